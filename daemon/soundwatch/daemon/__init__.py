@@ -1,0 +1,1 @@
+"""The runtime: a microphone's sounds as events. Imports nothing of the other rooms, and never torch."""

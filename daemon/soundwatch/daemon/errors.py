@@ -1,0 +1,72 @@
+"""The one family of errors, and the exit code that each ends the program with.
+
+    SoundwatchError            1   never raised itself; catch this to catch them all
+    ├── ConfigError            2   a configuration file or an option is wrong
+    ├── ModelError             3   a model file cannot be used
+    │   └── ContractError      3   its contract is missing, malformed or contradicted
+    ├── SourceError            4   a microphone or a recording cannot be heard
+    ├── ProviderError          5   the asked-for accelerator is not to be had
+    ├── SinkError              6   events cannot be written anywhere any more
+    ├── DataError              7   a data set for training or evaluation is wrong
+    └── VerificationError      8   an export differs from the network it was made from
+
+Conventions: a message says what was seen, what was wanted and what to do, in that order, in plain
+sentences without a trailing newline. Exit code 0 is success, and also a stop asked for by SIGINT or
+SIGTERM; 1 is a bug of ours. Silence, or a sound that is none of the classes, is a value and never an error.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SoundwatchError(Exception):
+    """Base of every error that soundwatch raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(SoundwatchError):
+    """A configuration file or a command-line option is wrong."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ModelError(SoundwatchError):
+    """A model file is missing, damaged or of the wrong shape."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class ContractError(ModelError):
+    """A model's contract is missing, malformed, inconsistent, or contradicted by the configuration."""
+
+
+class SourceError(SoundwatchError):
+    """A microphone, stream or recording cannot be opened or read."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class ProviderError(SoundwatchError):
+    """The execution provider that was required cannot be used on this machine."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class SinkError(SoundwatchError):
+    """No place is left that events can be written to."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class DataError(SoundwatchError):
+    """A data set is incomplete, malformed or does not hold what was asked for."""
+
+    exit_code: ClassVar[int] = 7
+
+
+class VerificationError(SoundwatchError):
+    """An exported model does not compute what its source computes."""
+
+    exit_code: ClassVar[int] = 8

@@ -1,0 +1,105 @@
+"""Any source's rate and channels to the model's, block by block.
+
+Conventions: blocks of (C, S) float32 at the source's rate in, at `spec.rate_hz` and with
+`spec.channels` out. Sample k of the output is the signal at k / rate_hz seconds, so stream times carry over.
+Rule for channels: as many as wanted are taken as they are; any other number is averaged to mono and
+the mono repeated.
+Source: libsoxr (HQ), whose stream gives the same samples for every way of cutting the signal into
+blocks, and the same as its one-shot call. Training prepares its clips with `resample_clip` below, so
+the two rooms cannot differ.
+Does not: repair anything. Where samples were lost the filter starts anew, and the loss is passed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import soxr
+
+from soundwatch.daemon.contract import FeatureSpec
+from soundwatch.daemon.types import Block, Samples, read_only
+
+_QUALITY = "HQ"
+
+
+def match_channels(samples: Samples, channels: int) -> Samples:
+    """Samples (C, S) with C = `channels`, by the rule above."""
+    if samples.shape[0] == channels:
+        return samples
+    mono = samples if samples.shape[0] == 1 else samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    return np.broadcast_to(mono, (channels, samples.shape[1]))
+
+
+def resample_clip(samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:
+    """A whole recording (C, S) at `rate_hz` as samples (spec.channels, S') at `spec.rate_hz`."""
+    narrow = samples if samples.shape[0] == spec.channels else match_channels(samples, 1)
+    if rate_hz != spec.rate_hz:
+        narrow = soxr.resample(np.ascontiguousarray(narrow.T), rate_hz, spec.rate_hz, quality=_QUALITY).T
+    return np.ascontiguousarray(match_channels(narrow, spec.channels), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """Where a stream stands between two blocks.
+
+    Attributes:
+        stream: libsoxr's own state since the last loss; None before the first block and at equal rates.
+        channels: How many channels go through it.
+        end_sample: Number of the next output sample.
+        lost_samples: Output samples lost right before it.
+    """
+
+    stream: soxr.ResampleStream | None = None
+    channels: int = 0
+    end_sample: int = 0
+    lost_samples: int = 0
+
+
+def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:
+    """The resample stage: the next block, or None for the end of the sound, as blocks at the model's rate.
+
+    Returns:
+        The state after it, and no, one or (around a loss) two blocks.
+    """
+    if block is None:
+        return _drain(state, spec)
+    drained: list[Block] = []
+    if block.lost_samples:
+        state, drained = _drain(state, spec)
+        state = _skip_to(state, block.first_sample * spec.rate_hz // block.rate_hz)
+    narrow = block.samples if block.samples.shape[0] == spec.channels else match_channels(block.samples, 1)
+    if block.rate_hz == spec.rate_hz:
+        state, done = _give(state, narrow, spec)
+    else:
+        if state.stream is None:
+            channels = narrow.shape[0]
+            stream = soxr.ResampleStream(block.rate_hz, spec.rate_hz, channels, dtype="float32", quality=_QUALITY)
+            state = replace(state, stream=stream, channels=channels)
+        assert state.stream is not None
+        state, done = _give(state, state.stream.resample_chunk(np.ascontiguousarray(narrow.T)).T, spec)
+    return state, drained + done
+
+
+def _drain(state: Resampling, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:
+    """Give what the filter still holds, once nothing more comes."""
+    if state.stream is None:
+        return state, []
+    nothing = np.zeros((0, state.channels), np.float32)
+    tail = state.stream.resample_chunk(nothing, last=True).T
+    return _give(replace(state, stream=None), tail, spec)
+
+
+def _skip_to(state: Resampling, resumed_sample: int) -> Resampling:
+    """Leave out what was lost. The filter's tail may reach a sample past it: time never runs back."""
+    lost_samples = max(0, resumed_sample - state.end_sample)
+    return replace(state, end_sample=state.end_sample + lost_samples, lost_samples=state.lost_samples + lost_samples)
+
+
+def _give(state: Resampling, narrow: Samples, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:
+    """Samples as a block at the stream's end, if there are any."""
+    if not narrow.shape[1]:
+        return state, []
+    samples = read_only(np.array(match_channels(narrow, spec.channels), np.float32, order="C"))
+    block = Block(samples, spec.rate_hz, state.end_sample, state.lost_samples)
+    return replace(state, end_sample=state.end_sample + samples.shape[1], lost_samples=0), [block]

@@ -1,0 +1,205 @@
+"""The records that pass between the stages, and the protocols at the borders.
+
+Conventions: records are frozen and their arrays read-only; channels come first, time last.
+Shape alphabet: C channels, S samples, M mels, T frames, K classes. Samples are float32 in -1 to 1.
+Time is a count of samples since the stream's start: at the source's rate in a `Block` from capture,
+at the model's rate from `resample` on. Seconds and UTC appear only in `wire.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon.contract import ModelContract
+
+Samples = NDArray[np.float32]
+
+EventType = Literal["start", "update", "end"]
+EndReason = Literal["decay", "max_duration", "end_of_stream", "shutdown", "source_lost"]
+
+
+def read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same array, marked so that no later stage can write to it."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of sound.
+
+    Attributes:
+        samples: (C, S).
+        rate_hz: Of these samples.
+        first_sample: Number of the first of them, lost ones counted.
+        lost_samples: How many are missing right before the first.
+    """
+
+    samples: Samples
+    rate_hz: int
+    first_sample: int
+    lost_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of the model's length, at its rate.
+
+    Attributes:
+        samples: (C, spec.window_samples); zeros stand for what was lost and for what lies after the end.
+        first_sample: Number of the first sample.
+        heard_samples: How many, from the first on, lie before the end of the sound.
+        complete: False where samples inside were lost.
+    """
+
+    samples: Samples
+    first_sample: int
+    heard_samples: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the network sees of one window.
+
+    Attributes:
+        mel_db: (C, M, T) decibels, `top_db` applied.
+        first_sample: Number of the window's first sample.
+    """
+
+    mel_db: NDArray[np.float32]
+    first_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the network says of one window.
+
+    Attributes:
+        values: (K,) in [0, 1].
+        labels: The K classes.
+        first_sample: Number of the window's first sample.
+        end_sample: Number of the sample after its last heard one.
+    """
+
+    values: NDArray[np.float32]
+    labels: tuple[str, ...]
+    first_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change in what is heard, in samples at the model's rate.
+
+    Attributes:
+        type: start, update or end.
+        label: The class.
+        class_id: Its place among the model's labels.
+        score: The score decided on.
+        peak_score: The highest since the onset.
+        level_dbfs: Root mean square of the deciding window; None for digital silence.
+        at_sample: The end of the deciding window: when this could be known.
+        onset_sample: When the sound began. With `label` it names the event.
+        offset_sample: When it ended; None while it lasts.
+        reason: Why it ended; None while it lasts.
+    """
+
+    type: EventType
+    label: str
+    class_id: int
+    score: float
+    peak_score: float
+    level_dbfs: float | None
+    at_sample: int
+    onset_sample: int
+    offset_sample: int | None = None
+    reason: EndReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Sound that was lost and is not coming back, in samples at the model's rate."""
+
+    first_sample: int
+    lost_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of an opened source.
+
+    Attributes:
+        name: As events carry it.
+        description: What a person would call it: the device's name, the file's path.
+        rate_hz: Of the blocks it gives.
+        channels: C of the blocks it gives.
+    """
+
+    name: str
+    description: str
+    rate_hz: int
+    channels: int
+
+
+class Source(Protocol):
+    """Where sound comes from. Constructing one opens it, or raises `SourceError`."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What was opened."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks until the sound ends or `stop` is called; waits for them where the source is live.
+
+        Raises:
+            SourceError: The source broke and will give no more.
+        """
+
+    def stop(self) -> None:
+        """Make `blocks` end soon. May be called from any thread and from a signal handler, and twice."""
+
+
+class Classifier(Protocol):
+    """A network that is ready to run."""
+
+    @property
+    def contract(self) -> ModelContract:
+        """What the network was built for."""
+
+    @property
+    def provider(self) -> str:
+        """What runs it, as the runtime itself reports it: `CPUExecutionProvider`, ..."""
+
+    def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T)."""
+
+
+class Sink(Protocol):
+    """Where lines go."""
+
+    @property
+    def name(self) -> str:
+        """As the log names it."""
+
+    def write(self, line: bytes) -> None:
+        """Write one line and flush it.
+
+        Raises:
+            OSError: It could not be written; the next line may succeed.
+        """
+
+    def close(self) -> None:
+        """Release what is held. May be called twice."""
+
+
+class Clock(Protocol):
+    """Tells the time; replay has one that follows the sound."""
+
+    def unix_ns(self) -> int:
+        """Nanoseconds since 1970-01-01T00:00:00Z."""

@@ -1,0 +1,18 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real recordings beside the checkout, or a skip that says what is missing."""
+    data = SHARED / "data"
+    if not (data / "urbansound8k").is_dir():
+        pytest.skip(f"real recordings are not here: no {data / 'urbansound8k'}")
+    return data
