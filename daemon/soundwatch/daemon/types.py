@@ -154,6 +154,10 @@ class Source(Protocol):
     def info(self) -> SourceInfo:
         """What was opened."""
 
+    @property
+    def start_unix_ns(self) -> int:
+        """UTC of its sample 0 in nanoseconds; final once `blocks` has given the first block."""
+
     def blocks(self) -> Iterator[Block]:
         """Blocks until the sound ends or `stop` is called; waits for them where the source is live.
 
