@@ -85,12 +85,14 @@ class Scores:
         labels: The K classes.
         first_sample: Number of the window's first sample.
         end_sample: Number of the sample after its last heard one.
+        complete: False where samples inside were lost.
     """
 
     values: NDArray[np.float32]
     labels: tuple[str, ...]
     first_sample: int
     end_sample: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,21 @@ class Gap:
     """Sound that was lost and is not coming back, in samples at the model's rate."""
 
     first_sample: int
+    lost_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a stream came to.
+
+    Attributes:
+        windows: How many were classified.
+        end_sample: Length of the stream in samples at the model's rate, lost ones counted.
+        lost_samples: How many of them were lost.
+    """
+
+    windows: int
+    end_sample: int
     lost_samples: int
 
 

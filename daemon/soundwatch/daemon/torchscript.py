@@ -1,0 +1,89 @@
+"""TorchScript model files, for machines that have torch anyway.
+
+Conventions: as `classify.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
+Does not: get imported, nor import torch, before a TorchScript file is opened.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, decode_contract
+from soundwatch.daemon.errors import ContractError, ModelError, ProviderError
+
+CPU = "TorchScript-CPU"
+CUDA = "TorchScript-CUDA"
+
+Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def open_torchscript(path: Path, provider: str, require_cuda: bool, threads: int) -> tuple[ModelContract, str, Logits]:
+    """The contract in a TorchScript file, what runs it, and its network.
+
+    Raises:
+        ModelError: torch is not installed, or the file is no TorchScript model.
+        ContractError: The file carries no contract.
+        ProviderError: CUDA is demanded and torch has none, or `provider` is none of torch's.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelError(
+            f"{path} is a TorchScript model, which needs torch, and torch does not import ({error}). "
+            "Install it with pip install 'soundwatch[training]', or use the model's .onnx file."
+        ) from error
+    device = _choose_device(provider, require_cuda, torch.cuda.is_available())
+    torch.set_num_threads(threads)
+    extra = {CONTRACT_KEY: ""}
+    try:
+        with warnings.catch_warnings():
+            # torch 2.13 deprecates torch.jit for torch.export, whose files do not yet run without their
+            # Python sources' versions; TorchScript is what this file format is.
+            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
+            network = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0]}. A file that "
+            "`soundwatch export --format torchscript` wrote was wanted; a training checkpoint must be exported first."
+        ) from error
+    if not extra[CONTRACT_KEY]:
+        raise ContractError(
+            f"{path} is TorchScript without a soundwatch contract ({CONTRACT_KEY!r} in its extra files). "
+            "Export the checkpoint with `soundwatch export`."
+        )
+    contract = decode_contract(extra[CONTRACT_KEY], str(path))
+    return contract, CUDA if device == "cuda" else CPU, _logits(network.eval(), path, device)
+
+
+def _choose_device(provider: str, require_cuda: bool, has_cuda: bool) -> str:
+    """torch's device "cpu" or "cuda" for a provider's name."""
+    if provider not in ("auto", "cpu", "cuda"):
+        raise ProviderError(f"Provider {provider} is ONNX Runtime's; for a TorchScript model choose auto, cpu or cuda.")
+    if require_cuda and provider == "cpu":
+        raise ProviderError("CUDA is required, and provider cpu is asked for; leave one of the two out.")
+    if (require_cuda or provider == "cuda") and not has_cuda:
+        raise ProviderError("CUDA cannot be used: torch sees no CUDA device. Choose provider auto or cpu.")
+    return "cuda" if has_cuda and provider != "cpu" else "cpu"
+
+
+def _logits(network: Any, path: Path, device: str) -> Logits:
+    """The network as a function of arrays."""
+    import torch
+
+    def logits(mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            with torch.inference_mode():
+                # A copy, because records' arrays are read-only and torch has no such thing.
+                output = network(torch.tensor(mel_db, device=device))
+                return np.asarray(output.float().cpu().numpy(), np.float32)
+        except (RuntimeError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {reason}.") from error
+
+    return logits

@@ -1,0 +1,94 @@
+"""Blocks to overlapping windows of the model's length.
+
+Conventions: blocks (C, S) at the model's rate in; windows start at whole multiples of
+`spec.window_hop_samples` on the stream's clock, whatever the blocks' sizes and whatever was lost.
+Rule at the end of the sound: windows go on, zeros after its last sample, while they still hold a
+hop's worth of sound. So a short recording gives at least one window, as training saw it: sound, then zeros.
+Rule for a loss: zeros stand for the lost samples, and windows that hold some are not `complete`.
+Does not: judge what an incomplete window is worth (`decide.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from soundwatch.daemon.contract import FeatureSpec
+from soundwatch.daemon.types import Block, Samples, Window, read_only
+
+
+@dataclass(frozen=True, slots=True)
+class Windowing:
+    """Where a stream stands between two blocks.
+
+    Attributes:
+        pieces: Sound from `first_sample` on, in order; each (C, S).
+        first_sample: Where the next window starts.
+        end_sample: Number of the next sample to come.
+        lost_until: Number of the sample after the last lost one; 0 if none was lost.
+    """
+
+    pieces: tuple[Samples, ...] = ()
+    first_sample: int = 0
+    end_sample: int = 0
+    lost_until: int = 0
+
+
+def window(state: Windowing, block: Block | None, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
+    """The window stage: the next block, or None for the end of the sound.
+
+    Returns:
+        The state after it, and the windows that are now full, oldest first.
+    """
+    if block is None:
+        return state, _last_windows(state, spec)
+    before: list[Window] = []
+    if block.lost_samples:
+        state, before = _lose(state, block.lost_samples, spec)
+    end_sample = state.end_sample + block.samples.shape[1]
+    state, after = _cut(replace(state, pieces=(*state.pieces, block.samples), end_sample=end_sample), spec)
+    return state, before + after
+
+
+def _cut(state: Windowing, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
+    """Take off the front every window that is full."""
+    if state.end_sample - state.first_sample < spec.window_samples:
+        return state, []
+    sound = np.concatenate(state.pieces, axis=1)  # (C, end_sample - first_sample)
+    windows = []
+    first = 0
+    while sound.shape[1] - first >= spec.window_samples:
+        samples = read_only(sound[:, first : first + spec.window_samples])
+        first_sample = state.first_sample + first
+        windows.append(Window(samples, first_sample, spec.window_samples, first_sample >= state.lost_until))
+        first += spec.window_hop_samples
+    rest = sound[:, first:].copy()  # a view would keep all of `sound` alive
+    return replace(state, pieces=(rest,), first_sample=state.first_sample + first), windows
+
+
+def _lose(state: Windowing, lost_samples: int, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
+    """Put zeros for what was lost; a loss longer than a window passes over the windows inside it."""
+    resumed = state.end_sample + lost_samples
+    filled = min(lost_samples, spec.window_samples)
+    zeros = np.zeros((spec.channels, filled), np.float32)
+    state = replace(state, pieces=(*state.pieces, zeros), end_sample=state.end_sample + filled, lost_until=resumed)
+    state, windows = _cut(state, spec)
+    if lost_samples > filled:
+        passed = (resumed - spec.window_samples - state.first_sample) // spec.window_hop_samples + 1
+        first_sample = state.first_sample + max(0, passed) * spec.window_hop_samples
+        zeros = np.zeros((spec.channels, resumed - first_sample), np.float32)
+        state = replace(state, pieces=(zeros,), first_sample=first_sample, end_sample=resumed)
+    return state, windows
+
+
+def _last_windows(state: Windowing, spec: FeatureSpec) -> list[Window]:
+    """The windows that reach past the end of the sound."""
+    windows: list[Window] = []
+    first_sample = state.first_sample
+    while (heard := state.end_sample - first_sample) >= spec.window_hop_samples or (first_sample == 0 and heard > 0):
+        samples = np.zeros((spec.channels, spec.window_samples), np.float32)
+        samples[:, :heard] = np.concatenate(state.pieces, axis=1)[:, -heard:]
+        windows.append(Window(read_only(samples), first_sample, heard, first_sample >= state.lost_until))
+        first_sample += spec.window_hop_samples
+    return windows
