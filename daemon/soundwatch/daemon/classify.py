@@ -33,7 +33,7 @@ def classify(classifier: Classifier, features: Features, window: Window) -> Scor
     """The classify stage: what the network says of one window."""
     values = classifier.classify(features.mel_db[None])[0]  # (K,)
     end_sample = window.first_sample + window.heard_samples
-    return Scores(read_only(values), classifier.contract.labels, window.first_sample, end_sample)
+    return Scores(read_only(values), classifier.contract.labels, window.first_sample, end_sample, window.complete)
 
 
 def default_model() -> Path:
@@ -124,10 +124,11 @@ def open_classifier(
     path = resolve_model(path)
     if backend == "auto":
         backend = "torchscript" if path.suffix in _TORCHSCRIPT_SUFFIXES else "onnx"
+    content = _read(path)
     if backend == "torchscript":
-        contract, running, logits = torchscript.open_torchscript(path, provider, require_cuda, threads)
+        contract, running, logits = torchscript.open_torchscript(path, content, provider, require_cuda, threads)
     else:
-        contract, running, logits = _open_onnx(path, provider, require_cuda, threads)
+        contract, running, logits = _open_onnx(path, content, provider, require_cuda, threads)
     model = LoadedModel(path, contract, running, logits)
     seen = logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
     if seen != (1, len(contract.labels)):
@@ -138,11 +139,12 @@ def open_classifier(
     return model
 
 
-def _open_onnx(path: Path, provider: str, require_cuda: bool, threads: int) -> tuple[ModelContract, str, Logits]:
-    """The contract in an ONNX file, what runs it, and its network."""
+def _open_onnx(
+    path: Path, content: bytes, provider: str, require_cuda: bool, threads: int
+) -> tuple[ModelContract, str, Logits]:
+    """The contract in the ONNX file `path` of this content, what runs it, and its network."""
     import onnxruntime
 
-    content = _read(path)
     wanted = providers.choose_provider(provider, require_cuda, onnxruntime.get_available_providers())
     session = _session(path, content, wanted, threads)
     running = str(session.get_providers()[0])

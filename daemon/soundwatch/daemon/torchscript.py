@@ -6,6 +6,7 @@ Does not: get imported, nor import torch, before a TorchScript file is opened.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,10 @@ CUDA = "TorchScript-CUDA"
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def open_torchscript(path: Path, provider: str, require_cuda: bool, threads: int) -> tuple[ModelContract, str, Logits]:
-    """The contract in a TorchScript file, what runs it, and its network.
+def open_torchscript(
+    path: Path, content: bytes, provider: str, require_cuda: bool, threads: int
+) -> tuple[ModelContract, str, Logits]:
+    """The contract in the TorchScript file `path` of this content, what runs it, and its network.
 
     Raises:
         ModelError: torch is not installed, or the file is no TorchScript model.
@@ -43,10 +46,9 @@ def open_torchscript(path: Path, provider: str, require_cuda: bool, threads: int
     extra = {CONTRACT_KEY: ""}
     try:
         with warnings.catch_warnings():
-            # torch 2.13 deprecates torch.jit for torch.export, whose files do not yet run without their
-            # Python sources' versions; TorchScript is what this file format is.
+            # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
-            network = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+            network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0]}. A file that "
@@ -62,7 +64,7 @@ def open_torchscript(path: Path, provider: str, require_cuda: bool, threads: int
 
 
 def _choose_device(provider: str, require_cuda: bool, has_cuda: bool) -> str:
-    """torch's device "cpu" or "cuda" for a provider's name."""
+    """The torch device "cpu" or "cuda" for a provider's name."""
     if provider not in ("auto", "cpu", "cuda"):
         raise ProviderError(f"Provider {provider} is ONNX Runtime's; for a TorchScript model choose auto, cpu or cuda.")
     if require_cuda and provider == "cpu":
