@@ -152,9 +152,7 @@ def _onset(hearing: Hearing, scores: Scores, spec: FeatureSpec) -> int:
 
 def _end(hearing: Hearing, offset_sample: int) -> Hearing:
     """The state after an event; an offset never lies before its onset."""
-    return replace(
-        hearing, active=False, evidence_samples=0, ended_sample=max(offset_sample, hearing.onset_sample)
-    )
+    return replace(hearing, active=False, evidence_samples=0, ended_sample=max(offset_sample, hearing.onset_sample))
 
 
 def _event(

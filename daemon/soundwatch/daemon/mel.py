@@ -10,6 +10,7 @@ Does not: resample, choose windows, or normalise (that is in the network's graph
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -49,43 +50,63 @@ def stft_power(samples: Samples, spec: FeatureSpec) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def hann(n_fft: int) -> NDArray[np.float32]:
-    """The periodic Hann window: its n_fft + 1st value would be its first."""
-    phase = 2 * np.pi * np.arange(n_fft) / n_fft
-    return read_only((0.5 - 0.5 * np.cos(phase)).astype(np.float32))
+    """The periodic Hann window: its n_fft + 1st value would be its first.
+
+    Rounded to float32 where torch rounds. A tone leaks through these roundings into the bands far
+    below it, where an exact window would be 0.001 dB away.
+    """
+    phase = np.arange(n_fft, dtype=np.float32) * np.float32(2 * np.pi / n_fft)
+    cosine = np.cos(phase.astype(np.float64)).astype(np.float32)
+    return read_only(np.float32(0.5) - np.float32(0.5) * cosine)
 
 
 @lru_cache(maxsize=8)
 def mel_filters(spec: FeatureSpec) -> NDArray[np.float32]:
-    """Weights (F, M) that sum a power spectrum's F bins into M mel bands."""
-    bins_hz = np.linspace(0, spec.rate_hz / 2, spec.n_fft // 2 + 1)  # (F,)
-    low, high = hz_to_mel(np.array([spec.mel_min_hz, spec.mel_max_hz]), spec.mel_scale)
-    edges_hz = mel_to_hz(np.linspace(low, high, spec.n_mels + 2), spec.mel_scale)  # (M + 2,)
-    rise = (bins_hz[:, None] - edges_hz[:-2]) / np.diff(edges_hz)[:-1]  # (F, M)
-    fall = (edges_hz[2:] - bins_hz[:, None]) / np.diff(edges_hz)[1:]
-    weights = np.maximum(0.0, np.minimum(rise, fall))
+    """Weights (F, M) that sum a power spectrum's F bins into M mel bands.
+
+    Every step rounds to float32 where torchaudio's does. At a triangle's foot a weight is a small
+    difference of large frequencies, and exact arithmetic would be 0.004 dB away on a chirp.
+    """
+    bins_hz = _linspace(0, spec.rate_hz // 2, spec.n_fft // 2 + 1)[:, None]  # (F, 1); // is torchaudio's too
+    low, high = (hz_to_mel(hz, spec.mel_scale) for hz in (spec.mel_min_hz, spec.mel_max_hz))
+    edges_hz = mel_to_hz(_linspace(low, high, spec.n_mels + 2), spec.mel_scale)  # (M + 2,)
+    gaps_hz = np.diff(edges_hz)
+    rise = (bins_hz - edges_hz[:-2]) / gaps_hz[:-1]  # (F, M)
+    fall = (edges_hz[2:] - bins_hz) / gaps_hz[1:]
+    weights = np.maximum(0, np.minimum(rise, fall))
     if spec.mel_norm == "slaney":
-        weights *= 2.0 / (edges_hz[2:] - edges_hz[:-2])
-    return read_only(weights.astype(np.float32))
+        weights *= 2 / (edges_hz[2:] - edges_hz[:-2])
+    return read_only(weights.astype(np.float32, copy=False))
+
+
+def _linspace(start: float, stop: float, count: int) -> NDArray[np.float32]:
+    """torch.linspace in float32: from both ends to the middle, each value rounded once."""
+    first, last = np.float32(start), np.float32(stop)
+    step = np.float64((last - first) / np.float32(count - 1))
+    index = np.arange(count)
+    return np.where(index < count // 2, first + step * index, last - step * (count - 1 - index)).astype(np.float32)
 
 
 # Slaney's scale is linear up to 1 kHz, 3 mels per 200 Hz, then logarithmic: 27 mels per factor of 6.4.
-_SLANEY_HZ_PER_MEL = 200.0 / 3
+_SLANEY_HZ_PER_MEL = 200 / 3
 _SLANEY_KNEE_HZ = 1000.0
 _SLANEY_KNEE_MEL = _SLANEY_KNEE_HZ / _SLANEY_HZ_PER_MEL
-_SLANEY_LOG_STEP = np.log(6.4) / 27
+_SLANEY_LOG_STEP = math.log(6.4) / 27
 
 
-def hz_to_mel(hz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """Frequencies on the mel scale "htk" or "slaney"."""
+def hz_to_mel(hz: float, scale: str) -> float:
+    """A frequency on the mel scale "htk" or "slaney"."""
     if scale == "htk":
-        return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
-    above = _SLANEY_KNEE_MEL + np.log(np.maximum(hz, _SLANEY_KNEE_HZ) / _SLANEY_KNEE_HZ) / _SLANEY_LOG_STEP
-    return np.where(hz < _SLANEY_KNEE_HZ, hz / _SLANEY_HZ_PER_MEL, above)
+        return 2595 * math.log10(1 + hz / 700)
+    if hz < _SLANEY_KNEE_HZ:
+        return hz / _SLANEY_HZ_PER_MEL
+    return _SLANEY_KNEE_MEL + math.log(hz / _SLANEY_KNEE_HZ) / _SLANEY_LOG_STEP
 
 
-def mel_to_hz(mels: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """The inverse of `hz_to_mel`."""
+def mel_to_hz(mels: NDArray[np.float32], scale: str) -> NDArray[np.float32]:
+    """The inverse of `hz_to_mel`; float32 but for the powers, which float32 libraries round each their own way."""
     if scale == "htk":
-        return np.asarray(700.0 * (10.0 ** (mels / 2595.0) - 1.0))
-    above = _SLANEY_KNEE_HZ * np.exp(_SLANEY_LOG_STEP * (np.maximum(mels, _SLANEY_KNEE_MEL) - _SLANEY_KNEE_MEL))
+        return 700 * ((10 ** (mels / 2595).astype(np.float64)).astype(np.float32) - 1)
+    exponents = _SLANEY_LOG_STEP * (mels - _SLANEY_KNEE_MEL)
+    above = _SLANEY_KNEE_HZ * np.exp(exponents.astype(np.float64)).astype(np.float32)
     return np.where(mels < _SLANEY_KNEE_MEL, mels * _SLANEY_HZ_PER_MEL, above)

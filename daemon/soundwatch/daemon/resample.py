@@ -56,14 +56,15 @@ class Resampling:
     lost_samples: int = 0
 
 
-def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:
+def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple[Resampling, list[Block | None]]:
     """The resample stage: the next block, or None for the end of the sound, as blocks at the model's rate.
 
     Returns:
-        The state after it, and no, one or (around a loss) two blocks.
+        The state after it, and no, one or (around a loss) two blocks; after the end, None comes last.
     """
     if block is None:
-        return _drain(state, spec)
+        state, tail = _drain(state, spec)
+        return state, [*tail, None]
     drained: list[Block] = []
     if block.lost_samples:
         state, drained = _drain(state, spec)
@@ -78,7 +79,7 @@ def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple
             state = replace(state, stream=stream, channels=channels)
         assert state.stream is not None
         state, done = _give(state, state.stream.resample_chunk(np.ascontiguousarray(narrow.T)).T, spec)
-    return state, drained + done
+    return state, [*drained, *done]
 
 
 def _drain(state: Resampling, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:

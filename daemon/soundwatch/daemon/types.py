@@ -220,7 +220,7 @@ class Sink(Protocol):
 
 
 class Clock(Protocol):
-    """Tells the time; replay has one that follows the sound."""
+    """Tells when a line is written; live that is now, in a replay it is when the sound was heard."""
 
-    def unix_ns(self) -> int:
-        """Nanoseconds since 1970-01-01T00:00:00Z."""
+    def written_unix_ns(self, heard_unix_ns: int) -> int:
+        """UTC in nanoseconds of a line about sound that was complete at `heard_unix_ns`."""

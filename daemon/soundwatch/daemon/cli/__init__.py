@@ -1,0 +1,100 @@
+"""The command line: `soundwatch COMMAND`.
+
+Conventions: standard output is the product, standard error the diary. A command's module is imported
+when it is called, not before, so that `--help` is quick and no command pays for another's imports.
+The other rooms' commands are named here by text only: the runtime does not import them.
+Does not: do the work (`app.py` and the rooms).
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.errors import ModelError, SinkError, SoundwatchError
+
+COMMANDS: Final = {
+    "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
+    "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
+    "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
+    "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
+    "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
+    "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
+    "train": ("soundwatch.training.cli:train", "Train a network on UrbanSound8K."),
+    "evaluate": ("soundwatch.training.cli:evaluate", "Score a model file through the daemon's own path."),
+    "export": ("soundwatch.export.cli:export", "Turn a checkpoint into model files that are proven alike."),
+    "verify": ("soundwatch.export.cli:verify", "Prove a model file again."),
+}
+
+_TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "rich", "matplotlib"}
+
+
+class _Lazy(click.Group):
+    """A group that knows its commands' names and texts, and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in _TRAINING_PACKAGES:
+                raise
+            raise ModelError(
+                f"`soundwatch {cmd_name}` needs the Python package {error.name}, which is not installed. "
+                "Install it with: pip install 'soundwatch[training]'"
+            ) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="soundwatch")
+def soundwatch() -> None:
+    """Say what a microphone hears: city sounds as JSON events, on this machine alone.
+
+    Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
+    or recording; 5 accelerator; 6 output; 7 training data; 8 verification.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit with the documented code; errors of ours become one sentence."""
+    code = 0
+    try:
+        code = soundwatch.main(args=arguments, standalone_mode=False) or 0
+        sys.stdout.flush()
+    except SoundwatchError as error:
+        code = _fail(error)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at exit
+        code = _fail(SinkError(f"Standard output cannot be written: {error.strerror}. Not all was printed."))
+    sys.exit(code)
+
+
+def _fail(error: SoundwatchError) -> int:
+    click.echo(f"soundwatch: {error}", err=True)
+    return error.exit_code

@@ -1,0 +1,37 @@
+"""`soundwatch check-config` and `soundwatch schema`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+import yaml
+
+from soundwatch.daemon.cli.options import config_option
+from soundwatch.daemon.config import check_against, load_config
+
+
+@click.command("check-config")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@config_option
+def check_config(path: Path | None, config_path: Path | None) -> None:
+    """Check a configuration against its model, and print every value in force as YAML."""
+    from soundwatch.daemon.app import load_model
+    from soundwatch.daemon.rules import thresholds
+
+    config = load_config(path or config_path)
+    contract = load_model(config.model).contract
+    check_against(config, contract)
+    click.echo(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=True), nl=False)
+    click.echo(f"# model {contract.identity}; thresholds in force:")
+    for label, threshold in thresholds(config.detection, contract).items():
+        click.echo(f"#   {label}: {threshold}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema that every line of `run` and `replay` satisfies."""
+    from soundwatch.daemon.wire import json_schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2))

@@ -1,0 +1,42 @@
+"""`soundwatch classify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from soundwatch.daemon.cli.options import config_option, model_options, with_options
+from soundwatch.daemon.config import load_config
+from soundwatch.daemon.errors import SourceError
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line with every class's score.")
+@config_option
+@model_options
+def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
+    """Score whole recordings: the mean over their windows, one line a file."""
+    from soundwatch.daemon.app import load_model
+    from soundwatch.daemon.recordings import score_recording
+
+    classifier = load_model(with_options(load_config(config_path), **model).model)
+    failures = []
+    for path in files:
+        try:
+            scores = score_recording(path, classifier)
+        except SourceError as error:
+            click.echo(f"soundwatch: {error}", err=True)
+            failures.append(error)
+            continue
+        if as_json:
+            rounded = {label: round(score, 4) for label, score in scores.items()}
+            click.echo(msgspec.json.encode({"file": str(path), "scores": rounded}))
+        else:
+            best = sorted(scores.items(), key=lambda item: -item[1])[:3]
+            click.echo(f"{path}: " + ", ".join(f"{label} {score:.2f}" for label, score in best))
+    if failures:
+        raise SourceError(f"{len(failures)} of {len(files)} recordings could not be scored.")

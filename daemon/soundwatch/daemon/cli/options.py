@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from soundwatch.daemon.config import Config, ModelConfig
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="SOUNDWATCH_CONFIG",
+    help="YAML file; every key has a default. Also from SOUNDWATCH_CONFIG.",
+)
+
+sink_option = click.option(
+    "-F",
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="SINK",
+    help="Where events go: json (standard output), json:PATH. May be repeated. [default: json]",
+)
+
+
+def model_options(command: Command) -> Command:
+    """`--model`, `--provider`, `--require-cuda` and `--backend`."""
+    for option in (
+        click.option("--backend", type=click.Choice(["auto", "onnx", "torchscript"]), help="What runs the model."),
+        click.option("--require-cuda", is_flag=True, default=None, help="Fail rather than run on the processor."),
+        click.option("--provider", help="auto, cpu, cuda or any provider that ONNX Runtime has. [default: auto]"),
+        click.option("--model", "model_file", metavar="MODEL", help="urban, tutorial or a file. [default: urban]"),
+    ):
+        command = option(command)
+    return command
+
+
+def with_options(
+    config: Config,
+    model_file: str | None,
+    provider: str | None,
+    require_cuda: bool | None,
+    backend: str | None,
+    sinks: tuple[str, ...] = (),
+) -> Config:
+    """The configuration with what the command line says otherwise."""
+    said = {"file": model_file, "provider": provider, "require_cuda": require_cuda, "backend": backend}
+    changes = {key: value for key, value in said.items() if value is not None}
+    model: ModelConfig = msgspec.structs.replace(config.model, **changes)
+    return msgspec.structs.replace(config, model=model, sinks=sinks or config.sinks)

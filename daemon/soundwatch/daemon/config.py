@@ -1,0 +1,156 @@
+"""What a user may set, typed at the border.
+
+Conventions: units are in the keys; every key has a default, so an empty file is a configuration.
+The example `config.yaml` at the top of the repository shows every key with its default and reason.
+Does not: say anything of the front end. That is the model's contract, which nothing here can contradict
+unnoticed (`check_against`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.errors import ConfigError
+
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source of sound.
+
+    Attributes:
+        device: PortAudio name or part of it, its index, a file, `-`, `demo`, or `default`.
+        channels: How many to open; null for as many as the device has, two at most.
+        pcm: Format of raw samples on standard input: sample format, rate in Hz, channels.
+    """
+
+    device: str | int = "default"
+    channels: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    pcm: str = "s16le,44100,1"
+
+
+class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one class does otherwise than `detection` says; null keeps that."""
+
+    threshold: Share | None = None
+    confirm_windows: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    release_ratio: Share | None = None
+    min_duration_s: Seconds | None = None
+    max_duration_s: Seconds | None = None
+    cooldown_s: Seconds | None = None
+    enabled: bool = True
+
+
+class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How scores become events; `decide.py` tells the rules."""
+
+    threshold: Share | None = None
+    confirm_windows: Annotated[float, msgspec.Meta(ge=1)] = 1.2
+    release_ratio: Share = 0.7
+    min_duration_s: Seconds = 1.0
+    max_duration_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    cooldown_s: Seconds = 5.0
+    update_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    classes: dict[str, ClassConfig] = {}
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which network listens, and what runs it."""
+
+    file: str = "urban"
+    sha256: str | None = None
+    backend: Literal["auto", "onnx", "torchscript"] = "auto"
+    provider: str = "auto"
+    require_cuda: bool = False
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The diary on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "pretty", "json"] = "auto"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    node: str | None = None
+    sources: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"mic0": SourceConfig()})
+    model: ModelConfig = ModelConfig()
+    detection: DetectionConfig = DetectionConfig()
+    sinks: tuple[str, ...] = ("json",)
+    log: LogConfig = LogConfig()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a YAML file; None gives the defaults.
+
+    Raises:
+        ConfigError: It cannot be read, is not YAML, has a key that is not known, or a value out of range.
+    """
+    if path is None:
+        return Config()
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return msgspec.convert({} if tree is None else tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error))}") from error
+
+
+def check_against(config: Config, contract: ModelContract) -> None:
+    """Refuse a configuration that a model contradicts.
+
+    Raises:
+        ConfigError: Another model is pinned, or a class is configured that the model does not know.
+    """
+    pinned = config.model.sha256
+    if pinned is not None and not contract.weights_sha256.startswith(pinned.lower()):
+        raise ConfigError(
+            f"model.sha256 pins {pinned}, but {config.model.file} holds {contract.weights_sha256}. "
+            "Give the pinned model's file, or remove model.sha256 to accept this one."
+        )
+    for label in config.detection.classes:
+        if label not in contract.labels:
+            near = difflib.get_close_matches(label, contract.labels, n=1)
+            raise ConfigError(
+                f"detection.classes.{label}: the model {contract.identity} has no such class"
+                + (f"; did you mean {near[0]}?" if near else ".")
+                + f" Its classes are {', '.join(contract.labels)}."
+            )
+
+
+def _explain(message: str) -> str:
+    """The message of msgspec, with the nearest known key where a key is unknown."""
+    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
+    if unknown is None:
+        return message.replace("`$.", "`") + "."
+    key, where = unknown[1], unknown[2] or ""
+    known = _keys_at(where)
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean `{near[0]}`? " if near else ""
+    return f"`{where + '.' if where else ''}{key}` is no key; {hint}Known here: {', '.join(known)}."
+
+
+def _keys_at(where: str) -> list[str]:
+    """The keys known at a path such as `sources[...]` or `detection.classes[...]`."""
+    type_: Any = Config
+    for part in re.findall(r"\[\.\.\.\]|[^.\[]+", where):
+        if part == "[...]":
+            type_ = type_.__args__[1]
+        else:
+            type_ = next(f.type for f in msgspec.structs.fields(type_) if f.encode_name == part)
+    return [field.encode_name for field in msgspec.structs.fields(type_)]

@@ -1,0 +1,48 @@
+"""Thresholds and seconds from a model and a configuration to the rules that decide, in samples.
+
+Conventions: a class's own setting goes before `detection`'s, which goes before the model's threshold.
+Lengths are rounded to whole samples. A class that is not enabled has a threshold that no score reaches.
+"""
+
+from __future__ import annotations
+
+from soundwatch.daemon.config import ClassConfig, DetectionConfig
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.decide import Rule
+
+_NEVER = 2.0  # scores end at 1
+
+
+def rules_for(detection: DetectionConfig, contract: ModelContract) -> tuple[Rule, ...]:
+    """One rule per label, in the order of the labels."""
+    return tuple(_rule(label, detection, contract) for label in contract.labels)
+
+
+def thresholds(detection: DetectionConfig, contract: ModelContract) -> dict[str, float]:
+    """The threshold in force for each class that is listened for."""
+    in_force = zip(contract.labels, rules_for(detection, contract), strict=True)
+    return {label: rule.threshold for label, rule in in_force if rule.threshold < _NEVER}
+
+
+def _rule(label: str, detection: DetectionConfig, contract: ModelContract) -> Rule:
+    own = detection.classes.get(label, ClassConfig())
+    spec = contract.features
+
+    def samples(seconds: float) -> int:
+        return round(seconds * spec.rate_hz)
+
+    threshold = own.threshold or detection.threshold or contract.thresholds[label]
+    confirm_windows = own.confirm_windows or detection.confirm_windows
+    return Rule(
+        threshold=threshold if own.enabled else _NEVER,
+        release=threshold * (own.release_ratio or detection.release_ratio),
+        confirm_samples=round(confirm_windows * spec.window_samples),
+        min_duration_samples=samples(_first(own.min_duration_s, detection.min_duration_s)),
+        max_duration_samples=samples(_first(own.max_duration_s, detection.max_duration_s)),
+        cooldown_samples=samples(_first(own.cooldown_s, detection.cooldown_s)),
+        update_samples=samples(detection.update_s),
+    )
+
+
+def _first(own: float | None, common: float) -> float:
+    return common if own is None else own

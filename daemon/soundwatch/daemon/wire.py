@@ -1,0 +1,241 @@
+"""The lines that other programs read: `soundwatch.event/1`, one flat JSON object each.
+
+Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing
+value is null, never NaN; class names are the model's labels. `docs/events.md` explains every key.
+Source of the habits: rtl_433's JSON output, and what its users asked of it.
+Does not: number or write the lines (`journal.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+from ulid import ULID
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.types import Clock, EndReason, Event, EventType, Gap, SourceInfo, Summary
+
+SCHEMA: Final = "soundwatch.event/1"
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class HelloLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first line of a source: who speaks, and what can be heard."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["hello"] = "hello"
+    seq: int
+    time: str
+    node: str
+    source: str
+    stream_start: str
+    version: str
+    model: str
+    provider: str
+    classes: tuple[str, ...]
+    thresholds: dict[str, float]
+    description: str
+    source_rate_hz: int
+    source_channels: int
+    window_s: float
+    hop_s: float
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+    """A sound that starts, lasts or ends."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: EventType
+    seq: int
+    id: str
+    time: str
+    node: str
+    source: str
+    class_: str
+    class_id: int
+    score: float
+    peak_score: float
+    level_dbfs: float | None
+    onset: str
+    offset: str | None
+    duration_s: float | None
+    reason: EndReason | None
+    latency_ms: int
+    model: str
+    provider: str
+
+
+class GapLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sound that was lost between `start` and `time`."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["gap"] = "gap"
+    seq: int
+    time: str
+    node: str
+    source: str
+    start: str
+    duration_s: float
+
+
+class StatsLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last line of a source: what the stream came to."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["stats"] = "stats"
+    seq: int
+    time: str
+    node: str
+    source: str
+    windows: int
+    duration_s: float
+    lost_s: float
+    coverage: float | None
+
+
+Line = HelloLine | EventLine | GapLine | StatsLine
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every line."""
+    (hello, event, gap, stats), parts = msgspec.json.schema_components((HelloLine, EventLine, GapLine, StatsLine))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{SCHEMA.replace('/', ':')}",
+        "title": "One line of soundwatch",
+        "oneOf": [hello, event, gap, stats],
+        "$defs": parts,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What turns one source's sample numbers into lines.
+
+    Attributes:
+        node: Name of this machine.
+        source: What is listened to.
+        start_unix_ns: UTC of sample 0.
+        contract: Of the model that listens.
+        provider: What runs it.
+        thresholds: In force here, per class that is listened for.
+        clock: Tells when a line is written.
+    """
+
+    node: str
+    source: SourceInfo
+    start_unix_ns: int
+    contract: ModelContract
+    provider: str
+    thresholds: dict[str, float]
+    clock: Clock
+
+    def at_unix_ns(self, sample: int) -> int:
+        """UTC of a sample at the model's rate."""
+        return self.start_unix_ns + sample * 1_000_000_000 // self.contract.features.rate_hz
+
+    def utc(self, sample: int) -> str:
+        """The same as text: `2026-11-22T08:15:02.418Z`."""
+        return utc_text(self.at_unix_ns(sample))
+
+    def seconds(self, samples: int) -> float:
+        """A length at the model's rate, to the millisecond."""
+        return round(samples / self.contract.features.rate_hz, 3)
+
+    def hello(self, seq: int) -> HelloLine:
+        """The first line."""
+        spec = self.contract.features
+        return HelloLine(
+            seq=seq,
+            time=self.utc(0),
+            node=self.node,
+            source=self.source.name,
+            stream_start=self.utc(0),
+            version=__version__,
+            model=self.contract.identity,
+            provider=self.provider,
+            classes=self.contract.labels,
+            thresholds=self.thresholds,
+            description=self.source.description,
+            source_rate_hz=self.source.rate_hz,
+            source_channels=self.source.channels,
+            window_s=self.seconds(spec.window_samples),
+            hop_s=self.seconds(spec.window_hop_samples),
+        )
+
+    def line(self, told: Event | Gap | Summary, seq: int) -> Line:
+        """What the pipeline told, as a line."""
+        match told:
+            case Event():
+                return self._event(seq, told)
+            case Gap():
+                return GapLine(
+                    seq=seq,
+                    time=self.utc(told.first_sample + told.lost_samples),
+                    node=self.node,
+                    source=self.source.name,
+                    start=self.utc(told.first_sample),
+                    duration_s=self.seconds(told.lost_samples),
+                )
+            case Summary():
+                heard = told.end_sample - told.lost_samples
+                return StatsLine(
+                    seq=seq,
+                    time=self.utc(told.end_sample),
+                    node=self.node,
+                    source=self.source.name,
+                    windows=told.windows,
+                    duration_s=self.seconds(told.end_sample),
+                    lost_s=self.seconds(told.lost_samples),
+                    coverage=round(heard / told.end_sample, 6) if told.end_sample else None,
+                )
+
+    def _event(self, seq: int, event: Event) -> EventLine:
+        onset_unix_ns = self.at_unix_ns(event.onset_sample)
+        written_unix_ns = self.clock.written_unix_ns(self.at_unix_ns(event.at_sample))
+        ended = event.offset_sample
+        return EventLine(
+            type=event.type,
+            seq=seq,
+            id=self._id(event),
+            time=self.utc(event.at_sample),
+            node=self.node,
+            source=self.source.name,
+            class_=event.label,
+            class_id=event.class_id,
+            score=_share(event.score),
+            peak_score=_share(event.peak_score),
+            level_dbfs=None if event.level_dbfs is None else round(event.level_dbfs, 1),
+            onset=self.utc(event.onset_sample),
+            offset=None if ended is None else self.utc(ended),
+            duration_s=None if ended is None else self.seconds(ended - event.onset_sample),
+            reason=event.reason,
+            latency_ms=max(0, (written_unix_ns - onset_unix_ns) // 1_000_000),
+            model=self.contract.identity,
+            provider=self.provider,
+        )
+
+    def _id(self, event: Event) -> str:
+        """A ULID made of what the event is, so that replaying a recording names it alike."""
+        onset_unix_ns = self.at_unix_ns(event.onset_sample)
+        what = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{event.label}\n{event.onset_sample}"
+        drawn = hashlib.sha256(what.encode()).digest()[:10]
+        return str(ULID((onset_unix_ns // 1_000_000).to_bytes(6, "big") + drawn))
+
+
+def utc_text(unix_ns: int) -> str:
+    """RFC 3339 in UTC, milliseconds, rounded down."""
+    moment = _UNIX_EPOCH + timedelta(milliseconds=unix_ns // 1_000_000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _share(value: float) -> float:
+    """Four digits, rounded down: a score never reads higher than what was decided on."""
+    return math.floor(value * 10_000) / 10_000
