@@ -1,0 +1,42 @@
+"""torchaudio's transforms, importable beside a torch that was built without CUDA.
+
+Purpose: PyPI's x86-64 wheel of torchaudio is a CUDA build. Beside a CPU torch its import fails on a
+missing `libc10_cuda.so`, for the sake of two functions (rnnt_loss, forced_align) that nothing here uses.
+All its transforms are plain torch. So where torch has no CUDA, the module that loads those libraries is
+replaced by a stub before torchaudio is imported.
+Source: torchaudio 2.11, `torchaudio/_extension/__init__.py`.
+Does not: load or save audio; soundfile does that.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import torch
+
+
+def _stub_extension() -> ModuleType:
+    """A stand-in for `torchaudio._extension` that says no compiled library is there."""
+    stub: Any = ModuleType("torchaudio._extension")
+    stub._IS_TORCHAUDIO_EXT_AVAILABLE = False
+    stub._IS_ALIGN_AVAILABLE = False
+    stub._check_cuda_version = lambda: None
+    stub.fail_if_no_align = lambda function: function
+    module: ModuleType = stub
+    return module
+
+
+if torch.version.cuda is None:
+    sys.modules.setdefault("torchaudio._extension", _stub_extension())
+
+from torchaudio.transforms import (  # noqa: E402 - only after the stub is in place
+    AmplitudeToDB,
+    FrequencyMasking,
+    MelSpectrogram,
+    Resample,
+    TimeMasking,
+)
+
+__all__ = ["AmplitudeToDB", "FrequencyMasking", "MelSpectrogram", "Resample", "TimeMasking"]

@@ -1,0 +1,80 @@
+"""The networks: mel decibels to one logit a class.
+
+Conventions: in, (N, C, M, T) decibels as `MelFrontEnd` and the daemon's mel stage give; out, (N, K)
+logits. Normalisation is the first layer, so it travels inside every exported graph. Every module here
+can be scripted, traced and exported to ONNX with a free batch size.
+Source: `blocks` is the reference tutorial's audio classifier; `pooled` a plain 3x3 CNN with mean and max pooling.
+Does not: apply the activation; the exporter adds the one that the contract names.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from soundwatch.training.labels import LABELS
+from soundwatch.training.recipe import BlockCnn, PooledCnn, Recipe
+
+
+class ExampleNormalisation(nn.Module):
+    """Each example less its mean, over its standard deviation or `floor_db` if that is larger.
+
+    Digital silence has standard deviation 0: it comes out as zeros, never as NaN.
+    """
+
+    def __init__(self, floor_db: float) -> None:
+        super().__init__()
+        self.floor_db = floor_db
+
+    def forward(self, mel_db: Tensor) -> Tensor:
+        """Normalised (N, C, M, T); mean and population deviation are taken over C, M and T."""
+        centred = mel_db - mel_db.mean(dim=(1, 2, 3), keepdim=True)
+        deviation_db = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        return centred / deviation_db.clamp(min=self.floor_db)
+
+
+class MeanMaxPool(nn.Module):
+    """(N, W, M, T) to (N, 2 W): mean over bands of the mean, and of the largest, over frames."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pooled features: what the sound is like throughout, and at its clearest moment."""
+        bands = maps.mean(dim=2)  # (N, W, T)
+        return torch.cat([bands.mean(dim=2), bands.amax(dim=2)], dim=1)
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with fresh weights, drawn from torch's current random state."""
+    spec = recipe.features
+    first = [ExampleNormalisation(spec.normalisation_floor_db)] if spec.normalisation == "example" else []
+    sizes = recipe.network
+    layers = _blocks(sizes, spec.channels) if isinstance(sizes, BlockCnn) else _pooled(sizes, spec.channels)
+    return nn.Sequential(*first, *layers)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trained numbers."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _blocks(sizes: BlockCnn, channels: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for (narrow, wide), kernel in zip(pairwise((channels, *sizes.widths)), sizes.kernels, strict=True):
+        convolution = nn.Conv2d(narrow, wide, kernel, stride=sizes.stride, padding=kernel // 2)
+        nn.init.kaiming_normal_(convolution.weight, a=sizes.kaiming_slope)
+        assert convolution.bias is not None
+        nn.init.zeros_(convolution.bias)
+        layers += [convolution, nn.ReLU(), nn.BatchNorm2d(wide)]
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return [*layers, *pool, nn.Linear(sizes.widths[-1], len(LABELS))]
+
+
+def _pooled(sizes: PooledCnn, channels: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for (narrow, wide), stride in zip(pairwise((channels, *sizes.widths)), sizes.strides, strict=True):
+        convolution = nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False)  # the batch norm has one
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        layers += [convolution, nn.BatchNorm2d(wide), nn.ReLU()]
+    head = [nn.Dropout(sizes.dropout_share), nn.Linear(2 * sizes.widths[-1], len(LABELS))]
+    return [*layers, MeanMaxPool(), *head]
