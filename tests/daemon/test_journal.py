@@ -1,0 +1,85 @@
+"""Numbering, fan-out, and what a failing sink does to the others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from typing import Any
+
+import pytest
+
+from soundwatch.daemon.errors import SinkError
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.wire import GapLine
+
+
+def gap(seq: int) -> GapLine:
+    return GapLine(seq=seq, time="t", node="n", source="s", start="t", duration_s=1.0)
+
+
+class Reader:
+    """A sink that keeps lines, or fails as told."""
+
+    def __init__(self, name: str, failures: dict[int, OSError] | None = None) -> None:
+        self.name = name
+        self.failures = failures or {}
+        self.lines: list[Any] = []
+        self.calls = 0
+
+    def write(self, line: bytes) -> None:
+        self.calls += 1
+        if self.calls in self.failures:
+            raise self.failures[self.calls]
+        self.lines.append(json.loads(line))
+
+    def close(self) -> None:
+        self.name += " closed"
+
+
+def no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def journal_of(*sinks: Reader) -> tuple[Journal, list[tuple[str, dict[str, Any]]]]:
+    said: list[tuple[str, dict[str, Any]]] = []
+    return Journal(list(sinks), lambda text, **fields: said.append((text, fields))), said
+
+
+def test_lines_are_numbered_without_holes_and_reach_every_sink() -> None:
+    one, two = Reader("one"), Reader("two")
+    journal, _ = journal_of(one, two)
+    for _ in range(3):
+        journal.append(gap)
+    assert [line["seq"] for line in one.lines] == [1, 2, 3]
+    assert one.lines == two.lines
+
+
+def test_a_full_disk_loses_counted_lines_says_so_once_and_recovers() -> None:
+    full, other = Reader("full", {2: no_space(), 3: no_space()}), Reader("other")
+    journal, said = journal_of(full, other)
+    for _ in range(4):
+        journal.append(gap)
+    assert [line["seq"] for line in full.lines] == [1, 4]
+    assert [line["seq"] for line in other.lines] == [1, 2, 3, 4]
+    assert journal.losses == {"full": 2}
+    assert len(said) == 2
+    assert said[0][1] == {"sink": "full", "error": "No space left on device"}
+    assert said[1][1] == {"sink": "full", "lost_lines": 2}
+
+
+def test_a_reader_that_goes_does_not_stop_the_others() -> None:
+    gone, other = Reader("gone", {2: BrokenPipeError()}), Reader("other")
+    journal, _ = journal_of(gone, other)
+    for _ in range(4):
+        journal.append(gap)
+    assert gone.calls == 2
+    assert len(other.lines) == 4
+
+
+def test_when_all_readers_have_gone_it_stops_and_says_what_to_do() -> None:
+    journal, _ = journal_of(Reader("stdout", {3: BrokenPipeError()}))
+    journal.append(gap)
+    journal.append(gap)
+    with pytest.raises(SinkError, match=r"stdout has gone after 2 lines .* -F json:PATH"):
+        journal.append(gap)

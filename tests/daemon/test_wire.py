@@ -1,0 +1,147 @@
+"""The lines other programs read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ulid import ULID
+
+from doubles import SMALL_CONTRACT
+from soundwatch.daemon.clocks import SampleClock
+from soundwatch.daemon.types import Event, Gap, SourceInfo, Summary
+from soundwatch.daemon.wire import Line, Stream, json_schema, utc_text
+
+START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
+STREAM = Stream(
+    node="edge1",
+    source=SourceInfo("mic0", "USB PnP", 48000, 1),
+    start_unix_ns=START_UNIX_NS,
+    contract=SMALL_CONTRACT,
+    provider="CPUExecutionProvider",
+    thresholds={"low": 0.5},
+    clock=SampleClock(),
+)
+
+
+class LateClock:
+    """Lines are written 40 ms after their sound was complete."""
+
+    def written_unix_ns(self, heard_unix_ns: int) -> int:
+        return heard_unix_ns + 40_000_000
+
+
+def event(**changes: Any) -> Event:
+    values: dict[str, Any] = {
+        "type": "start",
+        "label": "high",
+        "class_id": 1,
+        "score": 0.93456,
+        "peak_score": 0.93456,
+        "level_dbfs": -31.44,
+        "at_sample": 8000 * 4,
+        "onset_sample": 8000 * 2 + 4,
+    }
+    return Event(**(values | changes))
+
+
+def as_json(line: Line) -> Any:
+    return json.loads(msgspec.json.encode(line))
+
+
+def test_times_are_utc_with_z_and_come_from_the_sample_clock() -> None:
+    line = as_json(STREAM.line(event(), 7))
+    assert line["time"] == "2026-11-22T08:15:04.000Z"
+    assert line["onset"] == "2026-11-22T08:15:02.000Z"  # half a millisecond, rounded down
+    assert line["offset"] is None
+    assert line["duration_s"] is None
+
+
+def test_an_event_is_one_flat_object_with_its_keys_in_order() -> None:
+    line = as_json(STREAM.line(event(), 7))
+    assert list(line)[:4] == ["schema", "type", "seq", "id"]
+    assert line["class"] == "high"
+    assert line["class_id"] == 1
+    assert line["score"] == 0.9345
+    assert line["level_dbfs"] == -31.4
+    assert line["model"] == "double@sha256:abababababab"
+    assert not any(isinstance(value, dict | list) for value in line.values())
+
+
+def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:
+    start = as_json(STREAM.line(event(), 1))
+    end = as_json(STREAM.line(event(type="end", at_sample=90_000, offset_sample=60_000, reason="decay"), 9))
+    other = as_json(STREAM.line(event(label="low", class_id=0), 2))
+    assert start["id"] == end["id"] != other["id"]
+    assert ULID.from_str(start["id"]).milliseconds == START_UNIX_NS // 1_000_000 + 2000
+    assert end["duration_s"] == pytest.approx((60_000 - 16_004) / 8000, abs=1e-3)
+
+
+def test_latency_is_from_the_onset_to_the_line() -> None:
+    late = msgspec.structs.asdict(msgspec.structs.replace(STREAM.line(event(), 1)))  # type: ignore[type-var]
+    assert late["latency_ms"] == 1999
+    stream = Stream(STREAM.node, STREAM.source, START_UNIX_NS, SMALL_CONTRACT, "p", {"low": 0.5}, LateClock())
+    assert as_json(stream.line(event(), 1))["latency_ms"] == 2039
+
+
+def test_silence_has_a_null_level() -> None:
+    assert as_json(STREAM.line(event(level_dbfs=None), 1))["level_dbfs"] is None
+
+
+def test_a_gap_tells_when_and_how_long() -> None:
+    line = as_json(STREAM.line(Gap(8000, 4000), 3))
+    assert (line["start"], line["time"], line["duration_s"]) == (
+        "2026-11-22T08:15:01.000Z",
+        "2026-11-22T08:15:01.500Z",
+        0.5,
+    )
+
+
+def test_the_last_line_tells_the_share_that_was_heard() -> None:
+    assert as_json(STREAM.line(Summary(9, 80_000, 8_000), 3))["coverage"] == 0.9
+    assert as_json(STREAM.line(Summary(0, 0, 0), 3))["coverage"] is None
+
+
+def test_hello_says_who_listens_with_what() -> None:
+    hello = as_json(STREAM.hello(1))
+    assert hello["stream_start"] == "2026-11-22T08:15:00.000Z"
+    assert hello["classes"] == ["low", "high"]
+    assert hello["thresholds"] == {"low": 0.5}
+    assert (hello["window_s"], hello["hop_s"]) == (0.4, 0.1)
+
+
+def test_times_before_1970_and_far_ahead_are_written_too() -> None:
+    assert utc_text(-1_000_000) == "1969-12-31T23:59:59.999Z"
+    assert utc_text(4_102_444_800_000_000_000) == "2100-01-01T00:00:00.000Z"
+
+
+@given(
+    st.sampled_from(["start", "update", "end"]),
+    st.floats(0, 1),
+    st.one_of(st.none(), st.floats(-200, 10)),
+    st.integers(0, 10**9),
+)
+def test_every_line_satisfies_the_published_schema(
+    type_: str, score: float, level_dbfs: float | None, at_sample: int
+) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    ended = {"offset_sample": at_sample, "reason": "decay"} if type_ == "end" else {}
+    for line in (
+        STREAM.hello(1),
+        STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, at_sample=at_sample, **ended), 2),
+        STREAM.line(Gap(at_sample, 1), 3),
+        STREAM.line(Summary(1, at_sample, 0), 4),
+    ):
+        validator.validate(as_json(line))
+
+
+def test_the_schema_refuses_what_is_not_a_line() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    good = as_json(STREAM.line(event(), 1))
+    for bad in ({}, good | {"colour": "red"}, good | {"score": "high"}, good | {"type": "hello"}):
+        assert not validator.is_valid(bad)
