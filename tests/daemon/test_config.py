@@ -72,7 +72,7 @@ def test_a_class_that_the_model_does_not_have_is_refused_with_the_nearest() -> N
 
 def test_a_pinned_model_is_held_to_its_hash() -> None:
     check_against(Config(model=ModelConfig(sha256="ABAB")), SMALL_CONTRACT)
-    with pytest.raises(ConfigError, match="model.sha256 pins cd, but urban holds abab"):
+    with pytest.raises(ConfigError, match=r"model\.sha256 pins cd, but urban holds abab"):
         check_against(Config(model=ModelConfig(sha256="cd")), SMALL_CONTRACT)
 
 

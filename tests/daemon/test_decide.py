@@ -48,8 +48,9 @@ def full_events_of(scores: Sequence[float | None], how: Rule, reason: EndReason 
 
 
 def test_one_window_of_evidence_starts_an_event_where_one_is_asked_for() -> None:
-    assert events_of([0, 0, 0.7, 0], rule()) == [("start", 2 * HOP + W - HOP, None, None)] + [
-        ("end", 2 * HOP + W - HOP, 2 * HOP + W - HOP, "decay")
+    assert events_of([0, 0, 0.7, 0], rule()) == [
+        ("start", 2 * HOP + W - HOP, None, None),
+        ("end", 2 * HOP + W - HOP, 2 * HOP + W - HOP, "decay"),
     ]
 
 
