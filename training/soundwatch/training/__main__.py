@@ -7,7 +7,7 @@ import sys
 import click
 
 from soundwatch.daemon.errors import SoundwatchError
-from soundwatch.training.cli import train
+from soundwatch.training.cli import evaluate, train
 
 
 @click.group()
@@ -16,6 +16,7 @@ def main() -> None:
 
 
 main.add_command(train)
+main.add_command(evaluate)
 
 if __name__ == "__main__":
     try:

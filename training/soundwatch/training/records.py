@@ -1,0 +1,91 @@
+"""What a run says of itself: the model's contract, and the record that later runs and reports quote.
+
+Conventions: a contract describes the weights that count at this moment, so it is built anew for every checkpoint.
+Does not: compute scores (`scoring.py`), or choose thresholds (`thresholds.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from soundwatch.daemon.contract import ModelContract, Provenance, Score
+from soundwatch.training.checkpoint import hash_weights
+from soundwatch.training.labels import LABELS
+from soundwatch.training.loop import Run
+from soundwatch.training.network import count_parameters
+from soundwatch.training.scoring import Machine, RunRecord, ScoredClip
+from soundwatch.training.session import Session, describe_data
+
+LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
+
+
+def build_contract(
+    run: Run, session: Session, scores: tuple[Score, ...], thresholds: dict[str, float]
+) -> ModelContract:
+    """The contract of the weights that count now."""
+    recipe, split = session.recipe, session.split
+    provenance = Provenance(
+        recipe=recipe.name,
+        recipe_sha256=recipe.sha256,
+        data=describe_data(session),
+        folds=split.train_folds,
+        leaky_split=split.leaky,
+        clips=len(session.train_clips),
+        epochs=run.epoch,
+        seed=recipe.seed,
+        parameters=count_parameters(run.network),
+        soundwatch=version("soundwatch"),
+        torch=str(torch.__version__),
+        licence=LICENCE,
+    )
+    return ModelContract(
+        name=recipe.name,
+        features=recipe.features,
+        labels=LABELS,
+        activation=recipe.activation,
+        thresholds=thresholds,
+        provenance=provenance,
+        scores=scores,
+        weights_sha256=hash_weights(run.counts.state_dict()),
+    )
+
+
+def build_record(run: Run, session: Session, own: tuple[Score, ...], held_out: tuple[ScoredClip, ...]) -> RunRecord:
+    """The finished run, as later runs and reports quote it."""
+    on_cuda = session.device.type == "cuda"
+    machine = Machine(
+        processor=_processor(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name() if on_cuda else "cpu",
+    )
+    return RunRecord(
+        recipe=session.recipe.name,
+        recipe_sha256=session.recipe.sha256,
+        plan=session.plan,
+        negatives=len(session.negatives),
+        epochs=run.epoch,
+        seed=session.recipe.seed,
+        parameters=count_parameters(run.network),
+        clips=len(session.train_clips),
+        seconds=round(sum(row["seconds"] or 0.0 for row in run.history), 1),
+        machine=machine,
+        torch=str(torch.__version__),
+        scores=own,
+        held_out=held_out,
+    )
+
+
+def _processor() -> str:
+    """The CPU's model where Linux tells it, else what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

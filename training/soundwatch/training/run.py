@@ -1,0 +1,137 @@
+"""One training run from its session to a finished folder.
+
+Conventions: the folder holds `checkpoint.pt` (which says all of itself), `log.csv`, `curves.png` and,
+at the end, `run.json` and `confusion.png`. Everything a person reads on the way goes to the console.
+Does not: compute gradients (`loop.py`), or export (the export room reads the checkpoint).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from soundwatch.daemon.contract import Score, encode_contract
+from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.types import Samples
+from soundwatch.training import checkpoint as checkpoints
+from soundwatch.training import scoring
+from soundwatch.training.batches import Reader
+from soundwatch.training.cache import cache_folder, cached, fill_cache
+from soundwatch.training.checkpoint import Checkpoint
+from soundwatch.training.data import Clip
+from soundwatch.training.frontend import MelFrontEnd
+from soundwatch.training.loop import Run, mel_batches, start_run, train
+from soundwatch.training.metrics import count_confusion, measure
+from soundwatch.training.recipe import encode_recipe
+from soundwatch.training.records import build_contract, build_record
+from soundwatch.training.report import draw_confusion, draw_curves, write_log
+from soundwatch.training.scoring import RunRecord, ScoredClip, score_mels, to_score
+from soundwatch.training.session import Session, describe_data, describe_folds
+from soundwatch.training.thresholds import choose_thresholds, default_thresholds
+
+
+def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
+    """Train, score, and leave a finished folder.
+
+    Raises:
+        ConfigError: The folder holds another run, or the loss ceased to be finite.
+        DataError: A clip cannot be decoded.
+    """
+    recipe, out = session.recipe, session.out
+    path = out / checkpoints.FILE_NAME
+    run = start_run(recipe, session.train_clips, session.device)
+    if path.exists():
+        _resume(run, session, path, resume)
+    elif resume:
+        raise ConfigError(f"--resume, and there is no {path} to go on from; leave it out to start a run.")
+    folder = cache_folder()
+    everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
+    fill_cache(everything, recipe.features, folder, console)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def read(clip: Clip) -> Samples:
+        return cached(clip, recipe.features, folder)
+
+    def save(run: Run) -> None:
+        _save(run, session, (), default_thresholds())
+        write_log(out / "log.csv", run.history)
+        draw_curves(out / "curves.png", run.history)
+
+    train(run, recipe, session.train_clips, session.split.test, read, session.device, save, console)
+    return _finish(run, session, read)
+
+
+def _resume(run: Run, session: Session, path: Path, resume: bool) -> None:
+    """Put a run where its checkpoint left it."""
+    if not resume:
+        raise ConfigError(f"{path} is there already; --resume goes on from it, another --out starts anew.")
+    state = checkpoints.read_checkpoint(path)
+    checkpoints.refuse_other_run(state, session.recipe, session.plan, path)
+    run.network.load_state_dict(state.model)
+    if run.ema is not None and state.ema is not None:
+        run.ema.load_state_dict(state.ema)
+    run.optimiser.load_state_dict(state.optimiser)
+    run.scheduler.load_state_dict(state.scheduler)
+    run.epoch, run.history = state.epoch, state.history
+
+
+def _save(run: Run, session: Session, scores: tuple[Score, ...], thresholds: dict[str, float]) -> None:
+    """Write the checkpoint with what the contract can say now."""
+    contract = build_contract(run, session, scores, thresholds)
+    state = Checkpoint(
+        contract=encode_contract(contract),
+        recipe=encode_recipe(session.recipe),
+        plan=msgspec.json.encode(session.plan).decode(),
+        model=run.network.state_dict(),
+        ema=None if run.ema is None else run.ema.state_dict(),
+        optimiser=run.optimiser.state_dict(),
+        scheduler=run.scheduler.state_dict(),
+        epoch=run.epoch,
+        history=run.history,
+    )
+    checkpoints.save_checkpoint(session.out / checkpoints.FILE_NAME, state)
+
+
+def _finish(run: Run, session: Session, read: Reader) -> RunRecord:
+    """Score what was held out, and write the contract's last form and the run's record."""
+    held_out = _score_held_out(run, session, read)
+    own = _own_scores(session, held_out)
+    scores = own + tuple(score for source in session.sources for score in source.scores)
+    evidence = [clip for source in session.sources for clip in source.held_out]
+    thresholds = choose_thresholds(evidence) if evidence else default_thresholds()
+    _save(run, session, scores, thresholds)
+    record = build_record(run, session, own, held_out)
+    (session.out / scoring.FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    return record
+
+
+def _score_held_out(run: Run, session: Session, read: Reader) -> tuple[ScoredClip, ...]:
+    """Scores of every held-out clip and negative."""
+    clips = session.split.test + session.held_out_negatives
+    if not clips:
+        return ()
+    front_end = MelFrontEnd(session.recipe.features).to(session.device)
+    batches = mel_batches(clips, session.recipe, read, front_end, session.device)
+    _, values = score_mels(run.counts, batches, session.recipe, session.device)
+    return tuple(
+        ScoredClip(clip=clip.path.name, class_id=clip.class_id, values=tuple(round(float(value), 5) for value in row))
+        for clip, row in zip(clips, values, strict=True)
+    )
+
+
+def _own_scores(session: Session, held_out: tuple[ScoredClip, ...]) -> tuple[Score, ...]:
+    """The run's score on its held-out folds, if it has any; leaves the confusion matrix."""
+    split = session.split
+    labelled = [(clip.values, clip.class_id) for clip in held_out if clip.class_id is not None]
+    if not labelled:
+        return ()
+    values = np.array([value for value, _ in labelled], np.float32)
+    metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labelled])))
+    tested_on = describe_folds(split.test_folds, split)
+    if split.leaky:
+        tested_on = f"the other {len(split.test)} clips of {tested_on}"
+    draw_confusion(session.out / "confusion.png", metrics.confusion, f"{session.recipe.name}: {tested_on}")
+    return (to_score(metrics, describe_data(session), tested_on),)
