@@ -1,0 +1,55 @@
+"""The capture stage: microphones, recordings, raw PCM and the demo scene, each a `Source`.
+
+Conventions: samples (C, S) float32 at the source's own rate; time is counted in its samples from 0.
+What a source is asked by is one word, the `device`: `open_source` tells which kind it means.
+Does not: resample or mix channels (`resample.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from soundwatch.daemon.capture.demo import Demo
+from soundwatch.daemon.capture.microphone import Microphone
+from soundwatch.daemon.capture.pacing import Pace
+from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, standard_input
+from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.types import Source
+
+__all__ = ["Demo", "Microphone", "Pace", "PcmFormat", "RawPcm", "Recording", "open_source"]
+
+_SUFFIXES: Final = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"),
+    *(".m4a", ".aac", ".wma", ".raw", ".pcm"),  # meant as files too, though refused with what to do
+)
+_PATH_STARTS: Final = ("/", "./", "../", "~/")
+
+
+def open_source(name: str, device: str | int, channels: int | None = None, pcm: str = "s16le,44100,1") -> Source:
+    """The live source that `device` means.
+
+    Args:
+        name: As events carry it.
+        device: `demo`; `-` for raw PCM on standard input; a recording's path; else a microphone's name, a part
+            of it, its index, or `default`.
+        channels: How many a microphone is opened with; None for its own, two at most.
+        pcm: Format of raw PCM: sample format, rate in Hz, channels.
+
+    Raises:
+        SourceError: It cannot be opened.
+        ConfigError: `pcm` does not read.
+    """
+    if device == "demo":
+        return Demo(name)
+    if device == "-":
+        return RawPcm(name, standard_input(), PcmFormat.parse(pcm))
+    if isinstance(device, str) and _is_path(device):
+        return Recording(name, Path(device).expanduser())
+    return Microphone(name, device, channels)
+
+
+def _is_path(device: str) -> bool:
+    """Whether a recording is meant: one that is there, or what looks like one."""
+    looks_so = device.startswith(_PATH_STARTS) or device.lower().endswith(_SUFFIXES)
+    return looks_so or (not device.isdecimal() and Path(device).exists())

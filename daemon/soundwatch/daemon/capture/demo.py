@@ -1,0 +1,132 @@
+"""The bundled scene: a minute of street, synthesised, for machines without a microphone.
+
+Conventions: mono at 44.1 kHz. In real time it goes round without end; fast it is heard once.
+`DEMO_SOUNDS` tells what is in it and when, so that it can be seen whether all was recognised.
+Does not: stand for accuracy; real recordings do that (`soundwatch evaluate`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from soundwatch.daemon.capture.pacing import Pace, Pacer
+from soundwatch.daemon.capture.synthesis import (
+    Signal,
+    car_horn,
+    dog_bark,
+    jackhammer,
+    outdoors,
+    seconds_of,
+    siren,
+    traffic,
+)
+from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+
+RATE_HZ: Final = 44_100
+ROUND_S: Final = 60
+BLOCK_MS: Final = 100
+_SEED: Final = 2014  # the year of UrbanSound8K
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSound:
+    """One sound of the scene.
+
+    Attributes:
+        label: Its class, as UrbanSound8K calls it.
+        onset_s: When it begins in every round.
+        offset_s: When it has ended, but for the echo.
+    """
+
+    label: str
+    onset_s: float
+    offset_s: float
+
+
+DEMO_SOUNDS: Final = (
+    DemoSound("siren", 3.0, 15.0),
+    DemoSound("car_horn", 20.0, 26.5),
+    DemoSound("jackhammer", 31.0, 41.0),
+    DemoSound("dog_bark", 46.0, 52.0),
+)
+_LEVELS: Final = {"siren": 0.30, "car_horn": 0.30, "jackhammer": 0.30, "dog_bark": 0.35}
+_TRAFFIC_LEVEL: Final = 0.006
+# Seconds after the onset, and for horns how long each is pressed.
+_HORNS: Final = ((0.0, 0.35), (0.55, 0.35), (1.1, 1.2), (2.9, 0.9), (4.3, 2.1))
+_BARKS: Final = (0.0, 0.42, 0.85, 1.7, 2.15, 2.6, 3.4, 3.8, 4.5, 4.95, 5.4)
+
+
+def demo_scene(rate_hz: int = RATE_HZ, seconds: float = ROUND_S) -> Samples:
+    """The scene's first `seconds` as samples (1, S)."""
+    noise = np.random.default_rng(_SEED)
+    scene = _TRAFFIC_LEVEL * traffic(ROUND_S, rate_hz, noise)
+    for sound in DEMO_SOUNDS:
+        dry = _dry(sound, rate_hz, noise)
+        echoing = outdoors(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, 0.35, noise)
+        first = round(sound.onset_s * rate_hz)
+        scene[first : first + len(echoing)] += _LEVELS[sound.label] * echoing
+    wanted = np.arange(round(seconds * rate_hz)) % len(scene)
+    return read_only(np.clip(scene[wanted], -1, 1).astype(np.float32)[None])
+
+
+def _dry(sound: DemoSound, rate_hz: int, noise: np.random.Generator) -> Signal:
+    """One of the scene's sounds without the street."""
+    duration_s = sound.offset_s - sound.onset_s
+    if sound.label == "siren":
+        return siren(duration_s, rate_hz)
+    if sound.label == "jackhammer":
+        return jackhammer(duration_s, rate_hz, noise)
+    dry = np.zeros_like(seconds_of(duration_s, rate_hz))
+    if sound.label == "car_horn":
+        pieces = [(at_s, car_horn(press_s, rate_hz, 342.0, 421.0)) for at_s, press_s in _HORNS]
+    else:
+        pieces = [(at_s, dog_bark(rate_hz, 520.0 + 60 * noise.random(), noise)) for at_s in _BARKS]
+    for at_s, piece in pieces:
+        first = round(at_s * rate_hz)
+        dry[first : first + len(piece)] += piece
+    return dry
+
+
+class Demo:
+    """The scene as a source.
+
+    Args:
+        name: The source's name in events.
+        pace: "real_time" gives blocks when a microphone would, round after round.
+        start_unix_ns: UTC of the first sample; None for the moment when `blocks` starts.
+    """
+
+    def __init__(self, name: str, pace: Pace = "real_time", start_unix_ns: int | None = None) -> None:
+        self.info = SourceInfo(name, "the bundled demo scene", RATE_HZ, 1)
+        self._start_unix_ns = start_unix_ns
+        self._pacer = Pacer(pace, RATE_HZ)
+        self._endless = pace == "real_time"
+
+    @property
+    def start_unix_ns(self) -> int:
+        """UTC of sample 0."""
+        return self._start_unix_ns or 0
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of 100 ms until `stop`."""
+        scene = demo_scene()
+        if self._start_unix_ns is None:
+            self._start_unix_ns = time.time_ns()
+        size = RATE_HZ * BLOCK_MS // 1000
+        first_sample = 0
+        self._pacer.wait_for(0)
+        while self._endless or first_sample < scene.shape[1]:
+            if not self._pacer.wait_for(first_sample + size):
+                return
+            at = first_sample % scene.shape[1]
+            yield Block(scene[:, at : at + size], RATE_HZ, first_sample)
+            first_sample += size
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._pacer.stop()

@@ -1,0 +1,151 @@
+"""The inputs that PortAudio knows, and how to name one.
+
+Conventions: an index holds until the next start or the next plug; a name holds. ALSA's place of a card,
+"(hw:1,0)", is therefore left out of the proposed name wherever that still names one device only.
+Does not: see devices plugged in after PortAudio started in this process; it freezes its list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import msgspec
+
+from soundwatch.daemon.capture.portaudio import ask_portaudio
+from soundwatch.daemon.errors import SourceError
+
+_ALSA_PLACE = re.compile(r"\s*\(hw:\d+,\d+\)$")
+_NO_INPUT = (
+    "No microphone: PortAudio lists no input device. Plug one in, see that the sound server runs and that you may "
+    "use it (on Linux `arecord -l`, group `audio`), or try `soundwatch run --device demo`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One input.
+
+    Attributes:
+        index: PortAudio's number for it, today.
+        name: PortAudio's name for it.
+        host_api: The sound system that it is reached by; one microphone may be listed under several.
+        channels: How many it can record at most.
+        rate_hz: Its own sampling rate.
+        default: Whether it is the one used when none is named.
+        device: What to write after `--device` or `device:` to name it; empty until known.
+    """
+
+    index: int
+    name: str
+    host_api: str
+    channels: int
+    rate_hz: int
+    default: bool
+    device: str = ""
+
+
+def list_devices() -> tuple[Device, ...]:
+    """All inputs, none on a machine without.
+
+    Raises:
+        SourceError: PortAudio is missing or does not answer.
+    """
+    found = ask_portaudio("Listing the input devices", _query)
+    return tuple(replace(device, device=propose_name(found, device)) for device in found)
+
+
+def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
+    """The one input that is meant.
+
+    Args:
+        devices: All there are.
+        wanted: An index; "default"; a name or "name, host API" in full; or a part of one, in any case.
+
+    Raises:
+        SourceError: It is none, or several. The message lists those to choose from.
+    """
+    found = _matches(devices, wanted)
+    if len(found) == 1:
+        return found[0]
+    if not devices:
+        raise SourceError(f"Device {wanted!r} was wanted. {_NO_INPUT}")
+    seen = f"{len(found)} input devices match {wanted!r}" if found else f"No input device matches {wanted!r}"
+    choices = "\n".join(f"  --device {_quoted(device.device)}" for device in found or devices)
+    raise SourceError(
+        f"{seen}; exactly one was wanted. Name one of these, or a recording that exists, `-` or `demo`:\n{choices}"
+    )
+
+
+def propose_name(devices: Sequence[Device], device: Device) -> str:
+    """The shortest lasting name by which `find_device` finds just this one; its index if it has none."""
+    for name in (_ALSA_PLACE.sub("", device.name), device.name, f"{device.name}, {device.host_api}"):
+        if name and not name.isdecimal() and _matches(devices, name) == [device]:
+            return name
+    return str(device.index)
+
+
+def devices_text(devices: Sequence[Device]) -> str:
+    """The inputs as a table for people, each with what names it."""
+    if not devices:
+        return _NO_INPUT
+    titles = ("", "index", "name", "host API", "channels", "rate_hz", "to listen to it")
+    rows = [titles] + [
+        (
+            "*" if device.default else "",
+            str(device.index),
+            device.name,
+            device.host_api,
+            str(device.channels),
+            str(device.rate_hz),
+            f"soundwatch run --device {_quoted(device.device)}",
+        )
+        for device in devices
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
+    table = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    example = f"In config.yaml: sources: {{mic0: {{device: {_quoted(devices[0].device)}}}}}"
+    return f"{table}\n\n* is the default. An index may change at the next start; a name does not.\n{example}"
+
+
+def devices_json(devices: Sequence[Device]) -> bytes:
+    """The inputs as one line of JSON for programs."""
+    return msgspec.json.encode(list(devices))
+
+
+def _query(sounddevice: ModuleType) -> list[Device]:
+    host_apis = sounddevice.query_hostapis()
+    defaults = [api["default_input_device"] for api in host_apis if api["default_input_device"] >= 0]
+    return [
+        Device(
+            index=index,
+            name=found["name"],
+            host_api=host_apis[found["hostapi"]]["name"],
+            channels=found["max_input_channels"],
+            rate_hz=round(found["default_samplerate"]),
+            default=defaults[:1] == [index],  # PortAudio prefers its first host API that has one
+        )
+        for index, found in enumerate(sounddevice.query_devices())
+        if found["max_input_channels"] > 0
+    ]
+
+
+def _matches(devices: Sequence[Device], wanted: str | int) -> list[Device]:
+    """The devices of the first rule that fits any."""
+    if isinstance(wanted, int) or wanted.isdecimal():
+        return [device for device in devices if device.index == int(wanted)]
+    if wanted == "default":
+        return [device for device in devices if device.default]
+    exact = [device for device in devices if wanted in (device.name, f"{device.name}, {device.host_api}")]
+    part = wanted.casefold()
+    return exact or [device for device in devices if part in f"{device.name}, {device.host_api}".casefold()]
+
+
+def _quoted(name: str) -> str:
+    """The name as a shell and YAML take it."""
+    escaped = name.replace("\\", r"\\").replace('"', r"\"")
+    return name if re.fullmatch(r"[\w.-]+", name) else f'"{escaped}"'

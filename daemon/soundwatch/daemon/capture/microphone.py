@@ -1,0 +1,186 @@
+"""A microphone, through PortAudio.
+
+Conventions: opened at the device's own rate, whatever the model wants (`resample.py` changes it), with
+two channels at most unless asked. The callback copies, stamps and puts without waiting; it never logs
+or raises. All loss is counted: samples that found the queue full, exactly; an overflow that PortAudio
+flags, by the jump of the driver's time stamps; what vanished unflagged, by the clock (`losses.py`).
+Source: tried with PulseAudio: a killed server calls `finished_callback` and raises nothing; a stopped one
+just goes silent, and then `stop` and `abort` hang.
+Does not: open a lost device again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from soundwatch.daemon.capture.checks import check_samples
+from soundwatch.daemon.capture.devices import Device, find_device, list_devices
+from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
+from soundwatch.daemon.capture.portaudio import ask_portaudio
+from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+
+MAX_CHANNELS: Final = 2  # more are taken only when asked for
+BLOCK_MS: Final = 100
+LATENCY_S: Final = 0.3  # three blocks: as long may Python keep the callback waiting before the driver overflows
+QUEUED_BLOCKS: Final = 100
+STALL_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one callback brought.
+
+    Attributes:
+        samples: (C, S).
+        dropped_samples: How many found no room in the queue right before.
+        overflowed: Whether PortAudio says that the driver lost some right before.
+        adc_s: The driver's time of the first sample, on PortAudio's clock.
+        arrival_ns: Monotonic time of the callback.
+    """
+
+    samples: Samples
+    dropped_samples: int
+    overflowed: bool
+    adc_s: float
+    arrival_ns: int
+
+
+class Microphone:
+    """An input device.
+
+    Args:
+        name: The source's name in events.
+        device: Name, part of a name, index, or "default".
+        channels: How many to open; None for the device's own, two at most.
+
+    Raises:
+        SourceError: The device is not there, cannot be opened, or PortAudio is missing.
+    """
+
+    def __init__(self, name: str, device: str | int = "default", channels: int | None = None) -> None:
+        found = find_device(list_devices(), device)
+        if channels is not None and not 1 <= channels <= found.channels:
+            raise SourceError(
+                f"{channels} channels were asked of {found.name!r}, which has {found.channels}; ask for 1 to "
+                f"{found.channels}, or leave it out."
+            )
+        wanted = channels or min(found.channels, MAX_CHANNELS)
+        self.info = SourceInfo(name, f"{found.name}, {found.host_api}", found.rate_hz, wanted)
+        self.start_unix_ns = 0
+        self._queue: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()  # its put may interrupt its get
+        self._dropped_samples = 0
+        self._stopped = False
+        self._stream = ask_portaudio(f"Opening {self.info.description}", lambda module: self._open(module, found))
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of about 100 ms as they are heard, until `stop`.
+
+        Raises:
+            SourceError: The device cannot be started, ended, or has delivered nothing for three seconds.
+        """
+        ask_portaudio(f"Starting {self.info.description}", lambda _: self._stream.start())
+        try:
+            yield from self._delivered()
+        finally:
+            with contextlib.suppress(SourceError):  # a hanging device is left behind
+                ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=2.0)
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._stopped = True
+        self._queue.put(None)
+
+    def _open(self, sounddevice: ModuleType, device: Device) -> Any:
+        return sounddevice.InputStream(
+            device=device.index,
+            samplerate=device.rate_hz,
+            channels=self.info.channels,
+            dtype="float32",
+            blocksize=device.rate_hz * BLOCK_MS // 1000,
+            latency=LATENCY_S,
+            callback=self._hear,
+            finished_callback=lambda: self._queue.put(None),
+        )
+
+    def _close(self) -> None:
+        self._stream.abort(ignore_errors=True)
+        self._stream.close(ignore_errors=True)
+
+    def _hear(self, frames: Any, count: int, times: Any, status: Any) -> None:
+        """PortAudio's callback: frames (S, C) in memory that it takes back."""
+        if not self.start_unix_ns:
+            age_s = first_sample_age_s(times.currentTime - times.inputBufferAdcTime, count / self.info.rate_hz)
+            self.start_unix_ns = time.time_ns() - round(age_s * 1e9)
+        if self._queue.qsize() >= QUEUED_BLOCKS:
+            self._dropped_samples += count
+            return
+        samples = read_only(np.array(frames.T, np.float32, order="C"))
+        overflowed = bool(status.input_overflow)
+        self._queue.put(
+            Delivery(samples, self._dropped_samples, overflowed, times.inputBufferAdcTime, time.monotonic_ns())
+        )
+        self._dropped_samples = 0
+
+    def _delivered(self) -> Iterator[Block]:
+        """Deliveries as blocks, with all that was lost in between."""
+        rate_hz, end_sample = self.info.rate_hz, 0
+        before: Delivery | None = None
+        watch = ClockWatch()
+        while (delivery := self._next()) is not None:
+            lost = delivery.dropped_samples
+            if delivery.overflowed and before is not None:
+                lost = max(lost + 1, overflow_samples(before, delivery, rate_hz))
+            size = delivery.samples.shape[1]
+            watch, vanished = watch_clock(watch, delivery.arrival_ns, end_sample + lost + size, rate_hz)
+            lost += vanished
+            check_samples(delivery.samples, end_sample + lost, rate_hz, self.info.description)
+            yield Block(delivery.samples, rate_hz, end_sample + lost, lost)
+            end_sample += lost + size
+            before = delivery
+
+    def _next(self) -> Delivery | None:
+        """The next delivery; None after `stop`."""
+        if self._stopped:
+            return None
+        try:
+            delivery = self._queue.get(timeout=STALL_S)
+        except queue.Empty:
+            raise SourceError(
+                f"{self.info.description} has delivered nothing for {STALL_S:g} s. Check that it is still plugged in "
+                "and that the sound server answers, then start again."
+            ) from None
+        if delivery is None and not self._stopped:
+            raise SourceError(
+                f"{self.info.description} stopped delivering: it was unplugged, or the sound server ended. Plug it in "
+                "or start the server, then start again."
+            )
+        return delivery
+
+
+def first_sample_age_s(reported_s: float, block_s: float) -> float:
+    """How old the first sample of a block just delivered is.
+
+    PortAudio's report counts where it is believable: it is at least the block's length, since the last
+    sample has been heard too, and some host APIs report zero or another clock's time.
+    """
+    return reported_s if math.isfinite(reported_s) and block_s <= reported_s <= block_s + 2.0 else block_s
+
+
+def overflow_samples(before: Delivery, delivery: Delivery, rate_hz: int) -> int:
+    """How many samples are missing between two deliveries by the driver's time stamps.
+
+    No more than fit between their arrivals: PortAudio's clock may be the wall clock, which can be set.
+    """
+    jump_s = delivery.adc_s - before.adc_s - before.samples.shape[1] / rate_hz
+    most_s = (delivery.arrival_ns - before.arrival_ns) / 1e9
+    return round(max(0.0, min(jump_s, most_s)) * rate_hz) if math.isfinite(jump_s) else 0

@@ -1,0 +1,150 @@
+"""Street sounds made from nothing but numbers, for the demo scene.
+
+Conventions: each sound is (S,) float64 of full scale about 1, near and dry; `outdoors` puts it into a street.
+Random parts come from a generator that the caller seeds, so that a sound is the same every time.
+Source: what the things do. A siren is a driven horn loudspeaker whose oscillator wails or yelps; a car has
+two reed horns a third apart; a breaker's piston strikes a ringing chisel; a bark is a voice with formants.
+Does not: claim to be a recording. What recognises it has learned from real ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Signal = NDArray[np.float64]
+
+
+def seconds_of(duration_s: float, rate_hz: int) -> Signal:
+    """The time in seconds of every sample (S,)."""
+    return np.arange(round(duration_s * rate_hz)) / rate_hz
+
+
+def faded(signal: Signal, rise_s: float, fall_s: float, rate_hz: int) -> Signal:
+    """The signal with a cosine slope at both ends."""
+    rise, fall = (0.5 - 0.5 * np.cos(np.pi * seconds_of(s, rate_hz) / s) for s in (rise_s, fall_s))
+    envelope = np.ones_like(signal)
+    envelope[: len(rise)] *= rise
+    envelope[len(envelope) - len(fall) :] *= fall[::-1]
+    return signal * envelope
+
+
+def convolved(signal: Signal, response: Signal) -> Signal:
+    """The signal (S,) through a filter's response, cut to S."""
+    size = 1 << (len(signal) + len(response) - 2).bit_length()
+    spectrum = np.fft.rfft(signal, size) * np.fft.rfft(response, size)
+    return np.asarray(np.fft.irfft(spectrum, size)[: len(signal)])
+
+
+def shaped_noise(
+    size: int, rate_hz: int, slope: float, low_hz: float, high_hz: float, noise: np.random.Generator
+) -> Signal:
+    """Noise of unit power whose amplitude falls as 1 / f**slope between two edges, and joins its own start."""
+    bins_hz = np.fft.rfftfreq(size, 1 / rate_hz)
+    gain = (np.maximum(bins_hz, 1.0) / 1000.0) ** -slope
+    gain *= 1 / (1 + (low_hz / np.maximum(bins_hz, 1.0)) ** 4) / (1 + (bins_hz / high_hz) ** 4)
+    signal = np.fft.irfft(np.fft.rfft(noise.standard_normal(size)) * gain, size)
+    return np.asarray(signal / signal.std())
+
+
+def harmonics(frequency_hz: Signal, levels: Signal, rate_hz: int) -> Signal:
+    """A tone of changing frequency (S,) with these levels of its 1st, 2nd, ... harmonic, none past half the rate."""
+    phase = 2 * np.pi * np.cumsum(frequency_hz) / rate_hz
+    tone = np.zeros_like(phase)
+    for number, level in enumerate(levels, start=1):
+        audible = np.clip((0.45 * rate_hz - number * frequency_hz) / 1000.0, 0.0, 1.0)
+        tone += level * audible * np.sin(number * phase)
+    return tone
+
+
+def ringing(partials: list[tuple[float, float, float]], duration_s: float, rate_hz: int) -> Signal:
+    """The sum of damped sines, each (frequency in Hz, decay time in seconds, level)."""
+    time_s = seconds_of(duration_s, rate_hz)
+    rings = [level * np.exp(-time_s / decay_s) * np.sin(2 * np.pi * hz * time_s) for hz, decay_s, level in partials]
+    return np.asarray(np.sum(rings, axis=0))
+
+
+def outdoors(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generator) -> Signal:
+    """The sound in a street: its echo from the houses, and the air's loss of treble, on top of itself."""
+    time_s = seconds_of(0.9, rate_hz)
+    tail = noise.standard_normal(len(time_s)) * np.exp(-time_s / 0.16)
+    dulled = np.fft.irfft(np.fft.rfft(tail) / (1 + np.fft.rfftfreq(len(tail), 1 / rate_hz) / 2500.0), len(tail))
+    for delay_s, level in ((0.017, 0.5), (0.041, 0.4), (0.083, 0.3)):
+        dulled[round(delay_s * rate_hz)] += level * np.abs(dulled).max() * 4
+    response = wet * dulled / np.sqrt(np.square(dulled).sum())
+    response[0] += 1.0
+    return convolved(signal, response)
+
+
+def siren(duration_s: float, rate_hz: int) -> Signal:
+    """An emergency vehicle's electronic siren: it wails for two thirds of the time, then yelps."""
+    time_s = seconds_of(duration_s, rate_hz)
+    wail = 0.5 - 0.5 * np.cos(2 * np.pi * (time_s / 4.2) ** 1.0)
+    yelp = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / 0.33)
+    sweep = np.where(time_s < duration_s * 2 / 3, wail, yelp)
+    frequency_hz = 620.0 * (1450.0 / 620.0) ** sweep
+    frequency_hz *= 1.02 - 0.04 / (1 + np.exp(-(time_s - duration_s / 2) * 1.5))  # it drives past
+    tone = harmonics(frequency_hz, 1 / np.arange(1, 13) ** 1.1, rate_hz)
+    tone = np.tanh(1.8 * tone)
+    horn = ringing([(900, 0.0012, 1.0), (1500, 0.001, 0.8), (2600, 0.0008, 0.6)], 0.02, rate_hz)
+    loud = convolved(tone, horn)
+    near = 0.35 + 0.65 * np.exp(-(((time_s - duration_s / 2) / (duration_s / 3)) ** 2))
+    return faded(near * loud / np.abs(loud).max(), 0.6, 0.8, rate_hz)
+
+
+def car_horn(duration_s: float, rate_hz: int, low_hz: float, high_hz: float) -> Signal:
+    """One press of a horn: two reeds that start together and not quite in tune."""
+    time_s = seconds_of(duration_s, rate_hz)
+    numbers = np.arange(1, 25)
+    press = 1.0 - 0.035 * np.exp(-time_s / 0.02)
+    tone = np.zeros_like(time_s)
+    for reed_hz, level in ((low_hz, 1.0), (high_hz, 0.9)):
+        levels = 1 / numbers**0.35 / (1 + (numbers * reed_hz / 3300.0) ** 4)
+        levels = levels * (0.35 + np.exp(-(((numbers * reed_hz - 2100.0) / 1100.0) ** 2)))
+        tone += level * harmonics(reed_hz * press, levels, rate_hz)
+    return faded(np.tanh(1.3 * tone / np.abs(tone).max()), 0.018, 0.05, rate_hz)
+
+
+def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
+    """A pneumatic breaker at work: blows, the ringing chisel, stone, and the exhaust between blows."""
+    size = len(seconds_of(duration_s, rate_hz))
+    gaps_s = 1 / 21.0 * (1 + 0.035 * noise.standard_normal(int(duration_s * 24)))
+    blows = (np.cumsum(gaps_s) * rate_hz).astype(int)
+    blows = blows[blows < size]
+    strikes = np.zeros(size)
+    strikes[blows] = 0.75 + 0.25 * noise.random(len(blows))
+    chisel = ringing(
+        [(1130, 0.012, 0.7), (1870, 0.010, 0.9), (2740, 0.008, 1.0), (3920, 0.006, 0.8), (5600, 0.004, 0.6)],
+        0.06,
+        rate_hz,
+    )
+    body = ringing([(95, 0.018, 2.0), (210, 0.012, 1.4), (430, 0.010, 0.9)], 0.08, rate_hz)
+    blow_s = seconds_of(0.05, rate_hz)
+    crush = noise.standard_normal(len(blow_s)) * np.exp(-blow_s / 0.007) * 0.9
+    puff = convolved(strikes, np.exp(-blow_s / 0.016) * (1 - np.exp(-blow_s / 0.004)))
+    exhaust = shaped_noise(size, rate_hz, 0.3, 400.0, 6000.0, noise) * (0.12 + 0.5 * puff)
+    sound = convolved(strikes, chisel) + convolved(strikes, body) + convolved(strikes, crush) + exhaust
+    return faded(np.tanh(0.9 * sound / np.abs(sound).max() * 2), 0.15, 0.2, rate_hz)
+
+
+def dog_bark(rate_hz: int, pitch_hz: float, noise: np.random.Generator) -> Signal:
+    """One bark of a middling dog."""
+    time_s = seconds_of(0.22, rate_hz)
+    frequency_hz = pitch_hz * (0.75 + 0.5 * np.exp(-(((time_s - 0.05) / 0.06) ** 2)))
+    frequency_hz *= 1 + 0.03 * np.interp(time_s, np.arange(0, 0.25, 0.004), noise.standard_normal(63))
+    voice = harmonics(frequency_hz, 1 / np.arange(1, 25) ** 0.7, rate_hz)
+    voice += 0.8 * shaped_noise(len(time_s), rate_hz, 0.3, 500.0, 5000.0, noise)
+    mouth = ringing([(750, 0.003, 1.0), (1400, 0.0025, 0.9), (2700, 0.0016, 0.5)], 0.02, rate_hz)
+    sound = convolved(voice, mouth)
+    return faded(np.tanh(2.0 * sound / np.abs(sound).max()), 0.012, 0.11, rate_hz)
+
+
+def traffic(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
+    """A street without events, of unit power, that joins its own start: rumble, tyres, and their slow swell."""
+    size = len(seconds_of(duration_s, rate_hz))
+    turn = 2 * np.pi * np.arange(size) / size
+    swell = 1 + 0.25 * np.sin(3 * turn) + 0.15 * np.sin(7 * turn + 1)
+    rumble = shaped_noise(size, rate_hz, 1.0, 40.0, 400.0, noise)
+    tyres = shaped_noise(size, rate_hz, 0.5, 300.0, 2500.0, noise)
+    street = (0.8 * rumble + 0.6 * tyres) * swell
+    return np.asarray(street / street.std())
