@@ -105,6 +105,8 @@ def _warn(split: Split, console: Console) -> None:
     """Say what is not as a reader would expect."""
     for fold, count in split.missing.items():
         console.print(f"[yellow]Fold {fold}: {count} of the listed clips have no file; the others are used.[/]")
+    if split.withheld:
+        console.print(f"[yellow]{split.withheld} clips to train on are left out: their recordings are scored.[/]")
     if split.leaky:
         console.print("[yellow]--leaky-split: recordings stand on both sides; the scores measure nothing.[/]")
 

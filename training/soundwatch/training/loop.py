@@ -143,7 +143,9 @@ def _step(run: Run, recipe: Recipe, mel_db: Tensor, targets: Tensor, device: tor
     run.optimiser.step()
     run.scheduler.step()
     if run.ema is not None:
-        _follow(run.ema, run.network, recipe.optimisation.ema_decay)
+        # Early on the mean looks back less far, or the first weights would stay in it for many epochs.
+        steps = run.scheduler.last_epoch
+        _follow(run.ema, run.network, min(recipe.optimisation.ema_decay, (1 + steps) / (10 + steps)))
     return float(loss.detach())
 
 

@@ -101,6 +101,7 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         weight_decay: Decoupled, a step.
         label_smoothing_share: Of a target's mass, spread evenly over the classes.
         ema_decay: Of the running mean of the weights, which is then what counts; 0 keeps the weights themselves.
+            After n steps it is (1 + n) / (10 + n) at most.
     """
 
     max_learning_rate: float

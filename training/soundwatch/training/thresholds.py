@@ -33,6 +33,6 @@ def choose_thresholds(held_out: Sequence[ScoredClip]) -> dict[str, float]:
     thresholds = {}
     for class_id, label in enumerate(LABELS):
         others = values[[clip.class_id != class_id for clip in held_out], class_id]
-        quiet = [threshold for threshold in GRID if np.mean(others >= threshold) <= FALSE_SHARE]
+        quiet = [threshold for threshold in GRID if np.sum(others >= threshold) <= FALSE_SHARE * len(others)]
         thresholds[label] = min(quiet, default=GRID[-1])
     return thresholds

@@ -1,0 +1,40 @@
+"""Metrics against figures computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from soundwatch.training.metrics import count_confusion, measure
+from soundwatch.training.scoring import ScoredClip
+from soundwatch.training.thresholds import choose_thresholds
+
+
+def test_figures_computed_by_hand() -> None:
+    # class 0: 3 clips, 2 found; class 1: 2 clips, 1 found; class 2: none, called once.
+    called = [0, 0, 1, 1, 2]
+    scores = np.eye(3, dtype=np.float32)[called]
+    metrics = measure(count_confusion(scores, np.array([0, 0, 0, 1, 1])))
+    assert metrics.confusion.tolist() == [[2, 1, 0], [0, 1, 1], [0, 0, 0]]
+    assert metrics.accuracy == pytest.approx(3 / 5)
+    assert metrics.recall == (2 / 3, 1 / 2, None)
+    assert metrics.precision == (1.0, 0.5, 0.0)
+    assert metrics.f1 == (0.8, 0.5, 0.0)
+    assert metrics.macro_f1 == pytest.approx(0.65)
+
+
+def _scored(class_id: int | None, value: float, of: int = 3) -> ScoredClip:
+    return ScoredClip(clip="a.wav", class_id=class_id, values=tuple(value if k == of else 0.1 for k in range(10)))
+
+
+def test_a_threshold_lets_one_clip_in_a_hundred_through() -> None:
+    others = [_scored(None, 0.62), _scored(0, 0.52)] + [_scored(0, 0.2)] * 99 + [_scored(None, 0.2)] * 99
+    thresholds = choose_thresholds([*others, _scored(3, 0.9)])
+    assert thresholds["dog_bark"] == 0.30  # 2 of 200 is just 1 %
+    stricter = choose_thresholds([*others[:-1], _scored(None, 0.41)])
+    assert stricter["dog_bark"] == 0.45
+    assert stricter["siren"] == 0.30
+
+
+def test_a_class_that_cannot_be_told_apart_gets_the_highest_threshold() -> None:
+    assert choose_thresholds([_scored(0, 0.99)] * 10)["dog_bark"] == 0.95

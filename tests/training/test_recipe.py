@@ -1,0 +1,66 @@
+"""Recipes are typed, and what a recipe does not know it refuses by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from soundwatch.daemon.errors import ConfigError
+from soundwatch.training.recipe import Recipe, decode_recipe, encode_recipe, load_recipe, parse_recipe, shipped_recipes
+
+TUTORIAL = shipped_recipes()["tutorial"]
+
+
+def test_two_recipes_are_shipped() -> None:
+    assert sorted(shipped_recipes()) == ["tutorial", "urban"]
+
+
+def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
+    spec = load_recipe("urban").features
+    assert spec.mel_max_hz <= 11000
+    assert abs(spec.window_hop_samples / spec.rate_hz - 1) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("seen", "written", "message"),
+    [
+        ("batch_clips: 16", "batch_clip: 16", r"batch_clip is not a key; did you mean batch_clips\?"),
+        ("n_mels: 64", "n_mel: 64", r"features\.n_mel is not a key; did you mean n_mels\?"),
+        ("widths:", "width:", r"network\.width is not a key; did you mean widths\?"),
+        ("anneal: linear", "zebra: linear", r"optimisation\.zebra is not a key; it may be one of max_learning_rate"),
+        ("epochs: 40", "epochs: many", r"Expected `int`, got `str` - at `\$.epochs`"),
+        ("epochs: 40", "epochs: 0", "epochs is 0; it must be 1 or more"),
+        ("kind: blocks", "kind: transformer", "Invalid value 'transformer'"),
+        ("mel_max_hz: 22050", "mel_max_hz: 30000", "mel_min_hz 0.0 and mel_max_hz 30000.0 must rise"),
+        ("[5, 3, 3, 3]", "[5, 3]", "must be equally many"),
+        ("seed: 1", "", "missing required field `seed`"),
+        ("name: tutorial", "name: [", "Recipe a.yaml does not read"),
+        ("time_shift_share: 0.4", "synthetic_negative_share: 0.1", "activation is softmax"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(seen: str, written: str, message: str) -> None:
+    assert seen in TUTORIAL
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(TUTORIAL.replace(seen, written), "a.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "tutorial"])
+def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="does not read: Expected `object`"):
+        parse_recipe(text, "a.yaml")
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"No recipe urbane: .* Give one of tutorial, urban"):
+        load_recipe("urbane")
+
+
+def test_a_recipes_hash_changes_with_every_value(tiny_recipe: Recipe) -> None:
+    assert tiny_recipe.sha256 == decode_recipe(encode_recipe(tiny_recipe)).sha256
+    assert tiny_recipe.sha256 != msgspec.structs.replace(tiny_recipe, seed=6).sha256
+
+
+def test_a_recipe_reads_from_a_file(tiny_recipe_file: Path, tiny_recipe: Recipe) -> None:
+    assert load_recipe(str(tiny_recipe_file)) == tiny_recipe

@@ -1,0 +1,217 @@
+"""Whole runs on a tiny data set: what is resumed is what would have been, and what lies is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner
+from rich.console import Console
+
+from soundwatch.daemon.errors import ConfigError, DataError, ModelError, SoundwatchError
+from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.cli import train as train_command
+from soundwatch.training.data import split_by_folds
+from soundwatch.training.recipe import Recipe
+from soundwatch.training.run import run_session
+from soundwatch.training.scoring import read_run
+from soundwatch.training.session import Session, pick_device
+
+
+def _session(root: Path, recipe: Recipe, out: Path) -> Session:
+    return Session(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
+
+
+def _run(session: Session, resume: bool = False) -> None:
+    run_session(session, resume, Console(file=io.StringIO()))
+
+
+def _cli(*arguments: object) -> str:
+    result = CliRunner().invoke(train_command, [str(each) for each in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+class _CutOffError(Exception):
+    """Stands for a power cut."""
+
+
+def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = (_session(tiny_data, tiny_recipe, tmp_path / name) for name in ("whole", "cut"))
+    _run(whole)
+
+    def cut_off(path: Path, history: list[object]) -> None:
+        if len(history) == 2:
+            raise _CutOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("soundwatch.training.run.write_log", cut_off)
+        with pytest.raises(_CutOffError):
+            _run(cut)
+    assert read_checkpoint(cut.out / FILE_NAME).epoch == 2
+    _run(cut, resume=True)
+
+    one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, cut))
+    assert one.contract == other.contract
+    for state, resumed in ((one.model, other.model), (one.ema or {}, other.ema or {})):
+        assert list(state) == list(resumed)
+        assert all(torch.equal(state[name], resumed[name]) for name in state)
+    assert one.ema is not None
+    assert one.scheduler == other.scheduler
+
+
+def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    _run(session)
+    network, contract = load_network(session.out / FILE_NAME)
+    assert not network.training
+    assert contract.provenance.folds == (1, 3)
+    assert contract.provenance.data == "UrbanSound8K folds 1, 3 (1 clips missing)"
+    assert not contract.provenance.leaky_split
+    assert [score.tested_on for score in contract.scores] == ["UrbanSound8K fold 2"]
+    assert contract.scores[0].clips == 10
+    record = read_run(session.out)
+    assert (record.scores, record.recipe_sha256) == (contract.scores, tiny_recipe.sha256)
+    assert [len(clip.values) for clip in record.held_out] == [10] * 10
+    rows = list(csv.DictReader((session.out / "log.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert {"train_loss", "test_loss", "accuracy", "macro_f1", "recall_siren"} <= set(rows[0])
+    for picture in ("curves.png", "confusion.png"):
+        assert (session.out / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_run_resumed_changes_nothing(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    _run(session)
+    before = read_checkpoint(session.out / FILE_NAME)
+    _run(session, resume=True)
+    assert read_checkpoint(session.out / FILE_NAME).contract == before.contract
+
+
+def test_another_recipes_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    _run(_session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"made by recipe tiny .* differs from this run's tiny in seed"):
+        _run(_session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1, seed=6), tmp_path / "run"), resume=True)
+
+
+def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    recipe = msgspec.structs.replace(tiny_recipe, epochs=1)
+    _run(_session(tiny_data, recipe, tmp_path / "run"))
+    (tiny_data / "audio" / "fold1" / "100-0-0-0.wav").unlink()
+    with pytest.raises(ConfigError, match="was made from other clips"):
+        _run(_session(tiny_data, recipe, tmp_path / "run"), resume=True)
+
+
+def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    _run(session)
+    with pytest.raises(ConfigError, match="is there already; --resume"):
+        _run(session)
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    with pytest.raises(ConfigError, match="--resume, and there is no"):
+        _run(_session(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    wild = msgspec.structs.replace(tiny_recipe.optimisation, max_learning_rate=1e38)
+    recipe = msgspec.structs.replace(tiny_recipe, optimisation=wild)
+    with pytest.raises(ConfigError, match=r"The loss is (nan|inf) at step \d+ of epoch 1.*max_learning_rate"):
+        _run(_session(tiny_data, recipe, tmp_path / "run"))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with pytest.raises(ModelError, match="No file"):
+        load_network(path)
+    for content in (b"", b"nonsense"):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="does not read as a checkpoint"):
+            load_network(path)
+    torch.save({"weights": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match="does not read as a checkpoint"):
+        load_network(path)
+
+
+def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    _run(session)
+    values = torch.load(session.out / FILE_NAME, weights_only=True)
+    next(iter(values["ema"].values())).add_(1.0)
+    torch.save(values, session.out / FILE_NAME)
+    with pytest.raises(ModelError, match="not those that its contract names"):
+        load_network(session.out / FILE_NAME)
+
+
+def test_a_leaky_split_brands_the_contract(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
+    out = tmp_path / "run"
+    _cli("--data", tiny_data, "--recipe", tiny_recipe_file, "--leaky-split", "--epochs", 1, "--out", out)
+    contract = load_network(out / FILE_NAME)[1]
+    assert contract.provenance.leaky_split
+    assert contract.scores[0].tested_on.startswith("the other 6 clips of UrbanSound8K folds 1, 2, 3")
+
+
+def test_a_shipping_run_takes_over_scores_and_thresholds(
+    tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path
+) -> None:
+    negatives = tmp_path / "negatives"
+    negatives.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        soundfile.write(negatives / f"rain{number:02d}.wav", rng.normal(0, 0.1, 4000), 8000)
+    common = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--negatives", negatives, "--epochs", 1]
+    printed = _cli(*common, "--train-folds", "2,3", "--test-folds", "1", "--out", tmp_path / "a")
+    assert "UrbanSound8K fold 1: accuracy" in printed
+    _cli(*common, "--train-folds", "1,3", "--test-folds", "2", "--out", tmp_path / "b")
+    _cli(*common, "--scores-from", tmp_path / "a", "--scores-from", tmp_path / "b", "--out", tmp_path / "ship")
+
+    contract = load_network(tmp_path / "ship" / FILE_NAME)[1]
+    assert [score.tested_on for score in contract.scores] == ["UrbanSound8K fold 1", "UrbanSound8K fold 2"]
+    assert contract.provenance.folds == (1, 2, 3)
+    assert "other sounds" in contract.provenance.data
+    assert all(0.3 <= threshold <= 0.95 for threshold in contract.thresholds.values())
+    held_out = [clip for clip in read_run(tmp_path / "a").held_out if clip.class_id is None]
+    assert 0 < len(held_out) < 12
+    with pytest.raises(ConfigError, match=r"is a run of recipe tiny .* not of this tiny"):
+        _cli(*common, "--seed", 9, "--scores-from", tmp_path / "a", "--out", tmp_path / "other")
+    with pytest.raises(ConfigError, match="has no scores of held-out folds"):
+        _cli(*common, "--scores-from", tmp_path / "ship", "--out", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (["--leaky-split", "--test-folds", "1"], ConfigError, "--leaky-split ignores the official folds"),
+        (["--recipe", "tutorial", "--negatives", "."], ConfigError, "has softmax scores"),
+        (["--scores-from", "nowhere"], DataError, "No finished run in nowhere"),
+        (["--negatives", "nowhere"], DataError, "No recordings under nowhere"),
+        (["--test-folds", "7"], DataError, "Fold 7 has no clips"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    tiny_data: Path, options: list[str], error: type[SoundwatchError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        _cli("--data", tiny_data, *options)
+
+
+def test_a_list_of_folds_that_is_none_is_refused(tiny_data: Path) -> None:
+    result = CliRunner().invoke(train_command, ["--data", str(tiny_data), "--test-folds", "one"])
+    assert result.exit_code == 2
+    assert "is not a list of folds" in result.stderr
+
+
+def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="torch finds no CUDA device"):
+        pick_device("cuda")
