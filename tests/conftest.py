@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("virtual_microphone",)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -16,3 +18,8 @@ def shared_data() -> Path:
     if not (data / "urbansound8k").is_dir():
         pytest.skip(f"real recordings are not here: no {data / 'urbansound8k'}")
     return data
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Golden files are rewritten only when asked."""
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")

@@ -34,6 +34,7 @@ BLOCK_MS: Final = 100
 LATENCY_S: Final = 0.3  # three blocks: as long may Python keep the callback waiting before the driver overflows
 QUEUED_BLOCKS: Final = 100
 STALL_S: Final = 3.0
+CLOSING_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Microphone:
             yield from self._delivered()
         finally:
             with contextlib.suppress(SourceError):  # a hanging device is left behind
-                ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=2.0)
+                ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=CLOSING_S)
 
     def stop(self) -> None:
         """Make `blocks` end."""

@@ -1,0 +1,93 @@
+"""A microphone for machines without one: PulseAudio in a folder of its own hears what is played into it.
+
+Conventions: programs under test reach it with the environment in `env`; this process never does. PortAudio
+then lists `pulse` and `default`. Give the first block before playing, or the start is lost.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+RATE_HZ = 44_100
+CHANNELS = 2
+
+
+class VirtualMicrophone:
+    """A sound server whose one microphone is the monitor of its one loudspeaker.
+
+    Attributes:
+        env: What a program's environment must have besides the usual to use it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        own = {name: str(folder) for name in ("HOME", "XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH")}
+        self.env = {"PULSE_SERVER": f"unix:{folder}/native"}
+        self._server = subprocess.Popen(
+            [
+                *("pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"),
+                *("--log-level=error", "--log-target=stderr"),
+                *("-L", f"module-native-protocol-unix socket={folder}/native auth-anonymous=1"),
+                *("-L", f"module-null-sink sink_name=vmic rate={RATE_HZ} channels={CHANNELS} norewinds=1"),
+            ],
+            env=os.environ | own,
+            stdin=subprocess.DEVNULL,
+        )
+        give_up = time.monotonic() + 20
+        while "vmic.monitor" not in self._ask("pactl", "list", "short", "sources"):
+            assert self._server.poll() is None, f"pulseaudio ended with {self._server.returncode}"
+            assert time.monotonic() < give_up, "pulseaudio does not answer"
+            time.sleep(0.02)
+
+    def start_playing(self, recording: Path) -> subprocess.Popen[bytes]:
+        """Play a recording into the microphone; the process ends when it has been heard."""
+        return subprocess.Popen(["paplay", "-d", "vmic", str(recording)], env=os.environ | self.env)
+
+    def play(self, recording: Path) -> None:
+        """Play a recording into the microphone and wait until it has been heard."""
+        assert self.start_playing(recording).wait(timeout=120) == 0
+
+    def kill(self) -> None:
+        """End the server without a goodbye, as a crash does."""
+        self._server.send_signal(signal.SIGCONT)
+        self._server.kill()
+        self._server.wait(timeout=10)
+
+    def stop(self) -> None:
+        """Let the server hang."""
+        self._server.send_signal(signal.SIGSTOP)
+
+    def cont(self) -> None:
+        """Let the server go on."""
+        self._server.send_signal(signal.SIGCONT)
+
+    def _ask(self, *command: str) -> str:
+        return subprocess.run(command, env=os.environ | self.env, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture
+def virtual_microphone() -> Iterator[VirtualMicrophone]:
+    """A virtual microphone, or a skip that says what is missing."""
+    missing = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
+    if ctypes.util.find_library("portaudio") is None:
+        missing.append("libportaudio2")
+    if not any(Path("/").glob("usr/lib*/**/alsa-lib/libasound_module_pcm_pulse.so")):
+        missing.append("libasound2-plugins")
+    if missing:
+        pytest.skip(f"no virtual microphone without {', '.join(missing)}")
+    folder = Path(tempfile.mkdtemp(prefix="soundwatch-"))  # a socket's path has to be short
+    microphone = VirtualMicrophone(folder)
+    try:
+        yield microphone
+    finally:
+        microphone.kill()
+        shutil.rmtree(folder, ignore_errors=True)
