@@ -44,7 +44,7 @@ def full_events_of(scores: Sequence[float | None], how: Rule, reason: EndReason 
             state, Scores(values, ("bark",), number * HOP, end, score is not None), -20.0, (how,), SMALL_SPEC
         )
         told.extend(events)
-    return told + (conclude(state, ("bark",), end, reason) if reason else [])
+    return told + (conclude(state, ("bark",), end, -20.0, reason) if reason else [])
 
 
 def test_one_window_of_evidence_starts_an_event_where_one_is_asked_for() -> None:

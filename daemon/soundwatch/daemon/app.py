@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from soundwatch.daemon.capture import Recording, open_source
-
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against

@@ -92,10 +92,12 @@ def decide(
     return tuple(after), events
 
 
-def conclude(state: Decided, labels: tuple[str, ...], at_sample: int, reason: EndReason) -> list[Event]:
+def conclude(
+    state: Decided, labels: tuple[str, ...], at_sample: int, level_dbfs: float | None, reason: EndReason
+) -> list[Event]:
     """End every event that still lasts, because the stream does."""
     return [
-        _event("end", class_id, _end(hearing, at_sample), labels, at_sample, None, reason)
+        _event("end", class_id, _end(hearing, at_sample), labels, at_sample, level_dbfs, reason)
         for class_id, hearing in enumerate(state)
         if hearing.active
     ]

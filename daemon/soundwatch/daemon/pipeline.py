@@ -34,7 +34,7 @@ def detect(
     """
     spec, labels = classifier.contract.features, classifier.contract.labels
     resampling, windowing, decided = Resampling(), Windowing(), undecided(rules)
-    windows_done = lost_samples = 0
+    windows_done, lost_samples, level = 0, 0, None
     for block in blocks:
         resampling, pieces = resample(resampling, block, spec)
         for piece in pieces:
@@ -44,8 +44,9 @@ def detect(
             windowing, windows = window(windowing, piece, spec)
             for full in windows:
                 scores = classify(classifier, mel(full, spec), full)
-                decided, events = decide(decided, scores, level_dbfs(full), rules, spec)
+                level = level_dbfs(full)
+                decided, events = decide(decided, scores, level, rules, spec)
                 windows_done += 1
                 yield from events
-    yield from conclude(decided, labels, windowing.end_sample, why_ended())
+    yield from conclude(decided, labels, windowing.end_sample, level, why_ended())
     yield Summary(windows_done, windowing.end_sample, lost_samples)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from soundwatch.daemon.capture import Recording
 
+from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.classify import classify
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.mel import mel

@@ -35,9 +35,8 @@ def run(
     **model: Any,
 ) -> None:
     """Listen, and print what is heard as JSON events, until the sound ends or SIGINT or SIGTERM comes."""
-    from soundwatch.daemon.capture.devices import list_devices
-
     from soundwatch.daemon.app import choose_sources, run_live
+    from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.logs import open_log
 
     config = with_options(load_config(config_path), sinks=sinks, **model)

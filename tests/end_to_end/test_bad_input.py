@@ -1,0 +1,181 @@
+"""What is not sound, or not a model, or not to be had: one sentence, the documented exit code, no wrong event."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import tone
+from program import SOUNDWATCH, lines_of, soundwatch
+
+RATE_HZ = 16_000
+TONE = tone(300, 3.0, RATE_HZ).T
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_band_model(tmp_path / "bands.onnx")
+
+
+def wav(path: Path, samples: np.ndarray = TONE, rate_hz: int = RATE_HZ, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, samples, rate_hz, subtype=subtype)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "subtype"),
+    [
+        (RATE_HZ, 1, "PCM_U8"),
+        (RATE_HZ, 1, "PCM_24"),
+        (RATE_HZ, 1, "FLOAT"),
+        (RATE_HZ, 1, "DOUBLE"),
+        (8_000, 1, "PCM_16"),
+        (192_000, 1, "PCM_16"),
+        (RATE_HZ, 6, "PCM_16"),
+        (44_100, 2, "PCM_32"),
+    ],
+)
+def test_any_rate_depth_and_channel_count_tells_the_same_event(
+    model: Path, tmp_path: Path, rate_hz: int, channels: int, subtype: str
+) -> None:
+    path = wav(tmp_path / "tone.wav", np.repeat(tone(300, 3.0, rate_hz).T, channels, axis=1), rate_hz, subtype)
+    lines = lines_of(soundwatch("replay", path, "--model", model).stdout)
+    low = [line for line in lines if line.get("class") == "low"]
+    assert [line["type"] for line in low] == ["start", "end"]
+    assert low[0]["level_dbfs"] == pytest.approx(-9.0, abs=0.3)
+    assert (low[0]["onset"][-7:], low[1]["duration_s"]) == ("00.000Z", pytest.approx(3.0, abs=0.01))
+    assert subtype == "PCM_U8" or low == lines[1:3], "eight bits hiss"
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def header_only(path: Path) -> None:
+    wav(path, TONE[:0])
+
+
+def text(path: Path) -> None:
+    path.write_text("this is a letter\n" * 500)
+
+
+def holds_nan(path: Path) -> None:
+    samples = TONE.copy()
+    samples[30_000] = np.nan
+    wav(path, samples, subtype="FLOAT")
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def nothing(path: Path) -> None:
+    del path
+
+
+@pytest.mark.parametrize("make", [empty, header_only, text, folder, nothing], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("command", ["replay", "classify"])
+def test_what_holds_no_sound_is_refused_and_the_next_file_still_heard(
+    model: Path, tmp_path: Path, make: object, command: str
+) -> None:
+    bad, good = tmp_path / "bad.wav", wav(tmp_path / "good.wav")
+    make(bad)  # type: ignore[operator]
+    done = soundwatch(command, bad, good, "--model", model)
+    assert done.returncode == 4
+    assert b"bad.wav" in done.stderr
+    assert b"good" in done.stdout
+    assert b"bad" not in done.stdout
+
+
+def test_a_truncated_file_is_heard_as_far_as_it_goes_and_the_rest_is_missed_aloud(model: Path, tmp_path: Path) -> None:
+    whole = wav(tmp_path / "whole.wav").read_bytes()
+    path = tmp_path / "cut.wav"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    done = soundwatch("replay", path, "--model", model)
+    assert done.returncode == 4
+    assert b"cut.wav" in done.stderr
+    lines = lines_of(done.stdout)
+    assert [line["type"] for line in lines] == ["hello", "start", "end", "stats"]
+    assert lines[2]["reason"] == "source_lost"
+    assert lines[3]["duration_s"] == pytest.approx(2.0, abs=0.05), "the resampler still holds 30 ms"
+
+
+def test_a_sample_that_is_no_number_ends_the_recording_before_it_is_heard(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "nan.wav"
+    holds_nan(path)
+    done = soundwatch("replay", path, "--model", model)
+    assert done.returncode == 4
+    assert b"30000" in done.stderr.replace(b",", b"").replace(b"_", b"")
+    lines_of(done.stdout)
+
+
+def test_a_corrupt_and_a_contractless_model_are_refused(tmp_path: Path) -> None:
+    sound = wav(tmp_path / "tone.wav")
+    (tmp_path / "garbage.onnx").write_bytes(os.urandom(4096))
+    done = soundwatch("replay", sound, "--model", tmp_path / "garbage.onnx")
+    assert done.returncode == 3
+    assert b"garbage.onnx does not read as ONNX" in done.stderr
+    assert done.stdout == b""
+
+
+def test_a_wrong_configuration_is_refused_with_the_nearest_name(model: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("sources: {mic0: {devcie: USB}}")
+    done = soundwatch("run", "--config", config, "--model", model)
+    assert done.returncode == 2
+    assert b"did you mean `device`?" in done.stderr
+
+
+def test_a_configuration_that_the_model_contradicts_is_refused(model: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("detection: {classes: {lo: {threshold: 0.4}}}")
+    for command in (("check-config", config), ("run", "--config", config, "--model", model)):
+        config.write_text(f"model: {{file: {model}}}\ndetection: {{classes: {{lo: {{threshold: 0.4}}}}}}")
+        done = soundwatch(*command)
+        assert done.returncode == 2
+        assert b"has no such class; did you mean low?" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise on Windows")
+def test_a_closed_standard_output_stops_the_program_and_says_so(model: Path, tmp_path: Path) -> None:
+    sound = wav(tmp_path / "tone.wav")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = soundwatch("replay", sound, "--model", model, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.returncode == 6
+    assert b"The reader of stdout has gone" in done.stderr
+
+
+def test_a_missing_portaudio_library_is_said_with_what_to_install(model: Path) -> None:
+    hidden = (
+        "import ctypes.util, sys\n"
+        "find = ctypes.util.find_library\n"
+        "ctypes.util.find_library = lambda name: None if 'portaudio' in name else find(name)\n"
+        "from soundwatch.daemon.cli import main\n"
+        f"main(['run', '--model', {str(model)!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, check=False)
+    assert done.returncode == 4
+    assert b"Traceback" not in done.stderr
+    assert b"libportaudio2" in done.stderr
+
+
+def test_raw_samples_on_standard_input_become_the_same_event(model: Path) -> None:
+    raw = (TONE * 32767).astype("<i2").tobytes()
+    done = subprocess.run(
+        [SOUNDWATCH, "run", "--device", "-", "--pcm", "s16le,16000,1", "--model", str(model)],
+        input=raw,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line["type"] for line in lines_of(done.stdout)] == ["hello", "start", "end", "stats"]
+    assert lines_of(done.stdout)[0]["source"] == "stdin"

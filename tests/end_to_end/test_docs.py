@@ -1,0 +1,108 @@
+"""The documentation cannot lie: its commands parse, those that can be run are run, its events satisfy the schema."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import soundfile
+import yaml
+
+from program import VALIDATOR, soundwatch
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.cli import COMMANDS
+from soundwatch.daemon.cli import soundwatch as group
+from soundwatch.daemon.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+RUNNABLE = {"replay", "classify", "schema", "check-config", "devices"}
+
+
+def fences(kind: str) -> Iterator[tuple[Path, str]]:
+    """Every fenced block of a kind, with its page."""
+    for page in PAGES:
+        for block in re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+            yield page, block
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every `soundwatch ...` in a shell block: its words up to a pipe, a redirection or a comment."""
+    for page, block in fences("sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.split(r"\||&&|;|>", line.partition(" #")[0]):
+                words = shlex.split(part)
+                if "soundwatch" in words[:2]:
+                    yield page.name, words[words.index("soundwatch") + 1 :]
+
+
+COMMANDS_SHOWN = list(commands())
+
+
+def test_the_readme_shows_commands() -> None:
+    assert {words[0] for page, words in COMMANDS_SHOWN if page == "README.md" and words} >= {"run", "replay", "devices"}
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS_SHOWN, ids=lambda value: " ".join(value) if value else "-")
+def test_every_command_shown_is_one_that_the_program_understands(page: str, words: list[str]) -> None:
+    if not words or words[0].startswith("-"):
+        return
+    command = group.get_command(click.Context(group), words[0])
+    assert command is not None, f"{page}: soundwatch {words[0]}"
+    if "--help" not in words:
+        command.make_context(words[0], list(words[1:]), resilient_parsing=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [words for _, words in COMMANDS_SHOWN if words and words[0] in RUNNABLE],
+    ids=lambda words: " ".join(words),
+)
+def test_every_command_shown_that_needs_no_microphone_runs(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("street.wav", "yard.flac"):
+        soundfile.write(tmp_path / name, demo_scene(22_050, 12.0).T, 22_050)
+    (tmp_path / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
+    done = soundwatch(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout
+
+
+def test_every_event_shown_satisfies_the_schema() -> None:
+    shown = [
+        json.loads(line)
+        for kind in ("json", "jsonl")
+        for _, block in fences(kind)
+        for line in block.splitlines()
+        if line.startswith('{"schema"')
+    ]
+    assert {line["type"] for line in shown} >= {"hello", "start", "update", "end", "gap", "stats"}
+    for line in shown:
+        VALIDATOR.validate(line)
+
+
+def test_every_configuration_shown_is_one(tmp_path: Path) -> None:
+    from soundwatch.daemon.config import load_config
+
+    shown = [block for _, block in fences("yaml")]
+    for block in shown:
+        path = tmp_path / "config.yaml"
+        path.write_text(block)
+        assert isinstance(load_config(path), Config), yaml.safe_load(block)
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_of_the_program_is_told_of() -> None:
+    told = {words[0] for _, words in COMMANDS_SHOWN if words}
+    assert set(COMMANDS) <= told

@@ -1,0 +1,157 @@
+"""Recordings through the whole program, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import silence, tone
+from program import lines_of, soundwatch
+
+RATE_HZ = 16_000
+SCENE = np.concatenate(
+    [
+        silence(1.0, RATE_HZ),
+        tone(300, 1.0, RATE_HZ),
+        silence(1.5, RATE_HZ),
+        tone(3000, 1.0, RATE_HZ),
+        silence(1.0, RATE_HZ),
+    ],
+    axis=1,
+)
+CONFIG = """
+node: test
+detection: {min_duration_s: 0.1, cooldown_s: 0.3, update_s: 0.4}
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_band_model(tmp_path / "bands.onnx")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.wav"
+    soundfile.write(path, SCENE.T, RATE_HZ, subtype="PCM_16")
+    return path
+
+
+def test_a_recording_becomes_events_at_the_times_its_sounds_have(model: Path, config: Path, scene: Path) -> None:
+    done = soundwatch("replay", scene, "--model", model, "--config", config)
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(done.stdout)
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    hello, *events, stats = lines
+    assert (hello["type"], hello["stream_start"], hello["source"]) == ("hello", "1970-01-01T00:00:00.000Z", "scene")
+    assert hello["provider"] == "CPUExecutionProvider"
+    ended = {line["class"]: line for line in events if line["type"] == "end"}
+    assert set(ended) == {"low", "high"}
+    for label, onset_s in (("low", 1.0), ("high", 3.5)):
+        told = float(re.fullmatch(r"1970-01-01T00:00:(\d\d\.\d{3})Z", ended[label]["onset"])[1])  # type: ignore[index]
+        assert abs(told - onset_s) <= 0.25, "right to about two hops of 0.1 s"
+        assert ended[label]["duration_s"] == pytest.approx(1.0, abs=0.4)
+        assert ended[label]["reason"] == "decay"
+    assert (stats["type"], stats["coverage"], stats["duration_s"]) == ("stats", 1.0, 5.5)
+
+
+def test_two_runs_print_the_same_bytes_and_start_moves_the_clock(model: Path, config: Path, scene: Path) -> None:
+    def run(*more: str) -> bytes:
+        return bytes(soundwatch("replay", scene, "--model", model, "--config", config, *more).stdout)
+
+    assert run() == run()
+    moved = lines_of(run("--start", "2026-11-22T10:00:00+02:00"))
+    assert moved[0]["stream_start"] == "2026-11-22T08:00:00.000Z"
+    assert {line["id"] for line in moved if "id" in line}.isdisjoint(
+        line["id"] for line in lines_of(run()) if "id" in line
+    )
+
+
+def test_several_recordings_are_heard_one_after_another_under_their_own_names(
+    model: Path, config: Path, scene: Path
+) -> None:
+    other = scene.with_name("other.flac")
+    soundfile.write(other, SCENE.T, RATE_HZ)
+    lines = lines_of(soundwatch("replay", scene, other, "--model", model, "--config", config).stdout)
+    assert [line["source"] for line in lines if line["type"] == "hello"] == ["scene", "other"]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_lines_go_to_a_file_and_to_standard_output_alike(model: Path, config: Path, scene: Path) -> None:
+    path = scene.with_suffix(".jsonl")
+    done = soundwatch("replay", scene, "--model", model, "--config", config, "-F", "json", "-F", f"json:{path}")
+    assert path.read_bytes() == done.stdout
+    assert done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_and_ends_with_its_exit_code(model: Path, config: Path, scene: Path) -> None:
+    done = soundwatch("replay", scene, "--model", model, "--config", config, "-F", "json:/dev/full")
+    assert done.returncode == 6
+    assert b"lines could not be written to /dev/full" in done.stderr
+    assert b"No space left on device" in done.stderr
+    with Path("/dev/full").open("wb") as full:
+        done = soundwatch("schema", capture_output=False, stdout=full, stderr=-1)
+    assert done.returncode == 6
+    assert b"Standard output cannot be written: No space left on device" in done.stderr
+
+
+def test_classify_prints_one_line_a_file_with_every_class(model: Path, scene: Path) -> None:
+    done = soundwatch("classify", scene, "--model", model, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["file"] == str(scene)
+    assert set(answer["scores"]) == {"low", "high"}
+    assert all(0 <= score <= 1 for score in answer["scores"].values())
+    assert soundwatch("classify", scene, "--model", model).stdout.decode().startswith(f"{scene}: ")
+
+
+def test_digital_silence_is_no_event_and_no_nan(model: Path, config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, np.zeros((RATE_HZ * 3, 2)), RATE_HZ)
+    lines = lines_of(soundwatch("replay", path, "--model", model, "--config", config).stdout)
+    assert [line["type"] for line in lines] == ["hello", "stats"]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--start", "yesterday"), b"--start yesterday is no time"),
+        (("--start", "2026-11-22T08:00:00"), b"has no zone"),
+        (("-F", "xml"), b"names no known sink"),
+        (("--model", "urbane"), b"There is no model urbane"),
+        (("--config", "none.yaml"), b"none.yaml cannot be read"),
+        (("--colour", "red"), b"No such option"),
+    ],
+)
+def test_a_wrong_option_is_said_in_one_sentence(scene: Path, option: tuple[str, str], message: bytes) -> None:
+    done = soundwatch("replay", scene, *option)
+    assert done.returncode in (2, 3)
+    assert message in done.stderr
+    assert done.stdout == b""
+
+
+def test_requiring_cuda_without_a_driver_fails_rather_than_falls_back(model: Path, scene: Path) -> None:
+    try:
+        import ctypes
+
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        pass
+    else:
+        pytest.skip("this machine has a CUDA driver")
+    done = soundwatch("replay", scene, "--model", model, "--require-cuda")
+    assert done.returncode == 5
+    assert b"libcuda" in done.stderr

@@ -1,0 +1,41 @@
+"""The program as its users start it, and its lines held against the published schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from soundwatch.daemon.wire import json_schema
+
+SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+
+def soundwatch(
+    *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it to its end; whatever happens it shows no traceback."""
+    environment = os.environ | (env or {})
+    done = subprocess.run(
+        [SOUNDWATCH, *map(str, arguments)], env=environment, check=False, **({"capture_output": True} | options)
+    )
+    assert b"Traceback" not in (done.stderr or b""), done.stderr.decode()
+    return done
+
+
+def lines_of(text: bytes) -> list[dict[str, Any]]:
+    """Every line, each of which satisfies the schema and has no number that is not one."""
+    lines = [json.loads(line, parse_constant=_refuse) for line in text.decode().splitlines()]
+    for line in lines:
+        VALIDATOR.validate(line)
+    return lines
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} in a line")
