@@ -57,6 +57,13 @@ def resolve_model(name_or_path: str | Path) -> Path:
     return path
 
 
+def backend_of(path: Path, backend: Backend) -> Literal["onnx", "torchscript"]:
+    """What a model file is, where "auto" goes by its suffix."""
+    if backend == "auto":
+        return "torchscript" if path.suffix in _TORCHSCRIPT_SUFFIXES else "onnx"
+    return backend
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model file that is ready to run; satisfies `types.Classifier`.
@@ -122,8 +129,7 @@ def open_classifier(
         ProviderError: What was asked to run it cannot be had.
     """
     path = resolve_model(path)
-    if backend == "auto":
-        backend = "torchscript" if path.suffix in _TORCHSCRIPT_SUFFIXES else "onnx"
+    backend = backend_of(path, backend)
     content = _read(path)
     if backend == "torchscript":
         contract, running, logits = torchscript.open_torchscript(path, content, provider, require_cuda, threads)

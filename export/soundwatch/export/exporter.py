@@ -1,0 +1,112 @@
+"""A checkpoint to model files that are in place only once they are proven, and a finished file proven again.
+
+Conventions: `NAME.onnx`, `NAME.ts` and the card `NAME.md`, with the contract's name.
+Does not: train, or choose thresholds: the checkpoint's contract is written as it is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.classify import Backend, backend_of, open_classifier, resolve_model
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.errors import ConfigError, VerificationError
+from soundwatch.export.card import model_card
+from soundwatch.export.formats import SUFFIXES, WRITERS
+from soundwatch.export.ladder import NotRun, Rung, Scorer, climb, eager_scorer, file_rungs, torch_mel
+from soundwatch.export.probes import probes
+from soundwatch.export.report import Verification
+from soundwatch.training.checkpoint import load_network
+
+
+def export_checkpoint(
+    checkpoint: Path, formats: Sequence[Backend], out: Path, clip: Path | None, console: Console
+) -> tuple[list[Path], Verification]:
+    """Write the files, prove them, and put those asked for in place with their card.
+
+    Every format is climbed whichever is asked for: a network that two exporters understand differently
+    is not to be trusted in either.
+
+    Args:
+        checkpoint: What `soundwatch train` wrote.
+        formats: Those to keep.
+        out: Folder, made if it is not there.
+        clip: A recording for the ladder's clip; None for one made by code.
+        console: For progress.
+
+    Returns:
+        The files in place, the card last, and what the ladder found.
+
+    Raises:
+        ModelError: The checkpoint does not read.
+        ConfigError: The folder cannot be written to.
+        VerificationError: A rung differs. No file is left.
+    """
+    network, contract = load_network(checkpoint)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
+            files = {backend: Path(folder) / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
+            for backend, file in track(files.items(), "Writing", console=console, transient=True):
+                file.write_bytes(WRITERS[backend](network, contract))
+            rungs = [rung for backend, file in files.items() for rung in file_rungs(file, backend, contract.features)]
+            eager = eager_scorer(network, contract.activation)
+            verification = _verify(contract, "torch", eager, rungs, clip, console)
+            verification.insist()
+            card = Path(folder) / f"{contract.name}.md"
+            card.write_text(model_card(contract), encoding="utf-8")
+            proven = [*(files[backend] for backend in formats), card]
+            return [file.replace(out / file.name) for file in proven], verification
+    except OSError as error:
+        raise ConfigError(
+            f"{out} cannot be written to: {error.strerror}. Choose another --out, or make room."
+        ) from error
+
+
+def verify_file(
+    model: str | Path, backend: Backend, checkpoint: Path | None, clip: Path | None, console: Console
+) -> Verification:
+    """Climb the ladder with a finished file, from its checkpoint's network or, without, from the file itself.
+
+    Raises:
+        ModelError: The file or the checkpoint does not read.
+        VerificationError: The file carries another contract than the checkpoint.
+    """
+    path = resolve_model(model)
+    backend = backend_of(path, backend)
+    contract = open_classifier(path, "cpu", backend).contract
+    rungs = file_rungs(path, backend, contract.features)
+    if checkpoint is None:
+        on_cpu = rungs.pop(0)
+        assert isinstance(on_cpu, Rung)
+        return _verify(contract, on_cpu.name, on_cpu.score, rungs, clip, console)
+    network, expected = load_network(checkpoint)
+    if expected.weights_sha256 != contract.weights_sha256:
+        raise VerificationError(
+            f"{path} holds the weights of {contract.identity}, and {checkpoint} those of {expected.identity}. "
+            "Give the checkpoint that the file was exported from, or export it again."
+        )
+    eager = eager_scorer(network, contract.activation)
+    return _verify(contract, "torch", eager, rungs, clip, console)
+
+
+def _verify(
+    contract: ModelContract,
+    name: str,
+    score: Scorer,
+    rungs: Sequence[Rung | NotRun],
+    clip: Path | None,
+    console: Console,
+) -> Verification:
+    """Climb from the scorer of this name over the rungs that can be climbed here."""
+    reference = Rung(name, torch_mel(contract.features), score)
+    climbed = [rung for rung in rungs if isinstance(rung, Rung)]
+    steps = track(climbed, "Climbing the probe ladder", console=console, transient=True)
+    differences = climb(reference, steps, probes(contract.features, clip))
+    not_run = tuple(rung for rung in rungs if isinstance(rung, NotRun))
+    return Verification(contract.identity, reference.name, tuple(differences), not_run)

@@ -1,0 +1,71 @@
+"""A network and its contract as one file: ONNX or TorchScript.
+
+Conventions: the graph maps `mel_db` (N, C, M, T) float32 to `logits` (N, K) for any N. The contract
+lies under `CONTRACT_KEY`, in ONNX's `metadata_props` or TorchScript's `_extra_files`.
+Source: PyTorch's exporter based on torch.export (`dynamo=True`).
+Does not: write to disk (`exporter.py`), or prove anything (`ladder.py`).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import onnx
+import torch
+from torch import nn
+
+from soundwatch.daemon.classify import Backend
+from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
+
+Writer = Callable[[nn.Module, ModelContract], bytes]
+
+
+def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
+    """The content of an ONNX file that needs no second one."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
+    windows = torch.zeros(2, *contract.features.input_shape)  # two, since torch.export takes a batch of one as fixed
+    with warnings.catch_warnings():
+        # torch.export copies its own tree specifications in a way that torch deprecates.
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+        program = torch.onnx.export(
+            network,
+            (windows,),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            input_names=["mel_db"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("windows")},),
+        )
+    assert program is not None
+    model = program.model_proto
+    _forget_origin(model.graph)
+    onnx.helper.set_model_props(model, {CONTRACT_KEY: encode_contract(contract)})
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _forget_origin(graph: Any) -> None:
+    """Remove the exporter's notes, which hold stack traces with paths of the machine that exports."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def to_torchscript(network: nn.Module, contract: ModelContract) -> bytes:
+    """The content of a TorchScript file."""
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
+        warnings.filterwarnings("ignore", r"`torch\.jit\.(script|save)` is deprecated", DeprecationWarning)
+        script = torch.jit.script(network)
+        torch.jit.save(script, content, _extra_files={CONTRACT_KEY: encode_contract(contract)})
+    return content.getvalue()
+
+
+SUFFIXES: Final[dict[Backend, str]] = {"onnx": ".onnx", "torchscript": ".ts"}
+WRITERS: Final[dict[Backend, Writer]] = {"onnx": to_onnx, "torchscript": to_torchscript}

@@ -1,0 +1,139 @@
+"""The probe ladder: the same sounds through every way of computing a model, each compared with torch.
+
+Conventions: differences are the largest over all values of one probe: of mel in dB, of scores as they
+are. A rung that cannot be climbed here is "not run", with the reason; it is never passed over in silence.
+torchaudio computes in float64 here: torch's float32 FFT is itself 1e-3 dB off where a mel band lies
+70 dB below a tone (benchmarks/results/parity.md), and would say nothing of the rung compared.
+Source: YAMNet's `export.py`.
+Does not: write files (`exporter.py`) or print (`report.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from soundwatch.daemon.classify import Backend, open_classifier
+from soundwatch.daemon.contract import Activation, FeatureSpec
+from soundwatch.daemon.errors import ProviderError
+from soundwatch.daemon.mel import mel_db
+from soundwatch.daemon.providers import cuda_obstacle
+from soundwatch.daemon.types import Classifier, Samples
+from soundwatch.training.frontend import MelFrontEnd
+
+MEL_LIMIT_DB: Final = 1e-3
+SCORE_LIMIT: Final = 1e-3
+
+RUNTIMES: Final[dict[Backend, str]] = {"onnx": "ONNX Runtime", "torchscript": "TorchScript"}
+
+FrontEnd = Callable[[Samples], NDArray[np.float32]]
+Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way of computing a model.
+
+    Attributes:
+        name: As the table shows it.
+        front_end: Samples (C, S) to mel decibels (C, M, T).
+        score: Mel decibels (N, C, M, T) to scores (N, K).
+    """
+
+    name: str
+    front_end: FrontEnd
+    score: Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A rung that this machine cannot climb, and why."""
+
+    rung: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far one rung is from the one compared with, on one probe."""
+
+    probe: str
+    rung: str
+    mel_db: float
+    score: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both are within their limits; a difference that is not a number is not."""
+        return self.mel_db <= MEL_LIMIT_DB and self.score <= SCORE_LIMIT
+
+
+def climb(reference: Rung, rungs: Iterable[Rung], sounds: Mapping[str, Samples]) -> list[Difference]:
+    """Compare each rung with the reference on each sound."""
+    wanted_mel, wanted_scores = _hear(reference, sounds)
+    differences = []
+    for rung in rungs:
+        mels, scores = _hear(rung, sounds)
+        for index, probe in enumerate(sounds):
+            mel_difference_db = float(np.abs(mels[index] - wanted_mel[index]).max())
+            score_difference = float(np.abs(scores[index] - wanted_scores[index]).max())
+            differences.append(Difference(probe, rung.name, mel_difference_db, score_difference))
+    return differences
+
+
+def _hear(rung: Rung, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mel decibels (N, C, M, T) and scores (N, K) of N sounds, scored as one batch."""
+    mels = np.stack([rung.front_end(samples) for samples in sounds.values()])
+    return mels, rung.score(mels)
+
+
+def eager_scorer(network: nn.Module, activation: Activation) -> Scorer:
+    """The network as torch runs it, with torch's own activation."""
+
+    def score(decibels: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = network(torch.tensor(decibels))  # (N, K)
+            scores = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+        return np.asarray(scores.numpy(), np.float32)
+
+    return score
+
+
+def file_rungs(path: Path, backend: Backend, spec: FeatureSpec) -> list[Rung | NotRun]:
+    """A model file: fed by torchaudio on each device, then by the daemon's front end."""
+    name = RUNTIMES[backend]
+    classifier = open_classifier(path, "cpu", backend)
+    torchaudio_mel = torch_mel(spec)
+    on_cpu = Rung(f"{name} CPU", torchaudio_mel, classifier.classify)
+    on_cuda: Rung | NotRun
+    try:
+        on_cuda = Rung(f"{name} CUDA", torchaudio_mel, open_classifier(path, "cuda", backend).classify)
+    except ProviderError as error:
+        on_cuda = NotRun(f"{name} CUDA", "no CUDA device" if cuda_obstacle() else str(error))
+    daemon = Rung(f"daemon, {name}", partial(mel_db, spec=spec), partial(_score_one_by_one, classifier))
+    return [on_cpu, on_cuda, daemon]
+
+
+def torch_mel(spec: FeatureSpec, dtype: torch.dtype = torch.float64) -> FrontEnd:
+    """The front end of torchaudio, computing in `dtype`; training computes in float32."""
+    front_end = MelFrontEnd(spec).to(dtype)
+
+    def compute(samples: Samples) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            decibels = front_end(torch.tensor(samples, dtype=dtype)[None])[0]  # (C, M, T)
+        return np.asarray(decibels.float().numpy(), np.float32)
+
+    return compute
+
+
+def _score_one_by_one(classifier: Classifier, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As the daemon does: a batch of one for each window."""
+    return np.concatenate([classifier.classify(window[None]) for window in decibels])

@@ -1,0 +1,77 @@
+"""What a climb of the ladder found, as a record, a table and JSON.
+
+Conventions: one row of the table, and one object of the JSON, is one rung on one probe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import msgspec
+from rich.table import Table
+
+from soundwatch.daemon.errors import VerificationError
+from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT, Difference, NotRun
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All differences of one model.
+
+    Attributes:
+        model: Its name and hash.
+        compared_with: The rung that the others are compared with.
+        differences: Of each other rung on each probe.
+        not_run: Rungs that this machine cannot climb.
+    """
+
+    model: str
+    compared_with: str
+    differences: tuple[Difference, ...]
+    not_run: tuple[NotRun, ...]
+
+    def insist(self) -> None:
+        """Do nothing if every difference is within its limits.
+
+        Raises:
+            VerificationError: One is not.
+        """
+        failures = [difference for difference in self.differences if not difference.passed]
+        if failures:
+            worst = max(failures, key=lambda each: (each.score / SCORE_LIMIT, each.mel_db))
+            raise VerificationError(
+                f"{self.model} does not compute what {self.compared_with} does: {len(failures)} of "
+                f"{len(self.differences)} comparisons failed, such as {worst.rung} on {worst.probe}, "
+                f"{worst.mel_db:.2g} dB and {worst.score:.2g} away; at most {MEL_LIMIT_DB:g} dB and {SCORE_LIMIT:g} "
+                "were wanted. Do not use this file; export the checkpoint again, and report it if that fails too."
+            )
+
+
+def to_json(verification: Verification) -> bytes:
+    """One object, indented."""
+    passed = all(difference.passed for difference in verification.differences)
+    limits = {"mel_limit_db": MEL_LIMIT_DB, "score_limit": SCORE_LIMIT}
+    return msgspec.json.format(msgspec.json.encode({"passed": passed, **limits, **_fields(verification)}), indent=2)
+
+
+def _fields(verification: Verification) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.to_builtins(verification)
+    return fields
+
+
+def to_table(verification: Verification) -> Table:
+    """A section for each rung, a row for each probe; red beyond the limits."""
+    table = Table(title=f"{verification.model}: largest differences from {verification.compared_with}")
+    for heading in ("rung", "probe", "mel dB", "score"):
+        table.add_column(heading)
+    for rung, rows in groupby(verification.differences, key=lambda each: each.rung):
+        table.add_section()
+        for index, each in enumerate(rows):
+            style = None if each.passed else "bold red"
+            table.add_row("" if index else rung, each.probe, f"{each.mel_db:.1e}", f"{each.score:.1e}", style=style)
+    for skipped in verification.not_run:
+        table.add_section()
+        table.add_row(skipped.rung, f"not run: {skipped.reason}")
+    table.caption = f"limits: {MEL_LIMIT_DB:g} dB of mel, {SCORE_LIMIT:g} of score"
+    return table
