@@ -69,7 +69,7 @@ def write_data(root: Path, folds: tuple[int, ...]) -> None:
         folder.mkdir(parents=True)
         for class_id, label in enumerate(LABELS):
             name = f"{fold}{class_id:02d}-{class_id}-0-0.wav"
-            tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * class_id) * np.arange(3000 + 400 * class_id) / 8000)
+            tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * class_id) * np.arange(2000 + 200 * class_id) / 8000)
             stereo = np.stack([tone, 0.5 * tone], axis=1)
             soundfile.write(folder / name, stereo if class_id == 1 else tone, 8000)
             rows.append([name, 1, 0.0, 0.5, 1, fold, class_id, label])

@@ -1,0 +1,76 @@
+"""Collect the accuracy of finished training runs into `benchmarks/results/accuracy.json`.
+
+Usage: python benchmarks/accuracy.py RUN_DIR...
+
+Conventions: one entry a run, in the order given; shares are 0 to 1. A run's figures are of the clips it
+was not trained on; a run that trained on everything has none and is listed for its time and its command.
+Does not: train. The commands that made the runs are in the entries.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from soundwatch.training.checkpoint import FILE_NAME, read_checkpoint
+from soundwatch.training.scoring import RunRecord, read_run
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+
+
+def main(folders: list[Path]) -> None:
+    if not folders:
+        sys.exit(__doc__)
+    entries = [describe(folder) for folder in folders]
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode({"runs": entries}), indent=1) + b"\n")
+    for entry in entries:
+        print(f"{entry['recipe']}: {entry['command']}")
+        for score in entry["scores"]:
+            print(f"  {score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """A run as an entry of the results."""
+    record = read_run(folder)
+    contract = msgspec.json.decode(read_checkpoint(folder / FILE_NAME).contract)
+    return {
+        "recipe": record.recipe,
+        "recipe_sha256": record.recipe_sha256,
+        "trained_on": contract["provenance"]["data"],
+        "clips": record.clips,
+        "epochs": record.epochs,
+        "seed": record.seed,
+        "parameters": record.parameters,
+        "training_seconds": record.seconds,
+        "machine": record.machine,
+        "torch": record.torch,
+        "command": command(record),
+        "weights_sha256": contract["weights_sha256"],
+        "false_alarms_on_held_out_negatives": false_alarms(record),
+        "scores": record.scores,
+    }
+
+
+def command(record: RunRecord) -> str:
+    """The command line that makes such a run, with names for the folders."""
+    words = ["soundwatch train --data DIR --recipe", record.recipe]
+    if record.negatives:
+        words.append("--negatives DIR")
+    if record.plan.test_folds:
+        words += ["--train-folds", ",".join(map(str, record.plan.train_folds))]
+        words += ["--test-folds", ",".join(map(str, record.plan.test_folds))]
+    return " ".join(words)
+
+
+def false_alarms(record: RunRecord) -> dict[str, int] | None:
+    """How many held-out sounds of none of the classes have a score of 0.5 or more; None without such sounds."""
+    highest = [max(clip.values) for clip in record.held_out if clip.class_id is None]
+    return {"sounds": len(highest), "fired_at_0.5": sum(value >= 0.5 for value in highest)} if highest else None
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])
