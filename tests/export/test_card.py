@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from doubles import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
+from soundwatch.daemon.contract import Provenance, Score
+from soundwatch.export.card import model_card
+
+SCORE = Score(
+    trained_on="UrbanSound8K folds 2, 3",
+    tested_on="UrbanSound8K fold 1",
+    clips=873,
+    accuracy=0.7123,
+    macro_f1=0.6987,
+    recall={"low": 0.251, "high": None},
+)
+
+
+def card(**changes: object) -> str:
+    return model_card(msgspec.structs.replace(SMALL_CONTRACT, **changes))
+
+
+def with_licence(licence: str, **changes: object) -> Provenance:
+    return msgspec.structs.replace(SMALL_PROVENANCE, licence=licence, **changes)
+
+
+def test_every_label_stands_with_its_threshold() -> None:
+    text = card(thresholds={"low": 0.25, "high": 1.0})
+    assert "| low | 0.25 |" in text
+    assert "| high | 1.00 |" in text
+
+
+def test_scores_and_recall_stand_for_each_split() -> None:
+    text = card(scores=(SCORE,))
+    assert "| UrbanSound8K folds 2, 3 | UrbanSound8K fold 1 | 873 | 0.712 | 0.699 |" in text
+    assert "| low | 0.25 |" in text
+    assert "| high | no clips |" in text
+
+
+def test_a_model_without_scores_says_so() -> None:
+    assert "It was not scored" in card()
+
+
+def test_a_leaky_split_is_branded() -> None:
+    leaky = with_licence("CC BY 4.0", leaky_split=True)
+    assert "**Not a measure of anything:**" in card(scores=(SCORE,), provenance=leaky)
+    assert "Not a measure" not in card(scores=(SCORE,))
+
+
+@pytest.mark.parametrize(
+    ("licence", "restricted"), [("CC BY-NC 3.0", True), ("Creative Commons BY-NC 4.0", True), ("CC BY 4.0", False)]
+)
+def test_a_non_commercial_licence_is_explained(licence: str, restricted: bool) -> None:
+    text = card(provenance=with_licence(licence))
+    assert licence in text
+    assert ("may not be used for commercial purposes" in text) == restricted
+
+
+def test_the_front_end_is_all_there() -> None:
+    text = card()
+    for expected in (
+        "8000 Hz",
+        "3200 samples, 33 frames",
+        "256 samples, Hann, every 100",
+        "0 to 4000 Hz, htk",
+        "80 dB",
+    ):
+        assert expected in text
+    assert "| cut off | none |" in card(features=msgspec.structs.replace(SMALL_SPEC, top_db=None))
+
+
+def test_softmax_says_that_it_cannot_answer_none_of_them() -> None:
+    assert "It has no answer for none of them" in card(activation="softmax")
+    assert "It has no answer for none of them" not in card(activation="sigmoid")

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+import torch
+from rich.console import Console
+
+from checkpoints import SMALL_RECIPE, random_network, write_checkpoint
+from soundwatch.daemon.cli import main
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.errors import ConfigError, ModelError, VerificationError
+from soundwatch.export import exporter, ladder
+from soundwatch.export.exporter import export_checkpoint, verify_file
+from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT
+from soundwatch.training.checkpoint import load_network
+
+QUIET = Console(quiet=True)
+PROBES = 7
+
+
+def test_an_export_leaves_one_file_a_format_and_a_card(exported: Path) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == ["small.md", "small.onnx", "small.ts"]
+
+
+@pytest.mark.parametrize(("choice", "suffix"), [("onnx", ".onnx"), ("torchscript", ".ts")])
+def test_only_the_format_asked_for_is_kept_and_its_paths_are_printed(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], choice: str, suffix: str
+) -> None:
+    out = tmp_path / "new" / "folder"
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", str(checkpoint), "--format", choice, "--out", str(out)])
+    assert stopped.value.code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["small.md", f"small{suffix}"]
+    assert capsys.readouterr().out.splitlines() == [str(out / f"small{suffix}"), str(out / "small.md")]
+
+
+def test_every_rung_is_climbed_with_every_probe_within_its_limits(exported: Path, checkpoint: Path) -> None:
+    for file in ("small.onnx", "small.ts"):
+        verification = verify_file(exported / file, "auto", checkpoint, None, QUIET)
+        verification.insist()
+        runtime = "ONNX Runtime" if file.endswith("onnx") else "TorchScript"
+        rungs = {each.rung for each in verification.differences} | {each.rung for each in verification.not_run}
+        assert rungs == {f"{runtime} CPU", f"{runtime} CUDA", f"daemon, {runtime}"}
+        assert len(verification.differences) == PROBES * (3 - len(verification.not_run))
+        assert all(0 <= each.mel_db <= MEL_LIMIT_DB for each in verification.differences)
+        assert all(0 <= each.score <= SCORE_LIMIT for each in verification.differences)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_rung_without_its_device_is_not_run_and_says_so(exported: Path) -> None:
+    (skipped,) = verify_file(exported / "small.onnx", "auto", None, None, QUIET).not_run
+    assert (skipped.rung, skipped.reason) == ("ONNX Runtime CUDA", "no CUDA device")
+
+
+def test_a_file_whose_weights_were_changed_by_its_writer_is_never_put_in_place(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_other_weights(network: torch.nn.Module, contract: ModelContract) -> bytes:
+        del network
+        return exporter_to_onnx(random_network(msgspec.structs.replace(SMALL_RECIPE, seed=2)), contract)
+
+    exporter_to_onnx = exporter.WRITERS["onnx"]
+    monkeypatch.setitem(exporter.WRITERS, "onnx", write_other_weights)
+    with pytest.raises(VerificationError, match=r"comparisons failed, such as .*ONNX Runtime"):
+        export_checkpoint(checkpoint, ["onnx", "torchscript"], tmp_path, None, QUIET)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_daemon_that_hears_otherwise_fails_the_export_and_keeps_the_old_file(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small.onnx").write_bytes(b"old")
+    true_mel_db = ladder.mel_db
+    monkeypatch.setattr(ladder, "mel_db", lambda samples, spec: true_mel_db(samples, spec) + np.float32(0.01))
+    with pytest.raises(VerificationError, match=r"daemon, (ONNX Runtime|TorchScript) on .* 0\.01 dB"):
+        export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET)
+    assert (tmp_path / "small.onnx").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
+
+
+def test_a_network_that_gives_nan_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    network = random_network(SMALL_RECIPE)
+    torch.nn.init.constant_(network[-1].bias, float("nan"))
+    path = write_checkpoint(tmp_path / "nan.pt", network=network)
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match="finite logits were wanted"):
+        export_checkpoint(path, ["onnx"], out, None, QUIET)
+    assert list(out.iterdir()) == []
+
+
+def test_verify_refuses_a_checkpoint_of_other_weights(exported: Path, tmp_path: Path) -> None:
+    other = write_checkpoint(tmp_path / "other.pt", msgspec.structs.replace(SMALL_RECIPE, seed=2))
+    with pytest.raises(VerificationError, match="Give the checkpoint that the file was exported from"):
+        verify_file(exported / "small.onnx", "auto", other, None, QUIET)
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "no.pt").write_bytes(b"no checkpoint")
+    for path in (tmp_path / "no.pt", tmp_path / "missing.pt"):
+        with pytest.raises(ModelError, match="a checkpoint that `soundwatch train` wrote was wanted"):
+            export_checkpoint(path, ["onnx"], tmp_path, None, QUIET)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"cannot be written to: .* Choose another --out"):
+        export_checkpoint(checkpoint, ["onnx"], tmp_path / "file" / "out", None, QUIET)
+
+
+def test_verify_prints_every_difference_as_json(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["verify", str(exported / "small.onnx"), "--json"])
+    assert stopped.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"] is True
+    assert found["compared_with"] == "ONNX Runtime CPU"
+    assert {each["rung"] for each in found["differences"]} >= {"daemon, ONNX Runtime"}
+    assert set(found["differences"][0]) == {"probe", "rung", "mel_db", "score"}
+
+
+def test_verify_prints_its_table_before_it_fails_with_code_8(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    true_mel_db = ladder.mel_db
+    monkeypatch.setattr(ladder, "mel_db", lambda samples, spec: true_mel_db(samples, spec) * np.float32(np.nan))
+    monkeypatch.setattr(ladder, "_score_one_by_one", lambda _, decibels: np.zeros((len(decibels), 10), np.float32))
+    with pytest.raises(SystemExit) as stopped:
+        main(["verify", str(exported / "small.onnx")])
+    assert stopped.value.code == 8
+    printed = capsys.readouterr()
+    assert "daemon, ONNX Runtime" in printed.out
+    assert "does not compute what ONNX Runtime CPU does" in printed.err
+
+
+def test_verify_takes_a_recording_for_its_clip(exported: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "clip.flac", 0.1 * np.random.default_rng(1).standard_normal((48000, 2)), 48000)
+    verify_file(exported / "small.onnx", "auto", None, tmp_path / "clip.flac", QUIET).insist()
+
+
+def test_the_card_is_that_of_the_contract(exported: Path, checkpoint: Path) -> None:
+    _, contract = load_network(checkpoint)
+    assert exporter.model_card(contract) == (exported / "small.md").read_text("utf-8")
