@@ -1,0 +1,223 @@
+"""What running costs: start-up, a window's stages, archive speed, memory, and the microphone's latency.
+
+Run `python benchmarks/runtime.py` on an idle machine; it takes two minutes and writes results/runtime.json,
+from which the documentation's tables are made. Figures are medians with their range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.classify import classify, open_classifier
+from soundwatch.daemon.config import DetectionConfig
+from soundwatch.daemon.decide import decide, undecided
+from soundwatch.daemon.level import level_dbfs
+from soundwatch.daemon.mel import mel
+from soundwatch.daemon.resample import Resampling, resample
+from soundwatch.daemon.rules import rules_for
+from soundwatch.daemon.types import Block, Scores, Window
+
+ROOT = Path(__file__).resolve().parents[1]
+SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
+RESULTS = ROOT / "benchmarks" / "results" / "runtime.json"
+
+Figure = dict[str, float]
+
+
+def figure(values: list[float]) -> Figure:
+    """Median and range."""
+    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+
+
+def repeat(count: int, measure: Callable[[], float]) -> Figure:
+    """The figure of some runs, after one that warms up."""
+    measure()
+    return figure([measure() for _ in range(count)])
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return {
+        "processor": model[1] if model else platform.processor(),
+        "cores": os.cpu_count() or 0,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def help_s() -> float:
+    """From the start of `soundwatch --help` to its end."""
+    started = time.perf_counter()
+    subprocess.run([SOUNDWATCH, "--help"], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def hello_s(source: list[str], env: dict[str, str]) -> float:
+    """From the start of `soundwatch run` to its first line."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [SOUNDWATCH, "run", *source], env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        elapsed = time.perf_counter() - started
+        process.terminate()
+    assert b'"hello"' in line, line
+    return elapsed
+
+
+def stages_ms(model: str, rounds: int = 200) -> dict[str, Figure]:
+    """Processor time of each stage for one hop of 48 kHz stereo sound."""
+    classifier = open_classifier(model)
+    spec = classifier.contract.features
+    rules = rules_for(DetectionConfig(), classifier.contract)
+    hop_samples = 48_000 * spec.window_hop_samples // spec.rate_hz
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, hop_samples)).astype(np.float32)
+    sound = np.random.default_rng(0).normal(0, 0.1, (spec.channels, spec.window_samples)).astype(np.float32)
+    full = Window(sound, 0, spec.window_samples, complete=True)
+    features = mel(full, spec)
+    scores: Scores = classify(classifier, features, full)
+    state = [Resampling()]
+
+    def step_resample() -> None:
+        state[0], _ = resample(state[0], Block(noise, 48_000, 0), spec)
+
+    stages: dict[str, Callable[[], object]] = {
+        "resample": step_resample,
+        "mel": lambda: mel(full, spec),
+        "classify": lambda: classify(classifier, features, full),
+        "level": lambda: level_dbfs(full),
+        "decide": lambda: decide(undecided(rules), scores, -20.0, rules, spec),
+    }
+    return {name: figure([_cpu_ms(stage) for _ in range(rounds)]) for name, stage in stages.items()}
+
+
+def _cpu_ms(stage: Callable[[], object]) -> float:
+    started = time.process_time_ns()
+    stage()
+    return (time.process_time_ns() - started) / 1e6
+
+
+def replay(model: str, folder: Path) -> dict[str, float]:
+    """Ten minutes of the demo scene through `soundwatch replay`."""
+    path = folder / "archive.wav"
+    minute = demo_scene(44_100, 60.0)[0]
+    soundfile.write(path, np.tile(minute, 10), 44_100, subtype="PCM_16")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([SOUNDWATCH, "replay", str(path), "--model", model], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"audio_s": 600.0, "cpu_s": round(cpu_s, 2), "times_real_time_a_core": round(600 / cpu_s)}
+
+
+def live(model: str, folder: Path) -> dict[str, Any]:
+    """The demo scene played into a virtual microphone: how late lines are, and what memory is held."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from virtual_microphone import VirtualMicrophone  # the one that the tests hear through
+
+    path = folder / "scene.wav"
+    soundfile.write(path, demo_scene(44_100, 60.0).T, 44_100, subtype="PCM_16")
+    microphone = VirtualMicrophone(Path(tempfile.mkdtemp(prefix="soundwatch-")))
+    try:
+        arguments = ["--device", "pulse", "--model", model]
+        start_up = repeat(5, lambda: hello_s(arguments, microphone.env))
+        late_ms, onset_ms, memory_mb = _latencies(arguments, microphone, path)
+    finally:
+        microphone.kill()
+    return {
+        "hello_s": start_up,
+        "window_to_line_ms": figure(late_ms),
+        "onset_to_start_ms": figure(onset_ms),
+        "resident_mb": memory_mb,
+        "events": len(late_ms),
+    }
+
+
+def _latencies(arguments: list[str], microphone: Any, path: Path) -> tuple[list[float], list[float], float]:
+    """Per event line, how long after its window's last sample it was read; per start, how long after its onset."""
+    late_ms: list[float] = []
+    onset_ms: list[float] = []
+    memory_mb: list[float] = []
+    process = subprocess.Popen(
+        [SOUNDWATCH, "run", *arguments],
+        env=os.environ | microphone.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def play() -> None:
+        microphone.play(path)
+        memory_mb.append(_resident_mb(process.pid))
+        process.terminate()
+
+    player = threading.Thread(target=play)
+    with process:
+        for line, read_unix_s in _timed_lines(process):
+            if line["type"] == "hello":
+                player.start()
+            if line["type"] in ("start", "update", "end") and line["reason"] != "shutdown":
+                late_ms.append((read_unix_s - datetime.fromisoformat(line["time"]).timestamp()) * 1000)
+            if line["type"] == "start":
+                onset_ms.append(float(line["latency_ms"]))
+    player.join()
+    return late_ms, onset_ms, memory_mb[0]
+
+
+def _timed_lines(process: subprocess.Popen[bytes]) -> Iterator[tuple[dict[str, Any], float]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield json.loads(line), time.time()
+
+
+def _resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s*(\d+) kB", status)
+    return round(int(found[1]) / 1024, 1) if found else 0.0
+
+
+def main() -> None:
+    """Measure all and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="urban")
+    model = parser.parse_args().model
+    with tempfile.TemporaryDirectory() as folder:
+        results = {
+            "command": "python benchmarks/runtime.py",
+            "date": datetime.now(UTC).date().isoformat(),
+            "version": __version__,
+            "machine": machine(),
+            "model": open_classifier(model).contract.identity,
+            "help_s": repeat(9, help_s),
+            "stages_cpu_ms": stages_ms(model),
+            "replay": replay(model, Path(folder)),
+            "microphone": live(model, Path(folder)),
+        }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
