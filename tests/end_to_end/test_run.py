@@ -1,0 +1,74 @@
+"""`soundwatch run` on recordings in real time, several at once, and with one that is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import silence, tone
+from program import lines_of, soundwatch
+
+RATE_HZ = 16_000
+DETECTION = "detection: {min_duration_s: 0.1, cooldown_s: 0.3}\n"
+SAME = ("type", "class", "score", "peak_score", "level_dbfs", "duration_s", "reason", "windows", "coverage")
+
+
+def write_recording(path: Path, frequency_hz: float) -> Path:
+    sound = [silence(0.5, RATE_HZ), tone(frequency_hz, 1, RATE_HZ), silence(0.7, RATE_HZ)]
+    soundfile.write(path, np.concatenate(sound, axis=1).T, RATE_HZ)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_band_model(tmp_path / "bands.onnx")
+
+
+def what(lines: list[dict[str, Any]], source: str) -> list[tuple[Any, ...]]:
+    return [tuple(line.get(key) for key in SAME) for line in lines if line["source"] == source]
+
+
+def test_recordings_in_real_time_tell_what_their_replays_tell(model: Path, tmp_path: Path) -> None:
+    low, high = write_recording(tmp_path / "low.wav", 300), write_recording(tmp_path / "high.wav", 3000)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"sources: {{low: {{device: {low}}}, high: {{device: {high}}}}}\n{DETECTION}")
+    live = soundwatch("run", "--config", config, "--model", model)
+    assert live.returncode == 0, live.stderr
+    lines = lines_of(live.stdout)
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    replayed = lines_of(soundwatch("replay", low, high, "--config", config, "--model", model).stdout)
+    for source in ("low", "high"):
+        assert what(lines, source) == what(replayed, source)
+        assert len(what(lines, source)) == 4
+
+
+def test_a_source_that_breaks_does_not_stop_the_others(model: Path, tmp_path: Path) -> None:
+    whole = write_recording(tmp_path / "whole.wav", 300)
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[:30_000])
+    config = tmp_path / "config.yaml"
+    config.write_text(f"sources: {{cut: {{device: {cut}}}, whole: {{device: {whole}}}}}\n{DETECTION}")
+    done = soundwatch("run", "--config", config, "--model", model)
+    assert done.returncode == 0, "one was heard to its end"
+    assert b"a source was lost" in done.stderr
+    assert [line["type"] for line in lines_of(done.stdout) if line["source"] == "whole"][-1] == "stats"
+    alone = soundwatch("run", "--config", config, "--model", model, "--device", "cut")
+    assert alone.returncode == 4, "all were lost"
+
+
+def test_a_source_that_is_neither_configured_nor_a_device_is_refused(model: Path, tmp_path: Path) -> None:
+    done = soundwatch("run", "--device", tmp_path / "none.wav", "--model", model)
+    assert done.returncode == 4
+    assert b"none.wav" in done.stderr
+    assert done.stdout == b""
+
+
+def test_a_broken_pcm_format_is_refused_with_one_that_works(model: Path) -> None:
+    done = soundwatch("run", "--device", "-", "--pcm", "s17le,1,1", "--model", model, stdin=-3)
+    assert done.returncode == 2
+    assert b"s16le" in done.stderr
