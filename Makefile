@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test lint format demo clean help
+.PHONY: run test lint format demo figures pictures clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,11 +21,17 @@ test: lint  ## Run everything that CI runs.
 lint: .venv/test.stamp  ## Check style, types and formatting.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy daemon training export benchmarks
+	$(BIN)/mypy daemon training export benchmarks scripts
 
 format: .venv/test.stamp  ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+figures: .venv/run.stamp  ## Write the documentation's tables from benchmarks/results.
+	$(BIN)/python scripts/figures.py
+
+pictures: .venv/test.stamp  ## Draw the documentation's pictures with the default model.
+	$(BIN)/python scripts/pictures.py
 
 clean:  ## Remove the virtual environment and all caches.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

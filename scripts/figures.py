@@ -1,0 +1,225 @@
+"""Tables of figures in README.md and docs/*.md, written from benchmarks/results/*.json and nowhere else.
+
+Usage: python scripts/figures.py [--check]
+
+A page holds a region between `<!-- figures: NAME -->` and `<!-- end figures -->`; the names are in `FIGURES`.
+With --check nothing is written, and the exit code is 1 if a region does not say what the results say.
+
+Conventions: a figure that nobody has measured yet is said to be so. Shares are shown with three digits.
+Does not: measure. Each results file names the command that made it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results"
+SHIPPED: Final = ("urban", "tutorial")
+
+_REGION = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end figures -->)", re.S)
+
+Results = dict[str, Any]
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def share(value: float | None) -> str:
+    """A share of 0 to 1."""
+    return "no clips" if value is None else f"{value:.3f}"
+
+
+def measured(figure: dict[str, float], digits: int) -> str:
+    """Median and range of a figure."""
+    return f"{figure['median']:.{digits}f} ({figure['min']:.{digits}f} to {figure['max']:.{digits}f})"
+
+
+def scored_runs(results: Results) -> list[Results]:
+    """The runs that held folds back, the default model's recipe first, each fold once and in order."""
+    runs = {(run["recipe"], score["tested_on"]): run for run in results["runs"] for score in run["scores"]}
+    order = [*SHIPPED, *sorted({recipe for recipe, _ in runs} - set(SHIPPED))]
+    return [runs[key] for key in sorted(runs, key=lambda key: (order.index(key[0]), len(key[1]), key[1]))]
+
+
+def by_recipe(results: Results) -> dict[str, list[Results]]:
+    """Scored runs under their recipe's name."""
+    runs = scored_runs(results)
+    return {run["recipe"]: [each for each in runs if each["recipe"] == run["recipe"]] for run in runs}
+
+
+def accuracy_summary(results: Results) -> str:
+    """A row a recipe: accuracy on each fold, and the means."""
+    folds = sorted({run["scores"][0]["tested_on"] for run in scored_runs(results)}, key=lambda fold: (len(fold), fold))
+    rows = []
+    for recipe, runs in by_recipe(results).items():
+        scores = {run["scores"][0]["tested_on"]: run["scores"][0] for run in runs}
+        accuracies = [share(scores[fold]["accuracy"]) if fold in scores else "" for fold in folds]
+        means = [share(mean(score[key] for score in scores.values())) for key in ("accuracy", "macro_f1")]
+        rows.append((f"`{recipe}`", f"{runs[0]['parameters']:,}", *accuracies, *means))
+    short = [fold.replace("UrbanSound8K ", "") for fold in folds]
+    return table(("model", "parameters", *short, "mean accuracy", "mean macro F1"), rows)
+
+
+def accuracy_runs(results: Results) -> str:
+    """A row a run: what it learned from, what it was scored on, and how it did."""
+    return table(
+        ("recipe", "trained on", "tested on", "clips tested", "accuracy", "macro F1"),
+        (
+            (
+                f"`{run['recipe']}`",
+                score["trained_on"],
+                score["tested_on"],
+                str(score["clips"]),
+                share(score["accuracy"]),
+                share(score["macro_f1"]),
+            )
+            for run in scored_runs(results)
+            for score in run["scores"][:1]
+        ),
+    )
+
+
+def recall(results: Results) -> str:
+    """A row a class: the share of its clips found, in every run."""
+    runs = scored_runs(results)
+    headings = [f"`{run['recipe']}`, {run['scores'][0]['tested_on'].replace('UrbanSound8K ', '')}" for run in runs]
+    labels = list(runs[0]["scores"][0]["recall"])
+    return table(
+        ("class", *headings), ((label, *(share(run["scores"][0]["recall"][label]) for run in runs)) for label in labels)
+    )
+
+
+def false_alarms(results: Results) -> str:
+    """A row a run: how many of the held-out sounds of none of the classes fire."""
+    rows = []
+    for run in scored_runs(results):
+        counts = run["false_alarms_on_held_out_negatives"]
+        if counts is not None:
+            tested = run["scores"][0]["tested_on"]
+            rows.append((f"`{run['recipe']}`, without {tested}", str(counts["sounds"]), str(counts["fired_at_0.5"])))
+    return table(("network", "sounds", "with a score of 0.5 or more"), rows) if rows else "Not measured yet."
+
+
+def training_cost(results: Results) -> str:
+    """A row a run: how long it took, where, and the command that repeats it."""
+    rows = []
+    for run in results["runs"]:
+        machine = run["machine"]
+        where = f"{machine['processor']}, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+        where = where if machine["device"] == "cpu" else machine["device"]
+        rows.append((f"`{run['command']}`", str(run["epochs"]), f"{run['training_seconds'] / 60:.0f} min", where))
+    return table(("command", "epochs", "time", "on"), rows)
+
+
+def machine_of(results: Results) -> str:
+    """What was measured, where and when, in a sentence."""
+    machine = results["machine"]
+    return (
+        f"`{results['command']}`, {results['date']}: soundwatch {results['version']}, model `{results['model']}`, "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}."
+    )
+
+
+def window_cpu_ms(results: Results) -> float:
+    """Processor time of one window: the medians of all stages."""
+    return sum(float(figure["median"]) for figure in results["stages_cpu_ms"].values())
+
+
+def runtime_summary(results: Results) -> str:
+    """What running costs, in a few rows."""
+    microphone, replay = results["microphone"], results["replay"]
+    rows = (
+        ("start to first line (`hello`), from a microphone", f"{microphone['hello_s']['median']:.2f} s"),
+        ("processor time a window, one a second", f"{window_cpu_ms(results):.1f} ms"),
+        ("recordings, on one core", f"{replay['times_real_time_a_core']:.0f} times real time"),
+        ("window heard to line written", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
+        ("onset of a sound to its `start` line", f"{microphone['onset_to_start_ms']['median'] / 1000:.1f} s"),
+        ("memory", f"{microphone['resident_mb']:.0f} MB"),
+    )
+    return f"{table(('what', 'figure'), rows)}\n\n{machine_of(results)}"
+
+
+def runtime(results: Results) -> str:
+    """What running costs, with ranges."""
+    microphone, replay = results["microphone"], results["replay"]
+    rows = (
+        ("`soundwatch --help`, start to end, s", measured(results["help_s"], 2)),
+        ("`soundwatch run`, start to `hello`, s", measured(microphone["hello_s"], 2)),
+        (f"last sample of a window to its line, ms ({microphone['events']} lines)", _ms(microphone, "window_to_line")),
+        ("onset of a sound to its `start` line, ms", _ms(microphone, "onset_to_start")),
+        ("resident memory after a minute, MB", f"{microphone['resident_mb']:.0f}"),
+        (
+            f"`soundwatch replay` of {replay['audio_s'] / 60:.0f} minutes, processor time, s",
+            f"{replay['cpu_s']:.1f}: {replay['times_real_time_a_core']:.0f} times real time on one core",
+        ),
+    )
+    return f"{table(('what', 'median (range)'), rows)}\n\n{machine_of(results)}"
+
+
+def _ms(microphone: Results, what: str) -> str:
+    return measured(microphone[f"{what}_ms"], 0)
+
+
+def stages(results: Results) -> str:
+    """Processor time of each stage for one window."""
+    rows = [(name, measured(figure, 3)) for name, figure in results["stages_cpu_ms"].items()]
+    return table(("stage", "processor time a window, ms"), [*rows, ("**all**", f"**{window_cpu_ms(results):.2f}**")])
+
+
+FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
+    "accuracy-summary": ("accuracy.json", accuracy_summary),
+    "accuracy": ("accuracy.json", accuracy_runs),
+    "recall": ("accuracy.json", recall),
+    "false-alarms": ("accuracy.json", false_alarms),
+    "training-cost": ("accuracy.json", training_cost),
+    "runtime-summary": ("runtime.json", runtime_summary),
+    "runtime": ("runtime.json", runtime),
+    "stages": ("runtime.json", stages),
+}
+
+
+def region(name: str) -> str:
+    """What stands in the region of this name."""
+    if name not in FIGURES:
+        sys.exit(f"There are no figures called {name}; known: {', '.join(FIGURES)}.")
+    file, render = FIGURES[name]
+    path = RESULTS / file
+    if not path.exists():
+        return f"Not measured yet: there is no `benchmarks/results/{file}`."
+    return render(msgspec.json.decode(path.read_bytes()))
+
+
+def renewed(page: str) -> str:
+    """A page's text with every region as it should be."""
+    return _REGION.sub(lambda found: f"{found[1]}{region(found[2])}\n{found[3]}", page)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite the regions, or with --check say which pages are stale."""
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        page = path.read_text(encoding="utf-8")
+        wanted = renewed(page)
+        if wanted != page:
+            stale.append(path.relative_to(ROOT).as_posix())
+            if "--check" not in arguments:
+                path.write_text(wanted, encoding="utf-8")
+    if "--check" in arguments and stale:
+        print(f"Figures differ from benchmarks/results in {', '.join(stale)}; run `make figures`.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

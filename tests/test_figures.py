@@ -1,0 +1,69 @@
+"""Every figure in the documentation is one that a benchmark wrote down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = "# A page\n\n<!-- figures: stages -->\n<!-- end figures -->\n\nand so on\n"
+RUNTIME = {
+    "stages_cpu_ms": {
+        "mel": {"median": 2.0, "min": 1.5, "max": 3.0},
+        "classify": {"median": 1.0, "min": 1.0, "max": 1.0},
+    }
+}
+
+
+def figures(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "scripts" / "figures.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The script with a page of its own."""
+    for folder in ("scripts", "docs", "benchmarks/results"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "figures.py", tmp_path / "scripts")
+    (tmp_path / "README.md").write_text("# Nothing measured here\n")
+    (tmp_path / "docs" / "performance.md").write_text(PAGE)
+    return tmp_path
+
+
+def test_the_documentation_says_what_the_benchmarks_measured() -> None:
+    done = figures(ROOT, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_was_not_measured_is_said_to_be_so(project: Path) -> None:
+    assert figures(project, "--check").returncode == 1
+    assert figures(project).returncode == 0
+    page = (project / "docs" / "performance.md").read_text()
+    assert "Not measured yet: there is no `benchmarks/results/runtime.json`." in page
+    assert page.startswith("# A page\n")
+    assert page.endswith("\nand so on\n")
+    assert figures(project, "--check").returncode == 0
+
+
+def test_a_new_measurement_makes_a_page_stale_until_it_is_written_again(project: Path) -> None:
+    figures(project)
+    (project / "benchmarks" / "results" / "runtime.json").write_text(json.dumps(RUNTIME))
+    stale = figures(project, "--check")
+    assert stale.returncode == 1
+    assert stale.stderr == "Figures differ from benchmarks/results in docs/performance.md; run `make figures`.\n"
+    assert figures(project).returncode == 0
+    assert "| mel | 2.000 (1.500 to 3.000) |" in (project / "docs" / "performance.md").read_text()
+    assert figures(project, "--check").returncode == 0
+
+
+def test_a_region_of_an_unknown_name_is_refused_with_those_that_are_known(project: Path) -> None:
+    (project / "docs" / "performance.md").write_text(PAGE.replace("stages", "stagse"))
+    done = figures(project)
+    assert done.returncode == 1
+    assert "no figures called stagse; known: accuracy-summary" in done.stderr
