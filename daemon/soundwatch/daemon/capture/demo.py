@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, cycle
 from typing import Final
 
 import numpy as np
@@ -56,6 +57,7 @@ DEMO_SOUNDS: Final = (
 )
 _LEVELS: Final = {"siren": 0.30, "car_horn": 0.30, "jackhammer": 0.30, "dog_bark": 0.35}
 _TRAFFIC_LEVEL: Final = 0.006
+_TRAFFIC_S: Final = 12
 # Seconds after the onset, and for horns how long each is pressed.
 _HORNS: Final = ((0.0, 0.35), (0.55, 0.35), (1.1, 1.2), (2.9, 0.9), (4.3, 2.1))
 _BARKS: Final = (0.0, 0.42, 0.85, 1.7, 2.15, 2.6, 3.4, 3.8, 4.5, 4.95, 5.4)
@@ -63,15 +65,27 @@ _BARKS: Final = (0.0, 0.42, 0.85, 1.7, 2.15, 2.6, 3.4, 3.8, 4.5, 4.95, 5.4)
 
 def demo_scene(rate_hz: int = RATE_HZ, seconds: float = ROUND_S) -> Samples:
     """The scene's first `seconds` as samples (1, S)."""
+    scene = np.concatenate(list(_stretches(rate_hz)), axis=1)
+    return read_only(scene[:, np.arange(round(seconds * rate_hz)) % scene.shape[1]])
+
+
+def _stretches(rate_hz: int) -> Iterator[Samples]:
+    """One round of the scene in pieces (1, S), by turns without and with a sound, each made when it is asked for."""
     noise = np.random.default_rng(_SEED)
-    scene = _TRAFFIC_LEVEL * traffic(ROUND_S, rate_hz, noise)
+    street = np.tile(_TRAFFIC_LEVEL * traffic(_TRAFFIC_S, rate_hz, noise), ROUND_S // _TRAFFIC_S)
+    end = 0
     for sound in DEMO_SOUNDS:
+        onset = round(sound.onset_s * rate_hz)
+        yield _full_scale(street[end:onset])
         dry = _dry(sound, rate_hz, noise)
         echoing = outdoors(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, 0.35, noise)
-        first = round(sound.onset_s * rate_hz)
-        scene[first : first + len(echoing)] += _LEVELS[sound.label] * echoing
-    wanted = np.arange(round(seconds * rate_hz)) % len(scene)
-    return read_only(np.clip(scene[wanted], -1, 1).astype(np.float32)[None])
+        end = onset + len(echoing)
+        yield _full_scale(street[onset:end] + _LEVELS[sound.label] * echoing)
+    yield _full_scale(street[end:])
+
+
+def _full_scale(signal: Signal) -> Samples:
+    return read_only(np.clip(signal, -1, 1).astype(np.float32)[None])
 
 
 def _dry(sound: DemoSound, rate_hz: int, noise: np.random.Generator) -> Signal:
@@ -85,7 +99,7 @@ def _dry(sound: DemoSound, rate_hz: int, noise: np.random.Generator) -> Signal:
     if sound.label == "car_horn":
         pieces = [(at_s, car_horn(press_s, rate_hz, 342.0, 421.0)) for at_s, press_s in _HORNS]
     else:
-        pieces = [(at_s, dog_bark(rate_hz, 520.0 + 60 * noise.random(), noise)) for at_s in _BARKS]
+        pieces = [(at_s, dog_bark(rate_hz, 670.0 + 85 * noise.random(), noise)) for at_s in _BARKS]
     for at_s, piece in pieces:
         first = round(at_s * rate_hz)
         dry[first : first + len(piece)] += piece
@@ -114,18 +128,20 @@ class Demo:
 
     def blocks(self) -> Iterator[Block]:
         """Blocks of 100 ms until `stop`."""
-        scene = demo_scene()
+        stretches = _stretches(RATE_HZ)
+        ahead = chain([next(stretches)], stretches)  # the first is made before the clock starts
         if self._start_unix_ns is None:
             self._start_unix_ns = time.time_ns()
         size = RATE_HZ * BLOCK_MS // 1000
         first_sample = 0
         self._pacer.wait_for(0)
-        while self._endless or first_sample < scene.shape[1]:
-            if not self._pacer.wait_for(first_sample + size):
-                return
-            at = first_sample % scene.shape[1]
-            yield Block(scene[:, at : at + size], RATE_HZ, first_sample)
-            first_sample += size
+        for stretch in cycle(ahead) if self._endless else ahead:
+            for at in range(0, stretch.shape[1], size):
+                samples = stretch[:, at : at + size]
+                if not self._pacer.wait_for(first_sample + samples.shape[1]):
+                    return
+                yield Block(samples, RATE_HZ, first_sample)
+                first_sample += samples.shape[1]
 
     def stop(self) -> None:
         """Make `blocks` end."""

@@ -47,6 +47,11 @@ def shaped_noise(
     return np.asarray(signal / signal.std())
 
 
+def size_of(response: Signal) -> float:
+    """The root of a filter's energy."""
+    return float(np.sqrt(np.square(response).sum()))
+
+
 def harmonics(frequency_hz: Signal, levels: Signal, rate_hz: int) -> Signal:
     """A tone of changing frequency (S,) with these levels of its 1st, 2nd, ... harmonic, none past half the rate."""
     phase = 2 * np.pi * np.cumsum(frequency_hz) / rate_hz
@@ -71,7 +76,7 @@ def outdoors(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generato
     dulled = np.fft.irfft(np.fft.rfft(tail) / (1 + np.fft.rfftfreq(len(tail), 1 / rate_hz) / 2500.0), len(tail))
     for delay_s, level in ((0.017, 0.5), (0.041, 0.4), (0.083, 0.3)):
         dulled[round(delay_s * rate_hz)] += level * np.abs(dulled).max() * 4
-    response = wet * dulled / np.sqrt(np.square(dulled).sum())
+    response = wet * dulled / size_of(dulled)
     response[0] += 1.0
     return convolved(signal, response)
 
@@ -79,7 +84,7 @@ def outdoors(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generato
 def siren(duration_s: float, rate_hz: int) -> Signal:
     """An emergency vehicle's electronic siren: it wails for two thirds of the time, then yelps."""
     time_s = seconds_of(duration_s, rate_hz)
-    wail = 0.5 - 0.5 * np.cos(2 * np.pi * (time_s / 4.2) ** 1.0)
+    wail = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / 4.2)
     yelp = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / 0.33)
     sweep = np.where(time_s < duration_s * 2 / 3, wail, yelp)
     frequency_hz = 620.0 * (1450.0 / 620.0) ** sweep
@@ -106,44 +111,43 @@ def car_horn(duration_s: float, rate_hz: int, low_hz: float, high_hz: float) -> 
 
 
 def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
-    """A pneumatic breaker at work: blows, the ringing chisel, stone, and the exhaust between blows."""
+    """A pneumatic breaker at work: thuds, the ringing chisel, cracking stone, and the exhaust between blows."""
     size = len(seconds_of(duration_s, rate_hz))
-    gaps_s = 1 / 21.0 * (1 + 0.035 * noise.standard_normal(int(duration_s * 24)))
+    gaps_s = (1 + 0.06 * noise.standard_normal(int(duration_s * 25))) / 21.4
     blows = (np.cumsum(gaps_s) * rate_hz).astype(int)
-    blows = blows[blows < size]
     strikes = np.zeros(size)
-    strikes[blows] = 0.75 + 0.25 * noise.random(len(blows))
-    chisel = ringing(
-        [(1130, 0.012, 0.7), (1870, 0.010, 0.9), (2740, 0.008, 1.0), (3920, 0.006, 0.8), (5600, 0.004, 0.6)],
-        0.06,
-        rate_hz,
-    )
-    body = ringing([(95, 0.018, 2.0), (210, 0.012, 1.4), (430, 0.010, 0.9)], 0.08, rate_hz)
-    blow_s = seconds_of(0.05, rate_hz)
-    crush = noise.standard_normal(len(blow_s)) * np.exp(-blow_s / 0.007) * 0.9
-    puff = convolved(strikes, np.exp(-blow_s / 0.016) * (1 - np.exp(-blow_s / 0.004)))
-    exhaust = shaped_noise(size, rate_hz, 0.3, 400.0, 6000.0, noise) * (0.12 + 0.5 * puff)
-    sound = convolved(strikes, chisel) + convolved(strikes, body) + convolved(strikes, crush) + exhaust
-    return faded(np.tanh(0.9 * sound / np.abs(sound).max() * 2), 0.15, 0.2, rate_hz)
+    strikes[blows[blows < size]] = 1 - 0.24 * noise.random(np.count_nonzero(blows < size))
+    chisel = ringing([(1210, 0.016, 0.8), (2075, 0.013, 1.0), (3170, 0.011, 0.9), (4600, 0.010, 0.7)], 0.09, rate_hz)
+    body = ringing([(74, 0.0073, 1.0), (170, 0.0051, 0.7), (339, 0.0036, 0.5)], 0.09, rate_hz)
+    struck = convolved(strikes, 0.14 * chisel / size_of(chisel) + 0.87 * body / size_of(body))
+    time_s = seconds_of(0.09, rate_hz)
+    puff = convolved(strikes, np.exp(-time_s / 0.024) * (1 - np.exp(-time_s / 0.003)))
+    crack = convolved(strikes, np.exp(-time_s / 0.0078))
+    exhaust = shaped_noise(size, rate_hz, 0.0, 200.0, 7000.0, noise) * (0.2 + puff / puff.max())
+    stone = shaped_noise(size, rate_hz, 0.0, 700.0, 9000.0, noise) * crack
+    sound = struck / struck.std() + 0.29 * exhaust / exhaust.std() + 0.75 * stone / stone.std()
+    return faded(np.tanh(0.43 * sound / sound.std()), 0.15, 0.2, rate_hz)
 
 
 def dog_bark(rate_hz: int, pitch_hz: float, noise: np.random.Generator) -> Signal:
-    """One bark of a middling dog."""
-    time_s = seconds_of(0.22, rate_hz)
-    frequency_hz = pitch_hz * (0.75 + 0.5 * np.exp(-(((time_s - 0.05) / 0.06) ** 2)))
-    frequency_hz *= 1 + 0.03 * np.interp(time_s, np.arange(0, 0.25, 0.004), noise.standard_normal(63))
-    voice = harmonics(frequency_hz, 1 / np.arange(1, 25) ** 0.7, rate_hz)
-    voice += 0.8 * shaped_noise(len(time_s), rate_hz, 0.3, 500.0, 5000.0, noise)
-    mouth = ringing([(750, 0.003, 1.0), (1400, 0.0025, 0.9), (2700, 0.0016, 0.5)], 0.02, rate_hz)
+    """One bark of a middling dog: a rough voice that rises and falls in a quarter of a second."""
+    time_s = seconds_of(0.25, rate_hz)
+    frequency_hz = pitch_hz * (0.95 + 0.38 * np.exp(-(((time_s - 0.09) / 0.05) ** 2)))
+    frequency_hz *= 1 + 0.055 * np.interp(time_s, np.arange(72) * 0.0035, noise.standard_normal(72))
+    voice = harmonics(frequency_hz, 1 / np.arange(1, 25) ** 0.84, rate_hz)
+    voice *= 1 + 0.38 * np.sin(np.pi * np.cumsum(frequency_hz) / rate_hz)  # every second pulse is weaker
+    voice = voice / voice.std() + 0.33 * shaped_noise(len(time_s), rate_hz, 0.4, 400.0, 7000.0, noise)
+    mouth = ringing([(865, 0.0019, 1.0), (1790, 0.003, 0.8), (2000, 0.0009, 0.3)], 0.03, rate_hz)
     sound = convolved(voice, mouth)
-    return faded(np.tanh(2.0 * sound / np.abs(sound).max()), 0.012, 0.11, rate_hz)
+    breath = (1 - np.exp(-time_s / 0.01)) * np.exp(-np.maximum(0.0, time_s - 0.08) / 0.035)
+    return faded(np.tanh(1.9 * sound / np.abs(sound).max()) * breath, 0.003, 0.02, rate_hz)
 
 
 def traffic(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
     """A street without events, of unit power, that joins its own start: rumble, tyres, and their slow swell."""
     size = len(seconds_of(duration_s, rate_hz))
     turn = 2 * np.pi * np.arange(size) / size
-    swell = 1 + 0.25 * np.sin(3 * turn) + 0.15 * np.sin(7 * turn + 1)
+    swell = 1 + 0.25 * np.sin(turn) + 0.15 * np.sin(2 * turn + 1)
     rumble = shaped_noise(size, rate_hz, 1.0, 40.0, 400.0, noise)
     tyres = shaped_noise(size, rate_hz, 0.5, 300.0, 2500.0, noise)
     street = (0.8 * rumble + 0.6 * tyres) * swell
