@@ -1,0 +1,76 @@
+"""One network's probabilities in torch, TorchScript, ONNX Runtime and the daemon: 1e-3 on every sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from checkpoints import write_checkpoint
+from signals import SIGNALS, make, real_clips
+from soundwatch.daemon.classify import SHIPPED_MODELS, open_classifier, resolve_model
+from soundwatch.daemon.errors import ModelError
+from soundwatch.daemon.types import Samples
+from soundwatch.export.exporter import export_checkpoint, verify_file
+from soundwatch.export.formats import SUFFIXES
+from soundwatch.export.ladder import Rung, climb, eager_scorer, file_rungs, torch_mel
+from soundwatch.export.probes import probes
+from soundwatch.training.checkpoint import load_network
+from soundwatch.training.recipe import load_recipe
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module", params=["tutorial", "urban"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe's random network as a checkpoint and in both formats."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp(request.param)
+    checkpoint = write_checkpoint(folder / "checkpoint.pt", load_recipe(request.param))
+    export_checkpoint(checkpoint, list(SUFFIXES), folder, None, QUIET)
+    return folder
+
+
+def climb_all(run: Path, sounds: dict[str, Samples]) -> None:
+    """Every rung of both files against eager torch."""
+    network, contract = load_network(run / "checkpoint.pt")
+    reference = Rung("torch", torch_mel(contract.features), eager_scorer(network, contract.activation))
+    for backend, suffix in SUFFIXES.items():
+        rungs = file_rungs(run / f"{contract.name}{suffix}", backend, contract.features)
+        for difference in climb(reference, [rung for rung in rungs if isinstance(rung, Rung)], sounds):
+            assert difference.passed, difference
+
+
+def test_every_rung_scores_made_sounds_alike(run: Path) -> None:
+    _, contract = load_network(run / "checkpoint.pt")
+    climb_all(run, {name: make(name, contract.features) for name in SIGNALS})
+
+
+@pytest.mark.data
+def test_every_rung_scores_real_clips_alike(run: Path, shared_data: Path) -> None:
+    _, contract = load_network(run / "checkpoint.pt")
+    climb_all(run, {path.name: probes(contract.features, path)["clip"] for path in real_clips(shared_data)})
+
+
+@pytest.fixture(params=SHIPPED_MODELS)
+def shipped(request: pytest.FixtureRequest) -> Path:
+    try:
+        return resolve_model(request.param)
+    except ModelError:
+        pytest.skip(f"the model {request.param} is not shipped yet")
+
+
+def test_a_shipped_model_is_proven(shipped: Path) -> None:
+    verify_file(shipped, "auto", None, None, QUIET).insist()
+
+
+@pytest.mark.data
+def test_a_shipped_model_scores_real_clips_alike(shipped: Path, shared_data: Path) -> None:
+    spec = open_classifier(shipped, "cpu").contract.features
+    reference, *rungs = file_rungs(shipped, "onnx", spec)
+    assert isinstance(reference, Rung)
+    sounds = {path.name: probes(spec, path)["clip"] for path in real_clips(shared_data)}
+    for difference in climb(reference, [rung for rung in rungs if isinstance(rung, Rung)], sounds):
+        assert difference.passed, difference
