@@ -28,8 +28,15 @@ HIGHEST_RATE_HZ: Final = 384_000
 
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
 _STREAMED_BYTES: Final = 0x7FFF_0000  # what writes to a pipe puts about 2 GiB or more where it cannot know the size
-_UNKNOWN_FRAMES: Final = 2**62
+_UNKNOWN_FRAMES: Final = 2**62  # so does a FLAC encoder that writes to a pipe
 _SAYS_NO_FILE: Final = 7  # also where an .mp3 holds nothing like it
+
+
+class _OnwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Kept from seeking after each read, as soundfile does: an MP3 decoder then starts anew, audibly."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 class Recording:
@@ -90,7 +97,7 @@ class Recording:
             raise self._truncated(f"{self._file.frames} samples", f"decoding stops after {end_sample}") from error
 
     def _check_whole(self, file: Any, end_sample: int) -> None:
-        if end_sample < file.frames:
+        if end_sample < file.frames < _UNKNOWN_FRAMES:
             raise self._truncated(f"{file.frames} samples", f"{end_sample} could be read")
         for declared, present in _SHORTER_THAN_DECLARED.findall(file.extra_info):
             if int(present) < int(declared) < _STREAMED_BYTES:
@@ -112,7 +119,7 @@ def open_recording(path: Path) -> Any:
     _check_regular(path)
     try:
         with kept_from_stderr():
-            file = soundfile.SoundFile(path)
+            file = _OnwardOnly(path)
     except TypeError:  # soundfile's way to say that a file ending in .raw has no header
         raise SourceError(
             f"{path} has no header to read a recording by. Give raw samples on standard input: "
@@ -153,8 +160,6 @@ def _problem(file: Any) -> str | None:
     """What is wrong with an opened file's header, if anything."""
     if file.frames == 0:
         return "holds a header but no sound (0 samples). Copy or record it anew."
-    if file.frames >= _UNKNOWN_FRAMES:
-        return "does not say how long it is, as when written to a pipe. Convert it, e.g. with `ffmpeg -i IN OUT.wav`."
     if not LOWEST_RATE_HZ <= file.samplerate <= HIGHEST_RATE_HZ:
         return (
             f"has a sampling rate of {file.samplerate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz can be used. "

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, decode_pcm
+from soundwatch.daemon.errors import ConfigError, SourceError
+
+MONO = PcmFormat("s16le", 8_000, 1)
+
+
+class Pipe:
+    """A pipe whose reading end is a source."""
+
+    def __init__(self, pcm: PcmFormat) -> None:
+        reading, writing = os.pipe()
+        self.reader: io.FileIO = io.FileIO(reading)
+        self.writer: io.FileIO = io.FileIO(writing, "w")
+        self.source = RawPcm("stdin", self.reader, pcm)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe(MONO)
+    yield pipe
+    pipe.writer.close()
+    for thread in threading.enumerate():
+        if thread.name == "pcm":
+            thread.join(10)
+    pipe.reader.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "pcm", "frame_bytes"),
+    [
+        ("s16le,48000,1", PcmFormat("s16le", 48_000, 1), 2),
+        (" u8, 8000, 2 ", PcmFormat("u8", 8_000, 2), 2),
+        ("s24le,192000,6", PcmFormat("s24le", 192_000, 6), 18),
+    ],
+)
+def test_a_format_is_read_from_one_word(text: str, pcm: PcmFormat, frame_bytes: int) -> None:
+    assert PcmFormat.parse(text) == pcm
+    assert pcm.frame_bytes == frame_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "PCM format '' was given; write sample format, rate in Hz and channels, such as s16le,48000,1"),
+        ("s16le", "write sample format, rate in Hz and channels"),
+        ("s16le,48k,1", "write sample format, rate in Hz and channels"),
+        ("s16le,-48000,1", "write sample format, rate in Hz and channels"),
+        ("s16be,48000,1", "Sample format 's16be' was given; use one of u8, s16le, s24le, s32le, f32le"),
+        ("s16le,48,1", "A rate of 48 Hz was given; use 1000 to 384000"),
+        ("s16le,48000,0", "0 channels were given; use 1 to 64"),
+    ],
+)
+def test_a_format_that_cannot_be_used_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PcmFormat.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("sample_format", "data", "samples"),
+    [
+        ("u8", [0x00, 0x80, 0xC0], [-1.0, 0.0, 0.5]),
+        ("s16le", [0x00, 0x80, 0x00, 0x00, 0x00, 0x40], [-1.0, 0.0, 0.5]),
+        ("s24le", [0x00, 0x00, 0x80, 0x01, 0x00, 0x00, 0x00, 0x00, 0x40], [-1.0, 2**-23, 0.5]),
+        ("s32le", [0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x40], [-1.0, 0.5]),
+        ("f32le", [0x00, 0x00, 0x80, 0xBF, 0x00, 0x00, 0x00, 0x3F], [-1.0, 0.5]),
+    ],
+)
+def test_every_sample_format_has_full_scale_one(sample_format: str, data: list[int], samples: list[float]) -> None:
+    decoded = decode_pcm(bytes(data), PcmFormat(sample_format, 8_000, 1))
+    assert decoded.dtype == np.float32
+    np.testing.assert_array_equal(decoded, [samples])
+
+
+def test_interleaved_samples_come_apart_by_channel() -> None:
+    decoded = decode_pcm(bytes([0x80, 0x00, 0xC0, 0x40]), PcmFormat("u8", 8_000, 2))
+    np.testing.assert_array_equal(decoded, [[0.0, 0.5], [-1.0, -0.5]])
+
+
+@given(st.lists(st.integers(1, 7_000), min_size=1, max_size=12))
+def test_any_way_of_cutting_the_bytes_gives_the_same_samples(cuts: list[int]) -> None:
+    data = np.random.default_rng(3).integers(-(2**15), 2**15, sum(cuts), np.int16).astype("<i2").tobytes()[: sum(cuts)]
+    data = data[: len(data) // 6 * 6]
+    pcm = PcmFormat("s24le", 8_000, 2)
+
+    class Trickle(io.RawIOBase):
+        left, pieces = data, iter(cuts)
+
+        def read(self, size: int = -1) -> bytes:
+            size = min(size, next(self.pieces, size))
+            given, self.left = self.left[:size], self.left[size:]
+            return given
+
+    blocks = list(RawPcm("stdin", Trickle(), pcm).blocks())
+    heard = np.concatenate([np.zeros((2, 0)), *(block.samples for block in blocks)], axis=1)
+    np.testing.assert_array_equal(heard, decode_pcm(data, pcm))
+    assert sum(block.lost_samples for block in blocks) == 0
+
+
+def test_the_end_of_the_input_ends_the_source(pipe: Pipe) -> None:
+    pipe.writer.write(np.arange(1000, dtype="<i2").tobytes())
+    pipe.writer.close()
+    blocks = list(pipe.source.blocks())
+    assert blocks[0].first_sample == 0
+    np.testing.assert_array_equal(np.concatenate([b.samples for b in blocks], axis=1), [np.arange(1000) / 32768])
+    assert pipe.source.start_unix_ns > 0
+
+
+def test_a_frame_that_was_cut_off_is_reported_after_all_whole_ones(pipe: Pipe) -> None:
+    pipe.writer.write(bytes(2001))
+    pipe.writer.close()
+    blocks = pipe.source.blocks()
+    samples = 0
+    with pytest.raises(SourceError, match="ended after 1000 frames with 1 bytes of the next, which has 2"):  # noqa: PT012
+        for block in blocks:
+            samples += block.samples.shape[1]
+    assert samples == 1000
+
+
+def test_stop_interrupts_a_read_that_waits(pipe: Pipe) -> None:
+    pipe.writer.write(bytes(200))
+    blocks = pipe.source.blocks()
+    next(blocks)
+    stopper = threading.Timer(0.05, pipe.source.stop)
+    stopper.start()
+    assert list(blocks) == []
+    stopper.join()
+
+
+def test_a_pipeline_that_is_slower_than_the_writer_holds_it_back_and_loses_nothing(pipe: Pipe) -> None:
+    ramp = np.arange(400_000).astype("<i2")
+    writer = threading.Thread(target=lambda: (pipe.writer.write(ramp.tobytes()), pipe.writer.close()))
+    blocks = pipe.source.blocks()
+    writer.start()
+    first = next(blocks)
+    writer.join(0.2)
+    assert writer.is_alive(), "the pipe and the queue hold less than a second of 50"
+    heard = np.concatenate([first.samples, *(block.samples for block in blocks)], axis=1)
+    writer.join()
+    np.testing.assert_array_equal(heard, [ramp / np.float32(32768)])
+
+
+def test_a_float_that_is_no_number_is_named(pipe: Pipe) -> None:
+    pipe.writer.write(np.array([0.0, 0.5, np.nan], "<f4").tobytes())
+    pipe.writer.close()
+    source = RawPcm("stdin", pipe.reader, PcmFormat("f32le", 8_000, 1))
+    with pytest.raises(SourceError, match=r"standard input, f32le: sample 2 .* of channel 1 is nan"):
+        list(source.blocks())
+
+
+def test_a_terminal_is_not_taken_for_sound() -> None:
+    class Terminal(io.RawIOBase):
+        def isatty(self) -> bool:
+            return True
+
+    with pytest.raises(SourceError, match=r"standard input, which is a terminal\. Pipe them in, such as `arecord"):
+        RawPcm("stdin", Terminal(), MONO)
+
+
+def test_an_input_that_breaks_is_an_error() -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            del size
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(SourceError, match="Standard input cannot be read: Input/output error"):
+        list(RawPcm("stdin", Broken(), MONO).blocks())
