@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError, DataError, ModelError, SoundwatchError
+from soundwatch.daemon.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
 from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.cli import train as train_command
 from soundwatch.training.data import split_by_folds
@@ -127,6 +127,16 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny_data: Path,
     recipe = msgspec.structs.replace(tiny_recipe, optimisation=wild)
     with pytest.raises(ConfigError, match=r"The loss is (nan|inf) at step \d+ of epoch 1.*max_learning_rate"):
         _run(_session(tiny_data, recipe, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("obstacle", ["run", "run/checkpoint.part/x"])
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, obstacle: str
+) -> None:
+    (tmp_path / obstacle).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / obstacle).write_text("")
+    with pytest.raises(SinkError, match=r"The run cannot be written to .*run: .* choose another --out"):
+        _run(_session(tiny_data, tiny_recipe, tmp_path / "run"))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ Does not: compute gradients (`loop.py`), or export (the export room reads the ch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from soundwatch.daemon.contract import Score, encode_contract
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.errors import ConfigError, SinkError
 from soundwatch.daemon.types import Samples
 from soundwatch.training import checkpoint as checkpoints
 from soundwatch.training import scoring
@@ -39,6 +41,7 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
     Raises:
         ConfigError: The folder holds another run, or the loss ceased to be finite.
         DataError: A clip cannot be decoded.
+        SinkError: The folder cannot be written.
     """
     recipe, out = session.recipe, session.out
     path = out / checkpoints.FILE_NAME
@@ -50,18 +53,32 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
     folder = cache_folder()
     everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
     fill_cache(everything, recipe.features, folder, console)
-    out.mkdir(parents=True, exist_ok=True)
+    with _writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
 
     def read(clip: Clip) -> Samples:
         return cached(clip, recipe.features, folder)
 
     def save(run: Run) -> None:
-        _save(run, session, (), default_thresholds())
-        write_log(out / "log.csv", run.history)
-        draw_curves(out / "curves.png", run.history)
+        with _writing_to(out):
+            _save(run, session, (), default_thresholds())
+            write_log(out / "log.csv", run.history)
+            draw_curves(out / "curves.png", run.history)
 
     train(run, recipe, session.train_clips, session.split.test, read, session.device, save, console)
     return _finish(run, session, read)
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    """Turn what goes wrong while writing into a message that says where."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise SinkError(
+            f"The run cannot be written to {out}: {error}. Make room there, or choose another --out; what was saved "
+            "before is whole, and --resume goes on from it."
+        ) from error
 
 
 def _resume(run: Run, session: Session, path: Path, resume: bool) -> None:
@@ -102,9 +119,10 @@ def _finish(run: Run, session: Session, read: Reader) -> RunRecord:
     scores = own + tuple(score for source in session.sources for score in source.scores)
     evidence = [clip for source in session.sources for clip in source.held_out]
     thresholds = choose_thresholds(evidence) if evidence else default_thresholds()
-    _save(run, session, scores, thresholds)
     record = build_record(run, session, own, held_out)
-    (session.out / scoring.FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    with _writing_to(session.out):
+        _save(run, session, scores, thresholds)
+        (session.out / scoring.FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
     return record
 
 
@@ -133,5 +151,6 @@ def _own_scores(session: Session, held_out: tuple[ScoredClip, ...]) -> tuple[Sco
     tested_on = describe_folds(split.test_folds, split)
     if split.leaky:
         tested_on = f"the other {len(split.test)} clips of {tested_on}"
-    draw_confusion(session.out / "confusion.png", metrics.confusion, f"{session.recipe.name}: {tested_on}")
+    with _writing_to(session.out):
+        draw_confusion(session.out / "confusion.png", metrics.confusion, f"{session.recipe.name}: {tested_on}")
     return (to_score(metrics, describe_data(session), tested_on),)
