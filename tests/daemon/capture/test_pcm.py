@@ -140,7 +140,12 @@ def test_stop_interrupts_a_read_that_waits(pipe: Pipe) -> None:
 
 def test_a_pipeline_that_is_slower_than_the_writer_holds_it_back_and_loses_nothing(pipe: Pipe) -> None:
     ramp = np.arange(400_000).astype("<i2")
-    writer = threading.Thread(target=lambda: (pipe.writer.write(ramp.tobytes()), pipe.writer.close()))
+
+    def write() -> None:
+        pipe.writer.write(ramp.tobytes())
+        pipe.writer.close()
+
+    writer = threading.Thread(target=write)
     blocks = pipe.source.blocks()
     writer.start()
     first = next(blocks)

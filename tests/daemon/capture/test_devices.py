@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundwatch.daemon.capture.devices import Device, devices_json, devices_text, find_device, propose_name
+from soundwatch.daemon.errors import SourceError
+
+
+def device(index: int, name: str, host_api: str = "ALSA", *, default: bool = False, proposed: str = "") -> Device:
+    return Device(index, name, host_api, 2, 48_000, default, proposed or name)
+
+
+DESK = [
+    device(0, "HDA Intel PCH: ALC257 Analog (hw:0,0)"),
+    device(2, "USB PnP Sound Device: Audio (hw:1,0)"),
+    device(5, "default", default=True),
+]
+TWO_APIS = [
+    device(1, "Microphone (USB PnP)", "MME", default=True, proposed="Microphone (USB PnP), MME"),
+    device(9, "Microphone (USB PnP)", "Windows WASAPI", proposed="Microphone (USB PnP), Windows WASAPI"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("USB PnP Sound Device: Audio (hw:1,0)", 2),
+        ("usb pnp", 2),
+        ("Analog (hw:0,0), alsa", 0),
+        ("default", 5),
+        ("2", 2),
+        (0, 0),
+    ],
+)
+def test_a_device_is_found_by_name_by_part_of_it_or_by_index(wanted: str | int, index: int) -> None:
+    assert find_device(DESK, wanted).index == index
+
+
+def test_default_is_the_default_device_whatever_it_is_called() -> None:
+    assert find_device(TWO_APIS, "default").index == 1
+
+
+def test_a_whole_name_wins_over_names_that_contain_it() -> None:
+    assert find_device([device(0, "Mic 2"), device(1, "Mic")], "Mic").index == 1
+
+
+def test_one_microphone_under_two_host_apis_is_told_apart_by_theirs() -> None:
+    assert find_device(TWO_APIS, "Microphone (USB PnP), Windows WASAPI").index == 9
+
+
+def test_several_matches_are_an_error_that_lists_just_them() -> None:
+    with pytest.raises(SourceError, match="2 input devices match 'USB PnP'; exactly one was wanted") as caught:
+        find_device([*DESK[:1], *TWO_APIS], "USB PnP")
+    assert '--device "Microphone (USB PnP), MME"' in str(caught.value)
+    assert '--device "Microphone (USB PnP), Windows WASAPI"' in str(caught.value)
+    assert "HDA Intel" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wanted", ["Blue Yeti", "7", 7])
+def test_no_match_is_an_error_that_lists_all(wanted: str | int) -> None:
+    with pytest.raises(SourceError, match=f"No input device matches {wanted!r}") as caught:
+        find_device(DESK, wanted)
+    assert str(caught.value).count("--device") == 3
+
+
+def test_without_any_input_the_message_says_what_to_do() -> None:
+    with pytest.raises(SourceError, match="No microphone: PortAudio lists no input device"):
+        find_device([], "default")
+    assert devices_text([]).startswith("No microphone")
+    assert devices_json([]) == b"[]"
+
+
+def test_the_proposed_name_leaves_out_a_cards_place_which_changes() -> None:
+    assert propose_name(DESK, DESK[1]) == "USB PnP Sound Device: Audio"
+
+
+def test_the_proposed_name_keeps_a_cards_place_where_two_are_alike() -> None:
+    twins = [device(0, "USB Audio (hw:1,0)"), device(1, "USB Audio (hw:2,0)")]
+    assert [propose_name(twins, twin) for twin in twins] == ["USB Audio (hw:1,0)", "USB Audio (hw:2,0)"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["Mic", "Mic 2", "USB (hw:1,0)", "default", "3", ""]), st.sampled_from("AB")))
+)
+def test_every_proposed_name_finds_its_device(names: list[tuple[str, str]]) -> None:
+    devices = [device(index, name, api, default=index == 1) for index, (name, api) in enumerate(names)]
+    for one in devices:
+        assert find_device(devices, propose_name(devices, one)) == one
+
+
+def test_the_table_tells_how_to_listen_to_each() -> None:
+    table = devices_text([*DESK, device(6, 'My "good" mic', proposed='My "good" mic')])
+    assert "   2      USB PnP Sound Device: Audio (hw:1,0)   ALSA      2         48000" in table
+    assert "*  5      default" in table
+    assert "soundwatch run --device default\n" in table
+    assert r'soundwatch run --device "My \"good\" mic"' in table
+
+
+def test_the_json_form_carries_every_field() -> None:
+    assert json.loads(devices_json(DESK[2:])) == [
+        {
+            "index": 5,
+            "name": "default",
+            "host_api": "ALSA",
+            "channels": 2,
+            "rate_hz": 48_000,
+            "default": True,
+            "device": "default",
+        }
+    ]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from soundwatch.daemon.capture.portaudio import ask_portaudio
+from soundwatch.daemon.errors import SourceError
+
+
+class PortAudioError(Exception):
+    """Stands for sounddevice's, whose module needs the library."""
+
+
+@pytest.fixture(autouse=True)
+def _library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `sounddevice` on machines that lack PortAudio's library."""
+    monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(_exit_handler=print))
+
+
+def refuse(_: ModuleType) -> None:
+    raise PortAudioError("Error opening InputStream: Device unavailable", -9985)
+
+
+def test_the_answer_is_given_back() -> None:
+    assert ask_portaudio("Asking", lambda module: module is sys.modules["sounddevice"])
+
+
+def test_a_refusal_says_what_was_tried_and_portaudios_reason() -> None:
+    with pytest.raises(SourceError, match=r"^Opening Mic failed: Error opening InputStream: Device unavailable\.$"):
+        ask_portaudio("Opening Mic", refuse)
+
+
+def test_a_bug_stays_a_bug() -> None:
+    with pytest.raises(ZeroDivisionError):
+        ask_portaudio("Asking", lambda _: 1 // 0)
+
+
+def test_what_hangs_is_left_behind_and_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[object] = []
+    monkeypatch.setattr(atexit, "unregister", forgotten.append)
+    release = threading.Event()
+    with pytest.raises(SourceError, match=r"Opening Mic took more than 0\.05 s: the sound system does not answer"):
+        ask_portaudio("Opening Mic", lambda _: release.wait(), timeout_s=0.05)
+    assert forgotten == [print]
+    release.set()
+
+
+def test_without_the_library_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(SourceError, match="sudo apt-get install libportaudio2"):
+        ask_portaudio("Asking", lambda _: None)
