@@ -102,7 +102,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path, share: float) -> None:
 def test_a_zip_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "archive.pt", "w") as archive:
         archive.writestr("hello.txt", "hello")
-    with pytest.raises(ModelError, match="training checkpoint must be exported first"):
+    with pytest.raises(ModelError, match="export a checkpoint first"):
         open_classifier(tmp_path / "archive.pt")
 
 

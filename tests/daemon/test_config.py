@@ -86,5 +86,6 @@ def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> N
 
 def test_a_class_that_is_not_enabled_is_never_heard() -> None:
     detection = DetectionConfig(classes={"low": ClassConfig(enabled=False)})
-    assert rules_for(detection, SMALL_CONTRACT)[0].threshold > 1
-    assert thresholds(detection, SMALL_CONTRACT) == {"high": 0.5}
+    rules = rules_for(detection, SMALL_CONTRACT)
+    assert rules[0].threshold > 1
+    assert thresholds(rules, SMALL_CONTRACT.labels) == {"high": 0.5}

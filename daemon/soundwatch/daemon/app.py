@@ -8,19 +8,24 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
 from soundwatch.daemon.capture import Recording, open_source
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.errors import ConfigError, SinkError, SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.recordings import score_windows
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.sinks import open_sink
 from soundwatch.daemon.types import Classifier, Clock, Source
@@ -43,18 +48,43 @@ def build(config: Config, clock: Clock, log: Any) -> Ears:
         SoundwatchError: The model, the configuration or a sink cannot be used, each with its own error.
     """
     classifier = load_model(config.model)
-    check_against(config, classifier.contract)
-    in_force = thresholds(config.detection, classifier.contract)
+    rules = rules_in_force(config, classifier.contract)
+    in_force = thresholds(rules, classifier.contract.labels)
     if not in_force:
         raise ConfigError("detection.classes enables no class, so nothing could ever be heard; enable at least one.")
     return Ears(
         node=config.node or socket.gethostname(),
         classifier=classifier,
-        rules=rules_for(config.detection, classifier.contract),
+        rules=rules,
         thresholds=in_force,
         clock=clock,
         journal=Journal([open_sink(text) for text in dict.fromkeys(config.sinks)], log.warning),
     )
+
+
+def rules_in_force(config: Config, contract: ModelContract) -> tuple[Rule, ...]:
+    """What decides, by the model, the calibration and the configuration.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
+    check_against(config, contract)
+    path = config.detection.calibration
+    return rules_for(config.detection, contract, load_calibration(Path(path), contract) if path else None)
+
+
+def calibrate_on(config: Config, background: Source, target_per_h: float) -> Calibration:
+    """Thresholds for the place where this background was heard; a signal ends listening early.
+
+    Raises:
+        SoundwatchError: The model or the background cannot be used.
+    """
+    classifier = load_model(config.model)
+    check_against(config, classifier.contract)
+    uncalibrated = msgspec.structs.replace(config.detection, threshold=None, calibration=None, classes={})
+    with signals_to(background.stop):
+        scores = list(score_windows(background, classifier))
+    return calibrate(scores, rules_for(uncalibrated, classifier.contract), classifier.contract, target_per_h)
 
 
 def choose_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceConfig]:
@@ -74,35 +104,41 @@ def source_name(device: str) -> str:
     return {"-": "stdin"}.get(device, Path(device).stem if Path(device).exists() else device)
 
 
+@contextlib.contextmanager
+def signals_to(stop: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, SIGINT and SIGTERM call `stop`."""
+
+    def handle(*_: object) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Program:
     """The sources that are being listened to, and the wish to stop."""
 
     def __init__(self) -> None:
         self.listenings: list[Listening] = []
-        self.stop_asked = threading.Event()
+        self.stop_asked = False
 
     def add(self, source: Source, ears: Ears) -> Listening:
         """Take up a source that has been opened."""
         listening = Listening(source, ears)
         self.listenings.append(listening)
-        if self.stop_asked.is_set():
+        if self.stop_asked:
             listening.stop()
         return listening
 
-    def stop(self, *_: object) -> None:
-        """End every source's events and then the program; a signal handler."""
-        self.stop_asked.set()
+    def stop(self) -> None:
+        """End every source's events and then the program. Safe in a signal handler: it takes no lock."""
+        self.stop_asked = True
         for listening in self.listenings:
             listening.stop()
-
-    def __enter__(self) -> Program:
-        self._handlers = {number: signal.signal(number, self.stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
 
 
 def run_live(config: Config, sources: dict[str, SourceConfig], log: Any) -> None:
@@ -113,7 +149,8 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any) -> None
     """
     ears = build(config, WallClock(), log)
     log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider)
-    with contextlib.closing(ears.journal), Program() as program:
+    program = Program()
+    with contextlib.closing(ears.journal), signals_to(program.stop):
         for name, source in sources.items():
             listening = program.add(open_source(name, source.device, source.channels, source.pcm), ears)
             log.info("listening", source=name, device=listening.source.info.description)
@@ -131,7 +168,8 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     """
     ears = build(config, SampleClock(), log)
     failures: list[SourceError] = []
-    with contextlib.closing(ears.journal), Program() as program:
+    program = Program()
+    with contextlib.closing(ears.journal), signals_to(program.stop):
         for path in paths:
             try:
                 program.add(Recording(path.stem, path, "fast", start_unix_ns), ears).run()
@@ -139,7 +177,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
                 log.error("a recording was not heard to its end", file=str(path), error=str(error))
                 failures.append(error)
             _report_losses(ears.journal)
-            if program.stop_asked.is_set():
+            if program.stop_asked:
                 break
     if failures:
         raise failures[0]

@@ -59,6 +59,7 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_duration_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     cooldown_s: Seconds = 5.0
     update_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    calibration: str | None = None
     classes: dict[str, ClassConfig] = {}
 
 
@@ -106,9 +107,13 @@ def load_config(path: Path | None) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     try:
-        return msgspec.convert({} if tree is None else tree, Config)
+        config = msgspec.convert({} if tree is None else tree, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error
+    if config.detection.calibration is None:
+        return config
+    beside = str(path.parent / config.detection.calibration)
+    return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=beside))
 
 
 def check_against(config: Config, contract: ModelContract) -> None:

@@ -7,9 +7,8 @@ Does not: choose sources or models (`app.py`).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
@@ -48,7 +47,7 @@ class Listening:
 
     source: Source
     ears: Ears
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: bool = False
     failure: SourceError | None = None
 
     def run(self) -> None:
@@ -69,8 +68,8 @@ class Listening:
             raise self.failure
 
     def stop(self) -> None:
-        """Make `run` end its events and return. Safe in a signal handler."""
-        self.stopping.set()
+        """Make `run` end its events and return. Safe in a signal handler: it takes no lock."""
+        self.stopping = True
         self.source.stop()
 
     def _sound(self) -> Iterator[Block | None]:
@@ -85,7 +84,7 @@ class Listening:
     def _why_ended(self) -> EndReason:
         if self.failure is not None:
             return "source_lost"
-        return "shutdown" if self.stopping.is_set() else "end_of_stream"
+        return "shutdown" if self.stopping else "end_of_stream"
 
     def _stream(self) -> Stream:
         ears = self.ears

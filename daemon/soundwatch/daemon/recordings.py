@@ -1,4 +1,4 @@
-"""The score of a whole recording: the mean over its windows.
+"""Scores without decisions: of every window, and of a whole recording as their mean.
 
 Conventions: the same stages as live. Windows that reach past the end count only where the recording
 is shorter than one window, as training saw it: sound, then zeros.
@@ -18,7 +18,7 @@ from soundwatch.daemon.classify import classify
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.mel import mel
 from soundwatch.daemon.resample import Resampling, resample
-from soundwatch.daemon.types import Classifier, Source, Window
+from soundwatch.daemon.types import Classifier, Scores, Source
 from soundwatch.daemon.window import Windowing, window
 
 
@@ -31,10 +31,10 @@ def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
     spec = classifier.contract.features
     sums = np.zeros(len(classifier.contract.labels))
     count = 0
-    for heard in _windows(Recording(path.stem, path, "fast", 0), classifier):
-        if heard.heard_samples < spec.window_samples and count:
+    for scores in score_windows(Recording(path.stem, path, "fast", 0), classifier):
+        if scores.end_sample - scores.first_sample < spec.window_samples and count:
             break
-        sums += classify(classifier, mel(heard, spec), heard).values
+        sums += scores.values
         count += 1
     if not count:
         raise SourceError(f"{path} holds no sound; at least one sample was wanted.")
@@ -42,11 +42,16 @@ def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
     return dict(zip(classifier.contract.labels, means.tolist(), strict=True))
 
 
-def _windows(source: Source, classifier: Classifier) -> Iterator[Window]:
+def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
+    """The scores of a source's windows, in order, until its sound ends.
+
+    Raises:
+        SourceError: It cannot be read to its end.
+    """
     spec = classifier.contract.features
     resampling, windowing = Resampling(), Windowing()
     for block in chain(source.blocks(), [None]):
         resampling, pieces = resample(resampling, block, spec)
         for piece in pieces:
             windowing, windows = window(windowing, piece, spec)
-            yield from windows
+            yield from (classify(classifier, mel(full, spec), full) for full in windows)

@@ -1,11 +1,13 @@
-"""Thresholds and seconds from a model and a configuration to the rules that decide, in samples.
+"""Thresholds and seconds from a model, a calibration and a configuration to the rules that decide, in samples.
 
-Conventions: a class's own setting goes before `detection`'s, which goes before the model's threshold.
-Lengths are rounded to whole samples. A class that is not enabled has a threshold that no score reaches.
+Conventions: a class's own setting goes before the calibration's, that before `detection`'s, that before the
+model's threshold. Lengths are rounded to whole samples. A class that is not enabled, or that the calibration
+found no threshold for, has one that no score reaches.
 """
 
 from __future__ import annotations
 
+from soundwatch.daemon.calibrate import Calibration
 from soundwatch.daemon.config import ClassConfig, DetectionConfig
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.decide import Rule
@@ -13,25 +15,29 @@ from soundwatch.daemon.decide import Rule
 _NEVER = 2.0  # scores end at 1
 
 
-def rules_for(detection: DetectionConfig, contract: ModelContract) -> tuple[Rule, ...]:
+def rules_for(
+    detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None = None
+) -> tuple[Rule, ...]:
     """One rule per label, in the order of the labels."""
-    return tuple(_rule(label, detection, contract) for label in contract.labels)
+    return tuple(_rule(label, detection, contract, calibration) for label in contract.labels)
 
 
-def thresholds(detection: DetectionConfig, contract: ModelContract) -> dict[str, float]:
+def thresholds(rules: tuple[Rule, ...], labels: tuple[str, ...]) -> dict[str, float]:
     """The threshold in force for each class that is listened for."""
-    in_force = zip(contract.labels, rules_for(detection, contract), strict=True)
-    return {label: rule.threshold for label, rule in in_force if rule.threshold < _NEVER}
+    return {label: rule.threshold for label, rule in zip(labels, rules, strict=True) if rule.threshold < _NEVER}
 
 
-def _rule(label: str, detection: DetectionConfig, contract: ModelContract) -> Rule:
+def _rule(label: str, detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None) -> Rule:
     own = detection.classes.get(label, ClassConfig())
     spec = contract.features
 
     def samples(seconds: float) -> int:
         return round(seconds * spec.rate_hz)
 
-    threshold = own.threshold or detection.threshold or contract.thresholds[label]
+    common = detection.threshold or contract.thresholds[label]
+    if calibration is not None:
+        common = calibration.classes[label].threshold or _NEVER
+    threshold = own.threshold or common
     confirm_windows = own.confirm_windows or detection.confirm_windows
     return Rule(
         threshold=threshold if own.enabled else _NEVER,

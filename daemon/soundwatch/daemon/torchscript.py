@@ -51,8 +51,8 @@ def open_torchscript(
             network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. A file that "
-            "`soundwatch export --format torchscript` wrote was wanted; a training checkpoint must be exported first."
+            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. A file "
+            "that `soundwatch export --format torchscript` wrote was wanted; export a checkpoint first."
         ) from error
     if not extra[CONTRACT_KEY]:
         raise ContractError(

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
+    "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
     "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
     "train": ("soundwatch.training.cli:train", "Train a network on UrbanSound8K."),
@@ -39,10 +40,16 @@ class _Lazy(click.Group):
     """A group that knows its commands' names and texts, and imports only the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of `COMMANDS`."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command that is called.
+
+        Raises:
+            ModelError: It needs a package of the training extra.
+        """
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -59,6 +66,7 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help's list of commands without importing any."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])

@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from soundwatch.daemon.cli.options import config_option
-from soundwatch.daemon.config import check_against, load_config
+from soundwatch.daemon.config import load_config
 
 
 @click.command("check-config")
@@ -17,15 +17,15 @@ from soundwatch.daemon.config import check_against, load_config
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
     """Check a configuration against its model, and print every value in force as YAML."""
-    from soundwatch.daemon.app import load_model
+    from soundwatch.daemon.app import load_model, rules_in_force
     from soundwatch.daemon.rules import thresholds
 
     config = load_config(path or config_path)
     contract = load_model(config.model).contract
-    check_against(config, contract)
+    rules = rules_in_force(config, contract)
     click.echo(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"# model {contract.identity}; thresholds in force:")
-    for label, threshold in thresholds(config.detection, contract).items():
+    for label, threshold in thresholds(rules, contract.labels).items():
         click.echo(f"#   {label}: {threshold}")
 
 

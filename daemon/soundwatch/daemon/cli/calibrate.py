@@ -1,0 +1,70 @@
+"""`soundwatch calibrate`."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from soundwatch.daemon.cli.options import config_option, model_options, with_options
+from soundwatch.daemon.config import load_config
+from soundwatch.daemon.errors import ConfigError, SinkError
+
+
+@click.command()
+@click.option(
+    "--background",
+    required=True,
+    metavar="FILE|SECONDS",
+    help="A recording of the place in which none of the classes occurs, or how long to listen to it now.",
+)
+@click.option("--device", default="default", show_default=True, help="The microphone to listen with, for SECONDS.")
+@click.option(
+    "--target", default="0.5/h", show_default=True, metavar="N/h", help="False events tolerated, all classes."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to write. [default: calibration.json beside --config]"
+)
+@config_option
+@model_options
+def calibrate(
+    background: str, device: str, target: str, out: Path | None, config_path: Path | None, **model: Any
+) -> None:
+    """Raise thresholds until a place's own background gives no more false events than are tolerable."""
+    from soundwatch.daemon import app
+    from soundwatch.daemon.capture import Recording, open_source
+
+    per_h = re.fullmatch(r"(\d+(?:\.\d+)?)/h", target)
+    if per_h is None:
+        raise ConfigError(f"--target {target} is no rate; one such as 0.5/h was wanted.")
+    config = with_options(load_config(config_path), **model)
+    seconds = float(background) if re.fullmatch(r"\d+(\.\d+)?", background) else None
+    source = open_source("background", device) if seconds else Recording("background", Path(background), "fast", 0)
+    timer = threading.Timer(seconds or 0, source.stop)
+    timer.daemon = True
+    if seconds:
+        click.echo(
+            f"Listening to {source.info.description} for {seconds:g} s; let none of the classes sound.", err=True
+        )
+        timer.start()
+    found = app.calibrate_on(config, source, float(per_h[1]))
+    timer.cancel()
+    path = out or (config_path or Path("config.yaml")).parent / "calibration.json"
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror}. Give another file with --out.") from error
+    click.echo(f"{found.background_h * 60:.1f} minutes of background, {found.model}")
+    click.echo(f"{'class':18}threshold  false events  per hour, at most  highest score")
+    for label, row in found.classes.items():
+        threshold = "never" if row.threshold is None else f"{row.threshold:.2f}"
+        click.echo(
+            f"{label:18}{threshold:>9}{row.false_events:>14}{row.rate_upper_per_h:>19.2f}{row.highest_score:>15.2f}"
+        )
+    click.echo(f"Written to {path}; use it with `detection: {{calibration: {path.name}}}` in the configuration.")
+    sys.stdout.flush()
