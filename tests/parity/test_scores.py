@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from rich.console import Console
 
-from checkpoints import write_checkpoint
+from checkpoints import contract_of, write_checkpoint
 from signals import SIGNALS, make, real_clips
 from soundwatch.daemon.classify import SHIPPED_MODELS, open_classifier, resolve_model
 from soundwatch.daemon.errors import ModelError
 from soundwatch.daemon.types import Samples
 from soundwatch.export.exporter import export_checkpoint, verify_file
-from soundwatch.export.formats import SUFFIXES
+from soundwatch.export.formats import SUFFIXES, to_onnx
 from soundwatch.export.ladder import Rung, climb, eager_scorer, file_rungs, torch_mel
 from soundwatch.export.probes import probes
 from soundwatch.training.checkpoint import load_network
+from soundwatch.training.network import ExampleNormalisation
 from soundwatch.training.recipe import load_recipe
 
 QUIET = Console(quiet=True)
@@ -52,6 +55,18 @@ def test_every_rung_scores_made_sounds_alike(run: Path) -> None:
 def test_every_rung_scores_real_clips_alike(run: Path, shared_data: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")
     climb_all(run, {path.name: probes(contract.features, path)["clip"] for path in real_clips(shared_data)})
+
+
+def test_onnx_runtime_keeps_its_digits_where_most_of_a_window_lies_at_the_cut_off() -> None:
+    recipe = load_recipe("tutorial")
+    network = ExampleNormalisation(recipe.features.normalisation_floor_db)
+    content = to_onnx(network.eval(), contract_of(recipe, network))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(1)
+    shape = (1, *recipe.features.input_shape)
+    mel_db = np.where(rng.random(shape) < 0.1, rng.normal(0, 15, shape), -56.123).astype(np.float32)
+    exact = (mel_db - mel_db.mean(dtype=np.float64)) / mel_db.std(dtype=np.float64)
+    np.testing.assert_allclose(session.run(None, {"mel_db": mel_db})[0], exact, atol=1e-5)
 
 
 @pytest.fixture(params=SHIPPED_MODELS)

@@ -30,9 +30,14 @@ class ExampleNormalisation(nn.Module):
 
     def forward(self, mel_db: Tensor) -> Tensor:
         """Normalised (N, C, M, T); mean and population deviation are taken over C, M and T."""
-        centred = mel_db - mel_db.mean(dim=(1, 2, 3), keepdim=True)
-        deviation_db = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        centred = mel_db - _mean(mel_db)
+        deviation_db = _mean(centred.square()).sqrt()
         return centred / deviation_db.clamp(min=self.floor_db)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean (N, 1, 1, 1), first over frames: ONNX Runtime adds up one by one, and 44,160 decibels lose three digits."""
+    return values.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
 
 
 class MeanMaxPool(nn.Module):

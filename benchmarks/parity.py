@@ -1,0 +1,230 @@
+"""How far torch, TorchScript, ONNX Runtime and the daemon are from each other, and what another resampler would do.
+
+Run `python benchmarks/parity.py --clips FOLDER CHECKPOINT...`; it writes results/parity.json and .md, which
+the documentation quotes. FOLDER holds recordings, such as UrbanSound8K's audio/fold1.
+
+Conventions: differences are the largest over all values of a sound; for the clips, over all clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.contract import FeatureSpec, ModelContract
+from soundwatch.daemon.mel import mel_db
+from soundwatch.daemon.resample import resample_clip
+from soundwatch.daemon.types import Samples
+from soundwatch.export.formats import SUFFIXES, WRITERS
+from soundwatch.export.ladder import Difference, NotRun, Rung, Scorer, climb, eager_scorer, file_rungs, torch_mel
+from soundwatch.export.probes import fit_channels, probes
+from soundwatch.training._torchaudio import Resample
+from soundwatch.training.augment import place_first
+from soundwatch.training.checkpoint import load_network
+
+RESULTS: Final = Path(__file__).parent / "results"
+LADDER_CLIPS: Final = 20
+RESAMPLED_CLIPS: Final = 200
+KAISER_BEST: Final[dict[str, Any]] = {  # librosa's, as torchaudio's documentation gives it
+    "resampling_method": "sinc_interp_kaiser",
+    "lowpass_filter_width": 64,
+    "rolloff": 0.9475937167399596,
+    "beta": 14.769656459379492,
+}
+CONSOLE: Final = Console(stderr=True)
+
+Resampler = Callable[[Samples, int, FeatureSpec], Samples]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What another resampler than libsoxr does to a network's scores, clip by clip."""
+
+    resampler: str
+    clips: int
+    mean_mel_db: float
+    largest_mel_db: float
+    median_score: float
+    largest_score: float
+    clips_beyond_1e_3: int
+    clips_called_otherwise: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    recordings = sorted(path for path in arguments.clips.rglob("*") if path.suffix in (".wav", ".ogg", ".flac"))
+    models = [measure(path, recordings) for path in arguments.checkpoints]
+    results = {"machine": machine(), "torch": str(torch.__version__), "models": models}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    page = markdown(results)
+    (RESULTS / "parity.md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+def machine() -> str:
+    """The processor's name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return f"{model[1] if model else platform.processor()}, {platform.system()} {platform.machine()}"
+
+
+def measure(checkpoint: Path, recordings: list[Path]) -> dict[str, Any]:
+    """All differences of one checkpoint's network."""
+    network, contract = load_network(checkpoint)
+    spec = contract.features
+    score = eager_scorer(network, contract.activation)
+    training = Rung("torch, float32 spectra", torch_mel(spec, torch.float32), score)
+    with tempfile.TemporaryDirectory() as folder:
+        rungs = [training, *_files(network, contract, Path(folder))]
+        climbed = [rung for rung in rungs if isinstance(rung, Rung)]
+        clips = {path.name: read(path, spec) for path in spread(recordings, LADDER_CLIPS)}
+        reference = Rung("torch", torch_mel(spec), score)
+        differences = climb(reference, climbed, probes(spec))
+        differences += worst(climb(reference, track(climbed, contract.name, console=CONSOLE), clips), len(clips))
+    return {
+        "model": contract.identity,
+        "differences": differences,
+        "not_run": [rung for rung in rungs if isinstance(rung, NotRun)],
+        "resampling": compare_resamplers(score, spec, spread(recordings, RESAMPLED_CLIPS)),
+    }
+
+
+def _files(network: torch.nn.Module, contract: ModelContract, folder: Path) -> list[Rung | NotRun]:
+    """The rungs of both formats."""
+    rungs = []
+    for backend, suffix in SUFFIXES.items():
+        file = folder / f"{contract.name}{suffix}"
+        file.write_bytes(WRITERS[backend](network, contract))
+        rungs += file_rungs(file, backend, contract.features)
+    return rungs
+
+
+def spread(paths: list[Path], count: int) -> list[Path]:
+    """At most `count` of the paths, evenly from first to last."""
+    return paths[:: max(1, -(-len(paths) // count))]
+
+
+def read(path: Path, spec: FeatureSpec, resampler: Resampler = resample_clip) -> Samples:
+    """The first window (C, S) of a recording."""
+    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    return place_first(resampler(samples.T, rate_hz, spec), spec.window_samples)
+
+
+def worst(differences: Iterable[Difference], count: int) -> list[Difference]:
+    """The largest differences of each rung, as those of one probe."""
+    largest: dict[str, Difference] = {}
+    for each in differences:
+        known = largest.setdefault(each.rung, replace(each, probe=f"{count} real clips"))
+        largest[each.rung] = replace(known, mel_db=max(known.mel_db, each.mel_db), score=max(known.score, each.score))
+    return list(largest.values())
+
+
+def compare_resamplers(score: Scorer, spec: FeatureSpec, paths: list[Path]) -> list[Shift]:
+    """Scores of clips that torchaudio resampled against those that libsoxr did; none at the clips' own rate."""
+    if all(soundfile.info(path).samplerate == spec.rate_hz for path in paths):
+        return []
+    heard = [mel_db(read(path, spec), spec) for path in track(paths, "libsoxr", console=CONSOLE)]
+    wanted = np.concatenate([score(mel[None]) for mel in heard])
+    shifts = []
+    for name, settings in {"torchaudio, default": {}, "torchaudio, kaiser best": KAISER_BEST}.items():
+        others = [
+            mel_db(read(path, spec, partial(by_torchaudio, settings)), spec)
+            for path in track(paths, name, console=CONSOLE)
+        ]
+        scores = np.concatenate([score(mel[None]) for mel in others])
+        shifts.append(_shift(name, heard, others, wanted, scores))
+    return shifts
+
+
+def _shift(
+    name: str,
+    heard: list[NDArray[np.float32]],
+    others: list[NDArray[np.float32]],
+    wanted: NDArray[np.float32],
+    scores: NDArray[np.float32],
+) -> Shift:
+    mel_differences_db = np.abs(np.array(heard) - np.array(others))
+    moved = np.abs(scores - wanted).max(axis=1)  # (clips,)
+    return Shift(
+        resampler=name,
+        clips=len(heard),
+        mean_mel_db=float(mel_differences_db.mean()),
+        largest_mel_db=float(mel_differences_db.max()),
+        median_score=float(np.median(moved)),
+        largest_score=float(moved.max()),
+        clips_beyond_1e_3=int((moved > 1e-3).sum()),
+        clips_called_otherwise=int((scores.argmax(axis=1) != wanted.argmax(axis=1)).sum()),
+    )
+
+
+def by_torchaudio(settings: dict[str, Any], samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:
+    """As `resample_clip`, by torchaudio's `Resample`."""
+    narrow = samples if samples.shape[0] == spec.channels else samples.mean(axis=0, keepdims=True)
+    resampled = Resample(rate_hz, spec.rate_hz, **settings)(torch.tensor(narrow)).numpy()
+    return fit_channels(resampled, spec)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The page that the documentation quotes."""
+    lines = [
+        "# Parity",
+        "",
+        f"Largest differences from torch (torchaudio's transforms in float64, then the network in float32) on "
+        f"{results['machine']}, torch {results['torch']}. Each cell: mel dB, score. "
+        "Written by `benchmarks/parity.py`.",
+    ]
+    for model in results["models"]:
+        lines += ["", f"## {model['model']}", "", *_table(model["differences"]), ""]
+        lines += [f"{skipped.rung}: not run: {skipped.reason}." for skipped in model["not_run"]]
+        lines += _resampling(model["resampling"])
+    return "\n".join(lines) + "\n"
+
+
+def _table(differences: list[Difference]) -> list[str]:
+    rungs = list(dict.fromkeys(each.rung for each in differences))
+    cells = {(each.probe, each.rung): f"{each.mel_db:.0e}, {each.score:.0e}" for each in differences}
+    lines = [f"| probe | {' | '.join(rungs)} |", "|---" * (1 + len(rungs)) + "|"]
+    sounds = dict.fromkeys(each.probe for each in differences)
+    return lines + [f"| {sound} | {' | '.join(cells[sound, rung] for rung in rungs)} |" for sound in sounds]
+
+
+def _resampling(shifts: list[Shift]) -> list[str]:
+    if not shifts:
+        return []
+    lines = [
+        "",
+        f"Had {shifts[0].clips} clips been resampled by another than libsoxr, which both rooms use:",
+        "",
+        "| resampler | mel dB, mean | mel dB, largest | score, median clip | score, largest | clips beyond 1e-3 "
+        "| clips called otherwise |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {each.resampler} | {each.mean_mel_db:.2g} | {each.largest_mel_db:.2g} | {each.median_score:.1e} "
+        f"| {each.largest_score:.2g} | {each.clips_beyond_1e_3} | {each.clips_called_otherwise} |"
+        for each in shifts
+    ]
+
+
+if __name__ == "__main__":
+    main()
