@@ -93,7 +93,7 @@ class Microphone:
         try:
             yield from self._delivered()
         finally:
-            with contextlib.suppress(SourceError):  # a hanging device is left behind
+            with contextlib.suppress(SourceError, RuntimeError):  # it hangs; or Python ends, and with it all threads
                 ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=CLOSING_S)
 
     def stop(self) -> None:
@@ -151,15 +151,18 @@ class Microphone:
 
     def _next(self) -> Delivery | None:
         """The next delivery; None after `stop`."""
-        if self._stopped:
-            return None
-        try:
-            delivery = self._queue.get(timeout=STALL_S)
-        except queue.Empty:
-            raise SourceError(
-                f"{self.info.description} has delivered nothing for {STALL_S:g} s. Check that it is still plugged in "
-                "and that the sound server answers, then start again."
-            ) from None
+        for _ in range(2):  # twice, since the first wait may expire while the whole process is frozen
+            if self._stopped:
+                return None
+            with contextlib.suppress(queue.Empty):
+                return self._believed(self._queue.get(timeout=STALL_S / 2))
+        raise SourceError(
+            f"{self.info.description} has delivered nothing for {STALL_S:g} s. Check that it is still plugged in "
+            "and that the sound server answers, then start again."
+        )
+
+    def _believed(self, delivery: Delivery | None) -> Delivery | None:
+        """The delivery, or None if that was asked for; a stream that ended by itself is an error."""
         if delivery is None and not self._stopped:
             raise SourceError(
                 f"{self.info.description} stopped delivering: it was unplugged, or the sound server ended. Plug it in "
