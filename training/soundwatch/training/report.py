@@ -68,3 +68,22 @@ def draw_confusion(path: Path, confusion: Counts, title: str) -> None:
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def draw_calibration(path: Path, bins: Sequence[tuple[float, float, int]], title: str) -> None:
+    """Share called rightly over the mean score, a dot a bin whose area is its share of the clips."""
+    figure, axes = plt.subplots(figsize=(6, 6), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
+    clips = sum(count for *_, count in bins)
+    scores, rights = [score for score, *_ in bins], [right for _, right, _ in bins]
+    axes.plot(scores, rights, color="C0")
+    axes.scatter(scores, rights, s=[1200 * count / clips + 10 for *_, count in bins], color="C0", alpha=0.6)
+    axes.set_xlabel("highest score, mean of the bin")
+    axes.set_ylabel("share called rightly")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
     "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
     "train": ("soundwatch.training.cli:train", "Train a network on UrbanSound8K."),
+    "crossval": ("soundwatch.training.cli:crossval", "Leave one fold out, for every fold present."),
     "evaluate": ("soundwatch.training.cli:evaluate", "Score a model file through the daemon's own path."),
     "export": ("soundwatch.export.cli:export", "Turn a checkpoint into model files that are proven alike."),
     "verify": ("soundwatch.export.cli:verify", "Prove a model file again."),
