@@ -30,8 +30,9 @@ format: .venv/test.stamp  ## Format the code.
 figures: .venv/run.stamp  ## Write the documentation's tables from benchmarks/results.
 	$(BIN)/python scripts/figures.py
 
-pictures: .venv/test.stamp  ## Draw the documentation's pictures with the default model.
+pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for its example lines, with the default model.
 	$(BIN)/python scripts/pictures.py
+	$(BIN)/python scripts/examples.py
 
 clean:  ## Remove the virtual environment and all caches.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -177,6 +177,21 @@ def stages(results: Results) -> str:
     return table(("stage", "processor time a window, ms"), [*rows, ("**all**", f"**{window_cpu_ms(results):.2f}**")])
 
 
+def parity(results: Results) -> str:
+    """A row a way of computing a model: its largest differences from torch over all probes and clips."""
+    rows = []
+    for model in results["models"]:
+        for rung in dict.fromkeys(each["rung"] for each in model["differences"]):
+            largest = [
+                max(each[key] for each in model["differences"] if each["rung"] == rung) for key in ("mel_db", "score")
+            ]
+            rows.append((f"`{model['model']}`", rung, *(f"{value:.0e}" for value in largest)))
+        rows += [(f"`{model['model']}`", each["rung"], "not run", each["reason"]) for each in model["not_run"]]
+    sounds = len({each["probe"] for model in results["models"] for each in model["differences"]}) - 1
+    note = f"Largest of {sounds} probes and real clips, against torch {results['torch']} on {results['machine']}."
+    return f"{table(('model', 'computed by', 'mel, dB', 'score'), rows)}\n\n{note}"
+
+
 FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "accuracy-summary": ("accuracy.json", accuracy_summary),
     "accuracy": ("accuracy.json", accuracy_runs),
@@ -186,6 +201,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "runtime-summary": ("runtime.json", runtime_summary),
     "runtime": ("runtime.json", runtime),
     "stages": ("runtime.json", stages),
+    "parity": ("parity.json", parity),
 }
 
 

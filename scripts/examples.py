@@ -1,0 +1,102 @@
+"""The lines that README.md and docs/events.md show, written anew from real runs of the program.
+
+Usage: python scripts/examples.py [--model MODEL]
+
+All but one come from `soundwatch replay` of the demo scene; the `gap` from a virtual microphone while the
+program is stopped for twenty seconds, which is what a machine that is far too busy does to it.
+
+Conventions: each shown line is replaced by one of its type. The event shown is one that is truly in the scene.
+Does not: check them; tests/end_to_end/test_docs.py does, at every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import soundfile
+
+from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, demo_scene
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "events.md")
+SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
+CONFIG: Final = "node: balcony\ndetection: {update_s: 3}\nlog: {level: error}\n"
+STOPPED_S: Final = 20.0
+
+_SHOWN = re.compile(r'^\{"schema":.*"type":"(\w+)".*$', re.M)
+
+
+def main() -> None:
+    """Replace every line that the pages show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="urban", help="a shipped model or a file [default: urban]")
+    model = parser.parse_args().model
+    model = str(Path(model).resolve()) if Path(model).exists() else model
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "config.yaml").write_text(CONFIG)
+        soundfile.write(Path(folder, "street.wav"), demo_scene().T, RATE_HZ, subtype="PCM_16")
+        lines = replayed(Path(folder), model) | {"gap": gap(Path(folder), model)}
+    for page in PAGES:
+        page.write_text(_SHOWN.sub(lambda shown: lines[shown[1]], page.read_text("utf-8")), encoding="utf-8")
+
+
+def replayed(folder: Path, model: str) -> dict[str, str]:
+    """A line of each type that a replay of the scene prints, by type; those of an event are of one and the same."""
+    command = [SOUNDWATCH, "replay", "street.wav", "--config", "config.yaml", "--model", model]
+    printed = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    told = [(json.loads(text), text) for text in printed]
+    true_labels = {sound.label for sound in DEMO_SOUNDS}
+    ids = [line["id"] for line, _ in told if line["type"] == "update" and line["class"] in true_labels]
+    if not ids:
+        sys.exit("No event that is truly in the scene lasted long enough for an update; nothing is changed.")
+    return {line["type"]: text for line, text in told if line.get("id") in (None, ids[0])}
+
+
+def gap(folder: Path, model: str) -> str:
+    """The line of a loss at a real microphone."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from virtual_microphone import VirtualMicrophone  # the one that the tests hear through
+
+    home = Path(tempfile.mkdtemp(prefix="soundwatch-"))  # a socket's path has to be short
+    microphone = VirtualMicrophone(home)
+    command = [SOUNDWATCH, "run", "--device", "pulse", "--config", "config.yaml", "--model", model]
+    try:
+        environment = os.environ | microphone.env
+        with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # hello: it listens
+            playing = microphone.start_playing(folder / "street.wav")
+            time.sleep(3)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(STOPPED_S)
+            process.send_signal(signal.SIGCONT)
+            found = next((text for text in process.stdout if _type(text) == "gap"), None)
+            process.terminate()
+            process.stdout.read()  # until it has said its last
+            playing.kill()
+            playing.wait()
+    finally:
+        microphone.kill()
+        shutil.rmtree(home, ignore_errors=True)
+    if found is None:
+        sys.exit("No sound was lost although the program was stopped; nothing is changed.")
+    return found.strip()
+
+
+def _type(text: str) -> Any:
+    return json.loads(text)["type"]
+
+
+if __name__ == "__main__":
+    main()
