@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -167,7 +168,7 @@ def _open_onnx(
         )
     contract = decode_contract(text, str(path))
     _check_input(path, session, contract)
-    return contract, running, _logits(path, session)
+    return contract, running, partial(_run, path, session)
 
 
 def _read(path: Path) -> bytes:
@@ -227,17 +228,12 @@ def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
         )
 
 
-def _logits(path: Path, session: Any) -> Logits:
+def _run(path: Path, session: Any, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
     """The session as a function of arrays."""
-    name = session.get_inputs()[0].name
-
-    def logits(mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
-            return np.asarray(session.run(None, {name: mel_db})[0], np.float32)
-        except Exception as error:  # ONNX Runtime's errors have no common base but this
-            raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {_reason(error)}") from error
-
-    return logits
+    try:
+        return np.asarray(session.run(None, {session.get_inputs()[0].name: mel_db})[0], np.float32)
+    except Exception as error:  # ONNX Runtime's errors have no common base but this
+        raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

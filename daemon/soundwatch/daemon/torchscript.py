@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def open_torchscript(
         ) from error
     device = _choose_device(provider, require_cuda, torch.cuda.is_available())
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # as in `providers.py`: parity needs float32's digits
     extra = {CONTRACT_KEY: ""}
     try:
         with warnings.catch_warnings():
@@ -60,7 +62,7 @@ def open_torchscript(
             "Export the checkpoint with `soundwatch export`."
         )
     contract = decode_contract(extra[CONTRACT_KEY], str(path))
-    return contract, CUDA if device == "cuda" else CPU, _logits(network.eval(), path, device)
+    return contract, CUDA if device == "cuda" else CPU, partial(_run, path, network.eval(), device)
 
 
 def _choose_device(provider: str, require_cuda: bool, has_cuda: bool) -> str:
@@ -74,18 +76,15 @@ def _choose_device(provider: str, require_cuda: bool, has_cuda: bool) -> str:
     return "cuda" if has_cuda and provider != "cpu" else "cpu"
 
 
-def _logits(network: Any, path: Path, device: str) -> Logits:
+def _run(path: Path, network: Any, device: str, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
     """The network as a function of arrays."""
     import torch
 
-    def logits(mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
-            with torch.inference_mode():
-                # A copy, because records' arrays are read-only and torch has no such thing.
-                output = network(torch.tensor(mel_db, device=device))
-                return np.asarray(output.float().cpu().numpy(), np.float32)
-        except (RuntimeError, AttributeError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {reason}.") from error
-
-    return logits
+    try:
+        with torch.inference_mode():
+            # A copy, because records' arrays are read-only and torch has no such thing.
+            output = network(torch.tensor(mel_db, device=device))
+            return np.asarray(output.float().cpu().numpy(), np.float32)
+    except (RuntimeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {reason}.") from error

@@ -97,14 +97,7 @@ def _hear(rung: Rung, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32
 
 def eager_scorer(network: nn.Module, activation: Activation) -> Scorer:
     """The network as torch runs it, with torch's own activation."""
-
-    def score(decibels: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            logits = network(torch.tensor(decibels))  # (N, K)
-            scores = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
-        return np.asarray(scores.numpy(), np.float32)
-
-    return score
+    return partial(_score_eagerly, network, activation)
 
 
 def file_rungs(path: Path, backend: Backend, spec: FeatureSpec) -> list[Rung | NotRun]:
@@ -124,14 +117,20 @@ def file_rungs(path: Path, backend: Backend, spec: FeatureSpec) -> list[Rung | N
 
 def torch_mel(spec: FeatureSpec, dtype: torch.dtype = torch.float64) -> FrontEnd:
     """The front end of torchaudio, computing in `dtype`; training computes in float32."""
-    front_end = MelFrontEnd(spec).to(dtype)
+    return partial(_compute_mel, MelFrontEnd(spec).to(dtype), dtype)
 
-    def compute(samples: Samples) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            decibels = front_end(torch.tensor(samples, dtype=dtype)[None])[0]  # (C, M, T)
-        return np.asarray(decibels.float().numpy(), np.float32)
 
-    return compute
+def _compute_mel(front_end: nn.Module, dtype: torch.dtype, samples: Samples) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        decibels = front_end(torch.tensor(samples, dtype=dtype)[None])[0]  # (C, M, T)
+    return np.asarray(decibels.float().numpy(), np.float32)
+
+
+def _score_eagerly(network: nn.Module, activation: Activation, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        logits = network(torch.tensor(decibels))  # (N, K)
+        scores = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+    return np.asarray(scores.numpy(), np.float32)
 
 
 def _score_one_by_one(classifier: Classifier, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
