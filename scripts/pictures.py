@@ -188,7 +188,8 @@ def _draw_capture(axes: Axes, scene: Samples, start_s: float, spec: FeatureSpec)
 
 def _draw_resampled(axes: Axes, scene: Samples, window: Samples, start_s: float, spec: FeatureSpec) -> None:
     """The loudest moment, before and after resampling."""
-    peak_s = int(np.abs(window[0]).argmax()) / spec.rate_hz
+    edge = spec.rate_hz // 100
+    peak_s = (edge + int(np.abs(window[0, edge:-edge]).argmax())) / spec.rate_hz
     mono = match_channels(scene, 1)[0]
     for rate_hz, signal, offset_s, style in (
         (RATE_HZ, mono, start_s, {"color": INK, "marker": ".", "linewidth": 0.6, "markersize": 4}),
@@ -199,7 +200,8 @@ def _draw_resampled(axes: Axes, scene: Samples, window: Samples, start_s: float,
         time_ms = (index / rate_hz - offset_s - peak_s + ZOOMED_S / 2) * 1000
         axes.plot(time_ms, signal[index], label=f"{rate_hz:,} Hz", **style)
     axes.set(xlim=(0, ZOOMED_S * 1000), xlabel=f"milliseconds, from {peak_s - ZOOMED_S / 2:.3f} s on")
-    axes.legend(loc="lower right")
+    axes.margins(y=0.2)
+    axes.legend(loc="best")
     axes.set_title(f"2  resample: {window.shape[0]} x {window.shape[1]:,} samples")
 
 
