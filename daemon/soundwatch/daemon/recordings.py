@@ -15,15 +15,25 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.classify import classify
+from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.mel import mel
 from soundwatch.daemon.resample import Resampling, resample
-from soundwatch.daemon.types import Classifier, Scores, Source
+from soundwatch.daemon.types import Classifier, Scores, Source, Window
 from soundwatch.daemon.window import Windowing, window
 
 
 def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
-    """Score per label.
+    """Score per label of a file.
+
+    Raises:
+        SourceError: It cannot be read to its end.
+    """
+    return score_source(Recording(path.stem, path, "fast", 0), classifier)
+
+
+def score_source(source: Source, classifier: Classifier) -> dict[str, float]:
+    """Score per label of a source's sound.
 
     Raises:
         SourceError: It cannot be read to its end.
@@ -31,13 +41,13 @@ def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
     spec = classifier.contract.features
     sums = np.zeros(len(classifier.contract.labels))
     count = 0
-    for scores in score_windows(Recording(path.stem, path, "fast", 0), classifier):
-        if scores.end_sample - scores.first_sample < spec.window_samples and count:
+    for heard in _windows(source, spec):
+        if heard.heard_samples < spec.window_samples and count:
             break
-        sums += scores.values
+        sums += classify(classifier, mel(heard, spec), heard).values
         count += 1
     if not count:
-        raise SourceError(f"{path} holds no sound; at least one sample was wanted.")
+        raise SourceError(f"{source.info.description} holds no sound; at least one sample was wanted.")
     means: NDArray[np.float64] = sums / count
     return dict(zip(classifier.contract.labels, means.tolist(), strict=True))
 
@@ -49,9 +59,13 @@ def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
         SourceError: It cannot be read to its end.
     """
     spec = classifier.contract.features
+    return (classify(classifier, mel(heard, spec), heard) for heard in _windows(source, spec))
+
+
+def _windows(source: Source, spec: FeatureSpec) -> Iterator[Window]:
     resampling, windowing = Resampling(), Windowing()
     for block in chain(source.blocks(), [None]):
         resampling, pieces = resample(resampling, block, spec)
         for piece in pieces:
             windowing, windows = window(windowing, piece, spec)
-            yield from (classify(classifier, mel(full, spec), full) for full in windows)
+            yield from windows
