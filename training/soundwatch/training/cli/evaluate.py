@@ -3,34 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 from rich.console import Console
 
+from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.types import Classifier
 from soundwatch.training.cli.options import Folds, warn_of
-from soundwatch.training.data import split_by_folds
+from soundwatch.training.cli.trials import TrialOptions, check_options, trial_options
+from soundwatch.training.data import Split, split_by_folds
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
-@click.option("--folds", type=Folds(), required=True, help="To score, e.g. 1.")
+@click.option("--data", "root", type=click.Path(path_type=Path), help="Folder in UrbanSound8K's layout.")
+@click.option("--folds", type=Folds(), help="To score, e.g. 1.")
+@trial_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Also leave JSON, Markdown and the confusion matrix there."
-)
-def evaluate(model: str, root: Path, folds: tuple[int, ...], as_json: bool, out: Path | None) -> None:
-    """Score a model file (or a shipped model's name) on official folds through the daemon's own path."""
+@click.option("--out", type=click.Path(path_type=Path), help="Also leave JSON, Markdown and a picture there.")
+def evaluate(
+    model: str, root: Path | None, folds: tuple[int, ...] | None, as_json: bool, out: Path | None, **given: Any
+) -> None:
+    """Score a model file (or a shipped model's name) on official folds through the daemon's own path.
+
+    With --street, --open-set or --robustness it is put on trial instead; --open-set needs --negatives and
+    no folds.
+    """
     # Opened only here: training needs no ONNX Runtime.
     from soundwatch.daemon.classify import open_classifier
+
+    options = TrialOptions(**given)
+    check_options(options)
+    console = Console(stderr=True)
+    split = _split(root, folds, options)
+    if split:
+        warn_of(split, console)
+    classifier = open_classifier(model)
+    if split and not options.trial:
+        _score(classifier, split, as_json, out, console)
+    else:
+        from soundwatch.training.trials import run_trial, tell
+
+        tell(run_trial(classifier, options, root, split, console), as_json, out, console)
+
+
+def _split(root: Path | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split | None:
+    """The clips to score; None where the negatives alone are heard."""
+    if options.trial == "open-set":
+        if root or folds:
+            raise ConfigError("--open-set hears --negatives alone; leave out --data and --folds.")
+        return None
+    if root is None or folds is None:
+        missing = "--data" if root is None else "--folds"
+        raise ConfigError(f"{missing} is missing; give --data DIR --folds 1, or --open-set --negatives DIR.")
+    return split_by_folds(root, folds, ())
+
+
+def _score(classifier: Classifier, split: Split, as_json: bool, out: Path | None, console: Console) -> None:
+    """Accuracy of whole clips."""
     from soundwatch.training.evaluate import evaluate_model, to_markdown, warning, write_evaluation
 
-    console = Console(stderr=True)
-    classifier = open_classifier(model)
-    split = split_by_folds(root, folds, ())
-    warn_of(split, console)
-    evaluation = evaluate_model(classifier, split.train, folds, console)
+    evaluation = evaluate_model(classifier, split.train, split.train_folds, console)
     if evaluation.trained_on_these:
         console.print(f"[yellow]{warning(evaluation)}[/]")
     if out:

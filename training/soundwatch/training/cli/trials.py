@@ -1,0 +1,102 @@
+"""The options of `soundwatch evaluate` for a trial: a street, an open set, what microphones do.
+
+Conventions: None is an option that was not given. Nothing here imports what the trials need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import click
+import msgspec
+import numpy as np
+
+from soundwatch.daemon.errors import ConfigError
+
+Trial = Literal["street", "open-set", "robustness"]
+
+_MEANT_FOR: Final[dict[str, frozenset[str]]] = {
+    "snr_db": frozenset({"street"}),
+    "minutes": frozenset({"street", "open-set"}),
+    "negatives": frozenset({"street", "open-set"}),
+    "unseen": frozenset({"street", "open-set"}),
+    "limit": frozenset({"open-set", "robustness"}),
+    "seed": frozenset({"street", "open-set", "robustness"}),
+}
+
+
+class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of a trial; None for what it does not.
+
+    Attributes:
+        trial: Which; None for plain accuracy.
+        snr_db: Ratios of the street's scenes.
+        minutes: Length of a scene, or of the ambience in all.
+        negatives: Folder of sounds that are none of the classes.
+        unseen: True where training has used none of them.
+        limit: How many recordings or clips to take, at random.
+        seed: Of every draw.
+    """
+
+    trial: Trial | None
+    snr_db: tuple[float, ...] | None
+    minutes: float | None
+    negatives: Path | None
+    unseen: bool
+    limit: int | None
+    seed: int | None
+
+
+class Ratios(click.ParamType[tuple[float, ...]]):
+    """Decibels with commas between them."""
+
+    name = "ratios"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """`20,10` as (20.0, 10.0)."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            ratios = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            ratios = ()
+        if not ratios or not np.isfinite(ratios).all():
+            self.fail(f"{value!r} is not a list of ratios; write decibels with commas, e.g. 20,10,5,0.", param, ctx)
+        return ratios
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_OPTIONS: Final = (
+    click.option("--street", "trial", flag_value="street", help="Hear the folds' clips mixed over ambience instead."),
+    click.option("--open-set", "trial", flag_value="open-set", help="Hear sounds of none of the classes instead."),
+    click.option("--robustness", "trial", flag_value="robustness", help="Score under what microphones do instead."),
+    click.option("--negatives", type=click.Path(path_type=Path), help="Folder of sounds that are none of the classes."),
+    click.option("--unseen", is_flag=True, help="No training used the negatives: use them all, not the held-out ones."),
+    click.option("--snr-db", type=Ratios(), help="Clips above ambience in the street.  [default: 20,10,5,0]"),
+    click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of a street or ambience.  [default: 60]"),
+    click.option("--limit", type=click.IntRange(1), help="Take so many clips or recordings at random.  [default: all]"),
+    click.option("--seed", type=click.IntRange(0), help="Of every random draw of a trial.  [default: 1]"),
+)
+
+
+def trial_options(command: Command) -> Command:
+    """Add the options to a command, which gets them as its keywords."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def check_options(options: TrialOptions) -> None:
+    """Refuse an option that means nothing for the trial.
+
+    Raises:
+        ConfigError: It was given all the same, or one that is needed was not.
+    """
+    for name, trials in _MEANT_FOR.items():
+        if getattr(options, name) not in (None, False) and options.trial not in trials:
+            wanted = " or ".join(f"--{trial}" for trial in sorted(trials))
+            raise ConfigError(f"--{name.replace('_', '-')} is only for {wanted}; leave it out, or add one of these.")
+    if options.trial == "open-set" and options.negatives is None:
+        raise ConfigError("--open-set needs --negatives: a folder of recordings of none of the model's classes.")

@@ -1,0 +1,136 @@
+"""What a change of the sound costs a model: accuracy on the same clips, before and after.
+
+Conventions: a clip's scores are those of `soundwatch classify` through the daemon's own stages; points
+are hundredths of a share. Changes are judged clip by clip, so their error is that of the clips whose
+call changed: sqrt(lost + gained) / clips.
+Does not: change clips (`conditions.py`), or let events decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.recordings import score_source
+from soundwatch.daemon.types import Classifier
+from soundwatch.training.conditions import CONDITIONS, LIMITED, Condition, Group
+from soundwatch.training.data import Clip
+from soundwatch.training.hearing import Sound, check_labels, read_recording
+from soundwatch.training.labels import LABELS
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition.
+
+    Attributes:
+        name: Of the condition.
+        group: What kind of change it is.
+        limited: True where the project promises that it costs at most two points.
+        accuracy: Share of clips whose highest class is theirs.
+        change_points: Accuracy less that of the clean clips, in points.
+        error_points: Standard error of the change.
+        lost: Clips that were called right clean and are not now.
+        gained: Clips that are called right only now.
+        passing_share: Share of clips whose own class reaches its threshold.
+    """
+
+    name: str
+    group: Group
+    limited: bool
+    accuracy: float
+    change_points: float
+    error_points: float
+    lost: int
+    gained: int
+    passing_share: float
+
+
+class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A model under what microphones do.
+
+    Attributes:
+        model: Its name and hash.
+        provider: What ran it.
+        folds: That clips come from.
+        trained_on_these: Those of them that the model was trained on: their figures measure memory.
+        seed: Of every draw.
+        clips: Scored under each condition.
+        accuracy: Of the clean clips.
+        passing_share: Of the clean clips whose own class reaches its threshold.
+        changes: One a condition.
+    """
+
+    model: str
+    provider: str
+    folds: tuple[int, ...]
+    trained_on_these: tuple[int, ...]
+    seed: int
+    clips: int
+    accuracy: float
+    passing_share: float
+    changes: tuple[Change, ...]
+
+
+def evaluate_robustness(
+    classifier: Classifier, clips: Sequence[Clip], folds: tuple[int, ...], seed: int, console: Console
+) -> RobustnessReport:
+    """Score every clip clean and under every condition.
+
+    Raises:
+        ContractError: The model's labels are not UrbanSound8K's ten.
+        DataError: A clip cannot be read.
+    """
+    check_labels(classifier.contract)
+    right = np.zeros((1 + len(CONDITIONS), len(clips)), bool)
+    passing = np.zeros_like(right)
+    thresholds = np.array([classifier.contract.thresholds[label] for label in LABELS])
+    for place, clip in enumerate(track(clips, "Clips under every condition", console=console)):
+        assert clip.class_id is not None
+        rng = np.random.default_rng([seed, place])
+        scores = _scores(classifier, clip, rng)  # (1 + conditions, K)
+        right[:, place] = scores.argmax(axis=1) == clip.class_id
+        passing[:, place] = scores[:, clip.class_id] >= thresholds[clip.class_id]
+    return RobustnessReport(
+        model=classifier.contract.identity,
+        provider=classifier.provider,
+        folds=folds,
+        trained_on_these=tuple(sorted(set(folds) & set(classifier.contract.provenance.folds))),
+        seed=seed,
+        clips=len(clips),
+        accuracy=round(float(right[0].mean()), 4),
+        passing_share=round(float(passing[0].mean()), 4),
+        changes=tuple(
+            compare(condition, right[0], after, float(passes.mean()))
+            for condition, after, passes in zip(CONDITIONS, right[1:], passing[1:], strict=True)
+        ),
+    )
+
+
+def _scores(classifier: Classifier, clip: Clip, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Scores (1 + conditions, K) of one clip, clean first, in the order of `LABELS`."""
+    samples, rate_hz = read_recording(clip.path)
+    sounds = [Sound(samples, rate_hz), *(Sound(*each.change(samples, rate_hz, rng)) for each in CONDITIONS)]
+    scores = [score_source(sound, classifier) for sound in sounds]
+    return np.array([[each[label] for label in LABELS] for each in scores])
+
+
+def compare(condition: Condition, before: NDArray[np.bool_], after: NDArray[np.bool_], passing_share: float) -> Change:
+    """What a condition cost, from which clips were called right before and after it (N,)."""
+    lost, gained = int(np.sum(before & ~after)), int(np.sum(~before & after))
+    return Change(
+        name=condition.name,
+        group=condition.group,
+        limited=condition.group in LIMITED,
+        accuracy=round(float(after.mean()), 4),
+        change_points=round(100 * (gained - lost) / before.size, 2),
+        error_points=round(100 * math.sqrt(gained + lost) / before.size, 2),
+        lost=lost,
+        gained=gained,
+        passing_share=round(passing_share, 4),
+    )

@@ -1,0 +1,95 @@
+"""A long recording with known onsets: clips of held-out recordings mixed over ambience.
+
+Conventions: mono at `RATE_HZ`. Clips come in rounds of one a class, in random order, so that a scene
+holds every class about as often; between a clip's end and the next onset lie 6 to 14 s, drawn at random.
+As in scaper, the ambience keeps its level and a clip is put so many decibels above it: SNR is the root
+mean square of the clip over its own length against that of the ambience over all of its. Nothing is
+clipped. Only clips in the foreground of their recording (salience 1) are used.
+Does not: let clips overlap, or hide that a clip brings its own street along in its background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import soundfile
+
+from soundwatch.daemon.errors import DataError
+from soundwatch.daemon.types import Block, read_only
+from soundwatch.training.ambience import Ambience, to_dbfs
+from soundwatch.training.data import OBTAIN, Clip
+from soundwatch.training.hearing import RATE_HZ, read_mono, rms
+from soundwatch.training.labels import LABELS
+
+AMBIENCE_DBFS: Final = -45.0
+GAP_S: Final = (6.0, 14.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A clip and where it begins.
+
+    Attributes:
+        clip: A clip of one of the classes.
+        label: Its class.
+        onset_sample: Of the scene, at `RATE_HZ`.
+    """
+
+    clip: Clip
+    label: str
+    onset_sample: int
+
+
+def plan(clips: Sequence[Clip], seed: int, limit_s: float) -> tuple[Placed, ...]:
+    """Where each clip goes, until the time is up or fewer than two classes have clips left.
+
+    Raises:
+        DataError: There are clips of fewer than two classes.
+    """
+    rng = np.random.default_rng(seed)
+    placed: list[Placed] = []
+    end_s = 0.0
+    for clip in _rounds(clips, rng):
+        onset_s = end_s + rng.uniform(*GAP_S)
+        end_s = onset_s + soundfile.info(clip.path).duration
+        if end_s > limit_s:
+            break
+        placed.append(Placed(clip, LABELS[clip.class_id or 0], round(onset_s * RATE_HZ)))
+    if not placed:
+        raise DataError(
+            f"{len(clips)} foreground clips and {limit_s / 60:g} minutes make no scene; clips of two classes and a "
+            f"minute are the least. {OBTAIN}"
+        )
+    return tuple(placed)
+
+
+def _rounds(clips: Sequence[Clip], rng: np.random.Generator) -> Iterator[Clip]:
+    """One clip of each class a round, no two of a class in a row."""
+    shuffled = [clips[place] for place in rng.permutation(len(clips))]
+    waiting = [[clip for clip in shuffled if clip.class_id == class_id] for class_id in range(len(LABELS))]
+    last = -1
+    while len(classes := [class_id for class_id, left in enumerate(waiting) if left]) > 1:
+        order = rng.permutation(classes).tolist()
+        if order[0] == last:
+            order.append(order.pop(0))
+        for class_id in order:
+            yield waiting[class_id].pop()
+        last = order[-1]
+
+
+def render(placed: Sequence[Placed], ambience: Ambience, snr_db: float) -> Iterator[Block]:
+    """The scene as a microphone would give it, a clip and the ambience before it at a time."""
+    end_sample = 0
+    level = to_dbfs(AMBIENCE_DBFS)
+    for each in placed:
+        clip = read_mono(each.clip.path)
+        clip = clip * (to_dbfs(AMBIENCE_DBFS + snr_db) / np.float32(max(rms(clip), 1e-9)))
+        sound = ambience.take(each.onset_sample - end_sample + clip.size) * level
+        sound[sound.size - clip.size :] += clip
+        yield Block(read_only(sound[None]), RATE_HZ, end_sample)
+        end_sample += sound.size
+    sound = ambience.take(round(GAP_S[1] * RATE_HZ)) * level
+    yield Block(read_only(sound[None]), RATE_HZ, end_sample)

@@ -1,0 +1,211 @@
+"""Events in a street: clips of held-out folds mixed over ambience, heard by the daemon, and matched.
+
+Conventions: seconds and decibels in names. Two collars, both sed_eval's and both to either side of the
+true onset: the wide one is a window and a hop, since a window that holds any of a sound may start its
+event; the tight one is a hop, which is as near as the daemon claims to put an onset. Figures without
+another word are at the wide collar.
+Does not: mix (`scene.py`), match (`matching.py`) or print (`street_report.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.errors import DataError
+from soundwatch.daemon.types import Classifier
+from soundwatch.training.ambience import Ambience, ambiences, in_turn
+from soundwatch.training.data import OBTAIN, Clip
+from soundwatch.training.hearing import RATE_HZ, Heard, check_labels, hear
+from soundwatch.training.labels import LABELS
+from soundwatch.training.matching import Found, Mark, count, match
+from soundwatch.training.scene import Placed, plan, render
+
+KINDS: Final = ("pink noise", "rain", "brown noise", "sea", "babble", "fire", "clock")
+STRETCH_S: Final = 60
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """From a sound's true onset to when its event could be told.
+
+    Attributes:
+        median: Half of the sounds found took no longer.
+        p95: 95 % of them took no longer.
+    """
+
+    median: float
+    p95: float
+
+
+class SnrFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One scene, at one signal-to-noise ratio.
+
+    Attributes:
+        snr_db: Of clips to ambience.
+        hours: Length of the scene.
+        found: All classes together, at the wide collar.
+        found_tight: The same at the tight one.
+        macro_f1: Mean of F1 over classes with clips.
+        classes: Per class, at the wide collar.
+        false_events_per_h: Events that match no clip.
+        false_events_alone_per_h: Those of them that no clip is near.
+        latency_s: Of the sounds found; None where none was.
+    """
+
+    snr_db: float
+    hours: float
+    found: Found
+    found_tight: Found
+    macro_f1: float
+    classes: dict[str, Found]
+    false_events_per_h: float
+    false_events_alone_per_h: float
+    latency_s: Latency | None
+
+
+class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in a street.
+
+    Attributes:
+        model: Its name and hash.
+        provider: What ran it.
+        thresholds: Of its contract.
+        folds: That clips come from.
+        trained_on_these: Those of them that the model was trained on: their figures measure memory.
+        seed: Of every draw.
+        clips: In the scene.
+        recordings: That these were cut from.
+        ambience: Kinds, a minute of each in turn.
+        skipped: Kinds that could not be had, and why.
+        collar_s: The wide one.
+        tight_collar_s: The tight one.
+        levels: A scene each, of the same clips at the same onsets.
+    """
+
+    model: str
+    provider: str
+    thresholds: dict[str, float]
+    folds: tuple[int, ...]
+    trained_on_these: tuple[int, ...]
+    seed: int
+    clips: int
+    recordings: int
+    ambience: tuple[str, ...]
+    skipped: tuple[str, ...]
+    collar_s: float
+    tight_collar_s: float
+    levels: tuple[SnrFigures, ...]
+
+
+def evaluate_street(
+    classifier: Classifier,
+    clips: Sequence[Clip],
+    folds: tuple[int, ...],
+    held_out: Sequence[Clip],
+    snrs_db: Sequence[float],
+    minutes: float,
+    seed: int,
+    console: Console,
+) -> StreetReport:
+    """Hear a scene of these clips at every ratio.
+
+    Args:
+        classifier: To be judged.
+        clips: In the foreground of their recordings, of `folds`.
+        folds: That they come from.
+        held_out: Negatives that ambience may be made of.
+        snrs_db: A scene each.
+        minutes: Longest length of a scene.
+        seed: Of every draw.
+        console: For the progress.
+
+    Raises:
+        ContractError: The model's labels are not UrbanSound8K's ten.
+        DataError: The clips make no scene, or one cannot be read.
+    """
+    contract = classifier.contract
+    check_labels(contract)
+    placed = plan(clips, seed, minutes * 60)
+    hop_s = contract.features.window_hop_samples / contract.features.rate_hz
+    collars_s = (contract.features.window_ms / 1000 + hop_s, hop_s)
+    levels = []
+    for snr_db in snrs_db:
+        kinds, skipped = _in_street(held_out, seed)
+        mixed = render(placed, in_turn(list(kinds.values()), STRETCH_S * RATE_HZ), snr_db)
+        blocks = track(mixed, f"Street at {snr_db:g} dB", len(placed) + 1, console=console)
+        heard, length_s = hear(blocks, classifier)
+        levels.append(_figures(snr_db, placed, heard, length_s / 3600, collars_s))
+    return StreetReport(
+        model=contract.identity,
+        provider=classifier.provider,
+        thresholds=contract.thresholds,
+        folds=folds,
+        trained_on_these=tuple(sorted(set(folds) & set(contract.provenance.folds))),
+        seed=seed,
+        clips=len(placed),
+        recordings=len({each.clip.recording for each in placed}),
+        ambience=tuple(kinds),
+        skipped=skipped,
+        collar_s=round(collars_s[0], 3),
+        tight_collar_s=round(collars_s[1], 3),
+        levels=tuple(levels),
+    )
+
+
+def _in_street(held_out: Sequence[Clip], seed: int) -> tuple[dict[str, Ambience], tuple[str, ...]]:
+    """The kinds of ambience that a street has, out of those that can be had."""
+    kinds, skipped = ambiences(held_out, seed)
+    return {name: kinds[name] for name in KINDS if name in kinds}, skipped
+
+
+def _figures(
+    snr_db: float, placed: Sequence[Placed], heard: Sequence[Heard], hours: float, collars_s: tuple[float, float]
+) -> SnrFigures:
+    there = [Mark(each.label, each.onset_sample / RATE_HZ) for each in placed]
+    told = [Mark(event.label, event.onset_s) for event in heard]
+    pairs, tight = (match(there, told, collar_s) for collar_s in collars_s)
+    classes = {label: count(there, told, pairs, label) for label in LABELS}
+    right = {event for _, event in pairs}
+    false = [mark for place, mark in enumerate(told) if place not in right]
+    alone = [mark for mark in false if all(abs(mark.onset_s - sound.onset_s) > collars_s[0] for sound in there)]
+    waits_s = [heard[event].told_s - there[sound].onset_s for sound, event in pairs]
+    return SnrFigures(
+        snr_db=snr_db,
+        hours=round(hours, 4),
+        found=count(there, told, pairs, None),
+        found_tight=count(there, told, tight, None),
+        macro_f1=round(float(np.mean([each.f1 for each in classes.values() if each.there and each.f1 is not None])), 4),
+        classes=classes,
+        false_events_per_h=round(len(false) / hours, 2),
+        false_events_alone_per_h=round(len(alone) / hours, 2),
+        latency_s=_latency(waits_s),
+    )
+
+
+def _latency(waits_s: Sequence[float]) -> Latency | None:
+    if not waits_s:
+        return None
+    median, p95 = np.percentile(waits_s, [50, 95])
+    return Latency(median=round(float(median), 2), p95=round(float(p95), 2))
+
+
+def in_foreground(root: Path, clips: Sequence[Clip]) -> list[Clip]:
+    """The clips that the metadata calls the foreground of their recording (salience 1).
+
+    Raises:
+        DataError: The metadata does not say it.
+    """
+    metadata = root / "metadata" / "UrbanSound8K.csv"
+    with metadata.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if rows and "salience" not in rows[0]:
+        raise DataError(f"{metadata} has no column salience; the original file was wanted. {OBTAIN}")
+    loud = {row["slice_file_name"] for row in rows if row["salience"] == "1"}
+    return [clip for clip in clips if clip.path.name in loud]
