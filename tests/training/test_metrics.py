@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from soundwatch.training.labels import LABELS
 from soundwatch.training.metrics import count_confusion, measure
 from soundwatch.training.scoring import ScoredClip
 from soundwatch.training.thresholds import choose_thresholds
@@ -29,12 +30,12 @@ def _scored(class_id: int | None, value: float, of: int = 3) -> ScoredClip:
 
 def test_a_threshold_lets_one_clip_in_a_hundred_through() -> None:
     others = [_scored(None, 0.62), _scored(0, 0.52)] + [_scored(0, 0.2)] * 99 + [_scored(None, 0.2)] * 99
-    thresholds = choose_thresholds([*others, _scored(3, 0.9)])
+    thresholds = choose_thresholds([*others, _scored(3, 0.9)], LABELS)
     assert thresholds["dog_bark"] == 0.30  # 2 of 200 is just 1 %
-    stricter = choose_thresholds([*others[:-1], _scored(None, 0.41)])
+    stricter = choose_thresholds([*others[:-1], _scored(None, 0.41)], LABELS)
     assert stricter["dog_bark"] == 0.45
     assert stricter["siren"] == 0.30
 
 
 def test_a_class_that_cannot_be_told_apart_gets_the_highest_threshold() -> None:
-    assert choose_thresholds([_scored(0, 0.99)] * 10)["dog_bark"] == 0.95
+    assert choose_thresholds([_scored(0, 0.99)] * 10, LABELS)["dog_bark"] == 0.95

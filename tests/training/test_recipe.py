@@ -13,8 +13,8 @@ from soundwatch.training.recipe import Recipe, decode_recipe, encode_recipe, loa
 TUTORIAL = shipped_recipes()["tutorial"]
 
 
-def test_two_recipes_are_shipped() -> None:
-    assert sorted(shipped_recipes()) == ["tutorial", "urban"]
+def test_three_recipes_are_shipped() -> None:
+    assert sorted(shipped_recipes()) == ["finetune", "tutorial", "urban"]
 
 
 def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
@@ -53,7 +53,7 @@ def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
 
 
 def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(ConfigError, match=r"No recipe urbane: .* Give one of tutorial, urban"):
+    with pytest.raises(ConfigError, match=r"No recipe urbane: .* Give one of finetune, tutorial, urban"):
         load_recipe("urbane")
 
 

@@ -28,7 +28,7 @@ from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.errors import DataError
 from soundwatch.daemon.resample import resample_clip
 from soundwatch.daemon.types import Samples
-from soundwatch.training.data import OBTAIN, Clip
+from soundwatch.training.data import Clip
 
 _LAYOUT: Final = "1"
 
@@ -49,7 +49,8 @@ def decode(path: Path, spec: FeatureSpec) -> Samples:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
         raise DataError(
-            f"{path} cannot be decoded: {error}. A WAV, FLAC, OGG or MP3 file was wanted. {OBTAIN}"
+            f"{path} cannot be decoded: {error}. A WAV, FLAC, OGG or MP3 file was wanted. Replace the file, or take it "
+            "out of the data set; `soundwatch data check` lists all such files."
         ) from error
     if not samples.size or not np.isfinite(samples).all():
         seen = "holds NaN or infinity" if samples.size else "holds no samples"
@@ -66,7 +67,7 @@ def cached(clip: Clip, spec: FeatureSpec, folder: Path) -> Samples:
     """
     file = folder / f"{_key(clip.path, spec)}.npy"
     try:
-        return np.asarray(np.load(file), np.float32)
+        return np.asarray(np.load(file, mmap_mode="r" if clip.windows > 1 else None), np.float32)
     except (FileNotFoundError, ValueError, EOFError):  # not there yet, or cut short by a full disk
         samples = decode(clip.path, spec)
         _write(file, samples)
@@ -92,8 +93,8 @@ def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: 
 
 
 def _size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
-    """What the clips take, if each is as long as a window and mono."""
-    return len(clips) * spec.window_samples * 4 // 1_000_000
+    """What the clips take, if each is as long as its windows and mono."""
+    return sum(clip.windows for clip in clips) * spec.window_samples * 4 // 1_000_000 + 1
 
 
 def _key(path: Path, spec: FeatureSpec) -> str:

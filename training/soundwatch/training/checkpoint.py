@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.contract import ModelContract, decode_contract
 from soundwatch.daemon.errors import ConfigError, ModelError
+from soundwatch.training.files import replace_file
+from soundwatch.training.labels import LABELS
 from soundwatch.training.network import build_network
 from soundwatch.training.recipe import Recipe, decode_recipe
 
@@ -28,7 +30,7 @@ SCHEMA: Final = "soundwatch.checkpoint/1"
 FILE_NAME: Final = "checkpoint.pt"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a run learns from and is scored on, as far as it must not change when it goes on.
 
     Attributes:
@@ -36,12 +38,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         test_folds: UrbanSound8K folds scored.
         leaky_split: True where the clips were dealt out at random.
         clips_sha256: Hash of the names of all clips and negatives on either side.
+        labels: The classes.
+        origin: Identity of the model whose weights it started from; None where they were drawn.
     """
 
     train_folds: tuple[int, ...]
     test_folds: tuple[int, ...]
     leaky_split: bool
     clips_sha256: str
+    labels: tuple[str, ...] = LABELS
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,8 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the file in one step: it is the old one until it is the new one."""
-    part = path.with_suffix(".part")
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
-    torch.save({"schema": SCHEMA, **fields}, part)
-    part.replace(path)
+    replace_file(path, lambda part: torch.save({"schema": SCHEMA, **fields}, part))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -97,7 +101,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path} does not read as a checkpoint ({type(error).__name__}); {wanted}.") from error
 
 
-def load_network(path: Path) -> tuple[nn.Module, ModelContract]:
+def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
     """The network of a checkpoint in eval mode, with the weights that count, and its contract.
 
     Raises:
@@ -106,7 +110,7 @@ def load_network(path: Path) -> tuple[nn.Module, ModelContract]:
     checkpoint = read_checkpoint(path)
     contract = decode_contract(checkpoint.contract, str(path))
     try:
-        network = build_network(decode_recipe(checkpoint.recipe))
+        network = build_network(decode_recipe(checkpoint.recipe), len(contract.labels))
         network.load_state_dict(checkpoint.model if checkpoint.ema is None else checkpoint.ema)
     except (msgspec.MsgspecError, ConfigError, RuntimeError) as error:
         raise ModelError(f"The weights in {path} do not fit its recipe: {error}. Train it again.") from error
@@ -140,6 +144,6 @@ def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: Plan, path: P
         )
     if checkpoint.plan != msgspec.json.encode(plan).decode():
         raise ConfigError(
-            f"{path} was made from other clips: {checkpoint.plan}. Resume with the same --data, folds and --negatives, "
-            "or choose another --out."
+            f"{path} was made from other clips: {checkpoint.plan}. Resume with the same --data, folds, --negatives and "
+            "--init-from, or choose another --out."
         )

@@ -156,7 +156,7 @@ def write_report(report: CrossValidation, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "crossval.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     (out / "crossval.md").write_text(to_markdown(report), encoding="utf-8")
-    draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), f"{report.recipe}, all folds")
+    draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), LABELS, f"{report.recipe}, all folds")
     known = [(each.mean_score, each.right, each.clips) for each in report.calibration]
     draw_calibration(
         out / "calibration.png",

@@ -40,14 +40,22 @@ class Clip:
     Attributes:
         path: Its file.
         fold: Official fold, from 1; 0 for a clip that is not UrbanSound8K's.
-        class_id: Place of its class among `LABELS`; None where it is none of them.
+        class_id: Place of its class among the split's labels; None where it is none of them.
         recording: What it was cut from; clips of one recording never stand on both sides of a split.
+        windows: That an epoch takes of it, each from another place.
     """
 
     path: Path
     fold: int
     class_id: int | None
     recording: str
+    windows: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its file's name; with its folder before it where files of two classes may be called alike."""
+        alike = self.fold == 0 and self.class_id is not None
+        return f"{self.path.parent.name}/{self.path.name}" if alike else self.path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,9 @@ class Split:
         leaky: True where clips were dealt out at random, so that recordings stand on both sides.
         missing: Per fold used, how many of its clips have no file.
         withheld: Clips of the train folds left out of `train` because their recording is in `test`.
+        labels: The classes that `class_id` counts through.
+        folder: Name of the folder whose folders are the classes; None for UrbanSound8K.
+        ignored: Files of that folder that are no recordings.
     """
 
     train: tuple[Clip, ...]
@@ -71,6 +82,9 @@ class Split:
     leaky: bool
     missing: dict[int, int]
     withheld: int
+    labels: tuple[str, ...] = LABELS
+    folder: str | None = None
+    ignored: int = 0
 
 
 def read_metadata(root: Path) -> tuple[Clip, ...]:

@@ -1,4 +1,4 @@
-"""A model file scored on official folds, through the very stages that the daemon runs.
+"""A model file scored on labelled recordings, through the very stages that the daemon runs.
 
 Conventions: a clip's scores are those of `soundwatch classify`: decoded block by block, resampled,
 windowed, mel decibels in numpy, ONNX Runtime or TorchScript; the mean over windows for a longer clip.
@@ -19,7 +19,7 @@ from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.errors import ContractError, DataError, SourceError
 from soundwatch.daemon.recordings import score_recording
 from soundwatch.daemon.types import Classifier
-from soundwatch.training.data import OBTAIN, Clip
+from soundwatch.training.data import Clip
 from soundwatch.training.labels import LABELS
 from soundwatch.training.metrics import Metrics, count_confusion, measure
 from soundwatch.training.report import draw_confusion
@@ -47,6 +47,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: Its name and hash.
         provider: What ran it.
+        folder: Name of the folder scored on; null for UrbanSound8K.
         folds: Scored on.
         trained_on_these: Those of them that the model was trained on: their figures measure memory.
         clips: Scored.
@@ -58,6 +59,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     provider: str
+    folder: str | None
     folds: tuple[int, ...]
     trained_on_these: tuple[int, ...]
     clips: int
@@ -68,32 +70,54 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate_model(
-    classifier: Classifier, clips: Sequence[Clip], folds: tuple[int, ...], console: Console
+    classifier: Classifier,
+    clips: Sequence[Clip],
+    folds: tuple[int, ...],
+    console: Console,
+    labels: tuple[str, ...] = LABELS,
+    folder: str | None = None,
 ) -> Evaluation:
     """Score every clip, with a progress bar.
 
+    Args:
+        classifier: The model.
+        clips: To score.
+        folds: Of UrbanSound8K that they are of; empty for other data.
+        console: For progress.
+        labels: That the clips' classes are counted through.
+        folder: The data's name; None for UrbanSound8K.
+
     Raises:
-        ContractError: The model's labels are not UrbanSound8K's ten.
+        ContractError: The model does not know all of the labels.
         DataError: A clip cannot be read.
     """
     contract = classifier.contract
-    if set(contract.labels) != set(LABELS):
+    if not set(labels) <= set(contract.labels):
         raise ContractError(
-            f"Model {contract.identity} has the labels {', '.join(contract.labels)}; to be scored on UrbanSound8K it "
-            f"must have {', '.join(LABELS)}."
+            f"Model {contract.identity} has the labels {', '.join(contract.labels)}; to be scored on "
+            f"{folder or 'UrbanSound8K'} it must have {', '.join(labels)}."
         )
-    scores = np.zeros((len(clips), len(LABELS)), np.float32)
+    labels = (*labels, *(label for label in contract.labels if label not in labels))
+    scores = np.zeros((len(clips), len(labels)), np.float32)
     for row, clip in enumerate(track(clips, description="Scoring clips", console=console)):
         try:
             values = score_recording(clip.path, classifier)
         except SourceError as error:
-            raise DataError(f"{error} {OBTAIN}") from error
-        scores[row] = [values[label] for label in LABELS]
+            raise DataError(f"{error} `soundwatch data check` lists all such files.") from error
+        scores[row] = [values[label] for label in labels]
     class_ids = np.array([clip.class_id for clip in clips], np.int64)
-    return _figures(measure(count_confusion(scores, class_ids)), contract, classifier.provider, folds)
+    metrics = measure(count_confusion(scores, class_ids))
+    return _figures(metrics, labels, contract, classifier.provider, folds, folder)
 
 
-def _figures(metrics: Metrics, contract: ModelContract, provider: str, folds: tuple[int, ...]) -> Evaluation:
+def _figures(
+    metrics: Metrics,
+    labels: tuple[str, ...],
+    contract: ModelContract,
+    provider: str,
+    folds: tuple[int, ...],
+    folder: str | None,
+) -> Evaluation:
     counts = metrics.confusion
     classes = {
         label: ClassFigures(
@@ -102,11 +126,12 @@ def _figures(metrics: Metrics, contract: ModelContract, provider: str, folds: tu
             recall=None if (recall := metrics.recall[row]) is None else round(recall, 4),
             f1=round(metrics.f1[row], 4),
         )
-        for row, label in enumerate(LABELS)
+        for row, label in enumerate(labels)
     }
     return Evaluation(
         model=contract.identity,
         provider=provider,
+        folder=folder,
         folds=folds,
         trained_on_these=tuple(sorted(set(folds) & set(contract.provenance.folds))),
         clips=int(counts.sum()),
@@ -120,8 +145,9 @@ def _figures(metrics: Metrics, contract: ModelContract, provider: str, folds: tu
 def to_markdown(evaluation: Evaluation) -> str:
     """The figures as a page."""
     folds = ", ".join(str(fold) for fold in evaluation.folds)
+    data = evaluation.folder or f"UrbanSound8K fold{'s' if len(evaluation.folds) > 1 else ''} {folds}"
     lines = [
-        f"# {evaluation.model} on UrbanSound8K fold{'s' if len(evaluation.folds) > 1 else ''} {folds}",
+        f"# {evaluation.model} on {data}",
         "",
         f"{evaluation.clips} clips: accuracy {evaluation.accuracy:.3f}, macro F1 {evaluation.macro_f1:.3f} "
         f"({evaluation.provider}).",
@@ -147,4 +173,5 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
     (out / "evaluation.md").write_text(to_markdown(evaluation), encoding="utf-8")
-    draw_confusion(out / "confusion.png", np.array(evaluation.confusion, np.int64), evaluation.model)
+    confusion = np.array(evaluation.confusion, np.int64)
+    draw_confusion(out / "confusion.png", confusion, list(evaluation.classes), evaluation.model)

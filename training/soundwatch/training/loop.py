@@ -24,14 +24,15 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.training.augment import augment_mel, mix
-from soundwatch.training.batches import Reader, count_batches, scoring_batches, training_batches
+from soundwatch.training.batches import Reader, Scored, count_batches, scoring_batches, training_batches
 from soundwatch.training.data import Clip
+from soundwatch.training.finetune import build_optimiser, freeze, start_from
 from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.labels import LABELS
 from soundwatch.training.metrics import count_confusion, measure
 from soundwatch.training.network import build_network
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.scoring import compute_loss, score_mels
+from soundwatch.training.session import Session
 
 Row = dict[str, float | None]
 
@@ -49,8 +50,8 @@ class Run:
         history: A row of figures for each of them.
     """
 
-    network: nn.Module
-    ema: nn.Module | None
+    network: nn.Sequential
+    ema: nn.Sequential | None
     optimiser: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
@@ -62,18 +63,22 @@ class Run:
         return self.network if self.ema is None else self.ema
 
 
-def start_run(recipe: Recipe, clips: tuple[Clip, ...], device: torch.device) -> Run:
-    """A run before its first epoch, its weights drawn from the recipe's seed."""
+def start_run(session: Session) -> Run:
+    """A run before its first epoch, its weights drawn from the recipe's seed, or its session's origin's."""
+    recipe = session.recipe
     torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add up in an order of their own
     seed_everything(recipe.seed, 0)
     # Channels last is a fifth faster on CPUs and changes no weight's meaning.
-    network = build_network(recipe).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build_network(recipe, len(session.labels))
+    if session.origin:
+        start_from(network, session.origin)
+    network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     numbers = recipe.optimisation
-    optimiser = torch.optim.AdamW(network.parameters(), lr=numbers.max_learning_rate, weight_decay=numbers.weight_decay)
+    optimiser = build_optimiser(network, recipe)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
-        max_lr=numbers.max_learning_rate,
-        total_steps=count_batches(clips, recipe) * recipe.epochs,
+        max_lr=[group["lr"] for group in optimiser.param_groups],
+        total_steps=count_batches(session.train_clips, recipe) * recipe.epochs,
         pct_start=numbers.warmup_share,
         anneal_strategy=numbers.anneal,
     )
@@ -86,34 +91,28 @@ def seed_everything(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch))
 
 
-def train(
-    run: Run,
-    recipe: Recipe,
-    train_clips: tuple[Clip, ...],
-    test_clips: tuple[Clip, ...],
-    read: Reader,
-    device: torch.device,
-    save: Callable[[Run], None],
-    console: Console,
-) -> None:
+def train(run: Run, session: Session, read: Reader, save: Callable[[Run], None], console: Console) -> None:
     """Do the epochs that are left, saving after each.
 
     Raises:
         ConfigError: The loss is no longer a finite number.
     """
+    recipe, device, classes = session.recipe, session.device, len(session.labels)
     front_end = MelFrontEnd(recipe.features).to(device)
-    held_out = mel_batches(test_clips, recipe, read, front_end, device)
-    class_ids = np.array([clip.class_id for clip in test_clips if clip.class_id is not None], np.int64)
+    held_out = mel_batches(session.split.test, session, read, front_end)
+    class_ids = np.array([clip.class_id for clip in session.split.test if clip.class_id is not None], np.int64)
 
     while run.epoch < recipe.epochs:
         epoch = run.epoch + 1
         began_s = time.monotonic()
         rng = seed_everything(recipe.seed, epoch)
         run.network.train()
+        if recipe.finetune:
+            freeze(run.network, recipe.finetune, epoch)
         losses: list[float] = []
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            batches = training_batches(train_clips, recipe, read, rng)
-            total = count_batches(train_clips, recipe)
+            batches = training_batches(session.train_clips, classes, recipe, read, rng)
+            total = count_batches(session.train_clips, recipe)
             for samples, targets in progress.track(batches, total, description=f"Epoch {epoch}/{recipe.epochs}"):
                 mel_db = augment_mel(front_end.features(samples.to(device)), recipe.augmentation)  # (N, C, M, T)
                 mel_db, mixed = mix(mel_db, targets.to(device), recipe.augmentation.mixup_alpha, rng)
@@ -122,12 +121,12 @@ def train(
                     raise ConfigError(_not_finite(losses, epoch))
         run.epoch = epoch
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
-        row["learning_rate"] = float(run.scheduler.get_last_lr()[0])
+        row["learning_rate"] = float(run.scheduler.get_last_lr()[-1])
         if held_out:
             loss, scores = score_mels(run.counts, held_out, recipe, device)
             metrics = measure(count_confusion(scores, class_ids))
             row |= {"test_loss": loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
-            row |= {f"recall_{label}": value for label, value in zip(LABELS, metrics.recall, strict=True)}
+            row |= {f"recall_{label}": value for label, value in zip(session.labels, metrics.recall, strict=True)}
         row["seconds"] = time.monotonic() - began_s
         run.history.append(row)
         save(run)
@@ -161,12 +160,12 @@ def _follow(ema: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def mel_batches(
-    clips: tuple[Clip, ...], recipe: Recipe, read: Reader, front_end: MelFrontEnd, device: torch.device
-) -> list[tuple[Tensor, Tensor]]:
-    """Mel decibels and targets of clips that are scored: the same every epoch, so computed once."""
-    batches = scoring_batches(clips, recipe, read)
-    return [(front_end.features(samples.to(device)).cpu(), targets) for samples, targets in batches]
+def mel_batches(clips: tuple[Clip, ...], session: Session, read: Reader, front_end: MelFrontEnd) -> list[Scored]:
+    """Mel decibels, targets and places of clips that are scored: the same every epoch, so computed once."""
+    batches = scoring_batches(clips, len(session.labels), session.recipe, read)
+    return [
+        (front_end.features(samples.to(session.device)).cpu(), targets, places) for samples, targets, places in batches
+    ]
 
 
 def _not_finite(losses: list[float], epoch: int) -> str:
@@ -182,6 +181,6 @@ def describe(row: Row, epochs: int) -> str:
     line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.3f}"
     if row.get("accuracy") is not None:
         line += f"  held out: loss {row['test_loss']:.3f} accuracy {row['accuracy']:.3f} macro F1 {row['macro_f1']:.3f}"
-        recalls = ((label, row[f"recall_{label}"]) for label in LABELS)
-        line += "  recall " + " ".join(f"{label} {value:.2f}" for label, value in recalls if value is not None)
+        recalls = {key.removeprefix("recall_"): value for key, value in row.items() if key.startswith("recall_")}
+        line += "  recall " + " ".join(f"{label} {value:.2f}" for label, value in recalls.items() if value is not None)
     return f"{line}  ({row['seconds']:.0f} s)"

@@ -1,8 +1,8 @@
 """The networks: mel decibels to one logit a class.
 
 Conventions: in, (N, C, M, T) decibels as `MelFrontEnd` and the daemon's mel stage give; out, (N, K)
-logits. Normalisation is the first layer, so it travels inside every exported graph. Every module here
-can be scripted, traced and exported to ONNX with a free batch size.
+logits. Normalisation is the first layer, so it travels inside every exported graph, and the head, one linear
+layer, is the last. Every module here can be scripted, traced and exported to ONNX with a free batch size.
 Source: `blocks` is the reference tutorial's audio classifier; `pooled` a plain 3x3 CNN with mean and max pooling.
 Does not: apply the activation; the exporter adds the one that the contract names.
 """
@@ -49,13 +49,13 @@ class MeanMaxPool(nn.Module):
         return torch.cat([bands.mean(dim=2), bands.amax(dim=2)], dim=1)
 
 
-def build_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network with fresh weights, drawn from torch's current random state."""
+def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
+    """The recipe's network for K classes with fresh weights, drawn from torch's current random state."""
     spec = recipe.features
     first = [ExampleNormalisation(spec.normalisation_floor_db)] if spec.normalisation == "example" else []
     sizes = recipe.network
-    layers = _blocks(sizes, spec.channels) if isinstance(sizes, BlockCnn) else _pooled(sizes, spec.channels)
-    return nn.Sequential(*first, *layers)
+    layers, width = _blocks(sizes, spec.channels) if isinstance(sizes, BlockCnn) else _pooled(sizes, spec.channels)
+    return nn.Sequential(*first, *layers, nn.Linear(width, classes))
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -63,7 +63,8 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _blocks(sizes: BlockCnn, channels: int) -> list[nn.Module]:
+def _blocks(sizes: BlockCnn, channels: int) -> tuple[list[nn.Module], int]:
+    """All layers but the head, and the number of features that they give it."""
     layers: list[nn.Module] = []
     for (narrow, wide), kernel in zip(pairwise((channels, *sizes.widths)), sizes.kernels, strict=True):
         convolution = nn.Conv2d(narrow, wide, kernel, stride=sizes.stride, padding=kernel // 2)
@@ -71,15 +72,14 @@ def _blocks(sizes: BlockCnn, channels: int) -> list[nn.Module]:
         assert convolution.bias is not None
         nn.init.zeros_(convolution.bias)
         layers += [convolution, nn.ReLU(), nn.BatchNorm2d(wide)]
-    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return [*layers, *pool, nn.Linear(sizes.widths[-1], len(LABELS))]
+    return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()], sizes.widths[-1]
 
 
-def _pooled(sizes: PooledCnn, channels: int) -> list[nn.Module]:
+def _pooled(sizes: PooledCnn, channels: int) -> tuple[list[nn.Module], int]:
+    """All layers but the head, and the number of features that they give it."""
     layers: list[nn.Module] = []
     for (narrow, wide), stride in zip(pairwise((channels, *sizes.widths)), sizes.strides, strict=True):
         convolution = nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False)  # the batch norm has one
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         layers += [convolution, nn.BatchNorm2d(wide), nn.ReLU()]
-    head = [nn.Dropout(sizes.dropout_share), nn.Linear(2 * sizes.widths[-1], len(LABELS))]
-    return [*layers, MeanMaxPool(), *head]
+    return [*layers, MeanMaxPool(), nn.Dropout(sizes.dropout_share)], 2 * sizes.widths[-1]

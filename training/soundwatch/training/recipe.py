@@ -2,6 +2,7 @@
 
 Conventions: units are in the names; a share is 0 to 1 of what it is a share of. Every number that
 changes the weights is here, so a recipe's hash names the experiment. 0 switches an augmentation off.
+A recipe `like:` a shipped one says only what it does otherwise.
 Source: the shipped recipes lie in `recipes/` beside this file; `load_recipe` also takes a path.
 Does not: name folders, folds or devices; those are the command line's.
 """
@@ -112,7 +113,19 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ema_decay: float = 0.0
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a trained network learns new classes. Its batch norms keep their statistics: few clips cannot give better.
+
+    Attributes:
+        head_epochs: First ones, in which only the new head moves.
+        body_learning_rate_share: Of `max_learning_rate`, the peak for all layers but the head.
+    """
+
+    head_epochs: int
+    body_learning_rate_share: float
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One experiment, all but its data.
 
     Attributes:
@@ -125,6 +138,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         batch_clips: Clips a step.
         epochs: Passes over the clips; the last one counts.
         seed: Of every random draw.
+        finetune: How to start from a trained network; null starts from drawn weights.
     """
 
     name: str
@@ -136,6 +150,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_clips: int
     epochs: int
     seed: int
+    finetune: FineTuning | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_clips", "epochs"):
@@ -198,8 +213,25 @@ def parse_recipe(text: str, where: str) -> Recipe:
         ConfigError: It is not YAML, has a key that means nothing, lacks one, or its numbers do not fit.
     """
     try:
-        values: Any = yaml.safe_load(text)
+        values: Any = _completed(yaml.safe_load(text))
         refuse_unknown_keys(values, Recipe)
         return msgspec.convert(values, Recipe)
     except (yaml.YAMLError, msgspec.ValidationError, ContractError, ConfigError) as error:
         raise ConfigError(f"Recipe {where} does not read: {error}") from error
+
+
+def _completed(values: Any) -> Any:
+    """A recipe's YAML with what it leaves to the shipped recipe that it is `like`."""
+    if not isinstance(values, dict) or "like" not in values:
+        return values
+    like, shipped = values.pop("like"), shipped_recipes()
+    if like not in shipped:
+        raise ConfigError(f"like is {like!r}; a shipped recipe was wanted: {', '.join(sorted(shipped))}.")
+    return _laid_over(yaml.safe_load(shipped[like]), values)
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    """Two mappings as one, key by key; of anything else, the one above."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}

@@ -15,13 +15,13 @@ import torch
 
 from soundwatch.daemon.contract import ModelContract, Provenance, Score
 from soundwatch.training.checkpoint import hash_weights
-from soundwatch.training.labels import LABELS
 from soundwatch.training.loop import Run
 from soundwatch.training.network import count_parameters
 from soundwatch.training.scoring import Machine, RunRecord, ScoredClip
 from soundwatch.training.session import Session, describe_data
 
 LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
+OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
 
 
 def build_contract(
@@ -29,24 +29,26 @@ def build_contract(
 ) -> ModelContract:
     """The contract of the weights that count now."""
     recipe, split = session.recipe, session.split
+    before = session.origin.contract if session.origin else None
+    licences = [OWN_LICENCE if split.folder else LICENCE, *([before.provenance.licence] if before else [])]
     provenance = Provenance(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
         data=describe_data(session),
-        folds=split.train_folds,
-        leaky_split=split.leaky,
+        folds=tuple(sorted({*split.train_folds, *(before.provenance.folds if before else ())})),
+        leaky_split=split.leaky or (before is not None and before.provenance.leaky_split),
         clips=len(session.train_clips),
         epochs=run.epoch,
         seed=recipe.seed,
         parameters=count_parameters(run.network),
         soundwatch=version("soundwatch"),
         torch=str(torch.__version__),
-        licence=LICENCE,
+        licence="; ".join(dict.fromkeys(licences)),
     )
     return ModelContract(
         name=recipe.name,
         features=recipe.features,
-        labels=LABELS,
+        labels=session.labels,
         activation=recipe.activation,
         thresholds=thresholds,
         provenance=provenance,

@@ -15,19 +15,21 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-from soundwatch.training.labels import LABELS
+from soundwatch.training.files import replace_file
 from soundwatch.training.loop import Row
 from soundwatch.training.metrics import Counts
 
 
 def write_log(path: Path, history: Sequence[Row]) -> None:
     """All epochs so far as CSV, in one step."""
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(history[-1]))
-        writer.writeheader()
-        writer.writerows(history)
-    part.replace(path)
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(history[-1]))
+            writer.writeheader()
+            writer.writerows(history)
+
+    replace_file(path, write)
 
 
 def draw_curves(path: Path, history: Sequence[Row]) -> None:
@@ -50,18 +52,18 @@ def draw_curves(path: Path, history: Sequence[Row]) -> None:
     plt.close(figure)
 
 
-def draw_confusion(path: Path, confusion: Counts, title: str) -> None:
+def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: str) -> None:
     """Counts with the true class down and the called class across, shaded by the row's share."""
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     figure, axes = plt.subplots(figsize=(8, 7), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(LABELS)), LABELS, rotation=45, ha="right")
-    axes.set_yticks(range(len(LABELS)), LABELS)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("called")
     axes.set_ylabel("true")
     axes.set_title(title)
     for (row, column), count in zip(
-        [(row, column) for row in range(len(LABELS)) for column in range(len(LABELS))], confusion.ravel(), strict=True
+        [(row, column) for row in range(len(labels)) for column in range(len(labels))], confusion.ravel(), strict=True
     ):
         if count:
             colour = "white" if shares[row, column] > 0.5 else "black"

@@ -24,6 +24,7 @@ from soundwatch.training.batches import Reader
 from soundwatch.training.cache import cache_folder, cached, fill_cache
 from soundwatch.training.checkpoint import Checkpoint
 from soundwatch.training.data import Clip
+from soundwatch.training.files import replace_file
 from soundwatch.training.frontend import MelFrontEnd
 from soundwatch.training.loop import Run, mel_batches, start_run, train
 from soundwatch.training.metrics import count_confusion, measure
@@ -31,7 +32,7 @@ from soundwatch.training.recipe import encode_recipe
 from soundwatch.training.records import build_contract, build_record
 from soundwatch.training.report import draw_confusion, draw_curves, write_log
 from soundwatch.training.scoring import RunRecord, ScoredClip, score_mels, to_score
-from soundwatch.training.session import Session, describe_data, describe_folds
+from soundwatch.training.session import Session, describe_data, describe_scored
 from soundwatch.training.thresholds import choose_thresholds, default_thresholds
 
 
@@ -45,7 +46,7 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
     """
     recipe, out = session.recipe, session.out
     path = out / checkpoints.FILE_NAME
-    run = start_run(recipe, session.train_clips, session.device)
+    run = start_run(session)
     if path.exists():
         _resume(run, session, path, resume)
     elif resume:
@@ -61,11 +62,15 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
 
     def save(run: Run) -> None:
         with _writing_to(out):
-            _save(run, session, (), default_thresholds())
+            _save(run, session, (), default_thresholds(session.labels))
             write_log(out / "log.csv", run.history)
             draw_curves(out / "curves.png", run.history)
 
-    train(run, recipe, session.train_clips, session.split.test, read, session.device, save, console)
+    try:
+        train(run, session, read, save, console)
+    except KeyboardInterrupt:
+        console.print(f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume goes on.")
+        raise
     return _finish(run, session, read)
 
 
@@ -118,11 +123,12 @@ def _finish(run: Run, session: Session, read: Reader) -> RunRecord:
     own = _own_scores(session, held_out)
     scores = own + tuple(score for source in session.sources for score in source.scores)
     evidence = [clip for source in session.sources for clip in source.held_out]
-    thresholds = choose_thresholds(evidence) if evidence else default_thresholds()
+    thresholds = choose_thresholds(evidence, session.labels) if evidence else default_thresholds(session.labels)
     record = build_record(run, session, own, held_out)
     with _writing_to(session.out):
         _save(run, session, scores, thresholds)
-        (session.out / scoring.FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+        text = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        replace_file(session.out / scoring.FILE_NAME, lambda part: part.write_bytes(text))
     return record
 
 
@@ -132,25 +138,23 @@ def _score_held_out(run: Run, session: Session, read: Reader) -> tuple[ScoredCli
     if not clips:
         return ()
     front_end = MelFrontEnd(session.recipe.features).to(session.device)
-    batches = mel_batches(clips, session.recipe, read, front_end, session.device)
+    batches = mel_batches(clips, session, read, front_end)
     _, values = score_mels(run.counts, batches, session.recipe, session.device)
     return tuple(
-        ScoredClip(clip=clip.path.name, class_id=clip.class_id, values=tuple(round(float(value), 5) for value in row))
+        ScoredClip(clip=clip.name, class_id=clip.class_id, values=tuple(round(float(value), 5) for value in row))
         for clip, row in zip(clips, values, strict=True)
     )
 
 
 def _own_scores(session: Session, held_out: tuple[ScoredClip, ...]) -> tuple[Score, ...]:
     """The run's score on its held-out folds, if it has any; leaves the confusion matrix."""
-    split = session.split
     labelled = [(clip.values, clip.class_id) for clip in held_out if clip.class_id is not None]
     if not labelled:
         return ()
     values = np.array([value for value, _ in labelled], np.float32)
     metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labelled])))
-    tested_on = describe_folds(split.test_folds, split)
-    if split.leaky:
-        tested_on = f"the other {len(split.test)} clips of {tested_on}"
+    tested_on = describe_scored(session.split)
     with _writing_to(session.out):
-        draw_confusion(session.out / "confusion.png", metrics.confusion, f"{session.recipe.name}: {tested_on}")
-    return (to_score(metrics, describe_data(session), tested_on),)
+        title = f"{session.recipe.name}: {tested_on}"
+        draw_confusion(session.out / "confusion.png", metrics.confusion, session.labels, title)
+    return (to_score(metrics, session.labels, describe_data(session), tested_on),)

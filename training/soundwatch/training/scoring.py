@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.contract import Activation, Score
 from soundwatch.daemon.errors import DataError
+from soundwatch.training.batches import Scored
 from soundwatch.training.checkpoint import Plan
-from soundwatch.training.labels import LABELS
 from soundwatch.training.metrics import Metrics
 from soundwatch.training.recipe import Recipe
 
@@ -122,20 +122,30 @@ def activate(logits: Tensor, activation: Activation) -> Tensor:
 
 @torch.no_grad()
 def score_mels(
-    network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], recipe: Recipe, device: torch.device
+    network: nn.Module, batches: Sequence[Scored], recipe: Recipe, device: torch.device
 ) -> tuple[float, NDArray[np.float32]]:
-    """Mean loss and scores (N, K) of batches of mel decibels and targets, in eval mode."""
+    """Mean loss of all windows, and scores (N, K) of N clips as their windows' mean, in eval mode.
+
+    Args:
+        network: To score with.
+        batches: Mel decibels, targets, and the place of each window's clip among the N.
+        recipe: For its activation.
+        device: That computes.
+    """
     network.eval()
     losses, scores = [], []
-    for mel_db, targets in batches:
+    for mel_db, targets, _ in batches:
         logits = network(mel_db.to(device)).float().cpu()
         losses.append(float(compute_loss(logits, targets, recipe.activation, 0.0)) * len(targets))
         scores.append(activate(logits, recipe.activation).numpy())
-    stacked = np.concatenate(scores)
-    return sum(losses) / len(stacked), stacked
+    stacked, places = np.concatenate(scores), np.concatenate([batch[2] for batch in batches])
+    sums = np.zeros((places[-1] + 1, stacked.shape[1]), np.float32)
+    np.add.at(sums, places, stacked)
+    means: NDArray[np.float32] = np.divide(sums, np.bincount(places)[:, None], dtype=np.float32)
+    return sum(losses) / len(stacked), means
 
 
-def to_score(metrics: Metrics, trained_on: str, tested_on: str) -> Score:
+def to_score(metrics: Metrics, labels: Sequence[str], trained_on: str, tested_on: str) -> Score:
     """Metrics as the contract carries them."""
     return Score(
         trained_on=trained_on,
@@ -145,6 +155,6 @@ def to_score(metrics: Metrics, trained_on: str, tested_on: str) -> Score:
         macro_f1=round(metrics.macro_f1, 4),
         recall={
             label: None if value is None else round(value, 4)
-            for label, value in zip(LABELS, metrics.recall, strict=True)
+            for label, value in zip(labels, metrics.recall, strict=True)
         },
     )

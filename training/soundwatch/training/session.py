@@ -16,6 +16,7 @@ import torch
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.training.checkpoint import Plan
 from soundwatch.training.data import Clip, Split
+from soundwatch.training.origin import Origin
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.scoring import RunRecord
 
@@ -26,12 +27,13 @@ class Session:
 
     Attributes:
         recipe: The experiment.
-        split: UrbanSound8K clips to learn from and to score.
+        split: Labelled clips to learn from and to score.
         negatives: Recordings of none of the classes to learn from.
         held_out_negatives: The same to score.
         sources: Finished runs of the same recipe whose scores the contract takes over.
         out: The run's folder.
         device: That computes.
+        origin: Weights to start from; None draws them.
     """
 
     recipe: Recipe
@@ -41,6 +43,12 @@ class Session:
     sources: tuple[RunRecord, ...]
     out: Path
     device: torch.device
+    origin: Origin | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The K classes."""
+        return self.split.labels
 
     @property
     def train_clips(self) -> tuple[Clip, ...]:
@@ -50,13 +58,15 @@ class Session:
     @property
     def plan(self) -> Plan:
         """The data, as a checkpoint remembers it."""
-        sides = [[clip.path.name for clip in side] for side in (self.train_clips, self.split.test)]
+        sides = [[clip.name for clip in side] for side in (self.train_clips, self.split.test)]
         digest = hashlib.sha256(msgspec.json.encode(sides)).hexdigest()
         return Plan(
             train_folds=self.split.train_folds,
             test_folds=self.split.test_folds,
             leaky_split=self.split.leaky,
             clips_sha256=digest,
+            labels=self.labels,
+            origin=None if self.origin is None else self.origin.contract.identity,
         )
 
 
@@ -71,6 +81,14 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
+def describe_scored(split: Split) -> str:
+    """What is scored, in words."""
+    if split.folder:
+        return f"{len(split.test)} held-out files of {split.folder}"
+    words = describe_folds(split.test_folds, split)
+    return f"the other {len(split.test)} clips of {words}" if split.leaky else words
+
+
 def describe_folds(folds: tuple[int, ...], split: Split) -> str:
     """Folds in words, with what is missing of them."""
     names = ", ".join(
@@ -81,7 +99,13 @@ def describe_folds(folds: tuple[int, ...], split: Split) -> str:
 
 def describe_data(session: Session) -> str:
     """What was learned from, in words."""
-    words = describe_folds(session.split.train_folds, session.split)
-    if session.split.leaky:
-        words = f"random {len(session.split.train)} clips of {words}"
-    return f"{words} and {len(session.negatives)} other sounds" if session.negatives else words
+    split = session.split
+    words = f"{len(split.train)} files of {split.folder}" if split.folder else describe_folds(split.train_folds, split)
+    if split.leaky:
+        words = f"random {len(split.train)} clips of {words}"
+    if session.negatives:
+        words += f" and {len(session.negatives)} other sounds"
+    if session.origin:
+        before = session.origin.contract
+        words += f", starting from {before.identity} ({before.provenance.data})"
+    return words

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.training.labels import LABELS
 from soundwatch.training.scoring import ScoredClip
 
 DEFAULT: Final = 0.5
@@ -22,16 +21,16 @@ GRID: Final = tuple(round(0.30 + 0.05 * step, 2) for step in range(14))
 FALSE_SHARE: Final = 0.01
 
 
-def default_thresholds() -> dict[str, float]:
+def default_thresholds(labels: Sequence[str]) -> dict[str, float]:
     """Without held-out scores to choose on: 0.5 for each class."""
-    return dict.fromkeys(LABELS, DEFAULT)
+    return dict.fromkeys(labels, DEFAULT)
 
 
-def choose_thresholds(held_out: Sequence[ScoredClip]) -> dict[str, float]:
+def choose_thresholds(held_out: Sequence[ScoredClip], labels: Sequence[str]) -> dict[str, float]:
     """A threshold for each class by the rule above."""
     values = np.array([clip.values for clip in held_out])  # (N, K)
     thresholds = {}
-    for class_id, label in enumerate(LABELS):
+    for class_id, label in enumerate(labels):
         others = values[[clip.class_id != class_id for clip in held_out], class_id]
         quiet = [threshold for threshold in GRID if np.sum(others >= threshold) <= FALSE_SHARE * len(others)]
         thresholds[label] = min(quiet, default=GRID[-1])

@@ -1,12 +1,17 @@
-"""What the training room's commands share: fold lists, overridden recipes, and warnings of what a split lacks."""
+"""What the training room's commands share: fold lists, layouts, overridden recipes, warnings."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 import msgspec
 from rich.console import Console
 
+from soundwatch.daemon.contract import FeatureSpec
+from soundwatch.daemon.errors import ConfigError
 from soundwatch.training.data import Split
+from soundwatch.training.folders import TEST_SHARE, split_folders
 from soundwatch.training.recipe import Recipe
 
 
@@ -28,6 +33,31 @@ class Folds(click.ParamType[tuple[int, ...]]):
         return folds
 
 
+layout_option = click.option(
+    "--layout",
+    type=click.Choice(["urbansound8k", "folders"]),
+    default="urbansound8k",
+    show_default=True,
+    help="Of --data: UrbanSound8K's own, or a folder of recordings for each class.",
+)
+test_share_option = click.option(
+    "--test-share",
+    type=click.FloatRange(0, 1),
+    help="Of each class's recordings, to score (only folders).  [default: 0.2]",
+)
+
+
+def split_own(root: Path, spec: FeatureSpec, test_share: float | None, folds: object) -> Split:
+    """The split of a folder a class.
+
+    Raises:
+        ConfigError: Folds are asked for.
+    """
+    if folds:
+        raise ConfigError("--layout folders has no official folds; leave the folds out, and use --test-share.")
+    return split_folders(root, spec, TEST_SHARE if test_share is None else test_share)
+
+
 def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:
     """The recipe with the command line's numbers."""
     return msgspec.structs.replace(
@@ -39,6 +69,8 @@ def warn_of(split: Split, console: Console) -> None:
     """Say what is not as a reader would expect."""
     for fold, count in split.missing.items():
         console.print(f"[yellow]Fold {fold}: {count} of the listed clips have no file; the others are used.[/]")
+    if split.ignored:
+        console.print(f"[yellow]{split.ignored} files in {split.folder} are no recordings and are left out.[/]")
     if split.withheld:
         console.print(f"[yellow]{split.withheld} clips to train on are left out: their recordings are scored.[/]")
     if split.leaky:

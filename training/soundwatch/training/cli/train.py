@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.training.cli.options import Folds, override, warn_of
+from soundwatch.daemon.errors import ConfigError, DataError
+from soundwatch.training.cli.options import Folds, layout_option, override, split_own, test_share_option, warn_of
 from soundwatch.training.data import Split, split_by_folds, split_leakily
 from soundwatch.training.negatives import split_negatives
+from soundwatch.training.origin import read_origin
 from soundwatch.training.recipe import Recipe, load_recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.scoring import RunRecord, read_run
@@ -18,11 +20,14 @@ from soundwatch.training.session import Session, pick_device
 
 
 @click.command()
-@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
-@click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
+@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="The labelled recordings.")
+@layout_option
+@click.option("--recipe", "recipe_name", help="A shipped recipe, or a YAML file.  [default: urban, or finetune]")
+@click.option("--init-from", metavar="MODEL", help="Start from a checkpoint, a model file or a shipped model's name.")
 @click.option("--train-folds", type=Folds(), help="To learn from, e.g. 2,3.  [default: all there, less --test-folds]")
 @click.option("--test-folds", type=Folds(), default=(), help="To score after each epoch.  [default: none]")
 @click.option("--leaky-split", is_flag=True, help="Deal clips out at random instead: flatters, and brands the model.")
+@test_share_option
 @click.option("--negatives", type=click.Path(path_type=Path), help="Folder of sounds that are none of the classes.")
 @click.option(
     "--scores-from",
@@ -37,10 +42,13 @@ from soundwatch.training.session import Session, pick_device
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def train(
     root: Path,
-    recipe_name: str,
+    layout: str,
+    recipe_name: str | None,
+    init_from: str | None,
     train_folds: tuple[int, ...] | None,
     test_folds: tuple[int, ...],
     leaky_split: bool,
+    test_share: float | None,
     negatives: Path | None,
     scores_from: tuple[Path, ...],
     out: Path | None,
@@ -49,29 +57,66 @@ def train(
     seed: int | None,
     device: str,
 ) -> None:
-    """Train a recipe on UrbanSound8K and leave a checkpoint that describes itself."""
+    """Train a recipe on labelled recordings and leave a checkpoint that describes itself."""
     console = Console(stderr=True)
-    recipe = override(load_recipe(recipe_name), epochs, seed)
-    if leaky_split and (train_folds or test_folds):
-        raise ConfigError("--leaky-split ignores the official folds; leave out --train-folds and --test-folds.")
-    split = split_leakily(root, recipe.seed) if leaky_split else split_by_folds(root, train_folds, test_folds)
+    recipe = override(load_recipe(recipe_name or ("finetune" if init_from else "urban")), epochs, seed)
+    if recipe.finetune and not init_from:
+        raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
+    if layout == "folders":
+        split = split_own(root, recipe.features, test_share, train_folds or test_folds or leaky_split)
+    else:
+        split = _split_official(root, recipe, train_folds, test_folds, leaky_split, test_share)
     warn_of(split, console)
-    if negatives and recipe.activation == "softmax":
-        raise ConfigError(
-            f"--negatives, and recipe {recipe.name} has softmax scores, which sum to one and cannot say none of them; "
-            "leave it out, or use a recipe with sigmoid."
-        )
+    _refuse_senseless(recipe, split, negatives)
     learned, held_out = split_negatives(negatives) if negatives else ((), ())
-    sources = tuple(_source(folder, recipe) for folder in scores_from)
-    out = out or Path("runs") / f"{recipe.name}-{_fold_name(split)}"
-    session = Session(recipe, split, learned, held_out, sources, out, pick_device(device))
+    sources = tuple(_source(folder, recipe, split) for folder in scores_from)
+    out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
+    origin = read_origin(init_from, recipe) if init_from else None
+    session = Session(recipe, split, learned, held_out, sources, out, pick_device(device), origin)
     record = run_session(session, resume, console)
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
     click.echo(f"{out / 'checkpoint.pt'}")
 
 
-def _source(folder: Path, recipe: Recipe) -> RunRecord:
+def _split_official(
+    root: Path,
+    recipe: Recipe,
+    train_folds: tuple[int, ...] | None,
+    test_folds: tuple[int, ...],
+    leaky_split: bool,
+    test_share: float | None,
+) -> Split:
+    """UrbanSound8K's split, if the options for it agree."""
+    if test_share is not None:
+        raise ConfigError("--test-share is for --layout folders; UrbanSound8K is split by its folds: use --test-folds.")
+    if leaky_split and (train_folds or test_folds):
+        raise ConfigError("--leaky-split ignores the official folds; leave out --train-folds and --test-folds.")
+    return split_leakily(root, recipe.seed) if leaky_split else split_by_folds(root, train_folds, test_folds)
+
+
+def _refuse_senseless(recipe: Recipe, split: Split, negatives: Path | None) -> None:
+    """What cannot be learned as it was asked for."""
+    if negatives and recipe.activation == "softmax":
+        raise ConfigError(
+            f"--negatives, and recipe {recipe.name} has softmax scores, which sum to one and cannot say none of them; "
+            "leave it out, or use a recipe with sigmoid."
+        )
+    if len(split.labels) == 1 and not negatives:
+        raise ConfigError(
+            f"{split.labels[0]} is the only class, so there is nothing to tell it from; add a folder of another class, "
+            "or give sounds that are not it with --negatives."
+        )
+    learned = Counter(clip.class_id for clip in split.train)
+    lacking = [label for class_id, label in enumerate(split.labels) if not learned[class_id]]
+    if lacking:
+        raise DataError(
+            f"There is no clip to learn {', '.join(lacking)} from; at least one of each class was wanted. "
+            "Train on more folds, or on a larger share; `soundwatch data check` counts what is there."
+        )
+
+
+def _source(folder: Path, recipe: Recipe, split: Split) -> RunRecord:
     """A finished run, if it is of the same recipe and honest."""
     record = read_run(folder)
     if record.recipe_sha256 != recipe.sha256:
@@ -79,13 +124,20 @@ def _source(folder: Path, recipe: Recipe) -> RunRecord:
             f"--scores-from {folder} is a run of recipe {record.recipe} ({record.recipe_sha256[:12]}), not of this "
             f"{recipe.name} ({recipe.sha256[:12]}); its scores say nothing of this run. Repeat it with this recipe."
         )
+    if record.plan.labels != split.labels:
+        raise ConfigError(
+            f"--scores-from {folder} is a run of the classes {', '.join(record.plan.labels)}, not of this one's "
+            f"{', '.join(split.labels)}; its scores say nothing of this run."
+        )
     if not record.scores or record.plan.leaky_split:
         raise ConfigError(f"--scores-from {folder} has no scores of held-out folds; give a run with --test-folds.")
     return record
 
 
-def _fold_name(split: Split) -> str:
-    """`2+3-1` for a run that learns from folds 2 and 3 and scores fold 1."""
+def _split_name(split: Split) -> str:
+    """`2+3-1` for a run that learns from folds 2 and 3 and scores fold 1; the folder's name for people's own sounds."""
+    if split.folder:
+        return split.folder
     if split.leaky:
         return "leaky"
     sides = [split.train_folds, split.test_folds] if split.test_folds else [split.train_folds]
