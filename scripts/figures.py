@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, Final
 
 import msgspec
+from tables import share, table
+from trial_figures import TRIAL_FIGURES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results"
@@ -27,17 +29,6 @@ SHIPPED: Final = ("urban", "tutorial")
 _REGION = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end figures -->)", re.S)
 
 Results = dict[str, Any]
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def share(value: float | None) -> str:
-    """A share of 0 to 1."""
-    return "no clips" if value is None else f"{value:.3f}"
 
 
 def measured(figure: dict[str, float], digits: int) -> str:
@@ -202,6 +193,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "runtime": ("runtime.json", runtime),
     "stages": ("runtime.json", stages),
     "parity": ("parity.json", parity),
+    **TRIAL_FIGURES,
 }
 
 

@@ -30,7 +30,8 @@ def project(tmp_path: Path) -> Path:
     """The script with a page of its own."""
     for folder in ("scripts", "docs", "benchmarks/results"):
         (tmp_path / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "scripts" / "figures.py", tmp_path / "scripts")
+    for script in (ROOT / "scripts").glob("*.py"):
+        shutil.copy(script, tmp_path / "scripts")
     (tmp_path / "README.md").write_text("# Nothing measured here\n")
     (tmp_path / "docs" / "performance.md").write_text(PAGE)
     return tmp_path
