@@ -55,11 +55,12 @@ DEMO_SOUNDS: Final = (
     DemoSound("jackhammer", 31.0, 41.0),
     DemoSound("dog_bark", 46.0, 52.0),
 )
-_LEVELS: Final = {"siren": 0.30, "car_horn": 0.30, "jackhammer": 0.30, "dog_bark": 0.35}
+_LEVELS: Final = {"siren": 0.22, "car_horn": 0.25, "jackhammer": 0.5, "dog_bark": 0.35}
+_ECHOES: Final = {"siren": 0.7, "car_horn": 0.57, "jackhammer": 0.25, "dog_bark": 0.35}  # how much of the street
 _TRAFFIC_LEVEL: Final = 0.006
 _TRAFFIC_S: Final = 12
 # Seconds after the onset, and for horns how long each is pressed.
-_HORNS: Final = ((0.0, 0.35), (0.55, 0.35), (1.1, 1.2), (2.9, 0.9), (4.3, 2.1))
+_HORNS: Final = ((0.0, 0.72), (1.42, 0.3), (2.42, 0.91), (4.03, 0.3), (5.03, 0.91))
 _BARKS: Final = (0.0, 0.42, 0.85, 1.7, 2.15, 2.6, 3.4, 3.8, 4.5, 4.95, 5.4)
 
 
@@ -78,7 +79,7 @@ def _stretches(rate_hz: int) -> Iterator[Samples]:
         onset = round(sound.onset_s * rate_hz)
         yield _full_scale(street[end:onset])
         dry = _dry(sound, rate_hz, noise)
-        echoing = outdoors(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, 0.35, noise)
+        echoing = outdoors(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, _ECHOES[sound.label], noise)
         end = onset + len(echoing)
         yield _full_scale(street[onset:end] + _LEVELS[sound.label] * echoing)
     yield _full_scale(street[end:])
@@ -97,7 +98,7 @@ def _dry(sound: DemoSound, rate_hz: int, noise: np.random.Generator) -> Signal:
         return jackhammer(duration_s, rate_hz, noise)
     dry = np.zeros_like(seconds_of(duration_s, rate_hz))
     if sound.label == "car_horn":
-        pieces = [(at_s, car_horn(press_s, rate_hz, 342.0, 421.0)) for at_s, press_s in _HORNS]
+        pieces = [(at_s, car_horn(press_s, rate_hz, 406.0)) for at_s, press_s in _HORNS]
     else:
         pieces = [(at_s, dog_bark(rate_hz, 670.0 + 85 * noise.random(), noise)) for at_s in _BARKS]
     for at_s, piece in pieces:

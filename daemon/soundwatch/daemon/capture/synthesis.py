@@ -2,7 +2,7 @@
 
 Conventions: each sound is (S,) float64 of full scale about 1, near and dry; `outdoors` puts it into a street.
 Random parts come from a generator that the caller seeds, so that a sound is the same every time.
-Source: what the things do. A siren is a driven horn loudspeaker whose oscillator wails or yelps; a car has
+Source: what the things do. A siren is a driven horn loudspeaker whose oscillator wails; a car has
 two reed horns a third apart; a breaker's piston strikes a ringing chisel; a bark is a voice with formants.
 Does not: claim to be a recording. What recognises it has learned from real ones.
 """
@@ -82,51 +82,46 @@ def outdoors(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generato
 
 
 def siren(duration_s: float, rate_hz: int) -> Signal:
-    """An emergency vehicle's electronic siren: it wails for two thirds of the time, then yelps."""
+    """An emergency vehicle's electronic siren that wails, louder in the middle of the time as it drives past."""
     time_s = seconds_of(duration_s, rate_hz)
-    wail = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / 4.2)
-    yelp = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / 0.33)
-    sweep = np.where(time_s < duration_s * 2 / 3, wail, yelp)
-    frequency_hz = 620.0 * (1450.0 / 620.0) ** sweep
-    frequency_hz *= 1.02 - 0.04 / (1 + np.exp(-(time_s - duration_s / 2) * 1.5))  # it drives past
-    tone = harmonics(frequency_hz, 1 / np.arange(1, 13) ** 1.1, rate_hz)
-    tone = np.tanh(1.8 * tone)
-    horn = ringing([(900, 0.0012, 1.0), (1500, 0.001, 0.8), (2600, 0.0008, 0.6)], 0.02, rate_hz)
+    rise = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * time_s / 4.5))
+    frequency_hz = 600.0 * (1445.0 / 600.0) ** rise
+    tone = np.tanh(4.0 * harmonics(frequency_hz, 1 / np.arange(1, 13) ** 0.67, rate_hz))
+    horn = ringing([(925, 0.0022, 0.85), (1260, 0.0022, 0.82), (3050, 0.0022, 0.73)], 0.02, rate_hz)
     loud = convolved(tone, horn)
-    near = 0.35 + 0.65 * np.exp(-(((time_s - duration_s / 2) / (duration_s / 3)) ** 2))
-    return faded(near * loud / np.abs(loud).max(), 0.6, 0.8, rate_hz)
+    near = 1.0 - 0.4 * np.cos(2 * np.pi * time_s / duration_s)
+    return faded(near * loud / np.abs(loud).max() / 1.4, 0.6, 0.8, rate_hz)
 
 
-def car_horn(duration_s: float, rate_hz: int, low_hz: float, high_hz: float) -> Signal:
-    """One press of a horn: two reeds that start together and not quite in tune."""
+def car_horn(duration_s: float, rate_hz: int, low_hz: float) -> Signal:
+    """One press of a horn: two reeds nearly a major third apart, of one brightness."""
     time_s = seconds_of(duration_s, rate_hz)
     numbers = np.arange(1, 25)
     press = 1.0 - 0.035 * np.exp(-time_s / 0.02)
     tone = np.zeros_like(time_s)
-    for reed_hz, level in ((low_hz, 1.0), (high_hz, 0.9)):
-        levels = 1 / numbers**0.35 / (1 + (numbers * reed_hz / 3300.0) ** 4)
-        levels = levels * (0.35 + np.exp(-(((numbers * reed_hz - 2100.0) / 1100.0) ** 2)))
-        tone += level * harmonics(reed_hz * press, levels, rate_hz)
-    return faded(np.tanh(1.3 * tone / np.abs(tone).max()), 0.018, 0.05, rate_hz)
+    for reed_hz in (low_hz, 1.245 * low_hz):
+        levels = numbers**-0.2 / (1 + (numbers * reed_hz / 3440.0) ** 4)
+        levels *= 0.17 + np.exp(-(((numbers * reed_hz - 2970.0) / 490.0) ** 2))
+        tone += harmonics(reed_hz * press, levels, rate_hz)
+    return faded(np.tanh(2.0 * tone / np.abs(tone).max()), 0.005, 0.19, rate_hz)
 
 
 def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
     """A pneumatic breaker at work: thuds, the ringing chisel, cracking stone, and the exhaust between blows."""
     size = len(seconds_of(duration_s, rate_hz))
-    gaps_s = (1 + 0.06 * noise.standard_normal(int(duration_s * 25))) / 21.4
+    gaps_s = (1 + 0.042 * noise.standard_normal(int(duration_s * 17))) / 14.0
     blows = (np.cumsum(gaps_s) * rate_hz).astype(int)
     strikes = np.zeros(size)
-    strikes[blows[blows < size]] = 1 - 0.24 * noise.random(np.count_nonzero(blows < size))
-    chisel = ringing([(1210, 0.016, 0.8), (2075, 0.013, 1.0), (3170, 0.011, 0.9), (4600, 0.010, 0.7)], 0.09, rate_hz)
-    body = ringing([(74, 0.0073, 1.0), (170, 0.0051, 0.7), (339, 0.0036, 0.5)], 0.09, rate_hz)
-    struck = convolved(strikes, 0.14 * chisel / size_of(chisel) + 0.87 * body / size_of(body))
+    strikes[blows[blows < size]] = 1 - 0.33 * noise.random(np.count_nonzero(blows < size))
+    chisel = ringing([(711, 0.022, 0.8), (1223, 0.018, 1.0), (1870, 0.015, 0.9), (2709, 0.013, 0.7)], 0.09, rate_hz)
+    body = ringing([(132, 0.0213, 1.0), (304, 0.0149, 0.7), (608, 0.0107, 0.5)], 0.09, rate_hz)
     time_s = seconds_of(0.09, rate_hz)
-    puff = convolved(strikes, np.exp(-time_s / 0.024) * (1 - np.exp(-time_s / 0.003)))
-    crack = convolved(strikes, np.exp(-time_s / 0.0078))
-    exhaust = shaped_noise(size, rate_hz, 0.0, 200.0, 7000.0, noise) * (0.2 + puff / puff.max())
-    stone = shaped_noise(size, rate_hz, 0.0, 700.0, 9000.0, noise) * crack
-    sound = struck / struck.std() + 0.29 * exhaust / exhaust.std() + 0.75 * stone / stone.std()
-    return faded(np.tanh(0.43 * sound / sound.std()), 0.15, 0.2, rate_hz)
+    puff = convolved(strikes, np.exp(-time_s / 0.0124) * (1 - np.exp(-time_s / 0.003)))
+    exhaust = shaped_noise(size, rate_hz, 1.09, 200.0, 7000.0, noise) * (0.67 + puff / puff.max())
+    stone = shaped_noise(size, rate_hz, 0.6, 700.0, 9000.0, noise) * convolved(strikes, np.exp(-time_s / 0.012))
+    parts = ((0.79, convolved(strikes, chisel)), (0.75, convolved(strikes, body)), (1.2, exhaust), (0.62, stone))
+    sound = np.sum([level * part / part.std() for level, part in parts], axis=0)
+    return faded(np.tanh(0.21 * sound / sound.std()), 0.15, 0.2, rate_hz)
 
 
 def dog_bark(rate_hz: int, pitch_hz: float, noise: np.random.Generator) -> Signal:
