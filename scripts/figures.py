@@ -183,6 +183,25 @@ def parity(results: Results) -> str:
     return f"{table(('model', 'computed by', 'mel, dB', 'score'), rows)}\n\n{note}"
 
 
+def finetune(results: Results) -> str:
+    """A row a way of learning new classes: mean accuracy over seeds, its deviation, and each seed's."""
+    rows = [
+        (
+            name,
+            f"{share(each['mean'])} ± {share(each['deviation'])}",
+            ", ".join(share(value) for value in each["seeds"]),
+        )
+        for name, each in results["accuracy"].items()
+    ]
+    note = (
+        f"A network of {len(results['known'])} classes learned {', '.join(results['new'])} from "
+        f"{results['clips_a_class']} clips each in {results['epochs']} epochs; accuracy on "
+        f"{results['tested_clips']} clips of other recordings. "
+        f"`{results['command']}` took {results['cpu_s'] / 60:.0f} minutes of one core."
+    )
+    return f"{table(('start', 'accuracy', 'each seed'), rows)}\n\n{note}"
+
+
 FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "accuracy-summary": ("accuracy.json", accuracy_summary),
     "accuracy": ("accuracy.json", accuracy_runs),
@@ -193,6 +212,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "runtime": ("runtime.json", runtime),
     "stages": ("runtime.json", stages),
     "parity": ("parity.json", parity),
+    "finetune": ("finetune.json", finetune),
     **TRIAL_FIGURES,
 }
 

@@ -27,7 +27,7 @@ from soundwatch.training.labels import LABELS
 COLUMNS: Final = ("slice_file_name", "fold", "classID", "class")
 OBTAIN: Final = (
     "UrbanSound8K (8732 clips, 6 GB, CC BY-NC 3.0) is had by `pip install soundata` and "
-    "`python -c \"import soundata; soundata.initialize('urbansound8k', data_home='DIR').download()\"`, or by hand from "
+    "`soundwatch data download DIR`, or by hand from "
     "https://urbansounddataset.weebly.com/urbansound8k.html. Then give the folder that holds audio/ and metadata/."
 )
 LEAKY_TEST_SHARE: Final = 0.2
@@ -95,20 +95,30 @@ def read_metadata(root: Path) -> tuple[Clip, ...]:
     """
     metadata = root / "metadata" / "UrbanSound8K.csv"
     if not metadata.is_file():
-        raise DataError(f"No {metadata}; a folder in UrbanSound8K's layout was wanted. {OBTAIN}")
-    with metadata.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or []
-        lacking = [column for column in COLUMNS if column not in columns]
-        if lacking:
-            raise DataError(
-                f"{metadata} has the columns {', '.join(columns) or '(none)'} and lacks {', '.join(lacking)}; "
-                f"the original file was wanted. {OBTAIN}"
-            )
-        clips = tuple(_clip(root, row, f"{metadata} line {rows.line_num}") for row in rows)
+        raise DataError(
+            f"No {metadata}; a folder in UrbanSound8K's layout was wanted. For a folder of recordings a class of your "
+            f"own, add --layout folders. {OBTAIN}"
+        )
+    try:
+        with metadata.open(newline="", encoding="utf-8") as file:
+            clips = _read_rows(csv.DictReader(file), root, metadata)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{metadata} does not read: {error}; the original file was wanted. {OBTAIN}") from error
     if not clips:
         raise DataError(f"{metadata} lists no clips. {OBTAIN}")
     return clips
+
+
+def _read_rows(rows: csv.DictReader[str], root: Path, metadata: Path) -> tuple[Clip, ...]:
+    """All lines of the metadata."""
+    columns = rows.fieldnames or []
+    lacking = [column for column in COLUMNS if column not in columns]
+    if lacking:
+        raise DataError(
+            f"{metadata} has the columns {', '.join(columns) or '(none)'} and lacks {', '.join(lacking)}; "
+            f"the original file was wanted. {OBTAIN}"
+        )
+    return tuple(_clip(root, row, f"{metadata} line {rows.line_num}") for row in rows)
 
 
 def _clip(root: Path, row: dict[str, str], where: str) -> Clip:

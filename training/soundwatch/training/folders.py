@@ -69,20 +69,20 @@ def recording_of(path: Path, folder: Path) -> str:
     return parts[0] if len(parts) > 1 else path.stem.partition("-")[0]
 
 
-def split_folders(root: Path, spec: FeatureSpec, test_share: float) -> Split:
+def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Split:
     """The recordings to learn from and to score.
 
     Args:
         root: Holds a folder a class.
-        spec: For the length of a window.
+        spec: For the length of a window; None where nothing is learned.
         test_share: Of each class's recordings, to score; 0 scores none, 1 all.
 
     Raises:
         DataError: The folder is wrong, a file's length cannot be read, or a class cannot stand on both sides.
     """
     labels, listed, ignored = list_folders(root)
-    clips = [_measured(clip, spec) for clip in listed]
-    held_out = _held_out(labels, listed, test_share)
+    clips = [_measured(clip, spec) for clip in listed] if spec else listed
+    held_out = hold_out(labels, listed, test_share)
     return Split(
         train=tuple(clip for clip in clips if clip.recording not in held_out),
         test=tuple(clip for clip in clips if clip.recording in held_out),
@@ -109,7 +109,7 @@ def _measured(clip: Clip, spec: FeatureSpec) -> Clip:
     return Clip(clip.path, clip.fold, clip.class_id, clip.recording, max(1, int(duration_s * 1000 // spec.window_ms)))
 
 
-def _held_out(labels: tuple[str, ...], clips: tuple[Clip, ...], share: float) -> set[str]:
+def hold_out(labels: tuple[str, ...], clips: tuple[Clip, ...], share: float) -> set[str]:
     """Recordings to score: of each class its share and at least one, and at least one of each left to learn from."""
     if share in (0, 1):
         return {clip.recording for clip in clips if share}

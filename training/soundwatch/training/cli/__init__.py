@@ -6,7 +6,8 @@ Does not: belong to the daemon; its command group loads these by name, and only 
 """
 
 from soundwatch.training.cli.crossval import crossval
+from soundwatch.training.cli.data import data
 from soundwatch.training.cli.evaluate import evaluate
 from soundwatch.training.cli.train import train
 
-__all__ = ["crossval", "evaluate", "train"]
+__all__ = ["crossval", "data", "evaluate", "train"]

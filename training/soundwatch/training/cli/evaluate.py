@@ -11,22 +11,33 @@ from rich.console import Console
 
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.daemon.types import Classifier
-from soundwatch.training.cli.options import Folds, warn_of
+from soundwatch.training.cli.options import Folds, layout_option, split_own, test_share_option, warn_of
 from soundwatch.training.cli.trials import TrialOptions, check_options, trial_options
 from soundwatch.training.data import Split, split_by_folds
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", "root", type=click.Path(path_type=Path), help="Folder in UrbanSound8K's layout.")
-@click.option("--folds", type=Folds(), help="To score, e.g. 1.")
+@click.option("--data", "root", type=click.Path(path_type=Path), help="The labelled recordings.")
+@layout_option
+@click.option("--folds", type=Folds(), help="To score, e.g. 1 (only urbansound8k).")
+@test_share_option
 @trial_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also leave JSON, Markdown and a picture there.")
 def evaluate(
-    model: str, root: Path | None, folds: tuple[int, ...] | None, as_json: bool, out: Path | None, **given: Any
+    model: str,
+    root: Path | None,
+    layout: str,
+    folds: tuple[int, ...] | None,
+    test_share: float | None,
+    as_json: bool,
+    out: Path | None,
+    **given: Any,
 ) -> None:
-    """Score a model file (or a shipped model's name) on official folds through the daemon's own path.
+    """Score a model file (or a shipped model's name) on labelled recordings through the daemon's own path.
+
+    Of a folder a class those are scored that `train` with the same --test-share holds out; 1 scores all.
 
     With --street, --open-set or --robustness it is put on trial instead; --open-set needs --negatives and
     no folds.
@@ -37,7 +48,7 @@ def evaluate(
     options = TrialOptions(**given)
     check_options(options)
     console = Console(stderr=True)
-    split = _split(root, folds, options)
+    split = _own(root, test_share, folds, options) if layout == "folders" else _split(root, folds, test_share, options)
     if split:
         warn_of(split, console)
     classifier = open_classifier(model)
@@ -49,8 +60,24 @@ def evaluate(
         tell(run_trial(classifier, options, root, split, console), as_json, out, console)
 
 
-def _split(root: Path | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split | None:
-    """The clips to score; None where the negatives alone are heard."""
+def _own(root: Path | None, test_share: float | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split:
+    """The split of a folder a class, whose test side is scored."""
+    if options.trial:
+        raise ConfigError(f"--{options.trial} knows nothing of --layout folders; leave one of them out.")
+    if root is None:
+        raise ConfigError("--data is missing; give the folder that holds a folder for each class.")
+    split = split_own(root, None, test_share, folds)
+    if not split.test:
+        raise ConfigError("--test-share 0 leaves nothing to score; leave it out, or give 1 to score all.")
+    return split
+
+
+def _split(
+    root: Path | None, folds: tuple[int, ...] | None, test_share: float | None, options: TrialOptions
+) -> Split | None:
+    """The clips to score, as the train side; None where the negatives alone are heard."""
+    if test_share is not None:
+        raise ConfigError("--test-share is for --layout folders; UrbanSound8K is scored by its folds: use --folds.")
     if options.trial == "open-set":
         if root or folds:
             raise ConfigError("--open-set hears --negatives alone; leave out --data and --folds.")
@@ -65,7 +92,8 @@ def _score(classifier: Classifier, split: Split, as_json: bool, out: Path | None
     """Accuracy of whole clips."""
     from soundwatch.training.evaluate import evaluate_model, to_markdown, warning, write_evaluation
 
-    evaluation = evaluate_model(classifier, split.train, split.train_folds, console)
+    clips = split.test if split.folder else split.train
+    evaluation = evaluate_model(classifier, clips, split.train_folds, console, split.labels, split.folder)
     if evaluation.trained_on_these:
         console.print(f"[yellow]{warning(evaluation)}[/]")
     if out:

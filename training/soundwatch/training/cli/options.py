@@ -47,8 +47,8 @@ test_share_option = click.option(
 )
 
 
-def split_own(root: Path, spec: FeatureSpec, test_share: float | None, folds: object) -> Split:
-    """The split of a folder a class.
+def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, folds: object) -> Split:
+    """The split of a folder a class; without a spec it is not learned from.
 
     Raises:
         ConfigError: Folds are asked for.

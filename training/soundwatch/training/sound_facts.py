@@ -1,0 +1,77 @@
+"""What one recording's file is, measured over every sample of it.
+
+Conventions: levels are dBFS, full scale 1.0; digital silence is minus infinity inside, null in JSON. A sample is
+clipped from 0.999 of full scale on. Two files of one content decode to the same samples at the same rate, whatever they
+are called and however they are packed without loss.
+Does not: judge (`check.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import soundfile
+
+CLIPPED_FROM: Final = 0.999
+_BLOCK_FRAMES: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFacts:
+    """A file that decodes.
+
+    Attributes:
+        rate_hz: Its sampling rate.
+        channels: Its channels.
+        encoding: Container and sample format, e.g. "WAV PCM_16".
+        duration_s: Its length.
+        finite: False where a sample is NaN or infinite.
+        peak_dbfs: Of its largest sample.
+        clipped_share: Of all samples.
+        content: Hash of all samples and the rate.
+    """
+
+    rate_hz: int
+    channels: int
+    encoding: str
+    duration_s: float
+    finite: bool
+    peak_dbfs: float
+    clipped_share: float
+    content: str
+
+
+def measure_sound(path: Path) -> SoundFacts | str:
+    """The facts of a file, or, in words, why it cannot be decoded."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            return _measure(file)
+    except (OSError, soundfile.SoundFileError) as error:
+        return str(error)
+
+
+def _measure(file: soundfile.SoundFile) -> SoundFacts:
+    digest = hashlib.sha256(f"{file.samplerate} {file.channels}".encode())
+    frames, clipped, peak, finite = 0, 0, 0.0, True
+    for block in file.blocks(_BLOCK_FRAMES, dtype="float32", always_2d=True):  # (S, C)
+        sizes = np.abs(block)
+        finite = finite and bool(np.isfinite(sizes).all())
+        frames += len(block)
+        clipped += int(np.sum(sizes >= CLIPPED_FROM))
+        peak = max(peak, float(sizes.max(initial=0.0)))
+        digest.update(block.tobytes())
+    return SoundFacts(
+        rate_hz=file.samplerate,
+        channels=file.channels,
+        encoding=f"{file.format} {file.subtype}",
+        duration_s=frames / file.samplerate,
+        finite=finite,
+        peak_dbfs=20 * math.log10(peak) if peak else -math.inf,
+        clipped_share=clipped / max(1, frames * file.channels),
+        content=digest.hexdigest(),
+    )
