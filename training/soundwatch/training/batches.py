@@ -54,7 +54,7 @@ def _stretch(clip: Clip, read: Reader, spec: FeatureSpec, rng: np.random.Generat
     if clip.windows == 1:
         return samples
     start = int(rng.integers(0, max(1, samples.shape[1] - 2 * spec.window_samples + 1)))
-    return samples[:, start : start + 2 * spec.window_samples]
+    return samples[:, start : start + 2 * spec.window_samples].copy()  # out of a file that is mapped, read-only
 
 
 def count_batches(clips: Sequence[Clip], recipe: Recipe) -> int:

@@ -98,8 +98,17 @@ def _size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
 
 
 def _key(path: Path, spec: FeatureSpec) -> str:
-    """Name of a decoded clip: changes when the recording or what is made of it would."""
-    status = path.stat()
+    """Name of a decoded clip: changes when the recording or what is made of it would.
+
+    Raises:
+        DataError: The recording is not there any more.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read any more: {error.strerror}. Put it back, or start another run."
+        ) from error
     identity = (path.resolve(), status.st_size, status.st_mtime_ns)
     return hashlib.sha256(
         repr((_LAYOUT, *map(str, identity), spec.rate_hz, spec.channels, soxr.__version__)).encode()
