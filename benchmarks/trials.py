@@ -6,8 +6,10 @@ the documentation's tables are made. It takes a quarter of an hour on one core.
 
 Conventions: each network is exported and heard through the daemon, on the fold that it has not learned from.
 Its thresholds are chosen by training's own rule on the clips that the other runs held back, and on no
-negative: neither its own fold nor a recording that counts as a false alarm takes part. `--shipped` adds what
-ships to openset.json. Its weights have heard no held-out negative, but its thresholds were chosen on their scores.
+negative: neither its own fold nor a recording that counts as a false alarm takes part. The street and the other
+sounds are then heard again with thresholds that `soundwatch calibrate` would choose for half a false event an hour,
+on an hour of ambience drawn with another seed. `--shipped` adds what ships to openset.json. Its weights have heard
+no held-out negative, but its thresholds were chosen on their scores.
 Does not: train.
 """
 
@@ -15,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,17 +28,28 @@ from rich.console import Console
 from runtime import machine
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.calibrate import calibrate
 from soundwatch.daemon.classify import LoadedModel, open_classifier
+from soundwatch.daemon.config import DetectionConfig
+from soundwatch.daemon.recordings import score_windows
+from soundwatch.daemon.rules import rules_for
+from soundwatch.daemon.types import Block, SourceInfo, read_only
 from soundwatch.export.exporter import export_checkpoint
+from soundwatch.training.ambience import ambiences, to_dbfs
 from soundwatch.training.checkpoint import FILE_NAME
 from soundwatch.training.cli.trials import Trial, TrialOptions
 from soundwatch.training.data import split_by_folds
+from soundwatch.training.hearing import RATE_HZ
+from soundwatch.training.negatives import split_negatives
+from soundwatch.training.openset import COMPOSITION
 from soundwatch.training.scoring import RunRecord, read_run
 from soundwatch.training.thresholds import choose_thresholds
 from soundwatch.training.trials import Report, run_trial
 
 RESULTS: Final = Path(__file__).parent / "results"
 TRIALS: Final[dict[Trial, str]] = {"street": "street", "open-set": "openset", "robustness": "robustness"}
+TARGET_PER_H: Final = 0.5
+OTHER_SEED: Final = 2
 CONSOLE: Final = Console(stderr=True)
 
 
@@ -46,15 +59,16 @@ def main() -> None:
     for trial in arguments.only or TRIALS:
         entries = []
         for folder, run in zip(arguments.runs, runs, strict=True):
-            others = [other for other in runs if other is not run]
             CONSOLE.print(f"{trial}: {folder.name}")
-            classifier = network_of(folder, others)
-            report = put_on_trial(classifier, trial, run.plan.test_folds, arguments)
-            entries.append(describe(classifier, thresholds_from(others), report))
+            model = network_of(folder, [other for other in runs if other is not run])
+            entries.append(describe(model, run, "cross-validated", put_on_trial(model, trial, run, arguments)))
+            if trial != "robustness":
+                CONSOLE.print("The same, calibrated")
+                model = calibrated(model, arguments.negatives, arguments.minutes or 60.0)
+                entries.append(describe(model, run, "calibrated", put_on_trial(model, trial, run, arguments)))
         if arguments.shipped and trial == "open-set":
-            shipped = open_classifier(arguments.shipped)
-            report = put_on_trial(shipped, trial, (), arguments)
-            entries.append(describe(shipped, "its contract, for which held-out negatives were scored too", report))
+            model = open_classifier(arguments.shipped)
+            entries.append(describe(model, None, "shipped", put_on_trial(model, trial, None, arguments)))
         write(trial, entries, arguments)
 
 
@@ -84,15 +98,48 @@ def network_of(folder: Path, others: Sequence[RunRecord]) -> LoadedModel:
     )
 
 
-def thresholds_from(others: Sequence[RunRecord]) -> str:
-    """Where the thresholds come from, in words."""
-    folds = ", ".join(str(fold) for other in others for fold in other.plan.test_folds)
-    return f"the scores of clips of fold {folds} by the networks that held them back" if folds else "its contract"
+@dataclass(frozen=True, slots=True)
+class Place:
+    """All the ambience of the open set's trial as one background; as much of `types.Source` as is asked for.
+
+    Attributes:
+        negatives: The folder.
+        minutes: In all.
+    """
+
+    negatives: Path
+    minutes: float
+    start_unix_ns: int = 0
+
+    @property
+    def info(self) -> SourceInfo:
+        """What it is."""
+        return SourceInfo("place", "ambience", RATE_HZ, 1)
+
+    def blocks(self) -> Iterator[Block]:
+        """The composition, ten seconds at a time."""
+        kinds, _ = ambiences(split_negatives(self.negatives)[1], OTHER_SEED)
+        first_sample, size = 0, 10 * RATE_HZ
+        for kind, levels_dbfs, minutes in COMPOSITION:
+            for level_dbfs in levels_dbfs if kind in kinds else ():
+                for _ in range(max(1, round(minutes * self.minutes / 10))):  # minutes / 60 of 60 s / 10 s
+                    yield Block(read_only(kinds[kind].take(size)[None] * to_dbfs(level_dbfs)), RATE_HZ, first_sample)
+                    first_sample += size
+
+    def stop(self) -> None:
+        """It ends by itself."""
 
 
-def put_on_trial(
-    classifier: LoadedModel, trial: Trial, folds: tuple[int, ...], arguments: argparse.Namespace
-) -> Report:
+def calibrated(model: LoadedModel, negatives: Path, minutes: float) -> LoadedModel:
+    """The network at thresholds that `soundwatch calibrate` chooses on the ambience; 1 for never."""
+    scores = list(score_windows(Place(negatives, minutes), model))
+    calibration = calibrate(scores, rules_for(DetectionConfig(), model.contract), model.contract, TARGET_PER_H)
+    thresholds = {label: each.threshold or 1.0 for label, each in calibration.classes.items()}
+    return replace(model, contract=msgspec.structs.replace(model.contract, thresholds=thresholds))
+
+
+def put_on_trial(model: LoadedModel, trial: Trial, run: RunRecord | None, arguments: argparse.Namespace) -> Report:
+    """Hear the fold that the run held back, or negatives only."""
     options = TrialOptions(
         trial=trial,
         snr_db=None,
@@ -102,18 +149,20 @@ def put_on_trial(
         limit=arguments.limit,
         seed=None,
     )
-    if trial == "open-set":
-        return run_trial(classifier, options, None, None, CONSOLE)
-    return run_trial(classifier, options, arguments.data, split_by_folds(arguments.data, folds, ()), CONSOLE)
+    if trial == "open-set" or run is None:
+        return run_trial(model, options, None, None, CONSOLE)
+    split = split_by_folds(arguments.data, run.plan.test_folds, ())
+    return run_trial(model, options, arguments.data, split, CONSOLE)
 
 
-def describe(classifier: LoadedModel, thresholds_from: str, report: Report) -> dict[str, Any]:
-    """An entry of the results."""
+def describe(classifier: LoadedModel, run: RunRecord | None, thresholds: str, report: Report) -> dict[str, Any]:
+    """An entry of the results; without a run it is what ships."""
     provenance = classifier.contract.provenance
     return {
         "recipe": provenance.recipe,
         "trained_on": provenance.data,
-        "thresholds_from": thresholds_from,
+        "holds_back_folds": run.plan.test_folds if run else (),
+        "thresholds": thresholds,
         "report": report,
     }
 

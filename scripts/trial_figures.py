@@ -13,16 +13,30 @@ from tables import share, table
 Results = dict[str, Any]
 
 
-def points(share: float) -> str:
-    """A share as percent."""
-    return f"{100 * share:.0f} %"
-
-
 def network_of(entry: Results) -> str:
     """A network on trial, by what it has not heard."""
-    folds = entry["report"].get("folds", ())
-    heard = f"fold {', '.join(map(str, folds))}" if folds else entry["trained_on"].replace("UrbanSound8K ", "")
-    return f"`{entry['report']['model']}`, {'heard on ' if folds else 'trained on '}{heard}"
+    folds = ", ".join(map(str, entry["holds_back_folds"]))
+    return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as shipped"
+
+
+def by_thresholds(results: Results) -> dict[str, list[Results]]:
+    """Entries under what their thresholds are."""
+    kinds = dict.fromkeys(entry["thresholds"] for entry in results["entries"])
+    return {kind: [each for each in results["entries"] if each["thresholds"] == kind] for kind in kinds}
+
+
+def models(entries: list[Results]) -> str:
+    """The identities of the networks."""
+    names = {f"`{entry['report']['model']}` ({network_of(entry)})": None for entry in entries}
+    return ", ".join(names)
+
+
+def together(founds: list[Results]) -> tuple[str, str, str]:
+    """Recall, precision and F1 of several scenes as one."""
+    there, told, right = (sum(found[key] for found in founds) for key in ("there", "told", "right"))
+    shares = (right / there if there else None, right / told if told else None, 2 * right / max(1, there + told))
+    recall, precision, f1 = ("none" if each is None else share(each) for each in shares)
+    return recall, precision, f1
 
 
 def ran(results: Results) -> str:
@@ -35,38 +49,48 @@ def ran(results: Results) -> str:
 
 
 def street(results: Results) -> str:
-    """A row a network and ratio: what was found, what was right, and how late."""
+    """A row for each kind of thresholds and each ratio, all scenes as one; in brackets each of them."""
     rows = []
-    for entry in results["entries"]:
-        for level in entry["report"]["levels"]:
-            latency = level["latency_s"]
+    for thresholds, entries in by_thresholds(results).items():
+        for levels in zip(*(entry["report"]["levels"] for entry in entries), strict=True):
+            recall, precision, f1 = together([level["found"] for level in levels])
+            hours = sum(level["hours"] for level in levels)
+            false, alone = (
+                sum(level[key] * level["hours"] for level in levels) / hours
+                for key in ("false_events_per_h", "false_events_alone_per_h")
+            )
+            waits = [level["latency_s"] for level in levels if level["latency_s"]]
             rows.append(
                 (
-                    network_of(entry),
-                    f"{level['snr_db']:g} dB",
-                    *(share(level["found"][key]) for key in ("recall", "precision", "f1")),
-                    share(level["macro_f1"]),
-                    share(level["found_tight"]["recall"]),
-                    f"{level['false_events_per_h']:.1f}",
-                    f"{level['false_events_alone_per_h']:.1f}",
-                    f"{latency['median']:.1f} s, {latency['p95']:.1f} s" if latency else "",
+                    thresholds,
+                    f"{levels[0]['snr_db']:g} dB",
+                    f"{recall} ({', '.join(share(level['found']['recall']) for level in levels)})",
+                    precision,
+                    f1,
+                    together([level["found_tight"] for level in levels])[0],
+                    f"{false:.1f}",
+                    f"{alone:.1f}",
+                    *(", ".join(f"{wait[key]:.1f}" for wait in waits) for key in ("median", "p95")),
                 )
             )
-    headings = ("network", "SNR", "found", "right", "F1", "macro F1", "found, tight collar", "false events/h")
-    return f"{table((*headings, 'of them far from any clip', 'latency: median, 95 %'), rows)}\n\n{ran(results)}"
+    headings = ("thresholds", "SNR", "found (each fold)", "right", "F1", "found, tight collar", "false events/h")
+    more = ("of them far from any clip", "latency, median s", "95 %, s")
+    clips = sum(entry["report"]["clips"] for entry in next(iter(by_thresholds(results).values())))
+    heard = f"{clips} clips at each ratio; {models(results['entries'])}"
+    return f"{table((*headings, *more), rows)}\n\n{heard}. {ran(results)}"
 
 
 def street_classes(results: Results) -> str:
-    """A row a class: the share found at each ratio, in every network's scene."""
-    levels = [(entry, level) for entry in results["entries"] for level in entry["report"]["levels"]]
-    headings = [
-        f"fold {', '.join(map(str, entry['report']['folds']))}, {level['snr_db']:g} dB" for entry, level in levels
-    ]
-    labels = list(levels[0][1]["classes"])
-    return table(
-        ("class", *headings),
-        ((label, *(share(level["classes"][label]["recall"]) for _, level in levels)) for label in labels),
-    )
+    """A row a class: the share found at each ratio, and at the second one the share right, all scenes as one."""
+    entries = next(iter(by_thresholds(results).values()))
+    levels = list(zip(*(entry["report"]["levels"] for entry in entries), strict=True))
+    rows = []
+    for label in levels[0][0]["classes"]:
+        found = [together([scene["classes"][label] for scene in scenes]) for scenes in levels]
+        clips = sum(scene["classes"][label]["there"] for scene in levels[0])
+        rows.append((label, str(clips), *(recall for recall, _, _ in found), found[1][1]))
+    ratios = [f"{scenes[0]['snr_db']:g} dB" for scenes in levels]
+    return table(("class", "clips", *(f"found, {ratio}" for ratio in ratios), f"right, {ratios[1]}"), rows)
 
 
 def openset(results: Results) -> str:
@@ -74,45 +98,46 @@ def openset(results: Results) -> str:
     rows = []
     for entry in results["entries"]:
         report = entry["report"]
-        low, high = points(report["raised_share_low"]), points(report["raised_share_high"])
+        low, high = (f"{100 * report[f'raised_share_{end}']:.0f}" for end in ("low", "high"))
         rows.append(
             (
                 network_of(entry),
-                entry["thresholds_from"],
+                entry["thresholds"],
                 f"{report['negatives']['raised']} of {report['negatives']['recordings']}",
-                f"{100 * report['raised_share']:.1f} % ({low} to {high})",
+                f"{100 * report['raised_share']:.1f} % ({low} to {high} %)",
                 f"{report['ambience_h'] * 60:.0f} min",
                 f"{report['false_events_per_h']:.1f} (below {report['false_events_per_h_high']:.1f})",
             )
         )
-    headings = ("network", "thresholds from", "raise an event", "share (95 % confidence)", "ambience", "false events/h")
-    return f"{table(headings, rows)}\n\n{ran(results)}"
+    headings = ("network", "thresholds", "raise an event", "share (95 % confidence)", "ambience", "false events/h")
+    return f"{table(headings, rows)}\n\n{models(results['entries'])}. {ran(results)}"
+
+
+def columns(results: Results) -> list[str]:
+    """A heading for each network and its thresholds."""
+    return [f"{network_of(entry)}, {entry['thresholds']}" for entry in results["entries"]]
 
 
 def openset_kinds(results: Results) -> str:
     """A row a kind of recording that raised an event in some network."""
     reports = [entry["report"] for entry in results["entries"]]
     kinds = sorted({kind for report in reports for kind, each in report["kinds"].items() if each["raised"]})
-    rows = [
-        (
-            kind,
-            str(reports[0]["kinds"][kind]["recordings"]),
-            *(str(report["kinds"][kind]["raised"]) for report in reports),
-        )
-        for kind in kinds
-    ]
-    return table(("kind", "recordings", *map(network_of, results["entries"])), rows)
+    raised = {kind: [str(report["kinds"][kind]["raised"]) for report in reports] for kind in kinds}
+    heard = reports[0]["kinds"]
+    return table(
+        ("kind", "recordings", *columns(results)),
+        ((kind, str(heard[kind]["recordings"]), *raised[kind]) for kind in kinds),
+    )
 
 
 def ambience(results: Results) -> str:
     """A row a part of the ambience: the events it raised in each network."""
-    reports = [entry["report"] for entry in results["entries"]]
     rows = []
-    for parts in zip(*(report["ambience"] for report in reports), strict=True):
+    for parts in zip(*(entry["report"]["ambience"] for entry in results["entries"]), strict=True):
         level = "" if parts[0]["level_dbfs"] is None else f"{parts[0]['level_dbfs']:g} dBFS"
         told = [", ".join(f"{n} {label}" for label, n in part["events"].items()) or "none" for part in parts]
         rows.append((parts[0]["kind"], level, f"{parts[0]['minutes']:.0f} min", *told))
-    return table(("kind", "level", "length", *map(network_of, results["entries"])), rows)
+    return table(("kind", "level", "length", *columns(results)), rows)
 
 
 def robustness(results: Results) -> str:
@@ -128,7 +153,7 @@ def robustness(results: Results) -> str:
         rows.append((changes[0]["name"], changes[0]["group"], *each, f"{both:+.1f} ± {error:.1f}", limit))
     names = [f"fold {', '.join(map(str, report['folds']))} ({share(report['accuracy'])} clean)" for report in reports]
     headings = ("condition", "kind", *names, f"all {clips} clips, points", "within 2 points")
-    return f"{table(headings, rows)}\n\n{ran(results)}"
+    return f"{table(headings, rows)}\n\n{models(results['entries'])}. {ran(results)}"
 
 
 TRIAL_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
