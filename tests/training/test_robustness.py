@@ -14,6 +14,7 @@ from soundwatch.daemon.types import Samples
 from soundwatch.training.conditions import CONDITIONS, LIMITED
 from soundwatch.training.data import split_by_folds
 from soundwatch.training.hearing import rms
+from soundwatch.training.labelled import labelled
 from soundwatch.training.pages import to_markdown
 from soundwatch.training.robustness import RobustnessReport, compare, evaluate_robustness
 from soundwatch.training.trial_pages import robustness_page
@@ -129,8 +130,8 @@ def test_a_change_is_counted_clip_by_clip() -> None:
 
 
 def test_tones_survive_what_leaves_them_and_not_what_takes_them_away(tiny_data: Path) -> None:
-    clips = split_by_folds(tiny_data, (1, 2), ()).train
-    report = evaluate_robustness(TenTones(), clips, (1, 2), 1, SILENT)
+    data = labelled(split_by_folds(tiny_data, (1, 2), ()))
+    report = evaluate_robustness(TenTones(), data, 1, SILENT)
     changes = {change.name: change for change in report.changes}
     assert (report.clips, report.accuracy, report.passing_share) == (20, 1.0, 1.0)
     for name in ("gain -30 dB", "gain +20 dB", "source at 48 kHz", "stereo, right 20 dB quieter", "low-pass 4 kHz"):
@@ -138,6 +139,6 @@ def test_tones_survive_what_leaves_them_and_not_what_takes_them_away(tiny_data: 
     high_passed = changes["high-pass 300 Hz"]  # the first class is a tone of 200 Hz
     assert (high_passed.lost, high_passed.change_points, high_passed.passing_share) == (0, 0.0, 0.9)
     assert msgspec.json.decode(msgspec.json.encode(report), type=RobustnessReport) == report
-    assert report == evaluate_robustness(TenTones(), clips, (1, 2), 1, SILENT)
+    assert report == evaluate_robustness(TenTones(), data, 1, SILENT)
     page = to_markdown(robustness_page(report))
     assert "| gain -30 dB | gain | 100.0 % | +0.0 ± 0.0 | yes | 100.0 % |" in page

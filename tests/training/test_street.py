@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from band_model import write_band_model
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.errors import ContractError, DataError
 from soundwatch.training.ambience import ambiences, to_dbfs
-from soundwatch.training.data import Clip, split_by_folds
+from soundwatch.training.data import split_by_folds
 from soundwatch.training.hearing import RATE_HZ, read_mono, rms
+from soundwatch.training.labelled import Labelled, labelled
 from soundwatch.training.pages import to_markdown
 from soundwatch.training.scene import AMBIENCE_DBFS, GAP_S, plan, render
 from soundwatch.training.street import StreetReport, evaluate_street, in_foreground
@@ -33,14 +35,14 @@ def _nobody_talks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clips(tiny_data: Path) -> tuple[Clip, ...]:
-    return split_by_folds(tiny_data, (1, 2), ()).train
+def data(tiny_data: Path) -> Labelled:
+    return labelled(split_by_folds(tiny_data, (1, 2), ()))
 
 
-def test_onsets_are_spaced_as_stated_and_no_class_follows_itself(clips: tuple[Clip, ...]) -> None:
-    placed = plan(clips, 1, 3600)
+def test_onsets_are_spaced_as_stated_and_no_class_follows_itself(data: Labelled) -> None:
+    placed = plan(data, 1, 3600)
     assert len(placed) == 20
-    assert {each.clip for each in placed} == set(clips)
+    assert {each.clip for each in placed} == set(data.clips)
     assert all(before.label != after.label for before, after in pairwise(placed))
     assert {each.label for each in placed[:10]} == {each.label for each in placed[10:]}
     lengths_s = [read_mono(each.clip.path).size / RATE_HZ for each in placed]
@@ -49,21 +51,23 @@ def test_onsets_are_spaced_as_stated_and_no_class_follows_itself(clips: tuple[Cl
         assert GAP_S[0] - 1e-3 <= each.onset_sample / RATE_HZ - end_s <= GAP_S[1] + 1e-3
 
 
-def test_a_scene_ends_in_time(clips: tuple[Clip, ...]) -> None:
-    placed = plan(clips, 1, 60)
+def test_a_scene_ends_in_time(data: Labelled) -> None:
+    placed = plan(data, 1, 60)
     assert 4 <= len(placed) <= 9
-    assert placed == plan(clips, 1, 3600)[: len(placed)]
-    assert plan(clips, 2, 60) != placed
+    assert placed == plan(data, 1, 3600)[: len(placed)]
+    assert plan(data, 2, 60) != placed
 
 
-def test_clips_of_one_class_make_no_scene(clips: tuple[Clip, ...]) -> None:
-    with pytest.raises(DataError, match=r"2 foreground clips and 60 minutes make no scene; clips of two classes"):
-        plan([clip for clip in clips if clip.class_id == 3], 1, 3600)
+def test_clips_of_one_class_make_no_scene(data: Labelled) -> None:
+    with pytest.raises(
+        DataError, match=r"2 clips in the foreground and 60 minutes make no scene; clips of two classes"
+    ):
+        plan(replace(data, clips=tuple(clip for clip in data.clips if clip.class_id == 3)), 1, 3600)
 
 
 @pytest.mark.parametrize("snr_db", [20.0, 0.0])
-def test_a_clip_stands_as_far_above_the_ambience_as_stated(clips: tuple[Clip, ...], snr_db: float) -> None:
-    placed = plan(clips, 1, 3600)
+def test_a_clip_stands_as_far_above_the_ambience_as_stated(data: Labelled, snr_db: float) -> None:
+    placed = plan(data, 1, 3600)
     blocks = list(render(placed, ambiences([], 1)[0]["pink noise"], snr_db))
     scene = np.concatenate([block.samples[0] for block in blocks])
     assert [block.first_sample for block in blocks] == [0, *np.cumsum([b.samples.shape[1] for b in blocks])[:-1]]
@@ -77,8 +81,8 @@ def test_a_clip_stands_as_far_above_the_ambience_as_stated(clips: tuple[Clip, ..
         assert not alone[each.onset_sample - RATE_HZ : each.onset_sample].any()
 
 
-def test_loud_tones_are_all_found_and_nothing_else(clips: tuple[Clip, ...]) -> None:
-    report = evaluate_street(TenTones(), clips, (1, 2), (), (30.0, -30.0), 60, 1, SILENT)
+def test_loud_tones_are_all_found_and_nothing_else(data: Labelled) -> None:
+    report = evaluate_street(TenTones(), data, (), (30.0, -30.0), 60, 1, SILENT)
     loud, drowned = report.levels
     assert (loud.found.there, loud.found.told, loud.found.right) == (20, 20, 20)
     assert (loud.found.recall, loud.found.precision, loud.found.f1, loud.macro_f1) == (1, 1, 1, 1)
@@ -94,10 +98,10 @@ def test_loud_tones_are_all_found_and_nothing_else(clips: tuple[Clip, ...]) -> N
     assert loud.hours == pytest.approx(drowned.hours)
 
 
-def test_false_events_near_a_clip_and_far_from_any_are_told_apart(clips: tuple[Clip, ...]) -> None:
+def test_false_events_near_a_clip_and_far_from_any_are_told_apart(data: Labelled) -> None:
     # A clip of the fourth class that plays the tone of the fifth: one miss, and one false event beside it.
-    swapped = [Clip(clip.path, clip.fold, 3 if clip.class_id == 4 else clip.class_id, clip.recording) for clip in clips]
-    level = evaluate_street(TenTones(), swapped, (1, 2), (), (30.0,), 60, 1, SILENT).levels[0]
+    clips = tuple(replace(clip, class_id=3) if clip.class_id == 4 else clip for clip in data.clips)
+    level = evaluate_street(TenTones(), replace(data, clips=clips), (), (30.0,), 60, 1, SILENT).levels[0]
     missed = level.found.there - level.found.right
     assert missed >= 1
     assert level.found.told - level.found.right == missed
@@ -105,31 +109,31 @@ def test_false_events_near_a_clip_and_far_from_any_are_told_apart(clips: tuple[C
     assert level.false_events_alone_per_h == 0
 
 
-def test_the_report_reads_back_and_its_page_says_what_it_is(clips: tuple[Clip, ...]) -> None:
-    report = evaluate_street(TenTones(), clips, (1, 2), (), (20.0,), 2, 1, SILENT)
+def test_the_report_reads_back_and_its_page_says_what_it_is(data: Labelled) -> None:
+    report = evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
     assert msgspec.json.decode(msgspec.json.encode(report), type=StreetReport) == report
-    assert report == evaluate_street(TenTones(), clips, (1, 2), (), (20.0,), 2, 1, SILENT)
+    assert report == evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
     page = to_markdown(street_page(report))
-    assert page.startswith("# tones@sha256:abababababab in a street of UrbanSound8K fold 1, 2\n")
+    assert page.startswith("# tones@sha256:abababababab in a street of UrbanSound8K folds 1, 2\n")
     assert "at most 0.5 s (a window and a hop)" in page
     assert "Left out: babble: espeak-ng is not installed" in page
     assert "| 20 dB | 100.0 % |" in page
 
 
-def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, clips: tuple[Clip, ...]) -> None:
+def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, data: Labelled) -> None:
     metadata = tiny_data / "metadata" / "UrbanSound8K.csv"
-    assert in_foreground(tiny_data, clips) == list(clips)
+    assert in_foreground(tiny_data, data) == data
     metadata.write_text(metadata.read_text().replace("104-4-0-0.wav,1,0.0,0.5,1", "104-4-0-0.wav,1,0.0,0.5,2"))
-    assert len(in_foreground(tiny_data, clips)) == len(clips) - 1
+    assert len(in_foreground(tiny_data, data).clips) == len(data.clips) - 1
     with metadata.open(newline="") as file:
         rows = [[cell for place, cell in enumerate(row) if place != 4] for row in csv.reader(file)]
     with metadata.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     with pytest.raises(DataError, match="has no column salience"):
-        in_foreground(tiny_data, clips)
+        in_foreground(tiny_data, data)
 
 
-def test_a_model_of_other_classes_is_refused(clips: tuple[Clip, ...], tmp_path: Path) -> None:
+def test_a_model_of_other_classes_is_refused(data: Labelled, tmp_path: Path) -> None:
     bands = open_classifier(write_band_model(tmp_path / "bands.onnx"))
     with pytest.raises(ContractError, match="has the labels low, high"):
-        evaluate_street(bands, clips, (1, 2), (), (20.0,), 2, 1, SILENT)
+        evaluate_street(bands, data, (), (20.0,), 2, 1, SILENT)

@@ -88,6 +88,20 @@ def test_a_limit_takes_so_many_clips_and_the_seed_which(model: str, tiny_data: P
     assert json.loads(run(*where, "100").stdout)["clips"] == 20
 
 
+@pytest.mark.parametrize("name", ["street", "robustness"])
+def test_a_folder_a_class_is_put_on_trial_like_urbansound8k(name: str, model: str, tmp_path: Path) -> None:
+    for label in ("siren", "dog_bark"):
+        (tmp_path / "mine" / label).mkdir(parents=True)
+        for number in range(3):
+            tone = 0.3 * np.sin(2 * np.pi * 500 * np.arange(4000) / 8000)
+            soundfile.write(tmp_path / "mine" / label / f"{number}.wav", tone, 8000)
+    where = ["--data", str(tmp_path / "mine"), "--layout", "folders", "--test-share", "1"]
+    done = run(model, f"--{name}", *where, "--json")
+    report = json.loads(done.stdout)
+    assert (report["folder"], report["folds"], report["clips"]) == ("mine", [], 6)
+    assert "mine" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -95,6 +109,7 @@ def test_a_limit_takes_so_many_clips_and_the_seed_which(model: str, tiny_data: P
         (["--folds", "1"], "--data is missing"),
         (["--open-set"], "--open-set needs --negatives"),
         (["--open-set", "--negatives", "N", "--data", "D"], "--open-set hears --negatives alone"),
+        (["--open-set", "--negatives", "N", "--layout", "folders"], "--open-set hears --negatives alone"),
         (["--robustness", "--snr-db", "20"], "--snr-db is only for --street"),
         (["--limit", "3"], "--limit is only for --open-set or --robustness"),
         (["--street", "--limit", "3"], "--limit is only for --open-set or --robustness"),

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.errors import ContractError, DataError, SourceError
+from soundwatch.daemon.errors import DataError, SourceError
 from soundwatch.daemon.recordings import score_recording
 from soundwatch.daemon.types import Classifier
 from soundwatch.training.data import Clip
+from soundwatch.training.labelled import check_labels
 from soundwatch.training.labels import LABELS
 from soundwatch.training.metrics import Metrics, count_confusion, measure
 from soundwatch.training.report import draw_confusion
@@ -92,11 +93,7 @@ def evaluate_model(
         DataError: A clip cannot be read.
     """
     contract = classifier.contract
-    if not set(labels) <= set(contract.labels):
-        raise ContractError(
-            f"Model {contract.identity} has the labels {', '.join(contract.labels)}; to be scored on "
-            f"{folder or 'UrbanSound8K'} it must have {', '.join(labels)}."
-        )
+    check_labels(contract, labels, folder)
     labels = (*labels, *(label for label in contract.labels if label not in labels))
     scores = np.zeros((len(clips), len(labels)), np.float32)
     for row, clip in enumerate(track(clips, description="Scoring clips", console=console)):

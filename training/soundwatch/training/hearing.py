@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.errors import ContractError, DataError, SourceError
+from soundwatch.daemon.errors import DataError, SourceError
 from soundwatch.daemon.pipeline import detect
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Classifier, Event, Samples, SourceInfo, Summary, read_only
-from soundwatch.training.labels import LABELS
 
 RATE_HZ = 44_100
 Mono = NDArray[np.float32]
@@ -70,19 +68,6 @@ class Sound:
 
     def stop(self) -> None:
         """Nothing waits."""
-
-
-def check_labels(contract: ModelContract) -> None:
-    """Refuse a model that does not know UrbanSound8K's classes.
-
-    Raises:
-        ContractError: Its labels are not these ten.
-    """
-    if set(contract.labels) != set(LABELS):
-        raise ContractError(
-            f"Model {contract.identity} has the labels {', '.join(contract.labels)}; to be scored on UrbanSound8K it "
-            f"must have {', '.join(LABELS)}."
-        )
 
 
 def hear(blocks: Iterable[Block], classifier: Classifier) -> tuple[list[Heard], float]:

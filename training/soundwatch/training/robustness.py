@@ -9,7 +9,6 @@ Does not: change clips (`conditions.py`), or let events decide.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -21,8 +20,8 @@ from soundwatch.daemon.recordings import score_source
 from soundwatch.daemon.types import Classifier
 from soundwatch.training.conditions import CONDITIONS, LIMITED, Condition, Group
 from soundwatch.training.data import Clip
-from soundwatch.training.hearing import Sound, check_labels, read_recording
-from soundwatch.training.labels import LABELS
+from soundwatch.training.hearing import Sound, read_recording
+from soundwatch.training.labelled import Labelled, check_labels
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +56,7 @@ class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: Its name and hash.
         provider: What ran it.
+        folder: The clips' data; None for UrbanSound8K.
         folds: That clips come from.
         trained_on_these: Those of them that the model was trained on: their figures measure memory.
         seed: Of every draw.
@@ -68,6 +68,7 @@ class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     provider: str
+    folder: str | None
     folds: tuple[int, ...]
     trained_on_these: tuple[int, ...]
     seed: int
@@ -77,30 +78,29 @@ class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
-def evaluate_robustness(
-    classifier: Classifier, clips: Sequence[Clip], folds: tuple[int, ...], seed: int, console: Console
-) -> RobustnessReport:
+def evaluate_robustness(classifier: Classifier, data: Labelled, seed: int, console: Console) -> RobustnessReport:
     """Score every clip clean and under every condition.
 
     Raises:
-        ContractError: The model's labels are not UrbanSound8K's ten.
+        ContractError: The model does not know all of the labels.
         DataError: A clip cannot be read.
     """
-    check_labels(classifier.contract)
+    contract, clips = classifier.contract, data.clips
+    check_labels(contract, data.labels, data.folder)
     right = np.zeros((1 + len(CONDITIONS), len(clips)), bool)
     passing = np.zeros_like(right)
-    thresholds = np.array([classifier.contract.thresholds[label] for label in LABELS])
     for place, clip in enumerate(track(clips, "Clips under every condition", console=console)):
-        assert clip.class_id is not None
+        label = data.label_of(clip)
         rng = np.random.default_rng([seed, place])
         scores = _scores(classifier, clip, rng)  # (1 + conditions, K)
-        right[:, place] = scores.argmax(axis=1) == clip.class_id
-        passing[:, place] = scores[:, clip.class_id] >= thresholds[clip.class_id]
+        right[:, place] = scores.argmax(axis=1) == contract.labels.index(label)
+        passing[:, place] = scores[:, contract.labels.index(label)] >= contract.thresholds[label]
     return RobustnessReport(
-        model=classifier.contract.identity,
+        model=contract.identity,
         provider=classifier.provider,
-        folds=folds,
-        trained_on_these=tuple(sorted(set(folds) & set(classifier.contract.provenance.folds))),
+        folder=data.folder,
+        folds=data.folds,
+        trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
         seed=seed,
         clips=len(clips),
         accuracy=round(float(right[0].mean()), 4),
@@ -113,11 +113,11 @@ def evaluate_robustness(
 
 
 def _scores(classifier: Classifier, clip: Clip, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Scores (1 + conditions, K) of one clip, clean first, in the order of `LABELS`."""
+    """Scores (1 + conditions, K) of one clip, clean first, in the order of the model's labels."""
     samples, rate_hz = read_recording(clip.path)
     sounds = [Sound(samples, rate_hz), *(Sound(*each.change(samples, rate_hz, rng)) for each in CONDITIONS)]
     scores = [score_source(sound, classifier) for sound in sounds]
-    return np.array([[each[label] for label in LABELS] for each in scores])
+    return np.array([[each[label] for label in classifier.contract.labels] for each in scores])
 
 
 def compare(condition: Condition, before: NDArray[np.bool_], after: NDArray[np.bool_], passing_share: float) -> Change:

@@ -4,7 +4,7 @@ Conventions: mono at `RATE_HZ`. Clips come in rounds of one a class, in random o
 holds every class about as often; between a clip's end and the next onset lie 6 to 14 s, drawn at random.
 As in scaper, the ambience keeps its level and a clip is put so many decibels above it: SNR is the root
 mean square of the clip over its own length against that of the ambience over all of its. Nothing is
-clipped. Only clips in the foreground of their recording (salience 1) are used.
+clipped.
 Does not: let clips overlap, or hide that a clip brings its own street along in its background.
 """
 
@@ -20,9 +20,9 @@ import soundfile
 from soundwatch.daemon.errors import DataError
 from soundwatch.daemon.types import Block, read_only
 from soundwatch.training.ambience import Ambience, to_dbfs
-from soundwatch.training.data import OBTAIN, Clip
+from soundwatch.training.data import Clip
 from soundwatch.training.hearing import RATE_HZ, read_mono, rms
-from soundwatch.training.labels import LABELS
+from soundwatch.training.labelled import Labelled
 
 AMBIENCE_DBFS: Final = -45.0
 GAP_S: Final = (6.0, 14.0)
@@ -43,7 +43,7 @@ class Placed:
     onset_sample: int
 
 
-def plan(clips: Sequence[Clip], seed: int, limit_s: float) -> tuple[Placed, ...]:
+def plan(data: Labelled, seed: int, limit_s: float) -> tuple[Placed, ...]:
     """Where each clip goes, until the time is up or fewer than two classes have clips left.
 
     Raises:
@@ -52,24 +52,24 @@ def plan(clips: Sequence[Clip], seed: int, limit_s: float) -> tuple[Placed, ...]
     rng = np.random.default_rng(seed)
     placed: list[Placed] = []
     end_s = 0.0
-    for clip in _rounds(clips, rng):
+    for clip in _rounds(data, rng):
         onset_s = end_s + rng.uniform(*GAP_S)
         end_s = onset_s + soundfile.info(clip.path).duration
         if end_s > limit_s:
             break
-        placed.append(Placed(clip, LABELS[clip.class_id or 0], round(onset_s * RATE_HZ)))
+        placed.append(Placed(clip, data.label_of(clip), round(onset_s * RATE_HZ)))
     if not placed:
         raise DataError(
-            f"{len(clips)} foreground clips and {limit_s / 60:g} minutes make no scene; clips of two classes and a "
-            f"minute are the least. {OBTAIN}"
+            f"{len(data.clips)} clips in the foreground and {limit_s / 60:g} minutes make no scene; clips of two "
+            "classes and a minute are the least. Give more clips, or more --minutes."
         )
     return tuple(placed)
 
 
-def _rounds(clips: Sequence[Clip], rng: np.random.Generator) -> Iterator[Clip]:
+def _rounds(data: Labelled, rng: np.random.Generator) -> Iterator[Clip]:
     """One clip of each class a round, no two of a class in a row."""
-    shuffled = [clips[place] for place in rng.permutation(len(clips))]
-    waiting = [[clip for clip in shuffled if clip.class_id == class_id] for class_id in range(len(LABELS))]
+    shuffled = [data.clips[place] for place in rng.permutation(len(data.clips))]
+    waiting = [[clip for clip in shuffled if clip.class_id == class_id] for class_id in range(len(data.labels))]
     last = -1
     while len(classes := [class_id for class_id, left in enumerate(waiting) if left]) > 1:
         order = rng.permutation(classes).tolist()

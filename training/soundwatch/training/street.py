@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,8 @@ from soundwatch.daemon.errors import DataError
 from soundwatch.daemon.types import Classifier
 from soundwatch.training.ambience import Ambience, ambiences, in_turn
 from soundwatch.training.data import OBTAIN, Clip
-from soundwatch.training.hearing import RATE_HZ, Heard, check_labels, hear
-from soundwatch.training.labels import LABELS
+from soundwatch.training.hearing import RATE_HZ, Heard, hear
+from soundwatch.training.labelled import Labelled, check_labels
 from soundwatch.training.matching import Found, Mark, count, match
 from soundwatch.training.scene import Placed, plan, render
 
@@ -77,6 +78,7 @@ class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
         model: Its name and hash.
         provider: What ran it.
         thresholds: Of its contract.
+        folder: The clips' data; None for UrbanSound8K.
         folds: That clips come from.
         trained_on_these: Those of them that the model was trained on: their figures measure memory.
         seed: Of every draw.
@@ -92,6 +94,7 @@ class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     provider: str
     thresholds: dict[str, float]
+    folder: str | None
     folds: tuple[int, ...]
     trained_on_these: tuple[int, ...]
     seed: int
@@ -106,8 +109,7 @@ class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def evaluate_street(
     classifier: Classifier,
-    clips: Sequence[Clip],
-    folds: tuple[int, ...],
+    data: Labelled,
     held_out: Sequence[Clip],
     snrs_db: Sequence[float],
     minutes: float,
@@ -118,8 +120,7 @@ def evaluate_street(
 
     Args:
         classifier: To be judged.
-        clips: In the foreground of their recordings, of `folds`.
-        folds: That they come from.
+        data: Clips in the foreground of their recordings.
         held_out: Negatives that ambience may be made of.
         snrs_db: A scene each.
         minutes: Longest length of a scene.
@@ -127,12 +128,12 @@ def evaluate_street(
         console: For the progress.
 
     Raises:
-        ContractError: The model's labels are not UrbanSound8K's ten.
+        ContractError: The model does not know all of the labels.
         DataError: The clips make no scene, or one cannot be read.
     """
     contract = classifier.contract
-    check_labels(contract)
-    placed = plan(clips, seed, minutes * 60)
+    check_labels(contract, data.labels, data.folder)
+    placed = plan(data, seed, minutes * 60)
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
     collars_s = (contract.features.window_ms / 1000 + hop_s, hop_s)
     levels = []
@@ -141,13 +142,14 @@ def evaluate_street(
         mixed = render(placed, in_turn(list(kinds.values()), STRETCH_S * RATE_HZ), snr_db)
         blocks = track(mixed, f"Street at {snr_db:g} dB", len(placed) + 1, console=console)
         heard, length_s = hear(blocks, classifier)
-        levels.append(_figures(snr_db, placed, heard, length_s / 3600, collars_s))
+        levels.append(_figures(snr_db, data.labels, placed, heard, length_s / 3600, collars_s))
     return StreetReport(
         model=contract.identity,
         provider=classifier.provider,
         thresholds=contract.thresholds,
-        folds=folds,
-        trained_on_these=tuple(sorted(set(folds) & set(contract.provenance.folds))),
+        folder=data.folder,
+        folds=data.folds,
+        trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
         seed=seed,
         clips=len(placed),
         recordings=len({each.clip.recording for each in placed}),
@@ -166,12 +168,18 @@ def _in_street(held_out: Sequence[Clip], seed: int) -> tuple[dict[str, Ambience]
 
 
 def _figures(
-    snr_db: float, placed: Sequence[Placed], heard: Sequence[Heard], hours: float, collars_s: tuple[float, float]
+    snr_db: float,
+    labels: tuple[str, ...],
+    placed: Sequence[Placed],
+    heard: Sequence[Heard],
+    hours: float,
+    collars_s: tuple[float, float],
 ) -> SnrFigures:
     there = [Mark(each.label, each.onset_sample / RATE_HZ) for each in placed]
     told = [Mark(event.label, event.onset_s) for event in heard]
+    others = sorted({event.label for event in heard} - set(labels))
     pairs, tight = (match(there, told, collar_s) for collar_s in collars_s)
-    classes = {label: count(there, told, pairs, label) for label in LABELS}
+    classes = {label: count(there, told, pairs, label) for label in (*labels, *others)}
     right = {event for _, event in pairs}
     false = [mark for place, mark in enumerate(told) if place not in right]
     alone = [mark for mark in false if all(abs(mark.onset_s - sound.onset_s) > collars_s[0] for sound in there)]
@@ -196,16 +204,18 @@ def _latency(waits_s: Sequence[float]) -> Latency | None:
     return Latency(median=round(float(median), 2), p95=round(float(p95), 2))
 
 
-def in_foreground(root: Path, clips: Sequence[Clip]) -> list[Clip]:
-    """The clips that the metadata calls the foreground of their recording (salience 1).
+def in_foreground(root: Path, data: Labelled) -> Labelled:
+    """UrbanSound8K's clips that the metadata calls the foreground of their recording (salience 1); all of other data.
 
     Raises:
         DataError: The metadata does not say it.
     """
+    if data.folder:
+        return data
     metadata = root / "metadata" / "UrbanSound8K.csv"
     with metadata.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows and "salience" not in rows[0]:
         raise DataError(f"{metadata} has no column salience; the original file was wanted. {OBTAIN}")
     loud = {row["slice_file_name"] for row in rows if row["salience"] == "1"}
-    return [clip for clip in clips if clip.path.name in loud]
+    return replace(data, clips=tuple(clip for clip in data.clips if clip.path.name in loud))

@@ -6,6 +6,7 @@ Does not: draw (`trial_pictures.py`).
 
 from __future__ import annotations
 
+from soundwatch.training.labelled import name_data
 from soundwatch.training.openset import OpenSetReport
 from soundwatch.training.pages import Page, Table, memory_warning, percent
 from soundwatch.training.robustness import RobustnessReport
@@ -15,15 +16,14 @@ from soundwatch.training.street import SnrFigures, StreetReport
 
 def street_page(report: StreetReport) -> Page:
     """A model in a street."""
-    folds = ", ".join(str(fold) for fold in report.folds)
     headings = tuple(f"{level.snr_db:g} dB" for level in report.levels)
     labels = list(report.levels[0].classes)
     recall = tuple((label, *(percent(each.classes[label].recall) for each in report.levels)) for label in labels)
     precision = tuple((label, *(percent(each.classes[label].precision) for each in report.levels)) for label in labels)
     return Page(
-        f"{report.model} in a street of UrbanSound8K fold {folds}",
+        f"{report.model} in a street of {name_data(report.folds, report.folder)}",
         (
-            f"{report.clips} foreground clips of {report.recordings} recordings, one class after the other, "
+            f"{report.clips} clips of {report.recordings} recordings, one class after the other, "
             f"{GAP_S[0]:g} to {GAP_S[1]:g} s apart, over {', '.join(report.ambience)} at {AMBIENCE_DBFS:g} dBFS, a "
             f"minute of each in turn; seed {report.seed}; {report.provider}.",
             f"An event is right if its class sounds and its onset is at most {report.collar_s:g} s (a window and a "
@@ -104,7 +104,6 @@ def openset_page(report: OpenSetReport) -> Page:
 
 def robustness_page(report: RobustnessReport) -> Page:
     """A model under what microphones do."""
-    folds = ", ".join(str(fold) for fold in report.folds)
     rows = tuple(
         (
             each.name,
@@ -117,7 +116,7 @@ def robustness_page(report: RobustnessReport) -> Page:
         for each in report.changes
     )
     return Page(
-        f"{report.model} under what microphones do, UrbanSound8K fold {folds}",
+        f"{report.model} under what microphones do, {name_data(report.folds, report.folder)}",
         (
             f"{report.clips} clips, the same under each condition: accuracy {percent(report.accuracy)} clean, "
             f"{percent(report.passing_share)} reach their class's threshold; seed {report.seed}; {report.provider}.",

@@ -7,7 +7,7 @@ Does not: measure (`street.py`, `openset.py`, `robustness.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from soundwatch.daemon.types import Classifier
 from soundwatch.training.cli.trials import TrialOptions
 from soundwatch.training.data import Clip, Split
+from soundwatch.training.labelled import labelled
 from soundwatch.training.negatives import split_negatives
 from soundwatch.training.openset import OpenSetReport, evaluate_openset
 from soundwatch.training.pages import Page, show, to_markdown
@@ -43,11 +44,11 @@ def run_trial(
         classifier: To be judged.
         options: As the command line has them.
         root: Of the data; None for the open set.
-        split: What is scored, on its train side; None for the open set.
+        split: What is scored; None for the open set.
         console: For the progress.
 
     Raises:
-        ContractError: The model's labels are not UrbanSound8K's ten.
+        ContractError: The model does not know all of the labels.
         DataError: A clip cannot be read, or there are too few.
     """
     seed = _SEED if options.seed is None else options.seed
@@ -57,19 +58,19 @@ def run_trial(
     if root is None or split is None:
         heard = _some(others, options.limit, seed)
         return evaluate_openset(classifier, heard, others, not options.unseen, minutes, seed, console)
+    data = labelled(split)
     if options.trial == "robustness":
-        clips = _some(split.train, options.limit, seed)
-        return evaluate_robustness(classifier, clips, split.train_folds, seed, console)
-    clips = in_foreground(root, split.train)
+        data = replace(data, clips=_some(data.clips, options.limit, seed))
+        return evaluate_robustness(classifier, data, seed, console)
     snrs_db = options.snr_db or _SNRS_DB
-    return evaluate_street(classifier, clips, split.train_folds, others, snrs_db, minutes, seed, console)
+    return evaluate_street(classifier, in_foreground(root, data), others, snrs_db, minutes, seed, console)
 
 
-def _some(clips: Sequence[Clip], limit: int | None, seed: int) -> Sequence[Clip]:
+def _some(clips: tuple[Clip, ...], limit: int | None, seed: int) -> tuple[Clip, ...]:
     """So many at random, in their own order; all without a limit."""
     if limit is None or limit >= len(clips):
         return clips
-    return [clips[place] for place in sorted(np.random.default_rng(seed).permutation(len(clips))[:limit])]
+    return tuple(clips[place] for place in sorted(np.random.default_rng(seed).permutation(len(clips))[:limit]))
 
 
 def tell(report: Report, as_json: bool, out: Path | None, console: Console) -> None:

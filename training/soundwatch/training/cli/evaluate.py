@@ -62,8 +62,8 @@ def evaluate(
 
 def _own(root: Path | None, test_share: float | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split:
     """The split of a folder a class, whose test side is scored."""
-    if options.trial:
-        raise ConfigError(f"--{options.trial} knows nothing of --layout folders; leave one of them out.")
+    if options.trial == "open-set":
+        raise ConfigError("--open-set hears --negatives alone; leave out --layout and --data.")
     if root is None:
         raise ConfigError("--data is missing; give the folder that holds a folder for each class.")
     split = split_own(root, None, test_share, folds)
