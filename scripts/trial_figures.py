@@ -71,10 +71,11 @@ def street(results: Results) -> str:
                     f"{false:.1f}",
                     f"{alone:.1f}",
                     *(", ".join(f"{wait[key]:.1f}" for wait in waits) for key in ("median", "p95")),
+                    ", ".join(f"{level['onset_late_s']['median']:.1f}" for level in levels if level["onset_late_s"]),
                 )
             )
     headings = ("thresholds", "SNR", "found (each fold)", "right", "F1", "found, tight collar", "false events/h")
-    more = ("of them far from any clip", "latency, median s", "95 %, s")
+    more = ("of them far from any clip", "latency, median s", "95 %, s", "onset put late by, median s")
     clips = sum(entry["report"]["clips"] for entry in next(iter(by_thresholds(results).values())))
     heard = f"{clips} clips at each ratio; {models(results['entries'])}"
     return f"{table((*headings, *more), rows)}\n\n{heard}. {ran(results)}"

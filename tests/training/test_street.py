@@ -91,6 +91,8 @@ def test_loud_tones_are_all_found_and_nothing_else(data: Labelled) -> None:
     # A window of 0.4 s holds a tone at once; the second witness ends at most 0.1 s after 0.2 s.
     assert loud.latency_s is not None
     assert 0 < loud.latency_s.median <= loud.latency_s.p95 < 0.6
+    assert loud.onset_late_s is not None
+    assert abs(loud.onset_late_s.median) <= 0.1
     assert (drowned.found.recall, drowned.found.told, drowned.latency_s) == (0, 0, None)
     assert (report.collar_s, report.tight_collar_s) == (0.5, 0.1)
     assert (report.clips, report.recordings) == (20, 20)

@@ -33,12 +33,12 @@ KINDS: Final = ("pink noise", "rain", "brown noise", "sea", "babble", "fire", "c
 STRETCH_S: Final = 60
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """From a sound's true onset to when its event could be told.
+class Delay(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds after a sound's true onset, of the sounds found.
 
     Attributes:
-        median: Half of the sounds found took no longer.
-        p95: 95 % of them took no longer.
+        median: Half of them come no later.
+        p95: 95 % of them come no later.
     """
 
     median: float
@@ -57,7 +57,8 @@ class SnrFigures(msgspec.Struct, frozen=True, kw_only=True):
         classes: Per class, at the wide collar.
         false_events_per_h: Events that match no clip.
         false_events_alone_per_h: Those of them that no clip is near.
-        latency_s: Of the sounds found; None where none was.
+        latency_s: When their events could be told; None where nothing was found.
+        onset_late_s: When their events say that they began; None where nothing was found.
     """
 
     snr_db: float
@@ -68,7 +69,8 @@ class SnrFigures(msgspec.Struct, frozen=True, kw_only=True):
     classes: dict[str, Found]
     false_events_per_h: float
     false_events_alone_per_h: float
-    latency_s: Latency | None
+    latency_s: Delay | None
+    onset_late_s: Delay | None
 
 
 class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +185,6 @@ def _figures(
     right = {event for _, event in pairs}
     false = [mark for place, mark in enumerate(told) if place not in right]
     alone = [mark for mark in false if all(abs(mark.onset_s - sound.onset_s) > collars_s[0] for sound in there)]
-    waits_s = [heard[event].told_s - there[sound].onset_s for sound, event in pairs]
     return SnrFigures(
         snr_db=snr_db,
         hours=round(hours, 4),
@@ -193,15 +194,16 @@ def _figures(
         classes=classes,
         false_events_per_h=round(len(false) / hours, 2),
         false_events_alone_per_h=round(len(alone) / hours, 2),
-        latency_s=_latency(waits_s),
+        latency_s=_delay([heard[event].told_s - there[sound].onset_s for sound, event in pairs]),
+        onset_late_s=_delay([told[event].onset_s - there[sound].onset_s for sound, event in pairs]),
     )
 
 
-def _latency(waits_s: Sequence[float]) -> Latency | None:
-    if not waits_s:
+def _delay(delays_s: Sequence[float]) -> Delay | None:
+    if not delays_s:
         return None
-    median, p95 = np.percentile(waits_s, [50, 95])
-    return Latency(median=round(float(median), 2), p95=round(float(p95), 2))
+    median, p95 = np.percentile(delays_s, [50, 95])
+    return Delay(median=round(float(median), 2), p95=round(float(p95), 2))
 
 
 def in_foreground(root: Path, data: Labelled) -> Labelled:

@@ -44,8 +44,9 @@ def street_page(report: StreetReport) -> Page:
                     "found, tight",
                     "false events/h",
                     "of them far from any clip/h",
-                    "latency median",
+                    "latency, median",
                     "95 %",
+                    "onset put late by, median",
                 ),
                 tuple(_level(level) for level in report.levels),
             ),
@@ -56,7 +57,8 @@ def street_page(report: StreetReport) -> Page:
 
 
 def _level(level: SnrFigures) -> tuple[str, ...]:
-    waits = ("", "") if level.latency_s is None else (level.latency_s.median, level.latency_s.p95)
+    late = ("", "") if level.latency_s is None else (level.latency_s.median, level.latency_s.p95)
+    onset = "" if level.onset_late_s is None else f"{level.onset_late_s.median:+.1f} s"
     return (
         f"{level.snr_db:g} dB",
         percent(level.found.recall),
@@ -66,7 +68,8 @@ def _level(level: SnrFigures) -> tuple[str, ...]:
         percent(level.found_tight.recall),
         f"{level.false_events_per_h:.1f}",
         f"{level.false_events_alone_per_h:.1f}",
-        *(f"{wait:.1f} s" if wait else "" for wait in waits),
+        *(f"{wait:.1f} s" if wait else "" for wait in late),
+        onset,
     )
 
 
