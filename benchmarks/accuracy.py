@@ -48,22 +48,22 @@ def describe(folder: Path) -> dict[str, Any]:
         "training_seconds": record.seconds,
         "machine": record.machine,
         "torch": record.torch,
-        "command": command(record),
+        "command": command(record, taken_over=len(contract["scores"]) - len(record.scores)),
         "weights_sha256": contract["weights_sha256"],
         "false_alarms_on_held_out_negatives": false_alarms(record),
         "scores": record.scores,
     }
 
 
-def command(record: RunRecord) -> str:
-    """The command line that makes such a run, with names for the folders."""
+def command(record: RunRecord, taken_over: int) -> str:
+    """The command line that makes such a run, with names for the folders; scores were taken over of so many runs."""
     words = ["soundwatch train --data DIR --recipe", record.recipe]
     if record.negatives:
         words.append("--negatives DIR")
     if record.plan.test_folds:
         words += ["--train-folds", ",".join(map(str, record.plan.train_folds))]
         words += ["--test-folds", ",".join(map(str, record.plan.test_folds))]
-    return " ".join(words)
+    return " ".join(words + ["--scores-from RUN"] * taken_over)
 
 
 def false_alarms(record: RunRecord) -> dict[str, int] | None:
