@@ -268,7 +268,7 @@ def _draw_decision(axes: Axes, classifier: LoadedModel, sound: Samples, lines: l
     for label, line in zip(["the event", *["_"] * len(events)], events, strict=False):
         times_s = [since_start_s(line[key]) for key in ("onset", "offset")]
         axes.plot(times_s, [1.24] * 2, color=BLUE, linewidth=6, solid_capstyle="butt", label=label)
-    axes.set(xlim=(SHOWN.onset_s - 6, ROUND_S), ylim=(0, 1.75), yticks=np.arange(0, 1.1, 0.25), ylabel=SHOWN.label)
+    axes.set(xlim=(SHOWN.onset_s - 6, ROUND_S), ylim=(0, 1.9), yticks=np.arange(0, 1.1, 0.25), ylabel=SHOWN.label)
     axes.set_xlabel("seconds of the scene")
     axes.legend(loc="upper left", ncols=2)
     axes.set_title("6  decide: windows in a row, then an event")
