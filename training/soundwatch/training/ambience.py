@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.types import read_only
 from soundwatch.training.babble import babble, obstacle
 from soundwatch.training.data import Clip
 from soundwatch.training.hearing import RATE_HZ, Mono, read_mono, rms
@@ -117,9 +120,15 @@ def brown(rng: np.random.Generator, length_samples: int) -> Mono:
 def _noise(rng: np.random.Generator, length_samples: int, slope: float, rate_hz: int) -> Mono:
     """Noise whose power falls as 1/f^slope from `_LOWEST_HZ` on; nothing is below it."""
     spectrum = np.fft.rfft(rng.standard_normal(length_samples, np.float32))
+    return np.fft.irfft(spectrum * _falling(length_samples, slope, rate_hz), n=length_samples).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _falling(length_samples: int, slope: float, rate_hz: int) -> Mono:
+    """The gain of each bin (F,)."""
     frequencies_hz = np.fft.rfftfreq(length_samples, 1 / rate_hz)
     gains = np.where(frequencies_hz < _LOWEST_HZ, 0, np.maximum(frequencies_hz, _LOWEST_HZ) ** (-slope / 2))
-    return np.fft.irfft(spectrum * gains, n=length_samples).astype(np.float32)
+    return read_only(gains.astype(np.float32))
 
 
 def hum(mains_hz: int) -> Mono:
@@ -144,12 +153,17 @@ def _repeated(sound: Mono) -> Excerpts:
 
 
 def _recorded(clips: Sequence[Clip], rng: np.random.Generator) -> Excerpts:
-    """The recordings in a random order, then in another, without the silence that they are padded with."""
+    """The recordings in a random order, then in another."""
     while True:
         for place in rng.permutation(len(clips)):
-            excerpt = _unit(_trimmed(read_mono(clips[place].path)))
-            repeats = -(-2 * FADE_SAMPLES // excerpt.size)  # long enough to fade in and out
-            yield np.tile(excerpt, repeats) if repeats > 1 else excerpt
+            yield _excerpt(clips[place].path)
+
+
+@lru_cache(maxsize=64)  # 50 MB for recordings of 5 s, which would be decoded again every other minute
+def _excerpt(path: Path) -> Mono:
+    """A recording without what is next to silent before and after, long enough to fade in and out."""
+    excerpt = _unit(_trimmed(read_mono(path)))
+    return read_only(np.tile(excerpt, -(-2 * FADE_SAMPLES // excerpt.size)))
 
 
 def _trimmed(sound: Mono) -> Mono:
