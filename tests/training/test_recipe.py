@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -64,3 +67,42 @@ def test_a_recipes_hash_changes_with_every_value(tiny_recipe: Recipe) -> None:
 
 def test_a_recipe_reads_from_a_file(tiny_recipe_file: Path, tiny_recipe: Recipe) -> None:
     assert load_recipe(str(tiny_recipe_file)) == tiny_recipe
+
+
+def test_a_wheel_and_a_clone_ship_the_same_recipes(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", str(root), "--no-deps"]
+    subprocess.run([*pip, "--no-build-isolation", "--quiet", "--wheel-dir", tmp_path], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = [name for name in file.namelist() if name.startswith("soundwatch/training/recipes/")]
+        packed = {Path(name).stem: file.read(name).decode() for name in names}
+    assert (
+        packed == shipped_recipes() == {path.stem: path.read_text() for path in (root / "training/recipes").iterdir()}
+    )
+
+
+def test_a_recipe_like_another_says_only_what_it_does_otherwise() -> None:
+    recipe = parse_recipe("{like: tutorial, name: mine, optimisation: {weight_decay: 0.5}, epochs: 3}", "here")
+    tutorial = load_recipe("tutorial")
+    assert (recipe.name, recipe.epochs, recipe.features) == ("mine", 3, tutorial.features)
+    assert recipe.optimisation == msgspec.structs.replace(tutorial.optimisation, weight_decay=0.5)
+    assert encode_recipe(decode_recipe(encode_recipe(recipe))) == encode_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{like: urbane, name: mine}", "like is 'urbane'; a shipped recipe was wanted: finetune, tutorial, urban"),
+        ("{like: urban, optimisation: {weight_decoy: 1}}", "optimisation.weight_decoy is not a key; did you mean"),
+    ],
+)
+def test_a_recipe_like_nothing_that_is_there_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(text, "here")
+
+
+def test_the_shipped_recipes_are_those_that_the_shipped_models_name() -> None:
+    """A hash that changes would make every model's provenance a lie."""
+    assert load_recipe("tutorial").sha256.startswith("5bc68f8bb294")
+    assert "finetune" not in encode_recipe(load_recipe("tutorial"))

@@ -3,7 +3,8 @@
 Conventions: units are in the names; a share is 0 to 1 of what it is a share of. Every number that
 changes the weights is here, so a recipe's hash names the experiment. 0 switches an augmentation off.
 A recipe `like:` a shipped one says only what it does otherwise.
-Source: the shipped recipes lie in `recipes/` beside this file; `load_recipe` also takes a path.
+Source: the shipped recipes lie in `training/recipes/` of the project, and inside the package where it is installed;
+`load_recipe` also takes a path.
 Does not: name folders, folds or devices; those are the command line's.
 """
 
@@ -180,7 +181,8 @@ def decode_recipe(text: str) -> Recipe:
 
 def shipped_recipes() -> dict[str, str]:
     """Name and YAML of each recipe that comes with the package."""
-    folder = resources.files(__package__) / "recipes"
+    inside = resources.files(__package__) / "recipes"  # where the wheel puts them
+    folder = inside if inside.is_dir() else Path(__file__).parents[2] / "recipes"  # where a clone has them
     files = [file for file in folder.iterdir() if file.name.endswith(".yaml")]
     return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
 
