@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -66,19 +65,28 @@ class Sound:
         """All of it in one block."""
         yield Block(read_only(np.ascontiguousarray(self.samples, np.float32)), self.rate_hz, 0)
 
+    def to_its_end(self) -> Iterator[Block | None]:
+        """The same, and then the end of the sound."""
+        yield from self.blocks()
+        yield None
+
     def stop(self) -> None:
         """Nothing waits."""
 
 
-def hear(blocks: Iterable[Block], classifier: Classifier) -> tuple[list[Heard], float]:
-    """The events that these blocks raise in the daemon, and the length of the sound in seconds."""
+def hear(blocks: Iterable[Block | None], classifier: Classifier) -> tuple[list[Heard], float]:
+    """The events that these blocks raise in the daemon, and the length of the sound in seconds.
+
+    As in `detect`, None after the blocks says that the sound ends, as a recording does: windows then reach
+    past its end. A microphone that is turned off gives none.
+    """
     contract = classifier.contract
     rate_hz = contract.features.rate_hz
     rules = rules_for(DetectionConfig(), contract)
     starts: dict[str, Event] = {}
     heard: list[Heard] = []
     length_s = 0.0
-    for told in detect(chain(blocks, [None]), classifier, rules, lambda: "end_of_stream"):
+    for told in detect(blocks, classifier, rules, lambda: "end_of_stream"):
         if isinstance(told, Summary):
             length_s = told.end_sample / rate_hz
         elif isinstance(told, Event) and told.type == "start":

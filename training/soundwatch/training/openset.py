@@ -1,8 +1,8 @@
 """What a model makes of sounds that are none of its classes: single recordings, and an hour of ambience.
 
 Conventions: a false alarm is an event of the daemon at the thresholds of the model's contract, whatever
-its class. A recording is heard as `soundwatch replay` hears its file, an ambience as one stream that
-lasts as long as stated. Rates are events that start, an hour.
+its class. A recording is heard as `soundwatch replay` hears its file, an ambience as a microphone would
+that is turned off after the time stated. Rates are events that start, an hour.
 Does not: count windows or scores; nor tell apart recordings that were used to choose the thresholds.
 """
 
@@ -154,7 +154,7 @@ def evaluate_openset(
         )
     alarms: dict[str, tuple[str, ...]] = {}
     for clip in track(negatives, "Other sounds", console=console):
-        heard, _ = hear(Sound(*read_recording(clip.path)).blocks(), classifier)
+        heard, _ = hear(Sound(*read_recording(clip.path)).to_its_end(), classifier)
         if heard:
             alarms[_name(clip)] = tuple(sorted({event.label for event in heard}))
     parts, skipped = _hear_ambience(classifier, ambient, minutes, seed, console)
