@@ -45,16 +45,16 @@ def _environment() -> dict[str, str]:
 def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_weights(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
 ) -> None:
-    recipe = msgspec.structs.replace(tiny_recipe, epochs=25)
+    recipe = msgspec.structs.replace(tiny_recipe, epochs=8)
     whole, killed = (_session(tiny_data, recipe, tmp_path / name) for name in ("whole", "killed"))
-    words = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--epochs", 25, "--out", killed.out]
+    words = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--epochs", 8, "--out", killed.out]
     command = [*PROGRAM, *map(str, words), "--train-folds", "1,3", "--test-folds", "2"]
     with subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         while process.poll() is None and not (killed.out / "log.csv").exists():
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert 1 <= read_checkpoint(killed.out / FILE_NAME).epoch < 25
+    assert 1 <= read_checkpoint(killed.out / FILE_NAME).epoch < 8
     run_session(killed, True, SILENT)
     run_session(whole, False, SILENT)
     one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, killed))
