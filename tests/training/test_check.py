@@ -13,6 +13,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from own_sounds import RATE_HZ, write_classes, write_sound
+from program import soundwatch
 from soundwatch.daemon.errors import DataError
 from soundwatch.training.cli import data as data_command
 
@@ -28,7 +29,7 @@ def _findings(root: Path, layout: str = "folders") -> dict[str, tuple[str, int]]
     errors = sum(each["severity"] == "error" for each in found)
     assert isinstance(done.exception, DataError) == bool(errors), done.exception
     if errors:
-        assert f"has {errors} faults that make training wrong" in str(done.exception)
+        assert f"cannot be trained on: {errors} of its findings are errors" in str(done.exception)
     return {each["kind"]: (each["severity"], each["count"]) for each in found}
 
 
@@ -124,6 +125,15 @@ def test_a_data_set_without_any_clip_is_wrong(tiny_data: Path) -> None:
 def test_the_other_layout_is_pointed_to(tmp_path: Path) -> None:
     done = _check(write_classes(tmp_path / "sounds"))
     assert "add --layout folders" in str(done.exception)
+
+
+def test_the_program_ends_with_the_code_for_wrong_data(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "sounds")
+    (root / "bell" / "broken.wav").write_bytes(b"RIFF")
+    done = soundwatch("data", "check", root, "--layout", "folders")
+    assert done.returncode == DataError.exit_code
+    assert "bell/broken.wav" in done.stdout.decode()
+    assert done.stderr.decode().splitlines()[-1].endswith("1 of its findings are errors. Mend them, and check again.")
 
 
 @pytest.mark.data

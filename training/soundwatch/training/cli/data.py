@@ -35,7 +35,9 @@ def check(root: Path, layout: Layout, as_json: bool) -> None:
     else:
         show_check(found, Console())
     if found.errors:
-        raise DataError(f"{root} has {found.errors} faults that make training wrong; mend them and check again.")
+        raise DataError(
+            f"{root} cannot be trained on: {found.errors} of its findings are errors. Mend them, and check again."
+        )
 
 
 @data.command("download")
