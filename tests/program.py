@@ -14,7 +14,15 @@ import jsonschema
 from soundwatch.daemon.wire import json_schema
 
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
-VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+
+def strict_schema() -> dict[str, Any]:
+    """The published schema, but with no other keys than those it names."""
+    schema = json_schema()
+    return schema | {"$defs": {name: part | {"additionalProperties": False} for name, part in schema["$defs"].items()}}
+
+
+VALIDATOR = jsonschema.Draft202012Validator(strict_schema())
 
 
 def soundwatch(

@@ -2,8 +2,9 @@
 
 Conventions: blocks (C, S) at the model's rate in; windows start at whole multiples of
 `spec.window_hop_samples` on the stream's clock, whatever the blocks' sizes and whatever was lost.
-Rule at the end of the sound: windows go on, zeros after its last sample, while they still hold a
-hop's worth of sound. So a short recording gives at least one window, as training saw it: sound, then zeros.
+Rule at the end of the sound: only sound too short for two windows gets windows that reach past its end,
+zeros after its last sample, as training saw short clips. In a long recording the sudden silence would be
+heard as a bang (tried: a gun shot).
 Rule for a loss: zeros stand for the lost samples, and windows that hold some are not `complete`.
 Does not: judge what an incomplete window is worth (`decide.py`).
 """
@@ -83,10 +84,13 @@ def _lose(state: Windowing, lost_samples: int, spec: FeatureSpec) -> tuple[Windo
 
 
 def _last_windows(state: Windowing, spec: FeatureSpec) -> list[Window]:
-    """The windows that reach past the end of the sound."""
+    """The first two windows, as far as they reach past the end of the sound and hold a hop of it."""
     windows: list[Window] = []
     first_sample = state.first_sample
-    while (heard := state.end_sample - first_sample) >= spec.window_hop_samples or (first_sample == 0 and heard > 0):
+    while first_sample <= spec.window_hop_samples:
+        heard = state.end_sample - first_sample
+        if heard < (spec.window_hop_samples if first_sample else 1):
+            break
         samples = np.zeros((spec.channels, spec.window_samples), np.float32)
         samples[:, :heard] = np.concatenate(state.pieces, axis=1)[:, -heard:]
         windows.append(Window(read_only(samples), first_sample, heard, first_sample >= state.lost_until))

@@ -26,7 +26,7 @@ SCHEMA: Final = "soundwatch.event/1"
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class HelloLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of a source: who speaks, and what can be heard."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
@@ -48,7 +48,7 @@ class HelloLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hop_s: float
 
 
-class EventLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """A sound that starts, lasts or ends."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
@@ -72,7 +72,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     provider: str
 
 
-class GapLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GapLine(msgspec.Struct, frozen=True, kw_only=True):
     """Sound that was lost between `start` and `time`."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
@@ -85,7 +85,7 @@ class GapLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     duration_s: float
 
 
-class StatsLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a source: what the stream came to."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
@@ -104,7 +104,7 @@ Line = HelloLine | EventLine | GapLine | StatsLine
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of every line."""
+    """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
     (hello, event, gap, stats), parts = msgspec.json.schema_components((HelloLine, EventLine, GapLine, StatsLine))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
