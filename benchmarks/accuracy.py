@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from soundwatch.training.checkpoint import FILE_NAME, read_checkpoint
+from soundwatch.training.recipe import decode_recipe
 from soundwatch.training.scoring import RunRecord, read_run
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
@@ -36,7 +37,9 @@ def main(folders: list[Path]) -> None:
 def describe(folder: Path) -> dict[str, Any]:
     """A run as an entry of the results."""
     record = read_run(folder)
-    contract = msgspec.json.decode(read_checkpoint(folder / FILE_NAME).contract)
+    checkpoint = read_checkpoint(folder / FILE_NAME)
+    contract = msgspec.json.decode(checkpoint.contract)
+    taught = decode_recipe(checkpoint.recipe).teaching is not None
     return {
         "recipe": record.recipe,
         "recipe_sha256": record.recipe_sha256,
@@ -48,16 +51,18 @@ def describe(folder: Path) -> dict[str, Any]:
         "training_seconds": record.seconds,
         "machine": record.machine,
         "torch": record.torch,
-        "command": command(record, taken_over=len(contract["scores"]) - len(record.scores)),
+        "command": command(record, taught, taken_over=len(contract["scores"]) - len(record.scores)),
         "weights_sha256": contract["weights_sha256"],
         "false_alarms_on_held_out_negatives": false_alarms(record),
         "scores": record.scores,
     }
 
 
-def command(record: RunRecord, taken_over: int) -> str:
+def command(record: RunRecord, taught: bool, taken_over: int) -> str:
     """The command line that makes such a run, with names for the folders; scores were taken over of so many runs."""
     words = ["soundwatch train --data DIR --recipe", record.recipe]
+    if taught:
+        words.append("--teacher YAMNET")
     if record.negatives:
         words.append("--negatives DIR")
     if record.plan.test_folds:

@@ -40,7 +40,7 @@ def place_randomly(samples: Samples, window_samples: int, rng: np.random.Generat
 def augment_samples(samples: Samples, window_samples: int, recipe: Augmentation, rng: np.random.Generator) -> Samples:
     """One clip (C, S) as an augmented window (C, window_samples)."""
     if len(recipe.speeds_percent) > 1:
-        samples = _play_at(samples, int(rng.choice(recipe.speeds_percent)))
+        samples = play_at(samples, int(rng.choice(recipe.speeds_percent)))
     window = place_randomly(samples, window_samples, rng)
     if recipe.time_shift_share:
         window = np.roll(window, int(rng.uniform(0, recipe.time_shift_share) * window_samples), axis=1)
@@ -53,7 +53,7 @@ def augment_samples(samples: Samples, window_samples: int, recipe: Augmentation,
     return window
 
 
-def _play_at(samples: Samples, speed_percent: int) -> Samples:
+def play_at(samples: Samples, speed_percent: int) -> Samples:
     """The clip faster or slower, its pitch with it."""
     if speed_percent == 100:
         return samples

@@ -64,6 +64,7 @@ class Checkpoint:
         scheduler: State of the learning rate's schedule.
         epoch: Epochs done.
         history: A row of figures for each of them.
+        hint: State of the layer that tells the teacher's features; None without a teacher.
     """
 
     contract: str
@@ -75,6 +76,7 @@ class Checkpoint:
     scheduler: dict[str, Any]
     epoch: int
     history: list[dict[str, float | None]]
+    hint: dict[str, Tensor] | None = None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -21,6 +21,7 @@ from soundwatch.training.recipe import Recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.scoring import RunRecord, read_run
 from soundwatch.training.session import Session
+from soundwatch.training.teacher import Teacher
 
 
 def cross_validate(
@@ -31,6 +32,7 @@ def cross_validate(
     out: Path,
     device: torch.device,
     console: Console,
+    teacher: Teacher | None = None,
 ) -> CrossValidation:
     """Train and score every fold, and leave `crossval.json`, `crossval.md` and two pictures.
 
@@ -42,6 +44,7 @@ def cross_validate(
         out: One folder a fold is made there, and the report.
         device: That computes.
         console: For progress.
+        teacher: For a recipe that learns from one.
 
     Raises:
         ConfigError: Fewer than two folds are there.
@@ -56,7 +59,7 @@ def cross_validate(
         folder = out / f"fold{fold}"
         console.print(f"Fold {fold}: learning from {', '.join(map(str, others))}")
         split = split_by_folds(root, others, (fold,))
-        session = Session(recipe, split, *negatives, (), folder, device)
+        session = Session(recipe, split, *negatives, (), folder, device, teacher=teacher)
         records.append(_finished(session) or run_session(session, (folder / checkpoint.FILE_NAME).exists(), console))
     report = summarise(records)
     write_report(report, out)

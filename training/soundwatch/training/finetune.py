@@ -21,11 +21,12 @@ def start_from(network: nn.Sequential, origin: Origin) -> None:
     network.load_state_dict(network.state_dict() | origin.body)
 
 
-def build_optimiser(network: nn.Sequential, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimiser(network: nn.Sequential, recipe: Recipe, hint: nn.Module | None) -> torch.optim.Optimizer:
     """AdamW at the recipe's peak rate; for fine-tuning all layers but the head go at their share of it."""
     numbers = recipe.optimisation
     if recipe.finetune is None:
-        return torch.optim.AdamW(network.parameters(), lr=numbers.max_learning_rate, weight_decay=numbers.weight_decay)
+        moved = [*network.parameters(), *(hint.parameters() if hint else ())]
+        return torch.optim.AdamW(moved, lr=numbers.max_learning_rate, weight_decay=numbers.weight_decay)
     body_rate = numbers.max_learning_rate * recipe.finetune.body_learning_rate_share
     groups = [
         {"params": list(network[:-1].parameters()), "lr": body_rate},

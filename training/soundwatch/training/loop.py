@@ -23,13 +23,14 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from soundwatch.daemon.errors import ConfigError
-from soundwatch.training.augment import augment_mel, mix
-from soundwatch.training.batches import Reader, Scored, count_batches, scoring_batches, training_batches
+from soundwatch.training.batches import Reader, Scored, count_batches, scoring_batches
 from soundwatch.training.data import Clip
+from soundwatch.training.distil import Hint, start_hint
+from soundwatch.training.examples import Batch, ClipExamples, LessonExamples
 from soundwatch.training.finetune import build_optimiser, freeze, start_from
 from soundwatch.training.frontend import MelFrontEnd
 from soundwatch.training.metrics import count_confusion, measure
-from soundwatch.training.network import build_network
+from soundwatch.training.network import build_network, logits_of, maps_of
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.scoring import compute_loss, score_mels
 from soundwatch.training.session import Session
@@ -44,6 +45,7 @@ class Run:
     Attributes:
         network: Moved by the optimiser.
         ema: Running mean of its weights; None where the recipe keeps none.
+        hint: Told of the teacher's features; None without a teacher.
         optimiser: AdamW.
         scheduler: One cycle over all steps.
         epoch: Epochs done.
@@ -52,6 +54,7 @@ class Run:
 
     network: nn.Sequential
     ema: nn.Sequential | None
+    hint: Hint | None
     optimiser: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
@@ -63,7 +66,7 @@ class Run:
         return self.network if self.ema is None else self.ema
 
 
-def start_run(session: Session) -> Run:
+def start_run(session: Session, taught: LessonExamples | None = None) -> Run:
     """A run before its first epoch, its weights drawn from the recipe's seed, or its session's origin's."""
     recipe = session.recipe
     torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add up in an order of their own
@@ -73,16 +76,17 @@ def start_run(session: Session) -> Run:
     if session.origin:
         start_from(network, session.origin)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    hint = start_hint(network, recipe, taught.lessons.heard) if taught else None
     numbers = recipe.optimisation
-    optimiser = build_optimiser(network, recipe)
+    optimiser = build_optimiser(network, recipe, hint)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         max_lr=[group["lr"] for group in optimiser.param_groups],
-        total_steps=count_batches(session.train_clips, recipe) * recipe.epochs,
+        total_steps=(taught.count() if taught else count_batches(session.train_clips, recipe)) * recipe.epochs,
         pct_start=numbers.warmup_share,
         anneal_strategy=numbers.anneal,
     )
-    return Run(network, deepcopy(network) if numbers.ema_decay else None, optimiser, scheduler)
+    return Run(network, deepcopy(network) if numbers.ema_decay else None, hint, optimiser, scheduler)
 
 
 def seed_everything(seed: int, epoch: int) -> np.random.Generator:
@@ -91,14 +95,22 @@ def seed_everything(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch))
 
 
-def train(run: Run, session: Session, read: Reader, save: Callable[[Run], None], console: Console) -> None:
-    """Do the epochs that are left, saving after each.
+def train(
+    run: Run,
+    session: Session,
+    read: Reader,
+    save: Callable[[Run], None],
+    console: Console,
+    taught: LessonExamples | None = None,
+) -> None:
+    """Do the epochs that are left on the session's clips, or on a teacher's lessons, saving after each.
 
     Raises:
         ConfigError: The loss is no longer a finite number.
     """
-    recipe, device, classes = session.recipe, session.device, len(session.labels)
+    recipe, device = session.recipe, session.device
     front_end = MelFrontEnd(recipe.features).to(device)
+    examples = taught or ClipExamples(session.train_clips, len(session.labels), recipe, read, device)
     held_out = mel_batches(session.split.test, session, read, front_end)
     class_ids = np.array([clip.class_id for clip in session.split.test if clip.class_id is not None], np.int64)
 
@@ -111,12 +123,9 @@ def train(run: Run, session: Session, read: Reader, save: Callable[[Run], None],
             freeze(run.network, recipe.finetune, epoch)
         losses: list[float] = []
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            batches = training_batches(session.train_clips, classes, recipe, read, rng)
-            total = count_batches(session.train_clips, recipe)
-            for samples, targets in progress.track(batches, total, description=f"Epoch {epoch}/{recipe.epochs}"):
-                mel_db = augment_mel(front_end.features(samples.to(device)), recipe.augmentation)  # (N, C, M, T)
-                mel_db, mixed = mix(mel_db, targets.to(device), recipe.augmentation.mixup_alpha, rng)
-                losses.append(_step(run, recipe, mel_db, mixed, device))
+            batches = examples.epoch(rng)
+            for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
+                losses.append(_step(run, recipe, batch, device))
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
         run.epoch = epoch
@@ -133,12 +142,18 @@ def train(run: Run, session: Session, read: Reader, save: Callable[[Run], None],
         console.print(describe(row, recipe.epochs), highlight=False, soft_wrap=True)
 
 
-def _step(run: Run, recipe: Recipe, mel_db: Tensor, targets: Tensor, device: torch.device) -> float:
+def _step(run: Run, recipe: Recipe, batch: Batch, device: torch.device) -> float:
     """Move the weights once, and their running mean after them; returns the loss."""
     # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = run.network(mel_db.contiguous(memory_format=torch.channels_last))
-    loss = compute_loss(logits.float(), targets, recipe.activation, recipe.optimisation.label_smoothing_share)
+    halved = device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
+    hinted: Tensor | float = 0.0
+    with torch.autocast(device.type, torch.bfloat16, enabled=halved):
+        maps = maps_of(run.network, batch.mel_db.contiguous(memory_format=torch.channels_last))
+        logits = logits_of(run.network, maps)
+        if run.hint and batch.heard is not None and recipe.teaching:
+            hinted = recipe.teaching.feature_weight * run.hint(maps, batch.heard)
+    smoothing_share = 0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share  # lessons are smooth
+    loss = compute_loss(logits.float(), batch.targets, recipe.activation, smoothing_share) + hinted
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimiser.step()

@@ -10,12 +10,15 @@ Does not: apply the activation; the exporter adds the one that the contract name
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from soundwatch.training.labels import LABELS
 from soundwatch.training.recipe import BlockCnn, PooledCnn, Recipe
+
+_POOL_AND_HEAD: Final = 3  # either kind ends in a pool, a layer without weights and a linear layer
 
 
 class ExampleNormalisation(nn.Module):
@@ -56,6 +59,18 @@ def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
     sizes = recipe.network
     layers, width = _blocks(sizes, spec.channels) if isinstance(sizes, BlockCnn) else _pooled(sizes, spec.channels)
     return nn.Sequential(*first, *layers, nn.Linear(width, classes))
+
+
+def maps_of(network: nn.Sequential, mel_db: Tensor) -> Tensor:
+    """What the last convolution's block leaves (N, W, M, T)."""
+    maps: Tensor = network[:-_POOL_AND_HEAD](mel_db)
+    return maps
+
+
+def logits_of(network: nn.Sequential, maps: Tensor) -> Tensor:
+    """The rest of the way, from maps to logits (N, K)."""
+    logits: Tensor = network[-_POOL_AND_HEAD:](maps)
+    return logits
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -114,6 +114,30 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ema_decay: float = 0.0
 
 
+class Teaching(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is learned from a teacher: a large network's hearing of the very sounds that the small one is shown.
+
+    Clips are then augmented as `views.py` says, with the masks of `Augmentation` on top and nothing else of it.
+
+    Attributes:
+        views: Augmented renderings of every clip, beside the clip as it is.
+        views_seed: Of their draws: runs that differ only in the recipe's seed share them.
+        mix_probability: Of a second clip in a view.
+        heads: Classifiers trained on what the teacher hears, whose mean score is the soft target.
+        soft_share: Of the target; the labels are the rest.
+        feature_weight: Of the squared difference between the teacher's features and those told from the maps.
+        bfloat16: True multiplies in it: on processors with matrix units that is twice as fast.
+    """
+
+    views: int
+    views_seed: int
+    mix_probability: float
+    heads: int
+    soft_share: float
+    feature_weight: float
+    bfloat16: bool
+
+
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a trained network learns new classes. Its batch norms keep their statistics: few clips cannot give better.
 
@@ -130,7 +154,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One experiment, all but its data.
 
     Attributes:
-        name: Of the recipe and of the models it makes.
+        name: Of the recipe.
         features: The front end.
         network: Kind and sizes.
         activation: "softmax" scores compete and sum to one; "sigmoid" scores each class by itself.
@@ -140,6 +164,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         epochs: Passes over the clips; the last one counts.
         seed: Of every random draw.
         finetune: How to start from a trained network; null starts from drawn weights.
+        teaching: By a teacher; None learns from labels alone.
+        model: Name of the models it makes, where that is not its own.
     """
 
     name: str
@@ -152,11 +178,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     epochs: int
     seed: int
     finetune: FineTuning | None = None
+    teaching: Teaching | None = None
+    model: str = ""
 
     def __post_init__(self) -> None:
         for name in ("batch_clips", "epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        if self.finetune and self.teaching:
+            raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
         if self.activation == "softmax" and self.augmentation.synthetic_negative_share:
             raise ConfigError(
                 "activation is softmax, whose scores sum to one, and synthetic_negative_share asks for examples of "

@@ -46,7 +46,7 @@ def build_contract(
         licence="; ".join(dict.fromkeys(licences)),
     )
     return ModelContract(
-        name=recipe.name,
+        name=recipe.model or recipe.name,
         features=recipe.features,
         labels=session.labels,
         activation=recipe.activation,

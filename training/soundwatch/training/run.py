@@ -24,8 +24,11 @@ from soundwatch.training.batches import Reader
 from soundwatch.training.cache import cache_folder, cached, fill_cache
 from soundwatch.training.checkpoint import Checkpoint
 from soundwatch.training.data import Clip
+from soundwatch.training.examples import LessonExamples
 from soundwatch.training.files import replace_file
 from soundwatch.training.frontend import MelFrontEnd
+from soundwatch.training.heads import soften
+from soundwatch.training.lessons import prepare_lessons
 from soundwatch.training.loop import Run, mel_batches, start_run, train
 from soundwatch.training.metrics import count_confusion, measure
 from soundwatch.training.recipe import encode_recipe
@@ -34,6 +37,7 @@ from soundwatch.training.report import draw_confusion, draw_curves, write_log
 from soundwatch.training.scoring import RunRecord, ScoredClip, score_mels, to_score
 from soundwatch.training.session import Session, describe_data, describe_scored
 from soundwatch.training.thresholds import choose_thresholds, default_thresholds
+from soundwatch.training.views import plan_views
 
 
 def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
@@ -46,11 +50,10 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
     """
     recipe, out = session.recipe, session.out
     path = out / checkpoints.FILE_NAME
-    run = start_run(session)
-    if path.exists():
-        _resume(run, session, path, resume)
-    elif resume:
+    if resume and not path.exists():
         raise ConfigError(f"--resume, and there is no {path} to go on from; leave it out to start a run.")
+    if path.exists() and not resume:
+        raise ConfigError(f"{path} is there already; --resume goes on from it, another --out starts anew.")
     folder = cache_folder()
     everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
     fill_cache(everything, recipe.features, folder, console)
@@ -66,8 +69,12 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
             write_log(out / "log.csv", run.history)
             draw_curves(out / "curves.png", run.history)
 
+    taught = _teach(session, read, console)
+    run = start_run(session, taught)
+    if resume:
+        _resume(run, session, path)
     try:
-        train(run, session, read, save, console)
+        train(run, session, read, save, console, taught)
     except KeyboardInterrupt:
         console.print(f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume goes on.")
         raise
@@ -86,15 +93,26 @@ def _writing_to(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _resume(run: Run, session: Session, path: Path, resume: bool) -> None:
+def _teach(session: Session, read: Reader, console: Console) -> LessonExamples | None:
+    """The lessons that the session's teacher makes of its clips; None without a teacher."""
+    recipe, clips = session.recipe, session.train_clips
+    if recipe.teaching is None or session.teacher is None:
+        return None
+    views = plan_views(clips, recipe.teaching, recipe.augmentation.synthetic_negative_share)
+    lessons = prepare_lessons(views, len(session.labels), recipe.features, session.teacher, read, console)
+    soft = soften(lessons, recipe.teaching.heads, recipe.seed)
+    return LessonExamples(lessons, soft, len(clips), recipe, session.device)
+
+
+def _resume(run: Run, session: Session, path: Path) -> None:
     """Put a run where its checkpoint left it."""
-    if not resume:
-        raise ConfigError(f"{path} is there already; --resume goes on from it, another --out starts anew.")
     state = checkpoints.read_checkpoint(path)
     checkpoints.refuse_other_run(state, session.recipe, session.plan, path)
     run.network.load_state_dict(state.model)
     if run.ema is not None and state.ema is not None:
         run.ema.load_state_dict(state.ema)
+    if run.hint is not None and state.hint is not None:
+        run.hint.load_state_dict(state.hint)
     run.optimiser.load_state_dict(state.optimiser)
     run.scheduler.load_state_dict(state.scheduler)
     run.epoch, run.history = state.epoch, state.history
@@ -113,6 +131,7 @@ def _save(run: Run, session: Session, scores: tuple[Score, ...], thresholds: dic
         scheduler=run.scheduler.state_dict(),
         epoch=run.epoch,
         history=run.history,
+        hint=None if run.hint is None else run.hint.state_dict(),
     )
     checkpoints.save_checkpoint(session.out / checkpoints.FILE_NAME, state)
 

@@ -19,6 +19,7 @@ from soundwatch.training.data import Clip, Split
 from soundwatch.training.origin import Origin
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.scoring import RunRecord
+from soundwatch.training.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Session:
         out: The run's folder.
         device: That computes.
         origin: Weights to start from; None draws them.
+        teacher: To learn from; None where the recipe has none.
     """
 
     recipe: Recipe
@@ -44,6 +46,7 @@ class Session:
     out: Path
     device: torch.device
     origin: Origin | None = None
+    teacher: Teacher | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.training.cli.options import Folds, override
+from soundwatch.training.cli.options import Folds, open_teacher, override, teacher_option
 from soundwatch.training.negatives import split_negatives
 from soundwatch.training.recipe import load_recipe
 from soundwatch.training.session import pick_device
@@ -18,6 +18,7 @@ from soundwatch.training.session import pick_device
 @click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
 @click.option("--folds", type=Folds(), help="To score, each by all others present.  [default: all present]")
 @click.option("--negatives", type=click.Path(path_type=Path), help="Folder of sounds that are none of the classes.")
+@teacher_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
 )
@@ -29,6 +30,7 @@ def crossval(
     recipe_name: str,
     folds: tuple[int, ...] | None,
     negatives: Path | None,
+    teacher: Path | None,
     out: Path | None,
     epochs: int | None,
     seed: int | None,
@@ -41,5 +43,6 @@ def crossval(
     recipe = override(load_recipe(recipe_name), epochs, seed)
     sides = split_negatives(negatives) if negatives else ((), ())
     out = out or Path("runs") / f"crossval-{recipe.name}"
-    report = cross_validate(root, recipe, folds, sides, out, pick_device(device), Console(stderr=True))
+    console, opened = Console(stderr=True), open_teacher(recipe, teacher)
+    report = cross_validate(root, recipe, folds, sides, out, pick_device(device), console, opened)
     click.echo(to_markdown(report), nl=False)

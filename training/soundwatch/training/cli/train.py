@@ -9,7 +9,16 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.errors import ConfigError, DataError
-from soundwatch.training.cli.options import Folds, layout_option, override, split_own, test_share_option, warn_of
+from soundwatch.training.cli.options import (
+    Folds,
+    layout_option,
+    open_teacher,
+    override,
+    split_own,
+    teacher_option,
+    test_share_option,
+    warn_of,
+)
 from soundwatch.training.data import Split, split_by_folds, split_leakily
 from soundwatch.training.negatives import split_negatives
 from soundwatch.training.origin import read_origin
@@ -35,6 +44,7 @@ from soundwatch.training.session import Session, pick_device
     multiple=True,
     help="Finished run of the same recipe: take over its scores, and choose thresholds on them. Repeatable.",
 )
+@teacher_option
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-FOLDS]")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
@@ -51,6 +61,7 @@ def train(
     test_share: float | None,
     negatives: Path | None,
     scores_from: tuple[Path, ...],
+    teacher: Path | None,
     out: Path | None,
     resume: bool,
     epochs: int | None,
@@ -71,8 +82,9 @@ def train(
     learned, held_out = split_negatives(negatives) if negatives else ((), ())
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
+    heard_by = open_teacher(recipe, teacher)
     origin = read_origin(init_from, recipe) if init_from else None
-    session = Session(recipe, split, learned, held_out, sources, out, pick_device(device), origin)
+    session = Session(recipe, split, learned, held_out, sources, out, pick_device(device), origin, heard_by)
     record = run_session(session, resume, console)
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")

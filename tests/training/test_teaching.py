@@ -1,0 +1,212 @@
+"""Learning from a teacher: views that never join folds, lessons heard once, and runs that resume to the bit."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from rich.console import Console
+
+from soundwatch.daemon.errors import ConfigError, ModelError
+from soundwatch.daemon.types import Samples
+from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.cli.train import train as train_command
+from soundwatch.training.data import Clip, split_by_folds
+from soundwatch.training.distil import Hint
+from soundwatch.training.heads import soften
+from soundwatch.training.lessons import Lessons, lessons_folder, prepare_lessons
+from soundwatch.training.recipe import Recipe, Teaching
+from soundwatch.training.run import run_session
+from soundwatch.training.session import Session
+from soundwatch.training.teacher import Heard, YamNet
+from soundwatch.training.views import View, plan_views, render_view, target_of
+
+TEACHING = Teaching(
+    views=2, views_seed=1, mix_probability=0.5, heads=1, soft_share=0.5, feature_weight=1.0, bfloat16=False
+)
+NEGATIVE = Clip(Path("rain.wav"), 0, None, "rain")
+
+
+class LevelTeacher:
+    """A teacher that hears how loud each half of a sound is, four ways, and counts what it is asked."""
+
+    sha256 = "0" * 64
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def hear(self, samples: Samples, rate_hz: int) -> Heard:  # noqa: ARG002 - a teacher's method
+        self.heard += 1
+        return np.stack([np.full(8, np.abs(half).mean()) for half in np.array_split(samples[0], 2)]).astype(np.float16)
+
+
+def _clips(folds: tuple[int, ...] = (1, 2)) -> tuple[Clip, ...]:
+    return tuple(Clip(Path(f"{fold}{n}.wav"), fold, n, f"{fold}{n}") for fold in folds for n in range(10))
+
+
+def _tone(clip: Clip) -> Samples:
+    return np.sin(np.arange(3000, dtype=np.float32) * (1 + (clip.class_id or 0)) / 10)[None]
+
+
+def _silence(clip: Clip) -> Samples:
+    return np.zeros((1, 3000), np.float32)
+
+
+def _taught(recipe: Recipe) -> Recipe:
+    return msgspec.structs.replace(recipe, teaching=TEACHING)
+
+
+def _session(root: Path, recipe: Recipe, out: Path, teacher: LevelTeacher) -> Session:
+    return Session(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"), None, teacher)
+
+
+def _run(session: Session, resume: bool = False) -> None:
+    run_session(session, resume, Console(file=io.StringIO()))
+
+
+def test_a_view_never_joins_two_folds_and_hangs_on_its_own_fold_alone() -> None:
+    both, one = (plan_views((*_clips(folds), NEGATIVE), TEACHING, 0.0) for folds in ((1, 2), (1,)))
+    partners = [(view.clip, view.partner) for view in both if view.clip and view.partner]
+    assert partners
+    assert all(other.fold in (0, clip.fold) for clip, other in partners)
+    first = {view.key for view in one if view.clip and view.clip.fold == 1}
+    assert first == {view.key for view in both if view.clip and view.clip.fold == 1}
+
+
+def test_a_clip_that_leaves_changes_only_the_views_it_was_in() -> None:
+    clips = _clips((1,))
+    before, after = ({view.key for view in plan_views(some, TEACHING, 0.0)} for some in (clips, clips[1:]))
+    kept = [view for view in plan_views(clips, TEACHING, 0.0) if clips[0] not in (view.clip, view.partner)]
+    assert {view.key for view in kept} <= before & after
+
+
+def test_a_views_target_is_the_share_of_each_clip() -> None:
+    one, other = _clips((1,))[2:4]
+    view = View(one, other, 1, 7)
+    assert target_of(view, 10)[[2, 3]] == pytest.approx([view.share, 1 - view.share])
+    assert target_of(View(one, NEGATIVE, 1, 7), 10).sum() == pytest.approx(View(one, NEGATIVE, 1, 7).share)
+    assert target_of(View(one, None, 0, 7), 10).tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert not target_of(View(None, None, 1, 7), 10).any()
+
+
+def test_a_view_is_one_finite_window_and_the_same_each_time() -> None:
+    one, other = _clips((1,))[2:4]
+    for view in (View(one, None, 0, 7), View(one, None, 1, 7), View(one, other, 1, 7), View(None, None, 1, 7)):
+        samples = render_view(view, _tone, 4000, 8000)
+        assert samples.shape == (1, 4000)
+        assert samples.dtype == np.float32
+        assert np.isfinite(samples).all()
+        assert np.array_equal(samples, render_view(view, _tone, 4000, 8000))
+    assert np.array_equal(render_view(View(one, None, 0, 7), _tone, 4000, 8000)[:, :3000], _tone(one))
+
+
+def test_silence_mixed_with_silence_stays_finite() -> None:
+    one, other = _clips((1,))[:2]
+    samples = render_view(View(one, other, 1, 7), _silence, 4000, 8000)
+    assert np.isfinite(samples).all()
+
+
+def test_a_lesson_is_heard_once_and_again_where_its_file_was_cut(tiny_recipe: Recipe) -> None:
+    teacher, views = LevelTeacher(), plan_views(_clips((1,)), TEACHING, 0.1)
+    spec, console = tiny_recipe.features, Console(file=io.StringIO())
+    first = prepare_lessons(views, 10, spec, teacher, _tone, console)
+    assert teacher.heard == len(views) == 33
+    assert first.mel_db.shape == (33, spec.n_mels, spec.n_frames)
+    next(lessons_folder().glob("*.npz")).write_bytes(b"PK")
+    second = prepare_lessons(views, 10, spec, teacher, _tone, console)
+    assert teacher.heard == 34
+    assert np.array_equal(first.mel_db, second.mel_db)
+    assert np.array_equal(first.heard, second.heard)
+
+
+def test_a_head_finds_the_one_window_that_tells() -> None:
+    rng = np.random.default_rng(0)
+    class_ids = rng.integers(0, 10, 640)
+    heard = rng.normal(0, 0.1, (640, 4, 20))
+    heard[np.arange(640), rng.integers(0, 4, 640), class_ids] += 3
+    targets = np.eye(10, dtype=np.float32)[class_ids]
+    lessons = Lessons(np.zeros((640, 1, 1), np.float16), heard.astype(np.float16), targets)
+    assert np.mean(soften(lessons, 2, 1).argmax(axis=1) == class_ids) > 0.9
+
+
+def test_a_hint_compares_each_window_with_the_frames_that_share_its_time(tiny_recipe: Recipe) -> None:
+    heard = np.random.default_rng(0).normal(0, 1, (700, 7, 8)).astype(np.float16)
+    spec = msgspec.structs.replace(tiny_recipe.features, rate_hz=8000, window_ms=4000)
+    hint = Hint(3, 11, spec, heard)
+    assert hint.overlap.sum(dim=0).tolist() == pytest.approx([1.0] * 7)
+    assert hint.overlap[0].tolist() == pytest.approx([4 / 11 / 0.975, 0, 0, 0, 0, 0, 0])
+    torch.nn.init.zeros_(hint.tell.weight)
+    assert hint.tell.bias is not None
+    torch.nn.init.zeros_(hint.tell.bias)
+    # Features of deviation 1 that nothing is told of: the loss is their variance.
+    loss = hint(torch.zeros(700, 3, 2, 11), torch.from_numpy(heard.astype(np.float32)))
+    assert loss.item() == pytest.approx(1, 0.1)
+
+
+def test_a_taught_run_resumes_to_the_same_bits_and_leaves_a_plain_network(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = _taught(tiny_recipe)
+    whole, cut = (_session(tiny_data, recipe, tmp_path / name, LevelTeacher()) for name in ("whole", "cut"))
+    _run(whole)
+
+    def cut_off(path: Path, history: list[object]) -> None:
+        if len(history) == 2:
+            raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("soundwatch.training.run.write_log", cut_off)
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the run makes of it
+            _run(cut)
+    _run(cut, resume=True)
+    one, other = (read_checkpoint(session.out / FILE_NAME) for session in (whole, cut))
+    for state, resumed in ((one.model, other.model), (one.hint or {}, other.hint or {})):
+        assert state
+        assert all(torch.equal(state[name], resumed[name]) for name in state)
+    network, contract = load_network(whole.out / FILE_NAME)
+    assert not [name for name, _ in network.named_parameters() if "tell" in name]
+    assert contract.provenance.recipe_sha256 == recipe.sha256
+
+
+def test_a_recipe_without_a_teacher_has_the_hash_it_always_had(tiny_recipe: Recipe) -> None:
+    assert b"teaching" not in msgspec.json.encode(tiny_recipe)
+    assert _taught(tiny_recipe).sha256 != tiny_recipe.sha256
+
+
+@pytest.mark.parametrize(
+    ("recipe", "teacher", "message"),
+    [("urban-taught", (), "give YAMNet's .tflite file"), ("urban", ("--teacher", "x"), "from labels alone")],
+)
+def test_one_teacher_too_few_or_too_many_is_refused(
+    tiny_data: Path, recipe: str, teacher: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CliRunner().invoke(
+            train_command, ["--data", str(tiny_data), "--recipe", recipe, *teacher], catch_exceptions=False
+        )
+
+
+def test_a_teacher_that_is_none_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="the extra `teacher` is not installed")
+    with pytest.raises(ModelError, match="cannot be read"):
+        YamNet(tmp_path / "nothing.tflite")
+    (tmp_path / "noise.tflite").write_bytes(b"noise")
+    with pytest.raises(ModelError, match="does not open as a TensorFlow Lite model"):
+        YamNet(tmp_path / "noise.tflite")
+
+
+@pytest.mark.data
+def test_yamnet_hears_the_same_at_any_level(shared_data: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="the extra `teacher` is not installed")
+    teacher = YamNet(shared_data.parent / "models" / "yamnet.tflite")
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 88200)).astype(np.float32)
+    loud, quiet = (teacher.hear(noise * np.float32(gain), 22050) for gain in (1.0, 0.01))
+    assert loud.shape == (7, 1024)
+    assert np.abs(loud - quiet).mean() < 0.01 * np.abs(loud).mean()
+    assert teacher.hear(noise[:, :100], 22050).shape == (0, 1024)
+    assert np.isfinite(teacher.hear(np.zeros((1, 88200), np.float32), 22050)).all()
