@@ -151,8 +151,6 @@ def test_own_sounds_from_folder_to_score(tmp_path: Path, tiny_recipe_file: Path)
     page = _cli(evaluate, model, *common)
     assert f"{contract.scores[0].clips} clips: accuracy {contract.scores[0].accuracy:.3f}" in page
     assert "on sounds" in page
-    with pytest.raises(ConfigError, match="--street knows nothing of --layout folders"):
-        _cli(evaluate, model, *common, "--street")
 
 
 @pytest.mark.parametrize(
