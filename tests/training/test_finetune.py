@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from rich.console import Console
 from torch import nn
 
+from checkpoints import write_checkpoint
 from own_sounds import CLASSES, write_classes
+from soundwatch.daemon.classify import SHIPPED_MODELS, open_classifier, resolve_model
 from soundwatch.daemon.errors import ConfigError, ModelError
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
@@ -24,7 +26,7 @@ from soundwatch.training.data import split_by_folds
 from soundwatch.training.finetune import freeze
 from soundwatch.training.folders import split_folders
 from soundwatch.training.loop import start_run
-from soundwatch.training.origin import Origin, read_origin
+from soundwatch.training.origin import Origin, adapt, read_origin
 from soundwatch.training.recipe import BlockCnn, FineTuning, Recipe, load_recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.session import Session
@@ -170,15 +172,38 @@ def test_a_recipe_and_its_origin_belong_together(tmp_path: Path, tiny_data: Path
         CliRunner().invoke(train, ["--data", str(tiny_data), "--recipe", "finetune"], catch_exceptions=False)
 
 
-def test_the_shipped_recipe_differs_from_urban_in_nothing_but_how_it_learns() -> None:
-    urban, finetune = load_recipe("urban"), load_recipe("finetune")
-    assert (finetune.features, finetune.network, finetune.activation) == (
-        urban.features,
-        urban.network,
-        urban.activation,
-    )
+def test_without_a_recipe_network_and_front_end_are_the_models(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, any_recipe: Recipe
+) -> None:
+    checkpoint = _base(msgspec.structs.replace(any_recipe, epochs=1), tiny_data, tmp_path / "base")
+    data = write_classes(tmp_path / "sounds")
+    words = ["--data", data, "--layout", "folders", "--init-from", checkpoint, "--epochs", 1, "--out", tmp_path / "run"]
+    done = CliRunner().invoke(train, [str(each) for each in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    contract = load_network(tmp_path / "run" / FILE_NAME)[1]
+    assert (contract.name, contract.features, contract.labels) == ("finetune", any_recipe.features, CLASSES)
+    (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
+    with pytest.raises(ConfigError, match="was trained by recipe tiny, which is not shipped"):
+        adapt(load_recipe("finetune"), str(model))
+
+
+@pytest.mark.parametrize("model", SHIPPED_MODELS)
+def test_the_shipped_models_can_be_started_from(model: str) -> None:
+    try:
+        path = resolve_model(model)
+    except ModelError as error:
+        pytest.skip(f"the model is not here: {error}")
+    recipe = adapt(load_recipe("finetune"), model)
+    assert read_origin(model, recipe).contract == open_classifier(path, "cpu").contract
+
+
+def test_the_shipped_recipe_takes_the_network_of_the_recipe_that_a_model_names(tmp_path: Path) -> None:
+    finetune, tutorial = load_recipe("finetune"), load_recipe("tutorial")
     assert finetune.finetune is not None
-    assert urban.finetune is None
+    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", tutorial)
+    adapted = adapt(finetune, str(checkpoint))
+    assert (adapted.features, adapted.network) == (tutorial.features, tutorial.network)
+    assert (adapted.name, adapted.activation, adapted.finetune) == ("finetune", "sigmoid", finetune.finetune)
 
 
 def test_freezing_leaves_the_head_free(tiny_recipe: Recipe) -> None:

@@ -1,6 +1,7 @@
 """The weights that a fine-tuning starts from: of a checkpoint, or of a model file that was exported from one.
 
-Conventions: the recipe's network and front end must be the model's; only the head, the last layer, is new.
+Conventions: the network and the front end are the model's; only the head, the last layer, is new. The shipped
+recipe `finetune` is adapted to them; one that a person gives must have them.
 An ONNX file holds its convolutions with the batch norm behind them folded in, so its weights cannot be held against
 the contract's hash. They are put into the convolutions, the batch norms become what leaves values as they are,
 and the network that results must give the file's own scores: that is a stronger proof than a name or a hash.
@@ -15,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.errors import ConfigError, ModelError
-from soundwatch.training.checkpoint import load_network
+from soundwatch.training.checkpoint import load_network, read_checkpoint
 from soundwatch.training.network import build_network
-from soundwatch.training.recipe import Recipe
+from soundwatch.training.recipe import Recipe, decode_recipe, load_recipe, shipped_recipes
 
 SCORE_LIMIT: Final = 1e-3
 
@@ -39,6 +41,29 @@ class Origin:
 
     contract: ModelContract
     body: dict[str, Tensor]
+
+
+def adapt(recipe: Recipe, model: str) -> Recipe:
+    """A fine-tuning's recipe with the front end and the network of the model that it starts from.
+
+    Raises:
+        ConfigError: The recipe that the model was trained by is not shipped.
+        ModelError: There is no such model, or it does not read.
+    """
+    from soundwatch.daemon.classify import open_classifier, resolve_model
+
+    path = resolve_model(model)
+    if path.suffix == ".pt":
+        before = decode_recipe(read_checkpoint(path).recipe)
+    else:
+        origin = open_classifier(path, "cpu").contract.provenance
+        if origin.recipe not in shipped_recipes():
+            raise ConfigError(
+                f"{path} was trained by recipe {origin.recipe}, which is not shipped, so its network is not known. "
+                "Start from its checkpoint, or give --recipe with its features and network and a `finetune:` section."
+            )
+        before = load_recipe(origin.recipe)
+    return msgspec.structs.replace(recipe, features=before.features, network=before.network)
 
 
 def read_origin(model: str, recipe: Recipe) -> Origin:

@@ -21,7 +21,7 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.data import Split, split_by_folds, split_leakily
 from soundwatch.training.negatives import split_negatives
-from soundwatch.training.origin import read_origin
+from soundwatch.training.origin import adapt, read_origin
 from soundwatch.training.recipe import Recipe, load_recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.scoring import RunRecord, read_run
@@ -70,7 +70,7 @@ def train(
 ) -> None:
     """Train a recipe on labelled recordings and leave a checkpoint that describes itself."""
     console = Console(stderr=True)
-    recipe = override(load_recipe(recipe_name or ("finetune" if init_from else "urban")), epochs, seed)
+    recipe = _choose_recipe(recipe_name, init_from, epochs, seed)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
     if layout == "folders":
@@ -89,6 +89,13 @@ def train(
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
     click.echo(f"{out / 'checkpoint.pt'}")
+
+
+def _choose_recipe(name: str | None, init_from: str | None, epochs: int | None, seed: int | None) -> Recipe:
+    """The recipe that is named, or the default one, with the command line's numbers."""
+    if name is None and init_from:
+        return override(adapt(load_recipe("finetune"), init_from), epochs, seed)
+    return override(load_recipe(name or "urban"), epochs, seed)
 
 
 def _split_official(
