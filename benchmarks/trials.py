@@ -65,7 +65,7 @@ def main() -> None:
             entries.append(describe(model, run, "cross-validated", put_on_trial(model, trial, run, arguments)))
             if trial != "robustness":
                 CONSOLE.print("The same, calibrated")
-                model = calibrated(model, arguments.negatives, arguments.minutes or 60.0)
+                model = calibrated(model, arguments.negatives)
                 entries.append(
                     describe(model, run, "calibrated", put_on_trial(model, trial, run, arguments, (GOAL_SNR_DB,)))
                 )
@@ -107,11 +107,9 @@ class Place:
 
     Attributes:
         negatives: The folder.
-        minutes: In all.
     """
 
     negatives: Path
-    minutes: float
     start_unix_ns: int = 0
 
     @property
@@ -125,7 +123,7 @@ class Place:
         first_sample, size = 0, 10 * RATE_HZ
         for kind, levels_dbfs, minutes in COMPOSITION:
             for level_dbfs in levels_dbfs if kind in kinds else ():
-                for _ in range(max(1, round(minutes * self.minutes / 10))):  # minutes / 60 of 60 s / 10 s
+                for _ in range(round(minutes * 6)):
                     yield Block(read_only(kinds[kind].take(size)[None] * to_dbfs(level_dbfs)), RATE_HZ, first_sample)
                     first_sample += size
 
@@ -133,9 +131,9 @@ class Place:
         """It ends by itself."""
 
 
-def calibrated(model: LoadedModel, negatives: Path, minutes: float) -> LoadedModel:
+def calibrated(model: LoadedModel, negatives: Path) -> LoadedModel:
     """The network at thresholds that `soundwatch calibrate` chooses on the ambience; 1 for never."""
-    scores = list(score_windows(Place(negatives, minutes), model))
+    scores = list(score_windows(Place(negatives), model))
     calibration = calibrate(scores, rules_for(DetectionConfig(), model.contract), model.contract, TARGET_PER_H)
     thresholds = {label: each.threshold or 1.0 for label, each in calibration.classes.items()}
     return replace(model, contract=msgspec.structs.replace(model.contract, thresholds=thresholds))
