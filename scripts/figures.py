@@ -24,7 +24,7 @@ from trial_figures import TRIAL_FIGURES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results"
-SHIPPED: Final = ("urban", "tutorial")
+SHIPPED: Final = ("urban-taught", "urban", "tutorial")
 
 _REGION = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end figures -->)", re.S)
 
