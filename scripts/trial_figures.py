@@ -108,10 +108,18 @@ def openset(results: Results) -> str:
                 f"{100 * report['raised_share']:.1f} % ({low} to {high} %)",
                 f"{report['ambience_h'] * 60:.0f} min",
                 f"{report['false_events_per_h']:.1f} (below {report['false_events_per_h_high']:.1f})",
+                f"{without_babble(report['ambience']):.1f}",
             )
         )
     headings = ("network", "thresholds", "raise an event", "share (95 % confidence)", "ambience", "false events/h")
-    return f"{table(headings, rows)}\n\n{models(results['entries'])}. {ran(results)}"
+    return f"{table((*headings, 'without babble'), rows)}\n\n{models(results['entries'])}. {ran(results)}"
+
+
+def without_babble(parts: list[Results]) -> float:
+    """False events an hour in the ambience but for babble."""
+    quiet = [part for part in parts if part["kind"] != "babble"]
+    events = sum(sum(part["events"].values()) for part in quiet)
+    return float(events / sum(part["minutes"] for part in quiet) * 60)
 
 
 def columns(results: Results) -> list[str]:
@@ -141,6 +149,13 @@ def ambience(results: Results) -> str:
     return table(("kind", "level", "length", *columns(results)), rows)
 
 
+def verdict(change: float, error: float) -> str:
+    """Whether a change costs two points at most, as far as its error lets that be said."""
+    if abs(change + 2) < error:
+        return "too near to say"
+    return "yes" if change > -2 else "**no**"
+
+
 def robustness(results: Results) -> str:
     """A row a condition: the change in accuracy of each network, and of both together."""
     reports = [entry["report"] for entry in results["entries"]]
@@ -149,7 +164,7 @@ def robustness(results: Results) -> str:
     for changes in zip(*(report["changes"] for report in reports), strict=True):
         lost, gained = (sum(change[key] for change in changes) for key in ("lost", "gained"))
         both, error = 100 * (gained - lost) / clips, 100 * (gained + lost) ** 0.5 / clips
-        limit = "" if not changes[0]["limited"] else "yes" if both >= -2 else "**no**"
+        limit = verdict(both, error) if changes[0]["limited"] else ""
         each = (f"{change['change_points']:+.1f}" for change in changes)
         rows.append((changes[0]["name"], changes[0]["group"], *each, f"{both:+.1f} ± {error:.1f}", limit))
     names = [f"fold {', '.join(map(str, report['folds']))} ({share(report['accuracy'])} clean)" for report in reports]
