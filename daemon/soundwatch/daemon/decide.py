@@ -9,7 +9,7 @@ The rules, per class:
   held. An event starts once `confirm_samples` of evidence stand in an unbroken run.
 - Hysteresis: the event lasts while the score stays at or above `release`, which is below `threshold`.
 - The onset is put where the run's first window reached further than the window before it; the offset
-  where the first window that let go begins. Both are right to about one hop.
+  where the first window that let go begins. A sound that is recognised late is put late by as much.
 - No event is shorter than `min_duration_samples`. After `max_duration_samples` it is ended all the
   same, and no class starts again within `cooldown_samples` of its last offset.
 - A window with lost samples neither adds evidence nor breaks it, and neither keeps nor ends an event.
