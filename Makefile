@@ -50,5 +50,5 @@ clean:  ## Remove the virtual environment and all caches.
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python
 	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[training,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[training,teacher,dev]'
 	@touch $@ .venv/run.stamp
