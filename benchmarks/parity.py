@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from soundwatch.export.probes import fit_channels, probes
 from soundwatch.training._torchaudio import Resample
 from soundwatch.training.augment import place_first
 from soundwatch.training.checkpoint import load_network
+from soundwatch.training.machine import processor
 
 RESULTS: Final = Path(__file__).parent / "results"
 LADDER_CLIPS: Final = 20
@@ -83,9 +83,7 @@ def main() -> None:
 
 def machine() -> str:
     """The processor's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
-    return f"{model[1] if model else platform.processor()}, {platform.system()} {platform.machine()}"
+    return f"{processor()}, {platform.system()} {platform.machine()}"
 
 
 def measure(checkpoint: Path, recordings: list[Path]) -> dict[str, Any]:

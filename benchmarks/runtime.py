@@ -36,6 +36,7 @@ from soundwatch.daemon.mel import mel
 from soundwatch.daemon.resample import Resampling, resample
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Scores, Window
+from soundwatch.training.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
@@ -57,10 +58,8 @@ def repeat(count: int, measure: Callable[[], float]) -> Figure:
 
 def machine() -> dict[str, str | int]:
     """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    model = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
     return {
-        "processor": model[1] if model else platform.processor(),
+        "processor": processor(),
         "cores": os.cpu_count() or 0,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -77,8 +77,8 @@ class Sound:
 def hear(blocks: Iterable[Block | None], classifier: Classifier) -> tuple[list[Heard], float]:
     """The events that these blocks raise in the daemon, and the length of the sound in seconds.
 
-    As in `detect`, None after the blocks says that the sound ends, as a recording does: windows then reach
-    past its end. A microphone that is turned off gives none.
+    As in `detect`, None after the blocks says that the sound ends, as a recording does: one too short for two
+    windows then gets them all the same. A microphone that is turned off gives none.
     """
     contract = classifier.contract
     rate_hz = contract.features.rate_hz

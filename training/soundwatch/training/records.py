@@ -7,15 +7,14 @@ Does not: compute scores (`scoring.py`), or choose thresholds (`thresholds.py`).
 from __future__ import annotations
 
 import os
-import platform
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
 from soundwatch.daemon.contract import ModelContract, Provenance, Score
 from soundwatch.training.checkpoint import hash_weights
 from soundwatch.training.loop import Run
+from soundwatch.training.machine import processor
 from soundwatch.training.network import count_parameters
 from soundwatch.training.scoring import Machine, RunRecord, ScoredClip
 from soundwatch.training.session import Session, describe_data
@@ -61,7 +60,7 @@ def build_record(run: Run, session: Session, own: tuple[Score, ...], held_out: t
     """The finished run, as later runs and reports quote it."""
     on_cuda = session.device.type == "cuda"
     machine = Machine(
-        processor=_processor(),
+        processor=processor(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         device=torch.cuda.get_device_name() if on_cuda else "cpu",
@@ -81,13 +80,3 @@ def build_record(run: Run, session: Session, own: tuple[Score, ...], held_out: t
         scores=own,
         held_out=held_out,
     )
-
-
-def _processor() -> str:
-    """The CPU's model where Linux tells it, else what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
