@@ -22,21 +22,25 @@ SUFFIXES: Final = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 _HELD_OUT_ONE_IN: Final = 4
 
 
-def split_negatives(folder: Path) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
-    """The folder's recordings, those to train on and those held out.
+def split_negatives(*folders: Path) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
+    """The folders' recordings, those to train on and those held out.
 
     Raises:
         DataError: There is no such folder, or no recording in it.
     """
+    clips = [clip for folder in folders for clip in _recordings(folder)]
+    held_out = tuple(clip for clip in clips if _is_held_out(clip.recording))
+    return tuple(clip for clip in clips if not _is_held_out(clip.recording)), held_out
+
+
+def _recordings(folder: Path) -> list[Clip]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(
             f"No recordings under {folder}; a folder of {', '.join(sorted(SUFFIXES))} files of sounds that are none of "
             "the classes was wanted."
         )
-    clips = [Clip(path, 0, None, _recording(path)) for path in paths]
-    held_out = tuple(clip for clip in clips if _is_held_out(clip.recording))
-    return tuple(clip for clip in clips if not _is_held_out(clip.recording)), held_out
+    return [Clip(path, 0, None, _recording(path)) for path in paths]
 
 
 def _recording(path: Path) -> str:

@@ -53,7 +53,7 @@ def run_trial(
     """
     seed = _SEED if options.seed is None else options.seed
     minutes = options.minutes or _MINUTES
-    learned, held_out = split_negatives(options.negatives) if options.negatives else ((), ())
+    learned, held_out = split_negatives(*options.negatives)
     others = (*learned, *held_out) if options.unseen else held_out
     if root is None or split is None:
         heard = _some(others, options.limit, seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.training.cli.options import Folds, open_teacher, override, teacher_option
+from soundwatch.training.cli.options import Folds, negatives_option, open_teacher, override, teacher_option
 from soundwatch.training.negatives import split_negatives
 from soundwatch.training.recipe import load_recipe
 from soundwatch.training.session import pick_device
@@ -17,7 +17,7 @@ from soundwatch.training.session import pick_device
 @click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
 @click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
 @click.option("--folds", type=Folds(), help="To score, each by all others present.  [default: all present]")
-@click.option("--negatives", type=click.Path(path_type=Path), help="Folder of sounds that are none of the classes.")
+@negatives_option
 @teacher_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
@@ -29,7 +29,7 @@ def crossval(
     root: Path,
     recipe_name: str,
     folds: tuple[int, ...] | None,
-    negatives: Path | None,
+    negatives: tuple[Path, ...],
     teacher: Path | None,
     out: Path | None,
     epochs: int | None,
@@ -41,7 +41,7 @@ def crossval(
     from soundwatch.training.crossval_report import to_markdown
 
     recipe = override(load_recipe(recipe_name), epochs, seed)
-    sides = split_negatives(negatives) if negatives else ((), ())
+    sides = split_negatives(*negatives)
     out = out or Path("runs") / f"crossval-{recipe.name}"
     console, opened = Console(stderr=True), open_teacher(recipe, teacher)
     report = cross_validate(root, recipe, folds, sides, out, pick_device(device), console, opened)

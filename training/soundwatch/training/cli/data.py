@@ -1,4 +1,4 @@
-"""`soundwatch data check` and `soundwatch data download`."""
+"""`soundwatch data check`, `soundwatch data download` and `soundwatch data speech`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from soundwatch.training.check import Layout, check_data
 from soundwatch.training.check_report import show_check
 from soundwatch.training.cli.options import layout_option
 from soundwatch.training.download import download
+from soundwatch.training.speech import RECORDINGS, write_speech
 
 
 @click.group()
 def data() -> None:
-    """Check a data set before training on it, or download UrbanSound8K."""
+    """Check a data set before training on it, download UrbanSound8K, or make recordings of talk."""
 
 
 @data.command("check")
@@ -46,3 +47,16 @@ def download_command(root: Path) -> None:
     """Fetch UrbanSound8K (6 GB, CC BY-NC 3.0) into DIR, through the Python package soundata."""
     clips = download(root)
     click.echo(f"{clips} clips in {root}. Next: soundwatch data check {root}")
+
+
+@data.command("speech")
+@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@click.option("--recordings", type=click.IntRange(1), default=RECORDINGS, show_default=True, help="How many to write.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
+def speech(folder: Path, recordings: int, seed: int) -> None:
+    """Have espeak-ng talk in many languages and rooms, and leave recordings of it in DEST, for --negatives.
+
+    Exit code 7 if espeak-ng (Debian package espeak-ng) is not installed.
+    """
+    write_speech(folder, recordings, seed, Console(stderr=True))
+    click.echo(f"{recordings} recordings in {folder}. Next: soundwatch train ... --negatives {folder}")

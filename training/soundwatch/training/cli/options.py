@@ -37,6 +37,12 @@ class Folds(click.ParamType[tuple[int, ...]]):
 teacher_option = click.option(
     "--teacher", type=click.Path(path_type=Path), help="YAMNet's .tflite file, for a recipe that learns from it."
 )
+negatives_option = click.option(
+    "--negatives",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder of sounds that are none of the classes. Repeatable.",
+)
 layout_option = click.option(
     "--layout",
     type=click.Choice(["urbansound8k", "folders"]),

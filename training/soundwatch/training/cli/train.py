@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from soundwatch.daemon.errors import ConfigError, DataError
 from soundwatch.training.cli.options import (
     Folds,
     layout_option,
+    negatives_option,
     open_teacher,
     override,
     split_own,
@@ -37,7 +39,7 @@ from soundwatch.training.session import Session, pick_device
 @click.option("--test-folds", type=Folds(), default=(), help="To score after each epoch.  [default: none]")
 @click.option("--leaky-split", is_flag=True, help="Deal clips out at random instead: flatters, and brands the model.")
 @test_share_option
-@click.option("--negatives", type=click.Path(path_type=Path), help="Folder of sounds that are none of the classes.")
+@negatives_option
 @click.option(
     "--scores-from",
     type=click.Path(path_type=Path),
@@ -59,7 +61,7 @@ def train(
     test_folds: tuple[int, ...],
     leaky_split: bool,
     test_share: float | None,
-    negatives: Path | None,
+    negatives: tuple[Path, ...],
     scores_from: tuple[Path, ...],
     teacher: Path | None,
     out: Path | None,
@@ -79,7 +81,7 @@ def train(
         split = _split_official(root, recipe, train_folds, test_folds, leaky_split, test_share)
     warn_of(split, console)
     _refuse_senseless(recipe, split, negatives)
-    learned, held_out = split_negatives(negatives) if negatives else ((), ())
+    learned, held_out = split_negatives(*negatives)
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
@@ -114,7 +116,7 @@ def _split_official(
     return split_leakily(root, recipe.seed) if leaky_split else split_by_folds(root, train_folds, test_folds)
 
 
-def _refuse_senseless(recipe: Recipe, split: Split, negatives: Path | None) -> None:
+def _refuse_senseless(recipe: Recipe, split: Split, negatives: Sequence[Path]) -> None:
     """What cannot be learned as it was asked for."""
     if negatives and recipe.activation == "softmax":
         raise ConfigError(

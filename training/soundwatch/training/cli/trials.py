@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.errors import ConfigError
+from soundwatch.training.cli.options import negatives_option
 
 Trial = Literal["street", "open-set", "robustness"]
 
@@ -34,7 +35,7 @@ class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
         trial: Which; None for plain accuracy.
         snr_db: Ratios of the street's scenes.
         minutes: Length of a scene, or of the ambience in all.
-        negatives: Folder of sounds that are none of the classes.
+        negatives: Folders of sounds that are none of the classes.
         unseen: True where training has used none of them.
         limit: How many recordings or clips to take, at random.
         seed: Of every draw.
@@ -43,7 +44,7 @@ class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
     trial: Trial | None
     snr_db: tuple[float, ...] | None
     minutes: float | None
-    negatives: Path | None
+    negatives: tuple[Path, ...]
     unseen: bool
     limit: int | None
     seed: int | None
@@ -72,7 +73,7 @@ _OPTIONS: Final = (
     click.option("--street", "trial", flag_value="street", help="Hear the folds' clips mixed over ambience instead."),
     click.option("--open-set", "trial", flag_value="open-set", help="Hear sounds of none of the classes instead."),
     click.option("--robustness", "trial", flag_value="robustness", help="Score under what microphones do instead."),
-    click.option("--negatives", type=click.Path(path_type=Path), help="Folder of sounds that are none of the classes."),
+    negatives_option,
     click.option("--unseen", is_flag=True, help="No training used the negatives: use them all, not the held-out ones."),
     click.option("--snr-db", type=Ratios(), help="Clips above ambience in the street.  [default: 20,10,5,0]"),
     click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of a street or ambience.  [default: 60]"),
@@ -95,8 +96,8 @@ def check_options(options: TrialOptions) -> None:
         ConfigError: It was given all the same, or one that is needed was not.
     """
     for name, trials in _MEANT_FOR.items():
-        if getattr(options, name) not in (None, False) and options.trial not in trials:
+        if getattr(options, name) not in (None, False, ()) and options.trial not in trials:
             wanted = " or ".join(f"--{trial}" for trial in sorted(trials))
             raise ConfigError(f"--{name.replace('_', '-')} is only for {wanted}; leave it out, or add one of these.")
-    if options.trial == "open-set" and options.negatives is None:
+    if options.trial == "open-set" and not options.negatives:
         raise ConfigError("--open-set needs --negatives: a folder of recordings of none of the model's classes.")
