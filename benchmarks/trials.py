@@ -151,7 +151,7 @@ def put_on_trial(
         trial=trial,
         snr_db=snr_db if trial == "street" else None,
         minutes=arguments.minutes,
-        negatives=arguments.negatives,
+        negatives=(arguments.negatives,),
         unseen=False,
         limit=arguments.limit,
         seed=None,
