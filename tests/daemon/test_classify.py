@@ -21,7 +21,7 @@ from soundwatch.daemon import providers
 from soundwatch.daemon.classify import activate, open_classifier, resolve_model
 from soundwatch.daemon.contract import encode_contract
 from soundwatch.daemon.errors import ContractError, ModelError, ProviderError
-from soundwatch.daemon.types import Features, Window
+from soundwatch.daemon.types import Features
 
 MEL_DB = np.full((3, *SMALL_SPEC.input_shape), -20, np.float32)
 
@@ -49,12 +49,21 @@ def test_softmax_is_taken_from_the_contract(tmp_path: Path) -> None:
 
 
 def test_the_stage_ends_its_scores_where_the_sound_ended() -> None:
-    samples = np.zeros((1, SMALL_SPEC.window_samples), np.float32)
-    window = Window(samples, first_sample=800, heard_samples=1000, complete=False)
-    scores = stage.classify(BandClassifier(), Features(MEL_DB[0], 800), window)
+    features = Features(MEL_DB[0], first_sample=800, end_sample=1800, complete=False)
+    [scores] = stage.classify(BandClassifier(), [features])
     assert (scores.first_sample, scores.end_sample, scores.complete) == (800, 1800, False)
     assert scores.labels == ("low", "high")
     assert not scores.values.flags.writeable
+
+
+def test_the_stage_classifies_windows_together_and_keeps_each_ones_place() -> None:
+    classifier = BandClassifier()
+    windows = [Features(mel_db, 800 * place, 800 * place + 3200, complete=True) for place, mel_db in enumerate(MEL_DB)]
+    scores = stage.classify(classifier, windows)
+    assert classifier.seen_shapes == [MEL_DB.shape]
+    assert [each.first_sample for each in scores] == [0, 800, 1600]
+    np.testing.assert_array_equal([each.values for each in scores], classifier.classify(MEL_DB))
+    assert stage.classify(classifier, []) == []
 
 
 logits = arrays.arrays(

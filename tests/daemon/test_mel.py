@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from doubles import SMALL_SPEC, silence, tone
 from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.mel import hann, hz_to_mel, mel, mel_db, mel_filters, mel_to_hz, stft_power
+from soundwatch.daemon.mel import Mels, hann, hz_to_mel, mel, mel_db, mel_filters, mel_to_hz, stft_power
 from soundwatch.daemon.types import Window
 
 FLOOR_DB = -100.0  # of a power_floor of 1e-10
@@ -20,9 +20,9 @@ SPECS = [
 
 
 def test_the_stage_gives_the_windows_place_and_cannot_be_written_to() -> None:
-    window = Window(tone(1000, 0.4), first_sample=800, heard_samples=3200, complete=True)
-    features = mel(window, SMALL_SPEC)
-    assert features.first_sample == 800
+    window = Window(tone(1000, 0.4), first_sample=800, heard_samples=3000, complete=False)
+    _, features = mel(Mels(), window, SMALL_SPEC)
+    assert (features.first_sample, features.end_sample, features.complete) == (800, 3800, False)
     assert features.mel_db.shape == SMALL_SPEC.input_shape
     assert features.mel_db.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):

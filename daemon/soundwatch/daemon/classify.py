@@ -10,6 +10,7 @@ weigh scores against thresholds (`decide.py`).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from soundwatch.daemon import providers, torchscript
 from soundwatch.daemon.contract import CONTRACT_KEY, Activation, ModelContract, decode_contract
 from soundwatch.daemon.errors import ContractError, ModelError, ProviderError
 from soundwatch.daemon.torchscript import Logits
-from soundwatch.daemon.types import Classifier, Features, Scores, Window, read_only
+from soundwatch.daemon.types import Classifier, Features, Scores, read_only
 
 Backend = Literal["auto", "onnx", "torchscript"]
 
@@ -30,11 +31,15 @@ SHIPPED_MODELS: Final = ("urban", "tutorial")
 _TORCHSCRIPT_SUFFIXES: Final = frozenset({".pt", ".ts"})
 
 
-def classify(classifier: Classifier, features: Features, window: Window) -> Scores:
-    """The classify stage: what the network says of one window."""
-    values = classifier.classify(features.mel_db[None])[0]  # (K,)
-    end_sample = window.first_sample + window.heard_samples
-    return Scores(read_only(values), classifier.contract.labels, window.first_sample, end_sample, window.complete)
+def classify(classifier: Classifier, windows: Sequence[Features]) -> list[Scores]:
+    """The classify stage: what the network says of some windows, whichever streams they are of."""
+    if not windows:
+        return []
+    values = read_only(classifier.classify(np.stack([features.mel_db for features in windows])))  # (N, K)
+    return [
+        Scores(row, classifier.contract.labels, features.first_sample, features.end_sample, features.complete)
+        for row, features in zip(values, windows, strict=True)
+    ]
 
 
 def default_model() -> Path:

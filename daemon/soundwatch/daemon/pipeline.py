@@ -2,20 +2,113 @@
 
 Conventions: blocks in, what there is to tell out; None among the blocks is the end of the sound.
 Nothing here knows a clock, a device, a file or a socket: the same blocks always tell the same.
+`hear` is the way to the network and `judge` the way from it, so that windows of one source or of many can be
+classified together in between.
 Does not: open sources or write lines (`app.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from soundwatch.daemon.classify import classify
-from soundwatch.daemon.decide import Rule, conclude, decide, undecided
+from soundwatch.daemon.contract import FeatureSpec
+from soundwatch.daemon.decide import Decided, Rule, conclude, decide, undecided
 from soundwatch.daemon.level import level_dbfs
-from soundwatch.daemon.mel import mel
+from soundwatch.daemon.mel import Mels, mel
 from soundwatch.daemon.resample import Resampling, resample
-from soundwatch.daemon.types import Block, Classifier, EndReason, Event, Gap, Summary
+from soundwatch.daemon.types import Block, Classifier, EndReason, Event, Features, Gap, Heard, Scores, Summary
 from soundwatch.daemon.window import Windowing, window
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """Where a source's sound stands on its way to the network."""
+
+    resampling: Resampling = field(default_factory=Resampling)
+    windowing: Windowing = field(default_factory=Windowing)
+    mels: Mels = field(default_factory=Mels)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """Where a source stands behind the network.
+
+    Attributes:
+        decided: Each class's state.
+        windows: How many were classified.
+        lost_samples: Sound that was lost, at the model's rate.
+        level_dbfs: Of the latest window.
+    """
+
+    decided: Decided
+    windows: int = 0
+    lost_samples: int = 0
+    level_dbfs: float | None = None
+
+
+def hear(state: Inbound, block: Block | None, spec: FeatureSpec) -> tuple[Inbound, list[Heard | Gap]]:
+    """A block, or None for the end of the sound, through resample, window and mel.
+
+    Returns:
+        The state after it, and in the order of the sound the windows that are now full and what was lost.
+    """
+    heard: list[Heard | Gap] = []
+    resampling, pieces = resample(state.resampling, block, spec)
+    windowing, mels = state.windowing, state.mels
+    for piece in pieces:
+        if piece is not None and piece.lost_samples:
+            heard.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
+        windowing, windows = window(windowing, piece, spec)
+        for full in windows:
+            mels, features = mel(mels, full, spec)
+            heard.append(Heard(features, level_dbfs(full)))
+    return Inbound(resampling, windowing, mels), heard
+
+
+def features_of(heard: Sequence[Heard | Gap]) -> list[Features]:
+    """What the network is to see of what was heard."""
+    return [each.features for each in heard if isinstance(each, Heard)]
+
+
+def judge(
+    state: Outbound, heard: Sequence[Heard | Gap], scores: Sequence[Scores], rules: tuple[Rule, ...], spec: FeatureSpec
+) -> tuple[Outbound, list[Event | Gap]]:
+    """What is to be told of what was heard, with the scores of the windows among it."""
+    told: list[Event | Gap] = []
+    each_score = iter(scores)
+    for each in heard:
+        if isinstance(each, Gap):
+            state = replace(state, lost_samples=state.lost_samples + each.lost_samples)
+            told.append(each)
+        else:
+            decided, events = decide(state.decided, next(each_score), each.level_dbfs, rules, spec)
+            state = Outbound(decided, state.windows + 1, state.lost_samples, each.level_dbfs)
+            told += events
+    return state, told
+
+
+def last_words(
+    state: Outbound, end_sample: int, labels: tuple[str, ...], reason: EndReason
+) -> list[Event | Gap | Summary]:
+    """What is to be told when a source's sound is over: events that still last end, and the `Summary` comes last."""
+    ends = conclude(state.decided, labels, end_sample, state.level_dbfs, reason)
+    return [*ends, Summary(state.windows, end_sample, state.lost_samples)]
+
+
+def gathered(
+    blocks: Iterable[Block | None], spec: FeatureSpec, batch_windows: int
+) -> Iterator[tuple[Inbound, list[Heard | Gap]]]:
+    """What is heard of a source, some windows at a time, each time with the state after it."""
+    inbound, waiting = Inbound(), list[Heard | Gap]()
+    for block in blocks:
+        inbound, heard = hear(inbound, block, spec)
+        waiting += heard
+        while len(waiting) >= batch_windows:
+            yield inbound, waiting[:batch_windows]
+            del waiting[:batch_windows]
+    yield inbound, waiting
 
 
 def detect(
@@ -23,6 +116,7 @@ def detect(
     classifier: Classifier,
     rules: tuple[Rule, ...],
     why_ended: Callable[[], EndReason],
+    batch_windows: int = 1,
 ) -> Iterator[Event | Gap | Summary]:
     """All that is to be told of one source's sound, the `Summary` last.
 
@@ -31,22 +125,12 @@ def detect(
         classifier: Shared by all sources.
         rules: One per label.
         why_ended: Asked once there are no more blocks.
+        batch_windows: How many to classify together; more than one where nobody waits for the events.
     """
     spec, labels = classifier.contract.features, classifier.contract.labels
-    resampling, windowing, decided = Resampling(), Windowing(), undecided(rules)
-    windows_done, lost_samples, level = 0, 0, None
-    for block in blocks:
-        resampling, pieces = resample(resampling, block, spec)
-        for piece in pieces:
-            if piece is not None and piece.lost_samples:
-                lost_samples += piece.lost_samples
-                yield Gap(piece.first_sample - piece.lost_samples, piece.lost_samples)
-            windowing, windows = window(windowing, piece, spec)
-            for full in windows:
-                scores = classify(classifier, mel(full, spec), full)
-                level = level_dbfs(full)
-                decided, events = decide(decided, scores, level, rules, spec)
-                windows_done += 1
-                yield from events
-    yield from conclude(decided, labels, windowing.end_sample, level, why_ended())
-    yield Summary(windows_done, windowing.end_sample, lost_samples)
+    outbound, end_sample = Outbound(undecided(rules)), 0
+    for inbound, heard in gathered(blocks, spec, batch_windows):
+        end_sample = inbound.windowing.end_sample
+        outbound, told = judge(outbound, heard, classify(classifier, features_of(heard)), rules, spec)
+        yield from told
+    yield from last_words(outbound, end_sample, labels, why_ended())

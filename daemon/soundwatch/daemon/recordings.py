@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.classify import classify
-from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.mel import mel
-from soundwatch.daemon.resample import Resampling, resample
-from soundwatch.daemon.types import Classifier, Scores, Source, Window
-from soundwatch.daemon.window import Windowing, window
+from soundwatch.daemon.pipeline import features_of, gathered
+from soundwatch.daemon.types import Classifier, Scores, Source
+
+BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
 
 
 def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
@@ -41,10 +41,10 @@ def score_source(source: Source, classifier: Classifier) -> dict[str, float]:
     spec = classifier.contract.features
     sums = np.zeros(len(classifier.contract.labels))
     count = 0
-    for heard in _windows(source, spec):
-        if heard.heard_samples < spec.window_samples and count:
+    for scores in score_windows(source, classifier):
+        if scores.end_sample - scores.first_sample < spec.window_samples and count:
             break
-        sums += classify(classifier, mel(heard, spec), heard).values
+        sums += scores.values
         count += 1
     if not count:
         raise SourceError(f"{source.info.description} holds no sound; at least one sample was wanted.")
@@ -58,14 +58,5 @@ def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
     Raises:
         SourceError: It cannot be read to its end.
     """
-    spec = classifier.contract.features
-    return (classify(classifier, mel(heard, spec), heard) for heard in _windows(source, spec))
-
-
-def _windows(source: Source, spec: FeatureSpec) -> Iterator[Window]:
-    resampling, windowing = Resampling(), Windowing()
-    for block in chain(source.blocks(), [None]):
-        resampling, pieces = resample(resampling, block, spec)
-        for piece in pieces:
-            windowing, windows = window(windowing, piece, spec)
-            yield from windows
+    for _, heard in gathered(chain(source.blocks(), [None]), classifier.contract.features, BATCH_WINDOWS):
+        yield from classify(classifier, features_of(heard))

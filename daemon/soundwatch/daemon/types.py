@@ -51,7 +51,8 @@ class Window:
     """One window of the model's length, at its rate.
 
     Attributes:
-        samples: (C, spec.window_samples); zeros stand for what was lost and for what lies after the end.
+        samples: (C, spec.window_samples), or (1, ...) where a mono signal is the same on all C; zeros stand for
+            what was lost and for what lies after the end.
         first_sample: Number of the first sample.
         heard_samples: How many, from the first on, lie before the end of the sound.
         complete: False where samples inside were lost.
@@ -70,10 +71,27 @@ class Features:
     Attributes:
         mel_db: (C, M, T) decibels, `top_db` applied.
         first_sample: Number of the window's first sample.
+        end_sample: Number of the sample after its last heard one.
+        complete: False where samples inside were lost.
     """
 
     mel_db: NDArray[np.float32]
     first_sample: int
+    end_sample: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A window that is ready for the network, without its samples.
+
+    Attributes:
+        features: What the network sees of it.
+        level_dbfs: Root mean square of its samples; None for digital silence.
+    """
+
+    features: Features
+    level_dbfs: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Windowing:
     """Where a stream stands between two blocks.
 
     Attributes:
-        pieces: Sound from `first_sample` on, in order; each (C, S).
+        pieces: Sound from `first_sample` on, in order; each (C, S), or (1, S) of a mono signal.
         first_sample: Where the next window starts.
         end_sample: Number of the next sample to come.
         lost_until: Number of the sample after the last lost one; 0 if none was lost.
@@ -46,7 +46,7 @@ def window(state: Windowing, block: Block | None, spec: FeatureSpec) -> tuple[Wi
         return state, _last_windows(state, spec)
     before: list[Window] = []
     if block.lost_samples:
-        state, before = _lose(state, block.lost_samples, spec)
+        state, before = _lose(state, block, spec)
     end_sample = state.end_sample + block.samples.shape[1]
     state, after = _cut(replace(state, pieces=(*state.pieces, block.samples), end_sample=end_sample), spec)
     return state, before + after
@@ -68,17 +68,18 @@ def _cut(state: Windowing, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
     return replace(state, pieces=(rest,), first_sample=state.first_sample + first), windows
 
 
-def _lose(state: Windowing, lost_samples: int, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
-    """Put zeros for what was lost; a loss longer than a window passes over the windows inside it."""
+def _lose(state: Windowing, block: Block, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
+    """Put zeros for what was lost before a block; a loss longer than a window passes over the windows inside it."""
+    channels, lost_samples = block.samples.shape[0], block.lost_samples
     resumed = state.end_sample + lost_samples
     filled = min(lost_samples, spec.window_samples)
-    zeros = np.zeros((spec.channels, filled), np.float32)
+    zeros = np.zeros((channels, filled), np.float32)
     state = replace(state, pieces=(*state.pieces, zeros), end_sample=state.end_sample + filled, lost_until=resumed)
     state, windows = _cut(state, spec)
     if lost_samples > filled:
         passed = (resumed - spec.window_samples - state.first_sample) // spec.window_hop_samples + 1
         first_sample = state.first_sample + max(0, passed) * spec.window_hop_samples
-        zeros = np.zeros((spec.channels, resumed - first_sample), np.float32)
+        zeros = np.zeros((channels, resumed - first_sample), np.float32)
         state = replace(state, pieces=(zeros,), first_sample=first_sample, end_sample=resumed)
     return state, windows
 
@@ -91,8 +92,9 @@ def _last_windows(state: Windowing, spec: FeatureSpec) -> list[Window]:
         heard = state.end_sample - first_sample
         if heard < (spec.window_hop_samples if first_sample else 1):
             break
-        samples = np.zeros((spec.channels, spec.window_samples), np.float32)
-        samples[:, :heard] = np.concatenate(state.pieces, axis=1)[:, -heard:]
+        sound = np.concatenate(state.pieces, axis=1)[:, -heard:]
+        samples = np.zeros((sound.shape[0], spec.window_samples), np.float32)
+        samples[:, :heard] = sound
         windows.append(Window(read_only(samples), first_sample, heard, first_sample >= state.lost_until))
         first_sample += spec.window_hop_samples
     return windows
