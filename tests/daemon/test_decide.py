@@ -76,6 +76,21 @@ def test_what_was_there_from_the_first_sample_began_there() -> None:
     assert events_of([0.9], rule())[0] == ("start", 0, None, None)
 
 
+def test_the_onset_is_put_where_the_score_began_to_rise() -> None:
+    began = 2 * HOP + W - HOP
+    assert events_of([0, 0.01, 0.1, 0.3, 0.9], rule())[0] == ("start", began, None, None)
+    assert events_of([0, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9], rule())[0][1] == 7 * HOP, "in the run's first window"
+    assert events_of([0.3, 0.3, 0.9], rule())[0][1] == began, "a level is no rise"
+    assert events_of([0, 0.05, 0.9], rule())[0][1] == began, "0.05 is next to nothing"
+    assert events_of([0, 0.5, 0.4, 0.9], rule())[0][1] == began + HOP, "a fall ends a rise"
+
+
+def test_no_rise_reaches_back_into_the_event_before() -> None:
+    told = events_of([0, 0.9, 0.39, 0.5, 0.9], rule())
+    assert [type_ for type_, *_ in told] == ["start", "end", "start"]
+    assert told[2][1] == 3 * HOP + W - HOP
+
+
 def test_an_event_is_never_shorter_than_asked() -> None:
     told = events_of([0, 0.9] + [0] * 9, rule(shortest=2 * W))
     onset, offset = told[0][1], told[1][2]

@@ -8,8 +8,10 @@ The rules, per class:
   witnesses: each window at or above `threshold` adds only the samples that no earlier one of the run
   held. An event starts once `confirm_samples` of evidence stand in an unbroken run.
 - Hysteresis: the event lasts while the score stays at or above `release`, which is below `threshold`.
-- The onset is put where the run's first window reached further than the window before it; the offset
-  where the first window that let go begins. A sound that is recognised late is put late by as much.
+- A score rises before it reaches the threshold, since the first windows hold little of a sound. The onset
+  is put where the first window of the rise reached further than the window before it, but never before the
+  run's first window begins. A rise is an unbroken row of windows, each above the one before it and none
+  below `RISE_SHARE` of the threshold. The offset is where the first window that let go begins.
 - No event is shorter than `min_duration_samples`. After `max_duration_samples` it is ended all the
   same, and no class starts again within `cooldown_samples` of its last offset.
 - A window with lost samples neither adds evidence nor breaks it, and neither keeps nor ends an event.
@@ -20,9 +22,12 @@ Does not: know seconds, UTC or thresholds' origins (`app.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.types import EndReason, Event, EventType, Scores
+
+RISE_SHARE: Final = 0.1  # docs/decisions/0012-thresholds-from-a-street.md has what else was tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Hearing:
     Attributes:
         evidence_samples: Sound in the run of windows at or above the threshold; 0 outside a run.
         last_first_sample: Start of the run's latest window.
+        rise_sample: Where the score began to rise; None while it does not.
         onset_sample: Onset of the run, and of the event once it is one.
         score: The latest.
         peak_score: The highest since the onset.
@@ -55,6 +61,7 @@ class Hearing:
 
     evidence_samples: int = 0
     last_first_sample: int = 0
+    rise_sample: int | None = None
     onset_sample: int = 0
     score: float = 0.0
     peak_score: float = 0.0
@@ -108,10 +115,11 @@ _Move = tuple[Hearing, EventType | None, EndReason | None]
 
 def _await(hearing: Hearing, rule: Rule, scores: Scores, score: float, spec: FeatureSpec) -> _Move:
     """No event lasts: gather evidence for one, or drop what there was."""
+    hearing = _rise(hearing, rule, scores, score, spec)
     ended = hearing.ended_sample
     cooling = ended is not None and scores.end_sample < ended + rule.cooldown_samples
     if score < rule.threshold or cooling:
-        return (replace(hearing, evidence_samples=0) if hearing.evidence_samples else hearing), None, None
+        return replace(hearing, evidence_samples=0), None, None
     if hearing.evidence_samples:
         onset_sample, peak_score = hearing.onset_sample, max(hearing.peak_score, score)
         new_samples = min(spec.window_samples, scores.first_sample - hearing.last_first_sample)
@@ -123,7 +131,6 @@ def _await(hearing: Hearing, rule: Rule, scores: Scores, score: float, spec: Fea
         evidence_samples=hearing.evidence_samples + new_samples,
         last_first_sample=scores.first_sample,
         onset_sample=onset_sample,
-        score=score,
         peak_score=peak_score,
     )
     if hearing.evidence_samples < rule.confirm_samples:
@@ -145,16 +152,37 @@ def _follow(hearing: Hearing, rule: Rule, scores: Scores, score: float, _: Featu
     return hearing, None, None
 
 
+def _rise(hearing: Hearing, rule: Rule, scores: Scores, score: float, spec: FeatureSpec) -> Hearing:
+    """Note the score, and where it began to rise."""
+    if score <= hearing.score or score < RISE_SHARE * rule.threshold:
+        rise_sample = None
+    elif hearing.rise_sample is None:
+        rise_sample = _newest(scores, spec)
+    else:
+        rise_sample = hearing.rise_sample
+    return replace(hearing, score=score, rise_sample=rise_sample)
+
+
 def _onset(hearing: Hearing, scores: Scores, spec: FeatureSpec) -> int:
     """Where a run that begins with this window began to sound; never inside the event before it."""
-    if scores.first_sample == 0:
-        return 0
-    return max(scores.first_sample, scores.end_sample - spec.window_hop_samples, hearing.ended_sample or 0)
+    began = _newest(scores, spec) if hearing.rise_sample is None else hearing.rise_sample
+    return max(began, scores.first_sample, hearing.ended_sample or 0)
+
+
+def _newest(scores: Scores, spec: FeatureSpec) -> int:
+    """Where the part of a window begins that no window before it held."""
+    return scores.first_sample and max(scores.first_sample, scores.end_sample - spec.window_hop_samples)
 
 
 def _end(hearing: Hearing, offset_sample: int) -> Hearing:
     """The state after an event; an offset never lies before its onset."""
-    return replace(hearing, active=False, evidence_samples=0, ended_sample=max(offset_sample, hearing.onset_sample))
+    return replace(
+        hearing,
+        active=False,
+        evidence_samples=0,
+        rise_sample=None,
+        ended_sample=max(offset_sample, hearing.onset_sample),
+    )
 
 
 def _event(
