@@ -2,8 +2,9 @@
 
 Usage: python scripts/examples.py [--model MODEL]
 
-All but one come from `soundwatch replay` of the demo scene; the `gap` from a virtual microphone while the
-program is stopped for twenty seconds, which is what a machine that is far too busy does to it.
+Most come from `soundwatch replay` of the demo scene; the `gap` from a virtual microphone while the
+program is stopped for twenty seconds, which is what a machine that is far too busy does to it; `health` from the
+program's engine with a network that is made to take longer than a hop.
 
 Conventions: each shown line is replaced by one of its type. The event shown is one that is truly in the scene.
 Does not: check them; tests/end_to_end/test_docs.py does, at every run.
@@ -12,6 +13,7 @@ Does not: check them; tests/end_to_end/test_docs.py does, at every run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -21,18 +23,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, demo_scene
+from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, Demo, demo_scene
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.clocks import WallClock
+from soundwatch.daemon.config import DetectionConfig
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.engine import Engine
+from soundwatch.daemon.errors import SinkError
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.rules import rules_for, thresholds
+from soundwatch.daemon.types import Classifier
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "events.md")
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 CONFIG: Final = "node: balcony\ndetection: {update_s: 3}\nlog: {level: error}\n"
 STOPPED_S: Final = 20.0
+SLOW_S: Final = 1.6
 
 _SHOWN = re.compile(r'^\{"schema":.*"type":"(\w+)".*$', re.M)
 
@@ -46,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.yaml").write_text(CONFIG)
         soundfile.write(Path(folder, "street.wav"), demo_scene().T, RATE_HZ, subtype="PCM_16")
-        lines = replayed(Path(folder), model) | {"gap": gap(Path(folder), model)}
+        lines = replayed(Path(folder), model) | {"gap": gap(Path(folder), model), "health": health(model)}
     for page in PAGES:
         page.write_text(_SHOWN.sub(lambda shown: lines[shown[1]], page.read_text("utf-8")), encoding="utf-8")
 
@@ -96,6 +112,57 @@ def gap(folder: Path, model: str) -> str:
 
 def _type(text: str) -> Any:
     return json.loads(text)["type"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A network on a machine that is too slow for it."""
+
+    network: Classifier
+
+    @property
+    def contract(self) -> ModelContract:
+        """Its own."""
+        return self.network.contract
+
+    @property
+    def provider(self) -> str:
+        """What runs it."""
+        return self.network.provider
+
+    def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same scores, late."""
+        time.sleep(SLOW_S * len(mel_db))
+        return self.network.classify(mel_db)
+
+
+class FirstHealth:
+    """A sink that ends the program with the first line about its health."""
+
+    name = "first health"
+
+    def __init__(self) -> None:
+        self.line = ""
+
+    def write(self, line: bytes) -> None:
+        """Keep that line, and be gone."""
+        if b'"type":"health"' in line:
+            self.line = line.decode().strip()
+            raise BrokenPipeError
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def health(model: str) -> str:
+    """The line of an engine that cannot keep up."""
+    network, sink = Slow(open_classifier(model)), FirstHealth()
+    rules = rules_for(DetectionConfig(), network.contract)
+    journal = Journal([sink], lambda *_, **__: None)
+    ears = Ears("balcony", network, rules, thresholds(rules, network.contract.labels), WallClock(), journal)
+    with contextlib.suppress(SinkError):
+        Engine(ears, print).run([Listening(Demo("street"))])
+    return sink.line
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from soundwatch.daemon.wire import GapLine
 
 
 def gap(seq: int) -> GapLine:
-    return GapLine(seq=seq, time="t", node="n", source="s", start="t", duration_s=1.0)
+    return GapLine(seq=seq, time="t", node="n", source="s", start="t", duration_s=1.0, reason="capture")
 
 
 class Reader:

@@ -14,8 +14,8 @@ from ulid import ULID
 
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.types import Event, Gap, SourceInfo, Summary
-from soundwatch.daemon.wire import Line, Stream, json_schema, utc_text
+from soundwatch.daemon.types import Event, Gap, Health, SourceInfo, Summary
+from soundwatch.daemon.wire import Line, Stream, health_line, json_schema, utc_text
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
 STREAM = Stream(
@@ -27,6 +27,8 @@ STREAM = Stream(
     thresholds={"low": 0.5},
     clock=SampleClock(),
 )
+
+HEALTH = Health("degraded", hop_samples=1600, behind_ns=612_345_678, dropped_windows=3)
 
 
 class LateClock:
@@ -102,6 +104,18 @@ def test_a_gap_tells_when_and_how_long() -> None:
     )
 
 
+def test_a_gap_tells_whether_sound_was_lost_or_not_listened_to() -> None:
+    assert as_json(STREAM.line(Gap(8000, 4000), 3))["reason"] == "capture"
+    assert as_json(STREAM.line(Gap(8000, 4000, "overload"), 3))["reason"] == "overload"
+
+
+def test_health_is_the_machines_and_no_sources() -> None:
+    line = as_json(health_line(HEALTH, "edge1", START_UNIX_NS, 8000, 5))
+    assert (line["type"], line["source"], line["time"]) == ("health", None, "2026-11-22T08:15:00.000Z")
+    assert (line["state"], line["reason"]) == ("degraded", "overload")
+    assert (line["hop_s"], line["behind_ms"], line["dropped_windows"]) == (0.2, 612, 3)
+
+
 def test_the_last_line_tells_the_share_that_was_heard() -> None:
     assert as_json(STREAM.line(Summary(9, 80_000, 8_000), 3))["coverage"] == 0.9
     assert as_json(STREAM.line(Summary(0, 0, 0), 3))["coverage"] is None
@@ -136,6 +150,7 @@ def test_every_line_satisfies_the_published_schema(
         STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, at_sample=at_sample, **ended), 2),
         STREAM.line(Gap(at_sample, 1), 3),
         STREAM.line(Summary(1, at_sample, 0), 4),
+        health_line(HEALTH, "edge1", at_sample, 8000, 5),
     ):
         validator.validate(as_json(line))
 

@@ -9,7 +9,6 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.decide import Rule
+from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ConfigError, SinkError, SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
@@ -126,9 +126,9 @@ class Program:
         self.listenings: list[Listening] = []
         self.stop_asked = False
 
-    def add(self, source: Source, ears: Ears) -> Listening:
+    def add(self, source: Source) -> Listening:
         """Take up a source that has been opened."""
-        listening = Listening(source, ears)
+        listening = Listening(source)
         self.listenings.append(listening)
         if self.stop_asked:
             listening.stop()
@@ -152,9 +152,10 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any) -> None
     program = Program()
     with contextlib.closing(ears.journal), signals_to(program.stop):
         for name, source in sources.items():
-            listening = program.add(open_source(name, source.device, source.channels, source.pcm), ears)
+            listening = program.add(open_source(name, source.device, source.channels, source.pcm))
             log.info("listening", source=name, device=listening.source.info.description)
-        failures = _listen_to_all(program, log)
+        Engine(ears, log.error).run(program.listenings)
+    failures = [listening.failure for listening in program.listenings if listening.failure is not None]
     _report_losses(ears.journal)
     if failures and len(failures) == len(sources):
         raise failures[0]
@@ -172,7 +173,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     with contextlib.closing(ears.journal), signals_to(program.stop):
         for path in paths:
             try:
-                program.add(Recording(path.stem, path, "fast", start_unix_ns), ears).run()
+                program.add(Recording(path.stem, path, "fast", start_unix_ns)).read_through(ears)
             except SourceError as error:
                 log.error("a recording was not heard to its end", file=str(path), error=str(error))
                 failures.append(error)
@@ -181,30 +182,6 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
                 break
     if failures:
         raise failures[0]
-
-
-def _listen_to_all(program: Program, log: Any) -> list[SourceError]:
-    """Run every source in a thread of its own until all are done.
-
-    Returns:
-        Why those that broke did, in the order they did.
-    """
-    failures: list[SourceError] = []
-    with ThreadPoolExecutor(max_workers=len(program.listenings)) as pool:
-        running = {pool.submit(listening.run): listening for listening in program.listenings}
-        while running:
-            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)  # a timeout lets signals in on Windows
-            for future in done:
-                listening = running.pop(future)
-                try:
-                    future.result()
-                except SourceError as error:
-                    failures.append(error)
-                    log.error("a source was lost", source=listening.source.info.name, error=str(error))
-                except BaseException:
-                    program.stop()
-                    raise
-    return failures
 
 
 def _report_losses(journal: Journal) -> None:

@@ -1,8 +1,8 @@
-"""One source's sound through the pipeline into the journal.
+"""One source that is listened to, and what all sources share.
 
 Conventions: `hello` is written once the first block is there, since only then is it known when the
 stream started. A source that breaks ends its open events with `source_lost` before it is reported.
-Does not: choose sources or models (`app.py`).
+Does not: choose sources or models (`app.py`), or listen to several at once (`engine.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import Final
 
 from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.errors import SourceError
@@ -18,6 +19,8 @@ from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.pipeline import detect
 from soundwatch.daemon.types import Block, Classifier, Clock, EndReason, Source
 from soundwatch.daemon.wire import Stream
+
+ARCHIVE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,35 @@ class Ears:
     clock: Clock
     journal: Journal
 
+    def stream(self, source: Source) -> Stream:
+        """What makes the lines of a source that has given its first block."""
+        return Stream(
+            node=self.node,
+            source=source.info,
+            start_unix_ns=source.start_unix_ns,
+            contract=self.classifier.contract,
+            provider=self.classifier.provider,
+            thresholds=self.thresholds,
+            clock=self.clock,
+        )
+
 
 @dataclass(slots=True)
 class Listening:
-    """One source that is listened to until it ends, breaks or is stopped."""
+    """One source that is listened to until it ends, breaks or is stopped.
+
+    Attributes:
+        source: The source.
+        stopping: Whether it was asked to end.
+        failure: Why it broke.
+    """
 
     source: Source
-    ears: Ears
     stopping: bool = False
     failure: SourceError | None = None
 
-    def run(self) -> None:
-        """Listen.
+    def read_through(self, ears: Ears) -> None:
+        """Hear a recording by itself, here and now, as fast as it goes.
 
         Raises:
             SourceError: The source broke; its events have been ended.
@@ -60,17 +80,24 @@ class Listening:
         sound = self._sound()
         first = next(sound, None)
         if first is not None:
-            stream = self._stream()
-            self.ears.journal.append(stream.hello)
-            for told in detect(chain([first], sound), self.ears.classifier, self.ears.rules, self._why_ended):
-                self.ears.journal.append(partial(stream.line, told))
+            stream = ears.stream(self.source)
+            ears.journal.append(stream.hello)
+            blocks = chain([first], sound)
+            for told in detect(blocks, ears.classifier, ears.rules, self.why_ended, ARCHIVE_BATCH_WINDOWS):
+                ears.journal.append(partial(stream.line, told))
         if self.failure is not None:
             raise self.failure
 
     def stop(self) -> None:
-        """Make `run` end its events and return. Safe in a signal handler: it takes no lock."""
+        """Make the source end. Safe in a signal handler: it takes no lock."""
         self.stopping = True
         self.source.stop()
+
+    def why_ended(self) -> EndReason:
+        """What ended, or would now end, the source's events."""
+        if self.failure is not None:
+            return "source_lost"
+        return "shutdown" if self.stopping else "end_of_stream"
 
     def _sound(self) -> Iterator[Block | None]:
         """The source's blocks, and None if it was heard to its end."""
@@ -78,22 +105,5 @@ class Listening:
             yield from self.source.blocks()
         except SourceError as error:
             self.failure = error
-        if self._why_ended() == "end_of_stream":
+        if self.why_ended() == "end_of_stream":
             yield None
-
-    def _why_ended(self) -> EndReason:
-        if self.failure is not None:
-            return "source_lost"
-        return "shutdown" if self.stopping else "end_of_stream"
-
-    def _stream(self) -> Stream:
-        ears = self.ears
-        return Stream(
-            node=ears.node,
-            source=self.source.info,
-            start_unix_ns=self.source.start_unix_ns,
-            contract=ears.classifier.contract,
-            provider=ears.classifier.provider,
-            thresholds=ears.thresholds,
-            clock=ears.clock,
-        )

@@ -48,8 +48,14 @@ class Outbound:
     level_dbfs: float | None = None
 
 
-def hear(state: Inbound, block: Block | None, spec: FeatureSpec) -> tuple[Inbound, list[Heard | Gap]]:
+def hear(state: Inbound, block: Block | None, spec: FeatureSpec, every: int = 1) -> tuple[Inbound, list[Heard | Gap]]:
     """A block, or None for the end of the sound, through resample, window and mel.
+
+    Args:
+        state: After the block before.
+        block: The next.
+        spec: The model's.
+        every: Pass over all windows but each so many-th, as a machine does that cannot keep up.
 
     Returns:
         The state after it, and in the order of the sound the windows that are now full and what was lost.
@@ -62,6 +68,8 @@ def hear(state: Inbound, block: Block | None, spec: FeatureSpec) -> tuple[Inboun
             heard.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
         windowing, windows = window(windowing, piece, spec)
         for full in windows:
+            if full.first_sample // spec.window_hop_samples % every:
+                continue
             mels, features = mel(mels, full, spec)
             heard.append(Heard(features, level_dbfs(full)))
     return Inbound(resampling, windowing, mels), heard

@@ -21,6 +21,8 @@ Samples = NDArray[np.float32]
 
 EventType = Literal["start", "update", "end"]
 EndReason = Literal["decay", "max_duration", "end_of_stream", "shutdown", "source_lost"]
+GapReason = Literal["capture", "overload"]
+HealthState = Literal["degraded", "recovered"]
 
 
 def read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -144,10 +146,34 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Sound that was lost and is not coming back, in samples at the model's rate."""
+    """Sound that was lost and is not coming back, in samples at the model's rate.
+
+    Attributes:
+        first_sample: Number of the first one.
+        lost_samples: How many.
+        reason: It was never captured, or the window that it was to be new in was dropped.
+    """
 
     first_sample: int
     lost_samples: int
+    reason: GapReason = "capture"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A change in how well the machine keeps up with all its sources.
+
+    Attributes:
+        state: degraded where fewer windows are classified than the model asks for, recovered where all are again.
+        hop_samples: Distance of two classified windows from now on, at the model's rate.
+        behind_ns: How long ago the oldest window came that was not done.
+        dropped_windows: How many have been dropped so far, each told of as a `Gap`.
+    """
+
+    state: HealthState
+    hop_samples: int
+    behind_ns: int
+    dropped_windows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +200,14 @@ class SourceInfo:
         description: What a person would call it: the device's name, the file's path.
         rate_hz: Of the blocks it gives.
         channels: C of the blocks it gives.
+        waits: Whether its sound is held back until it is asked for, so that a busy machine loses none of it.
     """
 
     name: str
     description: str
     rate_hz: int
     channels: int
+    waits: bool = False
 
 
 class Source(Protocol):

@@ -19,7 +19,18 @@ from ulid import ULID
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.types import Clock, EndReason, Event, EventType, Gap, SourceInfo, Summary
+from soundwatch.daemon.types import (
+    Clock,
+    EndReason,
+    Event,
+    EventType,
+    Gap,
+    GapReason,
+    Health,
+    HealthState,
+    SourceInfo,
+    Summary,
+)
 
 SCHEMA: Final = "soundwatch.event/1"
 
@@ -73,7 +84,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cl
 
 
 class GapLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound that was lost between `start` and `time`."""
+    """Sound that was lost, or not listened to, between `start` and `time`."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["gap"] = "gap"
@@ -83,6 +94,23 @@ class GapLine(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     start: str
     duration_s: float
+    reason: GapReason
+
+
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine falls behind its sources, or keeps up again; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: HealthState
+    reason: Literal["overload"] = "overload"
+    hop_s: float
+    behind_ms: int
+    dropped_windows: int
 
 
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,17 +128,17 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
 
 
-Line = HelloLine | EventLine | GapLine | StatsLine
+Line = HelloLine | EventLine | GapLine | HealthLine | StatsLine
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
-    (hello, event, gap, stats), parts = msgspec.json.schema_components((HelloLine, EventLine, GapLine, StatsLine))
+    lines, parts = msgspec.json.schema_components((HelloLine, EventLine, GapLine, HealthLine, StatsLine))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{SCHEMA.replace('/', ':')}",
         "title": "One line of soundwatch",
-        "oneOf": [hello, event, gap, stats],
+        "oneOf": list(lines),
         "$defs": parts,
     }
 
@@ -183,6 +211,7 @@ class Stream:
                     source=self.source.name,
                     start=self.utc(told.first_sample),
                     duration_s=self.seconds(told.lost_samples),
+                    reason=told.reason,
                 )
             case Summary():
                 heard = told.end_sample - told.lost_samples
@@ -194,7 +223,7 @@ class Stream:
                     windows=told.windows,
                     duration_s=self.seconds(told.end_sample),
                     lost_s=self.seconds(told.lost_samples),
-                    coverage=round(heard / told.end_sample, 6) if told.end_sample else None,
+                    coverage=round(max(0, heard) / told.end_sample, 6) if told.end_sample else None,
                 )
 
     def _event(self, seq: int, event: Event) -> EventLine:
@@ -228,6 +257,19 @@ class Stream:
         what = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{event.label}\n{event.onset_sample}"
         drawn = hashlib.sha256(what.encode()).digest()[:10]
         return str(ULID((onset_unix_ns // 1_000_000).to_bytes(6, "big") + drawn))
+
+
+def health_line(health: Health, node: str, written_unix_ns: int, rate_hz: int, seq: int) -> HealthLine:
+    """A change in the machine's health as a line; `rate_hz` is the model's."""
+    return HealthLine(
+        seq=seq,
+        time=utc_text(written_unix_ns),
+        node=node,
+        state=health.state,
+        hop_s=round(health.hop_samples / rate_hz, 3),
+        behind_ms=health.behind_ns // 1_000_000,
+        dropped_windows=health.dropped_windows,
+    )
 
 
 def utc_text(unix_ns: int) -> str:

@@ -1,0 +1,278 @@
+"""All sources' sound through one network: each source is captured in a thread of its own, all else is here.
+
+Conventions: one thread, the caller's, takes every block through the pipeline and writes every line; one more runs the
+network, since that can go on beside Python. Windows that are ready while the network runs are classified together as
+soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all. Times are
+nanoseconds of a monotonic clock.
+Rule for a machine that is too slow: the hop widens (`overload.py`). When a window comes while the oldest of its source
+has waited for `LONGEST_WAIT_HOPS`, or `WAITING_WINDOWS` of them wait, the oldest is dropped, counted, and told of as a
+gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
+Does not: open sources or models (`app.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Final
+
+from soundwatch.daemon.classify import classify
+from soundwatch.daemon.decide import undecided
+from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.overload import Load, weigh
+from soundwatch.daemon.pipeline import Inbound, Outbound, features_of, hear, judge, last_words
+from soundwatch.daemon.types import Block, Event, Gap, Health, Heard, Scores, Summary
+from soundwatch.daemon.wire import Stream, health_line
+
+BATCH_WINDOWS: Final = 16
+WAITING_WINDOWS: Final = 16
+LONGEST_WAIT_HOPS: Final = 2
+UNREAD_BLOCKS: Final = 8
+WAKE_S: Final = 0.5  # how often the main thread looks up on Windows, where a wait keeps signals out
+CLOSING_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class Voice:
+    """One source as the engine knows it.
+
+    Attributes:
+        listening: The source, and how its sound ended.
+        outbound: Where it stands behind the network.
+        inbound: Where it stands before it.
+        stream: What makes its lines; None before its first block.
+        waiting_windows: How many of its windows wait for the network.
+        unread_blocks: How many more blocks may come before it is told to wait.
+        owed_blocks: How many of those it is not given back before its windows are done.
+    """
+
+    listening: Listening
+    outbound: Outbound
+    inbound: Inbound = field(default_factory=Inbound)
+    stream: Stream | None = None
+    waiting_windows: int = 0
+    unread_blocks: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(UNREAD_BLOCKS))
+    owed_blocks: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the source loses nothing by not being read."""
+        return self.listening.source.info.waits
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What a source has to tell when its turn comes.
+
+    Attributes:
+        voice: The source.
+        heard: A window, a loss, or None where the sound is over.
+        since_ns: When its last sample came.
+    """
+
+    voice: Voice
+    heard: Heard | Gap | None
+    since_ns: int
+
+
+class Engine:
+    """What all sources go through.
+
+    Args:
+        ears: What they share.
+        say: Called with a sentence and its fields when a source has broken.
+        now_ns: A monotonic clock.
+    """
+
+    def __init__(self, ears: Ears, say: Callable[..., object], now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._ears = ears
+        self._say = say
+        self._spec = ears.classifier.contract.features
+        self._hop_ns = self._spec.window_hop_samples * 1_000_000_000 // self._spec.rate_hz
+        self._now_ns = now_ns
+        self._load = Load()
+        self._dropped_windows = 0
+        self._backlog = deque[Waiting]()
+        self._running = list[Waiting]()  # what the network has just now
+        self._going_on = 0
+        self._inbox = queue.SimpleQueue[Callable[[], None]]()  # what is to be done here, whoever found it
+        self._batches = queue.SimpleQueue[list[Waiting] | None]()
+
+    def voice(self, listening: Listening) -> Voice:
+        """A source that is about to be heard."""
+        return Voice(listening, Outbound(undecided(self._ears.rules)))
+
+    def run(self, listenings: Sequence[Listening]) -> None:
+        """Listen until all are done; one that broke keeps its `failure`.
+
+        Raises:
+            SinkError: No line can be written any more.
+            ModelError: The network failed.
+        """
+        voices = [self.voice(listening) for listening in listenings]
+        sources = [threading.Thread(target=self._capture, args=(voice,), daemon=True) for voice in voices]
+        network = threading.Thread(target=self._classify, daemon=True)
+        self._going_on = len(voices)
+        for thread in (network, *sources):
+            thread.start()
+        try:
+            while self._running or self._backlog or self._going_on:
+                with contextlib.suppress(queue.Empty):
+                    self._inbox.get(timeout=WAKE_S)()
+                while self._backlog and not self._running:
+                    self._hand_over(self.next_batch())
+        finally:
+            self._batches.put(None)
+            for voice in voices:
+                voice.listening.stop()
+                voice.unread_blocks.release(UNREAD_BLOCKS)
+            for thread in (network, *sources):
+                thread.join(CLOSING_S)
+
+    def take(self, voice: Voice, block: Block | None, since_ns: int) -> None:
+        """A source's next block, which came at `since_ns`, or None where its sound ended by itself."""
+        if voice.stream is None:
+            if block is None:
+                return
+            voice.stream = self._ears.stream(voice.listening.source)
+            self._ears.journal.append(voice.stream.hello)
+        voice.inbound, heard = hear(voice.inbound, block, self._spec, self._load.every)
+        for each in heard:
+            if isinstance(each, Heard):
+                if voice.waiting_windows and not voice.waits:
+                    self._drop_oldest(voice)
+                voice.waiting_windows += 1
+            self._backlog.append(Waiting(voice, each, since_ns))
+        if not voice.waits:
+            self._weigh(since_ns)
+
+    def end(self, voice: Voice) -> None:
+        """A source's sound is over."""
+        if voice.listening.why_ended() == "end_of_stream":
+            self.take(voice, None, self._now_ns())
+        if voice.stream is not None:
+            self._backlog.append(Waiting(voice, None, self._now_ns()))
+
+    def next_batch(self) -> list[Waiting]:
+        """What has waited longest: as many windows as the network takes at once, and what was lost between them."""
+        batch, windows = list[Waiting](), 0
+        while self._backlog and windows < BATCH_WINDOWS:
+            waiting = self._backlog.popleft()
+            batch.append(waiting)
+            if isinstance(waiting.heard, Heard):
+                windows += 1
+                waiting.voice.waiting_windows -= 1
+                if waiting.voice.owed_blocks:
+                    waiting.voice.unread_blocks.release(waiting.voice.owed_blocks)
+                    waiting.voice.owed_blocks = 0
+        self._running = batch
+        return batch
+
+    def tell(self, batch: Sequence[Waiting], scores: Sequence[Scores]) -> None:
+        """Decide and write what a batch has to tell, with the scores of its windows.
+
+        Raises:
+            SinkError: No line can be written any more.
+        """
+        self._running = []
+        each_score, labels = iter(scores), self._ears.classifier.contract.labels
+        for waiting in batch:
+            voice, heard = waiting.voice, waiting.heard
+            assert voice.stream is not None
+            told: Sequence[Event | Gap | Summary]
+            if heard is None:
+                end_sample, reason = voice.inbound.windowing.end_sample, voice.listening.why_ended()
+                told = last_words(voice.outbound, end_sample, labels, reason)
+            else:
+                own = [next(each_score)] if isinstance(heard, Heard) else []
+                voice.outbound, told = judge(voice.outbound, [heard], own, self._ears.rules, self._spec)
+            for each in told:
+                self._ears.journal.append(partial(voice.stream.line, each))
+
+    def _drop_oldest(self, voice: Voice) -> None:
+        """Make a gap of a source's oldest waiting window, of the sound that is new in it, if it is high time."""
+        oldest = next(each for each in self._backlog if each.voice is voice and isinstance(each.heard, Heard))
+        waited_ns = self._now_ns() - oldest.since_ns
+        if voice.waiting_windows < WAITING_WINDOWS and waited_ns < LONGEST_WAIT_HOPS * self._hop_ns:
+            return
+        assert isinstance(oldest.heard, Heard)
+        new_samples = self._load.every * self._spec.window_hop_samples
+        oldest.heard = Gap(oldest.heard.features.end_sample - new_samples, new_samples, "overload")
+        voice.waiting_windows -= 1
+        self._dropped_windows += 1
+
+    def _weigh(self, since_ns: int) -> None:
+        """Widen or narrow the hop by how long the oldest has waited, and say so."""
+        now_ns = self._now_ns()
+        waiting = (each.since_ns for each in chain(self._running, self._backlog) if not each.voice.waits)
+        behind_ns = now_ns - next(waiting, since_ns)
+        most = self._spec.window_samples // self._spec.window_hop_samples
+        before, self._load = self._load, weigh(self._load, behind_ns, now_ns, self._hop_ns, most)
+        if self._load.every != before.every:
+            health = Health(
+                state="recovered" if self._load.every == 1 else "degraded",
+                hop_samples=self._load.every * self._spec.window_hop_samples,
+                behind_ns=behind_ns,
+                dropped_windows=self._dropped_windows,
+            )
+            written_unix_ns = self._ears.clock.written_unix_ns(time.time_ns())
+            line = partial(health_line, health, self._ears.node, written_unix_ns, self._spec.rate_hz)
+            self._ears.journal.append(line)
+
+    def _capture(self, voice: Voice) -> None:
+        """One source's thread: what comes, stamped with when."""
+        try:
+            for block in voice.listening.source.blocks():
+                since_ns = self._now_ns()
+                voice.unread_blocks.acquire()
+                self._inbox.put(partial(self._take_one, voice, block, since_ns))
+        except SourceError as error:
+            voice.listening.failure = error
+        except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where the program can end of it
+            self._inbox.put(partial(_raise, error))
+        self._inbox.put(partial(self._end_one, voice))
+
+    def _take_one(self, voice: Voice, block: Block, since_ns: int) -> None:
+        self.take(voice, block, since_ns)
+        if voice.waits and voice.waiting_windows >= WAITING_WINDOWS:
+            voice.owed_blocks += 1
+        else:
+            voice.unread_blocks.release()
+
+    def _end_one(self, voice: Voice) -> None:
+        self._going_on -= 1
+        self.end(voice)
+        if voice.listening.failure is not None:
+            source = voice.listening.source.info.name
+            self._say("a source was lost", source=source, error=str(voice.listening.failure))
+
+    def _hand_over(self, batch: list[Waiting]) -> None:
+        """Give the network a batch, or tell at once what holds no window."""
+        if any(isinstance(waiting.heard, Heard) for waiting in batch):
+            self._batches.put(batch)
+        else:
+            self.tell(batch, [])
+
+    def _classify(self) -> None:
+        """The network's thread."""
+        while (batch := self._batches.get()) is not None:
+            try:
+                features = features_of([each.heard for each in batch if each.heard is not None])
+                self._inbox.put(partial(self._receive, batch, classify(self._ears.classifier, features)))
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
+                self._inbox.put(partial(_raise, error))
+
+    def _receive(self, batch: list[Waiting], scores: list[Scores]) -> None:
+        self.tell(batch, scores)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

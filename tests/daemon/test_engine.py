@@ -1,0 +1,262 @@
+"""Many sources through one network: the same lines as each alone, and what a slow network does to them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
+from soundwatch.daemon.classify import classify
+from soundwatch.daemon.clocks import SampleClock
+from soundwatch.daemon.config import DetectionConfig
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.engine import BATCH_WINDOWS, UNREAD_BLOCKS, WAITING_WINDOWS, Engine, Waiting
+from soundwatch.daemon.errors import ModelError, SourceError
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.pipeline import features_of
+from soundwatch.daemon.rules import rules_for
+from soundwatch.daemon.types import Block, Classifier, Heard, SourceInfo
+
+BLOCK_SAMPLES = 800
+BLOCK_NS = 100_000_000
+DETECTION = DetectionConfig(confirm_windows=1.2, min_duration_s=0.1, cooldown_s=0.2, update_s=0.5)
+
+
+@dataclass(slots=True)
+class Kept:
+    """A sink that keeps its lines."""
+
+    name: str = "kept"
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(json.loads(line))
+
+    def close(self) -> None:
+        pass
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["type"] == kind]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Samples (1, S) as a source that gives its blocks as fast as they are taken."""
+
+    name: str
+    samples: NDArray[np.float32]
+    waits: bool = False
+    breaks: bool = False
+    given_blocks: int = 0
+    read_to_its_end: threading.Event = field(default_factory=threading.Event)
+    start_unix_ns: int = 0
+
+    @property
+    def info(self) -> SourceInfo:
+        return SourceInfo(self.name, "memory", SMALL_SPEC.rate_hz, 1, self.waits)
+
+    def blocks(self) -> Iterator[Block]:
+        for first in range(0, self.samples.shape[1], BLOCK_SAMPLES):
+            self.given_blocks += 1
+            yield Block(self.samples[:, first : first + BLOCK_SAMPLES], SMALL_SPEC.rate_hz, first)
+        self.read_to_its_end.set()
+        if self.breaks:
+            raise SourceError(f"{self.name} broke.")
+
+    def stop(self) -> None:
+        pass
+
+
+def sound(hz: float, seconds: float = 1.0) -> NDArray[np.float32]:
+    return np.concatenate([silence(0.5), tone(hz, seconds), silence(0.7)], axis=1)
+
+
+def ears_of(classifier: Classifier) -> tuple[Ears, Kept]:
+    sink = Kept()
+    rules = rules_for(DETECTION, SMALL_CONTRACT)
+    journal = Journal([sink], lambda *_, **__: None)
+    return Ears("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink
+
+
+def quiet(*_: object, **__: object) -> None:
+    """Hears no news."""
+
+
+def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
+    return [{key: line[key] for key in line if key != "seq"} for line in lines if line["source"] == source]
+
+
+def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
+    sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
+    ears, together = ears_of(BandClassifier())
+    Engine(ears, quiet).run([Listening(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
+    assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
+    for name, samples in sounds.items():
+        ears, alone = ears_of(BandClassifier())
+        Listening(Memory(name, samples)).read_through(ears)
+        assert without_number(together.lines, name) == without_number(alone.lines, name)
+        assert len(alone.of("start")) >= 1
+
+
+def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
+    ears, _ = ears_of(BandClassifier())
+    engine = Engine(ears, quiet)
+    voices = [engine.voice(Listening(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
+    for voice in voices:
+        engine.take(voice, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
+    assert [waiting.voice for waiting in engine.next_batch()] == voices[:BATCH_WINDOWS]
+    assert [waiting.voice for waiting in engine.next_batch()] == voices[BATCH_WINDOWS:]
+    assert engine.next_batch() == []
+
+
+def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alone() -> None:
+    ears, sink = ears_of(BandClassifier())
+    said: list[dict[str, Any]] = []
+    broken = Listening(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
+    whole = Listening(Memory("whole", sound(500), waits=True))
+    Engine(ears, lambda _, **fields: said.append(fields)).run([broken, whole])
+    assert said == [{"source": "broken", "error": "broken broke."}]
+    assert isinstance(broken.failure, SourceError)
+    assert whole.failure is None
+    assert [line["reason"] for line in sink.of("end") if line["source"] == "broken"] == ["source_lost"]
+    assert [line["source"] for line in sink.of("stats")].count("whole") == 1
+
+
+def test_a_network_that_fails_ends_the_program() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Broken(BandClassifier):
+        def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+            raise ModelError(f"It gave NaN for {mel_db.shape}.")
+
+    ears, _ = ears_of(Broken())
+    with pytest.raises(ModelError, match="NaN"):
+        Engine(ears, quiet).run([Listening(Memory("mic", sound(500)))])
+
+
+@dataclass(frozen=True, slots=True)
+class Held(BandClassifier):
+    """A network that stands still until it is let go."""
+
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert self.let_go.wait(30)
+        return BandClassifier().classify(mel_db)
+
+
+def test_capture_goes_on_while_the_network_stands_still() -> None:
+    source = Memory("mic", sound(500, 5.0))
+    ears, sink = ears_of(Held(let_go=source.read_to_its_end))
+    Engine(ears, quiet).run([Listening(source)])
+    [stats] = sink.of("stats")
+    gaps = sink.of("gap")
+    assert gaps
+    assert {gap["reason"] for gap in gaps} == {"overload"}
+    assert stats["lost_s"] == pytest.approx(sum(gap["duration_s"] for gap in gaps))
+    assert stats["duration_s"] == pytest.approx(6.2)
+
+
+def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> None:
+    ahead_blocks: list[int] = []
+    source = Memory("pipe", sound(500, 5.0), waits=True)
+
+    @dataclass(slots=True)
+    class Slow:
+        contract: ModelContract = SMALL_CONTRACT
+        provider: str = "DoubleProvider"
+        windows: int = 0
+
+        def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+            ahead_blocks.append(source.given_blocks - self.windows)
+            self.windows += len(mel_db)
+            return BandClassifier().classify(mel_db)
+
+    ears, sink = ears_of(Slow())
+    Engine(ears, quiet).run([Listening(source)])
+    assert sink.of("gap") == []
+    assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
+    assert max(ahead_blocks) <= UNREAD_BLOCKS + WAITING_WINDOWS + BATCH_WINDOWS + 5
+
+
+class Clockwork:
+    """Sources whose blocks come every 100 ms, and a network that takes a given time a window, on a clock of its own."""
+
+    def __init__(self, sources: int, window_ns: Callable[[int], int]) -> None:
+        self.now_ns = 0
+        self.ears, self.sink = ears_of(BandClassifier())
+        self.engine = Engine(self.ears, quiet, lambda: self.now_ns)
+        self.voices = [self.engine.voice(Listening(Memory(f"mic{number}", sound(500)))) for number in range(sources)]
+        self.window_ns = window_ns
+        self.running: tuple[int, list[Waiting]] | None = None
+        self.most_waiting = 0
+        self.arrived = 0
+
+    def go_on(self, seconds: float) -> None:
+        for _ in range(round(10 * seconds)):
+            due_ns = (self.arrived + 1) * BLOCK_NS
+            self._classify_until(due_ns)
+            self.now_ns = due_ns
+            block = tone(500, 0.1)
+            for voice in self.voices:
+                first_sample = self.arrived * BLOCK_SAMPLES
+                self.engine.take(voice, Block(block, SMALL_SPEC.rate_hz, first_sample), self.now_ns)
+                self.most_waiting = max(self.most_waiting, voice.waiting_windows)
+            self.arrived += 1
+            self._start()
+
+    def _start(self) -> None:
+        if self.running is None and (batch := self.engine.next_batch()):
+            windows = sum(isinstance(waiting.heard, Heard) for waiting in batch)
+            self.running = (self.now_ns + windows * self.window_ns(self.now_ns), batch)
+
+    def _classify_until(self, due_ns: int) -> None:
+        while self.running is not None and self.running[0] <= due_ns:
+            self.now_ns, batch = self.running
+            self.engine.tell(batch, classify(self.ears.classifier, features_of([w.heard for w in batch if w.heard])))
+            self.running = None
+            self._start()
+
+
+def test_a_network_that_is_quick_enough_tells_of_no_trouble() -> None:
+    machine = Clockwork(8, lambda _: 12_000_000)
+    machine.go_on(60)
+    assert machine.sink.of("health") == []
+    assert machine.sink.of("gap") == []
+
+
+def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_itself() -> None:
+    slow_until_ns = 30_000_000_000
+    machine = Clockwork(3, lambda now_ns: 100_000_000 if now_ns < slow_until_ns else 10_000_000)
+    machine.go_on(30)
+    health = machine.sink.of("health")
+    assert [(line["state"], line["hop_s"]) for line in health] == [("degraded", 0.2), ("degraded", 0.4)]
+    assert machine.most_waiting <= WAITING_WINDOWS
+    gaps = machine.sink.of("gap")
+    assert gaps
+    assert {gap["reason"] for gap in gaps} == {"overload"}
+    machine.go_on(60)
+    health = machine.sink.of("health")
+    assert [(line["state"], line["hop_s"]) for line in health[2:]] == [("degraded", 0.2), ("recovered", 0.1)]
+    assert health[-1]["dropped_windows"] == len(machine.sink.of("gap"))
+    assert health[-1]["source"] is None
+    for voice in machine.voices:
+        own = [gap for gap in machine.sink.of("gap") if gap["source"] == voice.listening.source.info.name]
+        assert voice.outbound.lost_samples == round(sum(gap["duration_s"] for gap in own) * SMALL_SPEC.rate_hz)
+        assert voice.waiting_windows <= 1
+
+
+def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None:
+    machine = Clockwork(2, lambda _: 80_000_000)
+    machine.go_on(9)
+    assert [line["hop_s"] for line in machine.sink.of("health")] == [0.2]
+    told = len(machine.sink.of("gap"))
+    machine.go_on(5)
+    assert len(machine.sink.of("gap")) == told, "nothing more is lost once the hop is wide enough"
