@@ -246,7 +246,7 @@ def _one_by_one(run: Logits, mel_db: NDArray[np.float32]) -> NDArray[np.float32]
     """A session on the processor, window by window.
 
     Its kernels round otherwise for several windows than for one (2e-6 of a logit), so an event would depend on who
-    else was heard just then. Sixteen together are but 6 % faster (docs/decisions/0012).
+    else was heard just then. Sixteen together are but 6 % faster (docs/decisions/0013).
     """
     return run(mel_db) if len(mel_db) == 1 else np.concatenate([run(window[None]) for window in mel_db])
 
