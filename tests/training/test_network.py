@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.network import ExampleNormalisation, build_network, count_parameters
+from soundwatch.training.network import ExampleNormalisation, PeakNormalisation, build_network, count_parameters
 from soundwatch.training.recipe import load_recipe
 
 
@@ -18,7 +18,7 @@ def test_the_default_network_has_about_270_thousand() -> None:
     assert 250_000 < count_parameters(build_network(load_recipe("urban"))) < 290_000
 
 
-@pytest.mark.parametrize("name", ["tutorial", "urban"])
+@pytest.mark.parametrize("name", ["tutorial", "urban", "urban-taught"])
 def test_digital_silence_gives_finite_logits(name: str) -> None:
     recipe = load_recipe(name)
     network = build_network(recipe).eval()
@@ -37,12 +37,19 @@ def test_a_constant_example_normalises_to_zeros_and_its_neighbour_is_untouched()
     assert abs(float(normal[1].std(correction=0)) - 1) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["tutorial", "urban"])
+@pytest.mark.parametrize("name", ["tutorial", "urban", "urban-taught"])
 def test_an_examples_logits_do_not_depend_on_its_batch(name: str) -> None:
     recipe = load_recipe(name)
     network = build_network(recipe).eval()
     mel_db = torch.randn(3, *recipe.features.input_shape) * 20 - 40
     torch.testing.assert_close(network(mel_db)[1:2], network(mel_db[1:2]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_peak_normalised_example_is_the_same_at_any_gain() -> None:
+    mel_db = torch.randn(2, 1, 8, 9) * 20 - 40
+    normal = PeakNormalisation()(mel_db)
+    assert normal.amax(dim=(1, 2, 3)).tolist() == [0.0, 0.0]
+    torch.testing.assert_close(PeakNormalisation()(mel_db + 20), normal, atol=1e-4, rtol=0)
 
 
 def test_the_convolutions_of_the_tutorial_start_without_bias() -> None:

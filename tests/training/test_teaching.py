@@ -24,6 +24,7 @@ from soundwatch.training.recipe import Recipe, Teaching
 from soundwatch.training.run import run_session
 from soundwatch.training.session import Session
 from soundwatch.training.teacher import Heard, YamNet
+from soundwatch.training.trunk import Layer, Trunk
 from soundwatch.training.views import View, plan_views, render_view, target_of
 
 TEACHING = Teaching(
@@ -43,6 +44,14 @@ class LevelTeacher:
     def hear(self, samples: Samples, rate_hz: int) -> Heard:  # noqa: ARG002 - a teacher's method
         self.heard += 1
         return np.stack([np.full(8, np.abs(half).mean()) for half in np.array_split(samples[0], 2)]).astype(np.float16)
+
+    def trunk(self) -> Trunk:
+        """Three layers like YAMNet's, of 4 channels, on 16 bands."""
+        rng = torch.Generator().manual_seed(3)
+        kernels = [torch.randn(shape, generator=rng) for shape in ((4, 1, 3, 3), (4, 1, 3, 3), (6, 4, 1, 1))]
+        mel = torch.eye(16).repeat_interleave(16, dim=1)  # (M, F - 1)
+        layers = [Layer(k, torch.ones(len(k)), 2 if n == 0 else 1, n == 1) for n, k in enumerate(kernels)]
+        return Trunk(torch.nn.functional.pad(mel, (0, 1)), layers)
 
 
 def _clips(folds: tuple[int, ...] = (1, 2)) -> tuple[Clip, ...]:

@@ -44,8 +44,8 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         power_floor: Mel power below this is raised to it before the logarithm.
         top_db: Decibels below the peak at which the mel is cut off; null cuts nothing off.
         top_db_peak: What the peak is taken over: "example" is channels, mels and frames of one window.
-        normalisation: "example" takes the window's mean from its mel and divides by its standard
-            deviation, inside the network's graph; "none" leaves decibels.
+        normalisation: Inside the network's graph. "example" takes the window's mean from its mel and divides
+            by its standard deviation; "peak" takes the window's largest decibel from it; "none" leaves decibels.
         normalisation_floor_db: Smallest standard deviation divided by, so that silence gives zeros.
 
     Raises:
@@ -67,7 +67,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     power_floor: float
     top_db: float | None
     top_db_peak: Literal["example"]
-    normalisation: Literal["example", "none"]
+    normalisation: Literal["example", "peak", "none"]
     normalisation_floor_db: float
 
     def __post_init__(self) -> None:

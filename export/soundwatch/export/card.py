@@ -103,6 +103,7 @@ def _front_end(spec: FeatureSpec) -> str:
     top_db = "none" if spec.top_db is None else f"{_number(spec.top_db)} dB below the {spec.top_db_peak}'s peak"
     normalisation = {
         "none": "none: decibels",
+        "peak": "less its largest decibel",
         "example": f"less its mean, over its deviation, at least {_number(spec.normalisation_floor_db)} dB",
     }[spec.normalisation]
     rows = (

@@ -22,15 +22,14 @@ def start_from(network: nn.Sequential, origin: Origin) -> None:
 
 
 def build_optimiser(network: nn.Sequential, recipe: Recipe, hint: nn.Module | None) -> torch.optim.Optimizer:
-    """AdamW at the recipe's peak rate; for fine-tuning all layers but the head go at their share of it."""
+    """AdamW at the recipe's peak rate; layers that were trained before go at their share of it."""
     numbers = recipe.optimisation
-    if recipe.finetune is None:
-        moved = [*network.parameters(), *(hint.parameters() if hint else ())]
-        return torch.optim.AdamW(moved, lr=numbers.max_learning_rate, weight_decay=numbers.weight_decay)
-    body_rate = numbers.max_learning_rate * recipe.finetune.body_learning_rate_share
+    trained = recipe.finetune or recipe.teaching
+    body_rate = numbers.max_learning_rate * (trained.body_learning_rate_share if trained else 1.0)
+    fresh = [*network[-1].parameters(), *(hint.parameters() if hint else ())]
     groups = [
         {"params": list(network[:-1].parameters()), "lr": body_rate},
-        {"params": list(network[-1].parameters()), "lr": numbers.max_learning_rate},
+        {"params": fresh, "lr": numbers.max_learning_rate},
     ]
     return torch.optim.AdamW(groups, weight_decay=numbers.weight_decay)
 

@@ -30,7 +30,7 @@ from soundwatch.training.frontend import MelFrontEnd
 from soundwatch.training.teacher import Heard, Teacher
 from soundwatch.training.views import View, render_view, target_of
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,5 +113,6 @@ def _stored(file: Path) -> tuple[NDArray[np.float16], Heard] | None:
 def _key(view: View, spec: FeatureSpec, teacher: Teacher) -> str:
     """Name of a lesson: changes when the sound, the front end or the teacher would."""
     paths = [str(clip.path.resolve()) for clip in (view.clip, view.partner) if clip]
-    identity = (_LAYOUT, view.key, paths, msgspec.json.encode(spec), teacher.sha256)
+    decibels = msgspec.structs.replace(spec, normalisation="none")  # the network's own first layer does that
+    identity = (_LAYOUT, view.key, paths, msgspec.json.encode(decibels), teacher.sha256)
     return hashlib.sha256(repr(identity).encode()).hexdigest()

@@ -29,6 +29,7 @@ from soundwatch.training.distil import Hint, start_hint
 from soundwatch.training.examples import Batch, ClipExamples, LessonExamples
 from soundwatch.training.finetune import build_optimiser, freeze, start_from
 from soundwatch.training.frontend import MelFrontEnd
+from soundwatch.training.headstart import some_sounds, start_as_teacher
 from soundwatch.training.metrics import count_confusion, measure
 from soundwatch.training.network import build_network, logits_of, maps_of
 from soundwatch.training.recipe import Recipe
@@ -66,8 +67,13 @@ class Run:
         return self.network if self.ema is None else self.ema
 
 
-def start_run(session: Session, taught: LessonExamples | None = None) -> Run:
-    """A run before its first epoch, its weights drawn from the recipe's seed, or its session's origin's."""
+def start_run(session: Session, taught: LessonExamples | None = None, read: Reader | None = None) -> Run:
+    """A run before its first epoch, its weights drawn from the recipe's seed, its session's origin's or its teacher's.
+
+    Raises:
+        ConfigError: The network is not built like the teacher that it is to start as.
+        ModelError: The teacher's layers do not read.
+    """
     recipe = session.recipe
     torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add up in an order of their own
     seed_everything(recipe.seed, 0)
@@ -75,6 +81,9 @@ def start_run(session: Session, taught: LessonExamples | None = None) -> Run:
     network = build_network(recipe, len(session.labels))
     if session.origin:
         start_from(network, session.origin)
+    if recipe.teaching and recipe.teaching.start == "teacher" and session.teacher and read:
+        sounds = some_sounds(session.split.train, recipe.features.window_samples, read)
+        start_as_teacher(network, session.teacher.trunk(), sounds, recipe.features)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     hint = start_hint(network, recipe, taught.lessons.heard) if taught else None
     numbers = recipe.optimisation

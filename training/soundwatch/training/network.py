@@ -3,21 +3,25 @@
 Conventions: in, (N, C, M, T) decibels as `MelFrontEnd` and the daemon's mel stage give; out, (N, K)
 logits. Normalisation is the first layer, so it travels inside every exported graph, and the head, one linear
 layer, is the last. Every module here can be scripted, traced and exported to ONNX with a free batch size.
-Source: `blocks` is the reference tutorial's audio classifier; `pooled` a plain 3x3 CNN with mean and max pooling.
+Source: `blocks` is the reference tutorial's audio classifier; `pooled` a plain 3x3 CNN with mean and max pooling;
+`separable` has MobileNet's depthwise-separable layers (Howard et al. 2017), which YAMNet is made of too.
 Does not: apply the activation; the exporter adds the one that the contract names.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.training.labels import LABELS
-from soundwatch.training.recipe import BlockCnn, PooledCnn, Recipe
+from soundwatch.training.recipe import BlockCnn, PooledCnn, Recipe, SeparableCnn
 
+_NEPERS_PER_DB: Final = math.log(10) / 20  # decibels of power as natural logarithms of magnitude
 _POOL_AND_HEAD: Final = 3  # either kind ends in a pool, a layer without weights and a linear layer
 
 
@@ -38,6 +42,27 @@ class ExampleNormalisation(nn.Module):
         return centred / deviation_db.clamp(min=self.floor_db)
 
 
+class PeakNormalisation(nn.Module):
+    """Each example less its largest decibel: the same sound is the same at any gain."""
+
+    def forward(self, mel_db: Tensor) -> Tensor:
+        """Decibels (N, C, M, T) of 0 and below."""
+        return mel_db - mel_db.amax(dim=(1, 2, 3), keepdim=True)
+
+
+class BandScale(nn.Module):
+    """A learned slope and offset for each mel band."""
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1, 1, bands, 1), _NEPERS_PER_DB))
+        self.bias = nn.Parameter(torch.zeros(1, 1, bands, 1))
+
+    def forward(self, mel_db: Tensor) -> Tensor:
+        """Scaled (N, C, M, T)."""
+        return mel_db * self.weight + self.bias
+
+
 def _mean(values: Tensor) -> Tensor:
     """Mean (N, 1, 1, 1), first over frames: ONNX Runtime adds up one by one, and 44,160 decibels lose three digits."""
     return values.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
@@ -55,10 +80,21 @@ class MeanMaxPool(nn.Module):
 def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
     """The recipe's network for K classes with fresh weights, drawn from torch's current random state."""
     spec = recipe.features
-    first = [ExampleNormalisation(spec.normalisation_floor_db)] if spec.normalisation == "example" else []
     sizes = recipe.network
-    layers, width = _blocks(sizes, spec.channels) if isinstance(sizes, BlockCnn) else _pooled(sizes, spec.channels)
-    return nn.Sequential(*first, *layers, nn.Linear(width, classes))
+    if isinstance(sizes, BlockCnn):
+        layers, width = _blocks(sizes, spec.channels)
+    elif isinstance(sizes, PooledCnn):
+        layers, width = _pooled(sizes, spec.channels)
+    else:
+        layers, width = _separable(sizes, spec.channels, spec.n_mels)
+    return nn.Sequential(*_normalisation(spec), *layers, nn.Linear(width, classes))
+
+
+def _normalisation(spec: FeatureSpec) -> list[nn.Module]:
+    """The first layer, if the contract has one."""
+    if spec.normalisation == "example":
+        return [ExampleNormalisation(spec.normalisation_floor_db)]
+    return [PeakNormalisation()] if spec.normalisation == "peak" else []
 
 
 def maps_of(network: nn.Sequential, mel_db: Tensor) -> Tensor:
@@ -94,7 +130,25 @@ def _pooled(sizes: PooledCnn, channels: int) -> tuple[list[nn.Module], int]:
     """All layers but the head, and the number of features that they give it."""
     layers: list[nn.Module] = []
     for (narrow, wide), stride in zip(pairwise((channels, *sizes.widths)), sizes.strides, strict=True):
-        convolution = nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False)  # the batch norm has one
-        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-        layers += [convolution, nn.BatchNorm2d(wide), nn.ReLU()]
+        layers += _normed(nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False))  # the batch norm has one
     return [*layers, MeanMaxPool(), nn.Dropout(sizes.dropout_share)], 2 * sizes.widths[-1]
+
+
+def _separable(sizes: SeparableCnn, channels: int, bands: int) -> tuple[list[nn.Module], int]:
+    """All layers but the head, and the number of features that they give it."""
+    layers: list[nn.Module] = [BandScale(bands)]
+    narrow = channels
+    for number, (wide, stride) in enumerate(zip(sizes.widths, sizes.strides, strict=True)):
+        if number == 0:
+            layers += _normed(nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False))
+        else:
+            layers += _normed(nn.Conv2d(narrow, narrow, 3, stride=stride, padding=1, groups=narrow, bias=False))
+            layers += _normed(nn.Conv2d(narrow, wide, 1, bias=False))
+        narrow = wide
+    return [*layers, MeanMaxPool(), nn.Dropout(sizes.dropout_share)], 2 * narrow
+
+
+def _normed(convolution: nn.Conv2d) -> list[nn.Module]:
+    """A convolution with batch norm and ReLU."""
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]

@@ -61,6 +61,26 @@ class PooledCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one a layer.")
 
 
+class SeparableCnn(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="separable"
+):
+    """A slope and offset a band, a 3x3 convolution, depthwise-separable layers, then pooled like `pooled`.
+
+    Attributes:
+        widths: Channels out of the convolution, then of each layer.
+        strides: Of each, over bands and frames alike.
+        dropout_share: Of the pooled features, dropped while training.
+    """
+
+    widths: tuple[int, ...]
+    strides: tuple[int, ...]
+    dropout_share: float
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.strides):
+            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one a layer.")
+
+
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is done to a clip before the network sees it in training, in this order.
 
@@ -127,6 +147,8 @@ class Teaching(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         soft_share: Of the target; the labels are the rest.
         feature_weight: Of the squared difference between the teacher's features and those told from the maps.
         bfloat16: True multiplies in it: on processors with matrix units that is twice as fast.
+        start: "drawn" weights, or those of the teacher's own first layers, where the network is as wide.
+        body_learning_rate_share: Of `max_learning_rate`, the peak for all layers but the head and the hint.
     """
 
     views: int
@@ -136,6 +158,8 @@ class Teaching(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     soft_share: float
     feature_weight: float
     bfloat16: bool
+    start: Literal["drawn", "teacher"] = "drawn"
+    body_learning_rate_share: float = 1.0
 
 
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,7 +194,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     name: str
     features: FeatureSpec
-    network: BlockCnn | PooledCnn
+    network: BlockCnn | PooledCnn | SeparableCnn
     activation: Activation
     augmentation: Augmentation
     optimisation: Optimisation

@@ -70,7 +70,7 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
             draw_curves(out / "curves.png", run.history)
 
     taught = _teach(session, read, console)
-    run = start_run(session, taught)
+    run = start_run(session, taught, read)
     if resume:
         _resume(run, session, path)
     try:

@@ -4,7 +4,7 @@ Conventions: samples (1, S) float32 in; out, (W, D) float16, one row a window of
 the mean, then the largest value, of each of layer 10's channels over bands and frames. A sound is
 brought to one peak first, because YAMNet hears loudness and the student does not.
 Source: YAMNet's published TensorFlow Lite build (Google, Apache-2.0), which takes a waveform at 16 kHz.
-Does not: run anywhere but in training, lend its weights to a student, or come with this package.
+Does not: run anywhere but in training, or come with this package.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.errors import ConfigError, ModelError
 from soundwatch.daemon.types import Samples
+from soundwatch.training.trunk import Trunk, read_trunk
 
 Heard = NDArray[np.float16]
 
@@ -45,6 +46,10 @@ class Teacher(Protocol):
         """Features (W, D) of (1, S) samples."""
         ...
 
+    def trunk(self) -> Trunk:
+        """Its first layers, for a student to start from."""
+        ...
+
 
 class YamNet:
     """An open YAMNet.
@@ -61,6 +66,7 @@ class YamNet:
             ModelError: There is no such file, or it is not YAMNet's waveform build.
         """
         self.sha256 = _hash(path)
+        self._path = path
         self._interpreter, self._input, self._layer = _open(path)
 
     def hear(self, samples: Samples, rate_hz: int) -> Heard:
@@ -68,6 +74,14 @@ class YamNet:
         resampled = soxr.resample(_to_peak(samples[0]), rate_hz, RATE_HZ)
         rows = [self._hear_window(resampled[start : start + WINDOW_SAMPLES]) for start in starts(len(resampled))]
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float16)
+
+    def trunk(self) -> Trunk:
+        """Its convolutions.
+
+        Raises:
+            ModelError: The file has other layers.
+        """
+        return read_trunk(self._path)
 
     def _hear_window(self, window: NDArray[np.float32]) -> Heard:
         self._interpreter.set_tensor(self._input, window.astype(np.float32, copy=False))

@@ -29,7 +29,9 @@ NOISE_PROBABILITY: Final = 0.3
 NOISE_SNR_DB: Final = (5.0, 45.0)
 KNOT_DB: Final = 3.0
 DULL_PROBABILITY: Final = 0.15
-THIN_PROBABILITY: Final = 0.1
+THIN_PROBABILITY: Final = 0.15
+ROOM_PROBABILITY: Final = 0.15
+ROOM_RT60_S: Final = (0.1, 0.8)
 _KNOT_HZ: Final = np.geomspace(60.0, 11085.0, 8)
 _QUIET: Final = 1e-6
 
@@ -134,12 +136,25 @@ def _render(samples: Samples, window_samples: int, rate_hz: int, rng: np.random.
 
 
 def _equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
-    """A smooth random response; now and then a microphone without treble or without bass."""
-    spectrum = np.fft.rfft(samples)
-    hz = np.fft.rfftfreq(samples.shape[1], 1 / rate_hz)
+    """A smooth random response; now and then a microphone without treble or without bass, or a room."""
+    length = samples.shape[1]
+    hz = np.fft.rfftfreq(2 * length, 1 / rate_hz)  # twice the length: what a room prolongs is cut off, not wrapped
     gain_db = np.interp(np.log(hz + _KNOT_HZ[0]), np.log(_KNOT_HZ), rng.normal(0, KNOT_DB, len(_KNOT_HZ)))
     if rng.random() < DULL_PROBABILITY:
         gain_db -= 40 * np.clip(hz / rng.uniform(2500, 9000) - 1, 0, 2)
     if rng.random() < THIN_PROBABILITY:
-        gain_db -= 20 * np.clip(rng.uniform(80, 300) / (hz + 20) - 1, 0, 2)
-    return np.fft.irfft(spectrum * 10 ** (gain_db / 20), n=samples.shape[1]).astype(np.float32)
+        gain_db -= 40 * np.clip(rng.uniform(80, 450) / (hz + 20) - 1, 0, 1.5)
+    response = 10 ** (gain_db / 20)
+    if rng.random() < ROOM_PROBABILITY:
+        response = response * np.fft.rfft(_room(length, rate_hz, rng), n=2 * length)
+    spectrum = np.fft.rfft(samples, n=2 * length)
+    return np.fft.irfft(spectrum * response)[:, :length].astype(np.float32)
+
+
+def _room(length: int, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A room's impulse response (S,): the sound itself, then noise that falls by 60 dB in `ROOM_RT60_S`."""
+    time_s = np.arange(length) / rate_hz
+    tail = rng.normal(0, 1, length) * 10 ** (-3 * time_s / rng.uniform(*ROOM_RT60_S))
+    tail *= rng.uniform(0.3, 1.5) / np.sqrt(np.square(tail).sum())
+    tail[0] += 1
+    return tail
