@@ -81,7 +81,7 @@ def start_run(session: Session, taught: LessonExamples | None = None, read: Read
     network = build_network(recipe, len(session.labels))
     if session.origin:
         start_from(network, session.origin)
-    if recipe.teaching and recipe.teaching.start == "teacher" and session.teacher and read:
+    if session.begins_as_teacher and session.teacher and read:
         sounds = some_sounds(session.split.train, recipe.features.window_samples, read)
         start_as_teacher(network, session.teacher.trunk(), sounds, recipe.features)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -20,6 +20,7 @@ from soundwatch.training.scoring import Machine, RunRecord, ScoredClip
 from soundwatch.training.session import Session, describe_data
 
 LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
+TEACHER_LICENCE = "begun as YAMNet's first layers: Copyright Google, Apache-2.0"
 OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
 
 
@@ -30,6 +31,8 @@ def build_contract(
     recipe, split = session.recipe, session.split
     before = session.origin.contract if session.origin else None
     licences = [OWN_LICENCE if split.folder else LICENCE, *([before.provenance.licence] if before else [])]
+    if session.begins_as_teacher:
+        licences.append(TEACHER_LICENCE)
     provenance = Provenance(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,

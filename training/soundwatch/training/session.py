@@ -59,6 +59,11 @@ class Session:
         return self.split.train + self.negatives
 
     @property
+    def begins_as_teacher(self) -> bool:
+        """Whether the network starts as its teacher's first layers."""
+        return self.recipe.teaching is not None and self.recipe.teaching.start == "teacher"
+
+    @property
     def plan(self) -> Plan:
         """The data, as a checkpoint remembers it."""
         sides = [[clip.name for clip in side] for side in (self.train_clips, self.split.test)]
@@ -111,4 +116,6 @@ def describe_data(session: Session) -> str:
     if session.origin:
         before = session.origin.contract
         words += f", starting from {before.identity} ({before.provenance.data})"
+    if session.recipe.teaching:
+        words += ", taught by YAMNet (AudioSet)"
     return words
