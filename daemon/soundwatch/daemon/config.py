@@ -53,7 +53,7 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How scores become events; `decide.py` tells the rules."""
 
     threshold: Share | None = None
-    confirm_windows: Annotated[float, msgspec.Meta(ge=1)] = 1.2
+    confirm_windows: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     release_ratio: Share = 0.7
     min_duration_s: Seconds = 1.0
     max_duration_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
