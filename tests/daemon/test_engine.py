@@ -17,13 +17,14 @@ from soundwatch.daemon.classify import classify
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.engine import BATCH_WINDOWS, UNREAD_BLOCKS, WAITING_WINDOWS, Engine, Waiting
+from soundwatch.daemon.engine import BATCH_WINDOWS, WAITING_WINDOWS, Engine
 from soundwatch.daemon.errors import ModelError, SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.pipeline import features_of
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Classifier, Heard, SourceInfo
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Waiting, joined
 
 BLOCK_SAMPLES = 800
 BLOCK_NS = 100_000_000
@@ -141,6 +142,14 @@ def test_a_network_that_fails_ends_the_program() -> None:
         Engine(ears, quiet).run([Listening(Memory("mic", sound(500)))])
 
 
+def test_blocks_are_joined_but_not_across_a_loss() -> None:
+    cut = [Block(tone(500, 0.1), 8000, first, lost) for first, lost in ((0, 0), (800, 0), (2000, 400), (2800, 0))]
+    before, after = joined(cut)
+    assert (before.first_sample, before.lost_samples, before.samples.shape) == (0, 0, (1, 1600))
+    assert (after.first_sample, after.lost_samples, after.samples.shape) == (2000, 400, (1, 1600))
+    assert joined(cut[:1]) == cut[:1]
+
+
 @dataclass(frozen=True, slots=True)
 class Held(BandClassifier):
     """A network that stands still until it is let go."""
@@ -183,7 +192,7 @@ def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> Non
     Engine(ears, quiet).run([Listening(source)])
     assert sink.of("gap") == []
     assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
-    assert max(ahead_blocks) <= UNREAD_BLOCKS + WAITING_WINDOWS + BATCH_WINDOWS + 5
+    assert max(ahead_blocks) <= UNREAD_SOUNDS + WAITING_WINDOWS + BATCH_WINDOWS + 5
 
 
 class Clockwork:

@@ -1,9 +1,10 @@
 """All sources' sound through one network: each source is captured in a thread of its own, all else is here.
 
 Conventions: one thread, the caller's, takes every block through the pipeline and writes every line; one more runs the
-network, since that can go on beside Python. Windows that are ready while the network runs are classified together as
-soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all. Times are
-nanoseconds of a monotonic clock.
+network, since that can go on beside Python. A source's thread keeps its blocks until a window can be full, so that the
+hand-over and the resampler are paid for once a window. Windows that are ready while the network runs are classified
+together as soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all.
+Times are nanoseconds of a monotonic clock.
 Rule for a machine that is too slow: the hop widens (`overload.py`). When a window comes while the oldest of its source
 has waited for `LONGEST_WAIT_HOPS`, or `WAITING_WINDOWS` of them wait, the oldest is dropped, counted, and told of as a
 gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
@@ -18,7 +19,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -28,59 +28,16 @@ from soundwatch.daemon.decide import undecided
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.overload import Load, weigh
-from soundwatch.daemon.pipeline import Inbound, Outbound, features_of, hear, judge, last_words
+from soundwatch.daemon.pipeline import Outbound, features_of, hear, judge, last_words
 from soundwatch.daemon.types import Block, Event, Gap, Health, Heard, Scores, Summary
-from soundwatch.daemon.wire import Stream, health_line
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, joined
+from soundwatch.daemon.wire import health_line
 
 BATCH_WINDOWS: Final = 16
 WAITING_WINDOWS: Final = 16
 LONGEST_WAIT_HOPS: Final = 2
-UNREAD_BLOCKS: Final = 8
 WAKE_S: Final = 0.5  # how often the main thread looks up on Windows, where a wait keeps signals out
 CLOSING_S: Final = 5.0
-
-
-@dataclass(slots=True)
-class Voice:
-    """One source as the engine knows it.
-
-    Attributes:
-        listening: The source, and how its sound ended.
-        outbound: Where it stands behind the network.
-        inbound: Where it stands before it.
-        stream: What makes its lines; None before its first block.
-        waiting_windows: How many of its windows wait for the network.
-        unread_blocks: How many more blocks may come before it is told to wait.
-        owed_blocks: How many of those it is not given back before its windows are done.
-    """
-
-    listening: Listening
-    outbound: Outbound
-    inbound: Inbound = field(default_factory=Inbound)
-    stream: Stream | None = None
-    waiting_windows: int = 0
-    unread_blocks: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(UNREAD_BLOCKS))
-    owed_blocks: int = 0
-
-    @property
-    def waits(self) -> bool:
-        """Whether the source loses nothing by not being read."""
-        return self.listening.source.info.waits
-
-
-@dataclass(slots=True)
-class Waiting:
-    """What a source has to tell when its turn comes.
-
-    Attributes:
-        voice: The source.
-        heard: A window, a loss, or None where the sound is over.
-        since_ns: When its last sample came.
-    """
-
-    voice: Voice
-    heard: Heard | Gap | None
-    since_ns: int
 
 
 class Engine:
@@ -133,7 +90,7 @@ class Engine:
             self._batches.put(None)
             for voice in voices:
                 voice.listening.stop()
-                voice.unread_blocks.release(UNREAD_BLOCKS)
+                voice.unread_sounds.release(UNREAD_SOUNDS)
             for thread in (network, *sources):
                 thread.join(CLOSING_S)
 
@@ -170,9 +127,9 @@ class Engine:
             if isinstance(waiting.heard, Heard):
                 windows += 1
                 waiting.voice.waiting_windows -= 1
-                if waiting.voice.owed_blocks:
-                    waiting.voice.unread_blocks.release(waiting.voice.owed_blocks)
-                    waiting.voice.owed_blocks = 0
+                if waiting.voice.owed_sounds:
+                    waiting.voice.unread_sounds.release(waiting.voice.owed_sounds)
+                    waiting.voice.owed_sounds = 0
         self._running = batch
         return batch
 
@@ -228,24 +185,40 @@ class Engine:
             self._ears.journal.append(line)
 
     def _capture(self, voice: Voice) -> None:
-        """One source's thread: what comes, stamped with when."""
+        """One source's thread: keeps what comes until a window can be full, and stamps it with when that was."""
+        kept: list[Block] = []
         try:
             for block in voice.listening.source.blocks():
-                since_ns = self._now_ns()
-                voice.unread_blocks.acquire()
-                self._inbox.put(partial(self._take_one, voice, block, since_ns))
+                kept.append(block)
+                if voice.stream is None or block.lost_samples or self._may_fill_a_window(voice, block):
+                    self._hand_in(voice, kept)
+                    kept = []
         except SourceError as error:
             voice.listening.failure = error
         except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where the program can end of it
             self._inbox.put(partial(_raise, error))
+        if kept:
+            self._hand_in(voice, kept)
         self._inbox.put(partial(self._end_one, voice))
 
-    def _take_one(self, voice: Voice, block: Block, since_ns: int) -> None:
-        self.take(voice, block, since_ns)
+    def _may_fill_a_window(self, voice: Voice, block: Block) -> bool:
+        """Whether the next window ends with this block, but for what the resampler still holds back."""
+        window_end_sample = voice.inbound.windowing.first_sample + self._spec.window_samples
+        end_sample: int = block.first_sample + block.samples.shape[1]
+        return end_sample * self._spec.rate_hz >= window_end_sample * block.rate_hz
+
+    def _hand_in(self, voice: Voice, kept: list[Block]) -> None:
+        since_ns = self._now_ns()
+        voice.unread_sounds.acquire()
+        self._inbox.put(partial(self._take_kept, voice, kept, since_ns))
+
+    def _take_kept(self, voice: Voice, blocks: list[Block], since_ns: int) -> None:
+        for block in joined(blocks):  # here, since each thread that allocates has memory of its own
+            self.take(voice, block, since_ns)
         if voice.waits and voice.waiting_windows >= WAITING_WINDOWS:
-            voice.owed_blocks += 1
+            voice.owed_sounds += 1
         else:
-            voice.unread_blocks.release()
+            voice.unread_sounds.release()
 
     def _end_one(self, voice: Voice) -> None:
         self._going_on -= 1

@@ -21,6 +21,7 @@ from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.types import Block, Samples, read_only
 
 _QUALITY = "HQ"
+_SLICES_A_SECOND = 10
 
 
 def match_channels(samples: Samples, channels: int) -> Samples:
@@ -76,7 +77,7 @@ def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple
     if block.lost_samples:
         state, drained = _drain(state, spec)
         state = _skip_to(state, block.first_sample * spec.rate_hz // block.rate_hz)
-    narrow = block.samples if block.samples.shape[0] == spec.channels else match_channels(block.samples, 1)
+    narrow = block.samples if block.samples.shape[0] in (1, spec.channels) else _mean(block.samples)
     if block.rate_hz == spec.rate_hz:
         state, done = _give(state, narrow, spec)
     else:
@@ -85,8 +86,15 @@ def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple
             stream = soxr.ResampleStream(block.rate_hz, spec.rate_hz, channels, dtype="float32", quality=_QUALITY)
             state = replace(state, stream=stream, channels=channels)
         assert state.stream is not None
-        state, done = _give(state, state.stream.resample_chunk(np.ascontiguousarray(narrow.T)).T, spec)
+        state, done = _give(state, _in_slices(state.stream, narrow, block.rate_hz // _SLICES_A_SECOND), spec)
     return state, [*drained, *done]
+
+
+def _in_slices(stream: soxr.ResampleStream, narrow: Samples, slice_samples: int) -> Samples:
+    """What the filter gives for samples (C, S). It keeps buffers as long as the longest slice it is given."""
+    frames = np.ascontiguousarray(narrow.T)
+    slices = [frames[first : first + slice_samples] for first in range(0, max(1, len(frames)), slice_samples)]
+    return np.concatenate([stream.resample_chunk(each) for each in slices]).T
 
 
 def _drain(state: Resampling, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:
