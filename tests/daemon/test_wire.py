@@ -15,7 +15,7 @@ from ulid import ULID
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.types import Event, Gap, Health, SourceInfo, Summary
-from soundwatch.daemon.wire import Line, Stream, health_line, json_schema, utc_text
+from soundwatch.daemon.wire import Line, Stream, health_line, json_schema, ulid, utc_text
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
 STREAM = Stream(
@@ -82,6 +82,13 @@ def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:
     assert start["id"] == end["id"] != other["id"]
     assert ULID.from_str(start["id"]).milliseconds == START_UNIX_NS // 1_000_000 + 2000
     assert end["duration_s"] == pytest.approx((60_000 - 16_004) / 8000, abs=1e-3)
+
+
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_ids_are_ulids_as_their_specification_has_them(unix_ms: int, drawn: bytes) -> None:
+    text = ulid(unix_ms, drawn)
+    assert bytes(ULID.from_str(text)) == unix_ms.to_bytes(6, "big") + drawn
+    assert str(ULID.from_str(text)) == text
 
 
 def test_latency_is_from_the_onset_to_the_line() -> None:

@@ -1,35 +1,70 @@
 """The diary on standard error: pretty on a terminal, JSON elsewhere.
 
 Conventions: an entry is a sentence in small letters and fields with units in their names.
+Source: structlog's two renderings. Importing it takes 13 MB and 60 ms, for four methods that print a line.
+Does not: keep, rotate or send entries; what starts the program does.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
 
-import structlog
+import msgspec
 
 from soundwatch.daemon.config import LogConfig
 
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_COLOURS: Final = {"debug": "32", "info": "32", "warning": "33", "error": "31"}
 
-def open_log(config: LogConfig) -> Any:
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where entries are written.
+
+    Attributes:
+        least: The first of the levels that is written.
+        pretty: For people to read; else JSON.
+        coloured: With a terminal's colours.
+    """
+
+    least: int
+    pretty: bool
+    coloured: bool
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """What helps to find a fault."""
+        self._write("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """What goes as it should."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """What a person may want to mend."""
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """What was lost."""
+        self._write("error", event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        if _LEVELS.index(level) < self.least:
+            return
+        timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        if self.pretty:
+            shown = f"\x1b[{_COLOURS[level]}m{level:<8}\x1b[0m" if self.coloured else f"{level:<8}"
+            text = " ".join([f"{timestamp} [{shown}] {event}", *(f"{key}={fields[key]!r}" for key in sorted(fields))])
+        else:
+            entry = fields | {"event": event, "level": level, "timestamp": timestamp}
+            text = msgspec.json.encode(entry, enc_hook=str).decode()
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # this is the diary
+
+
+def open_log(config: LogConfig) -> Log:
     """A logger with `debug`, `info`, `warning` and `error`, each taking a sentence and fields."""
-    pretty = config.format == "pretty" or (config.format == "auto" and sys.stderr.isatty())
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
-        if pretty
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[config.level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    return structlog.get_logger()
+    terminal = sys.stderr.isatty()
+    pretty = config.format == "pretty" or (config.format == "auto" and terminal)
+    return Log(_LEVELS.index(config.level), pretty, terminal)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import msgspec
-from ulid import ULID
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.contract import ModelContract
@@ -34,6 +33,7 @@ from soundwatch.daemon.types import (
 
 SCHEMA: Final = "soundwatch.event/1"
 
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -256,7 +256,7 @@ class Stream:
         onset_unix_ns = self.at_unix_ns(event.onset_sample)
         what = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{event.label}\n{event.onset_sample}"
         drawn = hashlib.sha256(what.encode()).digest()[:10]
-        return str(ULID((onset_unix_ns // 1_000_000).to_bytes(6, "big") + drawn))
+        return ulid(onset_unix_ns // 1_000_000, drawn)
 
 
 def health_line(health: Health, node: str, written_unix_ns: int, rate_hz: int, seq: int) -> HealthLine:
@@ -270,6 +270,12 @@ def health_line(health: Health, node: str, written_unix_ns: int, rate_hz: int, s
         behind_ms=health.behind_ns // 1_000_000,
         dropped_windows=health.dropped_windows,
     )
+
+
+def ulid(unix_ms: int, drawn: bytes) -> str:
+    """A ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits, five to each of Crockford's 26 letters."""
+    number = unix_ms << 80 | int.from_bytes(drawn, "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def utc_text(unix_ns: int) -> str:
