@@ -139,10 +139,14 @@ def _separable(sizes: SeparableCnn, channels: int, bands: int) -> tuple[list[nn.
     layers: list[nn.Module] = [BandScale(bands)]
     narrow = channels
     for number, (wide, stride) in enumerate(zip(sizes.widths, sizes.strides, strict=True)):
+        # A stride of 2 starts at the first band and frame, as in YAMNet. Padded on all sides, four of them would move
+        # the bands that a kernel sees by 15, and weights that were learned there would mean little.
+        padding = 1 if stride == 1 else 0
+        layers += [nn.ZeroPad2d((0, 1, 0, 1))] if stride == 2 else []
         if number == 0:
-            layers += _normed(nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False))
+            layers += _normed(nn.Conv2d(narrow, wide, 3, stride, padding, bias=False))
         else:
-            layers += _normed(nn.Conv2d(narrow, narrow, 3, stride=stride, padding=1, groups=narrow, bias=False))
+            layers += _normed(nn.Conv2d(narrow, narrow, 3, stride, padding, groups=narrow, bias=False))
             layers += _normed(nn.Conv2d(narrow, wide, 1, bias=False))
         narrow = wide
     return [*layers, MeanMaxPool(), nn.Dropout(sizes.dropout_share)], 2 * narrow

@@ -68,12 +68,12 @@ class SeparableCnn(
 
     Attributes:
         widths: Channels out of the convolution, then of each layer.
-        strides: Of each, over bands and frames alike.
+        strides: Of each, 1 or 2, over bands and frames alike.
         dropout_share: Of the pooled features, dropped while training.
     """
 
     widths: tuple[int, ...]
-    strides: tuple[int, ...]
+    strides: tuple[Literal[1, 2], ...]
     dropout_share: float
 
     def __post_init__(self) -> None:
