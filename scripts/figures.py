@@ -19,6 +19,7 @@ from statistics import mean
 from typing import Any, Final
 
 import msgspec
+from runtime_figures import RUNTIME_FIGURES
 from tables import share, table
 from trial_figures import TRIAL_FIGURES
 
@@ -29,11 +30,6 @@ SHIPPED: Final = ("urban-taught", "urban", "tutorial")
 _REGION = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end figures -->)", re.S)
 
 Results = dict[str, Any]
-
-
-def measured(figure: dict[str, float], digits: int) -> str:
-    """Median and range of a figure."""
-    return f"{figure['median']:.{digits}f} ({figure['min']:.{digits}f} to {figure['max']:.{digits}f})"
 
 
 def scored_runs(results: Results) -> list[Results]:
@@ -113,61 +109,6 @@ def training_cost(results: Results) -> str:
     return table(("command", "epochs", "time", "on"), rows)
 
 
-def machine_of(results: Results) -> str:
-    """What was measured, where and when, in a sentence."""
-    machine = results["machine"]
-    return (
-        f"`{results['command']}`, {results['date']}: soundwatch {results['version']}, model `{results['model']}`, "
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}."
-    )
-
-
-def window_cpu_ms(results: Results) -> float:
-    """Processor time of one window: the medians of all stages."""
-    return sum(float(figure["median"]) for figure in results["stages_cpu_ms"].values())
-
-
-def runtime_summary(results: Results) -> str:
-    """What running costs, in a few rows."""
-    microphone, replay = results["microphone"], results["replay"]
-    rows = (
-        ("start to first line (`hello`), from a microphone", f"{microphone['hello_s']['median']:.2f} s"),
-        ("processor time a window, one a second", f"{window_cpu_ms(results):.1f} ms"),
-        ("recordings, on one core", f"{replay['times_real_time_a_core']:.0f} times real time"),
-        ("window heard to line written", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
-        ("onset of a sound to its `start` line", f"{microphone['onset_to_start_ms']['median'] / 1000:.1f} s"),
-        ("memory", f"{microphone['resident_mb']:.0f} MB"),
-    )
-    return f"{table(('what', 'figure'), rows)}\n\n{machine_of(results)}"
-
-
-def runtime(results: Results) -> str:
-    """What running costs, with ranges."""
-    microphone, replay = results["microphone"], results["replay"]
-    rows = (
-        ("`soundwatch --help`, start to end, s", measured(results["help_s"], 2)),
-        ("`soundwatch run`, start to `hello`, s", measured(microphone["hello_s"], 2)),
-        (f"last sample of a window to its line, ms ({microphone['events']} lines)", _ms(microphone, "window_to_line")),
-        ("onset of a sound to its `start` line, ms", _ms(microphone, "onset_to_start")),
-        ("resident memory after a minute, MB", f"{microphone['resident_mb']:.0f}"),
-        (
-            f"`soundwatch replay` of {replay['audio_s'] / 60:.0f} minutes, processor time, s",
-            f"{replay['cpu_s']:.1f}: {replay['times_real_time_a_core']:.0f} times real time on one core",
-        ),
-    )
-    return f"{table(('what', 'median (range)'), rows)}\n\n{machine_of(results)}"
-
-
-def _ms(microphone: Results, what: str) -> str:
-    return measured(microphone[f"{what}_ms"], 0)
-
-
-def stages(results: Results) -> str:
-    """Processor time of each stage for one window."""
-    rows = [(name, measured(figure, 3)) for name, figure in results["stages_cpu_ms"].items()]
-    return table(("stage", "processor time a window, ms"), [*rows, ("**all**", f"**{window_cpu_ms(results):.2f}**")])
-
-
 def parity(results: Results) -> str:
     """A row a way of computing a model: its largest differences from torch over all probes and clips."""
     rows = []
@@ -208,11 +149,9 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "recall": ("accuracy.json", recall),
     "false-alarms": ("accuracy.json", false_alarms),
     "training-cost": ("accuracy.json", training_cost),
-    "runtime-summary": ("runtime.json", runtime_summary),
-    "runtime": ("runtime.json", runtime),
-    "stages": ("runtime.json", stages),
     "parity": ("parity.json", parity),
     "finetune": ("finetune.json", finetune),
+    **RUNTIME_FIGURES,
     **TRIAL_FIGURES,
 }
 

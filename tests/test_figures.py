@@ -13,9 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "# A page\n\n<!-- figures: stages -->\n<!-- end figures -->\n\nand so on\n"
 RUNTIME = {
-    "stages_cpu_ms": {
-        "mel": {"median": 2.0, "min": 1.5, "max": 3.0},
-        "classify": {"median": 1.0, "min": 1.0, "max": 1.0},
+    "stages": {
+        "core": {"giga_operations_s": 100, "giga_bytes_s": 10.0},
+        "ms_a_second": [
+            {"name": "mel", "median": 2.0, "min": 1.5, "max": 3.0, "million_operations": 4, "mb": 1.0, "floor_ms": 0.5},
+            {"name": "all", "median": 3.0, "min": 2.5, "max": 4.0},
+        ],
     }
 }
 

@@ -21,8 +21,11 @@ Does not: know seconds, UTC or thresholds' origins (`app.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.types import EndReason, Event, EventType, Scores
@@ -43,9 +46,8 @@ class Rule:
     update_samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hearing:
-    """Where one class stands.
+class Hearing(msgspec.Struct, frozen=True):
+    """Where one class stands. Ten are made anew a window, and msgspec makes its records several times as quickly.
 
     Attributes:
         evidence_samples: Sound in the run of windows at or above the threshold; 0 outside a run.

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
+    "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
     "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
     "data": ("soundwatch.training.cli:data", "Check a data set before training, or download one."),
     "train": ("soundwatch.training.cli:train", "Train a network on UrbanSound8K, or on sounds of your own."),

@@ -1,0 +1,203 @@
+"""What hearing a stream costs, beside what else people run: each figure a ratio from one run.
+
+Run `python benchmarks/peers.py` on an idle machine; it takes some minutes and writes results/peers.json. YAMNet's
+file is looked for beside the checkout, silero-vad among the installed packages (`pip install --no-deps silero-vad`:
+its own requirements would replace ONNX Runtime); what is not there is said to be so.
+
+Conventions: one thread each, in a process of its own, by turns; processor milliseconds for a second of one stream.
+soundwatch hears 48 kHz stereo and writes JSON; the others are given mono at their own rate, and only score it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "peers.json"
+YAMNET: Final = ROOT.parent / "shared" / "models" / "yamnet.tflite"
+SECONDS: Final = 60
+ROUNDS: Final = 5
+
+Peer = Callable[[str], tuple[Callable[[], object], float]]
+
+
+def soundwatch(model: str) -> tuple[Callable[[], object], float]:
+    """Everything from 48 kHz stereo samples to JSON lines through the live engine, and seconds of sound a call."""
+    from soundwatch.daemon.bench import Noise, ears_of
+    from soundwatch.daemon.classify import open_classifier
+    from soundwatch.daemon.engine import Engine
+    from soundwatch.daemon.listen import Listening
+
+    ears = ears_of(open_classifier(model, "cpu"))
+    return lambda: Engine(ears, print).run([Listening(Noise("noise", SECONDS))]), SECONDS
+
+
+def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
+    """The same front end and network in torch, a window at a time, from mono at the model's rate to scores."""
+    import torch
+
+    from soundwatch.daemon.classify import open_classifier
+    from soundwatch.training.frontend import MelFrontEnd
+    from soundwatch.training.network import build_network
+    from soundwatch.training.recipe import load_recipe
+
+    torch.set_num_threads(1)
+    contract = open_classifier(model, "cpu").contract
+    spec = contract.features
+    front_end = MelFrontEnd(spec)
+    network = build_network(load_recipe(contract.provenance.recipe), len(contract.labels)).eval()
+    samples = torch.randn(1, spec.channels, spec.window_samples) * 0.1
+
+    def hear() -> object:
+        with torch.inference_mode():
+            return torch.sigmoid(network(front_end.features(samples)))
+
+    return hear, spec.window_hop_samples / spec.rate_hz
+
+
+def yamnet(hop_s: float) -> Peer:
+    """YAMNet's tflite build, its front end inside, on mono at 16 kHz."""
+
+    def open_it(_: str) -> tuple[Callable[[], object], float]:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(YAMNET), num_threads=1)
+        interpreter.allocate_tensors()
+        place = interpreter.get_input_details()[0]["index"]
+        samples = np.random.default_rng(0).normal(0, 0.1, 15_600).astype(np.float32)
+
+        def hear() -> object:
+            interpreter.set_tensor(place, samples)
+            return interpreter.invoke()
+
+        return hear, hop_s
+
+    return open_it
+
+
+def silero(_: str) -> tuple[Callable[[], object], float]:
+    """The speech filter silero-vad in ONNX Runtime, 32 ms at a time, on mono at 16 kHz."""
+    import onnxruntime
+
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(name="silero_vad")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        str(Path(spec.origin).with_name("data") / "silero_vad.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    given = {
+        "input": np.random.default_rng(0).normal(0, 0.1, (1, 576)).astype(np.float32),
+        "state": np.zeros((2, 1, 128), np.float32),
+        "sr": np.array(16_000, np.int64),
+    }
+    return lambda: session.run(None, given), 0.032
+
+
+PEERS: Final[dict[str, Peer]] = {
+    "soundwatch": soundwatch,
+    "YAMNet, tflite, no overlap": yamnet(0.975),
+    "YAMNet, tflite, half overlap": yamnet(0.4875),
+    "torchaudio and torch, the same network": torchaudio_path,
+    "silero-vad (speech only)": silero,
+}
+
+
+def measure(name: str, model: str) -> dict[str, float]:
+    """One peer, in this process: cost and memory held."""
+    hear, seconds = PEERS[name](model)
+    hear()
+    rounds = max(2, round(SECONDS / seconds))
+    cpu_ns = time.process_time_ns()
+    for _ in range(rounds):
+        hear()
+    cpu_ms = (time.process_time_ns() - cpu_ns) / 1e6 / rounds / seconds
+    found = re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())
+    return {"cpu_ms_a_second": cpu_ms, "resident_mb": int(found[1]) / 1024 if found else 0.0}
+
+
+def in_its_own_process(name: str, model: str) -> dict[str, float] | str:
+    """The same, or why it cannot be had."""
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    command = [sys.executable, __file__, "--model", model, "--one", name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return done.stderr.strip().splitlines()[-1]
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def figure(values: list[float]) -> dict[str, float]:
+    """Median and range."""
+    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+
+
+def compare(model: str) -> list[dict[str, Any]]:
+    """All peers by turns; each one's cost, and what it is to soundwatch's of the same round."""
+    rounds = [{name: in_its_own_process(name, model) for name in PEERS} for _ in range(ROUNDS)]
+    peers: list[dict[str, Any]] = []
+    for name in PEERS:
+        own = [each[name] for each in rounds]
+        measured = [each for each in own if isinstance(each, dict)]
+        if len(measured) < ROUNDS:
+            peers.append({"name": name, "not_run": next(each for each in own if isinstance(each, str))})
+            continue
+        ours = [each["soundwatch"] for each in rounds]
+        ratios = [
+            mine["cpu_ms_a_second"] / base["cpu_ms_a_second"]
+            for mine, base in zip(measured, ours, strict=True)
+            if isinstance(base, dict)
+        ]
+        figures = {key: figure([each[key] for each in measured]) for key in measured[0]}
+        peers.append({"name": name, **figures, "times_soundwatch": figure(ratios)})
+    return peers
+
+
+def main() -> None:
+    """Compare all, or measure one for the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="urban")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, options.model)))
+        return
+    from soundwatch.daemon import __version__
+    from soundwatch.daemon.classify import open_classifier
+    from soundwatch.training.machine import processor
+
+    results = {
+        "command": "python benchmarks/peers.py",
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count() or 0,
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        },
+        "model": open_classifier(options.model, "cpu").contract.identity,
+        "peers": compare(options.model),
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()

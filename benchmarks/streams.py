@@ -1,0 +1,210 @@
+"""Many streams in real time through one engine, and a day through it as fast as it goes.
+
+Run `python benchmarks/streams.py` on an idle machine; it takes `--minutes` for each number of streams and some more for
+the day, and writes results/streams.json.
+
+Conventions: a stream is 48 kHz stereo noise in blocks of 100 ms, its start some way into a second like a microphone's.
+A window is late if it is not written within a hop of its last block. Delays are from that block to the lines' write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.bench import BLOCK_SAMPLES, RATE_HZ, Noise, ears_of
+from soundwatch.daemon.capture.pacing import Pacer
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.engine import Engine
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.types import Block, Heard, Scores, SourceInfo
+from soundwatch.daemon.voices import Waiting
+from soundwatch.training.machine import processor
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "streams.json"
+DAY_S: Final = 24 * 3600
+NOISE: Final = list(Noise("noise", 1.0).blocks())
+
+
+class Paced:
+    """Noise that comes when a microphone's would."""
+
+    def __init__(self, name: str, seconds: float, delay_s: float) -> None:
+        self.info = SourceInfo(name, "noise", RATE_HZ, 2)
+        self.start_unix_ns = 0
+        self._seconds, self._delay_s = seconds, delay_s
+        self._pacer = Pacer("real_time", RATE_HZ)
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of 100 ms."""
+        time.sleep(self._delay_s)
+        self.start_unix_ns = time.time_ns()
+        self._pacer.wait_for(0)
+        for number in range(round(10 * self._seconds)):
+            if not self._pacer.wait_for((number + 1) * BLOCK_SAMPLES):
+                return
+            yield Block(NOISE[number % len(NOISE)].samples, RATE_HZ, number * BLOCK_SAMPLES)
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._pacer.stop()
+
+
+class Timed(Engine):
+    """An engine that notes how long every window took to be told of."""
+
+    def __init__(self, ears: Ears) -> None:
+        super().__init__(ears, print)
+        self.delays_ms: list[float] = []
+
+    def tell(self, batch: Sequence[Waiting], scores: Sequence[Scores]) -> None:
+        """Note it."""
+        super().tell(batch, scores)
+        now_ns = time.monotonic_ns()
+        self.delays_ms += [(now_ns - each.since_ns) / 1e6 for each in batch if isinstance(each.heard, Heard)]
+
+
+class Counting:
+    """A sink that counts lines by their type."""
+
+    name = "counts"
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def write(self, line: bytes) -> None:
+        """Count a line."""
+        kind = json.loads(line)["type"]
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def resident_mb() -> float:
+    """What this process holds now."""
+    found = re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
+    """Some streams in real time."""
+    sink = Counting()
+    ears = replace(ears_of(open_classifier(model, "cpu")), journal=Journal([sink], print))
+    engine, spec = Timed(ears), ears.classifier.contract.features
+    before_mb, held_mb = resident_mb(), list[float]()
+    watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))
+    watch.start()
+    cpu_s, wall_s = time.process_time(), time.monotonic()
+    engine.run([Listening(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
+    cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
+    wanted = streams * (1 + round(seconds * spec.rate_hz - spec.window_samples) // spec.window_hop_samples)
+    hop_ms = spec.window_hop_samples / spec.rate_hz * 1000
+    delays_ms = np.array(engine.delays_ms)
+    return {
+        "streams": streams,
+        "seconds": seconds,
+        "windows": len(delays_ms),
+        "windows_wanted": wanted,
+        "windows_late": int((delays_ms > hop_ms).sum()),
+        "gap_lines": sink.counts.get("gap", 0),
+        "health_lines": sink.counts.get("health", 0),
+        "delay_ms": {name: round(float(np.percentile(delays_ms, q)), 1) for name, q in (("p50", 50), ("p99", 99))},
+        "cores_busy": round(cpu_s / wall_s, 2),
+        "cpu_ms_a_second": round(cpu_s * 1000 / streams / seconds, 3),
+        "resident_mb": round(held_mb[0], 1),
+        "mb_a_stream": round((held_mb[0] - before_mb) / streams, 2),
+    }
+
+
+class Day(Noise):
+    """A day of noise, with a look at the memory at every hour."""
+
+    def __init__(self) -> None:
+        super().__init__("day", DAY_S)
+        self.resident_mb: list[float] = []
+
+    def blocks(self) -> Iterator[Block]:
+        """Its blocks."""
+        for block in super().blocks():
+            if block.first_sample % (3600 * RATE_HZ) == 0:
+                self.resident_mb.append(round(resident_mb(), 2))
+            yield block
+
+
+def day(model: str) -> dict[str, Any]:
+    """A day through the live engine, from a source that waits for it."""
+    engine, source = Timed(ears_of(open_classifier(model, "cpu"))), Day()
+    cpu_s, wall_s = time.process_time(), time.monotonic()
+    engine.run([Listening(source)])
+    cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
+    after_mb = source.resident_mb[1:]
+    return {
+        "hours": 24,
+        "windows": len(engine.delays_ms),
+        "cpu_s": round(cpu_s, 1),
+        "wall_s": round(wall_s, 1),
+        "resident_mb": source.resident_mb,
+        "growth_after_first_hour_mb": round(after_mb[-1] - after_mb[0], 2),
+    }
+
+
+def in_its_own_process(*arguments: str) -> dict[str, Any]:
+    """One part of the results."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    part: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return part
+
+
+def main() -> None:
+    """Measure all, or one part of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="urban")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--streams", default="1,100,500", help="how many at once, one trial each")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--day", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.day or options.one:
+        print(json.dumps(day(options.model) if options.day else live(options.model, options.one, options.minutes * 60)))
+        return
+    common = ("--model", options.model, "--minutes", str(options.minutes))
+    results = {
+        "command": f"python benchmarks/streams.py --minutes {options.minutes:g}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count() or 0,
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        },
+        "model": open_classifier(options.model, "cpu").contract.identity,
+        "live": [in_its_own_process(*common, "--one", streams) for streams in options.streams.split(",")],
+        "day": in_its_own_process(*common, "--day"),
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
