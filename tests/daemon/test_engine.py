@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
-from soundwatch.daemon.classify import classify
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.classify import classify, open_classifier
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import ModelContract
@@ -56,18 +57,19 @@ class Memory:
     samples: NDArray[np.float32]
     waits: bool = False
     breaks: bool = False
+    rate_hz: int = SMALL_SPEC.rate_hz
     given_blocks: int = 0
     read_to_its_end: threading.Event = field(default_factory=threading.Event)
     start_unix_ns: int = 0
 
     @property
     def info(self) -> SourceInfo:
-        return SourceInfo(self.name, "memory", SMALL_SPEC.rate_hz, 1, self.waits)
+        return SourceInfo(self.name, "memory", self.rate_hz, 1, self.waits)
 
     def blocks(self) -> Iterator[Block]:
         for first in range(0, self.samples.shape[1], BLOCK_SAMPLES):
             self.given_blocks += 1
-            yield Block(self.samples[:, first : first + BLOCK_SAMPLES], SMALL_SPEC.rate_hz, first)
+            yield Block(self.samples[:, first : first + BLOCK_SAMPLES], self.rate_hz, first)
         self.read_to_its_end.set()
         if self.breaks:
             raise SourceError(f"{self.name} broke.")
@@ -105,6 +107,23 @@ def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> Non
         Listening(Memory(name, samples)).read_through(ears)
         assert without_number(together.lines, name) == without_number(alone.lines, name)
         assert len(alone.of("start")) >= 1
+
+
+def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> None:
+    classifier = open_classifier("urban", "cpu")
+    scene = demo_scene(16_000, 20.0)
+    told = []
+    for listen in (
+        lambda ears, listening: Engine(ears, quiet).run([listening]),
+        lambda ears, it: it.read_through(ears),
+    ):
+        sink = Kept()
+        rules = rules_for(DetectionConfig(confirm_windows=1), classifier.contract)
+        ears = Ears("node", classifier, rules, {}, SampleClock(), Journal([sink], quiet))
+        listen(ears, Listening(Memory("scene", scene, waits=True, rate_hz=16_000)))
+        told.append(sink.lines)
+    assert told[0] == told[1]
+    assert {line["type"] for line in told[0]} >= {"hello", "start", "stats"}
 
 
 def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
