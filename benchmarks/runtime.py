@@ -35,6 +35,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
 RESULTS = ROOT / "benchmarks" / "results" / "runtime.json"
 
+PARTS = {
+    "[": "heap, stacks and the like",
+    "onnxruntime": "ONNX Runtime's library",
+    "numpy": "Python's and its packages' libraries",
+    "python": "Python's and its packages' libraries",
+}
+
 Figure = dict[str, float]
 
 
@@ -130,16 +137,17 @@ def live(model: str, folder: Path) -> dict[str, Any]:
         "hello_s": start_up,
         "window_to_line_ms": figure(late_ms),
         "onset_to_start_ms": figure(onset_ms),
-        "resident_mb": memory_mb,
+        "resident_mb": memory_mb["all"],
+        "resident_by_part_mb": {name: each_mb for name, each_mb in memory_mb.items() if name != "all"},
         "events": len(late_ms),
     }
 
 
-def _latencies(arguments: list[str], microphone: Any, path: Path) -> tuple[list[float], list[float], float]:
+def _latencies(arguments: list[str], microphone: Any, path: Path) -> tuple[list[float], list[float], dict[str, float]]:
     """Per event line, how long after its window's last sample it was read; per start, how long after its onset."""
     late_ms: list[float] = []
     onset_ms: list[float] = []
-    memory_mb: list[float] = []
+    memory_mb: list[dict[str, float]] = []
     process = subprocess.Popen(
         [SOUNDWATCH, "run", *arguments],
         env=os.environ | microphone.env,
@@ -171,10 +179,20 @@ def _timed_lines(process: subprocess.Popen[bytes]) -> Iterator[tuple[dict[str, A
         yield json.loads(line), time.time()
 
 
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s*(\d+) kB", status)
-    return round(int(found[1]) / 1024, 1) if found else 0.0
+def _resident_mb(pid: int) -> dict[str, float]:
+    """What a process holds, by what it is; libraries that others use too count whole."""
+    held_kb = dict.fromkeys(("all", *PARTS.values(), "other libraries, most of the sound system's"), 0)
+    part = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            path = words[5] if len(words) > 5 else "[anonymous]"
+            parts = [name for mark, name in PARTS.items() if mark in path]
+            part = parts[0] if parts else "other libraries, most of the sound system's"
+        elif words[0] == "Rss:":
+            held_kb["all"] += int(words[1])
+            held_kb[part] += int(words[1])
+    return {name: round(each_kb / 1024, 1) for name, each_kb in held_kb.items()}
 
 
 def main() -> None:

@@ -88,6 +88,15 @@ def stages(results: Results) -> str:
     return f"{table(headings, rows)}\n\n{note}"
 
 
+def memory(results: Results) -> str:
+    """What a listening program holds, by what it is."""
+    microphone = results["microphone"]
+    if "resident_by_part_mb" not in microphone:
+        return "Not measured yet."
+    rows = [(name, f"{each_mb:.0f}") for name, each_mb in microphone["resident_by_part_mb"].items()]
+    return table(("what", "resident, MB"), [*rows, ("**all**", f"**{microphone['resident_mb']:.0f}**")])
+
+
 def peers(results: Results) -> str:
     """A row a peer: cost, memory, and what its cost is to soundwatch's in the same round."""
     rows = []
@@ -141,6 +150,7 @@ RUNTIME_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "runtime-summary": ("runtime.json", runtime_summary),
     "runtime": ("runtime.json", runtime),
     "stages": ("runtime.json", stages),
+    "memory": ("runtime.json", memory),
     "peers": ("peers.json", peers),
     "streams": ("streams.json", streams),
 }
