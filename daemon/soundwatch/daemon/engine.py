@@ -190,7 +190,7 @@ class Engine:
         try:
             for block in voice.listening.source.blocks():
                 kept.append(block)
-                if voice.stream is None or block.lost_samples or self._may_fill_a_window(voice, block):
+                if voice.stream is None or block.lost_samples or self._may_fill_a_window(voice, kept):
                     self._hand_in(voice, kept)
                     kept = []
         except SourceError as error:
@@ -201,20 +201,25 @@ class Engine:
             self._hand_in(voice, kept)
         self._inbox.put(partial(self._end_one, voice))
 
-    def _may_fill_a_window(self, voice: Voice, block: Block) -> bool:
-        """Whether the next window ends with this block, but for what the resampler still holds back."""
+    def _may_fill_a_window(self, voice: Voice, kept: list[Block]) -> bool:
+        """Whether the next window ends in what is kept; its end may still be in the resampler, and then comes next."""
+        first_sample, rate_hz = kept[0].first_sample, kept[0].rate_hz
+        end_sample: int = kept[-1].first_sample + kept[-1].samples.shape[1]
+        if voice.handed_sounds > voice.taken_sounds:  # which window is next is not known before that is taken
+            return (end_sample - first_sample) * self._spec.rate_hz >= self._spec.window_hop_samples * rate_hz
         window_end_sample = voice.inbound.windowing.first_sample + self._spec.window_samples
-        end_sample: int = block.first_sample + block.samples.shape[1]
-        return end_sample * self._spec.rate_hz >= window_end_sample * block.rate_hz
+        return end_sample * self._spec.rate_hz >= window_end_sample * rate_hz
 
     def _hand_in(self, voice: Voice, kept: list[Block]) -> None:
         since_ns = self._now_ns()
         voice.unread_sounds.acquire()
+        voice.handed_sounds += 1
         self._inbox.put(partial(self._take_kept, voice, kept, since_ns))
 
     def _take_kept(self, voice: Voice, blocks: list[Block], since_ns: int) -> None:
         for block in joined(blocks):  # here, since each thread that allocates has memory of its own
             self.take(voice, block, since_ns)
+        voice.taken_sounds += 1
         if voice.waits and voice.waiting_windows >= WAITING_WINDOWS:
             voice.owed_sounds += 1
         else:

@@ -1,6 +1,6 @@
 """One source as the engine knows it, and what it has to tell.
 
-Conventions: as in `engine.py`, whose records these are; only its thread writes to them.
+Conventions: as in `engine.py`, whose records these are. Its thread alone writes to them, where nothing else is said.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Voice:
         stream: What makes its lines; None before its first block.
         waiting_windows: How many of its windows wait for the network.
         unread_sounds: How often more it may hand sound over before it has to wait.
+        handed_sounds: How often it has handed sound over; its own thread counts.
+        taken_sounds: How many of those have been through the pipeline.
         owed_sounds: How many of those it is not given back before its windows are done.
     """
 
@@ -40,6 +42,8 @@ class Voice:
     stream: Stream | None = None
     waiting_windows: int = 0
     unread_sounds: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(UNREAD_SOUNDS))
+    handed_sounds: int = 0
+    taken_sounds: int = 0
     owed_sounds: int = 0
 
     @property
