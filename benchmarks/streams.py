@@ -33,7 +33,7 @@ from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.types import Block, Heard, Scores, SourceInfo
+from soundwatch.daemon.types import Block, Heard, Scores, SourceInfo, read_only
 from soundwatch.daemon.voices import Waiting
 from soundwatch.training.machine import processor
 
@@ -60,7 +60,8 @@ class Paced:
         for number in range(round(10 * self._seconds)):
             if not self._pacer.wait_for((number + 1) * BLOCK_SAMPLES):
                 return
-            yield Block(NOISE[number % len(NOISE)].samples, RATE_HZ, number * BLOCK_SAMPLES)
+            samples = read_only(NOISE[number % len(NOISE)].samples.copy())  # as a microphone's callback copies
+            yield Block(samples, RATE_HZ, number * BLOCK_SAMPLES)
 
     def stop(self) -> None:
         """Make `blocks` end."""
