@@ -202,13 +202,17 @@ class Engine:
         self._inbox.put(partial(self._end_one, voice))
 
     def _may_fill_a_window(self, voice: Voice, kept: list[Block]) -> bool:
-        """Whether the next window ends in what is kept; its end may still be in the resampler, and then comes next."""
-        first_sample, rate_hz = kept[0].first_sample, kept[0].rate_hz
+        """Whether the next window ends in what is kept, or that is a hop long.
+
+        The window's end may still be in the resampler: then it comes with the next block.
+        """
+        spec, rate_hz, first_sample = self._spec, kept[0].rate_hz, kept[0].first_sample
         end_sample: int = kept[-1].first_sample + kept[-1].samples.shape[1]
-        if voice.handed_sounds > voice.taken_sounds:  # which window is next is not known before that is taken
-            return (end_sample - first_sample) * self._spec.rate_hz >= self._spec.window_hop_samples * rate_hz
-        window_end_sample = voice.inbound.windowing.first_sample + self._spec.window_samples
-        return end_sample * self._spec.rate_hz >= window_end_sample * rate_hz
+        if (end_sample - first_sample) * spec.rate_hz >= spec.window_hop_samples * rate_hz:
+            return True
+        known = voice.handed_sounds == voice.taken_sounds  # or else which window is next is yet to be seen
+        window_end_sample = voice.inbound.windowing.first_sample + spec.window_samples
+        return known and end_sample * spec.rate_hz >= window_end_sample * rate_hz
 
     def _hand_in(self, voice: Voice, kept: list[Block]) -> None:
         since_ns = self._now_ns()
@@ -244,12 +248,9 @@ class Engine:
         while (batch := self._batches.get()) is not None:
             try:
                 features = features_of([each.heard for each in batch if each.heard is not None])
-                self._inbox.put(partial(self._receive, batch, classify(self._ears.classifier, features)))
+                self._inbox.put(partial(self.tell, batch, classify(self._ears.classifier, features)))
             except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
                 self._inbox.put(partial(_raise, error))
-
-    def _receive(self, batch: list[Waiting], scores: list[Scores]) -> None:
-        self.tell(batch, scores)
 
 
 def _raise(error: BaseException) -> None:
