@@ -27,7 +27,7 @@ from soundwatch.training.finetune import freeze
 from soundwatch.training.folders import split_folders
 from soundwatch.training.loop import start_run
 from soundwatch.training.origin import Origin, adapt, read_origin
-from soundwatch.training.recipe import BlockCnn, FineTuning, Recipe, load_recipe
+from soundwatch.training.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn, load_recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.session import Session
 
@@ -35,11 +35,15 @@ SILENT = Console(file=io.StringIO())
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["pooled", "blocks"])
+@pytest.fixture(params=["pooled", "blocks", "separable"])
 def any_recipe(request: pytest.FixtureRequest, tiny_recipe: Recipe) -> Recipe:
-    """Networks whose batch norms are folded into convolutions on export, and that keep them."""
-    blocks = BlockCnn(widths=(4, 8), kernels=(3, 3), stride=2, kaiming_slope=0.1)
-    return tiny_recipe if request.param == "pooled" else msgspec.structs.replace(tiny_recipe, network=blocks)
+    """Networks whose batch norms are folded into convolutions on export, that keep them, and that pad by layers."""
+    networks = {
+        "pooled": tiny_recipe.network,
+        "blocks": BlockCnn(widths=(4, 8), kernels=(3, 3), stride=2, kaiming_slope=0.1),
+        "separable": SeparableCnn(widths=(4, 8, 8), strides=(2, 1, 2), dropout_share=0.1),
+    }
+    return msgspec.structs.replace(tiny_recipe, network=networks[request.param])
 
 
 def _tuning(recipe: Recipe, head_epochs: int = 1) -> Recipe:
@@ -144,7 +148,9 @@ def test_another_front_end_or_network_is_refused(tmp_path: Path, tiny_data: Path
     (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
     recipe = _tuning(any_recipe)
     lower = msgspec.structs.replace(recipe, features=msgspec.structs.replace(recipe.features, mel_max_hz=3000))
-    wider = msgspec.structs.replace(recipe, network=msgspec.structs.replace(recipe.network, widths=(4, 9)))
+    wider = msgspec.structs.replace(
+        recipe, network=msgspec.structs.replace(recipe.network, widths=(*recipe.network.widths[:-1], 9))
+    )
     for start in (checkpoint, model):
         with pytest.raises(ConfigError, match=r"another front end than recipe tuned: mel_max_hz 4000\S*, not 3000"):
             read_origin(str(start), lower)

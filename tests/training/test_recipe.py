@@ -90,6 +90,11 @@ def test_a_recipe_like_another_says_only_what_it_does_otherwise() -> None:
     assert encode_recipe(decode_recipe(encode_recipe(recipe))) == encode_recipe(recipe)
 
 
+def test_a_recipe_may_be_like_one_that_is_like_another() -> None:
+    recipe, finetune = parse_recipe("{like: finetune, name: mine, epochs: 3}", "here"), load_recipe("finetune")
+    assert recipe == msgspec.structs.replace(finetune, name="mine", epochs=3)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

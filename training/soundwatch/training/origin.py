@@ -88,8 +88,13 @@ def read_origin(model: str, recipe: Recipe) -> Origin:
         fresh.load_state_dict(network.state_dict())
     except RuntimeError as error:
         raise ConfigError(_other_network(path, recipe, contract)) from error
+    return Origin(contract, body_of(fresh))
+
+
+def body_of(network: nn.Sequential) -> dict[str, Tensor]:
+    """The state of all layers but the head."""
     head = f"{len(network) - 1}."
-    return Origin(contract, {name: value for name, value in fresh.state_dict().items() if not name.startswith(head)})
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(head)}
 
 
 def _refuse_other_features(contract: ModelContract, recipe: Recipe, path: Path) -> None:

@@ -283,7 +283,7 @@ def _completed(values: Any) -> Any:
     like, shipped = values.pop("like"), shipped_recipes()
     if like not in shipped:
         raise ConfigError(f"like is {like!r}; a shipped recipe was wanted: {', '.join(sorted(shipped))}.")
-    return _laid_over(yaml.safe_load(shipped[like]), values)
+    return _laid_over(_completed(yaml.safe_load(shipped[like])), values)
 
 
 def _laid_over(below: Any, above: Any) -> Any:
