@@ -62,6 +62,7 @@ class Engine:
         self._going_on = 0
         self._inbox = queue.SimpleQueue[Callable[[], None]]()  # what is to be done here, whoever found it
         self._batches = queue.SimpleQueue[list[Waiting] | None]()
+        self._classified = deque[tuple[list[Waiting], list[Scores]]]()
 
     def voice(self, listening: Listening) -> Voice:
         """A source that is about to be heard."""
@@ -84,6 +85,8 @@ class Engine:
             while self._running or self._backlog or self._going_on:
                 with contextlib.suppress(queue.Empty):
                     self._inbox.get(timeout=WAKE_S)()
+                while self._classified:  # before any more blocks, so that the network is not kept waiting by them
+                    self.tell(*self._classified.popleft())
                 while self._backlog and not self._running:
                     self._hand_over(self.next_batch())
         finally:
@@ -248,9 +251,14 @@ class Engine:
         while (batch := self._batches.get()) is not None:
             try:
                 features = features_of([each.heard for each in batch if each.heard is not None])
-                self._inbox.put(partial(self.tell, batch, classify(self._ears.classifier, features)))
+                self._classified.append((batch, classify(self._ears.classifier, features)))
+                self._inbox.put(_wake)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
                 self._inbox.put(partial(_raise, error))
+
+
+def _wake() -> None:
+    """There is something to be seen to."""
 
 
 def _raise(error: BaseException) -> None:
