@@ -158,7 +158,7 @@ def day(model: str) -> dict[str, Any]:
     cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
     after_mb = source.resident_mb[1:]
     return {
-        "hours": 24,
+        "hours": DAY_S // 3600,
         "windows": len(engine.delays_ms),
         "cpu_s": round(cpu_s, 1),
         "wall_s": round(wall_s, 1),
