@@ -20,7 +20,7 @@ from soundwatch.training.data import Clip, split_by_folds
 from soundwatch.training.distil import Hint
 from soundwatch.training.heads import soften
 from soundwatch.training.lessons import Lessons, lessons_folder, prepare_lessons
-from soundwatch.training.recipe import Recipe, Teaching
+from soundwatch.training.recipe import Recipe, SeparableCnn, Teaching
 from soundwatch.training.run import run_session
 from soundwatch.training.session import Session
 from soundwatch.training.teacher import Heard, YamNet
@@ -68,6 +68,16 @@ def _silence(clip: Clip) -> Samples:
 
 def _taught(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, teaching=TEACHING)
+
+
+def _begun(recipe: Recipe) -> Recipe:
+    """The recipe with a network like `LevelTeacher`'s trunk, which it starts as."""
+    return msgspec.structs.replace(
+        recipe,
+        features=msgspec.structs.replace(recipe.features, channels=1, normalisation="peak"),
+        network=SeparableCnn(widths=(4, 6), strides=(2, 1), dropout_share=0.1),
+        teaching=msgspec.structs.replace(TEACHING, start="teacher"),
+    )
 
 
 def _session(root: Path, recipe: Recipe, out: Path, teacher: LevelTeacher) -> Session:
@@ -157,10 +167,11 @@ def test_a_hint_compares_each_window_with_the_frames_that_share_its_time(tiny_re
     assert loss.item() == pytest.approx(1, 0.1)
 
 
+@pytest.mark.parametrize("start", ["drawn", "teacher"])
 def test_a_taught_run_resumes_to_the_same_bits_and_leaves_a_plain_network(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
-    recipe = _taught(tiny_recipe)
+    recipe = _taught(tiny_recipe) if start == "drawn" else _begun(tiny_recipe)
     whole, cut = (_session(tiny_data, recipe, tmp_path / name, LevelTeacher()) for name in ("whole", "cut"))
     _run(whole)
 
@@ -180,6 +191,7 @@ def test_a_taught_run_resumes_to_the_same_bits_and_leaves_a_plain_network(
     network, contract = load_network(whole.out / FILE_NAME)
     assert not [name for name, _ in network.named_parameters() if "tell" in name]
     assert contract.provenance.recipe_sha256 == recipe.sha256
+    assert ("YAMNet" in contract.provenance.licence) == (start == "teacher")
 
 
 def test_a_recipe_without_a_teacher_has_the_hash_it_always_had(tiny_recipe: Recipe) -> None:
