@@ -104,11 +104,15 @@ def test_a_clip_that_leaves_changes_only_the_views_it_was_in() -> None:
     assert {view.key for view in kept} <= before & after
 
 
-def test_a_views_target_is_the_share_of_each_clip() -> None:
+def test_a_views_target_says_what_is_loud_enough_to_be_heard() -> None:
     one, other = _clips((1,))[2:4]
-    view = View(one, other, 1, 7)
-    assert target_of(view, 10)[[2, 3]] == pytest.approx([view.share, 1 - view.share])
-    assert target_of(View(one, NEGATIVE, 1, 7), 10).sum() == pytest.approx(View(one, NEGATIVE, 1, 7).share)
+    for number in range(20):
+        view = View(one, other, number, 7)
+        louder_db = 20 * np.log10(view.share / (1 - view.share))
+        wanted = np.clip([1 + louder_db / 15, 1 - louder_db / 15], 0, 1)
+        assert target_of(view, 10)[[2, 3]] == pytest.approx(wanted)
+        assert max(wanted) == 1
+        assert target_of(View(one, NEGATIVE, number, 7), 10).sum() <= 1
     assert target_of(View(one, None, 0, 7), 10).tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
     assert not target_of(View(None, None, 1, 7), 10).any()
 
