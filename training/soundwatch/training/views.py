@@ -4,8 +4,8 @@ Conventions: samples are (1, S) float32. A view hangs on its clip, its partner, 
 alone, so that runs on other folds share it. Partners come from the clip's own fold or are negatives: no
 view joins two folds. Targets (K,) say what is heard: a clip that is as loud as the other is wholly there, one that is
 `DROWNED_DB` quieter is not. So a siren over rain is a siren, and of two sounds both are true.
-Source: mixing at equal loudness and a random share is between-class learning (Tokozume et al. 2018), whose targets are the
-shares; scores that do not compete need not share, and found fewer sounds in a street when they did (decision 0010).
+Source: mixing at equal loudness and a random share is between-class learning (Tokozume et al. 2018), whose targets
+are the shares; scores that do not compete need not share, and found fewer sounds in a street when they did (0010).
 Does not: mask mel decibels (`lessons.py`), or touch clips that are scored.
 """
 
