@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from soundwatch.daemon.wire import json_schema
+from soundwatch.daemon.lines import json_schema
 
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
 

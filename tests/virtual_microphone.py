@@ -30,16 +30,22 @@ class VirtualMicrophone:
     """
 
     def __init__(self, folder: Path) -> None:
-        own = {name: str(folder) for name in ("HOME", "XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH")}
         self.env = {"PULSE_SERVER": f"unix:{folder}/native"}
+        self._folder = folder
+        self._modules: dict[str, str] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, also again after `kill`."""
+        own = ("HOME", "XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH")
         self._server = subprocess.Popen(
             [
                 *("pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"),
                 *("--log-level=error", "--log-target=stderr"),
-                *("-L", f"module-native-protocol-unix socket={folder}/native auth-anonymous=1"),
+                *("-L", f"module-native-protocol-unix socket={self._folder}/native auth-anonymous=1"),
                 *("-L", f"module-null-sink sink_name=vmic rate={RATE_HZ} channels={CHANNELS} norewinds=1"),
             ],
-            env=os.environ | own,
+            env=os.environ | dict.fromkeys(own, str(self._folder)),
             stdin=subprocess.DEVNULL,
         )
         give_up = time.monotonic() + 20
@@ -48,9 +54,18 @@ class VirtualMicrophone:
             assert time.monotonic() < give_up, "pulseaudio does not answer"
             time.sleep(0.02)
 
-    def start_playing(self, recording: Path) -> subprocess.Popen[bytes]:
-        """Play a recording into the microphone; the process ends when it has been heard."""
-        return subprocess.Popen(["paplay", "-d", "vmic", str(recording)], env=os.environ | self.env)
+    def plug_in(self, name: str, rate_hz: int = RATE_HZ) -> None:
+        """Add a microphone, which is the sound server's source `name.monitor`."""
+        sink = (f"sink_name={name}", f"rate={rate_hz}", f"channels={CHANNELS}", "norewinds=1")
+        self._modules[name] = self._ask("pactl", "load-module", "module-null-sink", *sink).strip()
+
+    def unplug(self, name: str) -> None:
+        """Take it away."""
+        self._ask("pactl", "unload-module", self._modules.pop(name))
+
+    def start_playing(self, recording: Path, name: str = "vmic") -> subprocess.Popen[bytes]:
+        """Play a recording into a microphone; the process ends when it has been heard."""
+        return subprocess.Popen(["paplay", "-d", name, str(recording)], env=os.environ | self.env)
 
     def play(self, recording: Path) -> None:
         """Play a recording into the microphone and wait until it has been heard."""

@@ -23,6 +23,7 @@ from soundwatch.daemon.errors import ModelError, SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.pipeline import features_of
+from soundwatch.daemon.plight import Plight
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Classifier, Heard, SourceInfo
 from soundwatch.daemon.voices import UNREAD_SOUNDS, Waiting, joined
@@ -288,3 +289,43 @@ def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None
     told = len(machine.sink.of("gap"))
     machine.go_on(5)
     assert len(machine.sink.of("gap")) == told, "nothing more is lost once the hop is wide enough"
+
+
+@dataclass(slots=True)
+class Comes(Memory):
+    """A source that is lost in the middle of a sound and comes back."""
+
+    def blocks(self) -> Iterator[Block | Plight]:  # type: ignore[override]
+        rate_hz = self.rate_hz
+        yield Plight("waiting", "absent", "Not yet.")
+        for first in range(0, 2 * rate_hz, BLOCK_SAMPLES):
+            yield Block(tone(500, 0.1), rate_hz, first)
+        yield Plight("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
+        yield Block(tone(500, 0.1), rate_hz, 5 * rate_hz, 3 * rate_hz)
+        yield Plight("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000, 60_000_000_000)
+        for first in range(5 * rate_hz + BLOCK_SAMPLES, 7 * rate_hz, BLOCK_SAMPLES):
+            yield Block(tone(500, 0.1), rate_hz, first)
+        yield Block(silence(0), rate_hz, 9 * rate_hz, 2 * rate_hz)
+
+
+def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the_same_stream() -> None:
+    ears, sink = ears_of(BandClassifier())
+    Engine(ears, quiet).run([Listening(Comes("mic", sound(500), waits=True))])
+    told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
+    assert told == [
+        ("health", "waiting", "absent"),
+        ("hello", None, None),
+        ("start", None, None),
+        ("end", None, "source_lost"),
+        ("health", "lost", "ended"),
+        ("gap", None, "capture"),
+        ("health", "back", "ended"),
+        ("start", None, None),
+        ("gap", None, "capture"),
+        ("end", None, "end_of_stream"),
+        ("stats", None, None),
+    ]
+    ends, gaps, stats = sink.of("end"), sink.of("gap"), sink.of("stats")[0]
+    assert ends[0]["offset"] == gaps[0]["start"] == "1970-01-01T00:00:02.000Z"
+    assert sink.of("start")[1]["onset"] >= "1970-01-01T00:01:05.000Z", "by the anchor found at the return"
+    assert (stats["duration_s"], stats["lost_s"], stats["coverage"]) == (9.0, 5.0, pytest.approx(4 / 9, abs=1e-6))

@@ -11,7 +11,7 @@ import pytest
 
 from soundwatch.daemon.errors import SinkError
 from soundwatch.daemon.journal import Journal
-from soundwatch.daemon.wire import GapLine
+from soundwatch.daemon.lines import GapLine
 
 
 def gap(seq: int) -> GapLine:

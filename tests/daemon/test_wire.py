@@ -14,8 +14,9 @@ from ulid import ULID
 
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.clocks import SampleClock
+from soundwatch.daemon.lines import Line, json_schema
 from soundwatch.daemon.types import Event, Gap, Health, SourceInfo, Summary
-from soundwatch.daemon.wire import Line, Stream, health_line, json_schema, ulid, utc_text
+from soundwatch.daemon.wire import Stream, health_line, ulid, utc_text
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
 STREAM = Stream(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,17 +153,19 @@ def test_a_closed_standard_output_stops_the_program_and_says_so(model: Path, tmp
     assert b"The reader of stdout has gone" in done.stderr
 
 
-def test_a_missing_portaudio_library_is_said_with_what_to_install(model: Path) -> None:
-    hidden = (
-        "import ctypes.util, sys\n"
+@pytest.mark.parametrize("configured", [False, True], ids=["typed", "configured"])
+def test_a_missing_portaudio_library_is_said_with_what_to_install(
+    model: Path, tmp_path: Path, configured: bool
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ctypes.util\n"
         "find = ctypes.util.find_library\n"
         "ctypes.util.find_library = lambda name: None if 'portaudio' in name else find(name)\n"
-        "from soundwatch.daemon.cli import main\n"
-        f"main(['run', '--model', {str(model)!r}])\n"
     )
-    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, check=False)
+    (tmp_path / "config.yaml").write_text("sources: {mic0: {device: default}}")
+    arguments = ["--config", tmp_path / "config.yaml"] if configured else []
+    done = soundwatch("run", "--model", model, *arguments, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 4
-    assert b"Traceback" not in done.stderr
     assert b"libportaudio2" in done.stderr
 
 

@@ -128,21 +128,58 @@ def test_a_signal_in_the_middle_of_an_event_ends_it_and_the_program(
     assert stats["type"] == "stats"
 
 
-def test_a_server_that_dies_ends_the_events_says_so_and_is_not_silence(
+def test_a_server_that_dies_ends_the_events_and_is_heard_again_when_it_is_back(
     virtual_microphone: VirtualMicrophone, arguments: list[str], tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "long.wav", tone(300, 30, RATE_HZ).T, RATE_HZ)
     with running(virtual_microphone, *arguments) as daemon:
         daemon.wait_for("hello")
-        player = virtual_microphone.start_playing(tmp_path / "long.wav")
+        players = [virtual_microphone.start_playing(tmp_path / "long.wav")]
         daemon.wait_for("start")
         virtual_microphone.kill()
+        lost = daemon.wait_for("health")
+        virtual_microphone.start()
+        gap = daemon.wait_for("gap")
+        back = daemon.wait_for("health")
+        players.append(virtual_microphone.start_playing(tmp_path / "long.wav"))
+        daemon.wait_for("start")
+        lines = daemon.stop(signal.SIGTERM)
+    for player in players:
+        player.kill()
         player.wait()
-        rest, said = daemon.process.communicate(timeout=20)
-    lines = lines_of(daemon.text + rest)
-    assert daemon.process.returncode == 4
-    assert b"stopped delivering" in said
-    assert [line["reason"] for line in lines if line["type"] == "end"] == ["source_lost"]
+    assert (lost["source"], lost["state"], lost["reason"]) == ("mic0", "lost", "ended")
+    assert "stopped delivering" in lost["detail"]
+    assert (back["state"], back["missed_s"]) == ("back", pytest.approx(gap["duration_s"], abs=0.002))
+    assert [line["reason"] for line in lines if line["type"] == "end"] == ["source_lost", "shutdown"]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    told = [line["time"] for line in lines if line["type"] in ("start", "update", "end", "gap")]
+    assert told == sorted(told)
+    assert lines[-1]["lost_s"] == pytest.approx(gap["duration_s"], abs=0.002)
+
+
+def test_a_configured_microphone_is_waited_for_and_one_that_flaps_costs_the_other_nothing(
+    virtual_microphone: VirtualMicrophone, arguments: list[str]
+) -> None:
+    Path(arguments[1]).write_text(
+        "sources: {steady: {device: pulse:vmic.monitor}, flaps: {device: pulse:yard.monitor}}"
+    )
+    with running(virtual_microphone, *arguments) as daemon:
+        waiting = daemon.wait_for("health")
+        for rate_hz in (44_100, 16_000):
+            virtual_microphone.plug_in("yard", rate_hz)
+            while daemon.wait_for("health")["state"] != "back":
+                pass
+            virtual_microphone.unplug("yard")
+            while daemon.wait_for("health")["state"] != "lost":
+                pass
+        lines = daemon.stop(signal.SIGTERM)
+    assert (waiting["source"], waiting["state"], waiting["reason"]) == ("flaps", "waiting", "absent")
+    assert {line["source"] for line in lines if line["type"] in ("gap", "health")} == {"flaps"}
+    stats = {line["source"]: line for line in lines if line["type"] == "stats"}
+    assert stats["steady"]["coverage"] == 1.0
+    assert 0 < stats["flaps"]["coverage"] < 1
+    gaps = [line["duration_s"] for line in lines if line["type"] == "gap"]
+    assert stats["flaps"]["lost_s"] == pytest.approx(sum(gaps), abs=0.002)
 
 
 def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(

@@ -9,14 +9,14 @@ import contextlib
 import ctypes
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
-from soundwatch.daemon.capture import Recording, open_source
+from soundwatch.daemon.capture import Recording, open_lasting
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
@@ -26,6 +26,7 @@ from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ConfigError, SinkError, SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.recordings import score_windows
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.sinks import open_sink
@@ -127,7 +128,7 @@ class Program:
         self.listenings: list[Listening] = []
         self.stop_asked = False
 
-    def add(self, source: Source) -> Listening:
+    def add(self, source: LiveSource) -> Listening:
         """Take up a source that has been opened."""
         listening = Listening(source)
         self.listenings.append(listening)
@@ -142,8 +143,14 @@ class Program:
             listening.stop()
 
 
-def run_live(config: Config, sources: dict[str, SourceConfig], log: Any) -> None:
+def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting: Collection[str] = ()) -> None:
     """Listen to all sources until they end or a signal asks to stop.
+
+    Args:
+        config: Everything else.
+        sources: What to listen to, by name.
+        log: The diary.
+        waiting: Which of them are waited for where their microphone is not there yet.
 
     Raises:
         SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
@@ -153,10 +160,10 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any) -> None
     program = Program()
     with contextlib.closing(ears.journal), signals_to(program.stop):
         for name, source in sources.items():
-            listening = program.add(open_source(name, source.device, source.channels, source.pcm))
+            listening = program.add(open_lasting(name, source.device, source.channels, source.pcm, name in waiting))
             log.info("listening", source=name, device=listening.source.info.description)
         _give_back_memory()
-        Engine(ears, log.error).run(program.listenings)
+        Engine(ears, log.warning).run(program.listenings)
     failures = [listening.failure for listening in program.listenings if listening.failure is not None]
     _report_losses(ears.journal)
     if failures and len(failures) == len(sources):

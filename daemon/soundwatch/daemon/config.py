@@ -27,7 +27,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One source of sound.
 
     Attributes:
-        device: PortAudio name or part of it, its index, a file, `-`, `demo`, or `default`.
+        device: PortAudio name or part of it, `pulse:` and a source, its index, a file, `-`, `demo`, or `default`.
         channels: How many to open; null for as many as the device has, two at most.
         pcm: Format of raw samples on standard input: sample format, rate in Hz, channels.
     """

@@ -28,9 +28,10 @@ from soundwatch.daemon.decide import undecided
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.overload import Load, weigh
-from soundwatch.daemon.pipeline import Outbound, features_of, hear, judge, last_words
-from soundwatch.daemon.types import Block, Event, Gap, Health, Heard, Scores, Summary
-from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, joined
+from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
+from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, joined, lines_of
 from soundwatch.daemon.wire import health_line
 
 BATCH_WINDOWS: Final = 16
@@ -105,21 +106,33 @@ class Engine:
             voice.stream = self._ears.stream(voice.listening.source)
             self._ears.journal.append(voice.stream.hello)
         voice.inbound, heard = hear(voice.inbound, block, self._spec, self._load.every)
+        self._line_up(voice, heard, since_ns)
+        if not voice.waits:
+            self._weigh(since_ns)
+
+    def meet(self, voice: Voice, plight: Plight) -> None:
+        """A source is waited for, lost or back."""
+        now_ns = self._now_ns()
+        if plight.state == "lost":
+            voice.inbound, heard = break_off(voice.inbound, self._spec, self._load.every)
+            self._line_up(voice, heard, now_ns)
+        self._backlog.append(Waiting(voice, plight, now_ns, voice.inbound.windowing.end_sample))
+        self._say(f"a source is {plight.state}", source=voice.listening.source.info.name, reason=plight.detail)
+
+    def _line_up(self, voice: Voice, heard: Sequence[Heard | Gap], since_ns: int) -> None:
         for each in heard:
             if isinstance(each, Heard):
                 if voice.waiting_windows and not voice.waits:
                     self._drop_oldest(voice)
                 voice.waiting_windows += 1
             self._backlog.append(Waiting(voice, each, since_ns))
-        if not voice.waits:
-            self._weigh(since_ns)
 
     def end(self, voice: Voice) -> None:
         """A source's sound is over."""
         if voice.listening.why_ended() == "end_of_stream":
             self.take(voice, None, self._now_ns())
         if voice.stream is not None:
-            self._backlog.append(Waiting(voice, None, self._now_ns()))
+            self._backlog.append(Waiting(voice, None, self._now_ns(), voice.inbound.windowing.end_sample))
 
     def next_batch(self) -> list[Waiting]:
         """What has waited longest: as many windows as the network takes at once, and what was lost between them."""
@@ -143,19 +156,10 @@ class Engine:
             SinkError: No line can be written any more.
         """
         self._running = []
-        each_score, labels = iter(scores), self._ears.classifier.contract.labels
+        each_score = iter(scores)
         for waiting in batch:
-            voice, heard = waiting.voice, waiting.heard
-            assert voice.stream is not None
-            told: Sequence[Event | Gap | Summary]
-            if heard is None:
-                end_sample, reason = voice.inbound.windowing.end_sample, voice.listening.why_ended()
-                told = last_words(voice.outbound, end_sample, labels, reason)
-            else:
-                own = [next(each_score)] if isinstance(heard, Heard) else []
-                voice.outbound, told = judge(voice.outbound, [heard], own, self._ears.rules, self._spec)
-            for each in told:
-                self._ears.journal.append(partial(voice.stream.line, each))
+            for line in lines_of(waiting, each_score, self._ears):
+                self._ears.journal.append(line)
 
     def _drop_oldest(self, voice: Voice) -> None:
         """Make a gap of a source's oldest waiting window, of the sound that is new in it, if it is high time."""
@@ -192,6 +196,11 @@ class Engine:
         kept: list[Block] = []
         try:
             for block in voice.listening.source.blocks():
+                if isinstance(block, Plight):  # told at once: it may be long before there is a block
+                    self._hand_in(voice, kept)
+                    kept = []
+                    self._inbox.put(partial(self.meet, voice, block))
+                    continue
                 kept.append(block)
                 if voice.stream is None or block.lost_samples or self._may_fill_a_window(voice, kept):
                     self._hand_in(voice, kept)
@@ -200,8 +209,7 @@ class Engine:
             voice.listening.failure = error
         except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where the program can end of it
             self._inbox.put(partial(_raise, error))
-        if kept:
-            self._hand_in(voice, kept)
+        self._hand_in(voice, kept)
         self._inbox.put(partial(self._end_one, voice))
 
     def _may_fill_a_window(self, voice: Voice, kept: list[Block]) -> bool:
@@ -218,6 +226,8 @@ class Engine:
         return known and end_sample * spec.rate_hz >= window_end_sample * rate_hz
 
     def _hand_in(self, voice: Voice, kept: list[Block]) -> None:
+        if not kept:
+            return
         since_ns = self._now_ns()
         voice.unread_sounds.acquire()
         voice.handed_sounds += 1
@@ -250,7 +260,7 @@ class Engine:
         """The network's thread."""
         while (batch := self._batches.get()) is not None:
             try:
-                features = features_of([each.heard for each in batch if each.heard is not None])
+                features = features_of([each.heard for each in batch])
                 self._classified.append((batch, classify(self._ears.classifier, features)))
                 self._inbox.put(_wake)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread

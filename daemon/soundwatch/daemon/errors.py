@@ -5,6 +5,8 @@
     ├── ModelError             3   a model file cannot be used
     │   └── ContractError      3   its contract is missing, malformed or contradicted
     ├── SourceError            4   a microphone or a recording cannot be heard
+    │   ├── StallError         4   it delivers nothing, though it has not ended
+    │   └── HopelessError      4   what is needed to hear it is not installed: waiting is of no use
     ├── ProviderError          5   the asked-for accelerator is not to be had
     ├── SinkError              6   events cannot be written anywhere any more
     ├── DataError              7   a data set for training or evaluation is wrong
@@ -46,6 +48,14 @@ class SourceError(SoundwatchError):
     """A microphone, stream or recording cannot be opened or read."""
 
     exit_code: ClassVar[int] = 4
+
+
+class StallError(SourceError):
+    """A live source delivers nothing, though it has not ended."""
+
+
+class HopelessError(SourceError):
+    """What is needed to hear a source is not installed, so waiting for it is of no use."""
 
 
 class ProviderError(SoundwatchError):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import msgspec
 
 from soundwatch.daemon.errors import SinkError
+from soundwatch.daemon.lines import Line
 from soundwatch.daemon.types import Sink
-from soundwatch.daemon.wire import Line
 
 
 @dataclass(slots=True)

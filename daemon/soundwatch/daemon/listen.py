@@ -17,7 +17,8 @@ from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.pipeline import detect
-from soundwatch.daemon.types import Block, Classifier, Clock, EndReason, Source
+from soundwatch.daemon.plight import LiveSource
+from soundwatch.daemon.types import Block, Classifier, Clock, EndReason
 from soundwatch.daemon.wire import Stream
 
 ARCHIVE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
@@ -43,7 +44,7 @@ class Ears:
     clock: Clock
     journal: Journal
 
-    def stream(self, source: Source) -> Stream:
+    def stream(self, source: LiveSource) -> Stream:
         """What makes the lines of a source that has given its first block."""
         return Stream(
             node=self.node,
@@ -66,7 +67,7 @@ class Listening:
         failure: Why it broke.
     """
 
-    source: Source
+    source: LiveSource
     stopping: bool = False
     failure: SourceError | None = None
 
@@ -102,7 +103,7 @@ class Listening:
     def _sound(self) -> Iterator[Block | None]:
         """The source's blocks, and None if it was heard to its end."""
         try:
-            yield from self.source.blocks()
+            yield from (each for each in self.source.blocks() if isinstance(each, Block))
         except SourceError as error:
             self.failure = error
         if self.why_ended() == "end_of_stream":

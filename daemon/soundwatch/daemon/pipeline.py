@@ -60,8 +60,21 @@ def hear(state: Inbound, block: Block | None, spec: FeatureSpec, every: int = 1)
     Returns:
         The state after it, and in the order of the sound the windows that are now full and what was lost.
     """
-    heard: list[Heard | Gap] = []
     resampling, pieces = resample(state.resampling, block, spec)
+    return _on(replace(state, resampling=resampling), pieces, spec, every)
+
+
+def break_off(state: Inbound, spec: FeatureSpec, every: int = 1) -> tuple[Inbound, list[Heard | Gap]]:
+    """What is still to be heard of a source that has gone, but may come back: what the resampler holds."""
+    resampling, pieces = resample(state.resampling, None, spec)
+    return _on(replace(state, resampling=resampling), pieces[:-1], spec, every)
+
+
+def _on(
+    state: Inbound, pieces: Sequence[Block | None], spec: FeatureSpec, every: int
+) -> tuple[Inbound, list[Heard | Gap]]:
+    """Sound at the model's rate on through window and mel."""
+    heard: list[Heard | Gap] = []
     windowing, mels = state.windowing, state.mels
     for piece in pieces:
         if piece is not None and piece.lost_samples:
@@ -72,10 +85,10 @@ def hear(state: Inbound, block: Block | None, spec: FeatureSpec, every: int = 1)
                 continue
             mels, features = mel(mels, full, spec)
             heard.append(Heard(features, level_dbfs(full)))
-    return Inbound(resampling, windowing, mels), heard
+    return Inbound(state.resampling, windowing, mels), heard
 
 
-def features_of(heard: Sequence[Heard | Gap]) -> list[Features]:
+def features_of(heard: Sequence[object]) -> list[Features]:
     """What the network is to see of what was heard."""
     return [each.features for each in heard if isinstance(each, Heard)]
 
@@ -95,6 +108,14 @@ def judge(
             state = Outbound(decided, state.windows + 1, state.lost_samples, each.level_dbfs)
             told += events
     return state, told
+
+
+def lost(
+    state: Outbound, end_sample: int, rules: tuple[Rule, ...], labels: tuple[str, ...]
+) -> tuple[Outbound, list[Event]]:
+    """End the events of a source that has gone, but may come back; what is heard then is judged by itself."""
+    ends = conclude(state.decided, labels, end_sample, state.level_dbfs, "source_lost")
+    return replace(state, decided=undecided(rules)), ends
 
 
 def last_words(

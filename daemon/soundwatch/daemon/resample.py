@@ -113,8 +113,8 @@ def _skip_to(state: Resampling, resumed_sample: int) -> Resampling:
 
 
 def _give(state: Resampling, narrow: Samples, spec: FeatureSpec) -> tuple[Resampling, list[Block]]:
-    """Samples as a block at the stream's end, if there are any."""
-    if not narrow.shape[1]:
+    """Samples as a block at the stream's end, if there are any, or a loss to tell of."""
+    if not narrow.shape[1] and not state.lost_samples:
         return state, []
     samples = read_only(np.ascontiguousarray(narrow, np.float32))
     block = Block(samples, spec.rate_hz, state.end_sample, state.lost_samples)

@@ -6,16 +6,20 @@ Conventions: as in `engine.py`, whose records these are. Its thread alone writes
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.listen import Listening
-from soundwatch.daemon.pipeline import Inbound, Outbound
-from soundwatch.daemon.types import Block, Gap, Heard, read_only
-from soundwatch.daemon.wire import Stream
+from soundwatch.daemon.lines import Line
+from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
+from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.types import Block, Event, Gap, Heard, Scores, Summary, read_only
+from soundwatch.daemon.wire import Stream, plight_line
 
 UNREAD_SOUNDS: Final = 4
 
@@ -58,13 +62,45 @@ class Waiting:
 
     Attributes:
         voice: The source.
-        heard: A window, a loss, or None where the sound is over.
+        heard: A window, a loss, what has become of the source, or None where the sound is over.
         since_ns: When its last sample came.
+        end_sample: Where the stream ended then, for what holds no place of its own.
     """
 
     voice: Voice
-    heard: Heard | Gap | None
+    heard: Heard | Gap | Plight | None
     since_ns: int
+    end_sample: int = 0
+
+
+def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Callable[[int], Line]]:
+    """Decide what one has to tell, and make lines of it.
+
+    Args:
+        waiting: It; its voice is changed.
+        scores: Those of the batch's windows that are not taken yet; one is taken if this is a window.
+        ears: What all sources share.
+    """
+    voice, heard, labels = waiting.voice, waiting.heard, ears.classifier.contract.labels
+    told: Sequence[Event | Gap | Summary] = ()
+    if isinstance(heard, Plight):
+        if heard.state == "lost":
+            voice.outbound, told = lost(voice.outbound, waiting.end_sample, ears.rules, labels)
+        if heard.start_unix_ns is not None and voice.stream is not None:
+            voice.stream = replace(voice.stream, start_unix_ns=heard.start_unix_ns)
+    elif heard is None:
+        told = last_words(voice.outbound, waiting.end_sample, labels, voice.listening.why_ended())
+    else:
+        own = [next(scores)] if isinstance(heard, Heard) else []
+        voice.outbound, told = judge(voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features)
+    lines: list[Callable[[int], Line]] = []
+    if told:
+        assert voice.stream is not None
+        lines = [partial(voice.stream.line, each) for each in told]
+    if isinstance(heard, Plight):
+        written_unix_ns, name = ears.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
+        lines.append(partial(plight_line, heard, ears.node, name, written_unix_ns))
+    return lines
 
 
 def joined(blocks: Sequence[Block]) -> list[Block]:

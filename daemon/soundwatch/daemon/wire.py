@@ -1,8 +1,6 @@
-"""The lines that other programs read: `soundwatch.event/1`, one flat JSON object each.
+"""From sample numbers to the lines that other programs read.
 
-Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing
-value is null, never NaN; class names are the model's labels. `docs/events.md` explains every key.
-Source of the habits: rtl_433's JSON output, and what its users asked of it.
+Conventions: as in `lines.py`, which has the lines. Times come from the sample clock, counted from UTC of sample 0.
 Does not: number or write the lines (`journal.py`).
 """
 
@@ -12,135 +10,16 @@ import hashlib
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Final
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.types import (
-    Clock,
-    EndReason,
-    Event,
-    EventType,
-    Gap,
-    GapReason,
-    Health,
-    HealthState,
-    SourceInfo,
-    Summary,
-)
-
-SCHEMA: Final = "soundwatch.event/1"
+from soundwatch.daemon.lines import EventLine, GapLine, HealthLine, HelloLine, Line, SourceHealthLine, StatsLine
+from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.types import Clock, Event, Gap, Health, SourceInfo, Summary
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of a source: who speaks, and what can be heard."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["hello"] = "hello"
-    seq: int
-    time: str
-    node: str
-    source: str
-    stream_start: str
-    version: str
-    model: str
-    provider: str
-    classes: tuple[str, ...]
-    thresholds: dict[str, float]
-    description: str
-    source_rate_hz: int
-    source_channels: int
-    window_s: float
-    hop_s: float
-
-
-class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """A sound that starts, lasts or ends."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: EventType
-    seq: int
-    id: str
-    time: str
-    node: str
-    source: str
-    class_: str
-    class_id: int
-    score: float
-    peak_score: float
-    level_dbfs: float | None
-    onset: str
-    offset: str | None
-    duration_s: float | None
-    reason: EndReason | None
-    latency_ms: int
-    model: str
-    provider: str
-
-
-class GapLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound that was lost, or not listened to, between `start` and `time`."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["gap"] = "gap"
-    seq: int
-    time: str
-    node: str
-    source: str
-    start: str
-    duration_s: float
-    reason: GapReason
-
-
-class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine falls behind its sources, or keeps up again; `source` is null, since it is all of them."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: None = None
-    state: HealthState
-    reason: Literal["overload"] = "overload"
-    hop_s: float
-    behind_ms: int
-    dropped_windows: int
-
-
-class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line of a source: what the stream came to."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["stats"] = "stats"
-    seq: int
-    time: str
-    node: str
-    source: str
-    windows: int
-    duration_s: float
-    lost_s: float
-    coverage: float | None
-
-
-Line = HelloLine | EventLine | GapLine | HealthLine | StatsLine
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
-    lines, parts = msgspec.json.schema_components((HelloLine, EventLine, GapLine, HealthLine, StatsLine))
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:{SCHEMA.replace('/', ':')}",
-        "title": "One line of soundwatch",
-        "oneOf": list(lines),
-        "$defs": parts,
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +148,21 @@ def health_line(health: Health, node: str, written_unix_ns: int, rate_hz: int, s
         hop_s=round(health.hop_samples / rate_hz, 3),
         behind_ms=health.behind_ns // 1_000_000,
         dropped_windows=health.dropped_windows,
+    )
+
+
+def plight_line(plight: Plight, node: str, source: str, written_unix_ns: int, seq: int) -> SourceHealthLine:
+    """What has become of a source, as a line."""
+    return SourceHealthLine(
+        seq=seq,
+        time=utc_text(written_unix_ns),
+        node=node,
+        source=source,
+        state=plight.state,
+        reason=plight.reason,
+        detail=plight.detail,
+        away_s=round(plight.away_ns / 1e9, 3),
+        missed_s=round(plight.missed_ns / 1e9, 3),
     )
 
 

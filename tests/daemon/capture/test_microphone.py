@@ -131,7 +131,7 @@ def test_a_server_that_hangs_is_an_error_and_the_process_still_ends(
     virtual_microphone.stop()
     code, said = end_of(recorder)
     assert code == 4
-    assert "has delivered nothing for 3 s" in said
+    assert "has delivered nothing for 2 s" in said
 
 
 @pytest.mark.microphone

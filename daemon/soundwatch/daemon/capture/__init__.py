@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.capture.demo import Demo
+from soundwatch.daemon.capture.isolated import IsolatedMicrophone
+from soundwatch.daemon.capture.lasting import Lasting
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.pacing import Pace
 from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, standard_input
 from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.types import Source
 
-__all__ = ["Demo", "Microphone", "Pace", "PcmFormat", "RawPcm", "Recording", "open_source"]
+__all__ = ["Demo", "Microphone", "Pace", "PcmFormat", "RawPcm", "Recording", "open_lasting", "open_source"]
 
 _SUFFIXES: Final = (
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"),
@@ -47,6 +50,28 @@ def open_source(name: str, device: str | int, channels: int | None = None, pcm: 
     if isinstance(device, str) and _is_path(device):
         return Recording(name, Path(device).expanduser())
     return Microphone(name, device, channels)
+
+
+def open_lasting(
+    name: str, device: str | int, channels: int | None = None, pcm: str = "s16le,44100,1", wait: bool = True
+) -> LiveSource:
+    """The same, but a microphone is captured by a process of its own and opened again whenever it is lost.
+
+    Args:
+        name: As for `open_source`, and so are `device`, `channels` and `pcm`.
+        device: See there.
+        channels: See there.
+        pcm: See there.
+        wait: Whether to wait for a microphone that is not there yet, rather than to fail.
+
+    Raises:
+        SourceError: It cannot be opened.
+        ConfigError: `pcm` does not read.
+    """
+    if device in ("demo", "-") or (isinstance(device, str) and _is_path(device)):
+        return open_source(name, device, channels, pcm)
+    first = IsolatedMicrophone(name, device, channels, wait)
+    return Lasting(first, lambda: IsolatedMicrophone(name, device, channels, wait=True))
 
 
 def _is_path(device: str) -> bool:

@@ -6,7 +6,7 @@ or raises. All loss is counted: samples that found the queue full, exactly; an o
 flags, by the jump of the driver's time stamps; what vanished unflagged, by the clock (`losses.py`).
 Source: tried with PulseAudio: a killed server calls `finished_callback` and raises nothing; a stopped one
 just goes silent, and then `stop` and `abort` hang.
-Does not: open a lost device again.
+Does not: open a lost device again (`lasting.py`, through `isolated.py`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from soundwatch.daemon.capture.checks import check_samples
 from soundwatch.daemon.capture.devices import Device, find_device, list_devices
 from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
 from soundwatch.daemon.capture.portaudio import ask_portaudio
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.errors import SourceError, StallError
 from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
 
 MAX_CHANNELS: Final = 2  # more are taken only when asked for
 BLOCK_MS: Final = 100
 LATENCY_S: Final = 0.3  # three blocks: as long may Python keep the callback waiting before the driver overflows
 QUEUED_BLOCKS: Final = 100
-STALL_S: Final = 3.0
+STALL_S: Final = 2.0
 CLOSING_S: Final = 1.0
+HUNG_CLOSING_S: Final = 0.2  # it will most likely hang too, and the loss is to be told of soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,18 @@ class Microphone:
         """Blocks of about 100 ms as they are heard, until `stop`.
 
         Raises:
-            SourceError: The device cannot be started, ended, or has delivered nothing for three seconds.
+            SourceError: The device cannot be started, ended, or has delivered nothing for two seconds.
         """
         ask_portaudio(f"Starting {self.info.description}", lambda _: self._stream.start())
+        closing_s = CLOSING_S
         try:
             yield from self._delivered()
+        except StallError:
+            closing_s = HUNG_CLOSING_S
+            raise
         finally:
             with contextlib.suppress(SourceError, RuntimeError):  # it hangs; or Python ends, and with it all threads
-                ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=CLOSING_S)
+                ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=closing_s)
 
     def stop(self) -> None:
         """Make `blocks` end."""
@@ -156,9 +161,9 @@ class Microphone:
                 return None
             with contextlib.suppress(queue.Empty):
                 return self._believed(self._queue.get(timeout=STALL_S / 2))
-        raise SourceError(
+        raise StallError(
             f"{self.info.description} has delivered nothing for {STALL_S:g} s. Check that it is still plugged in "
-            "and that the sound server answers, then start again."
+            "and that the sound server answers."
         )
 
     def _believed(self, delivery: Delivery | None) -> Delivery | None:
@@ -166,7 +171,7 @@ class Microphone:
         if delivery is None and not self._stopped:
             raise SourceError(
                 f"{self.info.description} stopped delivering: it was unplugged, or the sound server ended. Plug it in "
-                "or start the server, then start again."
+                "or start the server."
             )
         return delivery
 

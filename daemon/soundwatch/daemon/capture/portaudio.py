@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from soundwatch.daemon.capture.stderr import kept_from_stderr
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.errors import HopelessError, SourceError
 
 T = TypeVar("T")
 
@@ -26,12 +26,12 @@ def load_portaudio() -> ModuleType:
     """The module `sounddevice`, with PortAudio started.
 
     Raises:
-        SourceError: PortAudio's library is missing or does not start.
+        HopelessError: PortAudio's library is missing or does not start.
     """
     try:
         import sounddevice
     except Exception as error:  # PortAudio's own error is a class of the module that failed to load
-        raise SourceError(
+        raise HopelessError(
             f"Microphones need PortAudio, which does not load here: {error}. On Debian and Ubuntu it comes with "
             "`sudo apt-get install libportaudio2`. Recordings, `-` and `demo` work without it."
         ) from error
@@ -72,6 +72,22 @@ def ask_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: fl
         if type(error).__name__ != "PortAudioError":
             raise
         raise SourceError(f"{doing} failed: {_message(error, reasons)}.") from error
+
+
+def renew_portaudio() -> None:
+    """Make PortAudio look for devices again: it knows those only that were there when it started.
+
+    Every open stream of this process ends by it.
+
+    Raises:
+        SourceError: The sound system does not answer.
+    """
+    ask_portaudio("Looking for devices", _renew)
+
+
+def _renew(sounddevice: ModuleType) -> None:
+    sounddevice._terminate()
+    sounddevice._initialize()
 
 
 def _message(error: Exception, reasons: list[str]) -> str:

@@ -32,6 +32,6 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
 @click.command()
 def schema() -> None:
     """Print the JSON Schema that every line of `run` and `replay` satisfies."""
-    from soundwatch.daemon.wire import json_schema
+    from soundwatch.daemon.lines import json_schema
 
     click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2))

@@ -47,4 +47,5 @@ def run(
     if or_demo and not devices and not list_devices():
         log.warning("no microphone on this machine; the demo scene plays instead")
         sources = {"demo": SourceConfig(device="demo")}
-    run_live(config, sources, log)
+    waiting = () if config_path is None else config.sources  # whoever types a device's name is there to correct it
+    run_live(config, sources, log, waiting)

@@ -1,0 +1,228 @@
+"""A live source that is opened again whenever it is lost, for as long as the program runs.
+
+Conventions: the stream's time goes on while the source is away: its first block after that has the number that it
+would have had, by the monotonic clock, with all between counted as lost, at the device's rate as it is then. UTC of
+sample 0 is found anew at each return, since by then the microphone's clock or the wall clock may have moved; no
+later sample gets a time before an earlier one.
+Rule: the first try comes after `FIRST_PAUSE_S`, each further one twice as late, `LONGEST_PAUSE_S` at most. A source
+that waits for its device by itself, as a capture process does, is not opened again meanwhile.
+Does not: know what it opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from soundwatch.daemon.errors import HopelessError, SourceError, StallError
+from soundwatch.daemon.plight import LiveSource, Plight, SourceReason
+from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+
+FIRST_PAUSE_S: Final = 0.25
+LONGEST_PAUSE_S: Final = 5.0
+DRIFTED_NS: Final = 300_000_000  # the two clocks are compared by arrivals, which come in deliveries
+SECOND_NS: Final = 1_000_000_000
+
+
+class Lasting:
+    """A source that outlasts its loss.
+
+    Args:
+        first: It, as opened for the first time.
+        again: Opens it anew, or raises `SourceError`.
+        monotonic_ns: A monotonic clock.
+        unix_ns: The wall clock.
+    """
+
+    def __init__(
+        self,
+        first: LiveSource,
+        again: Callable[[], LiveSource],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        unix_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.start_unix_ns = 0
+        self._source: LiveSource = first
+        self._again = again
+        self._monotonic_ns = monotonic_ns
+        self._unix_ns = unix_ns
+        self._wanted_ns = monotonic_ns()
+        self._plight: Plight | None = None  # as last told; None while it is heard
+        self._heard: _Heard | None = None
+        self._anchor_unix_ns = 0
+        self._stopped = False
+        self._latch = threading.Lock()  # held until `stop`: its release is safe in a signal handler
+        self._latch.acquire()
+
+    @property
+    def info(self) -> SourceInfo:
+        """Of the device as it was opened last."""
+        return self._source.info
+
+    def blocks(self) -> Iterator[Block | Plight]:
+        """Blocks until `stop`, and what becomes of the source.
+
+        Raises:
+            HopelessError: Waiting is of no use.
+        """
+        pause_s = FIRST_PAUSE_S
+        source: LiveSource | None = self._source
+        while not self._stopped:
+            try:
+                if source is None:
+                    self._source = source = self._again()
+                    self._stop_late(source)
+                for each in source.blocks():
+                    pause_s = FIRST_PAUSE_S if isinstance(each, Block) else pause_s
+                    yield from self._passed_on(each, source)
+                error = SourceError(f"{source.info.description} ended.")
+            except HopelessError:
+                raise
+            except SourceError as caught:
+                error = caught
+            source = None
+            if not self._stopped:
+                yield from self._missed(error)
+                self._latch.acquire(timeout=pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        yield from self._last_loss()
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._stopped = True
+        self._source.stop()
+        with contextlib.suppress(RuntimeError):  # the second time it is open already
+            self._latch.release()
+
+    def _stop_late(self, source: LiveSource) -> None:
+        """Stop a source that was being opened when all was to be stopped."""
+        if self._stopped:
+            source.stop()
+
+    def _missed(self, error: SourceError) -> Iterator[Plight]:
+        """Say that the source is away, once."""
+        if self._plight is not None:
+            return
+        if self._heard is None:
+            self._plight = Plight("waiting", "absent", str(error))
+        else:
+            away_ns = max(0, self._monotonic_ns() - self._heard.end_ns)
+            reason: SourceReason = "stalled" if isinstance(error, StallError) else "ended"
+            self._plight = Plight("lost", reason, str(error), away_ns, away_ns)
+        yield self._plight
+
+    def _passed_on(self, each: Block | Plight, source: LiveSource) -> Iterator[Block | Plight]:
+        """A block with its place in the stream; where it is the first after a loss, then that the source is back."""
+        if isinstance(each, Plight):
+            if self._plight is None:
+                self._plight = each
+                yield each
+            return
+        arrival_ns = self._monotonic_ns()
+        back = None
+        if self._heard is None or self._heard.source is not source:
+            back = self._taken_up(each, source, arrival_ns)
+        assert self._heard is not None
+        block = self._heard.placed(each, lost_samples=0 if back is None else self._heard.offset_lost_samples)
+        self._heard = self._heard.after(each, arrival_ns)
+        yield block
+        if back is not None and self._plight is not None:
+            self._plight = None
+            yield back
+
+    def _taken_up(self, block: Block, source: LiveSource, arrival_ns: int) -> Plight:
+        """Find the place of a newly opened source's sound in the stream."""
+        first_ns = arrival_ns - (self._unix_ns() - source.start_unix_ns)
+        before, self._heard = self._heard, _Heard.begun(source, block, first_ns, arrival_ns)
+        said = f"{source.info.description} is heard again."
+        if before is None:
+            self.start_unix_ns = self._anchor_unix_ns = source.start_unix_ns
+            return Plight("back", "absent", said, first_ns - self._wanted_ns)
+        lost_samples = max(1, (first_ns - before.end_ns) * block.rate_hz // SECOND_NS)
+        end_sample = before.end_sample * block.rate_hz // before.rate_hz
+        self._heard = replace(
+            self._heard,
+            offset_samples=end_sample + lost_samples,
+            offset_lost_samples=lost_samples,
+            channels=before.channels,
+        )
+        lost_ns = lost_samples * SECOND_NS // block.rate_hz
+        found_unix_ns = source.start_unix_ns - self._heard.offset_samples * SECOND_NS // block.rate_hz
+        self._anchor_unix_ns = max(found_unix_ns, self._anchor_unix_ns - lost_ns)
+        reason = "ended" if self._plight is None else self._plight.reason
+        return Plight("back", reason, said, lost_ns, lost_ns, self._anchor_unix_ns)
+
+    def _last_loss(self) -> Iterator[Block]:
+        """What is missing of a stream that ends while its source is away."""
+        if self._heard is None or self._plight is None:
+            return
+        heard = self._heard
+        lost_samples = (self._monotonic_ns() - heard.end_ns) * heard.rate_hz // SECOND_NS
+        if lost_samples > 0:
+            nothing = read_only(np.zeros((heard.channels, 0), np.float32))
+            yield Block(nothing, heard.rate_hz, heard.end_sample + lost_samples, lost_samples)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """Where the stream stands.
+
+    Attributes:
+        source: What is open, or was last.
+        rate_hz: Of its blocks.
+        channels: Of the stream's blocks, the same for good: filters and windows are built for them.
+        first_ns: Monotonic time of its sample 0.
+        lag_ns: How late its first block came.
+        offset_samples: Number of its sample 0 in the stream, at its own rate.
+        offset_lost_samples: How many are missing right before.
+        end_sample: Number of the next sample in the stream.
+        end_ns: Monotonic time of that.
+    """
+
+    source: LiveSource
+    rate_hz: int
+    channels: int
+    first_ns: int
+    lag_ns: int
+    offset_samples: int = 0
+    offset_lost_samples: int = 0
+    end_sample: int = 0
+    end_ns: int = 0
+
+    @classmethod
+    def begun(cls, source: LiveSource, block: Block, first_ns: int, arrival_ns: int) -> _Heard:
+        """At a source's first block."""
+        block_end_ns = first_ns + (block.first_sample + block.samples.shape[1]) * SECOND_NS // block.rate_hz
+        return cls(source, block.rate_hz, block.samples.shape[0], first_ns, arrival_ns - block_end_ns)
+
+    def placed(self, block: Block, lost_samples: int) -> Block:
+        """A block of the source as one of the stream."""
+        return Block(
+            as_channels(block.samples, self.channels),
+            block.rate_hz,
+            self.offset_samples + block.first_sample,
+            block.lost_samples + lost_samples,
+        )
+
+    def after(self, block: Block, arrival_ns: int) -> _Heard:
+        """Where the stream stands after it: by the samples, or by its arrival where the clocks have drifted apart."""
+        end_sample = block.first_sample + block.samples.shape[1]
+        by_samples_ns = self.first_ns + end_sample * SECOND_NS // self.rate_hz
+        by_arrival_ns = arrival_ns - self.lag_ns
+        drifted = abs(by_samples_ns - by_arrival_ns) > DRIFTED_NS
+        end_ns = by_arrival_ns if drifted else by_samples_ns
+        return replace(self, end_sample=self.offset_samples + end_sample, end_ns=end_ns)
+
+
+def as_channels(samples: Samples, channels: int) -> Samples:
+    """Samples (C, S) as (channels, S): as they are, or their mean in each."""
+    if samples.shape[0] == channels:
+        return samples
+    mean = samples.mean(axis=0, dtype=np.float32, keepdims=True)
+    return read_only(np.repeat(mean, channels, axis=0))

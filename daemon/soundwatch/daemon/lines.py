@@ -1,0 +1,141 @@
+"""The lines that other programs read: `soundwatch.event/1`, one flat JSON object each.
+
+Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing
+value is null, never NaN; class names are the model's labels. `docs/events.md` explains every key.
+Source of the habits: rtl_433's JSON output, and what its users asked of it.
+Does not: make them (`wire.py`), or number and write them (`journal.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from soundwatch.daemon.plight import SourceReason, SourceState
+from soundwatch.daemon.types import EndReason, EventType, GapReason, HealthState
+
+SCHEMA: Final = "soundwatch.event/1"
+
+
+class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a source: who speaks, and what can be heard."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["hello"] = "hello"
+    seq: int
+    time: str
+    node: str
+    source: str
+    stream_start: str
+    version: str
+    model: str
+    provider: str
+    classes: tuple[str, ...]
+    thresholds: dict[str, float]
+    description: str
+    source_rate_hz: int
+    source_channels: int
+    window_s: float
+    hop_s: float
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """A sound that starts, lasts or ends."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: EventType
+    seq: int
+    id: str
+    time: str
+    node: str
+    source: str
+    class_: str
+    class_id: int
+    score: float
+    peak_score: float
+    level_dbfs: float | None
+    onset: str
+    offset: str | None
+    duration_s: float | None
+    reason: EndReason | None
+    latency_ms: int
+    model: str
+    provider: str
+
+
+class GapLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Sound that was lost, or not listened to, between `start` and `time`."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["gap"] = "gap"
+    seq: int
+    time: str
+    node: str
+    source: str
+    start: str
+    duration_s: float
+    reason: GapReason
+
+
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine falls behind its sources, or keeps up again; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: HealthState
+    reason: Literal["overload"] = "overload"
+    hop_s: float
+    behind_ms: int
+    dropped_windows: int
+
+
+class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A source is not to be heard, or is again; `away_s` is how long, as far as is known when the line is written."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: SourceState
+    reason: SourceReason
+    detail: str
+    away_s: float
+    missed_s: float
+
+
+class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line of a source: what the stream came to."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["stats"] = "stats"
+    seq: int
+    time: str
+    node: str
+    source: str
+    windows: int
+    duration_s: float
+    lost_s: float
+    coverage: float | None
+
+
+_LINES = (HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, StatsLine)
+Line = HelloLine | EventLine | GapLine | HealthLine | SourceHealthLine | StatsLine
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
+    lines, parts = msgspec.json.schema_components(_LINES)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{SCHEMA.replace('/', ':')}",
+        "title": "One line of soundwatch",
+        "oneOf": list(lines),
+        "$defs": parts,
+    }

@@ -1,0 +1,155 @@
+"""A microphone in a process of its own: what comes over the pipe, and what becomes of the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundwatch.daemon.capture import isolated
+from soundwatch.daemon.capture.frames import HEAD, Opened, Trouble, heard, told, unpacked
+from soundwatch.daemon.capture.identity import named
+from soundwatch.daemon.capture.isolated import IsolatedMicrophone
+from soundwatch.daemon.errors import HopelessError, SourceError, StallError
+from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.types import Block, SourceInfo, read_only
+
+CHILD = """
+import sys, time
+from soundwatch.daemon.capture.child import _end_with_the_daemon, _send
+from soundwatch.daemon.capture.frames import Opened, Trouble, heard, told
+from soundwatch.daemon.types import Block, read_only
+import numpy as np, os, threading
+threading.Thread(target=_end_with_the_daemon, daemon=True).start()
+def tell(what): _send(1, told(what))
+def sound(number):
+    _send(1, heard(Block(read_only(np.full((2, 800), number, np.float32)), 8000, number * 800), 42))
+"""
+
+
+@pytest.fixture
+def acted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """A capture process that does what the test says."""
+    script: list[str] = []
+    popen = subprocess.Popen
+
+    def start(command: list[str], **options: object) -> object:
+        assert command[1:3] == ["-m", "soundwatch.daemon.capture.child"]
+        return popen([sys.executable, "-c", CHILD + script[0]], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(isolated.subprocess, "Popen", start)
+    return script
+
+
+def test_frames_are_what_they_were() -> None:
+    samples = read_only(np.random.default_rng(1).standard_normal((2, 441)).astype(np.float32))
+    block = Block(samples, 44_100, 10**12, 7)
+    for frame, what in (
+        (told(Opened("USB, ALSA", 48_000, 2)), Opened("USB, ALSA", 48_000, 2)),
+        (told(Trouble("absent", "Plug it in.", over=False)), Trouble("absent", "Plug it in.", over=False)),
+    ):
+        assert unpacked(frame[0], frame[HEAD.size :]) == what
+    frame = heard(block, 1_800_000_000_000_000_000)
+    assert HEAD.unpack(frame[: HEAD.size]) == (1, len(frame) - HEAD.size)
+    back = unpacked(1, frame[HEAD.size :])
+    assert isinstance(back, tuple)
+    np.testing.assert_array_equal(back[0].samples, samples)
+    assert (back[0].rate_hz, back[0].first_sample, back[0].lost_samples) == (44_100, 10**12, 7)
+    assert back[1] == 1_800_000_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "reason"),
+    [
+        ("hopeless", HopelessError, "absent"),
+        ("stalled", StallError, "stalled"),
+        ("ended", SourceError, "ended"),
+        ("absent", SourceError, "absent"),
+    ],
+)
+def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason: str) -> None:
+    trouble = Trouble(kind, "So it is.", over=True)  # type: ignore[arg-type]
+    assert type(trouble.error()) is error
+    assert trouble.reason == reason
+
+
+def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
+    acted.append(
+        "tell(Trouble('absent', 'Not yet.', over=False)); tell(Opened('USB', 8000, 2)); sound(0); sound(1)\n"
+        "tell(Trouble('ended', 'Unplugged.', over=True))"
+    )
+    source = IsolatedMicrophone("mic0", "USB", None, wait=True)
+    sound = source.blocks()
+    assert next(sound) == Plight("waiting", "absent", "Not yet.")
+    first, second = next(sound), next(sound)
+    assert isinstance(first, Block)
+    assert isinstance(second, Block)
+    assert (second.samples == 1).all()
+    assert (source.info, source.start_unix_ns) == (SourceInfo("mic0", "USB", 8000, 2), 42)
+    with pytest.raises(SourceError, match=r"Unplugged\."):
+        next(sound)
+
+
+def test_a_device_that_was_typed_and_is_not_there_is_refused_at_once(acted: list[str]) -> None:
+    acted.append("tell(Trouble('absent', 'No input device matches.', over=True))")
+    with pytest.raises(SourceError, match="No input device matches"):
+        IsolatedMicrophone("mic0", "USB", None, wait=False)
+
+
+def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
+    acted.append("tell(Opened('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
+    source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+    with pytest.raises(SourceError, match="The process that captured USB has ended"):
+        list(source.blocks())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows' pipes cannot be looked at")
+def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "SILENT_S", 0.3)
+    monkeypatch.setattr(isolated, "LOOK_UP_MS", 50)
+    acted.append("tell(Opened('USB', 8000, 2)); sound(0); time.sleep(600)")
+    source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+    with pytest.raises(StallError, match="hangs; it is started anew"):
+        list(source.blocks())
+    assert source._process.poll() is not None
+
+
+def test_the_process_ends_with_the_daemon(acted: list[str]) -> None:
+    acted.append("tell(Opened('USB', 8000, 2)); time.sleep(600)")
+    source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+    source.stop()
+    assert source._process.wait(timeout=30) == 0
+    assert list(source.blocks()) == []
+
+
+def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system has no /proc/self/fd")
+    light = "import os, sys; os.write(1, bytes.fromhex(sys.argv[1]))"
+    frame = told(Opened("USB", 8000, 2)).hex()
+    start = subprocess.Popen
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolated.subprocess, "Popen", lambda _, **o: start([sys.executable, "-ISc", light, frame], **o))
+        for _ in range(100):
+            with pytest.raises(SourceError, match="has ended"):
+                list(IsolatedMicrophone("mic0", "USB", None, wait=False).blocks())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_capture_process_loads_no_network() -> None:
+    code = "import sys, soundwatch.daemon.capture.child; sys.exit('onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PULSE_SOURCE", raising=False)
+    assert named("USB PnP") == "USB PnP"
+    assert "PULSE_SOURCE" not in os.environ
+    assert named("pulse:alsa_input.usb-0") == "pulse"
+    assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
+    del os.environ["PULSE_SOURCE"]

@@ -1,0 +1,245 @@
+"""A stream goes on over the loss of its source, and its time stays true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundwatch.daemon.capture import lasting as module
+from soundwatch.daemon.capture.lasting import Lasting, as_channels
+from soundwatch.daemon.errors import HopelessError, SourceError, StallError
+from soundwatch.daemon.plight import LiveSource, Plight
+from soundwatch.daemon.types import Block, SourceInfo
+
+SECOND_NS = 1_000_000_000
+BLOCK_NS = SECOND_NS // 10
+UNIX_NS = 1_800_000_000 * SECOND_NS
+
+
+@dataclass(slots=True)
+class World:
+    """Two clocks, and a device that delivers on them.
+
+    Attributes:
+        now_ns: The monotonic clock.
+        wall_ns: What the wall clock is ahead of it.
+    """
+
+    now_ns: int = 0
+    wall_ns: int = UNIX_NS
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def unix_ns(self) -> int:
+        return self.now_ns + self.wall_ns
+
+
+@dataclass(slots=True)
+class Connection:
+    """A device for as long as it is there: so many blocks of 100 ms, then an error.
+
+    Attributes:
+        away_ns: What passes before it is opened.
+    """
+
+    world: World
+    blocks_heard: int
+    away_ns: int = 0
+    rate_hz: int = 8000
+    channels: int = 1
+    error: SourceError | None = None
+    waits: bool = False
+    start_unix_ns: int = 0
+    stopped: bool = False
+
+    @property
+    def info(self) -> SourceInfo:
+        return SourceInfo("mic", "USB", self.rate_hz, self.channels)
+
+    def blocks(self) -> Iterator[Block | Plight]:
+        if self.waits:
+            yield Plight("waiting", "absent", "No input device matches 'USB'.")
+        self.world.now_ns += self.away_ns
+        self.start_unix_ns = self.world.unix_ns()
+        size = self.rate_hz // 10
+        for number in range(self.blocks_heard):
+            if self.stopped:
+                return
+            self.world.now_ns += BLOCK_NS
+            yield Block(np.ones((self.channels, size), np.float32), self.rate_hz, number * size)
+        raise self.error or SourceError("USB stopped delivering.")
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@dataclass(slots=True)
+class Street:
+    """A source that is lost and comes back as told, without pauses in real time."""
+
+    world: World
+    connections: list[Connection]
+    given: list[Block | Plight] = field(default_factory=list)
+
+    def hear(self, at_each: Callable[[Block | Plight], None] = lambda _: None) -> Lasting:
+        remaining = iter(self.connections[1:])
+
+        def again() -> LiveSource:
+            connection = next(remaining, None)
+            if connection is None:
+                lasting.stop()
+                raise SourceError("The street ends.")
+            return connection
+
+        lasting = Lasting(self.connections[0], again, self.world.monotonic_ns, self.world.unix_ns)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "FIRST_PAUSE_S", 0)
+            for each in lasting.blocks():
+                self.given.append(each)
+                at_each(each)
+        return lasting
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [each for each in self.given if isinstance(each, Block)]
+
+    @property
+    def plights(self) -> list[Plight]:
+        return [each for each in self.given if isinstance(each, Plight)]
+
+
+def test_what_is_heard_after_a_loss_has_the_number_it_would_have_had() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 5), Connection(world, 2, away_ns=3 * SECOND_NS)])
+    street.hear()
+    first, second = street.blocks[4:6]
+    assert (first.first_sample, second.first_sample, second.lost_samples) == (3200, 28_000, 24_000)
+    assert [plight.state for plight in street.plights] == ["lost", "back", "lost"]
+    back = street.plights[1]
+    assert (back.reason, back.away_ns, back.missed_ns) == ("ended", 3 * SECOND_NS, 3 * SECOND_NS)
+    assert street.given[7] is back, "after the block, so that the gap is told of with the old anchor"
+
+
+def test_a_device_that_is_waited_for_is_said_once_and_its_stream_begins_when_it_is_there() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 2, away_ns=40 * SECOND_NS, waits=True), Connection(world, 1, waits=True)])
+    lasting = street.hear()
+    assert [plight.state for plight in street.plights] == ["waiting", "back", "lost", "back", "lost"]
+    assert street.blocks[0].first_sample == street.blocks[0].lost_samples == 0
+    assert (street.plights[1].away_ns, street.plights[1].missed_ns) == (40 * SECOND_NS, 0)
+    assert lasting.start_unix_ns == UNIX_NS + 40 * SECOND_NS
+
+
+def test_a_source_that_stalls_is_told_from_one_that_ends() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 1, error=StallError("Nothing came.")), Connection(world, 1)])
+    street.hear()
+    assert [plight.reason for plight in street.plights] == ["stalled", "stalled", "ended"]
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(16_000, 1), (4000, 2), (44_100, 6)])
+def test_another_rate_and_other_channels_after_a_loss_keep_the_time(rate_hz: int, channels: int) -> None:
+    world = World()
+    after = Connection(world, 2, 2 * SECOND_NS, rate_hz, channels)
+    street = Street(world, [Connection(world, 10), after])
+    street.hear()
+    block = street.blocks[10]
+    assert (block.rate_hz, block.samples.shape) == (rate_hz, (1, rate_hz // 10))
+    assert (block.first_sample, block.lost_samples) == (3 * rate_hz, 2 * rate_hz)
+
+
+def test_a_clock_that_was_set_is_followed_at_the_return() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 10), Connection(world, 1, 5 * SECOND_NS)])
+
+    def step(each: Block | Plight) -> None:
+        if isinstance(each, Plight) and each.state == "lost" and len(street.plights) == 1:
+            world.wall_ns += 3600 * SECOND_NS
+
+    street.hear(step)
+    assert street.plights[1].start_unix_ns == UNIX_NS + 3600 * SECOND_NS
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 10**10), st.integers(-(10**12), 10**12)), min_size=2),
+    st.sampled_from([8000, 11_025, 44_100]),
+)
+def test_no_sample_gets_a_time_before_an_earlier_one_and_every_missing_one_is_counted(
+    connections: list[tuple[int, int, int]], rate_hz: int
+) -> None:
+    world = World()
+    street = Street(world, [Connection(world, heard, away, rate_hz) for heard, away, _ in connections])
+    steps = iter(step for _, _, step in connections)
+    anchor_unix_ns, last_unix_ns, end_sample, ends_ns = 0, 0, 0, 0
+
+    def check(each: Block | Plight) -> None:
+        nonlocal anchor_unix_ns, last_unix_ns, end_sample, ends_ns
+        if isinstance(each, Plight):
+            if each.state == "lost":
+                world.wall_ns += next(steps, 0)
+            anchor_unix_ns = anchor_unix_ns if each.start_unix_ns is None else each.start_unix_ns
+            assert anchor_unix_ns + end_sample * SECOND_NS // rate_hz >= last_unix_ns - BLOCK_NS - SECOND_NS // 1000
+            return
+        assert each.first_sample == end_sample + each.lost_samples
+        end_sample = each.first_sample + each.samples.shape[1]
+        last_unix_ns = anchor_unix_ns + (each.first_sample - each.lost_samples) * SECOND_NS // rate_hz
+
+    lasting = street.hear(check)
+    heard_and_lost = end_sample / rate_hz
+    assert heard_and_lost == pytest.approx((world.now_ns - connections[0][1]) / 1e9, abs=0.01 * len(connections))
+    assert lasting.start_unix_ns == UNIX_NS + connections[0][1]
+
+
+def test_a_microphone_whose_clock_drifts_does_not_add_that_to_a_loss() -> None:
+    world = World()
+
+    class Slow(Connection):
+        def blocks(self) -> Iterator[Block | Plight]:
+            for each in Connection.blocks(self):
+                self.world.now_ns += BLOCK_NS // 10  # a block takes 110 ms
+                yield each
+
+    street = Street(world, [Slow(world, 1000), Connection(world, 1, away_ns=2 * SECOND_NS)])
+    street.hear()
+    assert street.blocks[1000].lost_samples == pytest.approx(2 * 8000, abs=1000)
+
+
+def test_what_is_missing_at_the_end_of_the_program_is_counted_too() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 10)])
+
+    def pass_time(each: Block | Plight) -> None:
+        if isinstance(each, Plight):
+            world.now_ns += 7 * SECOND_NS
+
+    street.hear(pass_time)
+    last = street.blocks[-1]
+    assert (last.samples.shape, last.first_sample, last.lost_samples) == ((1, 0), 64_000, 56_000)
+
+
+def test_what_is_hopeless_is_not_waited_for() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 0, error=HopelessError("Microphones need PortAudio."))])
+    with pytest.raises(HopelessError, match="PortAudio"):
+        street.hear()
+
+
+def test_a_hundred_losses_in_a_row_keep_nothing_of_the_lost_sources() -> None:
+    world = World()
+    street = Street(world, [Connection(world, 1, SECOND_NS) for _ in range(100)])
+    street.hear()
+    assert [plight.state for plight in street.plights] == ["lost", "back"] * 99 + ["lost"]
+    assert street.blocks[-1].first_sample == 8000 * 99 + 800 * 99
+
+
+def test_channels_become_as_many_as_the_stream_has() -> None:
+    both = np.array([[1, 0], [0, 1]], np.float32)
+    np.testing.assert_array_equal(as_channels(both, 1), [[0.5, 0.5]])
+    np.testing.assert_array_equal(as_channels(both[:1], 2), [[1, 0], [1, 0]])
+    assert as_channels(both, 2) is both
