@@ -39,7 +39,6 @@ from soundwatch.training.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "streams.json"
-DAY_S: Final = 24 * 3600
 NOISE: Final = list(Noise("noise", 1.0).blocks())
 
 
@@ -136,10 +135,10 @@ def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
 
 
 class Day(Noise):
-    """A day of noise, with a look at the memory at every hour."""
+    """Hours of noise, with a look at the memory at each."""
 
-    def __init__(self) -> None:
-        super().__init__("day", DAY_S)
+    def __init__(self, hours: int) -> None:
+        super().__init__("day", 3600 * hours)
         self.resident_mb: list[float] = []
 
     def blocks(self) -> Iterator[Block]:
@@ -150,15 +149,15 @@ class Day(Noise):
             yield block
 
 
-def day(model: str) -> dict[str, Any]:
-    """A day through the live engine, from a source that waits for it."""
-    engine, source = Timed(ears_of(open_classifier(model, "cpu"))), Day()
+def day(model: str, hours: int) -> dict[str, Any]:
+    """A day, or some hours, through the live engine, from a source that waits for it."""
+    engine, source = Timed(ears_of(open_classifier(model, "cpu"))), Day(hours)
     cpu_s, wall_s = time.process_time(), time.monotonic()
     engine.run([Listening(source)])
     cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
     after_mb = source.resident_mb[1:]
     return {
-        "hours": DAY_S // 3600,
+        "hours": hours,
         "windows": len(engine.delays_ms),
         "cpu_s": round(cpu_s, 1),
         "wall_s": round(wall_s, 1),
@@ -183,14 +182,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--streams", default="1,100,500", help="how many at once, one trial each")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--hours", type=int, default=24, help="of sound, as fast as it goes")
     parser.add_argument("--day", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.day or options.one:
-        print(json.dumps(day(options.model) if options.day else live(options.model, options.one, options.minutes * 60)))
+        seconds = options.minutes * 60
+        part = day(options.model, options.hours) if options.day else live(options.model, options.one, seconds)
+        print(json.dumps(part))
         return
-    common = ("--model", options.model, "--minutes", str(options.minutes))
+    common = ("--model", options.model, "--minutes", str(options.minutes), "--hours", str(options.hours))
+    asked = f"--minutes {options.minutes:g} --streams {options.streams} --hours {options.hours}"
     results = {
-        "command": f"python benchmarks/streams.py --minutes {options.minutes:g}",
+        "command": f"python benchmarks/streams.py {asked}",
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
         "machine": {

@@ -139,7 +139,7 @@ def streams(results: Results) -> str:
     )
     day = results["day"]
     note = (
-        "A day of sound through the same engine as fast as it goes: "
+        f"{day['hours']} hours of sound through the same engine as fast as it goes: "
         f"{day['windows']:,} windows in {day['wall_s']:.0f} s; "
         f"{day['resident_mb'][1]:.1f} MB resident after the first hour and {day['resident_mb'][-1]:.1f} MB at the end."
     )
