@@ -50,7 +50,9 @@ CONFIG: Final = "node: balcony\ndetection: {update_s: 3}\nlog: {level: error}\n"
 STOPPED_S: Final = 20.0
 SLOW_S: Final = 1.6
 
-_SHOWN = re.compile(r'^\{"schema":(?!.*"away_s").*"type":"(\w+)".*$', re.M)  # a lost source's lines are left alone
+_SHOWN = re.compile(
+    r'^\{"schema":(?!.*"(?:away_s|faults)").*"type":"(\w+)".*$', re.M
+)  # a source's health is left alone
 
 
 def main() -> None:

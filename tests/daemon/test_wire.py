@@ -15,8 +15,9 @@ from ulid import ULID
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.lines import Line, json_schema
+from soundwatch.daemon.plight import Quality
 from soundwatch.daemon.types import Event, Gap, Health, SourceInfo, Summary
-from soundwatch.daemon.wire import Stream, health_line, ulid, utc_text
+from soundwatch.daemon.wire import Stream, health_line, quality_line, ulid, utc_text
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
 STREAM = Stream(
@@ -172,3 +173,10 @@ def test_the_schema_refuses_what_is_not_a_line() -> None:
 
 def test_the_schema_lets_keys_of_later_releases_pass() -> None:
     assert jsonschema.Draft202012Validator(json_schema()).is_valid(as_json(STREAM.line(event(), 1)) | {"colour": "red"})
+
+
+def test_the_quality_of_silence_has_no_levels() -> None:
+    quality = Quality(("silent",), None, None, 0.0, 0.0, 0.0, same_channels=True, measured_hz=None)
+    line = as_json(quality_line(quality, "edge1", "mic0", START_UNIX_NS, 5))
+    assert (line["state"], line["faults"], line["level_dbfs"], line["peak_dbfs"]) == ("poor", ["silent"], None, None)
+    jsonschema.validate(line, json_schema())

@@ -174,7 +174,7 @@ def test_a_configured_microphone_is_waited_for_and_one_that_flaps_costs_the_othe
                 pass
         lines = daemon.stop(signal.SIGTERM)
     assert (waiting["source"], waiting["state"], waiting["reason"]) == ("flaps", "waiting", "absent")
-    assert {line["source"] for line in lines if line["type"] in ("gap", "health")} == {"flaps"}
+    assert {line["source"] for line in lines if line["type"] == "gap" or "away_s" in line} == {"flaps"}
     stats = {line["source"]: line for line in lines if line["type"] == "stats"}
     assert stats["steady"]["coverage"] == 1.0
     assert 0 < stats["flaps"]["coverage"] < 1
@@ -190,6 +190,19 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
     assert b"No input device matches 'USB PnP'" in done.stderr
     assert b"--device pulse" in done.stderr
     assert done.stdout == b""
+
+
+def test_a_microphone_can_be_probed(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", tone(1000, 30, RATE_HZ).T, RATE_HZ)
+    player = virtual_microphone.start_playing(tmp_path / "long.wav")
+    said = soundwatch("devices", "--probe", "pulse:vmic.monitor", env=virtual_microphone.env).stdout.decode()
+    player.kill()
+    player.wait()
+    assert "44100 Hz, 2 channels" in said
+    assert "1000 Hz" in said
+    missing = soundwatch("devices", "--probe", "USB PnP", env=virtual_microphone.env)
+    assert missing.returncode == 4
+    assert b"No input device matches 'USB PnP'" in missing.stderr
 
 
 def test_devices_lists_the_microphone_and_how_to_name_it(virtual_microphone: VirtualMicrophone) -> None:

@@ -29,7 +29,7 @@ from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.overload import Load, weigh
 from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
-from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.plight import Plight, Quality
 from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
 from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, joined, lines_of
 from soundwatch.daemon.wire import health_line
@@ -110,14 +110,18 @@ class Engine:
         if not voice.waits:
             self._weigh(since_ns)
 
-    def meet(self, voice: Voice, plight: Plight) -> None:
-        """A source is waited for, lost or back."""
-        now_ns = self._now_ns()
-        if plight.state == "lost":
+    def meet(self, voice: Voice, news: Plight | Quality) -> None:
+        """A source is waited for, lost or back, or its sound has become another."""
+        now_ns, name = self._now_ns(), voice.listening.source.info.name
+        if isinstance(news, Plight) and news.state == "lost":
             voice.inbound, heard = break_off(voice.inbound, self._spec, self._load.every)
             self._line_up(voice, heard, now_ns)
-        self._backlog.append(Waiting(voice, plight, now_ns, voice.inbound.windowing.end_sample))
-        self._say(f"a source is {plight.state}", source=voice.listening.source.info.name, reason=plight.detail)
+        self._backlog.append(Waiting(voice, news, now_ns, voice.inbound.windowing.end_sample))
+        if isinstance(news, Plight):
+            self._say(f"a source is {news.state}", source=name, reason=news.detail)
+        else:
+            sound = "poor" if news.faults else "good again"
+            self._say(f"a source's sound is {sound}", source=name, faults=", ".join(news.faults))
 
     def _line_up(self, voice: Voice, heard: Sequence[Heard | Gap], since_ns: int) -> None:
         for each in heard:
@@ -196,7 +200,7 @@ class Engine:
         kept: list[Block] = []
         try:
             for block in voice.listening.source.blocks():
-                if isinstance(block, Plight):  # told at once: it may be long before there is a block
+                if not isinstance(block, Block):  # told at once: it may be long before there is a block
                     self._hand_in(voice, kept)
                     kept = []
                     self._inbox.put(partial(self.meet, voice, block))

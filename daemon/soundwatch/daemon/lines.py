@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.plight import SourceReason, SourceState
+from soundwatch.daemon.plight import Fault, SourceReason, SourceState
 from soundwatch.daemon.types import EndReason, EventType, GapReason, HealthState
 
 SCHEMA: Final = "soundwatch.event/1"
@@ -110,6 +110,26 @@ class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
     missed_s: float
 
 
+class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A source's sound cannot be that of a place, or can be again; the numbers are the last ten seconds'."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: Literal["poor", "good"]
+    faults: tuple[Fault, ...]
+    level_dbfs: float | None
+    floor_dbfs: float | None
+    peak_dbfs: float | None
+    dc_offset: float
+    clipped_share: float
+    same_channels: bool
+    measured_hz: float | None
+
+
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a source: what the stream came to."""
 
@@ -125,8 +145,8 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
 
 
-_LINES = (HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, StatsLine)
-Line = HelloLine | EventLine | GapLine | HealthLine | SourceHealthLine | StatsLine
+_LINES = (HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, QualityLine, StatsLine)
+Line = HelloLine | EventLine | GapLine | HealthLine | SourceHealthLine | QualityLine | StatsLine
 
 
 def json_schema() -> dict[str, Any]:

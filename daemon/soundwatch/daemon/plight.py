@@ -1,4 +1,4 @@
-"""What becomes of a live source: it is waited for, lost, and back.
+"""What becomes of a live source: it is waited for, lost, and back; and what its sound is like.
 
 Conventions: as in `types.py`. Nanoseconds, since while a source is away it has no samples to count in.
 """
@@ -13,6 +13,7 @@ from soundwatch.daemon.types import Block, SourceInfo
 
 SourceState = Literal["waiting", "lost", "back"]
 SourceReason = Literal["absent", "ended", "stalled"]
+Fault = Literal["silent", "quiet", "dead_channel", "dc_offset", "clipping", "rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,31 @@ class Plight:
     start_unix_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a source's sound is like, of the last ten seconds.
+
+    Attributes:
+        faults: What is wrong with it, sorted; none where all is well.
+        level_dbfs: Root mean square over all channels; None for digital silence.
+        floor_dbfs: The same of the quietest second.
+        peak: The largest magnitude, full scale 1.
+        dc_offset: Mean of the channel that is furthest from 0.
+        clipped_share: Share of samples at full scale.
+        same_channels: Whether there are two channels that are the same.
+        measured_hz: Samples a second by our clock, of the last minute; None before one has passed.
+    """
+
+    faults: tuple[Fault, ...]
+    level_dbfs: float | None
+    floor_dbfs: float | None
+    peak: float
+    dc_offset: float
+    clipped_share: float
+    same_channels: bool
+    measured_hz: float | None
+
+
 class LiveSource(Protocol):
     """The same, but one that may outlast its loss and then says so among its blocks. Every `Source` is one."""
 
@@ -47,7 +73,7 @@ class LiveSource(Protocol):
     def start_unix_ns(self) -> int:
         """As of a `Source`."""
 
-    def blocks(self) -> Iterator[Block | Plight]:
+    def blocks(self) -> Iterator[Block | Plight | Quality]:
         """As of a `Source`; a block without samples only tells of a loss."""
 
     def stop(self) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 from soundwatch.daemon.lines import Line
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
-from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.plight import Plight, Quality
 from soundwatch.daemon.types import Block, Event, Gap, Heard, Scores, Summary, read_only
-from soundwatch.daemon.wire import Stream, plight_line
+from soundwatch.daemon.wire import Stream, plight_line, quality_line
 
 UNREAD_SOUNDS: Final = 4
 
@@ -62,13 +62,13 @@ class Waiting:
 
     Attributes:
         voice: The source.
-        heard: A window, a loss, what has become of the source, or None where the sound is over.
+        heard: A window, a loss, what has become of the source or its sound, or None where the sound is over.
         since_ns: When its last sample came.
         end_sample: Where the stream ended then, for what holds no place of its own.
     """
 
     voice: Voice
-    heard: Heard | Gap | Plight | None
+    heard: Heard | Gap | Plight | Quality | None
     since_ns: int
     end_sample: int = 0
 
@@ -90,16 +90,18 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
             voice.stream = replace(voice.stream, start_unix_ns=heard.start_unix_ns)
     elif heard is None:
         told = last_words(voice.outbound, waiting.end_sample, labels, voice.listening.why_ended())
-    else:
+    elif not isinstance(heard, Quality):
         own = [next(scores)] if isinstance(heard, Heard) else []
         voice.outbound, told = judge(voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features)
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
         lines = [partial(voice.stream.line, each) for each in told]
+    written_unix_ns, name = ears.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
     if isinstance(heard, Plight):
-        written_unix_ns, name = ears.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
         lines.append(partial(plight_line, heard, ears.node, name, written_unix_ns))
+    elif isinstance(heard, Quality):
+        lines.append(partial(quality_line, heard, ears.node, name, written_unix_ns))
     return lines
 
 

@@ -14,8 +14,17 @@ from typing import Final
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.lines import EventLine, GapLine, HealthLine, HelloLine, Line, SourceHealthLine, StatsLine
-from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.lines import (
+    EventLine,
+    GapLine,
+    HealthLine,
+    HelloLine,
+    Line,
+    QualityLine,
+    SourceHealthLine,
+    StatsLine,
+)
+from soundwatch.daemon.plight import Plight, Quality
 from soundwatch.daemon.types import Clock, Event, Gap, Health, SourceInfo, Summary
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -166,6 +175,25 @@ def plight_line(plight: Plight, node: str, source: str, written_unix_ns: int, se
     )
 
 
+def quality_line(quality: Quality, node: str, source: str, written_unix_ns: int, seq: int) -> QualityLine:
+    """What a source's sound is like, as a line."""
+    return QualityLine(
+        seq=seq,
+        time=utc_text(written_unix_ns),
+        node=node,
+        source=source,
+        state="poor" if quality.faults else "good",
+        faults=quality.faults,
+        level_dbfs=_tenths(quality.level_dbfs),
+        floor_dbfs=_tenths(quality.floor_dbfs),
+        peak_dbfs=_tenths(20 * math.log10(quality.peak)) if quality.peak > 0 else None,
+        dc_offset=round(quality.dc_offset, 4),
+        clipped_share=round(quality.clipped_share, 6),
+        same_channels=quality.same_channels,
+        measured_hz=_tenths(quality.measured_hz),
+    )
+
+
 def ulid(unix_ms: int, drawn: bytes) -> str:
     """A ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits, five to each of Crockford's 26 letters."""
     number = unix_ms << 80 | int.from_bytes(drawn, "big")
@@ -176,6 +204,10 @@ def utc_text(unix_ns: int) -> str:
     """RFC 3339 in UTC, milliseconds, rounded down."""
     moment = _UNIX_EPOCH + timedelta(milliseconds=unix_ns // 1_000_000)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _tenths(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _share(value: float) -> float:

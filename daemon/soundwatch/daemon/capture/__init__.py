@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.capture.demo import Demo
+from soundwatch.daemon.capture.examined import Examined
 from soundwatch.daemon.capture.isolated import IsolatedMicrophone
 from soundwatch.daemon.capture.lasting import Lasting
 from soundwatch.daemon.capture.microphone import Microphone
@@ -71,7 +72,7 @@ def open_lasting(
     if device in ("demo", "-") or (isinstance(device, str) and _is_path(device)):
         return open_source(name, device, channels, pcm)
     first = IsolatedMicrophone(name, device, channels, wait)
-    return Lasting(first, lambda: IsolatedMicrophone(name, device, channels, wait=True))
+    return Examined(Lasting(first, lambda: IsolatedMicrophone(name, device, channels, wait=True)))
 
 
 def _is_path(device: str) -> bool:

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.errors import HopelessError, SourceError, StallError
-from soundwatch.daemon.plight import LiveSource, Plight, SourceReason
+from soundwatch.daemon.plight import LiveSource, Plight, Quality, SourceReason
 from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
 
 FIRST_PAUSE_S: Final = 0.25
@@ -65,7 +65,7 @@ class Lasting:
         """Of the device as it was opened last."""
         return self._source.info
 
-    def blocks(self) -> Iterator[Block | Plight]:
+    def blocks(self) -> Iterator[Block | Plight | Quality]:
         """Blocks until `stop`, and what becomes of the source.
 
         Raises:
@@ -117,10 +117,10 @@ class Lasting:
             self._plight = Plight("lost", reason, str(error), away_ns, away_ns)
         yield self._plight
 
-    def _passed_on(self, each: Block | Plight, source: LiveSource) -> Iterator[Block | Plight]:
+    def _passed_on(self, each: Block | Plight | Quality, source: LiveSource) -> Iterator[Block | Plight | Quality]:
         """A block with its place in the stream; where it is the first after a loss, then that the source is back."""
-        if isinstance(each, Plight):
-            if self._plight is None:
+        if not isinstance(each, Block):
+            if self._plight is None and isinstance(each, Plight):
                 self._plight = each
                 yield each
             return

@@ -7,9 +7,20 @@ import click
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A JSON array for programs.")
-def devices(as_json: bool) -> None:
+@click.option(
+    "--probe",
+    is_flag=False,
+    flag_value="default",
+    metavar="[NAME]",
+    help="Listen to one for three seconds and say whether it is any good. [default: the default microphone]",
+)
+def devices(as_json: bool, probe: str | None) -> None:
     """List the microphones that PortAudio has, and how to name each."""
     from soundwatch.daemon.capture.devices import devices_json, devices_text, list_devices
+    from soundwatch.daemon.capture.probe import listen, probe_text
 
+    if probe is not None:
+        click.echo(probe_text(*listen(probe)))
+        return
     found = list_devices()
     click.echo(devices_json(found) if as_json else devices_text(found))

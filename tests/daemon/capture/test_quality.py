@@ -1,0 +1,146 @@
+"""What can be wrong with a microphone, found whatever the blocks' sizes; and what is not wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from soundwatch.daemon.capture.examined import Examined
+from soundwatch.daemon.capture.quality import CLEAN_PERIODS, Examination, examine
+from soundwatch.daemon.plight import Plight, Quality
+from soundwatch.daemon.types import Block, SourceInfo
+
+RATE_HZ = 1000
+PERIOD = 10 * RATE_HZ
+Sound = NDArray[np.float32]
+
+
+def street(periods: float = 1.0, level: float = 0.01, channels: int = 2) -> Sound:
+    noise = np.random.default_rng(3).standard_normal((channels, round(periods * PERIOD)))
+    return (level * noise).astype(np.float32)
+
+
+def told_of(sound: Sound, cuts: list[int] | None = None, speed: float = 1.0) -> list[Quality]:
+    """What is told when the sound comes in pieces, each when it is complete."""
+    places = [0, *sorted(cut for cut in cuts if cut < sound.shape[1]), sound.shape[1]] if cuts else None
+    places = places or [*range(0, sound.shape[1], 100), sound.shape[1]]
+    state, told = Examination(), []
+    for first, end in pairwise(places):
+        block = Block(sound[:, first:end], RATE_HZ, first)
+        state, found = examine(state, block, round(end * 1e9 / RATE_HZ / speed))
+        told += found
+    return told
+
+
+def faults(sound: Sound) -> tuple[str, ...]:
+    told = told_of(sound)
+    return told[-1].faults if told else ()
+
+
+def clipped(sound: Sound) -> Sound:
+    return np.clip(200 * sound, -1, 1)
+
+
+def one_dead(sound: Sound) -> Sound:
+    return sound * np.array([[1], [0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda sound: sound, ()),
+        (lambda sound: 0 * sound, ("silent",)),
+        (lambda sound: 1e-3 * sound, ("quiet",)),
+        (one_dead, ("dead_channel",)),
+        (lambda sound: sound + np.float32(0.05), ("dc_offset",)),
+        (lambda sound: sound - np.float32(0.05), ("dc_offset",)),
+        (clipped, ("clipping",)),
+        (lambda sound: sound[:1], ()),
+    ],
+)
+def test_each_fault_is_found_and_a_good_microphone_has_none(
+    spoil: Callable[[Sound], Sound], found: tuple[str, ...]
+) -> None:
+    assert faults(spoil(street())) == found
+
+
+def test_a_slammed_door_is_no_clipping() -> None:
+    sound = street()
+    sound[:, 5000:5005] = 1.0
+    assert faults(sound) == ()
+
+
+def test_the_numbers_are_those_of_the_sound() -> None:
+    sound = np.zeros((2, PERIOD), np.float32)
+    sound[:, :5000] = 0.1
+    [quality] = told_of(sound)
+    assert quality.faults == ("dc_offset",)
+    assert quality.level_dbfs == pytest.approx(-23.01, abs=0.01)
+    assert quality.floor_dbfs is None, "half of it is digital silence"
+    assert (quality.peak, quality.dc_offset) == (pytest.approx(0.1), pytest.approx(0.05))
+    assert quality.same_channels
+
+
+def test_a_fault_is_told_once_and_its_end_only_when_it_has_stayed_away() -> None:
+    good, bad = street(), 0 * street()
+    told = told_of(np.concatenate([bad, bad, good, bad, *[good] * CLEAN_PERIODS, good], axis=1))
+    assert [quality.faults for quality in told] == [("silent",), ()]
+
+
+@pytest.mark.parametrize(("speed", "off"), [(0.99, True), (0.9975, False), (1.0, False), (1.0025, False), (1.01, True)])
+def test_a_rate_that_is_not_the_one_promised_is_found_within_two_minutes(speed: float, off: bool) -> None:
+    told = told_of(street(12), speed=speed)
+    assert ("rate" in (fault for quality in told for fault in quality.faults)) == off
+    if off:
+        assert told[-1].measured_hz == pytest.approx(speed * RATE_HZ, rel=0.003)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(1, 3 * PERIOD - 1), min_size=1, max_size=60),
+    st.sampled_from([clipped, one_dead, lambda sound: 0 * sound]),
+)
+def test_any_way_of_cutting_the_sound_finds_the_same(cuts: list[int], spoil: Callable[[Sound], Sound]) -> None:
+    sound = street(3)
+    sound[:, PERIOD : 2 * PERIOD] = spoil(sound[:, PERIOD : 2 * PERIOD])
+    whole, cut = told_of(sound), told_of(sound, cuts)
+    assert [quality.faults for quality in whole] == [quality.faults for quality in cut]
+    for one, other in zip(whole, cut, strict=True):
+        assert (one.peak, one.clipped_share, one.same_channels) == (
+            other.peak,
+            other.clipped_share,
+            other.same_channels,
+        )
+        assert one.dc_offset == pytest.approx(other.dc_offset, abs=1e-12)
+
+
+def test_a_source_is_examined_as_it_is_heard_and_anew_after_a_loss() -> None:
+    class Flaps:
+        info = SourceInfo("mic", "USB", RATE_HZ, 2)
+        start_unix_ns = 7
+        stopped = False
+
+        def blocks(self) -> Iterator[Block | Plight]:
+            for first in range(0, PERIOD - 100, 100):
+                yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first)
+            yield Plight("lost", "ended", "Unplugged.")
+            for first in range(2 * PERIOD, 3 * PERIOD, 100):
+                yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first)
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    source = Flaps()
+    examined = Examined(source, lambda: 0)
+    given = list(examined.blocks())
+    assert [type(each).__name__ for each in given if not isinstance(each, Block)] == ["Plight", "Quality"]
+    assert isinstance(given[-1], Quality)
+    assert (examined.info, examined.start_unix_ns) == (source.info, 7)
+    examined.stop()
+    assert source.stopped
