@@ -110,5 +110,6 @@ def test_the_json_form_carries_every_field() -> None:
             "rate_hz": 48_000,
             "default": True,
             "device": "default",
+            "lasting": [],
         }
     ]

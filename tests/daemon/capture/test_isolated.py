@@ -12,7 +12,6 @@ import pytest
 
 from soundwatch.daemon.capture import isolated
 from soundwatch.daemon.capture.frames import HEAD, Opened, Trouble, heard, told, unpacked
-from soundwatch.daemon.capture.identity import named
 from soundwatch.daemon.capture.isolated import IsolatedMicrophone
 from soundwatch.daemon.errors import HopelessError, SourceError, StallError
 from soundwatch.daemon.plight import Plight
@@ -144,12 +143,3 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
 def test_the_capture_process_loads_no_network() -> None:
     code = "import sys, soundwatch.daemon.capture.child; sys.exit('onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PULSE_SOURCE", raising=False)
-    assert named("USB PnP") == "USB PnP"
-    assert "PULSE_SOURCE" not in os.environ
-    assert named("pulse:alsa_input.usb-0") == "pulse"
-    assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
-    del os.environ["PULSE_SOURCE"]

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Final, NoReturn
 
 from soundwatch.daemon.capture.frames import Opened, Trouble, heard, told
-from soundwatch.daemon.capture.identity import named, watch_source
+from soundwatch.daemon.capture.identity import watch_source
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.portaudio import renew_portaudio
 from soundwatch.daemon.errors import HopelessError, SourceError, StallError
@@ -72,7 +72,7 @@ def _opened(out: int, device: str, channels: int | None, wait: bool) -> Micropho
     said, pause_s = "", FIRST_PAUSE_S
     for _ in range(TRIES):
         try:
-            return Microphone("", named(device), channels)
+            return Microphone("", device, channels)
         except HopelessError as error:
             return Trouble("hopeless", str(error), over=True)
         except SourceError as error:

@@ -1,7 +1,8 @@
 """The inputs that PortAudio knows, and how to name one.
 
 Conventions: an index holds until the next start or the next plug; a name holds. ALSA's place of a card,
-"(hw:1,0)", is therefore left out of the proposed name wherever that still names one device only.
+"(hw:1,0)", is therefore left out of the proposed name wherever that still names one device only. More names that
+hold are in `identity.py`.
 Does not: see devices plugged in after PortAudio started in this process; it freezes its list.
 """
 
@@ -14,6 +15,7 @@ from types import ModuleType
 
 import msgspec
 
+from soundwatch.daemon.capture.identity import cards, lasting_names
 from soundwatch.daemon.capture.portaudio import ask_portaudio
 from soundwatch.daemon.errors import SourceError
 
@@ -36,6 +38,7 @@ class Device:
         rate_hz: Its own sampling rate.
         default: Whether it is the one used when none is named.
         device: What to write after `--device` or `device:` to name it; empty until known.
+        lasting: Other names for it, which hold also where two devices are called alike.
     """
 
     index: int
@@ -45,6 +48,7 @@ class Device:
     rate_hz: int
     default: bool
     device: str = ""
+    lasting: tuple[str, ...] = ()
 
 
 def list_devices() -> tuple[Device, ...]:
@@ -54,7 +58,11 @@ def list_devices() -> tuple[Device, ...]:
         SourceError: PortAudio is missing or does not answer.
     """
     found = ask_portaudio("Listing the input devices", _query)
-    return tuple(replace(device, device=propose_name(found, device)) for device in found)
+    there = cards()
+    return tuple(
+        replace(device, device=propose_name(found, device), lasting=lasting_names(device.name, there))
+        for device in found
+    )
 
 
 def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
@@ -109,7 +117,9 @@ def devices_text(devices: Sequence[Device]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
     example = f"In config.yaml: sources: {{mic0: {{device: {_quoted(devices[0].device)}}}}}"
-    return f"{table}\n\n* is the default. An index may change at the next start; a name does not.\n{example}"
+    lasting = [f"{device.index} is also {', '.join(device.lasting)}" for device in devices if device.lasting]
+    more = "\n" + "\n".join(lasting) if lasting else ""
+    return f"{table}\n\n* is the default. An index may change at the next start; a name does not.\n{example}{more}"
 
 
 def devices_json(devices: Sequence[Device]) -> bytes:

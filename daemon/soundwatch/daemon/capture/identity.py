@@ -1,7 +1,11 @@
 """Names of microphones that last, beyond those that PortAudio has.
 
-Conventions: `pulse:NAME` is the source of PulseAudio or PipeWire that `pactl list short sources` lists as NAME. It is
-reached by PortAudio's device `pulse`, which takes what the environment variable PULSE_SOURCE says when it is opened.
+Conventions:
+- `pulse:NAME` is the source of PulseAudio or PipeWire that `pactl list short sources` lists as NAME. It is reached by
+  PortAudio's device `pulse`, which takes what the environment variable PULSE_SOURCE says when it is opened.
+- `alsa:ID` is the sound card that /proc/asound/cards lists as [ID]; `usb:VENDOR:PRODUCT` or
+  `usb:VENDOR:PRODUCT:SERIAL` the one with these USB numbers; `port:PORT` the one in this USB port, as in 1-1.4. Linux
+  numbers cards anew at each start, these stay. PortAudio has the card's number in the device's name: "(hw:1,0)".
 Source: tried with PulseAudio 16: when a source goes, the server moves its streams to the default source without a
 word, and ALSA's plugin cannot forbid that. So the server's sources are watched: what is heard under a
 microphone's name is that microphone or nothing.
@@ -12,19 +16,85 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.errors import SourceError
+
 PULSE: Final = "pulse:"
+CARDS: Final = ("alsa:", "usb:", "port:")
+ROOT: Final = Path("/")
+
+_PLACE = re.compile(r"\(hw:(\d+),")
 
 
-def named(device: str) -> str:
-    """The name that PortAudio has for a device; one of the sound server's is set for this process."""
-    if not device.startswith(PULSE):
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A sound card of Linux.
+
+    Attributes:
+        number: As it is counted today.
+        names: Those that last.
+    """
+
+    number: int
+    names: tuple[str, ...]
+
+
+def named(device: str, root: Path = ROOT) -> str:
+    """The name that PortAudio has for a device today; one of the sound server's is set for this process.
+
+    Raises:
+        SourceError: No card has this name, or several have. The message lists those to choose from.
+    """
+    if device.startswith(PULSE):
+        os.environ["PULSE_SOURCE"] = device.removeprefix(PULSE)
+        return "pulse"
+    if not device.startswith(CARDS):
         return device
-    os.environ["PULSE_SOURCE"] = device.removeprefix(PULSE)
-    return "pulse"
+    there = cards(root)
+    found = [
+        card for card in there if device in card.names or any(name.startswith(f"{device}:") for name in card.names)
+    ]
+    if len(found) == 1:
+        return f"(hw:{found[0].number},"
+    seen = f"{len(found)} sound cards are {device}" if found else f"No sound card is {device}"
+    choices = "\n".join(f"  {' or '.join(card.names)}" for card in found or there) or "  (there is none)"
+    raise SourceError(f"{seen}; exactly one was wanted. These are there:\n{choices}")
+
+
+def lasting_names(portaudio_name: str, there: Sequence[Card]) -> tuple[str, ...]:
+    """The names that last of a device that PortAudio has by this name."""
+    place = _PLACE.search(portaudio_name)
+    return next((card.names for card in there if place is not None and card.number == int(place[1])), ())
+
+
+def cards(root: Path = ROOT) -> tuple[Card, ...]:
+    """The sound cards of this machine; none where the system does not tell."""
+    folders = sorted((root / "sys/class/sound").glob("card[0-9]*"))
+    return tuple(Card(int(folder.name[4:]), _names(folder)) for folder in folders if folder.name[4:].isdecimal())
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    """Of the card whose folder in /sys/class/sound this is; /sys has a USB device's numbers in a folder above."""
+    names = [f"alsa:{_read(folder / 'id')}"] if _read(folder / "id") else []
+    above = (folder / "device").resolve()
+    usb = next((each for each in (above, *above.parents) if (each / "idVendor").is_file()), None)
+    if usb is not None:
+        numbers = [_read(usb / file) for file in ("idVendor", "idProduct", "serial")]
+        names += ["usb:" + ":".join(number for number in numbers if number), f"port:{usb.name}"]
+    return tuple(names)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def watch_source(device: str, gone: Callable[[], None]) -> None:

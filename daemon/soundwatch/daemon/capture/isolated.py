@@ -29,7 +29,7 @@ class IsolatedMicrophone:
 
     Args:
         name: The source's name in events.
-        device: As for `Microphone`, or as `identity.py` has it.
+        device: As for `Microphone`.
         channels: How many to open; None for the device's own, two at most.
         wait: Whether to wait for a device that is not there, rather than to fail.
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from soundwatch.daemon.capture.checks import check_samples
 from soundwatch.daemon.capture.devices import Device, find_device, list_devices
+from soundwatch.daemon.capture.identity import named
 from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
 from soundwatch.daemon.capture.portaudio import ask_portaudio
 from soundwatch.daemon.errors import SourceError, StallError
@@ -62,7 +63,7 @@ class Microphone:
 
     Args:
         name: The source's name in events.
-        device: Name, part of a name, index, or "default".
+        device: Name, part of a name, one as `identity.py` has them, index, or "default".
         channels: How many to open; None for the device's own, two at most.
 
     Raises:
@@ -70,7 +71,7 @@ class Microphone:
     """
 
     def __init__(self, name: str, device: str | int = "default", channels: int | None = None) -> None:
-        found = find_device(list_devices(), device)
+        found = find_device(list_devices(), named(device) if isinstance(device, str) else device)
         if channels is not None and not 1 <= channels <= found.channels:
             raise SourceError(
                 f"{channels} channels were asked of {found.name!r}, which has {found.channels}; ask for 1 to "

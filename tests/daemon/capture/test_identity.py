@@ -1,0 +1,107 @@
+"""Names of microphones that hold when the cards are counted anew, on a /sys of the test's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from soundwatch.daemon.capture import identity
+from soundwatch.daemon.capture.devices import Device, devices_text
+from soundwatch.daemon.capture.identity import Card, cards, lasting_names, named, watch_source
+from soundwatch.daemon.errors import SourceError
+
+
+def add_card(root: Path, number: int, card_id: str, port: str = "", numbers: tuple[str, ...] = ()) -> None:
+    """As Linux shows a sound card, on a USB port or built in."""
+    device = root / "sys/devices" / (f"usb1/{port}/{port}:1.0" if port else "pci0")
+    folder = device / f"sound/card{number}"
+    folder.mkdir(parents=True)
+    (folder / "id").write_text(f"{card_id}\n")
+    (folder / "device").symlink_to(device)
+    for file, text in zip(("idVendor", "idProduct", "serial"), numbers, strict=False):
+        (device.parent / file).write_text(f"{text}\n")
+    (root / "sys/class/sound").mkdir(parents=True, exist_ok=True)
+    (root / f"sys/class/sound/card{number}").symlink_to(folder)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    add_card(tmp_path, 0, "PCH")
+    add_card(tmp_path, 1, "Device", "1-1.2", ("0d8c", "0014"))
+    add_card(tmp_path, 2, "Device_1", "1-1.4", ("0d8c", "0014"))
+    add_card(tmp_path, 3, "Yeti", "2-3", ("b58e", "9e84", "REV8"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [
+        ("alsa:PCH", "(hw:0,"),
+        ("port:1-1.4", "(hw:2,"),
+        ("usb:b58e:9e84", "(hw:3,"),
+        ("usb:b58e:9e84:REV8", "(hw:3,"),
+        ("USB PnP", "USB PnP"),
+        ("2", "2"),
+    ],
+)
+def test_a_lasting_name_is_todays_number(desk: Path, device: str, name: str) -> None:
+    assert named(device, desk) == name
+
+
+def test_two_alike_are_told_apart_by_their_ports(desk: Path) -> None:
+    with pytest.raises(SourceError, match="2 sound cards are usb:0d8c:0014; exactly one was wanted") as caught:
+        named("usb:0d8c:0014", desk)
+    assert str(caught.value).endswith(
+        "  alsa:Device or usb:0d8c:0014 or port:1-1.2\n  alsa:Device_1 or usb:0d8c:0014 or port:1-1.4"
+    )
+
+
+@pytest.mark.parametrize("device", ["alsa:Nowhere", "usb:0d8c:001", "port:1-1"])
+def test_a_card_that_is_not_there_is_an_error_that_lists_all(desk: Path, device: str) -> None:
+    with pytest.raises(SourceError, match=f"No sound card is {device}") as caught:
+        named(device, desk)
+    assert str(caught.value).count("alsa:") == 4 + device.startswith("alsa:")
+
+
+def test_a_machine_without_cards_says_so(tmp_path: Path) -> None:
+    assert cards(tmp_path) == ()
+    with pytest.raises(SourceError, match="there is none"):
+        named("alsa:PCH", tmp_path)
+
+
+def test_a_device_is_listed_with_its_lasting_names() -> None:
+    there = [Card(1, ("alsa:Device", "port:1-1.2"))]
+    assert lasting_names("USB PnP: Audio (hw:1,0)", there) == there[0].names
+    assert lasting_names("default", there) == lasting_names("USB (hw:11,0)", there) == ()
+    device = Device(4, "USB PnP: Audio (hw:1,0)", "ALSA", 1, 48_000, True, "USB PnP: Audio", there[0].names)
+    assert devices_text([device]).endswith("4 is also alsa:Device, port:1-1.2")
+
+
+def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_SOURCE", "another")
+    assert named("pulse:alsa_input.usb-0") == "pulse"
+    assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
+
+
+@pytest.mark.parametrize(("left", "gone"), [(["yard"], 0), (["default"], 1), ([], 0)])
+def test_a_source_that_the_server_has_no_more_is_gone(
+    monkeypatch: pytest.MonkeyPatch, left: list[str], gone: int
+) -> None:
+    print_news = [sys.executable, "-Sc", "print(\"Event 'remove' on source #1\")"]
+    start = subprocess.Popen
+    listed = iter([["yard", "default"], left])
+    monkeypatch.setattr(identity, "sources", lambda: next(listed))
+    monkeypatch.setattr(identity.subprocess, "Popen", lambda _, **options: start(print_news, **options))
+    calls: list[SimpleNamespace] = []
+    watch_source("pulse:yard", lambda: calls.append(SimpleNamespace()))
+    assert len(calls) == gone
+
+
+def test_other_devices_are_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity.subprocess, "Popen", None)
+    watch_source("USB PnP", lambda: None)
