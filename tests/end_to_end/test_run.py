@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import soundfile
 
 from band_model import write_band_model
 from doubles import silence, tone
-from program import lines_of, soundwatch
+from program import SOUNDWATCH, lines_of, soundwatch
 
 RATE_HZ = 16_000
 DETECTION = "detection: {min_duration_s: 0.1, cooldown_s: 0.3}\n"
@@ -72,3 +75,25 @@ def test_a_broken_pcm_format_is_refused_with_one_that_works(model: Path) -> None
     done = soundwatch("run", "--device", "-", "--pcm", "s17le,1,1", "--model", model, stdin=-3)
     assert done.returncode == 2
     assert b"s16le" in done.stderr
+
+
+def test_raw_samples_over_tcp_become_events_and_the_program_waits_for_more(model: Path) -> None:
+    sound = np.concatenate([silence(0.5, RATE_HZ), tone(300, 1.5, RATE_HZ), silence(1, RATE_HZ)], axis=1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"pcm+tcp://127.0.0.1:{server.getsockname()[1]}"
+        command = [SOUNDWATCH, "run", "--device", address, "--pcm", "s16le,16000,1", "--model", str(model)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as daemon:
+            assert daemon.stdout is not None
+            for _ in range(2):
+                client, _ = server.accept()
+                with client:
+                    client.sendall((sound * 32767).astype("<i2").tobytes())
+            text = b""
+            while b'"back"' not in text:
+                text += daemon.stdout.readline()
+            daemon.send_signal(signal.SIGTERM)
+            lines = lines_of(text + daemon.stdout.read())
+    assert daemon.returncode == 0
+    assert {line["source"] for line in lines} == {"127.0.0.1"}
+    assert [line["state"] for line in lines if line["type"] == "health"][:2] == ["lost", "back"]
+    assert len([line for line in lines if line["type"] == "start"]) >= 1

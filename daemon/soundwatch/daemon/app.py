@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -103,6 +104,8 @@ def choose_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceCo
 
 def source_name(device: str) -> str:
     """What a device that the configuration does not name is called in events."""
+    if "://" in device:  # a URL may hold a password
+        return urlsplit(device).hostname or "network"
     return {"-": "stdin"}.get(device, Path(device).stem if Path(device).exists() else device)
 
 

@@ -27,9 +27,9 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One source of sound.
 
     Attributes:
-        device: PortAudio name or part of it, `pulse:` and a source, its index, a file, `-`, `demo`, or `default`.
+        device: A microphone's name, part of it or index, a file, a named pipe, a URL, `-`, `demo`, or `default`.
         channels: How many to open; null for as many as the device has, two at most.
-        pcm: Format of raw samples on standard input: sample format, rate in Hz, channels.
+        pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL what ffmpeg is to make of it.
     """
 
     device: str | int = "default"

@@ -1,4 +1,4 @@
-"""The capture stage: microphones, recordings, raw PCM and the demo scene, each a `Source`.
+"""The capture stage: microphones, network streams, recordings, raw PCM and the demo scene, each a `Source`.
 
 Conventions: samples (C, S) float32 at the source's own rate; time is counted in its samples from 0.
 What a source is asked by is one word, the `device`: `open_source` tells which kind it means.
@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.capture.connected import Connected, connection_to, shown
 from soundwatch.daemon.capture.demo import Demo
 from soundwatch.daemon.capture.examined import Examined
 from soundwatch.daemon.capture.isolated import IsolatedMicrophone
-from soundwatch.daemon.capture.lasting import Lasting
+from soundwatch.daemon.capture.lasting import Lasting, keep_open
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.pacing import Pace
 from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, standard_input
@@ -56,11 +57,11 @@ def open_source(name: str, device: str | int, channels: int | None = None, pcm: 
 def open_lasting(
     name: str, device: str | int, channels: int | None = None, pcm: str = "s16le,44100,1", wait: bool = True
 ) -> LiveSource:
-    """The same, but a microphone is captured by a process of its own and opened again whenever it is lost.
+    """The same and more: microphones, each in a process, URLs and named pipes are opened again whenever they are lost.
 
     Args:
         name: As for `open_source`, and so are `device`, `channels` and `pcm`.
-        device: See there.
+        device: See there; or a URL that ffmpeg reads, pcm+tcp://HOST:PORT, a named pipe's path.
         channels: See there.
         pcm: See there.
         wait: Whether to wait for a microphone that is not there yet, rather than to fail.
@@ -69,6 +70,12 @@ def open_lasting(
         SourceError: It cannot be opened.
         ConfigError: `pcm` does not read.
     """
+    pcm_format = PcmFormat.parse(pcm)
+    connect = connection_to(str(device), pcm_format)
+    if connect is not None:
+        description = shown(str(device))
+        connected = keep_open(lambda: Connected(name, description, connect, pcm_format), name, description, wait)
+        return Examined(connected)
     if device in ("demo", "-") or (isinstance(device, str) and _is_path(device)):
         return open_source(name, device, channels, pcm)
     first = IsolatedMicrophone(name, device, channels, wait)

@@ -170,6 +170,38 @@ class Lasting:
 
 
 @dataclass(frozen=True, slots=True)
+class _Refused:
+    """A source that could not be opened at first."""
+
+    info: SourceInfo
+    error: SourceError
+    start_unix_ns: int = 0
+
+    def blocks(self) -> Iterator[Block]:
+        raise self.error
+
+    def stop(self) -> None:
+        pass
+
+
+def keep_open(connect: Callable[[], LiveSource], name: str, description: str, wait: bool) -> Lasting:
+    """A source that is opened by `connect`, each time.
+
+    Raises:
+        SourceError: Without `wait`, it cannot be opened now.
+        HopelessError: Waiting is of no use.
+    """
+    try:
+        return Lasting(connect(), connect)
+    except HopelessError:
+        raise
+    except SourceError as error:
+        if not wait:
+            raise
+        return Lasting(_Refused(SourceInfo(name, description, 0, 0), error), connect)
+
+
+@dataclass(frozen=True, slots=True)
 class _Heard:
     """Where the stream stands.
 

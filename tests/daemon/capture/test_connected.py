@@ -1,0 +1,207 @@
+"""Sound over connections: real ones, on loopback and through a named pipe."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from doubles import tone
+from soundwatch.daemon.capture import connected, open_lasting
+from soundwatch.daemon.capture.connected import Connected, connection_to, shown
+from soundwatch.daemon.capture.pcm import PcmFormat
+from soundwatch.daemon.errors import ConfigError, HopelessError, SourceError, StallError
+from soundwatch.daemon.plight import LiveSource, Plight
+from soundwatch.daemon.types import Block, Samples
+
+PCM = PcmFormat("s16le", 8000, 1)
+FORMAT = "s16le,8000,1"
+SOUND = (tone(500, 0.5) * 32767).astype("<i2")
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")
+
+
+def connect(device: str, pcm: PcmFormat = PCM) -> Connected:
+    to = connection_to(device, pcm)
+    assert to is not None
+    return Connected("gate", shown(device), to, pcm)
+
+
+def heard_until_lost(
+    source: LiveSource, times: int, at_first: Callable[[], None] = lambda: None
+) -> tuple[list[Block], list[Plight]]:
+    """What comes until the source was lost so often; `at_first` is called at the first loss."""
+    blocks: list[Block] = []
+    plights: list[Plight] = []
+    for each in source.blocks():
+        if isinstance(each, Block):
+            blocks.append(each)
+        elif isinstance(each, Plight):
+            plights.append(each)
+            if [plight.state for plight in plights] == ["lost"]:
+                at_first()
+            if [plight.state for plight in plights].count("lost") == times:
+                source.stop()
+    return blocks, plights
+
+
+def joined(blocks: list[Block]) -> Samples:
+    return np.concatenate([block.samples for block in blocks], axis=1)
+
+
+class Server:
+    """Sends the sound to each who connects, and hangs up."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"pcm+tcp://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            with client:
+                client.sendall(SOUND.tobytes())
+
+    def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(10)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server()
+    yield found
+    found.close()
+
+
+def test_a_server_that_hangs_up_is_connected_to_again(server: Server) -> None:
+    source = open_lasting("gate", server.address, pcm=FORMAT)
+    blocks, plights = heard_until_lost(source, 2)
+    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    assert "ended" in plights[0].detail
+    assert source.info.description == server.address
+    heard = [block for block in blocks if block.samples.shape[1]]
+    sound = SOUND.astype(np.float32) / 2**15
+    np.testing.assert_array_equal(joined(heard), np.concatenate([sound, sound], axis=1))
+    assert sum(block.lost_samples > 0 for block in heard) == 1
+
+
+def test_a_server_that_is_not_there_is_an_error_or_is_waited_for(server: Server) -> None:
+    server.close()
+    with pytest.raises(SourceError, match="does not answer: Connection refused"):
+        open_lasting("gate", server.address, wait=False)
+    source = open_lasting("gate", server.address)
+    waiting = next(iter(source.blocks()))
+    assert isinstance(waiting, Plight)
+    assert (waiting.state, waiting.reason) == ("waiting", "absent")
+    source.stop()
+    server.close = lambda: None  # type: ignore[method-assign]
+
+
+def test_a_hundred_disconnects_leave_no_file_open(server: Server) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system has no /proc/self/fd")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(100):
+        with pytest.raises(SourceError, match="ended"):
+            list(connect(server.address).blocks())
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1, "the server may still hold one"
+
+
+def test_a_connection_over_which_nothing_comes_has_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connected, "FIRST_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = connect(f"pcm+tcp://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StallError, match=r"has delivered nothing for 0\.2 s"):
+            list(source.blocks())
+
+
+def test_a_named_pipe_is_heard_and_heard_again_when_its_writer_comes_back(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "yard")
+    source = open_lasting("gate", str(tmp_path / "yard"), pcm=FORMAT)
+    writers = [threading.Thread(target=write_cut_short, args=(tmp_path / "yard",)) for _ in range(2)]
+    remaining = iter(writers)
+    next(remaining).start()
+    blocks, plights = heard_until_lost(source, 2, lambda: next(remaining).start())
+    for writer in writers:
+        writer.join(30)
+    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    assert "nobody writes to it" in plights[0].detail
+    assert joined(blocks).shape == (1, 2 * SOUND.shape[1])
+
+
+def write_cut_short(path: Path) -> None:
+    """The sound, and half of a sample more."""
+    path.write_bytes(SOUND.tobytes() + b"\0")
+
+
+@pytest.mark.parametrize("address", ["pcm+tcp://127.0.0.1", "pcm+tcp://:99", "pcm+tcp://127.0.0.1:x"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no address; write pcm\+tcp://HOST:PORT"):
+        connect(address)
+
+
+def test_a_password_is_not_shown() -> None:
+    assert shown("rtsp://me:secret@camera/1") == "rtsp://...@camera/1"
+    assert shown("http://radio/live") == "http://radio/live"
+
+
+def test_other_devices_are_no_connections(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    for device in ("USB PnP", "pulse:yard", "-", "demo", "2", str(tmp_path / "a.wav"), str(tmp_path)):
+        assert connection_to(device, PCM) is None
+
+
+def test_without_ffmpeg_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HopelessError, match="sudo apt-get install ffmpeg"):
+        open_lasting("gate", "rtsp://me:secret@camera/1")
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server with a recording, and ffmpeg to hear it, or a skip."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("URLs are heard through ffmpeg, which is not installed")
+    soundfile.write(tmp_path / "live.flac", tone(500, 2.0, 44_100).repeat(2, axis=0).T, 44_100)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join(10)
+
+
+def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
+    source = open_lasting("gate", f"{web}/live.flac", pcm=FORMAT)
+    blocks, plights = heard_until_lost(source, 2)
+    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    sound = joined(blocks)
+    assert sound.shape[1] == pytest.approx(2 * 2 * 8000, abs=400)
+    np.testing.assert_allclose(sound[0, 4000:8000], tone(500, 0.5)[0], atol=0.02)
+
+
+def test_what_ffmpeg_says_is_the_reason(web: str) -> None:
+    with pytest.raises(SourceError, match=r"/nowhere.flac ended: .*404"):
+        list(connect(f"{web}/nowhere.flac").blocks())
