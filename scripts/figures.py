@@ -19,6 +19,7 @@ from statistics import mean, stdev
 from typing import Any, Final
 
 import msgspec
+from fault_figures import FAULT_FIGURES
 from runtime_figures import RUNTIME_FIGURES
 from tables import share, table
 from trial_figures import TRIAL_FIGURES
@@ -151,6 +152,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "training-cost": ("accuracy.json", training_cost),
     "parity": ("parity.json", parity),
     "finetune": ("finetune.json", finetune),
+    **FAULT_FIGURES,
     **RUNTIME_FIGURES,
     **TRIAL_FIGURES,
 }

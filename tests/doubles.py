@@ -68,7 +68,8 @@ class BandClassifier:
         self.seen_shapes.append(mel_db.shape)
         half = mel_db.shape[2] // 2
         bands = np.stack([mel_db[:, :, :half], mel_db[:, :, half:]], axis=-1)  # (N, C, M/2, T, 2)
-        return np.clip(bands.max(axis=2).mean(axis=(1, 2)) / 60 + 1, 0, 1).astype(np.float32)
+        scores: NDArray[np.float32] = np.clip(bands.max(axis=2).mean(axis=(1, 2)) / 60 + 1, 0, 1).astype(np.float32)
+        return scores
 
 
 def tone(frequency_hz: float, seconds: float, rate_hz: int = 8000, amplitude: float = 0.5) -> NDArray[np.float32]:

@@ -1,0 +1,44 @@
+"""The documentation's table of faults done to microphones.
+
+Conventions: as in `figures.py`. Each figure is the worst of its runs; for missing sound the run is shown whose account
+is furthest from the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tables import table
+
+Results = dict[str, Any]
+
+
+def faults(results: Results) -> str:
+    """A row a fault."""
+    rows = []
+    for fault in results["faults"]:
+        runs = fault["runs"]
+        off = max(runs, key=lambda run: abs(run["missing_accounted_s"] - run["missing_true_s"]))
+        others = [run["other_lost_s"] for run in runs if run["other_lost_s"] is not None]
+        rows.append(
+            (
+                fault["name"],
+                f"{max(run['noticed_s'] for run in runs):.1f}",
+                f"{max(run['recovered_s'] for run in runs):.1f}",
+                f"{off['missing_accounted_s']:.2f}",
+                f"{off['missing_true_s']:.2f}",
+                f"{max(others):.2f}" if others else "",
+                f"{sum(run['wrong_events'] for run in runs)} of {sum(run['events'] for run in runs)}",
+            )
+        )
+    titles = ("fault", "noticed after, s", "recovered after, s", "missing by account, s", "in truth, s")
+    machine, times = results["machine"], len(results["faults"][0]["runs"])
+    note = (
+        f"`{results['command']}`, {results['date']}: the worst of {times} runs each, on {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['system']}."
+    )
+    return f"{table((*titles, 'lost by another microphone, s', 'wrong events'), rows)}\n\n{note}"
+
+
+FAULT_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {"faults": ("faults.json", faults)}
