@@ -101,6 +101,19 @@ def test_a_rate_that_is_not_the_one_promised_is_found_within_two_minutes(speed: 
         assert told[-1].measured_hz == pytest.approx(speed * RATE_HZ, rel=0.003)
 
 
+@given(st.lists(st.integers(0, 9_000_000_000), min_size=1200, max_size=1200))
+@settings(max_examples=20, deadline=None)
+def test_a_machine_that_is_busy_for_seconds_does_not_take_its_microphone_for_slow(late_ns: list[int]) -> None:
+    state, told, now_ns = Examination(), [], 0
+    for number in range(1200):
+        due_ns = (number + 1) * 100_000_000
+        now_ns = max(now_ns, due_ns + late_ns[number] if number % 97 == 0 else due_ns)
+        state, found = examine(state, Block(street(0.01), RATE_HZ, 100 * number), now_ns)
+        told += found
+    assert told == []
+    assert state.measured_hz == pytest.approx(RATE_HZ, rel=1e-3)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 3 * PERIOD - 1), min_size=1, max_size=60),

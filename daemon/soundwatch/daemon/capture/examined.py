@@ -47,7 +47,7 @@ class Examined:
         for each in self._source.blocks():
             yield each
             if isinstance(each, Plight):
-                state = replace(state, seconds=(), since_ns=None, counted_samples=0)
+                state = replace(state, seconds=(), counted_samples=0, first_ns=None, last_ns=None)
             elif isinstance(each, Block):
                 state, told = examine(state, each, self._monotonic_ns())
                 yield from told

@@ -3,8 +3,8 @@
 Conventions: samples (C, S) of full scale 1; levels in dB relative to it, None for digital silence. What is found does
 not depend on how the sound is cut into blocks. A period is ten seconds, each second tallied by itself.
 Rule: a fault of one period is a fault; one that three periods in a row do not show is none any more, so that a fault
-that comes and goes is not told of each time. The rate is judged once a minute, since deliveries are late
-by chance, by 0.2 s at most (seen with PulseAudio): 0.3 % of a minute.
+that comes and goes is not told of each time. The rate is judged once a minute, by the least late of the deliveries in
+its first and in its last ten seconds, since deliveries are late by chance, and by more while this machine is busy.
 Does not: judge what is heard, or know silence in a quiet room from a microphone that hears little.
 """
 
@@ -28,6 +28,7 @@ OFFSET: Final = 0.02  # of full scale; good inputs have a tenth of it, and it ta
 DEAD_RATIO: Final = 1e-3  # a channel 60 dB below the other: microphones side by side never differ so
 QUIET_PEAK: Final = 10 ** (-70 / 20)  # ten steps of 16 bits in ten seconds: even a quiet room's noise is more
 RATE_NS: Final = 60_000_000_000
+EDGE_NS: Final = 10_000_000_000
 RATE_SHARE: Final = 0.005
 
 
@@ -89,15 +90,17 @@ class Examination:
     Attributes:
         seconds: Tallies of the running period; the last may be of less than a second.
         absent: For each fault that was told of, for how many periods it has not been seen.
-        since_ns: When the running minute began; None before the first block.
-        counted_samples: Delivered since.
+        counted_samples: Delivered in the running minute.
+        first_ns: How late deliveries came for what they held, at least, in the minute's first seconds.
+        last_ns: The same in its last.
         measured_hz: The last minute's rate.
     """
 
     seconds: tuple[Tally, ...] = ()
     absent: tuple[tuple[Fault, int], ...] = ()
-    since_ns: int | None = None
     counted_samples: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
     measured_hz: float | None = None
 
 
@@ -168,10 +171,17 @@ def _judged(state: Examination, rate_hz: int) -> tuple[Examination, Quality | No
 
 def _timed(state: Examination, block: Block, arrival_ns: int) -> Examination:
     """Count what is delivered against the clock; what was lost is not delivered."""
-    if state.since_ns is None:
-        return replace(state, since_ns=arrival_ns)
-    counted_samples, passed_ns = state.counted_samples + block.samples.shape[1], arrival_ns - state.since_ns
-    if passed_ns < RATE_NS:
-        return replace(state, counted_samples=counted_samples)
-    measured_hz = counted_samples * 1e9 / passed_ns
-    return replace(state, since_ns=arrival_ns, counted_samples=0, measured_hz=measured_hz)
+    counted_samples = state.counted_samples + block.samples.shape[1]
+    counted_ns = counted_samples * 1_000_000_000 // block.rate_hz
+    lag_ns = arrival_ns - counted_ns
+    state = replace(state, counted_samples=counted_samples)
+    if counted_ns < EDGE_NS:
+        return replace(state, first_ns=min(lag_ns, lag_ns if state.first_ns is None else state.first_ns))
+    if counted_ns < RATE_NS - EDGE_NS:
+        return state
+    state = replace(state, last_ns=min(lag_ns, lag_ns if state.last_ns is None else state.last_ns))
+    if counted_ns < RATE_NS or state.first_ns is None or state.last_ns is None:
+        return state
+    between_ns = RATE_NS - EDGE_NS
+    measured_hz = block.rate_hz * between_ns / max(1, between_ns + state.last_ns - state.first_ns)
+    return replace(state, counted_samples=0, first_ns=None, last_ns=None, measured_hz=measured_hz)
