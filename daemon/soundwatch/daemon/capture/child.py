@@ -46,7 +46,7 @@ def main(device: str, channels: str, wait: str) -> NoReturn:
     threading.Thread(target=_end_with_the_daemon, daemon=True).start()
     with contextlib.suppress(OSError):  # the daemon has gone
         _send(out, told(_captured(out, device, int(channels) or None, wait == "1")))
-    os._exit(0)  # a PortAudio that hangs is not waited for
+    _leave()
 
 
 def _captured(out: int, device: str, channels: int | None, wait: bool) -> Trouble:
@@ -94,6 +94,13 @@ def _end_of(out: int, device: str) -> None:
     """The sound server has no such source any more, and gives another's sound in its place."""
     with contextlib.suppress(OSError):
         _send(out, told(Trouble("ended", f"{device} is gone: it was unplugged or switched off.", over=True)))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End without waiting for a PortAudio that hangs, and with what was started here, which is in the same group."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
@@ -106,7 +113,7 @@ def _send(out: int, frame: bytes) -> None:
 def _end_with_the_daemon() -> None:
     while os.read(0, 1):
         pass
-    os._exit(0)
+    _leave()
 
 
 if __name__ == "__main__":

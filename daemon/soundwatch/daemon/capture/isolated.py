@@ -7,8 +7,10 @@ Does not: open anything again (`lasting.py`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,7 +47,11 @@ class IsolatedMicrophone:
         command = [sys.executable, "-m", "soundwatch.daemon.capture.child", str(device), str(channels or 0)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- our own module
-                [*command, "1" if wait else "0"], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [*command, "1" if wait else "0"],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # what it starts ends with it
             )
         except OSError as error:
             raise SourceError(f"No process can be started to capture {device}: {error.strerror}.") from error
@@ -123,7 +129,10 @@ class IsolatedMicrophone:
         return wanted
 
     def _end(self) -> None:
-        self._process.kill()  # it may be frozen, or hang with the sound system
+        if hasattr(os, "killpg") and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it may be frozen, or hang with the sound system
+        self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
