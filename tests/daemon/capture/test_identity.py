@@ -84,8 +84,23 @@ def test_a_device_is_listed_with_its_lasting_names() -> None:
 
 def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SOURCE", "another")
-    assert named("pulse:alsa_input.usb-0") == "pulse"
-    assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
+    for there in (["alsa_input.usb-0", "hdmi.monitor"], []):  # none where pactl is missing, or says nothing
+        monkeypatch.setattr(identity, "sources", lambda there=there: there)
+        assert named("pulse:alsa_input.usb-0") == "pulse"
+        assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
+
+
+def test_a_source_that_the_server_does_not_have_is_an_error_that_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_SOURCE", "another")
+    monkeypatch.setattr(identity, "sources", lambda: ["desk", "hdmi.monitor"])
+    with pytest.raises(SourceError, match="The sound server has no source 'yard'") as caught:
+        named("pulse:yard")
+    assert str(caught.value).endswith("\n  pulse:desk\n  pulse:hdmi.monitor")
+
+
+def test_without_pactl_no_source_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert identity.sources() == []
 
 
 @pytest.mark.parametrize(("left", "gone"), [(["yard"], 0), (["default"], 1), ([], 0)])

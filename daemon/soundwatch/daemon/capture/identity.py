@@ -26,6 +26,7 @@ from typing import Final
 from soundwatch.daemon.errors import SourceError
 
 PULSE: Final = "pulse:"
+SERVER_S: Final = 2.0
 CARDS: Final = ("alsa:", "usb:", "port:")
 ROOT: Final = Path("/")
 
@@ -49,10 +50,14 @@ def named(device: str, root: Path = ROOT) -> str:
     """The name that PortAudio has for a device today; one of the sound server's is set for this process.
 
     Raises:
-        SourceError: No card has this name, or several have. The message lists those to choose from.
+        SourceError: No card or source has this name, or several have. The message lists those to choose from.
     """
     if device.startswith(PULSE):
-        os.environ["PULSE_SOURCE"] = device.removeprefix(PULSE)
+        os.environ["PULSE_SOURCE"] = name = device.removeprefix(PULSE)
+        there_now = sources()
+        if there_now and name not in there_now:
+            listed = "\n".join(f"  {PULSE}{each}" for each in there_now)
+            raise SourceError(f"The sound server has no source {name!r}. It has these:\n{listed}")
         return "pulse"
     if not device.startswith(CARDS):
         return device
@@ -120,5 +125,8 @@ def watch_source(device: str, gone: Callable[[], None]) -> None:
 def sources() -> list[str]:
     """The sound server's sources; none where it does not say."""
     command = ["pactl", "list", "short", "sources"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=SERVER_S, stdin=subprocess.DEVNULL)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return []
     return [line.split("\t")[1] for line in said.stdout.splitlines() if line.count("\t") > 1]
