@@ -180,3 +180,11 @@ def test_raw_samples_on_standard_input_become_the_same_event(model: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert [line["type"] for line in lines_of(done.stdout)] == ["hello", "start", "end", "stats"]
     assert lines_of(done.stdout)[0]["source"] == "stdin"
+
+
+def test_check_config_shows_a_urls_host_and_not_its_password(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("sources: {yard: {device: 'rtsp://admin:hunter2@camera.lan:554/live'}}\n")
+    shown = soundwatch("check-config", config).stdout.decode()
+    assert "rtsp://...@camera.lan:554/live" in shown
+    assert "hunter2" not in shown

@@ -16,14 +16,19 @@ from soundwatch.daemon.config import load_config
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
-    """Check a configuration against its model, and print every value in force as YAML."""
+    """Check a configuration against its model, and print every value in force as YAML, but no URL's password."""
     from soundwatch.daemon.app import load_model, rules_in_force
+    from soundwatch.daemon.capture.connected import shown
     from soundwatch.daemon.rules import thresholds
 
     config = load_config(path or config_path)
     contract = load_model(config.model).contract
     rules = rules_in_force(config, contract)
-    click.echo(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False, allow_unicode=True), nl=False)
+    values = msgspec.to_builtins(config)
+    for source in values["sources"].values():
+        if "://" in str(source["device"]):
+            source["device"] = shown(source["device"])
+    click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in thresholds(rules, contract.labels).items():
         click.echo(f"#   {label}: {threshold}")
