@@ -14,7 +14,6 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -178,20 +177,16 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options.model)))
         return
+    from runtime import machine
+
     from soundwatch.daemon import __version__
     from soundwatch.daemon.classify import open_classifier
-    from soundwatch.training.machine import processor
 
     results = {
         "command": "python benchmarks/peers.py",
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count() or 0,
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "model": open_classifier(options.model, "cpu").contract.identity,
         "peers": compare(options.model),
     }

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -35,7 +34,6 @@ from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.types import Block, Heard, Scores, SourceInfo, read_only
 from soundwatch.daemon.voices import Waiting
-from soundwatch.training.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "streams.json"
@@ -190,18 +188,15 @@ def main() -> None:
         part = day(options.model, options.hours) if options.day else live(options.model, options.one, seconds)
         print(json.dumps(part))
         return
+    from runtime import machine  # here, where it takes no memory of what is measured
+
     common = ("--model", options.model, "--minutes", str(options.minutes), "--hours", str(options.hours))
     asked = f"--minutes {options.minutes:g} --streams {options.streams} --hours {options.hours}"
     results = {
         "command": f"python benchmarks/streams.py {asked}",
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count() or 0,
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "model": open_classifier(options.model, "cpu").contract.identity,
         "live": [in_its_own_process(*common, "--one", streams) for streams in options.streams.split(",")],
         "day": in_its_own_process(*common, "--day"),

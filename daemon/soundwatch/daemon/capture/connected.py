@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import subprocess
 import threading
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 
 from soundwatch.daemon.capture.checks import check_samples
 from soundwatch.daemon.capture.pcm import PcmFormat, decode_pcm
+from soundwatch.daemon.capture.waiting import readable
 from soundwatch.daemon.errors import ConfigError, HopelessError, SourceError, StallError
 from soundwatch.daemon.types import Block, SourceInfo, read_only
 
@@ -106,7 +106,7 @@ class Connected:
         size = self.info.rate_hz * BLOCK_MS // 1000 * self._pcm.frame_bytes
         empty_looks = 0
         while not self._stopped:
-            if _readable(self._connection.fd):
+            if readable(self._connection.fd, LOOK_UP_MS):
                 with contextlib.suppress(BlockingIOError):
                     return self._received(size)
                 time.sleep(LOOK_UP_MS / 1000)
@@ -227,11 +227,3 @@ def shown(url: str) -> str:
     """A URL without the password that it may hold."""
     head, at, tail = url.rpartition("@")
     return f"{head.partition('://')[0]}://...@{tail}" if at and "://" in head else url
-
-
-def _readable(fd: int) -> bool:
-    if not hasattr(select, "poll"):  # Windows: a connection that falls silent there goes unnoticed
-        return True
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(LOOK_UP_MS))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from soundwatch.daemon.capture.frames import HEAD, Opened, Trouble, unpacked
+from soundwatch.daemon.capture.waiting import readable
 from soundwatch.daemon.errors import SourceError, StallError
 from soundwatch.daemon.plight import Plight
 from soundwatch.daemon.types import Block, SourceInfo
@@ -113,7 +113,7 @@ class IsolatedMicrophone:
         assert self._process.stdout is not None
         pipe, empty_looks = self._process.stdout.fileno(), 0
         while len(self._unread) < size and not self._stopped:
-            if not _readable(pipe):
+            if not readable(pipe, LOOK_UP_MS):
                 empty_looks += 1  # not time, which also passes while this program is frozen
                 if self.info.rate_hz and empty_looks * LOOK_UP_MS >= SILENT_S * 1000:
                     raise StallError(f"The process that captures {self.info.description} hangs; it is started anew.")
@@ -137,12 +137,3 @@ class IsolatedMicrophone:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
-
-
-def _readable(pipe: int) -> bool:
-    """Whether a read would not wait; looked at for a quarter of a second, where the system can."""
-    if not hasattr(select, "poll"):  # Windows: a process that is frozen there goes unnoticed
-        return True
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return bool(poll.poll(LOOK_UP_MS))
