@@ -40,9 +40,9 @@ from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.clocks import WallClock
 from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.plight import LiveSource, Plight, Quality
+from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Block, SourceInfo
 from soundwatch.training.machine import processor
@@ -266,7 +266,7 @@ def ears_of(sink: Noted, folder: Path) -> Ears:
     """All but the source."""
     classifier = open_classifier(str(write_band_model(folder / "bands.onnx")), "cpu")
     rules = rules_for(DetectionConfig(min_duration_s=0.1, cooldown_s=0.3, update_s=0.5), classifier.contract)
-    journal = Journal([sink], lambda *_, **__: None)
+    journal = Relay([sink], lambda *_, **__: None)
     return Ears("faults", classifier, rules, thresholds(rules, classifier.contract.labels), WallClock(), journal)
 
 

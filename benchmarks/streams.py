@@ -30,8 +30,8 @@ from soundwatch.daemon.bench import BLOCK_SAMPLES, RATE_HZ, Noise, ears_of
 from soundwatch.daemon.capture.pacing import Pacer
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.types import Block, Heard, Scores, SourceInfo, read_only
 from soundwatch.daemon.voices import Waiting
 
@@ -105,7 +105,7 @@ def resident_mb() -> float:
 def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time."""
     sink = Counting()
-    ears = replace(ears_of(open_classifier(model, "cpu")), journal=Journal([sink], print))
+    ears = replace(ears_of(open_classifier(model, "cpu")), journal=Relay([sink], print))
     engine, spec = Timed(ears), ears.classifier.contract.features
     before_mb, held_mb = resident_mb(), list[float]()
     watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))

@@ -38,8 +38,8 @@ from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import SinkError
-from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Classifier
 
@@ -160,7 +160,7 @@ def health(model: str) -> str:
     """The line of an engine that cannot keep up."""
     network, sink = Slow(open_classifier(model)), FirstHealth()
     rules = rules_for(DetectionConfig(), network.contract)
-    journal = Journal([sink], lambda *_, **__: None)
+    journal = Relay([sink], lambda *_, **__: None)
     ears = Ears("balcony", network, rules, thresholds(rules, network.contract.labels), WallClock(), journal)
     with contextlib.suppress(SinkError):
         Engine(ears, print).run([Listening(Demo("street"))])

@@ -20,6 +20,12 @@ def shared_data() -> Path:
     return data
 
 
+@pytest.fixture(autouse=True)
+def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes to its user's journal, or to another test's."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Golden files are rewritten only when asked."""
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")

@@ -20,10 +20,10 @@ from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.engine import BATCH_WINDOWS, WAITING_WINDOWS, Engine
 from soundwatch.daemon.errors import ModelError, SourceError
-from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.pipeline import features_of
 from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Classifier, Heard, SourceInfo
 from soundwatch.daemon.voices import UNREAD_SOUNDS, Waiting, joined
@@ -86,7 +86,7 @@ def sound(hz: float, seconds: float = 1.0) -> NDArray[np.float32]:
 def ears_of(classifier: Classifier) -> tuple[Ears, Kept]:
     sink = Kept()
     rules = rules_for(DETECTION, SMALL_CONTRACT)
-    journal = Journal([sink], lambda *_, **__: None)
+    journal = Relay([sink], lambda *_, **__: None)
     return Ears("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink
 
 
@@ -120,7 +120,7 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
     ):
         sink = Kept()
         rules = rules_for(DetectionConfig(confirm_windows=1), classifier.contract)
-        ears = Ears("node", classifier, rules, {}, SampleClock(), Journal([sink], quiet))
+        ears = Ears("node", classifier, rules, {}, SampleClock(), Relay([sink], quiet))
         listen(ears, Listening(Memory("scene", scene, waits=True, rate_hz=16_000)))
         told.append(sink.lines)
     assert told[0] == told[1]

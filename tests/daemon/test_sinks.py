@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks import LineFile, open_sink
+from soundwatch.daemon.sinks import parse_sink
+from soundwatch.daemon.sinks.files import LineFile, open_file
 
 
 def test_lines_are_appended_and_there_as_soon_as_they_are_written(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"before\n")
-    sink = open_sink(f"json:{path}")
+    sink = open_file(str(path))
     sink.write(b"one\n")
     assert path.read_bytes() == b"before\none\n"
     sink.close()
@@ -22,18 +23,18 @@ def test_lines_are_appended_and_there_as_soon_as_they_are_written(tmp_path: Path
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ConfigError, match="-F yaml names no known sink; `json`"):
-        open_sink("yaml")
+    with pytest.raises(ConfigError, match="-F yaml names no known sink; one of these was wanted: json"):
+        parse_sink("yaml")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="cannot be opened for events: No such file or directory"):
-        open_sink(f"json:{tmp_path}/no/events.jsonl")
+        open_file(f"{tmp_path}/no/events.jsonl")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_an_error_of_the_line() -> None:
-    sink = open_sink("json:/dev/full")
+    sink = open_file("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         sink.write(b"one\n")
     sink.close()
@@ -41,7 +42,7 @@ def test_a_full_disk_is_an_error_of_the_line() -> None:
 
 def test_a_line_after_a_torn_one_starts_on_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    sink = LineFile("file", os.open(path, os.O_WRONLY | os.O_CREAT), owned=True)
+    sink = LineFile("file", os.open(path, os.O_WRONLY | os.O_CREAT), path)
     real_write = os.write
     room = [3, 0]
 

@@ -27,8 +27,8 @@ from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ProviderError
-from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Block, Classifier, SourceInfo, read_only
 
@@ -191,7 +191,7 @@ def ears_of(classifier: Classifier) -> Ears:
     """What a stream is heard with whose lines nobody reads."""
     rules = rules_for(DetectionConfig(), classifier.contract)
     in_force = thresholds(rules, classifier.contract.labels)
-    return Ears("bench", classifier, rules, in_force, WallClock(), Journal([Nowhere()], lambda *_, **__: None))
+    return Ears("bench", classifier, rules, in_force, WallClock(), Relay([Nowhere()], lambda *_, **__: None))
 
 
 def _path_ms(contract: ModelContract) -> float:

@@ -74,6 +74,14 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threads: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
+class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where events are kept for sinks that are away, `soundwatch tail` and the page, and how many."""
+
+    path: str | None = None
+    max_age_days: Annotated[float, msgspec.Meta(gt=0)] = 90.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=4_000_000)] = 64_000_000
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The diary on standard error."""
 
@@ -88,7 +96,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"mic0": SourceConfig()})
     model: ModelConfig = ModelConfig()
     detection: DetectionConfig = DetectionConfig()
-    sinks: tuple[str, ...] = ("json",)
+    journal: JournalConfig = JournalConfig()
+    sinks: tuple[str | dict[str, str | int | float | bool | None], ...] = ("json",)
     log: LogConfig = LogConfig()
 
 

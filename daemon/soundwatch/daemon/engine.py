@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -29,9 +30,9 @@ from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.overload import Load, weigh
 from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
-from soundwatch.daemon.plight import Plight, Quality
+from soundwatch.daemon.plight import Plight, Quality, SourceState
 from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
-from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, joined, lines_of
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, after, as_paused, joined, lines_of, taken_up
 from soundwatch.daemon.wire import health_line
 
 BATCH_WINDOWS: Final = 16
@@ -59,6 +60,7 @@ class Engine:
         self._load = Load()
         self._dropped_windows = 0
         self._backlog = deque[Waiting]()
+        self._voices = list[Voice]()
         self._running = list[Waiting]()  # what the network has just now
         self._going_on = 0
         self._inbox = queue.SimpleQueue[Callable[[], None]]()  # what is to be done here, whoever found it
@@ -76,7 +78,7 @@ class Engine:
             SinkError: No line can be written any more.
             ModelError: The network failed.
         """
-        voices = [self.voice(listening) for listening in listenings]
+        self._voices = voices = [self.voice(listening) for listening in listenings]
         sources = [threading.Thread(target=self._capture, args=(voice,), daemon=True) for voice in voices]
         network = threading.Thread(target=self._classify, daemon=True)
         self._going_on = len(voices)
@@ -105,15 +107,19 @@ class Engine:
                 return
             voice.stream = self._ears.stream(voice.listening.source)
             self._ears.journal.append(voice.stream.hello)
-        voice.inbound, heard = hear(voice.inbound, block, self._spec, self._load.every)
-        self._line_up(voice, heard, since_ns)
+        if voice.paused and block is not None:
+            voice.skipped = after(voice.skipped, block)
+            return
+        resumed = voice.skipped is not None
+        voice.inbound, heard = hear(voice.inbound, taken_up(voice, block), self._spec, self._load.every)
+        self._line_up(voice, as_paused(heard) if resumed else heard, since_ns)
         if not voice.waits:
             self._weigh(since_ns)
 
     def meet(self, voice: Voice, news: Plight | Quality) -> None:
         """A source is waited for, lost or back, or its sound has become another."""
         now_ns, name = self._now_ns(), voice.listening.source.info.name
-        if isinstance(news, Plight) and news.state == "lost":
+        if isinstance(news, Plight) and news.state in ("lost", "paused"):
             voice.inbound, heard = break_off(voice.inbound, self._spec, self._load.every)
             self._line_up(voice, heard, now_ns)
         self._backlog.append(Waiting(voice, news, now_ns, voice.inbound.windowing.end_sample))
@@ -122,6 +128,17 @@ class Engine:
         else:
             sound = "poor" if news.faults else "good again"
             self._say(f"a source's sound is {sound}", source=name, faults=", ".join(news.faults))
+
+    def switch(self, source: str, listen: bool) -> None:
+        """Pause a source, so that its sound is thrown away unheard, or listen to it again. For any thread."""
+        self._inbox.put(partial(self._switch, source, listen))
+
+    def _switch(self, source: str, listen: bool) -> None:
+        for voice in self._voices:
+            if voice.listening.source.info.name == source and voice.paused is listen:
+                state: SourceState = "resumed" if listen else "paused"
+                self.meet(voice, Plight(state, "asked", f"{source} is {state}."))
+                voice.paused = not listen
 
     def _line_up(self, voice: Voice, heard: Sequence[Heard | Gap], since_ns: int) -> None:
         for each in heard:
@@ -133,6 +150,9 @@ class Engine:
 
     def end(self, voice: Voice) -> None:
         """A source's sound is over."""
+        voice.paused = False
+        if voice.skipped is not None:
+            self.take(voice, replace(voice.skipped, lost_samples=0), self._now_ns())
         if voice.listening.why_ended() == "end_of_stream":
             self.take(voice, None, self._now_ns())
         if voice.stream is not None:

@@ -9,8 +9,10 @@
     │   └── HopelessError      4   what is needed to hear it is not installed: waiting is of no use
     ├── ProviderError          5   the asked-for accelerator is not to be had
     ├── SinkError              6   events cannot be written anywhere any more
+    │   └── ReaderGoneError    6   nobody reads there, and never will again
     ├── DataError              7   a data set for training or evaluation is wrong
-    └── VerificationError      8   an export differs from the network it was made from
+    ├── VerificationError      8   an export differs from the network it was made from
+    └── StoreError             9   the journal's file cannot be used
 
 Conventions: a message says what was seen, what was wanted and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop asked for by SIGINT or
@@ -70,6 +72,10 @@ class SinkError(SoundwatchError):
     exit_code: ClassVar[int] = 6
 
 
+class ReaderGoneError(SinkError):
+    """The reader of a sink has gone for good."""
+
+
 class DataError(SoundwatchError):
     """A data set is incomplete, malformed or does not hold what was asked for."""
 
@@ -80,3 +86,18 @@ class VerificationError(SoundwatchError):
     """An exported model does not compute what its source computes."""
 
     exit_code: ClassVar[int] = 8
+
+
+class StoreError(SoundwatchError):
+    """The journal's file cannot be opened, is another program's, or is in use.
+
+    Args:
+        message: What was seen, wanted and to do.
+        in_use: Whether another program writes to it.
+    """
+
+    exit_code: ClassVar[int] = 9
+
+    def __init__(self, message: str, *, in_use: bool = False) -> None:
+        super().__init__(message)
+        self.in_use = in_use

@@ -130,6 +130,33 @@ class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
     measured_hz: float | None
 
 
+class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal cannot be written as it should, or can again; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["failing", "working"]
+    reason: Literal["journal"] = "journal"
+    detail: str
+    dropped_lines: int
+
+
+class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one window sounded like, whether or not it decided anything; it is never kept and has no number."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["scores"] = "scores"
+    time: str
+    node: str
+    source: str
+    level_dbfs: float | None
+    scores: dict[str, float]
+
+
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a source: what the stream came to."""
 
@@ -145,13 +172,16 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
 
 
-_LINES = (HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, QualityLine, StatsLine)
-Line = HelloLine | EventLine | GapLine | HealthLine | SourceHealthLine | QualityLine | StatsLine
+_LINES = (HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, QualityLine, JournalHealthLine, StatsLine)
+Line = HelloLine | EventLine | GapLine | HealthLine | SourceHealthLine | QualityLine | JournalHealthLine | StatsLine
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
-    lines, parts = msgspec.json.schema_components(_LINES)
+    lines, parts = msgspec.json.schema_components((*_LINES, ScoresLine))
+    for part in parts.values():
+        if "seq" in part["properties"]:
+            part["properties"]["repeated"] = {"const": True}  # a mark of its delivery (`delivery.Entry`)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{SCHEMA.replace('/', ':')}",

@@ -8,14 +8,15 @@ Does not: choose sources or models (`app.py`), or listen to several at once (`en
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Final
 
 from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.journal import Appender
+from soundwatch.daemon.live import Live
 from soundwatch.daemon.pipeline import detect
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.types import Block, Classifier, Clock, EndReason
@@ -35,6 +36,7 @@ class Ears:
         thresholds: In force, per class that is listened for.
         clock: Tells when a line is written.
         journal: Where lines go.
+        live: Where what is heard now can be looked at.
     """
 
     node: str
@@ -42,7 +44,8 @@ class Ears:
     rules: tuple[Rule, ...]
     thresholds: dict[str, float]
     clock: Clock
-    journal: Journal
+    journal: Appender
+    live: Live = field(default_factory=Live)
 
     def stream(self, source: LiveSource) -> Stream:
         """What makes the lines of a source that has given its first block."""

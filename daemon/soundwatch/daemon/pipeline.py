@@ -111,10 +111,10 @@ def judge(
 
 
 def lost(
-    state: Outbound, end_sample: int, rules: tuple[Rule, ...], labels: tuple[str, ...]
+    state: Outbound, end_sample: int, rules: tuple[Rule, ...], labels: tuple[str, ...], reason: EndReason
 ) -> tuple[Outbound, list[Event]]:
     """End the events of a source that has gone, but may come back; what is heard then is judged by itself."""
-    ends = conclude(state.decided, labels, end_sample, state.level_dbfs, "source_lost")
+    ends = conclude(state.decided, labels, end_sample, state.level_dbfs, reason)
     return replace(state, decided=undecided(rules)), ends
 
 

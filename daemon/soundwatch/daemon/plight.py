@@ -11,8 +11,8 @@ from typing import Literal, Protocol
 
 from soundwatch.daemon.types import Block, SourceInfo
 
-SourceState = Literal["waiting", "lost", "back"]
-SourceReason = Literal["absent", "ended", "stalled"]
+SourceState = Literal["waiting", "lost", "back", "paused", "resumed"]
+SourceReason = Literal["absent", "ended", "stalled", "asked"]
 Fault = Literal["silent", "quiet", "dead_channel", "dc_offset", "clipping", "rate"]
 
 
@@ -21,8 +21,8 @@ class Plight:
     """What has become of a source that is opened again whenever it is lost.
 
     Attributes:
-        state: waiting where it was not there from the start, lost, or back.
-        reason: It is not there, has ended, or delivers nothing though it has not ended.
+        state: waiting where it was not there from the start, lost, or back; paused or resumed where somebody asked.
+        reason: It is not there, has ended, delivers nothing though it has not ended, or it was asked for.
         detail: The same as a sentence for people.
         away_ns: How long it has not been heard.
         missed_ns: How much of its sound is lost by that; once it is back a `Gap` tells of the same.

@@ -20,8 +20,8 @@ from soundwatch.daemon.contract import ModelContract
 Samples = NDArray[np.float32]
 
 EventType = Literal["start", "update", "end"]
-EndReason = Literal["decay", "max_duration", "end_of_stream", "shutdown", "source_lost"]
-GapReason = Literal["capture", "overload"]
+EndReason = Literal["decay", "max_duration", "end_of_stream", "shutdown", "source_lost", "paused", "interrupted"]
+GapReason = Literal["capture", "overload", "paused"]
 HealthState = Literal["degraded", "recovered"]
 
 
@@ -245,24 +245,6 @@ class Classifier(Protocol):
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T)."""
-
-
-class Sink(Protocol):
-    """Where lines go."""
-
-    @property
-    def name(self) -> str:
-        """As the log names it."""
-
-    def write(self, line: bytes) -> None:
-        """Write one line and flush it.
-
-        Raises:
-            OSError: It could not be written; the next line may succeed.
-        """
-
-    def close(self) -> None:
-        """Release what is held. May be called twice."""
 
 
 class Clock(Protocol):

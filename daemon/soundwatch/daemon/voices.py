@@ -16,9 +16,10 @@ import numpy as np
 
 from soundwatch.daemon.lines import Line
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.live import Reading
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
 from soundwatch.daemon.plight import Plight, Quality
-from soundwatch.daemon.types import Block, Event, Gap, Heard, Scores, Summary, read_only
+from soundwatch.daemon.types import Block, EndReason, Event, Gap, Heard, Scores, Summary, read_only
 from soundwatch.daemon.wire import Stream, plight_line, quality_line
 
 UNREAD_SOUNDS: Final = 4
@@ -38,6 +39,8 @@ class Voice:
         handed_sounds: How often it has handed sound over; its own thread counts.
         taken_sounds: How many of those have been through the pipeline.
         owed_sounds: How many of those it is not given back before its windows are done.
+        paused: Whether its sound is thrown away unheard, since somebody asked for that.
+        skipped: All that was thrown away, as a block without samples that comes after it.
     """
 
     listening: Listening
@@ -49,6 +52,8 @@ class Voice:
     handed_sounds: int = 0
     taken_sounds: int = 0
     owed_sounds: int = 0
+    paused: bool = False
+    skipped: Block | None = None
 
     @property
     def waits(self) -> bool:
@@ -84,8 +89,9 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
     voice, heard, labels = waiting.voice, waiting.heard, ears.classifier.contract.labels
     told: Sequence[Event | Gap | Summary] = ()
     if isinstance(heard, Plight):
-        if heard.state == "lost":
-            voice.outbound, told = lost(voice.outbound, waiting.end_sample, ears.rules, labels)
+        if heard.state in ("lost", "paused"):
+            reason: EndReason = "paused" if heard.state == "paused" else "source_lost"
+            voice.outbound, told = lost(voice.outbound, waiting.end_sample, ears.rules, labels, reason)
         if heard.start_unix_ns is not None and voice.stream is not None:
             voice.stream = replace(voice.stream, start_unix_ns=heard.start_unix_ns)
     elif heard is None:
@@ -93,6 +99,8 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
     elif not isinstance(heard, Quality):
         own = [next(scores)] if isinstance(heard, Heard) else []
         voice.outbound, told = judge(voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features)
+        if isinstance(heard, Heard):
+            ears.live.publish(_reading(waiting, heard, own[0], ears))
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
@@ -105,6 +113,24 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
     return lines
 
 
+def _reading(waiting: Waiting, heard: Heard, scores: Scores, ears: Ears) -> Reading:
+    """One window for those who look."""
+    outbound, stream = waiting.voice.outbound, waiting.voice.stream
+    assert stream is not None
+    return Reading(
+        source=waiting.voice.listening.source.info.name,
+        end_unix_ns=stream.at_unix_ns(scores.end_sample),
+        labels=scores.labels,
+        values=scores.values,
+        level_dbfs=heard.level_dbfs,
+        delay_ns=max(0, time.monotonic_ns() - waiting.since_ns),
+        windows=outbound.windows,
+        heard_s=stream.seconds(scores.end_sample - outbound.lost_samples),
+        lost_s=stream.seconds(outbound.lost_samples),
+        features=heard.features if ears.live.pictured else None,
+    )
+
+
 def joined(blocks: Sequence[Block]) -> list[Block]:
     """The same sound in as few blocks as there are losses."""
     starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
@@ -115,3 +141,23 @@ def joined(blocks: Sequence[Block]) -> list[Block]:
         else run[0]
         for run in runs
     ]
+
+
+def after(skipped: Block | None, block: Block) -> Block:
+    """What was thrown away so far and one block more, as a block without samples that comes after both."""
+    lost_samples = block.lost_samples + block.samples.shape[1] + (0 if skipped is None else skipped.lost_samples)
+    end_sample = block.first_sample + block.samples.shape[1]
+    return Block(block.samples[:, :0], block.rate_hz, end_sample, lost_samples)
+
+
+def taken_up(voice: Voice, block: Block | None) -> Block | None:
+    """The next block, with what was thrown away before it counted as lost."""
+    skipped, voice.skipped = voice.skipped, None
+    if skipped is None or block is None:
+        return block
+    return replace(block, lost_samples=block.lost_samples + skipped.lost_samples)
+
+
+def as_paused(heard: Sequence[Heard | Gap]) -> list[Heard | Gap]:
+    """What is heard after a pause: the gap in it is the pause's."""
+    return [replace(each, reason="paused") if isinstance(each, Gap) else each for each in heard]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from soundwatch.daemon import __version__
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.lines import (
@@ -21,9 +23,11 @@ from soundwatch.daemon.lines import (
     HelloLine,
     Line,
     QualityLine,
+    ScoresLine,
     SourceHealthLine,
     StatsLine,
 )
+from soundwatch.daemon.live import Reading
 from soundwatch.daemon.plight import Plight, Quality
 from soundwatch.daemon.types import Clock, Event, Gap, Health, SourceInfo, Summary
 
@@ -191,6 +195,32 @@ def quality_line(quality: Quality, node: str, source: str, written_unix_ns: int,
         clipped_share=round(quality.clipped_share, 6),
         same_channels=quality.same_channels,
         measured_hz=_tenths(quality.measured_hz),
+    )
+
+
+def scores_line(reading: Reading, node: str) -> ScoresLine:
+    """What one window sounded like, as a line."""
+    return ScoresLine(
+        time=utc_text(reading.end_unix_ns),
+        node=node,
+        source=reading.source,
+        level_dbfs=_tenths(reading.level_dbfs),
+        scores=dict(zip(reading.labels, map(_share, reading.values.tolist()), strict=True)),
+    )
+
+
+def interrupted_line(last: bytes, written_unix_ns: int, seq: int) -> EventLine:
+    """The end of an event that a killed program left open: it was heard until its last line, as far as is known."""
+    event = msgspec.json.decode(last, type=EventLine)
+    lasted_s = (datetime.fromisoformat(event.time) - datetime.fromisoformat(event.onset)).total_seconds()
+    return msgspec.structs.replace(
+        event,
+        type="end",
+        seq=seq,
+        time=utc_text(written_unix_ns),
+        offset=event.time,
+        duration_s=round(max(0.0, lasted_s), 3),
+        reason="interrupted",
     )
 
 

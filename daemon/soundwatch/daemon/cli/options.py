@@ -27,8 +27,20 @@ sink_option = click.option(
     "sinks",
     multiple=True,
     metavar="SINK",
-    help="Where events go: json (standard output), json:PATH. May be repeated. [default: json]",
+    help="Where events go: json (standard output), json:PATH; KEY=VALUE after a comma. May be repeated. "
+    "[default: json]",
 )
+
+journal_option = click.option(
+    "--journal", metavar="FILE", help="Where events are kept, or memory. [default: the configuration's journal.path]"
+)
+
+
+def with_journal(config: Config, path: str | None) -> Config:
+    """The configuration with the journal that the command line names."""
+    if path is None:
+        return config
+    return msgspec.structs.replace(config, journal=msgspec.structs.replace(config.journal, path=path))
 
 
 def model_options(command: Command) -> Command:

@@ -30,7 +30,7 @@ def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks:
     from soundwatch.daemon import app
     from soundwatch.daemon.logs import open_log
 
-    config = with_options(load_config(config_path), sinks=sinks, **model)
+    config = with_options(load_config(config_path), sinks=sinks or ("json",), **model)
     app.replay(config, files, _unix_ns(start), open_log(config.log))
 
 

@@ -8,7 +8,14 @@ from typing import Any
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import config_option, model_options, sink_option, with_options
+from soundwatch.daemon.cli.options import (
+    config_option,
+    journal_option,
+    model_options,
+    sink_option,
+    with_journal,
+    with_options,
+)
 from soundwatch.daemon.config import SourceConfig, load_config
 
 
@@ -25,11 +32,13 @@ from soundwatch.daemon.config import SourceConfig, load_config
 @click.option("--or-demo", is_flag=True, help="Where there is no microphone at all, say so and run the demo scene.")
 @config_option
 @sink_option
+@journal_option
 @model_options
 def run(
     devices: tuple[str, ...],
     pcm: str | None,
     or_demo: bool,
+    journal: str | None,
     config_path: Path | None,
     sinks: tuple[str, ...],
     **model: Any,
@@ -39,7 +48,7 @@ def run(
     from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.logs import open_log
 
-    config = with_options(load_config(config_path), sinks=sinks, **model)
+    config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
     log = open_log(config.log)
     sources = choose_sources(config, devices)
     if pcm is not None:

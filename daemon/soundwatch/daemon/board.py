@@ -1,0 +1,127 @@
+"""Where everything stands, found by reading the lines: a reducer that the page, MQTT and metrics share.
+
+Conventions: one line in, the next state out; states are frozen, so any thread may look at the latest. Times are as
+lines have them.
+Does not: know windows or levels (`live.py`), or how sinks do (`outlets.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from soundwatch.daemon.lines import (
+    EventLine,
+    GapLine,
+    HealthLine,
+    HelloLine,
+    JournalHealthLine,
+    Line,
+    QualityLine,
+    SourceHealthLine,
+    StatsLine,
+)
+from soundwatch.daemon.plight import SourceState
+
+Hearing = Literal["opening", "waiting", "heard", "lost", "paused", "ended"]
+_HEARING: Final[Mapping[SourceState, Hearing]] = {
+    "waiting": "waiting",
+    "lost": "lost",
+    "back": "heard",
+    "paused": "paused",
+    "resumed": "heard",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBoard:
+    """Where one source stands.
+
+    Attributes:
+        hearing: Whether it is heard, and if not, why.
+        since: When that began.
+        detail: The same as a sentence for people.
+        hello: What it is; None before its first sound.
+        faults: What is wrong with its sound.
+        active: Its events that last, by id.
+        events: How many have started, by class.
+        gaps: How many there were.
+        lost_s: How much sound they came to.
+    """
+
+    hearing: Hearing = "opening"
+    since: str = ""
+    detail: str = ""
+    hello: HelloLine | None = None
+    faults: tuple[str, ...] = ()
+    active: tuple[EventLine, ...] = ()
+    events: Mapping[str, int] = field(default_factory=dict)
+    gaps: int = 0
+    lost_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Where everything stands.
+
+    Attributes:
+        sources: Each source, by name.
+        overload: The machine's last word on whether it keeps up; None before the first.
+        journal: The journal's last word on whether it can be written; None before the first.
+    """
+
+    sources: Mapping[str, SourceBoard] = field(default_factory=dict)
+    overload: HealthLine | None = None
+    journal: JournalHealthLine | None = None
+
+
+class Notice:
+    """The latest board, for any thread to look at.
+
+    Args:
+        names: The sources that there are.
+    """
+
+    def __init__(self, names: tuple[str, ...] = ()) -> None:
+        self.board = Board({name: SourceBoard() for name in names})
+
+    def read(self, line: Line) -> None:
+        """Take account of one line."""
+        self.board = fold(self.board, line)
+
+
+def fold(board: Board, line: Line) -> Board:
+    """The board after one more line."""
+    if isinstance(line, HealthLine):
+        return replace(board, overload=line)
+    if isinstance(line, JournalHealthLine):
+        return replace(board, journal=line)
+    source = _of_source(board.sources.get(line.source, SourceBoard()), line)
+    return replace(board, sources={**board.sources, line.source: source})
+
+
+def _of_source(source: SourceBoard, line: Line) -> SourceBoard:
+    match line:
+        case HelloLine():
+            return replace(source, hearing="heard", since=line.time, detail="", hello=line, active=())
+        case EventLine():
+            return _of_event(source, line)
+        case GapLine():
+            return replace(source, gaps=source.gaps + 1, lost_s=source.lost_s + line.duration_s)
+        case SourceHealthLine():
+            return replace(source, hearing=_HEARING[line.state], since=line.time, detail=line.detail)
+        case QualityLine():
+            return replace(source, faults=line.faults)
+        case StatsLine():
+            return replace(source, hearing="ended", since=line.time)
+        case _:
+            return source
+
+
+def _of_event(source: SourceBoard, line: EventLine) -> SourceBoard:
+    others = tuple(each for each in source.active if each.id != line.id)
+    events = source.events
+    if line.type == "start":
+        events = {**events, line.class_: events.get(line.class_, 0) + 1}
+    return replace(source, active=others if line.type == "end" else (*others, line), events=events)

@@ -1,0 +1,115 @@
+"""Where the journal's file lies, and that one program at a time writes to it.
+
+Conventions: without `journal.path` it is `journal.db` in $STATE_DIRECTORY, which systemd sets, or else in the folder
+that the system has for the state of a user's programs. `memory` keeps nothing once the program ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+import platformdirs
+
+from soundwatch.daemon.config import JournalConfig
+from soundwatch.daemon.errors import StoreError
+from soundwatch.daemon.store import MEMORY, Limits, Store
+
+if os.name == "posix":
+    import fcntl
+
+DAY_S: Final = 86_400.0
+
+
+def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
+    """The journal's file, as configured."""
+    if config.path == "memory":
+        return MEMORY
+    if config.path is not None:
+        return Path(config.path).expanduser()
+    state_directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    folder = Path(state_directory) if state_directory else platformdirs.user_state_path("soundwatch", appauthor=False)
+    return folder / "journal.db"
+
+
+def limits_of(config: JournalConfig) -> Limits:
+    """How much it keeps."""
+    return Limits(config.max_age_days * DAY_S, config.max_bytes)
+
+
+def open_for_writing(config: JournalConfig, say: Callable[..., object]) -> Store:
+    """The journal's file, for the one program that writes to it.
+
+    Args:
+        config: Where it lies.
+        say: Called with a sentence where something is not as it should be.
+
+    Raises:
+        StoreError: Another program writes to it, or a file that was asked for cannot be opened.
+    """
+    path = journal_path(config)
+    if path == MEMORY:
+        return Store(MEMORY)
+    assert isinstance(path, Path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _claim(path)
+        store = Store(path)
+    except OSError as error:
+        return _without(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), say)
+    except StoreError as error:
+        if error.in_use:
+            raise
+        return _without(config, error, say)
+    if store.put_aside is not None:
+        say("the journal was damaged; it was put aside, and a new one was begun", file=str(store.put_aside))
+    return store
+
+
+def open_for_reading(config: JournalConfig) -> Store:
+    """The same for a program that only looks things up; a daemon may be writing to it.
+
+    Raises:
+        StoreError: There is none.
+    """
+    path = journal_path(config)
+    if not isinstance(path, Path) or not path.exists():
+        raise StoreError(
+            f"There is no journal at {path}. `soundwatch run` makes one; give its configuration with --config, or its "
+            "file with --journal."
+        )
+    return Store(path, writing=False)
+
+
+def _without(config: JournalConfig, error: StoreError, say: Callable[..., object]) -> Store:
+    """A journal in memory where nobody named a file; what was asked for has to be."""
+    if config.path is not None:
+        raise error
+    say("there is no journal: events are kept in memory, and are gone when this program ends", error=str(error))
+    return Store(MEMORY)
+
+
+def _claim(path: Path) -> None:
+    """Hold the journal until this program ends.
+
+    Raises:
+        StoreError: Another one has it.
+    """
+    if os.name != "posix":
+        return
+    lock = path.with_name(path.name + ".lock")
+    claim = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(claim, 32).decode(errors="replace").strip()
+        os.close(claim)
+        raise StoreError(
+            f"The journal {path} is in use by another soundwatch, process {owner or 'unknown'}. Stop that one, or "
+            "give this one a journal of its own with --journal FILE, or none with --journal memory.",
+            in_use=True,
+        ) from None
+    os.truncate(claim, 0)
+    os.write(claim, str(os.getpid()).encode())  # the descriptor is never closed: the claim ends with the program

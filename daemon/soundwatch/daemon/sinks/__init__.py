@@ -1,0 +1,138 @@
+"""Where lines go: each kind of sink, by the name that `-F` and `sinks:` give it.
+
+Conventions: a sink is one word, `KIND[:TARGET][,KEY=VALUE...]`, on the command line and in the configuration alike;
+there it may also be a mapping of `sink` and the same keys. `json` is standard output. A kind's module is imported when
+it is asked for.
+Does not: run sinks (`outlets.py`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from soundwatch.daemon.board import Board
+from soundwatch.daemon.delivery import Sink
+from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.live import Live
+
+KINDS: Final = {
+    "json": ("soundwatch.daemon.sinks.files:open_json", "json (standard output), json:PATH"),
+}
+
+SinkText = str | Mapping[str, str | int | float | bool | None]
+Options = TypeVar("Options", bound=msgspec.Struct)
+
+_OPTION = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A sink as it was asked for.
+
+    Attributes:
+        kind: One of `KINDS`.
+        target: The rest of its word: a path, an address.
+        options: Keys and values, not yet checked.
+    """
+
+    kind: str
+    target: str
+    options: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """As messages name it, without its options."""
+        return f"{self.kind}:{self.target}" if self.target else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a sink may look at and do, besides reading lines.
+
+    Attributes:
+        node: Name of this machine.
+        labels: The model's classes.
+        board: Where everything stands.
+        live: What is heard now.
+        switch: Pauses a source (False) or listens to it again (True).
+        say: Writes a warning into the diary.
+    """
+
+    node: str
+    labels: tuple[str, ...]
+    board: Callable[[], Board]
+    live: Live
+    switch: Callable[[str, bool], object]
+    say: Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sink that is ready.
+
+    Attributes:
+        sink: It.
+        durable: Whether it goes on where it was after a restart.
+    """
+
+    sink: Sink
+    durable: bool
+
+
+def parse_sink(text: SinkText) -> Spec:
+    """What a word or a mapping asks for.
+
+    Raises:
+        ConfigError: No such kind of sink.
+    """
+    options: dict[str, Any] = {}
+    if isinstance(text, Mapping):
+        options = {key: value for key, value in text.items() if key != "sink"}
+        word = str(text.get("sink", ""))
+    else:
+        word = text
+    while found := _OPTION.search(word):
+        options.setdefault(found[1], found[2])
+        word = word[: found.start()]
+    kind, _, target = word.partition(":")
+    if kind not in KINDS:
+        known = "; ".join(said for _, said in KINDS.values())
+        raise ConfigError(f"-F {word} names no known sink; one of these was wanted: {known}.")
+    return Spec(kind, target, options)
+
+
+def open_sink(spec: Spec, surroundings: Surroundings) -> Opened:
+    """Open a sink.
+
+    Raises:
+        ConfigError: Its target or an option is wrong.
+        SinkError: It cannot be opened, and waiting would not help.
+    """
+    module, _, function = KINDS[spec.kind][0].partition(":")
+    opened: Opened = getattr(importlib.import_module(module), function)(spec, surroundings)
+    return opened
+
+
+def options_of(spec: Spec, type_: type[Options]) -> Options:
+    """A sink's options as a record of its kind.
+
+    Raises:
+        ConfigError: One is unknown, or its value is wrong.
+    """
+    known: Sequence[str] = [field.encode_name for field in msgspec.structs.fields(type_)]
+    for key in spec.options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"-F {spec.text}: {key} is no option of it; {hint}known: {', '.join(known) or 'none'}.")
+    try:
+        return msgspec.convert(dict(spec.options), type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"-F {spec.text}: {error}.".replace("`$.", "`")) from error

@@ -1,0 +1,266 @@
+"""The journal's file: lines, how far each sink has come, and what people said of events, in SQLite.
+
+Conventions: `seq` counts from 1 without holes and goes on where the file ends. A commit is safe from the end of this
+program as soon as it returns, and from a loss of power within a second or two (WAL, synchronous NORMAL). Age is
+that of a line's `time`.
+Rule for a full disk: the file and its log are given some room when they are made, which SQLite then uses again and
+again; where that is not enough the oldest tenth of all lines is dropped, and the commit is tried once more.
+Rule for a damaged file: it is put aside under another name, and a new one is begun.
+Source: sqlite.org/wal.html. Each `LOG_PAGES` the log is copied into the file, and then written from its start again.
+Does not: know threads, apart from its one lock (`journal.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from soundwatch.daemon.delivery import Cursor, Entry
+from soundwatch.daemon.errors import StoreError
+
+FORMAT: Final = 1
+PAGE_BYTES: Final = 4096
+LOG_PAGES: Final = 200
+ROOM_BYTES: Final = 1_000_000  # more than the log has
+DROPPED_SHARE: Final = 0.1
+MEMORY: Final = ":memory:"
+
+_TABLES: Final = """
+CREATE TABLE lines (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL, type TEXT NOT NULL, source TEXT, class TEXT, id TEXT,
+    line BLOB NOT NULL
+);
+CREATE INDEX lines_time ON lines (time);
+CREATE INDEX lines_id ON lines (id, seq) WHERE id IS NOT NULL;
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, attempted INTEGER NOT NULL, delivered INTEGER NOT NULL);
+CREATE TABLE labels (id TEXT PRIMARY KEY, time TEXT NOT NULL, class TEXT);
+CREATE TABLE room (filler BLOB);
+"""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line and what it is looked up by."""
+
+    seq: int
+    time: str
+    type: str
+    source: str | None
+    class_: str | None
+    id: str | None
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a journal keeps.
+
+    Attributes:
+        max_age_s: Older lines are dropped.
+        max_bytes: The oldest are dropped where all take more.
+    """
+
+    max_age_s: float
+    max_bytes: int
+
+
+class Store:
+    """An open file. Safe to use from several threads, one at a time.
+
+    Args:
+        path: The file, made if it is not there; `MEMORY` for none.
+        writing: Whether lines will be written; else it has to be there.
+
+    Raises:
+        StoreError: It cannot be opened or made.
+    """
+
+    def __init__(self, path: Path | Literal[":memory:"], *, writing: bool = True) -> None:
+        self.path = path
+        self.put_aside: Path | None = None
+        self._lock = threading.RLock()
+        try:
+            self._db = self._opened(writing)
+        except sqlite3.DatabaseError as error:
+            if not writing or not _is_damage(error):
+                raise StoreError(f"{path} cannot be opened as a journal: {error}.") from error
+            self._renew()
+
+    def commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
+        """Keep lines, and how far sinks have come, all or nothing.
+
+        Returns:
+            How many of the oldest lines had to go for it.
+
+        Raises:
+            sqlite3.Error: It cannot be done.
+        """
+        dropped = 0
+        with self._lock:
+            try:
+                self._commit(rows, cursors)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                dropped = self.drop_oldest(DROPPED_SHARE)
+                self._commit(rows, cursors)
+        return dropped
+
+    def after(self, seq: int, most: int) -> list[Entry]:
+        """The next lines after number `seq`."""
+        found = self.ask("SELECT seq, line FROM lines WHERE seq > ? ORDER BY seq LIMIT ?", seq, most)
+        return [Entry(number, line) for number, line in found]
+
+    def last_seq(self) -> int:
+        """The last number that was given; 0 before the first line."""
+        found = self.ask("SELECT seq FROM sqlite_sequence WHERE name = 'lines'")
+        return found[0][0] if found else 0
+
+    def cursors(self) -> dict[str, Cursor]:
+        """How far each sink that keeps its place has come."""
+        found = self.ask("SELECT sink, attempted, delivered FROM cursors")
+        return {sink: Cursor(attempted, delivered) for sink, attempted, delivered in found}
+
+    def open_events(self) -> list[bytes]:
+        """The last line of every event that has no end."""
+        latest = "SELECT MAX(seq) FROM lines WHERE id IS NOT NULL AND type IN ('start', 'update', 'end') GROUP BY id"
+        found = self.ask(f"SELECT line FROM lines WHERE type != 'end' AND seq IN ({latest}) ORDER BY seq")  # noqa: S608
+        return [line for (line,) in found]
+
+    def label(self, event_id: str, time: str, class_: str | None) -> None:
+        """Keep what a person said an event was: a class, or None for nothing of the kind."""
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (event_id, time, class_))
+
+    def trim(self, limits: Limits, oldest_time: str) -> int:
+        """Drop what is older than `oldest_time`, or too much.
+
+        Returns:
+            How many lines that were.
+        """
+        with self._lock:
+            with self._db:
+                dropped = self._db.execute("DELETE FROM lines WHERE time < ?", (oldest_time,)).rowcount
+            pages, free = (self.ask(f"PRAGMA {what}")[0][0] for what in ("page_count", "freelist_count"))
+            if (pages - free) * PAGE_BYTES > limits.max_bytes:
+                dropped += self.drop_oldest(DROPPED_SHARE)
+        return dropped
+
+    def drop_oldest(self, share: float) -> int:
+        """Drop the oldest lines: a share of all, one at least."""
+        with self._lock, self._db:
+            count = self._db.execute("SELECT COUNT(*) FROM lines").fetchone()[0]
+            oldest = "SELECT seq FROM lines ORDER BY seq LIMIT ?"
+            most = max(1, int(count * share))
+            return self._db.execute(f"DELETE FROM lines WHERE seq IN ({oldest})", (most,)).rowcount  # noqa: S608
+
+    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def transaction(self, change: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Change several things, all or none."""
+        with self._lock, self._db:
+            return change(self._db)
+
+    def renew(self, last_seq: int) -> Path | None:
+        """Put a damaged file aside and begin a new one whose first line is the one after `last_seq`."""
+        with self._lock:
+            self._renew()
+            with self._db:
+                self._db.execute("INSERT INTO sqlite_sequence VALUES ('lines', ?)", (last_seq,))
+        return self.put_aside
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def _commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]]) -> None:
+        with self._db:
+            self._db.executemany(
+                "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(row.seq, row.time, row.type, row.source, row.class_, row.id, row.line) for row in rows],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
+                [(sink, cursor.attempted, cursor.delivered) for sink, cursor in cursors],
+            )
+
+    def _opened(self, writing: bool) -> sqlite3.Connection:
+        """The file, with its tables.
+
+        Raises:
+            sqlite3.DatabaseError: It is none of ours, damaged, or cannot be made.
+            StoreError: It is of another release.
+        """
+        if self.path == MEMORY:
+            db = sqlite3.connect(MEMORY, check_same_thread=False)
+        else:
+            mode = "rwc" if writing else "rw"  # a reader of a log that is being written to has to share its memory
+            db = sqlite3.connect(
+                f"{Path(self.path).absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False
+            )
+        try:
+            _prepare(db, writing)
+            found = db.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        if found != FORMAT:
+            db.close()
+            raise StoreError(
+                f"{self.path} is a journal of format {found}; this release reads {FORMAT}. Give another journal.path, "
+                "or the release that wrote it."
+            )
+        return db
+
+    def _renew(self) -> None:
+        """Put the file aside and begin a new one."""
+        path = Path(self.path)
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._db.close()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        self.put_aside = path.with_name(f"{path.name}.damaged-{stamp}")
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                file = path.with_name(path.name + suffix)
+                if file.exists():
+                    file.rename(self.put_aside.with_name(self.put_aside.name + suffix))
+            self._db = self._opened(writing=True)
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise StoreError(f"{path} is damaged and cannot be put aside: {error}. Move it away.") from error
+
+
+def _prepare(db: sqlite3.Connection, writing: bool) -> None:
+    """Set an open file up, and make its tables where there are none."""
+    db.execute("PRAGMA busy_timeout = 2000")
+    if not writing:
+        db.execute("PRAGMA query_only = ON")
+        return
+    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        with db:
+            db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        with db:
+            db.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
+        with db:
+            db.execute("DELETE FROM room")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that the file is not what it should be, rather than that it cannot be reached."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
