@@ -82,6 +82,8 @@ class Journal:
         self._readers: list[Callable[[], None]] = []
         self._trimmed_s = -TRIM_S
         self._tried_s = 0.0
+        self._cramped = False  # whether old lines have to go for new ones
+        self._cramped_s = 0.0
         self._closing = False
         self._writer = threading.Thread(target=self._write, name="journal", daemon=True)
         self._writer.start()
@@ -170,14 +172,14 @@ class Journal:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._pending or self._new_cursors or self._closing, self._patience_s())
-                rows = [self._pending.popleft() for _ in range(len(self._pending))]
+                rows = [self._pending.popleft() for _ in range(min(BATCH_LINES, len(self._pending)))]
                 cursors, closing = dict(self._new_cursors), self._closing
             if rows or cursors or self._spare is not None:
                 self._keep(rows, list(cursors.items()))
             if rows or cursors:
                 self._hand_out(rows, cursors)
             self._trim()
-            if closing and not rows:
+            if closing and not self._pending:
                 return
 
     def _patience_s(self) -> float:
@@ -241,10 +243,14 @@ class Journal:
         return True
 
     def _count(self, dropped_lines: int) -> None:
-        """Take account of lines that had to go for want of room."""
-        if dropped_lines:
-            self.dropped_lines += dropped_lines
-            self._say("the disk is full: the journal's oldest lines were dropped", dropped_lines=dropped_lines)
+        """Take account of lines that had to go for want of room, and say so once."""
+        if not dropped_lines:
+            return
+        self.dropped_lines += dropped_lines
+        self._cramped_s = time.monotonic()
+        if not self._cramped:
+            self._cramped = True
+            self._tell("failing", "the disk is full: the journal drops its oldest lines for new ones")
 
     def _trim(self) -> None:
         now_s = time.monotonic()
@@ -252,6 +258,9 @@ class Journal:
             return
         self._trimmed_s = now_s
         oldest_unix_ns = max(0, self._unix_ns() - round(self._limits.max_age_s * 1e9))
+        if self._cramped and now_s >= self._cramped_s + 2 * TRIM_S:
+            self._cramped = False
+            self._tell("working", "the journal has room again")
         with contextlib.suppress(sqlite3.Error):  # tried again a minute later; `_keep` tells what is wrong
             self._store.trim(self._limits, utc_text(oldest_unix_ns))
 

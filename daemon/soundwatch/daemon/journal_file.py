@@ -7,6 +7,7 @@ that the system has for the state of a user's programs. `memory` keeps nothing o
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
@@ -15,7 +16,7 @@ import platformdirs
 
 from soundwatch.daemon.config import JournalConfig
 from soundwatch.daemon.errors import StoreError
-from soundwatch.daemon.store import MEMORY, Limits, Store
+from soundwatch.daemon.store import DISK_BYTES, MEMORY, Limits, Store
 
 if os.name == "posix":
     import fcntl
@@ -84,8 +85,10 @@ def open_for_reading(config: JournalConfig) -> Store:
 
 
 def _without(config: JournalConfig, error: StoreError, say: Callable[..., object]) -> Store:
-    """A journal in memory where nobody named a file; what was asked for has to be."""
-    if config.path is not None:
+    """A journal in memory, where the disk is full or nobody named a file; else what was asked for has to be."""
+    path = journal_path(config)
+    full = isinstance(path, Path) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < DISK_BYTES
+    if config.path is not None and not full:
         raise error
     say("there is no journal: events are kept in memory, and are gone when this program ends", error=str(error))
     return Store(MEMORY)

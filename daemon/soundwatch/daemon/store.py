@@ -3,8 +3,9 @@
 Conventions: `seq` counts from 1 without holes and goes on where the file ends. A commit is safe from the end of this
 program as soon as it returns, and from a loss of power within a second or two (WAL, synchronous NORMAL). Age is
 that of a line's `time`.
-Rule for a full disk: the file and its log are given some room when they are made, which SQLite then uses again and
-again; where that is not enough the oldest tenth of all lines is dropped, and the commit is tried once more.
+Rule for a full disk: the file always has room for the next lines, and so has its log, which is written over from its
+start again and again. Where the disk has no more room to give, that of the oldest lines is used instead. A commit
+that needs room when there is none would fill the log, and then even dropping lines would fail.
 Rule for a damaged file: it is put aside under another name, and a new one is begun.
 Source: sqlite.org/wal.html. Each `LOG_PAGES` the log is copied into the file, and then written from its start again.
 Does not: know threads, apart from its one lock (`journal.py`).
@@ -13,6 +14,7 @@ Does not: know threads, apart from its one lock (`journal.py`).
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -26,9 +28,12 @@ from soundwatch.daemon.errors import StoreError
 
 FORMAT: Final = 1
 PAGE_BYTES: Final = 4096
-LOG_PAGES: Final = 200
-ROOM_BYTES: Final = 1_000_000  # more than the log has
+LOG_PAGES: Final = 100
+ROOM_BYTES: Final = 1_000_000  # more than the log's pages
+LOW_PAGES: Final = 128  # more than the lines that are committed at once take
+DISK_BYTES: Final = 4 * ROOM_BYTES
 DROPPED_SHARE: Final = 0.1
+MOST_DROPPED: Final = 2000
 MEMORY: Final = ":memory:"
 
 _TABLES: Final = """
@@ -90,6 +95,8 @@ class Store:
         self._lock = threading.RLock()
         try:
             self._db = self._opened(writing)
+            if writing and path != MEMORY and shutil.disk_usage(Path(path).parent).free >= DISK_BYTES:
+                _give_room(self._db)  # the log's was given back when the file was closed last
         except sqlite3.DatabaseError as error:
             if not writing or not _is_damage(error):
                 raise StoreError(f"{path} cannot be opened as a journal: {error}.") from error
@@ -104,15 +111,9 @@ class Store:
         Raises:
             sqlite3.Error: It cannot be done.
         """
-        dropped = 0
         with self._lock:
-            try:
-                self._commit(rows, cursors)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                    raise
-                dropped = self.drop_oldest(DROPPED_SHARE)
-                self._commit(rows, cursors)
+            dropped = self._make_room()
+            self._commit(rows, cursors)
         return dropped
 
     def after(self, seq: int, most: int) -> list[Entry]:
@@ -156,11 +157,11 @@ class Store:
         return dropped
 
     def drop_oldest(self, share: float) -> int:
-        """Drop the oldest lines: a share of all, one at least."""
+        """Drop the oldest lines: a share of all, one at least, `MOST_DROPPED` at most."""
         with self._lock, self._db:
             count = self._db.execute("SELECT COUNT(*) FROM lines").fetchone()[0]
             oldest = "SELECT seq FROM lines ORDER BY seq LIMIT ?"
-            most = max(1, int(count * share))
+            most = min(max(1, int(count * share)), MOST_DROPPED)
             return self._db.execute(f"DELETE FROM lines WHERE seq IN ({oldest})", (most,)).rowcount  # noqa: S608
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -185,6 +186,19 @@ class Store:
         """Close the file."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
+
+    def _make_room(self) -> int:
+        """See that the next lines find room in the file.
+
+        Returns:
+            How many of the oldest had to go for it.
+        """
+        if self.path == MEMORY or self.ask("PRAGMA freelist_count")[0][0] >= LOW_PAGES:
+            return 0
+        if shutil.disk_usage(Path(self.path).parent).free < DISK_BYTES:
+            return self.drop_oldest(DROPPED_SHARE)
+        _give_room(self._db)
+        return 0
 
     def _commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]]) -> None:
         with self._db:
@@ -253,12 +267,16 @@ def _prepare(db: sqlite3.Connection, writing: bool) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        with db:
-            db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-        with db:
-            db.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
-        with db:
-            db.execute("DELETE FROM room")
+        db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+
+
+def _give_room(db: sqlite3.Connection) -> None:
+    """Let the file and its log grow by `ROOM_BYTES`."""
+    with db:
+        db.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
+    with db:
+        db.execute("DELETE FROM room")
+    db.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

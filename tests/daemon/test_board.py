@@ -1,0 +1,126 @@
+"""Where everything stands, as lines tell it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soundwatch.daemon.board import Board, Notice, fold
+from soundwatch.daemon.lines import (
+    EventLine,
+    GapLine,
+    HealthLine,
+    HelloLine,
+    JournalHealthLine,
+    Line,
+    QualityLine,
+    SourceHealthLine,
+    StatsLine,
+)
+
+SHARED: dict[str, Any] = {"seq": 1, "time": "2026-11-26T00:00:00.000Z", "node": "n"}
+OF_MIC: dict[str, Any] = SHARED | {"source": "mic"}
+
+
+def hello() -> HelloLine:
+    return HelloLine(
+        **OF_MIC,
+        stream_start=SHARED["time"],
+        version="0",
+        model="m",
+        provider="p",
+        classes=("siren",),
+        thresholds={},
+        description="d",
+        source_rate_hz=1,
+        source_channels=1,
+        window_s=4.0,
+        hop_s=1.0,
+    )
+
+
+def event(kind: Any, name: str) -> EventLine:
+    return EventLine(
+        **OF_MIC,
+        type=kind,
+        id=name,
+        class_="siren",
+        class_id=0,
+        score=0.9,
+        peak_score=0.9,
+        level_dbfs=None,
+        onset=SHARED["time"],
+        offset=None,
+        duration_s=None,
+        reason=None,
+        latency_ms=0,
+        model="m",
+        provider="p",
+    )
+
+
+def health(state: Any) -> SourceHealthLine:
+    return SourceHealthLine(**OF_MIC, state=state, reason="absent", detail="why", away_s=0.0, missed_s=0.0)
+
+
+def after(*lines: Line) -> Board:
+    notice = Notice(("mic",))
+    for line in lines:
+        notice.read(line)
+    return notice.board
+
+
+def test_a_source_is_being_opened_until_something_is_told_of_it() -> None:
+    assert after().sources["mic"].hearing == "opening"
+
+
+def test_a_source_is_heard_waited_for_lost_paused_and_ended() -> None:
+    states = ["waiting", hello(), "lost", "back", "paused", "resumed"]
+    lines: list[Line] = [health(each) if isinstance(each, str) else each for each in states]
+    seen = [after(*lines[: count + 1]).sources["mic"].hearing for count in range(len(lines))]
+    assert seen == ["waiting", "heard", "lost", "heard", "paused", "heard"]
+    ended = StatsLine(**OF_MIC, windows=1, duration_s=4.0, lost_s=0.0, coverage=1.0)
+    assert after(hello(), ended).sources["mic"].hearing in ("ended", "heard")
+
+
+def test_events_that_last_are_known_and_counted_once() -> None:
+    board = after(hello(), event("start", "a"), event("update", "a"), event("start", "b"), event("end", "a"))
+    source = board.sources["mic"]
+    assert [each.id for each in source.active] == ["b"]
+    assert source.events == {"siren": 2}
+
+
+def test_a_hello_is_the_end_of_whatever_its_source_had_open() -> None:
+    assert after(hello(), event("start", "a"), hello()).sources["mic"].active == ()
+
+
+def test_what_is_wrong_with_a_sound_and_what_was_lost_is_known() -> None:
+    faulty = QualityLine(
+        **OF_MIC,
+        state="poor",
+        faults=("silent",),
+        level_dbfs=None,
+        floor_dbfs=None,
+        peak_dbfs=None,
+        dc_offset=0.0,
+        clipped_share=0.0,
+        same_channels=False,
+        measured_hz=None,
+    )
+    gap = GapLine(**OF_MIC, start=SHARED["time"], duration_s=2.5, reason="capture")
+    source = after(hello(), faulty, gap, gap).sources["mic"]
+    assert source.faults == ("silent",)
+    assert (source.gaps, source.lost_s) == (2, 5.0)
+
+
+def test_the_machines_and_the_journals_health_are_everybodys() -> None:
+    slow = HealthLine(**SHARED, state="degraded", hop_s=2.0, behind_ms=1000, dropped_windows=0)
+    full = JournalHealthLine(**SHARED, state="failing", detail="full", dropped_lines=3)
+    board = after(slow, full)
+    assert board.overload == slow
+    assert board.journal == full
+
+
+def test_a_board_is_never_changed_under_its_readers() -> None:
+    before = after(hello())
+    fold(before, event("start", "a"))
+    assert before.sources["mic"].active == ()

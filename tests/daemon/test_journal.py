@@ -1,0 +1,217 @@
+"""The journal: numbering, readers that keep up and that do not, and disks that fail under it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundwatch.daemon import journal as journal_module
+from soundwatch.daemon.config import JournalConfig
+from soundwatch.daemon.delivery import Cursor
+from soundwatch.daemon.errors import StoreError
+from soundwatch.daemon.journal import TAIL_LINES, Journal
+from soundwatch.daemon.journal_file import journal_path, open_for_reading, open_for_writing
+from soundwatch.daemon.lines import GapLine, Line
+from soundwatch.daemon.store import MEMORY, Limits, Row, Store
+
+LIMITS = Limits(1e9, 10**9)
+WAIT_S = 10.0
+
+
+def gap(seq: int) -> GapLine:
+    time = "2026-11-26T00:00:00.000Z"
+    return GapLine(seq=seq, time=time, node="n", source="s", start=time, duration_s=1.0, reason="capture")
+
+
+class Failing(Store):
+    """A file that cannot be written for as long as it is told so."""
+
+    def __init__(self, path: Path, error: Callable[[], sqlite3.Error]) -> None:
+        super().__init__(path)
+        self.error: Callable[[], sqlite3.Error] | None = error
+
+    def commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
+        if self.error is not None:
+            raise self.error()
+        return super().commit(rows, cursors)
+
+
+@contextmanager
+def opened(store: Store, said: list[str] | None = None, seen: list[Line] | None = None) -> Iterator[Journal]:
+    say: Callable[..., object] = lambda text, **_: said.append(text) if said is not None else None  # noqa: E731
+    journal = Journal(store, LIMITS, "n", say, seen.append if seen is not None else lambda _: None)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def numbers(journal: Journal) -> list[int]:
+    found: list[int] = []
+    while entries := journal.after(found[-1] if found else 0):
+        found += [entry.seq for entry in entries]
+    return found
+
+
+def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(tmp_path: Path) -> None:
+    with opened(Store(tmp_path / "journal.db")) as journal:
+        threads = [
+            threading.Thread(target=lambda: [journal.append(gap) for _ in range(500)], daemon=True) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        journal.flush()
+        assert numbers(journal) == list(range(1, 2001))
+    with opened(Store(tmp_path / "journal.db")) as journal:
+        journal.append(gap)
+        journal.flush()
+        assert journal.last_seq == 2001
+        assert json.loads(journal.after(2000)[0].line)["seq"] == 2001
+
+
+def test_a_reader_gets_a_line_only_once_it_is_in_the_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "journal.db")
+    there = threading.Event()
+    kept: list[int] = []
+    with opened(store) as journal:
+
+        def look() -> None:
+            other = sqlite3.connect(tmp_path / "journal.db")
+            kept.append(other.execute("SELECT COUNT(*) FROM lines").fetchone()[0])
+            there.set()
+
+        journal.listen(look)
+        journal.append(gap)
+        assert there.wait(WAIT_S)
+    assert kept == [1]
+
+
+def test_a_reader_far_behind_reads_from_the_file_what_is_no_longer_at_hand(tmp_path: Path) -> None:
+    with opened(Store(tmp_path / "journal.db")) as journal:
+        for _ in range(3 * TAIL_LINES):
+            journal.append(gap)
+        journal.flush()
+        assert numbers(journal) == list(range(1, 3 * TAIL_LINES + 1))
+        assert [entry.seq for entry in journal.after(5, 3)] == [6, 7, 8]
+        assert journal.after(3 * TAIL_LINES) == []
+
+
+def test_a_new_sink_begins_with_the_next_line_and_a_known_one_where_it_was(tmp_path: Path) -> None:
+    with opened(Store(tmp_path / "journal.db")) as journal:
+        journal.append(gap)
+        journal.flush()
+        assert journal.cursor("mqtt") == Cursor(1, 1)
+        journal.move("mqtt", Cursor(5, 3), wait=True)
+    with opened(Store(tmp_path / "journal.db")) as journal:
+        assert journal.cursor("mqtt") == Cursor(5, 3)
+
+
+def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "RETRY_S", 0.05)
+    said: list[str] = []
+    store = Failing(tmp_path / "journal.db", lambda: _error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR))
+    with opened(store, said) as journal:
+        for _ in range(10):
+            journal.append(gap)
+        journal.move("mqtt", Cursor(3, 3), wait=True)
+        journal.flush()
+        assert journal.failing
+        assert numbers(journal)[:10] == list(range(1, 11))
+        store.error = None
+        for _ in range(200):
+            if not journal.failing:
+                break
+            threading.Event().wait(0.05)
+        journal.append(gap)
+        journal.flush()
+        count = journal.last_seq
+        assert numbers(journal) == list(range(1, count + 1))
+    states = [json.loads(entry.line) for entry in Store(tmp_path / "journal.db").after(0, 1000)]
+    assert [line["seq"] for line in states] == list(range(1, count + 1))
+    assert [line["state"] for line in states if line["type"] == "health"] == ["failing", "working"]
+    assert Store(tmp_path / "journal.db").cursors() == {"mqtt": Cursor(3, 3)}
+    assert said[0].startswith("the journal cannot be written")
+    assert said[-1] == "the journal is written again"
+
+
+def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    said: list[str] = []
+    with opened(Store(path), said) as journal:
+        journal.append(gap)
+        journal.flush()
+        sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as file:
+            file.write(bytes(range(256)) * 4096)
+        for _ in range(3):
+            journal.append(gap)
+            journal.flush()
+        assert "damaged" in " ".join(said)
+        assert [json.loads(entry.line)["seq"] for entry in journal.after(1)][:3] == [2, 3, 4]
+    assert list(tmp_path.glob("journal.db.damaged-*"))
+
+
+def test_each_line_is_shown_to_the_board_in_order(tmp_path: Path) -> None:
+    seen: list[Line] = []
+    with opened(Store(MEMORY), seen=seen) as journal:
+        for _ in range(3):
+            journal.append(gap)
+    assert [line.seq for line in seen] == [1, 2, 3]
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_number(tmp_path: Path) -> None:
+    config = JournalConfig(path=str(tmp_path / "journal.db"))
+    open_for_writing(config, print)
+    with pytest.raises(StoreError, match=r"in use by another soundwatch, process \d+\. .*--journal memory"):
+        open_for_writing(config, print)
+
+
+def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    store = open_for_writing(JournalConfig(path=str(tmp_path / "new" / "journal.db")), print)
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+    store.close()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be opened as a journal"):
+        open_for_writing(JournalConfig(path=str(tmp_path / "file" / "journal.db")), print)
+
+
+def test_where_nobody_asked_for_a_file_one_that_cannot_be_made_is_said_and_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "state"))
+    said: list[tuple[str, dict[str, Any]]] = []
+    store = open_for_writing(JournalConfig(), lambda text, **fields: said.append((text, fields)))
+    assert store.path == MEMORY
+    assert "in memory" in said[0][0]
+
+
+def test_the_file_lies_where_systemd_says_or_where_a_users_state_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/soundwatch:/other")
+    assert journal_path(JournalConfig()) == Path("/var/lib/soundwatch/journal.db")
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/.state")
+    assert journal_path(JournalConfig()) == Path("/home/me/.state/soundwatch/journal.db")
+    assert journal_path(JournalConfig(path="memory")) == MEMORY
+
+
+def test_a_reader_is_told_where_there_is_no_journal(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no journal at"):
+        open_for_reading(JournalConfig(path=str(tmp_path / "none.db")))
+
+
+def _error(kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
+    error = kind("disk I/O error")
+    error.sqlite_errorcode = code
+    return error

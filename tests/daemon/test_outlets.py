@@ -1,0 +1,184 @@
+"""Sinks and their places in the journal: nothing is lost, and what may be there twice says so."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundwatch.daemon import outlets as outlets_module
+from soundwatch.daemon.delivery import Cursor, Entry
+from soundwatch.daemon.errors import ReaderGoneError
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.lines import GapLine
+from soundwatch.daemon.outlets import Outlets
+from soundwatch.daemon.store import Limits, Store
+
+WAIT_S = 10.0
+
+
+def gap(seq: int) -> GapLine:
+    time_text = "2026-11-26T00:00:00.000Z"
+    return GapLine(seq=seq, time=time_text, node="n", source="s", start=time_text, duration_s=1.0, reason="capture")
+
+
+class Reader:
+    """A sink that keeps lines, or fails at the deliveries that it is told."""
+
+    def __init__(self, name: str = "reader", failures: dict[int, Exception] | None = None, takes: int = 0) -> None:
+        self.name = name
+        self.failures = failures or {}
+        self.takes = takes  # how many lines of a failing delivery arrive all the same
+        self.lines: list[dict[str, Any]] = []
+        self.calls = 0
+        self.closed = False
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        self.calls += 1
+        failure = self.failures.get(self.calls)
+        taken = entries if failure is None else entries[: self.takes]
+        self.lines += [json.loads(entry.marked) for entry in taken]
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlets_module, "FIRST_PAUSE_S", 0.01)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(Store(tmp_path / "journal.db"), Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    yield journal
+    journal.close()
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not done():
+        assert time.monotonic() < deadline_s
+        threading.Event().wait(0.005)
+
+
+def run(journal: Journal, sink: Reader, lines: int, *, durable: bool = True) -> tuple[Outlets, list[str]]:
+    said: list[str] = []
+    outlets = Outlets(lambda text, **_: said.append(text), lambda names: said.append(f"all gone: {names}"))
+    outlets.add(sink, journal, durable=durable)
+    for _ in range(lines):
+        journal.append(gap)
+    journal.flush()
+    return outlets, said
+
+
+def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
+    one, two = Reader("one"), Reader("two")
+    outlets, _ = run(journal, one, 0)
+    outlets.add(two, journal, durable=False)
+    for _ in range(250):
+        journal.append(gap)
+    journal.flush()
+    assert outlets.close() == {}
+    assert [line["seq"] for line in one.lines] == list(range(1, 251))
+    assert one.lines == two.lines
+    assert one.closed
+    assert not any("repeated" in line for line in one.lines)
+
+
+def test_what_a_failing_sink_may_have_taken_comes_again_and_says_so(journal: Journal) -> None:
+    sink = Reader(failures={1: OSError("no"), 2: OSError("no")}, takes=1)
+    outlets, said = run(journal, sink, 1)
+    until(lambda: sink.calls >= 3)
+    journal.append(gap)
+    journal.flush()
+    assert outlets.close() == {}
+    assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(1, None), (1, True), (1, True), (2, None)]
+    assert said == ["a sink is failing; its lines are kept for it", "a sink works again"]
+
+
+def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
+    hanging, held = Reader("hanging"), threading.Event()
+    real = hanging.deliver
+    hanging.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
+    quick = Reader("quick")
+    outlets, _ = run(journal, hanging, 0)
+    outlets.add(quick, journal, durable=False)
+    for _ in range(100):
+        journal.append(gap)
+    until(lambda: len(quick.lines) == 100)
+    assert outlets.behind_lines()["hanging"] == 100
+    held.set()
+    assert outlets.close() == {}
+    assert len(hanging.lines) == 100
+
+
+def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Path) -> None:
+    first = Store(tmp_path / "journal.db")
+    journal = Journal(first, Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    for _ in range(6):
+        journal.append(gap)
+    journal.flush()
+    journal.move("reader", Cursor(attempted=4, delivered=2), wait=True)  # killed while lines 3 and 4 were under way
+    journal.close()
+    again = Journal(Store(tmp_path / "journal.db"), Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    sink = Reader()
+    outlets, _ = run(again, sink, 0)
+    assert outlets.close() == {}
+    assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(3, True), (4, True), (5, None), (6, None)]
+    again.close()
+
+
+def test_a_sink_that_keeps_no_place_begins_with_the_next_line(journal: Journal) -> None:
+    journal.append(gap)
+    journal.flush()
+    sink = Reader()
+    outlets, _ = run(journal, sink, 1, durable=False)
+    outlets.close()
+    assert [line["seq"] for line in sink.lines] == [2]
+
+
+def test_a_reader_that_has_gone_is_not_tried_again_and_when_all_have_it_is_told(journal: Journal) -> None:
+    gone, other = Reader("gone", {1: ReaderGoneError("gone")}), Reader("other", {2: ReaderGoneError("gone")})
+    outlets, said = run(journal, gone, 0, durable=False)
+    outlets.add(other, journal, durable=False)
+    journal.append(gap)
+    until(lambda: outlets.states[0].state == "gone" and len(other.lines) == 1)
+    assert not any(text.startswith("all gone") for text in said)
+    journal.append(gap)
+    until(lambda: "all gone: gone, other" in said)
+    assert gone.calls == 1
+    assert outlets.close() == {}
+
+
+def test_lines_that_a_sink_cannot_take_before_the_end_are_counted(journal: Journal) -> None:
+    sink = Reader(failures=dict.fromkeys(range(1, 10_000), OSError("away")))
+    outlets, _ = run(journal, sink, 3)
+    assert outlets.close(patience_s=0.05) == {"reader": 3}
+    assert outlets.states[0].reason == "away"
+
+
+def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Path) -> None:
+    store = Store(tmp_path / "journal.db")
+    journal = Journal(store, Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    journal.move("reader", Cursor(0, 0), wait=True)
+    for _ in range(10):
+        journal.append(gap)
+    journal.flush()
+    journal.close()
+    Store(tmp_path / "journal.db").drop_oldest(0.4)
+    again = Journal(Store(tmp_path / "journal.db"), Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    sink = Reader()
+    outlets, said = run(again, sink, 0)
+    assert outlets.close() == {}
+    assert [line["seq"] for line in sink.lines] == [5, 6, 7, 8, 9, 10]
+    assert outlets.states[0].lost_lines == 4
+    assert said == ["the journal had dropped lines before a sink could take them"]
+    again.close()
