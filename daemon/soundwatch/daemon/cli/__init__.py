@@ -21,6 +21,7 @@ from soundwatch.daemon.errors import ModelError, SinkError, SoundwatchError
 
 COMMANDS: Final = {
     "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
+    "tail": ("soundwatch.daemon.cli.tail:tail", "Print what was heard, and go on with what is."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
@@ -81,7 +82,7 @@ def soundwatch() -> None:
     """Say what a microphone hears: city sounds as JSON events, on this machine alone.
 
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
-    or recording; 5 accelerator; 6 output; 7 training data; 8 verification.
+    or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal.
     """
 
 

@@ -36,6 +36,19 @@ journal_option = click.option(
 )
 
 
+def wanted_options(command: Command) -> Command:
+    """`--since`, `--until`, `--class`, `--source` and `--type`."""
+    for option in (
+        click.option("--type", "types", multiple=True, metavar="TYPE", help="Only lines of this type: start, end ..."),
+        click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source."),
+        click.option("--class", "classes", multiple=True, metavar="CLASS", help="Only events of this class."),
+        click.option("--until", metavar="WHEN", help="Up to a time or an age, as for --since."),
+        click.option("--since", metavar="WHEN", help="From a time (2026-11-22T08:15:00Z), an age (2h), or line #SEQ."),
+    ):
+        command = option(command)
+    return command
+
+
 def with_journal(config: Config, path: str | None) -> Config:
     """The configuration with the journal that the command line names."""
     if path is None:

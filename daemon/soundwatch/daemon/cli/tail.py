@@ -1,0 +1,75 @@
+"""`soundwatch tail`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from soundwatch.daemon.cli.options import config_option, journal_option, wanted_options, with_journal
+from soundwatch.daemon.config import load_config
+
+HERE_LINES = 10
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come, until Ctrl-C.")
+@click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="The last so many. [default: 10]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["auto", "text", "json"]),
+    default="auto",
+    show_default=True,
+    help="auto is text on a terminal, and elsewhere JSON lines as `run` prints them.",
+)
+@wanted_options
+@config_option
+@journal_option
+def tail(
+    follow: bool,
+    count: int | None,
+    format_: Literal["auto", "text", "json"],
+    config_path: Path | None,
+    journal: str | None,
+    **asked: Any,
+) -> None:
+    """Print what was heard, out of the journal: the last lines, those since some time, those to come."""
+    from soundwatch.daemon import lookup
+    from soundwatch.daemon.journal_file import open_for_reading
+
+    store = open_for_reading(with_journal(load_config(config_path), journal).journal)
+    wanted = lookup.wanted_of(datetime.now(UTC), **asked)
+    text = format_ == "text" or (format_ == "auto" and sys.stdout.isatty())
+    if count is None and not asked["since"]:
+        count = HERE_LINES
+    there = lookup.lines(store, wanted) if count is None else lookup.last_lines(store, wanted, count)
+    last_seq = store.last_seq()
+    for entry in there:
+        _show(entry.line, text)
+        last_seq = max(last_seq, entry.seq)
+    if follow:
+        for entry in lookup.coming(store, replace(wanted, after_seq=last_seq)):
+            _show(entry.line, text)
+
+
+def _show(line: bytes, text: bool) -> None:
+    """Print one line, at once."""
+    click.echo(told(msgspec.json.decode(line)) if text else line.decode(), nl=text)
+    sys.stdout.flush()
+
+
+def told(line: dict[str, Any]) -> str:
+    """A line for people: when, where, what."""
+    head = f"{line['time'][:19].replace('T', ' ')}  {line['source'] or '':<12}  {line['type']:<7}"
+    if "class" in line:
+        level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
+        lasted = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"
+        return f"{head}  {line['class']:<16}  {line['score']:.2f}{level}{lasted}"
+    said = line.get("detail") or ", ".join(line.get("faults") or ()) or line.get("reason") or line.get("description")
+    return f"{head}  {line.get('state') or '':<16}  {said or ''}".rstrip()

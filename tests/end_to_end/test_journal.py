@@ -1,0 +1,127 @@
+"""What is left of a run: its journal, read while it runs and after it was killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import tone
+from program import SOUNDWATCH, lines_of, soundwatch
+
+RATE_HZ = 16_000
+WAIT_S = 20.0
+DETECTION = "detection: {min_duration_s: 0.1, cooldown_s: 0.3, update_s: 1}\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "low.wav", tone(300, 30, RATE_HZ).T, RATE_HZ)
+    path = tmp_path / "config.yaml"
+    model = write_band_model(tmp_path / "bands.onnx")
+    path.write_text(f"sources: {{low: {{device: {tmp_path}/low.wav}}}}\nmodel: {{file: {model}}}\n{DETECTION}")
+    return path
+
+
+@pytest.fixture
+def daemon(config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [SOUNDWATCH, "run", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        yield running
+        running.kill()
+
+
+def read_until(daemon: subprocess.Popen[bytes], what: bytes) -> bytes:
+    assert daemon.stdout is not None
+    text = b""
+    while what not in text:
+        line = daemon.stdout.readline()
+        assert line, text
+        text += line
+    return text
+
+
+def test_what_a_killed_run_left_open_is_ended_by_the_next_and_numbers_go_on(
+    config: Path, daemon: subprocess.Popen[bytes]
+) -> None:
+    seen = lines_of(read_until(daemon, b'"update"'))
+    daemon.send_signal(signal.SIGKILL)
+    daemon.wait()
+    left = lines_of(soundwatch("tail", "--since", "1h").stdout)
+    assert left[: len(seen)] == seen
+    with subprocess.Popen(
+        [SOUNDWATCH, "run", "--config", str(config)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as again:
+        text = read_until(again, b'"start"')
+        again.send_signal(signal.SIGTERM)
+        assert again.stdout is not None
+        lines = lines_of(text + again.stdout.read())
+    assert [line["seq"] for line in lines] == list(range(left[-1]["seq"] + 1, left[-1]["seq"] + 1 + len(lines)))
+    end = lines[0]
+    started = next(line for line in seen if line["type"] == "start")
+    assert (end["type"], end["reason"], end["id"]) == ("end", "interrupted", started["id"])
+    assert end["offset"] == left[-1]["time"]
+    assert end["duration_s"] > 0
+    assert [line["type"] for line in lines[1:3]] == ["hello", "start"]
+    assert lines[2]["id"] != started["id"]
+    assert [line["reason"] for line in lines if line["type"] == "end"] == ["interrupted", "shutdown"]
+
+
+def test_another_program_can_follow_while_it_runs(daemon: subprocess.Popen[bytes]) -> None:
+    read_until(daemon, b'"hello"')
+    command = [SOUNDWATCH, "tail", "--follow", "--class", "low", "--since", "1h"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follower:
+        text = read_until(follower, b'"update"')
+        follower.send_signal(signal.SIGINT)
+        _, said = follower.communicate(timeout=WAIT_S)
+    assert [line["type"] for line in lines_of(text)][:2] == ["start", "update"]
+    assert follower.returncode == 0
+    assert said.strip() == b""
+
+
+def test_a_second_run_on_the_same_journal_says_so_and_stops(config: Path, daemon: subprocess.Popen[bytes]) -> None:
+    read_until(daemon, b'"hello"')
+    second = soundwatch("run", "--config", config)
+    assert second.returncode == 9
+    assert f"in use by another soundwatch, process {daemon.pid}".encode() in second.stderr
+    assert second.stdout == b""
+    assert daemon.poll() is None
+
+
+def test_a_run_without_a_journal_file_leaves_none(config: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "low.wav", tone(300, 1, RATE_HZ).T, RATE_HZ)
+    done = soundwatch("run", "--config", config, "--journal", "memory")
+    assert done.returncode == 0
+    assert lines_of(done.stdout)[-1]["type"] == "stats"
+    assert not list((tmp_path / "state").glob("*"))
+    nothing = soundwatch("tail")
+    assert nothing.returncode == 9
+    assert b"There is no journal at" in nothing.stderr
+
+
+def test_a_file_gets_the_lines_that_came_while_it_could_not_be_written_to(config: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "low.wav", tone(300, 4, RATE_HZ).T, RATE_HZ)
+    events = tmp_path / "events.jsonl"
+    command = [SOUNDWATCH, "run", "--config", str(config), "-F", f"json:{events}", "-F", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        read_until(running, b'"start"')
+        deadline_s = time.monotonic() + WAIT_S
+        while events.stat().st_size == 0 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        rotated = events.rename(tmp_path / "events.1.jsonl")
+        events.mkdir()  # nothing can be written under this name
+        read_until(running, b'"update"')
+        events.rmdir()
+        _, said = running.communicate(timeout=WAIT_S)
+    assert running.returncode == 0, said
+    lines = lines_of(rotated.read_bytes() + events.read_bytes())
+    kept = lines_of(soundwatch("tail", "--since", "1h").stdout)
+    assert [line["seq"] for line in lines] == [line["seq"] for line in kept]
+    assert b"a sink is failing; its lines are kept for it" in said
+    assert b"a sink works again" in said
