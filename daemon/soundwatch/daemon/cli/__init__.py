@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
+    "doctor": ("soundwatch.daemon.cli.doctor:doctor", "Say what is missing or wrong on this machine, and what to do."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),

@@ -1,0 +1,65 @@
+"""The configuration, where each value comes from, and the model that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from soundwatch.daemon.capture.connected import shown
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.config import Config, check_against
+from soundwatch.daemon.doctor.findings import Case, Finding
+from soundwatch.daemon.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.providers import CUDA, cuda_obstacle, library_obstacle
+from soundwatch.daemon.sinks import parse_sink
+
+
+def examine_configuration(case: Case) -> Iterator[Finding]:
+    """Whether it reads, and what it says otherwise than the defaults."""
+    if case.config is None:
+        yield Finding("configuration", "fault", str(case.error), "Mend it; `soundwatch check-config` tries it.")
+        return
+    where = "no file: everything as by default" if case.path is None else str(case.path)
+    yield Finding("configuration", "ok", where)
+    for key, value in differences(case.config):
+        yield Finding("configuration", "note", f"{key}: {value}")
+    for text in case.config.sinks:
+        try:
+            parse_sink(text)
+        except ConfigError as error:
+            yield Finding("configuration", "fault", str(error), "Correct it in `sinks`.")
+
+
+def examine_model(case: Case) -> Iterator[Finding]:
+    """Whether it opens, what it is, what runs it, and why not CUDA."""
+    if case.config is None:
+        return
+    asked = case.config.model
+    try:
+        model = open_classifier(asked.file, asked.provider, asked.backend, asked.require_cuda, asked.threads)
+        check_against(case.config, model.contract)
+    except SoundwatchError as error:
+        yield Finding("model", "fault", str(error), "Correct `model` in the configuration.")
+        return
+    spec = model.contract.features
+    front_end = f"{spec.rate_hz} Hz, windows of {spec.window_ms / 1000:g} s"
+    yield Finding("model", "ok", f"{model.contract.identity}, {front_end}: {', '.join(model.contract.labels)}")
+    yield Finding("model", "ok", f"run by {model.provider}")
+    if model.provider != CUDA and asked.provider in ("auto", "cuda"):
+        yield Finding("model", "note", f"CUDA is not used: {cuda_obstacle() or library_obstacle()}.")
+
+
+def differences(config: Config) -> Iterator[tuple[str, Any]]:
+    """What a configuration says otherwise than the defaults: keys with dots, and values, without passwords."""
+    yield from _differences("", msgspec.to_builtins(config), msgspec.to_builtins(Config()))
+
+
+def _differences(at: str, seen: Any, default: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(seen, dict):
+        known = default if isinstance(default, dict) else {}
+        for key, value in seen.items():
+            yield from _differences(f"{at}.{key}" if at else str(key), value, known.get(key))
+    elif seen != default:
+        yield at, shown(seen) if isinstance(seen, str) and "://" in seen else seen

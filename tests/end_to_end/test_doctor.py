@@ -1,0 +1,115 @@
+"""`soundwatch doctor` on machines where all is well and where something is not."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from program import soundwatch
+from soundwatch.daemon.doctor import examine
+from soundwatch.daemon.doctor import keeping as keeping_module
+from soundwatch.daemon.doctor.findings import Case, Finding, findings_text
+from soundwatch.daemon.sinks import Spec
+from soundwatch.daemon.store import Store
+from virtual_microphone import VirtualMicrophone
+
+FAULTY = 10
+
+
+def found(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
+    done = soundwatch("doctor", "--json", *arguments, env=env)
+    return done.returncode, json.loads(done.stdout)
+
+
+def of(findings: list[dict[str, Any]], part: str) -> str:
+    return "\n".join(f"{each['state']}: {each['seen']} {each['todo']}" for each in findings if each["part"] == part)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_recording_as_the_only_source_needs_nothing(tmp_path: Path) -> None:
+    code, findings = found("--config", written(tmp_path / "config.yaml", "sources: {street: {device: demo}}"))
+    assert code == 0
+    assert not [each for each in findings if each["state"] == "fault"]
+    assert "urban@sha256:" in of(findings, "model")
+    assert "CUDA is not used" in of(findings, "model") or "CUDAExecutionProvider" in of(findings, "model")
+    assert "sources.street.device: demo" in of(findings, "configuration")
+    assert "SQLite" in of(findings, "versions")
+
+
+def test_a_microphone_is_found_and_listened_to(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
+    config = written(tmp_path / "config.yaml", "sources: {mic0: {device: pulse}}")
+    code, findings = found("--config", config, env=virtual_microphone.env)
+    assert [each for each in findings if each["state"] == "fault"] == []
+    assert code == 0
+    assert "ok: source mic0 is pulse" in of(findings, "microphones")
+    assert "Hz" in of(findings, "probe")
+
+
+def test_a_microphone_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    code, findings = found("--config", written(tmp_path / "config.yaml", "sources: {mic0: {device: no such thing}}"))
+    assert code == FAULTY
+    assert "fault: source mic0: " in of(findings, "microphones")
+    assert of(findings, "probe") == ""
+
+
+def test_a_configuration_that_does_not_read_is_a_fault_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    code, findings = found("--config", written(tmp_path / "config.yaml", "sorces: {}"))
+    assert code == FAULTY
+    assert "did you mean `sources`?" in of(findings, "configuration")
+    assert "soundwatch" in of(findings, "versions")
+
+
+def test_a_password_is_not_told(tmp_path: Path) -> None:
+    config = written(tmp_path / "config.yaml", "sources: {cam: {device: 'rtsp://me:secret@127.0.0.1:1/stream'}}")
+    done = soundwatch("doctor", "--config", config)
+    assert b"secret" not in done.stdout + done.stderr
+    assert b"127.0.0.1" in done.stdout
+
+
+def test_a_damaged_journal_and_a_folder_that_is_not_there_are_faults(tmp_path: Path) -> None:
+    journal = written(tmp_path / "journal.db", "no journal at all" * 1000)
+    text = f"sources: {{street: {{device: demo}}}}\njournal: {{path: {journal}}}\nsinks: ['json:{tmp_path}/no/x.jsonl']"
+    code, findings = found("--config", written(tmp_path / "config.yaml", text))
+    assert code == FAULTY
+    assert "fault: " in of(findings, "journal")
+    assert "fault: json " in of(findings, "sinks")
+
+
+def test_lines_that_wait_for_a_sink_are_told(tmp_path: Path) -> None:
+    from soundwatch.daemon.delivery import Cursor
+    from soundwatch.daemon.store import Row
+
+    store = Store(tmp_path / "journal.db")
+    line = Row(1, "2026-11-26T00:00:00.000Z", "gap", "mic0", None, None, b"{}\n")
+    store.commit([line], [("mqtt", Cursor(0, 0))])
+    store.close()
+    text = f"sources: {{street: {{device: demo}}}}\njournal: {{path: {tmp_path}/journal.db}}"
+    _, findings = found("--config", written(tmp_path / "config.yaml", text))
+    assert "1 lines are kept for mqtt" in of(findings, "journal")
+    assert "1 lines, 2026-11-26" in of(findings, "journal")
+
+
+def test_an_address_is_reached_or_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert keeping_module._reached(Spec("tcp", f"//127.0.0.1:{port}", {})).state == "ok"
+    gone = keeping_module._reached(Spec("tcp", f"//127.0.0.1:{port}", {}))
+    assert (gone.state, "does not answer" in gone.seen) == ("warning", True)
+
+
+def test_a_part_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: Case) -> Any:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("soundwatch.daemon.doctor.PARTS", (("clock", breaks),))
+    findings = list(examine(Case(None, None, None, listens=False)))
+    assert findings == [Finding("clock", "fault", "cannot be looked at: ZeroDivisionError: oh", "Report this.")]
+    assert "Faults: 1." in findings_text(findings)
