@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -27,10 +28,12 @@ from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ConfigError, SinkError, SourceError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.notify import Notifier
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.recordings import score_windows
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.sinks import open_sink
+from soundwatch.daemon.supervise import Supervised
 from soundwatch.daemon.types import Classifier, Clock, Source
 
 
@@ -125,9 +128,14 @@ def signals_to(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class Program:
-    """The sources that are being listened to, and the wish to stop."""
+    """The sources that are being listened to, and the wish to stop.
 
-    def __init__(self) -> None:
+    Args:
+        notifier: Tells the service manager of that.
+    """
+
+    def __init__(self, notifier: Notifier | None = None) -> None:
+        self._notifier = notifier or Notifier()
         self.listenings: list[Listening] = []
         self.stop_asked = False
 
@@ -142,6 +150,7 @@ class Program:
     def stop(self) -> None:
         """End every source's events and then the program. Safe in a signal handler: it takes no lock."""
         self.stop_asked = True
+        self._notifier.stopping()
         for listening in self.listenings:
             listening.stop()
 
@@ -158,15 +167,18 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
     Raises:
         SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
     """
+    notifier = Notifier.from_environment(os.environ)  # before any child could inherit it
     ears = build(config, WallClock(), log)
     log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider)
-    program = Program()
+    program = Program(notifier)
     with contextlib.closing(ears.journal), signals_to(program.stop):
         for name, source in sources.items():
             listening = program.add(open_lasting(name, source.device, source.channels, source.pcm, name in waiting))
             log.info("listening", source=name, device=listening.source.info.description)
         _give_back_memory()
-        Engine(ears, log.warning).run(program.listenings)
+        watch = Supervised(notifier, ears.classifier.contract.labels, log.error)
+        Engine(ears, log.warning, watch=watch).run(program.listenings)
+    notifier.stopping()
     failures = [listening.failure for listening in program.listenings if listening.failure is not None]
     _report_losses(ears.journal)
     if failures and len(failures) == len(sources):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Voice:
         handed_sounds: How often it has handed sound over; its own thread counts.
         taken_sounds: How many of those have been through the pipeline.
         owed_sounds: How many of those it is not given back before its windows are done.
+        state: Whether it is to be heard just now; away while it is waited for.
+        heard_ns: When its sound was last taken.
     """
 
     listening: Listening
@@ -49,6 +51,8 @@ class Voice:
     handed_sounds: int = 0
     taken_sounds: int = 0
     owed_sounds: int = 0
+    state: Literal["opening", "heard", "away", "over"] = "opening"
+    heard_ns: int = 0
 
     @property
     def waits(self) -> bool:
