@@ -10,7 +10,8 @@
     ├── ProviderError          5   the asked-for accelerator is not to be had
     ├── SinkError              6   events cannot be written anywhere any more
     ├── DataError              7   a data set for training or evaluation is wrong
-    └── VerificationError      8   an export differs from the network it was made from
+    ├── VerificationError      8   an export differs from the network it was made from
+    └── ServiceError           9   the service cannot be installed or removed, or does not run
 
 Conventions: a message says what was seen, what was wanted and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop asked for by SIGINT or
@@ -80,3 +81,9 @@ class VerificationError(SoundwatchError):
     """An exported model does not compute what its source computes."""
 
     exit_code: ClassVar[int] = 8
+
+
+class ServiceError(SoundwatchError):
+    """soundwatch cannot be made a service of this system, or is none that runs."""
+
+    exit_code: ClassVar[int] = 9
