@@ -1,13 +1,13 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test lint format demo figures pictures clean help
+.PHONY: run test lint format demo figures pictures dist lock audit test-pythons fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
 OPTIONS ?=
 
 help:  ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play the demo scene.
 	$(BIN)/soundwatch run --config config.yaml --or-demo $(OPTIONS)
@@ -34,6 +34,25 @@ pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for it
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/examples.py
 
+dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist/, the same to the byte each time.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/hatchling build -d dist
+
+lock: .venv/test.stamp  ## Write constraints.txt anew: the releases that the tests run with.
+	$(BIN)/python scripts/lock.py
+
+audit: .venv/bin/python  ## Ask PyPI for known vulnerabilities of the locked releases; says so where it cannot be asked.
+	sh scripts/audit
+
+PYTHONS ?= 3.12 3.13
+test-pythons: .venv/test.stamp  ## Run the daemon's tests with other Pythons, without torch: make test-pythons PYTHONS=3.13
+	for version in $(PYTHONS); do sh scripts/test-python $$version || exit 1; done
+
+fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for ten minutes: make fuzz MINUTES=60
+	$(BIN)/python scripts/fuzz.py --minutes $(or $(MINUTES),10)
+
+deb: dist  ## Build a Debian package of this machine's architecture and release into dist/.
+	sh scripts/deb
+
 clean:  ## Remove the virtual environment and all caches.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
@@ -48,7 +67,7 @@ clean:  ## Remove the virtual environment and all caches.
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/test.stamp: pyproject.toml | .venv/bin/python
+.venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[training,teacher,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,dev]'
 	@touch $@ .venv/run.stamp

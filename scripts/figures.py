@@ -144,6 +144,17 @@ def finetune(results: Results) -> str:
     return f"{table(('starting from', 'accuracy', 'behind the first, seed by seed', 'each seed'), rows)}\n\n{note}"
 
 
+def hardening(results: Results) -> str:
+    """What systemd says of the units, and what the system's leaves open."""
+    rows = [(f"`{unit['unit']}`", f"{unit['exposure']:.1f}") for unit in results["units"]]
+    left = [(f"`{each['setting']}`", each["means"], f"{each['weighs']:.1f}") for each in results["units"][0]["open"]]
+    note = (
+        f"`{results['command']}`, {results['date']}, systemd {results['systemd']}: 0 is shut in entirely, 10 is open."
+    )
+    system = table(("what the system's unit leaves open", "systemd's words", "weighs"), left)
+    return f"{table(('unit', 'exposure'), rows)}\n\n{note}\n\n{system}"
+
+
 FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "accuracy-summary": ("accuracy.json", accuracy_summary),
     "accuracy": ("accuracy.json", accuracy_runs),
@@ -152,6 +163,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "training-cost": ("accuracy.json", training_cost),
     "parity": ("parity.json", parity),
     "finetune": ("finetune.json", finetune),
+    "hardening": ("hardening.json", hardening),
     **FAULT_FIGURES,
     **RUNTIME_FIGURES,
     **TRIAL_FIGURES,

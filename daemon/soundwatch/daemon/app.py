@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import socket
 import time
@@ -31,6 +32,7 @@ from soundwatch.daemon.errors import ConfigError, SinkError, SoundwatchError, So
 from soundwatch.daemon.journal import Appender, Journal
 from soundwatch.daemon.journal_file import limits_of, open_for_writing
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.notify import Notifier
 from soundwatch.daemon.outlets import Outlets
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.recordings import score_windows
@@ -39,6 +41,7 @@ from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.sinks import Surroundings, open_sink, parse_sink
 from soundwatch.daemon.sinks.files import open_file
 from soundwatch.daemon.store import MEMORY
+from soundwatch.daemon.supervise import Supervised
 from soundwatch.daemon.types import Classifier, Clock, Source
 from soundwatch.daemon.wire import interrupted_line
 
@@ -139,9 +142,14 @@ def signals_to(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class Program:
-    """The sources that are being listened to, and the wish to stop."""
+    """The sources that are being listened to, and the wish to stop.
 
-    def __init__(self) -> None:
+    Args:
+        notifier: Tells the service manager of that.
+    """
+
+    def __init__(self, notifier: Notifier | None = None) -> None:
+        self._notifier = notifier or Notifier()
         self.listenings: list[Listening] = []
         self.stop_asked = False
         self.failure: SoundwatchError | None = None
@@ -157,6 +165,7 @@ class Program:
     def stop(self) -> None:
         """End every source's events and then the program. Safe in a signal handler: it takes no lock."""
         self.stop_asked = True
+        self._notifier.stopping()
         for listening in self.listenings:
             listening.stop()
 
@@ -178,7 +187,8 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
     Raises:
         SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
     """
-    program = Program()
+    notifier = Notifier.from_environment(os.environ)  # before any child could inherit it
+    program = Program(notifier)
     notice = Notice(tuple(sources))
 
     def opened() -> Journal:
@@ -188,7 +198,8 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
     ears = build(config, WallClock(), opened)
     assert isinstance(ears.journal, Journal)
     log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider)
-    engine = Engine(ears, log.warning)
+    watch = Supervised(notifier, ears.classifier.contract.labels, log.error)
+    engine = Engine(ears, log.warning, watch=watch)
     with contextlib.closing(ears.journal), signals_to(program.stop):
         surroundings = Surroundings(
             node=ears.node,
@@ -205,6 +216,7 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
                 log.info("listening", source=name, device=listening.source.info.description)
             _give_back_memory()
             engine.run(program.listenings)
+    notifier.stopping()
     failures = [listening.failure for listening in program.listenings if listening.failure is not None]
     if program.failure is not None:
         raise program.failure

@@ -31,6 +31,7 @@ from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.overload import Load, weigh
 from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
 from soundwatch.daemon.plight import Plight, Quality, SourceState
+from soundwatch.daemon.progress import Progress, Watch
 from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
 from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, after, as_paused, joined, lines_of, taken_up
 from soundwatch.daemon.wire import health_line
@@ -49,14 +50,23 @@ class Engine:
         ears: What they share.
         say: Called with a sentence and its fields when a source has broken.
         now_ns: A monotonic clock.
+        watch: Called at each turn of the loop with where the engine stands, and when that was.
     """
 
-    def __init__(self, ears: Ears, say: Callable[..., object], now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        ears: Ears,
+        say: Callable[..., object],
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        watch: Watch = lambda *_: None,
+    ) -> None:
         self._ears = ears
         self._say = say
         self._spec = ears.classifier.contract.features
         self._hop_ns = self._spec.window_hop_samples * 1_000_000_000 // self._spec.rate_hz
         self._now_ns = now_ns
+        self._watch = watch
+        self._progress = Progress(now_ns())
         self._load = Load()
         self._dropped_windows = 0
         self._backlog = deque[Waiting]()
@@ -69,7 +79,9 @@ class Engine:
 
     def voice(self, listening: Listening) -> Voice:
         """A source that is about to be heard."""
-        return Voice(listening, Outbound(undecided(self._ears.rules)))
+        voice = Voice(listening, Outbound(undecided(self._ears.rules)))
+        self._progress.voices.append(voice)
+        return voice
 
     def run(self, listenings: Sequence[Listening]) -> None:
         """Listen until all are done; one that broke keeps its `failure`.
@@ -92,6 +104,7 @@ class Engine:
                     self.tell(*self._classified.popleft())
                 while self._backlog and not self._running:
                     self._hand_over(self.next_batch())
+                self._watch(self._progress, self._now_ns())
         finally:
             self._batches.put(None)
             for voice in voices:
@@ -124,6 +137,7 @@ class Engine:
             self._line_up(voice, heard, now_ns)
         self._backlog.append(Waiting(voice, news, now_ns, voice.inbound.windowing.end_sample))
         if isinstance(news, Plight):
+            voice.state = "heard" if news.state == "back" else "away"
             self._say(f"a source is {news.state}", source=name, reason=news.detail)
         else:
             sound = "poor" if news.faults else "good again"
@@ -180,6 +194,7 @@ class Engine:
             SinkError: No line can be written any more.
         """
         self._running = []
+        self._progress.batch_since_ns = None
         each_score = iter(scores)
         for waiting in batch:
             for line in lines_of(waiting, each_score, self._ears):
@@ -258,6 +273,7 @@ class Engine:
         self._inbox.put(partial(self._take_kept, voice, kept, since_ns))
 
     def _take_kept(self, voice: Voice, blocks: list[Block], since_ns: int) -> None:
+        voice.state, voice.heard_ns = "heard", self._now_ns()
         for block in joined(blocks):  # here, since each thread that allocates has memory of its own
             self.take(voice, block, since_ns)
         voice.taken_sounds += 1
@@ -268,6 +284,7 @@ class Engine:
 
     def _end_one(self, voice: Voice) -> None:
         self._going_on -= 1
+        voice.state = "over"
         self.end(voice)
         if voice.listening.failure is not None:
             source = voice.listening.source.info.name
@@ -276,6 +293,7 @@ class Engine:
     def _hand_over(self, batch: list[Waiting]) -> None:
         """Give the network a batch, or tell at once what holds no window."""
         if any(isinstance(waiting.heard, Heard) for waiting in batch):
+            self._progress.batch_since_ns = self._now_ns()
             self._batches.put(batch)
         else:
             self.tell(batch, [])

@@ -12,7 +12,8 @@
     │   └── ReaderGoneError    6   nobody reads there, and never will again
     ├── DataError              7   a data set for training or evaluation is wrong
     ├── VerificationError      8   an export differs from the network it was made from
-    └── StoreError             9   the journal's file cannot be used
+    ├── StoreError             9   the journal's file cannot be used
+    └── ServiceError          11   the service cannot be installed or removed, or does not run
 
 Conventions: a message says what was seen, what was wanted and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop asked for by SIGINT or
@@ -101,3 +102,9 @@ class StoreError(SoundwatchError):
     def __init__(self, message: str, *, in_use: bool = False) -> None:
         super().__init__(message)
         self.in_use = in_use
+
+
+class ServiceError(SoundwatchError):
+    """soundwatch cannot be made a service of this system, or is none that runs."""
+
+    exit_code: ClassVar[int] = 11

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Voice:
         owed_sounds: How many of those it is not given back before its windows are done.
         paused: Whether its sound is thrown away unheard, since somebody asked for that.
         skipped: All that was thrown away, as a block without samples that comes after it.
+        state: Whether it is to be heard just now; away while it is waited for.
+        heard_ns: When its sound was last taken.
     """
 
     listening: Listening
@@ -54,6 +56,8 @@ class Voice:
     owed_sounds: int = 0
     paused: bool = False
     skipped: Block | None = None
+    state: Literal["opening", "heard", "away", "over"] = "opening"
+    heard_ns: int = 0
 
     @property
     def waits(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 
 import click
 
-from soundwatch.daemon import __version__
+from soundwatch.daemon import __version__, system_journal
 from soundwatch.daemon.errors import ModelError, SinkError, SoundwatchError
 
 COMMANDS: Final = {
@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
     "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
+    "service": ("soundwatch.daemon.cli.service:service", "Run as a service of systemd: install, status, uninstall."),
     "data": ("soundwatch.training.cli:data", "Check a data set before training, or download one."),
     "train": ("soundwatch.training.cli:train", "Train a network on UrbanSound8K, or on sounds of your own."),
     "crossval": ("soundwatch.training.cli:crossval", "Leave one fold out, for every fold present."),
@@ -83,7 +84,8 @@ def soundwatch() -> None:
     """Say what a microphone hears: city sounds as JSON events, on this machine alone.
 
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
-    or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal.
+    or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal; 10 a finding of `doctor`;
+    11 service.
     """
 
 
@@ -112,5 +114,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(error: SoundwatchError) -> int:
-    click.echo(f"soundwatch: {error}", err=True)
+    click.echo(f"{system_journal.prefix('error')}soundwatch: {error}", err=True)
     return error.exit_code

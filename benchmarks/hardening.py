@@ -1,0 +1,63 @@
+"""How far systemd says that our units are shut in.
+
+Run `python benchmarks/hardening.py` (seconds; needs systemd-analyze, not a running systemd); it writes
+results/hardening.json.
+
+Conventions: exposure is systemd's own weighted sum, 0 (shut in entirely) to 10; what stays open is what it marks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "hardening.json"
+UNITS: Final = ("soundwatch.service", "soundwatch-user.service")
+PROGRAM: Final = "/opt/soundwatch/bin/soundwatch"
+
+_OPEN = re.compile(r"^✗ (\S+)\s+(.*?)\s+(\d+\.\d)$", re.M)
+_OVERALL = re.compile(r"Overall exposure level for \S+: (\d+\.\d)")
+
+
+def exposure(unit: Path) -> dict[str, Any]:
+    """What systemd says of one unit."""
+    user = "-user" in unit.stem
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / unit.name
+        path.write_text(unit.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true"), encoding="utf-8")
+        command = ["systemd-analyze", *(["--user"] if user else []), "security", "--offline=true", str(path)]
+        environment = os.environ | {"XDG_RUNTIME_DIR": folder}
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    overall = _OVERALL.search(said)
+    assert overall is not None, said
+    still_open = [
+        {"setting": name, "means": means, "weighs": float(weight)} for name, means, weight in _OPEN.findall(said)
+    ]
+    return {"unit": unit.name, "exposure": float(overall[1]), "open": still_open}
+
+
+def main() -> None:
+    """Measure both units."""
+    version = subprocess.run(
+        ["systemd-analyze", "--version"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    results = {
+        "command": "python benchmarks/hardening.py",
+        "date": datetime.now(UTC).date().isoformat(),
+        "systemd": version[1],
+        "units": [exposure(ROOT / "daemon" / "systemd" / name) for name in UNITS],
+    }
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for unit in results["units"]:
+        print(unit["unit"], unit["exposure"])
+
+
+if __name__ == "__main__":
+    main()
