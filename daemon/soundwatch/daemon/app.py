@@ -71,6 +71,7 @@ def build(config: Config, clock: Clock, journal_of: Callable[[], Appender]) -> E
         thresholds=in_force,
         clock=clock,
         journal=journal_of(),
+        stats_s=config.stats_s,
     )
 
 
