@@ -7,7 +7,7 @@ earlier. They also come late by chance, so only the least late of ten seconds sa
 
 Conventions: nanoseconds; sample numbers of the stream, lost ones counted. `shift_ns` is what later samples' times are
 moved by. How late deliveries are at the start is taken to be their way to us, and right; but none comes before its
-sound.
+sound, as it seems where a radio sends its last seconds at once to whoever connects.
 Does not: keep times in order where they would run back (`timeline.py`).
 """
 
@@ -76,9 +76,9 @@ def watch_anchor(
     state = replace(state, since_ns=arrival_ns, least_ns=lag_ns, settled_ns=settled_ns)
     if abs(off_ns) <= DRIFT_NS:
         return replace(state, off_ns=0), None
-    if state.off_ns * off_ns <= 0:  # the first of this kind
+    if state.off_ns * off_ns <= 0 and least_ns > -DRIFT_NS:  # the first of this kind, and not impossible
         return replace(state, off_ns=off_ns), None
-    shift_ns = min(off_ns, state.off_ns, key=abs)
+    shift_ns = min(off_ns, state.off_ns or off_ns, key=abs)
     start_unix_ns = state.start_unix_ns + shift_ns
     state = replace(state, start_unix_ns=start_unix_ns, least_ns=lag_ns - shift_ns, off_ns=0)
     return state, Reanchored("drift", shift_ns, start_unix_ns)
