@@ -31,11 +31,12 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, ROUND_S, demo_scene
+from soundwatch.daemon.channels import match_channels
 from soundwatch.daemon.classify import LoadedModel, open_classifier
 from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.mel import hz_to_mel, mel_db, stft_power
-from soundwatch.daemon.resample import match_channels, resample_clip
+from soundwatch.daemon.resample import resample_clip
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Samples
 

@@ -78,8 +78,11 @@ def test_a_source_is_heard_waited_for_lost_paused_and_ended() -> None:
     lines: list[Line] = [health(each) if isinstance(each, str) else each for each in states]
     seen = [after(*lines[: count + 1]).sources["mic"].hearing for count in range(len(lines))]
     assert seen == ["waiting", "heard", "lost", "heard", "paused", "heard"]
-    ended = StatsLine(**OF_MIC, windows=1, duration_s=4.0, lost_s=0.0, coverage=1.0)
-    assert after(hello(), ended).sources["mic"].hearing in ("ended", "heard")
+    so_far, ended = (
+        StatsLine(**OF_MIC, windows=1, duration_s=4.0, lost_s=0.0, coverage=1.0, final=final) for final in (False, True)
+    )
+    assert after(hello(), so_far).sources["mic"].hearing == "heard"
+    assert after(hello(), so_far, ended).sources["mic"].hearing == "ended"
 
 
 def test_events_that_last_are_known_and_counted_once() -> None:
@@ -105,6 +108,8 @@ def test_what_is_wrong_with_a_sound_and_what_was_lost_is_known() -> None:
         clipped_share=0.0,
         same_channels=False,
         measured_hz=None,
+        zeros_ms=0,
+        waited_ms=0,
     )
     gap = GapLine(**OF_MIC, start=SHARED["time"], duration_s=2.5, reason="capture")
     source = after(hello(), faulty, gap, gap).sources["mic"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
@@ -22,7 +24,7 @@ from soundwatch.daemon.engine import BATCH_WINDOWS, WAITING_WINDOWS, Engine
 from soundwatch.daemon.errors import ModelError, SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.pipeline import features_of
-from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.plight import News, Plight, Quality, Reanchored
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Heard
@@ -230,14 +232,15 @@ def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None
 class Comes(Memory):
     """A source that is lost in the middle of a sound and comes back."""
 
-    def blocks(self) -> Iterator[Block | Plight]:  # type: ignore[override]
+    def blocks(self) -> Iterator[Block | News]:  # type: ignore[override]
         rate_hz = self.rate_hz
         yield Plight("waiting", "absent", "Not yet.")
         for first in range(0, 2 * rate_hz, BLOCK_SAMPLES):
             yield Block(tone(500, 0.1), rate_hz, first)
         yield Plight("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
+        yield Reanchored("clock_step", 60_000_000_000, 60_000_000_000)
         yield Block(tone(500, 0.1), rate_hz, 5 * rate_hz, 3 * rate_hz)
-        yield Plight("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000, 60_000_000_000)
+        yield Plight("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000)
         for first in range(5 * rate_hz + BLOCK_SAMPLES, 7 * rate_hz, BLOCK_SAMPLES):
             yield Block(tone(500, 0.1), rate_hz, first)
         yield Block(silence(0), rate_hz, 9 * rate_hz, 2 * rate_hz)
@@ -253,6 +256,7 @@ def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the
         ("start", None, None),
         ("end", None, "source_lost"),
         ("health", "lost", "ended"),
+        ("health", "reanchored", "clock_step"),
         ("gap", None, "capture"),
         ("health", "back", "ended"),
         ("start", None, None),
@@ -264,3 +268,80 @@ def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the
     assert ends[0]["offset"] == gaps[0]["start"] == "1970-01-01T00:00:02.000Z"
     assert sink.of("start")[1]["onset"] >= "1970-01-01T00:01:05.000Z", "by the anchor found at the return"
     assert (stats["duration_s"], stats["lost_s"], stats["coverage"]) == (9.0, 5.0, pytest.approx(4 / 9, abs=1e-6))
+
+
+GOOD = Quality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, news=False)
+
+
+@dataclass(slots=True)
+class Moved(Memory):
+    """A tone that goes on while its times are moved again and again, once a second."""
+
+    shifts_ns: tuple[int, ...] = ()
+
+    def blocks(self) -> Iterator[Block | News]:  # type: ignore[override]
+        start_unix_ns = 0
+        for second in range(2 * len(self.shifts_ns) + 1):
+            if second % 2:
+                start_unix_ns += self.shifts_ns[second // 2]
+                yield Reanchored("clock_step", self.shifts_ns[second // 2], start_unix_ns)
+            yield GOOD
+            for first in range(second * self.rate_hz, (second + 1) * self.rate_hz, BLOCK_SAMPLES):
+                yield Block(tone(500, 0.1), self.rate_hz, first)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=4))
+def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:
+    ears, sink = ears_of(BandClassifier())
+    Engine(ears, quiet).run([Listening(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
+    lines = [line for line in sink.lines if line["type"] in ("hello", "start", "update", "end", "stats")]
+    assert [line["type"] for line in lines][:2] == ["hello", "start"]
+    assert lines[-2]["type"] == "end"
+    events = lines[1:-1]
+    assert len({event["id"] for event in events}) == len({event["onset"] for event in events}) == 1
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    assert events[-1]["offset"] >= events[-1]["onset"]
+    assert events[-1]["duration_s"] == pytest.approx(2 * len(shifts_ns) + 1, abs=0.2)
+    assert [line["shift_ms"] for line in sink.of("health")] == [round(shift / 1e6) for shift in shifts_ns]
+
+
+def test_an_events_delay_is_told_by_the_clock_that_is_right_now() -> None:
+    ears, sink = ears_of(BandClassifier())
+    hour_ns = 3_600_000_000_000
+    Engine(ears, quiet).run([Listening(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
+    assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
+
+
+def test_stats_come_again_and_again_and_the_last_are_final() -> None:
+    ears, sink = ears_of(BandClassifier())
+    Engine(replace(ears, stats_s=1.0), quiet).run([Listening(Comes("mic", silence(0), waits=True))])
+    stats = sink.of("stats")
+    assert [line["final"] for line in stats] == [False] * (len(stats) - 1) + [True]
+    assert [int(line["duration_s"]) for line in stats] == [1, 2, 5, 6, 7, 9, 9]
+    assert stats[2]["lost_s"] == 3.0
+    ears, sink = ears_of(BandClassifier())
+    Engine(ears, quiet).run([Listening(Comes("mic", silence(0), waits=True))])
+    assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
+
+
+def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
+    ears, _ = ears_of(BandClassifier())
+    engine = Engine(ears, quiet)
+    voice = engine.voice(Listening(Comes("mic", silence(0), waits=True)))
+    assert voice.truth.state == "waiting"
+    states = [voice.truth]
+    for each in voice.listening.source.blocks():
+        if isinstance(each, Block):
+            engine.take(voice, each, 0)
+        else:
+            engine.meet(voice, each)
+        batch = engine.next_batch()
+        engine.tell(batch, classify(ears.classifier, features_of([waiting.heard for waiting in batch])))
+        states += [voice.truth] if voice.truth.state != states[-1].state else []
+    assert [truth.state for truth in states] == ["waiting", "heard", "lost", "heard"]
+    assert (voice.truth.losses, voice.truth.shifted_ns) == (1, 60_000_000_000)
+    assert voice.truth.summary.coverage == pytest.approx(4 / 9, abs=0.01)
+    engine.meet(voice, GOOD)
+    engine.tell(engine.next_batch(), [])
+    assert voice.truth.quality is GOOD

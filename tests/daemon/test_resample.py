@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from doubles import SMALL_SPEC
+from soundwatch.daemon.channels import match_channels
 from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.resample import Resampling, match_channels, resample, resample_clip
+from soundwatch.daemon.resample import Resampling, resample, resample_clip
 from soundwatch.daemon.types import Block, read_only
 
 RATES_HZ = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 192_000]

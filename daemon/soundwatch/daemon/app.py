@@ -21,7 +21,7 @@ import msgspec
 
 from soundwatch.daemon.board import Notice
 from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
-from soundwatch.daemon.capture import Recording, open_lasting
+from soundwatch.daemon.capture import Recording, open_lasting, recordings_in
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
@@ -74,6 +74,7 @@ def build(config: Config, clock: Clock, journal_of: Callable[[], Appender]) -> E
         thresholds=in_force,
         clock=clock,
         journal=journal_of(),
+        stats_s=config.stats_s,
     )
 
 
@@ -262,11 +263,12 @@ def _end_interrupted(journal: Journal) -> None:
 
 
 def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) -> None:
-    """Run recordings through the same engine, one after another, as fast as it goes.
+    """Run recordings, and folders of them, through the same engine, one after another, as fast as it goes.
 
     Raises:
         SoundwatchError: A recording or the model cannot be used, or a line could not be written.
     """
+    recordings = [each for path in paths for each in (recordings_in(path) if path.is_dir() else [path])]
     files = [parse_sink(text) for text in config.sinks]
     for spec in files:
         if spec.kind != "json":
@@ -278,7 +280,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     failures: list[SourceError] = []
     program = Program()
     with contextlib.closing(relay), signals_to(program.stop):
-        for path in paths:
+        for path in recordings:
             try:
                 program.add(Recording(path.stem, path, "fast", start_unix_ns)).read_through(ears)
             except SourceError as error:

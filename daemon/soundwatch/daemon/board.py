@@ -113,7 +113,7 @@ def _of_source(source: SourceBoard, line: Line) -> SourceBoard:
             return replace(source, hearing=_HEARING[line.state], since=line.time, detail=line.detail)
         case QualityLine():
             return replace(source, faults=line.faults)
-        case StatsLine():
+        case StatsLine() if line.final:
             return replace(source, hearing="ended", since=line.time)
         case _:
             return source

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
+from soundwatch.daemon.channels import Choice
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.errors import ConfigError
 
@@ -28,12 +29,13 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         device: A microphone's name, part of it or index, a file, a named pipe, a URL, `-`, `demo`, or `default`.
-        channels: How many to open; null for as many as the device has, two at most.
+        channels: How many to open, null for as many as the device has, two at most; or which to hear: left, right,
+            mix (the mean of all), pair (the first two).
         pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL what ffmpeg is to make of it.
     """
 
     device: str | int = "default"
-    channels: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    channels: Annotated[int, msgspec.Meta(ge=1)] | Choice | None = None
     pcm: str = "s16le,44100,1"
 
 
@@ -96,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"mic0": SourceConfig()})
     model: ModelConfig = ModelConfig()
     detection: DetectionConfig = DetectionConfig()
+    stats_s: Annotated[float, msgspec.Meta(ge=1)] | None = 3600.0
     journal: JournalConfig = JournalConfig()
     sinks: tuple[str | dict[str, str | int | float | bool | None], ...] = ("json",)
     log: LogConfig = LogConfig()

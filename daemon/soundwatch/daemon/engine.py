@@ -30,7 +30,7 @@ from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.overload import Load, weigh
 from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
-from soundwatch.daemon.plight import Plight, Quality, SourceState
+from soundwatch.daemon.plight import News, Plight, Reanchored, SourceState
 from soundwatch.daemon.progress import Progress, Watch
 from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
 from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, after, as_paused, joined, lines_of, taken_up
@@ -129,19 +129,20 @@ class Engine:
         if not voice.waits:
             self._weigh(since_ns)
 
-    def meet(self, voice: Voice, news: Plight | Quality) -> None:
-        """A source is waited for, lost or back, or its sound has become another."""
-        now_ns, name = self._now_ns(), voice.listening.source.info.name
+    def meet(self, voice: Voice, news: News) -> None:
+        """A source is waited for, lost or back, its sound is examined, or its times are moved."""
+        now_ns, say = self._now_ns(), partial(self._say, source=voice.listening.source.info.name)
         if isinstance(news, Plight) and news.state in ("lost", "paused"):
             voice.inbound, heard = break_off(voice.inbound, self._spec, self._load.every)
             self._line_up(voice, heard, now_ns)
         self._backlog.append(Waiting(voice, news, now_ns, voice.inbound.windowing.end_sample))
         if isinstance(news, Plight):
-            voice.state = "heard" if news.state == "back" else "away"
-            self._say(f"a source is {news.state}", source=name, reason=news.detail)
-        else:
-            sound = "poor" if news.faults else "good again"
-            self._say(f"a source's sound is {sound}", source=name, faults=", ".join(news.faults))
+            voice.state = "heard" if news.state in ("back", "resumed") else "away"
+            say(f"a source is {news.state}", reason=news.detail)
+        elif isinstance(news, Reanchored):
+            say("a source's times are moved", reason=news.reason, shift_s=news.shift_ns / 1e9)
+        elif news.news:
+            say(f"a source's sound is {'poor' if news.faults else 'good'}", faults=", ".join(news.faults))
 
     def switch(self, source: str, listen: bool) -> None:
         """Pause a source, so that its sound is thrown away unheard, or listen to it again. For any thread."""

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.plight import Fault, SourceReason, SourceState
+from soundwatch.daemon.plight import AnchorReason, Fault, SourceReason, SourceState
 from soundwatch.daemon.types import EndReason, EventType, GapReason, HealthState
 
 SCHEMA: Final = "soundwatch.event/1"
@@ -128,6 +128,22 @@ class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
     clipped_share: float
     same_channels: bool
     measured_hz: float | None
+    zeros_ms: int
+    waited_ms: int
+
+
+class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A source's later times are moved, since the wall clock was set or the source's own clock drifts."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: Literal["reanchored"] = "reanchored"
+    reason: AnchorReason
+    shift_ms: int
 
 
 class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +174,7 @@ class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line of a source: what the stream came to."""
+    """What a source's stream has come to so far, and as its last line with `final` what it came to."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["stats"] = "stats"
@@ -170,10 +186,24 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     lost_s: float
     coverage: float | None
+    final: bool
 
 
-_LINES = (HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, QualityLine, JournalHealthLine, StatsLine)
-Line = HelloLine | EventLine | GapLine | HealthLine | SourceHealthLine | QualityLine | JournalHealthLine | StatsLine
+_LINES = (
+    *(HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, QualityLine, AnchorLine, JournalHealthLine),
+    StatsLine,
+)
+Line = (
+    HelloLine
+    | EventLine
+    | GapLine
+    | HealthLine
+    | SourceHealthLine
+    | QualityLine
+    | AnchorLine
+    | JournalHealthLine
+    | StatsLine
+)
 
 
 def json_schema() -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Ears:
         clock: Tells when a line is written.
         journal: Where lines go.
         live: Where what is heard now can be looked at.
+        stats_s: After how much sound a live source's `stats` are written, again and again; None for at its end only.
     """
 
     node: str
@@ -46,6 +47,7 @@ class Ears:
     clock: Clock
     journal: Appender
     live: Live = field(default_factory=Live)
+    stats_s: float | None = None
 
     def stream(self, source: LiveSource) -> Stream:
         """What makes the lines of a source that has given its first block."""

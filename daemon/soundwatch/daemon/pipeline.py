@@ -40,12 +40,14 @@ class Outbound:
         windows: How many were classified.
         lost_samples: Sound that was lost, at the model's rate.
         level_dbfs: Of the latest window.
+        end_sample: Number of the sample after the last that was told of.
     """
 
     decided: Decided
     windows: int = 0
     lost_samples: int = 0
     level_dbfs: float | None = None
+    end_sample: int = 0
 
 
 def hear(state: Inbound, block: Block | None, spec: FeatureSpec, every: int = 1) -> tuple[Inbound, list[Heard | Gap]]:
@@ -101,11 +103,13 @@ def judge(
     each_score = iter(scores)
     for each in heard:
         if isinstance(each, Gap):
-            state = replace(state, lost_samples=state.lost_samples + each.lost_samples)
+            end_sample = max(state.end_sample, each.first_sample + each.lost_samples)
+            state = replace(state, lost_samples=state.lost_samples + each.lost_samples, end_sample=end_sample)
             told.append(each)
         else:
             decided, events = decide(state.decided, next(each_score), each.level_dbfs, rules, spec)
-            state = Outbound(decided, state.windows + 1, state.lost_samples, each.level_dbfs)
+            end_sample = max(state.end_sample, each.features.end_sample)
+            state = Outbound(decided, state.windows + 1, state.lost_samples, each.level_dbfs, end_sample)
             told += events
     return state, told
 

@@ -1,4 +1,4 @@
-"""What becomes of a live source: it is waited for, lost, and back; and what its sound is like.
+"""What becomes of a live source: it is waited for, lost, and back; its sound is poor; its times are moved.
 
 Conventions: as in `types.py`. Nanoseconds, since while a source is away it has no samples to count in.
 """
@@ -6,14 +6,15 @@ Conventions: as in `types.py`. Nanoseconds, since while a source is away it has 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from soundwatch.daemon.types import Block, SourceInfo
+from soundwatch.daemon.types import Block, SourceInfo, Summary
 
 SourceState = Literal["waiting", "lost", "back", "paused", "resumed"]
 SourceReason = Literal["absent", "ended", "stalled", "asked"]
-Fault = Literal["silent", "quiet", "dead_channel", "dc_offset", "clipping", "rate"]
+Fault = Literal["silent", "quiet", "noisy", "zeros", "dead_channel", "dc_offset", "clipping", "rate", "stalls"]
+AnchorReason = Literal["clock_step", "drift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,6 @@ class Plight:
         detail: The same as a sentence for people.
         away_ns: How long it has not been heard.
         missed_ns: How much of its sound is lost by that; once it is back a `Gap` tells of the same.
-        start_unix_ns: UTC of sample 0 as it has to be from now on for later samples to have the right time.
     """
 
     state: SourceState
@@ -34,7 +34,6 @@ class Plight:
     detail: str
     away_ns: int = 0
     missed_ns: int = 0
-    start_unix_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,11 @@ class Quality:
         peak: The largest magnitude, full scale 1.
         dc_offset: Mean of the channel that is furthest from 0.
         clipped_share: Share of samples at full scale.
-        same_channels: Whether there are two channels that are the same.
+        same_channels: Whether there are two channels that are the same, and not silent.
         measured_hz: Samples a second by our clock, of the last minute; None before one has passed.
+        zeros_ms: The longest run of exact zeros in all channels.
+        waited_ms: The longest time in which nothing was delivered.
+        news: Whether the faults, or whether the channels are the same, are others than before.
     """
 
     faults: tuple[Fault, ...]
@@ -60,6 +62,46 @@ class Quality:
     clipped_share: float
     same_channels: bool
     measured_hz: float | None
+    zeros_ms: int = 0
+    waited_ms: int = 0
+    news: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reanchored:
+    """Later samples have other times than they would have had.
+
+    Attributes:
+        reason: The wall clock was set, or the two clocks run at different speeds.
+        shift_ns: What they are moved by.
+        start_unix_ns: UTC that sample 0 would have for them to be right.
+    """
+
+    reason: AnchorReason
+    shift_ns: int
+    start_unix_ns: int
+
+
+News = Plight | Quality | Reanchored
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """How a source is now, and how it was so far: all that a metric or a page may want to tell of it.
+
+    Attributes:
+        state: waiting before its first sound, then heard, lost, or paused because somebody asked for that.
+        losses: How often it was lost.
+        summary: What its stream has come to; while it is lost, up to then.
+        shifted_ns: What its times have been moved by in all.
+        quality: What its sound was like in the last ten seconds; None before they are over, and where it is lost.
+    """
+
+    state: Literal["waiting", "heard", "lost", "paused"] = "waiting"
+    losses: int = 0
+    summary: Summary = field(default_factory=lambda: Summary(0, 0, 0, final=False))
+    shifted_ns: int = 0
+    quality: Quality | None = None
 
 
 class LiveSource(Protocol):
@@ -73,7 +115,7 @@ class LiveSource(Protocol):
     def start_unix_ns(self) -> int:
         """As of a `Source`."""
 
-    def blocks(self) -> Iterator[Block | Plight | Quality]:
+    def blocks(self) -> Iterator[Block | News]:
         """As of a `Source`; a block without samples only tells of a loss."""
 
     def stop(self) -> None:

@@ -2,8 +2,8 @@
 
 Conventions: blocks of (C, S) float32 at the source's rate in, at `spec.rate_hz` out. Sample k of the output is
 the signal at k / rate_hz seconds, so stream times carry over.
-Rule for channels: as many as wanted are taken as they are; any other number is averaged to mono and
-the mono repeated. A stream's mono stays one channel, (1, S), which `mel.py` repeats once it has its frames.
+Channels are matched by the rule of `channels.py`. A stream's mono stays one channel, (1, S), which `mel.py` repeats
+once it has its frames.
 Source: libsoxr (HQ), whose stream gives the same samples for every way of cutting the signal into
 blocks, and the same as its one-shot call. Training prepares its clips with `resample_clip` below, so
 the two rooms cannot differ.
@@ -17,26 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import soxr
 
+from soundwatch.daemon.channels import match_channels, mean_channel
 from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.types import Block, Samples, read_only
 
 _QUALITY = "HQ"
 _SLICES_A_SECOND = 10
-
-
-def match_channels(samples: Samples, channels: int) -> Samples:
-    """Samples (C, S) with C = `channels`, by the rule above."""
-    if samples.shape[0] == channels:
-        return samples
-    mono = samples if samples.shape[0] == 1 else _mean(samples)
-    return np.broadcast_to(mono, (channels, samples.shape[1]))
-
-
-def _mean(samples: Samples) -> Samples:
-    """The channels' mean (1, S): what `samples.mean` gives, to the bit, in a third of its time."""
-    mono: Samples = np.add.reduce(samples, axis=0, keepdims=True)
-    mono /= np.float32(samples.shape[0])
-    return mono
 
 
 def resample_clip(samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:
@@ -77,7 +63,7 @@ def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple
     if block.lost_samples:
         state, drained = _drain(state, spec)
         state = _skip_to(state, block.first_sample * spec.rate_hz // block.rate_hz)
-    narrow = block.samples if block.samples.shape[0] in (1, spec.channels) else _mean(block.samples)
+    narrow = block.samples if block.samples.shape[0] in (1, spec.channels) else mean_channel(block.samples)
     if block.rate_hz == spec.rate_hz:
         state, done = _give(state, narrow, spec)
     else:

@@ -40,12 +40,14 @@ class Block:
         rate_hz: Of these samples.
         first_sample: Number of the first of them, lost ones counted.
         lost_samples: How many are missing right before the first.
+        arrival_ns: When it was delivered, by the steady clock; None where that says nothing.
     """
 
     samples: Samples
     rate_hz: int
     first_sample: int
     lost_samples: int = 0
+    arrival_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +180,24 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a stream came to.
+    """What a stream came to, or has come to so far.
 
     Attributes:
         windows: How many were classified.
         end_sample: Length of the stream in samples at the model's rate, lost ones counted.
         lost_samples: How many of them were lost.
+        final: Whether the stream is over.
     """
 
     windows: int
     end_sample: int
     lost_samples: int
+    final: bool = True
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the stream that was heard; None for an empty one."""
+        return max(0, self.end_sample - self.lost_samples) / self.end_sample if self.end_sample else None
 
 
 @dataclass(frozen=True, slots=True)

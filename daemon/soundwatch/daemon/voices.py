@@ -18,9 +18,9 @@ from soundwatch.daemon.lines import Line
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.live import Reading
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
-from soundwatch.daemon.plight import Plight, Quality
+from soundwatch.daemon.plight import News, Plight, Quality, Reanchored, Truth
 from soundwatch.daemon.types import Block, EndReason, Event, Gap, Heard, Scores, Summary, read_only
-from soundwatch.daemon.wire import Stream, plight_line, quality_line
+from soundwatch.daemon.wire import Stream, anchor_line, plight_line, quality_line
 
 UNREAD_SOUNDS: Final = 4
 
@@ -43,6 +43,8 @@ class Voice:
         skipped: All that was thrown away, as a block without samples that comes after it.
         state: Whether it is to be heard just now; away while it is waited for.
         heard_ns: When its sound was last taken.
+        truth: How it is and was; a frozen record, so that any thread may read it.
+        stats_sample: When its stats are written next.
     """
 
     listening: Listening
@@ -58,6 +60,8 @@ class Voice:
     skipped: Block | None = None
     state: Literal["opening", "heard", "away", "over"] = "opening"
     heard_ns: int = 0
+    truth: Truth = field(default_factory=Truth)
+    stats_sample: int = 0
 
     @property
     def waits(self) -> bool:
@@ -77,7 +81,7 @@ class Waiting:
     """
 
     voice: Voice
-    heard: Heard | Gap | Plight | Quality | None
+    heard: Heard | Gap | News | None
     since_ns: int
     end_sample: int = 0
 
@@ -96,24 +100,23 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
         if heard.state in ("lost", "paused"):
             reason: EndReason = "paused" if heard.state == "paused" else "source_lost"
             voice.outbound, told = lost(voice.outbound, waiting.end_sample, ears.rules, labels, reason)
-        if heard.start_unix_ns is not None and voice.stream is not None:
-            voice.stream = replace(voice.stream, start_unix_ns=heard.start_unix_ns)
     elif heard is None:
         told = last_words(voice.outbound, waiting.end_sample, labels, voice.listening.why_ended())
-    elif not isinstance(heard, Quality):
+    elif isinstance(heard, Heard | Gap):
         own = [next(scores)] if isinstance(heard, Heard) else []
         voice.outbound, told = judge(voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features)
         if isinstance(heard, Heard):
             ears.live.publish(_reading(waiting, heard, own[0], ears))
+        outbound = voice.outbound
+        summary = Summary(outbound.windows, outbound.end_sample, outbound.lost_samples, final=False)
+        voice.truth = replace(voice.truth, state="heard", summary=summary)
+        told = [*told, *_stats_due(voice, ears)]
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
         lines = [partial(voice.stream.line, each) for each in told]
-    written_unix_ns, name = ears.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
-    if isinstance(heard, Plight):
-        lines.append(partial(plight_line, heard, ears.node, name, written_unix_ns))
-    elif isinstance(heard, Quality):
-        lines.append(partial(quality_line, heard, ears.node, name, written_unix_ns))
+    if isinstance(heard, Plight | Quality | Reanchored):
+        lines += _news(voice, heard, waiting.end_sample, ears)
     return lines
 
 
@@ -133,6 +136,37 @@ def _reading(waiting: Waiting, heard: Heard, scores: Scores, ears: Ears) -> Read
         lost_s=stream.seconds(outbound.lost_samples),
         features=heard.features if ears.live.pictured else None,
     )
+
+
+def _stats_due(voice: Voice, ears: Ears) -> list[Summary]:
+    """What the stream has come to, if it is time to say so."""
+    if ears.stats_s is None:
+        return []
+    period = round(ears.stats_s * ears.classifier.contract.features.rate_hz)
+    due = voice.stats_sample or period
+    reached = voice.truth.summary.end_sample
+    voice.stats_sample = due if reached < due else (reached // period + 1) * period
+    return [] if reached < due else [voice.truth.summary]
+
+
+def _news(voice: Voice, news: News, end_sample: int, ears: Ears) -> list[Callable[[int], Line]]:
+    """Take note of what has become of a source, and make a line of it where there is something new."""
+    written_unix_ns, name = ears.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
+    match news:
+        case Plight(state="back" | "resumed"):
+            voice.truth = replace(voice.truth, state="heard")
+        case Plight(state="waiting" | "lost" | "paused" as state):
+            losses = voice.truth.losses + (state == "lost")
+            voice.truth = replace(voice.truth, state=state, losses=losses, quality=None)
+        case Quality():
+            voice.truth = replace(voice.truth, quality=news)
+            return [partial(quality_line, news, ears.node, name, written_unix_ns)] if news.news else []
+        case Reanchored():
+            assert voice.stream is not None  # it is found by a block that is not the first
+            voice.truth = replace(voice.truth, shifted_ns=voice.truth.shifted_ns + news.shift_ns)
+            voice.stream = voice.stream.moved(end_sample + 1, news.start_unix_ns)  # that one may have been told of
+            return [partial(anchor_line, news, ears.node, name, written_unix_ns)]
+    return [partial(plight_line, news, ears.node, name, written_unix_ns)]
 
 
 def joined(blocks: Sequence[Block]) -> list[Block]:

@@ -1,6 +1,7 @@
 """From sample numbers to the lines that other programs read.
 
-Conventions: as in `lines.py`, which has the lines. Times come from the sample clock, counted from UTC of sample 0.
+Conventions: as in `lines.py`, which has the lines. Times come from the sample clock, counted from UTC of sample 0, and
+from where that was moved (`timeline.py`).
 Does not: number or write the lines (`journal.py`).
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -17,6 +18,7 @@ import msgspec
 from soundwatch.daemon import __version__
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.lines import (
+    AnchorLine,
     EventLine,
     GapLine,
     HealthLine,
@@ -28,7 +30,8 @@ from soundwatch.daemon.lines import (
     StatsLine,
 )
 from soundwatch.daemon.live import Reading
-from soundwatch.daemon.plight import Plight, Quality
+from soundwatch.daemon.plight import Plight, Quality, Reanchored
+from soundwatch.daemon.timeline import Anchor, anchored, unix_ns_of
 from soundwatch.daemon.types import Clock, Event, Gap, Health, SourceInfo, Summary
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -47,6 +50,7 @@ class Stream:
         provider: What runs it.
         thresholds: In force here, per class that is listened for.
         clock: Tells when a line is written.
+        anchors: Where times were moved since.
     """
 
     node: str
@@ -56,10 +60,16 @@ class Stream:
     provider: str
     thresholds: dict[str, float]
     clock: Clock
+    anchors: tuple[Anchor, ...] = ()
 
     def at_unix_ns(self, sample: int) -> int:
         """UTC of a sample at the model's rate."""
-        return self.start_unix_ns + sample * 1_000_000_000 // self.contract.features.rate_hz
+        return unix_ns_of(sample, self.contract.features.rate_hz, self.start_unix_ns, self.anchors)
+
+    def moved(self, from_sample: int, start_unix_ns: int) -> Stream:
+        """The same, where from a sample on times count from another UTC of sample 0."""
+        rate_hz = self.contract.features.rate_hz
+        return replace(self, anchors=anchored(self.anchors, from_sample, rate_hz, self.start_unix_ns, start_unix_ns))
 
     def utc(self, sample: int) -> str:
         """The same as text: `2026-11-22T08:15:02.418Z`."""
@@ -106,7 +116,6 @@ class Stream:
                     reason=told.reason,
                 )
             case Summary():
-                heard = told.end_sample - told.lost_samples
                 return StatsLine(
                     seq=seq,
                     time=self.utc(told.end_sample),
@@ -115,12 +124,14 @@ class Stream:
                     windows=told.windows,
                     duration_s=self.seconds(told.end_sample),
                     lost_s=self.seconds(told.lost_samples),
-                    coverage=round(max(0, heard) / told.end_sample, 6) if told.end_sample else None,
+                    coverage=None if told.coverage is None else round(told.coverage, 6),
+                    final=told.final,
                 )
 
     def _event(self, seq: int, event: Event) -> EventLine:
-        onset_unix_ns = self.at_unix_ns(event.onset_sample)
         written_unix_ns = self.clock.written_unix_ns(self.at_unix_ns(event.at_sample))
+        start_unix_ns = self.anchors[-1].start_unix_ns if self.anchors else self.start_unix_ns
+        onset_unix_ns = unix_ns_of(event.onset_sample, self.contract.features.rate_hz, start_unix_ns, ())
         ended = event.offset_sample
         return EventLine(
             type=event.type,
@@ -195,6 +206,20 @@ def quality_line(quality: Quality, node: str, source: str, written_unix_ns: int,
         clipped_share=round(quality.clipped_share, 6),
         same_channels=quality.same_channels,
         measured_hz=_tenths(quality.measured_hz),
+        zeros_ms=quality.zeros_ms,
+        waited_ms=quality.waited_ms,
+    )
+
+
+def anchor_line(moved: Reanchored, node: str, source: str, written_unix_ns: int, seq: int) -> AnchorLine:
+    """That a source's times are moved, as a line."""
+    return AnchorLine(
+        seq=seq,
+        time=utc_text(written_unix_ns),
+        node=node,
+        source=source,
+        reason=moved.reason,
+        shift_ms=round(moved.shift_ns / 1_000_000),
     )
 
 

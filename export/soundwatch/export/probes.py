@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.channels import match_channels
 from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.resample import match_channels, resample_clip
+from soundwatch.daemon.resample import resample_clip
 from soundwatch.daemon.types import Samples
 
 SEED = 15

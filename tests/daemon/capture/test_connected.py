@@ -7,6 +7,7 @@ import http.server
 import os
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import soundfile
 
 from doubles import tone
+from rtsp_server import TONE_HZ, RtspServer, why_not
 from soundwatch.daemon.capture import connected, open_lasting
 from soundwatch.daemon.capture.connected import Connected, connection_to, shown
 from soundwatch.daemon.capture.pcm import PcmFormat
@@ -23,6 +25,7 @@ from soundwatch.daemon.errors import ConfigError, HopelessError, SourceError, St
 from soundwatch.daemon.plight import LiveSource, Plight
 from soundwatch.daemon.types import Block, Samples
 
+BLOCK_NS = 100_000_000
 PCM = PcmFormat("s16le", 8000, 1)
 FORMAT = "s16le,8000,1"
 SOUND = (tone(500, 0.5) * 32767).astype("<i2")
@@ -150,10 +153,99 @@ def write_cut_short(path: Path) -> None:
     path.write_bytes(SOUND.tobytes() + b"\0")
 
 
-@pytest.mark.parametrize("address", ["pcm+tcp://127.0.0.1", "pcm+tcp://:99", "pcm+tcp://127.0.0.1:x"])
+@pytest.mark.parametrize(
+    "address", ["pcm+tcp://127.0.0.1", "pcm+tcp://:99", "pcm+tcp://127.0.0.1:x", "pcm+udp://127.0.0.1", "pcm+udp://:0"]
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"is no address; write pcm\+tcp://HOST:PORT"):
+    with pytest.raises(ConfigError, match=r"is no address; write pcm\+(tcp|udp)://HOST:PORT"):
         connect(address)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Sender:
+    """Sends datagrams of 100 ms of sound to a source, each once the one before was heard, on a clock of its own.
+
+    Args:
+        patch: Sets the clock.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now_ns = 0
+        self.place = ("127.0.0.1", free_port())
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        patch.setattr(connected, "steady_ns", lambda: self.now_ns)
+
+    def send_to(self, source: Connected, datagrams: list[bytes | None]) -> list[Block]:
+        """What is heard of these datagrams; None is one that is lost on its way."""
+        heard: list[Block] = []
+        waiting = iter(datagrams)
+        self._send(waiting)
+        for block in source.blocks():
+            heard.append(block)
+            if not self._send(waiting):
+                source.stop()
+        return heard
+
+    def _send(self, waiting: Iterator[bytes | None]) -> bool:
+        for data in waiting:
+            self.now_ns += BLOCK_NS
+            if data is not None:
+                self.socket.sendto(data, self.place)
+                return True
+        return False
+
+
+@pytest.fixture
+def sender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
+    found = Sender(monkeypatch)
+    yield found
+    found.socket.close()
+
+
+def test_datagrams_are_heard_as_they_come(sender: Sender) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    pieces = [SOUND[:, first : first + 800].tobytes() for first in range(0, SOUND.shape[1], 800)]
+    odd = [pieces[0], b"", pieces[1] + b"half a sample"[:1], *pieces[2:]]
+    blocks = sender.send_to(source, [odd[0], *odd[2:]])
+    np.testing.assert_array_equal(joined(blocks), SOUND.astype(np.float32) / 2**15)
+    assert {block.lost_samples for block in blocks} == {0}
+
+
+def test_an_empty_datagram_is_not_the_end(sender: Sender) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    sender.socket.sendto(b"", sender.place)
+    assert len(sender.send_to(source, [bytes(1600), bytes(1600)])) == 2
+
+
+@pytest.mark.parametrize("lost_datagrams", [4, 20])
+def test_datagrams_that_are_lost_are_missed_by_the_clock(sender: Sender, lost_datagrams: int) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    data = bytes(1600)
+    blocks = sender.send_to(source, [data] * 50 + [None] * lost_datagrams + [data] * 60)
+    assert sum(block.lost_samples for block in blocks) == pytest.approx(800 * lost_datagrams, abs=80)
+    assert blocks[-1].first_sample == pytest.approx(800 * (109 + lost_datagrams), abs=80)
+
+
+def test_losses_too_short_to_be_seen_are_missed_when_they_have_added_up(sender: Sender) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    data = bytes(1600)
+    every_fiftieth: list[bytes | None] = [None if number % 50 == 49 else data for number in range(1500)]
+    blocks = sender.send_to(source, every_fiftieth)
+    assert sum(block.lost_samples for block in blocks) == pytest.approx(800 * 30, abs=2500)
+
+
+def test_an_address_that_somebody_listens_at_is_refused(sender: Sender) -> None:
+    address = f"pcm+udp://127.0.0.1:{sender.place[1]}"
+    first = connect(address)
+    with pytest.raises(SourceError, match="cannot be listened to: Address already in use"):
+        connect(address)
+    first.stop()
+    assert list(first.blocks()) == []
 
 
 def test_a_password_is_not_shown() -> None:
@@ -205,3 +297,65 @@ def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
 def test_what_ffmpeg_says_is_the_reason(web: str) -> None:
     with pytest.raises(SourceError, match=r"/nowhere.flac ended: .*404"):
         list(connect(f"{web}/nowhere.flac").blocks())
+
+
+@pytest.fixture
+def camera() -> Iterator[RtspServer]:
+    """A camera that plays a tone, or a skip."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    server = RtspServer()
+    yield server
+    server.kill()
+
+
+def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -> None:
+    source = open_lasting("gate", camera.url, pcm=FORMAT)
+    heard, states = 0.0, []
+    blocks: list[Block] = []
+    for each in source.blocks():
+        if isinstance(each, Plight):
+            states.append(each.state)
+            if each.state == "lost":
+                camera.start()
+            if each.state == "back":
+                source.stop()
+        elif isinstance(each, Block) and not states:
+            blocks.append(each)
+            heard += each.samples.shape[1] / 8000
+            if heard >= 2 and heard - each.samples.shape[1] / 8000 < 2:
+                camera.kill()
+    assert states == ["lost", "back"]
+    spectrum = np.abs(np.fft.rfft(joined(blocks)[0, 8000:16_000]))
+    assert int(spectrum.argmax()) == TONE_HZ, "a second of it has a bin for each Hz"
+
+
+def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
+    camera.kill()
+    source = open_lasting("gate", camera.url, pcm=FORMAT)
+    states = []
+    for each in source.blocks():
+        if isinstance(each, Plight):
+            states.append((each.state, each.reason))
+            if each.state == "waiting":
+                assert "Connection refused" in each.detail
+                camera.start()
+            else:
+                source.stop()
+    assert states == [("waiting", "absent"), ("back", "absent")]
+
+
+def test_ffmpeg_that_sends_over_http_is_heard_in_real_time(tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("URLs are heard through ffmpeg, which is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/live.flac"
+    tone_of = ("-re", "-f", "lavfi", "-i", "sine=frequency=500:duration=2")
+    sending = ["ffmpeg", "-nostdin", "-loglevel", "error", *tone_of, "-f", "flac", "-listen", "1", address]
+    source = open_lasting("gate", address, pcm=FORMAT)
+    with subprocess.Popen(sending) as server:
+        blocks, plights = heard_until_lost(source, 1)
+        server.kill()
+    assert [plight.state for plight in plights][-1] == "lost"
+    assert joined(blocks).shape[1] == pytest.approx(2 * 8000, abs=800)

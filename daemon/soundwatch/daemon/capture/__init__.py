@@ -13,21 +13,31 @@ from typing import Final
 from soundwatch.daemon.capture.connected import Connected, connection_to, shown
 from soundwatch.daemon.capture.demo import Demo
 from soundwatch.daemon.capture.examined import Examined
+from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.isolated import IsolatedMicrophone
 from soundwatch.daemon.capture.lasting import Lasting, keep_open
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.pacing import Pace
 from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, standard_input
-from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording, recordings_in
+from soundwatch.daemon.channels import LEAST_CHANNELS, Choice
+from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.types import Source
 
-__all__ = ["Demo", "Microphone", "Pace", "PcmFormat", "RawPcm", "Recording", "open_lasting", "open_source"]
+__all__ = [
+    "Demo",
+    "Microphone",
+    "Pace",
+    "PcmFormat",
+    "RawPcm",
+    "Recording",
+    "open_lasting",
+    "open_source",
+    "recordings_in",
+]
 
-_SUFFIXES: Final = (
-    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"),
-    *(".m4a", ".aac", ".wma", ".raw", ".pcm"),  # meant as files too, though refused with what to do
-)
+_SUFFIXES: Final = (*RECORDING_SUFFIXES, ".m4a", ".aac", ".wma", ".raw", ".pcm")  # the last five are refused
 _PATH_STARTS: Final = ("/", "./", "../", "~/")
 
 
@@ -55,31 +65,53 @@ def open_source(name: str, device: str | int, channels: int | None = None, pcm: 
 
 
 def open_lasting(
-    name: str, device: str | int, channels: int | None = None, pcm: str = "s16le,44100,1", wait: bool = True
+    name: str,
+    device: str | int,
+    channels: int | Choice | None = None,
+    pcm: str = "s16le,44100,1",
+    wait: bool = True,
 ) -> LiveSource:
-    """The same and more: microphones, each in a process, URLs and named pipes are opened again whenever they are lost.
+    """The same and more: examined all the time; and what can be lost and come back is opened again whenever it is.
 
     Args:
         name: As for `open_source`, and so are `device`, `channels` and `pcm`.
-        device: See there; or a URL that ffmpeg reads, pcm+tcp://HOST:PORT, a named pipe's path.
-        channels: See there.
+        device: See there; or a URL that ffmpeg reads, pcm+tcp://HOST:PORT, pcm+udp://HOST:PORT, a named pipe's or a
+            folder's path.
+        channels: See there; or which of them are to be heard.
         pcm: See there.
         wait: Whether to wait for a microphone that is not there yet, rather than to fail.
 
     Raises:
-        SourceError: It cannot be opened.
+        SourceError: It cannot be opened, or has fewer channels than the choice needs.
         ConfigError: `pcm` does not read.
     """
+    choice = channels if isinstance(channels, str) else None
+    count = channels if isinstance(channels, int) else None
+    if choice is not None and LEAST_CHANNELS[choice] > 1:
+        count = LEAST_CHANNELS[choice]
+    source = _open_lasting(name, device, count, pcm, wait)
+    found = source.info.channels
+    if choice is not None and 0 < found < LEAST_CHANNELS[choice]:
+        source.stop()
+        raise SourceError(
+            f"channels: {choice} was asked of {source.info.description}, which has {found}; it takes two. Ask for left "
+            "or mix, leave it out, or say in `pcm` that there are two."
+        )
+    return Examined(source, choice)
+
+
+def _open_lasting(name: str, device: str | int, channels: int | None, pcm: str, wait: bool) -> LiveSource:
     pcm_format = PcmFormat.parse(pcm)
     connect = connection_to(str(device), pcm_format)
     if connect is not None:
         description = shown(str(device))
-        connected = keep_open(lambda: Connected(name, description, connect, pcm_format), name, description, wait)
-        return Examined(connected)
+        return keep_open(lambda: Connected(name, description, connect, pcm_format), name, description, wait)
+    if Path(str(device)).expanduser().is_dir():
+        return Folder(name, Path(str(device)).expanduser())
     if device in ("demo", "-") or (isinstance(device, str) and _is_path(device)):
         return open_source(name, device, channels, pcm)
     first = IsolatedMicrophone(name, device, channels, wait)
-    return Examined(Lasting(first, lambda: IsolatedMicrophone(name, device, channels, wait=True)))
+    return Lasting(first, lambda: IsolatedMicrophone(name, device, channels, wait=True))
 
 
 def _is_path(device: str) -> bool:

@@ -1,8 +1,10 @@
-"""Raw samples that come over a connection: from ffmpeg, which reads cameras and radio, from TCP, or from a named pipe.
+"""Raw samples that come over a connection: from ffmpeg (cameras, radio), over TCP or UDP, or from a named pipe.
 
 Conventions: interleaved little-endian samples without a header, in the format that was told; ffmpeg is asked for it.
 What is connected is taken to be live: sample 0 was recorded one first read before that read came, nothing is held back
-for a busy machine, and the end of the stream is a loss. A connection is closed with its source.
+for a busy machine, and the end of the stream is a loss. A connection is closed with its source. Nothing numbers the
+samples on their way, so what vanished is found by the clock alone (`losses.py`): 150 ms and more within four seconds,
+and less as soon as it has added up to that.
 Does not: connect again (`lasting.py`), or hear what a stream says of its own times.
 """
 
@@ -23,8 +25,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from soundwatch.daemon.capture.checks import check_samples
+from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
 from soundwatch.daemon.capture.pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.waiting import readable
+from soundwatch.daemon.clocks import steady_ns
 from soundwatch.daemon.errors import ConfigError, HopelessError, SourceError, StallError
 from soundwatch.daemon.types import Block, SourceInfo, read_only
 
@@ -34,6 +38,12 @@ CONNECTING_S: Final = 5.0
 ENDING_S: Final = 0.2
 LOOK_UP_MS: Final = 100
 BLOCK_MS: Final = 100
+LARGEST_DATAGRAM_BYTES: Final = 1 << 16
+ASKED_OF_FFMPEG: Final = {
+    "rtsp": ("-rtsp_flags", "prefer_tcp"),  # over UDP it would leave out what is lost without a word
+    "http": ("-re",),  # radio comes in chunks of many seconds, recordings as fast as they can be sent
+    "https": ("-re",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +53,12 @@ class Connection:
     Attributes:
         fd: Its file descriptor, in non-blocking mode or not.
         close: Gives it back, and returns why it ended where that is known.
+        datagrams: Whether each read gives one datagram of whole frames, which may be empty without being the end.
     """
 
     fd: int
     close: Callable[[], str]
+    datagrams: bool = False
 
 
 class Connected:
@@ -77,20 +89,23 @@ class Connected:
             SourceError: The connection has ended, or gives what is not a number.
         """
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
-        ended = False
+        watch, ended = ClockWatch(), False
         try:
             while data := self._read(FIRST_S if not end_sample else SILENT_S):
+                arrival_ns = steady_ns()
                 rest += data
                 whole = len(rest) - len(rest) % self._pcm.frame_bytes
+                samples = read_only(decode_pcm(rest[:whole], self._pcm))
+                rest = b"" if self._connection.datagrams else rest[whole:]
                 if not whole:
                     continue
-                samples = read_only(decode_pcm(rest[:whole], self._pcm))
-                rest = rest[whole:]
-                check_samples(samples, end_sample, rate_hz, self.info.description)
+                size = samples.shape[1]
+                watch, lost = watch_clock(watch, arrival_ns, end_sample + size, rate_hz)
+                check_samples(samples, end_sample + lost, rate_hz, self.info.description)
                 if not end_sample:
-                    self.start_unix_ns = time.time_ns() - samples.shape[1] * 1_000_000_000 // rate_hz
-                yield Block(samples, rate_hz, end_sample)
-                end_sample += samples.shape[1]
+                    self.start_unix_ns = time.time_ns() - size * 1_000_000_000 // rate_hz
+                yield Block(samples, rate_hz, end_sample + lost, lost, arrival_ns)
+                end_sample += lost + size
             ended = not self._stopped
         finally:
             reason = self._connection.close()
@@ -104,11 +119,13 @@ class Connected:
     def _read(self, patience_s: float) -> bytes:
         """What has come; none at the end and after `stop`."""
         size = self.info.rate_hz * BLOCK_MS // 1000 * self._pcm.frame_bytes
-        empty_looks = 0
+        datagrams, empty_looks = self._connection.datagrams, 0
         while not self._stopped:
             if readable(self._connection.fd, LOOK_UP_MS):
                 with contextlib.suppress(BlockingIOError):
-                    return self._received(size)
+                    data = self._received(LARGEST_DATAGRAM_BYTES if datagrams else size)
+                    if data or not datagrams:
+                        return data
                 time.sleep(LOOK_UP_MS / 1000)
             empty_looks += 1  # not time, which also passes while this program is frozen
             if empty_looks * LOOK_UP_MS >= patience_s * 1000:
@@ -131,7 +148,8 @@ def ffmpeg(url: str, pcm: PcmFormat) -> Connection:
         HopelessError: There is no ffmpeg.
     """
     asked = ("-f", pcm.sample_format, "-ar", str(pcm.rate_hz), "-ac", str(pcm.channels), "pipe:1")
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-i", url, "-map", "0:a:0", *asked]
+    how = ASKED_OF_FFMPEG.get(urlsplit(url).scheme, ())
+    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", *how, "-i", url, "-map", "0:a:0", *asked]
     try:
         process = subprocess.Popen(  # noqa: S603 -- a list, and the URL is the user's own
             command,
@@ -177,14 +195,9 @@ def tcp(address: str) -> Connection:
         SourceError: Nobody answers there.
         ConfigError: It is no address.
     """
+    place = _place(address)
     try:
-        parts = urlsplit(address)
-        if not parts.hostname or not parts.port:
-            raise ValueError
-    except ValueError:
-        raise ConfigError(f"{address!r} is no address; write pcm+tcp://HOST:PORT.") from None
-    try:
-        connected = socket.create_connection((parts.hostname, parts.port), CONNECTING_S)
+        connected = socket.create_connection(place, CONNECTING_S)
     except OSError as error:
         raise SourceError(f"{address} does not answer: {error.strerror or error}.") from error
     connected.setblocking(False)
@@ -194,6 +207,47 @@ def tcp(address: str) -> Connection:
         return ""
 
     return Connection(connected.fileno(), close)
+
+
+def udp(address: str) -> Connection:
+    """What is sent to pcm+udp://HOST:PORT, whoever sends it.
+
+    Raises:
+        SourceError: It is not this machine's, or somebody else listens there.
+        ConfigError: It is no address.
+    """
+    place = _place(address)
+    try:
+        family, kind, protocol, _, bound = socket.getaddrinfo(*place, type=socket.SOCK_DGRAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise SourceError(f"{address} cannot be listened to: {error.strerror or error}.") from error
+    try:
+        listening.setblocking(False)
+        listening.bind(bound)
+    except OSError as error:
+        listening.close()
+        raise SourceError(
+            f"{address} cannot be listened to: {error.strerror or error}. Give an address of this machine and a port "
+            "that is free."
+        ) from error
+
+    def close() -> str:
+        listening.close()
+        return ""
+
+    return Connection(listening.fileno(), close, datagrams=True)
+
+
+def _place(address: str) -> tuple[str, int]:
+    """Host and port."""
+    try:
+        parts = urlsplit(address)
+        if parts.hostname and parts.port:
+            return parts.hostname, parts.port
+    except ValueError:
+        pass
+    raise ConfigError(f"{address!r} is no address; write {address.partition('://')[0]}://HOST:PORT.")
 
 
 def fifo(path: Path) -> Connection:
@@ -218,6 +272,8 @@ def connection_to(device: str, pcm: PcmFormat) -> Callable[[], Connection] | Non
     """What opens the connection that a device's name means; None if it means none."""
     if device.startswith("pcm+tcp://"):
         return partial(tcp, device)
+    if device.startswith("pcm+udp://"):
+        return partial(udp, device)
     if "://" in device:
         return partial(ffmpeg, device, pcm)
     return partial(fifo, Path(device)) if Path(device).is_fifo() else None

@@ -1,31 +1,39 @@
-"""A live source whose sound is examined as it comes, all the time.
+"""A live source whose sound and clock are examined all the time, and of which only the chosen channels are heard.
 
-Conventions: what is found comes among the blocks; the blocks are passed on as they are. While the source is away there
-is nothing to examine, and after that a new period begins; what was found before still holds.
+Conventions: what is found comes among the blocks; beyond the choice of channels these are passed on as they are. While
+the source is away there is nothing to examine, and after that a new period begins; what was found before still holds.
+A new anchor comes before the block that it was found by. A source that waits has no clock of its own to examine.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from soundwatch.daemon.capture.quality import Examination, examine
-from soundwatch.daemon.plight import LiveSource, Plight, Quality
+from soundwatch.daemon.capture.anchor import Anchoring, taken_up, watch_anchor
+from soundwatch.daemon.capture.quality import Examination, begun_anew, examine
+from soundwatch.daemon.channels import Choice, choose_channels
+from soundwatch.daemon.clocks import Moment, this_moment
+from soundwatch.daemon.plight import LiveSource, News, Plight, Reanchored
 from soundwatch.daemon.types import Block, SourceInfo
 
 
 class Examined:
-    """A source and what is wrong with its sound.
+    """A source, and what is wrong with its sound and its times.
 
     Args:
         source: It.
-        monotonic_ns: A monotonic clock.
+        choice: Which of its channels are heard; None for all.
+        now: Tells both clocks.
     """
 
-    def __init__(self, source: LiveSource, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, source: LiveSource, choice: Choice | None = None, now: Callable[[], Moment] = this_moment
+    ) -> None:
         self._source = source
-        self._monotonic_ns = monotonic_ns
+        self._choice = choice
+        self._now = now
+        self._anchoring: Anchoring | None = None
 
     @property
     def info(self) -> SourceInfo:
@@ -37,21 +45,39 @@ class Examined:
         """As the source has it."""
         return self._source.start_unix_ns
 
-    def blocks(self) -> Iterator[Block | Plight | Quality]:
-        """As the source gives them, and after a block what has become of its sound.
+    def blocks(self) -> Iterator[Block | News]:
+        """As the source gives them, and what has become of its clock before a block, of its sound after it.
 
         Raises:
             SourceError: As for the source.
         """
         state = Examination()
         for each in self._source.blocks():
+            if isinstance(each, Block):
+                now = self._now()
+                arrival_ns = now.steady_ns if each.arrival_ns is None else each.arrival_ns
+                waits = self.info.waits
+                moved = None if waits else self._clock(each, arrival_ns, now)
+                if moved is not None:
+                    yield moved
+                block = replace(each, samples=choose_channels(each.samples, self._choice))
+                yield block
+                state, told = examine(state, block, None if waits else arrival_ns)
+                yield from told
+                continue
             yield each
             if isinstance(each, Plight):
-                state = replace(state, seconds=(), counted_samples=0, first_ns=None, last_ns=None)
-            elif isinstance(each, Block):
-                state, told = examine(state, each, self._monotonic_ns())
-                yield from told
+                state = begun_anew(state)
+                self._anchoring = self._anchoring and taken_up(self._anchoring)
 
     def stop(self) -> None:
         """Make `blocks` end."""
         self._source.stop()
+
+    def _clock(self, block: Block, arrival_ns: int, now: Moment) -> Reanchored | None:
+        """What has to become of the stream's times."""
+        if self._anchoring is None:
+            self._anchoring = Anchoring(self.start_unix_ns, now.ahead_ns)
+        end_sample = block.first_sample + block.samples.shape[1]
+        self._anchoring, moved = watch_anchor(self._anchoring, end_sample, block.rate_hz, arrival_ns, now)
+        return moved

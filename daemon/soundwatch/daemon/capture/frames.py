@@ -18,7 +18,7 @@ from soundwatch.daemon.plight import SourceReason
 from soundwatch.daemon.types import Block, SourceInfo, read_only
 
 HEAD: Final = struct.Struct("<BI")  # kind, length of what follows
-_BLOCK: Final = struct.Struct("<qqqII")  # UTC of sample 0, first sample, lost samples, rate, channels
+_BLOCK: Final = struct.Struct("<qqqqII")  # UTC of sample 0, first sample, lost samples, arrival, rate, channels
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened"):
@@ -65,7 +65,8 @@ def told(what: Opened | Trouble) -> bytes:
 
 def heard(block: Block, start_unix_ns: int) -> bytes:
     """A frame of sound."""
-    head = _BLOCK.pack(start_unix_ns, block.first_sample, block.lost_samples, block.rate_hz, block.samples.shape[0])
+    numbers = (block.first_sample, block.lost_samples, block.arrival_ns or 0, block.rate_hz, block.samples.shape[0])
+    head = _BLOCK.pack(start_unix_ns, *numbers)
     return HEAD.pack(1, len(head) + block.samples.nbytes) + head + block.samples.tobytes()
 
 
@@ -73,6 +74,6 @@ def unpacked(kind: int, body: bytes) -> Opened | Trouble | tuple[Block, int]:
     """What is in a frame; a block comes with UTC of its stream's sample 0."""
     if not kind:
         return msgspec.json.decode(body, type=Opened | Trouble)
-    start_unix_ns, first_sample, lost_samples, rate_hz, channels = _BLOCK.unpack_from(body)
+    start_unix_ns, first_sample, lost_samples, arrival_ns, rate_hz, channels = _BLOCK.unpack_from(body)
     samples = np.frombuffer(body, "<f4", offset=_BLOCK.size).reshape(channels, -1)
-    return Block(read_only(samples), rate_hz, first_sample, lost_samples), start_unix_ns
+    return Block(read_only(samples), rate_hz, first_sample, lost_samples, arrival_ns or None), start_unix_ns

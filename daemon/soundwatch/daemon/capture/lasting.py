@@ -1,33 +1,33 @@
 """A live source that is opened again whenever it is lost, for as long as the program runs.
 
 Conventions: the stream's time goes on while the source is away: its first block after that has the number that it
-would have had, by the monotonic clock, with all between counted as lost, at the device's rate as it is then. UTC of
-sample 0 is found anew at each return, since by then the microphone's clock or the wall clock may have moved; no
-later sample gets a time before an earlier one.
+would have had, by the steady clock, with all between counted as lost, at the device's rate as it is then.
 Rule: the first try comes after `FIRST_PAUSE_S`, each further one twice as late, `LONGEST_PAUSE_S` at most. A source
 that waits for its device by itself, as a capture process does, is not opened again meanwhile.
-Does not: know what it opens.
+Does not: know what it opens, or move the stream's times (`anchor.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.channels import match_channels
+from soundwatch.daemon.clocks import Moment, this_moment
 from soundwatch.daemon.errors import HopelessError, SourceError, StallError
-from soundwatch.daemon.plight import LiveSource, Plight, Quality, SourceReason
-from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.plight import LiveSource, News, Plight, SourceReason
+from soundwatch.daemon.types import Block, SourceInfo, read_only
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
 DRIFTED_NS: Final = 300_000_000  # the two clocks are compared by arrivals, which come in deliveries
 SECOND_NS: Final = 1_000_000_000
+OLDEST_NS: Final = 5_000_000_000  # a first block that seems older was captured before the wall clock was set
 
 
 class Lasting:
@@ -36,26 +36,22 @@ class Lasting:
     Args:
         first: It, as opened for the first time.
         again: Opens it anew, or raises `SourceError`.
-        monotonic_ns: A monotonic clock.
-        unix_ns: The wall clock.
+        now: Tells both clocks.
     """
 
     def __init__(
         self,
         first: LiveSource,
         again: Callable[[], LiveSource],
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
-        unix_ns: Callable[[], int] = time.time_ns,
+        now: Callable[[], Moment] = this_moment,
     ) -> None:
         self.start_unix_ns = 0
         self._source: LiveSource = first
         self._again = again
-        self._monotonic_ns = monotonic_ns
-        self._unix_ns = unix_ns
-        self._wanted_ns = monotonic_ns()
+        self._now = now
+        self._wanted_ns = now().steady_ns
         self._plight: Plight | None = None  # as last told; None while it is heard
         self._heard: _Heard | None = None
-        self._anchor_unix_ns = 0
         self._stopped = False
         self._latch = threading.Lock()  # held until `stop`: its release is safe in a signal handler
         self._latch.acquire()
@@ -65,7 +61,7 @@ class Lasting:
         """Of the device as it was opened last."""
         return self._source.info
 
-    def blocks(self) -> Iterator[Block | Plight | Quality]:
+    def blocks(self) -> Iterator[Block | News]:
         """Blocks until `stop`, and what becomes of the source.
 
         Raises:
@@ -112,22 +108,23 @@ class Lasting:
         if self._heard is None:
             self._plight = Plight("waiting", "absent", str(error))
         else:
-            away_ns = max(0, self._monotonic_ns() - self._heard.end_ns)
+            away_ns = max(0, self._now().steady_ns - self._heard.end_ns)
             reason: SourceReason = "stalled" if isinstance(error, StallError) else "ended"
             self._plight = Plight("lost", reason, str(error), away_ns, away_ns)
         yield self._plight
 
-    def _passed_on(self, each: Block | Plight | Quality, source: LiveSource) -> Iterator[Block | Plight | Quality]:
+    def _passed_on(self, each: Block | News, source: LiveSource) -> Iterator[Block | News]:
         """A block with its place in the stream; where it is the first after a loss, then that the source is back."""
         if not isinstance(each, Block):
             if self._plight is None and isinstance(each, Plight):
                 self._plight = each
                 yield each
             return
-        arrival_ns = self._monotonic_ns()
+        now = self._now()
+        arrival_ns = now.steady_ns if each.arrival_ns is None else each.arrival_ns
         back = None
         if self._heard is None or self._heard.source is not source:
-            back = self._taken_up(each, source, arrival_ns)
+            back = self._taken_up(each, source, arrival_ns, now)
         assert self._heard is not None
         block = self._heard.placed(each, lost_samples=0 if back is None else self._heard.offset_lost_samples)
         self._heard = self._heard.after(each, arrival_ns)
@@ -136,13 +133,16 @@ class Lasting:
             self._plight = None
             yield back
 
-    def _taken_up(self, block: Block, source: LiveSource, arrival_ns: int) -> Plight:
+    def _taken_up(self, block: Block, source: LiveSource, arrival_ns: int, now: Moment) -> Plight:
         """Find the place of a newly opened source's sound in the stream."""
-        first_ns = arrival_ns - (self._unix_ns() - source.start_unix_ns)
+        least_age_ns = (block.first_sample + block.samples.shape[1]) * SECOND_NS // block.rate_hz
+        first_ns = now.steady_ns - (now.unix_ns - source.start_unix_ns)
+        if not least_age_ns <= now.steady_ns - first_ns <= least_age_ns + OLDEST_NS:
+            first_ns = arrival_ns - least_age_ns
         before, self._heard = self._heard, _Heard.begun(source, block, first_ns, arrival_ns)
         said = f"{source.info.description} is heard again."
         if before is None:
-            self.start_unix_ns = self._anchor_unix_ns = source.start_unix_ns
+            self.start_unix_ns = now.unix_ns - (now.steady_ns - first_ns)
             return Plight("back", "absent", said, first_ns - self._wanted_ns)
         lost_samples = max(1, (first_ns - before.end_ns) * block.rate_hz // SECOND_NS)
         end_sample = before.end_sample * block.rate_hz // before.rate_hz
@@ -153,17 +153,15 @@ class Lasting:
             channels=before.channels,
         )
         lost_ns = lost_samples * SECOND_NS // block.rate_hz
-        found_unix_ns = source.start_unix_ns - self._heard.offset_samples * SECOND_NS // block.rate_hz
-        self._anchor_unix_ns = max(found_unix_ns, self._anchor_unix_ns - lost_ns)
         reason = "ended" if self._plight is None else self._plight.reason
-        return Plight("back", reason, said, lost_ns, lost_ns, self._anchor_unix_ns)
+        return Plight("back", reason, said, lost_ns, lost_ns)
 
     def _last_loss(self) -> Iterator[Block]:
         """What is missing of a stream that ends while its source is away."""
         if self._heard is None or self._plight is None:
             return
         heard = self._heard
-        lost_samples = (self._monotonic_ns() - heard.end_ns) * heard.rate_hz // SECOND_NS
+        lost_samples = (self._now().steady_ns - heard.end_ns) * heard.rate_hz // SECOND_NS
         if lost_samples > 0:
             nothing = read_only(np.zeros((heard.channels, 0), np.float32))
             yield Block(nothing, heard.rate_hz, heard.end_sample + lost_samples, lost_samples)
@@ -209,12 +207,12 @@ class _Heard:
         source: What is open, or was last.
         rate_hz: Of its blocks.
         channels: Of the stream's blocks, the same for good: filters and windows are built for them.
-        first_ns: Monotonic time of its sample 0.
+        first_ns: Its sample 0, by the steady clock.
         lag_ns: How late its first block came.
         offset_samples: Number of its sample 0 in the stream, at its own rate.
         offset_lost_samples: How many are missing right before.
         end_sample: Number of the next sample in the stream.
-        end_ns: Monotonic time of that.
+        end_ns: That, by the steady clock.
     """
 
     source: LiveSource
@@ -236,10 +234,11 @@ class _Heard:
     def placed(self, block: Block, lost_samples: int) -> Block:
         """A block of the source as one of the stream."""
         return Block(
-            as_channels(block.samples, self.channels),
+            match_channels(block.samples, self.channels),
             block.rate_hz,
             self.offset_samples + block.first_sample,
             block.lost_samples + lost_samples,
+            block.arrival_ns,
         )
 
     def after(self, block: Block, arrival_ns: int) -> _Heard:
@@ -250,11 +249,3 @@ class _Heard:
         drifted = abs(by_samples_ns - by_arrival_ns) > DRIFTED_NS
         end_ns = by_arrival_ns if drifted else by_samples_ns
         return replace(self, end_sample=self.offset_samples + end_sample, end_ns=end_ns)
-
-
-def as_channels(samples: Samples, channels: int) -> Samples:
-    """Samples (C, S) as (channels, S): as they are, or their mean in each."""
-    if samples.shape[0] == channels:
-        return samples
-    mean = samples.mean(axis=0, dtype=np.float32, keepdims=True)
-    return read_only(np.repeat(mean, channels, axis=0))

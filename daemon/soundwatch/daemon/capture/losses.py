@@ -5,7 +5,8 @@ of 20 s lost 8 s and set no flag). Each delivery's lag is its time less that of 
 come late by chance, so only the least lag of two seconds says anything; when that has risen and stays, the
 rise is sound that was lost.
 
-Conventions: nanoseconds of a monotonic clock; samples at the source's rate, known losses counted.
+Conventions: nanoseconds of the steady clock, so that what was missed while the machine slept is a loss too; samples
+at the source's rate, known losses counted.
 A rise of less than 150 ms is no loss yet: a delivery holds 100 ms, and which part of the driver's buffer it
 waits for may shift by as much (seen: half of it, on a busy machine). Two clocks' drift of up to 1 in 1000 is
 followed.

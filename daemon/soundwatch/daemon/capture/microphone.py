@@ -27,6 +27,7 @@ from soundwatch.daemon.capture.devices import Device, find_device, list_devices
 from soundwatch.daemon.capture.identity import named
 from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
 from soundwatch.daemon.capture.portaudio import ask_portaudio
+from soundwatch.daemon.clocks import steady_ns
 from soundwatch.daemon.errors import SourceError, StallError
 from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
 
@@ -48,7 +49,7 @@ class Delivery:
         dropped_samples: How many found no room in the queue right before.
         overflowed: Whether PortAudio says that the driver lost some right before.
         adc_s: The driver's time of the first sample, on PortAudio's clock.
-        arrival_ns: Monotonic time of the callback.
+        arrival_ns: When the callback came, by the steady clock.
     """
 
     samples: Samples
@@ -133,9 +134,7 @@ class Microphone:
             return
         samples = read_only(np.array(frames.T, np.float32, order="C"))
         overflowed = bool(status.input_overflow)
-        self._queue.put(
-            Delivery(samples, self._dropped_samples, overflowed, times.inputBufferAdcTime, time.monotonic_ns())
-        )
+        self._queue.put(Delivery(samples, self._dropped_samples, overflowed, times.inputBufferAdcTime, steady_ns()))
         self._dropped_samples = 0
 
     def _delivered(self) -> Iterator[Block]:
@@ -151,7 +150,7 @@ class Microphone:
             watch, vanished = watch_clock(watch, delivery.arrival_ns, end_sample + lost + size, rate_hz)
             lost += vanished
             check_samples(delivery.samples, end_sample + lost, rate_hz, self.info.description)
-            yield Block(delivery.samples, rate_hz, end_sample + lost, lost)
+            yield Block(delivery.samples, rate_hz, end_sample + lost, lost, delivery.arrival_ns)
             end_sample += lost + size
             before = delivery
 

@@ -3,8 +3,9 @@
 Conventions: samples (C, S) of full scale 1; levels in dB relative to it, None for digital silence. What is found does
 not depend on how the sound is cut into blocks. A period is ten seconds, each second tallied by itself.
 Rule: a fault of one period is a fault; one that three periods in a row do not show is none any more, so that a fault
-that comes and goes is not told of each time. The rate is judged once a minute, by the least late of the deliveries in
-its first and in its last ten seconds, since deliveries are late by chance, and by more while this machine is busy.
+that comes and goes is not told of each time. Noise is a fault when it has lasted for a minute. The rate is judged once
+a minute, by the least late of the deliveries in its first and in its last ten seconds, since deliveries are late by
+chance, and by more while this machine is busy.
 Does not: judge what is heard, or know silence in a quiet room from a microphone that hears little.
 """
 
@@ -26,6 +27,10 @@ CLIPPED_FROM: Final = 0.9999  # 16 bits reach 0.99997
 CLIPPED_SHARE: Final = 1e-3  # 10 ms of ten seconds: more than a slammed door
 OFFSET: Final = 0.02  # of full scale; good inputs have a tenth of it, and it takes headroom from every sound
 DEAD_RATIO: Final = 1e-3  # a channel 60 dB below the other: microphones side by side never differ so
+ZEROS_MS: Final = 100  # of a microphone's own noise not a millisecond is exactly zero
+NOISE_DBFS: Final = -20.0
+NOISY_PERIODS: Final = 6
+WAIT_MS: Final = 1000
 QUIET_PEAK: Final = 10 ** (-70 / 20)  # ten steps of 16 bits in ten seconds: even a quiet room's noise is more
 RATE_NS: Final = 60_000_000_000
 EDGE_NS: Final = 10_000_000_000
@@ -43,6 +48,9 @@ class Tally:
         peak: The largest magnitude.
         clipped_samples: How many, over all channels, are at full scale.
         twins: Whether there are two channels that are the same.
+        first_zeros: How many samples are exactly zero in all channels before the first that is not.
+        last_zeros: The same after the last that is not.
+        most_zeros: The longest such run.
     """
 
     samples: int
@@ -51,11 +59,17 @@ class Tally:
     peak: float
     clipped_samples: int
     twins: bool
+    first_zeros: int
+    last_zeros: int
+    most_zeros: int
 
     @classmethod
     def of(cls, samples: Samples) -> Tally:
         """Of samples (C, S)."""
         size = np.abs(samples)
+        heard = np.flatnonzero(samples.any(axis=0))
+        edges = np.concatenate([[-1], heard, [samples.shape[1]]])
+        zeros = np.diff(edges) - 1
         return cls(
             samples=samples.shape[1],
             sums=tuple(samples.sum(axis=1, dtype=np.float64).tolist()),
@@ -63,6 +77,9 @@ class Tally:
             peak=float(size.max(initial=0)),
             clipped_samples=int(np.count_nonzero(size >= CLIPPED_FROM)),
             twins=samples.shape[0] == 2 and np.array_equal(samples[0], samples[1]),
+            first_zeros=int(zeros[0]),
+            last_zeros=int(zeros[-1]),
+            most_zeros=int(zeros.max()),
         )
 
     def __add__(self, other: Tally) -> Tally:
@@ -74,6 +91,9 @@ class Tally:
             peak=max(self.peak, other.peak),
             clipped_samples=self.clipped_samples + other.clipped_samples,
             twins=self.twins and other.twins,
+            first_zeros=self.first_zeros + (other.first_zeros if self.first_zeros == self.samples else 0),
+            last_zeros=other.last_zeros + (self.last_zeros if other.last_zeros == other.samples else 0),
+            most_zeros=max(self.most_zeros, other.most_zeros, self.last_zeros + other.first_zeros),
         )
 
     @property
@@ -94,6 +114,10 @@ class Examination:
         first_ns: How late deliveries came for what they held, at least, in the minute's first seconds.
         last_ns: The same in its last.
         measured_hz: The last minute's rate.
+        arrived_ns: When the last delivery came.
+        waited_ns: The longest time between two of this period.
+        noisy_periods: How many in a row had no second below the limit for noise.
+        twins: Whether the last period's channels were the same; None before one is over.
     """
 
     seconds: tuple[Tally, ...] = ()
@@ -102,20 +126,25 @@ class Examination:
     first_ns: int | None = None
     last_ns: int | None = None
     measured_hz: float | None = None
+    arrived_ns: int | None = None
+    waited_ns: int = 0
+    noisy_periods: int = 0
+    twins: bool | None = None
 
 
-def examine(state: Examination, block: Block, arrival_ns: int) -> tuple[Examination, list[Quality]]:
+def examine(state: Examination, block: Block, arrival_ns: int | None) -> tuple[Examination, list[Quality]]:
     """Take account of one block.
 
     Args:
         state: After the block before.
         block: The next.
-        arrival_ns: When it came, on a monotonic clock.
+        arrival_ns: When it came, by the steady clock; None where that says nothing.
 
     Returns:
-        The state after it, and what there is to be told: one for each period that changes the faults.
+        The state after it, and what each period that it ends was like.
     """
-    state = _timed(state, block, arrival_ns)
+    if arrival_ns is not None:
+        state = _timed(_awaited(state, arrival_ns), block, arrival_ns)
     told: list[Quality] = []
     rest = block.samples
     while rest.shape[1]:
@@ -126,23 +155,32 @@ def examine(state: Examination, block: Block, arrival_ns: int) -> tuple[Examinat
         state = replace(state, seconds=seconds)
         if len(seconds) == PERIOD_S and seconds[-1].samples == block.rate_hz:
             state, quality = _judged(state, block.rate_hz)
-            told += [quality] if quality is not None else []
+            told.append(quality)
     return state, told
 
 
-def judge_period(seconds: tuple[Tally, ...], rate_hz: int, measured_hz: float | None) -> Quality:
-    """What is wrong with a period of sound, and its numbers."""
+def judge_period(
+    seconds: tuple[Tally, ...],
+    rate_hz: int,
+    measured_hz: float | None,
+    waited_ns: int = 0,
+    rate_share: float = RATE_SHARE,
+) -> Quality:
+    """What is wrong with a period of sound by itself, and its numbers."""
     whole = reduce(Tally.__add__, seconds)
     loudest, quietest = max(whole.squares), min(whole.squares)
     dc_offset = max((total / whole.samples for total in whole.sums), key=abs)
     clipped_share = whole.clipped_samples / (whole.samples * len(whole.sums))
+    zeros_ms, waited_ms = whole.most_zeros * 1000 // rate_hz, waited_ns // 1_000_000
     found: dict[Fault, bool] = {
         "silent": whole.peak == 0,
         "quiet": 0 < whole.peak < QUIET_PEAK,
+        "zeros": whole.peak > 0 and zeros_ms >= ZEROS_MS,
         "dead_channel": quietest < DEAD_RATIO**2 * loudest,
         "dc_offset": abs(dc_offset) > OFFSET,
         "clipping": clipped_share > CLIPPED_SHARE,
-        "rate": measured_hz is not None and abs(measured_hz / rate_hz - 1) > RATE_SHARE,
+        "rate": measured_hz is not None and abs(measured_hz / rate_hz - 1) > rate_share,
+        "stalls": waited_ms >= WAIT_MS,
     }
     levels = [second.level_dbfs for second in seconds]
     return Quality(
@@ -152,21 +190,48 @@ def judge_period(seconds: tuple[Tally, ...], rate_hz: int, measured_hz: float | 
         peak=whole.peak,
         dc_offset=dc_offset,
         clipped_share=clipped_share,
-        same_channels=whole.twins,
+        same_channels=whole.twins and whole.peak > 0,
         measured_hz=measured_hz,
+        zeros_ms=zeros_ms,
+        waited_ms=waited_ms,
     )
 
 
-def _judged(state: Examination, rate_hz: int) -> tuple[Examination, Quality | None]:
-    """At the end of a period: what is to be told, if the faults are others than before."""
-    quality = judge_period(state.seconds, rate_hz, state.measured_hz)
-    before = dict(state.absent)
+def begun_anew(state: Examination) -> Examination:
+    """Where a period begins that has nothing to do with what was before; what was found still holds."""
+    return replace(
+        state, seconds=(), counted_samples=0, first_ns=None, last_ns=None, arrived_ns=None, waited_ns=0, noisy_periods=0
+    )
+
+
+def _judged(state: Examination, rate_hz: int) -> tuple[Examination, Quality]:
+    """At the end of a period: what it was like, with the faults that hold."""
+    quality = judge_period(state.seconds, rate_hz, state.measured_hz, state.waited_ns)
+    noisy = quality.floor_dbfs is not None and quality.floor_dbfs > NOISE_DBFS
+    noisy_periods = state.noisy_periods + 1 if noisy else 0
     absent = dict.fromkeys(quality.faults, 0)
+    if noisy_periods >= NOISY_PERIODS:
+        absent["noisy"] = 0
+    before = dict(state.absent)
     for fault, periods in before.items():
         if fault not in absent and periods + 1 < CLEAN_PERIODS:
             absent[fault] = periods + 1
-    state = replace(state, seconds=(), absent=tuple(absent.items()))
-    return state, replace(quality, faults=tuple(sorted(absent))) if absent.keys() != before.keys() else None
+    news = absent.keys() != before.keys() or state.twins not in (None, quality.same_channels)
+    state = replace(
+        state,
+        seconds=(),
+        absent=tuple(absent.items()),
+        waited_ns=0,
+        noisy_periods=noisy_periods,
+        twins=quality.same_channels,
+    )
+    return state, replace(quality, faults=tuple(sorted(absent)), news=news)
+
+
+def _awaited(state: Examination, arrival_ns: int) -> Examination:
+    """Note how long nothing had come."""
+    waited_ns = 0 if state.arrived_ns is None else arrival_ns - state.arrived_ns
+    return replace(state, arrived_ns=arrival_ns, waited_ns=max(state.waited_ns, waited_ns))
 
 
 def _timed(state: Examination, block: Block, arrival_ns: int) -> Examination:

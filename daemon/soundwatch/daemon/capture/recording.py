@@ -23,6 +23,9 @@ from soundwatch.daemon.capture.stderr import kept_from_stderr
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
 
+RECORDING_SUFFIXES: Final = frozenset(
+    (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
+)
 BLOCK_MS: Final[dict[Pace, int]] = {"real_time": 100, "fast": 250}  # where nobody waits, fewer and longer
 LOWEST_RATE_HZ: Final = 1_000
 HIGHEST_RATE_HZ: Final = 384_000
@@ -111,6 +114,18 @@ class Recording:
             f"{self._path} is truncated or damaged: its header declares {declared}, but {found}. All before that "
             "was heard. Copy or record the file anew to hear the rest."
         )
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The recordings in a folder and in those within it, by name.
+
+    Raises:
+        SourceError: There is none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in RECORDING_SUFFIXES and path.is_file())
+    if not found:
+        raise SourceError(f"{folder} holds no recording; WAV, FLAC, Ogg, MP3, AIFF and the like were wanted.")
+    return found
 
 
 def _full_scale(frames: Any) -> Samples:

@@ -26,7 +26,7 @@ from soundwatch.daemon.errors import ConfigError
 @sink_option
 @model_options
 def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks: tuple[str, ...], **model: Any) -> None:
-    """Run recordings through the same engine, faster than real time; two runs print the same bytes."""
+    """Run recordings, or folders of them, through the same engine, faster than real time; two runs print the same."""
     from soundwatch.daemon import app
     from soundwatch.daemon.logs import open_log
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from soundwatch.daemon.channels import Choice
 from soundwatch.daemon.cli.options import (
     config_option,
     journal_option,
@@ -29,6 +30,11 @@ from soundwatch.daemon.config import SourceConfig, load_config
     "repeated. [default: all sources of the configuration]",
 )
 @click.option("--pcm", metavar="FORMAT,RATE,CHANNELS", help="Format of raw PCM on standard input, as s16le,44100,1.")
+@click.option(
+    "--channels",
+    type=click.Choice(["left", "right", "mix", "pair"]),
+    help="Which channels of the sources are heard: one, the mean of all, the first two. [default: as configured]",
+)
 @click.option("--or-demo", is_flag=True, help="Where there is no microphone at all, say so and run the demo scene.")
 @config_option
 @sink_option
@@ -37,6 +43,7 @@ from soundwatch.daemon.config import SourceConfig, load_config
 def run(
     devices: tuple[str, ...],
     pcm: str | None,
+    channels: Choice | None,
     or_demo: bool,
     journal: str | None,
     config_path: Path | None,
@@ -51,8 +58,8 @@ def run(
     config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
     log = open_log(config.log)
     sources = choose_sources(config, devices)
-    if pcm is not None:
-        sources = {name: msgspec.structs.replace(source, pcm=pcm) for name, source in sources.items()}
+    said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
+    sources = {name: msgspec.structs.replace(source, **said) for name, source in sources.items()}
     if or_demo and not devices and not list_devices():
         log.warning("no microphone on this machine; the demo scene plays instead")
         sources = {"demo": SourceConfig(device="demo")}

@@ -1,0 +1,86 @@
+"""A folder of recordings as one live source: each after the other, by name, in real time.
+
+Conventions: numbers and channels are those of one stream; its rate changes with the recording. Where one recording ends
+and the next begins a sample is counted as lost, so that no window that holds some of both decides. A recording that
+cannot be heard is told of as a loss, and the next one as its end.
+Does not: see recordings that are added later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from soundwatch.daemon.capture.recording import Recording, recordings_in
+from soundwatch.daemon.channels import match_channels
+from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.plight import Plight
+from soundwatch.daemon.types import Block, SourceInfo
+
+
+class Folder:
+    """The recordings in a folder, and in those within it.
+
+    Args:
+        name: The source's name in events.
+        path: The folder.
+
+    Raises:
+        SourceError: It holds none, or the first cannot be heard.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        first, *self._later = recordings_in(path)
+        self._recording = Recording(name, first)
+        self.info: SourceInfo = replace(self._recording.info, description=str(path))
+        self.start_unix_ns = 0
+        self._stopped = False
+
+    def blocks(self) -> Iterator[Block | Plight]:
+        """Blocks until the last recording's end or `stop`, and which recordings cannot be heard."""
+        end_sample, rate_hz, broken = 0, self.info.rate_hz, False
+        for recording in self._recordings():
+            if isinstance(recording, SourceError):
+                yield Plight("lost", "ended", str(recording))
+                broken = True
+                continue
+            joint = int(end_sample > 0)
+            offset = end_sample * recording.info.rate_hz // rate_hz + joint
+            rate_hz = recording.info.rate_hz
+            try:
+                for block in recording.blocks():
+                    self.start_unix_ns = self.start_unix_ns or recording.start_unix_ns
+                    samples, lost_samples = match_channels(block.samples, self.info.channels), joint
+                    yield Block(samples, rate_hz, offset + block.first_sample, lost_samples)
+                    end_sample, joint = offset + block.first_sample + samples.shape[1], 0
+                    if broken:
+                        yield Plight("back", "ended", f"{recording.info.description} is heard.")
+                        broken = False
+            except SourceError as error:
+                yield Plight("lost", "ended", str(error))
+                broken = True
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._stopped = True
+        self._recording.stop()
+
+    def _recordings(self) -> Iterator[Recording | SourceError]:
+        """Each as it is its turn, or why it cannot be heard."""
+        yield self._recording
+        for path in self._later:
+            if self._stopped:
+                return
+            try:
+                self._recording = Recording(self.info.name, path)
+            except SourceError as error:
+                yield error
+                continue
+            self._stop_late()
+            yield self._recording
+
+    def _stop_late(self) -> None:
+        """Stop a recording that was being opened when all was to be stopped."""
+        if self._stopped:
+            self._recording.stop()

@@ -1,0 +1,112 @@
+"""When the sample clock is put right, and when it is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soundwatch.daemon.capture.anchor import DRIFT_NS, STEP_NS, Anchoring, taken_up, watch_anchor
+from soundwatch.daemon.clocks import Moment
+from soundwatch.daemon.plight import Reanchored
+
+SECOND_NS = 1_000_000_000
+MS = 1_000_000
+UNIX_NS = 1_800_000_000 * SECOND_NS
+RATE_HZ = 8000
+BLOCK = 800
+WAY_NS = 30 * MS
+
+
+class Heard:
+    """A microphone whose deliveries are watched.
+
+    Args:
+        speed: Of its clock against ours.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
+        self.state = Anchoring(UNIX_NS, UNIX_NS)
+        self.wall_ns = UNIX_NS
+        self.blocks = 0
+        self.lost_samples = 0
+        self.found: list[Reanchored] = []
+
+    def listen(self, seconds: float, late_ns: int = 0) -> list[Reanchored]:
+        found = []
+        for _ in range(round(seconds * 10)):
+            self.blocks += 1
+            arrival_ns = round(self.blocks * SECOND_NS / 10 / self.speed) + WAY_NS + late_ns
+            now = Moment(arrival_ns + MS, arrival_ns + MS + self.wall_ns)
+            end_sample = self.blocks * BLOCK - self.lost_samples
+            self.state, moved = watch_anchor(self.state, end_sample, RATE_HZ, arrival_ns, now)
+            found += [moved] if moved else []
+        return found
+
+    @property
+    def wrong_ns(self) -> int:
+        """What the sample clock is off by now."""
+        true_ns = round(self.blocks * SECOND_NS / 10 / self.speed) + self.wall_ns
+        samples = self.blocks * BLOCK - self.lost_samples
+        return self.state.start_unix_ns + samples * SECOND_NS // RATE_HZ - true_ns
+
+
+@pytest.mark.parametrize("step_ns", [3600 * SECOND_NS, -3600 * SECOND_NS, 101 * MS, -101 * MS])
+def test_a_clock_that_is_set_is_followed_at_the_next_delivery_and_exactly(step_ns: int) -> None:
+    heard = Heard()
+    assert heard.listen(60) == []
+    heard.wall_ns += step_ns
+    assert heard.listen(0.1) == [Reanchored("clock_step", step_ns, UNIX_NS + step_ns)]
+    assert heard.listen(60) == []
+    assert heard.wrong_ns == 0
+
+
+def test_a_clock_that_is_put_right_by_less_than_the_bound_is_left_alone() -> None:
+    heard = Heard()
+    heard.listen(30)
+    heard.wall_ns += STEP_NS
+    assert heard.listen(60) == []
+
+
+@pytest.mark.parametrize("ppm", [-500, -50, 50, 500])
+def test_a_microphone_that_drifts_is_never_off_by_much_more_than_the_bound(ppm: int) -> None:
+    heard, found = Heard(1 + ppm / 1e6), []
+    for _ in range(3 * 60):
+        found += heard.listen(60)
+        assert abs(heard.wrong_ns) < DRIFT_NS + 30 * SECOND_NS * abs(ppm) // 1_000_000
+    assert {moved.reason for moved in found} == {"drift"}
+    drifted_ns = -3 * 3600 * SECOND_NS * ppm / 1e6
+    assert sum(moved.shift_ns for moved in found) == pytest.approx(drifted_ns, abs=1.1 * DRIFT_NS)
+
+
+def test_sound_that_comes_before_it_was_is_put_back() -> None:
+    heard = Heard()
+    heard.state = Anchoring(UNIX_NS + 10 * SECOND_NS, UNIX_NS)  # a radio's first ten seconds came at once
+    [moved] = heard.listen(40)
+    assert (moved.reason, moved.shift_ns) == ("drift", -10 * SECOND_NS + WAY_NS)
+
+
+@given(st.lists(st.integers(0, 9 * SECOND_NS), min_size=60, max_size=60), st.randoms(use_true_random=False))
+@settings(max_examples=30, deadline=None)
+def test_a_busy_machine_moves_nothing(late_ns: list[int], random: np.random.Generator) -> None:
+    """However late deliveries come, as long as one of ten seconds is as early as any."""
+    heard = Heard()
+    for late in late_ns:
+        for _ in range(9):
+            assert heard.listen(0.1, random.randint(0, max(1, late))) == []  # type: ignore[attr-defined]
+        assert heard.listen(0.1) == []
+
+
+def test_the_way_to_us_may_be_another_after_a_loss() -> None:
+    heard = Heard()
+    heard.listen(30)
+    heard.state = taken_up(heard.state)
+    assert heard.listen(60, late_ns=400 * MS) == []
+
+
+def test_a_way_that_gets_longer_for_good_is_followed_once() -> None:
+    heard = Heard()
+    heard.listen(30)
+    assert [moved.shift_ns for moved in heard.listen(90, late_ns=400 * MS)] == [400 * MS]
