@@ -30,6 +30,7 @@ from soundwatch.daemon.config import SourceConfig, load_config
 )
 @click.option("--pcm", metavar="FORMAT,RATE,CHANNELS", help="Format of raw PCM on standard input, as s16le,44100,1.")
 @click.option("--or-demo", is_flag=True, help="Where there is no microphone at all, say so and run the demo scene.")
+@click.option("--web", is_flag=True, help="Serve the page at http://127.0.0.1:8433 too: -F http://127.0.0.1:8433.")
 @config_option
 @sink_option
 @journal_option
@@ -38,6 +39,7 @@ def run(
     devices: tuple[str, ...],
     pcm: str | None,
     or_demo: bool,
+    web: bool,
     journal: str | None,
     config_path: Path | None,
     sinks: tuple[str, ...],
@@ -49,6 +51,8 @@ def run(
     from soundwatch.daemon.logs import open_log
 
     config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
+    if web:
+        config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
     log = open_log(config.log)
     sources = choose_sources(config, devices)
     if pcm is not None:
