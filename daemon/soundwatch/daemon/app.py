@@ -33,14 +33,13 @@ from soundwatch.daemon.journal import Appender, Journal
 from soundwatch.daemon.journal_file import limits_of, open_for_writing
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.notify import Notifier
-from soundwatch.daemon.outlets import Outlets
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.recordings import score_windows
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
-from soundwatch.daemon.sinks import Surroundings, open_sink, parse_sink
+from soundwatch.daemon.sending import sending
+from soundwatch.daemon.sinks import Surroundings, parse_sink
 from soundwatch.daemon.sinks.files import open_file
-from soundwatch.daemon.store import MEMORY
 from soundwatch.daemon.supervise import Supervised
 from soundwatch.daemon.types import Classifier, Clock, Source
 from soundwatch.daemon.wire import interrupted_line
@@ -210,7 +209,7 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
             switch=engine.switch,
             say=log.warning,
         )
-        with _sinks(config, ears.journal, surroundings, program):
+        with sending(config, ears, surroundings, program.fail, log):
             _end_interrupted(ears.journal)
             for name, source in sources.items():
                 listening = program.add(open_lasting(name, source.device, source.channels, source.pcm, name in waiting))
@@ -223,37 +222,6 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
         raise program.failure
     if failures and len(failures) == len(sources):
         raise failures[0]
-
-
-@contextlib.contextmanager
-def _sinks(config: Config, journal: Journal, surroundings: Surroundings, program: Program) -> Iterator[None]:
-    """Hand lines to the sinks while this lasts, and all that is left at its end.
-
-    Raises:
-        SinkError: A sink cannot be opened, or has not taken lines that nothing keeps for it.
-    """
-
-    def all_gone(names: str) -> None:
-        program.fail(
-            SinkError(
-                f"The reader of {names} has gone and nothing else is written to; stopping. Give a file with "
-                "-F json:PATH to keep events when a reader goes."
-            )
-        )
-
-    outlets = Outlets(surroundings.say, all_gone)
-    try:
-        for spec in [parse_sink(text) for text in config.sinks]:
-            opened = open_sink(spec, surroundings)
-            outlets.add(opened.sink, journal, durable=opened.durable)
-        yield
-    finally:
-        journal.flush()
-        left = outlets.close()
-    for name, lines in left.items():
-        if journal.store.path == MEMORY:
-            raise SinkError(f"{lines} lines could not be written to {name}, and there is no journal that keeps them.")
-        surroundings.say("lines are left for the next start", sink=name, lines=lines)
 
 
 def _end_interrupted(journal: Journal) -> None:

@@ -181,9 +181,9 @@ class Outlets:
         """How each does."""
         return [outlet.state for outlet in self._outlets]
 
-    def behind_lines(self) -> dict[str, int]:
-        """How many lines each has yet to take."""
-        return {outlet.state.name: outlet.behind_lines for outlet in self._outlets}
+    def look(self) -> list[tuple[SinkState, int]]:
+        """How each does, and how many lines it has yet to take."""
+        return [(outlet.state, outlet.behind_lines) for outlet in self._outlets]
 
     def close(self, patience_s: float = CLOSING_S) -> dict[str, int]:
         """Let all take what is left, and end them.

@@ -27,7 +27,7 @@ sink_option = click.option(
     "sinks",
     multiple=True,
     metavar="SINK",
-    help="Where events go: json (standard output), json:PATH; KEY=VALUE after a comma. May be repeated. "
+    help="Where events go: json (standard output), json:PATH, http://HOST:PORT (the page); KEY=VALUE after a comma. May be repeated. "
     "[default: json]",
 )
 

@@ -36,6 +36,7 @@ from soundwatch.daemon.config import SourceConfig, load_config
     help="Which channels of the sources are heard: one, the mean of all, the first two. [default: as configured]",
 )
 @click.option("--or-demo", is_flag=True, help="Where there is no microphone at all, say so and run the demo scene.")
+@click.option("--web", is_flag=True, help="Serve the page at http://127.0.0.1:8433 too: -F http://127.0.0.1:8433.")
 @config_option
 @sink_option
 @journal_option
@@ -45,6 +46,7 @@ def run(
     pcm: str | None,
     channels: Choice | None,
     or_demo: bool,
+    web: bool,
     journal: str | None,
     config_path: Path | None,
     sinks: tuple[str, ...],
@@ -56,6 +58,8 @@ def run(
     from soundwatch.daemon.logs import open_log
 
     config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
+    if web:
+        config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
     log = open_log(config.log)
     sources = choose_sources(config, devices)
     said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}

@@ -24,7 +24,9 @@ from soundwatch.daemon.live import Live
 
 KINDS: Final = {
     "json": ("soundwatch.daemon.sinks.files:open_json", "json (standard output), json:PATH"),
+    "http": ("soundwatch.daemon.web.server:serving", "http://HOST:PORT (the page, its API and metrics)"),
 }
+SERVER: Final = "http"  # it reads the journal by itself, for each of its viewers (`app.py`)
 
 SinkText = str | Mapping[str, str | int | float | bool | None]
 Options = TypeVar("Options", bound=msgspec.Struct)

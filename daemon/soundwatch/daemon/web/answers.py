@@ -1,0 +1,145 @@
+"""What is shown of the sources, the sinks, the model and the machine, put together from the board and the last readings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.board import SourceBoard
+from soundwatch.daemon.live import Reading
+from soundwatch.daemon.store import MEMORY
+from soundwatch.daemon.web.records import (
+    ClassAnswer,
+    ClassesAnswer,
+    HealthAnswer,
+    JournalAnswer,
+    ModelAnswer,
+    OverloadAnswer,
+    SinkAnswer,
+    SinksAnswer,
+    SourceAnswer,
+    SourcesAnswer,
+)
+from soundwatch.daemon.web.view import View
+from soundwatch.daemon.wire import scores_line, utc_text
+
+
+def sources(view: View) -> SourcesAnswer:
+    """All sources."""
+    latest = view.surroundings.live.latest
+    board = view.surroundings.board()
+    return SourcesAnswer(sources=tuple(_source(name, each, latest.get(name)) for name, each in board.sources.items()))
+
+
+def _source(name: str, board: SourceBoard, reading: Reading | None) -> SourceAnswer:
+    hello = board.hello
+    line = None if reading is None else scores_line(reading, "")
+    return SourceAnswer(
+        name=name,
+        hearing=board.hearing,
+        since=board.since or None,
+        detail=board.detail,
+        description=hello and hello.description,
+        rate_hz=hello and hello.source_rate_hz,
+        channels=hello and hello.source_channels,
+        stream_start=hello and hello.stream_start,
+        faults=board.faults,
+        active=tuple(event.id for event in board.active),
+        events=dict(board.events),
+        gaps=board.gaps,
+        heard_s=reading and round(reading.heard_s, 3),
+        lost_s=reading and round(reading.lost_s, 3),
+        coverage=None if reading is None else coverage(reading),
+        windows=reading.windows if reading else 0,
+        delay_ms=reading and round(reading.delay_ns / 1e6, 1),
+        time=line and line.time,
+        level_dbfs=line and line.level_dbfs,
+        scores=line and line.scores,
+    )
+
+
+def coverage(reading: Reading) -> float | None:
+    """Share of a stream so far that was heard."""
+    all_s = reading.heard_s + reading.lost_s
+    return round(max(0.0, reading.heard_s) / all_s, 6) if all_s > 0 else None
+
+
+def classes(view: View) -> ClassesAnswer:
+    """The model's classes."""
+    return ClassesAnswer(
+        classes=tuple(ClassAnswer(name=label, threshold=view.thresholds.get(label)) for label in view.contract.labels)
+    )
+
+
+def sinks(view: View) -> SinksAnswer:
+    """All sinks."""
+    return SinksAnswer(
+        sinks=tuple(
+            SinkAnswer(
+                name=state.name,
+                state=state.state,
+                reason=state.reason,
+                since=utc_text(state.since_unix_ns),
+                behind_lines=behind_lines,
+                lost_lines=state.lost_lines,
+            )
+            for state, behind_lines in view.sinks()
+        )
+    )
+
+
+def model(view: View) -> ModelAnswer:
+    """The model."""
+    return ModelAnswer(
+        identity=view.contract.identity,
+        provider=view.provider,
+        contract=msgspec.to_builtins(view.contract),
+        card=view.card,
+    )
+
+
+def health(view: View) -> HealthAnswer:
+    """How all goes."""
+    problems = tuple(_problems(view))
+    overload = view.surroundings.board().overload
+    journal = view.journal
+    state = "failing" if journal.failing else "memory" if journal.store.path == MEMORY else "working"
+    return HealthAnswer(
+        state="poor" if problems else "good",
+        problems=problems,
+        node=view.surroundings.node,
+        version=__version__,
+        model=view.contract.identity,
+        provider=view.provider,
+        started=utc_text(view.started_unix_ns),
+        uptime_s=max(0, time.time_ns() - view.started_unix_ns) // 1_000_000_000,
+        token_wanted=view.token_wanted,
+        last_seq=journal.last_seq,
+        journal=JournalAnswer(state=state, dropped_lines=journal.dropped_lines),
+        overload=overload
+        and OverloadAnswer(
+            state=overload.state,
+            hop_s=overload.hop_s,
+            behind_ms=overload.behind_ms,
+            dropped_windows=overload.dropped_windows,
+        ),
+    )
+
+
+def _problems(view: View) -> Iterator[str]:
+    board = view.surroundings.board()
+    for name, source in board.sources.items():
+        if source.hearing in ("waiting", "lost", "ended"):
+            yield f"{name} is not heard: {source.detail or source.hearing}"
+        if source.faults:
+            yield f"The sound of {name} is poor: {', '.join(source.faults).replace('_', ' ')}."
+    if board.overload is not None and board.overload.state == "degraded":
+        yield "The machine cannot keep up with its sources: fewer windows are classified."
+    if view.journal.failing:
+        yield "The journal cannot be written; lines are kept in memory until it can."
+    for state, _ in view.sinks():
+        if state.state != "working":
+            yield f"{state.name} is {state.state}{f': {state.reason}' if state.reason else '.'}"

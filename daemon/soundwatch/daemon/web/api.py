@@ -1,0 +1,95 @@
+"""Answers the API's requests: reads what is asked, has it done, and writes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route as Path
+
+from soundwatch.daemon.web import openapi
+from soundwatch.daemon.web.clips import TYPES, clip_path
+from soundwatch.daemon.web.events import clip_line_of
+from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
+from soundwatch.daemon.web.queries import query_of
+from soundwatch.daemon.web.records import EventId, Query, Text
+from soundwatch.daemon.web.routes import ROUTES, Asked, Route
+from soundwatch.daemon.web.security import Refusal
+from soundwatch.daemon.web.view import View
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def api_paths(view: View, metrics: Metrics) -> list[Path]:
+    """All of the API, for Starlette."""
+    paths = [Path(route.path, _endpoint(route, view), methods=[route.method]) for route in ROUTES]
+    return [
+        *paths,
+        Path("/api/openapi.json", _document, methods=["GET"]),
+        Path("/api/clips/{name}", _clips(view), methods=["GET"]),
+        Path("/metrics", _metrics(metrics), methods=["GET"]),
+    ]
+
+
+def _endpoint(route: Route, view: View) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        asked = Asked(
+            view=view,
+            query=query_of(request.scope["query_string"], route.query),
+            name=_name_of(request),
+            body=None if route.body is None else await _body_of(request, route.body),
+        )
+        answered = await asyncio.to_thread(route.do, asked)
+        return Response(msgspec.json.encode(answered), route.status, media_type="application/json")
+
+    return answer
+
+
+async def _body_of(request: Request, type_: type[msgspec.Struct]) -> Any:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":  # forms, which other sites' pages can send unasked, are none
+        raise Refusal(415, "Content-Type: application/json was wanted.")
+    try:
+        return msgspec.json.decode(await request.body(), type=type_)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise Refusal(422, f"{error}.".replace("`$.", "`")) from None
+
+
+def _name_of(request: Request) -> str:
+    """The part of the path that varies, checked; empty where none does."""
+    name: str = request.path_params.get("name", "")
+    if not name:
+        return name
+    try:
+        return msgspec.convert(name, EventId if "/events/" in request.url.path else Text)
+    except msgspec.ValidationError:
+        raise Refusal(404, "There is nothing of this name.") from None
+
+
+def _clips(view: View) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        query_of(request.scope["query_string"], Query)
+        line = await asyncio.to_thread(clip_line_of, view.journal.store, request.path_params["name"])
+        path = None if line is None else await asyncio.to_thread(clip_path, view.clips, line.file)
+        if path is None:
+            raise Refusal(404, "There is no clip of this event, or no longer.")
+        return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})
+
+    return answer
+
+
+def _metrics(metrics: Metrics) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        del request
+        return Response(await asyncio.to_thread(metrics.text), headers={"Content-Type": CONTENT_TYPE})
+
+    return answer
+
+
+async def _document(request: Request) -> Response:
+    del request
+    return Response(msgspec.json.encode(openapi.document()), media_type="application/json")

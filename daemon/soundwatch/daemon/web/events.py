@@ -1,0 +1,146 @@
+"""Events looked up in the journal's file: each one once, as its last line has it, with its clip and its label.
+
+Conventions: an event is found by its `start` line and keeps that line's number and time, so pages do not shift while
+events go on. One whose `start` the journal has dropped is gone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from soundwatch.daemon.lines import EventLine
+from soundwatch.daemon.store import Store
+from soundwatch.daemon.web.records import (
+    Clip,
+    Count,
+    CountsAnswer,
+    CountsQuery,
+    EventAnswer,
+    EventsAnswer,
+    EventsQuery,
+    Label,
+)
+from soundwatch.daemon.wire import utc_text
+
+QUARTER_S: Final = 900
+
+_EVENTS: Final = """
+SELECT seq, first_time, last, clip, labels.time, labels.class FROM (
+    SELECT s.seq, s.id, s.time AS first_time, s.class AS event_class, s.source,
+        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1) AS last,
+        (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
+    FROM lines s WHERE s.type = 'start'
+) LEFT JOIN labels USING (id)
+"""
+
+_SOUGHT: Final = "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
+
+
+class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read of a line that tells of an event's clip."""
+
+    file: str | None = None
+    duration_s: float | None = None
+    bytes: int | None = None
+
+
+def find_events(store: Store, query: EventsQuery) -> EventsAnswer:
+    """A page of events, newest first."""
+    tests: dict[str, Any] = {
+        "seq < ?": query.before,
+        "event_class = ?": query.class_,
+        "source = ?": query.source,
+        "first_time >= ?": _text(query.since),
+        "first_time < ?": _text(query.until),
+        "json_extract(CAST(last AS TEXT), '$.peak_score') >= ?": query.min_score,
+        f"instr(lower({_SOUGHT}), ?) > 0": None if query.text is None else query.text.lower(),
+    }
+    asked = {test: value for test, value in tests.items() if value is not None}
+    where = f"WHERE {' AND '.join(asked)}" if asked else ""
+    found = store.ask(f"{_EVENTS} {where} ORDER BY seq DESC LIMIT ?", *asked.values(), query.limit + 1)
+    page = found[: query.limit]
+    return EventsAnswer(
+        events=tuple(_event(*row) for row in page), next=page[-1][0] if len(found) > query.limit else None
+    )
+
+
+def find_event(store: Store, event_id: str) -> EventAnswer | None:
+    """One event; None where there is none of this id."""
+    found = store.ask(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id)
+    return _event(*found[0]) if found else None
+
+
+def clip_line_of(store: Store, event_id: str) -> ClipLine | None:
+    """The line that tells of an event's clip."""
+    found = store.ask("SELECT line FROM lines WHERE id = ? AND type = 'clip' ORDER BY seq DESC LIMIT 1", event_id)
+    return msgspec.json.decode(found[0][0], type=ClipLine) if found else None
+
+
+def count_events(store: Store, query: CountsQuery) -> CountsAnswer:
+    """How many events each class had in each quarter of an hour."""
+    tests = {"time >= ?": _text(query.since), "time < ?": _text(query.until), "source = ?": query.source}
+    asked = {test: value for test, value in tests.items() if value is not None}
+    where = " AND ".join(("type = 'start'", *asked))
+    found = store.ask(
+        f"SELECT class, CAST(strftime('%s', time) AS INTEGER) / {QUARTER_S} AS quarter, COUNT(*) FROM lines "  # noqa: S608
+        f"WHERE {where} GROUP BY class, quarter ORDER BY quarter, class",
+        *asked.values(),
+    )
+    return CountsAnswer(
+        counts=tuple(
+            Count(class_=class_, time=utc_text(quarter * QUARTER_S * 1_000_000_000), events=events)
+            for class_, quarter, events in found
+        )
+    )
+
+
+def _event(
+    seq: int, time: str, last: bytes, clip: bytes | None, label_time: str | None, label_class: str | None
+) -> EventAnswer:
+    line = msgspec.json.decode(last, type=EventLine)
+    label = None
+    if label_time is not None:
+        label = Label(right=label_class == line.class_, class_=label_class, time=label_time)
+    return EventAnswer(
+        id=line.id,
+        seq=seq,
+        time=time,
+        source=line.source,
+        class_=line.class_,
+        active=line.type != "end",
+        score=line.score,
+        peak_score=line.peak_score,
+        level_dbfs=line.level_dbfs,
+        onset=line.onset,
+        offset=line.offset,
+        duration_s=line.duration_s,
+        reason=line.reason,
+        latency_ms=line.latency_ms,
+        model=line.model,
+        provider=line.provider,
+        clip=_clip(line.id, clip),
+        label=label,
+    )
+
+
+def _clip(event_id: str, line: bytes | None) -> Clip | None:
+    if line is None:
+        return None
+    told = msgspec.json.decode(line, type=ClipLine)
+    if told.file is None:
+        return None
+    return Clip(url=f"/api/clips/{event_id}", duration_s=told.duration_s, bytes=told.bytes)
+
+
+def _text(moment: datetime | None) -> str | None:
+    """As lines have it, or the nearest that they could have."""
+    if moment is None:
+        return None
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:  # the first or the last day there is, in a zone where it is another one
+        utc = moment.replace(tzinfo=UTC)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,45 @@
+"""A URL's query as a record, checked as the configuration is."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from soundwatch.daemon.web.records import Query
+from soundwatch.daemon.web.security import Refusal
+
+MOST_PARTS = 20
+Asked = TypeVar("Asked", bound=Query)
+
+
+def query_of(text: bytes, type_: type[Asked]) -> Asked:
+    """A query string's record.
+
+    Raises:
+        Refusal: A part is unknown, said twice, or its value is wrong.
+    """
+    try:
+        pairs = parse_qsl(
+            text.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MOST_PARTS
+        )
+    except ValueError:
+        raise Refusal(400, f"The query is not readable: UTF-8 in %XX and at most {MOST_PARTS} parts were wanted.") from None
+    known = [field.encode_name for field in msgspec.structs.fields(type_)]
+    parts: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise Refusal(400, f"{key[:40]} is no part of this query.{hint} Known: {', '.join(known) or 'none'}.")
+        if key in parts:
+            raise Refusal(400, f"{key} is said twice.")
+        if "\x00" in value:
+            raise Refusal(400, f"{key} has a character that no text has.")
+        parts[key] = value
+    try:
+        return msgspec.convert(parts, type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refusal(400, f"{error}.".replace("`$.", "`")) from None

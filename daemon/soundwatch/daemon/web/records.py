@@ -1,0 +1,274 @@
+"""What the API takes and gives: the OpenAPI document is made of these.
+
+Conventions: as in `lines.py`. A query's parts are checked as the configuration is: an unknown one is an error.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from soundwatch.daemon.board import Hearing
+
+Text = Annotated[str, Meta(max_length=100)]
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Moment = Annotated[datetime, Meta(tz=True)]
+EventId = Annotated[str, Meta(pattern="^[0-9A-HJKMNP-TV-Z]{26}$")]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """No query."""
+
+
+class EventsQuery(Query, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """Which events, newest first.
+
+    Attributes:
+        class_: Of this class.
+        source: Of this source.
+        since: Recognised then or later.
+        until: Recognised earlier.
+        min_score: Whose highest score is at least this.
+        text: Whose class, source or label has this in it.
+        before: The page after the one whose `next` this is.
+        limit: How many.
+    """
+
+    class_: Text | None = None
+    source: Text | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    min_score: Annotated[float, Meta(ge=0, le=1)] | None = None
+    text: Text | None = None
+    before: Seq | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class LinesQuery(Query, frozen=True, kw_only=True):
+    """Which lines, oldest first.
+
+    Attributes:
+        since: Those after this number.
+        limit: How many at most.
+    """
+
+    since: Seq = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+
+
+class CountsQuery(Query, frozen=True, kw_only=True):
+    """Events of when.
+
+    Attributes:
+        since: Recognised then or later.
+        until: Recognised earlier.
+        source: Of this source.
+    """
+
+    since: Moment | None = None
+    until: Moment | None = None
+    source: Text | None = None
+
+
+class LabelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+    """What a person says an event was.
+
+    Attributes:
+        right: Whether it was what it was taken for.
+        class_: What it was instead; null for none of the classes.
+    """
+
+    right: bool
+    class_: Text | None = None
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Why not, as a sentence."""
+
+    error: str
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """An event's sound."""
+
+    url: str
+    duration_s: float | None
+    bytes: int | None
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """What a person said an event was; no class is none of them."""
+
+    right: bool
+    class_: str | None
+    time: str
+
+
+class EventAnswer(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """An event, as its last line has it; `seq` is its first line's."""
+
+    id: str
+    seq: int
+    time: str
+    source: str
+    class_: str
+    active: bool
+    score: float
+    peak_score: float
+    level_dbfs: float | None
+    onset: str
+    offset: str | None
+    duration_s: float | None
+    reason: str | None
+    latency_ms: int
+    model: str
+    provider: str
+    clip: Clip | None
+    label: Label | None
+
+
+class EventsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events; `next` is the next one's `before`, null where there is none."""
+
+    events: tuple[EventAnswer, ...]
+    next: int | None
+
+
+class LinesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines as `soundwatch schema` describes them, and the last number there is."""
+
+    lines: tuple[msgspec.Raw, ...]
+    last_seq: int
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """How many events of a class there were in the quarter of an hour from `time` on."""
+
+    class_: str
+    time: str
+    events: int
+
+
+class CountsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Quarters of an hour, so that every time zone can make its hours of them."""
+
+    counts: tuple[Count, ...]
+
+
+class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A source: whether it is heard, how well, and what was heard last."""
+
+    name: str
+    hearing: Hearing
+    since: str | None
+    detail: str
+    description: str | None
+    rate_hz: int | None
+    channels: int | None
+    stream_start: str | None
+    faults: tuple[str, ...]
+    active: tuple[str, ...]
+    events: dict[str, int]
+    gaps: int
+    heard_s: float | None
+    lost_s: float | None
+    coverage: float | None
+    windows: int
+    delay_ms: float | None
+    time: str | None
+    level_dbfs: float | None
+    scores: dict[str, float] | None
+
+
+class SourcesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """All sources."""
+
+    sources: tuple[SourceAnswer, ...]
+
+
+class SwitchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for; it is so once a `health` line says so."""
+
+    source: str
+    listen: bool
+
+
+class ClassAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A class and the score from which a window counts; null where it is not listened for."""
+
+    name: str
+    threshold: float | None
+
+
+class ClassesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The model's classes, in its order."""
+
+    classes: tuple[ClassAnswer, ...]
+
+
+class SinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sink does."""
+
+    name: str
+    state: str
+    reason: str | None
+    since: str
+    behind_lines: int
+    lost_lines: int
+
+
+class SinksAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """All sinks but this server."""
+
+    sinks: tuple[SinkAnswer, ...]
+
+
+class JournalAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How the journal does."""
+
+    state: Literal["working", "failing", "memory"]
+    dropped_lines: int
+
+
+class OverloadAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the machine keeps up with its sources."""
+
+    state: Literal["degraded", "recovered"]
+    hop_s: float
+    behind_ms: int
+    dropped_windows: int
+
+
+class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How all goes; `problems` are sentences; `token_wanted` is whether visitors have to know a token."""
+
+    state: Literal["good", "poor"]
+    problems: tuple[str, ...]
+    node: str
+    version: str
+    model: str
+    provider: str
+    started: str
+    uptime_s: int
+    token_wanted: bool
+    last_seq: int
+    journal: JournalAnswer
+    overload: OverloadAnswer | None
+
+
+class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The model's contract, and its card as Markdown."""
+
+    identity: str
+    provider: str
+    contract: dict[str, Any]
+    card: str | None
+
+
+class ConfigAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration in force, its secrets hidden."""
+
+    config: dict[str, Any]

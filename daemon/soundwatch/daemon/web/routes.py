@@ -1,0 +1,181 @@
+"""The API's parts: what is asked, what is answered, and what is done for it. The OpenAPI document is made of the same.
+
+Conventions: a function here takes what was asked as records and gives a record. They run beside the server's loop, since
+they may look into the journal's file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from soundwatch.daemon.web import answers, events
+from soundwatch.daemon.web.hidden import shown_config
+from soundwatch.daemon.web.records import (
+    ClassesAnswer,
+    ConfigAnswer,
+    CountsAnswer,
+    CountsQuery,
+    EventAnswer,
+    EventsAnswer,
+    EventsQuery,
+    HealthAnswer,
+    LabelBody,
+    LinesAnswer,
+    LinesQuery,
+    ModelAnswer,
+    Query,
+    SinksAnswer,
+    SourcesAnswer,
+    SwitchAnswer,
+)
+from soundwatch.daemon.web.security import Refusal
+from soundwatch.daemon.web.view import View
+from soundwatch.daemon.wire import utc_text
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to the API.
+
+    Attributes:
+        view: What there is to see.
+        query: What the URL asks for.
+        name: The part of the path that varies; empty where none does.
+        body: What was sent; None where nothing is to be.
+    """
+
+    view: View
+    query: Any
+    name: str
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A part of the API.
+
+    Attributes:
+        method: HTTP's.
+        path: With `{name}` for the part that varies.
+        text: What it does.
+        answer: The record that it gives.
+        do: What gives it.
+        query: The record of its URL's query.
+        body: The record that is sent; None where nothing is.
+        status: HTTP's, when all is well.
+    """
+
+    method: str
+    path: str
+    text: str
+    answer: type[msgspec.Struct]
+    do: Callable[[Asked], msgspec.Struct]
+    query: type[Query] = Query
+    body: type[msgspec.Struct] | None = None
+    status: int = 200
+
+
+def _event(asked: Asked) -> EventAnswer:
+    found = events.find_event(asked.view.journal.store, asked.name)
+    if found is None:
+        raise Refusal(404, "There is no event of this id; the journal may have dropped it.")
+    return found
+
+
+def _lines(asked: Asked) -> LinesAnswer:
+    journal, query = asked.view.journal, asked.query
+    entries = journal.after(query.since, query.limit)
+    return LinesAnswer(lines=tuple(msgspec.Raw(entry.line) for entry in entries), last_seq=journal.last_seq)
+
+
+def _label(asked: Asked) -> EventAnswer:
+    event = _event(asked)
+    class_ = event.class_ if asked.body.right else asked.body.class_
+    if not asked.body.right:
+        if class_ is not None and class_ not in asked.view.contract.labels:
+            raise Refusal(422, f"The model has no class of this name; its classes are {_classes(asked)}, and null.")
+        if class_ == event.class_:
+            raise Refusal(422, f"It was taken for {class_}; to say that it was that, send right: true.")
+    try:
+        asked.view.journal.store.label(event.id, utc_text(time.time_ns()), class_)
+    except sqlite3.Error as error:
+        raise Refusal(503, f"The journal cannot be written: {error}.") from error
+    return _event(asked)
+
+
+def _unlabel(asked: Asked) -> EventAnswer:
+    event = _event(asked)
+    try:
+        asked.view.journal.store.transaction(lambda db: db.execute("DELETE FROM labels WHERE id = ?", (event.id,)))
+    except sqlite3.Error as error:
+        raise Refusal(503, f"The journal cannot be written: {error}.") from error
+    return _event(asked)
+
+
+def _classes(asked: Asked) -> str:
+    return ", ".join(asked.view.contract.labels)
+
+
+def _switch(asked: Asked, *, listen: bool) -> SwitchAnswer:
+    if asked.name not in asked.view.surroundings.board().sources:
+        raise Refusal(404, "There is no source of this name.")
+    asked.view.surroundings.switch(asked.name, listen)
+    return SwitchAnswer(source=asked.name, listen=listen)
+
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        "/api/events",
+        "Events, newest first.",
+        EventsAnswer,
+        lambda asked: events.find_events(asked.view.journal.store, asked.query),
+        EventsQuery,
+    ),
+    Route("GET", "/api/events/{name}", "One event, by its id.", EventAnswer, _event),
+    Route("POST", "/api/events/{name}/label", "Say what it was.", EventAnswer, _label, body=LabelBody),
+    Route("DELETE", "/api/events/{name}/label", "Take that back.", EventAnswer, _unlabel),
+    Route(
+        "GET",
+        "/api/counts",
+        "Events of each class by quarters of an hour.",
+        CountsAnswer,
+        lambda asked: events.count_events(asked.view.journal.store, asked.query),
+        CountsQuery,
+    ),
+    Route("GET", "/api/lines", "Lines, oldest first, as every sink gets them.", LinesAnswer, _lines, LinesQuery),
+    Route("GET", "/api/sources", "All sources.", SourcesAnswer, lambda asked: answers.sources(asked.view)),
+    Route(
+        "POST",
+        "/api/sources/{name}/pause",
+        "Throw a source's sound away unheard.",
+        SwitchAnswer,
+        lambda asked: _switch(asked, listen=False),
+        status=202,
+    ),
+    Route(
+        "POST",
+        "/api/sources/{name}/resume",
+        "Listen to it again.",
+        SwitchAnswer,
+        lambda asked: _switch(asked, listen=True),
+        status=202,
+    ),
+    Route("GET", "/api/classes", "The model's classes.", ClassesAnswer, lambda asked: answers.classes(asked.view)),
+    Route("GET", "/api/health", "How all goes.", HealthAnswer, lambda asked: answers.health(asked.view)),
+    Route("GET", "/api/sinks", "How each sink does.", SinksAnswer, lambda asked: answers.sinks(asked.view)),
+    Route("GET", "/api/model", "The model and its card.", ModelAnswer, lambda asked: answers.model(asked.view)),
+    Route(
+        "GET",
+        "/api/config",
+        "The configuration in force, its secrets hidden.",
+        ConfigAnswer,
+        lambda asked: ConfigAnswer(config=shown_config(asked.view.config)),
+    ),
+)

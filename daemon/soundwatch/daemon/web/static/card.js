@@ -1,0 +1,30 @@
+// A model card's Markdown as elements: headings, paragraphs, lists, tables. What else there may be is shown as it is.
+
+import { el } from "./dom.js";
+
+const plain = (text) => text.replaceAll("`", "").trim();
+const cells = (line) => line.split("|").slice(1, -1).map(plain);
+
+export function card(text) {
+  const blocks = text.split(/\n{2,}/).map((block) => block.trim()).filter(Boolean);
+  return el("div", { class: "card-text" }, ...blocks.map(block));
+}
+
+function block(text) {
+  const lines = text.split("\n");
+  const heading = /^(#+) (.*)/.exec(text);
+  if (heading) return el(heading[1].length === 1 ? "h3" : "h4", {}, plain(heading[2]));
+  if (lines.every((line) => line.startsWith("|"))) return tabled(lines);
+  if (lines.every((line) => line.startsWith("- "))) return el("ul", {}, ...lines.map((line) => el("li", {}, plain(line.slice(2)))));
+  return el("p", {}, plain(text));
+}
+
+function tabled(lines) {
+  const [head, , ...rows] = lines;
+  const row = (name, line) => el("tr", {}, ...cells(line).map((text) => el(name, name === "th" ? { scope: "col" } : {}, text)));
+  return el(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table: ${cells(head).join(", ")}` },
+    el("table", {}, el("thead", {}, row("th", head)), el("tbody", {}, ...rows.map((line) => row("td", line)))),
+  );
+}

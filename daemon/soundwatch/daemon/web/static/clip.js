@@ -1,0 +1,97 @@
+// An event's sound: a player, and its spectrogram, made here from the sound itself.
+
+import { ramp } from "./colours.js";
+import { el, setText } from "./dom.js";
+import { span } from "./format.js";
+
+const SIZE = 1024; // samples of a spectrum
+const COLUMNS = 600;
+const RANGE_DB = 70;
+const MOST_HZ = 8000;
+
+export class Clip {
+  constructor(clip) {
+    this.audio = el("audio", { controls: true, preload: "none", src: clip.url });
+    this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": "Spectrogram of the clip, 0 to 8 kHz" });
+    this.told = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} of sound` : "");
+    this.element = el("div", { class: "clip" }, this.canvas, this.audio, this.told);
+    this.load(clip.url);
+  }
+
+  stop() {
+    this.audio.pause();
+    this.audio.removeAttribute("src");
+  }
+
+  async load(url) {
+    try {
+      const answer = await fetch(url);
+      if (!answer.ok) throw new Error((await answer.json()).error);
+      const context = new OfflineAudioContext(1, 1, 2 * MOST_HZ);
+      this.draw((await context.decodeAudioData(await answer.arrayBuffer())).getChannelData(0));
+    } catch (error) {
+      setText(this.told, `Its sound cannot be shown: ${error.message}`);
+      this.canvas.hidden = true;
+    }
+  }
+
+  draw(samples) {
+    const columns = Math.max(1, Math.min(COLUMNS, Math.floor(samples.length / 64)));
+    const spectra = [];
+    let peak = -200;
+    for (let column = 0; column < columns; column += 1) {
+      const middle = Math.floor(((column + 0.5) * samples.length) / columns);
+      const spectrum = decibels(samples, middle - SIZE / 2);
+      for (const db of spectrum) peak = Math.max(peak, db);
+      spectra.push(spectrum);
+    }
+    const colours = ramp();
+    const picture = new ImageData(columns, SIZE / 2);
+    spectra.forEach((spectrum, column) => {
+      spectrum.forEach((db, bin) => {
+        const shade = Math.max(0, Math.min(255, Math.round(((db - peak + RANGE_DB) / RANGE_DB) * 255)));
+        picture.data.set([...colours[shade], 255], 4 * ((SIZE / 2 - 1 - bin) * columns + column));
+      });
+    });
+    this.canvas.width = columns;
+    this.canvas.height = SIZE / 2;
+    this.canvas.getContext("2d").putImageData(picture, 0, 0);
+  }
+}
+
+// Power of `SIZE` Hann-windowed samples from `first` on, in decibels, up to half the rate.
+function decibels(samples, first) {
+  const real = new Float64Array(SIZE);
+  const imaginary = new Float64Array(SIZE);
+  for (let place = 0; place < SIZE; place += 1) {
+    real[place] = (samples[first + place] ?? 0) * (0.5 - 0.5 * Math.cos((2 * Math.PI * place) / SIZE));
+  }
+  transform(real, imaginary);
+  return Array.from({ length: SIZE / 2 }, (_, bin) => 10 * Math.log10(real[bin] ** 2 + imaginary[bin] ** 2 + 1e-12));
+}
+
+// Cooley and Tukey's, in place.
+function transform(real, imaginary) {
+  const size = real.length;
+  for (let place = 1, mirrored = 0; place < size; place += 1) {
+    let bit = size >> 1;
+    for (; mirrored & bit; bit >>= 1) mirrored ^= bit;
+    mirrored ^= bit;
+    if (place < mirrored) {
+      [real[place], real[mirrored]] = [real[mirrored], real[place]];
+      [imaginary[place], imaginary[mirrored]] = [imaginary[mirrored], imaginary[place]];
+    }
+  }
+  for (let length = 2; length <= size; length *= 2) {
+    const angle = (-2 * Math.PI) / length;
+    for (let begin = 0; begin < size; begin += length) {
+      for (let step = 0; step < length / 2; step += 1) {
+        const [even, odd] = [begin + step, begin + step + length / 2];
+        const [cos, sin] = [Math.cos(angle * step), Math.sin(angle * step)];
+        const [turnedReal, turnedImaginary] = [real[odd] * cos - imaginary[odd] * sin, real[odd] * sin + imaginary[odd] * cos];
+        [real[odd], imaginary[odd]] = [real[even] - turnedReal, imaginary[even] - turnedImaginary];
+        [real[even], imaginary[even]] = [real[even] + turnedReal, imaginary[even] + turnedImaginary];
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+// A day as small multiples: a row a class, a bar an hour. A row's name filters the list.
+
+import { byId, el, svg } from "./dom.js";
+import { many, words } from "./format.js";
+
+const HEIGHT = 28;
+const WIDTH = 240; // 24 hours of 10
+
+export class Hours {
+  constructor(choose) {
+    this.choose = choose;
+    this.counts = new Map(); // class -> 24 numbers
+  }
+
+  show(counts) {
+    this.counts = new Map();
+    for (const count of counts) this.add(count.class, count.time, count.events);
+    this.draw();
+  }
+
+  add(class_, time, events = 1) {
+    const hours = this.counts.get(class_) ?? new Array(24).fill(0);
+    hours[new Date(time).getHours()] += events;
+    this.counts.set(class_, hours);
+  }
+
+  get total() {
+    return [...this.counts.values()].flat().reduce((sum, each) => sum + each, 0);
+  }
+
+  draw(chosen = this.chosen) {
+    this.chosen = chosen;
+    const box = byId("hours");
+    const rows = [...this.counts].map(([name, hours]) => [name, hours, hours.reduce((sum, each) => sum + each, 0)]);
+    rows.sort((one, other) => other[2] - one[2] || one[0].localeCompare(other[0]));
+    const most = Math.max(1, ...rows.flatMap(([, hours]) => hours));
+    const focused = document.activeElement?.dataset?.class;
+    box.replaceChildren(
+      el("ul", { class: "multiples", "aria-label": "Events of each class by the hour" }, ...rows.map((row) => this.row(row, most))),
+      rows.length ? this.axis() : "",
+    );
+    if (focused !== undefined) box.querySelector(`button[data-class="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  row([name, hours, total], most) {
+    const bars = hours.map((count, hour) => {
+      const height = count ? Math.max(3, (count / most) * HEIGHT) : 0;
+      const bar = svg("rect", { x: hour * 10 + 1, y: HEIGHT - height, width: 8, height, rx: 1 });
+      bar.append(svg("title", {}, `${hour}:00 to ${hour + 1}:00: ${many(count, "event")}`));
+      return bar;
+    });
+    const base = svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "base" });
+    const busiest = hours.indexOf(Math.max(...hours));
+    const label = `${words(name)}: ${many(total, "event")}, most from ${busiest}:00 to ${busiest + 1}:00`;
+    const pressed = this.chosen === name;
+    const button = el(
+      "button",
+      { type: "button", class: "quiet", "data-class": name, "aria-pressed": pressed ? "true" : "false", onclick: () => this.choose(pressed ? "" : name) },
+      words(name),
+    );
+    const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, ...bars, base);
+    return el("li", {}, button, picture, el("span", { class: "total" }, total.toLocaleString()));
+  }
+
+  axis() {
+    const marks = [0, 6, 12, 18, 24].map((hour) => el("span", {}, String(hour).padStart(2, "0")));
+    return el("div", { class: "hours-axis", "aria-hidden": "true" }, el("span", {}), el("div", {}, ...marks), el("span", {}));
+  }
+}

@@ -1,0 +1,3 @@
+// Says that the last try was wrong.
+
+document.getElementById("wrong").hidden = !new URLSearchParams(location.search).has("wrong");

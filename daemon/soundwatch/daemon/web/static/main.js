@@ -1,0 +1,110 @@
+// The page: asks once for what there is, follows the stream for what comes, and says when it cannot.
+
+import { byId, setText } from "./dom.js";
+import { many } from "./format.js";
+import { showHealth, showModel } from "./health.js";
+import { ask, Stream } from "./net.js";
+import { Now } from "./now.js";
+import { bandsHz } from "./spectrogram.js";
+import { Today } from "./today.js";
+
+const REFRESH_MS = 15000;
+const SOON_MS = 200;
+const HIDDEN_MS = 10000;
+
+const now = new Now();
+const today = new Today();
+let boot = null;
+let soon = null;
+
+async function begin() {
+  const [{ classes }, model] = await Promise.all([ask("/api/classes"), ask("/api/model")]);
+  now.begin(classes, bandsHz(model.contract.features));
+  today.begin(classes);
+  showModel(model);
+  await refresh();
+  const events = await ask("/api/events", { query: { limit: 20, since: new Date(Date.now() - 120000).toISOString() } });
+  for (const event of events.events) now.take(event);
+}
+
+async function refresh() {
+  const [health, { sources }, { sinks }] = await Promise.all(["health", "sources", "sinks"].map((name) => ask(`/api/${name}`)));
+  now.show(sources);
+  today.sources(sources.map((source) => source.name));
+  showHealth(health, sources, sinks);
+  setText(byId("node"), health.node);
+  byId("logout").hidden = !health.token_wanted;
+  document.title = `soundwatch on ${health.node}`;
+  const heard = sources.filter((source) => source.hearing === "heard").length;
+  const poor = health.state === "poor";
+  byId("status").dataset.state = poor ? "poor" : "open";
+  setText(byId("status"), poor ? many(health.problems.length, "problem") : heard ? "Listening" : "Not listening");
+}
+
+function refreshSoon() {
+  clearTimeout(soon);
+  soon = setTimeout(() => refresh().catch(fail), SOON_MS);
+}
+
+function fail(error) {
+  byId("banner").hidden = false;
+  setText(byId("banner"), `This cannot be shown: ${error.message}`);
+}
+
+async function take(message) {
+  switch (message.type) {
+    case "welcome": {
+      const again = boot === message.boot;
+      boot = message.boot;
+      try {
+        await (again ? refresh() : begin());
+        await today.reload();
+      } catch (error) {
+        fail(error);
+      }
+      break;
+    }
+    case "scores":
+    case "columns":
+      now.take(message);
+      break;
+    case "start":
+    case "update":
+    case "end":
+      now.take(message);
+      today.take(message);
+      break;
+    case "clip":
+      today.take(message);
+      break;
+    case "lost":
+      today.reload();
+      break;
+    case "hello":
+    case "health":
+    case "gap":
+    case "stats":
+      refreshSoon();
+      break;
+    default: // a heartbeat, or what a later release may send
+  }
+}
+
+function connection(state, retryMs, reason) {
+  const banner = byId("banner");
+  banner.hidden = state === "open";
+  if (state === "open") return;
+  byId("status").dataset.state = "closed";
+  setText(byId("status"), "Not connected");
+  setText(banner, `soundwatch cannot be reached${reason ? ` (${reason})` : ""}. What is shown is from before; trying again${retryMs > 1500 ? ` in ${Math.round(retryMs / 1000)} s` : ""}…`);
+}
+
+const stream = new Stream(take, connection);
+setInterval(() => !document.hidden && byId("banner").hidden && refresh().catch(() => {}), REFRESH_MS);
+
+let hidden = null;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hidden);
+  if (document.hidden) hidden = setTimeout(() => stream.show(false), HIDDEN_MS);
+  else stream.show(true);
+});

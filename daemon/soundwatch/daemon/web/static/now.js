@@ -1,0 +1,156 @@
+// What each source hears now: its spectrogram, level and the classes' scores.
+
+import { byId, el, keep, setText } from "./dom.js";
+import { level, score, words } from "./format.js";
+import { ask } from "./net.js";
+import { Spectrogram } from "./spectrogram.js";
+
+const HEARING = {
+  opening: "Opening",
+  waiting: "Not there yet",
+  heard: "Listening",
+  lost: "Lost",
+  paused: "Paused",
+  ended: "Ended",
+};
+const SWITCHING_MS = 5000;
+
+export class Now {
+  constructor() {
+    this.panels = new Map();
+  }
+
+  // What never changes while the program runs.
+  begin(classes, bandsHz) {
+    this.classes = classes;
+    this.bandsHz = bandsHz;
+    for (const panel of this.panels.values()) panel.picture.stop();
+    this.panels.clear();
+    byId("sources").replaceChildren();
+  }
+
+  show(sources) {
+    const list = byId("sources");
+    if (!sources.length) {
+      list.replaceChildren(el("p", { class: "empty" }, "There is no source."));
+      return;
+    }
+    keep(list, sources, (source) => source.name, (source) => this.make(source), (_, source) => this.update(source));
+    for (const name of this.panels.keys()) {
+      if (!sources.some((source) => source.name === name)) {
+        this.panels.get(name).picture.stop();
+        this.panels.delete(name);
+      }
+    }
+  }
+
+  take(message) {
+    const panel = this.panels.get(message.source);
+    if (!panel) return;
+    if (message.type === "columns") panel.picture.take(message);
+    if (message.type === "scores") this.scores(panel, message);
+    if (message.onset) panel.picture.event(message);
+  }
+
+  make(source) {
+    const canvas = el("canvas", { class: "picture", role: "img" });
+    const panel = {
+      canvas,
+      hearing: el("span", { class: "hearing" }),
+      about: el("p", { class: "muted about" }),
+      level: el("p", { class: "level" }),
+      button: el("button", { type: "button", onclick: () => this.switch(source.name) }),
+      rows: new Map(),
+    };
+    const bars = el("ul", { class: "scores", "aria-label": `Scores of ${source.name} now` });
+    for (const each of this.classes) {
+      const row = this.row(each);
+      panel.rows.set(each.name, row);
+      bars.append(row.element);
+    }
+    panel.picture = new Spectrogram(canvas, this.bandsHz);
+    this.panels.set(source.name, panel);
+    const name = el("div", { class: "name" }, el("h3", {}, source.name), panel.hearing, panel.about);
+    return el(
+      "article",
+      { class: "source", "aria-label": source.name },
+      el("div", { class: "source-head" }, name, panel.level, panel.button),
+      el("div", { class: "source-body" }, canvas, bars),
+    );
+  }
+
+  row({ name, threshold }) {
+    const bar = el("span", {
+      class: "meter",
+      role: "meter",
+      "aria-label": words(name),
+      "aria-valuemin": 0,
+      "aria-valuemax": 1,
+      "aria-valuenow": 0,
+    });
+    if (threshold !== null) bar.style.setProperty("--threshold", threshold);
+    const value = el("span", { class: "value" }, "–");
+    const element = el("li", { class: threshold === null ? "off" : "" }, el("span", { class: "label" }, words(name)), bar, value);
+    return { element, bar, value, threshold };
+  }
+
+  update(source) {
+    const panel = this.panels.get(source.name);
+    setText(panel.hearing, HEARING[source.hearing] ?? source.hearing);
+    panel.hearing.dataset.state = source.faults.length && source.hearing === "heard" ? "poor" : source.hearing;
+    const faults = source.faults.length ? `Its sound is poor: ${source.faults.map(words).join(", ")}.` : "";
+    const told = source.hearing === "heard" || source.hearing === "paused" ? (source.description ?? "") : source.detail;
+    setText(panel.about, [faults || told].join(" "));
+    panel.paused = source.hearing === "paused";
+    if (panel.wanted === undefined || panel.wanted === panel.paused) this.ready(panel, source.name);
+    panel.button.hidden = source.hearing === "ended";
+    if (source.hearing !== "heard") this.quieten(panel);
+    else if (source.scores) this.scores(panel, source);
+    panel.canvas.setAttribute(
+      "aria-label",
+      `The last minute of ${source.name}: spectrogram, level and what was recognised. Just now ${level(source.level_dbfs)}.`,
+    );
+  }
+
+  ready(panel, name) {
+    clearTimeout(panel.timer);
+    panel.wanted = undefined;
+    panel.button.disabled = false;
+    setText(panel.button, panel.paused ? "Listen again" : "Pause");
+    panel.button.setAttribute("aria-label", `${panel.button.textContent}: ${name}`);
+  }
+
+  async switch(name) {
+    const panel = this.panels.get(name);
+    panel.wanted = !panel.paused;
+    panel.button.disabled = true;
+    panel.timer = setTimeout(() => this.ready(panel, name), SWITCHING_MS);
+    try {
+      await ask(`/api/sources/${encodeURIComponent(name)}/${panel.wanted ? "pause" : "resume"}`, { method: "POST" });
+    } catch (error) {
+      this.ready(panel, name);
+      setText(panel.about, error.message);
+    }
+  }
+
+  scores(panel, reading) {
+    setText(panel.level, level(reading.level_dbfs));
+    panel.picture.level(Date.parse(reading.time), reading.level_dbfs);
+    for (const [name, row] of panel.rows) {
+      const value = reading.scores[name] ?? 0;
+      row.bar.style.setProperty("--value", value);
+      row.bar.setAttribute("aria-valuenow", value.toFixed(2));
+      setText(row.value, score(value));
+      row.element.classList.toggle("over", row.threshold !== null && value >= row.threshold);
+    }
+  }
+
+  quieten(panel) {
+    setText(panel.level, "–");
+    for (const row of panel.rows.values()) {
+      row.bar.style.setProperty("--value", 0);
+      setText(row.value, "–");
+      row.element.classList.remove("over");
+    }
+  }
+}

@@ -1,0 +1,168 @@
+// A day's events: by the hour, and as a list that can be searched.
+
+import { byId, el, keep, setText } from "./dom.js";
+import { makeEvent, updateEvent } from "./event.js";
+import { day, many, midnight, words } from "./format.js";
+import { Hours } from "./hours.js";
+import { ask } from "./net.js";
+
+const TYPING_MS = 250;
+
+export class Today {
+  constructor() {
+    this.events = new Map();
+    this.classes = [];
+    this.next = null;
+    this.daysBack = 0;
+    this.hours = new Hours((name) => this.choose(name));
+    byId("filter").addEventListener("submit", (event) => event.preventDefault());
+    for (const id of ["class", "source", "score"]) byId(id).addEventListener("change", () => this.reload());
+    byId("text").addEventListener("input", () => {
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => this.reload(), TYPING_MS);
+    });
+    byId("more").addEventListener("click", () => this.load(this.next));
+    byId("earlier").addEventListener("click", () => this.turn(1));
+    byId("later").addEventListener("click", () => this.turn(-1));
+    this.rollOver();
+  }
+
+  begin(classes) {
+    this.classes = classes;
+    const chosen = byId("class").value;
+    byId("class").replaceChildren(
+      el("option", { value: "" }, "All"),
+      ...classes.map((each) => el("option", { value: each.name }, words(each.name))),
+    );
+    byId("class").value = chosen;
+  }
+
+  sources(names) {
+    byId("source-label").hidden = names.length < 2;
+    const known = [...byId("source").options].slice(1).map((option) => option.value);
+    if (JSON.stringify(known) === JSON.stringify(names)) return;
+    byId("source").replaceChildren(el("option", { value: "" }, "All"), ...names.map((name) => el("option", { value: name }, name)));
+  }
+
+  get since() {
+    return midnight(new Date(), -this.daysBack);
+  }
+
+  get until() {
+    return midnight(new Date(), 1 - this.daysBack);
+  }
+
+  // At midnight a new day begins.
+  rollOver() {
+    setTimeout(() => {
+      if (this.daysBack === 0) this.reload();
+      else this.daysBack += 1;
+      this.rollOver();
+    }, midnight(new Date(), 1) - new Date() + 1000);
+  }
+
+  turn(days) {
+    this.daysBack = Math.max(0, this.daysBack + days);
+    this.reload();
+  }
+
+  choose(name) {
+    byId("class").value = name;
+    this.reload();
+  }
+
+  async reload() {
+    const asked = (this.asked = (this.asked ?? 0) + 1);
+    byId("later").disabled = this.daysBack === 0;
+    setText(byId("day-title"), this.daysBack === 0 ? "Today" : this.daysBack === 1 ? "Yesterday" : day(this.since));
+    this.hours.chosen = byId("class").value;
+    await this.load(null, asked);
+    try {
+      const source = byId("source").value;
+      const { counts } = await ask("/api/counts", { query: { since: this.since.toISOString(), until: this.until.toISOString(), source } });
+      if (asked === this.asked) this.hours.show(counts);
+    } catch {
+      return; // the list says what is wrong
+    }
+    this.say();
+  }
+
+  async load(before, asked = this.asked) {
+    const query = {
+      since: this.since.toISOString(),
+      until: this.until.toISOString(),
+      class: byId("class").value,
+      source: byId("source").value,
+      min_score: byId("score").value,
+      text: byId("text").value.trim(),
+      before,
+    };
+    try {
+      const page = await ask("/api/events", { query });
+      if (asked !== this.asked) return;
+      if (before === null) this.events.clear();
+      for (const event of page.events) this.events.set(event.id, event);
+      this.next = page.next;
+      this.failed = null;
+    } catch (error) {
+      this.failed = error.message;
+    }
+    this.draw();
+  }
+
+  // A line of the stream.
+  take(line) {
+    if (line.type === "clip" && line.id) {
+      if (this.events.has(line.id)) ask(`/api/events/${line.id}`).then((event) => this.changed(event), () => {});
+      return;
+    }
+    const before = this.events.get(line.id);
+    const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq };
+    if (this.daysBack === 0 && line.type === "start" && !before) {
+      const source = byId("source").value;
+      if (!source || source === line.source) {
+        this.hours.add(line.class, line.time);
+        this.hours.draw();
+        this.say();
+      }
+      setText(byId("announce"), `${words(line.class)}, ${line.source}`);
+    }
+    if (before || (this.daysBack === 0 && line.type === "start" && this.wanted(event))) this.changed(event);
+  }
+
+  wanted(event) {
+    const text = byId("text").value.trim().toLowerCase();
+    const sought = `${event.class} ${words(event.class)} ${event.source}`.toLowerCase();
+    const [class_, source, least] = ["class", "source", "score"].map((id) => byId(id).value);
+    return (!class_ || class_ === event.class) && (!source || source === event.source) && event.peak_score >= Number(least) && sought.includes(text);
+  }
+
+  changed(event) {
+    this.events.set(event.id, event);
+    this.draw();
+  }
+
+  draw() {
+    const events = [...this.events.values()].sort((one, other) => other.seq - one.seq);
+    keep(
+      byId("events"),
+      events,
+      (event) => event.id,
+      (event) => makeEvent(event, this.classes, (changed) => this.changed(changed)),
+      updateEvent,
+    );
+    byId("more").hidden = this.next === null;
+    this.say();
+  }
+
+  say() {
+    const filtered = ["class", "source", "score", "text"].some((id) => byId(id).value);
+    const { total } = this.hours;
+    setText(byId("day-total"), total ? many(total, "event") : "");
+    let said = "";
+    if (this.failed) said = `The events cannot be shown: ${this.failed}`;
+    else if (!this.events.size) said = filtered ? "No event is like this." : this.daysBack ? "Nothing was heard on this day." : "Nothing yet today. What is recognised is listed here.";
+    setText(byId("events-state"), said);
+    byId("events-state").hidden = !said;
+  }
+}

@@ -1,0 +1,55 @@
+"""What the server can see of the program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from soundwatch.daemon.config import Config
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.outlets import SinkState
+from soundwatch.daemon.sinks import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the page, the API and the metrics show.
+
+    Attributes:
+        surroundings: As every sink has them.
+        config: In force.
+        contract: Of the model that listens.
+        provider: What runs it.
+        thresholds: In force, per class that is listened for.
+        journal: Where lines are read.
+        sinks: How each sink does, and how many lines it is behind.
+        clips: The folder that sound is kept in; None where none is.
+        token_wanted: Whether visitors have to know a token.
+        started_unix_ns: When the program began.
+    """
+
+    surroundings: Surroundings
+    config: Config
+    contract: ModelContract
+    provider: str
+    thresholds: dict[str, float]
+    journal: Journal
+    sinks: Callable[[], list[tuple[SinkState, int]]]
+    clips: Path | None = None
+    token_wanted: bool = False
+    started_unix_ns: int = field(default_factory=time.time_ns)
+
+    @property
+    def card(self) -> str | None:
+        """The model's card: the text beside its file, if there is one."""
+        name = self.config.model.file
+        file = Path(name)
+        if not file.suffix:
+            file = Path(__file__).parents[1] / "models" / f"{name}.onnx"
+        try:
+            return file.with_suffix(".md").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
