@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ConfigError, SinkError, SoundwatchError, SourceError
 from soundwatch.daemon.journal import Appender, Journal
 from soundwatch.daemon.journal_file import limits_of, open_for_writing
-from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.listen import Ears, Listening, Tapes
 from soundwatch.daemon.outlets import Outlets
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.recordings import score_windows
@@ -188,8 +189,9 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
     ears = build(config, WallClock(), opened)
     assert isinstance(ears.journal, Journal)
     log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider)
-    engine = Engine(ears, log.warning)
     with contextlib.closing(ears.journal), signals_to(program.stop):
+        tapes, writing = _clips(config, ears, log.warning)
+        engine = Engine(replace(ears, tapes=tapes), log.warning)
         surroundings = Surroundings(
             node=ears.node,
             labels=ears.classifier.contract.labels,
@@ -198,7 +200,7 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
             switch=engine.switch,
             say=log.warning,
         )
-        with _sinks(config, ears.journal, surroundings, program):
+        with _sinks(config, ears.journal, surroundings, program), writing:
             _end_interrupted(ears.journal)
             for name, source in sources.items():
                 listening = program.add(open_lasting(name, source.device, source.channels, source.pcm, name in waiting))
@@ -243,6 +245,17 @@ def _sinks(config: Config, journal: Journal, surroundings: Surroundings, program
         surroundings.say("lines are left for the next start", sink=name, lines=lines)
 
 
+def _clips(
+    config: Config, ears: Ears, say: Callable[..., object]
+) -> tuple[Tapes | None, contextlib.AbstractContextManager[object]]:
+    """What keeps sound for clips, and what writes them until its end; nothing where nobody asked for clips."""
+    if config.clips.folder is None:
+        return None, contextlib.nullcontext()
+    from soundwatch.daemon.clips.opening import open_clips
+
+    return open_clips(config.clips, ears, say)
+
+
 def _end_interrupted(journal: Journal) -> None:
     """End the events that a killed program left open."""
     for last in journal.store.open_events():
@@ -272,7 +285,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
             except SourceError as error:
                 log.error("a recording was not heard to its end", file=str(path), error=str(error))
                 failures.append(error)
-            _report_losses(relay)
+            relay.report_losses()
             if program.stop_asked:
                 break
     if failures:
@@ -283,16 +296,3 @@ def _give_back_memory() -> None:
     """Hand what opening the model left free back to the system, some megabytes, where the C library can."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _report_losses(relay: Relay) -> None:
-    """Say at the end what could not be written.
-
-    Raises:
-        SinkError: Lines were lost.
-    """
-    for name, lost_lines in relay.losses.items():
-        raise SinkError(
-            f"{lost_lines} lines could not be written to {name}. Make room there, or give another file with "
-            "-F json:PATH."
-        )

@@ -69,7 +69,7 @@ class Engine:
 
     def voice(self, listening: Listening) -> Voice:
         """A source that is about to be heard."""
-        return Voice(listening, Outbound(undecided(self._ears.rules)))
+        return Voice(listening, Outbound(undecided(self._ears.rules)), tapes=self._ears.tapes)
 
     def run(self, listenings: Sequence[Listening]) -> None:
         """Listen until all are done; one that broke keeps its `failure`.

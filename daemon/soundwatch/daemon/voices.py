@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.lines import Line
-from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.listen import Ears, Listening, Tapes
 from soundwatch.daemon.live import Reading
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
 from soundwatch.daemon.plight import Plight, Quality
@@ -41,6 +41,7 @@ class Voice:
         owed_sounds: How many of those it is not given back before its windows are done.
         paused: Whether its sound is thrown away unheard, since somebody asked for that.
         skipped: All that was thrown away, as a block without samples that comes after it.
+        tapes: What clips are cut from; None where no sound is kept.
     """
 
     listening: Listening
@@ -54,6 +55,7 @@ class Voice:
     owed_sounds: int = 0
     paused: bool = False
     skipped: Block | None = None
+    tapes: Tapes | None = None
 
     @property
     def waits(self) -> bool:
@@ -101,6 +103,9 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
         voice.outbound, told = judge(voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features)
         if isinstance(heard, Heard):
             ears.live.publish(_reading(waiting, heard, own[0], ears))
+    over = heard is None or (isinstance(heard, Plight) and heard.state in ("lost", "paused"))
+    if voice.tapes is not None and voice.stream is not None and (told or over):
+        voice.tapes.tell(voice.listening.source.info.name, voice.stream, told, over=over)
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
@@ -151,8 +156,10 @@ def after(skipped: Block | None, block: Block) -> Block:
 
 
 def taken_up(voice: Voice, block: Block | None) -> Block | None:
-    """The next block, with what was thrown away before it counted as lost."""
+    """The next block, kept for clips where somebody asked for those, with what was thrown away before it as lost."""
     skipped, voice.skipped = voice.skipped, None
+    if voice.tapes is not None and block is not None:
+        voice.tapes.listen(voice.listening.source.info.name, block)
     if skipped is None or block is None:
         return block
     return replace(block, lost_samples=block.lost_samples + skipped.lost_samples)

@@ -9,10 +9,12 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import (
+    clips_option,
     config_option,
     journal_option,
     model_options,
     sink_option,
+    with_clips,
     with_journal,
     with_options,
 )
@@ -33,12 +35,14 @@ from soundwatch.daemon.config import SourceConfig, load_config
 @config_option
 @sink_option
 @journal_option
+@clips_option
 @model_options
 def run(
     devices: tuple[str, ...],
     pcm: str | None,
     or_demo: bool,
     journal: str | None,
+    clips_folder: str | None,
     config_path: Path | None,
     sinks: tuple[str, ...],
     **model: Any,
@@ -49,6 +53,7 @@ def run(
     from soundwatch.daemon.logs import open_log
 
     config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
+    config = with_clips(config, clips_folder)
     log = open_log(config.log)
     sources = choose_sources(config, devices)
     if pcm is not None:
