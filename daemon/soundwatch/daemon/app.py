@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,10 @@ from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_ag
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.errors import ConfigError, SinkError, SoundwatchError, SourceError
+from soundwatch.daemon.errors import ConfigError, SoundwatchError, SourceError
 from soundwatch.daemon.journal import Appender, Journal
 from soundwatch.daemon.journal_file import limits_of, open_for_writing
-from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.listen import Ears, Listening, Tapes
 from soundwatch.daemon.notify import Notifier
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.recordings import score_windows
@@ -199,8 +200,9 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
     assert isinstance(ears.journal, Journal)
     log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider)
     watch = Supervised(notifier, ears.classifier.contract.labels, log.error)
-    engine = Engine(ears, log.warning, watch=watch)
     with contextlib.closing(ears.journal), signals_to(program.stop):
+        tapes, writing = _clips(config, ears, log.warning)
+        engine = Engine(replace(ears, tapes=tapes), log.warning, watch=watch)
         surroundings = Surroundings(
             node=ears.node,
             labels=ears.classifier.contract.labels,
@@ -209,7 +211,7 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
             switch=engine.switch,
             say=log.warning,
         )
-        with sending(config, ears, surroundings, program.fail, log):
+        with sending(config, ears, surroundings, program.fail, log), writing:
             _end_interrupted(ears.journal)
             for name, source in sources.items():
                 listening = program.add(open_lasting(name, source.device, source.channels, source.pcm, name in waiting))
@@ -222,6 +224,17 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
         raise program.failure
     if failures and len(failures) == len(sources):
         raise failures[0]
+
+
+def _clips(
+    config: Config, ears: Ears, say: Callable[..., object]
+) -> tuple[Tapes | None, contextlib.AbstractContextManager[object]]:
+    """What keeps sound for clips, and what writes them until its end; nothing where nobody asked for clips."""
+    if config.clips.folder is None:
+        return None, contextlib.nullcontext()
+    from soundwatch.daemon.clips.opening import open_clips
+
+    return open_clips(config.clips, ears, say)
 
 
 def _end_interrupted(journal: Journal) -> None:
@@ -254,7 +267,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
             except SourceError as error:
                 log.error("a recording was not heard to its end", file=str(path), error=str(error))
                 failures.append(error)
-            _report_losses(relay)
+            relay.report_losses()
             if program.stop_asked:
                 break
     if failures:
@@ -265,16 +278,3 @@ def _give_back_memory() -> None:
     """Hand what opening the model left free back to the system, some megabytes, where the C library can."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _report_losses(relay: Relay) -> None:
-    """Say at the end what could not be written.
-
-    Raises:
-        SinkError: Lines were lost.
-    """
-    for name, lost_lines in relay.losses.items():
-        raise SinkError(
-            f"{lost_lines} lines could not be written to {name}. Make room there, or give another file with "
-            "-F json:PATH."
-        )

@@ -7,6 +7,7 @@ Does not: know windows or levels (`live.py`), or how sinks do (`outlets.py`).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -85,10 +86,12 @@ class Notice:
 
     def __init__(self, names: tuple[str, ...] = ()) -> None:
         self.board = Board({name: SourceBoard() for name in names})
+        self._lock = threading.Lock()  # lines come from the engine's thread, from the journal's, and from that of clips
 
     def read(self, line: Line) -> None:
         """Take account of one line."""
-        self.board = fold(self.board, line)
+        with self._lock:
+            self.board = fold(self.board, line)
 
 
 def fold(board: Board, line: Line) -> Board:

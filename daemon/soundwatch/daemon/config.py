@@ -84,6 +84,23 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_bytes: Annotated[int, msgspec.Meta(ge=4_000_000)] = 64_000_000
 
 
+class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether events' sound is written to files, and how much of it; without a folder no sound ever is.
+
+    Attributes:
+        speech_guard: true for the shipped model, false for none, or another model's path.
+    """
+
+    folder: str | None = None
+    pre_roll_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0
+    post_roll_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0
+    max_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 30.0
+    speech_guard: bool | str = True
+    max_age_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 1_000_000_000
+    best_per_class: Annotated[int, msgspec.Meta(ge=0)] = 10
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The diary on standard error."""
 
@@ -100,6 +117,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     detection: DetectionConfig = DetectionConfig()
     stats_s: Annotated[float, msgspec.Meta(ge=1)] | None = 3600.0
     journal: JournalConfig = JournalConfig()
+    clips: ClipsConfig = ClipsConfig()
     sinks: tuple[str | dict[str, str | int | float | bool | None], ...] = ("json",)
     log: LogConfig = LogConfig()
 

@@ -79,7 +79,7 @@ class Engine:
 
     def voice(self, listening: Listening) -> Voice:
         """A source that is about to be heard."""
-        voice = Voice(listening, Outbound(undecided(self._ears.rules)))
+        voice = Voice(listening, Outbound(undecided(self._ears.rules)), tapes=self._ears.tapes)
         self._progress.voices.append(voice)
         return voice
 

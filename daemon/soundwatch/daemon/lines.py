@@ -16,6 +16,7 @@ from soundwatch.daemon.plight import AnchorReason, Fault, SourceReason, SourceSt
 from soundwatch.daemon.types import EndReason, EventType, GapReason, HealthState
 
 SCHEMA: Final = "soundwatch.event/1"
+ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
 class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +174,28 @@ class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
     scores: dict[str, float]
 
 
+class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """An event's sound is in a file now, or is not to be: then `file` is null, and `reason` says why."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["clip"] = "clip"
+    seq: int
+    time: str
+    node: str
+    source: str
+    id: str
+    class_: str
+    file: str | None
+    path: str | None
+    reason: ClipRefusal | None
+    start: str
+    duration_s: float
+    lost_s: float
+    bytes: int | None
+    rate_hz: int
+    channels: int
+
+
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     """What a source's stream has come to so far, and as its last line with `final` what it came to."""
 
@@ -190,12 +213,14 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LINES = (
-    *(HelloLine, EventLine, GapLine, HealthLine, SourceHealthLine, QualityLine, AnchorLine, JournalHealthLine),
+    *(HelloLine, EventLine, ClipLine, GapLine, HealthLine, SourceHealthLine, QualityLine, AnchorLine),
+    JournalHealthLine,
     StatsLine,
 )
 Line = (
     HelloLine
     | EventLine
+    | ClipLine
     | GapLine
     | HealthLine
     | SourceHealthLine

@@ -7,11 +7,11 @@ Does not: choose sources or models (`app.py`), or listen to several at once (`en
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Final, Protocol
 
 from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.errors import SourceError
@@ -19,10 +19,20 @@ from soundwatch.daemon.journal import Appender
 from soundwatch.daemon.live import Live
 from soundwatch.daemon.pipeline import detect
 from soundwatch.daemon.plight import LiveSource
-from soundwatch.daemon.types import Block, Classifier, Clock, EndReason
+from soundwatch.daemon.types import Block, Classifier, Clock, EndReason, Event, Gap, Summary
 from soundwatch.daemon.wire import Stream
 
 ARCHIVE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
+
+
+class Tapes(Protocol):
+    """What keeps the latest sound for clips (`clips/recorder.py`); called in the engine's thread, it must not wait."""
+
+    def listen(self, source: str, block: Block) -> None:
+        """Take a source's next sound."""
+
+    def tell(self, source: str, stream: Stream, told: Sequence[Event | Gap | Summary], *, over: bool) -> None:
+        """Take what was decided of it; `over` where no more sound will come that belongs to these events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Ears:
         journal: Where lines go.
         live: Where what is heard now can be looked at.
         stats_s: After how much sound a live source's `stats` are written, again and again; None for at its end only.
+        tapes: What clips are cut from; None where no sound is kept.
     """
 
     node: str
@@ -48,6 +59,7 @@ class Ears:
     journal: Appender
     live: Live = field(default_factory=Live)
     stats_s: float | None = None
+    tapes: Tapes | None = None
 
     def stream(self, source: LiveSource) -> Stream:
         """What makes the lines of a source that has given its first block."""

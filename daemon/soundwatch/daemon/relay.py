@@ -63,6 +63,18 @@ class Relay:
         """Lines lost so far, by the name of each sink that lost some."""
         return {outlet.sink.name: outlet.lost_lines for outlet in self._outlets if outlet.lost_lines}
 
+    def report_losses(self) -> None:
+        """Say what could not be written.
+
+        Raises:
+            SinkError: Lines were lost.
+        """
+        for name, lost_lines in self.losses.items():
+            raise SinkError(
+                f"{lost_lines} lines could not be written to {name}. Make room there, or give another file with "
+                "-F json:PATH."
+            )
+
     def close(self) -> None:
         """Close every sink."""
         for outlet in self._outlets:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import numpy as np
 
 from soundwatch.daemon.lines import Line
-from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.listen import Ears, Listening, Tapes
 from soundwatch.daemon.live import Reading
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
 from soundwatch.daemon.plight import News, Plight, Quality, Reanchored, Truth
@@ -45,6 +45,7 @@ class Voice:
         heard_ns: When its sound was last taken.
         truth: How it is and was; a frozen record, so that any thread may read it.
         stats_sample: When its stats are written next.
+        tapes: What clips are cut from; None where no sound is kept.
     """
 
     listening: Listening
@@ -62,6 +63,7 @@ class Voice:
     heard_ns: int = 0
     truth: Truth = field(default_factory=Truth)
     stats_sample: int = 0
+    tapes: Tapes | None = None
 
     @property
     def waits(self) -> bool:
@@ -111,6 +113,9 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
         summary = Summary(outbound.windows, outbound.end_sample, outbound.lost_samples, final=False)
         voice.truth = replace(voice.truth, state="heard", summary=summary)
         told = [*told, *_stats_due(voice, ears)]
+    over = heard is None or (isinstance(heard, Plight) and heard.state in ("lost", "paused"))
+    if voice.tapes is not None and voice.stream is not None and (told or over):
+        voice.tapes.tell(voice.listening.source.info.name, voice.stream, told, over=over)
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
@@ -189,8 +194,10 @@ def after(skipped: Block | None, block: Block) -> Block:
 
 
 def taken_up(voice: Voice, block: Block | None) -> Block | None:
-    """The next block, with what was thrown away before it counted as lost."""
+    """The next block, kept for clips where somebody asked for those, with what was thrown away before it as lost."""
     skipped, voice.skipped = voice.skipped, None
+    if voice.tapes is not None and block is not None:
+        voice.tapes.listen(voice.listening.source.info.name, block)
     if skipped is None or block is None:
         return block
     return replace(block, lost_samples=block.lost_samples + skipped.lost_samples)

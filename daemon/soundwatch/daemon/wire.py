@@ -136,7 +136,7 @@ class Stream:
         return EventLine(
             type=event.type,
             seq=seq,
-            id=self._id(event),
+            id=self.event_id(event),
             time=self.utc(event.at_sample),
             node=self.node,
             source=self.source.name,
@@ -154,7 +154,7 @@ class Stream:
             provider=self.provider,
         )
 
-    def _id(self, event: Event) -> str:
+    def event_id(self, event: Event) -> str:
         """A ULID made of what the event is, so that replaying a recording names it alike."""
         onset_unix_ns = self.at_unix_ns(event.onset_sample)
         what = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{event.label}\n{event.onset_sample}"

@@ -35,6 +35,17 @@ journal_option = click.option(
     "--journal", metavar="FILE", help="Where events are kept, or memory. [default: the configuration's journal.path]"
 )
 
+clips_option = click.option(
+    "--clips", "clips_folder", metavar="DIR", help="Keep events' sound in this folder. [default: no sound is kept]"
+)
+
+
+def with_clips(config: Config, folder: str | None) -> Config:
+    """The configuration with the clips' folder that the command line names."""
+    if folder is None:
+        return config
+    return msgspec.structs.replace(config, clips=msgspec.structs.replace(config.clips, folder=folder))
+
 
 def wanted_options(command: Command) -> Command:
     """`--since`, `--until`, `--class`, `--source` and `--type`."""

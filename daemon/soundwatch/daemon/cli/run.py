@@ -10,10 +10,12 @@ import msgspec
 
 from soundwatch.daemon.channels import Choice
 from soundwatch.daemon.cli.options import (
+    clips_option,
     config_option,
     journal_option,
     model_options,
     sink_option,
+    with_clips,
     with_journal,
     with_options,
 )
@@ -40,6 +42,7 @@ from soundwatch.daemon.config import SourceConfig, load_config
 @config_option
 @sink_option
 @journal_option
+@clips_option
 @model_options
 def run(
     devices: tuple[str, ...],
@@ -48,6 +51,7 @@ def run(
     or_demo: bool,
     web: bool,
     journal: str | None,
+    clips_folder: str | None,
     config_path: Path | None,
     sinks: tuple[str, ...],
     **model: Any,
@@ -60,6 +64,7 @@ def run(
     config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
     if web:
         config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
+    config = with_clips(config, clips_folder)
     log = open_log(config.log)
     sources = choose_sources(config, devices)
     said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}

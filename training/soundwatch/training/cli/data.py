@@ -1,4 +1,4 @@
-"""`soundwatch data check`, `soundwatch data download` and `soundwatch data speech`."""
+"""`soundwatch data check`, `soundwatch data download`, `soundwatch data speech` and `soundwatch data talk`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from rich.console import Console
 from soundwatch.daemon.errors import DataError
 from soundwatch.training.check import Layout, check_data
 from soundwatch.training.check_report import show_check
-from soundwatch.training.cli.options import layout_option
+from soundwatch.training.cli.options import Folds, layout_option, negatives_option
+from soundwatch.training.data import split_by_folds
 from soundwatch.training.download import download
+from soundwatch.training.negatives import split_negatives
 from soundwatch.training.speech import RECORDINGS, write_speech
 
 
@@ -60,3 +62,31 @@ def speech(folder: Path, recordings: int, seed: int) -> None:
     """
     write_speech(folder, recordings, seed, Console(stderr=True))
     click.echo(f"{recordings} recordings in {folder}. Next: soundwatch train ... --negatives {folder}")
+
+
+@data.command("talk")
+@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
+@click.option("--folds", type=Folds(), required=True, help="Of it, e.g. 2,3.")
+@negatives_option
+@click.option("--teacher", type=click.Path(path_type=Path), required=True, help="YAMNet's .tflite file, which judges.")
+@click.option("--recordings", type=click.IntRange(1), default=1500, show_default=True, help="Of talk, to make.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
+def talk(
+    folder: Path,
+    root: Path,
+    folds: tuple[int, ...],
+    negatives: tuple[Path, ...],
+    teacher: Path,
+    recordings: int,
+    seed: int,
+) -> None:
+    """Make a folder to train a speech guard on: real clips by whether YAMNet hears talk in them, and made talk.
+
+    Exit code 7 if espeak-ng (Debian package espeak-ng) is not installed.
+    """
+    from soundwatch.training.talk import SpeechEar, write_talk
+
+    clips = [*split_by_folds(root, folds, ()).train, *split_negatives(*negatives)[0]]
+    write_talk(folder, [clip.path for clip in clips], SpeechEar(teacher), recordings, seed, Console(stderr=True))
+    click.echo(f"Next: soundwatch train --data {folder} --layout folders --recipe speech --test-share 0")

@@ -1,0 +1,126 @@
+"""Writes clips: a thread of its own asks the guard, makes the file, and tells of it once it is there.
+
+Conventions: `take` never waits; `QUEUED_CLIPS` wait, and any more are told of as lost. Whatever fails costs that clip
+and nothing else: listening goes on.
+Rule: what the guard cannot judge is not written.
+Does not: know events or tapes (`recorder.py`), or choose what goes (`shelf.py`).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from soundwatch.daemon.clips.guard import Guard
+from soundwatch.daemon.clips.recorder import Clip
+from soundwatch.daemon.clips.shelf import Kept, Shelf
+from soundwatch.daemon.journal import Appender
+from soundwatch.daemon.lines import ClipLine, ClipRefusal
+from soundwatch.daemon.wire import utc_text
+
+QUEUED_CLIPS: Final = 4
+TRIM_S: Final = 600.0
+CLOSING_S: Final = 10.0
+
+
+class Writer:
+    """What makes files of clips.
+
+    Args:
+        shelf: Where they go.
+        guards: Each of which can refuse one.
+        node: Name of this machine.
+        journal: Where it is told.
+        say: Called with a sentence and its fields when a clip is lost.
+    """
+
+    def __init__(
+        self, shelf: Shelf, guards: Sequence[Guard], node: str, journal: Appender, say: Callable[..., object]
+    ) -> None:
+        self.lost_clips = 0
+        self._shelf = shelf
+        self._guards = guards
+        self._node = node
+        self._journal = journal
+        self._say = say
+        self._waiting = queue.Queue[Clip | None](QUEUED_CLIPS)
+        self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
+        self._thread.start()
+
+    def take(self, clip: Clip) -> None:
+        """Write a clip soon."""
+        try:
+            self._waiting.put_nowait(clip)
+        except queue.Full:
+            self._lose(clip, "queue", f"{QUEUED_CLIPS} clips wait to be written")
+
+    def close(self) -> None:
+        """Write what waits, ten seconds at most."""
+        until_s = time.monotonic() + CLOSING_S
+        try:
+            self._waiting.put(None, timeout=CLOSING_S)
+            self._thread.join(max(0.0, until_s - time.monotonic()))
+        except queue.Full:
+            pass
+        if self._thread.is_alive():
+            self._say("clips were not written before the end", clips=self._waiting.qsize())
+
+    def _run(self) -> None:
+        while True:
+            self._trim()
+            try:
+                clip = self._waiting.get(timeout=TRIM_S)
+            except queue.Empty:
+                continue
+            if clip is None:
+                return
+            try:
+                self._write(clip)
+            except OSError as error:
+                self._lose(clip, "disk", error.strerror or str(error))
+            except Exception as error:  # noqa: BLE001  # a clip may fail, in whatever way; the daemon may not
+                self._lose(clip, "failed", str(error) or type(error).__name__)
+
+    def _trim(self) -> None:
+        try:
+            self._shelf.trim(datetime.now(UTC))
+        except OSError as error:
+            self._say("old clips cannot be looked through", error=error.strerror)
+
+    def _write(self, clip: Clip) -> None:
+        frames = clip.cut.frames()
+        if any(guard.hears_speech(frames, clip.cut.rate_hz) for guard in self._guards):
+            self._journal.append(partial(self._line, clip, time.time_ns(), None, "speech"))
+            return
+        kept = self._shelf.put(clip)
+        self._journal.append(partial(self._line, clip, time.time_ns(), kept, None))
+
+    def _lose(self, clip: Clip, reason: ClipRefusal, why: str) -> None:
+        self.lost_clips += 1
+        self._say("a clip was not written", source=clip.source, event=clip.id, error=why, lost_clips=self.lost_clips)
+        self._journal.append(partial(self._line, clip, time.time_ns(), None, reason))
+
+    def _line(self, clip: Clip, now_unix_ns: int, kept: Kept | None, reason: ClipRefusal | None, seq: int) -> ClipLine:
+        cut = clip.cut
+        return ClipLine(
+            seq=seq,
+            time=utc_text(now_unix_ns),
+            node=self._node,
+            source=clip.source,
+            id=clip.id,
+            class_=clip.label,
+            file=None if kept is None else kept.path.name,
+            path=None if kept is None else str(kept.path.absolute()),
+            reason=reason,
+            start=utc_text(clip.start_unix_ns),
+            duration_s=round(cut.duration_s, 3),
+            lost_s=round(cut.lost_samples / cut.rate_hz, 3),
+            bytes=None if kept is None else kept.size_bytes,
+            rate_hz=cut.rate_hz,
+            channels=cut.pieces[0].frames.shape[1],
+        )
