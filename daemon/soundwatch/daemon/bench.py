@@ -28,6 +28,7 @@ from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ProviderError
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.providers import CPU, rivals
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Block, Classifier, SourceInfo, read_only
@@ -87,7 +88,8 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
 
     Args:
         model: A shipped model's name, or a file.
-        provider_names: As `open_classifier` takes them; those that cannot be had are left out, if one can.
+        provider_names: As `open_classifier` takes them; those that cannot be had are left out, if one can. None stands
+            for the processor and what auto may take.
         progress: Called with what is being measured.
 
     Raises:
@@ -95,7 +97,7 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
         ProviderError: None of the providers can be had.
     """
     classifiers: list[Classifier] = []
-    for name in provider_names:
+    for name in provider_names or usable():
         try:
             classifiers.append(open_classifier(model, name))
         except ProviderError as error:
@@ -132,6 +134,13 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
         path_ms=round(path_ms, 4),
         networks=tuple(networks),
     )
+
+
+def usable() -> tuple[str, ...]:
+    """The providers that the program may take by itself on this machine."""
+    import onnxruntime
+
+    return (CPU, *rivals(onnxruntime.get_available_providers()))
 
 
 def streams_carried(path_ms: float, network_ms: float, cores: int) -> int:
