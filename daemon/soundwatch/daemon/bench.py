@@ -113,15 +113,15 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
     for classifier in classifiers:
         for batch_windows in BATCHES:
             progress(f"{classifier.provider}, {batch_windows} windows together")
-            window_ms = [_window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
-            typical_ms = statistics.median(window_ms)
+            rounds_ms = [window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
+            typical_ms = statistics.median(rounds_ms)
             networks.append(
                 NetworkCost(
                     provider=classifier.provider,
                     batch_windows=batch_windows,
                     window_ms=round(typical_ms, 4),
-                    window_ms_least=round(min(window_ms), 4),
-                    window_ms_most=round(max(window_ms), 4),
+                    window_ms_least=round(min(rounds_ms), 4),
+                    window_ms_most=round(max(rounds_ms), 4),
                     streams=streams_carried(path_ms, typical_ms / hop_s, cores),
                 )
             )
@@ -210,7 +210,7 @@ def _path_ms(contract: ModelContract) -> float:
     return (time.process_time_ns() - started_ns) / 1e6 / PATH_S
 
 
-def _window_ms(classifier: Classifier, batch_windows: int) -> float:
+def window_ms(classifier: Classifier, batch_windows: int) -> float:
     """A window's share of a batch's time: the processor's, or the clock's where another device computes."""
     shape = (batch_windows, *classifier.contract.features.input_shape)
     mel_db = np.random.default_rng(0).normal(-40, 15, shape).astype(np.float32)
