@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from doubles import SMALL_CONTRACT
 from model_files import write_onnx
 from soundwatch.daemon import onnx_file, providers
-from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.classify import facts_of, open_classifier
 from soundwatch.daemon.errors import ProviderError
 from soundwatch.daemon.onnx_file import OnnxFile, quickest_of
 from soundwatch.daemon.providers import CPU, CUDA
@@ -106,6 +106,7 @@ def test_what_auto_measured_comes_with_the_model(tmp_path: Path, rival: Callable
     opened = open_classifier(path)
     assert set(opened.window_ms) == {CPU, CUDA}
     assert opened.provider == CPU
+    assert facts_of(opened)["window_ms"] == opened.window_ms
 
 
 def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refused(

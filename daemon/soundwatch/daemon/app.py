@@ -22,7 +22,7 @@ import msgspec
 from soundwatch.daemon.board import Notice
 from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
 from soundwatch.daemon.capture import Recording, open_lasting
-from soundwatch.daemon.classify import LoadedModel, open_classifier
+from soundwatch.daemon.classify import facts_of, open_classifier
 from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
 from soundwatch.daemon.contract import ModelContract
@@ -42,11 +42,11 @@ from soundwatch.daemon.sinks import Surroundings, open_sink, parse_sink
 from soundwatch.daemon.sinks.files import open_file
 from soundwatch.daemon.store import MEMORY
 from soundwatch.daemon.supervise import Supervised
-from soundwatch.daemon.types import Clock, Source
+from soundwatch.daemon.types import Classifier, Clock, Source
 from soundwatch.daemon.wire import interrupted_line
 
 
-def load_model(config: ModelConfig) -> LoadedModel:
+def load_model(config: ModelConfig) -> Classifier:
     """The classifier that the configuration names.
 
     Raises:
@@ -197,9 +197,7 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
 
     ears = build(config, WallClock(), opened)
     assert isinstance(ears.journal, Journal)
-    assert isinstance(ears.classifier, LoadedModel)
-    measured = {"window_ms": ears.classifier.window_ms} if ears.classifier.window_ms else {}
-    log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider, **measured)
+    log.info("model loaded", **facts_of(ears.classifier))
     watch = Supervised(notifier, ears.classifier.contract.labels, log.error)
     engine = Engine(ears, log.warning, watch=watch)
     with contextlib.closing(ears.journal), signals_to(program.stop):

@@ -102,6 +102,14 @@ class LoadedModel:
         return activate(logits, self.contract.activation)
 
 
+def facts_of(classifier: Classifier) -> dict[str, object]:
+    """What the log says of a model: its name, what runs it, and what each took where there was a choice."""
+    facts: dict[str, object] = {"model": classifier.contract.identity, "provider": classifier.provider}
+    if isinstance(classifier, LoadedModel) and classifier.window_ms:
+        facts["window_ms"] = classifier.window_ms
+    return facts
+
+
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
     """Scores (N, K) in [0, 1] of finite logits (N, K)."""
     if activation == "sigmoid":

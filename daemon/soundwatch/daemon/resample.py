@@ -12,7 +12,9 @@ Does not: repair anything. Where samples were lost the filter starts anew, and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 import soxr
@@ -28,14 +30,31 @@ def match_channels(samples: Samples, channels: int) -> Samples:
     """Samples (C, S) with C = `channels`, by the rule above."""
     if samples.shape[0] == channels:
         return samples
-    mono = samples if samples.shape[0] == 1 else _mean(samples)
+    mono = samples if samples.shape[0] == 1 else _mean([samples])
     return np.broadcast_to(mono, (channels, samples.shape[1]))
 
 
-def _mean(samples: Samples) -> Samples:
-    """The channels' mean (1, S): what `samples.mean` gives, to the bit, in a third of its time."""
-    mono: Samples = np.add.reduce(samples, axis=0, keepdims=True)
-    mono /= np.float32(samples.shape[0])
+def joined(blocks: Sequence[Block], spec: FeatureSpec) -> list[Block]:
+    """The same sound in as few blocks as there are losses; what `resample` would average is averaged on the way."""
+    starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
+    runs = [blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)]
+    return [_join(run, spec) if len(run) > 1 else run[0] for run in runs]
+
+
+def _join(run: Sequence[Block], spec: FeatureSpec) -> Block:
+    """Blocks without a loss between them as one."""
+    pieces = [block.samples for block in run]
+    as_it_is = pieces[0].shape[0] in (1, spec.channels)
+    return replace(run[0], samples=read_only(np.concatenate(pieces, axis=1) if as_it_is else _mean(pieces)))
+
+
+def _mean(pieces: Sequence[Samples]) -> Samples:
+    """Pieces (C, S) in a row as their channels' mean (1, S): what `mean` gives, to the bit, in a third of its time."""
+    ends = [*accumulate(piece.shape[1] for piece in pieces)]
+    mono = np.empty((1, ends[-1]), np.float32)
+    for piece, end in zip(pieces, ends, strict=True):
+        np.add.reduce(piece, axis=0, keepdims=True, out=mono[:, end - piece.shape[1] : end])
+    mono /= np.float32(pieces[0].shape[0])
     return mono
 
 
@@ -77,7 +96,7 @@ def resample(state: Resampling, block: Block | None, spec: FeatureSpec) -> tuple
     if block.lost_samples:
         state, drained = _drain(state, spec)
         state = _skip_to(state, block.first_sample * spec.rate_hz // block.rate_hz)
-    narrow = block.samples if block.samples.shape[0] in (1, spec.channels) else _mean(block.samples)
+    narrow = block.samples if block.samples.shape[0] in (1, spec.channels) else _mean([block.samples])
     if block.rate_hz == spec.rate_hz:
         state, done = _give(state, narrow, spec)
     else:

@@ -12,14 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
-import numpy as np
-
 from soundwatch.daemon.lines import Line
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.live import Reading
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
 from soundwatch.daemon.plight import Plight, Quality
-from soundwatch.daemon.types import Block, EndReason, Event, Gap, Heard, Scores, Summary, read_only
+from soundwatch.daemon.types import Block, EndReason, Event, Gap, Heard, Scores, Summary
 from soundwatch.daemon.wire import Stream, plight_line, quality_line
 
 UNREAD_SOUNDS: Final = 4
@@ -133,18 +131,6 @@ def _reading(waiting: Waiting, heard: Heard, scores: Scores, ears: Ears) -> Read
         lost_s=stream.seconds(outbound.lost_samples),
         features=heard.features if ears.live.pictured else None,
     )
-
-
-def joined(blocks: Sequence[Block]) -> list[Block]:
-    """The same sound in as few blocks as there are losses."""
-    starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
-    runs = [blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)]
-    return [
-        replace(run[0], samples=read_only(np.concatenate([block.samples for block in run], axis=1)))
-        if len(run) > 1
-        else run[0]
-        for run in runs
-    ]
 
 
 def after(skipped: Block | None, block: Block) -> Block:
