@@ -219,15 +219,6 @@ def test_a_provider_may_be_named_as_onnx_runtime_names_it(tmp_path: Path) -> Non
     assert classifier.provider == "CPUExecutionProvider"
 
 
-def test_auto_takes_cuda_only_where_the_driver_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
-    assert providers.choose_provider("auto", False, both) == "CUDAExecutionProvider"
-    assert providers.choose_provider("auto", False, both[1:]) == "CPUExecutionProvider"
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: "a test")
-    assert providers.choose_provider("auto", False, both) == "CPUExecutionProvider"
-
-
 @pytest.mark.skipif(providers.cuda_obstacle() is None, reason="this machine has an NVIDIA driver")
 @pytest.mark.skipif(sys.platform != "linux", reason="CUDA's build of ONNX Runtime is installed on Linux only")
 def test_a_driver_without_cuda_falls_back_quietly_unless_cuda_was_demanded(
@@ -236,7 +227,7 @@ def test_a_driver_without_cuda_falls_back_quietly_unless_cuda_was_demanded(
     monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
     path = write_onnx(tmp_path / "m.onnx")
     assert open_classifier(path).provider == "CPUExecutionProvider"
-    with pytest.raises(ProviderError, match=r"CPUExecutionProvider runs instead: .*(load|fell back)"):
+    with pytest.raises(ProviderError, match="its libraries do not load"):
         open_classifier(path, provider="cuda")
     assert capfd.readouterr() == ("", "")
 

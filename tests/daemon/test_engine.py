@@ -28,7 +28,7 @@ from soundwatch.daemon.plight import News, Plight, Quality, Reanchored
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for
 from soundwatch.daemon.types import Block, Heard
-from soundwatch.daemon.voices import UNREAD_SOUNDS, Waiting, joined
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Waiting
 
 
 def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
@@ -97,14 +97,6 @@ def test_a_network_that_fails_ends_the_program() -> None:
     ears, _ = ears_of(Broken())
     with pytest.raises(ModelError, match="NaN"):
         Engine(ears, quiet).run([Listening(Memory("mic", sound(500)))])
-
-
-def test_blocks_are_joined_but_not_across_a_loss() -> None:
-    cut = [Block(tone(500, 0.1), 8000, first, lost) for first, lost in ((0, 0), (800, 0), (2000, 400), (2800, 0))]
-    before, after = joined(cut)
-    assert (before.first_sample, before.lost_samples, before.samples.shape) == (0, 0, (1, 1600))
-    assert (after.first_sample, after.lost_samples, after.samples.shape) == (2000, 400, (1, 1600))
-    assert joined(cut[:1]) == cut[:1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from doubles import SMALL_SPEC
 from soundwatch.daemon.channels import match_channels
 from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.resample import Resampling, resample, resample_clip
+from soundwatch.daemon.resample import Resampling, joined, resample, resample_clip
 from soundwatch.daemon.types import Block, read_only
 
 RATES_HZ = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 192_000]
@@ -48,7 +48,7 @@ def resampled(blocks: list[Block], spec: FeatureSpec) -> list[Block]:
     return [piece for piece in given_back if piece is not None]
 
 
-def joined(blocks: list[Block]) -> NDArray[np.float32]:
+def whole_of(blocks: list[Block]) -> NDArray[np.float32]:
     return np.concatenate([block.samples for block in blocks], axis=1)
 
 
@@ -75,7 +75,7 @@ def test_any_way_of_cutting_gives_the_samples_of_the_whole_clip_bit_for_bit(
     assert [piece.lost_samples for piece in pieces] == [0] * len(pieces)
     ends = np.cumsum([0, *(piece.samples.shape[1] for piece in pieces)])
     assert [piece.first_sample for piece in pieces] == list(ends[:-1])
-    heard = joined(pieces) if pieces else np.zeros_like(whole)
+    heard = whole_of(pieces) if pieces else np.zeros_like(whole)
     np.testing.assert_array_equal(match_channels(heard, wanted_channels), whole)
 
 
@@ -98,7 +98,7 @@ def test_what_the_models_rate_cannot_hold_is_filtered_out_and_not_folded_down(ra
 
 def test_equal_rates_pass_samples_through_untouched() -> None:
     signal = noise(2, 5_000)
-    np.testing.assert_array_equal(joined(resampled(blocks_of(signal, 22_050, [7, 900]), spec_of(22_050, 2))), signal)
+    np.testing.assert_array_equal(whole_of(resampled(blocks_of(signal, 22_050, [7, 900]), spec_of(22_050, 2))), signal)
 
 
 def test_as_many_channels_as_wanted_are_taken_as_they_are() -> None:
@@ -155,8 +155,8 @@ def test_what_comes_after_a_loss_is_as_if_it_came_first() -> None:
     tail = Block(read_only(after), 48_000, 9_600, lost_samples=5_600)
     pieces = resampled([*blocks_of(before, 48_000, []), tail], spec)
     at = next(number for number, piece in enumerate(pieces) if piece.lost_samples)
-    np.testing.assert_array_equal(joined(pieces[at:]), resample_clip(after, 48_000, spec))
-    np.testing.assert_array_equal(joined(pieces[:at]), resample_clip(before, 48_000, spec))
+    np.testing.assert_array_equal(whole_of(pieces[at:]), resample_clip(after, 48_000, spec))
+    np.testing.assert_array_equal(whole_of(pieces[:at]), resample_clip(before, 48_000, spec))
 
 
 def test_a_loss_before_the_first_sample_is_passed_on() -> None:
@@ -167,3 +167,23 @@ def test_a_loss_before_the_first_sample_is_passed_on() -> None:
 
 def test_no_sound_gives_no_blocks() -> None:
     assert resampled([], spec_of(22_050, 1)) == []
+
+
+def test_blocks_are_joined_but_not_across_a_loss() -> None:
+    spec, signal = spec_of(8_000, 1), noise(1, 3_200)
+    first, second, third, last = blocks_of(signal, 8_000, [800, 1_600, 2_400])
+    third = Block(third.samples, 8_000, 2_000, lost_samples=400)
+    last = Block(last.samples, 8_000, 2_800)
+    before, after = joined([first, second, third, last], spec)
+    assert (before.first_sample, before.lost_samples, before.samples.shape) == (0, 0, (1, 1_600))
+    assert (after.first_sample, after.lost_samples, after.samples.shape) == (2_000, 400, (1, 1_600))
+    assert joined([first], spec) == [first]
+    assert not before.samples.flags.writeable
+
+
+@given(st.integers(1, 4), st.integers(1, 2), cuts)
+@settings(deadline=None)
+def test_joined_blocks_give_the_samples_of_the_blocks_bit_for_bit(channels: int, wanted: int, cuts: list[int]) -> None:
+    spec, signal = spec_of(16_000, wanted), noise(channels, 5_000)
+    blocks = blocks_of(signal, 48_000, cuts)
+    np.testing.assert_array_equal(whole_of(resampled(joined(blocks, spec), spec)), whole_of(resampled(blocks, spec)))

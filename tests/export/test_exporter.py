@@ -120,7 +120,7 @@ def test_verify_prints_every_difference_as_json(exported: Path, capsys: pytest.C
     assert found["passed"] is True
     assert found["compared_with"] == "ONNX Runtime CPU"
     assert {each["rung"] for each in found["differences"]} >= {"daemon, ONNX Runtime"}
-    assert set(found["differences"][0]) == {"probe", "rung", "mel_db", "score"}
+    assert set(found["differences"][0]) == {"probe", "rung", "mel_db", "score", "score_limit"}
 
 
 def test_verify_prints_its_table_before_it_fails_with_code_8(

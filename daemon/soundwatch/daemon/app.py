@@ -23,7 +23,7 @@ import msgspec
 from soundwatch.daemon.board import Notice
 from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
 from soundwatch.daemon.capture import Recording, open_lasting, recordings_in
-from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.classify import facts_of, open_classifier
 from soundwatch.daemon.clocks import SampleClock, WallClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
 from soundwatch.daemon.contract import ModelContract
@@ -198,7 +198,7 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
 
     ears = build(config, WallClock(), opened)
     assert isinstance(ears.journal, Journal)
-    log.info("model loaded", model=ears.classifier.contract.identity, provider=ears.classifier.provider)
+    log.info("model loaded", **facts_of(ears.classifier))
     watch = Supervised(notifier, ears.classifier.contract.labels, log.error)
     with contextlib.closing(ears.journal), signals_to(program.stop):
         tapes, writing = _clips(config, ears, log.warning)

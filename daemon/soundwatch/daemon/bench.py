@@ -28,6 +28,7 @@ from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ProviderError
 from soundwatch.daemon.listen import Ears, Listening
+from soundwatch.daemon.providers import CPU, rivals
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Block, Classifier, SourceInfo, read_only
@@ -87,7 +88,8 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
 
     Args:
         model: A shipped model's name, or a file.
-        provider_names: As `open_classifier` takes them; those that cannot be had are left out, if one can.
+        provider_names: As `open_classifier` takes them; those that cannot be had are left out, if one can. None stands
+            for the processor and what auto may take.
         progress: Called with what is being measured.
 
     Raises:
@@ -95,7 +97,7 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
         ProviderError: None of the providers can be had.
     """
     classifiers: list[Classifier] = []
-    for name in provider_names:
+    for name in provider_names or usable():
         try:
             classifiers.append(open_classifier(model, name))
         except ProviderError as error:
@@ -111,15 +113,15 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
     for classifier in classifiers:
         for batch_windows in BATCHES:
             progress(f"{classifier.provider}, {batch_windows} windows together")
-            window_ms = [_window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
-            typical_ms = statistics.median(window_ms)
+            rounds_ms = [window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
+            typical_ms = statistics.median(rounds_ms)
             networks.append(
                 NetworkCost(
                     provider=classifier.provider,
                     batch_windows=batch_windows,
                     window_ms=round(typical_ms, 4),
-                    window_ms_least=round(min(window_ms), 4),
-                    window_ms_most=round(max(window_ms), 4),
+                    window_ms_least=round(min(rounds_ms), 4),
+                    window_ms_most=round(max(rounds_ms), 4),
                     streams=streams_carried(path_ms, typical_ms / hop_s, cores),
                 )
             )
@@ -132,6 +134,13 @@ def bench(model: str, provider_names: tuple[str, ...], progress: Callable[[str],
         path_ms=round(path_ms, 4),
         networks=tuple(networks),
     )
+
+
+def usable() -> tuple[str, ...]:
+    """The providers that the program may take by itself on this machine."""
+    import onnxruntime
+
+    return (CPU, *rivals(onnxruntime.get_available_providers()))
 
 
 def streams_carried(path_ms: float, network_ms: float, cores: int) -> int:
@@ -201,7 +210,7 @@ def _path_ms(contract: ModelContract) -> float:
     return (time.process_time_ns() - started_ns) / 1e6 / PATH_S
 
 
-def _window_ms(classifier: Classifier, batch_windows: int) -> float:
+def window_ms(classifier: Classifier, batch_windows: int) -> float:
     """A window's share of a batch's time: the processor's, or the clock's where another device computes."""
     shape = (batch_windows, *classifier.contract.features.input_shape)
     mel_db = np.random.default_rng(0).normal(-40, 15, shape).astype(np.float32)

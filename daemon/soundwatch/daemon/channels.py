@@ -7,6 +7,8 @@ Does not: resample (`resample.py`), or need more than numpy, since every capture
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, Literal
 
 import numpy as np
@@ -27,8 +29,16 @@ def match_channels(samples: Samples, channels: int) -> Samples:
 
 def mean_channel(samples: Samples) -> Samples:
     """The channels' mean (1, S): what `samples.mean` gives, to the bit, in a third of its time."""
-    mono: Samples = np.add.reduce(samples, axis=0, keepdims=True)
-    mono /= np.float32(samples.shape[0])
+    return mean_of([samples])
+
+
+def mean_of(pieces: Sequence[Samples]) -> Samples:
+    """The same of pieces (C, S) in a row, as one."""
+    ends = [*accumulate(piece.shape[1] for piece in pieces)]
+    mono = np.empty((1, ends[-1]), np.float32)
+    for piece, end in zip(pieces, ends, strict=True):
+        np.add.reduce(piece, axis=0, keepdims=True, out=mono[:, end - piece.shape[1] : end])
+    mono /= np.float32(pieces[0].shape[0])
     return mono
 
 

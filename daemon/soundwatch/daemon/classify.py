@@ -9,19 +9,17 @@ weigh scores against thresholds (`decide.py`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon import providers, torchscript
-from soundwatch.daemon.contract import CONTRACT_KEY, Activation, ModelContract, decode_contract
-from soundwatch.daemon.errors import ContractError, ModelError, ProviderError
+from soundwatch.daemon import onnx_file, torchscript
+from soundwatch.daemon.contract import Activation, ModelContract
+from soundwatch.daemon.errors import ModelError
 from soundwatch.daemon.torchscript import Logits
 from soundwatch.daemon.types import Classifier, Features, Scores, read_only
 
@@ -79,12 +77,14 @@ class LoadedModel:
         contract: What it carries.
         provider: What runs it, as the runtime reports it.
         logits: Its network: mel decibels (N, C, M, T) to logits (N, K).
+        window_ms: What a window took with each provider that was tried for it; empty where there was no choice.
     """
 
     path: Path
     contract: ModelContract
     provider: str
     logits: Logits
+    window_ms: dict[str, float] = field(default_factory=dict)
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T).
@@ -100,6 +100,14 @@ class LoadedModel:
                 "Run `soundwatch verify` on the model."
             )
         return activate(logits, self.contract.activation)
+
+
+def facts_of(classifier: Classifier) -> dict[str, object]:
+    """What the log says of a model: its name, what runs it, and what each took where there was a choice."""
+    facts: dict[str, object] = {"model": classifier.contract.identity, "provider": classifier.provider}
+    if isinstance(classifier, LoadedModel) and classifier.window_ms:
+        facts["window_ms"] = classifier.window_ms
+    return facts
 
 
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
@@ -124,7 +132,7 @@ def open_classifier(
 
     Args:
         path: The file, or the name of a shipped model.
-        provider: "auto", "cpu", "cuda", or the name of any provider that ONNX Runtime has.
+        provider: "auto" for the quickest, "cpu", "cuda", or the name of any provider that ONNX Runtime has.
         backend: What the file is; "auto" goes by its suffix (.pt and .ts are TorchScript).
         require_cuda: Whether running on the processor is an error.
         threads: Threads that one window's classification may use.
@@ -138,43 +146,18 @@ def open_classifier(
     backend = backend_of(path, backend)
     content = _read(path)
     if backend == "torchscript":
-        contract, running, logits = torchscript.open_torchscript(path, content, provider, require_cuda, threads)
+        model = LoadedModel(path, *torchscript.open_torchscript(path, content, provider, require_cuda, threads))
     else:
-        contract, running, logits = _open_onnx(path, content, provider, require_cuda, threads)
-    model = LoadedModel(path, contract, running, logits)
-    seen = logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
+        file = onnx_file.open_onnx(path, content, provider, require_cuda, threads)
+        model = LoadedModel(path, file.contract, file.provider, file.logits, file.window_ms)
+    contract = model.contract
+    seen = model.logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
     if seen != (1, len(contract.labels)):
         raise ModelError(
             f"{path} gives an output of shape {seen} for one window; its contract has {len(contract.labels)} labels, "
             f"so (1, {len(contract.labels)}) was wanted. Export the checkpoint again."
         )
     return model
-
-
-def _open_onnx(
-    path: Path, content: bytes, provider: str, require_cuda: bool, threads: int
-) -> tuple[ModelContract, str, Logits]:
-    """The contract in the ONNX file `path` of this content, what runs it, and its network."""
-    import onnxruntime
-
-    wanted = providers.choose_provider(provider, require_cuda, onnxruntime.get_available_providers())
-    session = _session(path, content, wanted, threads)
-    running = str(session.get_providers()[0])
-    if running != wanted and (require_cuda or provider != "auto"):
-        raise ProviderError(
-            f"{wanted} was asked for and {running} runs instead: {providers.library_obstacle()}. "
-            "Mend that, or choose provider auto or cpu."
-        )
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
-    if text is None:
-        raise ContractError(
-            f"{path} is ONNX without a soundwatch contract ({CONTRACT_KEY!r} in its metadata). "
-            "A model that `soundwatch export` wrote was wanted."
-        )
-    contract = decode_contract(text, str(path))
-    _check_input(path, session, contract)
-    run = partial(_run, path, session)
-    return contract, running, partial(_one_by_one, run) if running == providers.CPU else run
 
 
 def _read(path: Path) -> bytes:
@@ -186,71 +169,3 @@ def _read(path: Path) -> bytes:
     if not content:
         raise ModelError(f"{path} is empty. A model that `soundwatch export` wrote was wanted; copy it again.")
     return content
-
-
-def _session(path: Path, content: bytes, provider: str, threads: int) -> Any:
-    """An ONNX Runtime session that stays quiet, sleeps while it waits, and reads one file only."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights in a second file would be looked for in the working directory: they are never found here.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    onnxruntime.set_default_logger_severity(4)  # what a provider says while it fails to start, `provider` says better
-    try:
-        return onnxruntime.InferenceSession(
-            content, options, providers=providers.with_options(provider), enable_fallback=0
-        )
-    except Exception as error:  # ONNX Runtime's errors have no common base but this
-        if "xternal data" in str(error):
-            raise ModelError(
-                f"{path} keeps its weights in a second file. One file was wanted; export the checkpoint again."
-            ) from error
-        raise ModelError(
-            f"{path} does not read as ONNX: {_reason(error)} A model that `soundwatch export` wrote was wanted."
-        ) from error
-    finally:
-        onnxruntime.set_default_logger_severity(3)
-
-
-def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
-    """Refuse a network whose input is not what the contract's front end gives."""
-    seen = [(value.type, value.shape) for value in session.get_inputs()]
-    wanted = contract.features.input_shape
-    fits = len(seen) == 1 and seen[0][0] == "tensor(float)" and len(seen[0][1]) == 4
-    if fits:
-        windows, *shape = seen[0][1]
-        fits = not isinstance(windows, int) and all(
-            size == want or not isinstance(size, int) for size, want in zip(shape, wanted, strict=True)
-        )
-    if not fits or len(session.get_outputs()) != 1:
-        raise ModelError(
-            f"{path} takes {seen} and has {len(session.get_outputs())} outputs; one float32 input "
-            f"(any number of windows, {', '.join(map(str, wanted))}) and one output were wanted, as its contract "
-            "says. Export the checkpoint again."
-        )
-
-
-def _run(path: Path, session: Any, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The session as a function of arrays."""
-    try:
-        return np.asarray(session.run(None, {session.get_inputs()[0].name: mel_db})[0], np.float32)
-    except Exception as error:  # ONNX Runtime's errors have no common base but this
-        raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {_reason(error)}") from error
-
-
-def _one_by_one(run: Logits, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A session on the processor, window by window.
-
-    Its kernels round otherwise for several windows than for one (2e-6 of a logit), so an event would depend on who
-    else was heard just then. Sixteen together are but 6 % faster (docs/decisions/0013).
-    """
-    return run(mel_db) if len(mel_db) == 1 else np.concatenate([run(window[None]) for window in mel_db])
-
-
-def _reason(error: Exception) -> str:
-    """ONNX Runtime's words without its prefix, on one line."""
-    return " ".join(str(error).rsplit(" : ", 1)[-1].split())

@@ -32,8 +32,9 @@ from soundwatch.daemon.overload import Load, weigh
 from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
 from soundwatch.daemon.plight import News, Plight, Reanchored, SourceState
 from soundwatch.daemon.progress import Progress, Watch
+from soundwatch.daemon.resample import joined
 from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
-from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, after, as_paused, joined, lines_of, taken_up
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, after, as_paused, lines_of, taken_up
 from soundwatch.daemon.wire import health_line
 
 BATCH_WINDOWS: Final = 16
@@ -275,7 +276,10 @@ class Engine:
 
     def _take_kept(self, voice: Voice, blocks: list[Block], since_ns: int) -> None:
         voice.state, voice.heard_ns = "heard", self._now_ns()
-        for block in joined(blocks):  # here, since each thread that allocates has memory of its own
+        if voice.tapes is not None and not voice.paused:
+            for block in blocks:
+                voice.tapes.listen(voice.listening.source.info.name, block)
+        for block in joined(blocks, self._spec):  # here, since each thread that allocates has memory of its own
             self.take(voice, block, since_ns)
         voice.taken_sounds += 1
         if voice.waits and voice.waiting_windows >= WAITING_WINDOWS:

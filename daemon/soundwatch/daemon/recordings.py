@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.classify import classify
+from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.pipeline import features_of, gathered
-from soundwatch.daemon.types import Classifier, Scores, Source
+from soundwatch.daemon.types import Classifier, Features, Scores, Source
 
 BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
 
@@ -60,3 +61,13 @@ def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
     """
     for _, heard in gathered(chain(source.blocks(), [None]), classifier.contract.features, BATCH_WINDOWS):
         yield from classify(classifier, features_of(heard))
+
+
+def heard_windows(source: Source, spec: FeatureSpec) -> Iterator[Features]:
+    """What a network of this front end sees of a source's windows, in order, until its sound ends.
+
+    Raises:
+        SourceError: It cannot be read to its end.
+    """
+    for _, heard in gathered(chain(source.blocks(), [None]), spec, 1):
+        yield from features_of(heard)

@@ -12,17 +12,32 @@ Does not: repair anything. Where samples were lost the filter starts anew, and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
 
-from soundwatch.daemon.channels import match_channels, mean_channel
+from soundwatch.daemon.channels import match_channels, mean_channel, mean_of
 from soundwatch.daemon.contract import FeatureSpec
 from soundwatch.daemon.types import Block, Samples, read_only
 
 _QUALITY = "HQ"
 _SLICES_A_SECOND = 10
+
+
+def joined(blocks: Sequence[Block], spec: FeatureSpec) -> list[Block]:
+    """The same sound in as few blocks as there are losses; what `resample` would average is averaged on the way."""
+    starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
+    runs = [blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)]
+    return [_join(run, spec) if len(run) > 1 else run[0] for run in runs]
+
+
+def _join(run: Sequence[Block], spec: FeatureSpec) -> Block:
+    """Blocks without a loss between them as one."""
+    pieces = [block.samples for block in run]
+    as_it_is = pieces[0].shape[0] in (1, spec.channels)
+    return replace(run[0], samples=read_only(np.concatenate(pieces, axis=1) if as_it_is else mean_of(pieces)))
 
 
 def resample_clip(samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:

@@ -12,14 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
-import numpy as np
-
 from soundwatch.daemon.lines import Line
 from soundwatch.daemon.listen import Ears, Listening, Tapes
 from soundwatch.daemon.live import Reading
 from soundwatch.daemon.pipeline import Inbound, Outbound, judge, last_words, lost
 from soundwatch.daemon.plight import News, Plight, Quality, Reanchored, Truth
-from soundwatch.daemon.types import Block, EndReason, Event, Gap, Heard, Scores, Summary, read_only
+from soundwatch.daemon.types import Block, EndReason, Event, Gap, Heard, Scores, Summary
 from soundwatch.daemon.wire import Stream, anchor_line, plight_line, quality_line
 
 UNREAD_SOUNDS: Final = 4
@@ -174,18 +172,6 @@ def _news(voice: Voice, news: News, end_sample: int, ears: Ears) -> list[Callabl
     return [partial(plight_line, news, ears.node, name, written_unix_ns)]
 
 
-def joined(blocks: Sequence[Block]) -> list[Block]:
-    """The same sound in as few blocks as there are losses."""
-    starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
-    runs = [blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)]
-    return [
-        replace(run[0], samples=read_only(np.concatenate([block.samples for block in run], axis=1)))
-        if len(run) > 1
-        else run[0]
-        for run in runs
-    ]
-
-
 def after(skipped: Block | None, block: Block) -> Block:
     """What was thrown away so far and one block more, as a block without samples that comes after both."""
     lost_samples = block.lost_samples + block.samples.shape[1] + (0 if skipped is None else skipped.lost_samples)
@@ -194,10 +180,8 @@ def after(skipped: Block | None, block: Block) -> Block:
 
 
 def taken_up(voice: Voice, block: Block | None) -> Block | None:
-    """The next block, kept for clips where somebody asked for those, with what was thrown away before it as lost."""
+    """The next block, with what was thrown away before it counted as lost."""
     skipped, voice.skipped = voice.skipped, None
-    if voice.tapes is not None and block is not None:
-        voice.tapes.listen(voice.listening.source.info.name, block)
     if skipped is None or block is None:
         return block
     return replace(block, lost_samples=block.lost_samples + skipped.lost_samples)

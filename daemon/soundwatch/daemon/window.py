@@ -64,7 +64,9 @@ def _cut(state: Windowing, spec: FeatureSpec) -> tuple[Windowing, list[Window]]:
         first_sample = state.first_sample + first
         windows.append(Window(samples, first_sample, spec.window_samples, first_sample >= state.lost_until))
         first += spec.window_hop_samples
-    rest = sound[:, first:].copy()  # a view would keep all of `sound` alive
+    rest = sound[:, first:]
+    if 2 * rest.shape[1] < sound.shape[1]:  # a view keeps all of `sound` alive: a hop more, which is less than a copy
+        rest = rest.copy()
     return replace(state, pieces=(rest,), first_sample=state.first_sample + first), windows
 
 

@@ -17,8 +17,18 @@ from soundwatch.daemon.classify import Backend, backend_of, open_classifier, res
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.errors import ConfigError, VerificationError
 from soundwatch.export.card import model_card
-from soundwatch.export.formats import SUFFIXES, WRITERS
-from soundwatch.export.ladder import NotRun, Rung, Scorer, climb, eager_scorer, file_rungs, torch_mel
+from soundwatch.export.formats import INT8_SUFFIX, SUFFIXES, WRITERS
+from soundwatch.export.ladder import (
+    INT8_SCORE_LIMIT,
+    SCORE_LIMIT,
+    NotRun,
+    Rung,
+    Scorer,
+    climb,
+    eager_scorer,
+    file_rungs,
+    torch_mel,
+)
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
 from soundwatch.training.checkpoint import load_network
@@ -107,6 +117,7 @@ def _verify(
     reference = Rung(name, torch_mel(contract.features), score)
     climbed = [rung for rung in rungs if isinstance(rung, Rung)]
     steps = track(climbed, "Climbing the probe ladder", console=console, transient=True)
-    differences = climb(reference, steps, probes(contract.features, clip))
+    limit = INT8_SCORE_LIMIT if contract.name.endswith(INT8_SUFFIX) else SCORE_LIMIT
+    differences = climb(reference, steps, probes(contract.features, clip), limit)
     not_run = tuple(rung for rung in rungs if isinstance(rung, NotRun))
     return Verification(contract.identity, reference.name, tuple(differences), not_run)

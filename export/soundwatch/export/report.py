@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from soundwatch.daemon.errors import VerificationError
-from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT, Difference, NotRun
+from soundwatch.export.ladder import MEL_LIMIT_DB, Difference, NotRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Verification:
     differences: tuple[Difference, ...]
     not_run: tuple[NotRun, ...]
 
+    @property
+    def score_limit(self) -> float:
+        """How far a score may be away, on any rung."""
+        return max(difference.score_limit for difference in self.differences)
+
     def insist(self) -> None:
         """Do nothing if every difference is within its limits.
 
@@ -39,19 +44,20 @@ class Verification:
         """
         failures = [difference for difference in self.differences if not difference.passed]
         if failures:
-            worst = max(failures, key=lambda each: (each.score / SCORE_LIMIT, each.mel_db))
+            worst = max(failures, key=lambda each: (each.score / each.score_limit, each.mel_db))
             raise VerificationError(
                 f"{self.model} does not compute what {self.compared_with} does: {len(failures)} of "
                 f"{len(self.differences)} comparisons failed, such as {worst.rung} on {worst.probe}, "
-                f"{worst.mel_db:.2g} dB and {worst.score:.2g} away; at most {MEL_LIMIT_DB:g} dB and {SCORE_LIMIT:g} "
-                "were wanted. Do not use this file; export the checkpoint again, and report it if that fails too."
+                f"{worst.mel_db:.2g} dB and {worst.score:.2g} away; at most {MEL_LIMIT_DB:g} dB and "
+                f"{self.score_limit:g} were wanted. Do not use this file; export the checkpoint again, and report it "
+                "if that fails too."
             )
 
 
 def to_json(verification: Verification) -> bytes:
     """One object, indented."""
     passed = all(difference.passed for difference in verification.differences)
-    limits = {"mel_limit_db": MEL_LIMIT_DB, "score_limit": SCORE_LIMIT}
+    limits = {"mel_limit_db": MEL_LIMIT_DB, "score_limit": verification.score_limit}
     return msgspec.json.format(msgspec.json.encode({"passed": passed, **limits, **_fields(verification)}), indent=2)
 
 
@@ -73,5 +79,5 @@ def to_table(verification: Verification) -> Table:
     for skipped in verification.not_run:
         table.add_section()
         table.add_row(skipped.rung, f"not run: {skipped.reason}")
-    table.caption = f"limits: {MEL_LIMIT_DB:g} dB of mel, {SCORE_LIMIT:g} of score"
+    table.caption = f"limits: {MEL_LIMIT_DB:g} dB of mel, {verification.score_limit:g} of score"
     return table

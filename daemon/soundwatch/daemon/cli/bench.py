@@ -18,17 +18,15 @@ if TYPE_CHECKING:
     "--provider",
     "providers",
     multiple=True,
-    help="cpu, cuda or any provider that ONNX Runtime has. May be repeated. [default: cpu, and cuda where it is]",
+    help="cpu, cuda or any provider that ONNX Runtime has. May be repeated. [default: cpu, and what auto may take]",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON object for programs.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the table as a PNG (needs matplotlib).")
 def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     """Measure how many streams this machine can carry; takes some seconds, and wants the machine to be idle."""
     from soundwatch.daemon.bench import bench as measure
-    from soundwatch.daemon.providers import cuda_obstacle
 
-    chosen = providers or (("cpu",) if cuda_obstacle() else ("cpu", "cuda"))
-    measured = measure(model, chosen, lambda what: click.echo(f"measuring: {what}", err=True))
+    measured = measure(model, providers, lambda what: click.echo(f"measuring: {what}", err=True))
     click.echo(msgspec.json.encode(measured) if as_json else table(measured))
     if plot is not None:
         draw(measured, plot)

@@ -1,0 +1,105 @@
+"""A network's twin in 8-bit integers, made from what its maps hold on some windows.
+
+Conventions: ONNX in, ONNX out; windows are mel decibels (N, C, M, T) of recordings that it was trained on. The twin
+takes and gives what the network does, carries its contract under another name (`NAME-int8`) and hash, and says so.
+Source: ONNX Runtime's static quantisation. Weights are rounded for each output channel by itself, to 7 bits: two
+products of 8 bits overflow the 16 in which processors without VNNI add them up, and would differ from machine to
+machine. Maps are rounded to 8 bits between the least and the largest value seen; a ReLU becomes part of that range.
+The first convolution sees decibels, few channels and most of the frames: it stays in float32, and so do pools and head.
+Does not: judge whether the twin is worth having (`int8_trial.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.errors import ModelError
+from soundwatch.export.formats import INT8_SUFFIX
+
+
+class _Windows(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime's class has no types
+    """Windows one by one, as ONNX Runtime asks for them."""
+
+    def __init__(self, name: str, mel_db: NDArray[np.float32]) -> None:
+        self._feeds: Iterator[dict[str, NDArray[np.float32]]] = ({name: window[None]} for window in mel_db)
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The next, or None after the last."""
+        return next(self._feeds, None)
+
+
+def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) -> tuple[bytes, ModelContract]:
+    """The content of the twin's file, and its contract.
+
+    Args:
+        path: The network's ONNX file.
+        contract: That it carries.
+        mel_db: (N, C, M, T) to learn its maps' ranges from.
+
+    Raises:
+        ModelError: It has no convolutions but its first.
+    """
+    original = onnx.load(path)
+    nodes = _convolutions(original.graph)
+    if not nodes:
+        raise ModelError(f"{path} has no second convolution; there is nothing in it that 8 bits would make quicker.")
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it asks for a preparation that our files have had from their exporter
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "int8.onnx"
+            quantize_static(
+                original,
+                file,
+                _Windows(original.graph.input[0].name, mel_db),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+                activation_type=QuantType.QUInt8,
+                nodes_to_quantize=nodes,
+            )
+            model = onnx.load(file)
+    finally:
+        root.setLevel(level)
+    own = _contract(contract, model.graph, len(mel_db))
+    onnx.helper.set_model_props(model, {CONTRACT_KEY: encode_contract(own)})
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True)), own
+
+
+def _convolutions(graph: Any) -> list[str]:
+    """Names of all convolutions but the first, and of the ReLUs behind them."""
+    convolutions = [node for node in graph.node if node.op_type == "Conv"][1:]
+    given = {node.output[0] for node in convolutions}
+    behind = [node for node in graph.node if node.op_type == "Relu" and node.input[0] in given]
+    return [node.name for node in (*convolutions, *behind)]
+
+
+def _contract(contract: ModelContract, graph: Any, windows: int) -> ModelContract:
+    """The twin's, with a hash of every number that it computes with."""
+    numbers = sorted((each.name, onnx.numpy_helper.to_array(each).tobytes()) for each in graph.initializer)
+    digest = hashlib.sha256()
+    for name, content in numbers:
+        digest.update(name.encode() + b"\n" + content)
+    origin = contract.provenance
+    rounded = f"{origin.data}; rounded to 8 bits by {windows} windows of them"
+    return msgspec.structs.replace(
+        contract,
+        name=f"{contract.name}{INT8_SUFFIX}",
+        provenance=msgspec.structs.replace(origin, data=rounded),
+        weights_sha256=digest.hexdigest(),
+    )

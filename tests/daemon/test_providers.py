@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from soundwatch.daemon import providers
+from soundwatch.daemon.errors import ProviderError
+from soundwatch.daemon.providers import CPU, CUDA, TENSORRT, choose_provider, quickest, rivals, with_options
+
+ALL = [TENSORRT, CUDA, "OpenVINOExecutionProvider", "CoreMLExecutionProvider", CPU]
+
+
+@pytest.fixture
+def every_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "_library_obstacle", lambda _: None)
+
+
+def test_where_there_is_but_the_processor_nothing_is_to_be_measured() -> None:
+    assert choose_provider("auto", False, [CPU]) == CPU
+    assert rivals([CPU]) == []
+
+
+def test_a_card_without_its_driver_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "cuda_obstacle", lambda: "a test")
+    assert choose_provider("auto", False, [TENSORRT, CUDA, CPU]) == CPU
+
+
+@pytest.mark.usefixtures("every_library_loads")
+def test_auto_is_left_to_a_measurement_where_there_is_an_accelerator() -> None:
+    assert choose_provider("auto", False, ALL) == "auto"
+    assert choose_provider("auto", True, ALL) == CUDA
+
+
+@pytest.mark.usefixtures("every_library_loads")
+def test_tensorrt_has_to_be_asked_for_by_name() -> None:
+    assert TENSORRT not in rivals(ALL)
+    assert choose_provider(TENSORRT, False, ALL) == TENSORRT
+
+
+@pytest.mark.parametrize("name", ["OpenVINOExecutionProvider", "CoreMLExecutionProvider"])
+def test_a_provider_that_this_build_has_may_be_asked_for_by_name(name: str) -> None:
+    assert choose_provider(name, False, ALL) == name
+
+
+@pytest.mark.parametrize("name", [CUDA, TENSORRT])
+def test_a_provider_whose_libraries_do_not_load_is_refused_with_what_does_not(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "_library_obstacle", lambda _: "its libraries do not load (libcudnn.so.9)")
+    with pytest.raises(ProviderError, match=rf"{name} cannot be used: .*libcudnn.so.9.* choose provider auto or cpu"):
+        choose_provider(name, False, ALL)
+
+
+@pytest.mark.parametrize(
+    ("window_ms", "taken"),
+    [
+        ({CPU: 2.0}, CPU),
+        ({CPU: 2.0, CUDA: 1.1}, CPU),  # quicker, but not worth a driver's memory
+        ({CPU: 2.0, CUDA: 1.0}, CUDA),
+        ({CPU: 2.0, CUDA: 0.9, "OpenVINOExecutionProvider": 0.8}, "OpenVINOExecutionProvider"),
+        ({CPU: 2.0, CUDA: 30.0}, CPU),
+    ],
+)
+def test_an_accelerator_is_taken_where_it_is_twice_as_quick(window_ms: dict[str, float], taken: str) -> None:
+    assert quickest(window_ms) == taken
+
+
+def test_cuda_is_bounded_and_repeatable_and_the_processor_runs_what_is_left() -> None:
+    [(name, options), rest] = with_options(CUDA)
+    assert (name, rest) == (CUDA, CPU)
+    assert int(options["gpu_mem_limit"]) <= 1 << 30
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
+    assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE"
+    assert [each if isinstance(each, str) else each[0] for each in with_options(TENSORRT)] == [TENSORRT, CUDA, CPU]
+    assert with_options("OpenVINOExecutionProvider") == ["OpenVINOExecutionProvider", CPU]
+    assert with_options(CPU) == [CPU]

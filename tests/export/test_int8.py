@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from rich.console import Console
+
+from doubles import SMALL_CONTRACT, SMALL_SPEC
+from model_files import write_onnx
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.cli import main
+from soundwatch.daemon.errors import ConfigError, ModelError
+from soundwatch.export import int8_trial
+from soundwatch.export.exporter import verify_file
+from soundwatch.export.int8 import to_int8
+from soundwatch.export.int8_trial import CALIBRATION_CLIPS, calibration_windows, material, try_int8, worth_having
+from soundwatch.training.data import Clip
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def windows() -> np.ndarray:
+    return np.random.default_rng(7).normal(-40, 15, (16, 2, *SMALL_SPEC.input_shape[1:])).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten recordings a class of the small contract's own rate, a folder a class."""
+    root = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(8)
+    for label in open_classifier("tutorial", "cpu").contract.labels:
+        (root / label).mkdir()
+        for number in range(5):
+            noise = 0.1 * rng.standard_normal(44_100)
+            soundfile.write(root / label / f"{label}{number}.wav", noise, 44_100)
+    return root
+
+
+def test_a_twin_scores_nearly_alike_and_says_what_it_is(exported: Path, windows: np.ndarray, tmp_path: Path) -> None:
+    network = open_classifier(exported / "small.onnx", "cpu")
+    content, contract = to_int8(network.path, network.contract, windows)
+    (tmp_path / "twin.onnx").write_bytes(content)
+    twin = open_classifier(tmp_path / "twin.onnx", "cpu")
+    assert twin.contract == contract
+    assert contract.name == "small-int8"
+    assert contract.weights_sha256 != network.contract.weights_sha256
+    assert contract.provenance.data.endswith("rounded to 8 bits by 16 windows of them")
+    assert contract.features == network.contract.features
+    np.testing.assert_allclose(twin.classify(windows), network.classify(windows), atol=0.05)
+    operators = [node.op_type for node in onnx.load(tmp_path / "twin.onnx").graph.node]
+    assert "QuantizeLinear" in operators
+
+
+def test_making_a_twin_again_makes_the_same(exported: Path, windows: np.ndarray) -> None:
+    contract = open_classifier(exported / "small.onnx", "cpu").contract
+    assert to_int8(exported / "small.onnx", contract, windows) == to_int8(exported / "small.onnx", contract, windows)
+
+
+def test_a_network_without_a_second_convolution_is_refused(tmp_path: Path, windows: np.ndarray) -> None:
+    path = write_onnx(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="nothing in it that 8 bits would make quicker"):
+        to_int8(path, SMALL_CONTRACT, windows)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "accuracy", "accuracy_int8", "kept"),
+    [
+        (0.7, 0.737, 0.735, True),
+        (0.7, 0.737, 0.732, True),  # half a point
+        (0.7, 0.737, 0.7319, False),
+        (0.7, 0.737, 0.75, True),
+        (0.91, 0.737, 0.737, False),
+        (1.3, 0.737, 0.737, False),
+    ],
+)
+def test_a_twin_is_kept_where_it_is_quicker_and_as_good(
+    ratio: float, accuracy: float, accuracy_int8: float, kept: bool
+) -> None:
+    assert worth_having(ratio, accuracy, accuracy_int8) is kept
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
+    kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(int8_trial, "worth_having", lambda *_: kept)
+    arguments = ["--int8", "--data", str(recordings), "--layout", "folders", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "tutorial", *arguments])
+    assert stopped.value.code == 0
+    files = ["tutorial-int8.md", "tutorial-int8.onnx"] if kept else []
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    out, err = capsys.readouterr()
+    assert sorted(Path(line).name for line in out.splitlines()) == files
+    said = " ".join(err.split())
+    assert "times the processor time of tutorial@sha256:" in said
+    assert "points lost were wanted: " + ("kept." if kept else "not kept.") in said
+    if kept:
+        verify_file(tmp_path / "tutorial-int8.onnx", "auto", None, None, QUIET).insist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--int8"], "give --data"),
+        (["--data", "."], "are for --int8"),
+        (["--int8", "--data", ".", "--format", "all"], "--int8 is for ONNX"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "tutorial", *arguments, "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_twin_gets_no_twin(exported: Path, windows: np.ndarray, tmp_path: Path, recordings: Path) -> None:
+    content, contract = to_int8(exported / "small.onnx", open_classifier(exported / "small.onnx").contract, windows)
+    (tmp_path / "twin.onnx").write_bytes(content)
+    with pytest.raises(ConfigError, match="in 8 bits already"):
+        try_int8(tmp_path / "twin.onnx", tmp_path, material(recordings, "folders", None, contract), QUIET)
+
+
+def test_clips_to_calibrate_with_are_drawn_alike_and_no_more_than_enough(recordings: Path) -> None:
+    spec = open_classifier("tutorial", "cpu").contract.features
+    clips = [Clip(path, 0, 0, path.stem) for path in sorted(recordings.rglob("*.wav"))]
+    drawn = calibration_windows(clips, spec, QUIET)
+    assert drawn.shape == (min(len(clips), CALIBRATION_CLIPS), *spec.input_shape)
+    np.testing.assert_array_equal(drawn, calibration_windows(clips, spec, QUIET))
+
+
+def test_what_is_scored_is_not_calibrated_with_where_there_is_other(tmp_path: Path) -> None:
+    contract = open_classifier("urban", "cpu").contract  # trained on folds 1, 2 and 3
+    lines = ["slice_file_name,fold,classID,class"]
+    for fold in (1, 2, 3, 4):
+        (tmp_path / "audio" / f"fold{fold}").mkdir(parents=True)
+        name = f"{fold}-3-0-0.wav"
+        (tmp_path / "audio" / f"fold{fold}" / name).touch()
+        lines.append(f"{name},{fold},3,dog_bark")
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "UrbanSound8K.csv").write_text("\n".join(lines) + "\n")
+    folds = {scored: material(tmp_path, "urbansound8k", scored, contract) for scored in (None, (1,), (1, 2, 3))}
+    sides = {
+        scored: ({clip.fold for clip in each.calibration}, {clip.fold for clip in each.scored})
+        for scored, each in folds.items()
+    }
+    assert sides == {None: ({1, 2, 3}, {4}), (1,): ({2, 3}, {1}), (1, 2, 3): ({1, 2, 3}, {1, 2, 3})}
