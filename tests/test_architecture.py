@@ -72,7 +72,7 @@ def test_only_the_app_and_the_command_line_know_the_concrete_sources() -> None:
         for path in modules("daemon")
         if any("soundwatch.daemon.capture" in name for name in imports(path))
     }
-    assert knowing <= {"app", "cli", "doctor", "recordings", "capture"}
+    assert knowing <= {"app", "cli", "doctor", "recordings", "running", "capture"}
 
 
 def test_the_daemon_imports_torch_only_inside_its_torchscript_backend() -> None:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from listening import BLOCK_NS, BLOCK_SAMPLES, Kept, Memory, ears_of, quiet, sound
+from soundwatch.daemon.backlog import BATCH_WINDOWS, WAITING_WINDOWS
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.classify import classify, open_classifier
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.engine import BATCH_WINDOWS, WAITING_WINDOWS, Engine
+from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.errors import ModelError, SourceError
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.pipeline import features_of

@@ -6,44 +6,31 @@ Conventions: everything that can be refused is refused here, before the first so
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import signal
 import socket
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from soundwatch.daemon.board import Notice
 from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
-from soundwatch.daemon.capture import Recording, open_lasting, recordings_in
-from soundwatch.daemon.classify import facts_of, open_classifier
-from soundwatch.daemon.clocks import SampleClock, WallClock
+from soundwatch.daemon.capture import Recording, recordings_in
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.decide import Rule
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.errors import ConfigError, SoundwatchError, SourceError
-from soundwatch.daemon.journal import Appender, Journal
-from soundwatch.daemon.journal_file import limits_of, open_for_writing
-from soundwatch.daemon.listen import Ears, Listening, Tapes
-from soundwatch.daemon.notify import Notifier
-from soundwatch.daemon.plight import LiveSource
+from soundwatch.daemon.errors import ConfigError, SourceError
+from soundwatch.daemon.journal import Appender
+from soundwatch.daemon.listen import Ears
+from soundwatch.daemon.program import Program, signals_to
 from soundwatch.daemon.recordings import score_windows
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
-from soundwatch.daemon.sending import sending
-from soundwatch.daemon.sinks import Surroundings, parse_sink
+from soundwatch.daemon.sinks import parse_sink
 from soundwatch.daemon.sinks.files import open_file
-from soundwatch.daemon.supervise import Supervised
 from soundwatch.daemon.types import Classifier, Clock, Source
-from soundwatch.daemon.wire import interrupted_line
 
 
 def load_model(config: ModelConfig) -> Classifier:
@@ -127,122 +114,6 @@ def source_name(device: str) -> str:
     return {"-": "stdin"}.get(device, Path(device).stem if Path(device).exists() else device)
 
 
-@contextlib.contextmanager
-def signals_to(stop: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, SIGINT and SIGTERM call `stop`."""
-
-    def handle(*_: object) -> None:
-        stop()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Program:
-    """The sources that are being listened to, and the wish to stop.
-
-    Args:
-        notifier: Tells the service manager of that.
-    """
-
-    def __init__(self, notifier: Notifier | None = None) -> None:
-        self._notifier = notifier or Notifier()
-        self.listenings: list[Listening] = []
-        self.stop_asked = False
-        self.failure: SoundwatchError | None = None
-
-    def add(self, source: LiveSource) -> Listening:
-        """Take up a source that has been opened."""
-        listening = Listening(source)
-        self.listenings.append(listening)
-        if self.stop_asked:
-            listening.stop()
-        return listening
-
-    def stop(self) -> None:
-        """End every source's events and then the program. Safe in a signal handler: it takes no lock."""
-        self.stop_asked = True
-        self._notifier.stopping()
-        for listening in self.listenings:
-            listening.stop()
-
-    def fail(self, error: SoundwatchError) -> None:
-        """Stop, and end with an error."""
-        self.failure = error
-        self.stop()
-
-
-def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting: Collection[str] = ()) -> None:
-    """Listen to all sources until they end or a signal asks to stop.
-
-    Args:
-        config: Everything else.
-        sources: What to listen to, by name.
-        log: The diary.
-        waiting: Which of them are waited for where their microphone is not there yet.
-
-    Raises:
-        SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
-    """
-    notifier = Notifier.from_environment(os.environ)  # before any child could inherit it
-    program = Program(notifier)
-    notice = Notice(tuple(sources))
-
-    def opened() -> Journal:
-        store = open_for_writing(config.journal, log.warning)
-        return Journal(store, limits_of(config.journal), node_of(config), log.warning, notice.read)
-
-    ears = build(config, WallClock(), opened)
-    assert isinstance(ears.journal, Journal)
-    log.info("model loaded", **facts_of(ears.classifier))
-    watch = Supervised(notifier, ears.classifier.contract.labels, log.error)
-    with contextlib.closing(ears.journal), signals_to(program.stop):
-        tapes, writing = _clips(config, ears, log.warning)
-        engine = Engine(replace(ears, tapes=tapes), log.warning, watch=watch)
-        surroundings = Surroundings(
-            node=ears.node,
-            labels=ears.classifier.contract.labels,
-            board=lambda: notice.board,
-            live=ears.live,
-            switch=engine.switch,
-            say=log.warning,
-        )
-        with sending(config, ears, surroundings, program.fail, log), writing:
-            _end_interrupted(ears.journal)
-            for name, source in sources.items():
-                listening = program.add(open_lasting(name, source.device, source.channels, source.pcm, name in waiting))
-                log.info("listening", source=name, device=listening.source.info.description)
-            _give_back_memory()
-            engine.run(program.listenings)
-    notifier.stopping()
-    failures = [listening.failure for listening in program.listenings if listening.failure is not None]
-    if program.failure is not None:
-        raise program.failure
-    if failures and len(failures) == len(sources):
-        raise failures[0]
-
-
-def _clips(
-    config: Config, ears: Ears, say: Callable[..., object]
-) -> tuple[Tapes | None, contextlib.AbstractContextManager[object]]:
-    """What keeps sound for clips, and what writes them until its end; nothing where nobody asked for clips."""
-    if config.clips.folder is None:
-        return None, contextlib.nullcontext()
-    from soundwatch.daemon.clips.opening import open_clips
-
-    return open_clips(config.clips, ears, say)
-
-
-def _end_interrupted(journal: Journal) -> None:
-    """End the events that a killed program left open."""
-    for last in journal.store.open_events():
-        journal.append(partial(interrupted_line, last, time.time_ns()))
-
-
 def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) -> None:
     """Run recordings, and folders of them, through the same engine, one after another, as fast as it goes.
 
@@ -272,9 +143,3 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
                 break
     if failures:
         raise failures[0]
-
-
-def _give_back_memory() -> None:
-    """Hand what opening the model left free back to the system, some megabytes, where the C library can."""
-    with contextlib.suppress(OSError, TypeError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

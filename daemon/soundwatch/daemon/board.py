@@ -20,6 +20,7 @@ from soundwatch.daemon.lines import (
     JournalHealthLine,
     Line,
     QualityLine,
+    ReloadLine,
     SourceHealthLine,
     StatsLine,
 )
@@ -100,6 +101,8 @@ def fold(board: Board, line: Line) -> Board:
         return replace(board, overload=line)
     if isinstance(line, JournalHealthLine):
         return replace(board, journal=line)
+    if isinstance(line, ReloadLine):
+        return board
     source = _of_source(board.sources.get(line.source, SourceBoard()), line)
     return replace(board, sources={**board.sources, line.source: source})
 

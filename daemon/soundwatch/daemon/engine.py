@@ -5,9 +5,7 @@ network, since that can go on beside Python. A source's thread keeps its blocks 
 hand-over and the resampler are paid for once a window. Windows that are ready while the network runs are classified
 together as soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all.
 Times are nanoseconds of a monotonic clock.
-Rule for a machine that is too slow: the hop widens (`overload.py`). When a window comes while the oldest of its source
-has waited for `LONGEST_WAIT_HOPS`, or `WAITING_WINDOWS` of them wait, the oldest is dropped, counted, and told of as a
-gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
+A machine that is too slow is `backlog.py`'s to deal with.
 Does not: open sources or models (`app.py`).
 """
 
@@ -21,25 +19,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Final
 
+from soundwatch.daemon.backlog import WAITING_WINDOWS, Backlog
 from soundwatch.daemon.classify import classify
 from soundwatch.daemon.decide import undecided
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.intake import sounds_of
 from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.overload import Load, weigh
 from soundwatch.daemon.pipeline import Outbound, break_off, features_of, hear
 from soundwatch.daemon.plight import News, Plight, Reanchored, SourceState
 from soundwatch.daemon.progress import Progress, Watch
 from soundwatch.daemon.resample import joined
-from soundwatch.daemon.types import Block, Gap, Health, Heard, Scores
-from soundwatch.daemon.voices import UNREAD_SOUNDS, Voice, Waiting, after, as_paused, lines_of, taken_up
+from soundwatch.daemon.types import Block, Gap, Heard, Scores
+from soundwatch.daemon.voices import UNREAD_SOUNDS, Exchanged, Voice, Waiting, after, as_paused, lines_of, taken_up
 from soundwatch.daemon.wire import health_line
 
-BATCH_WINDOWS: Final = 16
-WAITING_WINDOWS: Final = 16
-LONGEST_WAIT_HOPS: Final = 2
 WAKE_S: Final = 0.5  # how often the main thread looks up on Windows, where a wait keeps signals out
 CLOSING_S: Final = 5.0
 
@@ -64,15 +58,12 @@ class Engine:
         self._ears = ears
         self._say = say
         self._spec = ears.classifier.contract.features
-        self._hop_ns = self._spec.window_hop_samples * 1_000_000_000 // self._spec.rate_hz
         self._now_ns = now_ns
         self._watch = watch
         self._progress = Progress(now_ns())
-        self._load = Load()
-        self._dropped_windows = 0
-        self._backlog = deque[Waiting]()
+        self._backlog = Backlog(self._spec, now_ns)
         self._voices = list[Voice]()
-        self._running = list[Waiting]()  # what the network has just now
+        self._threads = list[threading.Thread]()
         self._going_on = 0
         self._inbox = queue.SimpleQueue[Callable[[], None]]()  # what is to be done here, whoever found it
         self._batches = queue.SimpleQueue[list[Waiting] | None]()
@@ -91,28 +82,62 @@ class Engine:
             SinkError: No line can be written any more.
             ModelError: The network failed.
         """
-        self._voices = voices = [self.voice(listening) for listening in listenings]
-        sources = [threading.Thread(target=self._capture, args=(voice,), daemon=True) for voice in voices]
         network = threading.Thread(target=self._classify, daemon=True)
-        self._going_on = len(voices)
-        for thread in (network, *sources):
-            thread.start()
+        network.start()
+        for listening in listenings:
+            self._begin(listening)
         try:
-            while self._running or self._backlog or self._going_on:
+            while self._backlog.running or self._backlog or self._going_on:
                 with contextlib.suppress(queue.Empty):
                     self._inbox.get(timeout=WAKE_S)()
                 while self._classified:  # before any more blocks, so that the network is not kept waiting by them
                     self.tell(*self._classified.popleft())
-                while self._backlog and not self._running:
+                while self._backlog and not self._backlog.running:
                     self._hand_over(self.next_batch())
                 self._watch(self._progress, self._now_ns())
         finally:
             self._batches.put(None)
-            for voice in voices:
+            for voice in self._voices:
                 voice.listening.stop()
                 voice.unread_sounds.release(UNREAD_SOUNDS)
-            for thread in (network, *sources):
+            for thread in (network, *self._threads):
                 thread.join(CLOSING_S)
+
+    def add(self, listening: Listening) -> None:
+        """Hear one more source. For any thread."""
+        self._inbox.put(partial(self._begin, listening))
+
+    def drop(self, listening: Listening) -> None:
+        """Hear a source no longer; its events end as at a shutdown. For any thread."""
+        self._inbox.put(partial(self._drop, listening))
+
+    def exchange(self, ears: Ears) -> None:
+        """Decide by other rules or another network from the next window on. For any thread.
+
+        The front end has to be the same, so that no window is missed.
+        """
+        self._inbox.put(partial(self._exchange, ears))
+
+    def _begin(self, listening: Listening) -> None:
+        voice = self.voice(listening)
+        thread = threading.Thread(target=self._capture, args=(voice,), daemon=True)
+        self._voices.append(voice)
+        self._threads.append(thread)
+        self._going_on += 1
+        thread.start()
+
+    def _drop(self, listening: Listening) -> None:
+        listening.stop()
+        for voice in self._voices:
+            voice.dropped = voice.dropped or voice.listening is listening
+
+    def _exchange(self, ears: Ears) -> None:
+        before, self._ears = self._ears, ears
+        if ears.classifier is not before.classifier:
+            for voice in self._voices:
+                if voice.stream is not None and voice.state != "over":
+                    end_sample = voice.inbound.windowing.end_sample
+                    self._backlog.put(Waiting(before, voice, Exchanged(ears), self._now_ns(), end_sample))
 
     def take(self, voice: Voice, block: Block | None, since_ns: int) -> None:
         """A source's next block, which came at `since_ns`, or None where its sound ended by itself."""
@@ -125,7 +150,7 @@ class Engine:
             voice.skipped = after(voice.skipped, block)
             return
         resumed = voice.skipped is not None
-        voice.inbound, heard = hear(voice.inbound, taken_up(voice, block), self._spec, self._load.every)
+        voice.inbound, heard = hear(voice.inbound, taken_up(voice, block), self._spec, self._backlog.every)
         self._line_up(voice, as_paused(heard) if resumed else heard, since_ns)
         if not voice.waits:
             self._weigh(since_ns)
@@ -134,9 +159,9 @@ class Engine:
         """A source is waited for, lost or back, its sound is examined, or its times are moved."""
         now_ns, say = self._now_ns(), partial(self._say, source=voice.listening.source.info.name)
         if isinstance(news, Plight) and news.state in ("lost", "paused"):
-            voice.inbound, heard = break_off(voice.inbound, self._spec, self._load.every)
+            voice.inbound, heard = break_off(voice.inbound, self._spec, self._backlog.every)
             self._line_up(voice, heard, now_ns)
-        self._backlog.append(Waiting(voice, news, now_ns, voice.inbound.windowing.end_sample))
+        self._backlog.put(Waiting(self._ears, voice, news, now_ns, voice.inbound.windowing.end_sample))
         if isinstance(news, Plight):
             voice.state = "heard" if news.state in ("back", "resumed") else "away"
             say(f"a source is {news.state}", reason=news.detail)
@@ -158,11 +183,7 @@ class Engine:
 
     def _line_up(self, voice: Voice, heard: Sequence[Heard | Gap], since_ns: int) -> None:
         for each in heard:
-            if isinstance(each, Heard):
-                if voice.waiting_windows and not voice.waits:
-                    self._drop_oldest(voice)
-                voice.waiting_windows += 1
-            self._backlog.append(Waiting(voice, each, since_ns))
+            self._backlog.put(Waiting(self._ears, voice, each, since_ns))
 
     def end(self, voice: Voice) -> None:
         """A source's sound is over."""
@@ -172,22 +193,11 @@ class Engine:
         if voice.listening.why_ended() == "end_of_stream":
             self.take(voice, None, self._now_ns())
         if voice.stream is not None:
-            self._backlog.append(Waiting(voice, None, self._now_ns(), voice.inbound.windowing.end_sample))
+            self._backlog.put(Waiting(self._ears, voice, None, self._now_ns(), voice.inbound.windowing.end_sample))
 
     def next_batch(self) -> list[Waiting]:
-        """What has waited longest: as many windows as the network takes at once, and what was lost between them."""
-        batch, windows = list[Waiting](), 0
-        while self._backlog and windows < BATCH_WINDOWS:
-            waiting = self._backlog.popleft()
-            batch.append(waiting)
-            if isinstance(waiting.heard, Heard):
-                windows += 1
-                waiting.voice.waiting_windows -= 1
-                if waiting.voice.owed_sounds:
-                    waiting.voice.unread_sounds.release(waiting.voice.owed_sounds)
-                    waiting.voice.owed_sounds = 0
-        self._running = batch
-        return batch
+        """What the network is to have next."""
+        return self._backlog.next_batch()
 
     def tell(self, batch: Sequence[Waiting], scores: Sequence[Scores]) -> None:
         """Decide and write what a batch has to tell, with the scores of its windows.
@@ -195,80 +205,34 @@ class Engine:
         Raises:
             SinkError: No line can be written any more.
         """
-        self._running = []
+        self._backlog.running = []
         self._progress.batch_since_ns = None
         each_score = iter(scores)
         for waiting in batch:
-            for line in lines_of(waiting, each_score, self._ears):
+            for line in lines_of(waiting, each_score):
                 self._ears.journal.append(line)
 
-    def _drop_oldest(self, voice: Voice) -> None:
-        """Make a gap of a source's oldest waiting window, of the sound that is new in it, if it is high time."""
-        oldest = next(each for each in self._backlog if each.voice is voice and isinstance(each.heard, Heard))
-        waited_ns = self._now_ns() - oldest.since_ns
-        if voice.waiting_windows < WAITING_WINDOWS and waited_ns < LONGEST_WAIT_HOPS * self._hop_ns:
-            return
-        assert isinstance(oldest.heard, Heard)
-        new_samples = self._load.every * self._spec.window_hop_samples
-        oldest.heard = Gap(oldest.heard.features.end_sample - new_samples, new_samples, "overload")
-        voice.waiting_windows -= 1
-        self._dropped_windows += 1
-
     def _weigh(self, since_ns: int) -> None:
-        """Widen or narrow the hop by how long the oldest has waited, and say so."""
-        now_ns = self._now_ns()
-        waiting = (each.since_ns for each in chain(self._running, self._backlog) if not each.voice.waits)
-        behind_ns = now_ns - next(waiting, since_ns)
-        most = self._spec.window_samples // self._spec.window_hop_samples
-        before, self._load = self._load, weigh(self._load, behind_ns, now_ns, self._hop_ns, most)
-        if self._load.every != before.every:
-            health = Health(
-                state="recovered" if self._load.every == 1 else "degraded",
-                hop_samples=self._load.every * self._spec.window_hop_samples,
-                behind_ns=behind_ns,
-                dropped_windows=self._dropped_windows,
-            )
+        """Say so where the hop has to widen, or may narrow again."""
+        health = self._backlog.weigh(since_ns)
+        if health is not None:
             written_unix_ns = self._ears.clock.written_unix_ns(time.time_ns())
             line = partial(health_line, health, self._ears.node, written_unix_ns, self._spec.rate_hz)
             self._ears.journal.append(line)
 
     def _capture(self, voice: Voice) -> None:
-        """One source's thread: keeps what comes until a window can be full, and stamps it with when that was."""
-        kept: list[Block] = []
+        """One source's thread: hands over what comes, stamped with when that was."""
         try:
-            for block in voice.listening.source.blocks():
-                if not isinstance(block, Block):  # told at once: it may be long before there is a block
-                    self._hand_in(voice, kept)
-                    kept = []
-                    self._inbox.put(partial(self.meet, voice, block))
-                    continue
-                kept.append(block)
-                if voice.stream is None or block.lost_samples or self._may_fill_a_window(voice, kept):
-                    self._hand_in(voice, kept)
-                    kept = []
-        except SourceError as error:
-            voice.listening.failure = error
+            for each in sounds_of(voice, self._spec):
+                if isinstance(each, list):
+                    self._hand_in(voice, each)
+                else:
+                    self._inbox.put(partial(self.meet, voice, each))
         except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where the program can end of it
             self._inbox.put(partial(_raise, error))
-        self._hand_in(voice, kept)
         self._inbox.put(partial(self._end_one, voice))
 
-    def _may_fill_a_window(self, voice: Voice, kept: list[Block]) -> bool:
-        """Whether the next window ends in what is kept, or that is a hop long.
-
-        The window's end may still be in the resampler: then it comes with the next block.
-        """
-        spec, rate_hz, first_sample = self._spec, kept[0].rate_hz, kept[0].first_sample
-        end_sample: int = kept[-1].first_sample + kept[-1].samples.shape[1]
-        if (end_sample - first_sample) * spec.rate_hz >= spec.window_hop_samples * rate_hz:
-            return True
-        known = voice.handed_sounds == voice.taken_sounds  # or else which window is next is yet to be seen
-        window_end_sample = voice.inbound.windowing.first_sample + spec.window_samples
-        return known and end_sample * spec.rate_hz >= window_end_sample * rate_hz
-
     def _hand_in(self, voice: Voice, kept: list[Block]) -> None:
-        if not kept:
-            return
         since_ns = self._now_ns()
         voice.unread_sounds.acquire()
         voice.handed_sounds += 1
@@ -294,6 +258,10 @@ class Engine:
         if voice.listening.failure is not None:
             source = voice.listening.source.info.name
             self._say("a source was lost", source=source, error=str(voice.listening.failure))
+        if voice.dropped:
+            self._voices.remove(voice)
+            self._progress.voices.remove(voice)
+            self._ears.live.forget(voice.listening.source.info.name)
 
     def _hand_over(self, batch: list[Waiting]) -> None:
         """Give the network a batch, or tell at once what holds no window."""
@@ -308,7 +276,7 @@ class Engine:
         while (batch := self._batches.get()) is not None:
             try:
                 features = features_of([each.heard for each in batch])
-                self._classified.append((batch, classify(self._ears.classifier, features)))
+                self._classified.append((batch, classify(batch[0].ears.classifier, features)))
                 self._inbox.put(_wake)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
                 self._inbox.put(partial(_raise, error))

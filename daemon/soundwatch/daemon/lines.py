@@ -162,6 +162,20 @@ class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
     dropped_lines: int
 
 
+class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Another configuration is in force, or was refused; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["reloaded", "refused"]
+    reason: Literal["configuration"] = "configuration"
+    detail: str
+
+
 class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
     """What one window sounded like, whether or not it decided anything; it is never kept and has no number."""
 
@@ -215,6 +229,7 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
 _LINES = (
     *(HelloLine, EventLine, ClipLine, GapLine, HealthLine, SourceHealthLine, QualityLine, AnchorLine),
     JournalHealthLine,
+    ReloadLine,
     StatsLine,
 )
 Line = (
@@ -227,6 +242,7 @@ Line = (
     | QualityLine
     | AnchorLine
     | JournalHealthLine
+    | ReloadLine
     | StatsLine
 )
 

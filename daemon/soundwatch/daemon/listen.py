@@ -8,7 +8,7 @@ Does not: choose sources or models (`app.py`), or listen to several at once (`en
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Final, Protocol
@@ -72,6 +72,11 @@ class Ears:
             thresholds=self.thresholds,
             clock=self.clock,
         )
+
+    def taken_over(self, stream: Stream) -> Stream:
+        """What makes the lines of a stream that another network has decided on so far."""
+        contract, provider = self.classifier.contract, self.classifier.provider
+        return replace(stream, contract=contract, provider=provider, thresholds=self.thresholds)
 
 
 @dataclass(slots=True)

@@ -173,8 +173,14 @@ class Outlets:
     def add(self, sink: Sink, journal: Journal, *, durable: bool) -> Outlet:
         """Begin to hand lines to a sink."""
         outlet = Outlet(sink, journal, durable=durable, say=self._say, gone=self._look_whether_all_are_gone)
-        self._outlets.append(outlet)
+        self._outlets = [*self._outlets, outlet]
         return outlet
+
+    def remove(self, outlet: Outlet) -> None:
+        """Let a sink take what is left, and end it."""
+        self._outlets = [each for each in self._outlets if each is not outlet]
+        outlet.finish()
+        outlet.close(CLOSING_S)
 
     @property
     def states(self) -> list[SinkState]:

@@ -1,89 +1,121 @@
 """Hands the journal's lines to everyone who was asked for: the sinks, and the server with its viewers.
 
-Conventions: the first thing at a start, so that what cannot be opened is refused before a sound is heard; the last thing
-at an end, so that every line has been offered to everybody.
+Conventions: opened first, so that what cannot be opened is refused before a sound is heard; closed last, so that every
+line has been offered to everybody.
 Does not: run sinks (`outlets.py`) or the server (`web/server.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from soundwatch.daemon.config import Config
 from soundwatch.daemon.errors import SinkError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears
-from soundwatch.daemon.outlets import Outlets
-from soundwatch.daemon.sinks import SERVER, Spec, Surroundings, open_sink, parse_sink
+from soundwatch.daemon.outlets import Outlet, Outlets
+from soundwatch.daemon.sinks import SERVER, Opened, SinkText, Spec, Surroundings, open_sink, parse_sink, word_of
 from soundwatch.daemon.store import MEMORY
 
 
-@contextlib.contextmanager
-def sending(
-    config: Config, ears: Ears, surroundings: Surroundings, fail: Callable[[SinkError], object], log: Any
-) -> Iterator[None]:
-    """Hand lines on while this lasts, and all that is left at its end.
+class Sending:
+    """All sinks of a running program.
 
     Args:
-        config: Which names them.
-        ears: What lines come from.
+        ears: What all sources share now; it may be exchanged.
+        journal: Where lines come from.
         surroundings: What sinks may look at.
         fail: Called when nobody is left to hand anything to.
         log: The diary.
-
-    Raises:
-        SinkError: A sink cannot be opened, or has not taken lines that nothing keeps for it.
     """
-    assert isinstance(ears.journal, Journal)
-    journal = ears.journal
-    specs = [parse_sink(text) for text in config.sinks]
-    served = any(spec.kind == SERVER for spec in specs)
 
-    def all_gone(names: str) -> None:
-        if not served:  # whoever looks at the page still gets all
-            fail(
+    def __init__(
+        self,
+        ears: Callable[[], Ears],
+        journal: Journal,
+        surroundings: Surroundings,
+        fail: Callable[[SinkError], object],
+        log: Any,
+    ) -> None:
+        self._ears = ears
+        self._journal = journal
+        self._surroundings = surroundings
+        self._fail = fail
+        self._log = log
+        self._outlets = Outlets(surroundings.say, self._all_gone)
+        self._by_word: dict[str, Outlet] = {}
+        self._servers = contextlib.ExitStack()
+        self._served = False
+
+    def open_all(self, config: Config) -> None:
+        """Open what the configuration names, servers last, since they show the rest.
+
+        Raises:
+            ConfigError: One of them is none.
+            SinkError: One cannot be opened.
+        """
+        for text in sorted(config.sinks, key=lambda text: parse_sink(text).kind == SERVER):
+            spec = parse_sink(text)
+            if spec.kind == SERVER:
+                self._served = True
+                self._log.info("serving", url=self._servers.enter_context(self._server(spec, config)))
+            else:
+                self.add(text, open_sink(spec, self._surroundings))
+
+    def opened(self, texts: Sequence[SinkText]) -> dict[int, Opened]:
+        """Sinks that are ready, by their place; all or none.
+
+        Raises:
+            ConfigError: One of them is none.
+            SinkError: One cannot be opened.
+        """
+        ready: dict[int, Opened] = {}
+        try:
+            for place, text in enumerate(texts):
+                ready[place] = open_sink(parse_sink(text), self._surroundings)
+        except Exception:
+            for each in ready.values():
+                each.sink.close()
+            raise
+        return ready
+
+    def add(self, text: SinkText, opened: Opened) -> None:
+        """Begin to hand lines to a sink."""
+        outlet = self._outlets.add(opened.sink, self._journal, durable=opened.durable)
+        self._by_word[word_of(text)] = outlet
+
+    def remove(self, text: SinkText) -> None:
+        """Let a sink take what is left, and close it."""
+        self._outlets.remove(self._by_word.pop(word_of(text)))
+
+    def close(self) -> None:
+        """Let all take what is left.
+
+        Raises:
+            SinkError: A sink has not taken lines that nothing keeps for it.
+        """
+        self._journal.flush()
+        self._servers.close()
+        for name, lines in self._outlets.close().items():
+            if self._journal.store.path == MEMORY:
+                raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")
+            self._surroundings.say("lines are left for the next start", sink=name, lines=lines)
+
+    def _all_gone(self, names: str) -> None:
+        if not self._served:  # whoever looks at the page still gets all
+            self._fail(
                 SinkError(
                     f"The reader of {names} has gone and nothing else is written to; stopping. Give a file with "
                     "-F json:PATH to keep events when a reader goes."
                 )
             )
 
-    outlets, servers = Outlets(surroundings.say, all_gone), contextlib.ExitStack()
-    try:
-        for spec in specs:
-            if spec.kind == SERVER:
-                log.info("serving", url=servers.enter_context(_server(spec, config, ears, surroundings, outlets)))
-            else:
-                opened = open_sink(spec, surroundings)
-                outlets.add(opened.sink, journal, durable=opened.durable)
-        yield
-    finally:
-        journal.flush()
-        servers.close()
-        left = outlets.close()
-    for name, lines in left.items():
-        if journal.store.path == MEMORY:
-            raise SinkError(f"{lines} lines could not be written to {name}, and there is no journal that keeps them.")
-        surroundings.say("lines are left for the next start", sink=name, lines=lines)
+    def _server(self, spec: Spec, config: Config) -> contextlib.AbstractContextManager[str]:
+        """The server, imported only now: 15 MB that nobody else pays for."""
+        from soundwatch.daemon.web.server import serving
+        from soundwatch.daemon.web.view import View
 
-
-def _server(
-    spec: Spec, config: Config, ears: Ears, surroundings: Surroundings, outlets: Outlets
-) -> contextlib.AbstractContextManager[str]:
-    """The server, imported only now: 15 MB that nobody else pays for."""
-    from soundwatch.daemon.web.server import serving
-    from soundwatch.daemon.web.view import View
-
-    assert isinstance(ears.journal, Journal)
-    view = View(
-        surroundings=surroundings,
-        config=config,
-        contract=ears.classifier.contract,
-        provider=ears.classifier.provider,
-        thresholds=ears.thresholds,
-        journal=ears.journal,
-        sinks=outlets.look,
-    )
-    return serving(spec, view)
+        view = View(self._surroundings, config, self._ears, self._journal, self._outlets.look)
+        return serving(spec, view)

@@ -20,7 +20,9 @@ from soundwatch.daemon.contract import ModelContract
 Samples = NDArray[np.float32]
 
 EventType = Literal["start", "update", "end"]
-EndReason = Literal["decay", "max_duration", "end_of_stream", "shutdown", "source_lost", "paused", "interrupted"]
+EndReason = Literal[
+    "decay", "max_duration", "end_of_stream", "shutdown", "source_lost", "paused", "model_changed", "interrupted"
+]
 GapReason = Literal["capture", "overload", "paused"]
 HealthState = Literal["degraded", "recovered"]
 

@@ -44,6 +44,7 @@ class Voice:
         truth: How it is and was; a frozen record, so that any thread may read it.
         stats_sample: When its stats are written next.
         tapes: What clips are cut from; None where no sound is kept.
+        dropped: Whether it was taken out of the configuration, so that nothing of it is wanted once it is over.
     """
 
     listening: Listening
@@ -62,6 +63,7 @@ class Voice:
     truth: Truth = field(default_factory=Truth)
     stats_sample: int = 0
     tapes: Tapes | None = None
+    dropped: bool = False
 
     @property
     def waits(self) -> bool:
@@ -69,37 +71,53 @@ class Voice:
         return self.listening.source.info.waits
 
 
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """From here on another network decides.
+
+    Attributes:
+        ears: What all sources share from here on.
+    """
+
+    ears: Ears
+
+
 @dataclass(slots=True)
 class Waiting:
     """What a source has to tell when its turn comes.
 
     Attributes:
+        ears: What all sources shared when it came.
         voice: The source.
-        heard: A window, a loss, what has become of the source or its sound, or None where the sound is over.
+        heard: A window, a loss, what has become of the source or its sound, another network, or None where the sound
+            is over.
         since_ns: When its last sample came.
         end_sample: Where the stream ended then, for what holds no place of its own.
     """
 
+    ears: Ears
     voice: Voice
-    heard: Heard | Gap | News | None
+    heard: Heard | Gap | News | Exchanged | None
     since_ns: int
     end_sample: int = 0
 
 
-def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Callable[[int], Line]]:
+def lines_of(waiting: Waiting, scores: Iterator[Scores]) -> list[Callable[[int], Line]]:
     """Decide what one has to tell, and make lines of it.
 
     Args:
         waiting: It; its voice is changed.
         scores: Those of the batch's windows that are not taken yet; one is taken if this is a window.
-        ears: What all sources share.
     """
-    voice, heard, labels = waiting.voice, waiting.heard, ears.classifier.contract.labels
+    ears, voice, heard = waiting.ears, waiting.voice, waiting.heard
+    labels = ears.classifier.contract.labels
     told: Sequence[Event | Gap | Summary] = ()
     if isinstance(heard, Plight):
         if heard.state in ("lost", "paused"):
             reason: EndReason = "paused" if heard.state == "paused" else "source_lost"
             voice.outbound, told = lost(voice.outbound, waiting.end_sample, ears.rules, labels, reason)
+    elif isinstance(heard, Exchanged):
+        voice.outbound, told = lost(voice.outbound, waiting.end_sample, heard.ears.rules, labels, "model_changed")
     elif heard is None:
         told = last_words(voice.outbound, waiting.end_sample, labels, voice.listening.why_ended())
     elif isinstance(heard, Heard | Gap):
@@ -111,13 +129,17 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores], ears: Ears) -> list[Cal
         summary = Summary(outbound.windows, outbound.end_sample, outbound.lost_samples, final=False)
         voice.truth = replace(voice.truth, state="heard", summary=summary)
         told = [*told, *_stats_due(voice, ears)]
-    over = heard is None or (isinstance(heard, Plight) and heard.state in ("lost", "paused"))
+    gone = isinstance(heard, Plight) and heard.state in ("lost", "paused")
+    over = heard is None or isinstance(heard, Exchanged) or gone
     if voice.tapes is not None and voice.stream is not None and (told or over):
         voice.tapes.tell(voice.listening.source.info.name, voice.stream, told, over=over)
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
         lines = [partial(voice.stream.line, each) for each in told]
+    if isinstance(heard, Exchanged) and voice.stream is not None:
+        voice.stream = heard.ears.taken_over(voice.stream)
+        lines.append(voice.stream.hello)
     if isinstance(heard, Plight | Quality | Reanchored):
         lines += _news(voice, heard, waiting.end_sample, ears)
     return lines

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -19,7 +20,10 @@ from soundwatch.daemon.cli.options import (
     with_journal,
     with_options,
 )
-from soundwatch.daemon.config import SourceConfig, load_config
+from soundwatch.daemon.config import Config, SourceConfig, load_config
+
+if TYPE_CHECKING:
+    from soundwatch.daemon.reload import Asked
 
 
 @click.command()
@@ -57,20 +61,32 @@ def run(
     **model: Any,
 ) -> None:
     """Listen, and print what is heard as JSON events, until the sound ends or SIGINT or SIGTERM comes."""
-    from soundwatch.daemon.app import choose_sources, run_live
     from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.logs import open_log
+    from soundwatch.daemon.running import Running
 
-    config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
-    if web:
-        config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
-    config = with_clips(config, clips_folder)
-    log = open_log(config.log)
+    def ask() -> Asked:
+        config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
+        if web:
+            config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
+        config = with_clips(config, clips_folder)
+        said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
+        asked = _asked(config, devices, said, config_path is not None)
+        if or_demo and not devices and not list_devices():
+            log.warning("no microphone on this machine; the demo scene plays instead")
+            asked = replace(asked, sources={"demo": SourceConfig(device="demo")})
+        return asked
+
+    log = open_log(load_config(config_path).log)
+    Running(ask, log).run()
+
+
+def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], configured: bool) -> Asked:
+    """What is to be listened to, as the command line and the configuration have it."""
+    from soundwatch.daemon.app import choose_sources
+    from soundwatch.daemon.reload import Asked
+
     sources = choose_sources(config, devices)
-    said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
     sources = {name: msgspec.structs.replace(source, **said) for name, source in sources.items()}
-    if or_demo and not devices and not list_devices():
-        log.warning("no microphone on this machine; the demo scene plays instead")
-        sources = {"demo": SourceConfig(device="demo")}
-    waiting = () if config_path is None else config.sources  # whoever types a device's name is there to correct it
-    run_live(config, sources, log, waiting)
+    waiting = config.sources if configured else ()  # whoever types a device's name is there to correct it
+    return Asked(config, sources, waiting)

@@ -110,6 +110,16 @@ def parse_sink(text: SinkText) -> Spec:
     return Spec(kind, target, options)
 
 
+def word_of(text: SinkText) -> str:
+    """What tells two sinks apart, however they are written.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    spec = parse_sink(text)
+    return repr((spec.kind, spec.target, sorted((key, str(value)) for key, value in spec.options.items())))
+
+
 def open_sink(spec: Spec, surroundings: Surroundings) -> Opened:
     """Open a sink.
 

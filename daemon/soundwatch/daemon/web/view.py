@@ -10,6 +10,7 @@ from pathlib import Path
 from soundwatch.daemon.config import Config
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.listen import Ears
 from soundwatch.daemon.outlets import SinkState
 from soundwatch.daemon.sinks import Surroundings
 
@@ -21,9 +22,7 @@ class View:
     Attributes:
         surroundings: As every sink has them.
         config: In force.
-        contract: Of the model that listens.
-        provider: What runs it.
-        thresholds: In force, per class that is listened for.
+        ears: What all sources share now.
         journal: Where lines are read.
         sinks: How each sink does, and how many lines it is behind.
         clips: The folder that sound is kept in; None where none is.
@@ -33,14 +32,27 @@ class View:
 
     surroundings: Surroundings
     config: Config
-    contract: ModelContract
-    provider: str
-    thresholds: dict[str, float]
+    ears: Callable[[], Ears]
     journal: Journal
     sinks: Callable[[], list[tuple[SinkState, int]]]
     clips: Path | None = None
     token_wanted: bool = False
     started_unix_ns: int = field(default_factory=time.time_ns)
+
+    @property
+    def contract(self) -> ModelContract:
+        """Of the model that listens."""
+        return self.ears().classifier.contract
+
+    @property
+    def provider(self) -> str:
+        """What runs it."""
+        return self.ears().classifier.provider
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """In force, per class that is listened for."""
+        return self.ears().thresholds
 
     @property
     def card(self) -> str | None:

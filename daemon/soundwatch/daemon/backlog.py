@@ -1,0 +1,101 @@
+"""What waits for the network, and what is done about it where there is too much.
+
+Conventions: as in `engine.py`: one thread, nanoseconds of a monotonic clock.
+Rule for a machine that is too slow: the hop widens (`overload.py`). When a window comes while the oldest of its source
+has waited for `LONGEST_WAIT_HOPS`, or `WAITING_WINDOWS` of them wait, the oldest is dropped, counted, and told of as a
+gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import chain
+from typing import Final
+
+from soundwatch.daemon.contract import FeatureSpec
+from soundwatch.daemon.overload import Load, weigh
+from soundwatch.daemon.types import Gap, Health, Heard
+from soundwatch.daemon.voices import Voice, Waiting
+
+BATCH_WINDOWS: Final = 16
+WAITING_WINDOWS: Final = 16
+LONGEST_WAIT_HOPS: Final = 2
+
+
+class Backlog:
+    """What waits for the network, and what it has just now.
+
+    Args:
+        spec: The model's.
+        now_ns: A monotonic clock.
+    """
+
+    def __init__(self, spec: FeatureSpec, now_ns: Callable[[], int]) -> None:
+        self.running = list[Waiting]()  # what the network has just now
+        self._spec = spec
+        self._now_ns = now_ns
+        self._hop_ns = spec.window_hop_samples * 1_000_000_000 // spec.rate_hz
+        self._waiting = deque[Waiting]()
+        self._load = Load()
+        self._dropped_windows = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def every(self) -> int:
+        """Each so many-th window is to be classified."""
+        return self._load.every
+
+    def put(self, waiting: Waiting) -> None:
+        """Take what a source has to tell, in the place of its oldest window where it is high time."""
+        voice = waiting.voice
+        if isinstance(waiting.heard, Heard):
+            if voice.waiting_windows and not voice.waits:
+                self._drop_oldest(voice)
+            voice.waiting_windows += 1
+        self._waiting.append(waiting)
+
+    def next_batch(self) -> list[Waiting]:
+        """What has waited longest: as many windows as one network takes at once, and what was lost between them."""
+        batch, windows = list[Waiting](), 0
+        while self._waiting and windows < BATCH_WINDOWS and (not batch or self._waiting[0].ears is batch[0].ears):
+            waiting = self._waiting.popleft()
+            batch.append(waiting)
+            if isinstance(waiting.heard, Heard):
+                windows += 1
+                waiting.voice.waiting_windows -= 1
+                if waiting.voice.owed_sounds:
+                    waiting.voice.unread_sounds.release(waiting.voice.owed_sounds)
+                    waiting.voice.owed_sounds = 0
+        self.running = batch
+        return batch
+
+    def weigh(self, since_ns: int) -> Health | None:
+        """Widen or narrow the hop by how long the oldest has waited; what there is to be said of it."""
+        now_ns = self._now_ns()
+        waiting = (each.since_ns for each in chain(self.running, self._waiting) if not each.voice.waits)
+        behind_ns = now_ns - next(waiting, since_ns)
+        most = self._spec.window_samples // self._spec.window_hop_samples
+        before, self._load = self._load, weigh(self._load, behind_ns, now_ns, self._hop_ns, most)
+        if self._load.every == before.every:
+            return None
+        return Health(
+            state="recovered" if self._load.every == 1 else "degraded",
+            hop_samples=self._load.every * self._spec.window_hop_samples,
+            behind_ns=behind_ns,
+            dropped_windows=self._dropped_windows,
+        )
+
+    def _drop_oldest(self, voice: Voice) -> None:
+        """Make a gap of a source's oldest waiting window, of the sound that is new in it, if it is high time."""
+        oldest = next(each for each in self._waiting if each.voice is voice and isinstance(each.heard, Heard))
+        waited_ns = self._now_ns() - oldest.since_ns
+        if voice.waiting_windows < WAITING_WINDOWS and waited_ns < LONGEST_WAIT_HOPS * self._hop_ns:
+            return
+        assert isinstance(oldest.heard, Heard)
+        new_samples = self._load.every * self._spec.window_hop_samples
+        oldest.heard = Gap(oldest.heard.features.end_sample - new_samples, new_samples, "overload")
+        voice.waiting_windows -= 1
+        self._dropped_windows += 1

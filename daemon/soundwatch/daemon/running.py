@@ -1,0 +1,235 @@
+"""The program while it listens, and how it takes up another configuration without losing what it hears.
+
+Conventions: SIGINT and SIGTERM stop it, SIGHUP has the configuration read again. That is done in a thread of its own:
+everything that can be refused is opened first, and only then is anything closed.
+Rule: what is not changed goes on as it is. What is wrong, or takes a new start, leaves all as it was, and that is told.
+Does not: read files (`cli/run.py`), or know what may change (`reload.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from soundwatch.daemon.app import build, load_model, node_of, rules_in_force
+from soundwatch.daemon.board import Notice
+from soundwatch.daemon.capture import open_lasting
+from soundwatch.daemon.classify import facts_of
+from soundwatch.daemon.clocks import WallClock
+from soundwatch.daemon.config import Config
+from soundwatch.daemon.engine import Engine
+from soundwatch.daemon.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.journal_file import limits_of, open_for_writing
+from soundwatch.daemon.lines import ReloadLine
+from soundwatch.daemon.listen import Ears, Listening, Tapes
+from soundwatch.daemon.notify import Notifier
+from soundwatch.daemon.plight import LiveSource
+from soundwatch.daemon.program import Program, signals_to
+from soundwatch.daemon.reload import Asked, Changes, compare
+from soundwatch.daemon.rules import thresholds
+from soundwatch.daemon.sending import Sending
+from soundwatch.daemon.sinks import Surroundings
+from soundwatch.daemon.supervise import Supervised
+from soundwatch.daemon.wire import interrupted_line, utc_text
+
+SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+
+
+class Running:
+    """A program that listens until its sources end, or a signal asks to stop.
+
+    Args:
+        ask: Reads what is to be done; called now and at each SIGHUP.
+        log: The diary.
+
+    Raises:
+        SoundwatchError: Something cannot be opened.
+    """
+
+    def __init__(self, ask: Callable[[], Asked], log: Any) -> None:
+        self._ask = ask
+        self._log = log
+        self._asked = asked = ask()
+        self._notifier = Notifier.from_environment(os.environ)  # before any child could inherit it
+        self._program = Program(self._notifier)
+        self._notice = Notice(tuple(asked.sources))
+        self._hups = queue.SimpleQueue[bool]()  # its put is safe in a signal handler
+        self._listenings: dict[str, Listening] = {}
+        self._ears = build(asked.config, WallClock(), self._open_journal)
+        assert isinstance(self._ears.journal, Journal)
+        self._journal = self._ears.journal
+        log.info("model loaded", **facts_of(self._ears.classifier))
+
+    def run(self) -> None:
+        """Listen.
+
+        Raises:
+            SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
+        """
+        with contextlib.closing(self._journal), signals_to(self._program.stop):
+            tapes, writing = _clips(self._asked.config, self._ears, self._log.warning)
+            self._ears = replace(self._ears, tapes=tapes)
+            watch = Supervised(self._notifier, self._ears.classifier.contract.labels, self._log.error)
+            self._engine = Engine(self._ears, self._log.warning, watch=watch)
+            self._sending = Sending(
+                lambda: self._ears, self._journal, self._surroundings(), self._program.fail, self._log
+            )
+            with contextlib.closing(self._sending), writing, self._hangups():
+                self._sending.open_all(self._asked.config)
+                self._end_interrupted()
+                for name in self._asked.sources:
+                    self._listenings[name] = self._program.add(self._opened(name, self._asked))
+                _give_back_memory()
+                self._engine.run(self._program.listenings)
+        self._notifier.stopping()
+        self._raise_failure()
+
+    def _open_journal(self) -> Journal:
+        config = self._asked.config
+        store = open_for_writing(config.journal, self._log.warning)
+        return Journal(store, limits_of(config.journal), node_of(config), self._log.warning, self._notice.read)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            node=self._ears.node,
+            labels=self._ears.classifier.contract.labels,
+            board=lambda: self._notice.board,
+            live=self._ears.live,
+            switch=self._engine.switch,
+            say=self._log.warning,
+        )
+
+    def _opened(self, name: str, asked: Asked) -> LiveSource:
+        source = asked.sources[name]
+        opened = open_lasting(name, source.device, source.channels, source.pcm, name in asked.waiting)
+        self._log.info("listening", source=name, device=opened.info.description)
+        return opened
+
+    def _end_interrupted(self) -> None:
+        """End the events that a killed program left open."""
+        for last in self._journal.store.open_events():
+            self._journal.append(partial(interrupted_line, last, time.time_ns()))
+
+    def _raise_failure(self) -> None:
+        """End with an error where nothing was heard to its end."""
+        if self._program.failure is not None:
+            raise self._program.failure
+        failures = [each.failure for each in self._program.listenings if each.failure is not None]
+        if failures and len(failures) == len(self._program.listenings):
+            raise failures[0]
+
+    @contextlib.contextmanager
+    def _hangups(self) -> Iterator[None]:
+        """While this lasts, SIGHUP has the configuration read again."""
+        reader = threading.Thread(target=self._read_again, name="reload", daemon=True)
+        reader.start()
+        before = signal.signal(SIGHUP, lambda *_: self._hups.put(True)) if SIGHUP is not None else None
+        try:
+            yield
+        finally:
+            if SIGHUP is not None:
+                signal.signal(SIGHUP, before)
+            self._hups.put(False)
+            reader.join()  # what it opened is closed with the rest
+
+    def _read_again(self) -> None:
+        """The thread that takes up other configurations."""
+        while self._hups.get():
+            self._notifier.reloading()
+            try:
+                asked = self._ask()
+                changes = compare(self._asked, asked)
+                self._take_up(asked, changes)
+            except SoundwatchError as error:
+                self._log.error("the new configuration is refused; the old one stays in force", error=str(error))
+                self._tell("refused", f"{error} The old configuration stays in force.")
+            else:
+                self._asked = asked
+                self._log.warning("another configuration is in force", changes=changes.text)
+                self._tell("reloaded", changes.text)
+            self._notifier.ready()
+
+    def _take_up(self, asked: Asked, changes: Changes) -> None:
+        """Open what is new, and then close what is gone.
+
+        Raises:
+            SoundwatchError: Something cannot be opened; all is as before.
+        """
+        ears = self._rebuilt(asked.config)
+        sinks = self._sending.opened(changes.sinks_new)
+        try:
+            sources = {name: self._opened(name, asked) for name in changes.sources_new}
+        except SoundwatchError:
+            for opened in sinks.values():
+                opened.sink.close()
+            raise
+        if ears is not None:
+            self._ears = ears
+            self._engine.exchange(ears)
+        for name in changes.sources_gone:
+            listening = self._listenings.pop(name)
+            self._program.remove(listening)
+            self._engine.drop(listening)
+        for name, source in sources.items():
+            self._listenings[name] = self._program.add(source)
+            self._engine.add(self._listenings[name])
+        for place, opened in sinks.items():
+            self._sending.add(changes.sinks_new[place], opened)
+        for text in changes.sinks_gone:
+            self._sending.remove(text)
+
+    def _rebuilt(self, config: Config) -> Ears | None:
+        """What all sources are to share from now on, if that is other than before; model files are read again.
+
+        Raises:
+            SoundwatchError: The model or a rule cannot be used, or takes a new start.
+        """
+        before, classifier = self._ears, load_model(config.model)
+        if (classifier.contract, classifier.provider) == (before.classifier.contract, before.classifier.provider):
+            classifier = before.classifier
+        old, new = before.classifier.contract, classifier.contract
+        if (new.features, new.labels) != (old.features, old.labels):
+            raise ConfigError(
+                f"The model {new.identity} has another front end or other classes than {old.identity}, which listens; "
+                "start the program again for that."
+            )
+        rules = rules_in_force(config, new)
+        after = replace(
+            before,
+            classifier=classifier,
+            rules=rules,
+            thresholds=thresholds(rules, new.labels),
+            stats_s=config.stats_s,
+        )
+        return None if after == before else after
+
+    def _tell(self, state: Literal["reloaded", "refused"], detail: str) -> None:
+        time_text, node = utc_text(time.time_ns()), self._ears.node
+        self._journal.append(lambda seq: ReloadLine(seq=seq, time=time_text, node=node, state=state, detail=detail))
+
+
+def _clips(
+    config: Config, ears: Ears, say: Callable[..., object]
+) -> tuple[Tapes | None, contextlib.AbstractContextManager[object]]:
+    """What keeps sound for clips, and what writes them until its end; nothing where nobody asked for clips."""
+    if config.clips.folder is None:
+        return None, contextlib.nullcontext()
+    from soundwatch.daemon.clips.opening import open_clips
+
+    return open_clips(config.clips, ears, say)
+
+
+def _give_back_memory() -> None:
+    """Hand what opening the model left free back to the system, some megabytes, where the C library can."""
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

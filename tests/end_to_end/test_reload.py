@@ -1,0 +1,214 @@
+"""A daemon that is told to read its configuration again, and goes on with what has not changed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import SMALL_CONTRACT, tone
+from program import SOUNDWATCH, lines_of
+
+RATE_HZ = 16_000
+WAIT_S = 30.0
+
+
+class Daemon:
+    """A `soundwatch run`, and the lines that it has printed so far."""
+
+    def __init__(self, config: Path) -> None:
+        command = [SOUNDWATCH, "run", "--config", str(config)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.lines: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines += lines_of(line)
+
+    def of(self, kind: str, **values: Any) -> list[dict[str, Any]]:
+        return [
+            line
+            for line in list(self.lines)
+            if line["type"] == kind and all(line[key] == value for key, value in values.items())
+        ]
+
+    def until(self, seen: Callable[[], object]) -> None:
+        deadline_s = time.monotonic() + WAIT_S
+        while not seen():
+            assert time.monotonic() < deadline_s, json.dumps(self.lines[-5:])
+            assert self.process.poll() is None, self.process.stderr
+            time.sleep(0.02)
+
+    def reload(self, state: str) -> dict[str, Any]:
+        """Send SIGHUP, and wait for what comes of it."""
+        before = len(self.of("health", reason="configuration"))
+        self.process.send_signal(signal.SIGHUP)
+        self.until(lambda: len(self.of("health", reason="configuration")) > before)
+        told = self.of("health", reason="configuration")[-1]
+        assert told["state"] == state, told
+        return told
+
+    def end(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(WAIT_S) == 0
+        self._reader.join(WAIT_S)
+        assert self.process.stderr is not None
+        said = self.process.stderr.read().decode()
+        assert "Traceback" not in said
+        return said
+
+
+class Place:
+    """A folder with recordings, a model and a configuration of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "config.yaml"
+        self.model = write_band_model(folder / "bands.onnx")
+        for name, hz in (("low", 300), ("high", 3000)):
+            soundfile.write(folder / f"{name}.wav", tone(hz, 60, RATE_HZ).T, RATE_HZ)
+
+    def write(self, sources: tuple[str, ...] = ("low",), detection: str = "", more: str = "") -> None:
+        named = ", ".join(f"{name}: {{device: {self.folder}/{name}.wav}}" for name in sources)
+        self.path.write_text(
+            f"sources: {{{named}}}\nmodel: {{file: {self.model}}}\n"
+            f"detection: {{min_duration_s: 0.1, cooldown_s: 0.3, update_s: 1{detection}}}\n{more}"
+        )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def daemon(place: Place) -> Iterator[Daemon]:
+    place.write()
+    running = Daemon(place.path)
+    with running.process:
+        try:
+            running.until(lambda: running.of("update"))
+            yield running
+        finally:
+            running.process.kill()
+
+
+def test_a_source_comes_and_goes_and_the_other_goes_on_through_its_event(place: Place, daemon: Daemon) -> None:
+    place.write(("low", "high"))
+    assert daemon.reload("reloaded")["detail"] == "source high is new"
+    daemon.until(lambda: daemon.of("start", source="high"))
+    place.write(("low",))
+    assert daemon.reload("reloaded")["detail"] == "source high is gone"
+    daemon.until(lambda: daemon.of("stats", source="high"))
+    assert [line["reason"] for line in daemon.of("end", source="high")] == ["shutdown"]
+    updates = len(daemon.of("update", source="low"))
+    daemon.until(lambda: len(daemon.of("update", source="low")) > updates)
+    daemon.end()
+    low = [line for line in daemon.lines if line["source"] == "low"]
+    assert [line["type"] for line in low if line["type"] != "update"] == ["hello", "start", "end", "stats"]
+    assert [line["seq"] for line in daemon.lines] == list(range(1, len(daemon.lines) + 1))
+    assert low[-1]["coverage"] == 1.0
+
+
+def test_other_thresholds_hold_from_the_next_window_on(place: Place, daemon: Daemon) -> None:
+    place.write(detection=", classes: {low: {threshold: 1.0, release_ratio: 1.0}}")
+    assert daemon.reload("reloaded")["detail"] == "what decides is changed"
+    daemon.until(lambda: daemon.of("end"))
+    assert daemon.of("end")[0]["reason"] == "decay"
+    daemon.end()
+    assert len(daemon.of("hello")) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("sorces: {}", "did you mean `sources`?"),
+        ("node: elsewhere", "node cannot be changed while the program runs"),
+        ("sinks: [json, carrier-pigeon]", "names no known sink"),
+        ("sinks: [json, 'json:/no/such/folder/x.jsonl']", "cannot be opened for events"),
+    ],
+)
+def test_what_is_wrong_is_refused_loudly_and_all_goes_on_as_it_was(
+    place: Place, daemon: Daemon, more: str, said: str
+) -> None:
+    place.write(("high",), more=more)
+    told = daemon.reload("refused")
+    assert said in told["detail"]
+    assert told["detail"].endswith("The old configuration stays in force.")
+    updates = len(daemon.of("update", source="low"))
+    daemon.until(lambda: len(daemon.of("update", source="low")) > updates)
+    assert said in daemon.end()
+    assert not daemon.of("hello", source="high")
+
+
+def test_a_model_file_replaced_by_garbage_is_refused_and_the_loaded_one_goes_on(place: Place, daemon: Daemon) -> None:
+    place.model.write_bytes(b"garbage" * 1000)
+    assert "does not read as ONNX" in daemon.reload("refused")["detail"]
+    updates = len(daemon.of("update"))
+    daemon.until(lambda: len(daemon.of("update")) > updates)
+    daemon.end()
+
+
+def test_another_network_of_the_same_front_end_takes_over_without_a_missed_window(place: Place, daemon: Daemon) -> None:
+    other = msgspec.structs.replace(SMALL_CONTRACT, name="other", weights_sha256="cd" * 32)
+    place.model = write_band_model(place.folder / "other.onnx", other)
+    place.write()
+    daemon.reload("reloaded")
+    daemon.until(lambda: len(daemon.of("start")) == 2)
+    daemon.end()
+    told = [(line["type"], line.get("reason")) for line in daemon.lines if line["type"] not in ("update", "health")]
+    assert told == [
+        ("hello", None),
+        ("start", None),
+        ("end", "model_changed"),
+        ("hello", None),
+        ("start", None),
+        ("end", "shutdown"),
+        ("stats", None),
+    ]
+    first, second = daemon.of("hello")
+    assert first["model"].startswith("double@")
+    assert second["model"].startswith("other@")
+    assert second["stream_start"] == first["stream_start"]
+    assert daemon.of("start")[1]["model"] == second["model"]
+    stats = daemon.of("stats")[0]
+    window_s, hop_s = first["window_s"], first["hop_s"]
+    assert stats["windows"] == 1 + int((stats["duration_s"] - window_s + 1e-6) / hop_s)
+    assert stats["lost_s"] == 0
+
+
+def test_a_sink_comes_and_goes(place: Place, daemon: Daemon) -> None:
+    events = place.folder / "events.jsonl"
+    place.write(more=f"sinks: [json, 'json:{events}']")
+    assert daemon.reload("reloaded")["detail"] == "sink json is new"
+    daemon.until(lambda: events.exists() and b'"update"' in events.read_bytes())
+    place.write()
+    assert daemon.reload("reloaded")["detail"] == "sink json is gone"
+    size = events.stat().st_size
+    updates = len(daemon.of("update"))
+    daemon.until(lambda: len(daemon.of("update")) > updates + 1)
+    assert events.stat().st_size == size
+    daemon.end()
+
+
+def test_a_flood_of_hangups_does_no_harm(place: Place, daemon: Daemon) -> None:
+    for _ in range(20):
+        daemon.process.send_signal(signal.SIGHUP)
+    daemon.until(lambda: daemon.of("health", state="reloaded"))
+    updates = len(daemon.of("update"))
+    daemon.until(lambda: len(daemon.of("update")) > updates + 2)
+    daemon.end()
+    assert len(daemon.of("start")) == 1
