@@ -41,4 +41,24 @@ def faults(results: Results) -> str:
     return f"{table((*titles, 'lost by another microphone, s', 'wrong events'), rows)}\n\n{note}"
 
 
-FAULT_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {"faults": ("faults.json", faults)}
+def hardships(results: Results) -> str:
+    """A row a hardship: what was counted, and whether all that has to hold did."""
+    rows = []
+    for fault in results["faults"]:
+        broken = [claim for claim, holds in fault["claims"].items() if not holds]
+        seen = ", ".join(f"{what}: {count}" for what, count in fault["seen"].items())
+        rows.append(
+            (fault["fault"], ", ".join(fault["claims"]), "**" + ", ".join(broken) + "**" if broken else "all", seen)
+        )
+    machine = results["machine"]
+    note = (
+        f"`{results['command']}`, {results['date']}: {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['system']}."
+    )
+    return f"{table(('hardship', 'has to hold', 'held', 'counted'), rows)}\n\n{note}"
+
+
+FAULT_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
+    "faults": ("faults.json", faults),
+    "hardship": ("hardship.json", hardships),
+}

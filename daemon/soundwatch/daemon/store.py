@@ -263,6 +263,8 @@ def _prepare(db: sqlite3.Connection, writing: bool) -> None:
         db.execute("PRAGMA query_only = ON")
         return
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise _damage(str(found))
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
@@ -277,6 +279,13 @@ def _give_room(db: sqlite3.Connection) -> None:
     with db:
         db.execute("DELETE FROM room")
     db.execute("PRAGMA wal_checkpoint(RESTART)")
+
+
+def _damage(found: str) -> sqlite3.DatabaseError:
+    """What SQLite itself raises only when it comes upon the damage."""
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
