@@ -47,9 +47,8 @@ def hardships(results: Results) -> str:
     for fault in results["faults"]:
         broken = [claim for claim, holds in fault["claims"].items() if not holds]
         seen = ", ".join(f"{what}: {count}" for what, count in fault["seen"].items())
-        rows.append(
-            (fault["fault"], ", ".join(fault["claims"]), "**" + ", ".join(broken) + "**" if broken else "all", seen)
-        )
+        held = f"**not: {', '.join(broken)}**" if broken else "all"
+        rows.append((fault["fault"], ", ".join(fault["claims"]), held, seen))
     machine = results["machine"]
     note = (
         f"`{results['command']}`, {results['date']}: {machine['processor']}, {machine['cores']} cores, "

@@ -86,7 +86,7 @@ def daemon(place: Place, *arguments: str, **options: Any) -> Iterator[subprocess
     with (
         (place.folder / "said.log").open("ab") as said,
         (place.folder / "stdout.jsonl").open("ab") as out,
-        subprocess.Popen(command, **({"stdout": out, "stderr": said} | options)) as process,
+        subprocess.Popen(command, stdout=out, stderr=said, text=False, **options) as process,
     ):
         try:
             yield process
