@@ -26,8 +26,15 @@ from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.types import Source
 
 __all__ = [
-    *("Demo", "Microphone", "Pace", "PcmFormat", "RawPcm", "Recording"),
-    *("open_lasting", "open_source", "recordings_in"),
+    "Demo",
+    "Microphone",
+    "Pace",
+    "PcmFormat",
+    "RawPcm",
+    "Recording",
+    "open_lasting",
+    "open_source",
+    "recordings_in",
 ]
 
 _SUFFIXES: Final = (*RECORDING_SUFFIXES, ".m4a", ".aac", ".wma", ".raw", ".pcm")  # the last five are refused
