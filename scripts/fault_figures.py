@@ -16,7 +16,7 @@ Results = dict[str, Any]
 
 def faults(results: Results) -> str:
     """A row a fault."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for fault in results["faults"]:
         runs = fault["runs"]
         off = max(runs, key=lambda run: abs(run["missing_accounted_s"] - run["missing_true_s"]))
