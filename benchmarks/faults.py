@@ -1,26 +1,30 @@
 """Faults done to microphones, and what the daemon makes of each.
 
-Run `python benchmarks/faults.py` (three minutes; needs PulseAudio, see tests/virtual_microphone.py); it writes
+Run `python benchmarks/faults.py` (fifteen minutes; needs PulseAudio, see tests/virtual_microphone.py); it writes
 results/faults.json.
 
 A low tone, on and off, is played into a virtual microphone all the time. It goes through the daemon's own capture,
 engine and journal, with a small model that knows a low and a high tone. Meanwhile a fault is injected, and mended.
 
 Conventions: `noticed` is from the injection to the `lost` line, `recovered` from the mending to the `back` line, or
-from the `lost` line where the daemon itself has to mend it. Missing sound is counted twice: as the blocks account
-for it, and in truth, which is how much later than before the blocks come for what they hold (the least of ten blocks
-each, since deliveries are late by chance: right to some 50 ms). An event is wrong if it is of the high tone, starts
-before an earlier one has ended, has no end, or comes out of order.
+from the `lost` line where the daemon itself has to mend it. A wall clock that is set is noticed and recovered by a
+`reanchored` line each; a program that was frozen, or could not write, by the `gap` of what it missed, counted from when
+it goes on. The wall clock is not set in truth, since others use it: the daemon's reading of it is shifted.
+Missing sound is counted twice: as the blocks account for it, and in truth, which is how much later than before the
+blocks come for what they hold (the least of ten blocks each, since deliveries are late by chance: right to some 50 ms).
+An event is wrong if it is of the high tone, starts before an earlier one has ended, has no end, or comes out of order.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -41,7 +45,7 @@ from soundwatch.daemon.clocks import WallClock
 from soundwatch.daemon.config import DetectionConfig
 from soundwatch.daemon.engine import Engine
 from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.plight import LiveSource, Plight, Quality
+from soundwatch.daemon.plight import LiveSource, News
 from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Block, SourceInfo
@@ -50,6 +54,10 @@ from soundwatch.training.machine import processor
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "faults.json"
 AWAY_S: Final = 5.0
+FROZEN_S: Final = 20.0  # the sound server keeps about twelve
+HOUR_NS: Final = 3_600_000_000_000
+DISCONNECTS: Final = 100
+WARM: Final = 10  # disconnects after which nothing may grow any more
 BEFORE_S: Final = 3.0
 AFTER_S: Final = 4.0
 GIVE_UP_S: Final = 30.0
@@ -79,7 +87,7 @@ class Tapped:
         """As the source has it."""
         return self.source.start_unix_ns
 
-    def blocks(self) -> Iterator[Block | Plight | Quality]:
+    def blocks(self) -> Iterator[Block | News]:
         """As the source gives them."""
         for each in self.source.blocks():
             if isinstance(each, Block) and each.samples.shape[1]:
@@ -104,23 +112,25 @@ class Noted:
 
     name: str = "noted"
     lines: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    open: threading.Event = field(default_factory=threading.Event)
 
     def write(self, line: bytes) -> None:
-        """Keep it."""
+        """Keep it, once it may."""
+        self.open.wait()
         self.lines.append((time.monotonic(), json.loads(line)))
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def wait_for(self, state: str, since_s: float) -> float:
-        """When a source's `health` line of that state came."""
+    def wait_for(self, what: str, since_s: float) -> float:
+        """When the source's `health` line of that state came, or its line of that type."""
         give_up_s = time.monotonic() + GIVE_UP_S
         while time.monotonic() < give_up_s:
             for at_s, line in list(self.lines):
-                if at_s >= since_s and line.get("state") == state and line["source"] == "mic0":
+                if at_s >= since_s and what in (line.get("state"), line["type"]) and line["source"] == "mic0":
                     return at_s
             time.sleep(0.005)
-        raise TimeoutError(f"no {state} within {GIVE_UP_S:g} s")
+        raise TimeoutError(f"no {what} within {GIVE_UP_S:g} s")
 
 
 @dataclass(slots=True)
@@ -130,6 +140,7 @@ class Scene:
     server: VirtualMicrophone
     tapped: Tapped
     tone: Path
+    sink: Noted
     players: list[Any] = field(default_factory=list)
 
     def play(self, name: str) -> None:
@@ -167,40 +178,126 @@ def suspend(number: int) -> Callable[[Scene], None]:
     return do
 
 
-FAULTS: Final[tuple[tuple[str, str, Callable[[Scene], None], float, Callable[[Scene], None]], ...]] = (
-    ("sound server killed, started again", "vmic", lambda scene: scene.server.kill(), AWAY_S, restart),
-    ("microphone unplugged, plugged in again", "yard", lambda scene: scene.server.unplug("yard"), AWAY_S, replug),
-    (
+def freeze(scene: Scene) -> None:
+    """Stop this program and what captures for it, for a while, as a machine that sleeps does."""
+    stopped = f"{os.getpid()} {scene.tapped.process}"
+    with subprocess.Popen(["sh", "-c", f"kill -STOP {stopped}; sleep {FROZEN_S}; kill -CONT {stopped}"]):
+        pass
+
+
+def choke(scene: Scene) -> None:
+    """Take no line from the engine for a while, which then takes no sound."""
+    scene.sink.open.clear()
+    time.sleep(FROZEN_S)
+    scene.sink.open.set()
+
+
+class Wall:
+    """The wall clock as the daemon reads it."""
+
+    true_ns = staticmethod(time.time_ns)
+    shift_ns = 0
+
+
+def set_clock(shift_ns: int) -> Callable[[Scene], None]:
+    """Set the wall clock so far from the truth."""
+
+    def do(_: Scene) -> None:
+        Wall.shift_ns = shift_ns
+
+    return do
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is done, and what the daemon is to say of it.
+
+    Attributes:
+        name: For people.
+        microphone: Which one.
+        inject: Does it.
+        mend: Undoes it.
+        away_s: How long it stays.
+        noticed: The line that tells of it.
+        recovered: The line that tells of its end; the same line as before where there is none.
+        counts: Whether the injection itself is counted; it is not while nothing can be told.
+    """
+
+    name: str
+    microphone: str
+    inject: Callable[[Scene], None]
+    mend: Callable[[Scene], None] = nothing
+    away_s: float = 0.0
+    noticed: str = "lost"
+    recovered: str | None = "back"
+    counts: bool = True
+
+
+FAULTS: Final = (
+    Fault("sound server killed, started again", "vmic", lambda scene: scene.server.kill(), restart, AWAY_S),
+    Fault("microphone unplugged, plugged in again", "yard", lambda scene: scene.server.unplug("yard"), replug, AWAY_S),
+    Fault(
         "the same, at another rate",
         "yard",
         lambda scene: scene.server.unplug("yard"),
-        AWAY_S,
         lambda scene: replug(scene, 16_000),
+        AWAY_S,
     ),
-    (
+    Fault(
         "sound server frozen (SIGSTOP), going on",
         "vmic",
         lambda scene: scene.server.stop(),
-        AWAY_S,
         lambda scene: scene.server.cont(),
+        AWAY_S,
     ),
-    ("microphone that delivers nothing, and does again", "vmic", suspend(1), AWAY_S, suspend(0)),
-    ("capture process killed", "vmic", to_process(signal.SIGKILL), 0.0, nothing),
-    ("capture process frozen", "vmic", to_process(signal.SIGSTOP), 0.0, nothing),
+    Fault("microphone that delivers nothing, and does again", "vmic", suspend(1), suspend(0), AWAY_S),
+    Fault("capture process killed", "vmic", to_process(signal.SIGKILL)),
+    Fault("capture process frozen", "vmic", to_process(signal.SIGSTOP)),
+    Fault(
+        "wall clock set forth by an hour, and back",
+        "vmic",
+        set_clock(HOUR_NS),
+        set_clock(0),
+        AWAY_S,
+        noticed="reanchored",
+        recovered="reanchored",
+    ),
+    Fault(
+        "wall clock set back by an hour, and forth",
+        "vmic",
+        set_clock(-HOUR_NS),
+        set_clock(0),
+        AWAY_S,
+        noticed="reanchored",
+        recovered="reanchored",
+    ),
+    Fault(
+        f"all processes of the program frozen for {FROZEN_S:g} s",
+        "vmic",
+        freeze,
+        noticed="gap",
+        recovered=None,
+        counts=False,
+    ),
+    Fault(f"no line taken for {FROZEN_S:g} s", "vmic", choke, noticed="gap", recovered=None, counts=False),
 )
 
 
-def endure(microphone: str, inject: Callable[[Scene], None], away_s: float, mend: Callable[[Scene], None]) -> Any:
-    """One fault, and what was made of it."""
+@contextlib.contextmanager
+def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread]]:
+    """The daemon at a microphone that a tone is played into; with `yard` at another one too, which comes second."""
     home = Path(tempfile.mkdtemp(prefix="soundwatch-"))  # a socket's path has to be short
     server = VirtualMicrophone(home)
     os.environ.update(server.env)
-    soundfile.write(home / "low.wav", low_tone(120.0), RATE_HZ, subtype="PCM_16")
+    soundfile.write(home / "low.wav", low_tone(600.0), RATE_HZ, subtype="PCM_16")
     if microphone == "yard":
         server.plug_in("yard")
+    Wall.shift_ns = 0
     tapped = Tapped(open_lasting("mic0", f"pulse:{microphone}.monitor"))
     steady = Tapped(open_lasting("steady", "pulse:vmic.monitor"))
-    scene, sink = Scene(server, tapped, home / "low.wav"), Noted()
+    sink = Noted()
+    sink.open.set()
+    scene = Scene(server, tapped, home / "low.wav", sink)
     listenings = [Listening(tapped), Listening(steady)] if microphone == "yard" else [Listening(tapped)]
     engine = threading.Thread(target=Engine(ears_of(sink, home), lambda *_, **__: None).run, args=(listenings,))
     engine.start()
@@ -209,19 +306,11 @@ def endure(microphone: str, inject: Callable[[Scene], None], away_s: float, mend
             time.sleep(0.01)
         scene.play(microphone)
         time.sleep(BEFORE_S)
-        lag_s, lost_s = min(tapped.lags_s[-BLOCKS:]), tapped.lost_s
-        injected_s = time.monotonic()
-        inject(scene)
-        noticed_s = sink.wait_for("lost", injected_s)
-        time.sleep(max(0.0, injected_s + away_s - time.monotonic()))
-        mended_s = time.monotonic() if away_s else noticed_s
-        mend(scene)
-        recovered_s = sink.wait_for("back", mended_s)
-        time.sleep(AFTER_S)
-        true_s, accounted_s = min(tapped.lags_s[-BLOCKS:]) - lag_s, tapped.lost_s - lost_s
+        yield scene, steady, engine
     finally:
-        for listening in listenings:
-            listening.stop()
+        sink.open.set()
+        for each in listenings:
+            each.stop()
         engine.join(GIVE_UP_S)
         steady.stop()
         for player in scene.players:
@@ -229,17 +318,83 @@ def endure(microphone: str, inject: Callable[[Scene], None], away_s: float, mend
             player.wait()
         server.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def endure(fault: Fault) -> Any:
+    """One fault, and what was made of it."""
+    with listening(fault.microphone) as (scene, steady, _):
+        tapped, sink = scene.tapped, scene.sink
+        lag_s, lost_s = min(tapped.lags_s[-BLOCKS:]), tapped.lost_s
+        injected_s = time.monotonic()
+        fault.inject(scene)
+        injected_s = injected_s if fault.counts else time.monotonic()
+        noticed_s = mended_s = recovered_s = sink.wait_for(fault.noticed, injected_s)
+        if fault.away_s:
+            time.sleep(max(0.0, injected_s + fault.away_s - time.monotonic()))
+            mended_s = time.monotonic()
+        fault.mend(scene)
+        if fault.recovered is not None:
+            recovered_s = sink.wait_for(fault.recovered, mended_s)
+        time.sleep(AFTER_S)
+        true_s, accounted_s = min(tapped.lags_s[-BLOCKS:]) - lag_s, tapped.lost_s - lost_s
     return {
         "noticed_s": round(noticed_s - injected_s, 2),
-        "recovered_s": round(recovered_s - mended_s, 2),
+        "recovered_s": None if fault.recovered is None else round(recovered_s - mended_s, 2),
         "missing_accounted_s": round(accounted_s, 2),
         "missing_true_s": round(true_s, 2),
-        "other_lost_s": round(steady.lost_s, 2) if len(listenings) > 1 else None,
-        "events": sum(line["type"] == "start" for _, line in sink.lines),
-        "wrong_events": sum(
-            wrong_events([line for _, line in sink.lines if line["source"] == source]) for source in ("mic0", "steady")
-        ),
+        "other_lost_s": round(steady.lost_s, 2) if fault.microphone == "yard" else None,
+        **counted(sink),
     }
+
+
+def disconnect(times: int) -> Any:
+    """Unplug a microphone and plug it in so often, beside another one; and what has grown by that."""
+    noticed_s, recovered_s, warm = 0.0, 0.0, None
+    with listening("yard") as (scene, steady, _):
+        for number in range(times):
+            if number == WARM:
+                warm = used(scene.tapped, steady)
+            began_s = time.monotonic()
+            scene.server.unplug("yard")
+            noticed_s = max(noticed_s, scene.sink.wait_for("lost", began_s) - began_s)
+            plugged_s = time.monotonic()
+            scene.server.plug_in("yard")
+            recovered_s = max(recovered_s, scene.sink.wait_for("back", plugged_s) - plugged_s)
+        after = used(scene.tapped, steady)
+    return {
+        "times": times,
+        "warm_times": WARM,
+        "noticed_s": round(noticed_s, 2),
+        "recovered_s": round(recovered_s, 2),
+        "other_lost_s": round(steady.lost_s, 2),
+        "warm": warm,
+        "after": after,
+        **counted(scene.sink),
+    }
+
+
+def used(flapping: Tapped, steady: Tapped) -> dict[str, dict[str, int]]:
+    """Memory, threads and open files of the daemon and of its capture processes."""
+    processes = {"daemon": os.getpid(), "flapping": flapping.process, "steady": steady.process}
+    return {name: used_by(process) for name, process in processes.items()}
+
+
+def used_by(process: int) -> dict[str, int]:
+    """The same of one process."""
+    folder = Path("/proc", str(process))
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    return {
+        "memory_kb": int(status["VmRSS"].split()[0]),
+        "threads": int(status["Threads"]),
+        "files": len(list((folder / "fd").iterdir())),
+    }
+
+
+def counted(sink: Noted) -> dict[str, int]:
+    """How many events there were, and how many cannot be right."""
+    lines = [line for _, line in sink.lines]
+    wrong = (wrong_events([line for line in lines if line["source"] == source]) for source in ("mic0", "steady"))
+    return {"events": sum(line["type"] == "start" for line in lines), "wrong_events": sum(wrong)}
 
 
 def low_tone(seconds: float) -> Any:
@@ -274,12 +429,16 @@ def main() -> None:
     """Do every fault, several times, and write down what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3, help="how often each [default: 3]")
-    times = parser.parse_args().times
-    faults = []
-    for name, microphone, inject, away_s, mend in FAULTS:
-        runs = [endure(microphone, inject, away_s, mend) for _ in range(times)]
-        faults.append({"name": name, "runs": runs})
-        print(name, *runs, sep="\n  ", flush=True)
+    parser.add_argument("--disconnects", type=int, default=DISCONNECTS, help=f"in a row [default: {DISCONNECTS}]")
+    options = parser.parse_args()
+    times, faults = options.times, []
+    time.time_ns = lambda: Wall.true_ns() + Wall.shift_ns
+    for fault in FAULTS:
+        runs = [endure(fault) for _ in range(times)]
+        faults.append({"name": fault.name, "runs": runs})
+        print(fault.name, *runs, sep="\n  ", flush=True)
+    disconnects = disconnect(options.disconnects)
+    print(f"{options.disconnects} disconnects", disconnects, sep="\n  ", flush=True)
     system, command = f"{platform.system()} {platform.machine()}", f"python benchmarks/faults.py --times {times}"
     machine = {"processor": processor(), "cores": os.cpu_count(), "system": system, "python": platform.python_version()}
     results = {
@@ -288,6 +447,7 @@ def main() -> None:
         "version": __version__,
         "machine": machine,
         "faults": faults,
+        "disconnects": disconnects,
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

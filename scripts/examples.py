@@ -51,7 +51,7 @@ STOPPED_S: Final = 20.0
 SLOW_S: Final = 1.6
 
 _SHOWN = re.compile(
-    r'^\{"schema":(?!.*"(?:away_s|faults)").*"type":"(\w+)".*$', re.M
+    r'^\{"schema":(?!.*"(?:away_s|faults|shift_ms)").*"type":"(\w+)".*$', re.M
 )  # a source's health is left alone
 
 

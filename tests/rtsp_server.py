@@ -79,4 +79,5 @@ def serve(port: str) -> Iterator[None]:
 
 if __name__ == "__main__":
     for _ in serve(sys.argv[1]):
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()

@@ -15,9 +15,9 @@ from ulid import ULID
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.lines import Line, json_schema
-from soundwatch.daemon.plight import Quality
+from soundwatch.daemon.plight import Quality, Reanchored
 from soundwatch.daemon.types import Event, Gap, Health, SourceInfo, Summary
-from soundwatch.daemon.wire import Stream, health_line, quality_line, ulid, utc_text
+from soundwatch.daemon.wire import Stream, anchor_line, health_line, quality_line, ulid, utc_text
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
 STREAM = Stream(
@@ -160,8 +160,25 @@ def test_every_line_satisfies_the_published_schema(
         STREAM.line(Gap(at_sample, 1), 3),
         STREAM.line(Summary(1, at_sample, 0), 4),
         health_line(HEALTH, "edge1", at_sample, 8000, 5),
+        anchor_line(Reanchored("drift", at_sample, 0), "edge1", "mic0", at_sample, 6),
     ):
         validator.validate(as_json(line))
+
+
+def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() -> None:
+    hour_ns = 3_600_000_000_000
+    moved = STREAM.moved(24_000, START_UNIX_NS + hour_ns)
+    start, end = event(), event(type="end", offset_sample=32_000, reason="decay")
+    assert as_json(moved.line(end, 2))["id"] == as_json(STREAM.line(start, 1))["id"]
+    assert as_json(moved.line(end, 2))["onset"] == "2026-11-22T08:15:02.000Z"
+    assert as_json(moved.line(end, 2))["offset"] == "2026-11-22T09:15:04.000Z"
+    back = STREAM.moved(24_000, START_UNIX_NS - hour_ns)
+    assert as_json(back.line(end, 2))["offset"] == "2026-11-22T08:15:03.500Z", "half as late, not earlier"
+
+
+def test_a_move_says_by_how_much() -> None:
+    line = as_json(anchor_line(Reanchored("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS, 5))
+    assert (line["state"], line["reason"], line["shift_ms"]) == ("reanchored", "clock_step", -3_600_000)
 
 
 def test_the_schema_refuses_what_is_not_a_line() -> None:

@@ -97,3 +97,24 @@ def test_raw_samples_over_tcp_become_events_and_the_program_waits_for_more(model
     assert {line["source"] for line in lines} == {"127.0.0.1"}
     assert [line["state"] for line in lines if line["type"] == "health"][:2] == ["lost", "back"]
     assert len([line for line in lines if line["type"] == "start"]) >= 1
+
+
+@pytest.mark.parametrize(("channels", "classes"), [("left", ["low"]), ("right", ["high"]), ("mix", ["high", "low"])])
+def test_of_a_source_the_chosen_channels_are_heard(
+    model: Path, tmp_path: Path, channels: str, classes: list[str]
+) -> None:
+    both = np.concatenate([tone(300, 2, RATE_HZ), tone(3000, 2, RATE_HZ)])
+    soundfile.write(tmp_path / "both.wav", both.T, RATE_HZ)
+    listen = ("run", "--device", tmp_path / "both.wav", "--channels", channels, "--model", model)
+    done = soundwatch(*listen)
+    assert sorted(line["class"] for line in lines_of(done.stdout) if line["type"] == "start") == classes
+
+
+def test_a_folder_is_heard_as_one_source_and_replayed_as_many(model: Path, tmp_path: Path) -> None:
+    write_recording(tmp_path / "1.wav", 300)
+    write_recording(tmp_path / "2.wav", 3000)
+    live = lines_of(soundwatch("run", "--device", tmp_path, "--model", model).stdout)
+    assert [line["class"] for line in live if line["type"] == "start"] == ["low", "high"]
+    assert len({line["source"] for line in live}) == len([line for line in live if line["type"] == "hello"]) == 1
+    replayed = lines_of(soundwatch("replay", tmp_path, "--model", model).stdout)
+    assert [line["source"] for line in replayed if line["type"] == "hello"] == ["1", "2"]

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from doubles import tone
-from soundwatch.daemon.capture.probe import ADVICE, bands_db, probe_text
-from soundwatch.daemon.types import SourceInfo
+from soundwatch.daemon.capture.probe import ADVICE, Probe, bands_db, over_time, probe_text
+from soundwatch.daemon.types import Samples, SourceInfo
 
 RATE_HZ = 16_000
-INFO = SourceInfo("probe", "USB PnP, ALSA", RATE_HZ, 1)
+TENTH_NS = 100_000_000
+
+
+def probed(samples: Samples, arrivals_ns: Sequence[int] = range(0, 30 * TENTH_NS, TENTH_NS)) -> Probe:
+    """Three seconds that came in tenths."""
+    info = SourceInfo("probe", "USB PnP, ALSA", RATE_HZ, samples.shape[0])
+    return Probe(info, samples, tuple(arrivals_ns), RATE_HZ // 10)
 
 
 @pytest.mark.parametrize("frequency_hz", [125, 1000, 4000])
@@ -21,16 +29,35 @@ def test_a_tone_fills_its_own_octave_and_no_other(frequency_hz: int) -> None:
 
 
 def test_a_good_microphone_is_said_to_be_one() -> None:
-    text = probe_text(INFO, tone(1000, 3, RATE_HZ))
+    text = probe_text(probed(tone(1000, 3, RATE_HZ)))
     assert text.startswith("USB PnP, ALSA: 16000 Hz, 1 channel\nlevel -9.0 dBFS")
+    assert "about 16000 Hz by the clock, longest wait 100 ms, longest run of zeros 0 ms" in text
     assert text.endswith("This microphone can be used.")
 
 
 def test_what_is_wrong_is_said_with_what_to_do() -> None:
-    silent = probe_text(INFO, np.zeros((1, 3 * RATE_HZ), np.float32))
+    silent = probe_text(probed(np.zeros((1, 3 * RATE_HZ), np.float32)))
     assert ADVICE["silent"] in silent
     assert "can be used" not in silent
     both = np.repeat(np.clip(10 * tone(1000, 3, RATE_HZ), -1, 1), 2, axis=0)
-    clipping = probe_text(SourceInfo("probe", "USB", RATE_HZ, 2), both)
+    clipping = probe_text(probed(both))
     assert ADVICE["clipping"] in clipping
     assert "Both channels are the same" in clipping
+
+
+def test_a_microphone_that_holes_stalls_or_has_another_rate_than_it_says_is_told_so() -> None:
+    sound = tone(1000, 3, RATE_HZ)
+    holed = sound.copy()
+    holed[:, 8000:12_000] = 0
+    assert ADVICE["zeros"] in probe_text(probed(holed))
+    slow = probe_text(probed(sound, range(0, 60 * TENTH_NS, 2 * TENTH_NS)))
+    assert "about 8000 Hz by the clock" in slow
+    assert ADVICE["rate"] in slow
+    stalled = [number * TENTH_NS // 2 + (number > 15) * 15 * TENTH_NS for number in range(30)]
+    assert ADVICE["stalls"] in probe_text(probed(sound, stalled))
+    assert "by the clock" not in probe_text(probed(sound, ()))
+
+
+def test_the_level_over_time_is_a_picture() -> None:
+    sound = np.concatenate([np.zeros((1, RATE_HZ // 2), np.float32), tone(1000, 0.5, RATE_HZ)], axis=1)
+    assert over_time(sound, RATE_HZ) == "     ▇▇▇▇▇"

@@ -159,6 +159,8 @@ def test_channels_that_become_the_same_are_told_of_though_that_is_no_fault() -> 
     same = np.repeat(two[:1], 2, axis=0)
     told = told_of(np.concatenate([two, two, same, same, two], axis=1))
     assert [(quality.faults, quality.same_channels) for quality in told] == [((), True), ((), False)]
+    told = told_of(np.concatenate([same, 0 * same, *[same] * CLEAN_PERIODS], axis=1))
+    assert [quality.faults for quality in told] == [("silent",), ()], "silence says nothing of it"
 
 
 def test_a_source_that_waits_by_itself_is_not_timed() -> None:

@@ -20,7 +20,7 @@ def devices(as_json: bool, probe: str | None) -> None:
     from soundwatch.daemon.capture.probe import listen, probe_text
 
     if probe is not None:
-        click.echo(probe_text(*listen(probe)))
+        click.echo(probe_text(listen(probe)))
         return
     found = list_devices()
     click.echo(devices_json(found) if as_json else devices_text(found))
