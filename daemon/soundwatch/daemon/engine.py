@@ -157,12 +157,16 @@ class Engine:
                 voice.paused = not listen
 
     def _line_up(self, voice: Voice, heard: Sequence[Heard | Gap], since_ns: int) -> None:
+        hop_samples = self._load.every * self._spec.window_hop_samples
         for each in heard:
+            waiting = Waiting(voice, each, since_ns)
             if isinstance(each, Heard):
                 if voice.waiting_windows and not voice.waits:
                     self._drop_oldest(voice)
                 voice.waiting_windows += 1
-            self._backlog.append(Waiting(voice, each, since_ns))
+                waiting.new_samples = min(hop_samples, each.features.end_sample - voice.windowed_until)
+                voice.windowed_until = each.features.end_sample
+            self._backlog.append(waiting)
 
     def end(self, voice: Voice) -> None:
         """A source's sound is over."""
@@ -209,8 +213,8 @@ class Engine:
         if voice.waiting_windows < WAITING_WINDOWS and waited_ns < LONGEST_WAIT_HOPS * self._hop_ns:
             return
         assert isinstance(oldest.heard, Heard)
-        new_samples = self._load.every * self._spec.window_hop_samples
-        oldest.heard = Gap(oldest.heard.features.end_sample - new_samples, new_samples, "overload")
+        end_sample = oldest.heard.features.end_sample
+        oldest.heard = Gap(end_sample - oldest.new_samples, oldest.new_samples, "overload")
         voice.waiting_windows -= 1
         self._dropped_windows += 1
 
