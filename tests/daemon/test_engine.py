@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -219,6 +220,22 @@ def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None
     told = len(machine.sink.of("gap"))
     machine.go_on(5)
     assert len(machine.sink.of("gap")) == told, "nothing more is lost once the hop is wide enough"
+
+
+@given(st.lists(st.sampled_from([5, 60, 200, 900]), min_size=1, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms: list[int]) -> None:
+    machine = Clockwork(3, lambda now_ns: 1_000_000 * window_ms[now_ns // 5_000_000_000 % len(window_ms)])
+    machine.go_on(25)
+    for voice in machine.voices:
+        told_until_s = 0.0
+        for gap in machine.sink.of("gap"):
+            if gap["source"] == voice.listening.source.info.name:
+                start_s = datetime.fromisoformat(gap["start"]).timestamp()
+                assert start_s >= told_until_s - 1e-6
+                told_until_s = start_s + gap["duration_s"]
+        heard_s = machine.arrived / 10
+        assert 0 <= voice.outbound.lost_samples <= heard_s * SMALL_SPEC.rate_hz
 
 
 @dataclass(slots=True)

@@ -55,6 +55,10 @@ class Backlog:
             if voice.waiting_windows and not voice.waits:
                 self._drop_oldest(voice)
             voice.waiting_windows += 1
+            end_sample = waiting.heard.features.end_sample
+            hop_samples = self._load.every * self._spec.window_hop_samples
+            waiting.new_samples = min(hop_samples, end_sample - voice.windowed_until)
+            voice.windowed_until = end_sample
         self._waiting.append(waiting)
 
     def next_batch(self) -> list[Waiting]:
@@ -95,7 +99,7 @@ class Backlog:
         if voice.waiting_windows < WAITING_WINDOWS and waited_ns < LONGEST_WAIT_HOPS * self._hop_ns:
             return
         assert isinstance(oldest.heard, Heard)
-        new_samples = self._load.every * self._spec.window_hop_samples
-        oldest.heard = Gap(oldest.heard.features.end_sample - new_samples, new_samples, "overload")
+        end_sample = oldest.heard.features.end_sample
+        oldest.heard = Gap(end_sample - oldest.new_samples, oldest.new_samples, "overload")
         voice.waiting_windows -= 1
         self._dropped_windows += 1

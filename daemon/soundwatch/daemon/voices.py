@@ -37,6 +37,7 @@ class Voice:
         handed_sounds: How often it has handed sound over; its own thread counts.
         taken_sounds: How many of those have been through the pipeline.
         owed_sounds: How many of those it is not given back before its windows are done.
+        windowed_until: Number of the sample after its latest window.
         paused: Whether its sound is thrown away unheard, since somebody asked for that.
         skipped: All that was thrown away, as a block without samples that comes after it.
         state: Whether it is to be heard just now; away while it is waited for.
@@ -56,6 +57,7 @@ class Voice:
     handed_sounds: int = 0
     taken_sounds: int = 0
     owed_sounds: int = 0
+    windowed_until: int = 0
     paused: bool = False
     skipped: Block | None = None
     state: Literal["opening", "heard", "away", "over"] = "opening"
@@ -93,6 +95,7 @@ class Waiting:
             is over.
         since_ns: When its last sample came.
         end_sample: Where the stream ended then, for what holds no place of its own.
+        new_samples: How much sound a window is the first to hold.
     """
 
     ears: Ears
@@ -100,6 +103,7 @@ class Waiting:
     heard: Heard | Gap | News | Exchanged | None
     since_ns: int
     end_sample: int = 0
+    new_samples: int = 0
 
 
 def lines_of(waiting: Waiting, scores: Iterator[Scores]) -> list[Callable[[int], Line]]:
