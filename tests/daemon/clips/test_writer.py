@@ -55,7 +55,11 @@ class Judge:
 def writer(folder: Path, *guards: Any) -> tuple[Writer, Lines, list[dict[str, Any]]]:
     lines, said = Lines(), list[dict[str, Any]]()
     made = Writer(
-        Shelf(folder, ClipsConfig(max_age_days=36_500)), guards, "balcony", lines, lambda _, **fields: said.append(fields)
+        Shelf(folder, ClipsConfig(max_age_days=36_500)),
+        guards,
+        "balcony",
+        lines,
+        lambda _, **fields: said.append(fields),
     )
     return made, lines, said
 
