@@ -96,7 +96,7 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     post_roll_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0
     max_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 30.0
     speech_guard: bool | str = True
-    max_age_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    max_age_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 1_000_000_000
     best_per_class: Annotated[int, msgspec.Meta(ge=0)] = 10
 

@@ -84,6 +84,17 @@ def open_for_reading(config: JournalConfig) -> Store:
     return Store(path, writing=False)
 
 
+def open_for_labels(config: JournalConfig) -> Store:
+    """The same for a program that also keeps what a person says of an event, which a daemon need not stop for.
+
+    Raises:
+        StoreError: There is none.
+    """
+    store = open_for_reading(config)  # and not for writing: that may put a damaged file aside, which is the daemon's
+    store.transaction(lambda db: db.execute("PRAGMA query_only = OFF"))
+    return store
+
+
 def _without(config: JournalConfig, error: StoreError, say: Callable[..., object]) -> Store:
     """A journal in memory, where the disk is full or nobody named a file; else what was asked for has to be."""
     path = journal_path(config)

@@ -29,6 +29,9 @@ COMMANDS: Final = {
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
+    "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Say what is kept and where it goes."),
+    "label": ("soundwatch.daemon.cli.label:label", "Say what an event really was."),
+    "teach": ("soundwatch.daemon.cli.teach:teach", "Make a folder to train on of clips that have been labelled."),
     "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
     "service": ("soundwatch.daemon.cli.service:service", "Run as a service of systemd: install, status, uninstall."),
     "data": ("soundwatch.training.cli:data", "Check a data set before training, or download one."),
@@ -85,7 +88,7 @@ def soundwatch() -> None:
 
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
     or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal; 10 a finding of `doctor`;
-    11 service.
+    11 service; 12 `privacy audit` found that something leaves the house.
     """
 
 

@@ -67,6 +67,8 @@ def _show(line: bytes, text: bool) -> None:
 def told(line: dict[str, Any]) -> str:
     """A line for people: when, where, what."""
     head = f"{line['time'][:19].replace('T', ' ')}  {line['source'] or '':<12}  {line['type']:<7}"
+    if line["type"] == "clip":
+        return f"{head}  {line['class']:<16}  {line['file'] or 'not written: ' + line['reason']}"
     if "class" in line:
         level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
         lasted = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"

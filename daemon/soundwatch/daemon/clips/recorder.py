@@ -129,7 +129,7 @@ class Recorder:
             first_sample=first_sample,
             longest_sample=longest_sample,
             end_sample=longest_sample,
-            start_unix_ns=stream.at_unix_ns(0) + first_sample * 1_000_000_000 // tape.rate_hz,
+            start_unix_ns=stream.at_unix_ns(first_sample * self._model_rate_hz // tape.rate_hz),
         )
 
     def _of(self, tape: Tape, model_sample: int, later_s: float) -> int:

@@ -1,7 +1,7 @@
 """The folder that clips lie in: what they are called, how they get there whole, and which have to go.
 
 Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac`, of ASCII letters, digits, dashes, dots and underscores; the
-time is UTC of the first sample, the score the event's peak. The folder is its owner's alone (0700), and so is each
+time is UTC of the first sample, the score the event's peak, rounded down. The folder is its owner's alone (0700), and so is each
 file (0600). A file is there whole or not at all. Nothing but files of such names is ever removed.
 Rule: what is older than `max_age_days` goes, whatever it is: that is a promise. For want of room the oldest go first,
 but of each class the `best_per_class` with the highest scores go last, the best of all very last.
@@ -168,7 +168,7 @@ def kept_at(path: Path, size_bytes: int) -> Kept:
 def file_name(clip: Clip) -> str:
     """What a clip is called."""
     stamp = stamp_of(datetime.fromtimestamp(clip.start_unix_ns // 1_000_000 / 1000, UTC))
-    return f"{stamp}-{word(clip.source)}-{word(clip.label)}-{clip.peak_score:.4f}-{clip.id}.flac"
+    return f"{stamp}-{word(clip.source)}-{word(clip.label)}-{int(clip.peak_score * 10_000) / 10_000:.4f}-{clip.id}.flac"
 
 
 def stamp_of(moment: datetime) -> str:

@@ -1,0 +1,33 @@
+"""`soundwatch label`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from soundwatch.daemon.cli.options import config_option, journal_option, with_journal
+from soundwatch.daemon.config import load_config
+
+
+@click.command()
+@click.argument("event_id", metavar="EVENT_ID")
+@click.argument("said", metavar="right|none|CLASS")
+@config_option
+@journal_option
+def label(event_id: str, said: str, config_path: Path | None, journal: str | None) -> None:
+    """Say what an event really was: what it was taken for, none of the kind, or another class; the last word counts.
+
+    The page's "right" and "wrong, it was ..." do the same. `soundwatch teach` makes use of it.
+    """
+    from soundwatch.daemon import taught
+    from soundwatch.daemon.journal_file import open_for_labels
+
+    store = open_for_labels(with_journal(load_config(config_path), journal).journal)
+    event = taught.event_line(store, event_id)
+    class_ = taught.label_of(said, event, taught.known_classes(store))
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    store.label(event_id, now, class_)
+    store.close()
+    click.echo(f"{event['class']} of {event['onset']} at {event['source']}: {class_ or 'none of the kind'}")

@@ -1,0 +1,56 @@
+"""`soundwatch privacy audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from soundwatch.daemon.cli.options import (
+    clips_option,
+    config_option,
+    journal_option,
+    sink_option,
+    with_clips,
+    with_journal,
+)
+from soundwatch.daemon.config import load_config
+
+LEAVES_HOUSE = 12
+
+
+@click.group()
+def privacy() -> None:
+    """Say what is kept and where it goes."""
+
+
+@privacy.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@config_option
+@sink_option
+@journal_option
+@clips_option
+@click.pass_context
+def audit(
+    context: click.Context,
+    as_json: bool,
+    config_path: Path | None,
+    sinks: tuple[str, ...],
+    journal: str | None,
+    clips_folder: str | None,
+) -> None:
+    """Show what `soundwatch run` with the same options keeps and sends; nothing is started, and nothing connected to.
+
+    Exit code 12 if anything leaves the house, or may; else 0.
+    """
+    from soundwatch.daemon import privacy as looking
+
+    config = with_clips(with_journal(load_config(config_path), journal), clips_folder)
+    found = looking.audit(msgspec.structs.replace(config, sinks=sinks or config.sinks))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        click.echo("\n".join(looking.sentences(found)))
+    if found.leaves_house:
+        context.exit(LEAVES_HOUSE)

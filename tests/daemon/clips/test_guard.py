@@ -1,0 +1,87 @@
+"""Which labels mean speech, and how a clip is judged by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from doubles import SMALL_CONTRACT, BandClassifier, tone
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.clips.guard import Guard, guard_of, speech_places
+from soundwatch.daemon.clips.opening import guards_of
+from soundwatch.daemon.clips.tape import in_16_bits
+from soundwatch.daemon.config import ClipsConfig
+from soundwatch.daemon.contract import ModelContract
+from soundwatch.daemon.errors import ConfigError, ModelError
+
+LABELS = ("siren", "speech", "Child speech, kid speaking", "whispering", "speechless_dog", "talk", "children_playing")
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A classifier that scores each window by a row of a table."""
+
+    rows: list[list[float]]
+    contract: ModelContract
+    provider: str = "DoubleProvider"
+    seen: list[int] = field(default_factory=list)
+
+    def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        first = len(self.seen)
+        self.seen.extend(range(len(mel_db)))
+        return np.array([self.rows[min(first + row, len(self.rows) - 1)] for row in range(len(mel_db))], np.float32)
+
+
+def vector(labels: tuple[str, ...], *rows: list[float]) -> Vector:
+    contract = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
+    return Vector(list(rows), contract)
+
+
+def test_labels_that_mean_speech_are_told_by_their_words() -> None:
+    assert [LABELS[place] for place in speech_places(LABELS)] == [
+        "speech",
+        "Child speech, kid speaking",
+        "whispering",
+        "talk",
+    ]
+
+
+def test_speech_counts_however_many_other_classes_score_higher() -> None:
+    labels = (*(f"class{number}" for number in range(40)), "conversation")
+    guard = guard_of(vector(labels, [0.99] * 40 + [0.5]))
+    assert guard is not None
+    assert guard.hears_speech(in_16_bits(tone(440, 1.0)), 8000)
+
+
+def test_one_window_of_many_is_enough_and_every_window_counts() -> None:
+    labels = ("siren", "speech")
+    quiet, talk = [0.9, 0.49], [0.1, 0.51]
+    sound = in_16_bits(tone(440, 1.2))  # nine windows of 0.4 s, a hop of 0.1 s apart, and what is at the end
+    last = vector(labels, *[quiet] * 8, talk)
+    assert Guard(last, (1,)).hears_speech(sound, 8000)
+    none = vector(labels, quiet)
+    assert not Guard(none, (1,)).hears_speech(sound, 8000)
+    assert len(none.seen) >= 9
+
+
+def test_a_clip_shorter_than_a_window_is_judged_too() -> None:
+    assert Guard(vector(("speech",), [0.9]), (0,)).hears_speech(in_16_bits(tone(440, 0.05)), 8000)
+
+
+def test_a_model_without_a_speech_label_is_no_guard() -> None:
+    assert guard_of(BandClassifier()) is None
+
+
+def test_a_guard_that_is_named_must_know_speech_and_must_be_there() -> None:
+    with pytest.raises(ConfigError, match="has no label that means speech"):
+        guards_of(ClipsConfig(speech_guard=str(open_classifier("tutorial").path)), BandClassifier())
+    with pytest.raises(ModelError, match="There is no model"):
+        guards_of(ClipsConfig(speech_guard="nowhere.onnx"), BandClassifier())
+
+
+def test_the_guard_can_be_left_out() -> None:
+    assert guards_of(ClipsConfig(speech_guard=False), BandClassifier()) == []

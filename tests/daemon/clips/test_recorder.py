@@ -1,0 +1,169 @@
+"""What is cut out of a source's sound, and when."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from made_clips import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
+from soundwatch.daemon.clips.recorder import LOOKBACK_S, Clip, Recorder
+from soundwatch.daemon.clips.tape import Tape, in_16_bits
+from soundwatch.daemon.config import ClipsConfig
+from soundwatch.daemon.types import Block
+
+CONFIG = ClipsConfig(pre_roll_s=1.0, post_roll_s=2.0, max_s=10.0)
+
+
+class Bench:
+    """A recorder of one source, its sound given a tenth of a second at a time."""
+
+    def __init__(self, config: ClipsConfig = CONFIG) -> None:
+        self.clips: list[Clip] = []
+        self.recorder = Recorder(config, 500, self.clips.append)
+        self.now = 0
+
+    def hear_until(self, end_s: float) -> None:
+        while self.now < end_s * RATE_HZ:
+            self.recorder.listen("mic0", ramp(self.now, 100))
+            self.now += 100
+
+    def lose(self, seconds: float) -> None:
+        self.now += round(seconds * RATE_HZ)
+        self.recorder.listen("mic0", ramp(self.now, 100, round(seconds * RATE_HZ)))
+        self.now += 100
+
+    def tell(self, *events: object, over: bool = False) -> None:
+        self.recorder.tell("mic0", Timed(), events, over=over)  # type: ignore[arg-type]
+
+    def held_samples(self) -> int:
+        tape = self.recorder._tapes["mic0"]
+        return tape.end_sample - tape.first_sample
+
+
+def test_a_clip_has_its_pre_roll_and_waits_for_its_post_roll() -> None:
+    bench = Bench()
+    bench.hear_until(8)
+    bench.tell(event("start", 4))
+    bench.tell(event("end", 4, 7))
+    bench.hear_until(8.9)
+    assert bench.clips == []
+    bench.hear_until(9)
+    [clip] = bench.clips
+    assert (clip.id, clip.label, clip.peak_score) == ("siren@2000", "siren", 0.95)
+    assert clip.start_unix_ns == ANCHOR_UNIX_NS + 3_000_000_000
+    assert clip.cut.frames()[:, 0].tolist() == list(range(3000, 9000))
+    assert clip.cut.lost_samples == 0
+
+
+def test_a_post_roll_that_is_there_already_is_not_waited_for() -> None:
+    bench = Bench()
+    bench.hear_until(12)
+    bench.tell(event("start", 4), event("end", 4, 7))
+    assert [clip.cut.duration_s for clip in bench.clips] == [6.0]
+
+
+def test_a_clip_is_as_long_as_the_longest_and_no_longer_and_does_not_wait_for_the_event_to_end() -> None:
+    bench = Bench()
+    bench.hear_until(6)
+    bench.tell(event("start", 4))
+    bench.hear_until(300)
+    [clip] = bench.clips
+    assert clip.cut.duration_s == 10.0
+    bench.tell(event("end", 4, 299))
+    assert len(bench.clips) == 1
+
+
+def test_memory_is_bounded_whether_or_not_an_event_lasts() -> None:
+    bench = Bench()
+    longest = 0
+    for second in range(1, 120):
+        bench.hear_until(second)
+        if second % 3 == 0:
+            bench.tell(event("start", second - 2.0, label=f"class{second}"))
+        longest = max(longest, bench.held_samples())
+    assert longest <= (LOOKBACK_S + CONFIG.pre_roll_s + CONFIG.max_s) * RATE_HZ
+    assert len(bench.clips) > 30
+
+
+def test_without_an_event_only_the_latest_sound_is_held() -> None:
+    bench = Bench()
+    bench.hear_until(120)
+    assert bench.held_samples() <= (LOOKBACK_S + CONFIG.pre_roll_s) * RATE_HZ + 100
+
+
+@pytest.mark.parametrize("offset_s", [None, 5.0])
+def test_what_is_there_is_cut_when_no_more_sound_will_come(offset_s: float | None) -> None:
+    bench = Bench()
+    bench.hear_until(6)
+    bench.tell(event("start", 4))
+    bench.tell(event("end" if offset_s else "update", 4, offset_s), over=True)
+    [clip] = bench.clips
+    assert clip.cut.frames()[[0, -1], 0].tolist() == [3000, 5999]
+
+
+def test_an_event_at_the_very_beginning_has_what_pre_roll_there_is() -> None:
+    bench = Bench()
+    bench.hear_until(4)
+    bench.tell(event("start", 0.5), event("end", 0.5, 1))
+    [clip] = bench.clips
+    assert clip.start_unix_ns == ANCHOR_UNIX_NS
+    assert clip.cut.frames()[[0, -1], 0].tolist() == [0, 2999]
+
+
+def test_lost_sound_is_zeros_and_counted_so_that_times_hold() -> None:
+    bench = Bench()
+    bench.hear_until(5)
+    bench.tell(event("start", 4))
+    bench.lose(1)
+    bench.hear_until(9)
+    bench.tell(event("end", 4, 7))
+    [clip] = bench.clips
+    frames = clip.cut.frames()[:, 0]
+    assert clip.cut.lost_samples == RATE_HZ
+    assert np.array_equal(frames[:2000], np.arange(3000, 5000))
+    assert not frames[2000:3000].any()
+    assert np.array_equal(frames[3000:], np.arange(6000, 9000))
+
+
+def test_a_loss_longer_than_the_clip_ends_it_where_the_sound_did() -> None:
+    bench = Bench()
+    bench.hear_until(5)
+    bench.tell(event("start", 4))
+    bench.lose(3600)
+    [clip] = bench.clips
+    assert clip.cut.frames()[[0, -1], 0].tolist() == [3000, 4999]
+
+
+def test_another_rate_begins_another_tape_and_ends_what_was_open() -> None:
+    bench = Bench()
+    bench.hear_until(5)
+    bench.tell(event("start", 4))
+    bench.recorder.listen("mic0", ramp(10_000, 100, rate_hz=2000))
+    assert [clip.cut.rate_hz for clip in bench.clips] == [1000]
+    assert bench.recorder._tapes["mic0"].first_sample == 10_000
+
+
+def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
+    bench = Bench()
+    bench.hear_until(12)
+    bench.tell(event("start", 4), event("start", 5, label="dog_bark"))
+    bench.tell(event("end", 4, 7), event("end", 5, 6, label="dog_bark"))
+    assert {clip.label: clip.cut.duration_s for clip in bench.clips} == {"siren": 6.0, "dog_bark": 4.0}
+
+
+def test_an_event_of_a_source_that_was_never_heard_makes_nothing() -> None:
+    recorder = Recorder(CONFIG, 500, pytest.fail)
+    recorder.tell("mic0", Timed(), [event("start", 4)], over=True)
+
+
+def test_sound_of_16_bits_comes_back_bit_for_bit() -> None:
+    every = np.arange(-32_768, 32_768, dtype=np.int16)
+    samples = every.astype(np.float32)[None] / np.float32(32_768)
+    assert np.array_equal(in_16_bits(samples)[:, 0], every)
+    assert in_16_bits(np.array([[1.0, 2.0, -2.0]], np.float32))[:, 0].tolist() == [32_767, 32_767, -32_768]
+
+
+def test_a_block_without_samples_leaves_no_piece() -> None:
+    tape = Tape(RATE_HZ, 1)
+    tape.add(Block(np.zeros((1, 0), np.float32), RATE_HZ, 500, 500))
+    assert tape.cut(0, 1000) is None

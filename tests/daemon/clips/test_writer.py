@@ -1,0 +1,131 @@
+"""Clips on their way to files: refused, lost, told of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from made_clips import ID, clip
+from program import VALIDATOR
+from soundwatch.daemon.clips.shelf import Shelf, kept_in
+from soundwatch.daemon.clips.tape import Cut, Frames, Piece
+from soundwatch.daemon.clips.writer import QUEUED_CLIPS, Writer
+from soundwatch.daemon.config import ClipsConfig
+from soundwatch.daemon.lines import Line
+
+
+class Lines:
+    """A journal that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def append(self, line_of: Callable[[int], Line]) -> None:
+        line = msgspec.to_builtins(line_of(len(self.lines) + 1))
+        VALIDATOR.validate(line)
+        self.lines.append(line)
+
+
+class Judge:
+    """A guard that says what it is told to, once it is let."""
+
+    def __init__(self, verdict: bool | Exception, *, let: bool = True) -> None:
+        self.verdict = verdict
+        self.let = threading.Event()
+        self.asked = threading.Event()
+        if let:
+            self.let.set()
+
+    def hears_speech(self, frames: Frames, rate_hz: int) -> bool:
+        assert frames.shape[1] == 1
+        assert rate_hz == 8000
+        self.asked.set()
+        assert self.let.wait(30)
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict
+
+
+def writer(folder: Path, *guards: Any) -> tuple[Writer, Lines, list[dict[str, Any]]]:
+    lines, said = Lines(), list[dict[str, Any]]()
+    made = Writer(
+        Shelf(folder, ClipsConfig(max_age_days=36_500)),
+        guards,
+        "balcony",
+        lines,
+        lambda _, **fields: said.append(fields),
+    )
+    return made, lines, said
+
+
+def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
+    written, lines, said = writer(tmp_path)
+    written.take(clip(2.0, second=1))
+    written.close()
+    [line] = lines.lines
+    [kept] = kept_in(tmp_path)
+    assert (line["type"], line["source"], line["id"], line["class"]) == ("clip", "mic0", ID, "siren")
+    assert (line["file"], line["path"], line["bytes"]) == (kept.path.name, str(kept.path), kept.size_bytes)
+    assert (line["duration_s"], line["lost_s"], line["rate_hz"], line["channels"]) == (2.0, 0.0, 8000, 1)
+    assert line["start"] == "2026-09-21T14:13:21.000Z"
+    assert line["reason"] is None
+    assert said == []
+
+
+def test_a_clip_with_speech_is_not_written_and_the_line_says_so(tmp_path: Path) -> None:
+    written, lines, said = writer(tmp_path, Judge(False), Judge(True))
+    written.take(clip())
+    written.close()
+    assert [(line["file"], line["path"], line["bytes"], line["reason"]) for line in lines.lines] == [
+        (None, None, None, "speech")
+    ]
+    assert list(tmp_path.iterdir()) == []
+    assert said == []
+
+
+def test_what_the_guard_cannot_judge_is_not_written(tmp_path: Path) -> None:
+    written, lines, said = writer(tmp_path, Judge(ValueError("no number")))
+    written.take(clip())
+    written.close()
+    assert [line["reason"] for line in lines.lines] == ["failed"]
+    assert list(tmp_path.iterdir()) == []
+    assert said[0]["error"] == "no number"
+
+
+def test_a_disk_that_fails_costs_clips_and_nothing_else(tmp_path: Path) -> None:
+    written, lines, said = writer(tmp_path / "clips")
+    (tmp_path / "clips").rmdir()
+    written.take(clip())
+    written.take(clip(second=1))
+    written.close()
+    assert [line["reason"] for line in lines.lines] == ["disk", "disk"]
+    assert [fields["lost_clips"] for fields in said] == [1, 2]
+
+
+def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None:
+    judge = Judge(False, let=False)
+    written, lines, said = writer(tmp_path, judge)
+    written.take(clip())
+    assert judge.asked.wait(30)
+    for second in range(1, QUEUED_CLIPS + 3):
+        written.take(clip(second=second, id_=f"{second:026d}"))
+    assert [line["reason"] for line in lines.lines] == ["queue", "queue"]
+    judge.let.set()
+    written.close()
+    assert len(kept_in(tmp_path)) == QUEUED_CLIPS + 1
+    assert written.lost_clips == 2
+    assert len(said) == 2
+
+
+def test_what_flac_cannot_hold_is_told_of(tmp_path: Path) -> None:
+    written, lines, _ = writer(tmp_path)
+    frames = np.zeros((800, 9), np.int16)
+    written.take(replace(clip(), cut=Cut([Piece(0, frames)], 0, 800, 8000)))
+    written.close()
+    assert [line["reason"] for line in lines.lines] == ["failed"]
