@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
+    "scan": ("soundwatch.daemon.cli.scan:scan", "Classify archives with all cores, or on a Ray cluster; resumable."),
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
     "check-config": ("soundwatch.daemon.cli.check:check_config", "Check a configuration and show what is in force."),
