@@ -9,8 +9,10 @@ Does not: move recordings. Tasks are told paths and give scores; Ray's object st
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -35,6 +37,8 @@ class RayWorkers:
     """
 
     def __init__(self, address: str | None, workers: int) -> None:
+        self._said = contextlib.ExitStack()
+        self._said.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray prints of workers that died
         self._ray = ray = connect(address, workers)
         self._most_waiting = _TASKS_A_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
 
@@ -65,6 +69,7 @@ class RayWorkers:
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         self._ray.shutdown()
+        self._said.close()
 
     def _result(self, done: Any, piece: Piece) -> PieceScores:
         """What a task gave.
