@@ -72,7 +72,7 @@ def test_only_the_app_and_the_command_line_know_the_concrete_sources() -> None:
         for path in modules("daemon")
         if any("soundwatch.daemon.capture" in name for name in imports(path))
     }
-    assert knowing <= {"app", "cli", "doctor", "recordings", "running", "capture"}
+    assert knowing <= {"app", "cli", "doctor", "recordings", "running", "scan", "capture"}
 
 
 def test_the_daemon_imports_torch_only_inside_its_torchscript_backend() -> None:
@@ -82,12 +82,12 @@ def test_the_daemon_imports_torch_only_inside_its_torchscript_backend() -> None:
             assert not {name.split(".")[0] for name in imports(path)} & {"torch", "torchaudio"}, path
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "classify", "devices", "check-config", "schema"])
+@pytest.mark.parametrize("command", ["run", "replay", "classify", "devices", "check-config", "schema", "scan"])
 def test_starting_the_command_line_imports_no_torch_and_no_heavy_library(command: str) -> None:
     program = (
         "import sys; from soundwatch.daemon.cli import soundwatch\n"
         f"soundwatch.main(['{command}', '--help'], standalone_mode=False)\n"
-        "print(sorted({'torch', 'onnxruntime', 'sounddevice', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'torch', 'onnxruntime', 'sounddevice', 'matplotlib', 'rich', 'ray', 'pyarrow'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

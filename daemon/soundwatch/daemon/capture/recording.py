@@ -50,15 +50,24 @@ class Recording:
         name: The source's name in events.
         path: The file.
         pace: "real_time" gives blocks when a microphone would.
-        start_unix_ns: UTC of the first sample; None for the moment when `blocks` starts.
+        start_unix_ns: UTC of sample 0; None for the moment when `blocks` starts.
+        first_sample: Where to begin, in a file whose format can be read from any sample on.
 
     Raises:
         SourceError: The file is missing, not readable, not a recording, or holds no sound.
     """
 
-    def __init__(self, name: str, path: Path, pace: Pace = "real_time", start_unix_ns: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        pace: Pace = "real_time",
+        start_unix_ns: int | None = None,
+        first_sample: int = 0,
+    ) -> None:
         self._path = path
         self._file = open_recording(path)
+        self._first_sample = first_sample
         self.info = SourceInfo(name, str(path), self._file.samplerate, self._file.channels)
         self._start_unix_ns = start_unix_ns
         self._pacer = Pacer(pace, self.info.rate_hz)
@@ -79,9 +88,11 @@ class Recording:
         """
         if self._start_unix_ns is None:
             self._start_unix_ns = time.time_ns()
-        rate_hz, end_sample = self.info.rate_hz, 0
+        rate_hz, end_sample = self.info.rate_hz, self._first_sample
         self._pacer.wait_for(0)
         with self._file as file:
+            if end_sample:
+                self._go_to(end_sample)
             while (frames := self._read(end_sample)).shape[0]:  # (S, C)
                 samples = read_only(_full_scale(frames))
                 check_samples(samples, end_sample, rate_hz, str(self._path))
@@ -94,6 +105,12 @@ class Recording:
     def stop(self) -> None:
         """Make `blocks` end."""
         self._pacer.stop()
+
+    def _go_to(self, first_sample: int) -> None:
+        try:
+            self._file.seek(first_sample)
+        except soundfile.SoundFileError as error:
+            raise self._truncated(f"{self._file.frames} samples", f"sample {first_sample} is not there") from error
 
     def _read(self, end_sample: int) -> Any:
         """The next frames (S, C), none at the end; those of 16 bits as they are."""

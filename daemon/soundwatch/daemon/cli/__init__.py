@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "tail": ("soundwatch.daemon.cli.tail:tail", "Print what was heard, and go on with what is."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
+    "scan": ("soundwatch.daemon.cli.scan:scan", "Classify archives with all cores, or on a Ray cluster; resumable."),
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
     "doctor": ("soundwatch.daemon.cli.doctor:doctor", "Say what is missing or wrong on this machine, and what to do."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),

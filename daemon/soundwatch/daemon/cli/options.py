@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.config import Config, ModelConfig
+from soundwatch.daemon.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,6 +67,30 @@ def with_journal(config: Config, path: str | None) -> Config:
     if path is None:
         return config
     return msgspec.structs.replace(config, journal=msgspec.structs.replace(config.journal, path=path))
+
+
+start_option = click.option(
+    "--start",
+    default="1970-01-01T00:00:00Z",
+    show_default=True,
+    metavar="TIME",
+    help="When each recording began, RFC 3339 with its zone.",
+)
+
+
+def unix_ns(text: str) -> int:
+    """What `--start` says, in nanoseconds of UTC.
+
+    Raises:
+        ConfigError: It is no time, or has no zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--start {text} is no time; one like 2026-11-22T08:15:00Z was wanted.") from error
+    if moment.tzinfo is None:
+        raise ConfigError(f"--start {text} has no zone; add Z for UTC, or an offset such as +02:00.")
+    return round(moment.timestamp() * 1_000_000) * 1_000
 
 
 def model_options(command: Command) -> Command:

@@ -35,7 +35,7 @@ def examine_probe(case: Case) -> Iterator[Finding]:
     """What each source's microphone sounds like."""
     for name, device in _microphones(case) if case.listens else ():
         with contextlib.suppress(SourceError):  # told with the microphones
-            yield Finding("probe", "ok", f"{name}: {probe_text(*listen(str(device)))}")
+            yield Finding("probe", "ok", f"{name}: {probe_text(listen(str(device)))}")
 
 
 def _permissions() -> Iterator[Finding]:

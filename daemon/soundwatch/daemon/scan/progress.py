@@ -1,0 +1,100 @@
+"""How far a scan is: a bar on a terminal, an entry of the diary now and then elsewhere.
+
+Conventions: shares are of bytes, which are known before a file is opened; the rate is sound heard a time passed.
+Does not: say what failed (`archive.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Final
+
+ENTRY_EVERY_S: Final = 30.0
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Told of every piece that is done.
+
+    Args:
+        total_bytes: Of all recordings.
+        log: The diary, where there is no terminal.
+    """
+
+    def __init__(self, total_bytes: int, log: Any, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._total_bytes, self._old_bytes = total_bytes, 0.0
+        self._new_bytes, self._heard_s = 0.0, 0.0
+        self._log, self._now_s = log, now_s
+        self._began_s = self._told_s = now_s()
+        self._bar = _Bar(total_bytes) if sys.stderr.isatty() else None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def skip(self, size_bytes: float) -> None:
+        """So many bytes were scored in an earlier run."""
+        self._old_bytes += size_bytes
+
+    def add(self, size_bytes: float, heard_s: float) -> None:
+        """A piece of so many bytes and so much sound is done."""
+        self._new_bytes += size_bytes
+        self._heard_s += heard_s
+        if self._bar is not None:
+            self._bar.show(self._old_bytes + self._new_bytes, self.times_real_time)
+        elif self._now_s() - self._told_s >= ENTRY_EVERY_S:
+            self._told_s = self._now_s()
+            self._log.info(
+                "scanning",
+                done_share=round(self.done_share, 4),
+                left_s=self.left_s,
+                times_real_time=round(self.times_real_time),
+            )
+
+    @property
+    def times_real_time(self) -> float:
+        """Hours of sound an hour, in this run."""
+        return self._heard_s / max(1e-9, self._now_s() - self._began_s)
+
+    @property
+    def done_share(self) -> float:
+        """Share of the bytes that are done, those of earlier runs among them."""
+        return (self._old_bytes + self._new_bytes) / max(1, self._total_bytes)
+
+    @property
+    def left_s(self) -> int | None:
+        """How long the rest takes at the rate of this run; None before there is one."""
+        if not self._new_bytes:
+            return None
+        left_bytes = self._total_bytes - self._old_bytes - self._new_bytes
+        return round(left_bytes / self._new_bytes * (self._now_s() - self._began_s))
+
+
+class _Bar:
+    """A line of the terminal."""
+
+    def __init__(self, total_bytes: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            BarColumn(),
+            TextColumn("{task.percentage:>5.1f} %  {task.fields[times]:,.0f} times real time, left:"),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("scan", total=max(1, total_bytes), times=0)
+        self._bar.start()
+
+    def show(self, done_bytes: float, times_real_time: float) -> None:
+        self._bar.update(self._task, completed=done_bytes, times=times_real_time)
+
+    def close(self) -> None:
+        self._bar.stop()

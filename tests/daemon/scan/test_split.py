@@ -1,0 +1,115 @@
+"""Pieces of a recording, heard apart, are to the bit what it is when heard in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import SMALL_CONTRACT, SMALL_SPEC
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.config import ModelConfig
+from soundwatch.daemon.scan.find import find
+from soundwatch.daemon.scan.hear import Task, score
+from soundwatch.daemon.scan.split import Piece, Splitting, pieces_of, restart_samples
+
+SMALL_PIECES = Splitting(from_bytes=0, piece_windows=160)  # 16 s of SMALL_SPEC
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    model = write_band_model(tmp_path / "bands.onnx")
+    return Task(ModelConfig(file=str(model), provider="cpu"), SMALL_CONTRACT.weights_sha256)
+
+
+def write_noise(path: Path, rate_hz: int, seconds: float, channels: int = 1, subtype: str | None = None) -> Path:
+    """Noise whose loudness and colour change all the time, so that no two windows score alike."""
+    rng = np.random.default_rng(rate_hz)
+    samples = round(rate_hz * seconds)
+    swell = np.abs(np.sin(np.arange(samples) / rate_hz * np.array([[1.3], [0.7]])))
+    noise = rng.uniform(-0.5, 0.5, (2, samples)) * swell
+    noise[1] = np.cumsum(noise[1]) / 20 % 0.5
+    frames = noise.T if channels > 1 else noise.sum(0)
+    with soundfile.SoundFile(path, "w", rate_hz, channels, subtype) as file:
+        for first in range(0, samples, rate_hz):  # libsndfile overflows its stack with a minute of Vorbis at once
+            file.write(frames[first : first + rate_hz])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "name", "channels", "subtype"),
+    [
+        (8000, "same.wav", 1, "PCM_16"),
+        (16_000, "double.wav", 2, "PCM_24"),
+        (22_050, "odd.aiff", 1, "PCM_16"),
+        (44_100, "disc.flac", 2, "PCM_16"),
+        (48_000, "studio.w64", 1, "FLOAT"),
+        (11_025, "long_period.wav", 1, "PCM_16"),
+    ],
+)
+def test_scores_levels_and_shared_sound_of_pieces_are_those_of_the_whole(
+    tmp_path: Path, task: Task, rate_hz: int, name: str, channels: int, subtype: str
+) -> None:
+    path = write_noise(tmp_path / name, rate_hz, 60.0, channels, subtype)
+    pieces = list(pieces_of(find([path]).recordings[0], SMALL_SPEC, SMALL_PIECES))
+    assert len(pieces) == 4
+    whole, parts = score(task, Piece(path)), [score(task, piece) for piece in pieces]
+    assert b"".join(part.scores for part in parts) == whole.scores
+    assert b"".join(part.levels for part in parts) == whole.levels
+    rows = {row.tobytes() for row in np.frombuffer(whole.scores, np.float32).reshape(-1, 2)}
+    assert len(rows) > 500, "windows score differently, or nothing is shown"
+    assert [part.tail for part in parts[:-1]] == [part.head for part in parts[1:]]
+    assert (parts[-1].end_sample, parts[0].end_sample) == (whole.end_sample, None)
+
+
+def test_pieces_are_exact_with_the_default_model_too(tmp_path: Path) -> None:
+    path = tmp_path / "scene.wav"
+    soundfile.write(path, demo_scene(44_100, 80.0).T, 44_100)
+    contract = open_classifier("urban", "cpu").contract
+    task = Task(ModelConfig(provider="cpu"), contract.weights_sha256)
+    pieces = list(pieces_of(find([path]).recordings[0], contract.features, Splitting(0, 32)))
+    assert len(pieces) == 2
+    whole, parts = score(task, Piece(path)), [score(task, piece) for piece in pieces]
+    assert b"".join(part.scores for part in parts) == whole.scores
+    assert b"".join(part.levels for part in parts) == whole.levels
+
+
+def test_later_pieces_do_not_begin_at_the_start_of_the_recording(tmp_path: Path) -> None:
+    path = write_noise(tmp_path / "long.wav", 48_000, 90.0)
+    pieces = list(pieces_of(find([path]).recordings[0], SMALL_SPEC, SMALL_PIECES))
+    restart = restart_samples(48_000, SMALL_SPEC)
+    assert restart is not None
+    for piece in pieces[1:]:
+        needed = (piece.first_window - 4) * SMALL_SPEC.window_hop_samples * 6
+        assert piece.start_sample % restart == 0
+        assert needed - restart - 2 * 48_000 < piece.start_sample < needed
+
+
+def test_a_piece_that_begins_elsewhere_shares_other_sound_with_its_neighbour(tmp_path: Path, task: Task) -> None:
+    path = write_noise(tmp_path / "long.wav", 44_100, 60.0)
+    first, second, *_ = pieces_of(find([path]).recordings[0], SMALL_SPEC, SMALL_PIECES)
+    astray = Piece(path, second.first_window, second.end_window, second.start_sample - 441)
+    assert score(task, first).tail == score(task, second).head != score(task, astray).head
+
+
+def test_a_rate_that_shares_nothing_with_the_models_is_not_split(tmp_path: Path) -> None:
+    assert restart_samples(44_057, SMALL_SPEC) is None
+    path = write_noise(tmp_path / "strange.wav", 44_057, 60.0)
+    assert list(pieces_of(find([path]).recordings[0], SMALL_SPEC, SMALL_PIECES)) == [Piece(path)]
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_formats_that_cannot_be_entered_at_a_sample_are_not_split(tmp_path: Path, name: str) -> None:
+    path = write_noise(tmp_path / name, 44_100, 60.0)
+    assert list(pieces_of(find([path]).recordings[0], SMALL_SPEC, SMALL_PIECES)) == [Piece(path)]
+
+
+def test_small_files_are_not_even_opened(tmp_path: Path) -> None:
+    path = tmp_path / "nonsense.wav"
+    path.write_bytes(b"RIFF")
+    assert list(pieces_of(find([path]).recordings[0], SMALL_SPEC, Splitting())) == [Piece(path)]
+    assert list(pieces_of(find([path]).recordings[0], SMALL_SPEC, SMALL_PIECES)) == [Piece(path)]

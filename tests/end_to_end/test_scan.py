@@ -1,0 +1,273 @@
+"""Archives through the whole program, with real processes that are really killed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import SMALL_CONTRACT, silence, tone
+from program import SOUNDWATCH, lines_of, soundwatch
+from soundwatch.daemon.config import ModelConfig
+from soundwatch.daemon.scan.find import find
+from soundwatch.daemon.scan.hear import PieceScores, Task, score
+from soundwatch.daemon.scan.local import MOST_TRIES, LocalWorkers
+from soundwatch.daemon.scan.split import Piece, Splitting, pieces_of
+
+PATIENCE_S = 60
+ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_band_model(tmp_path / "bands.onnx")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Twelve recordings of a minute and a half."""
+    root = tmp_path / "archive"
+    root.mkdir()
+    scene = np.concatenate([silence(1.0), tone(300, 2.0), silence(6.0), tone(3000, 2.0)], axis=1)
+    for number in range(12):
+        soundfile.write(root / f"{number:02d}.wav", np.roll(np.tile(scene, 8), 800 * number).T, 8000)
+    return root
+
+
+def wait_for(happened: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that a process started, and theirs, from Linux's /proc."""
+    children: dict[int, set[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if after_name[0] != "Z":
+            children.setdefault(int(after_name[1]), set()).add(int(stat.parent.name))
+    found, fresh = set[int](), {pid}
+    while fresh:
+        fresh = set().union(*(children.get(each, set()) for each in fresh)) - found
+        found |= fresh
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_scan_prints_the_bytes_of_replay_and_other_formats_hold_the_same_events(
+    model: Path, archive: Path, tmp_path: Path
+) -> None:
+    replayed = soundwatch("replay", *sorted(archive.iterdir()), "--model", model).stdout
+    done = soundwatch("scan", archive, "--out", tmp_path / "events.jsonl", "--model", model, "--workers", 2)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (tmp_path / "events.jsonl").read_bytes() == replayed
+    assert soundwatch("scan", archive, "--out", tmp_path / "events.csv", "--model", model).returncode == 0
+    rows = (tmp_path / "events.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[13] for row in rows] == [line["id"] for line in lines_of(replayed) if line["type"] == "end"]
+
+
+@ON_LINUX
+def test_a_scan_that_was_killed_goes_on_where_it_was_and_leaves_no_workers_behind(
+    model: Path, archive: Path, tmp_path: Path
+) -> None:
+    out, kept = tmp_path / "events.jsonl", tmp_path / "events.jsonl.scan"
+    command = ("scan", archive, "--out", out, "--model", model, "--workers", "2")
+    one = subprocess.Popen([SOUNDWATCH, *map(str, command)], stderr=subprocess.PIPE)
+    wait_for(lambda: kept.exists() and kept.stat().st_size > 10_000, "some scores are kept")
+    workers = descendants(one.pid)
+    one.kill()
+    one.communicate()
+    assert workers
+    wait_for(lambda: not any(map(is_running, workers)), "workers end with the program that started them")
+    before_bytes = kept.stat().st_size
+    assert not out.exists()
+    done = soundwatch(*command)
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes() == soundwatch("replay", *sorted(archive.iterdir()), "--model", model).stdout
+    assert before_bytes > 10_000
+    assert not kept.exists()
+
+
+def test_a_scan_that_is_asked_to_stop_says_how_to_go_on(model: Path, archive: Path, tmp_path: Path) -> None:
+    out, kept = tmp_path / "events.jsonl", tmp_path / "events.jsonl.scan"
+    command = ("scan", archive, "--out", out, "--model", model, "--workers", "1")
+    one = subprocess.Popen([SOUNDWATCH, *map(str, command)], stderr=subprocess.PIPE)
+    wait_for(lambda: kept.exists() and kept.stat().st_size > 5_000, "some scores are kept")
+    one.send_signal(signal.SIGTERM)
+    assert b"the same command goes on from here" in one.communicate(timeout=PATIENCE_S)[1]
+    assert one.returncode == 0
+    assert not out.exists()
+    assert soundwatch(*command).returncode == 0
+    assert out.exists()
+
+
+def test_one_that_is_unreadable_among_many_costs_nothing_but_the_exit_code(
+    model: Path, archive: Path, tmp_path: Path
+) -> None:
+    (archive / "05b.wav").write_bytes(b"RIFF")
+    done = soundwatch("scan", archive, "--out", tmp_path / "events.jsonl", "--model", model)
+    assert done.returncode == 4
+    assert b"1 of 13 recordings or folders were not heard to their end" in done.stderr
+    assert (tmp_path / "events.jsonl").read_bytes().count(b'"type":"stats"') == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "code"),
+    [
+        (("--out", "events.txt"), b"does not tell its format", 2),
+        (("--out", "events.csv", "--address", "auto"), b"--address auto is Ray's; add --engine ray", 2),
+        (("--out", "events.csv", "--start", "noon"), b"--start noon is no time", 2),
+        (("--out", "nowhere/events.csv"), b"nowhere/events.csv.scan cannot be written", 6),
+    ],
+)
+def test_a_wrong_option_is_said_before_any_work(
+    archive: Path, tmp_path: Path, options: tuple[str, ...], message: bytes, code: int
+) -> None:
+    done = soundwatch("scan", archive, *options, cwd=tmp_path)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+
+
+# Workers that die. A piece is handed to real processes, through the same interface that the program uses.
+
+
+@pytest.fixture
+def long_pieces(tmp_path: Path) -> list[Piece]:
+    """A recording of twenty minutes in pieces that each take a while."""
+    path = tmp_path / "long.wav"
+    scene = np.concatenate([tone(300, 2.0), silence(3.0), tone(3000, 1.0)], axis=1)
+    soundfile.write(path, np.tile(scene, 200).T, 8000)
+    return list(pieces_of(find([path]).recordings[0], SMALL_CONTRACT.features, Splitting(0, 1600)))
+
+
+@pytest.fixture
+def task(model: Path) -> Task:
+    return Task(ModelConfig(file=str(model), provider="cpu"), SMALL_CONTRACT.weights_sha256)
+
+
+def never() -> bool:
+    return False
+
+
+class Killer(threading.Thread):
+    """Kills one process, the first that `victims` finds."""
+
+    def __init__(self, victims: Callable[[], set[int]]) -> None:
+        super().__init__(daemon=True)
+        self._victims = victims
+        self.killed: int | None = None
+
+    def run(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while self.killed is None and time.monotonic() < deadline:
+            for pid in self._victims():
+                os.kill(pid, signal.SIGKILL)
+                self.killed = pid
+                return
+            time.sleep(0.005)
+
+
+@ON_LINUX
+def test_a_worker_that_is_killed_in_the_middle_changes_nothing(task: Task, long_pieces: list[Piece]) -> None:
+    alone = {piece: score(task, piece) for piece in long_pieces}
+    results = LocalWorkers(2).score_all(task, iter(long_pieces), never)
+    done = dict([next(results)])
+    killer = Killer(lambda: {pid for pid in descendants(os.getpid()) if b"spawn_main" in _command(pid)})
+    killer.start()
+    done |= dict(results)
+    killer.join()
+    assert killer.killed is not None
+    assert done == alone
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_recording_that_kills_every_worker_is_given_up_and_the_others_are_not(
+    task: Task, long_pieces: list[Piece], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundwatch.daemon.scan.local.score", _die_of_the_second)
+    done = dict(LocalWorkers(2).score_all(task, iter(long_pieces), never))
+    assert set(done) == set(long_pieces)
+    failed = [piece for piece, scores in done.items() if scores.failure is not None]
+    assert failed == [long_pieces[1]]
+    assert f"ended the process that heard it, {MOST_TRIES} times" in str(done[long_pieces[1]].failure)
+
+
+def _die_of_the_second(_: Task, piece: Piece) -> PieceScores:
+    if piece.first_window == 1600:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return PieceScores(provider="CPUExecutionProvider")
+
+
+@pytest.fixture
+def ray_workers() -> Iterator[object]:
+    """A Ray cluster of this machine with two workers, on loopback."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed: pip install '.[ray]'")
+    from soundwatch.daemon.scan.on_ray import RayWorkers
+
+    workers = RayWorkers(None, 2)
+    yield workers
+    workers.close()
+
+
+@ON_LINUX
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_ray_cluster_with_a_worker_killed_in_the_middle_gives_what_one_process_gives(
+    task: Task, long_pieces: list[Piece], ray_workers: object
+) -> None:
+    from soundwatch.daemon.scan.on_ray import RayWorkers
+
+    assert isinstance(ray_workers, RayWorkers)
+    alone = {piece: score(task, piece) for piece in long_pieces}
+    results = ray_workers.score_all(task, iter(long_pieces), never)
+    done = dict([next(results)])
+    killer = Killer(lambda: {pid for pid in descendants(os.getpid()) if _command(pid).startswith(b"ray::score")})
+    killer.start()
+    done |= dict(results)
+    killer.join()
+    assert killer.killed is not None
+    assert done == alone
+    assert _addresses_listened_on(descendants(os.getpid())) == {"0100007F"}, "nothing but loopback"
+
+
+def _addresses_listened_on(pids: set[int]) -> set[str]:
+    """In the hexadecimal of Linux's /proc/net, IPv4 also where it is mapped into IPv6."""
+    sockets: set[str] = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                sockets.add(str(descriptor.readlink()))
+            except OSError:
+                continue
+    rows = [
+        line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    listening = [row for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+    assert listening
+    return {row[1].partition(":")[0][-8:] for row in listening}
