@@ -49,6 +49,6 @@ clean:  ## Remove the virtual environment and all caches.
 	@touch $@
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python
-	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg
+	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg mosquitto
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[training,teacher,dev]'
 	@touch $@ .venv/run.stamp

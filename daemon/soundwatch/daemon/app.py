@@ -197,6 +197,9 @@ def run_live(config: Config, sources: dict[str, SourceConfig], log: Any, waiting
             live=ears.live,
             switch=engine.switch,
             say=log.warning,
+            classes=tuple(ears.thresholds),
+            note=log.debug,
+            after=ears.journal.after,
         )
         with _sinks(config, ears.journal, surroundings, program):
             _end_interrupted(ears.journal)
@@ -259,7 +262,6 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     for spec in files:
         if spec.kind != "json":
             raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
-
     ears = build(config, SampleClock(), lambda: Relay([open_file(spec.target) for spec in files], log.warning))
     relay = ears.journal
     assert isinstance(relay, Relay)
