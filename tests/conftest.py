@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("virtual_microphone",)
+pytest_plugins = ("virtual_microphone", "mosquitto", "sink_room")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -125,7 +125,6 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     for spec in files:
         if spec.kind != "json":
             raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
-
     ears = build(config, SampleClock(), lambda: Relay([open_file(spec.target) for spec in files], log.warning))
     relay = ears.journal
     assert isinstance(relay, Relay)

@@ -107,6 +107,9 @@ class Running:
             live=self._ears.live,
             switch=self._engine.switch,
             say=self._log.warning,
+            classes=tuple(self._ears.thresholds),
+            note=self._log.debug,
+            after=self._journal.after,
         )
 
     def _opened(self, name: str, asked: Asked) -> LiveSource:

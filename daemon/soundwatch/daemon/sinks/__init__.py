@@ -18,13 +18,15 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from soundwatch.daemon.board import Board
-from soundwatch.daemon.delivery import Sink
+from soundwatch.daemon.delivery import Entry, Sink
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.daemon.live import Live
 
 KINDS: Final = {
     "json": ("soundwatch.daemon.sinks.files:open_json", "json (standard output), json:PATH"),
     "http": ("soundwatch.daemon.web.server:serving", "http://HOST:PORT (the page, its API and metrics)"),
+    "mqtt": ("soundwatch.daemon.sinks.mqtt:open_mqtt", "mqtt://HOST[:PORT]"),
+    "mqtts": ("soundwatch.daemon.sinks.mqtt:open_mqtt", "mqtts://HOST[:PORT]"),
 }
 SERVER: Final = "http"  # it reads the journal by itself, for each of its viewers (`app.py`)
 
@@ -65,6 +67,9 @@ class Surroundings:
         live: What is heard now.
         switch: Pauses a source (False) or listens to it again (True).
         say: Writes a warning into the diary.
+        classes: Those of `labels` that are listened for.
+        note: Writes into the diary what helps to find a fault.
+        after: Lines that the journal has after a number, as many as are asked for at most.
     """
 
     node: str
@@ -73,6 +78,9 @@ class Surroundings:
     live: Live
     switch: Callable[[str, bool], object]
     say: Callable[..., object]
+    classes: tuple[str, ...] = ()
+    note: Callable[..., object] = lambda *_, **__: None
+    after: Callable[[int, int], list[Entry]] = lambda _, __: []
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,114 @@
+"""What MQTT topics are called, and what each is to say just now.
+
+Conventions: `soundwatch/<node>/<source>/...`, a topic for each class, since one that several share resets the others in
+Home Assistant. In names all but letters, digits, `_`, `.` and `-` becomes `_`.
+Does not: publish (`mqtt.py`), or describe them to Home Assistant (`home_assistant.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+import msgspec
+
+from soundwatch.daemon.board import Board
+from soundwatch.daemon.delivery import Entry
+from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.live import Reading
+from soundwatch.daemon.wire import utc_text
+
+ROOT: Final = "soundwatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one machine.
+
+    Attributes:
+        node: Its name.
+    """
+
+    node: str
+
+    @property
+    def base(self) -> str:
+        """What all begin with."""
+        return f"{ROOT}/{word(self.node)}"
+
+    @property
+    def status(self) -> str:
+        """Whether soundwatch runs: online, stopped, or offline where it was killed or cut off."""
+        return f"{self.base}/status"
+
+    def source_status(self, source: str) -> str:
+        """Whether a source is heard: opening, waiting, heard, lost, paused or ended."""
+        return f"{self.base}/{word(source)}/status"
+
+    def class_state(self, source: str, class_: str) -> str:
+        """Whether a class is heard there: ON or OFF."""
+        return f"{self.base}/{word(source)}/class/{word(class_)}"
+
+    def event(self, source: str) -> str:
+        """The lines `start`, `update` and `end`."""
+        return f"{self.base}/{word(source)}/event"
+
+    def level(self, source: str) -> str:
+        """How loud it is."""
+        return f"{self.base}/{word(source)}/level"
+
+    def set(self, source: str) -> str:
+        """Where ON and OFF resume and pause it."""
+        return f"{self.base}/{word(source)}/set"
+
+
+class _Head(msgspec.Struct):
+    """What of a line says where it goes."""
+
+    type: str
+    source: str | None = None
+
+
+def word(name: str) -> str:
+    """A name as a part of a topic."""
+    return re.sub(r"[^\w.-]", "_", name) or "_"
+
+
+def check_names(kind: str, names: Sequence[str]) -> None:
+    """Refuse names that would share topics.
+
+    Raises:
+        ConfigError: Two do.
+    """
+    for one, other in combinations(names, 2):
+        if word(one) == word(other):
+            raise ConfigError(
+                f"The {kind} {one} and {other} would share MQTT topics ({word(one)}); rename one of them."
+            )
+
+
+def states(board: Board, topics: Topics, classes: Sequence[str]) -> dict[str, bytes]:
+    """What every topic that keeps its last word is to say."""
+    said = {topics.status: b"online"}
+    for name, source in board.sources.items():
+        said[topics.source_status(name)] = source.hearing.encode()
+        heard = {event.class_ for event in source.active}
+        said |= {topics.class_state(name, class_): b"ON" if class_ in heard else b"OFF" for class_ in classes}
+    return said
+
+
+def event_payload(entry: Entry) -> tuple[str, bytes] | None:
+    """Of an event's line, its source and the line with `event_type`, which Home Assistant wants; None of others."""
+    head = msgspec.json.decode(entry.line, type=_Head)
+    if head.source is None or head.type not in ("start", "update", "end"):
+        return None
+    return head.source, entry.marked[:-2] + f',"event_type":"{head.type}"}}'.encode()
+
+
+def level_payload(reading: Reading) -> bytes:
+    """How loud a window was."""
+    level_dbfs = None if reading.level_dbfs is None else round(reading.level_dbfs, 1)
+    return msgspec.json.encode({"time": utc_text(reading.end_unix_ns), "level_dbfs": level_dbfs})

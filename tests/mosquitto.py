@@ -1,0 +1,155 @@
+"""A real MQTT broker in a folder of its own, and somebody who listens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PATIENCE_S = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
+    """Wait for something to become true, and give it."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not (found := done()):
+        assert time.monotonic() < give_up_s, f"waited in vain for {what}"
+        time.sleep(0.01)
+    return found
+
+
+class Mosquitto:
+    """The broker. Retained messages outlast a restart, since it writes each down."""
+
+    def __init__(self, folder: Path, port: int, settings: str = "allow_anonymous true\n") -> None:
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+        self._configuration = folder / "mosquitto.conf"
+        self._configuration.write_text(
+            f"listener {port} 127.0.0.1\nuser {os.environ.get('USER', 'root')}\n{settings}"
+            f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
+            "max_queued_messages 0\nlog_type error\n"
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also again after it was ended."""
+        assert PROGRAM is not None
+        self._process = subprocess.Popen([PROGRAM, "-c", str(self._configuration)], stdin=subprocess.DEVNULL)
+        wait_until(self._answers, "mosquitto")
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def end(self) -> None:
+        """End it as a restart of its machine does: it writes down what it keeps."""
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, f"mosquitto ended with {self._process.returncode}"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+class Listener:
+    """Somebody who hears all that is published, and connects again when the broker was away."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self.ready = threading.Event()
+        self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = lambda *_: client.subscribe("#") and None
+        client.on_subscribe = lambda *_: self.ready.set()
+        client.on_disconnect = lambda *_: self.ready.clear()
+        client.on_message = lambda _, __, got: self.messages.append((got.topic, bytes(got.payload), got.retain))
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        assert self.ready.wait(PATIENCE_S)
+
+    def said(self, topic: str) -> list[bytes]:
+        """All that was said there, in order."""
+        return [payload for where, payload, _ in list(self.messages) if where == topic]
+
+    def last(self, topic: str) -> bytes | None:
+        """The last that was said there."""
+        return (self.said(topic) or [None])[-1]
+
+    def events(self, topic: str) -> list[dict[str, Any]]:
+        """The lines that were said there."""
+        return [json.loads(payload) for payload in self.said(topic)]
+
+    def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        """Publish something."""
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def kept(port: int) -> dict[str, bytes]:
+    """What the broker keeps, as somebody sees it who comes now."""
+    listener = Listener(port)
+    listener.say("end", "of what was kept")
+    wait_until(lambda: listener.said("end"), "the end of what was kept")
+    found = {topic: payload for topic, payload, retained in listener.messages if retained}
+    listener.close()
+    return found
+
+
+@pytest.fixture
+def mosquitto_folder() -> Iterator[Path]:
+    """A folder for a broker, or a skip that says what is missing."""
+    if PROGRAM is None:
+        pytest.skip("no broker without mosquitto")
+    folder = Path(tempfile.mkdtemp(prefix="soundwatch-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def mosquitto(mosquitto_folder: Path) -> Iterator[Mosquitto]:
+    """A broker that lets everybody in."""
+    broker = Mosquitto(mosquitto_folder, free_port())
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
+    """Somebody who hears all that is published there."""
+    listening = Listener(mosquitto.port)
+    yield listening
+    listening.close()

@@ -1,0 +1,157 @@
+"""What a sink has around it in the daemon: a journal, a board, and a diary that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from mosquitto import wait_until
+from soundwatch.daemon.board import Notice
+from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.lines import EventLine, HelloLine, SourceHealthLine
+from soundwatch.daemon.live import Live
+from soundwatch.daemon.outlets import Outlet, Outlets
+from soundwatch.daemon.sinks import SinkText, Surroundings, open_sink, parse_sink
+from soundwatch.daemon.store import MEMORY, Limits, Store
+from soundwatch.daemon.types import EventType
+
+TIME = "2026-11-22T08:15:02.418Z"
+CLASSES = ("dog_bark", "siren")
+
+
+class Room:
+    """A daemon without ears.
+
+    Args:
+        path: The journal's file; none where it is left out.
+        sources: What is listened to.
+        classes: What is listened for.
+    """
+
+    def __init__(
+        self,
+        path: Path | Literal[":memory:"] = MEMORY,
+        sources: tuple[str, ...] = ("mic0",),
+        classes: tuple[str, ...] = CLASSES,
+    ) -> None:
+        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.noted: list[tuple[str, dict[str, Any]]] = []
+        self.switched: list[tuple[str, bool]] = []
+        self.notice = Notice(sources)
+        self.live = Live()
+        self.journal = Journal(Store(path), Limits(1e9, 64_000_000), "edge1", self._say, self.notice.read)
+        self.outlets = Outlets(self._say, lambda _: None)
+        self.around = Surroundings(
+            node="edge1",
+            labels=CLASSES,
+            board=lambda: self.notice.board,
+            live=self.live,
+            switch=lambda source, listen: self.switched.append((source, listen)),
+            say=self._say,
+            classes=classes,
+            note=self._note,
+            after=self.journal.after,
+        )
+
+    def open(self, text: SinkText) -> Outlet:
+        """Hand lines to a sink from now on."""
+        opened = open_sink(parse_sink(text), self.around)
+        return self.outlets.add(opened.sink, self.journal, durable=opened.durable)
+
+    def event(self, type_: EventType, id_: str = "A", class_: str = "dog_bark", source: str = "mic0") -> None:
+        """Something is heard."""
+        over = type_ == "end"
+        self.journal.append(
+            lambda seq: EventLine(
+                type=type_,
+                seq=seq,
+                id=id_,
+                time=TIME,
+                node="edge1",
+                source=source,
+                class_=class_,
+                class_id=CLASSES.index(class_),
+                score=0.93,
+                peak_score=0.95,
+                level_dbfs=-31.4,
+                onset=TIME,
+                offset=TIME if over else None,
+                duration_s=13.0 if over else None,
+                reason="decay" if over else None,
+                latency_ms=1720,
+                model="double@sha256:abababababab",
+                provider="DoubleProvider",
+            )
+        )
+
+    def hello(self, source: str = "mic0") -> None:
+        """A source is heard for the first time."""
+        self.journal.append(
+            lambda seq: HelloLine(
+                seq=seq,
+                time=TIME,
+                node="edge1",
+                source=source,
+                stream_start=TIME,
+                version="0",
+                model="double@sha256:abababababab",
+                provider="DoubleProvider",
+                classes=CLASSES,
+                thresholds=dict.fromkeys(CLASSES, 0.5),
+                description="a double",
+                source_rate_hz=8000,
+                source_channels=1,
+                window_s=0.4,
+                hop_s=0.1,
+            )
+        )
+
+    def pause(self, source: str = "mic0") -> None:
+        """A source is paused."""
+        self.journal.append(
+            lambda seq: SourceHealthLine(
+                seq=seq,
+                time=TIME,
+                node="edge1",
+                source=source,
+                state="paused",
+                reason="asked",
+                detail="mic0 is paused.",
+                away_s=0.0,
+                missed_s=0.0,
+            )
+        )
+
+    def wait_for(self, outlet: Outlet) -> None:
+        """Wait until a sink has taken all lines so far."""
+        self.journal.flush()
+        last_seq = self.journal.last_seq
+        wait_until(lambda: outlet.state.delivered_seq >= last_seq, f"{outlet.state}")
+
+    def sentences(self) -> list[str]:
+        """What the diary says."""
+        return [sentence for sentence, _ in self.said]
+
+    def close(self) -> dict[str, int]:
+        """End it as the daemon ends."""
+        self.journal.flush()
+        left = self.outlets.close()
+        self.journal.close()
+        return left
+
+    def _say(self, sentence: str, **fields: Any) -> None:
+        self.said.append((sentence, fields))
+
+    def _note(self, sentence: str, **fields: Any) -> None:
+        self.noted.append((sentence, fields))
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """One, ended after the test."""
+    made = Room()
+    yield made
+    made.close()
