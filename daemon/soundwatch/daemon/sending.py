@@ -1,7 +1,7 @@
 """Hands the journal's lines to everyone who was asked for: the sinks, and the server with its viewers.
 
-Conventions: the first thing at a start, so that what cannot be opened is refused before a sound is heard; the last thing
-at an end, so that every line has been offered to everybody.
+Conventions: the first thing at a start, so that what cannot be opened is refused before a sound is heard; the last
+thing at an end, so that every line has been offered to everybody.
 Does not: run sinks (`outlets.py`) or the server (`web/server.py`).
 """
 

@@ -30,13 +30,16 @@ QUARTER_S: Final = 900
 _EVENTS: Final = """
 SELECT seq, first_time, last, clip, labels.time, labels.class FROM (
     SELECT s.seq, s.id, s.time AS first_time, s.class AS event_class, s.source,
-        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1) AS last,
+        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1)
+            AS last,
         (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
     FROM lines s WHERE s.type = 'start'
 ) LEFT JOIN labels USING (id)
 """
 
-_SOUGHT: Final = "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
+_SOUGHT: Final = (
+    "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
+)
 
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,9 +57,10 @@ def _records() -> Iterator[type[msgspec.Struct]]:
 
 
 def _operation(route: Route, of: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
+    named = route.path.removeprefix("/api/").replace("{name}", "one").replace("/", "_")
     operation: dict[str, Any] = {
         "summary": route.text,
-        "operationId": f"{route.method.lower()}{route.path.replace('{name}', 'one').replace('/api', '').replace('/', '_')}",
+        "operationId": f"{route.method.lower()}_{named}",
         "parameters": [*_path_parameters(route), *_query_parameters(route.query)],
         "responses": {
             str(route.status): {"description": "Well.", "content": {_JSON: {"schema": of[route.answer]}}},
@@ -117,7 +118,8 @@ def _attribute_texts(record: type) -> dict[str, str]:
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A query has no null: a part that is not there is not there."""
     kinds = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
-    return kinds[0]
+    kind: dict[str, Any] = kinds[0]
+    return kind
 
 
 def _others() -> dict[str, Any]:

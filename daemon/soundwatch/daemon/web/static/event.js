@@ -77,13 +77,15 @@ function facts(item) {
   const pairs = [
     ["Began", time(event.onset)],
     ["Ended", end],
-    ["Score", `${score(event.score)}, at most ${score(event.peak_score)}`],
+    ["Highest score", score(event.peak_score)],
     ["Level", level(event.level_dbfs)],
     ["Source", event.source],
-    ["Model", event.model],
-    ["Id", event.id],
   ];
-  item.facts.replaceChildren(...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  const made = el("code", {}, `${event.id} by ${event.model}`);
+  item.facts.replaceChildren(
+    ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    el("div", { class: "wide" }, el("dt", {}, "Id and model"), el("dd", {}, made)),
+  );
 }
 
 function sound(item) {
