@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from soundwatch.daemon.config import Config
@@ -85,5 +86,6 @@ def _server(
         thresholds=ears.thresholds,
         journal=ears.journal,
         sinks=outlets.look,
+        clips=Path(config.clips.folder).expanduser() if config.clips.folder else None,
     )
     return serving(spec, view)

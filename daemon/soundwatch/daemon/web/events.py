@@ -46,6 +46,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     """What is read of a line that tells of an event's clip."""
 
     file: str | None = None
+    reason: str | None = None
     duration_s: float | None = None
     bytes: int | None = None
 
@@ -133,9 +134,8 @@ def _clip(event_id: str, line: bytes | None) -> Clip | None:
     if line is None:
         return None
     told = msgspec.json.decode(line, type=ClipLine)
-    if told.file is None:
-        return None
-    return Clip(url=f"/api/clips/{event_id}", duration_s=told.duration_s, bytes=told.bytes)
+    url = None if told.file is None else f"/api/clips/{event_id}"
+    return Clip(url=url, reason=told.reason, duration_s=told.duration_s, bytes=told.bytes)
 
 
 def _text(moment: datetime | None) -> str | None:

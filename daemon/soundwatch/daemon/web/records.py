@@ -92,9 +92,10 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event's sound."""
+    """An event's sound; where it was not kept, `reason` says why."""
 
-    url: str
+    url: str | None
+    reason: str | None
     duration_s: float | None
     bytes: int | None
 

@@ -47,8 +47,8 @@ export function updateEvent(item, event) {
   setText(parts.span, event.active ? "now" : span(event.duration_s));
   parts.span.classList.toggle("active", event.active);
   setText(parts.source, event.source);
-  setText(parts.mark, event.label ? (event.label.right ? "✓ right" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : event.clip ? "♪" : "");
-  parts.mark.title = event.label ? "What you said it was" : event.clip ? "With its sound" : "";
+  setText(parts.mark, event.label ? (event.label.right ? "✓ right" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : event.clip?.url ? "♪" : "");
+  parts.mark.title = event.label ? "What you said it was" : event.clip?.url ? "With its sound" : "";
   if (item.facts) {
     facts(item);
     verdict(item);
@@ -90,9 +90,11 @@ function facts(item) {
 
 function sound(item) {
   const { event } = item;
-  if (event.clip && !item.clip) {
+  if (event.clip?.url && !item.clip) {
     item.clip = new Clip(event.clip);
     item.sound.replaceChildren(item.clip.element);
+  } else if (event.clip && !event.clip.url) {
+    item.sound.replaceChildren(el("p", { class: "muted" }, `Its sound was not kept: ${words(event.clip.reason ?? "")}.`));
   }
 }
 
