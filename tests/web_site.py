@@ -59,7 +59,10 @@ class Site:
         return host, int(port)
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=10, trust_env=False, **options)
+        # no certificates to load
+        return httpx.Client(
+            base_url=self.url, timeout=10, trust_env=False, verify=False, **options
+        )  # no certificates to load
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:
@@ -82,7 +85,9 @@ class Site:
 
 
 @contextmanager
-def a_site(word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkState, int]] | None = None, **changes: Any) -> Iterator[Site]:
+def a_site(
+    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkState, int]] | None = None, **changes: Any
+) -> Iterator[Site]:
     """A running server; `changes` are the view's."""
     notice = Notice(("mic0", "yard"))
     journal = Journal(Store(MEMORY), Limits(1e9, 10**9), NODE, lambda *_, **__: None, notice.read)
@@ -178,7 +183,7 @@ def wait_until(is_so: Any, seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def write_token(folder: Path, token: str = "a-token-of-twenty-four-l") -> Path:
+def write_token(folder: Path, token: str) -> Path:
     """A token's file."""
     path = folder / "token"
     path.write_text(f"{token}\n")

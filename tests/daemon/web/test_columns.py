@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from doubles import SMALL_SPEC
-from web_site import reading
 from soundwatch.daemon.types import read_only
 from soundwatch.daemon.web.columns import MIN_DB, STEP_DB, ColumnsLine, columns_line
+from web_site import reading
 
 
 def decoded(line: ColumnsLine | None) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -20,7 +20,13 @@ TREE = {
         f"webhook:https://chat.example/hooks/{SECRET}/{SECRET},method=POST",
         f"webhook:https://chat.example/x?key={SECRET},secret={SECRET}",
         f"command:notify --token {SECRET} --to me",
-        {"sink": "mqtt://broker.example", "password": SECRET, "api_key": SECRET, "token": SECRET, "token_file": "/etc/t"},
+        {
+            "sink": "mqtt://broker.example",
+            "password": SECRET,
+            "api_key": SECRET,
+            "token": SECRET,
+            "token_file": "/etc/t",
+        },
         "http://0.0.0.0:8433,token_file=/etc/soundwatch/token",
     ],
 }

@@ -28,5 +28,13 @@ def test_a_cookie_tells_nothing_of_the_token_and_ends_with_it() -> None:
 def test_a_cookie_whose_end_was_put_off_is_none() -> None:
     until, _, signed = cookie_value(TOKEN, 1000).partition(".")
     assert not is_cookie(f"{int(until) + 1}.{signed}", TOKEN, 1000)
-    for forged in ("", ".", f"{until}.", f"{until}.ü", f"+{until}.{signed}", f"{'9' * 5000}.{signed}", f"²{until}.{signed}"):
+    for forged in (
+        "",
+        ".",
+        f"{until}.",
+        f"{until}.ü",
+        f"+{until}.{signed}",
+        f"{'9' * 5000}.{signed}",
+        f"²{until}.{signed}",
+    ):
         assert not is_cookie(forged, TOKEN, 1000)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from web_words import settings
 from soundwatch.daemon.errors import ConfigError
+from web_words import settings
+
+TOKEN, OTHER = "sixteen-letters-", "another-of-sixteen"
 
 
 def test_an_address_on_loopback_needs_no_token() -> None:
@@ -28,12 +30,12 @@ def test_an_address_that_others_can_reach_is_refused_without_a_token(host: str) 
 
 def test_a_token_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    path.write_text("sixteen-letters-\n")
-    assert settings(f"http://0.0.0.0:1,token_file={path}").token == "sixteen-letters-"
-    environment = {"SOUNDWATCH_TOKEN": "another-of-sixteen"}
-    assert settings("http://0.0.0.0:1", environment).token == "another-of-sixteen"
-    assert settings(f"http://0.0.0.0:1,token_file={path}", environment).token == "sixteen-letters-"
-    assert settings("http://127.0.0.1:1", environment).token == "another-of-sixteen", "whoever sets one means it"
+    path.write_text(f"{TOKEN}\n")
+    assert settings(f"http://0.0.0.0:1,token_file={path}").token == TOKEN
+    environment = {"SOUNDWATCH_TOKEN": OTHER}
+    assert settings("http://0.0.0.0:1", environment).token == OTHER
+    assert settings(f"http://0.0.0.0:1,token_file={path}", environment).token == TOKEN
+    assert settings("http://127.0.0.1:1", environment).token == OTHER, "whoever sets one means it"
 
 
 @pytest.mark.parametrize("token", ["", "short", "with spaces in between", "fünfzehn-oder-mehr"])
@@ -50,7 +52,9 @@ def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         settings(f"http://0.0.0.0:1,token_file={tmp_path}/none")
 
 
-@pytest.mark.parametrize("word", ["http", "http://", "http://:80", "http://h:x", "http://h:99999", "http://h/path", "http://u:p@h"])
+@pytest.mark.parametrize(
+    "word", ["http", "http://", "http://:80", "http://h:x", "http://h:99999", "http://h/path", "http://u:p@h"]
+)
 def test_what_is_no_address_is_refused_with_one_that_is(word: str) -> None:
     with pytest.raises(ConfigError, match=r"http://HOST:PORT was wanted, as http://127\.0\.0\.1:8433"):
         settings(word)

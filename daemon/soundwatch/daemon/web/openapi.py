@@ -26,6 +26,7 @@ REFUSALS: Final = {
     421: "It is not this host that was asked for.",
     422: "What was sent is wrong.",
     429: "Too many requests.",
+    431: "Too many headers.",
     503: "It cannot be done just now.",
 }
 _JSON: Final = "application/json"
@@ -73,7 +74,7 @@ def _operation(route: Route, of: dict[type[msgspec.Struct], Any]) -> dict[str, A
 
 
 def _possible(route: Route) -> Iterator[int]:
-    yield from (400, 401, 403, 413, 421, 429)
+    yield from (400, 401, 403, 413, 421, 429, 431)
     if "{name}" in route.path:
         yield 404
     if route.method in ("POST", "DELETE"):
@@ -127,7 +128,7 @@ def _others() -> dict[str, Any]:
 
     def get(text: str, kind: str, parameters: list[dict[str, Any]], *more: int) -> dict[str, Any]:
         answer = {"description": text, "content": {kind: {"schema": {"type": "string"}}}}
-        refusals = _refusals((401, 403, 413, 421, 429, *more))
+        refusals = _refusals((401, 403, 413, 421, 429, 431, *more))
         return {"get": {"summary": text, "parameters": parameters, "responses": {"200": answer, **refusals}}}
 
     query = _query_parameters(StreamQuery)

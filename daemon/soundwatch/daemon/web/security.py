@@ -26,6 +26,7 @@ from soundwatch.daemon.web.records import ErrorAnswer
 from soundwatch.daemon.web.session import COOKIE, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
 
+MOST_HEAD_BYTES: Final = 16_384
 MOST_BODY_BYTES: Final = 4096
 REQUESTS_A_SECOND: Final = 100
 REQUESTS_AT_ONCE: Final = 300
@@ -125,6 +126,8 @@ class Guard:
             if scope["type"] == "http" and scope["path"] == "/":
                 raise Refusal(303, "Log in first.", {"Location": "/login"})
             raise Refusal(401, "A token is wanted: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEAD_BYTES:
+            raise Refusal(431, f"At most {MOST_HEAD_BYTES} bytes of headers may be sent.")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MOST_BODY_BYTES:
             raise Refusal(413, f"At most {MOST_BODY_BYTES} bytes may be sent.")
