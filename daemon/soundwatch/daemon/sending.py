@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from soundwatch.daemon.config import Config
@@ -117,5 +118,6 @@ class Sending:
         from soundwatch.daemon.web.server import serving
         from soundwatch.daemon.web.view import View
 
-        view = View(self._surroundings, config, self._ears, self._journal, self._outlets.look)
+        clips = Path(config.clips.folder).expanduser() if config.clips.folder else None
+        view = View(self._surroundings, config, self._ears, self._journal, self._outlets.look, clips)
         return serving(spec, view)

@@ -48,7 +48,9 @@ def examine_model(case: Case) -> Iterator[Finding]:
     yield Finding("model", "ok", f"{model.contract.identity}, {front_end}: {', '.join(model.contract.labels)}")
     yield Finding("model", "ok", f"run by {model.provider}")
     if model.provider != CUDA and asked.provider in ("auto", "cuda"):
-        yield Finding("model", "note", f"CUDA is not used: {obstacle(CUDA) or 'the processor is quicker, as measured'}.")
+        yield Finding(
+            "model", "note", f"CUDA is not used: {obstacle(CUDA) or 'the processor is quicker, as measured'}."
+        )
 
 
 def differences(config: Config) -> Iterator[tuple[str, Any]]:

@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from soundwatch.daemon.app import rules_in_force, signals_to
+from soundwatch.daemon.app import rules_in_force
 from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.config import Config
 from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.program import signals_to
 from soundwatch.daemon.rules import thresholds
 from soundwatch.daemon.scan.archive import Archive, Outcome, Workers
 from soundwatch.daemon.scan.find import SUFFIXES, Search, find

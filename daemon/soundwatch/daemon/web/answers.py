@@ -1,14 +1,16 @@
-"""What is shown of the sources, the sinks, the model and the machine, put together from the board and the last readings."""
+"""What is shown of sources, sinks, model and machine, put together from the board and the last readings."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.board import SourceBoard
+from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.live import Reading
 from soundwatch.daemon.store import MEMORY
 from soundwatch.daemon.web.records import (
@@ -18,6 +20,7 @@ from soundwatch.daemon.web.records import (
     JournalAnswer,
     ModelAnswer,
     OverloadAnswer,
+    ReadingAnswer,
     SinkAnswer,
     SinksAnswer,
     SourceAnswer,
@@ -36,28 +39,34 @@ def sources(view: View) -> SourcesAnswer:
 
 def _source(name: str, board: SourceBoard, reading: Reading | None) -> SourceAnswer:
     hello = board.hello
-    line = None if reading is None else scores_line(reading, "")
     return SourceAnswer(
         name=name,
         hearing=board.hearing,
         since=board.since or None,
         detail=board.detail,
-        description=hello and hello.description,
-        rate_hz=hello and hello.source_rate_hz,
-        channels=hello and hello.source_channels,
-        stream_start=hello and hello.stream_start,
+        description=hello.description if hello else None,
+        rate_hz=hello.source_rate_hz if hello else None,
+        channels=hello.source_channels if hello else None,
+        stream_start=hello.stream_start if hello else None,
         faults=board.faults,
         active=tuple(event.id for event in board.active),
         events=dict(board.events),
         gaps=board.gaps,
-        heard_s=reading and round(reading.heard_s, 3),
-        lost_s=reading and round(reading.lost_s, 3),
-        coverage=None if reading is None else coverage(reading),
-        windows=reading.windows if reading else 0,
-        delay_ms=reading and round(reading.delay_ns / 1e6, 1),
-        time=line and line.time,
-        level_dbfs=line and line.level_dbfs,
-        scores=line and line.scores,
+        last=None if reading is None else _last(reading),
+    )
+
+
+def _last(reading: Reading) -> ReadingAnswer:
+    line = scores_line(reading, "")
+    return ReadingAnswer(
+        time=line.time,
+        level_dbfs=line.level_dbfs,
+        scores=line.scores,
+        windows=reading.windows,
+        delay_ms=round(reading.delay_ns / 1e6, 1),
+        heard_s=round(reading.heard_s, 3),
+        lost_s=round(reading.lost_s, 3),
+        coverage=coverage(reading),
     )
 
 
@@ -106,7 +115,6 @@ def health(view: View) -> HealthAnswer:
     problems = tuple(_problems(view))
     overload = view.surroundings.board().overload
     journal = view.journal
-    state = "failing" if journal.failing else "memory" if journal.store.path == MEMORY else "working"
     return HealthAnswer(
         state="poor" if problems else "good",
         problems=problems,
@@ -118,15 +126,22 @@ def health(view: View) -> HealthAnswer:
         uptime_s=max(0, time.time_ns() - view.started_unix_ns) // 1_000_000_000,
         token_wanted=view.token_wanted,
         last_seq=journal.last_seq,
-        journal=JournalAnswer(state=state, dropped_lines=journal.dropped_lines),
-        overload=overload
-        and OverloadAnswer(
+        journal=JournalAnswer(state=_journal_state(journal), dropped_lines=journal.dropped_lines),
+        overload=None
+        if overload is None
+        else OverloadAnswer(
             state=overload.state,
             hop_s=overload.hop_s,
             behind_ms=overload.behind_ms,
             dropped_windows=overload.dropped_windows,
         ),
     )
+
+
+def _journal_state(journal: Journal) -> Literal["working", "failing", "memory"]:
+    if journal.failing:
+        return "failing"
+    return "memory" if journal.store.path == MEMORY else "working"
 
 
 def _problems(view: View) -> Iterator[str]:

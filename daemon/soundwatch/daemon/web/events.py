@@ -30,19 +30,23 @@ QUARTER_S: Final = 900
 _EVENTS: Final = """
 SELECT seq, first_time, last, clip, labels.time, labels.class FROM (
     SELECT s.seq, s.id, s.time AS first_time, s.class AS event_class, s.source,
-        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1) AS last,
+        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1)
+            AS last,
         (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
     FROM lines s WHERE s.type = 'start'
 ) LEFT JOIN labels USING (id)
 """
 
-_SOUGHT: Final = "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
+_SOUGHT: Final = (
+    "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
+)
 
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     """What is read of a line that tells of an event's clip."""
 
     file: str | None = None
+    reason: str | None = None
     duration_s: float | None = None
     bytes: int | None = None
 
@@ -130,9 +134,8 @@ def _clip(event_id: str, line: bytes | None) -> Clip | None:
     if line is None:
         return None
     told = msgspec.json.decode(line, type=ClipLine)
-    if told.file is None:
-        return None
-    return Clip(url=f"/api/clips/{event_id}", duration_s=told.duration_s, bytes=told.bytes)
+    url = None if told.file is None else f"/api/clips/{event_id}"
+    return Clip(url=url, reason=told.reason, duration_s=told.duration_s, bytes=told.bytes)
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -1,6 +1,7 @@
 """Who watches live, and what each has yet to be sent.
 
-Conventions: lines come from the journal, from each viewer's own place, so none is lost or told twice however slow he is.
+Conventions: lines come from the journal, from each viewer's own place, so none is lost or told twice however slow he
+is.
 Readings are encoded once for all, and wait in `WAITING_READINGS`; one who is slower misses the oldest, and is told how
 many. All but `_news` and `_notice` run in the server's loop.
 Rule: while nobody watches, neither the journal nor the engine is listened to.

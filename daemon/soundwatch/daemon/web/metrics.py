@@ -41,7 +41,7 @@ class Metrics:
 
         if self._registry is None:
             registry = CollectorRegistry(auto_describe=False)
-            registry.register(self)  # type: ignore[arg-type]  # its protocol is a base class that asks for no more
+            registry.register(self)
             ProcessCollector(namespace=PREFIX.rstrip("_"), registry=registry)
             self._registry = registry
         text: bytes = generate_latest(self._registry)

@@ -26,6 +26,7 @@ REFUSALS: Final = {
     421: "It is not this host that was asked for.",
     422: "What was sent is wrong.",
     429: "Too many requests.",
+    431: "Too many headers.",
     503: "It cannot be done just now.",
 }
 _JSON: Final = "application/json"
@@ -57,9 +58,10 @@ def _records() -> Iterator[type[msgspec.Struct]]:
 
 
 def _operation(route: Route, of: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
+    named = route.path.removeprefix("/api/").replace("{name}", "one").replace("/", "_")
     operation: dict[str, Any] = {
         "summary": route.text,
-        "operationId": f"{route.method.lower()}{route.path.replace('{name}', 'one').replace('/api', '').replace('/', '_')}",
+        "operationId": f"{route.method.lower()}_{named}",
         "parameters": [*_path_parameters(route), *_query_parameters(route.query)],
         "responses": {
             str(route.status): {"description": "Well.", "content": {_JSON: {"schema": of[route.answer]}}},
@@ -72,7 +74,7 @@ def _operation(route: Route, of: dict[type[msgspec.Struct], Any]) -> dict[str, A
 
 
 def _possible(route: Route) -> Iterator[int]:
-    yield from (400, 401, 403, 413, 421, 429)
+    yield from (400, 401, 403, 413, 421, 429, 431)
     if "{name}" in route.path:
         yield 404
     if route.method in ("POST", "DELETE"):
@@ -117,7 +119,8 @@ def _attribute_texts(record: type) -> dict[str, str]:
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A query has no null: a part that is not there is not there."""
     kinds = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
-    return kinds[0]
+    kind: dict[str, Any] = kinds[0]
+    return kind
 
 
 def _others() -> dict[str, Any]:
@@ -125,7 +128,7 @@ def _others() -> dict[str, Any]:
 
     def get(text: str, kind: str, parameters: list[dict[str, Any]], *more: int) -> dict[str, Any]:
         answer = {"description": text, "content": {kind: {"schema": {"type": "string"}}}}
-        refusals = _refusals((401, 403, 413, 421, 429, *more))
+        refusals = _refusals((401, 403, 413, 421, 429, 431, *more))
         return {"get": {"summary": text, "parameters": parameters, "responses": {"200": answer, **refusals}}}
 
     query = _query_parameters(StreamQuery)

@@ -1,4 +1,4 @@
-"""uvicorn's two protocols, but neither waits for ever: for a request that does not come, or a reader that does not read.
+"""uvicorn's two protocols, but neither waits for ever for a request that does not come or a reader who does not read.
 
 Conventions: a WebSocket's reader that is too slow finds 1013 after what he has not read yet, if he reads on; an HTTP
 one's connection is cut, and his browser comes back for the rest by itself.
@@ -63,7 +63,8 @@ class ImpatientHttp(H11Protocol):
         super().resume_writing()
 
     def _cut_if_silent(self) -> None:
-        if self.cycle is None and self.transport.get_protocol() is self:  # a WebSocket's has another by now
+        asked: object = self.cycle  # uvicorn has None here before the first request, and says otherwise
+        if asked is None and self.transport.get_protocol() is self:  # a WebSocket's has another by now
             self.transport.abort()
 
 

@@ -26,7 +26,9 @@ def query_of(text: bytes, type_: type[Asked]) -> Asked:
             text.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MOST_PARTS
         )
     except ValueError:
-        raise Refusal(400, f"The query is not readable: UTF-8 in %XX and at most {MOST_PARTS} parts were wanted.") from None
+        raise Refusal(
+            400, f"The query is not readable: UTF-8 in %XX and at most {MOST_PARTS} parts were wanted."
+        ) from None
     known = [field.encode_name for field in msgspec.structs.fields(type_)]
     parts: dict[str, Any] = {}
     for key, value in pairs:

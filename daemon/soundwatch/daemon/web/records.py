@@ -92,9 +92,10 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event's sound."""
+    """An event's sound; where it was not kept, `reason` says why."""
 
-    url: str
+    url: str | None
+    reason: str | None
     duration_s: float | None
     bytes: int | None
 
@@ -158,8 +159,21 @@ class CountsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[Count, ...]
 
 
+class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A source's last window, what it sounded like, and what the stream has come to."""
+
+    time: str
+    level_dbfs: float | None
+    scores: dict[str, float]
+    windows: int
+    delay_ms: float
+    heard_s: float
+    lost_s: float
+    coverage: float | None
+
+
 class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A source: whether it is heard, how well, and what was heard last."""
+    """A source: whether it is heard, what is wrong with it, and its last window; none before the first."""
 
     name: str
     hearing: Hearing
@@ -173,14 +187,7 @@ class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     active: tuple[str, ...]
     events: dict[str, int]
     gaps: int
-    heard_s: float | None
-    lost_s: float | None
-    coverage: float | None
-    windows: int
-    delay_ms: float | None
-    time: str | None
-    level_dbfs: float | None
-    scores: dict[str, float] | None
+    last: ReadingAnswer | None
 
 
 class SourcesAnswer(msgspec.Struct, frozen=True, kw_only=True):

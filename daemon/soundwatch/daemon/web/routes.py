@@ -1,7 +1,7 @@
 """The API's parts: what is asked, what is answered, and what is done for it. The OpenAPI document is made of the same.
 
-Conventions: a function here takes what was asked as records and gives a record. They run beside the server's loop, since
-they may look into the journal's file.
+Conventions: a function here takes what was asked as records and gives a record. They run beside the server's loop,
+since they may look into the journal's file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The guard at the door: every request passes it before anything else looks at it.
 
 Conventions: a refusal is JSON with one sentence. In this order: the visitor's rate, the `Host` he asked for (a name of
-ours, or DNS rebinding could bring a stranger's page here), whose page asks (`Origin`, `Sec-Fetch-Site`), whether he knows
-the token, and how much he sends.
+ours, or DNS rebinding could bring a stranger's page here), whose page asks (`Origin`, `Sec-Fetch-Site`), whether he
+knows the token, and how much he sends.
 Rule: pages of other sites may link here, and no more.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """
@@ -26,6 +26,7 @@ from soundwatch.daemon.web.records import ErrorAnswer
 from soundwatch.daemon.web.session import COOKIE, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
 
+MOST_HEAD_BYTES: Final = 16_384
 MOST_BODY_BYTES: Final = 4096
 REQUESTS_A_SECOND: Final = 100
 REQUESTS_AT_ONCE: Final = 300
@@ -94,7 +95,9 @@ class Guard:
 
         try:
             self._look_at(scope)
-            await self._app({**scope, "app": self}, _bounded(receive), send_guarded)  # so that a path of no use is raised
+            await self._app(
+                {**scope, "app": self}, _bounded(receive), send_guarded
+            )  # so that a path of no use is raised
         except Refusal as refusal:
             await refuse(scope, send_guarded, refusal)
         except HTTPException as error:
@@ -123,6 +126,8 @@ class Guard:
             if scope["type"] == "http" and scope["path"] == "/":
                 raise Refusal(303, "Log in first.", {"Location": "/login"})
             raise Refusal(401, "A token is wanted: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEAD_BYTES:
+            raise Refusal(431, f"At most {MOST_HEAD_BYTES} bytes of headers may be sent.")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MOST_BODY_BYTES:
             raise Refusal(413, f"At most {MOST_BODY_BYTES} bytes may be sent.")

@@ -31,13 +31,12 @@ from soundwatch.daemon.web.hub import Hub
 from soundwatch.daemon.web.metrics import Metrics
 from soundwatch.daemon.web.pages import Pages
 from soundwatch.daemon.web.protocols import ImpatientHttp, ImpatientWebSocket
-from soundwatch.daemon.web.security import Guard
+from soundwatch.daemon.web.security import MOST_HEAD_BYTES, Guard
 from soundwatch.daemon.web.settings import Settings, settings_of
 from soundwatch.daemon.web.streams import Streams
 from soundwatch.daemon.web.view import View
 
 MOST_CONNECTIONS: Final = 100
-MOST_HEAD_BYTES: Final = 16_384
 MOST_MESSAGE_BYTES: Final = 1024
 PING_S: Final = 20.0
 CLOSING_S: Final = 3.0

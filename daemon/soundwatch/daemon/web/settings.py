@@ -59,7 +59,7 @@ class Settings:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def is_own(self, name: str) -> bool:
-        """Whether a `Host` header's name is one of ours. DNS can give an attacker's name our address, but no address."""
+        """Whether a `Host` header's name is one of ours. DNS can lend a stranger's name our address, but no address."""
         if name in self.names:
             return True
         return not is_loopback(self.host) and _address(name) is not None
@@ -81,7 +81,7 @@ def settings_of(spec: Spec, machine: str, environment: Mapping[str, str]) -> Set
     token = _token(spec, options, environment)
     if token is None and not is_loopback(host):
         raise ConfigError(
-            f"-F {spec.text} can be reached from other machines, so a token is wanted, which its visitors have to know. "
+            f"-F {spec.text} can be reached from other machines, so a token is wanted, which visitors have to know. "
             f"Put one into a file and add ,token_file=FILE, or set {TOKEN_VARIABLE}; or listen at 127.0.0.1."
         )
     names = {host.lower(), *_LOOPBACK_NAMES}

@@ -47,8 +47,8 @@ export function updateEvent(item, event) {
   setText(parts.span, event.active ? "now" : span(event.duration_s));
   parts.span.classList.toggle("active", event.active);
   setText(parts.source, event.source);
-  setText(parts.mark, event.label ? (event.label.right ? "✓ right" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : event.clip ? "♪" : "");
-  parts.mark.title = event.label ? "What you said it was" : event.clip ? "With its sound" : "";
+  setText(parts.mark, event.label ? (event.label.right ? "✓ right" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : event.clip?.url ? "♪" : "");
+  parts.mark.title = event.label ? "What you said it was" : event.clip?.url ? "With its sound" : "";
   if (item.facts) {
     facts(item);
     verdict(item);
@@ -77,20 +77,24 @@ function facts(item) {
   const pairs = [
     ["Began", time(event.onset)],
     ["Ended", end],
-    ["Score", `${score(event.score)}, at most ${score(event.peak_score)}`],
+    ["Highest score", score(event.peak_score)],
     ["Level", level(event.level_dbfs)],
     ["Source", event.source],
-    ["Model", event.model],
-    ["Id", event.id],
   ];
-  item.facts.replaceChildren(...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  const made = el("code", {}, `${event.id} by ${event.model}`);
+  item.facts.replaceChildren(
+    ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    el("div", { class: "wide" }, el("dt", {}, "Id and model"), el("dd", {}, made)),
+  );
 }
 
 function sound(item) {
   const { event } = item;
-  if (event.clip && !item.clip) {
+  if (event.clip?.url && !item.clip) {
     item.clip = new Clip(event.clip);
     item.sound.replaceChildren(item.clip.element);
+  } else if (event.clip && !event.clip.url) {
+    item.sound.replaceChildren(el("p", { class: "muted" }, `Its sound was not kept: ${words(event.clip.reason ?? "")}.`));
   }
 }
 

@@ -31,9 +31,9 @@ export function showHealth(health, sources, sinks) {
   const machine = el("dl", { class: "facts" }, ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   const heard = sources.map((source) => [
     source.name,
-    share(source.coverage),
-    source.gaps ? `${source.gaps.toLocaleString()}, ${span(source.lost_s ?? 0)}` : "none",
-    source.delay_ms === null ? "–" : `${Math.round(source.delay_ms)} ms`,
+    share(source.last?.coverage),
+    source.gaps ? `${source.gaps.toLocaleString()}, ${span(source.last?.lost_s ?? 0)}` : "none",
+    source.last ? `${Math.round(source.last.delay_ms)} ms` : "–",
   ]);
   const taken = sinks.map((sink) => [
     sink.name,
@@ -41,9 +41,9 @@ export function showHealth(health, sources, sinks) {
     many(sink.behind_lines, "line"),
   ]);
   byId("health").replaceChildren(
-    el("div", {}, problems, machine),
-    el("div", {}, table(COLUMNS.sources, heard)),
-    el("div", {}, sinks.length ? table(COLUMNS.sinks, taken) : el("p", { class: "empty" }, "Nothing but this page gets the lines.")),
+    el("div", {}, el("h3", {}, "Machine"), problems, machine),
+    el("div", {}, el("h3", {}, "Sources"), table(COLUMNS.sources, heard)),
+    el("div", {}, el("h3", {}, "Sinks"), sinks.length ? table(COLUMNS.sinks, taken) : el("p", { class: "muted" }, "Nothing but this page gets the lines.")),
   );
   byId("about").textContent = `soundwatch ${health.version} on ${health.node}, ${health.provider}`;
 }

@@ -35,10 +35,9 @@ export class Hours {
     rows.sort((one, other) => other[2] - one[2] || one[0].localeCompare(other[0]));
     const most = Math.max(1, ...rows.flatMap(([, hours]) => hours));
     const focused = document.activeElement?.dataset?.class;
-    box.replaceChildren(
-      el("ul", { class: "multiples", "aria-label": "Events of each class by the hour" }, ...rows.map((row) => this.row(row, most))),
-      rows.length ? this.axis() : "",
-    );
+    const list = el("ul", { class: "multiples", "aria-label": "Events of each class by the hour" });
+    list.append(...rows.slice(0, 2).map(axis), ...rows.map((row) => this.row(row, most)));
+    box.replaceChildren(rows.length ? list : "");
     if (focused !== undefined) box.querySelector(`button[data-class="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -61,9 +60,10 @@ export class Hours {
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, ...bars, base);
     return el("li", {}, button, picture, el("span", { class: "total" }, total.toLocaleString()));
   }
+}
 
-  axis() {
-    const marks = [0, 6, 12, 18, 24].map((hour) => el("span", {}, String(hour).padStart(2, "0")));
-    return el("div", { class: "hours-axis", "aria-hidden": "true" }, el("span", {}), el("div", {}, ...marks), el("span", {}));
-  }
+// The hours, over each column of rows.
+function axis() {
+  const marks = [0, 6, 12, 18, 24].map((hour) => el("span", {}, String(hour).padStart(2, "0")));
+  return el("li", { class: "axis", "aria-hidden": "true" }, el("span", {}), el("div", {}, ...marks), el("span", {}));
 }

@@ -68,6 +68,7 @@ export class Now {
       panel.rows.set(each.name, row);
       bars.append(row.element);
     }
+    bars.append(el("li", { class: "note" }, "From the mark on, it counts."));
     panel.picture = new Spectrogram(canvas, this.bandsHz);
     this.panels.set(source.name, panel);
     const name = el("div", { class: "name" }, el("h3", {}, source.name), panel.hearing, panel.about);
@@ -105,10 +106,10 @@ export class Now {
     if (panel.wanted === undefined || panel.wanted === panel.paused) this.ready(panel, source.name);
     panel.button.hidden = source.hearing === "ended";
     if (source.hearing !== "heard") this.quieten(panel);
-    else if (source.scores) this.scores(panel, source);
+    else if (source.last) this.scores(panel, source.last);
     panel.canvas.setAttribute(
       "aria-label",
-      `The last minute of ${source.name}: spectrogram, level and what was recognised. Just now ${level(source.level_dbfs)}.`,
+      `The last minute of ${source.name}: spectrogram, level and what was recognised. Just now ${level(source.last?.level_dbfs)}.`,
     );
   }
 

@@ -12,6 +12,7 @@ const LANE = 20; // pixels for what was recognised
 const LEVEL = 44; // for the level
 const GAP = 10;
 const AXIS = 18; // for the time axis
+const SIDE = 46; // for what the others are named by
 const FRAME_MS = 50;
 const QUIET_DB = -80;
 
@@ -65,6 +66,7 @@ export class Spectrogram {
   }
 
   level(ms, dbfs) {
+    if (this.levels.length && ms <= this.levels.at(-1)[0]) return; // it is known already
     this.levels.push([ms, dbfs]);
     while (this.levels.length && this.levels[0][0] < ms - (SECONDS + 5) * 1000) this.levels.shift();
     if (this.delayMs === null) this.delayMs = Date.now() - ms;
@@ -135,23 +137,28 @@ export class Spectrogram {
   draw(resized) {
     const { canvas } = this;
     const scale = devicePixelRatio || 1;
-    const width = canvas.clientWidth;
+    const width = canvas.clientWidth - SIDE;
     const height = canvas.clientHeight;
-    if (!width || !height) return;
-    if (resized || canvas.width !== Math.round(width * scale)) {
-      canvas.width = Math.round(width * scale);
+    if (width <= 0 || !height) return;
+    if (resized || canvas.width !== Math.round(canvas.clientWidth * scale)) {
+      canvas.width = Math.round(canvas.clientWidth * scale);
       canvas.height = Math.round(height * scale);
     }
     const context = canvas.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
+    context.clearRect(0, 0, canvas.clientWidth, height);
     const ink = { text: colour("--muted"), rule: colour("--rule"), accent: colour("--accent"), on: colour("--on-accent") };
     const edgeMs = this.edgeMs();
     const x = (ms) => width - ((edgeMs - ms) / 1000 / SECONDS) * width;
     const bottom = height - AXIS - LEVEL - GAP;
     this.drawPicture(context, edgeMs, width, LANE, bottom);
     this.drawLane(context, x, width, edgeMs, ink);
+    context.save();
+    context.beginPath();
+    context.rect(0, bottom, width, height - bottom);
+    context.clip();
     this.drawLevel(context, x, width, bottom + GAP, ink);
+    context.restore();
     this.drawAxes(context, width, height, bottom, ink);
   }
 
@@ -209,16 +216,31 @@ export class Spectrogram {
       context.lineTo(width, Math.round(y(dbfs)) + 0.5);
       context.stroke();
     }
-    context.strokeStyle = ink.accent;
-    context.lineWidth = 1.5;
-    context.beginPath();
-    let before = null;
-    for (const [ms, dbfs] of this.levels) {
-      if (before === null || ms - before > 2500) context.moveTo(x(ms), y(dbfs));
-      else context.lineTo(x(ms), y(dbfs));
-      before = ms;
+    for (const points of this.stretches()) {
+      context.beginPath();
+      for (const [ms, dbfs] of points) context.lineTo(x(ms), y(dbfs));
+      context.strokeStyle = ink.accent;
+      context.lineWidth = 1.5;
+      context.stroke();
+      context.lineTo(x(points.at(-1)[0]), top + LEVEL);
+      context.lineTo(x(points[0][0]), top + LEVEL);
+      context.globalAlpha = 0.14;
+      context.fillStyle = ink.accent;
+      context.fill();
+      context.globalAlpha = 1;
     }
-    context.stroke();
+  }
+
+  // Levels without a break between them.
+  stretches() {
+    const found = [];
+    let before = null;
+    for (const point of this.levels) {
+      if (before === null || point[0] - before > 2500) found.push([]);
+      found.at(-1).push(point);
+      before = point[0];
+    }
+    return found;
   }
 
   drawAxes(context, width, height, bottom, ink) {
@@ -232,16 +254,15 @@ export class Spectrogram {
     }
     context.textAlign = "right";
     context.fillText("now", width, height - 4);
-    context.fillText("0 dBFS", width - 2, bottom + GAP + 12);
-    context.fillText("−80", width - 2, height - AXIS - 4);
-    context.fillStyle = colour("--ramp-text");
-    for (const hz of [250, 1000, 4000]) {
+    context.textAlign = "left";
+    context.fillText("0 dBFS", width + 6, bottom + GAP + 8);
+    context.fillText("−80", width + 6, height - AXIS);
+    for (const hz of [250, 500, 1000, 2000, 4000]) {
       const place = this.bandsHz.findIndex((each) => each >= hz);
       if (place < 0) continue;
       const y = bottom - (place / this.bandsHz.length) * (bottom - LANE);
-      context.fillText(hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`, width - 4, y + 4);
+      context.fillText(hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`, width + 6, y + 4);
     }
-    context.textAlign = "left";
   }
 }
 

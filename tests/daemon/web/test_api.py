@@ -1,0 +1,278 @@
+"""The API on a server that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from doubles import SMALL_CONTRACT
+from soundwatch.daemon.lines import ClipLine
+from soundwatch.daemon.outlets import SinkState
+from web_site import IDS, NODE, Site, a_site, event_line, lost_line, reading
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "clips").mkdir()
+    with a_site(clips=tmp_path / "clips") as site:
+        yield site
+
+
+def clip_line(number: int, **changes: Any) -> ClipLine:
+    line = ClipLine(
+        seq=0, time="2026-11-22T08:01:00.000Z", node=NODE, source="mic0", id=IDS[number], class_="low", file="a.flac",
+        path=None, reason=None, start="2026-11-22T08:00:00.000Z", duration_s=7.5, lost_s=0.0, bytes=1234,
+        rate_hz=16_000, channels=1,
+    )  # fmt: skip
+    return msgspec.structs.replace(line, **changes)
+
+
+def events(site: Site, **query: Any) -> list[str]:
+    answer = site.get("/api/events", params=query)
+    assert answer.status_code == 200, answer.text
+    return [event["id"] for event in answer.json()["events"]]
+
+
+def test_an_event_is_told_once_as_its_last_line_has_it(site: Site) -> None:
+    site.tell(event_line(1), event_line(2), event_line(1, "update", score=0.7), event_line(1, "end", peak_score=0.95))
+    first, second = site.get("/api/events").json()["events"]
+    assert (first["id"], first["active"], first["offset"]) == (IDS[2], True, None)
+    assert (second["id"], second["active"], second["peak_score"]) == (IDS[1], False, 0.95)
+    assert second["reason"] == "decay"
+    assert second["seq"] == 1, "its first line's"
+    assert second["clip"] is second["label"] is None
+    assert site.get(f"/api/events/{IDS[1]}").json() == second
+
+
+def test_events_can_be_asked_for_by_what_they_are(site: Site) -> None:
+    site.tell(
+        event_line(1),
+        event_line(2, class_="high", peak_score=0.99),
+        event_line(3, source="yard"),
+        event_line(63, peak_score=0.5),
+    )
+    assert events(site) == [IDS[63], IDS[3], IDS[2], IDS[1]]
+    assert events(site, **{"class": "high"}) == [IDS[2]]
+    assert events(site, source="yard") == [IDS[3]]
+    assert events(site, min_score=0.9) == [IDS[3], IDS[2], IDS[1]]
+    assert events(site, since="2026-11-22T08:00:02Z", until="2026-11-22T08:00:03Z") == [IDS[2]]
+    assert events(site, since="2026-11-22T09:00:02+01:00", until="2026-11-22T09:00:03+01:00") == [IDS[2]]
+    assert events(site, text="YARD") == [IDS[3]]
+    assert events(site, text="hig") == [IDS[2]]
+    assert events(site, text="' OR 1=1 --") == []
+    assert events(site, text="%") == []
+
+
+def test_pages_of_events_have_each_once_though_more_come(site: Site) -> None:
+    site.tell(*(event_line(number) for number in range(7)))
+    first = site.get("/api/events", params={"limit": 3}).json()
+    site.tell(event_line(8), event_line(2, "end"))
+    second = site.get("/api/events", params={"limit": 3, "before": first["next"]}).json()
+    third = site.get("/api/events", params={"limit": 3, "before": second["next"]}).json()
+    got = [event["id"] for page in (first, second, third) for event in page["events"]]
+    assert got == [IDS[number] for number in (6, 5, 4, 3, 2, 1, 0)]
+    assert third["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("clas=low", "Did you mean class?"),
+        ("limit=0", ">= 1"),
+        ("limit=many", "int"),
+        ("min_score=2", "<= 1"),
+        ("since=yesterday", "datetime"),
+        ("since=2026-11-22T08:00:00", "timezone"),
+        ("class=low&class=high", "said twice"),
+        ("text=%ff", "UTF-8"),
+        ("text=%00", "a character that no text has"),
+        ("&".join(f"k{number}=1" for number in range(30)), "at most 20 parts"),
+    ],
+)
+def test_a_wrong_query_is_refused_with_what_is_wrong(site: Site, query: str, error: str) -> None:
+    answer = site.get(f"/api/events?{query}")
+    assert answer.status_code == 400
+    assert error in answer.json()["error"]
+
+
+def test_what_a_person_says_of_an_event_is_kept_and_can_be_taken_back(site: Site) -> None:
+    site.tell(event_line(1))
+    path = f"/api/events/{IDS[1]}/label"
+    with site.client() as client:
+        right = client.post(path, json={"right": True}).json()["label"]
+        assert (right["right"], right["class"]) == (True, "low")
+        wrong = client.post(path, json={"right": False, "class": "high"}).json()["label"]
+        assert (wrong["right"], wrong["class"]) == (False, "high")
+        assert events(site, text="high") == [IDS[1]], "it is found by what it was"
+        none = client.post(path, json={"right": False, "class": None}).json()["label"]
+        assert (none["right"], none["class"]) == (False, None)
+        assert site.journal.store.ask("SELECT id, class FROM labels") == [(IDS[1], None)]
+        assert client.delete(path).json()["label"] is None
+        assert client.get(f"/api/events/{IDS[1]}").json()["label"] is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b'{"right":1}',
+        b'{"right":true,"x":1}',
+        b'{"right":false,"class":"cat"}',
+        b'{"right":false,"class":"low"}',
+        b"\xff",
+    ],
+)
+def test_a_label_that_means_nothing_is_refused(site: Site, body: bytes) -> None:
+    site.tell(event_line(1))
+    with site.client(headers={"Content-Type": "application/json"}) as client:
+        answer = client.post(f"/api/events/{IDS[1]}/label", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]
+    assert site.journal.store.ask("SELECT * FROM labels") == []
+
+
+def test_an_event_that_is_not_there_has_no_label(site: Site) -> None:
+    with site.client() as client:
+        for name in (IDS[5], "x", "%00", "'"):
+            assert client.post(f"/api/events/{name}/label", json={"right": True}).status_code == 404
+            assert client.get(f"/api/events/{name}").status_code == 404
+
+
+def test_lines_come_as_they_were_written_from_any_number_on(site: Site) -> None:
+    site.tell(event_line(1), event_line(2), event_line(3))
+    answer = site.get("/api/lines", params={"since": 1, "limit": 1}).json()
+    assert [line["seq"] for line in answer["lines"]] == [2]
+    assert answer["lines"][0] == json.loads(site.journal.after(1)[0].line)
+    assert answer["last_seq"] == 3
+
+
+def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
+    site.tell(*(event_line(60 * minute + (minute == 1)) for minute in (0, 1, 14)), event_line(15 * 60, class_="high"))
+    assert site.get("/api/counts").json()["counts"] == [
+        {"class": "low", "time": "2026-11-22T08:00:00.000Z", "events": 3},
+        {"class": "high", "time": "2026-11-22T08:15:00.000Z", "events": 1},
+    ]
+    later = site.get("/api/counts", params={"since": "2026-11-22T08:14:00Z"}).json()["counts"]
+    assert [count["events"] for count in later] == [1, 1]
+
+
+def test_a_source_is_told_with_its_last_window(site: Site) -> None:
+    site.view.surroundings.live.publish(reading())
+    site.tell(event_line(1))
+    mic0, yard = site.get("/api/sources").json()["sources"]
+    assert (mic0["name"], mic0["active"], mic0["events"]) == ("mic0", [IDS[1]], {"low": 1})
+    last = mic0["last"]
+    assert (last["level_dbfs"], last["scores"], last["delay_ms"]) == (-30.0, {"low": 0.75, "high": 0.25}, 20.0)
+    assert last["coverage"] == 0.9
+    assert (yard["hearing"], yard["last"]) == ("opening", None)
+
+
+def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
+    with site.client() as client:
+        assert client.post("/api/sources/mic0/pause").status_code == 202
+        assert client.post("/api/sources/mic0/resume").json() == {"source": "mic0", "listen": True}
+        assert client.post("/api/sources/cellar/pause").status_code == 404
+        assert client.get("/api/sources/mic0/pause").status_code == 405
+    assert site.switched == [("mic0", False), ("mic0", True)]
+
+
+def test_health_says_in_sentences_what_is_wrong() -> None:
+    failing = SinkState("broker", "failing", "Connection refused", 0, 3, 0)
+    with a_site(sinks=[(failing, 7)]) as site:
+        site.tell(lost_line())
+        health = site.get("/api/health").json()
+        assert site.get("/api/sinks").json()["sinks"] == [
+            {
+                "name": "broker",
+                "state": "failing",
+                "reason": "Connection refused",
+                "since": "1970-01-01T00:00:00.000Z",
+                "behind_lines": 7,
+                "lost_lines": 0,
+            }
+        ]
+    assert health["state"] == "poor"
+    assert health["problems"] == ["mic0 is not heard: mic0 was unplugged.", "broker is failing: Connection refused"]
+    assert health["journal"] == {"state": "memory", "dropped_lines": 0}
+
+
+def test_all_is_well_where_nothing_is_wrong(site: Site) -> None:
+    health = site.get("/api/health").json()
+    assert (health["state"], health["problems"], health["node"]) == ("good", [], NODE)
+
+
+def test_the_model_is_told_with_its_contract(site: Site) -> None:
+    model = site.get("/api/model").json()
+    assert model["identity"] == SMALL_CONTRACT.identity
+    assert model["contract"]["labels"] == ["low", "high"]
+    assert model["card"].startswith("# urban"), "the configuration names that file"
+    assert site.get("/api/classes").json()["classes"] == [
+        {"name": "low", "threshold": 0.5},
+        {"name": "high", "threshold": None},
+    ]
+
+
+def test_a_clip_is_played_from_where_one_likes(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "clips" / "a.flac").write_bytes(b"fLaC" + bytes(1230))
+    site.tell(event_line(1), clip_line(1), event_line(2), clip_line(2, file=None, reason="speech", bytes=None))
+    kept, refused = site.get(f"/api/events/{IDS[1]}").json()["clip"], site.get(f"/api/events/{IDS[2]}").json()["clip"]
+    assert kept == {"url": f"/api/clips/{IDS[1]}", "reason": None, "duration_s": 7.5, "bytes": 1234}
+    assert (refused["url"], refused["reason"]) == (None, "speech")
+    answer = site.get(kept["url"])
+    assert answer.headers["content-type"] == "audio/flac"
+    assert answer.content[:4] == b"fLaC"
+    assert site.get(kept["url"], headers={"Range": "bytes=0-3"}).content == b"fLaC"
+    assert site.get(f"/api/clips/{IDS[2]}").status_code == 404
+
+
+def test_no_line_can_make_it_send_another_file(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "secret.flac").write_bytes(b"fLaC secret")
+    (tmp_path / "clips" / "link.flac").symlink_to(tmp_path / "secret.flac")
+    (tmp_path / "clips" / "notes.txt").write_text("secret")
+    (tmp_path / "clips" / "folder.flac").mkdir()
+    outside = [
+        "../secret.flac",
+        str(tmp_path / "secret.flac"),
+        "link.flac",
+        "notes.txt",
+        "folder.flac",
+        "/etc/passwd",
+        "",
+        "none.flac",
+        "a\0.flac",
+    ]
+    for number, file in enumerate(outside):
+        site.tell(event_line(number), clip_line(number, file=file))
+        answer = site.get(f"/api/clips/{IDS[number]}")
+        assert answer.status_code == 404, file
+        assert "secret" not in answer.text
+    for name in ("..%2fsecret.flac", "x", "%2e%2e"):
+        assert site.get(f"/api/clips/{name}").status_code == 404
+
+
+def test_the_page_is_sent_once_and_then_only_when_it_changes(site: Site) -> None:
+    for path, kind in (
+        ("/", "text/html"),
+        ("/static/main.js", "text/javascript"),
+        ("/static/style.css", "text/css"),
+        ("/static/icon.svg", "image/svg+xml"),
+    ):
+        answer = site.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        again = site.get(path, headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+def test_what_is_not_there_is_refused_in_one_sentence(site: Site) -> None:
+    assert site.get("/api/nothing").json() == {"error": "There is no such path."}
+    with site.client() as client:
+        answer = client.delete("/api/events")
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})

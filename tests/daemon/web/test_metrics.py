@@ -1,0 +1,82 @@
+"""Metrics, read by Prometheus' own parser."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from soundwatch.daemon.outlets import SinkState
+from soundwatch.daemon.web.delays import BOUNDS_S, Delays
+from web_site import Site, a_site, event_line, lost_line, reading
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(site: Site) -> Samples:
+    answer = site.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_what_happens_is_counted_and_measured() -> None:
+    with a_site(sinks=[(SinkState("broker", "failing", "gone", 0, 3, 2), 7)]) as site:
+        live = site.view.surroundings.live
+        for number in (1, 2):
+            live.publish(reading(number))
+        site.tell(event_line(1), event_line(1, "end"), event_line(2), lost_line("yard"))
+        found = scrape(site)
+    mic0 = ("source", "mic0")
+    assert found["soundwatch_events_total", (("class", "low"), mic0)] == 2
+    assert found["soundwatch_active_events", (mic0,)] == 1
+    assert found["soundwatch_windows_total", (mic0,)] == 2
+    assert found["soundwatch_level_dbfs", (mic0,)] == -30.04
+    assert found["soundwatch_coverage_ratio", (mic0,)] == 0.9
+    assert found["soundwatch_heard_seconds_total", (mic0,)] == 9.0
+    assert found["soundwatch_source_heard", (("source", "yard"),)] == 0
+    assert found["soundwatch_decision_delay_seconds_count", (mic0,)] == 2
+    assert found["soundwatch_decision_delay_seconds_sum", (mic0,)] == 0.04
+    assert found["soundwatch_decision_delay_seconds_bucket", (("le", "0.01"), mic0)] == 0
+    assert found["soundwatch_decision_delay_seconds_bucket", (("le", "0.025"), mic0)] == 2
+    assert found["soundwatch_sink_available", (("sink", "broker"),)] == 0
+    assert found["soundwatch_sink_behind_lines", (("sink", "broker"),)] == 7
+    assert found["soundwatch_sink_lost_lines_total", (("sink", "broker"),)] == 2
+    assert found["soundwatch_journal_last_seq", ()] == 4
+    assert found["soundwatch_process_resident_memory_bytes", ()] > 1e7
+    assert [dict(labels)["model"] for (name, labels) in found if name == "soundwatch_info"] == [
+        "double@sha256:abababababab"
+    ]
+
+
+def test_every_metric_has_the_prefix_and_a_text() -> None:
+    with a_site() as site:
+        site.view.surroundings.live.publish(reading())
+        families = list(text_string_to_metric_families(site.get("/metrics").text))
+    assert len(families) > 20
+    for family in families:
+        assert family.name.startswith("soundwatch_")
+        assert family.documentation
+
+
+def test_silence_has_no_level_rather_than_a_wrong_one() -> None:
+    with a_site() as site:
+        site.view.surroundings.live.publish(reading(level_dbfs=None))
+        assert not [name for name, _ in scrape(site) if name == "soundwatch_level_dbfs"]
+
+
+def test_a_label_may_hold_anything() -> None:
+    with a_site() as site:
+        site.tell(event_line(1, class_='a"b\\c\nd', source="ü"))
+        found = scrape(site)
+    assert found["soundwatch_events_total", (("class", 'a"b\\c\nd'), ("source", "ü"))] == 1
+
+
+def test_a_delay_on_a_bound_counts_below_it() -> None:
+    delays = Delays()
+    for delay_s in (BOUNDS_S[0], BOUNDS_S[-1], 2 * BOUNDS_S[-1]):
+        delays.take(reading(delay_ns=round(delay_s * 1e9)))
+    cumulative = dict(delays.all()["mic0"].cumulative)
+    assert (cumulative[str(BOUNDS_S[0])], cumulative[str(BOUNDS_S[-1])], cumulative["+Inf"]) == (1, 2, 3)

@@ -1,0 +1,80 @@
+"""Where the server listens, and who may come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.errors import ConfigError
+from web_words import settings
+
+TOKEN, OTHER = "sixteen-letters-", "another-of-sixteen"
+
+
+def test_an_address_on_loopback_needs_no_token() -> None:
+    for host in ("127.0.0.1", "127.3.2.1", "localhost", "[::1]"):
+        assert settings(f"http://{host}:8433").token is None
+
+
+def test_the_port_is_8433_where_none_is_given() -> None:
+    assert settings("http://127.0.0.1").port == 8433
+    assert settings("http://[::1]").url == "http://[::1]:8433"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "balcony", "example.org"])  # noqa: S104
+def test_an_address_that_others_can_reach_is_refused_without_a_token(host: str) -> None:
+    with pytest.raises(ConfigError, match="can be reached from other machines, so a token is wanted"):
+        settings(f"http://{host}:8433")
+
+
+def test_a_token_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    assert settings(f"http://0.0.0.0:1,token_file={path}").token == TOKEN
+    environment = {"SOUNDWATCH_TOKEN": OTHER}
+    assert settings("http://0.0.0.0:1", environment).token == OTHER
+    assert settings(f"http://0.0.0.0:1,token_file={path}", environment).token == TOKEN
+    assert settings("http://127.0.0.1:1", environment).token == OTHER, "whoever sets one means it"
+
+
+@pytest.mark.parametrize("token", ["", "short", "with spaces in between", "fünfzehn-oder-mehr"])
+def test_a_token_that_is_easily_guessed_or_no_header_can_hold_is_refused(tmp_path: Path, token: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(token)
+    with pytest.raises(ConfigError, match="at least 16 of ASCII without spaces were wanted") as refused:
+        settings(f"http://0.0.0.0:1,token_file={path}")
+    assert not token or token not in str(refused.value)
+
+
+def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        settings(f"http://0.0.0.0:1,token_file={tmp_path}/none")
+
+
+@pytest.mark.parametrize(
+    "word", ["http", "http://", "http://:80", "http://h:x", "http://h:99999", "http://h/path", "http://u:p@h"]
+)
+def test_what_is_no_address_is_refused_with_one_that_is(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"http://HOST:PORT was wanted, as http://127\.0\.0\.1:8433"):
+        settings(word)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean token_file"):
+        settings("http://127.0.0.1:1,tokenfile=x")
+
+
+def test_on_loopback_only_its_own_names_are_its_own() -> None:
+    own = settings("http://127.0.0.1:8433,host=watch.example.org")
+    for name in ("localhost", "127.0.0.1", "::1", "watch.example.org"):
+        assert own.is_own(name)
+    for name in ("evil.example", "localhost.evil.example", "192.0.2.1", ""):
+        assert not own.is_own(name)
+
+
+def test_on_the_network_addresses_and_the_machines_names_are_its_own_too() -> None:
+    own = settings("http://0.0.0.0:8433", {"SOUNDWATCH_TOKEN": "sixteen-letters-"})
+    for name in ("192.0.2.1", "fe80::1", "balcony", "balcony.local", "localhost"):
+        assert own.is_own(name)
+    assert not own.is_own("evil.example")

@@ -1,0 +1,246 @@
+"""Live streams to real clients: nothing is lost or told twice, and nobody slow is waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import websockets
+from websockets.sync.client import ClientConnection, connect
+
+from soundwatch.daemon.web import hub, protocols
+from web_site import NODE, Site, a_site, event_line, reading, wait_until
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with a_site() as site:
+        yield site
+
+
+@contextmanager
+def sse(site: Site, path: str = "/api/stream", **headers: str) -> Iterator[Iterator[dict[str, str]]]:
+    """The events of a stream, each with its fields."""
+
+    def read(lines: Iterator[str]) -> Iterator[dict[str, str]]:
+        event: dict[str, str] = {}
+        for line in lines:
+            if line:
+                key, _, value = line.partition(": ")
+                event[key] = value
+            else:
+                yield event
+                event = {}
+
+    with site.client() as client, client.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield read(answer.iter_lines())
+
+
+def ws(site: Site, query: str = "") -> ClientConnection:
+    return connect(f"{site.url.replace('http', 'ws', 1)}/api/ws{query}", max_size=None, max_queue=None)
+
+
+def next_of(socket_: ClientConnection, type_: str) -> dict[str, Any]:
+    for text in socket_:
+        told: dict[str, Any] = json.loads(text)
+        if told["type"] == type_:
+            return told
+    raise AssertionError(f"no {type_}")
+
+
+def test_a_stream_begins_with_the_next_line(site: Site) -> None:
+    site.tell(event_line(1))
+    with sse(site) as events:
+        welcome = next(events)
+        assert welcome["event"] == "welcome"
+        assert json.loads(welcome["data"])["seq"] == 1
+        site.tell(event_line(2))
+        line = next(events)
+        assert line["id"] == "2"
+        assert json.loads(line["data"])["id"] == event_line(2).id
+
+
+def test_a_browser_that_comes_back_gets_what_it_missed_and_nothing_twice(site: Site) -> None:
+    site.tell(*(event_line(number) for number in range(1, 4)))
+    with sse(site, **{"Last-Event-ID": "1"}) as events:
+        next(events)
+        assert [next(events)["id"] for _ in range(2)] == ["2", "3"]
+    site.tell(*(event_line(number) for number in range(4, 6)))
+    with sse(site, "/api/stream?since=3") as events:
+        next(events)
+        assert [next(events)["id"] for _ in range(2)] == ["4", "5"]
+
+
+def test_a_thousand_lines_reach_viewers_who_come_and_go_each_once_and_in_order(site: Site) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        for start in range(0, 1000, 50):
+            site.tell(*(event_line(number) for number in range(start, start + 50)))
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    got: list[int] = []
+    while len(got) < 1000:
+        with ws(site, f"?since={got[-1] if got else 0}") as socket_:
+            next_of(socket_, "welcome")
+            got += [next_of(socket_, "start")["seq"] for _ in range(min(137, 1000 - len(got)))]
+    writer.join()
+    assert got == list(range(1, 1001))
+
+
+def test_a_number_of_another_journal_is_told_as_unknown(site: Site) -> None:
+    site.tell(event_line(1))
+    with ws(site, "?since=500") as socket_:
+        welcome = next_of(socket_, "welcome")
+        assert (welcome["known"], welcome["seq"]) == (False, 1)
+        site.tell(event_line(2))
+        assert next_of(socket_, "start")["seq"] == 2
+
+
+def test_lines_that_the_journal_has_dropped_are_told_as_lost(site: Site) -> None:
+    site.tell(*(event_line(number % 900) for number in range(1500)))  # more than are kept at hand
+    site.journal.store.transaction(lambda db: db.execute("DELETE FROM lines WHERE seq <= 10"))
+    with ws(site, "?since=2") as socket_:
+        assert next_of(socket_, "lost")["lines"] == 8
+        assert next_of(socket_, "start")["seq"] == 11
+
+
+def test_scores_and_pictures_come_only_to_those_who_asked(site: Site) -> None:
+    live = site.view.surroundings.live
+    with ws(site) as plain, ws(site, "?scores=1&columns=1") as asking:
+        assert next_of(asking, "welcome")["boot"] == next_of(plain, "welcome")["boot"]
+        wait_until(lambda: live.pictured)
+        live.publish(reading(1, pictured=True))
+        scores = next_of(asking, "scores")
+        assert (scores["source"], scores["node"], scores["scores"]) == ("mic0", NODE, {"low": 0.75, "high": 0.25})
+        assert next_of(asking, "columns")["bands"] == 16
+        site.tell(event_line(1))
+        assert json.loads(plain.recv())["type"] == "start", "and nothing before it"
+
+
+def test_nothing_is_listened_to_while_nobody_watches(site: Site) -> None:
+    live, journal = site.view.surroundings.live, site.journal
+    watchers = len(live._watchers)
+    with ws(site, "?columns=1") as socket_:
+        next_of(socket_, "welcome")
+        wait_until(lambda: live.pictured)
+        assert len(journal._readers) == 1
+    wait_until(lambda: not live.pictured)
+    assert (len(live._watchers), journal._readers) == (watchers, [])
+
+
+def test_a_quiet_stream_shows_that_it_lives(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "HEARTBEAT_S", 0.05)
+    with ws(site) as socket_:
+        assert next_of(socket_, "heartbeat")["seq"] == 0
+    with sse(site) as events:
+        next(events)
+        assert next(events) == {"": "heartbeat"}
+
+
+def test_no_more_than_so_many_can_watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MOST_VIEWERS", 1)
+    with ws(site) as first:
+        next_of(first, "welcome")
+        with ws(site) as second, pytest.raises(websockets.ConnectionClosed):
+            second.recv()
+        assert second.close_code == 1013
+        assert second.close_reason == "too many are watching"
+        refused = site.get("/api/stream")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+    wait_until(lambda: site.view.journal._readers == [])
+    with ws(site) as third:
+        next_of(third, "welcome")
+
+
+def test_a_socket_that_only_sends_is_told_nothing(site: Site) -> None:
+    with ws(site) as socket_:
+        next_of(socket_, "welcome")
+        socket_.send("hello?")
+        with pytest.raises(websockets.ConnectionClosed):
+            socket_.recv()
+        assert socket_.close_code == 1008
+    with ws(site) as socket_:
+        next_of(socket_, "welcome")
+        socket_.send("x" * 2000)
+        with pytest.raises(websockets.ConnectionClosed):
+            socket_.recv()
+        assert socket_.close_code == 1009, "too big to be read at all"
+
+
+def test_a_reader_who_does_not_read_misses_readings_and_is_told_how_many(site: Site) -> None:
+    viewer = hub.Viewer(0, scores=True, columns=False)
+    for number in range(hub.WAITING_READINGS + 5):
+        viewer.take(hub.Message("scores", str(number).encode()))
+    assert (viewer.missed, len(viewer.readings)) == (5, hub.WAITING_READINGS)
+    assert viewer.readings[0].data == b"5", "the latest are kept"
+
+
+def test_a_websocket_whose_reader_stalls_is_dropped_and_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "SLOW_S", 0.2)
+    site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.settimeout(10)
+        stalled.connect(site.address)
+        stalled.sendall(
+            b"GET /api/ws?since=0 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        with ws(site) as other:  # who reads is not held up by him
+            next_of(other, "welcome")
+            site.tell(event_line(1))
+            assert next_of(other, "start")["source"] == "mic0"
+        wait_until(lambda: site.journal._readers != [])
+        threading.Event().wait(1.0)  # he sleeps for longer than is waited for him
+        text = b""
+        while part := stalled.recv(65_536):
+            text += part
+    assert text.endswith(b"\x88\x0a" + (1013).to_bytes(2, "big") + b"too slow")
+    wait_until(lambda: site.journal._readers == [])
+
+
+def test_an_http_reader_who_stalls_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "SLOW_S", 0.2)
+    site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(site.address)
+        stalled.sendall(b"GET /api/stream?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: site.journal._readers != [])
+        wait_until(lambda: site.journal._readers == [])
+
+
+def test_a_wrong_place_in_the_stream_is_refused(site: Site) -> None:
+    assert site.get("/api/stream", headers={"Last-Event-ID": "x"}).status_code == 400
+    assert site.get("/api/stream?since=-1").status_code == 400
+    assert (
+        site.get("/api/stream?sinse=1")
+        .json()["error"]
+        .startswith("sinse is no part of this query. Did you mean since?")
+    )
+    with pytest.raises(websockets.InvalidStatus) as refused, ws(site, "?since=x"):
+        pass
+    assert refused.value.response.status_code == 400
+
+
+def test_viewers_are_sent_away_when_the_program_ends() -> None:
+    with contextlib.ExitStack() as clients:
+        with a_site() as site:
+            socket_ = clients.enter_context(ws(site))
+            next_of(socket_, "welcome")
+            events = clients.enter_context(sse(site))
+            next(events)
+        with pytest.raises(websockets.ConnectionClosed):
+            socket_.recv()
+        assert list(events) == []

@@ -1,0 +1,11 @@
+"""A sink's word as the server's settings."""
+
+from __future__ import annotations
+
+from soundwatch.daemon.sinks import parse_sink
+from soundwatch.daemon.web.settings import Settings, settings_of
+
+
+def settings(word: str, environment: dict[str, str] | None = None) -> Settings:
+    """What a word asks for on a machine called balcony."""
+    return settings_of(parse_sink(word), "Balcony", environment or {})
