@@ -74,6 +74,7 @@ class _Told(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     peak_score: float = 0.0
     level_dbfs: float | None = None
     reason: str | None = None
+    final: bool = True
     model: str = ""
     provider: str = ""
 
@@ -144,9 +145,9 @@ def rows_of(lines: Iterable[bytes]) -> Iterator[tuple[Row, _Stream]]:
         if told.type == "hello":
             start = datetime.fromisoformat(told.stream_start) if told.stream_start else None
             streams[where] = _Stream(told.description, start, ended_s)
-        elif told.type == "stats":
+        elif told.type == "stats" and told.final:
             ended_s += told.duration_s or 0.0
-        elif told.id:
+        elif told.type in ("start", "update", "end") and told.id:
             first, stream = lasting.pop(told.id, (told, streams.get(where, _Stream())))
             event = msgspec.structs.replace(told, level_dbfs=first.level_dbfs)
             if told.type == "end":

@@ -22,6 +22,10 @@ from soundwatch.daemon.errors import ModelError, SinkError, SoundwatchError
 COMMANDS: Final = {
     "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
     "tail": ("soundwatch.daemon.cli.tail:tail", "Print what was heard, and go on with what is."),
+    "export-events": (
+        "soundwatch.daemon.cli.export_events:export_events",
+        "Write what was heard to a file: JSON lines, CSV, Parquet, Audacity, Raven.",
+    ),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
     "scan": ("soundwatch.daemon.cli.scan:scan", "Classify archives with all cores, or on a Ray cluster; resumable."),

@@ -1,0 +1,65 @@
+"""What was heard, out of the journal, as files of other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from band_model import write_band_model
+from doubles import silence, tone
+from program import soundwatch
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> None:
+    """A journal of one recording with two sounds in it."""
+    sound = [silence(0.5, RATE_HZ), tone(300, 0.8, RATE_HZ), silence(1, RATE_HZ), tone(3000, 0.8, RATE_HZ)]
+    soundfile.write(tmp_path / "two.wav", np.concatenate([*sound, silence(1, RATE_HZ)], axis=1).T, RATE_HZ)
+    config = tmp_path / "config.yaml"
+    model = write_band_model(tmp_path / "bands.onnx")
+    config.write_text(
+        f"sources: {{two: {{device: {tmp_path}/two.wav}}}}\nmodel: {{file: {model}}}\n"
+        "detection: {min_duration_s: 0.1, cooldown_s: 0.1}\n"
+    )
+    assert soundwatch("run", "--config", config).returncode == 0
+
+
+@pytest.mark.usefixtures("heard")
+def test_events_become_rows_with_their_times(tmp_path: Path) -> None:
+    assert soundwatch("export-events", tmp_path / "events.csv").returncode == 0
+    rows = list(csv.DictReader((tmp_path / "events.csv").read_text().splitlines()))
+    assert [row["class"] for row in rows] == ["low", "high"]
+    assert float(rows[0]["onset_s"]) == pytest.approx(0.5, abs=0.2)
+    assert float(rows[1]["onset_s"]) == pytest.approx(2.3, abs=0.2)
+
+
+@pytest.mark.usefixtures("heard")
+def test_lines_are_exported_as_they_were_told_and_as_asked_for(tmp_path: Path) -> None:
+    assert soundwatch("export-events", tmp_path / "all.jsonl").returncode == 0
+    assert (tmp_path / "all.jsonl").read_bytes() == soundwatch("tail", "--since", "1h").stdout
+    assert soundwatch("export-events", tmp_path / "low.jsonl", "--class", "low").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "low.jsonl").read_text().splitlines()]
+    assert {line["class"] for line in lines} == {"low"}
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("format_", ["parquet", "audacity", "raven"])
+def test_every_format_can_be_written(tmp_path: Path, format_: str) -> None:
+    done = soundwatch("export-events", tmp_path / "out", "--format", format_)
+    if b"pyarrow" in done.stderr:
+        pytest.skip("pyarrow is not installed")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out").exists()
+
+
+def test_without_a_journal_nothing_is_written(tmp_path: Path) -> None:
+    done = soundwatch("export-events", tmp_path / "events.csv")
+    assert done.returncode == 9
+    assert not (tmp_path / "events.csv").exists()
