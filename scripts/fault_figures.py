@@ -82,8 +82,34 @@ def growth(results: Results) -> str:
     return table(("process", early, late, "threads", "open files"), rows)
 
 
+def soak(results: Results) -> str:
+    """A row a figure of a day through the whole program."""
+    looks = [look for look in results["looks"] if look["hours"] >= 1]
+    first, last = looks[0], looks[-1]
+    most = max(look["memory_kb"] for look in looks)
+    rows = [
+        ("sound", f"{results['hours']:g} hours in {results['took_s']:.0f} s"),
+        ("lines, events", f"{results['lines']:,}, {results['events']:,}"),
+        ("lines that the file lacks", str(results["lost_lines"])),
+        ("share of the sound that was heard", f"{results['coverage']:g}"),
+        (
+            "resident memory after an hour, at the most, at the end, MB",
+            " ".join(f"{each / 1000:.1f}" for each in (first["memory_kb"], most, last["memory_kb"])),
+        ),
+        ("threads after an hour, at the end", f"{first['threads']}, {last['threads']}"),
+        ("open files after an hour, at the end", f"{first['files']}, {last['files']}"),
+    ]
+    machine = results["machine"]
+    note = (
+        f"`{results['command']}`, {results['date']}, sinks {', '.join(results['sinks'])}: {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['system']}."
+    )
+    return f"{table(('what', 'figure'), rows)}\n\n{note}"
+
+
 FAULT_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "faults": ("faults.json", faults),
     "hardship": ("hardship.json", hardships),
+    "soak": ("soak.json", soak),
     "growth": ("faults.json", growth),
 }
