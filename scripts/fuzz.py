@@ -37,10 +37,15 @@ def fuzz_one(name: str, folder: Path, seconds: int) -> None:
         (folder / "corpus" / str(number)).write_bytes(path.read_bytes())
     limits = (f"-max_total_time={seconds}", f"-timeout={LONGEST_S}", f"-rss_limit_mb={MOST_MB}", "-max_len=65536")
     found = f"-artifact_prefix={folder}/found-"
-    atheris.Setup(
-        [sys.argv[0], *limits, found, "-verbosity=0", str(folder / "corpus")],
-        lambda data: readers.read(name, data, folder),
-    )
+
+    def take(data: bytes) -> None:
+        try:
+            readers.read(name, data, folder)
+        except BaseException:
+            (folder / "found-crash").write_bytes(data)
+            raise
+
+    atheris.Setup([sys.argv[0], *limits, found, "-verbosity=0", str(folder / "corpus")], take)
     atheris.Fuzz()
 
 

@@ -194,6 +194,13 @@ def test_a_model_that_is_a_pipe_or_endless_or_too_long_is_refused_unread(tmp_pat
             open_classifier(path, "cpu")
 
 
+def test_a_model_whose_metadata_is_no_text_is_refused(tmp_path: Path) -> None:
+    whole = write_band_model(tmp_path / "bands.onnx").read_bytes()
+    (tmp_path / "bands.onnx").write_bytes(whole.replace(b'"double"', b'"doubl\xa0"'))
+    with pytest.raises(ContractError, match=r"metadata in .*bands.onnx is damaged"):
+        open_classifier(tmp_path / "bands.onnx", "cpu")
+
+
 def test_a_sound_model_passes_where_the_hostile_ones_do_not(tmp_path: Path) -> None:
     assert open_classifier(write_band_model(tmp_path / "bands.onnx"), "cpu").contract == SMALL_CONTRACT
 

@@ -166,7 +166,10 @@ def _open_onnx(
             f"{wanted} was asked for and {running} runs instead: {providers.library_obstacle()}. "
             "Mend that, or choose provider auto or cpu."
         )
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    except UnicodeDecodeError as error:
+        raise ContractError(f"The metadata in {path} is damaged: {error}. Copy or export the model again.") from error
     if text is None:
         raise ContractError(
             f"{path} is ONNX without a soundwatch contract ({CONTRACT_KEY!r} in its metadata). "

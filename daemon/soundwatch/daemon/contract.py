@@ -24,7 +24,7 @@ CONTRACT_SCHEMA: Final = "soundwatch.model/1"
 
 # What a model file may ask for: it comes from outside, and arrays of these sizes are made before it is tried.
 _MOST: Final = {"rate_hz": 384_000, "channels": 64, "window_ms": 600_000, "n_fft": 1 << 17, "n_mels": 4096}
-_MOST_NUMBERS: Final = 1 << 24  # in one window's samples, mel decibels or filters: 64 MB
+_MOST_NUMBERS: Final = 1 << 25  # in one window's samples, mel decibels or filters: 128 MB
 
 Activation = Literal["softmax", "sigmoid"]
 
