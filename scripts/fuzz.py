@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ def fuzz_one(name: str, folder: Path, seconds: int) -> None:
 
     sys.path.insert(0, str(ROOT / "tests"))
     with atheris.instrument_imports(include=["soundwatch.daemon", "soundwatch.training", "yaml"]):
-        import readers
+        readers = importlib.import_module("readers")
 
     (folder / "corpus").mkdir()
     (folder / "corpus" / "seed").write_bytes(readers.seed(name, folder))
@@ -72,8 +73,7 @@ def main() -> int:
     if asked.one:
         fuzz_one(asked.one[0], Path(asked.one[1]), int(asked.one[2]))
         return 0
-    import readers
-
+    readers = importlib.import_module("readers")
     names = asked.readers or list(readers.READERS)
     seconds = max(1, round(60 * asked.minutes / len(names)))
     found: list[Path] = []

@@ -48,15 +48,13 @@ def contract(data: bytes, _: Path) -> None:
 
 def recording(data: bytes, folder: Path) -> None:
     """A recording, up to its last sample."""
-    for _ in Recording("fuzz", _file(folder / "sound.wav", data), "fast").blocks():
-        pass
+    list(Recording("fuzz", _file(folder / "sound.wav", data), "fast").blocks())
 
 
 def pcm(data: bytes, _: Path) -> None:
     """Raw samples after a line with their format."""
     head, _, body = data.partition(b"\n")
-    for _ in RawPcm("fuzz", io.BytesIO(body), PcmFormat.parse(head.decode(errors="replace"))).blocks():  # type: ignore[arg-type]
-        pass
+    list(RawPcm("fuzz", io.BytesIO(body), PcmFormat.parse(head.decode(errors="replace"))).blocks())  # type: ignore[arg-type]
 
 
 def metadata(data: bytes, folder: Path) -> None:
