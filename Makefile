@@ -48,7 +48,8 @@ test-pythons: .venv/test.stamp  ## Run the daemon's tests with other Pythons, wi
 	for version in $(PYTHONS); do sh scripts/test-python $$version || exit 1; done
 
 fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for ten minutes: make fuzz MINUTES=60
-	$(BIN)/python scripts/fuzz.py --minutes $(or $(MINUTES),10)
+	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/atheris atheris
+	PYTHONPATH=.venv/atheris $(BIN)/python scripts/fuzz.py --minutes $(or $(MINUTES),10)
 
 deb: dist  ## Build a Debian package of this machine's architecture and release into dist/.
 	sh scripts/deb

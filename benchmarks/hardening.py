@@ -48,7 +48,7 @@ def main() -> None:
     version = subprocess.run(
         ["systemd-analyze", "--version"], capture_output=True, text=True, check=True
     ).stdout.split()
-    results = {
+    results: dict[str, Any] = {
         "command": "python benchmarks/hardening.py",
         "date": datetime.now(UTC).date().isoformat(),
         "systemd": version[1],

@@ -117,7 +117,7 @@ def specs(draw: st.DrawFn) -> FeatureSpec:
         window_ms=draw(st.integers(1000, 4000)),
         window_hop_frames=draw(st.integers(1, 4)),
         n_fft=draw(st.integers(1, 2048)),
-        hop_samples=draw(st.integers(1, 1024)),
+        hop_samples=draw(st.integers(16, 1024)),
         n_mels=draw(st.integers(1, 128)),
         mel_min_hz=mel_min_hz,
         mel_max_hz=draw(st.floats(mel_min_hz, rate_hz / 2, exclude_min=True)),

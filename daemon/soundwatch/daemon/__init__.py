@@ -3,4 +3,6 @@
 try:
     from soundwatch.daemon._version import __version__ as __version__
 except ModuleNotFoundError:  # a clone that was never installed; building it writes the version that git knows
-    __version__ = "0.0.0"
+    __version__ = "0.1.0.dev0"
+
+__all__ = ["__version__"]

@@ -149,7 +149,7 @@ def load_calibration(path: Path, contract: ModelContract) -> Calibration:
         calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
     except OSError as error:
         raise ConfigError(f"detection.calibration: {path} cannot be read: {error.strerror}.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
             f"detection.calibration: {path} is no calibration: {error}. Make it with `soundwatch calibrate`."
         ) from error

@@ -25,6 +25,7 @@ from soundwatch.daemon.types import Classifier, Features, Scores, read_only
 
 Backend = Literal["auto", "onnx", "torchscript"]
 
+MOST_BYTES: Final = 1 << 30
 SHIPPED_MODELS: Final = ("urban", "tutorial")
 _TORCHSCRIPT_SUFFIXES: Final = frozenset({".pt", ".ts"})
 
@@ -163,6 +164,11 @@ def open_classifier(
 def _read(path: Path) -> bytes:
     """The file's bytes, at least one."""
     try:
+        size_bytes = path.stat().st_size
+        if not path.is_file() and not path.is_dir():
+            raise ModelError(f"{path} is no regular file; a model that `soundwatch export` wrote was wanted.")
+        if size_bytes > MOST_BYTES:
+            raise ModelError(f"{path} has {size_bytes} bytes; a model of {MOST_BYTES} bytes at most was wanted.")
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read as a model: {error.strerror}. Name one model file.") from error

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import yaml
@@ -20,8 +21,12 @@ from soundwatch.daemon.channels import Choice
 from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.errors import ConfigError
 
+LONGEST_BYTES: Final = 1 << 20
+YEAR_S: Final = 31_536_000.0
+
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=YEAR_S)]
+Windows = Annotated[float, msgspec.Meta(ge=1, le=1e6)]
 
 
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +40,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     device: str | int = "default"
-    channels: Annotated[int, msgspec.Meta(ge=1)] | Choice | None = None
+    channels: Annotated[int, msgspec.Meta(ge=1, le=64)] | Choice | None = None
     pcm: str = "s16le,44100,1"
 
 
@@ -43,7 +48,7 @@ class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What one class does otherwise than `detection` says; null keeps that."""
 
     threshold: Share | None = None
-    confirm_windows: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    confirm_windows: Windows | None = None
     release_ratio: Share | None = None
     min_duration_s: Seconds | None = None
     max_duration_s: Seconds | None = None
@@ -55,12 +60,12 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How scores become events; `decide.py` tells the rules."""
 
     threshold: Share | None = None
-    confirm_windows: Annotated[float, msgspec.Meta(ge=1)] = 1.0
+    confirm_windows: Windows = 1.0
     release_ratio: Share = 0.7
     min_duration_s: Seconds = 1.0
-    max_duration_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    max_duration_s: Annotated[float, msgspec.Meta(gt=0, le=YEAR_S)] = 300.0
     cooldown_s: Seconds = 5.0
-    update_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    update_s: Annotated[float, msgspec.Meta(gt=0, le=YEAR_S)] = 10.0
     calibration: str | None = None
     classes: dict[str, ClassConfig] = {}
 
@@ -73,7 +78,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     backend: Literal["auto", "onnx", "torchscript"] = "auto"
     provider: str = "auto"
     require_cuda: bool = False
-    threads: Annotated[int, msgspec.Meta(ge=1)] = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,19 +136,45 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LONGEST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if len(content) > LONGEST_BYTES:
+        raise ConfigError(f"{path} is longer than {LONGEST_BYTES} bytes, which no configuration is.")
+    tree = parse_yaml(content, str(path))
     try:
         config = msgspec.convert({} if tree is None else tree, Config)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error
+    _check_text(config, path)
     if config.detection.calibration is None:
         return config
     beside = str(path.parent / config.detection.calibration)
     return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=beside))
+
+
+def parse_yaml(content: bytes, where: str) -> Any:
+    """What a YAML file holds.
+
+    Args:
+        content: The file's.
+        where: The file, for the message.
+
+    Raises:
+        ConfigError: It is not YAML, or not what YAML's parser can take.
+    """
+    try:
+        return yaml.safe_load(content.decode("utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError of the parser
+        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_text(config: Config, path: Path) -> None:
+    """Refuse what no name or path can hold and no line can carry."""
+    for value in _texts(msgspec.to_builtins(config)):
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
+            raise ConfigError(f"{path}: {value!r} holds a character that no name can have; leave it out.")
 
 
 def check_against(config: Config, contract: ModelContract) -> None:
@@ -166,6 +197,18 @@ def check_against(config: Config, contract: ModelContract) -> None:
                 + (f"; did you mean {near[0]}?" if near else ".")
                 + f" Its classes are {', '.join(contract.labels)}."
             )
+
+
+def _texts(tree: Any) -> Iterator[str]:
+    """Every string of a tree, keys too."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, dict):
+        for each in (*tree, *tree.values()):
+            yield from _texts(each)
+    elif isinstance(tree, list | tuple):
+        for each in tree:
+            yield from _texts(each)
 
 
 def _explain(message: str) -> str:

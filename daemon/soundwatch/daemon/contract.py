@@ -12,6 +12,7 @@ Does not: read model files (`classify.py`) or compute features (`mel.py`).
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import msgspec
@@ -20,6 +21,10 @@ from soundwatch.daemon.errors import ContractError
 
 CONTRACT_KEY: Final = "soundwatch.contract"
 CONTRACT_SCHEMA: Final = "soundwatch.model/1"
+
+# What a model file may ask for: it comes from outside, and arrays of these sizes are made before it is tried.
+_MOST: Final = {"rate_hz": 384_000, "channels": 64, "window_ms": 600_000, "n_fft": 1 << 17, "n_mels": 4096}
+_MOST_NUMBERS: Final = 1 << 25  # in one window's samples, mel decibels or filters: 128 MB
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -82,6 +87,9 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ):
             if getattr(self, name) < 1:
                 raise ContractError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ContractError(f"{name} is {getattr(self, name)}; it must be {most} or less.")
         for name in ("power_floor", "normalisation_floor_db"):
             if getattr(self, name) <= 0:
                 raise ContractError(f"{name} is {getattr(self, name)}; it must be greater than 0.")
@@ -96,6 +104,16 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ContractError(
                 f"mel_min_hz {self.mel_min_hz} and mel_max_hz {self.mel_max_hz} must rise within "
                 f"0 to {self.rate_hz / 2} Hz, half of rate_hz {self.rate_hz}."
+            )
+        numbers = (
+            self.channels * self.window_samples,
+            math.prod(self.input_shape),
+            self.n_mels * (self.n_fft // 2 + 1),
+        )
+        if max(numbers) > _MOST_NUMBERS:
+            raise ContractError(
+                f"A window has {numbers[0]} samples and {numbers[1]} mel decibels by filters of {numbers[2]} numbers; "
+                f"each must be {_MOST_NUMBERS} or less."
             )
         if self.n_fft // 2 >= self.window_samples:
             raise ContractError(
@@ -244,7 +262,7 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
     """
     try:
         return msgspec.json.decode(text, type=ModelContract)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(
             f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was wanted; "
             "export the model again with this version of `soundwatch export`."

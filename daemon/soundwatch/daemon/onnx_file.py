@@ -106,7 +106,10 @@ def _open(path: Path, content: bytes, provider: str, threads: int) -> OnnxFile:
             f"{provider} was asked for and {running} runs instead: ONNX Runtime fell back without saying why. "
             "Choose provider auto or cpu."
         )
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    except UnicodeDecodeError as error:
+        raise ContractError(f"The metadata in {path} is damaged: {error}. Copy or export the model again.") from error
     if text is None:
         raise ContractError(
             f"{path} is ONNX without a soundwatch contract ({CONTRACT_KEY!r} in its metadata). "

@@ -9,7 +9,6 @@ Does not: train (`loop.py`), or write files that the daemon reads (the export ro
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +97,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
         values = torch.load(path, map_location="cpu", weights_only=True)
         if values.pop("schema") != SCHEMA:
             raise KeyError(SCHEMA)
-        return Checkpoint(**values)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
+        checkpoint = Checkpoint(**values)
+        _check_types(checkpoint)
+        return checkpoint
+    except Exception as error:  # torch's unpickler fails in whichever way a damaged file leads it
         raise ModelError(f"{path} does not read as a checkpoint ({type(error).__name__}); {wanted}.") from error
+
+
+def _check_types(checkpoint: Checkpoint) -> None:
+    """Raise `TypeError` where a value that is used is of another type than was saved."""
+    texts, states = (checkpoint.contract, checkpoint.recipe, checkpoint.plan), (checkpoint.model, checkpoint.ema or {})
+    tensors = [value for state in states for value in state.values()]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(each, Tensor) for each in tensors):
+        raise TypeError("a value has another type")
 
 
 def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:

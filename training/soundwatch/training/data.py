@@ -129,7 +129,7 @@ def _clip(root: Path, row: dict[str, str], where: str) -> Clip:
         known = 0 <= class_id < len(LABELS) and LABELS[class_id] == row["class"]
     except (TypeError, ValueError):
         known = False
-    if not known or not name:
+    if not known or not name or "\0" in name or Path(name).name != name:
         raise DataError(
             f"{where} says {row}; a file name, a fold, and a classID and class out of UrbanSound8K's ten were wanted."
         )

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from soundwatch.daemon.config import parse_yaml
 from soundwatch.daemon.contract import Activation, FeatureSpec
 from soundwatch.daemon.errors import ConfigError, ContractError
 from soundwatch.training.keys import refuse_unknown_keys
@@ -269,10 +270,10 @@ def parse_recipe(text: str, where: str) -> Recipe:
         ConfigError: It is not YAML, has a key that means nothing, lacks one, or its numbers do not fit.
     """
     try:
-        values: Any = _completed(yaml.safe_load(text))
+        values: Any = _completed(parse_yaml(text.encode(), where))
         refuse_unknown_keys(values, Recipe)
         return msgspec.convert(values, Recipe)
-    except (yaml.YAMLError, msgspec.ValidationError, ContractError, ConfigError) as error:
+    except (msgspec.ValidationError, ContractError, ConfigError, RecursionError) as error:
         raise ConfigError(f"Recipe {where} does not read: {error}") from error
 
 

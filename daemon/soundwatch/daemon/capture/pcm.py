@@ -19,12 +19,11 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.capture.checks import check_samples
-from soundwatch.daemon.capture.recording import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
+from soundwatch.daemon.capture.recording import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 from soundwatch.daemon.errors import ConfigError, SourceError
 from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
 
 SAMPLE_BYTES: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
-MOST_CHANNELS: Final = 64
 BLOCK_MS: Final = 100
 QUEUED_BLOCKS: Final = 8
 

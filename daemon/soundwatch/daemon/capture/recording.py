@@ -29,6 +29,7 @@ RECORDING_SUFFIXES: Final = frozenset(
 BLOCK_MS: Final[dict[Pace, int]] = {"real_time": 100, "fast": 250}  # where nobody waits, fewer and longer
 LOWEST_RATE_HZ: Final = 1_000
 HIGHEST_RATE_HZ: Final = 384_000
+MOST_CHANNELS: Final = 64
 
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
 _STREAMED_BYTES: Final = 0x7FFF_0000  # what writes to a pipe puts about 2 GiB or more where it cannot know the size
@@ -207,4 +208,6 @@ def _problem(file: Any) -> str | None:
             f"has a sampling rate of {file.samplerate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz can be used. "
             "Resample it, or correct its header."
         )
+    if file.channels > MOST_CHANNELS:
+        return f"has {file.channels} channels; {MOST_CHANNELS} at most can be used. Take some, or correct its header."
     return None
