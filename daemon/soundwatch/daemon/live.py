@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.plight import Truth
 from soundwatch.daemon.types import Features
 
 
@@ -47,10 +48,11 @@ class Reading:
 
 
 class Live:
-    """The latest reading of each source, and who is called with each new one."""
+    """The latest reading of each source, how each is, and who is called with each new reading."""
 
     def __init__(self) -> None:
         self.latest: dict[str, Reading] = {}
+        self.truths: dict[str, Truth] = {}
         self._watchers: list[Callable[[Reading], None]] = []
         self._pictured = 0
 
@@ -85,3 +87,5 @@ class Live:
         """Drop what was heard of a source that is no more."""
         with contextlib.suppress(KeyError):
             del self.latest[source]
+        with contextlib.suppress(KeyError):
+            del self.truths[source]

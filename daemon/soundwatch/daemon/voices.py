@@ -146,6 +146,7 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores]) -> list[Callable[[int],
         lines.append(voice.stream.hello)
     if isinstance(heard, Plight | Quality | Reanchored):
         lines += _news(voice, heard, waiting.end_sample, ears)
+    ears.live.truths[voice.listening.source.info.name] = voice.truth
     return lines
 
 

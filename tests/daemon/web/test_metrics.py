@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from soundwatch.daemon.outlets import SinkState
+from soundwatch.daemon.plight import Quality, Truth
 from soundwatch.daemon.web.delays import BOUNDS_S, Delays
 from web_site import Site, a_site, event_line, lost_line, reading
 
@@ -80,3 +81,29 @@ def test_a_delay_on_a_bound_counts_below_it() -> None:
         delays.take(reading(delay_ns=round(delay_s * 1e9)))
     cumulative = dict(delays.all()["mic0"].cumulative)
     assert (cumulative[str(BOUNDS_S[0])], cumulative[str(BOUNDS_S[-1])], cumulative["+Inf"]) == (1, 2, 3)
+
+
+GOOD = Quality((), -30.0, None, 0.5, 0.01, 0.0, same_channels=True, measured_hz=44_101.0, zeros_ms=20, waited_ms=105)
+
+
+def test_every_figure_of_a_sources_sound_is_a_metric_and_what_does_not_exist_has_no_sample() -> None:
+    with a_site() as site:
+        live = site.view.surroundings.live
+        live.truths["mic0"] = Truth("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD)
+        live.truths["yard"] = Truth("lost", losses=1)
+        names = ("soundwatch_sound_", "soundwatch_source_losses", "soundwatch_clock")
+        found = {(name, labels[0][1]): value for (name, labels), value in scrape(site).items() if name.startswith(names)}
+    assert found == {
+        ("soundwatch_source_losses_total", "mic0"): 2,
+        ("soundwatch_source_losses_total", "yard"): 1,
+        ("soundwatch_clock_shift_seconds", "mic0"): -1.5,
+        ("soundwatch_clock_shift_seconds", "yard"): 0,
+        ("soundwatch_sound_level_dbfs", "mic0"): -30,
+        ("soundwatch_sound_peak_ratio", "mic0"): 0.5,
+        ("soundwatch_sound_dc_offset_ratio", "mic0"): 0.01,
+        ("soundwatch_sound_clipped_ratio", "mic0"): 0,
+        ("soundwatch_sound_same_channels", "mic0"): 1,
+        ("soundwatch_sound_rate_hertz", "mic0"): 44_101,
+        ("soundwatch_sound_zeros_seconds", "mic0"): 0.02,
+        ("soundwatch_sound_wait_seconds", "mic0"): 0.105,
+    }

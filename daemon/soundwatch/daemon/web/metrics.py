@@ -7,10 +7,11 @@ Source: prometheus.io/docs/practices/naming. The client's library is imported at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.plight import Quality, Truth
 from soundwatch.daemon.web.answers import coverage
 from soundwatch.daemon.web.delays import Delays
 from soundwatch.daemon.web.view import View
@@ -52,6 +53,7 @@ class Metrics:
         yield from self._machine()
         yield from self._sources()
         yield from self._readings()
+        yield from of_truths(dict(self._view.surroundings.live.truths))
         yield from self._sinks()
 
     def describe(self) -> Iterable[Metric]:
@@ -125,6 +127,30 @@ class Metrics:
         yield gauge("sink_behind_lines", "Lines that a sink has yet to take.", ("sink",), behind)
         lost = [((state.name,), state.lost_lines) for state, _ in states]
         yield counter("sink_lost_lines", "Lines the journal had dropped before a sink took them.", ("sink",), lost)
+
+
+def of_truths(truths: Mapping[str, Truth]) -> Iterator[Metric]:
+    """How each source is: what is examined of its sound, of the last ten seconds, and of its clock."""
+    losses = [((name,), truth.losses) for name, truth in truths.items()]
+    yield counter("source_losses", "How often a source was lost.", ("source",), losses)
+    moved = [((name,), truth.shifted_ns / 1e9) for name, truth in truths.items()]
+    yield gauge("clock_shift_seconds", "What a source's times have been moved by in all.", ("source",), moved)
+    for key, text, of in EXAMINED:
+        found = [((name,), of(truth.quality)) for name, truth in truths.items() if truth.quality is not None]
+        yield gauge(f"sound_{key}", text, ("source",), found)
+
+
+EXAMINED: Final[tuple[tuple[str, str, Callable[[Quality], float | None]], ...]] = (
+    ("level_dbfs", "Level of ten seconds; none for digital silence.", lambda quality: quality.level_dbfs),
+    ("floor_dbfs", "Level of their quietest second.", lambda quality: quality.floor_dbfs),
+    ("peak_ratio", "Their largest magnitude, full scale 1.", lambda quality: quality.peak),
+    ("dc_offset_ratio", "Mean of the channel furthest from 0.", lambda quality: quality.dc_offset),
+    ("clipped_ratio", "Share of samples at full scale.", lambda quality: quality.clipped_share),
+    ("same_channels", "1 where two channels are the same.", lambda quality: quality.same_channels),
+    ("rate_hertz", "Samples a second by our clock, of a minute.", lambda quality: quality.measured_hz),
+    ("zeros_seconds", "Longest run of exact zeros.", lambda quality: quality.zeros_ms / 1000),
+    ("wait_seconds", "Longest time in which nothing was delivered.", lambda quality: quality.waited_ms / 1000),
+)
 
 
 Samples = Iterable[tuple[tuple[str, ...], float | None]]
