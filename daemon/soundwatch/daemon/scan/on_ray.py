@@ -87,8 +87,8 @@ class RayWorkers:
         return scores
 
 
-def connect(address: str | None, cores: int) -> Any:
-    """The module `ray`, connected, and quiet.
+def connect(address: str | None, cores: int | None) -> Any:
+    """The module `ray`, connected, and quiet; without an address to a cluster of so many cores here, None for all.
 
     Raises:
         ConfigError: Ray is not installed, or there is no such cluster.
