@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 from fault_figures import FAULT_FIGURES
 from runtime_figures import RUNTIME_FIGURES
+from scan_figures import SCAN_FIGURES
 from tables import share, table
 from trial_figures import TRIAL_FIGURES
 
@@ -166,6 +167,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "hardening": ("hardening.json", hardening),
     **FAULT_FIGURES,
     **RUNTIME_FIGURES,
+    **SCAN_FIGURES,
     **TRIAL_FIGURES,
 }
 

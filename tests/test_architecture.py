@@ -87,7 +87,8 @@ def test_starting_the_command_line_imports_no_torch_and_no_heavy_library(command
     program = (
         "import sys; from soundwatch.daemon.cli import soundwatch\n"
         f"soundwatch.main(['{command}', '--help'], standalone_mode=False)\n"
-        "print(sorted({'torch', 'onnxruntime', 'sounddevice', 'matplotlib', 'rich', 'ray', 'pyarrow'} & set(sys.modules)), file=sys.stderr)"
+        "heavy = {'torch', 'onnxruntime', 'sounddevice', 'matplotlib', 'rich', 'ray', 'pyarrow'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.training.cli import crossval
-from soundwatch.training.crossval import cross_validate
-from soundwatch.training.crossval_report import CrossValidation, calibration_bins
+from soundwatch.training.crossval import cross_validate, one_after_another
+from soundwatch.training.crossval_report import CrossValidation, across_seeds, calibration_bins
 from soundwatch.training.data import read_metadata
 from soundwatch.training.recipe import Recipe
 
-CPU = torch.device("cpu")
-QUIET = Console(quiet=True)
+HERE = one_after_another(Console(quiet=True))
 
 
 def test_every_fold_is_scored_by_a_network_that_learned_from_the_others(
@@ -43,14 +42,14 @@ def test_every_fold_is_scored_by_a_network_that_learned_from_the_others(
 
 def test_a_protocol_that_was_cut_off_goes_on_and_trains_nothing_twice(tiny_data: Path, tiny_recipe: Recipe) -> None:
     out = tiny_data.parent / "cv"
-    first = cross_validate(tiny_data, tiny_recipe, (1,), ((), ()), out, CPU, QUIET)
+    (first,) = cross_validate(tiny_data, tiny_recipe, (1,), ((), ()), out, HERE, "cpu")
     before = (out / "fold1" / "checkpoint.pt").stat().st_mtime_ns
-    both = cross_validate(tiny_data, tiny_recipe, (1, 2), ((), ()), out, CPU, QUIET)
+    (both,) = cross_validate(tiny_data, tiny_recipe, (1, 2), ((), ()), out, HERE, "cpu")
     assert (out / "fold1" / "checkpoint.pt").stat().st_mtime_ns == before
     assert both.folds[0] == first.folds[0]
     other = msgspec.structs.replace(tiny_recipe, seed=6)
     with pytest.raises(ConfigError, match="finished run of other data or of another recipe"):
-        cross_validate(tiny_data, other, (1,), ((), ()), out, CPU, QUIET)
+        cross_validate(tiny_data, other, (1,), ((), ()), out, HERE, "cpu")
 
 
 def test_calibration_counts_each_clip_in_the_tenth_of_its_highest_score() -> None:
@@ -68,4 +67,32 @@ def test_a_single_fold_cannot_be_left_out(tiny_data: Path, tiny_recipe: Recipe) 
     for fold in (2, 3):
         shutil.rmtree(tiny_data / "audio" / f"fold{fold}")
     with pytest.raises(ConfigError, match=r"holds only fold 1; cross-validation needs at least two"):
-        cross_validate(tiny_data, tiny_recipe, None, ((), ()), tiny_data.parent / "cv", CPU, QUIET)
+        cross_validate(tiny_data, tiny_recipe, None, ((), ()), tiny_data.parent / "cv", HERE, "cpu")
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data: Path, tiny_recipe: Recipe) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("ray is not installed: pip install '.[ray]'")
+    from soundwatch.training.on_ray import on_ray
+
+    recipe, out = msgspec.structs.replace(tiny_recipe, epochs=1), tiny_data.parent
+    there = cross_validate(
+        tiny_data, recipe, (1, 2), ((), ()), out / "ray", on_ray(None, Console(quiet=True)), "cpu", seeds=(5, 6)
+    )
+    here = cross_validate(tiny_data, recipe, (1, 2), ((), ()), out / "here", HERE, "cpu", seeds=(5, 6))
+    assert [report.seed for report in there] == [5, 6]
+    for one, other in zip(there, here, strict=True):
+        assert [fold.accuracy for fold in one.folds] == [fold.accuracy for fold in other.folds]
+        assert one.confusion == other.confusion
+    assert (out / "ray" / "seed6" / "fold2" / "checkpoint.pt").exists()
+    assert across_seeds(there).startswith("Mean accuracy over 2 seeds: ")
+
+
+def test_a_card_is_asked_for_where_there_is_one_and_never_waited_for_in_vain() -> None:
+    from soundwatch.training.on_ray import _cards_a_run
+
+    asked = {("auto", 0): 0, ("auto", 4): 1, ("cpu", 4): 0, ("cuda", 1): 1}
+    assert {(device, cards): _cards_a_run(device, cards) for device, cards in asked} == asked
+    with pytest.raises(ConfigError, match="the Ray cluster has no GPU"):
+        _cards_a_run("cuda", 0)

@@ -2,26 +2,58 @@
 
 Conventions: each fold is scored by a network that learned from all others. A fold whose run is finished in
 the output folder is not trained again, and one that was cut off is resumed, so that the protocol goes on.
+Folds, and seeds where several are asked for, know nothing of each other: whoever trains them (`Trainer`) may do so one
+after another or all at once.
 Source: Salamon, Jacoby and Bello, "A Dataset and Taxonomy for Urban Sound Research", 2014.
 Does not: choose anything on the scores.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import msgspec
 from rich.console import Console
 
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.training import checkpoint, scoring
+from soundwatch.training.cli.options import open_teacher
 from soundwatch.training.crossval_report import CrossValidation, summarise, write_report
 from soundwatch.training.data import Clip, split_by_folds
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.scoring import RunRecord, read_run
-from soundwatch.training.session import Session
-from soundwatch.training.teacher import Teacher
+from soundwatch.training.session import Session, pick_device
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRun:
+    """One fold to be scored, with one seed: all that a process on any machine must know.
+
+    Attributes:
+        root: Folder in UrbanSound8K's layout.
+        recipe: The experiment, with its seed.
+        fold: To score.
+        others: To learn from.
+        negatives: Recordings of none of the classes to learn from, and to score.
+        out: The run's folder.
+        device: auto, cpu or cuda.
+        teacher: File of the teacher, for a recipe that learns from one.
+    """
+
+    root: Path
+    recipe: Recipe
+    fold: int
+    others: tuple[int, ...]
+    negatives: tuple[tuple[Clip, ...], tuple[Clip, ...]]
+    out: Path
+    device: str
+    teacher: Path | None
+
+
+Trainer = Callable[[Sequence[FoldRun]], list[RunRecord]]
 
 
 def cross_validate(
@@ -30,10 +62,11 @@ def cross_validate(
     folds: tuple[int, ...] | None,
     negatives: tuple[tuple[Clip, ...], tuple[Clip, ...]],
     out: Path,
-    device: torch.device,
-    console: Console,
-    teacher: Teacher | None = None,
-) -> CrossValidation:
+    trainer: Trainer,
+    device: str = "auto",
+    teacher: Path | None = None,
+    seeds: tuple[int, ...] = (),
+) -> list[CrossValidation]:
     """Train and score every fold, and leave `crossval.json`, `crossval.md` and two pictures.
 
     Args:
@@ -41,10 +74,14 @@ def cross_validate(
         recipe: The experiment.
         folds: To score, each by a network that learns from all others present; None scores all present.
         negatives: Recordings of none of the classes to learn from, and to score.
-        out: One folder a fold is made there, and the report.
-        device: That computes.
-        console: For progress.
-        teacher: For a recipe that learns from one.
+        out: One folder a fold is made there, and the report; of several seeds, one folder a seed with all that.
+        trainer: Does the runs.
+        device: That computes: auto, cpu or cuda.
+        teacher: File of the teacher, for a recipe that learns from one.
+        seeds: To do all with, each by itself; none for the recipe's own.
+
+    Returns:
+        A report a seed.
 
     Raises:
         ConfigError: Fewer than two folds are there.
@@ -53,17 +90,46 @@ def cross_validate(
     present = split_by_folds(root, None, ()).train_folds
     if len(present) < 2:
         raise ConfigError(f"{root} holds only fold {present[0]}; cross-validation needs at least two.")
-    records = []
-    for fold in folds or present:
-        others = tuple(other for other in present if other != fold)
-        folder = out / f"fold{fold}"
-        console.print(f"Fold {fold}: learning from {', '.join(map(str, others))}")
-        split = split_by_folds(root, others, (fold,))
-        session = Session(recipe, split, *negatives, (), folder, device, teacher=teacher)
-        records.append(_finished(session) or run_session(session, (folder / checkpoint.FILE_NAME).exists(), console))
-    report = summarise(records)
-    write_report(report, out)
-    return report
+    places = {seed: out / f"seed{seed}" for seed in seeds} or {recipe.seed: out}
+    runs = [
+        FoldRun(
+            root,
+            msgspec.structs.replace(recipe, seed=seed),
+            fold,
+            tuple(other for other in present if other != fold),
+            negatives,
+            place / f"fold{fold}",
+            device,
+            teacher,
+        )
+        for seed, place in places.items()
+        for fold in folds or present
+    ]
+    records, reports = trainer(runs), []
+    for seed, place in places.items():
+        report = summarise([record for run, record in zip(runs, records, strict=True) if run.recipe.seed == seed])
+        write_report(report, place)
+        reports.append(report)
+    return reports
+
+
+def one_after_another(console: Console) -> Trainer:
+    """Do the runs here, each with all that this machine has."""
+    return lambda runs: [train_fold(run, console) for run in runs]
+
+
+def train_fold(run: FoldRun, console: Console) -> RunRecord:
+    """Train and score one fold, go on with it, or read what came of it.
+
+    Raises:
+        ConfigError: Its folder holds another run.
+        DataError: The data is incomplete.
+    """
+    console.print(f"Fold {run.fold}, seed {run.recipe.seed}: learning from {', '.join(map(str, run.others))}")
+    split = split_by_folds(run.root, run.others, (run.fold,))
+    teacher = open_teacher(run.recipe, run.teacher)
+    session = Session(run.recipe, split, *run.negatives, (), run.out, pick_device(run.device), teacher=teacher)
+    return _finished(session) or run_session(session, (run.out / checkpoint.FILE_NAME).exists(), console)
 
 
 def _finished(session: Session) -> RunRecord | None:

@@ -151,6 +151,12 @@ def to_markdown(report: CrossValidation) -> str:
     return "\n".join(lines) + "\n"
 
 
+def across_seeds(reports: Sequence[CrossValidation]) -> str:
+    """Several seeds' mean accuracies in a sentence: how much of a figure is luck."""
+    spread = _spread([report.accuracy.mean for report in reports])
+    return f"Mean accuracy over {len(reports)} seeds: {_text(spread)}"
+
+
 def write_report(report: CrossValidation, out: Path) -> None:
     """Leave the report and its pictures."""
     out.mkdir(parents=True, exist_ok=True)

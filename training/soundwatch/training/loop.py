@@ -32,6 +32,7 @@ from soundwatch.training.frontend import MelFrontEnd
 from soundwatch.training.headstart import some_sounds, start_as_teacher
 from soundwatch.training.metrics import count_confusion, measure
 from soundwatch.training.network import build_network, logits_of, maps_of
+from soundwatch.training.parallel import Ranks
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.scoring import compute_loss, score_mels
 from soundwatch.training.session import Session
@@ -84,6 +85,7 @@ def start_run(session: Session, taught: LessonExamples | None = None, read: Read
     if session.begins_as_teacher and session.teacher and read:
         sounds = some_sounds(session.split.train, recipe.features.window_samples, read)
         start_as_teacher(network, session.teacher.trunk(), sounds, recipe.features)
+    network = session.ranks.shared_layers(network)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     hint = start_hint(network, recipe, taught.lessons.heard) if taught else None
     numbers = recipe.optimisation
@@ -130,11 +132,12 @@ def train(
         run.network.train()
         if recipe.finetune:
             freeze(run.network, recipe.finetune, epoch)
+        learner = session.ranks.learner(Lesson(run.network, run.hint, recipe, device))
         losses: list[float] = []
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             batches = examples.epoch(rng)
             for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
-                losses.append(_step(run, recipe, batch, device))
+                losses.append(_step(run, learner, recipe, session.ranks, batch))
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
         run.epoch = epoch
@@ -151,18 +154,41 @@ def train(
         console.print(describe(row, recipe.epochs), highlight=False, soft_wrap=True)
 
 
-def _step(run: Run, recipe: Recipe, batch: Batch, device: torch.device) -> float:
+class Lesson(nn.Module):
+    """A batch to its loss.
+
+    Args:
+        network: That learns.
+        hint: Told of the teacher's features; None without a teacher.
+        recipe: The experiment.
+        device: That computes.
+    """
+
+    def __init__(self, network: nn.Sequential, hint: Hint | None, recipe: Recipe, device: torch.device) -> None:
+        super().__init__()
+        self.network, self.hint = network, hint
+        self._recipe, self._device = recipe, device
+
+    def forward(self, mel_db: Tensor, targets: Tensor, heard: Tensor | None) -> Tensor:
+        """The loss, a mean over the rows; of no rows it is 0."""
+        recipe = self._recipe
+        # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.
+        halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
+        hinted: Tensor | float = 0.0
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
+            maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))
+            logits = logits_of(self.network, maps)
+            if self.hint and heard is not None and recipe.teaching:
+                hinted = recipe.teaching.feature_weight * self.hint(maps, heard)
+        smoothing_share = 0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share  # lessons are smooth
+        loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + hinted
+        return loss if len(targets) else loss.nan_to_num()  # the mean of nothing, which moves nothing
+
+
+def _step(run: Run, learner: nn.Module, recipe: Recipe, ranks: Ranks, batch: Batch) -> float:
     """Move the weights once, and their running mean after them; returns the loss."""
-    # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.
-    halved = device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
-    hinted: Tensor | float = 0.0
-    with torch.autocast(device.type, torch.bfloat16, enabled=halved):
-        maps = maps_of(run.network, batch.mel_db.contiguous(memory_format=torch.channels_last))
-        logits = logits_of(run.network, maps)
-        if run.hint and batch.heard is not None and recipe.teaching:
-            hinted = recipe.teaching.feature_weight * run.hint(maps, batch.heard)
-    smoothing_share = 0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share  # lessons are smooth
-    loss = compute_loss(logits.float(), batch.targets, recipe.activation, smoothing_share) + hinted
+    own = ranks.own(batch)
+    loss, everyones_loss = ranks.weigh(learner(own.mel_db, own.targets, own.heard))
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimiser.step()
@@ -171,7 +197,7 @@ def _step(run: Run, recipe: Recipe, batch: Batch, device: torch.device) -> float
         # Early on the mean looks back less far, or the first weights would stay in it for many epochs.
         steps = run.scheduler.last_epoch
         _follow(run.ema, run.network, min(recipe.optimisation.ema_decay, (1 + steps) / (10 + steps)))
-    return float(loss.detach())
+    return everyones_loss
 
 
 @torch.no_grad()

@@ -56,7 +56,9 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
         raise ConfigError(f"{path} is there already; --resume goes on from it, another --out starts anew.")
     folder = cache_folder()
     everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
-    fill_cache(everything, recipe.features, folder, console)
+    for ours in session.ranks.in_turn():
+        if ours:
+            fill_cache(everything, recipe.features, folder, console)
     with _writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
 
@@ -64,12 +66,17 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
         return cached(clip, recipe.features, folder)
 
     def save(run: Run) -> None:
+        if not session.ranks.first:
+            return
         with _writing_to(out):
             _save(run, session, (), default_thresholds(session.labels))
             write_log(out / "log.csv", run.history)
             draw_curves(out / "curves.png", run.history)
 
-    taught = _teach(session, read, console)
+    taught = None
+    for ours in session.ranks.in_turn():
+        if ours:
+            taught = _teach(session, read, console)
     run = start_run(session, taught, read)
     if resume:
         _resume(run, session, path)
@@ -144,6 +151,8 @@ def _finish(run: Run, session: Session, read: Reader) -> RunRecord:
     evidence = [clip for source in session.sources for clip in source.held_out]
     thresholds = choose_thresholds(evidence, session.labels) if evidence else default_thresholds(session.labels)
     record = build_record(run, session, own, held_out)
+    if not session.ranks.first:
+        return record
     with _writing_to(session.out):
         _save(run, session, scores, thresholds)
         text = msgspec.json.format(msgspec.json.encode(record), indent=1)
@@ -173,7 +182,8 @@ def _own_scores(session: Session, held_out: tuple[ScoredClip, ...]) -> tuple[Sco
     values = np.array([value for value, _ in labelled], np.float32)
     metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labelled])))
     tested_on = describe_scored(session.split)
-    with _writing_to(session.out):
-        title = f"{session.recipe.name}: {tested_on}"
-        draw_confusion(session.out / "confusion.png", metrics.confusion, session.labels, title)
+    if session.ranks.first:
+        with _writing_to(session.out):
+            title = f"{session.recipe.name}: {tested_on}"
+            draw_confusion(session.out / "confusion.png", metrics.confusion, session.labels, title)
     return (to_score(metrics, session.labels, describe_data(session), tested_on),)

@@ -17,6 +17,7 @@ from soundwatch.daemon.errors import ConfigError
 from soundwatch.training.checkpoint import Plan
 from soundwatch.training.data import Clip, Split
 from soundwatch.training.origin import Origin
+from soundwatch.training.parallel import ALONE, Ranks
 from soundwatch.training.recipe import Recipe
 from soundwatch.training.scoring import RunRecord
 from soundwatch.training.teacher import Teacher
@@ -36,6 +37,7 @@ class Session:
         device: That computes.
         origin: Weights to start from; None draws them.
         teacher: To learn from; None where the recipe has none.
+        ranks: The processes that do the run together.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Session:
     device: torch.device
     origin: Origin | None = None
     teacher: Teacher | None = None
+    ranks: Ranks = ALONE
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -87,14 +87,14 @@ class RayWorkers:
         return scores
 
 
-def connect(address: str | None, cores: int) -> Any:
-    """The module `ray`, connected, and quiet.
+def connect(address: str | None, cores: int | None) -> Any:
+    """The module `ray`, connected, and quiet; without an address to a cluster of so many cores here, None for all.
 
     Raises:
         ConfigError: Ray is not installed, or there is no such cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:  # no cluster of machines: then Ray listens on loopback, as it does by itself on macOS and Windows
+    if address is None:  # then Ray listens on loopback alone, as it does by itself on macOS and Windows
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of what it will do with cards
     try:

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.training.cli.options import Folds, negatives_option, open_teacher, override, teacher_option
+from soundwatch.daemon.errors import ConfigError
+from soundwatch.training.cli.options import Folds, Seeds, negatives_option, open_teacher, override, teacher_option
 from soundwatch.training.negatives import split_negatives
 from soundwatch.training.recipe import load_recipe
-from soundwatch.training.session import pick_device
 
 
 @click.command()
@@ -23,8 +23,14 @@ from soundwatch.training.session import pick_device
     "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
 )
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
+@click.option(
+    "--seeds", type=Seeds(), default=(), help="Do all with each of these, e.g. 1,2,3.  [default: the recipe's]"
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What does the runs."
+)
+@click.option("--address", help="Of a running Ray cluster, or auto.  [default: one of this machine alone]")
 def crossval(
     root: Path,
     recipe_name: str,
@@ -33,16 +39,28 @@ def crossval(
     teacher: Path | None,
     out: Path | None,
     epochs: int | None,
-    seed: int | None,
+    seeds: tuple[int, ...],
     device: str,
+    engine: str,
+    address: str | None,
 ) -> None:
     """Leave one fold out, for every fold present, and report the mean and the spread."""
-    from soundwatch.training.crossval import cross_validate
-    from soundwatch.training.crossval_report import to_markdown
+    from soundwatch.training.crossval import cross_validate, one_after_another
+    from soundwatch.training.crossval_report import across_seeds, to_markdown
 
-    recipe = override(load_recipe(recipe_name), epochs, seed)
+    if address is not None and engine != "ray":
+        raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
+    recipe = override(load_recipe(recipe_name), epochs, None)
     sides = split_negatives(*negatives)
     out = out or Path("runs") / f"crossval-{recipe.name}"
-    console, opened = Console(stderr=True), open_teacher(recipe, teacher)
-    report = cross_validate(root, recipe, folds, sides, out, pick_device(device), console, opened)
-    click.echo(to_markdown(report), nl=False)
+    console = Console(stderr=True)
+    trainer = one_after_another(console)
+    if engine == "ray":
+        from soundwatch.training.on_ray import on_ray
+
+        trainer = on_ray(address, console)
+    open_teacher(recipe, teacher)  # what is wrong with it is said now, not by a worker
+    reports = cross_validate(root, recipe, folds, sides, out, trainer, device, teacher, seeds)
+    click.echo("\n".join(map(to_markdown, reports)), nl=False)
+    if len(reports) > 1:
+        click.echo(f"\n{across_seeds(reports)}")

@@ -17,21 +17,30 @@ from soundwatch.training.teacher import Teacher, YamNet
 
 
 class Folds(click.ParamType[tuple[int, ...]]):
-    """Fold numbers with commas between them."""
+    """Numbers of folds with commas between them."""
 
     name = "folds"
+    least = 1
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """`2,3` as (2, 3)."""
         if isinstance(value, tuple):
             return value
         try:
-            folds = tuple(sorted({int(part) for part in str(value).split(",")}))
+            numbers = tuple(sorted({int(part) for part in str(value).split(",")}))
         except ValueError:
-            folds = ()
-        if not folds or min(folds) < 1:
-            self.fail(f"{value!r} is not a list of folds; write numbers from 1 with commas, e.g. 2,3.", param, ctx)
-        return folds
+            numbers = ()
+        if not numbers or min(numbers) < self.least:
+            wanted = f"write numbers from {self.least} with commas, e.g. 2,3"
+            self.fail(f"{value!r} is not a list of {self.name}; {wanted}.", param, ctx)
+        return numbers
+
+
+class Seeds(Folds):
+    """Seeds with commas between them."""
+
+    name = "seeds"
+    least = 0
 
 
 teacher_option = click.option(

@@ -24,6 +24,7 @@ from soundwatch.training.cli.options import (
 from soundwatch.training.data import Split, split_by_folds, split_leakily
 from soundwatch.training.negatives import split_negatives
 from soundwatch.training.origin import adapt, read_origin
+from soundwatch.training.parallel import group, ranks_of
 from soundwatch.training.recipe import Recipe, load_recipe
 from soundwatch.training.run import run_session
 from soundwatch.training.scoring import RunRecord, read_run
@@ -70,8 +71,12 @@ def train(
     seed: int | None,
     device: str,
 ) -> None:
-    """Train a recipe on labelled recordings and leave a checkpoint that describes itself."""
-    console = Console(stderr=True)
+    """Train a recipe on labelled recordings and leave a checkpoint that describes itself.
+
+    Several processes do one run together: torchrun --nproc-per-node N -m soundwatch.training train ...
+    """
+    ranks, own_device = ranks_of(pick_device(device))
+    console = Console(stderr=True, quiet=not ranks.first)
     recipe = _choose_recipe(recipe_name, init_from, epochs, seed)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
@@ -86,8 +91,11 @@ def train(
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
     origin = read_origin(init_from, recipe) if init_from else None
-    session = Session(recipe, split, learned, held_out, sources, out, pick_device(device), origin, heard_by)
-    record = run_session(session, resume, console)
+    session = Session(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks)
+    with group(ranks, own_device):
+        record = run_session(session, resume, console)
+    if not ranks.first:
+        return
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
     click.echo(f"{out / 'checkpoint.pt'}")

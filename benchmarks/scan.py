@@ -1,0 +1,137 @@
+"""What archives cost: `soundwatch scan` with 1 and 2 workers, as processes and on a Ray cluster of this machine.
+
+Run `python benchmarks/scan.py` on an idle machine; it takes some minutes and writes results/scan.json. The archive is
+made first: hours of the demo scene, 48 kHz mono, 16 bits, one file long enough to be split and the rest half an hour.
+
+Conventions: a scan's time is from its first piece to the output in place, so it has the workers' starts in it and not
+the command's. Processor time is that of workers and the one who hands out, which a busy machine does not change much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import soundfile
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.config import Config, LogConfig
+from soundwatch.daemon.logs import open_log
+from soundwatch.daemon.rules import rules_for, thresholds
+from soundwatch.daemon.scan import program
+from soundwatch.daemon.scan.hear import PieceScores
+from soundwatch.daemon.scan.judge import Judging, lines_of
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "scan.json"
+RATE_HZ: Final = 48_000
+HALF_HOUR_S: Final = 1800
+
+
+def make_archive(folder: Path, half_hours: int) -> int:
+    """One recording as long as half of the archive, and half-hours; returns the bytes of all."""
+    minute = (demo_scene(RATE_HZ, 60.0).mean(0) * 32_767).astype(np.int16)
+    for name, count in (("long", half_hours // 2), *((f"part{n:03d}", 1) for n in range(half_hours - half_hours // 2))):
+        with soundfile.SoundFile(folder / f"{name}.wav", "w", RATE_HZ, 1, "PCM_16") as file:
+            for _ in range(count * HALF_HOUR_S // 60):
+                file.write(minute)
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def one(engine: str, workers: int, archive: Path) -> dict[str, Any]:
+    """A scan, in this process, which did nothing else before."""
+    with tempfile.TemporaryDirectory() as folder, program.employ(engine, None, workers)() as employed:
+        out, log = Path(folder, "events.jsonl"), open_log(LogConfig(level="error"))
+        started = time.monotonic()
+        program.scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(employed), log)
+        wall_s = time.monotonic() - started
+    here, there = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {
+        "engine": engine,
+        "workers": workers,
+        "wall_s": round(wall_s, 2),
+        "cpu_s": round(sum(use.ru_utime + use.ru_stime for use in (here, there)), 2),
+        "coordinator_mb": round(here.ru_maxrss / 1024, 1),
+        "worker_mb": round(there.ru_maxrss / 1024, 1),
+    }
+
+
+def in_its_own_process(engine: str, workers: int, archive: Path) -> dict[str, Any]:
+    """The same, where memory and processor time are its own."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
+    command = [sys.executable, __file__, "--one", engine, str(workers), str(archive)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    part: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return part
+
+
+def judged_a_second() -> float:
+    """Windows whose scores one core makes lines of, a second: what no worker can do for the one who hands out."""
+    contract = open_classifier("urban", "cpu").contract
+    rules, windows = rules_for(Config().detection, contract), 20_000
+    judging = Judging("bench", contract, rules, thresholds(rules, contract.labels), 0)
+    spec, rng = contract.features, np.random.default_rng(0)
+    scores = rng.beta(0.3, 2.0, (windows, len(contract.labels))).astype(np.float32)
+    pieces = PieceScores(
+        provider="",
+        rate_hz=RATE_HZ,
+        channels=1,
+        heard_any=True,
+        scores=scores.tobytes(),
+        levels=np.zeros(windows).tobytes(),
+        end_sample=(windows - 1) * spec.window_hop_samples + spec.window_samples,
+    )
+    started = time.process_time()
+    for _ in lines_of([(Path("bench.wav"), [pieces])], judging):
+        pass
+    return windows / (time.process_time() - started)
+
+
+def main() -> None:
+    """Measure all, or one part of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--half-hours", type=int, default=12, help="of sound in the archive")
+    parser.add_argument("--engines", default="local,ray")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        engine, workers, archive = options.one
+        print(json.dumps(one(engine, int(workers), Path(archive))))
+        return
+    from runtime import machine  # here, where it takes no memory of what is measured
+
+    with tempfile.TemporaryDirectory() as folder:
+        archive_bytes = make_archive(Path(folder), options.half_hours)
+        engines = options.engines.split(",")
+        scans = [in_its_own_process(engine, workers, Path(folder)) for engine in engines for workers in (1, 2)]
+    results = {
+        "command": f"python benchmarks/scan.py --half-hours {options.half_hours} --engines {options.engines}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": machine(),
+        "load_before": round(os.getloadavg()[0], 1),
+        "model": open_classifier("urban", "cpu").contract.identity,
+        "audio_h": options.half_hours / 2,
+        "archive_bytes": archive_bytes,
+        "scans": scans,
+        "judged_windows_a_second": round(judged_a_second()),
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()

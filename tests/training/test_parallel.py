@@ -1,0 +1,73 @@
+"""Two processes do the run that one does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from soundwatch.training.checkpoint import FILE_NAME, Checkpoint, read_checkpoint
+from soundwatch.training.parallel import ALONE, Ranks
+from soundwatch.training.scoring import read_run
+
+# Sums over rows are added up in another order, 1e-7 apart; AdamW divides small gradients by their own size, so that the
+# difference grows over the run's steps. docs/clusters.md states these two.
+WEIGHTS_WITHIN = 1e-4
+SCORES_WITHIN = 1e-4
+
+
+def train(processes: int, out: Path, data: Path, recipe: Path, *more: str) -> Checkpoint:
+    arguments = ["train", "--data", data, "--recipe", recipe, "--train-folds", "1,3", "--test-folds", "2", *more]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "soundwatch.training"]
+    done = subprocess.run(
+        [*command, *map(str, arguments), "--out", str(out), "--device", "cpu"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("accuracy") == 1, "one of them speaks"
+    return read_checkpoint(out / FILE_NAME)
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
+    # 21 examples: the last batch has one, so that one of the two has nothing to learn from
+    tiny_recipe_file.write_text(tiny_recipe_file.read_text().replace("batch_clips: 8", "batch_clips: 4"))
+    alone = train(1, tmp_path / "alone", tiny_data, tiny_recipe_file)
+    together = train(2, tmp_path / "together", tiny_data, tiny_recipe_file)
+    assert (together.epoch, together.recipe, together.plan) == (alone.epoch, alone.recipe, alone.plan)
+    for one, two in ((alone.model, together.model), (alone.ema or {}, together.ema or {})):
+        assert list(one) == list(two)
+        for name, tensor in one.items():
+            torch.testing.assert_close(two[name], tensor, rtol=0, atol=WEIGHTS_WITHIN, msg=name)
+    losses = [[row["train_loss"] for row in each.history] for each in (alone, together)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    scores = [[clip.values for clip in read_run(tmp_path / name).held_out] for name in ("alone", "together")]
+    np.testing.assert_allclose(scores[1], scores[0], atol=SCORES_WITHIN)
+
+
+def test_rows_are_dealt_out_so_that_each_is_somebodys_and_nobody_has_two_more() -> None:
+    from soundwatch.training.examples import Batch
+
+    for total in range(1, 9):
+        batch = Batch(torch.arange(total)[:, None], torch.arange(total), None)
+        shares = [Ranks(rank, 3).own(batch).targets.tolist() for rank in range(3)]
+        assert [row for share in shares for row in share] == list(range(total))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from soundwatch.training.parallel import ranks_of
+
+    monkeypatch.delenv("RANK", raising=False)
+    assert ranks_of(torch.device("cpu")) == (ALONE, torch.device("cpu"))
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.Dropout(0.5))
+    assert ALONE.shared_layers(network) is network
