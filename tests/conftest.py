@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# However slow the machine: a test's own deadline is `timeout` in pyproject.toml.
+settings.register_profile("soundwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("soundwatch")
 
 pytest_plugins = ("virtual_microphone", "mosquitto", "sink_room")
 

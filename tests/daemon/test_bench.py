@@ -32,6 +32,7 @@ def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: Be
 
 
 def test_people_get_a_table_and_a_picture(measured: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     assert table(measured).count("CPUExecutionProvider") == len(BATCHES)
     draw(measured, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
