@@ -20,7 +20,6 @@ from standardwebhooks import WebhookVerificationError
 from mosquitto import free_port, wait_until
 from sink_room import Room
 from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks import shown
 from soundwatch.daemon.sinks.webhook import retry_after_s
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -366,14 +365,3 @@ def test_a_secret_that_is_none_is_refused_with_how_to_make_one(room: Room, tmp_p
         room.open(f"webhook:http://host,secret_file={tmp_path}/none")
     with pytest.raises(SinkError, match="none of json, slack, discord, ntfy, nor a file"):
         room.open("webhook:http://host,template=teams")
-
-
-def test_of_an_address_only_the_host_is_shown() -> None:
-    assert shown("webhook:https://hooks.slack.com/services/T0/B0/x,template=slack") == (
-        "webhook:https://hooks.slack.com/...,template=slack"
-    )
-    assert shown({"sink": "webhook:https://me:pw@host/x", "types": "start"}) == {
-        "sink": "webhook:https://host/...",
-        "types": "start",
-    }
-    assert shown("mqtt://host") == "mqtt://host"

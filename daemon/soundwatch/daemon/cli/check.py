@@ -20,7 +20,7 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     from soundwatch.daemon.app import load_model, rules_in_force
     from soundwatch.daemon.capture.connected import shown
     from soundwatch.daemon.rules import thresholds
-    from soundwatch.daemon.sinks import shown as shown_sink
+    from soundwatch.daemon.web.hidden import shown_config
 
     config = load_config(path or config_path)
     contract = load_model(config.model).contract
@@ -29,7 +29,7 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     for source in values["sources"].values():
         if "://" in str(source["device"]):
             source["device"] = shown(source["device"])
-    values["sinks"] = [shown_sink(sink) for sink in config.sinks]
+    values["sinks"] = shown_config(config)["sinks"]
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in thresholds(rules, contract.labels).items():

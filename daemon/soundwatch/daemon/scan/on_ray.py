@@ -94,7 +94,9 @@ def connect(address: str | None, cores: int) -> Any:
         ConfigError: Ray is not installed, or there is no such cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:  # no cluster of machines: then Ray listens on loopback, as it does by itself on macOS and Windows
+    if (
+        address is None
+    ):  # no cluster of machines: then Ray listens on loopback, as it does by itself on macOS and Windows
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of what it will do with cards
     try:

@@ -134,13 +134,6 @@ def word_of(text: SinkText) -> str:
     return repr((spec.kind, spec.target, sorted((key, str(value)) for key, value in spec.options.items())))
 
 
-def shown(text: SinkText) -> SinkText:
-    """The same for others to see: a webhook's address may hold a secret, so of it only the host is left."""
-    if isinstance(text, Mapping):
-        return {**text, "sink": str(shown(str(text.get("sink", ""))))}
-    return re.sub(r"^(webhook:https?://)([^/@,]*@)?([^/,]*)/?[^,]*", r"\1\3/...", text)
-
-
 def open_sink(spec: Spec, surroundings: Surroundings) -> Opened:
     """Open a sink.
 

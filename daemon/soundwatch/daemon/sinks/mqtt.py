@@ -211,7 +211,9 @@ class MqttSink:
         around, options = self._surroundings, self._options
         described: dict[str, bytes] = {}
         if options.discovery:
-            described[self._discovery_topic] = discovery(around.node, self._sources(), around.classes(), options.level_s)
+            described[self._discovery_topic] = discovery(
+                around.node, self._sources(), around.classes(), options.level_s
+            )
         return described | states(around.board(), self._topics, around.classes())
 
     def _sources(self) -> list[str]:
