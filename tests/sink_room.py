@@ -42,6 +42,7 @@ class Room:
         self.switched: list[tuple[str, bool]] = []
         self.notice = Notice(sources)
         self.live = Live()
+        self.classes = classes
         self.journal = Journal(Store(path), Limits(1e9, 64_000_000), "edge1", self._say, self.notice.read)
         self.outlets = Outlets(self._say, lambda _: None)
         self.around = Surroundings(
@@ -51,7 +52,7 @@ class Room:
             live=self.live,
             switch=lambda source, listen: self.switched.append((source, listen)),
             say=self._say,
-            classes=classes,
+            classes=lambda: self.classes,
             note=self._note,
             after=self.journal.after,
         )
@@ -59,7 +60,7 @@ class Room:
     def open(self, text: SinkText) -> Outlet:
         """Hand lines to a sink from now on."""
         opened = open_sink(parse_sink(text), self.around)
-        return self.outlets.add(opened.sink, self.journal, durable=opened.durable)
+        return self.outlets.add(opened.sink, self.journal, durable=opened.durable, most=opened.most)
 
     def event(self, type_: EventType, id_: str = "A", class_: str = "dog_bark", source: str = "mic0") -> None:
         """Something is heard."""

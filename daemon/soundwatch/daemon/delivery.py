@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+BATCH_LINES: Final = 100  # that a sink is given at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ SPARE_BYTES: Final = 8_000_000
 RETRY_S: Final = 2.0
 TRIM_S: Final = 60.0
 CLOSING_S: Final = 10.0
+_UNMOVED: Final = "SELECT * FROM lines WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
 class Appender(Protocol):
@@ -118,12 +119,15 @@ class Journal:
     def after(self, seq: int, most: int = BATCH_LINES) -> list[Entry]:
         """The next lines after number `seq`, `most` at most; none where there are none yet."""
         with self._news:
-            if self._tail and self._tail[0].seq <= seq + 1:
-                return list(islice(self._tail, seq + 1 - self._tail[0].seq, seq + 1 - self._tail[0].seq + most))
+            if self._tail and self._tail[0].seq <= seq + 1:  # there may be holes in it, of lines that were dropped
+                return list(islice((entry for entry in self._tail if entry.seq > seq), most))
             spare, end_seq = self._spare, self._written_seq
         found = [entry for entry in self._store.after(seq, most) if entry.seq <= end_seq] if seq < end_seq else []
         if spare is not None and len(found) < most:
-            found += spare.after(found[-1].seq if found else seq, most - len(found))
+            try:
+                found += spare.after(found[-1].seq if found else seq, most - len(found))
+            except sqlite3.ProgrammingError:  # it was closed just now: all of it is in the file
+                return self.after(seq, most)
         return found
 
     def cursor(self, sink: str) -> Cursor:
@@ -220,14 +224,18 @@ class Journal:
         self._count(spare.trim(Limits(0, SPARE_BYTES), ""))
 
     def _try_again(self, spare: Store) -> None:
-        """Move what is in memory to the file, all or nothing."""
+        """Move what is in memory to the file, a batch at a time, since there is room for no more at once."""
         self._tried_s = time.monotonic()
-        rows = [Row(*values) for values in spare.ask("SELECT * FROM lines ORDER BY seq")]
-        try:
-            self._count(self._store.commit(rows, list(self._cursors.items())))
-        except sqlite3.Error as error:
-            if not _is_damaged(error) or not self._started_anew(rows):
-                return
+        moved = False
+        while not moved:
+            try:
+                rows = [Row(*values) for values in spare.ask(_UNMOVED, self._store.last_seq(), BATCH_LINES)]
+                self._count(self._store.commit(rows, list(self._cursors.items())))
+                moved = len(rows) < BATCH_LINES
+            except sqlite3.Error as error:
+                moved = _is_damaged(error) and self._started_anew([Row(*each) for each in spare.ask(_UNMOVED, 0, -1)])
+                if not moved:
+                    return
         self._spare = None
         spare.close()
         self._tell("working", "the journal is written again")

@@ -210,6 +210,18 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cla
     channels: int
 
 
+class ByeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line to a reader of a socket, before it is closed; `last_seq` is the last that it was given."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["bye"] = "bye"
+    time: str
+    node: str
+    reason: Literal["slow", "crowded", "malformed", "stopped"]
+    detail: str
+    last_seq: int | None
+
+
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     """What a source's stream has come to so far, and as its last line with `final` what it came to."""
 
@@ -249,7 +261,7 @@ Line = (
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
-    lines, parts = msgspec.json.schema_components((*_LINES, ScoresLine))
+    lines, parts = msgspec.json.schema_components((*_LINES, ScoresLine, ByeLine))
     for part in parts.values():
         if "seq" in part["properties"]:
             part["properties"]["repeated"] = {"const": True}  # a mark of its delivery (`delivery.Entry`)

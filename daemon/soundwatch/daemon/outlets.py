@@ -16,14 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.delivery import Cursor, Entry, Sink
+from soundwatch.daemon.delivery import BATCH_LINES, Cursor, Entry, Sink
 from soundwatch.daemon.errors import ReaderGoneError
 from soundwatch.daemon.journal import Journal
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 30.0
 CLOSING_S: Final = 5.0
-BATCH_LINES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,21 @@ class Outlet:
         durable: Whether its place is kept over restarts.
         say: Called with a sentence and its fields when its state changes.
         gone: Called when its reader has left for good.
+        most: How many lines it is given at once.
     """
 
     def __init__(
-        self, sink: Sink, journal: Journal, *, durable: bool, say: Callable[..., object], gone: Callable[[], object]
+        self,
+        sink: Sink,
+        journal: Journal,
+        *,
+        durable: bool,
+        say: Callable[..., object],
+        gone: Callable[[], object],
+        most: int = BATCH_LINES,
     ) -> None:
         self._sink = sink
+        self._most = most
         self._journal = journal
         self._durable = durable
         self._say = say
@@ -121,7 +129,7 @@ class Outlet:
 
     def _next(self) -> list[Entry]:
         """The next lines, marked where they may have been delivered before."""
-        entries = self._journal.after(self._cursor.delivered, BATCH_LINES)
+        entries = self._journal.after(self._cursor.delivered, self._most)
         if entries and entries[0].seq > self._cursor.delivered + 1:
             lost_lines = entries[0].seq - self._cursor.delivered - 1
             self.state = replace(self.state, lost_lines=self.state.lost_lines + lost_lines)
@@ -170,9 +178,10 @@ class Outlets:
         self._all_gone = all_gone
         self._outlets: list[Outlet] = []
 
-    def add(self, sink: Sink, journal: Journal, *, durable: bool) -> Outlet:
-        """Begin to hand lines to a sink."""
-        outlet = Outlet(sink, journal, durable=durable, say=self._say, gone=self._look_whether_all_are_gone)
+    def add(self, sink: Sink, journal: Journal, *, durable: bool, most: int = BATCH_LINES) -> Outlet:
+        """Begin to hand lines to a sink, `most` at once."""
+        gone = self._look_whether_all_are_gone
+        outlet = Outlet(sink, journal, durable=durable, say=self._say, gone=gone, most=most)
         self._outlets = [*self._outlets, outlet]
         return outlet
 

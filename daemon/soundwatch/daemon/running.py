@@ -107,7 +107,7 @@ class Running:
             live=self._ears.live,
             switch=self._engine.switch,
             say=self._log.warning,
-            classes=tuple(self._ears.thresholds),
+            classes=lambda: tuple(self._ears.thresholds),
             note=self._log.debug,
             after=self._journal.after,
         )

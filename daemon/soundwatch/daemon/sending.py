@@ -84,7 +84,7 @@ class Sending:
 
     def add(self, text: SinkText, opened: Opened) -> None:
         """Begin to hand lines to a sink."""
-        outlet = self._outlets.add(opened.sink, self._journal, durable=opened.durable)
+        outlet = self._outlets.add(opened.sink, self._journal, durable=opened.durable, most=opened.most)
         self._by_word[word_of(text)] = outlet
 
     def remove(self, text: SinkText) -> None:

@@ -95,7 +95,7 @@ class Store:
         self._lock = threading.RLock()
         try:
             self._db = self._opened(writing)
-            if writing and path != MEMORY and shutil.disk_usage(Path(path).parent).free >= DISK_BYTES:
+            if writing and path != MEMORY and _free_bytes(path) >= DISK_BYTES:
                 _give_room(self._db)  # the log's was given back when the file was closed last
         except sqlite3.DatabaseError as error:
             if not writing or not _is_damage(error):
@@ -195,7 +195,7 @@ class Store:
         """
         if self.path == MEMORY or self.ask("PRAGMA freelist_count")[0][0] >= LOW_PAGES:
             return 0
-        if shutil.disk_usage(Path(self.path).parent).free < DISK_BYTES:
+        if _free_bytes(self.path) < DISK_BYTES:
             return self.drop_oldest(DROPPED_SHARE)
         _give_room(self._db)
         return 0
@@ -279,6 +279,13 @@ def _give_room(db: sqlite3.Connection) -> None:
     with db:
         db.execute("DELETE FROM room")
     db.execute("PRAGMA wal_checkpoint(RESTART)")
+
+
+def _free_bytes(path: Path | str) -> int:
+    """What the disk of a file has to give; nothing where that cannot be asked."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(Path(path).parent).free
+    return 0
 
 
 def _damage(found: str) -> sqlite3.DatabaseError:

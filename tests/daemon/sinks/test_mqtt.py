@@ -172,6 +172,18 @@ def test_home_assistant_is_told_which_entities_are_no_more_and_then_of_the_rest(
     now.close()
 
 
+def test_a_class_that_is_not_listened_for_any_more_is_removed_at_once(
+    room: Room, mosquitto: Mosquitto, listener: Listener
+) -> None:
+    room.open(f"mqtt://{mosquitto.address}")
+    wait_until(lambda: listener.last("soundwatch/edge1/mic0/class/siren") == b"OFF")
+    room.classes = ("dog_bark",)  # as after a SIGHUP
+    room.event("start")
+    wait_until(lambda: listener.last("soundwatch/edge1/mic0/class/siren") == b"")
+    wait_until(lambda: "mic0_class_siren" not in json.loads(listener.last(DISCOVERY) or b"{}")["components"])
+    assert json.loads(listener.said(DISCOVERY)[-2])["components"]["mic0_class_siren"] == {"platform": "binary_sensor"}
+
+
 def test_home_assistant_is_told_again_when_it_starts(room: Room, mosquitto: Mosquitto, listener: Listener) -> None:
     room.open(f"mqtt://{mosquitto.address}")
     wait_until(lambda: listener.last(DOG) == b"OFF")

@@ -16,10 +16,11 @@ from soundwatch.daemon.config import load_config
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
-    """Check a configuration against its model, and print every value in force as YAML, but no URL's password."""
+    """Check a configuration against its model, and print every value in force as YAML, but no URL's secrets."""
     from soundwatch.daemon.app import load_model, rules_in_force
     from soundwatch.daemon.capture.connected import shown
     from soundwatch.daemon.rules import thresholds
+    from soundwatch.daemon.web.hidden import shown_config
 
     config = load_config(path or config_path)
     contract = load_model(config.model).contract
@@ -28,6 +29,7 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     for source in values["sources"].values():
         if "://" in str(source["device"]):
             source["device"] = shown(source["device"])
+    values["sinks"] = shown_config(config)["sinks"]
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in thresholds(rules, contract.labels).items():

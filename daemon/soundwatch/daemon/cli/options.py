@@ -29,8 +29,8 @@ sink_option = click.option(
     "sinks",
     multiple=True,
     metavar="SINK",
-    help="Where events go: json (standard output), json:PATH, http://HOST:PORT (the page); KEY=VALUE after a comma. "
-    "May be repeated. [default: json]",
+    help="Where events go: json (standard output), json:PATH, http://HOST:PORT (the page), mqtt://HOST, webhook:URL, "
+    "command:PATH, unix:PATH, tcp://HOST:PORT; KEY=VALUE after a comma. May be repeated. [default: json]",
 )
 
 journal_option = click.option(

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from soundwatch.daemon.board import Board
-from soundwatch.daemon.delivery import Entry, Sink
+from soundwatch.daemon.delivery import BATCH_LINES, Entry, Sink
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.daemon.live import Live
 
@@ -27,6 +27,10 @@ KINDS: Final = {
     "http": ("soundwatch.daemon.web.server:serving", "http://HOST:PORT (the page, its API and metrics)"),
     "mqtt": ("soundwatch.daemon.sinks.mqtt:open_mqtt", "mqtt://HOST[:PORT]"),
     "mqtts": ("soundwatch.daemon.sinks.mqtt:open_mqtt", "mqtts://HOST[:PORT]"),
+    "webhook": ("soundwatch.daemon.sinks.webhook:open_webhook", "webhook:URL"),
+    "command": ("soundwatch.daemon.sinks.command:open_command", "command:PATH"),
+    "unix": ("soundwatch.daemon.sinks.sockets:open_unix", "unix:PATH"),
+    "tcp": ("soundwatch.daemon.sinks.sockets:open_tcp", "tcp://HOST:PORT"),
 }
 SERVER: Final = "http"  # it reads the journal by itself, for each of its viewers (`app.py`)
 
@@ -67,7 +71,7 @@ class Surroundings:
         live: What is heard now.
         switch: Pauses a source (False) or listens to it again (True).
         say: Writes a warning into the diary.
-        classes: Those of `labels` that are listened for.
+        classes: Those of `labels` that are listened for just now.
         note: Writes into the diary what helps to find a fault.
         after: Lines that the journal has after a number, as many as are asked for at most.
     """
@@ -78,7 +82,7 @@ class Surroundings:
     live: Live
     switch: Callable[[str, bool], object]
     say: Callable[..., object]
-    classes: tuple[str, ...] = ()
+    classes: Callable[[], tuple[str, ...]] = tuple
     note: Callable[..., object] = lambda *_, **__: None
     after: Callable[[int, int], list[Entry]] = lambda _, __: []
 
@@ -90,10 +94,12 @@ class Opened:
     Attributes:
         sink: It.
         durable: Whether it goes on where it was after a restart.
+        most: How many lines it is given at once; all of them are given again where one fails.
     """
 
     sink: Sink
     durable: bool
+    most: int = BATCH_LINES
 
 
 def parse_sink(text: SinkText) -> Spec:

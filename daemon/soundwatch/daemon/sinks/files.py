@@ -39,7 +39,7 @@ class LineFile:
         self.name = name
         self._file_descriptor = file_descriptor
         self._path = path
-        self._torn = False
+        self._torn = path is not None and _ends_torn(path)
         self._lock = threading.Lock()
 
     def deliver(self, entries: Sequence[Entry]) -> None:
@@ -68,7 +68,7 @@ class LineFile:
         with self._lock:
             fresh = _appending(self._path)
             os.close(self._file_descriptor)
-            self._file_descriptor, self._torn = fresh, False
+            self._file_descriptor, self._torn = fresh, _ends_torn(self._path)
 
     def write(self, line: bytes) -> None:
         """Write one line.
@@ -144,3 +144,12 @@ def open_file(path_text: str) -> LineFile:
 
 def _appending(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+
+
+def _ends_torn(path: Path) -> bool:
+    """Whether a file ends within a line, since a program was killed while its disk was full."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"

@@ -175,19 +175,30 @@ class MqttSink:
 
     def _empty(self, link: Link, kept: Message) -> None:
         """Remove what the broker has kept from an earlier time and nobody says any more."""
-        wanted = self._wanted().get(kept.topic)
-        if wanted is None:
+        wanted = self._wanted()
+        if kept.topic not in wanted:
             link.publish([Message(kept.topic, b"", retained=True)])
-        elif kept.topic == self._discovery_topic and (fewer := without_removed(kept.payload, wanted)):
-            link.publish([Message(kept.topic, fewer, self._options.retain)])
-            link.publish([Message(kept.topic, wanted, self._options.retain)])
+        elif kept.topic == self._discovery_topic:
+            link.publish(self._described_anew(kept.payload, wanted[kept.topic]))
+
+    def _described_anew(self, before: bytes, now: bytes) -> list[Message]:
+        """First that some entities are no more, then the others; nothing where none has gone."""
+        fewer = without_removed(before, now)
+        both = [] if fewer is None else [fewer, now]
+        return [Message(self._discovery_topic, payload, self._options.retain) for payload in both]
 
     def _say_states(self, link: Link) -> None:
         """Publish those states that are not what was last said on this connection."""
         with self._saying:
-            news = {topic: payload for topic, payload in self._wanted().items() if self._said.get(topic) != payload}
-            link.publish([Message(topic, payload, self._options.retain) for topic, payload in news.items()])
-            self._said |= news
+            wanted, said = self._wanted(), self._said
+            news = [Message(topic, b"", retained=True) for topic in said if topic not in wanted]
+            if self._discovery_topic in said and self._discovery_topic in wanted:
+                news += self._described_anew(said[self._discovery_topic], wanted[self._discovery_topic])
+            for topic, payload in wanted.items():
+                if said.get(topic) != payload:
+                    news.append(Message(topic, payload, self._options.retain))
+            link.publish(news)
+            self._said = wanted
 
     def _say_levels(self, link: Link) -> None:
         for source, reading in list(self._surroundings.live.latest.items()):
@@ -200,8 +211,10 @@ class MqttSink:
         around, options = self._surroundings, self._options
         described: dict[str, bytes] = {}
         if options.discovery:
-            described[self._discovery_topic] = discovery(around.node, self._sources(), around.classes, options.level_s)
-        return described | states(around.board(), self._topics, around.classes)
+            described[self._discovery_topic] = discovery(
+                around.node, self._sources(), around.classes(), options.level_s
+            )
+        return described | states(around.board(), self._topics, around.classes())
 
     def _sources(self) -> list[str]:
         return list(self._surroundings.board().sources)
@@ -225,5 +238,5 @@ def open_mqtt(spec: Spec, surroundings: Surroundings) -> Opened:
     options = options_of(spec, MqttOptions)
     broker = broker_of(spec, options)
     check_names("sources", list(surroundings.board().sources))
-    check_names("classes", surroundings.classes)
+    check_names("classes", surroundings.labels)
     return Opened(MqttSink(f"{spec.kind}://{broker.host}:{broker.port}", broker, options, surroundings), durable=True)

@@ -1,0 +1,367 @@
+"""The webhook sink with a real server that fails, hangs, refuses, redirects and breaks off."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from standardwebhooks import Webhook as StandardWebhook
+from standardwebhooks import WebhookVerificationError
+
+from mosquitto import free_port, wait_until
+from sink_room import Room
+from soundwatch.daemon.errors import ConfigError, SinkError
+from soundwatch.daemon.sinks.webhook import retry_after_s
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+class Server:
+    """Answers each request as the next of `answers` says, and with 200 once there are none left."""
+
+    def __init__(self, tls: Any = None) -> None:
+        self.answers: list[Callable[[BaseHTTPRequestHandler], None]] = []
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.going = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                outer.requests.append((self.path, headers, body))
+                (outer.answers.pop(0) if outer.answers else status(200))(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    @property
+    def types(self) -> list[str]:
+        return [json.loads(body)["type"] for _, _, body in self.requests]
+
+    def close(self) -> None:
+        self.going.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    headers = {"Content-Length": "0"} | headers
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for key, value in headers.items():
+            handler.send_header(key.replace("_", "-"), value)
+        handler.end_headers()
+
+    answer.__name__ = str(code)
+    return answer
+
+
+def break_off(handler: BaseHTTPRequestHandler) -> None:
+    """Close before the status is said."""
+    handler.wfile.write(b"HTTP/1.1 2")
+    handler.close_connection = True
+
+
+def break_off_in_the_body(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso f")
+    handler.close_connection = True
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    serving = Server()
+    yield serving
+    serving.close()
+
+
+def test_start_and_end_are_posted_as_they_are(room: Room, server: Server) -> None:
+    outlet = room.open(f"webhook:http://{server.address}/events?a=b")
+    for type_ in ("start", "update", "end"):
+        room.event(type_)
+    room.wait_for(outlet)
+    assert server.types == ["start", "end"]
+    path, headers, body = server.requests[0]
+    assert (path, headers["content-type"]) == ("/events?a=b", "application/json")
+    assert json.loads(body)["id"] == "A"
+    assert [headers["webhook-id"] for _, headers, _ in server.requests] == ["A_start", "A_end"]
+    assert [headers["idempotency-key"] for _, headers, _ in server.requests] == ["A_start", "A_end"]
+
+
+def test_updates_of_one_event_have_ids_of_their_own(room: Room, server: Server) -> None:
+    outlet = room.open(f"webhook:http://{server.address},types=update+hello")
+    room.hello()
+    room.event("update")
+    room.event("update")
+    room.wait_for(outlet)
+    ids = [headers["webhook-id"] for _, headers, _ in server.requests]
+    assert len(set(ids)) == 3
+    assert ids[1:] == ["A_update_2", "A_update_3"]
+
+
+@pytest.mark.parametrize(
+    "bad", [status(500), status(503), status(429), status(404), status(401), break_off], ids=lambda each: each.__name__
+)
+def test_what_may_succeed_later_is_posted_again_and_marked(room: Room, server: Server, bad: Any) -> None:
+    server.answers += [bad, bad]
+    outlet = room.open(f"webhook:http://{server.address}")
+    room.event("start")
+    room.event("end")
+    room.wait_for(outlet)
+    assert server.types == ["start", "start", "start", "end"]
+    assert [json.loads(body).get("repeated") for _, _, body in server.requests] == [None, True, True, None]
+    assert len({headers["webhook-id"] for _, headers, _ in server.requests}) == 2
+    assert room.sentences() == ["a sink is failing; its lines are kept for it", "a sink works again"]
+
+
+def test_an_answer_that_breaks_off_after_its_status_is_one(room: Room, server: Server) -> None:
+    server.answers.append(break_off_in_the_body)
+    outlet = room.open(f"webhook:http://{server.address}")
+    room.event("start")
+    room.event("end")
+    room.wait_for(outlet)
+    assert server.types == ["start", "end"]
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_what_never_can_succeed_is_skipped_counted_and_said(room: Room, server: Server, code: int) -> None:
+    server.answers.append(status(code))
+    outlet = room.open(f"webhook:http://{server.address}")
+    room.event("start")
+    room.event("end")
+    room.wait_for(outlet)
+    assert server.types == ["start", "end"]
+    (said, fields), *_ = room.said
+    assert said == "an event was refused and is skipped"
+    assert (fields["skipped_lines"], fields["id"], str(code) in fields["error"]) == (1, "A", True)
+
+
+def test_a_server_that_hangs_is_left_after_the_timeout(room: Room, server: Server) -> None:
+    server.answers.append(lambda _: server.going.wait(60) and None)
+    outlet = room.open(f"webhook:http://{server.address},timeout_s=0.3")
+    room.event("start")
+    wait_until(lambda: outlet.state.state == "failing")
+    assert "timed out" in (outlet.state.reason or "")
+    room.wait_for(outlet)
+    assert server.types == ["start", "start"]
+
+
+def test_a_server_that_is_not_there_is_waited_for(room: Room) -> None:
+    port = free_port()
+    outlet = room.open(f"webhook:http://127.0.0.1:{port}/secret-path")
+    room.event("start")
+    wait_until(lambda: outlet.state.state == "failing")
+    assert "refused" in (outlet.state.reason or "")
+    assert "secret-path" not in repr(room.said) + outlet.state.name
+
+
+def test_redirects_are_not_followed(room: Room, server: Server) -> None:
+    server.answers.append(status(302, Location=f"http://{server.address}/elsewhere"))
+    outlet = room.open(f"webhook:http://{server.address}/here")
+    room.event("start")
+    room.wait_for(outlet)
+    assert {path for path, _, _ in server.requests} == {"/here"}
+    assert "redirects are not followed" in room.said[0][1]["error"]
+
+
+def test_a_server_that_asks_to_wait_is_not_asked_before(room: Room, server: Server) -> None:
+    server.answers.append(status(429, Retry_After="3000"))
+    outlet = room.open(f"webhook:http://{server.address}")
+    room.event("start")
+    wait_until(lambda: outlet.state.state == "failing")
+    room.journal.flush()
+    assert room.outlets.close(1.0) == {outlet.state.name: 1}, "it still waits"
+    assert server.types == ["start"]
+
+
+def test_retry_after_is_seconds_or_a_date_and_an_hour_at_most() -> None:
+    assert retry_after_s(None, 0.0) == 0
+    assert retry_after_s("120", 0.0) == 120
+    assert retry_after_s("999999", 0.0) == 3600
+    assert retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10.0) == 50
+    assert retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 100.0) == 0
+    assert retry_after_s("soon", 0.0) == 0
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(SECRET + "\n")
+    return path
+
+
+def test_requests_are_signed_as_standard_webhooks_are(room: Room, server: Server, secret_file: Path) -> None:
+    outlet = room.open(f"webhook:http://{server.address},secret_file={secret_file}")
+    room.event("start")
+    room.wait_for(outlet)
+    _, headers, body = server.requests[0]
+    assert StandardWebhook(SECRET).verify(body, headers)["class"] == "dog_bark"
+    with pytest.raises(WebhookVerificationError):
+        StandardWebhook(SECRET).verify(body.replace(b"dog_bark", b"siren"), headers)
+    with pytest.raises(WebhookVerificationError):
+        StandardWebhook(SECRET).verify(body, headers | {"webhook-timestamp": "1000000000"})
+
+
+def test_the_documented_check_takes_what_is_ours_and_nothing_else(
+    room: Room, server: Server, secret_file: Path
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/sinks.md").read_text(), re.S | re.M)
+    (snippet,) = [block for block in blocks if "webhook-signature" in block]
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102  # the documentation's own words
+    is_genuine = names["is_genuine"]
+    outlet = room.open(f"webhook:http://{server.address},secret_file={secret_file}")
+    room.event("start")
+    room.wait_for(outlet)
+    _, headers, body = server.requests[0]
+    assert is_genuine(SECRET, headers, body)
+    assert not is_genuine(SECRET, headers, body + b" ")
+    assert not is_genuine(SECRET, headers | {"webhook-id": "B_start"}, body)
+    assert not is_genuine(SECRET, headers | {"webhook-timestamp": "1000000000"}, body), "an old one sent again"
+    assert not is_genuine("whsec_" + base64.b64encode(bytes(32)).decode(), headers, body)
+
+
+def test_a_token_is_sent_and_never_shown(room: Room, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("tk_123\n")
+    server.answers.append(status(500))
+    outlet = room.open(f"webhook:http://{server.address},token_file={tmp_path}/token")
+    room.event("start")
+    room.wait_for(outlet)
+    assert server.requests[0][1]["authorization"] == "Bearer tk_123"
+    assert "tk_123" not in repr(room.said)
+
+
+def test_the_address_may_be_in_a_file(room: Room, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"http://{server.address}/hook\n")
+    outlet = room.open(f"webhook,url_file={tmp_path}/url")
+    room.event("start")
+    room.wait_for(outlet)
+    assert server.requests[0][0] == "/hook"
+
+
+@pytest.mark.parametrize(
+    ("template", "content_type", "body"),
+    [
+        ("slack", "application/json", {"text": 'dog bark at a&lt;b&gt;"c" (edge1) since 08:15:02 UTC, score 0.93'}),
+        (
+            "discord",
+            "application/json",
+            {
+                "content": 'dog bark at a<b>"c" (edge1) since 08:15:02 UTC, score 0.93',
+                "allowed_mentions": {"parse": []},
+            },
+        ),
+        ("ntfy", "text/plain; charset=utf-8", 'dog bark at a<b>"c" (edge1) since 08:15:02 UTC, score 0.93'),
+    ],
+)
+def test_chat_services_get_a_sentence_for_each_start(
+    server: Server, template: str, content_type: str, body: object
+) -> None:
+    source = 'a<b>"c"'
+    room = Room(sources=(source,))
+    outlet = room.open(f"webhook:http://{server.address},template={template}")
+    room.event("start", source=source)
+    room.event("end", source=source)
+    room.wait_for(outlet)
+    ((_, headers, said),) = server.requests
+    assert headers["content-type"] == content_type
+    assert (json.loads(said) if isinstance(body, dict) else said.decode()) == body
+    room.close()
+
+
+def test_a_template_of_ones_own_is_filled_in(server: Server, tmp_path: Path) -> None:
+    source = 'a "b" \\ c'
+    room = Room(sources=(source,))
+    (tmp_path / "own.json").write_text('{"what": "$sound", "where": "${source}", "cost": "$$1", "offset": "$offset"}')
+    (tmp_path / "own.txt").write_text("$class $type")
+    outlets = [
+        room.open(f"webhook:http://{server.address}/{kind},template={tmp_path}/own.{kind}") for kind in ("json", "txt")
+    ]
+    room.event("start", source=source)
+    for outlet in outlets:
+        room.wait_for(outlet)
+    bodies = {path: body for path, _, body in server.requests}
+    assert json.loads(bodies["/json"]) == {"what": "dog bark", "where": source, "cost": "$1", "offset": ""}
+    assert bodies["/txt"] == b"dog_bark start"
+    room.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('{"a": "$clas"}', r"\$clas is no placeholder; did you mean \$class\?"),
+        ('{"a": $class}', "makes no JSON"),
+        ('{"a": "$ 5"}', "dollar sign"),
+    ],
+)
+def test_a_template_that_cannot_work_is_refused(room: Room, tmp_path: Path, words: str, told: str) -> None:
+    (tmp_path / "own.json").write_text(words)
+    with pytest.raises(ConfigError, match=told):
+        room.open(f"webhook:http://127.0.0.1,template={tmp_path}/own.json")
+
+
+def test_a_server_of_another_authority_is_not_trusted(room: Room, tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    server = Server(context)
+    trusted = room.open(f"webhook:https://{server.address}/a,ca={tmp_path}/ca.pem")
+    wary = room.open(f"webhook:https://{server.address}/b,ca={tmp_path}/stranger.pem")
+    room.event("start")
+    room.wait_for(trusted)
+    wait_until(lambda: wary.state.state == "failing")
+    assert "CERTIFICATE_VERIFY_FAILED" in (wary.state.reason or "")
+    assert {path for path, _, _ in server.requests} == {"/a"}
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("webhook", "begin with https://"),
+        ("webhook:ftp://host/x", "begin with https://"),
+        ("webhook:https:///secret", "name a host"),
+        ("webhook:https://host/x,types=strt", "did you mean start"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(room: Room, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        room.open(text)
+    assert told in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_secret_that_is_none_is_refused_with_how_to_make_one(room: Room, tmp_path: Path) -> None:
+    for text in ("open sesame", "whsec_!!", "whsec_YWJj"):
+        (tmp_path / "secret").write_text(text)
+        with pytest.raises(ConfigError, match="openssl rand") as refused:
+            room.open(f"webhook:http://host,secret_file={tmp_path}/secret")
+        assert text not in str(refused.value)
+    with pytest.raises(SinkError, match="cannot be read"):
+        room.open(f"webhook:http://host,secret_file={tmp_path}/none")
+    with pytest.raises(SinkError, match="none of json, slack, discord, ntfy, nor a file"):
+        room.open("webhook:http://host,template=teams")
