@@ -61,13 +61,13 @@ def picture(seen: Seen, width: int, height: int) -> list[Text]:
     """The lines to show, from the top."""
     top, bottom = _head(seen, width), [*_health(seen), *_sinks(seen), *_diary(seen), _foot()]
     sources = seen.board.sources
-    room = height - len(top) - len(bottom) - 1
+    room = height - len(top) - len(bottom) - 2
     classes = TOP_CLASSES if len(sources) * (1 + TOP_CLASSES) + LEAST_EVENTS <= room else 0
     shown = [line for name, source in sources.items() for line in _source(name, source, seen, classes, width)]
     most = max(1, room - LEAST_EVENTS)
     if len(shown) > most:
         shown = [*shown[: most - 1], Text(f"  and {len(shown) - most + 1} more sources", "bright_black")]
-    lines = [*top, *shown, _rule("events", width), *_events(seen, max(0, room - len(shown)))]
+    lines = [*top, *shown, Text(), _rule("events", width), *_events(seen, max(0, room - len(shown)))]
     lines += [Text()] * (height - len(lines) - len(bottom))
     lines = [*lines, *bottom][:height]
     for line in lines:
