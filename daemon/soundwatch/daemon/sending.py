@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,10 @@ class Sending:
     ) -> None:
         self._ears = ears
         self._journal = journal
-        self._surroundings = surroundings
         self._fail = fail
         self._log = log
         self._outlets = Outlets(surroundings.say, self._all_gone)
+        self._surroundings = replace(surroundings, sinks=self._outlets.look)
         self._by_word: dict[str, Outlet] = {}
         self._servers = contextlib.ExitStack()
         self._served = False

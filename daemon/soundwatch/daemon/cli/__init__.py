@@ -47,7 +47,7 @@ COMMANDS: Final = {
     "verify": ("soundwatch.export.cli:verify", "Prove a model file again."),
 }
 
-_TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "rich", "matplotlib"}
+_TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"}
 
 
 class _Lazy(click.Group):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     help="Which channels of the sources are heard: one, the mean of all, the first two. [default: as configured]",
 )
 @click.option("--or-demo", is_flag=True, help="Where there is no microphone at all, say so and run the demo scene.")
+@click.option("--plain", is_flag=True, help="Print JSON lines on a terminal too, where else a live view is shown.")
 @click.option("--web", is_flag=True, help="Serve the page at http://127.0.0.1:8433 too: -F http://127.0.0.1:8433.")
 @config_option
 @sink_option
@@ -53,6 +56,7 @@ def run(
     pcm: str | None,
     channels: Choice | None,
     or_demo: bool,
+    plain: bool,
     web: bool,
     journal: str | None,
     clips_folder: str | None,
@@ -60,7 +64,10 @@ def run(
     sinks: tuple[str, ...],
     **model: Any,
 ) -> None:
-    """Listen, and print what is heard as JSON events, until the sound ends or SIGINT or SIGTERM comes."""
+    """Listen, and tell what is heard until the sound ends or SIGINT or SIGTERM comes.
+
+    That is JSON events, one a line, on standard output; where that is a terminal and -F is not given, a live view.
+    """
     from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.logs import open_log
     from soundwatch.daemon.running import Running
@@ -70,6 +77,9 @@ def run(
         if web:
             config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
         config = with_clips(config, clips_folder)
+        if not plain and not sinks and _is_screen():
+            shown = tuple("terminal" if sink == "json" else sink for sink in config.sinks)
+            config = msgspec.structs.replace(config, sinks=shown)
         said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
         asked = _asked(config, devices, said, config_path is not None)
         if or_demo and not devices and not list_devices():
@@ -90,3 +100,8 @@ def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], confi
     sources = {name: msgspec.structs.replace(source, **said) for name, source in sources.items()}
     waiting = config.sources if configured else ()  # whoever types a device's name is there to correct it
     return Asked(config, sources, waiting)
+
+
+def _is_screen() -> bool:
+    """Whether standard output is a terminal that a picture can be drawn on."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")

@@ -21,9 +21,11 @@ from soundwatch.daemon.board import Board
 from soundwatch.daemon.delivery import BATCH_LINES, Entry, Sink
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.daemon.live import Live
+from soundwatch.daemon.outlets import SinkState
 
 KINDS: Final = {
     "json": ("soundwatch.daemon.sinks.files:open_json", "json (standard output), json:PATH"),
+    "terminal": ("soundwatch.daemon.terminal.view:open_terminal", "terminal (the live view)"),
     "http": ("soundwatch.daemon.web.server:serving", "http://HOST:PORT (the page, its API and metrics)"),
     "mqtt": ("soundwatch.daemon.sinks.mqtt:open_mqtt", "mqtt://HOST[:PORT]"),
     "mqtts": ("soundwatch.daemon.sinks.mqtt:open_mqtt", "mqtts://HOST[:PORT]"),
@@ -74,6 +76,7 @@ class Surroundings:
         classes: Those of `labels` that are listened for just now.
         note: Writes into the diary what helps to find a fault.
         after: Lines that the journal has after a number, as many as are asked for at most.
+        sinks: How each sink does, and how many lines it has yet to take.
     """
 
     node: str
@@ -85,6 +88,7 @@ class Surroundings:
     classes: Callable[[], tuple[str, ...]] = tuple
     note: Callable[..., object] = lambda *_, **__: None
     after: Callable[[int, int], list[Entry]] = lambda _, __: []
+    sinks: Callable[[], Sequence[tuple[SinkState, int]]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

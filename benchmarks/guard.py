@@ -1,0 +1,169 @@
+"""How well the speech guard hears talk that it has not learned from, and how many other clips it refuses.
+
+    python benchmarks/guard.py --data UrbanSound8K --negatives DIR --teacher YAMNET.tflite --voices DIR
+
+What is judged is what the daemon would judge: the very function, on 16-bit frames at each recording's own rate. The
+shipped guard learned from folds 2 and 3, so fold 1's clips are other recordings. Whether there is talk in those is
+YAMNet's word, not a person's: at least 0.5 in one of its windows is speech, at most 0.1 in all of them is none.
+--voices names a folder of recorded prompts, a folder a voice, as Debian's packages asterisk-core-sounds-*-g722 have
+them in /usr/share/asterisk/sounds: people who read in five languages, none of whom it has heard, at 16 kHz. ffmpeg
+decodes them. espeak-ng's English is another of its languages, by other variants. Talk over a clip is as loud as the
+clip, or 10 dB louder. Writes benchmarks/results/guard.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.clips.guard import GUARD_MODEL, Guard, guard_of
+from soundwatch.daemon.clips.tape import in_16_bits
+from soundwatch.training.babble import voices
+from soundwatch.training.data import Clip, split_by_folds
+from soundwatch.training.hearing import RATE_HZ as SPOKEN_RATE_HZ
+from soundwatch.training.hearing import Mono, read_recording, rms
+from soundwatch.training.labels import LABELS
+from soundwatch.training.machine import processor
+from soundwatch.training.negatives import split_negatives
+from soundwatch.training.talk import HEARD, UNHEARD, SpeechEar
+
+OUT = Path(__file__).parent / "results" / "guard.json"
+RATE_HZ = 16_000
+PROMPTS_A_VOICE = 80
+SHORTEST_S, LONGEST_S = 1.0, 6.0
+OVER_DB = (10.0, 0.0)
+LONG_CLIPS = 5  # of one class in a row: about 20 s
+PEAK = 0.25
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--data", "--negatives", "--teacher", "--voices"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=GUARD_MODEL)
+    options = parser.parse_args()
+    guard = guard_of(open_classifier(options.model, "cpu"))
+    assert guard is not None, "the model has no label that means speech"
+    began_s = time.monotonic()
+    talking, silent = sorted_clips(options.data, SpeechEar(options.teacher))
+    others = [sound for sounds in silent.values() for sound in sounds]
+    rows = [row("people in fold 1's clips, by YAMNet", "as recorded", guard, talking)]
+    for name, said in {"espeak-ng's English": synthetic(), **prompts(options.voices)}.items():
+        rows.append(row(name, "alone", guard, said))
+        rows += [row(name, f"{level:+.0f} dB over a clip", guard, over(said, others, level)) for level in OVER_DB]
+    refusals = [row(label, "no talk", guard, sounds) for label, sounds in silent.items()]
+    _, held_out = split_negatives(options.negatives)
+    refusals.append(row("other sounds, held out", "no talk", guard, [read(clip) for clip in held_out]))
+    long = [np.concatenate(part) for sounds in silent.values() for part in _parts(sounds)]
+    refusals.append(row(f"{LONG_CLIPS} clips of a class in a row", "no talk", guard, long))
+    result = {
+        "command": "python benchmarks/guard.py --data DIR --negatives DIR --teacher YAMNET.tflite --voices DIR",
+        "machine": processor(),
+        "model": guard.classifier.contract.identity,
+        "bytes": options.model.stat().st_size,
+        "thresholds": guard.classifier.contract.thresholds,
+        "seconds": round(time.monotonic() - began_s),
+        "speech": rows,
+        "others": refusals,
+    }
+    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def row(what: str, level: str, guard: Guard, sounds: Sequence[Mono]) -> dict[str, Any]:
+    """How many of these sounds (S,) the guard refuses."""
+    refused = sum(guard.hears_speech(in_16_bits(sound[None]), RATE_HZ) for sound in sounds)
+    return {"what": what, "level": level, "clips": len(sounds), "refused": refused}
+
+
+def sorted_clips(data: Path, ear: SpeechEar) -> tuple[list[Mono], dict[str, list[Mono]]]:
+    """Fold 1's clips in which there is talk, and by class those in which there is none."""
+    talking: list[Mono] = []
+    silent: dict[str, list[Mono]] = {label: [] for label in LABELS}
+    for clip in split_by_folds(data, (1,), ()).train:
+        sound = read(clip)
+        score = ear.talk_score(sound)
+        if score >= HEARD:
+            talking.append(sound)
+        elif score <= UNHEARD and clip.class_id is not None:
+            silent[LABELS[clip.class_id]].append(sound)
+    return talking, silent
+
+
+def read(clip: Clip) -> Mono:
+    """A clip (S,) at `RATE_HZ`."""
+    samples, rate_hz = read_recording(clip.path)
+    sound: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
+    return sound
+
+
+def synthetic() -> list[Mono]:
+    """Stretches of each of espeak-ng's English voices."""
+    rng = np.random.default_rng(1)
+    said = []
+    for voice in voices():
+        sound: NDArray[np.float32] = soxr.resample(voice, SPOKEN_RATE_HZ, RATE_HZ, quality="HQ").astype(np.float32)
+        for first in rng.integers(0, sound.size - round(LONGEST_S * RATE_HZ), 10):
+            said.append(at_level(sound[first : first + round(4 * RATE_HZ)]))
+    return said
+
+
+def prompts(folder: Path) -> dict[str, list[Mono]]:
+    """The first prompts of each voice that are long enough, by the voice's folder."""
+    found: dict[str, list[Mono]] = {}
+    for voice in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
+        files = np.random.default_rng(1).permutation(sorted(map(str, voice.rglob("*.g722"))))
+        said: list[Mono] = []
+        for file in files:
+            if len(said) == PROMPTS_A_VOICE:
+                break
+            sound = decoded(str(file))[: round(LONGEST_S * RATE_HZ)]
+            if sound.size >= SHORTEST_S * RATE_HZ and rms(sound) > 1e-3:
+                said.append(at_level(sound))
+        if said:
+            found[f"a person reading, {voice.name}"] = said
+    return found
+
+
+def decoded(file: str) -> Mono:
+    """A prompt (S,) at `RATE_HZ`."""
+    words = ["ffmpeg", "-v", "error", "-f", "g722", "-i", file, "-f", "f32le", "-ac", "1", "-ar", str(RATE_HZ), "-"]
+    return np.frombuffer(subprocess.run(words, capture_output=True, check=True).stdout, np.float32)
+
+
+def over(said: Sequence[Mono], others: Sequence[Mono], level_db: float) -> list[Mono]:
+    """The same over clips without talk, so much louder than those."""
+    rng = np.random.default_rng(2)
+    mixed = []
+    for sound in said:
+        other = np.resize(others[int(rng.integers(len(others)))], max(sound.size, 4 * RATE_HZ))
+        louder = sound / max(rms(sound), 1e-6) * np.float32(10 ** (level_db / 20)) * max(rms(other), 1e-6)
+        first = int(rng.integers(other.size - sound.size + 1))
+        both = other.copy()
+        both[first : first + sound.size] += louder
+        mixed.append(at_level(both))
+    return mixed
+
+
+def at_level(sound: Mono) -> Mono:
+    """The same at a peak of a quarter, as a microphone in a street may have it."""
+    return np.asarray(sound * np.float32(PEAK / max(float(np.abs(sound).max()), 1e-6)), np.float32)
+
+
+def _parts(sounds: Sequence[Mono]) -> list[list[Mono]]:
+    parts = [list(sounds[first : first + LONG_CLIPS]) for first in range(0, len(sounds), LONG_CLIPS)]
+    return [part for part in parts if len(part) == LONG_CLIPS]
+
+
+if __name__ == "__main__":
+    main()
