@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,17 +26,25 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def api_paths(view: View, metrics: Metrics) -> list[Path]:
     """All of the API, for Starlette."""
-    paths = [Path(route.path, _endpoint(route, view), methods=[route.method]) for route in ROUTES]
+    by_path: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, []).append(route)
     return [
-        *paths,
+        *(
+            Path(path, _endpoint(routes, view), methods=[route.method for route in routes])
+            for path, routes in by_path.items()
+        ),
         Path("/api/openapi.json", _document, methods=["GET"]),
         Path("/api/clips/{name}", _clips(view), methods=["GET"]),
         Path("/metrics", _metrics(metrics), methods=["GET"]),
     ]
 
 
-def _endpoint(route: Route, view: View) -> Endpoint:
+def _endpoint(routes: Sequence[Route], view: View) -> Endpoint:
+    """What answers at one path: a route for each of its methods."""
+
     async def answer(request: Request) -> Response:
+        route = next((each for each in routes if each.method == request.method), routes[0])  # HEAD is GET's
         asked = Asked(
             view=view,
             query=query_of(request.scope["query_string"], route.query),

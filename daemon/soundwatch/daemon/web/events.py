@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from soundwatch.daemon.lines import EventLine
 from soundwatch.daemon.store import Store
+from soundwatch.daemon.web.queries import MOMENT
 from soundwatch.daemon.web.records import (
     Clip,
     Count,
@@ -23,6 +25,7 @@ from soundwatch.daemon.web.records import (
     EventsQuery,
     Label,
 )
+from soundwatch.daemon.web.security import Refusal
 from soundwatch.daemon.wire import utc_text
 
 QUARTER_S: Final = 900
@@ -60,9 +63,9 @@ def find_events(store: Store, query: EventsQuery) -> EventsAnswer:
         "first_time >= ?": _text(query.since),
         "first_time < ?": _text(query.until),
         "json_extract(CAST(last AS TEXT), '$.peak_score') >= ?": query.min_score,
-        f"instr(lower({_SOUGHT}), ?) > 0": None if query.text is None else query.text.lower(),
+        f"instr(lower({_SOUGHT}), ?) > 0": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
     }
-    asked = {test: value for test, value in tests.items() if value is not None}
+    asked = {test: value for test, value in tests.items() if value is not UNSET}
     where = f"WHERE {' AND '.join(asked)}" if asked else ""
     found = store.ask(f"{_EVENTS} {where} ORDER BY seq DESC LIMIT ?", *asked.values(), query.limit + 1)
     page = found[: query.limit]
@@ -86,7 +89,7 @@ def clip_line_of(store: Store, event_id: str) -> ClipLine | None:
 def count_events(store: Store, query: CountsQuery) -> CountsAnswer:
     """How many events each class had in each quarter of an hour."""
     tests = {"time >= ?": _text(query.since), "time < ?": _text(query.until), "source = ?": query.source}
-    asked = {test: value for test, value in tests.items() if value is not None}
+    asked = {test: value for test, value in tests.items() if value is not UNSET}
     where = " AND ".join(("type = 'start'", *asked))
     found = store.ask(
         f"SELECT class, CAST(strftime('%s', time) AS INTEGER) / {QUARTER_S} AS quarter, COUNT(*) FROM lines "  # noqa: S608
@@ -138,12 +141,19 @@ def _clip(event_id: str, line: bytes | None) -> Clip | None:
     return Clip(url=url, reason=told.reason, duration_s=told.duration_s, bytes=told.bytes)
 
 
-def _text(moment: datetime | None) -> str | None:
-    """As lines have it, or the nearest that they could have."""
-    if moment is None:
-        return None
+def _text(moment: str | UnsetType) -> str | UnsetType:
+    """As lines have it, or the nearest that they could have.
+
+    Raises:
+        Refusal: There is no such moment.
+    """
+    if isinstance(moment, UnsetType):
+        return moment
     try:
-        utc = moment.astimezone(UTC)
+        read = msgspec.convert(moment.upper(), datetime)
+        utc = read.astimezone(UTC)
+    except msgspec.ValidationError:
+        raise Refusal(400, f"{moment} is no moment: {MOMENT}.") from None
     except OverflowError:  # the first or the last day there is, in a zone where it is another one
-        utc = moment.replace(tzinfo=UTC)
+        utc = read.replace(tzinfo=UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -104,7 +104,7 @@ def _query_parameters(query: type[Query]) -> list[dict[str, Any]]:
     schema = msgspec.json.schema(query, ref_template="{name}")["$defs"][query.__name__]
     texts = _attribute_texts(query)
     return [
-        {"name": name, "in": "query", "required": False, "description": texts[name], "schema": _not_null(part)}
+        {"name": name, "in": "query", "required": False, "description": texts[name], "schema": part}
         for name, part in schema["properties"].items()
     ]
 
@@ -114,13 +114,6 @@ def _attribute_texts(record: type) -> dict[str, str]:
     lines = inspect.cleandoc(record.__doc__ or "").partition("Attributes:")[2].splitlines()
     pairs = [line.strip().partition(": ") for line in lines if line.strip()]
     return {name.rstrip("_"): text for name, _, text in pairs}
-
-
-def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query has no null: a part that is not there is not there."""
-    kinds = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
-    kind: dict[str, Any] = kinds[0]
-    return kind
 
 
 def _others() -> dict[str, Any]:

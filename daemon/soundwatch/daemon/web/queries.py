@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, TypeVar
+import re
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -11,7 +12,8 @@ import msgspec
 from soundwatch.daemon.web.records import Query
 from soundwatch.daemon.web.security import Refusal
 
-MOST_PARTS = 20
+MOST_PARTS: Final = 20
+MOMENT: Final = "a time with its zone was wanted, as 2026-11-22T08:15:00Z"
 Asked = TypeVar("Asked", bound=Query)
 
 
@@ -44,4 +46,5 @@ def query_of(text: bytes, type_: type[Asked]) -> Asked:
     try:
         return msgspec.convert(parts, type_, strict=False)
     except msgspec.ValidationError as error:
-        raise Refusal(400, f"{error}.".replace("`$.", "`")) from None
+        text = re.sub("`str` matching regex .* - at", f"{MOMENT} - at", str(error))
+        raise Refusal(400, f"{text}.".replace("`$.", "`")) from None

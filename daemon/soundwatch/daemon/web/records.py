@@ -5,17 +5,22 @@ Conventions: as in `lines.py`. A query's parts are checked as the configuration 
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from soundwatch.daemon.board import Hearing
 
 Text = Annotated[str, Meta(max_length=100)]
-Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Moment = Annotated[datetime, Meta(tz=True)]
+Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # as far as JavaScript counts
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 EventId = Annotated[str, Meta(pattern="^[0-9A-HJKMNP-TV-Z]{26}$")]
 
 
@@ -37,13 +42,13 @@ class EventsQuery(Query, frozen=True, kw_only=True, rename={"class_": "class"}):
         limit: How many.
     """
 
-    class_: Text | None = None
-    source: Text | None = None
-    since: Moment | None = None
-    until: Moment | None = None
-    min_score: Annotated[float, Meta(ge=0, le=1)] | None = None
-    text: Text | None = None
-    before: Seq | None = None
+    class_: Text | UnsetType = UNSET
+    source: Text | UnsetType = UNSET
+    since: Moment | UnsetType = UNSET
+    until: Moment | UnsetType = UNSET
+    min_score: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    text: Text | UnsetType = UNSET
+    before: Seq | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
@@ -68,9 +73,9 @@ class CountsQuery(Query, frozen=True, kw_only=True):
         source: Of this source.
     """
 
-    since: Moment | None = None
-    until: Moment | None = None
-    source: Text | None = None
+    since: Moment | UnsetType = UNSET
+    until: Moment | UnsetType = UNSET
+    source: Text | UnsetType = UNSET
 
 
 class LabelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -37,7 +38,7 @@ class StreamQuery(Query, frozen=True, kw_only=True):
         columns: Whether to send the spectrogram.
     """
 
-    since: Seq | None = None
+    since: Seq | UnsetType = UNSET
     scores: bool = False
     columns: bool = False
 
@@ -123,7 +124,7 @@ class Streams:
                 since = msgspec.convert(last_event_id, Seq, strict=False)
             except msgspec.ValidationError:
                 raise Refusal(400, "Last-Event-ID is no line's number.") from None
-        seq = self._view.journal.last_seq if since is None else since
+        seq = self._view.journal.last_seq if isinstance(since, UnsetType) else since
         return Viewer(seq, scores=query.scores, columns=query.columns)
 
 

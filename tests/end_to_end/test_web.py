@@ -1,0 +1,118 @@
+"""The server in the program that its users start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+
+from demo_daemon import demo_daemon, free_port, get, wait_for
+from program import SOUNDWATCH, soundwatch
+from soundwatch.daemon.web.openapi import document
+from soundwatch.daemon.web.routes import ROUTES
+
+EXAMPLES = 25
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A daemon that hears the demo scene and has told of an event."""
+    state = tmp_path_factory.mktemp("state")
+    with demo_daemon(free_port(), env={"STATE_DIRECTORY": str(state)}) as url:
+        wait_for(lambda: get(url, "/api/events")["events"])
+        yield url
+
+
+def test_the_published_document_is_the_one_that_is_tested(url: str) -> None:
+    published = get(url, "/api/openapi.json")
+    assert published == document()
+    documented = {(method.upper(), path) for path, methods in published["paths"].items() for method in methods}
+    assert documented >= {(route.method, route.path) for route in ROUTES}
+
+
+schema = schemathesis.openapi.from_dict(document()).exclude(path_regex="^/(api/stream|api/clips|metrics)")
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_the_api_does_what_its_document_says(url: str, case: Any) -> None:
+    response = case.call(base_url=url, headers={"Connection": "close"})
+    if response.status_code != 429:
+        case.validate_response(response, additional_checks=[not_a_server_error])
+
+
+def test_events_scores_and_health_of_the_demo_scene_are_there(url: str) -> None:
+    event = get(url, "/api/events")["events"][-1]
+    assert event["source"] == "demo"
+    assert get(url, f"/api/events/{event['id']}")["id"] == event["id"]
+    wait_for(lambda: get(url, "/api/sources")["sources"][0]["last"] is not None)
+    last = get(url, "/api/sources")["sources"][0]["last"]
+    assert set(last["scores"]) == {each["name"] for each in get(url, "/api/classes")["classes"]}
+    assert get(url, "/api/model")["card"].startswith("# urban")
+
+
+def test_a_port_that_is_taken_is_an_error_at_the_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = soundwatch("run", "--device", "demo", "-F", f"http://127.0.0.1:{port}", timeout=60)
+    assert done.returncode == 6
+    assert b"cannot be listened at: Address already in use" in done.stderr
+    assert b"give another one with -F http://127.0.0.1:PORT" in done.stderr
+    assert done.stdout == b""
+
+
+def test_an_open_address_without_a_token_is_refused_at_the_start() -> None:
+    done = soundwatch("run", "--device", "demo", "-F", "http://0.0.0.0:0", timeout=60)
+    assert done.returncode == 2
+    assert b"a token is wanted" in done.stderr
+
+
+def test_recordings_have_no_page() -> None:
+    done = soundwatch("replay", "none.wav", "-F", "http://127.0.0.1:0", timeout=60)
+    assert done.returncode == 2
+    assert b"recordings are only written to json" in done.stderr
+
+
+def test_the_program_goes_on_for_its_page_when_nobody_reads_its_output_any_more(tmp_path: Path) -> None:
+    port = free_port()
+    command = [SOUNDWATCH, "run", "--device", "demo", "-F", "json,scores=1", "-F", f"http://127.0.0.1:{port}"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as daemon:
+        try:
+            assert daemon.stdout is not None
+            daemon.stdout.readline()
+            daemon.stdout.close()
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: [sink["state"] for sink in get(url, "/api/sinks")["sinks"]] == ["gone"])
+            assert get(url, "/api/health")["problems"], "and the page says so"
+            assert daemon.poll() is None
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(20) == 0
+    assert b"Traceback" not in (tmp_path / "log").read_bytes()
+
+
+def test_a_daemon_without_a_page_imports_none_of_it() -> None:
+    program = (
+        "import sys\n"
+        "import soundwatch.daemon.app, soundwatch.daemon.cli.run, soundwatch.daemon.sending\n"
+        "print(sorted({'starlette', 'uvicorn', 'websockets', 'prometheus_client', 'asyncio', 'soundwatch.daemon.web'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
