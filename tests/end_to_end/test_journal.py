@@ -85,6 +85,22 @@ def test_another_program_can_follow_while_it_runs(daemon: subprocess.Popen[bytes
     assert said.strip() == b""
 
 
+def test_scores_can_be_followed_while_it_runs_and_only_then(daemon: subprocess.Popen[bytes]) -> None:
+    read_until(daemon, b'"hello"')
+    command = [SOUNDWATCH, "tail", "--scores", "-n", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follower:
+        lines = lines_of(read_until(follower, b'"scores"'))
+        follower.send_signal(signal.SIGINT)
+        _, said = follower.communicate(timeout=WAIT_S)
+    assert said.strip() == b""
+    assert set(lines[-1]["scores"]) == {"low", "high"}
+    daemon.send_signal(signal.SIGTERM)
+    daemon.wait()
+    after = soundwatch("tail", "--scores", "-n", "0")
+    assert after.returncode == 9
+    assert b"only from a soundwatch that runs" in after.stderr
+
+
 def test_a_second_run_on_the_same_journal_says_so_and_stops(config: Path, daemon: subprocess.Popen[bytes]) -> None:
     read_until(daemon, b'"hello"')
     second = soundwatch("run", "--config", config)

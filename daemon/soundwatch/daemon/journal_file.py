@@ -35,6 +35,11 @@ def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
     return folder / "journal.db"
 
 
+def socket_beside(path: Path) -> Path:
+    """Where a running program lets this user's programs read along."""
+    return path.with_name(f"{path.name}.sock")
+
+
 def limits_of(config: JournalConfig) -> Limits:
     """How much it keeps."""
     return Limits(config.max_age_days * DAY_S, config.max_bytes)

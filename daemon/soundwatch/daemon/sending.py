@@ -16,8 +16,9 @@ from typing import Any
 from soundwatch.daemon.config import Config
 from soundwatch.daemon.errors import SinkError
 from soundwatch.daemon.journal import Journal
+from soundwatch.daemon.journal_file import socket_beside
 from soundwatch.daemon.listen import Ears
-from soundwatch.daemon.outlets import Outlet, Outlets
+from soundwatch.daemon.outlets import CLOSING_S, Outlet, Outlets
 from soundwatch.daemon.sinks import SERVER, Opened, SinkText, Spec, Surroundings, open_sink, parse_sink, word_of
 from soundwatch.daemon.store import MEMORY
 
@@ -50,6 +51,7 @@ class Sending:
         self._by_word: dict[str, Outlet] = {}
         self._servers = contextlib.ExitStack()
         self._served = False
+        self._own: Outlet | None = None
 
     def open_all(self, config: Config) -> None:
         """Open what the configuration names, servers last, since they show the rest.
@@ -65,6 +67,20 @@ class Sending:
                 self._log.info("serving", url=self._servers.enter_context(self._server(spec, config)))
             else:
                 self.add(text, open_sink(spec, self._surroundings))
+        self._open_own_socket()
+
+    def _open_own_socket(self) -> None:
+        """Let this user's programs read along beside the journal, what is heard just now included (`soundwatch tail`)."""
+        path = self._journal.store.path
+        if not isinstance(path, Path):
+            return
+        try:
+            spec = Spec("unix", str(socket_beside(path)), {"scores": True})
+            opened = open_sink(spec, self._surroundings)
+        except SinkError as error:  # a system without such sockets, or a path too long for one
+            self._surroundings.note("there is no socket beside the journal", error=str(error))
+            return
+        self._own = Outlet(opened.sink, self._journal, durable=False, say=self._surroundings.note, gone=lambda: None)
 
     def opened(self, texts: Sequence[SinkText]) -> dict[int, Opened]:
         """Sinks that are ready, by their place; all or none.
@@ -100,6 +116,9 @@ class Sending:
         """
         self._journal.flush()
         self._servers.close()
+        if self._own is not None:
+            self._own.finish()
+            self._own.close(CLOSING_S)
         for name, lines in self._outlets.close().items():
             if self._journal.store.path == MEMORY:
                 raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")

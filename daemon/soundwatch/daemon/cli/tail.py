@@ -15,6 +15,7 @@ from soundwatch.daemon.cli.options import config_option, journal_option, wanted_
 from soundwatch.daemon.config import load_config
 
 HERE_LINES = 10
+TOP = 3
 
 
 @click.command()
@@ -28,6 +29,7 @@ HERE_LINES = 10
     show_default=True,
     help="auto is text on a terminal, and elsewhere JSON lines as `run` prints them.",
 )
+@click.option("--scores", is_flag=True, help="Every window's scores too, as they come; goes on until Ctrl-C.")
 @wanted_options
 @config_option
 @journal_option
@@ -35,6 +37,7 @@ def tail(
     follow: bool,
     count: int | None,
     format_: Literal["auto", "text", "json"],
+    scores: bool,
     config_path: Path | None,
     journal: str | None,
     **asked: Any,
@@ -42,6 +45,7 @@ def tail(
     """Print what was heard, out of the journal: the last lines, those since some time, those to come."""
     from soundwatch.daemon import lookup
     from soundwatch.daemon.journal_file import open_for_reading
+    from soundwatch.daemon.reading_along import lines_along
 
     store = open_for_reading(with_journal(load_config(config_path), journal).journal)
     wanted = lookup.wanted_of(datetime.now(UTC), **asked)
@@ -53,7 +57,10 @@ def tail(
     for entry in there:
         _show(entry.line, text)
         last_seq = max(last_seq, entry.seq)
-    if follow:
+    if scores:
+        for line in lines_along(Path(store.path), last_seq, wanted):
+            _show(line, text)
+    elif follow:
         for entry in lookup.coming(store, replace(wanted, after_seq=last_seq)):
             _show(entry.line, text)
 
@@ -73,5 +80,9 @@ def told(line: dict[str, Any]) -> str:
         level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
         lasted = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"
         return f"{head}  {line['class']:<16}  {line['score']:.2f}{level}{lasted}"
+    if "scores" in line:
+        level = "no sound at all" if line["level_dbfs"] is None else f"{line['level_dbfs']:.0f} dBFS"
+        best = sorted(line["scores"].items(), key=lambda each: -each[1])[:TOP]
+        return f"{head}  {level:<16}  " + "  ".join(f"{label} {score:.2f}" for label, score in best)
     said = line.get("detail") or ", ".join(line.get("faults") or ()) or line.get("reason") or line.get("description")
     return f"{head}  {line.get('state') or '':<16}  {said or ''}".rstrip()

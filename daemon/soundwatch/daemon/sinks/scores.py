@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -28,12 +28,14 @@ class Scores:
         sink: It.
         live: Where the windows are seen.
         node: Name of this machine.
+        wanted: Whether anybody reads just now.
     """
 
-    def __init__(self, sink: DirectSink, live: Live, node: str) -> None:
+    def __init__(self, sink: DirectSink, live: Live, node: str, wanted: Callable[[], bool] = lambda: True) -> None:
         self.name = sink.name
         self._sink = sink
         self._node = node
+        self._wanted = wanted
         self._waiting = deque[Reading](maxlen=WAITING_LINES)
         self._news = threading.Event()
         self._closed = False
@@ -57,8 +59,9 @@ class Scores:
         self._sink.close()
 
     def _notice(self, reading: Reading) -> None:
-        self._waiting.append(reading)
-        self._news.set()
+        if self._wanted():
+            self._waiting.append(reading)
+            self._news.set()
 
     def _write(self) -> None:
         while not self._closed:

@@ -93,6 +93,10 @@ class SocketSink:
                 reader.scores.append(line)
         self._ring()
 
+    def is_read(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self._readers)
+
     def close(self) -> None:
         """Give the readers what there is, and the end."""
         self._closing.set()
@@ -258,7 +262,7 @@ def open_tcp(spec: Spec, surroundings: Surroundings) -> Opened:
 
 
 def _opened(sink: SocketSink, scores: bool, surroundings: Surroundings) -> Opened:
-    shown = Scores(sink, surroundings.live, surroundings.node) if scores else sink
+    shown = Scores(sink, surroundings.live, surroundings.node, sink.is_read) if scores else sink
     return Opened(shown, durable=False)
 
 
