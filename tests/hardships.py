@@ -14,10 +14,12 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -339,4 +341,104 @@ def odd_surroundings(place: Place) -> Outcome:
     return outcome
 
 
-FAULTS: Final = (damage, full_disk, read_only_disk, little_memory, few_descriptors, odd_surroundings)
+def names_unknown(place: Place) -> Outcome:
+    """A broker and a webhook whose names nobody knows, as when DNS is gone."""
+    outcome = Outcome("a broker and a webhook whose names cannot be resolved")
+    nowhere = "no-such-host.invalid"
+    place.write(f"sinks: [json, 'mqtt://{nowhere}', 'webhook:https://{nowhere}/hook']\n")
+    with daemon(place) as process:
+        outcome.claims["it hears and tells"] = hears(place, 100)
+        outcome.claims["it says so, once for each"] = until(lambda: said(place).count("a sink is failing") == 2)
+        ends_well(outcome, process)
+    lines = kept(place)
+    judge_lines(outcome, lines)
+    outcome.claims["all is kept for them"] = "lines are left for the next start" in said(place)
+    no_traceback(outcome, place)
+    return outcome
+
+
+def silent_clients(place: Place, count: int = 1000) -> Outcome:
+    """Clients that connect to the page's server and to a socket, and never say or read anything."""
+    outcome = Outcome(f"{count} clients that connect and never read")
+    page, port = free_port(), free_port()
+    place.write(f"sinks: [json, 'http://127.0.0.1:{page}', 'tcp://127.0.0.1:{port}']\n")
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(usual[1], max(usual[0], 2 * count + 200)), usual[1]))
+    try:
+        with daemon(place) as process, contextlib.ExitStack() as clients:
+            outcome.claims["it heard before"] = hears(place)
+            before_kb = resident_kb(process.pid)
+            for number in range(count):
+                with contextlib.suppress(OSError):
+                    to = (page, port)[number % 2]
+                    clients.enter_context(socket.create_connection(("127.0.0.1", to), timeout=5))
+            outcome.claims["it goes on"] = hears(place, 100)
+            outcome.seen["MB more"] = round((resident_kb(process.pid) - before_kb) / 1000)
+            outcome.claims["no more than 50 MB for them"] = resident_kb(process.pid) - before_kb < 50_000
+            clients.close()
+            outcome.claims["it serves again"] = until(lambda: answers(f"http://127.0.0.1:{page}/api/health"))
+            ends_well(outcome, process)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    judge_lines(outcome, kept(place))
+    no_traceback(outcome, place)
+    return outcome
+
+
+def endless_hooks(place: Place) -> Outcome:
+    """A program run for each event that never ends and starts others."""
+    outcome = Outcome("a hook that never ends and forks others")
+    hook = place.folder / "hook"
+    hook.write_text(f"#!/bin/sh\nsleep 987654 &\nsleep 987654 &\ntouch {place.folder}/ran\nwait\n")
+    hook.chmod(0o755)
+    place.write(f"sinks: [json, {{sink: 'command:{hook}', timeout_s: 1}}]\n")
+    with daemon(place) as process:
+        outcome.claims["it hears and tells"] = hears(place, 100)
+        outcome.claims["the hook was run"] = until((place.folder / "ran").exists)
+        most = 0
+        for _ in range(50):
+            most = max(most, len(running("sleep 987654")))
+            time.sleep(0.05)
+        outcome.seen["of its programs at once, at the most"] = most
+        outcome.claims["only a few run at once"] = most <= 32
+        ends_well(outcome, process)
+    outcome.claims["none is left"] = until(lambda: not running("sleep 987654"), 10)
+    judge_lines(outcome, kept(place))
+    no_traceback(outcome, place)
+    return outcome
+
+
+def free_port() -> int:
+    """A port that nobody listens at just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def resident_kb(pid: int) -> int:
+    """Of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def answers(url: str) -> bool:
+    """Whether a server says yes."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 -- our own
+        return bool(answer.status == 200)
+    return False
+
+
+def running(command: str) -> list[int]:
+    """The processes that were started with this command."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() == command:
+                found.append(int(folder.name))
+    return found
+
+
+FAULTS: Final = (
+    *(damage, full_disk, read_only_disk, little_memory, few_descriptors, odd_surroundings),
+    *(names_unknown, silent_clients, endless_hooks),
+)
