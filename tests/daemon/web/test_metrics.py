@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from soundwatch.daemon.outlets import SinkState
 from soundwatch.daemon.plight import Quality, Truth
 from soundwatch.daemon.web.delays import BOUNDS_S, Delays
+from soundwatch.daemon.web.metrics import of_truths
 from web_site import Site, a_site, event_line, lost_line, reading
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -87,14 +88,9 @@ GOOD = Quality((), -30.0, None, 0.5, 0.01, 0.0, same_channels=True, measured_hz=
 
 
 def test_every_figure_of_a_sources_sound_is_a_metric_and_what_does_not_exist_has_no_sample() -> None:
-    with a_site() as site:
-        live = site.view.surroundings.live
-        live.truths["mic0"] = Truth("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD)
-        live.truths["yard"] = Truth("lost", losses=1)
-        names = ("soundwatch_sound_", "soundwatch_source_losses", "soundwatch_clock")
-        found = {
-            (name, labels[0][1]): value for (name, labels), value in scrape(site).items() if name.startswith(names)
-        }
+    good, lost = Truth("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD), Truth("lost", losses=1)
+    samples = [sample for metric in of_truths({"mic0": good, "yard": lost}) for sample in metric.samples]
+    found = {(sample.name, sample.labels["source"]): sample.value for sample in samples}
     assert found == {
         ("soundwatch_source_losses_total", "mic0"): 2,
         ("soundwatch_source_losses_total", "yard"): 1,
