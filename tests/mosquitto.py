@@ -108,7 +108,8 @@ class Listener:
 
     def last(self, topic: str) -> bytes | None:
         """The last that was said there."""
-        return (self.said(topic) or [None])[-1]
+        said = self.said(topic)
+        return said[-1] if said else None
 
     def events(self, topic: str) -> list[dict[str, Any]]:
         """The lines that were said there."""
