@@ -86,13 +86,14 @@ class Listener:
 
     def __init__(self, port: int) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
+        self._counts: dict[str, int] = {}
         self.ready = threading.Event()
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         client.reconnect_delay_set(1, 1)
         client.on_connect = lambda *_: client.subscribe("#") and None
         client.on_subscribe = lambda *_: self.ready.set()
         client.on_disconnect = lambda *_: self.ready.clear()
-        client.on_message = lambda _, __, got: self.messages.append((got.topic, bytes(got.payload), got.retain))
+        client.on_message = self._take
         client.connect("127.0.0.1", port)
         client.loop_start()
         assert self.ready.wait(PATIENCE_S)
@@ -101,9 +102,14 @@ class Listener:
         """All that was said there, in order."""
         return [payload for where, payload, _ in list(self.messages) if where == topic]
 
+    def count(self, topic: str) -> int:
+        """How much was said there."""
+        return self._counts.get(topic, 0)
+
     def last(self, topic: str) -> bytes | None:
         """The last that was said there."""
-        return (self.said(topic) or [None])[-1]
+        said = self.said(topic)
+        return said[-1] if said else None
 
     def events(self, topic: str) -> list[dict[str, Any]]:
         """The lines that were said there."""
@@ -112,6 +118,10 @@ class Listener:
     def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
         """Publish something."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
+
+    def _take(self, _: object, __: object, message: paho.MQTTMessage) -> None:
+        self.messages.append((message.topic, bytes(message.payload), message.retain))
+        self._counts[message.topic] = self.count(message.topic) + 1
 
     def close(self) -> None:
         """Leave."""

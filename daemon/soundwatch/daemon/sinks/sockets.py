@@ -119,8 +119,10 @@ class SocketSink:
                         self._move(reader, writable=True)
                         reader.part("stopped")
         finally:
-            for each in (self._server, self._bell, self._hearing, *self._readers):
-                each.close()
+            for socket_ in (self._server, self._bell, self._hearing):
+                socket_.close()
+            for reader in self._readers:
+                reader.close()
 
     def _look(self) -> None:
         """Wait for something to do, and do it."""

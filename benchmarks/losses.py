@@ -1,0 +1,85 @@
+"""Ten thousand events, while broker, program and disk are done harm to again and again: what is lost?
+
+Run `python benchmarks/losses.py` (some minutes; needs mosquitto and, for a disk that can be filled, root); it writes
+results/losses.json. What is done and counted: tests/loss_trial.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from soundwatch.daemon import __version__
+from soundwatch.training.machine import processor
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "losses.json"
+DISK_BYTES: Final = 16_000_000
+STEPS: Final = 20
+
+sys.path.insert(0, str(ROOT / "tests"))
+from loss_trial import Trial, as_dict, small_disk  # noqa: E402 -- the tests' own
+
+
+def harms(trial: Trial) -> list[tuple[str, Callable[[], object]]]:
+    """One after another, each after a twentieth of the lines."""
+
+    def restart() -> None:
+        trial.kill_daemon()
+        trial.start_daemon()
+
+    kill_broker, start_broker = ("broker killed", trial.kill_broker), ("broker started", trial.start_broker)
+    restarted = ("program killed and started", restart)
+    full, free = ("disk filled", trial.disk.fill), ("disk freed", trial.disk.free)
+    return [
+        *(restarted, kill_broker, start_broker, restarted),
+        *(kill_broker, restarted, start_broker),
+        *(full, restarted, kill_broker, start_broker, restarted, free),
+        *(full, kill_broker, restarted, start_broker, free),
+        restarted,
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--events", type=int, default=10_000)
+    events = parser.parse_args().events
+    began_s = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="soundwatch-"))
+    with small_disk(folder / "disk", DISK_BYTES) as disk, closing(Trial(folder, disk)) as trial:
+        trial.start_daemon()
+        done = []
+        for step, (name, harm) in enumerate(harms(trial), 1):
+            trial.wait_for_lines(2 * events * step // STEPS)
+            done.append({"after_lines": trial.lines(), "what": name})
+            print(done[-1], flush=True)
+            harm()
+        trial.wait_for_lines(2 * events + 100)
+        account = trial.finish()
+    shutil.rmtree(folder)
+    print(account)
+    results = {
+        "command": "python benchmarks/losses.py",
+        "date": datetime.now(UTC).date().isoformat(),
+        "soundwatch": __version__,
+        "machine": {"processor": processor(), "system": f"{platform.system()} {platform.machine()}"},
+        "disk_bytes": DISK_BYTES,
+        "took_s": round(time.monotonic() - began_s),
+        "done": done,
+        "account": as_dict(account),
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
