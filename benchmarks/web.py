@@ -1,8 +1,9 @@
 """What the page costs the daemon: processor time and memory, without it, with it, and with one viewer who looks.
 
-Run `python benchmarks/web.py` on an idle machine; it takes `--minutes` of each of the three, in turns so that all see the
-same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket and asks for
-health, sources and sinks every 15 s, as the page in a browser does; it is this process, so its own cost is not counted.
+Run `python benchmarks/web.py` on an idle machine; it takes `--rounds` of `--minutes`, all three at once so that they see
+the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket and
+asks for health, sources and sinks every 15 s, as the page in a browser does; it is this process, so its own cost is
+not counted.
 
 Conventions: processor time is user and system time of the daemon and its children, from /proc; a share is of one core.
 """
@@ -82,7 +83,7 @@ def look(port: int, until_s: float) -> int:
             if time.monotonic() >= asked_s + REFRESH_S:
                 asked_s = time.monotonic()
                 for path in ("health", "sources", "sinks"):
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}") as answer:  # noqa: S310  # loopback
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}") as answer:  # loopback
                         received_bytes += len(answer.read())
             try:
                 received_bytes += len(stream.recv(timeout=1))

@@ -1,6 +1,7 @@
 """Take the documentation's pictures of the page, from a real daemon that hears the demo scene.
 
-Run `make screenshots`; it takes three minutes, since a spectrogram of a minute takes a minute. It needs Debian's chromium.
+Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
+chromium.
 
 Conventions: docs/pictures/page-{light,dark,phone}.png, 256 colours, below 300 kB each.
 """

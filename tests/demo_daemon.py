@@ -26,7 +26,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def demo_daemon(port: int, *arguments: str, env: dict[str, str] | None = None, log: Path | None = None) -> Iterator[str]:
+def demo_daemon(
+    port: int, *arguments: str, env: dict[str, str] | None = None, log: Path | None = None
+) -> Iterator[str]:
     """The daemon while this lasts; its page's address. It is killed if it does not end by itself."""
     command = [SOUNDWATCH, "run", "--device", "demo", "-F", f"http://127.0.0.1:{port}", *arguments]
     with (

@@ -14,11 +14,13 @@ import httpx
 import msgspec
 import numpy as np
 
-from doubles import SMALL_CONTRACT, SMALL_SPEC
+from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
 from soundwatch.daemon.board import Notice
+from soundwatch.daemon.clocks import WallClock
 from soundwatch.daemon.config import Config
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.lines import EventLine, Line, SourceHealthLine
+from soundwatch.daemon.listen import Ears
 from soundwatch.daemon.live import Live, Reading
 from soundwatch.daemon.outlets import SinkState
 from soundwatch.daemon.sinks import Surroundings, parse_sink
@@ -101,12 +103,11 @@ def a_site(
         switch=lambda source, listen: switched.append((source, listen)),
         say=lambda text, **fields: said.append((text, fields)),
     )
+    ears = Ears(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
     view = View(
         surroundings=surroundings,
         config=changes.pop("config", Config()),
-        contract=SMALL_CONTRACT,
-        provider="DoubleProvider",
-        thresholds={"low": 0.5},
+        ears=lambda: ears,
         journal=journal,
         sinks=lambda: sinks or [],
         **changes,

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from browser import a_browser, complaints_of, skip_without_chromium
 from demo_daemon import demo_daemon, free_port, get, wait_for
-from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
 from soundwatch.daemon.lines import ClipLine
+from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
 
 WAIT_MS = 60_000
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
@@ -80,7 +80,9 @@ def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: st
     expect(page.locator("#health")).to_contain_text("demo")
     page.locator("#model summary").click()
     expect(page.locator(".card-text h3")).to_have_text("urban")
-    page.wait_for_function("document.querySelector('canvas.picture').getContext('2d').getImageData(400, 60, 300, 200).data.some((byte) => byte)")
+    page.wait_for_function(
+        "document.querySelector('canvas.picture').getContext('2d').getImageData(400, 60, 300, 200).data.some((byte) => byte)"
+    )
     assert said == []
     page.context.close()
 
@@ -251,7 +253,9 @@ def test_the_page_can_be_read_and_used_by_everybody(
 ) -> None:
     """axe-core's rules for WCAG 2.1 AA, contrast among them; and nothing sticks out sideways."""
     site.view.surroundings.live.publish(reading())
-    site.tell(*(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line())
+    site.tell(
+        *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line()
+    )
     page, said = opened(browser, site.url, color_scheme=scheme, viewport={"width": width, "height": height})
     expect(rows(page)).to_have_count(5)
     rows(page).first.locator("summary").click()
@@ -310,4 +314,3 @@ def clip_line(number: int, file: str | None, reason: Any = None) -> ClipLine:
         path=None, reason=reason, start="2026-11-22T08:00:00.000Z", duration_s=2.0, lost_s=0.0, bytes=None,
         rate_hz=16_000, channels=1,
     )  # fmt: skip
-

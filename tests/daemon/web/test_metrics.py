@@ -92,7 +92,9 @@ def test_every_figure_of_a_sources_sound_is_a_metric_and_what_does_not_exist_has
         live.truths["mic0"] = Truth("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD)
         live.truths["yard"] = Truth("lost", losses=1)
         names = ("soundwatch_sound_", "soundwatch_source_losses", "soundwatch_clock")
-        found = {(name, labels[0][1]): value for (name, labels), value in scrape(site).items() if name.startswith(names)}
+        found = {
+            (name, labels[0][1]): value for (name, labels), value in scrape(site).items() if name.startswith(names)
+        }
     assert found == {
         ("soundwatch_source_losses_total", "mic0"): 2,
         ("soundwatch_source_losses_total", "yard"): 1,
