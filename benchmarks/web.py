@@ -1,7 +1,7 @@
 """What the page costs the daemon: processor time and memory, without it, with it, and with one viewer who looks.
 
-Run `python benchmarks/web.py` on an idle machine; it takes `--rounds` of `--minutes`, all three at once so that they see
-the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket and
+Run `python benchmarks/web.py` on an idle machine; it takes `--rounds` of `--minutes`, all three at once so that they
+see the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket and
 asks for health, sources and sinks every 15 s, as the page in a browser does; it is this process, so its own cost is
 not counted.
 

@@ -61,10 +61,8 @@ class Site:
         return host, int(port)
 
     def client(self, **options: Any) -> httpx.Client:
-        # no certificates to load
-        return httpx.Client(
-            base_url=self.url, timeout=10, trust_env=False, verify=False, **options
-        )  # no certificates to load
+        options = {"base_url": self.url, "timeout": 10, "trust_env": False, "verify": False} | options
+        return httpx.Client(**options)  # without certificates, which take long to load
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:

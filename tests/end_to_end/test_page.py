@@ -81,7 +81,7 @@ def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: st
     page.locator("#model summary").click()
     expect(page.locator(".card-text h3")).to_have_text("urban")
     page.wait_for_function(
-        "document.querySelector('canvas.picture').getContext('2d').getImageData(400, 60, 300, 200).data.some((byte) => byte)"
+        "document.querySelector('canvas.picture').getContext('2d').getImageData(400, 60, 300, 200).data.some(Boolean)"
     )
     assert said == []
     page.context.close()
@@ -184,7 +184,8 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
     page.wait_for_function("document.querySelector('canvas.clip-picture').width > 300")
     brightest = page.evaluate(
         "() => { const {width, height} = document.querySelector('canvas.clip-picture');"
-        "const data = document.querySelector('canvas.clip-picture').getContext('2d').getImageData(width / 2, 0, 1, height).data;"
+        "const context = document.querySelector('canvas.clip-picture').getContext('2d');"
+        "const {data} = context.getImageData(width / 2, 0, 1, height);"
         "let best = 0; for (let y = 0; y < height; y += 1) if (data[4 * y] < data[4 * best]) best = y;"
         "return 1 - (best + 0.5) / height; }"
     )
