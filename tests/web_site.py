@@ -14,11 +14,13 @@ import httpx
 import msgspec
 import numpy as np
 
-from doubles import SMALL_CONTRACT, SMALL_SPEC
+from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
 from soundwatch.daemon.board import Notice
+from soundwatch.daemon.clocks import WallClock
 from soundwatch.daemon.config import Config
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.lines import EventLine, Line, SourceHealthLine
+from soundwatch.daemon.listen import Ears
 from soundwatch.daemon.live import Live, Reading
 from soundwatch.daemon.outlets import SinkState
 from soundwatch.daemon.sinks import Surroundings, parse_sink
@@ -59,10 +61,8 @@ class Site:
         return host, int(port)
 
     def client(self, **options: Any) -> httpx.Client:
-        # no certificates to load
-        return httpx.Client(
-            base_url=self.url, timeout=10, trust_env=False, verify=False, **options
-        )  # no certificates to load
+        options = {"base_url": self.url, "timeout": 10, "trust_env": False, "verify": False} | options
+        return httpx.Client(**options)  # without certificates, which take long to load
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:
@@ -101,12 +101,11 @@ def a_site(
         switch=lambda source, listen: switched.append((source, listen)),
         say=lambda text, **fields: said.append((text, fields)),
     )
+    ears = Ears(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
     view = View(
         surroundings=surroundings,
         config=changes.pop("config", Config()),
-        contract=SMALL_CONTRACT,
-        provider="DoubleProvider",
-        thresholds={"low": 0.5},
+        ears=lambda: ears,
         journal=journal,
         sinks=lambda: sinks or [],
         **changes,

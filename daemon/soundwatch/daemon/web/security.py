@@ -38,7 +38,7 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer our own forms would come from the origin `null`
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }

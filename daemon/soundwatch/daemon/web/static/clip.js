@@ -6,7 +6,7 @@ import { span } from "./format.js";
 
 const SIZE = 1024; // samples of a spectrum
 const COLUMNS = 600;
-const RANGE_DB = 70;
+const RANGE_DB = 80;
 const MOST_HZ = 8000;
 
 export class Clip {

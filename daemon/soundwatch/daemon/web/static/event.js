@@ -18,7 +18,8 @@ const REASONS = {
 export function makeEvent(event, classes, changed) {
   const parts = {
     time: el("time", {}),
-    name: el("span", { class: "class" }),
+    name: el("span", {}),
+    note: el("span", { class: "with-sound", title: "With its sound" }),
     bar: el("span", { class: "meter", "aria-hidden": "true" }),
     score: el("span", { class: "value" }),
     span: el("span", { class: "span" }),
@@ -26,7 +27,8 @@ export function makeEvent(event, classes, changed) {
     mark: el("span", { class: "mark" }),
   };
   const body = el("div", { class: "event-body" });
-  const summary = el("summary", {}, ...Object.values(parts));
+  const { time: began, name, note, ...rest } = parts;
+  const summary = el("summary", {}, began, el("span", { class: "class" }, name, note), ...Object.values(rest));
   const details = el("details", {}, summary, body);
   const item = el("li", {}, details);
   item.parts = parts;
@@ -47,8 +49,9 @@ export function updateEvent(item, event) {
   setText(parts.span, event.active ? "now" : span(event.duration_s));
   parts.span.classList.toggle("active", event.active);
   setText(parts.source, event.source);
-  setText(parts.mark, event.label ? (event.label.right ? "✓ right" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : event.clip?.url ? "♪" : "");
-  parts.mark.title = event.label ? "What you said it was" : event.clip?.url ? "With its sound" : "";
+  setText(parts.mark, event.label ? (event.label.right ? "✓ right" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : "");
+  setText(parts.note, event.clip?.url ? "♪" : "");
+  parts.mark.title = "What you said it was";
   if (item.facts) {
     facts(item);
     verdict(item);

@@ -1,0 +1,152 @@
+"""What the page costs the daemon: processor time and memory, without it, with it, and with one viewer who looks.
+
+Run `python benchmarks/web.py` on an idle machine; it takes `--rounds` of `--minutes`, all three at once so that they
+see the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket and
+asks for health, sources and sinks every 15 s, as the page in a browser does; it is this process, so its own cost is
+not counted.
+
+Conventions: processor time is user and system time of the daemon and its children, from /proc; a share is of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from runtime import machine
+from websockets.sync.client import connect
+
+from soundwatch.daemon import __version__
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "web.json"
+SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
+KINDS: Final = ("without", "unwatched", "watched")
+TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+SETTLING_S: Final = 10.0
+REFRESH_S: Final = 15.0
+
+
+@contextmanager
+def daemon(folder: Path, port: int | None) -> Iterator[int]:
+    """A daemon that hears the demo scene; its process id."""
+    folder.mkdir()
+    page = ["-F", f"http://127.0.0.1:{port}"] if port else []
+    command = [SOUNDWATCH, "run", "--device", "demo", "-F", f"json:{folder}/events.jsonl", *page]
+    environment = os.environ | {"STATE_DIRECTORY": str(folder)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process and of those it started."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            values = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(stat.parent.name) == pid or int(values[1]) == pid:
+            total += (int(values[11]) + int(values[12])) * TICK_S
+    return total
+
+
+def resident_mb(pid: int) -> float:
+    """What a process holds now."""
+    found = re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def look(port: int, until_s: float) -> int:
+    """Watch as the page does; how many bytes that were."""
+    received_bytes, asked_s = 0, 0.0
+    with connect(f"ws://127.0.0.1:{port}/api/ws?scores=1&columns=1", max_size=None) as stream:
+        while time.monotonic() < until_s:
+            if time.monotonic() >= asked_s + REFRESH_S:
+                asked_s = time.monotonic()
+                for path in ("health", "sources", "sinks"):
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}") as answer:  # loopback
+                        received_bytes += len(answer.read())
+            try:
+                received_bytes += len(stream.recv(timeout=1))
+            except TimeoutError:
+                continue
+    return received_bytes
+
+
+def measure(seconds: float, folder: Path) -> dict[str, Any]:
+    """One round: all three at once, so that what else this machine does is shared by all of them."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = {"without": None, "unwatched": one.getsockname()[1], "watched": other.getsockname()[1]}
+    with ExitStack() as stack:
+        pids = {kind: stack.enter_context(daemon(folder / kind, ports[kind])) for kind in KINDS}
+        time.sleep(SETTLING_S)
+        before = {kind: cpu_s(pid) for kind, pid in pids.items()}
+        began_s = time.monotonic()
+        assert ports["watched"] is not None
+        received_bytes = look(ports["watched"], began_s + seconds)
+        took_s = time.monotonic() - began_s
+        shares = {kind: (cpu_s(pid) - before[kind]) / took_s for kind, pid in pids.items()}
+        return {
+            "seconds": round(took_s, 1),
+            "share_of_a_core": {kind: round(share, 5) for kind, share in shares.items()},
+            "resident_mb": {kind: round(resident_mb(pid), 1) for kind, pid in pids.items()},
+            "viewer_bytes_a_second": round(received_bytes / took_s),
+        }
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = []
+        for number in range(options.rounds):
+            (Path(folder) / str(number)).mkdir()
+            rounds.append(measure(60 * options.minutes, Path(folder) / str(number)))
+
+    def median(part: str, kind: str) -> float:
+        return statistics.median(each[part][kind] for each in rounds)
+
+    added = {
+        kind: [round(each["share_of_a_core"][kind] - each["share_of_a_core"]["without"], 5) for each in rounds]
+        for kind in ("unwatched", "watched")
+    }
+    results = {
+        "command": f"python benchmarks/web.py --minutes {options.minutes:g} --rounds {options.rounds}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": machine(),
+        "rounds": rounds,
+        "share_of_a_core": {kind: median("share_of_a_core", kind) for kind in KINDS},
+        "added_share_of_a_core": {kind: statistics.median(each) for kind, each in added.items()},
+        "worst_added_share_of_a_core": {kind: max(each) for kind, each in added.items()},
+        "resident_mb": {kind: median("resident_mb", kind) for kind in KINDS},
+        "viewer_bytes_a_second": statistics.median(each["viewer_bytes_a_second"] for each in rounds),
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Take the documentation's pictures of the page, from a real daemon that hears the demo scene.
+
+Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
+chromium.
+
+Conventions: docs/pictures/page-{light,dark,phone}.png, 256 colours, below 300 kB each.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PICTURES: Final = ROOT / "docs" / "pictures"
+SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
+CHROMIUM: Final = "/usr/bin/chromium"
+ARGUMENTS: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+MOST_BYTES: Final = 300_000
+LOOKING_MS: Final = 75_000
+SHOTS: Final[dict[str, dict[str, Any]]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1240, "height": 1300}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1240, "height": 1300}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5},
+}
+
+
+@contextmanager
+def daemon(folder: str) -> Iterator[str]:
+    """A daemon with clips; its page's address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    config = Path(folder) / "config.yaml"
+    config.write_text(
+        f"node: balcony\nsources: {{street: {{device: demo}}}}\nsinks: ['{url}', 'json:{folder}/events.jsonl']\n"
+        f"clips: {{folder: {folder}/clips, speech_guard: false}}\n"
+    )
+    command = [SOUNDWATCH, "run", "--config", str(config)]
+    environment = os.environ | {"STATE_DIRECTORY": folder}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def answers(url: str) -> bool:
+    """Whether the daemon is up."""
+    try:
+        with urllib.request.urlopen(f"{url}/api/health", timeout=5):  # noqa: S310  # our own, on loopback
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def open_one(page: Page) -> None:
+    """Open an event that has a clip, and look at the page from its top."""
+    page.locator("#events > li", has_text="♪").first.locator("summary").click()
+    page.wait_for_function("document.querySelector('canvas.clip-picture').width > 300")
+    page.mouse.move(0, 0)
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+
+
+def keep(name: str, shot: bytes) -> None:
+    """Write a picture in as few bytes as its few colours need."""
+    path = PICTURES / f"page-{name}.png"
+    Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    size_bytes = path.stat().st_size
+    print(f"{path.relative_to(ROOT)}: {size_bytes:,} bytes")
+    if size_bytes > MOST_BYTES:
+        sys.exit(f"{path} has more than {MOST_BYTES:,} bytes")
+
+
+def main() -> None:
+    """Take all."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        daemon(folder) as url,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
+    ):
+        first = browser.new_page()
+        while not answers(url):
+            first.wait_for_timeout(200)
+        pages = {name: browser.new_context(**how).new_page() for name, how in SHOTS.items()}
+        for page in pages.values():
+            page.goto(url)
+        first.wait_for_timeout(LOOKING_MS)
+        for name, page in pages.items():
+            open_one(page)
+            page.wait_for_timeout(1000)
+            keep(name, page.screenshot())
+
+
+if __name__ == "__main__":
+    main()

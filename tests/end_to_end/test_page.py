@@ -1,0 +1,317 @@
+"""The page in a real browser, on a daemon that hears the demo scene."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from browser import a_browser, complaints_of, skip_without_chromium
+from demo_daemon import demo_daemon, free_port, get, wait_for
+from soundwatch.daemon.lines import ClipLine
+from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
+
+WAIT_MS = 60_000
+TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    skip_without_chromium()
+    with a_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A daemon that has told of an event."""
+    state = tmp_path_factory.mktemp("state")
+    with demo_daemon(free_port(), env={"STATE_DIRECTORY": str(state)}) as url:
+        wait_for(lambda: get(url, "/api/events")["events"])
+        yield url
+
+
+@pytest.fixture
+def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "clips").mkdir()
+    with a_site(clips=tmp_path / "clips") as site:
+        yield site
+
+
+def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]:
+    page = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)).new_page()
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    said = complaints_of(page)
+    page.goto(url)
+    return page, said
+
+
+def today(number: int, type_: str = "start", **changes: Any) -> Any:
+    """An event of just now, so that it is on today's list whatever the day."""
+    now = datetime.now(UTC) - timedelta(seconds=60 - number)
+    text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    offset = {"offset": text, "duration_s": 1.5} if type_ == "end" else {}
+    return event_line(number, type_, **({"time": text, "onset": text} | offset | changes))
+
+
+def rows(page: Page) -> Any:
+    return page.locator("#events > li")
+
+
+def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: str) -> None:
+    page, said = opened(browser, url)
+    expect(page.locator("#status")).to_have_text(re.compile("Listening|problem"))
+    expect(page.locator(".source h3")).to_have_text("demo")
+    expect(page.locator(".scores .value").first).to_have_text(re.compile(r"^\d\.\d\d$"))
+    expect(page.locator(".level")).to_have_text(re.compile("dBFS"))
+    expect(rows(page).first).to_be_visible()
+    expect(page.locator("#model")).to_contain_text("urban@sha256")
+    expect(page.locator("#health")).to_contain_text("demo")
+    page.locator("#model summary").click()
+    expect(page.locator(".card-text h3")).to_have_text("urban")
+    page.wait_for_function(
+        "document.querySelector('canvas.picture').getContext('2d').getImageData(400, 60, 300, 200).data.some(Boolean)"
+    )
+    assert said == []
+    page.context.close()
+
+
+def test_an_event_that_happens_while_one_looks_appears_by_itself(browser: Browser, url: str) -> None:
+    page, said = opened(browser, url)
+    expect(rows(page).first).to_be_visible()
+    known = page.evaluate("[...document.querySelectorAll('#events > li')].map((row) => row.dataset.key)")
+    page.wait_for_function("(known) => !known.includes(document.querySelector('#events > li').dataset.key)", arg=known)
+    assert said == []
+    page.context.close()
+
+
+def test_the_page_comes_back_by_itself_after_the_daemon_was_killed(browser: Browser, tmp_path: Path) -> None:
+    port, env = free_port(), {"STATE_DIRECTORY": str(tmp_path)}
+    with demo_daemon(port, env=env) as url:
+        page, _ = opened(browser, url)
+        expect(page.locator("#status")).not_to_have_attribute("data-state", "connecting")
+        wait_for(lambda: get(url, "/api/events")["events"])
+    expect(page.locator("#banner")).to_contain_text("soundwatch cannot be reached")
+    expect(page.locator("#status")).to_have_text("Not connected")
+    with demo_daemon(port, env=env):
+        expect(page.locator("#banner")).to_be_hidden()
+        expect(page.locator("#status")).to_have_text(re.compile("Listening|problem"))
+        expect(page.locator(".scores .value").first).to_have_text(re.compile(r"^\d\.\d\d$"))
+        expect(rows(page).first).to_be_visible()
+    page.context.close()
+
+
+def test_a_source_is_paused_and_listened_to_again_by_its_button(browser: Browser, url: str) -> None:
+    page, said = opened(browser, url)
+    button = page.locator(".source button")
+    expect(button).to_have_text("Pause")
+    button.click()
+    expect(page.locator(".hearing")).to_have_text("Paused")
+    expect(page.locator(".level")).to_have_text("–")
+    expect(button).to_have_text("Listen again")
+    button.click()
+    expect(page.locator(".hearing")).to_have_text("Listening")
+    assert said == []
+    page.context.close()
+
+
+def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
+    site.tell(today(1), today(2, class_="high"), today(3, source="yard", peak_score=0.55))
+    page, said = opened(browser, site.url)
+    expect(rows(page)).to_have_count(3)
+    expect(page.locator("#day-total")).to_have_text("3 events")
+    page.locator("#class").select_option("high")
+    expect(rows(page)).to_have_count(1)
+    page.locator("#class").select_option("")
+    page.get_by_label("Search").fill("yard")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Highest score").select_option("0.7")
+    expect(rows(page)).to_have_count(2)
+    site.tell(today(4, peak_score=0.6))
+    page.locator("#hours button", has_text="high").click()
+    expect(rows(page)).to_have_count(1)
+    expect(page.locator("#hours button", has_text="high")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Search").fill("nothing is like this")
+    expect(page.locator("#events-state")).to_have_text("No event is like this.")
+    page.get_by_label("Search").fill("")
+    page.get_by_label("The day before").click()
+    expect(page.locator("#day-title")).to_have_text("Yesterday")
+    expect(rows(page)).to_have_count(0)
+    assert said == []
+    page.context.close()
+
+
+def test_what_an_event_was_is_said_with_a_button_and_taken_back(browser: Browser, site: Site) -> None:
+    site.tell(today(1), today(1, "end"))
+    page, said = opened(browser, site.url)
+    rows(page).first.locator("summary").click()
+    page.get_by_role("button", name="Right").click()
+    expect(page.locator(".verdict")).to_contain_text("You said that it was right.")
+    expect(page.locator(".mark")).to_have_text("✓ right")
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_label("Wrong, it was").select_option("high")
+    expect(page.locator(".verdict")).to_contain_text("You said that it was high.")
+    assert site.journal.store.ask("SELECT id, class FROM labels") == [(IDS[1], "high")]
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_label("Wrong, it was").select_option("none of these")
+    expect(page.locator(".mark")).to_have_text("✗ none")
+    page.reload()
+    expect(page.locator(".mark")).to_have_text("✗ none")
+    assert said == []
+    page.context.close()
+
+
+def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tmp_path: Path) -> None:
+    samples = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(32_000) / 16_000)
+    soundfile.write(tmp_path / "clips" / "a.flac", samples, 16_000)
+    site.tell(today(1), today(1, "end"), clip_line(1, "a.flac"), today(2), clip_line(2, None, reason="speech"))
+    page, said = opened(browser, site.url)
+    expect(page.locator(".with-sound").last).to_have_text("♪")
+    rows(page).last.locator("summary").click()
+    expect(page.locator("audio")).to_have_attribute("src", f"/api/clips/{IDS[1]}")
+    page.wait_for_function("document.querySelector('canvas.clip-picture').width > 300")
+    brightest = page.evaluate(
+        "() => { const {width, height} = document.querySelector('canvas.clip-picture');"
+        "const context = document.querySelector('canvas.clip-picture').getContext('2d');"
+        "const {data} = context.getImageData(width / 2, 0, 1, height);"
+        "let best = 0; for (let y = 0; y < height; y += 1) if (data[4 * y] < data[4 * best]) best = y;"
+        "return 1 - (best + 0.5) / height; }"
+    )
+    assert 8000 * brightest == pytest.approx(1000, abs=40), "the tone is where it should be"
+    page.evaluate("document.querySelector('audio').play()")
+    page.wait_for_function("document.querySelector('audio').currentTime > 0")
+    rows(page).first.locator("summary").click()
+    expect(rows(page).first).to_contain_text("Its sound was not kept: speech.")
+    assert said == []
+    page.context.close()
+
+
+def test_names_are_shown_as_text_whatever_is_in_them(browser: Browser, site: Site) -> None:
+    evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    site.tell(today(1, class_=evil, source="mic0"), msgspec.structs.replace(lost_line(), detail=evil))
+    page, said = opened(browser, site.url)
+    expect(rows(page).first.locator(".class")).to_have_text(evil.replace("_", " "))
+    expect(page.locator(".about").first).to_have_text(evil)
+    assert page.locator("main img, main script").count() == 0
+    assert page.title() == "soundwatch on balcony"
+    assert said == []
+    page.context.close()
+
+
+def test_a_lost_source_and_a_failing_program_are_told_where_one_looks(browser: Browser, site: Site) -> None:
+    page, said = opened(browser, site.url)
+    expect(page.locator("#status")).to_have_text("Not listening")
+    expect(page.locator("#events-state")).to_contain_text("Nothing yet today.")
+    site.tell(lost_line())
+    expect(page.locator("#status")).to_have_text("1 problem")
+    expect(page.locator(".hearing").first).to_have_text("Lost")
+    expect(page.locator(".problems")).to_have_text("mic0 is not heard: mic0 was unplugged.")
+    assert said == []
+    page.context.close()
+
+
+def test_events_that_cannot_be_had_are_told_and_not_left_loading(browser: Browser, site: Site) -> None:
+    page, _ = opened(browser, site.url)
+    page.route("**/api/events?*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
+    page.get_by_label("Search").fill("x")
+    expect(page.locator("#events-state")).to_have_text("The events cannot be shown: The disk is on fire.")
+    page.context.close()
+
+
+def test_a_visitor_logs_in_and_out(browser: Browser, tmp_path: Path) -> None:
+    with a_site(f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}") as site:
+        page, said = opened(browser, site.url)
+        assert page.url.endswith("/login")
+        page.get_by_label("Token").fill("not the token at all")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#wrong")).to_have_text("That is not the token.")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#status")).to_have_text("Not listening")
+        assert page.evaluate("document.cookie") == "", "scripts never see it"
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        assert said == []
+        page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
+def test_the_page_can_be_read_and_used_by_everybody(
+    browser: Browser, site: Site, scheme: str, width: int, height: int
+) -> None:
+    """axe-core's rules for WCAG 2.1 AA, contrast among them; and nothing sticks out sideways."""
+    site.view.surroundings.live.publish(reading())
+    site.tell(
+        *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line()
+    )
+    page, said = opened(browser, site.url, color_scheme=scheme, viewport={"width": width, "height": height})
+    expect(rows(page)).to_have_count(5)
+    rows(page).first.locator("summary").click()
+    page.locator("#model summary").click()
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert said == []
+    page.context.close()
+
+
+def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site) -> None:
+    page, _ = opened(browser, site.url, color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    by_day = page.evaluate(paper)
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Theme").click()
+    expect(page.get_by_role("button", name="Theme")).to_have_text("Theme: dark")
+    by_night = page.evaluate(paper)
+    assert by_day != by_night
+    page.reload()
+    expect(page.get_by_role("button", name="Theme")).to_have_text("Theme: dark")
+    assert page.evaluate(paper) == by_night
+    page.context.close()
+
+
+def test_all_can_be_done_from_the_keyboard(browser: Browser, site: Site) -> None:
+    site.tell(today(1), today(1, "end"))
+    page, _ = opened(browser, site.url)
+    expect(rows(page)).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(rows(page).first.locator("summary")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", "one sees where one is"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Right")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Right")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Take it back")).to_be_focused()
+    page.context.close()
+
+
+def test_nothing_moves_for_those_who_do_not_want_it(browser: Browser, site: Site) -> None:
+    page, _ = opened(browser, site.url, reduced_motion="reduce")
+    expect(page.locator(".meter").first).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.meter'), '::before').transitionDuration") == "0s"
+    page.context.close()
+
+
+def clip_line(number: int, file: str | None, reason: Any = None) -> ClipLine:
+    return ClipLine(
+        seq=0, time="2026-11-22T08:01:00.000Z", node="balcony", source="mic0", id=IDS[number], class_="low", file=file,
+        path=None, reason=reason, start="2026-11-22T08:00:00.000Z", duration_s=2.0, lost_s=0.0, bytes=None,
+        rate_hz=16_000, channels=1,
+    )  # fmt: skip
