@@ -179,13 +179,14 @@ class MqttSink:
         if kept.topic not in wanted:
             link.publish([Message(kept.topic, b"", retained=True)])
         elif kept.topic == self._discovery_topic:
-            link.publish(self._described_anew(kept.payload, wanted[kept.topic]))
+            now = wanted[kept.topic]
+            if removing := self._removing(kept.payload, now):
+                link.publish([*removing, Message(kept.topic, now, self._options.retain)])
 
-    def _described_anew(self, before: bytes, now: bytes) -> list[Message]:
-        """First that some entities are no more, then the others; nothing where none has gone."""
+    def _removing(self, before: bytes, now: bytes) -> list[Message]:
+        """What says which entities are no more, before the others are told of; nothing where none has gone."""
         fewer = without_removed(before, now)
-        both = [] if fewer is None else [fewer, now]
-        return [Message(self._discovery_topic, payload, self._options.retain) for payload in both]
+        return [] if fewer is None else [Message(self._discovery_topic, fewer, self._options.retain)]
 
     def _say_states(self, link: Link) -> None:
         """Publish those states that are not what was last said on this connection."""
@@ -193,7 +194,7 @@ class MqttSink:
             wanted, said = self._wanted(), self._said
             news = [Message(topic, b"", retained=True) for topic in said if topic not in wanted]
             if self._discovery_topic in said and self._discovery_topic in wanted:
-                news += self._described_anew(said[self._discovery_topic], wanted[self._discovery_topic])
+                news += self._removing(said[self._discovery_topic], wanted[self._discovery_topic])
             for topic, payload in wanted.items():
                 if said.get(topic) != payload:
                     news.append(Message(topic, payload, self._options.retain))
