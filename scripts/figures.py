@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 from fault_figures import FAULT_FIGURES
+from guard_figures import GUARD_FIGURES
 from runtime_figures import RUNTIME_FIGURES
 from tables import share, table
 from trial_figures import TRIAL_FIGURES
@@ -165,6 +166,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "finetune": ("finetune.json", finetune),
     "hardening": ("hardening.json", hardening),
     **FAULT_FIGURES,
+    **GUARD_FIGURES,
     **RUNTIME_FIGURES,
     **TRIAL_FIGURES,
 }
