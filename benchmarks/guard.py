@@ -39,7 +39,7 @@ from soundwatch.training.talk import HEARD, UNHEARD, SpeechEar
 
 OUT = Path(__file__).parent / "results" / "guard.json"
 RATE_HZ = 16_000
-PROMPTS_A_VOICE = 80
+PROMPTS_A_VOICE = 40
 SHORTEST_S, LONGEST_S = 1.0, 6.0
 OVER_DB = (10.0, 0.0)
 LONG_CLIPS = 5  # of one class in a row: about 20 s
@@ -113,8 +113,8 @@ def synthetic() -> list[Mono]:
     said = []
     for voice in voices():
         sound: NDArray[np.float32] = soxr.resample(voice, SPOKEN_RATE_HZ, RATE_HZ, quality="HQ").astype(np.float32)
-        for first in rng.integers(0, sound.size - round(LONGEST_S * RATE_HZ), 10):
-            said.append(at_level(sound[first : first + round(4 * RATE_HZ)]))
+        places = rng.integers(0, sound.size - round(LONGEST_S * RATE_HZ), 10)
+        said += [at_level(sound[first : first + 4 * RATE_HZ]) for first in places]
     return said
 
 

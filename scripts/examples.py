@@ -51,8 +51,8 @@ STOPPED_S: Final = 20.0
 SLOW_S: Final = 1.6
 
 _SHOWN = re.compile(
-    r'^\{"schema":(?!.*"(?:away_s|faults|shift_ms)").*"type":"(\w+)".*$', re.M
-)  # a source's health is left alone
+    r'^\{"schema":(?!.*"(?:away_s|faults|shift_ms|bytes)").*"type":"(\w+)".*$', re.M
+)  # a source's health and clips are left alone
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 from fault_figures import FAULT_FIGURES
 from loss_figures import LOSS_FIGURES
+from guard_figures import GUARD_FIGURES
 from runtime_figures import RUNTIME_FIGURES
 from scan_figures import SCAN_FIGURES
 from tables import share, table
@@ -168,6 +169,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "hardening": ("hardening.json", hardening),
     **FAULT_FIGURES,
     **LOSS_FIGURES,
+    **GUARD_FIGURES,
     **RUNTIME_FIGURES,
     **SCAN_FIGURES,
     **TRIAL_FIGURES,

@@ -70,7 +70,7 @@ class Sending:
         self._open_own_socket()
 
     def _open_own_socket(self) -> None:
-        """Let this user's programs read along beside the journal, what is heard just now included (`soundwatch tail`)."""
+        """Let this user's programs read along beside the journal, with what is heard just now (`soundwatch tail`)."""
         path = self._journal.store.path
         if not isinstance(path, Path):
             return
