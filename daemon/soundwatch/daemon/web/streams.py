@@ -114,7 +114,7 @@ class Streams:
         if not sending.cancelled() and isinstance(sending.exception(), Exception):
             with contextlib.suppress(OSError):  # uvicorn's way to say that he has gone
                 sending.result()
-        return not leaving.cancelled() and leaving.exception() is None and bool(leaving.result())
+        return bool(not leaving.cancelled() and leaving.exception() is None and leaving.result())
 
     def _viewer(self, scope: Scope, last_event_id: str | None) -> Viewer:
         query = query_of(scope["query_string"], StreamQuery)
