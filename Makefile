@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test lint format demo figures pictures dist lock audit test-pythons fuzz deb clean help
+.PHONY: run test lint format demo figures pictures screenshots dist lock audit test-pythons fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -54,6 +54,9 @@ fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for te
 deb: dist  ## Build a Debian package of this machine's architecture and release into dist/.
 	sh scripts/deb
 
+screenshots: .venv/test.stamp  ## Take the documentation's pictures of the page (two minutes).
+	$(BIN)/python scripts/screenshots.py
+
 clean:  ## Remove the virtual environment and all caches.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
@@ -69,7 +72,7 @@ clean:  ## Remove the virtual environment and all caches.
 	@touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg mosquitto logrotate \
+	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate \
 	  gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,dev]'
 	@touch $@ .venv/run.stamp

@@ -1,9 +1,9 @@
 """What the page costs the daemon: processor time and memory, without it, with it, and with one viewer who looks.
 
 Run `python benchmarks/web.py` on an idle machine; it takes `--rounds` of `--minutes`, all three at once so that they
-see the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket and
-asks for health, sources and sinks every 15 s, as the page in a browser does; it is this process, so its own cost is
-not counted.
+see the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket
+and asks for health, sources and sinks every 15 s, as the page in a browser does; it is this process, so its own cost
+is not counted.
 
 Conventions: processor time is user and system time of the daemon and its children, from /proc; a share is of one core.
 """
@@ -126,7 +126,7 @@ def main() -> None:
             rounds.append(measure(60 * options.minutes, Path(folder) / str(number)))
 
     def median(part: str, kind: str) -> float:
-        return statistics.median(each[part][kind] for each in rounds)
+        return float(statistics.median(each[part][kind] for each in rounds))
 
     added = {
         kind: [round(each["share_of_a_core"][kind] - each["share_of_a_core"]["without"], 5) for each in rounds]

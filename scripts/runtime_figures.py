@@ -5,6 +5,7 @@ Conventions: as in `figures.py`. A figure is its median with its range.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -146,6 +147,21 @@ def streams(results: Results) -> str:
     return f"{table(headings, rows)}\n\n{note}\n\n{machine_of(results)}"
 
 
+def web(results: Results) -> str:
+    """What the page costs, without and with one who looks."""
+    names = {"without": "without a page", "unwatched": "with it, nobody looks", "watched": "with it, one looks"}
+    rows = []
+    for kind, name in names.items():
+        shares = [each["share_of_a_core"][kind] for each in results["rounds"]]
+        added = "" if kind == "without" else f"{100 * results['added_share_of_a_core'][kind]:+.2f} %"
+        worst = "" if kind == "without" else f"{100 * results['worst_added_share_of_a_core'][kind]:+.2f} %"
+        memory = f"{results['resident_mb'][kind]:.0f}"
+        rows.append((name, f"{100 * statistics.median(shares):.2f} %", added, worst, memory))
+    headings = ("daemon on the demo scene", "of a core", "added, median", "added, worst", "resident, MB")
+    note = f"A viewer is sent {results['viewer_bytes_a_second'] / 1000:.1f} kB a second."
+    return f"{table(headings, rows)}\n\n{note}\n\n{machine_of(results)}"
+
+
 RUNTIME_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "runtime-summary": ("runtime.json", runtime_summary),
     "runtime": ("runtime.json", runtime),
@@ -153,4 +169,5 @@ RUNTIME_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "memory": ("runtime.json", memory),
     "peers": ("peers.json", peers),
     "streams": ("streams.json", streams),
+    "web": ("web.json", web),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from soundwatch.daemon.outlets import SinkState
@@ -61,6 +63,17 @@ def test_every_metric_has_the_prefix_and_a_text() -> None:
     for family in families:
         assert family.name.startswith("soundwatch_")
         assert family.documentation
+
+
+def test_every_metric_is_told_of_in_the_documentation() -> None:
+    told = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text()
+    with a_site() as site:
+        site.view.surroundings.live.publish(reading())
+        families = list(text_string_to_metric_families(site.get("/metrics").text))
+    for family in families:
+        name = family.name.removeprefix("soundwatch_")
+        if not name.startswith("process_"):
+            assert f"`{name}{'_total' if family.type == 'counter' else ''}`" in told
 
 
 def test_silence_has_no_level_rather_than_a_wrong_one() -> None:

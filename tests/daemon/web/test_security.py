@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +209,31 @@ def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.Monkey
                 client.sendall(begun)
                 with contextlib.suppress(ConnectionResetError):
                     assert client.recv(1) == b""
+
+
+def test_a_client_that_says_a_little_now_and_then_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "REQUEST_S", 0.3)
+    request = b"GET /api/classes HTTP/1.1\r\nHost: localhost\r\n"
+    with a_site() as site, socket.create_connection(site.address, timeout=10) as client:
+        client.sendall(request + b"\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        client.sendall(request)
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            say_a_little_now_and_then(client)
+
+
+def say_a_little_now_and_then(client: socket.socket) -> None:
+    for _ in range(200):
+        client.sendall(b"X: y\r\n")
+        threading.Event().wait(0.05)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "BODY_S", 0.2)
+    with a_site() as site:
+        head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        answer = site.raw(f"{head}Content-Length: 14\r\nConnection: close\r\n\r\n{{".encode())
+    assert answer.startswith(b"HTTP/1.1 408")
 
 
 def test_a_path_can_not_leave_the_pages_folder(site: Site) -> None:

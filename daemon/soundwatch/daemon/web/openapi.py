@@ -21,6 +21,7 @@ REFUSALS: Final = {
     401: "A token is wanted.",
     403: "A page of another site asks.",
     404: "There is no such thing.",
+    408: "What was to be sent did not come.",
     413: "Too much was sent.",
     415: "JSON was wanted.",
     421: "It is not this host that was asked for.",
@@ -80,7 +81,7 @@ def _possible(route: Route) -> Iterator[int]:
     if route.method in ("POST", "DELETE"):
         yield 503
     if route.body is not None:
-        yield from (415, 422)
+        yield from (408, 415, 422)
 
 
 def _refusals(statuses: Iterable[int]) -> dict[str, Any]:

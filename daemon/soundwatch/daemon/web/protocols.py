@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 REQUEST_S: Final = 10.0
@@ -23,6 +23,11 @@ class Patience:
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it runs."""
+        return self._timer is not None
 
     def set(self, loop: asyncio.AbstractEventLoop, after_s: float, what: object) -> None:
         """Have `what` called unless it is taken back before."""
@@ -46,6 +51,14 @@ class ImpatientHttp(H11Protocol):
         self._silence, self._slowness = Patience(), Patience()
         self._silence.set(self.loop, REQUEST_S, self._cut_if_silent)
 
+    def data_received(self, data: bytes) -> None:
+        """He says something; a head that he has begun has to end in time, however often he says a little of it."""
+        super().data_received(data)
+        if not self._awaits_a_head():
+            self._silence.take_back()
+        elif not self._silence.is_set:
+            self._silence.set(self.loop, REQUEST_S, self._cut_if_silent)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """He has gone."""
         self._silence.take_back()
@@ -62,9 +75,14 @@ class ImpatientHttp(H11Protocol):
         self._slowness.take_back()
         super().resume_writing()
 
+    def _awaits_a_head(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn has None here before the first, and says otherwise
+        if self.transport.get_protocol() is not self:  # it is a WebSocket's by now
+            return False
+        return cycle is None or cycle.response_complete
+
     def _cut_if_silent(self) -> None:
-        asked: object = self.cycle  # uvicorn has None here before the first request, and says otherwise
-        if asked is None and self.transport.get_protocol() is self:  # a WebSocket's has another by now
+        if self._awaits_a_head():
             self.transport.abort()
 
 

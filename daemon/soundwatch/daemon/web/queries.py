@@ -46,5 +46,5 @@ def query_of(text: bytes, type_: type[Asked]) -> Asked:
     try:
         return msgspec.convert(parts, type_, strict=False)
     except msgspec.ValidationError as error:
-        text = re.sub("`str` matching regex .* - at", f"{MOMENT} - at", str(error))
-        raise Refusal(400, f"{text}.".replace("`$.", "`")) from None
+        wrong = re.sub("`str` matching regex .* - at", f"{MOMENT} - at", str(error))
+        raise Refusal(400, f"{wrong}.".replace("`$.", "`")) from None

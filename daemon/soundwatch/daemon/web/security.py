@@ -9,6 +9,7 @@ Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; brow
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from soundwatch.daemon.web.settings import Settings
 
 MOST_HEAD_BYTES: Final = 16_384
 MOST_BODY_BYTES: Final = 4096
+BODY_S: Final = 10.0
 REQUESTS_A_SECOND: Final = 100
 REQUESTS_AT_ONCE: Final = 300
 _REFUSED: Final = {404: "There is no such path.", 405: "This path has no such method."}
@@ -185,12 +187,17 @@ def _name_of(host: str) -> str:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """What a visitor sends, but no more than is let in, whatever length he told."""
+    """What a visitor sends, but no more than is let in, whatever length he told, and not for ever."""
     received_bytes = 0
+    whole = False
 
     async def receive_bounded() -> Message:
-        nonlocal received_bytes
-        message = await receive()
+        nonlocal received_bytes, whole
+        try:
+            message = await (receive() if whole else asyncio.wait_for(receive(), BODY_S))
+        except TimeoutError:
+            raise Refusal(408, f"What was to be sent has not come within {BODY_S:g} s.") from None
+        whole = whole or not message.get("more_body", False)
         received_bytes += len(message.get("body", b"")) if message["type"] == "http.request" else 0
         if received_bytes > MOST_BODY_BYTES:
             raise Refusal(413, f"At most {MOST_BODY_BYTES} bytes may be sent.")

@@ -114,7 +114,7 @@ class Streams:
         if not sending.cancelled() and isinstance(sending.exception(), Exception):
             with contextlib.suppress(OSError):  # uvicorn's way to say that he has gone
                 sending.result()
-        return not leaving.cancelled() and leaving.exception() is None and bool(leaving.result())
+        return not leaving.cancelled() and leaving.exception() is None and leaving.result()
 
     def _viewer(self, scope: Scope, last_event_id: str | None) -> Viewer:
         query = query_of(scope["query_string"], StreamQuery)
@@ -137,7 +137,7 @@ async def _gone(receive: Receive) -> bool:
 
 async def _spoke(receive: Receive) -> bool:
     """Wait until a WebSocket's client has gone, or said something though nobody asked him to."""
-    return (await receive())["type"] == "websocket.receive"
+    return bool((await receive())["type"] == "websocket.receive")
 
 
 def _sse(message: Message) -> bytes:
