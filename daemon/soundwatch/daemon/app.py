@@ -120,7 +120,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     Raises:
         SoundwatchError: A recording or the model cannot be used, or a line could not be written.
     """
-    recordings = [each for path in paths for each in (recordings_in(path) if path.is_dir() else [path])]
+    recordings = [each for path in paths for each in (path.is_dir() and recordings_in(path)) or [path]]
     files = [parse_sink(text) for text in config.sinks]
     for spec in files:
         if spec.kind != "json":

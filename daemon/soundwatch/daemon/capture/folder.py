@@ -31,8 +31,11 @@ class Folder:
     """
 
     def __init__(self, name: str, path: Path) -> None:
-        first, *self._later = recordings_in(path)
-        self._recording = Recording(name, first)
+        found = recordings_in(path)
+        if not found:
+            raise SourceError(f"{path} holds no recording; WAV, FLAC, Ogg, MP3, AIFF and the like were wanted.")
+        self._later = found[1:]
+        self._recording = Recording(name, found[0])
         self.info: SourceInfo = replace(self._recording.info, description=str(path))
         self.start_unix_ns = 0
         self._stopped = False

@@ -135,15 +135,8 @@ class Recording:
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """The recordings in a folder and in those within it, by name.
-
-    Raises:
-        SourceError: There is none.
-    """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in RECORDING_SUFFIXES and path.is_file())
-    if not found:
-        raise SourceError(f"{folder} holds no recording; WAV, FLAC, Ogg, MP3, AIFF and the like were wanted.")
-    return found
+    """The recordings in a folder and in those within it, by name."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in RECORDING_SUFFIXES and path.is_file())
 
 
 def _full_scale(frames: Any) -> Samples:
