@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from doubles import SMALL_CONTRACT
+from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.decide import Hearing
 from soundwatch.daemon.listen import Listening
 from soundwatch.daemon.notify import Notifier
@@ -16,6 +18,7 @@ from soundwatch.daemon.progress import Progress, at_work, frozen, outlook
 from soundwatch.daemon.supervise import Supervised
 from soundwatch.daemon.types import SourceInfo
 from soundwatch.daemon.voices import Voice
+from soundwatch.daemon.wire import Stream
 
 SECOND_NS = 1_000_000_000
 PATIENCE_NS = 5 * SECOND_NS
@@ -41,7 +44,8 @@ def voice(
 ) -> Voice:
     decided = tuple(Hearing(active=active and label == LABELS[0]) for label in LABELS)
     listening = Listening(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
-    return Voice(listening, Outbound(decided, windows), state=state, heard_ns=round(heard_s * SECOND_NS))
+    stream = Stream("test", listening.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
+    return Voice(listening, Outbound(decided, windows), stream=stream, state=state, heard_ns=round(heard_s * SECOND_NS))
 
 
 @pytest.mark.parametrize(
@@ -80,9 +84,19 @@ def test_the_program_is_at_work_once_a_window_was_classified_or_every_microphone
 
 def test_the_outlook_names_what_sounds_and_what_is_waited_for_and_stays_short() -> None:
     progress = Progress(0, [voice("mic0", "heard", active=True), voice("yard", "away")])
-    assert outlook(progress, LABELS) == "1 of 2 sources heard; low on mic0; waiting for yard"
+    assert outlook(progress) == "1 of 2 sources heard; low on mic0; waiting for yard"
     many = Progress(0, [voice(f"m{number}", "away") for number in range(300)])
-    assert outlook(many, LABELS) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
+    assert outlook(many) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
+
+
+def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_since() -> None:
+    old, new = voice("mic0", "heard", active=True), voice("yard", "heard")
+    assert new.stream is not None
+    labels = ("quiet", *LABELS)
+    contract = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
+    new.stream = replace(new.stream, contract=contract)
+    new.outbound = Outbound(tuple(Hearing(active=label == "quiet") for label in labels), 1)
+    assert outlook(Progress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
 
 
 class Told(Notifier):
@@ -98,7 +112,7 @@ class Told(Notifier):
 
 def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_it_goes_on() -> None:
     notifier, entries = Told(), list[tuple[str, str]]()
-    supervised = Supervised(notifier, LABELS, lambda sentence, stage: entries.append((sentence, stage)))
+    supervised = Supervised(notifier, lambda sentence, stage: entries.append((sentence, stage)))
     progress = Progress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
     for now_s in range(2, 9):
         supervised(progress, now_s * SECOND_NS)
@@ -112,7 +126,7 @@ def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_
 
 def test_turns_that_come_thick_and_fast_are_passed_over() -> None:
     notifier = Told()
-    supervised = Supervised(notifier, LABELS, print)
+    supervised = Supervised(notifier, print)
     progress = Progress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
     for turn in range(10_000):
         supervised(progress, 2 * SECOND_NS + turn * 1_000)

@@ -117,3 +117,14 @@ def test_a_microphone_that_is_away_is_waited_for_and_the_manager_is_told_all_is_
         while time.monotonic() < give_up:
             listening.listen(1)
         assert [text for _, text in listening.heard[away_since:]].count("WATCHDOG=1") >= 3
+
+
+def test_a_reload_is_told_and_that_it_is_over(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"sources: {{scene: {{device: demo}}}}\njournal: {{path: {tmp_path / 'journal.db'}}}\n")
+    with manager() as listening, running(listening, "--config", config) as daemon:
+        listening.wait_for(lambda said: said == "READY=1")
+        daemon.send_signal(signal.SIGHUP)
+        assert "MONOTONIC_USEC=" in listening.wait_for(lambda said: said.startswith("RELOADING=1"))
+        listening.wait_for(lambda said: said == "READY=1")
+        assert daemon.poll() is None

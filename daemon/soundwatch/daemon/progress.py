@@ -60,13 +60,14 @@ def at_work(progress: Progress) -> bool:
     )
 
 
-def outlook(progress: Progress, labels: Sequence[str]) -> str:
-    """What is heard just now, in a line for people."""
+def outlook(progress: Progress) -> str:
+    """What is heard just now, in a line for people; a source's labels are those of the model that heard it."""
     heard = [voice for voice in progress.voices if voice.state == "heard"]
     sounds = [
         f"{label} on {voice.listening.source.info.name}"
         for voice in heard
-        for label, hearing in zip(labels, voice.outbound.decided, strict=True)
+        if voice.stream is not None
+        for label, hearing in zip(voice.stream.contract.labels, voice.outbound.decided, strict=True)
         if hearing.active
     ]
     away = [voice.listening.source.info.name for voice in progress.voices if voice.state == "away"]

@@ -79,7 +79,7 @@ class Running:
         with contextlib.closing(self._journal), signals_to(self._program.stop):
             tapes, writing = _clips(self._asked.config, self._ears, self._log.warning)
             self._ears = replace(self._ears, tapes=tapes)
-            watch = Supervised(self._notifier, self._ears.classifier.contract.labels, self._log.error)
+            watch = Supervised(self._notifier, self._log.error)
             self._engine = Engine(self._ears, self._log.warning, watch=watch)
             self._sending = Sending(
                 lambda: self._ears, self._journal, self._surroundings(), self._program.fail, self._log

@@ -8,7 +8,7 @@ Does not: restart anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from soundwatch.daemon.notify import Notifier
@@ -23,13 +23,11 @@ class Supervised:
 
     Args:
         notifier: Tells the manager.
-        labels: The model's.
         say: Called with a sentence and its fields when a stage is frozen, or goes on.
     """
 
-    def __init__(self, notifier: Notifier, labels: Sequence[str], say: Callable[..., object]) -> None:
+    def __init__(self, notifier: Notifier, say: Callable[..., object]) -> None:
         self._notifier = notifier
-        self._labels = labels
         self._say = say
         self._patience_ns = max(LEAST_PATIENCE_NS, notifier.watchdog_ns // 2)
         self._next_ns = 0
@@ -45,7 +43,7 @@ class Supervised:
         if not self._ready and at_work(progress):
             self._ready = True
             self._notifier.ready()
-        told = outlook(progress, self._labels)
+        told = outlook(progress)
         if told != self._told:
             self._told = told
             self._notifier.status(told)
