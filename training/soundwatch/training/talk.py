@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.errors import ConfigError, DataError, ModelError
+from soundwatch.training.folders import TERMS
 from soundwatch.training.hearing import Mono, read_recording, rms
 from soundwatch.training.speech import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.speech import recording
@@ -30,6 +31,10 @@ LENGTH_S: Final = 4.0
 HEARD: Final = 0.5
 UNHEARD: Final = 0.1
 SPEECH_IDS: Final = (0, 1, 2, 3, 4, 5, 12)
+_TERMS_TEXT: Final = (
+    "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial; from other sounds that were given, by their terms; "
+    "recordings sorted by YAMNet, and speech by espeak-ng\n"
+)
 _ALONE_SHARE: Final = 0.3
 _TALK_OVER_CLIP_DB: Final = (-3.0, 20.0)
 _LEVEL_DBFS: Final = (-50.0, -12.0)
@@ -82,6 +87,8 @@ def write_talk(folder: Path, clips: Sequence[Path], ear: SpeechEar, talks: int, 
     if folder.is_dir() and any(folder.iterdir()):
         raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
     others = list[Mono]()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TERMS).write_text(_TERMS_TEXT, encoding="utf-8")
     for kind in ("speech", "other"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(track(clips, "Listening for talk", console=console)):
