@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import subprocess
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
-from doubles import SMALL_CONTRACT, BandClassifier, tone
+from doubles import SMALL_CONTRACT, BandClassifier, silence, tone
+from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.clips.guard import Guard, guard_of, speech_places
+from soundwatch.daemon.clips.guard import GUARD_MODEL, Guard, guard_of, speech_places
 from soundwatch.daemon.clips.opening import guards_of
 from soundwatch.daemon.clips.tape import in_16_bits
 from soundwatch.daemon.config import ClipsConfig
@@ -85,3 +90,27 @@ def test_a_guard_that_is_named_must_know_speech_and_must_be_there() -> None:
 
 def test_the_guard_can_be_left_out() -> None:
     assert guards_of(ClipsConfig(speech_guard=False), BandClassifier()) == []
+
+
+def shipped() -> Guard:
+    guard = guard_of(open_classifier(GUARD_MODEL, "cpu"))
+    assert guard is not None
+    return guard
+
+
+def test_the_shipped_guard_is_small_and_refuses_no_silence_noise_or_siren() -> None:
+    guard = shipped()
+    assert GUARD_MODEL.stat().st_size < 100_000
+    assert [guard.classifier.contract.labels[place] for place in guard.speech_ids] == ["speech"]
+    noise = np.random.default_rng(1).normal(0, 0.05, (1, 16_000 * 6)).astype(np.float32)
+    for sound in (silence(6, 16_000), noise, demo_scene(16_000, 16.0)):
+        assert not guard.hears_speech(in_16_bits(sound), 16_000)
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+@pytest.mark.parametrize("voice", ["en-gb+m1", "en-us+f2", "en-us+f4"])
+def test_the_shipped_guard_refuses_talk_in_a_language_that_it_has_not_learned(voice: str) -> None:
+    words = ["espeak-ng", "--stdout", "-v", voice, "Have you seen the new shop on the corner? They sell old radios."]
+    spoken = subprocess.run(words, capture_output=True, check=True).stdout
+    samples, rate_hz = soundfile.read(io.BytesIO(spoken), dtype="float32")
+    assert shipped().hears_speech(in_16_bits(samples[None] / 4), rate_hz)

@@ -73,6 +73,7 @@ class Split:
         labels: The classes that `class_id` counts through.
         folder: Name of the folder whose folders are the classes; None for UrbanSound8K.
         ignored: Files of that folder that are no recordings.
+        terms: Of weights that are learned from it, where that folder says.
     """
 
     train: tuple[Clip, ...]
@@ -85,6 +86,7 @@ class Split:
     labels: tuple[str, ...] = LABELS
     folder: str | None = None
     ignored: int = 0
+    terms: str | None = None
 
 
 def read_metadata(root: Path) -> tuple[Clip, ...]:

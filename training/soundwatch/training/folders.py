@@ -24,6 +24,7 @@ from soundwatch.training.data import Clip, Split
 
 RULE: Final = "a recording is a file's name up to its first dash, or the folder it lies in below its class's"
 TEST_SHARE: Final = 0.2
+TERMS: Final = "TERMS.txt"  # what may be done with weights that are learned from a folder, where somebody has said it
 SUFFIXES: Final = frozenset(
     {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".aifc", ".oga", ".opus", ".snd", ".wave"}
 ) - {".raw"}
@@ -44,7 +45,8 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
         raise DataError(
             f"{root} holds no folders; one for each class was wanted, named as the class, with its recordings in it."
         )
-    clips, ignored = ([], [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")])
+    loose = [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    clips, ignored = ([], [path for path in loose if path.name != TERMS])
     for class_id, folder in enumerate(folders):
         if not _LABEL.fullmatch(folder.name):
             raise DataError(
@@ -94,7 +96,17 @@ def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Sp
         labels=labels,
         folder=root.resolve().name,
         ignored=len(ignored),
+        terms=_terms(root / TERMS),
     )
+
+
+def _terms(path: Path) -> str | None:
+    try:
+        return " ".join(path.read_text("utf-8").split()) or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}. Mend it, or take it away.") from error
 
 
 def _measured(clip: Clip, spec: FeatureSpec) -> Clip:

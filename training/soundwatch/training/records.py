@@ -30,7 +30,8 @@ def build_contract(
     """The contract of the weights that count now."""
     recipe, split = session.recipe, session.split
     before = session.origin.contract if session.origin else None
-    licences = [OWN_LICENCE if split.folder else LICENCE, *([before.provenance.licence] if before else [])]
+    learned_from = (split.terms or OWN_LICENCE) if split.folder else LICENCE
+    licences = [learned_from, *([before.provenance.licence] if before else [])]
     if session.begins_as_teacher:
         licences.append(TEACHER_LICENCE)
     provenance = Provenance(
