@@ -305,6 +305,15 @@ def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
     ]
 
 
+def test_a_visitor_who_goes_in_the_middle_of_what_he_sends_is_not_worth_a_word(site: Site) -> None:
+    before = list(site.said)
+    head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(site.address, timeout=10) as client:
+        client.sendall(f"{head}Content-Length: 14\r\n\r\n{{".encode())
+    assert site.get("/api/health").status_code == 200
+    assert site.said == before
+
+
 def test_a_crowd_of_connections_is_turned_away_and_those_after_it_are_not(site: Site) -> None:
     crowd = [socket.create_connection(site.address, timeout=10) for _ in range(150)]
     try:

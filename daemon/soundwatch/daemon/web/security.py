@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soundwatch.daemon.web.rates import Rates
@@ -105,6 +106,8 @@ class Guard:
         except HTTPException as error:
             text = _REFUSED.get(error.status_code, error.detail)
             await refuse(scope, send_guarded, Refusal(error.status_code, text, dict(error.headers or {})))
+        except ClientDisconnect:  # he has gone in the middle of what he sent
+            return
         except Exception as error:  # noqa: BLE001  # the page may fail; the daemon may not
             self._say("a request could not be answered", path=scope["path"], error=f"{type(error).__name__}: {error}")
             if not started:

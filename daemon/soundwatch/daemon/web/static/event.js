@@ -15,7 +15,7 @@ const REASONS = {
   interrupted: "the program was killed",
 };
 
-export function makeEvent(event, classes, changed) {
+export function makeEvent(classes, changed) {
   const parts = {
     time: el("time", {}),
     name: el("span", {}),
@@ -123,7 +123,7 @@ function verdict(item) {
     );
     return;
   }
-  const others = item.classes.filter((each) => each.name !== event.class);
+  const others = item.classes().filter((each) => each.name !== event.class);
   const choice = el(
     "select",
     { "aria-label": "Wrong, it was", onchange: () => choice.value && say("POST", { right: false, class: choice.value === "-" ? null : choice.value }) },

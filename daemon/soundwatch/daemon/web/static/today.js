@@ -148,7 +148,7 @@ export class Today {
       byId("events"),
       events,
       (event) => event.id,
-      (event) => makeEvent(event, this.classes, (changed) => this.changed(changed)),
+      () => makeEvent(() => this.classes, (changed) => this.changed(changed)),
       updateEvent,
     );
     byId("more").hidden = this.next === null;
