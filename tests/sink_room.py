@@ -55,6 +55,7 @@ class Room:
             classes=lambda: self.classes,
             note=self._note,
             after=self.journal.after,
+            last_seq=lambda: self.journal.last_seq,
         )
 
     def open(self, text: SinkText) -> Outlet:

@@ -110,6 +110,7 @@ class Running:
             classes=lambda: tuple(self._ears.thresholds),
             note=self._log.debug,
             after=self._journal.after,
+            last_seq=lambda: self._journal.last_seq,
         )
 
     def _opened(self, name: str, asked: Asked) -> LiveSource:

@@ -117,6 +117,17 @@ def test_a_reader_that_asks_gets_what_was_before(room: Room, place: Place) -> No
     assert until(client, "new") == [301]
 
 
+def test_what_was_before_the_daemon_started_is_given_before_anything_is_heard(room: Room) -> None:
+    for _ in range(3):
+        room.event("update")
+    room.journal.flush()
+    place = Place(room)
+    client = place.client()
+    client.socket.sendall(b'{"since": 1}\n')
+    assert [client.line()["seq"] for _ in range(2)] == [2, 3]
+    place.close()
+
+
 def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(room: Room, place: Place) -> None:
     for number in range(300):
         room.event("update", str(number))

@@ -76,6 +76,7 @@ class Surroundings:
         classes: Those of `labels` that are listened for just now.
         note: Writes into the diary what helps to find a fault.
         after: Lines that the journal has after a number, as many as are asked for at most.
+        last_seq: Number of the journal's last line.
         sinks: How each sink does, and how many lines it has yet to take.
     """
 
@@ -88,6 +89,7 @@ class Surroundings:
     classes: Callable[[], tuple[str, ...]] = tuple
     note: Callable[..., object] = lambda *_, **__: None
     after: Callable[[int, int], list[Entry]] = lambda _, __: []
+    last_seq: Callable[[], int] = lambda: 0
     sinks: Callable[[], Sequence[tuple[SinkState, int]]] = tuple
 
 

@@ -70,7 +70,7 @@ class SocketSink:
         self._around = surroundings
         self._readers: list[Reader] = []
         self._lock = threading.Lock()  # guards it, and the next
-        self._last_seq = 0
+        self._last_seq = surroundings.last_seq()
         self._closing = threading.Event()
         self._bell, self._hearing = socket.socketpair()
         for each in (server, self._bell, self._hearing):
