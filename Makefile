@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test lint format demo figures pictures screenshots dist lock audit test-pythons fuzz deb clean help
+.PHONY: run test lint format demo figures reference pictures screenshots docs docs-serve dist lock audit test-pythons fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,15 @@ format: .venv/test.stamp  ## Format the code.
 figures: .venv/run.stamp  ## Write the documentation's tables from benchmarks/results.
 	$(BIN)/python scripts/figures.py
 
+reference: .venv/test.stamp  ## Write the documentation's references from the code.
+	$(BIN)/python scripts/reference.py
+
+docs: .venv/test.stamp  ## Build the documentation's site into site/; nothing is fetched.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: .venv/test.stamp  ## Show the site on 127.0.0.1:8000 while you write.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for its example lines, with the default model.
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/examples.py
@@ -58,7 +67,7 @@ screenshots: .venv/test.stamp  ## Take the documentation's pictures of the page 
 	$(BIN)/python scripts/screenshots.py
 
 clean:  ## Remove the virtual environment and all caches.
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -44,7 +44,7 @@ from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.types import Classifier
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "events.md")
+PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "events.md", ROOT / "docs" / "start.md")
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 CONFIG: Final = "node: balcony\ndetection: {update_s: 3}\nlog: {level: error}\n"
 STOPPED_S: Final = 20.0

@@ -11,27 +11,23 @@ Does not: measure. Each results file names the command that made it.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Final
 
 import msgspec
 from fault_figures import FAULT_FIGURES
-from loss_figures import LOSS_FIGURES
 from guard_figures import GUARD_FIGURES
+from loss_figures import LOSS_FIGURES
+from regions import ROOT, write
 from runtime_figures import RUNTIME_FIGURES
 from scan_figures import SCAN_FIGURES
 from tables import share, table
 from trial_figures import TRIAL_FIGURES
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results"
 SHIPPED: Final = ("urban-taught", "urban", "tutorial")
-
-_REGION = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end figures -->)", re.S)
 
 Results = dict[str, Any]
 
@@ -187,25 +183,9 @@ def region(name: str) -> str:
     return render(msgspec.json.decode(path.read_bytes()))
 
 
-def renewed(page: str) -> str:
-    """A page's text with every region as it should be."""
-    return _REGION.sub(lambda found: f"{found[1]}{region(found[2])}\n{found[3]}", page)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Rewrite the regions, or with --check say which pages are stale."""
-    stale = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        page = path.read_text(encoding="utf-8")
-        wanted = renewed(page)
-        if wanted != page:
-            stale.append(path.relative_to(ROOT).as_posix())
-            if "--check" not in arguments:
-                path.write_text(wanted, encoding="utf-8")
-    if "--check" in arguments and stale:
-        print(f"Figures differ from benchmarks/results in {', '.join(stale)}; run `make figures`.", file=sys.stderr)
-        return 1
-    return 0
+    return write(arguments, "figures", lambda name, _: region(name), "Figures differ from benchmarks/results")
 
 
 if __name__ == "__main__":

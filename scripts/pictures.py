@@ -83,7 +83,7 @@ def main() -> None:
 
 def _save(figure: Figure, name: str) -> None:
     """Write a picture without naming what drew it, so that the same picture is the same file."""
-    figure.savefig(PICTURES / name, dpi=110, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(PICTURES / name, dpi=100, metadata={"Software": None}, pil_kwargs={"optimize": True})
     print(PICTURES / name, (PICTURES / name).stat().st_size // 1000, "KB")
 
 
@@ -92,7 +92,8 @@ def replay(model: Path, scene: Samples) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.wav"
         soundfile.write(path, scene.T, RATE_HZ, subtype="PCM_16")
-        command = [SOUNDWATCH, "replay", str(path), "--model", str(model)]
+        Path(folder, "config.yaml").write_text("node: balcony\n", encoding="utf-8")
+        command = [SOUNDWATCH, "replay", str(path), "--model", str(model), "--config", f"{folder}/config.yaml"]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -166,16 +167,18 @@ def draw_path(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any
     first = number * spec.window_hop_samples
     window = sound[:, first : first + spec.window_samples]
     start_s = first / spec.rate_hz
-    figure, axes = plt.subplots(3, 2, figsize=(9.6, 8.6), layout="constrained")
+    figure, axes = plt.subplots(4, 2, figsize=(9.6, 10.8), layout="constrained")
     _draw_capture(axes[0, 0], scene, start_s, spec)
     _draw_resampled(axes[0, 1], scene, window, start_s, spec)
-    _draw_stft(figure, axes[1, 0], window, spec)
+    _draw_windows(axes[1, 0], sound, number, spec)
+    _draw_stft(figure, axes[1, 1], window, spec)
     decibels = mel_db(window, spec)  # (C, M, T)
-    _draw_mel(figure, axes[1, 1], decibels[0], spec, spec.window_ms / 1000)
-    axes[1, 1].set_xlabel("seconds")
-    axes[1, 1].set_title(f"4  mel: {' x '.join(map(str, decibels.shape))} values, {spec.top_db:g} dB deep at most")
-    _draw_scores(axes[2, 0], classifier, decibels)
-    _draw_decision(axes[2, 1], classifier, sound, lines)
+    _draw_mel(figure, axes[2, 0], decibels[0], spec, spec.window_ms / 1000)
+    axes[2, 0].set_xlabel("seconds")
+    axes[2, 0].set_title(f"4  mel: {' x '.join(map(str, decibels.shape))} values, {spec.top_db:g} dB deep at most")
+    _draw_scores(axes[2, 1], classifier, decibels)
+    _draw_decision(axes[3, 0], classifier, sound, lines)
+    _draw_line(axes[3, 1], next(line for line in lines if line.get("class") == SHOWN.label))
     return figure
 
 
@@ -206,6 +209,19 @@ def _draw_resampled(axes: Axes, scene: Samples, window: Samples, start_s: float,
     axes.set_title(f"2  resample: {window.shape[0]} x {window.shape[1]:,} samples")
 
 
+def _draw_windows(axes: Axes, sound: Samples, number: int, spec: FeatureSpec) -> None:
+    """The windows around the shown one, over the sound that they are cut from."""
+    hop_s, length_s = spec.window_hop_samples / spec.rate_hz, spec.window_ms / 1000
+    first_s, last_s = (number - 3) * hop_s, (number + 3) * hop_s + length_s
+    signal = sound[0, round(first_s * spec.rate_hz) : round(last_s * spec.rate_hz)]
+    axes.plot(first_s + np.arange(signal.size) / spec.rate_hz, signal, color=INK, linewidth=0.3)
+    for each in range(-3, 4):
+        color = BLUE if each == 0 else FAINT
+        axes.barh(1.2 + 0.22 * (each + 3), length_s, 0.16, (number + each) * hop_s, color=color)
+    axes.set(xlim=(first_s, last_s), ylim=(-1, 2.75), yticks=(-1, 0, 1), xlabel="seconds of the scene")
+    axes.set_title(f"3  window: {length_s:g} s, one every {hop_s:g} s; the blue one is shown")
+
+
 def _draw_stft(figure: Figure, axes: Axes, window: Samples, spec: FeatureSpec) -> None:
     """The power that the mel bands are summed from."""
     power = stft_power(window, spec)[0].T  # (F, T)
@@ -215,7 +231,7 @@ def _draw_stft(figure: Figure, axes: Axes, window: Samples, spec: FeatureSpec) -
     image = axes.imshow(decibels, origin="lower", aspect="auto", extent=extent, vmin=low, interpolation="none")
     figure.colorbar(image, ax=axes, label="dB", pad=0.01)
     axes.set(xlabel="seconds", ylabel="kHz")
-    axes.set_title(f"3  |STFT|²: {power.shape[0]} frequencies x {power.shape[1]} frames")
+    axes.set_title(f"4  mel, first |STFT|²: {power.shape[0]} frequencies x {power.shape[1]} frames")
 
 
 def _draw_mel(figure: Figure, axes: Axes, decibels: NDArray[np.float32], spec: FeatureSpec, duration_s: float) -> None:
@@ -273,6 +289,15 @@ def _draw_decision(axes: Axes, classifier: LoadedModel, sound: Samples, lines: l
     axes.set_xlabel("seconds of the scene")
     axes.legend(loc="upper left", ncols=2)
     axes.set_title("6  decide: windows in a row, then an event")
+
+
+def _draw_line(axes: Axes, line: dict[str, Any]) -> None:
+    """The event as other programs get it, a key a row."""
+    text = "\n".join(f'"{key}": {json.dumps(value)}' for key, value in line.items())
+    shown = axes.text(0, 1, text, va="top", family="monospace", fontsize=6.5, linespacing=1.3)
+    shown.set_in_layout(False)
+    axes.set_axis_off()
+    axes.set_title("7  journal and sinks: the event as a line of JSON")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+"""The reference of the command line, from the commands themselves, and of exit codes, from the family of errors.
+
+Conventions: commands stand in the order of `soundwatch --help`; a group's commands stand under it.
+Does not: depend on how a version of click lays out its help.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Final
+
+import click
+from tables import table
+from types_told import cell
+
+from soundwatch.daemon.cli import COMMANDS
+from soundwatch.daemon.cli import soundwatch as group
+from soundwatch.daemon.cli.doctor import FAULTY
+from soundwatch.daemon.errors import SoundwatchError
+
+DONE: Final = "done, or stopped by SIGINT or SIGTERM"
+BUG: Final = "a bug, with a traceback"
+FOUND: Final = "`soundwatch doctor` has found a fault"
+
+
+def commands() -> str:
+    """Every command: how it is called, what it does, its options."""
+    top = click.Context(group, info_name="soundwatch")
+    return "\n\n".join(part for name in COMMANDS for part in _command(name, group, top))
+
+
+def _command(name: str, parent: click.Group, above: click.Context) -> Iterator[str]:
+    command = parent.get_command(above, name)
+    assert command is not None
+    context = click.Context(command, info_name=name, parent=above)
+    yield f"{'#' * (2 + context.command_path.count(' ') - 1)} {context.command_path}"
+    yield f"    {' '.join([context.command_path, *command.collect_usage_pieces(context)])}"
+    yield inspect.cleandoc(command.help or "").replace("\b\n", "").replace("\f", "")
+    rows = [_option(each) for each in command.params if isinstance(each, click.Option)]
+    if rows:
+        yield table(("option", "meaning"), rows)
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            yield from _command(below, command, context)
+
+
+def _option(option: click.Option) -> tuple[str, str]:
+    names = ", ".join((*option.opts, *option.secondary_opts))
+    shown = option.show_default and option.default is not None
+    default = f" [default: {option.default}]" if shown and "[default" not in (option.help or "") else ""
+    return cell(f"`{names}`" if option.is_flag else f"`{names} {_value(option)}`"), cell((option.help or "") + default)
+
+
+def _value(option: click.Option) -> str:
+    if option.metavar:
+        return option.metavar
+    if isinstance(option.type, click.Choice):
+        return f"{{{','.join(map(str, option.type.choices))}}}"
+    return option.type.name.partition(" ")[0].upper()
+
+
+def exit_codes() -> str:
+    """Each code, which errors end with it, and what that means."""
+    rows = {0: ("", DONE), 1: ("", BUG), FAULTY: ("", FOUND)}
+    for code, errors in codes().items():
+        rows[code] = (", ".join(f"`{each.__name__}`" for each in errors), _first_line(errors[0]))
+    return table(("code", "error", "meaning"), ((str(code), *rows[code]) for code in sorted(rows)))
+
+
+def codes() -> dict[int, list[type[SoundwatchError]]]:
+    """The errors of each exit code, the most general first."""
+    found: dict[int, list[type[SoundwatchError]]] = {}
+    waiting = SoundwatchError.__subclasses__()
+    while waiting:
+        error = waiting.pop(0)
+        found.setdefault(error.exit_code, []).append(error)
+        waiting += error.__subclasses__()
+    return found
+
+
+def _first_line(error: type[SoundwatchError]) -> str:
+    text = (inspect.getdoc(error) or "").partition("\n")[0].rstrip(".")
+    return text[0].lower() + text[1:]

@@ -1,0 +1,158 @@
+"""The reference of configuration keys and of sinks' options.
+
+Types, defaults and bounds come from `config.py` and from the records that sinks read their options into; what a key
+means, from the comment over it in `config.yaml`, which a test of its own holds complete.
+
+Does not: repeat a comment for the same key of one class; it says whose meaning it has.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Final
+
+import msgspec
+import yaml
+from regions import ROOT
+from tables import table
+from types_told import attributes, cell, default_of, values_of
+
+from soundwatch.daemon.config import Config
+from soundwatch.daemon.sinks import KINDS
+
+Place = tuple[str, ...]
+
+_KEY: Final = re.compile(r"^( *)([a-z_][a-z0-9_]*):( \S)?")
+_OPTIONS: Final = re.compile(r"\boptions_of\(\s*\w+,\s*(\w+)\s*\)")
+_ANY: Final = "*"
+
+
+def comments(text: str) -> dict[Place, str]:
+    """The comment over each key of a YAML file, by the key's place; values in a row without one share the one above."""
+    found: dict[Place, str] = {}
+    place: list[tuple[int, str]] = []
+    said: list[str] = []
+    shared = ""
+    for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            said.append(line.lstrip(" #") if not line.lstrip().startswith("#  ") else f"    {line.lstrip()[4:]}")
+            continue
+        key = _KEY.match(line)
+        if key is not None:
+            indent = len(key[1])
+            beside = key[3] is not None and bool(place) and place[-1][0] == indent
+            place = [*(each for each in place if each[0] < indent), (indent, key[2])]
+            shared = _paragraphs(said) or (shared if beside else "")
+            found[tuple(name for _, name in place)] = shared
+        else:
+            shared = ""
+        said = []
+    return found
+
+
+def _paragraphs(lines: list[str]) -> str:
+    """Lines of a comment as Markdown: sentences on one line, what is indented as it is."""
+    text = "\n".join(lines)
+    text = re.sub(r"(?m)^(    .*\n)(?! )", r"\1\n", re.sub(r"(?m)^(\S.*\n)(?=    )", r"\1\n", text))
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", text)
+
+
+def configuration() -> str:
+    """A heading for each key at the top, and a table of those below it."""
+    said = comments((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    type_ = msgspec.inspect.type_info(Config)
+    assert isinstance(type_, msgspec.inspect.StructType)
+    return "\n\n".join(_section(field, said) for field in type_.fields)
+
+
+def _section(field: msgspec.inspect.Field, said: dict[Place, str]) -> str:
+    key = field.encode_name
+    rows = [
+        (
+            f"`{'.'.join(place)}`",
+            _default(below),
+            cell(values_of(below.type, place[-1])),
+            cell(_meaning(place, below, said)),
+        )
+        for place, below in _below((key,), field.type)
+    ]
+    parts = [f"### {key}", _meaning((key,), field, said)]
+    if not isinstance(field.type, msgspec.inspect.StructType):
+        parts.append(f"Default: {_default(field)}.")
+    if rows:
+        parts.append(table(("key", "default", "values", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _below(place: Place, type_: msgspec.inspect.Type) -> Iterator[tuple[Place, msgspec.inspect.Field]]:
+    """Every key below a place, at any depth."""
+    if isinstance(type_, msgspec.inspect.DictType):
+        yield from _below((*place, _ANY), type_.value_type)
+    elif isinstance(type_, msgspec.inspect.StructType):
+        for field in type_.fields:
+            here = (*place, field.encode_name)
+            if not isinstance(field.type, msgspec.inspect.StructType):
+                yield here, field
+            yield from _below(here, field.type)
+
+
+def _default(field: msgspec.inspect.Field) -> str:
+    shown = yaml.safe_dump(default_of(field), default_flow_style=True, width=1000).replace("\n...", "")
+    return cell(f"`{shown.strip()}`")
+
+
+def _meaning(place: Place, field: msgspec.inspect.Field, said: dict[Place, str]) -> str:
+    """The key's comment; else whose meaning it has, where one class may say otherwise, or what its record says."""
+    for other, comment in said.items():
+        same = len(other) == len(place) and all(
+            ours in (_ANY, theirs) for ours, theirs in zip(place, other, strict=True)
+        )
+        if same and comment:
+            return comment
+    common = (*place[:-3], place[-1])
+    if place[-2:-1] == (_ANY,) and said.get(common):
+        return f"As `{'.'.join(common)}`, of one class."
+    if isinstance(field.type, msgspec.inspect.StructType):
+        return inspect.getdoc(field.type.cls) or ""
+    sys.exit(f"config.yaml has no comment over {'.'.join(place)}; say there what it means.")
+
+
+def sinks() -> str:
+    """The kinds of sinks, and the options of each."""
+    kinds = table(("kind", "as"), ((f"`{kind}`", cell(said)) for kind, (_, said) in KINDS.items()))
+    records: dict[type[msgspec.Struct], list[str]] = {}
+    for kind, (opener, _) in KINDS.items():
+        records.setdefault(options_record(opener), []).append(f"`{kind}`")
+    rows = [(", ".join(names), *row) for record, names in records.items() for row in _option_rows(record)]
+    return f"{kinds}\n\n{table(('of', 'option', 'default', 'values', 'meaning'), rows)}"
+
+
+def _option_rows(record: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
+    type_, said = msgspec.inspect.type_info(record), attributes(record)
+    assert isinstance(type_, msgspec.inspect.StructType)
+    for field in type_.fields:
+        if field.name not in said:
+            sys.exit(f"The docstring of {record.__name__} does not say what {field.name} means.")
+        values = cell(values_of(field.type, field.encode_name))
+        yield f"`{field.encode_name}`", _default(field), values, cell(said[field.name])
+
+
+def options_record(opener: str) -> type[msgspec.Struct]:
+    """The record that a sink's module, or one that it takes a name from, reads options into."""
+    module = importlib.import_module(opener.partition(":")[0])
+    near = {getattr(value, "__module__", None) for value in vars(module).values()}
+    others = sorted(name for name in near if name and name.startswith("soundwatch.daemon.") and name != module.__name__)
+    for each in (module, *map(importlib.import_module, others)):
+        if each.__name__ != "soundwatch.daemon.sinks" and (found := _OPTIONS.search(inspect.getsource(each))):
+            return _record(each, found[1])
+    sys.exit(f"{opener}: no `options_of(spec, RECORD)` is called there, so its options are not known.")
+
+
+def _record(module: ModuleType, name: str) -> type[msgspec.Struct]:
+    record: type[msgspec.Struct] = getattr(module, name)
+    return record

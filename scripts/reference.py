@@ -1,0 +1,42 @@
+"""The documentation's references, written from the code: configuration, sinks, events, commands, exit codes.
+
+Usage: python scripts/reference.py [--check]
+
+A page holds a region between `<!-- reference: NAME -->` and `<!-- end reference -->`; the names are in `REFERENCES`,
+and those of the kinds of lines (`event_reference.py`). With --check nothing is written, and the exit code is 1 if a
+region does not say what the code says.
+
+Does not: write prose. What stands outside the regions, and an event key's meaning, is people's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from command_reference import commands, exit_codes
+from configuration_reference import configuration, sinks
+from event_reference import events
+from regions import write
+
+REFERENCES: Final[dict[str, Callable[[], str]]] = {
+    "configuration": configuration,
+    "sinks": sinks,
+    "commands": commands,
+    "exit-codes": exit_codes,
+}
+
+
+def region(name: str, now: str) -> str:
+    """What stands in the region of this name."""
+    return REFERENCES[name]() if name in REFERENCES else events(name, now)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite the regions, or with --check say which pages are stale."""
+    return write(arguments, "reference", region, "The references differ from the code")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""Regions of the documentation that are written by a program, between two marks that no reader sees.
+
+A page holds a region between `<!-- KIND: NAME -->` and `<!-- end KIND -->`.
+
+Conventions: a program is told what stands in a region now, so it can keep what people wrote there.
+Does not: know what stands in them (`figures.py`, `reference.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+Region = Callable[[str, str], str]
+
+
+def renewed(page: str, kind: str, region: Region) -> str:
+    """A page's text with every region of this kind as it should be, by its name and what stands there."""
+    found = re.compile(rf"(<!-- {kind}: ([\w-]+) -->\n)(.*?)(<!-- end {kind} -->)", re.S)
+    return found.sub(lambda each: f"{each[1]}{region(each[2], each[3])}\n{each[4]}", page)
+
+
+def write(arguments: Sequence[str], kind: str, region: Region, complaint: str) -> int:
+    """Rewrite the regions in README.md and docs/*.md; with --check only say which pages are stale, after `complaint`.
+
+    Returns:
+        The exit code: 1 if --check found a stale page.
+    """
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        page = path.read_text(encoding="utf-8")
+        wanted = renewed(page, kind, region)
+        if wanted != page:
+            stale.append(path.relative_to(ROOT).as_posix())
+            if "--check" not in arguments:
+                path.write_text(wanted, encoding="utf-8")
+    if "--check" in arguments and stale:
+        print(f"{complaint} in {', '.join(stale)}; run `make {kind}`.", file=sys.stderr)
+        return 1
+    return 0

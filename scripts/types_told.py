@@ -1,0 +1,73 @@
+"""A msgspec type in words, and what a record's docstring says of its fields.
+
+Conventions: null, true and false are those of YAML and JSON.
+Does not: guess. A type that it has no words for is an error, which whoever adds it meets at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect as types
+
+UNITS: Final = {"s": "seconds", "ms": "ms", "hz": "Hz", "days": "days", "bytes": "bytes", "db": "dB", "dbfs": "dBFS"}
+PLAIN: Final[dict[type[types.Type], str]] = {
+    types.StrType: "text",
+    types.IntType: "whole number",
+    types.FloatType: "number",
+    types.BoolType: "`true`, `false`",
+    types.NoneType: "null",
+}
+_BOUNDS: Final = (("ge", "{} or more"), ("gt", "above {}"), ("le", "at most {}"), ("lt", "below {}"))
+
+
+def values_of(type_: types.Type, key: str = "") -> str:
+    """What a value of this type may be, and its unit where the key names one."""
+    if isinstance(type_, types.UnionType):
+        return " or ".join(values_of(each, key) for each in type_.types)
+    if isinstance(type_, types.LiteralType):
+        return ", ".join(f"`{value}`" for value in type_.values)
+    if isinstance(type_, types.VarTupleType | types.ListType):
+        return f"list of: {values_of(type_.item_type)}"
+    if isinstance(type_, types.DictType):
+        return f"name: {values_of(type_.value_type)}"
+    if isinstance(type_, types.StructType):
+        return "a mapping"
+    if isinstance(type_, types.AnyType):
+        return "anything"
+    if type(type_) not in PLAIN:
+        sys.exit(f"{key} is of {type_}; scripts/types_told.py has no words for that yet.")
+    return _number(type_, key) if isinstance(type_, types.IntType | types.FloatType) else PLAIN[type(type_)]
+
+
+def _number(type_: types.IntType | types.FloatType, key: str) -> str:
+    bounds = [said.format(_short(getattr(type_, name))) for name, said in _BOUNDS if getattr(type_, name) is not None]
+    unit = UNITS.get(key.rpartition("_")[2], "")
+    return (unit or PLAIN[type(type_)]) + (f" ({', '.join(bounds)})" if bounds else "")
+
+
+def _short(number: float) -> str:
+    return str(int(number) if number == int(number) else number)
+
+
+def attributes(record: Callable[..., Any]) -> dict[str, str]:
+    """What the `Attributes:` of a docstring say, each on one line."""
+    _, _, listed = inspect.getdoc(record).partition("\nAttributes:\n")  # type: ignore[union-attr]  # all have one
+    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.M)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def default_of(field: types.Field) -> Any:
+    """A field's default as YAML and JSON know it."""
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    return msgspec.to_builtins(value)
+
+
+def cell(text: str) -> str:
+    """A text that may stand in a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")

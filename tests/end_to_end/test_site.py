@@ -1,0 +1,73 @@
+"""The documentation's site is built without a warning, leaves no page out, and needs nothing from the internet."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = ("docs", "scripts", "daemon", "training", "export", "benchmarks")
+FROM_ELSEWHERE = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^\s>]*"
+    r"|<link\b[^>]*\bhref=[\"']?(?:https?:)?//[^>]*"
+    r"|(?:url\(|@import )[\"']?(?:https?:)?//[^)]*"
+)
+
+
+def build(project: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    nowhere = "http://127.0.0.1:9"  # no build may fetch anything
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "http_proxy": nowhere, "https_proxy": nowhere}
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    folder = tmp_path_factory.mktemp("site")
+    done = build(ROOT, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of all that the site is made of, to break."""
+    copy = tmp_path / "project"
+    for name in NEEDED:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    return copy
+
+
+def test_every_page_of_the_documentation_is_in_the_site_and_is_found_by_its_search(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in ROOT.glob("docs/**/*.md")}
+    pages = {page.replace("README.html", "index.html") for page in pages}
+    assert {page for page in pages if not (site / page).is_file()} == set()
+    index = json.loads((site / "search" / "search_index.js").read_text("utf-8").removeprefix("var __index = "))
+    assert pages <= {entry["location"].partition("#")[0] or "index.html" for entry in index["docs"]}
+
+
+def test_reading_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
+    read = [path for kind in ("html", "css") for path in site.rglob(f"*.{kind}")]
+    assert len(read) > 20
+    assert {found for path in read for found in FROM_ELSEWHERE.findall(path.read_text("utf-8"))} == set()
+
+
+def test_a_forgotten_page_and_each_kind_of_broken_link_fails_the_build(project: Path) -> None:
+    (project / "docs" / "forgotten.md").write_text("# A page that no table leads to\n")
+    with (project / "docs" / "index.md").open("a") as file:
+        file.write("\n[page](nowhere.md) [file](../nowhere.py) [heading](events.md#of-no-such-name)\n")
+    done = build(project, project / "site")
+    assert done.returncode != 0
+    for complaint in ("forgotten.md", "'nowhere.md'", "nowhere.py", "'#of-no-such-name'"):
+        assert complaint in done.stderr
