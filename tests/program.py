@@ -30,8 +30,9 @@ def soundwatch(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run it to its end; whatever happens it shows no traceback."""
     environment = os.environ | (env or {})
-    done = subprocess.run(
-        [SOUNDWATCH, *map(str, arguments)], env=environment, check=False, **({"capture_output": True} | options)
+    command = [SOUNDWATCH, *map(str, arguments)]
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        command, env=environment, check=False, text=False, **({"capture_output": True} | options)
     )
     assert b"Traceback" not in (done.stderr or b""), done.stderr.decode()
     return done

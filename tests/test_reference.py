@@ -18,12 +18,13 @@ from types_told import attributes, values_of
 
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
+from soundwatch.daemon.cli.privacy import LEAVES_HOUSE
 from soundwatch.daemon.sinks import KINDS
 from soundwatch.daemon.sinks.files import JsonOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")
-CODES = {0, 1, FAULTY, *codes()}
+CODES = {0, 1, FAULTY, LEAVES_HOUSE, *codes()}
 
 
 def test_the_references_say_what_the_code_says() -> None:

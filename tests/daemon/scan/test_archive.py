@@ -21,9 +21,9 @@ from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.config import Config, LogConfig, ModelConfig
 from soundwatch.daemon.errors import ConfigError, ProviderError, SourceError
-from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.listen import Ears, Listening
 from soundwatch.daemon.logs import open_log
+from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.scan import program
 from soundwatch.daemon.scan.archive import Workers
@@ -94,7 +94,7 @@ def replayed(config: Config, archive: Path) -> bytes:
     lines = io.BytesIO()
     sink = type("Sink", (), {"name": "memory", "write": lambda _, line: lines.write(line), "close": lambda _: None})()
     in_force = thresholds(rules, classifier.contract.labels)
-    ears = Ears("test", classifier, rules, in_force, SampleClock(), Journal([sink], print))
+    ears = Ears("test", classifier, rules, in_force, SampleClock(), Relay([sink], print))
     for found in find([archive]).recordings:
         with contextlib.suppress(SourceError):
             Listening(Recording(found.path.stem, found.path, "fast", 0)).read_through(ears)
