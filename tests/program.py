@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 
@@ -31,8 +31,9 @@ def soundwatch(
     """Run it to its end; whatever happens it shows no traceback."""
     environment = os.environ | (env or {})
     command = [SOUNDWATCH, *map(str, arguments)]
-    done: subprocess.CompletedProcess[bytes] = subprocess.run(
-        command, env=environment, check=False, text=False, **({"capture_output": True} | options)
+    done = cast(
+        "subprocess.CompletedProcess[bytes]",
+        subprocess.run(command, env=environment, check=False, **({"capture_output": True} | options)),
     )
     assert b"Traceback" not in (done.stderr or b""), done.stderr.decode()
     return done
