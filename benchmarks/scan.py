@@ -73,7 +73,7 @@ def in_its_own_process(engine: str, workers: int, archive: Path) -> dict[str, An
     """The same, where memory and processor time are its own."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
     command = [sys.executable, __file__, "--one", engine, str(workers), str(archive)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     part: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return part
 

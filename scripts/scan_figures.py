@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from runtime_figures import machine_of
+from runtime_figures import machine_of, measured
 from tables import table
 
 Results = dict[str, Any]
@@ -75,7 +75,44 @@ def scan_model(results: Results) -> str:
     return f"{table(headings, rows)}\n\n{note}"
 
 
+def data_parallel(results: Results) -> str:
+    """A row a number of processes: an epoch's time, and how far the weights are from one process's."""
+    alone = results["training"][0]["epoch_s"]
+    rows = [
+        (
+            str(each["processes"]),
+            f"{each['epoch_s']:.1f}",
+            f"{alone / each['epoch_s']:.2f}",
+            f"{each['weights_apart']:.0e}" if each["weights_apart"] else "0",
+        )
+        for each in results["training"]
+    ]
+    headings = ("processes", "an epoch, s", "times as fast", "largest difference of a weight after two epochs")
+    note = f"One thread a process. The machine's load just before was {results['load_before']}."
+    return f"{table(headings, rows)}\n\n{note} {machine_of(results)}"
+
+
+def serving(results: Results) -> str:
+    """A row a batch: what a window takes here and on a server."""
+    if not results["serving"]:
+        return "Not measured yet."
+    rows = [
+        (
+            str(each["windows_at_once"]),
+            measured(each["here_ms"], 2),
+            measured(each["server_ms"], 2),
+            f"{each['scores_apart']:.0e}" if each["scores_apart"] else "0",
+        )
+        for each in results["serving"]["rows"]
+    ]
+    headings = ("windows at once", "a window here, ms", "a window on the server, ms", "largest difference of a score")
+    note = f"Server: {results['serving']['server']}. The machine's load just before was {results['load_before']}."
+    return f"{table(headings, rows)}\n\n{note} {machine_of(results)}"
+
+
 SCAN_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "scan": ("scan.json", scan),
     "scan-model": ("scan.json", scan_model),
+    "data-parallel": ("clusters.json", data_parallel),
+    "serving": ("clusters.json", serving),
 }

@@ -8,15 +8,16 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
 
 from soundwatch.daemon.calibrate import Calibration, calibrate, load_calibration
 from soundwatch.daemon.capture import Recording, recordings_in
-from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.classify import Backend, activate, open_classifier
 from soundwatch.daemon.clocks import SampleClock
 from soundwatch.daemon.config import Config, ModelConfig, SourceConfig, check_against
 from soundwatch.daemon.contract import ModelContract
@@ -30,6 +31,7 @@ from soundwatch.daemon.relay import Relay
 from soundwatch.daemon.rules import rules_for, thresholds
 from soundwatch.daemon.sinks import parse_sink
 from soundwatch.daemon.sinks.files import open_file
+from soundwatch.daemon.triton import SCHEME, open_remote
 from soundwatch.daemon.types import Classifier, Clock, Source
 
 
@@ -39,8 +41,12 @@ def load_model(config: ModelConfig) -> Classifier:
     Raises:
         ModelError: The file cannot be used.
         ProviderError: What was asked to run it cannot be had.
+        ConfigError: It is to run on a server, and the client for that is not installed.
     """
-    return open_classifier(config.file, config.provider, config.backend, config.require_cuda, config.threads)
+    remote = config.backend if config.backend.startswith(SCHEME) else None
+    backend = cast(Backend, "auto" if remote else config.backend)  # the configuration's pattern lets no other pass
+    local = open_classifier(config.file, config.provider, backend, config.require_cuda, config.threads)
+    return open_remote(remote, local, partial(activate, activation=local.contract.activation)) if remote else local
 
 
 def build(config: Config, clock: Clock, journal_of: Callable[[], Appender]) -> Ears:

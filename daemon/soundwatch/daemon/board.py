@@ -18,6 +18,7 @@ from soundwatch.daemon.lines import (
     HealthLine,
     HelloLine,
     JournalHealthLine,
+    ProviderLine,
     Line,
     QualityLine,
     ReloadLine,
@@ -101,7 +102,7 @@ def fold(board: Board, line: Line) -> Board:
         return replace(board, overload=line)
     if isinstance(line, JournalHealthLine):
         return replace(board, journal=line)
-    if isinstance(line, ReloadLine):
+    if isinstance(line, ReloadLine | ProviderLine):
         return board
     source = _of_source(board.sources.get(line.source, SourceBoard()), line)
     return replace(board, sources={**board.sources, line.source: source})

@@ -21,6 +21,7 @@ from soundwatch.daemon import onnx_file, torchscript
 from soundwatch.daemon.contract import Activation, ModelContract
 from soundwatch.daemon.errors import ModelError
 from soundwatch.daemon.torchscript import Logits
+from soundwatch.daemon.triton import RemoteModel
 from soundwatch.daemon.types import Classifier, Features, Scores, read_only
 
 Backend = Literal["auto", "onnx", "torchscript"]
@@ -108,6 +109,8 @@ def facts_of(classifier: Classifier) -> dict[str, object]:
     facts: dict[str, object] = {"model": classifier.contract.identity, "provider": classifier.provider}
     if isinstance(classifier, LoadedModel) and classifier.window_ms:
         facts["window_ms"] = classifier.window_ms
+    if isinstance(classifier, RemoteModel) and classifier.obstacle:
+        facts["obstacle"] = classifier.obstacle
     return facts
 
 

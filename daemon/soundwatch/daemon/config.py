@@ -70,12 +70,15 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     classes: dict[str, ClassConfig] = {}
 
 
+BACKENDS: Final = r"^(auto|onnx|torchscript|triton://[^/@:]+:[0-9]+/?)$"
+
+
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which network listens, and what runs it."""
 
     file: str = "urban"
     sha256: str | None = None
-    backend: Literal["auto", "onnx", "torchscript"] = "auto"
+    backend: Annotated[str, msgspec.Meta(pattern=BACKENDS)] = "auto"
     provider: str = "auto"
     require_cuda: bool = False
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1

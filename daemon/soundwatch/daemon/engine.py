@@ -22,7 +22,7 @@ from functools import partial
 from typing import Final
 
 from soundwatch.daemon.backlog import WAITING_WINDOWS, Backlog
-from soundwatch.daemon.classify import classify
+from soundwatch.daemon.classify import classify, facts_of
 from soundwatch.daemon.decide import undecided
 from soundwatch.daemon.intake import sounds_of
 from soundwatch.daemon.listen import Ears, Listening
@@ -57,6 +57,7 @@ class Engine:
     ) -> None:
         self._ears = ears
         self._say = say
+        self._provider = ears.classifier.provider
         self._spec = ears.classifier.contract.features
         self._now_ns = now_ns
         self._watch = watch
@@ -132,7 +133,7 @@ class Engine:
             voice.dropped = voice.dropped or voice.listening is listening
 
     def _exchange(self, ears: Ears) -> None:
-        before, self._ears = self._ears, ears
+        before, self._ears, self._provider = self._ears, ears, ears.classifier.provider
         if ears.classifier is not before.classifier:
             for voice in self._voices:
                 if voice.stream is not None and voice.state != "over":
@@ -205,12 +206,20 @@ class Engine:
         Raises:
             SinkError: No line can be written any more.
         """
+        self._tell_of_provider()
         self._backlog.running = []
         self._progress.batch_since_ns = None
         each_score = iter(scores)
         for waiting in batch:
             for line in lines_of(waiting, each_score):
                 self._ears.journal.append(line)
+
+    def _tell_of_provider(self) -> None:
+        """Say so where the batch was run by something else than the one before."""
+        before, self._provider = self._provider, self._ears.classifier.provider
+        if self._provider != before:
+            self._say("something else runs the model", before=before, **facts_of(self._ears.classifier))
+            self._ears.journal.append(self._ears.provider_changed(before))
 
     def _weigh(self, since_ns: int) -> None:
         """Say so where the hop has to widen, or may narrow again."""

@@ -162,6 +162,22 @@ class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
     dropped_lines: int
 
 
+class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Something else runs the model from now on; `source` is null, since it runs it for all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["changed"] = "changed"
+    reason: Literal["provider"] = "provider"
+    provider: str
+    before: str
+    detail: str
+
+
 class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
     """Another configuration is in force, or was refused; `source` is null, since it is all of them."""
 
@@ -241,6 +257,7 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
 _LINES = (
     *(HelloLine, EventLine, ClipLine, GapLine, HealthLine, SourceHealthLine, QualityLine, AnchorLine),
     JournalHealthLine,
+    ProviderLine,
     ReloadLine,
     StatsLine,
 )
@@ -254,6 +271,7 @@ Line = (
     | QualityLine
     | AnchorLine
     | JournalHealthLine
+    | ProviderLine
     | ReloadLine
     | StatsLine
 )

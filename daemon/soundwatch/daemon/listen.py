@@ -7,20 +7,23 @@ Does not: choose sources or models (`app.py`), or listen to several at once (`en
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Final, Protocol
 
+from soundwatch.daemon.classify import facts_of
 from soundwatch.daemon.decide import Rule
 from soundwatch.daemon.errors import SourceError
 from soundwatch.daemon.journal import Appender
+from soundwatch.daemon.lines import Line
 from soundwatch.daemon.live import Live
 from soundwatch.daemon.pipeline import detect
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.types import Block, Classifier, Clock, EndReason, Event, Gap, Summary
-from soundwatch.daemon.wire import Stream
+from soundwatch.daemon.wire import Stream, provider_line
 
 ARCHIVE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
 
@@ -73,6 +76,17 @@ class Ears:
             clock=self.clock,
         )
 
+    def current(self, stream: Stream) -> Stream:
+        """The same, by what runs the network now: a server's absence changes that."""
+        provider = self.classifier.provider
+        return stream if stream.provider == provider else replace(stream, provider=provider)
+
+    def provider_changed(self, before: str) -> Callable[[int], Line]:
+        """The line that tells of it."""
+        detail = str(facts_of(self.classifier).get("obstacle", "the server has shown the same model"))
+        written_unix_ns = self.clock.written_unix_ns(time.time_ns())
+        return partial(provider_line, self.classifier.provider, before, detail, self.node, written_unix_ns)
+
     def taken_over(self, stream: Stream) -> Stream:
         """What makes the lines of a stream that another network has decided on so far."""
         contract, provider = self.classifier.contract, self.classifier.provider
@@ -107,7 +121,7 @@ class Listening:
             ears.journal.append(stream.hello)
             blocks = chain([first], sound)
             for told in detect(blocks, ears.classifier, ears.rules, self.why_ended, ARCHIVE_BATCH_WINDOWS):
-                ears.journal.append(partial(stream.line, told))
+                ears.journal.append(partial(ears.current(stream).line, told))
         if self.failure is not None:
             raise self.failure
 

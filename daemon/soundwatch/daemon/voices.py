@@ -140,6 +140,7 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores]) -> list[Callable[[int],
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
+        voice.stream = ears.current(voice.stream)
         lines = [partial(voice.stream.line, each) for each in told]
     if isinstance(heard, Exchanged) and voice.stream is not None:
         voice.stream = heard.ears.taken_over(voice.stream)

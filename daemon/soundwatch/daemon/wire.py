@@ -24,6 +24,7 @@ from soundwatch.daemon.lines import (
     HealthLine,
     HelloLine,
     Line,
+    ProviderLine,
     QualityLine,
     ScoresLine,
     SourceHealthLine,
@@ -172,6 +173,13 @@ def health_line(health: Health, node: str, written_unix_ns: int, rate_hz: int, s
         hop_s=round(health.hop_samples / rate_hz, 3),
         behind_ms=health.behind_ns // 1_000_000,
         dropped_windows=health.dropped_windows,
+    )
+
+
+def provider_line(provider: str, before: str, detail: str, node: str, written_unix_ns: int, seq: int) -> ProviderLine:
+    """That something else runs the model now, as a line."""
+    return ProviderLine(
+        seq=seq, time=utc_text(written_unix_ns), node=node, provider=provider, before=before, detail=detail
     )
 
 

@@ -15,6 +15,7 @@ from soundwatch.daemon.errors import ConfigError
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
+from soundwatch.export.triton import export_repository
 from soundwatch.training.cli.options import Folds, layout_option
 
 _clip_option = click.option(
@@ -29,10 +30,10 @@ _clip_option = click.option(
 @click.option(
     "--format",
     "choice",
-    type=click.Choice([*SUFFIXES, "all"]),
+    type=click.Choice([*SUFFIXES, "all", "triton"]),
     default="onnx",
     show_default=True,
-    help="The file to write.",
+    help="The file to write; triton writes a model repository for Triton Inference Server.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files and the model card.")
 @_clip_option
@@ -67,8 +68,11 @@ def export(
     if root is not None:
         _export_int8(checkpoint, choice, out, clip, (root, layout, folds), console)
         return
-    formats: list[Backend] = [each for each in SUFFIXES if choice in (each, "all")]
-    files, verification = export_checkpoint(checkpoint, formats, out, clip, console)
+    if choice == "triton":
+        files, verification = export_repository(checkpoint, out, clip, console)
+    else:
+        formats: list[Backend] = [each for each in SUFFIXES if choice in (each, "all")]
+        files, verification = export_checkpoint(checkpoint, formats, out, clip, console)
     console.print(to_table(verification))
     for file in files:
         click.echo(file)

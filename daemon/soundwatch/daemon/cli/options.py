@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from soundwatch.daemon.config import Config, ModelConfig
+from soundwatch.daemon.config import BACKENDS, Config, ModelConfig
 from soundwatch.daemon.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -96,7 +97,7 @@ def unix_ns(text: str) -> int:
 def model_options(command: Command) -> Command:
     """`--model`, `--provider`, `--require-cuda` and `--backend`."""
     for option in (
-        click.option("--backend", type=click.Choice(["auto", "onnx", "torchscript"]), help="What runs the model."),
+        click.option("--backend", metavar="BACKEND", help="auto, onnx, torchscript, or a server: triton://HOST:PORT."),
         click.option("--require-cuda", is_flag=True, default=None, help="Fail rather than run on the processor."),
         click.option("--provider", help="auto, cpu, cuda or any provider that ONNX Runtime has. [default: auto]"),
         click.option("--model", "model_file", metavar="MODEL", help="urban, tutorial or a file. [default: urban]"),
@@ -114,6 +115,10 @@ def with_options(
     sinks: tuple[str, ...] = (),
 ) -> Config:
     """The configuration with what the command line says otherwise."""
+    if backend is not None and not re.match(BACKENDS, backend):
+        raise ConfigError(
+            f"--backend {backend} is none that is known; auto, onnx, torchscript or triton://HOST:PORT was wanted."
+        )
     said = {"file": model_file, "provider": provider, "require_cuda": require_cuda, "backend": backend}
     changes = {key: value for key, value in said.items() if value is not None}
     model: ModelConfig = msgspec.structs.replace(config.model, **changes)

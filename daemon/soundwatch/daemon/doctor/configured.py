@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from soundwatch.daemon.capture.connected import shown
-from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.app import load_model
 from soundwatch.daemon.config import Config, check_against
 from soundwatch.daemon.doctor.findings import Case, Finding
 from soundwatch.daemon.errors import ConfigError, SoundwatchError
@@ -38,7 +38,7 @@ def examine_model(case: Case) -> Iterator[Finding]:
         return
     asked = case.config.model
     try:
-        model = open_classifier(asked.file, asked.provider, asked.backend, asked.require_cuda, asked.threads)
+        model = load_model(asked)
         check_against(case.config, model.contract)
     except SoundwatchError as error:
         yield Finding("model", "fault", str(error), "Correct `model` in the configuration.")

@@ -12,12 +12,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import cast
 
 import msgspec
 import numpy as np
 
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.classify import classify, open_classifier
+from soundwatch.daemon.classify import Backend, classify, open_classifier
 from soundwatch.daemon.config import ModelConfig
 from soundwatch.daemon.errors import ModelError, SourceError
 from soundwatch.daemon.listen import ARCHIVE_BATCH_WINDOWS
@@ -91,7 +92,8 @@ def score(task: Task, piece: Piece) -> PieceScores:
 
 @lru_cache(maxsize=1)
 def _opened(model: ModelConfig) -> Classifier:
-    return open_classifier(model.file, model.provider, model.backend, model.require_cuda, model.threads)
+    backend = cast(Backend, model.backend)
+    return open_classifier(model.file, model.provider, backend, model.require_cuda, model.threads)
 
 
 class _Hearing:

@@ -10,12 +10,12 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from soundwatch.daemon.app import rules_in_force
-from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.classify import Backend, open_classifier
 from soundwatch.daemon.config import Config
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.errors import ConfigError, SourceError
 from soundwatch.daemon.program import signals_to
 from soundwatch.daemon.rules import thresholds
 from soundwatch.daemon.scan.archive import Archive, Outcome, Workers
@@ -28,6 +28,7 @@ from soundwatch.daemon.scan.progress import Progress
 from soundwatch.daemon.scan.scores import ScoreFile
 from soundwatch.daemon.scan.split import Splitting
 from soundwatch.daemon.tables import TableFormat
+from soundwatch.daemon.triton import SCHEME
 
 _USUAL: Final = Splitting()
 
@@ -61,7 +62,13 @@ def scan(
         SourceError: There is none, or not all could be heard to their end; what was heard is written.
         SoundwatchError: The model, the workers or the output cannot be used.
     """
-    contract = open_classifier(config.model.file, "cpu", config.model.backend).contract
+    if config.model.backend.startswith(SCHEME):
+        raise ConfigError(
+            f"model.backend {config.model.backend} is for live sound: a scan goes to where the recordings are. Leave it "
+            "out; --engine ray has a cluster's processors and cards compute."
+        )
+    backend = cast(Backend, config.model.backend)  # the configuration's pattern lets no other pass
+    contract = open_classifier(config.model.file, "cpu", backend).contract
     rules = rules_in_force(config, contract)
     node = config.node or socket.gethostname()
     judging = Judging(node, contract, rules, thresholds(rules, contract.labels), start_unix_ns)

@@ -1,0 +1,143 @@
+"""What several processes make of one training run, and what a window costs on an inference server.
+
+Run `python benchmarks/clusters.py` on an idle machine; it takes some minutes and writes results/clusters.json. With
+`--triton HOST:PORT --note TEXT` it also asks a Triton that serves the default model as `export --format triton` wrote
+it; TEXT says what that server is.
+
+Conventions: the training run is two epochs of the recipe `urban` on noises that are made up, one thread a process; an
+epoch's time is the second's. The weights' difference is the largest of any weight from those of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import soundfile
+from runtime import figure, machine
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.classify import activate, open_classifier
+from soundwatch.daemon.triton import RemoteModel, Server
+from soundwatch.training.checkpoint import FILE_NAME, read_checkpoint
+from soundwatch.training.labels import LABELS
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "clusters.json"
+CLIPS_A_CLASS: Final = 16
+TIMES: Final = 200
+
+
+def make_data(root: Path) -> None:
+    """Two folds of noises, in UrbanSound8K's layout."""
+    rows, rng = [], np.random.default_rng(0)
+    for fold in (1, 2):
+        folder = root / "audio" / f"fold{fold}"
+        folder.mkdir(parents=True)
+        for class_id, label in enumerate(LABELS):
+            for number in range(CLIPS_A_CLASS):
+                name = f"{fold}{class_id:02d}{number:02d}-{class_id}-0-0.wav"
+                noise = rng.normal(0, 0.1, 4 * 16_000) * np.hanning(4 * 16_000) ** (class_id / 5)
+                soundfile.write(folder / name, noise, 16_000)
+                rows.append([name, name, 0, 4, 1, fold, class_id, label])
+    metadata = root / "metadata" / "UrbanSound8K.csv"
+    metadata.parent.mkdir(parents=True)
+    with metadata.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"])
+        writer.writerows(rows)
+
+
+def train(processes: int, data: Path, out: Path) -> float:
+    """Seconds of the second epoch."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "soundwatch.training", "train"]
+    options = ["--data", data, "--recipe", "urban", "--train-folds", "1,2", "--epochs", "2", "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(data.parent / "cache")}
+    subprocess.run([*command, *map(str, options), "--out", str(out)], env=environment, check=True, capture_output=True)
+    rows = list(csv.DictReader((out / "log.csv").read_text().splitlines()))
+    return float(rows[-1]["seconds"])
+
+
+def training() -> list[dict[str, Any]]:
+    """The run by one process and by two."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data")
+        make_data(data)
+        results = []
+        for processes in (1, 2):
+            seconds = train(processes, data, Path(folder, str(processes)))
+            alone, these = (read_checkpoint(Path(folder, name, FILE_NAME)).model for name in ("1", str(processes)))
+            apart = max(float((alone[name].double() - these[name].double()).abs().max()) for name in alone)
+            results.append({"processes": processes, "epoch_s": round(seconds, 2), "weights_apart": apart})
+        return results
+
+
+def window_ms(classify: Callable[[Any], Any], windows: Any) -> dict[str, float]:
+    """What a window takes of so many at once."""
+    times = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        classify(windows)
+        times.append((time.perf_counter() - began) * 1000 / len(windows))
+    return figure(times)
+
+
+def serving(address: str, note: str) -> dict[str, Any]:
+    """A window here and on a server."""
+    local = open_classifier("urban", "cpu")
+    contract = local.contract
+    remote = RemoteModel(
+        Server(address, contract.name, contract), local, partial(activate, activation=contract.activation)
+    )
+    if remote.obstacle:
+        sys.exit(f"No server at {address}: {remote.obstacle}")
+    rng = np.random.default_rng(0)
+    rows = []
+    for count in (1, 16):
+        windows = rng.uniform(-80, 0, (count, *contract.features.input_shape)).astype(np.float32)
+        rows.append(
+            {
+                "windows_at_once": count,
+                "here_ms": window_ms(local.classify, windows),
+                "server_ms": window_ms(remote.classify, windows),
+                "scores_apart": float(np.abs(local.classify(windows) - remote.classify(windows)).max()),
+            }
+        )
+    return {"server": note, "rows": rows}
+
+
+def main() -> None:
+    """Measure all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--triton", help="HOST:PORT of a server")
+    parser.add_argument("--note", default="a Triton server", help="what it is")
+    options = parser.parse_args()
+    results = {
+        "command": "python benchmarks/clusters.py" + (" --triton HOST:PORT --note TEXT" if options.triton else ""),
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": machine(),
+        "load_before": round(os.getloadavg()[0], 1),
+        "model": open_classifier("urban", "cpu").contract.identity,
+        "training": training(),
+        "serving": serving(options.triton, options.note) if options.triton else None,
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
