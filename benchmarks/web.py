@@ -39,6 +39,7 @@ RESULTS: Final = ROOT / "benchmarks" / "results" / "web.json"
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 KINDS: Final = ("without", "unwatched", "watched")
 TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+STARTING_S: Final = 60.0
 SETTLING_S: Final = 10.0
 REFRESH_S: Final = 15.0
 
@@ -76,6 +77,15 @@ def resident_mb(pid: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
+def wait_for_first_lines(files: list[Path]) -> None:
+    """Wait until all daemons listen."""
+    until_s = time.monotonic() + STARTING_S
+    while not all(file.exists() and file.stat().st_size for file in files):
+        if time.monotonic() > until_s:
+            sys.exit("a daemon has not begun to listen")
+        time.sleep(0.2)
+
+
 def look(port: int, until_s: float) -> int:
     """Watch as the page does; how many bytes that were."""
     received_bytes, asked_s = 0, 0.0
@@ -99,6 +109,7 @@ def measure(seconds: float, folder: Path) -> dict[str, Any]:
         ports = {"without": None, "unwatched": one.getsockname()[1], "watched": other.getsockname()[1]}
     with ExitStack() as stack:
         pids = {kind: stack.enter_context(daemon(folder / kind, ports[kind])) for kind in KINDS}
+        wait_for_first_lines([folder / kind / "events.jsonl" for kind in KINDS])
         time.sleep(SETTLING_S)
         before = {kind: cpu_s(pid) for kind, pid in pids.items()}
         began_s = time.monotonic()

@@ -71,7 +71,7 @@ def answers(url: str) -> bool:
 def open_one(page: Page) -> None:
     """Open an event that has a clip, and look at the page from its top."""
     page.locator("#events > li", has_text="♪").first.locator("summary").click()
-    page.wait_for_function("document.querySelector('canvas.clip-picture').width > 300")
+    page.wait_for_function("() => document.querySelector('canvas.clip-picture').width > 300")
     page.mouse.move(0, 0)
     page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
 

@@ -81,7 +81,8 @@ def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: st
     page.locator("#model summary").click()
     expect(page.locator(".card-text h3")).to_have_text("urban")
     page.wait_for_function(
-        "document.querySelector('canvas.picture').getContext('2d').getImageData(400, 60, 300, 200).data.some(Boolean)"
+        "() => document.querySelector('canvas.picture').getContext('2d')"
+        ".getImageData(400, 60, 300, 200).data.some(Boolean)"
     )
     assert said == []
     page.context.close()
@@ -181,7 +182,7 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
     expect(page.locator(".with-sound").last).to_have_text("♪")
     rows(page).last.locator("summary").click()
     expect(page.locator("audio")).to_have_attribute("src", f"/api/clips/{IDS[1]}")
-    page.wait_for_function("document.querySelector('canvas.clip-picture').width > 300")
+    page.wait_for_function("() => document.querySelector('canvas.clip-picture').width > 300")
     brightest = page.evaluate(
         "() => { const {width, height} = document.querySelector('canvas.clip-picture');"
         "const context = document.querySelector('canvas.clip-picture').getContext('2d');"
@@ -191,7 +192,7 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
     )
     assert 8000 * brightest == pytest.approx(1000, abs=40), "the tone is where it should be"
     page.evaluate("document.querySelector('audio').play()")
-    page.wait_for_function("document.querySelector('audio').currentTime > 0")
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 0")
     rows(page).first.locator("summary").click()
     expect(rows(page).first).to_contain_text("Its sound was not kept: speech.")
     assert said == []
