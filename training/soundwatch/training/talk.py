@@ -133,7 +133,8 @@ def _piece(rng: np.random.Generator, spoken: Mono, length: int) -> Mono:
     """So much of it, from anywhere, without a click at its ends."""
     first = int(rng.integers(spoken.size - length + 1))
     ramp = np.minimum(1, np.arange(length, dtype=np.float32) / (_RAMP_S * RATE_HZ))
-    return spoken[first : first + length] * ramp * ramp[::-1]
+    piece: Mono = spoken[first : first + length] * ramp * ramp[::-1]
+    return piece
 
 
 def _at_rate(path: Path) -> Mono:

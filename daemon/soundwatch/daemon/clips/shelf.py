@@ -1,8 +1,8 @@
 """The folder that clips lie in: what they are called, how they get there whole, and which have to go.
 
 Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac`, of ASCII letters, digits, dashes, dots and underscores; the
-time is UTC of the first sample, the score the event's peak, rounded down. The folder is its owner's alone (0700), and so is each
-file (0600). A file is there whole or not at all. Nothing but files of such names is ever removed.
+time is UTC of the first sample, the score the event's peak, rounded down. The folder is its owner's alone (0700), and
+so is each file (0600). A file is there whole or not at all. Nothing but files of such names is ever removed.
 Rule: what is older than `max_age_days` goes, whatever it is: that is a promise. For want of room the oldest go first,
 but of each class the `best_per_class` with the highest scores go last, the best of all very last.
 Does not: decide what may be written (`guard.py`), or run in the engine's thread (`writer.py`).
