@@ -8,8 +8,8 @@ YAMNet's word, not a person's: at least 0.5 in one of its windows is speech, at 
 --voices names a folder of recorded prompts, a folder a voice, as Debian's packages asterisk-core-sounds-*-g722 have
 them in /usr/share/asterisk/sounds: people who read in five languages, none of whom it has heard, at 16 kHz. ffmpeg
 decodes them. espeak-ng's English is another of its languages, by other variants. Talk is put into a clip of 6 s with
-noise 35 dB below it, as in a quiet room, or over a clip of the street, as loud as that or 10 dB louder. Writes
-benchmarks/results/guard.json.
+noise 35 dB below it, as in a quiet room, or over a clip of the street, as loud as that or 10 dB louder.
+Writes benchmarks/results/guard.json.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from program import soundwatch
 from soundwatch.daemon.clips.shelf import Shelf
 from soundwatch.daemon.config import ClipsConfig, Config, JournalConfig, SourceConfig
 from soundwatch.daemon.privacy import Reach, audit, reach_of, sentences
+from soundwatch.daemon.sinks import KINDS
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,35 @@ def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of()
     ]
     assert not found.leaves_house
     assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("sink", "shown", "reach"),
+    [
+        ("json", "json", "machine"),
+        ("json:/var/log/events.jsonl", "json:/var/log/events.jsonl", "machine"),
+        ("terminal", "terminal", "machine"),
+        ("unix:/run/soundwatch.sock", "unix:/run/soundwatch.sock", "machine"),
+        ("tcp://127.0.0.1:9000", "tcp://127.0.0.1", "machine"),
+        ("tcp://0.0.0.0:9000", "tcp://0.0.0.0", "house"),
+        ("http://[::1]:8433", "http://::1", "machine"),
+        ("mqtt://homeassistant:1883,retain=1", "mqtt://homeassistant", "house"),
+        ("mqtts://user:secret@broker.example.org", "mqtts://broker.example.org", "outside"),
+        ("webhook:https://hooks.slack.com/services/secret", "webhook://hooks.slack.com", "outside"),
+        ("webhook:http://127.0.0.1:9/secret", "webhook://127.0.0.1", "machine"),
+        ("command:/usr/bin/mail", "command:/usr/bin/mail", "unknown"),
+    ],
+)
+def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, reach: Reach) -> None:
+    found = audit(Config(journal=JournalConfig(path="memory"), sinks=(sink,)))
+    [destination] = found.destinations
+    assert (destination.sink, destination.reach) == (shown, reach)
+    assert "secret" not in repr(found)
+    assert found.leaves_house is (reach in ("outside", "unknown"))
+
+
+def test_no_kind_of_sink_is_forgotten() -> None:
+    assert set(KINDS) == {"json", "terminal", "http", "mqtt", "mqtts", "webhook", "command", "unix", "tcp"}
 
 
 def test_the_exit_code_says_whether_anything_leaves_the_house_and_nothing_is_started(tmp_path: Path) -> None:

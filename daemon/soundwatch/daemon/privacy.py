@@ -27,7 +27,11 @@ from soundwatch.daemon.store import Store
 
 Reach = Literal["machine", "house", "outside", "unknown"]
 _AT_HOME: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
-_HERE: Final = ("json", "unix")
+_HERE: Final = {
+    "json": "standard output; what reads it decides where they go",
+    "terminal": "the terminal",
+    "unix": "programs on this machine",
+}
 
 
 class JournalKept(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,20 +184,21 @@ def clips_kept(config: ClipsConfig) -> ClipsKept:
 def _destination(spec: Spec) -> Destination:
     """A sink, by where its lines go."""
     if spec.kind in _HERE:
-        where = "standard output; what reads it decides where they go" if not spec.target else "a file or a socket here"
-        return Destination(sink=spec.text, reach="machine", says=where)
-    host = urlsplit(f"//{spec.target.removeprefix('//')}").hostname or ""
-    shown = f"{spec.kind}://{host}"
-    if spec.kind == "command" or not host:
-        return Destination(sink=spec.kind, reach="unknown", says="a program gets them, and may send them anywhere")
-    reach = reach_of(host)
+        says = "a file" if spec.kind == "json" and spec.target else _HERE[spec.kind]
+        return Destination(sink=spec.text, reach="machine", says=says)
+    if spec.kind == "command":
+        return Destination(sink=spec.text, reach="unknown", says="a program, which may send them anywhere")
+    address = spec.target if "://" in spec.target else f"//{spec.target.removeprefix('//')}"
+    host = urlsplit(address).hostname or ""
+    shown = f"{spec.kind}://{host}"  # a path or a password may be what opens the door there
+    reach = reach_of(host) if host else "unknown"
     if host in ("0.0.0.0", "::"):  # noqa: S104  # it is only compared
         return Destination(sink=shown, reach="house", says="every machine that reaches this one, and knows the token")
     told = {
         "machine": "this machine alone",
         "house": "a machine of a private network",
         "outside": "a machine outside of private networks, or one whose name does not tell",
-        "unknown": "",
+        "unknown": "no address tells where",
     }
     return Destination(sink=shown, reach=reach, says=told[reach])
 
