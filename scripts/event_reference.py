@@ -38,8 +38,7 @@ def events(name: str, now: str) -> str:
     if name == EVERY:
         parts = list(schemas.values())
         keys = {
-            key: _united([part["properties"][key] for part in parts if key in part["properties"]])
-            for key in COMMON
+            key: _united([part["properties"][key] for part in parts if key in part["properties"]]) for key in COMMON
         }
     elif name in schemas:
         keys = {key: type_of(each) for key, each in schemas[name]["properties"].items() if key not in COMMON}
