@@ -22,8 +22,9 @@ def measured(figure: dict[str, float], digits: int) -> str:
 def machine_of(results: Results) -> str:
     """What was measured, where and when, in a sentence."""
     machine = results["machine"]
+    model = f"model `{results['model']}`, " if "model" in results else ""
     return (
-        f"`{results['command']}`, {results['date']}: soundwatch {results['version']}, model `{results['model']}`, "
+        f"`{results['command']}`, {results['date']}: soundwatch {results['version']}, {model}"
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}."
     )
 
