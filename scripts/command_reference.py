@@ -17,11 +17,15 @@ from types_told import cell
 from soundwatch.daemon.cli import COMMANDS
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
+from soundwatch.daemon.cli.privacy import LEAVES_HOUSE
 from soundwatch.daemon.errors import SoundwatchError
 
 DONE: Final = "done, or stopped by SIGINT or SIGTERM"
 BUG: Final = "a bug, with a traceback"
-FOUND: Final = "`soundwatch doctor` has found a fault"
+FOUND: Final = {
+    FAULTY: "`soundwatch doctor` has found a fault",
+    LEAVES_HOUSE: "`soundwatch privacy audit` has found that something leaves the house, or may",
+}
 
 
 def commands() -> str:
@@ -62,7 +66,7 @@ def _value(option: click.Option) -> str:
 
 def exit_codes() -> str:
     """Each code, which errors end with it, and what that means."""
-    rows = {0: ("", DONE), 1: ("", BUG), FAULTY: ("", FOUND)}
+    rows = {code: ("", said) for code, said in ({0: DONE, 1: BUG} | FOUND).items()}
     for code, errors in codes().items():
         rows[code] = (", ".join(f"`{each.__name__}`" for each in errors), _first_line(errors[0]))
     return table(("code", "error", "meaning"), ((str(code), *rows[code]) for code in sorted(rows)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -39,8 +40,10 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     """Every `soundwatch ...` in a shell block: its words up to a pipe, a redirection or a comment."""
     for page, block in fences("sh"):
         for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"\||&&|;|>", line.partition(" #")[0]):
-                words = shlex.split(part)
+            lexer = shlex.shlex(line.partition(" #")[0], posix=True, punctuation_chars="|&;>")
+            lexer.whitespace_split = True
+            for is_cut, part in itertools.groupby(lexer, key=lambda word: not word.strip("|&;>")):
+                words = [] if is_cut else list(part)
                 if "soundwatch" in words[:2]:
                     yield page.name, words[words.index("soundwatch") + 1 :]
 

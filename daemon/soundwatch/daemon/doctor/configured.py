@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.capture.connected import shown
 from soundwatch.daemon.app import load_model
+from soundwatch.daemon.capture.connected import shown
 from soundwatch.daemon.config import Config, check_against
 from soundwatch.daemon.doctor.findings import Case, Finding
 from soundwatch.daemon.errors import ConfigError, SoundwatchError

@@ -64,8 +64,8 @@ def scan(
     """
     if config.model.backend.startswith(SCHEME):
         raise ConfigError(
-            f"model.backend {config.model.backend} is for live sound: a scan goes to where the recordings are. Leave it "
-            "out; --engine ray has a cluster's processors and cards compute."
+            f"model.backend {config.model.backend} is for live sound: a scan goes to where the recordings are. Leave "
+            "it out; --engine ray has a cluster's processors and cards compute."
         )
     backend = cast(Backend, config.model.backend)  # the configuration's pattern lets no other pass
     contract = open_classifier(config.model.file, "cpu", backend).contract
