@@ -10,21 +10,19 @@ from typing import Annotated
 
 import msgspec
 import pytest
-from command_reference import codes, commands
+from command_reference import FOUND, codes, commands
 from configuration_reference import comments, options_record
 from event_reference import EVERY, events, line_schemas, type_of
 from regions import renewed
 from types_told import attributes, values_of
 
 from soundwatch.daemon.cli import soundwatch as group
-from soundwatch.daemon.cli.doctor import FAULTY
-from soundwatch.daemon.cli.privacy import LEAVES_HOUSE
 from soundwatch.daemon.sinks import KINDS
 from soundwatch.daemon.sinks.files import JsonOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")
-CODES = {0, 1, FAULTY, LEAVES_HOUSE, *codes()}
+CODES = {0, 1, *FOUND, *codes()}
 
 
 def test_the_references_say_what_the_code_says() -> None:
