@@ -31,6 +31,9 @@ from soundwatch.daemon.sinks.scores import Scores
 
 LOOK_S: Final = 1.0
 CLOSING_S: Final = 2.0
+FULL_S: Final = 0.1
+# Needs no file of its own, so it goes on where no more may be opened.
+POLLING: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class UnixOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +129,7 @@ class SocketSink:
 
     def _look(self) -> None:
         """Wait for something to do, and do it."""
-        with selectors.DefaultSelector() as selector:
+        with POLLING() as selector:
             selector.register(self._hearing, selectors.EVENT_READ)
             if not self._closing.is_set():
                 selector.register(self._server, selectors.EVENT_READ)
@@ -148,8 +151,12 @@ class SocketSink:
             self._see_to(reader)
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             connection, _ = self._server.accept()
+        except OSError:  # no more files may be opened: whoever waits goes on waiting, and we do not spin
+            self._closing.wait(FULL_S)
+            return
+        with contextlib.suppress(OSError):
             connection.setblocking(False)
             reader = Reader(connection, self._around.after, self._around.node, time.monotonic())
             if len(self._readers) >= MOST_READERS:
