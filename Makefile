@@ -42,6 +42,7 @@ docs-serve: .venv/test.stamp  ## Show the site on 127.0.0.1:8000 while you write
 pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for its example lines, with the default model.
 	$(BIN)/python scripts/pictures.py
 	$(BIN)/python scripts/examples.py
+	$(BIN)/python scripts/terminal_picture.py
 
 dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist/, the same to the byte each time.
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/hatchling build -d dist
@@ -81,7 +82,7 @@ clean:  ## Remove the virtual environment and all caches.
 	@touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate \
+	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate espeak-ng \
 	  gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,dev]'
 	@touch $@ .venv/run.stamp

@@ -84,6 +84,10 @@ class Terminal:
             pass
         return self.process.wait(PATIENCE_S)
 
+    def hang_up(self) -> None:
+        """Close the terminal while the program runs."""
+        os.close(self._ours)
+
     def close(self) -> None:
         """End the program, whatever it does."""
         if self.process.poll() is None:

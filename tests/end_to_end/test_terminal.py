@@ -66,6 +66,15 @@ def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(terminal: Terminal) ->
     assert b"\x1b[?25h" in terminal.written.rpartition(LEAVES_OTHER_SCREEN)[0][-200:] + terminal.written[-200:]
 
 
+def test_a_terminal_that_is_closed_ends_it(command: list[str], tmp_path: Path) -> None:
+    opened = Terminal([*command, "-F", "terminal", "-F", f"json:{tmp_path}/events.jsonl"])
+    opened.wait_for(lambda lines: any(line.endswith("lasts") for line in lines))
+    opened.hang_up()
+    assert opened.process.wait(60) == 0
+    ends = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [line["type"] for line in ends][-2:] == ["end", "stats"]
+
+
 def test_it_fits_when_the_terminal_becomes_smaller(terminal: Terminal) -> None:
     terminal.wait_for(lambda lines: "dBFS" in text(lines))
     terminal.resize(50, 12)

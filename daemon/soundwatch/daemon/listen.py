@@ -34,8 +34,10 @@ class Tapes(Protocol):
     def listen(self, source: str, block: Block) -> None:
         """Take a source's next sound."""
 
-    def tell(self, source: str, stream: Stream, told: Sequence[Event | Gap | Summary], *, over: bool) -> None:
-        """Take what was decided of it; `over` where no more sound will come that belongs to these events."""
+    def tell(
+        self, source: str, stream: Stream, told: Sequence[Event | Gap | Summary], decided_sample: int, *, over: bool
+    ) -> None:
+        """Take what was decided of it up to a sample; `over` where no more sound comes that belongs to its events."""
 
 
 @dataclass(frozen=True, slots=True)

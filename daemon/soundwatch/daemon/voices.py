@@ -135,8 +135,9 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores]) -> list[Callable[[int],
         told = [*told, *_stats_due(voice, ears)]
     gone = isinstance(heard, Plight) and heard.state in ("lost", "paused")
     over = heard is None or isinstance(heard, Exchanged) or gone
-    if voice.tapes is not None and voice.stream is not None and (told or over):
-        voice.tapes.tell(voice.listening.source.info.name, voice.stream, told, over=over)
+    if voice.tapes is not None and voice.stream is not None:
+        decided_sample = heard.features.end_sample if isinstance(heard, Heard) else waiting.end_sample
+        voice.tapes.tell(voice.listening.source.info.name, voice.stream, told, decided_sample, over=over)
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None

@@ -3,8 +3,9 @@
 Conventions: used by the engine's thread alone, and never waits. Events come in samples at the model's rate, tapes count
 at their source's. Since an event is decided a window after it began, a tape keeps `LOOKBACK_S` beside the pre-roll;
 a clip that is not complete yet keeps its own beginning there, `max_s` at most.
-Rule: a clip is cut once its post-roll is there, once it is `max_s` long, or when no more sound will come: the stream
-has ended, or its source is lost or paused.
+Rule: a clip is cut once its post-roll is there, once its event is known to have lasted for `max_s`, or when no more
+sound will come: the stream has ended, or its source is lost or paused. What is on the tape may be ahead of what is
+decided, so that the tape's end alone says nothing of an event that lasts.
 Does not: write anything (`writer.py`).
 """
 
@@ -61,7 +62,7 @@ class _Wanted:
     peak_score: float
     first_sample: int
     longest_sample: int
-    end_sample: int
+    end_sample: int | None
     start_unix_ns: int
 
 
@@ -93,13 +94,22 @@ class Recorder:
         begins = [wanted.first_sample for wanted in self._wanted.get(source, {}).values()]
         tape.forget(min([tape.end_sample - kept_samples, *begins]))
 
-    def tell(self, source: str, stream: TimedStream, told: Sequence[Event | Gap | Summary], *, over: bool) -> None:
+    def tell(
+        self,
+        source: str,
+        stream: TimedStream,
+        told: Sequence[Event | Gap | Summary],
+        decided_sample: int,
+        *,
+        over: bool,
+    ) -> None:
         """Take account of what was decided of a source's sound.
 
         Args:
             source: Its name.
             stream: What names and dates its events.
             told: What was decided.
+            decided_sample: Up to where, at the model's rate.
             over: Whether no more sound will come that belongs to these events.
         """
         tape = self._tapes.get(source)
@@ -117,6 +127,10 @@ class Recorder:
                 if event.offset_sample is not None:
                     end_sample = self._of(tape, event.offset_sample, self._config.post_roll_s)
                     wanted[id_].end_sample = min(wanted[id_].longest_sample, end_sample)
+        decided_sample = self._of(tape, decided_sample, 0)
+        for each in wanted.values():
+            if each.end_sample is None and decided_sample >= each.longest_sample:
+                each.end_sample = each.longest_sample
         self._cut(source, over=over)
 
     def _begin(self, tape: Tape, id_: str, event: Event, stream: TimedStream) -> _Wanted:
@@ -128,7 +142,7 @@ class Recorder:
             peak_score=event.peak_score,
             first_sample=first_sample,
             longest_sample=longest_sample,
-            end_sample=longest_sample,
+            end_sample=None,
             start_unix_ns=stream.at_unix_ns(first_sample * self._model_rate_hz // tape.rate_hz),
         )
 
@@ -142,10 +156,10 @@ class Recorder:
         if tape is None or not wanted:
             return
         for each in list(wanted.values()):
-            if not over and tape.end_sample < each.end_sample:
+            if not over and (each.end_sample is None or tape.end_sample < each.end_sample):
                 continue
             del wanted[each.id]
-            cut = tape.cut(each.first_sample, each.end_sample)
+            cut = tape.cut(each.first_sample, each.end_sample or each.longest_sample)
             if cut is not None:
                 later_ns = (cut.first_sample - each.first_sample) * 1_000_000_000 // tape.rate_hz
                 start_unix_ns = each.start_unix_ns + later_ns

@@ -4,6 +4,7 @@ Conventions: drawn when there is news, four times a second at most, and once a s
 While it is up, all that is written to standard error goes into the view, this program's and its children's, since a
 line of it would tear the picture; at the end it is all written there. Ctrl-C stays a signal.
 Source: rich draws on the terminal's other screen, so that what was there before comes back.
+Rule: a terminal that is closed ends the program as q does: whoever sat there has left.
 Does not: choose what is shown (`picture.py`).
 """
 
@@ -38,7 +39,9 @@ KEPT_EVENTS: Final = 200
 KEPT_DIARY_LINES: Final = 1000
 MOST_A_SECOND: Final = 4
 LONGEST_PAUSE_S: Final = 1.0
-CLOSING_S: Final = 5.0
+LOOK_S: Final = 0.2
+CLOSING_S: Final = 2.0
+_ENDING_KEYS: Final = (b"q", b"Q", b"\x04", b"")  # Ctrl-D, and nothing at all where the terminal is closed
 
 
 class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,25 +115,37 @@ class View:
         )
 
     def _draw(self) -> None:
-        with Screen(
-            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        ) as screen:
-            while not self._ending.is_set():
-                self._news.clear()
-                lines = picture(self._seen(), self._console.width, self._console.height)
-                screen.update(Group(*lines), refresh=True)
-                self._ending.wait(1 / MOST_A_SECOND)
-                self._news.wait(LONGEST_PAUSE_S)
+        """The thread that draws."""
+        try:
+            with Screen(
+                console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+            ) as screen:
+                while not self._ending.is_set():
+                    self._news.clear()
+                    lines = picture(self._seen(), self._console.width, self._console.height)
+                    screen.update(Group(*lines), refresh=True)
+                    self._ending.wait(1 / MOST_A_SECOND)
+                    self._news.wait(LONGEST_PAUSE_S)
+        except OSError:
+            self._leave_with_the_terminal()
 
     def _watch_keys(self) -> None:
+        """The thread that waits for q."""
         if os.name != "posix" or not sys.stdin.isatty():
             return
         keys = sys.stdin.fileno()
-        with _unbuffered(keys):
-            while not self._ending.is_set():
-                if select.select([keys], [], [], 0.2)[0] and os.read(keys, 64)[:1] in (b"q", b"Q", b"\x04", b""):
-                    self._stop()
-                    return
+        try:
+            with _unbuffered(keys):
+                while not self._ending.is_set():
+                    if select.select([keys], [], [], LOOK_S)[0] and os.read(keys, 64)[:1] in _ENDING_KEYS:
+                        self._stop()
+                        return
+        except (OSError, termios.error):
+            self._leave_with_the_terminal()
+
+    def _leave_with_the_terminal(self) -> None:
+        if not self._ending.is_set():
+            self._stop()
 
 
 class Diary:
@@ -169,9 +184,10 @@ class Diary:
         self._thread.join(CLOSING_S)
         with self._lock:
             kept = list(self._lines)
-        for line in kept:
-            print(line, file=sys.stderr)  # noqa: T201  # this is the diary
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # the terminal is closed
+            for line in kept:
+                print(line, file=sys.stderr)  # noqa: T201  # this is the diary
+            sys.stderr.flush()
 
     def _read(self, reading: int) -> None:
         with open(reading, encoding="utf-8", errors="replace") as pipe:  # a descriptor
