@@ -79,7 +79,7 @@ def test_the_site_is_read_and_searched_from_a_folder_without_a_network(site: Pat
             page = browser.new_context(color_scheme=scheme, viewport=viewport, offline=True).new_page()
             asked: list[str] = []
             page.on("request", lambda request, asked=asked: asked.append(request.url))
-            for name in ("index", "events", "extending"):
+            for name in ("index", "start", "extending"):
                 page.goto(f"file://{site}/{name}.html")
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
                 found = Axe().run(page, options=WCAG)
