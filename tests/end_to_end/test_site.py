@@ -11,9 +11,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from browser import a_browser, skip_without_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("docs", "scripts", "daemon", "training", "export", "benchmarks")
+WCAG = {
+    "runOnly": ["wcag2a", "wcag2aa"],
+    "rules": {"scrollable-region-focusable": {"enabled": False}},  # browsers let the keyboard reach what scrolls
+}
 FROM_ELSEWHERE = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^\s>]*"
     r"|<link\b[^>]*\bhref=[\"']?(?:https?:)?//[^>]*"
@@ -61,6 +69,25 @@ def test_reading_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     read = [path for kind in ("html", "css") for path in site.rglob(f"*.{kind}")]
     assert len(read) > 20
     assert {found for path in read for found in FROM_ELSEWHERE.findall(path.read_text("utf-8"))} == set()
+
+
+def test_the_site_is_read_and_searched_from_a_folder_without_a_network(site: Path) -> None:
+    skip_without_chromium()
+    with a_browser() as browser:
+        for scheme, width in (("light", 1280), ("dark", 390)):
+            viewport = {"width": width, "height": 844}
+            page = browser.new_context(color_scheme=scheme, viewport=viewport, offline=True).new_page()
+            asked: list[str] = []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            for name in ("index", "start", "extending"):
+                page.goto(f"file://{site}/{name}.html")
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+                found = Axe().run(page, options=WCAG)
+                assert found.violations_count == 0, f"{name}, {scheme}, {width}: {found.generate_report()}"
+            if width > 1000:
+                page.get_by_label("Search").first.fill("confirm_windows")
+                expect(page.locator(".md-search-result__item").first).to_contain_text("windows", timeout=60_000)
+            assert {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
 
 
 def test_a_forgotten_page_and_each_kind_of_broken_link_fails_the_build(project: Path) -> None:
