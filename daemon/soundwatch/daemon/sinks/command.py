@@ -32,7 +32,7 @@ FIELDS: Final = (
     *("type", "seq", "id", "time", "node", "source", "class", "score", "peak_score", "level_dbfs"),
     *("onset", "offset", "duration_s", "reason", "repeated"),
 )
-SECRETS: Final = ("MQTT_USERNAME", "MQTT_PASSWORD")
+SECRETS: Final = ("MQTT_USERNAME", "MQTT_PASSWORD", "SOUNDWATCH_TOKEN")
 
 
 class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
