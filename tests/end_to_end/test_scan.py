@@ -16,11 +16,12 @@ import pytest
 import soundfile
 
 from band_model import write_band_model
+from deadly import die_of_the_second
 from doubles import SMALL_CONTRACT, silence, tone
 from program import SOUNDWATCH, lines_of, soundwatch
 from soundwatch.daemon.config import ModelConfig
 from soundwatch.daemon.scan.find import find
-from soundwatch.daemon.scan.hear import PieceScores, Task, score
+from soundwatch.daemon.scan.hear import Task, score
 from soundwatch.daemon.scan.local import MOST_TRIES, LocalWorkers
 from soundwatch.daemon.scan.split import Piece, Splitting, pieces_of
 
@@ -210,18 +211,12 @@ def _command(pid: int) -> bytes:
 def test_a_recording_that_kills_every_worker_is_given_up_and_the_others_are_not(
     task: Task, long_pieces: list[Piece], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.scan.local.score", _die_of_the_second)
+    monkeypatch.setattr("soundwatch.daemon.scan.local.score", die_of_the_second)
     done = dict(LocalWorkers(2).score_all(task, iter(long_pieces), never))
     assert set(done) == set(long_pieces)
     failed = [piece for piece, scores in done.items() if scores.failure is not None]
     assert failed == [long_pieces[1]]
     assert f"ended the process that heard it, {MOST_TRIES} times" in str(done[long_pieces[1]].failure)
-
-
-def _die_of_the_second(_: Task, piece: Piece) -> PieceScores:
-    if piece.first_window == 1600:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return PieceScores(provider="CPUExecutionProvider")
 
 
 @pytest.fixture

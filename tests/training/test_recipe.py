@@ -16,8 +16,8 @@ from soundwatch.training.recipe import Recipe, decode_recipe, encode_recipe, loa
 TUTORIAL = shipped_recipes()["tutorial"]
 
 
-def test_four_recipes_are_shipped() -> None:
-    assert sorted(shipped_recipes()) == ["finetune", "tutorial", "urban", "urban-taught"]
+def test_five_recipes_are_shipped() -> None:
+    assert sorted(shipped_recipes()) == ["finetune", "speech", "tutorial", "urban", "urban-taught"]
 
 
 def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
@@ -56,7 +56,7 @@ def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
 
 
 def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(ConfigError, match=r"No recipe urbane: .* Give one of finetune, tutorial, urban, urban-taught"):
+    with pytest.raises(ConfigError, match=r"No recipe urbane: .* Give one of finetune, speech, tutorial, urban, urban-taught"):
         load_recipe("urbane")
 
 
@@ -100,7 +100,7 @@ def test_a_recipe_may_be_like_one_that_is_like_another() -> None:
     [
         (
             "{like: urbane, name: mine}",
-            "like is 'urbane'; a shipped recipe was wanted: finetune, tutorial, urban, urban-taught",
+            "like is 'urbane'; a shipped recipe was wanted: finetune, speech, tutorial, urban, urban-taught",
         ),
         ("{like: urban, optimisation: {weight_decoy: 1}}", "optimisation.weight_decoy is not a key; did you mean"),
     ],
