@@ -160,3 +160,10 @@ def test_the_recipe_shown_is_one() -> None:
     assert text is not None
     shown = recipe.parse_recipe(text[1], "docs/extending.md")
     assert (shown.name, shown.features.mel_max_hz, shown.augmentation.gain_db) == ("urban-far", 8000, 18)
+
+
+def test_a_page_stands_once_in_the_index_and_no_merge_is_left_undone_in_any() -> None:
+    rows = re.findall(r"^\| \[[^\]]*\]\(([^)]+)\)", (ROOT / "docs" / "index.md").read_text("utf-8"), re.M)
+    assert len(rows) == len(set(rows))
+    for page in PAGES:
+        assert not re.search(r"^(<<<<<<<|=======$|>>>>>>>)", page.read_text("utf-8"), re.M), page
