@@ -7,9 +7,8 @@ shipped guard learned from folds 2 and 3, so fold 1's clips are other recordings
 YAMNet's word, not a person's: at least 0.5 in one of its windows is speech, at most 0.1 in all of them is none.
 --voices names a folder of recorded prompts, a folder a voice, as Debian's packages asterisk-core-sounds-*-g722 have
 them in /usr/share/asterisk/sounds: people who read in five languages, none of whom it has heard, at 16 kHz. ffmpeg
-decodes them. espeak-ng's English is another of its languages, by other variants. Talk is put into a clip of 6 s with
-noise 35 dB below it, as in a quiet room, or over a clip of the street, as loud as that or 10 dB louder.
-Writes benchmarks/results/guard.json.
+decodes them. espeak-ng's English is another of its languages, by other variants. Talk over a clip is as loud as the
+clip, or 10 dB louder. Writes benchmarks/results/guard.json.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from soundwatch.training.hearing import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.hearing import Mono, read_recording, rms
 from soundwatch.training.labels import LABELS
 from soundwatch.training.machine import processor
-from soundwatch.training.negatives import coloured_noise, split_negatives
+from soundwatch.training.negatives import split_negatives
 from soundwatch.training.talk import HEARD, UNHEARD, SpeechEar
 
 OUT = Path(__file__).parent / "results" / "guard.json"
@@ -43,7 +42,6 @@ RATE_HZ = 16_000
 PROMPTS_A_VOICE = 40
 SHORTEST_S, LONGEST_S = 1.0, 6.0
 OVER_DB = (10.0, 0.0)
-ROOM_S, ROOM_DB = 6, -35
 LONG_CLIPS = 5  # of one class in a row: about 20 s
 PEAK = 0.25
 
@@ -61,7 +59,7 @@ def main() -> None:
     others = [sound for sounds in silent.values() for sound in sounds]
     rows = [row("people in fold 1's clips, by YAMNet", "as recorded", guard, talking)]
     for name, said in {"espeak-ng's English": synthetic(), **prompts(options.voices)}.items():
-        rows.append(row(name, "in a quiet room", guard, [in_a_room(sound) for sound in said]))
+        rows.append(row(name, "alone", guard, said))
         rows += [row(name, f"{level:+.0f} dB over a clip", guard, over(said, others, level)) for level in OVER_DB]
     refusals = [row(label, "no talk", guard, sounds) for label, sounds in silent.items()]
     _, held_out = split_negatives(options.negatives)
@@ -141,15 +139,6 @@ def decoded(file: str) -> Mono:
     """A prompt (S,) at `RATE_HZ`."""
     words = ["ffmpeg", "-v", "error", "-f", "g722", "-i", file, "-f", "f32le", "-ac", "1", "-ar", str(RATE_HZ), "-"]
     return np.frombuffer(subprocess.run(words, capture_output=True, check=True).stdout, np.float32)
-
-
-def in_a_room(sound: Mono) -> Mono:
-    """The same in the middle of a clip of `ROOM_S` that holds nothing but a little noise."""
-    rng = np.random.default_rng(3)
-    room = coloured_noise(rng, max(sound.size, ROOM_S * RATE_HZ))[0] * np.float32(rms(sound) * 10 ** (ROOM_DB / 20))
-    first = (room.size - sound.size) // 2
-    room[first : first + sound.size] += sound
-    return at_level(room)
 
 
 def over(said: Sequence[Mono], others: Sequence[Mono], level_db: float) -> list[Mono]:

@@ -3,8 +3,7 @@
 Conventions: 16-bit mono WAV at `RATE_HZ`, `LENGTH_S` long, in a folder `speech` and a folder `other`, as
 `train --layout folders` takes them. All draws come from the seed.
 Rule: a real clip is `speech` where YAMNet hears talk in one of its windows (`HEARD`), `other` where it hears next to
-none (`UNHEARD`), and left out in between. Beside those, espeak-ng talks for a while, in rooms with a little noise and
-over real clips of the other kind.
+none (`UNHEARD`), and left out in between. Beside those, espeak-ng talks alone, and over real clips of the other kind.
 Source: the talk is `speech.py`'s; YAMNet's first six classes are speech, its thirteenth is whispering.
 Does not: know real voices but those in the clips that are given. `benchmarks/guard.py` measures on others.
 """
@@ -24,7 +23,6 @@ from rich.progress import track
 from soundwatch.daemon.errors import ConfigError, DataError, ModelError
 from soundwatch.training.folders import TERMS
 from soundwatch.training.hearing import Mono, read_recording, rms
-from soundwatch.training.negatives import coloured_noise
 from soundwatch.training.speech import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.speech import recording
 from soundwatch.training.teacher import RATE_HZ, WINDOW_SAMPLES, starts
@@ -37,10 +35,7 @@ _TERMS_TEXT: Final = (
     "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial; from other sounds that were given, by their terms; "
     "recordings sorted by YAMNet, and speech by espeak-ng\n"
 )
-_QUIET_SHARE: Final = 0.4
-_SAID_S: Final = (0.6, LENGTH_S)
-_RAMP_S: Final = 0.02
-_TALK_OVER_ROOM_DB: Final = (15.0, 65.0)
+_ALONE_SHARE: Final = 0.3
 _TALK_OVER_CLIP_DB: Final = (-3.0, 20.0)
 _LEVEL_DBFS: Final = (-50.0, -12.0)
 
@@ -91,7 +86,7 @@ def write_talk(folder: Path, clips: Sequence[Path], ear: SpeechEar, talks: int, 
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
-    others = list[Mono]()
+    others = list[Path]()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TERMS).write_text(_TERMS_TEXT, encoding="utf-8")
     for kind in ("speech", "other"):
@@ -102,8 +97,8 @@ def write_talk(folder: Path, clips: Sequence[Path], ear: SpeechEar, talks: int, 
         if score >= HEARD:
             _write(folder / "speech" / f"real{number:05d}.wav", sound)
         elif score <= UNHEARD:
-            _write(folder / "other" / f"real{number:05d}.wav", sound)
-            others.append(sound)
+            others.append(folder / "other" / f"real{number:05d}.wav")
+            _write(others[-1], sound)
     if not others:
         raise DataError("There is speech in every clip; some without were wanted, to talk over. Give other recordings.")
     children = np.random.default_rng(seed).spawn(talks)
@@ -111,30 +106,19 @@ def write_talk(folder: Path, clips: Sequence[Path], ear: SpeechEar, talks: int, 
         _write(folder / "speech" / f"spoken{number:05d}.wav", _talk(rng, others))
 
 
-def _talk(rng: np.random.Generator, others: Sequence[Mono]) -> Mono:
-    """Somebody says something, be it a word, in a quiet room or over a clip, at any level (S,)."""
-    kind = str(rng.choice(["talker", "pair", "crowd"], p=[0.7, 0.2, 0.1]))
+def _talk(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
+    """Somebody talks, alone or over a clip, at any level (S,)."""
+    kind = str(rng.choice(["talker", "pair", "crowd"], p=[0.6, 0.25, 0.15]))
     spoken = soxr.resample(recording(rng, kind), SPOKEN_RATE_HZ, RATE_HZ, quality="HQ").astype(np.float32)
     length = round(LENGTH_S * RATE_HZ)
-    said = _piece(rng, spoken, min(spoken.size, round(rng.uniform(*_SAID_S) * RATE_HZ)))
-    if rng.random() < _QUIET_SHARE:
-        behind, below_db = coloured_noise(rng, length)[0], rng.uniform(*_TALK_OVER_ROOM_DB)
-    else:
-        other = others[int(rng.integers(len(others)))]
-        behind, below_db = np.resize(other, length), rng.uniform(*_TALK_OVER_CLIP_DB)
-    sound = behind / max(rms(behind), 1e-6) * _gain(-below_db)
-    first = int(rng.integers(length - said.size + 1))
-    sound[first : first + said.size] += said / max(rms(said), 1e-6)
+    first = int(rng.integers(max(1, spoken.size - length)))
+    spoken = np.resize(spoken[first : first + length], length)
+    sound = spoken / max(rms(spoken), 1e-6)
+    if rng.random() > _ALONE_SHARE:
+        other = np.resize(_at_rate(others[int(rng.integers(len(others)))]), length)
+        sound = sound + other / max(rms(other), 1e-6) * _gain(-rng.uniform(*_TALK_OVER_CLIP_DB))
     level = sound * (_gain(rng.uniform(*_LEVEL_DBFS)) / max(rms(sound), 1e-6))
     return np.asarray(level / max(1.0, float(np.abs(level).max()) / 0.99), np.float32)
-
-
-def _piece(rng: np.random.Generator, spoken: Mono, length: int) -> Mono:
-    """So much of it, from anywhere, without a click at its ends."""
-    first = int(rng.integers(spoken.size - length + 1))
-    ramp = np.minimum(1, np.arange(length, dtype=np.float32) / (_RAMP_S * RATE_HZ))
-    piece: Mono = spoken[first : first + length] * ramp * ramp[::-1]
-    return piece
 
 
 def _at_rate(path: Path) -> Mono:
