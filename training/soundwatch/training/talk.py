@@ -113,10 +113,11 @@ def _talk(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
     length = round(LENGTH_S * RATE_HZ)
     first = int(rng.integers(max(1, spoken.size - length)))
     spoken = np.resize(spoken[first : first + length], length)
-    sound = spoken / max(rms(spoken), 1e-6)
+    sound: Mono = np.asarray(spoken / max(rms(spoken), 1e-6), np.float32)
     if rng.random() > _ALONE_SHARE:
         other = np.resize(_at_rate(others[int(rng.integers(len(others)))]), length)
-        sound = sound + other / max(rms(other), 1e-6) * _gain(-rng.uniform(*_TALK_OVER_CLIP_DB))
+        over = other / max(rms(other), 1e-6) * _gain(-rng.uniform(*_TALK_OVER_CLIP_DB))
+        sound = np.asarray(sound + over, np.float32)
     level = sound * (_gain(rng.uniform(*_LEVEL_DBFS)) / max(rms(sound), 1e-6))
     return np.asarray(level / max(1.0, float(np.abs(level).max()) / 0.99), np.float32)
 
