@@ -56,10 +56,13 @@ def _short(number: float) -> str:
 
 
 def attributes(record: Callable[..., Any]) -> dict[str, str]:
-    """What the `Attributes:` of a docstring say, each on one line."""
-    _, _, listed = inspect.getdoc(record).partition("\nAttributes:\n")  # type: ignore[union-attr]  # all have one
-    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.M)
-    return {name: " ".join(text.split()) for name, text in found}
+    """What the `Attributes:` of a docstring say, and those of the records that it is made of, each on one line."""
+    found: dict[str, str] = {}
+    for each in reversed(getattr(record, "__mro__", (record,))):
+        _, _, listed = inspect.cleandoc(vars(each).get("__doc__") or "").partition("\nAttributes:\n")
+        said = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.M)
+        found |= {name: " ".join(text.split()) for name, text in said}
+    return found
 
 
 def default_of(field: types.Field) -> Any:

@@ -111,6 +111,9 @@ class Running:
             note=self._log.debug,
             after=self._journal.after,
             last_seq=lambda: self._journal.last_seq,
+            journal=self._journal.store.identity(),
+            model=lambda: self._ears.classifier.contract.identity,
+            provider=lambda: self._ears.classifier.provider,
         )
 
     def _opened(self, name: str, asked: Asked) -> LiveSource:

@@ -14,6 +14,7 @@ Does not: know threads, apart from its one lock (`journal.py`).
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import sqlite3
 import threading
@@ -35,6 +36,7 @@ DISK_BYTES: Final = 4 * ROOM_BYTES
 DROPPED_SHARE: Final = 0.1
 MOST_DROPPED: Final = 2000
 MEMORY: Final = ":memory:"
+IDENTITY_BYTES: Final = 8
 
 _TABLES: Final = """
 CREATE TABLE lines (
@@ -48,6 +50,7 @@ CREATE TABLE cursors (sink TEXT PRIMARY KEY, attempted INTEGER NOT NULL, deliver
 CREATE TABLE labels (id TEXT PRIMARY KEY, time TEXT NOT NULL, class TEXT);
 CREATE TABLE room (filler BLOB);
 """
+_IDENTITY: Final = "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)"
 
 Answer = TypeVar("Answer")
 
@@ -125,6 +128,11 @@ class Store:
         """The last number that was given; 0 before the first line."""
         found = self.ask("SELECT seq FROM sqlite_sequence WHERE name = 'lines'")
         return found[0][0] if found else 0
+
+    def identity(self) -> str:
+        """What tells this journal's numbers from another's of the same machine; it stays the same over restarts."""
+        found: str = self.ask("SELECT id FROM identity")[0][0]
+        return found
 
     def cursors(self) -> dict[str, Cursor]:
         """How far each sink that keeps its place has come."""
@@ -270,6 +278,10 @@ def _prepare(db: sqlite3.Connection, writing: bool) -> None:
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
         db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    with db:  # earlier releases had no such table
+        db.execute(_IDENTITY)
+        new = (secrets.token_hex(IDENTITY_BYTES),)
+        db.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", new)
 
 
 def _give_room(db: sqlite3.Connection) -> None:

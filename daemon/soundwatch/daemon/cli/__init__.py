@@ -26,6 +26,7 @@ COMMANDS: Final = {
         "soundwatch.daemon.cli.export_events:export_events",
         "Write what was heard to a file: JSON lines, CSV, Parquet, Audacity, Raven.",
     ),
+    "fleet": ("soundwatch.daemon.cli.fleet:fleet", "Many machines, one picture: gather what their daemons tell."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
     "scan": ("soundwatch.daemon.cli.scan:scan", "Classify archives with all cores, or on a Ray cluster; resumable."),

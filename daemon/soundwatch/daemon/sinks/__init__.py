@@ -78,6 +78,9 @@ class Surroundings:
         after: Lines that the journal has after a number, as many as are asked for at most.
         last_seq: Number of the journal's last line.
         sinks: How each sink does, and how many lines it has yet to take.
+        journal: What tells the journal's numbers from those of another one.
+        model: Name and hash of the model that listens.
+        provider: What runs it.
     """
 
     node: str
@@ -91,6 +94,9 @@ class Surroundings:
     after: Callable[[int, int], list[Entry]] = lambda _, __: []
     last_seq: Callable[[], int] = lambda: 0
     sinks: Callable[[], Sequence[tuple[SinkState, int]]] = tuple
+    journal: str = ""
+    model: Callable[[], str] = str
+    provider: Callable[[], str] = str
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from soundwatch.daemon.delivery import Entry
 from soundwatch.daemon.sinks import Opened, Spec, Surroundings, options_of
 from soundwatch.daemon.sinks.home_assistant import BIRTH_TOPIC, discovery, discovery_topic, without_removed
+from soundwatch.daemon.sinks.mqtt_fleet import answer_of, line_messages, report_message
 from soundwatch.daemon.sinks.mqtt_link import CLOSING_S, Broker, Link, Message
 from soundwatch.daemon.sinks.mqtt_options import MqttOptions, broker_of
 from soundwatch.daemon.sinks.mqtt_topics import Topics, check_names, event_payload, level_payload, states, word
@@ -54,6 +57,7 @@ class MqttSink:
         self._closing = threading.Event()
         self._reason: str | None = None  # why there is no link, once that was said
         self._patience_s = FIRST_PATIENCE_S
+        self._sent_seq: int | None = None
         self._levels_unix_ns: dict[str, int] = {}
         self._keeper = threading.Thread(target=self._keep, name=f"connection to {name}", daemon=True)
         self._keeper.start()
@@ -71,7 +75,11 @@ class MqttSink:
             raise ConnectionError(self._reason or "not connected to the broker yet")
         self._say_states(link)
         payloads = [found for entry in entries if (found := event_payload(entry)) is not None]
-        link.publish([Message(self._topics.event(source), payload) for source, payload in payloads])
+        messages = [Message(self._topics.event(source), payload) for source, payload in payloads]
+        if self._options.fleet:
+            messages += line_messages(self._topics, self._surroundings, entries)
+        link.publish(messages)
+        self._sent_seq = entries[-1].seq
         self._patience_s = FIRST_PATIENCE_S
 
     def close(self) -> None:
@@ -120,6 +128,7 @@ class MqttSink:
             self._said = {}
         base = self._topics.base
         heard = [f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC, self._discovery_topic]
+        heard += [self._topics.again] if self._options.fleet else []
         for topic in link.subscribe(heard):
             self._surroundings.say("the broker does not let soundwatch read a topic", sink=self.name, topic=topic)
         self._say_states(link)
@@ -133,15 +142,18 @@ class MqttSink:
         Raises:
             OSError: It does not last.
         """
-        next_level_s = 0.0
+        every_s = {self._say_levels: self._options.level_s}
+        if self._options.fleet:
+            every_s[self._report] = self._options.report_s
+        due_s = {say: 0.0 for say, pause_s in every_s.items() if pause_s}
         while not self._closing.is_set():
-            wait_s = None
-            if self._options.level_s:
-                if time.monotonic() >= next_level_s:
-                    self._say_levels(link)
-                    next_level_s = time.monotonic() + self._options.level_s
-                wait_s = max(0.0, next_level_s - time.monotonic())
+            for say, at_s in due_s.items():
+                if time.monotonic() >= at_s:
+                    say(link)
+                    due_s[say] = time.monotonic() + every_s[say]
             with contextlib.suppress(queue.Empty):
+                until_s = min(due_s.values(), default=None)
+                wait_s = None if until_s is None else max(0.0, until_s - time.monotonic())
                 message = link.heard.get(timeout=wait_s)
                 if message is not None:
                     self._obey(link, message)
@@ -151,6 +163,8 @@ class MqttSink:
     def _part(self, link: Link) -> None:
         """Say that this is the end."""
         self._say_states(link)
+        if self._options.fleet:
+            self._report(link)
         link.publish([Message(self._topics.status, b"stopped", self._options.retain)])
 
     def _obey(self, link: Link, message: Message) -> None:
@@ -160,6 +174,8 @@ class MqttSink:
                 with self._saying:
                     self._said = {}
                 self._say_states(link)
+        elif message.topic == self._topics.again:
+            self._say_again(link, message)
         elif message.topic.endswith("/set"):
             self._switch(message)
         elif message.retained and message.payload:
@@ -172,6 +188,20 @@ class MqttSink:
             self._surroundings.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=why)
         else:
             self._surroundings.switch(source, message.payload == b"ON")
+
+    def _say_again(self, link: Link, message: Message) -> None:
+        """Publish lines once more that a fleet lacks."""
+        try:
+            answer = [] if message.retained else answer_of(self._topics, self._surroundings, message.payload)
+        except msgspec.MsgspecError as error:
+            reason = f"{error}."
+            self._surroundings.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason)
+            return
+        link.publish(answer)
+
+    def _report(self, link: Link) -> None:
+        report_s = self._options.report_s
+        link.publish([report_message(self._topics, self._surroundings, self._sent_seq, report_s)])
 
     def _empty(self, link: Link, kept: Message) -> None:
         """Remove what the broker has kept from an earlier time and nobody says any more."""

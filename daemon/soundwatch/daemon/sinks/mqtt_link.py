@@ -57,11 +57,13 @@ class Message:
         topic: Where.
         payload: What.
         retained: To be kept by the broker; of one that was heard, that it was.
+        heard_unix_ns: When it was heard, by our clock.
     """
 
     topic: str
     payload: bytes
     retained: bool = False
+    heard_unix_ns: int = 0
 
 
 class Link:
@@ -70,14 +72,16 @@ class Link:
     Args:
         broker: Where to.
         client_id: Who we are; the broker ends an older connection of the same name.
-        will: What the broker says for us when we are lost.
+        will: What the broker says for us when we are lost; None for nothing.
+        most_heard: How many messages that were heard may wait to be looked at; more are dropped and counted.
 
     Raises:
         OSError: It cannot be made.
     """
 
-    def __init__(self, broker: Broker, client_id: str, will: Message) -> None:
-        self.heard = queue.Queue[Message | None](HEARD_MESSAGES)
+    def __init__(self, broker: Broker, client_id: str, will: Message | None, most_heard: int = HEARD_MESSAGES) -> None:
+        self.heard = queue.Queue[Message | None](most_heard)
+        self.dropped_messages = 0
         self.lost: str | None = None
         self._answers: dict[int, Sequence[ReasonCode | None]] = {}
         self._connected = False
@@ -87,7 +91,8 @@ class Link:
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
         )
-        client.will_set(will.topic, will.payload, qos=1, retain=will.retained)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retained)
         client.connect_timeout = ANSWER_S
         if broker.tls is not None:
             client.tls_set_context(broker.tls)
@@ -213,5 +218,7 @@ class Link:
             self._wake()
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
-        if not self.heard.full():
-            self.heard.put_nowait(Message(message.topic, bytes(message.payload), message.retain))
+        if self.heard.full():
+            self.dropped_messages += 1
+        else:
+            self.heard.put_nowait(Message(message.topic, bytes(message.payload), message.retain, time.time_ns()))

@@ -21,29 +21,41 @@ from soundwatch.daemon.sinks.mqtt_link import Broker
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
-class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `mqtt` and `mqtts` can be told.
+class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to be let in at a broker.
 
     Attributes:
-        retain: Whether the broker keeps states for those who come later.
-        discovery: Whether Home Assistant is told of the entities.
-        level_s: Seconds between two levels of a source; 0 for none.
         credentials_file: A file of two lines, user name and password, in place of MQTT_USERNAME and MQTT_PASSWORD.
         ca: Certificates that the broker's is checked with, in place of the system's.
         cert: Our own certificate.
         key: Its key.
     """
 
-    retain: bool = True
-    discovery: bool = True
-    level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     credentials_file: str | None = None
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
 
 
-def broker_of(spec: Spec, options: MqttOptions) -> Broker:
+class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
+    """What `mqtt` and `mqtts` can be told.
+
+    Attributes:
+        retain: Whether the broker keeps states for those who come later.
+        discovery: Whether Home Assistant is told of the entities.
+        level_s: Seconds between two levels of a source; 0 for none.
+        fleet: Whether every line, and a report each `report_s`, are published for `soundwatch fleet`.
+        report_s: Seconds between two reports.
+    """
+
+    retain: bool = True
+    discovery: bool = True
+    level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    fleet: bool = False
+    report_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+
+
+def broker_of(spec: Spec, options: BrokerOptions) -> Broker:
     """Where it is and how to be let in.
 
     Raises:
@@ -72,7 +84,7 @@ def _address(spec: Spec) -> tuple[str, int]:
     return host, port
 
 
-def _credentials(spec: Spec, options: MqttOptions) -> tuple[str | None, str | None]:
+def _credentials(spec: Spec, options: BrokerOptions) -> tuple[str | None, str | None]:
     if options.credentials_file is None:
         return os.environ.get("MQTT_USERNAME"), os.environ.get("MQTT_PASSWORD")
     try:
@@ -86,7 +98,7 @@ def _credentials(spec: Spec, options: MqttOptions) -> tuple[str | None, str | No
     return username, password
 
 
-def _tls(spec: Spec, options: MqttOptions) -> ssl.SSLContext | None:
+def _tls(spec: Spec, options: BrokerOptions) -> ssl.SSLContext | None:
     if spec.kind == "mqtt":
         if options.ca or options.cert or options.key:
             raise ConfigError(f"-F {spec.text}: ca, cert and key need an encrypted connection; write mqtts://.")

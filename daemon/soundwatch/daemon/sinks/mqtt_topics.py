@@ -60,6 +60,25 @@ class Topics:
         """How loud it is."""
         return f"{self.base}/{word(source)}/level"
 
+    def lines(self, journal: str) -> str:
+        """Every line of a journal, for a fleet."""
+        return f"{self.base}/lines/{journal}"
+
+    @property
+    def report(self) -> str:
+        """How the machine does, for a fleet."""
+        return f"{self.base}/report"
+
+    @property
+    def again(self) -> str:
+        """Where a fleet asks for lines that it lacks."""
+        return f"{self.base}/again"
+
+    @property
+    def again_done(self) -> str:
+        """What has come of that."""
+        return f"{self.base}/again/done"
+
     def set(self, source: str) -> str:
         """Where ON and OFF resume and pause it."""
         return f"{self.base}/{word(source)}/set"

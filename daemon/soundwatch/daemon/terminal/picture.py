@@ -67,7 +67,7 @@ def picture(seen: Seen, width: int, height: int) -> list[Text]:
     most = max(1, room - LEAST_EVENTS)
     if len(shown) > most:
         shown = [*shown[: most - 1], Text(f"  and {len(shown) - most + 1} more sources", "bright_black")]
-    lines = [*top, *shown, Text(), _rule("events", width), *_events(seen, max(0, room - len(shown)))]
+    lines = [*top, *shown, Text(), rule("events", width), *_events(seen, max(0, room - len(shown)))]
     lines += [Text()] * (height - len(lines) - len(bottom))
     lines = [*lines, *bottom][:height]
     for line in lines:
@@ -178,7 +178,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.splitlines())
 
 
-def _rule(title: str, width: int) -> Text:
+def rule(title: str, width: int) -> Text:
+    """A line across the terminal, with a title."""
     return Text(f"── {title} " + "─" * max(0, width - len(title) - 4), "bright_black")
 
 

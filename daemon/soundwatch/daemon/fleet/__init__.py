@@ -1,0 +1,1 @@
+"""Many machines, one picture: gathers what daemons tell over MQTT, keeps it, and shows it (`soundwatch fleet`)."""

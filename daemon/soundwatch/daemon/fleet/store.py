@@ -1,0 +1,300 @@
+"""What a fleet's machines have told, in SQLite or PostgreSQL, by SQLAlchemy.
+
+Conventions: `lines` has each line once, as JSON and with the columns that people ask by; its key holds `time`, so that
+TimescaleDB can make a hypertable of it. Lines, and what is known to be here, are kept together or not at all.
+Rule: no password belongs into an address, where others can read it; PGPASSWORD and ~/.pgpass are read by libpq.
+Does not: decide what is kept (`collector.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sql
+from sqlalchemy.dialects import postgresql, sqlite
+
+from soundwatch.daemon.errors import ConfigError, StoreError
+from soundwatch.daemon.fleet.accounts import Account, Key
+from soundwatch.daemon.fleet.board import NodeBoard
+from soundwatch.daemon.fleet.held import Held
+from soundwatch.daemon.fleet.told import LineSaid
+from soundwatch.daemon.lookup import Wanted
+from soundwatch.daemon.report import Report
+
+FORMAT: Final = 1
+PAGE_LINES: Final = 1000
+
+_SCHEMA = sql.MetaData()
+LINES: Final = sql.Table(
+    "lines",
+    _SCHEMA,
+    sql.Column("node", sql.Text, primary_key=True),
+    sql.Column("journal", sql.Text, primary_key=True),
+    sql.Column("seq", sql.BigInteger, primary_key=True),
+    sql.Column("time", sql.DateTime(timezone=True), primary_key=True),
+    sql.Column("type", sql.Text, nullable=False),
+    sql.Column("source", sql.Text),
+    sql.Column("class", sql.Text),
+    sql.Column("id", sql.Text),
+    sql.Column("score", sql.Double),
+    sql.Column("level_dbfs", sql.Double),
+    sql.Column("duration_s", sql.Double),
+    sql.Column("model", sql.Text),
+    sql.Column("line", sql.Text, nullable=False),
+    sql.Index("lines_time", "time", "node", "seq"),
+    sql.Index("lines_class_time", "class", "time"),
+)
+JOURNALS: Final = sql.Table(
+    "journals",
+    _SCHEMA,
+    sql.Column("node", sql.Text, primary_key=True),
+    sql.Column("journal", sql.Text, primary_key=True),
+    sql.Column("begin", sql.BigInteger, nullable=False),
+    sql.Column("sent_seq", sql.BigInteger, nullable=False),
+    sql.Column("held", sql.Text, nullable=False),
+    sql.Column("gone", sql.Text, nullable=False),
+)
+NODES: Final = sql.Table(
+    "nodes",
+    _SCHEMA,
+    sql.Column("node", sql.Text, primary_key=True),
+    sql.Column("status", sql.Text, nullable=False),
+    sql.Column("status_unix_ns", sql.BigInteger, nullable=False),
+    sql.Column("report", sql.Text),
+    sql.Column("report_unix_ns", sql.BigInteger, nullable=False),
+    sql.Column("skew_ns", sql.BigInteger),
+    sql.Column("line_unix_ns", sql.BigInteger, nullable=False),
+    sql.Column("lost_lines", sql.BigInteger, nullable=False),
+)
+_FORMAT: Final = sql.Table("format", _SCHEMA, sql.Column("format", sql.Integer, primary_key=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is kept at once.
+
+    Attributes:
+        lines: New lines.
+        accounts: What has changed of what is here.
+        nodes: Machines of which something has changed.
+    """
+
+    lines: Sequence[LineSaid]
+    accounts: Mapping[Key, Account]
+    nodes: Sequence[NodeBoard]
+
+
+class FleetStore:
+    """An open store. For one thread at a time.
+
+    Args:
+        address: `postgresql://[USER@]HOST[:PORT]/DATABASE`, or a file.
+        writing: Whether it is made where it is not there.
+
+    Raises:
+        ConfigError: The address is none, or holds a password.
+        StoreError: It cannot be opened.
+    """
+
+    def __init__(self, address: str, *, writing: bool = True) -> None:
+        url = url_of(address)
+        self.name = url.render_as_string()
+        if url.get_backend_name() == "sqlite" and not writing and not Path(url.database or "").is_file():
+            raise StoreError(f"There is no fleet's store at {url.database}; `soundwatch fleet watch` makes it.")
+        self._engine = sql.create_engine(url, pool_pre_ping=True)
+        if self._engine.name == "sqlite":
+            sql.event.listen(self._engine, "connect", _prepare)
+        try:
+            if writing:
+                _SCHEMA.create_all(self._engine)
+            self._check_format(writing)
+        except (sql.exc.SQLAlchemyError, OSError) as error:
+            self._engine.dispose()
+            raise StoreError(f"The fleet's store {self.name} cannot be opened: {reason_of(error)}.") from error
+
+    def keep(self, batch: Batch) -> None:
+        """Keep all of it, or nothing.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: It cannot be done now.
+        """
+        with self._engine.begin() as db:
+            if batch.lines:
+                db.execute(self._insert(LINES).on_conflict_do_nothing(), [_line_row(line) for line in batch.lines])
+            self._upsert(db, JOURNALS, [_account_row(*each) for each in batch.accounts.items()])
+            self._upsert(db, NODES, [_node_row(node) for node in batch.nodes])
+
+    def accounts(self) -> dict[Key, Account]:
+        """What is known to be here."""
+        with self._engine.connect() as db:
+            return {
+                (row.node, row.journal): Account(row.begin, row.sent_seq, _held(row.held), _held(row.gone))
+                for row in db.execute(sql.select(JOURNALS))
+            }
+
+    def nodes(self) -> list[NodeBoard]:
+        """Every machine, as it was when something was last kept of it."""
+        with self._engine.connect() as db:
+            return [_node(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
+
+    def lines(self, wanted: Wanted, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
+        """Lines as they came, by their time; of many only the `last`."""
+        columns = LINES.c
+        query = sql.select(columns.line).where(*_conditions(wanted, nodes))
+        by_time = (columns.time, columns.node, columns.journal, columns.seq)
+        with self._engine.connect() as db:
+            if last is not None:
+                found = db.execute(query.order_by(*(column.desc() for column in by_time)).limit(last)).scalars().all()
+                yield from reversed(found)
+                return
+            yield from db.execution_options(yield_per=PAGE_LINES).execute(query.order_by(*by_time)).scalars()
+
+    def count(self) -> int:
+        """How many lines there are."""
+        with self._engine.connect() as db:
+            return db.execute(sql.select(sql.func.count()).select_from(LINES)).scalar_one()
+
+    def drop_before(self, moment: datetime) -> int:
+        """Drop the lines whose time is before a moment.
+
+        Returns:
+            How many that were.
+        """
+        with self._engine.begin() as db:
+            return db.execute(sql.delete(LINES).where(LINES.c.time < moment)).rowcount
+
+    def close(self) -> None:
+        """Close it."""
+        self._engine.dispose()
+
+    def _insert(self, table: sql.Table) -> Any:
+        return (sqlite if self._engine.name == "sqlite" else postgresql).insert(table)
+
+    def _upsert(self, db: sql.Connection, table: sql.Table, rows: Sequence[dict[str, Any]]) -> None:
+        """Put rows in the place of those with the same key."""
+        if not rows:
+            return
+        insert = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        others = {column.name: insert.excluded[column.name] for column in table.c if column.name not in keys}
+        db.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+    def _check_format(self, writing: bool) -> None:
+        with self._engine.begin() as db:
+            found = db.execute(sql.select(_FORMAT.c.format)).scalar_one_or_none()
+            if found is None and writing:
+                db.execute(self._insert(_FORMAT).on_conflict_do_nothing(), [{"format": FORMAT}])
+            elif found != FORMAT:
+                raise StoreError(f"{self.name} is a fleet's store of format {found}; this release reads {FORMAT}.")
+
+
+def url_of(address: str) -> sql.URL:
+    """An address for SQLAlchemy.
+
+    Raises:
+        ConfigError: It is none, or holds a password.
+    """
+    if "://" not in address:
+        return sql.URL.create("sqlite", database=str(Path(address).expanduser().absolute()))
+    try:
+        url = sql.make_url(address)
+    except (sql.exc.ArgumentError, ValueError):
+        url = sql.URL.create("")
+    if url.password is not None:
+        raise ConfigError(
+            "--store: a password does not belong into an address, where others can read it. Set PGPASSWORD, or write "
+            "it into ~/.pgpass."
+        )
+    if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
+        raise ConfigError(
+            f"--store {address} is no store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for SQLite, was "
+            "wanted."
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def reason_of(error: Exception) -> str:
+    """What a database says, in one line."""
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
+
+
+def _conditions(wanted: Wanted, nodes: Sequence[str]) -> list[Any]:
+    columns = LINES.c
+    found: list[Any] = []
+    if wanted.since:
+        found.append(columns.time >= datetime.fromisoformat(wanted.since))
+    if wanted.until:
+        found.append(columns.time < datetime.fromisoformat(wanted.until))
+    chosen = (("class", wanted.classes), ("source", wanted.sources), ("type", wanted.types), ("node", nodes))
+    return found + [columns[name].in_(values) for name, values in chosen if values]
+
+
+def _line_row(said: LineSaid) -> dict[str, Any]:
+    told = said.told
+    return {
+        "node": said.node,
+        "journal": said.journal,
+        "seq": told.seq,
+        "time": told.time,
+        "type": told.type,
+        "source": told.source,
+        "class": told.class_,
+        "id": told.id,
+        "score": told.score,
+        "level_dbfs": told.level_dbfs,
+        "duration_s": told.duration_s,
+        "model": told.model,
+        "line": said.line,
+    }
+
+
+def _account_row(key: Key, account: Account) -> dict[str, Any]:
+    return {
+        "node": key[0],
+        "journal": key[1],
+        "begin": account.begin,
+        "sent_seq": account.sent_seq,
+        "held": msgspec.json.encode(account.held).decode(),
+        "gone": msgspec.json.encode(account.gone).decode(),
+    }
+
+
+def _held(text: str) -> Held:
+    return msgspec.json.decode(text, type=Held)
+
+
+def _node_row(node: NodeBoard) -> dict[str, Any]:
+    return {
+        "node": node.name,
+        "status": node.status,
+        "status_unix_ns": node.status_unix_ns,
+        "report": None if node.report is None else msgspec.json.encode(node.report).decode(),
+        "report_unix_ns": node.report_unix_ns,
+        "skew_ns": max(node.skews_ns) if node.skews_ns else None,
+        "line_unix_ns": node.line_unix_ns,
+        "lost_lines": node.lost_lines,
+    }
+
+
+def _node(row: Any) -> NodeBoard:
+    return NodeBoard(
+        name=row.node,
+        status=row.status,
+        status_unix_ns=row.status_unix_ns,
+        report=None if row.report is None else msgspec.json.decode(row.report, type=Report),
+        report_unix_ns=row.report_unix_ns,
+        skews_ns=() if row.skew_ns is None else (row.skew_ns,),
+        line_unix_ns=row.line_unix_ns,
+        lost_lines=row.lost_lines,
+    )
+
+
+def _prepare(connection: Any, _: object) -> None:
+    """Set an SQLite file up."""
+    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 5000"):
+        connection.execute(f"PRAGMA {setting}")

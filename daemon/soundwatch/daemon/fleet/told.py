@@ -1,0 +1,186 @@
+"""What machines say, read with care: anybody who may publish at the broker could have said it.
+
+Conventions: machines may run later releases, so unknown types of lines and unknown keys pass. A line's `"repeated"`
+mark is of its way here and not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+
+from soundwatch.daemon.report import Report
+from soundwatch.daemon.sinks.mqtt_fleet import Again
+from soundwatch.daemon.sinks.mqtt_link import Message
+from soundwatch.daemon.sinks.mqtt_topics import ROOT
+
+TOPICS: Final = (f"{ROOT}/+/status", f"{ROOT}/+/report", f"{ROOT}/+/again/done", f"{ROOT}/+/lines/+")
+MOST_BYTES: Final = 65_536
+MOST_NAME: Final = 200
+STATUSES: Final = ("online", "stopped", "offline")
+_MARK: Final = b',"repeated":true}'
+_JOURNAL: Final = re.compile(r"[0-9a-f]{1,64}")
+
+Name = Annotated[str, msgspec.Meta(max_length=MOST_NAME, pattern=r"^[^\x00]*\Z")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Number = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """What of a line the fleet looks at; None where the line has no such key.
+
+    Attributes:
+        seq: Its number.
+        time: As in `lines.py`, and so are all others.
+        type: See there.
+        source: See there.
+        class_: See there.
+        id: See there.
+        score: See there.
+        level_dbfs: See there.
+        duration_s: See there.
+        state: See there.
+        detail: See there.
+        model: See there.
+        provider: See there.
+    """
+
+    seq: Number
+    time: Moment
+    type: Name
+    source: Name | None = None
+    class_: Name | None = None
+    id: Name | None = None
+    score: float | None = None
+    level_dbfs: float | None = None
+    duration_s: float | None = None
+    state: Name | None = None
+    detail: str | None = None
+    model: Name | None = None
+    provider: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineSaid:
+    """A line of a machine's journal.
+
+    Attributes:
+        node: The machine.
+        journal: What tells its numbers from another journal's.
+        told: What the line says.
+        line: It, without its end and without the mark of a repetition.
+    """
+
+    node: str
+    journal: str
+    told: Told
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSaid:
+    """Whether soundwatch runs on a machine: online, stopped, or offline where it was killed or cut off.
+
+    Attributes:
+        node: The machine.
+        status: One of `STATUSES`.
+        heard_unix_ns: When that was heard.
+        retained: Whether it is from an earlier time.
+    """
+
+    node: str
+    status: str
+    heard_unix_ns: int
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSaid:
+    """How a machine does.
+
+    Attributes:
+        node: The machine.
+        report: Its report.
+        sent_unix_ns: When it was sent, by the machine's clock.
+        heard_unix_ns: When it was heard, by ours.
+        retained: Whether it is from an earlier time.
+    """
+
+    node: str
+    report: Report
+    sent_unix_ns: int
+    heard_unix_ns: int
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DoneSaid:
+    """A machine has answered a request for lines.
+
+    Attributes:
+        node: The machine.
+        done: What has been answered.
+    """
+
+    node: str
+    done: Again
+
+
+Said = LineSaid | StatusSaid | ReportSaid | DoneSaid
+
+
+def said_by(message: Message) -> Said:
+    """What a message says.
+
+    Raises:
+        ValueError: It is none of ours; the reason is its text.
+    """
+    parts = message.topic.split("/")
+    if len(parts) < 3 or len(parts[1]) > MOST_NAME:
+        raise ValueError(f"a machine's name has {MOST_NAME} letters at most")
+    if len(message.payload) > MOST_BYTES:
+        raise ValueError(f"{len(message.payload)} bytes are too many; at most {MOST_BYTES} are read")
+    match parts[2:]:
+        case ["status"]:
+            status = message.payload.decode(errors="replace")
+            if status not in STATUSES:
+                raise ValueError(f"status {status[:40]!r} is none of {', '.join(STATUSES)}")
+            return StatusSaid(parts[1], status, message.heard_unix_ns, message.retained)
+        case ["report"]:
+            report = _report(message.payload)
+            sent_unix_ns = unix_ns_of(report.time)
+            return ReportSaid(parts[1], report, sent_unix_ns, message.heard_unix_ns, message.retained)
+        case ["again", "done"]:
+            return DoneSaid(parts[1], msgspec.json.decode(message.payload, type=Again))
+        case ["lines", journal] if _JOURNAL.fullmatch(journal):
+            return _line(parts[1], journal, message.payload)
+    raise ValueError("no topic of a fleet")
+
+
+def unix_ns_of(time: str) -> int:
+    """A moment as lines and reports have it.
+
+    Raises:
+        ValueError: It is none, or has no zone.
+    """
+    moment = datetime.fromisoformat(time)
+    if moment.tzinfo is None:
+        raise ValueError(f"{time} has no zone")
+    return round(moment.timestamp() * 1000) * 1_000_000
+
+
+def _report(payload: bytes) -> Report:
+    report = msgspec.json.decode(payload, type=Report)
+    if not _JOURNAL.fullmatch(report.journal):
+        raise ValueError("journal is no identity of one")
+    return report
+
+
+def _line(node: str, journal: str, payload: bytes) -> LineSaid:
+    if payload.endswith(_MARK):
+        payload = payload[: -len(_MARK)] + b"}"
+    return LineSaid(node, journal, msgspec.json.decode(payload, type=Told), payload.decode())

@@ -1,0 +1,100 @@
+"""How one machine does, as it tells a fleet: who it is, what it hears with, and how far its journal has come.
+
+Conventions: JSON, `soundwatch.report/1`; `time` is the machine's own clock when it was sent. Unknown keys pass.
+Does not: send or gather them (`sinks/mqtt_fleet.py`, `fleet/`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.board import Hearing, SourceBoard
+from soundwatch.daemon.plight import Truth
+from soundwatch.daemon.sinks import Surroundings
+from soundwatch.daemon.wire import utc_text
+
+REPORT_SCHEMA: Final = "soundwatch.report/1"
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How one source does.
+
+    Attributes:
+        hearing: Whether it is heard, and if not, why.
+        since: When that began; None before anything was known.
+        detail: The same for people.
+        description: What it is; None before its first sound.
+        coverage: Share of its stream that was heard, 0 to 1; None before its first sound.
+        faults: What is wrong with its sound.
+        active: Ids of its events that last.
+    """
+
+    hearing: Hearing
+    since: str | None = None
+    detail: str = ""
+    description: str | None = None
+    coverage: float | None = None
+    faults: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How a machine does.
+
+    Attributes:
+        time: When it says so, by its own clock.
+        node: Its name.
+        journal: What tells its journal's numbers from another's.
+        last_seq: Number of its journal's last line.
+        sent_seq: Number of the last line that it has sent to this fleet; None where it has sent none since it began.
+        version: Of soundwatch.
+        model: Name and hash of the model that listens.
+        provider: What runs it.
+        report_s: Seconds until it says so again.
+        sources: Each, by name.
+    """
+
+    schema: Literal["soundwatch.report/1"] = REPORT_SCHEMA
+    time: str
+    node: str
+    journal: str
+    last_seq: int
+    sent_seq: int | None
+    version: str
+    model: str
+    provider: str
+    report_s: float
+    sources: dict[str, SourceReport]
+
+
+def report_of(around: Surroundings, sent_seq: int | None, report_s: float, now_unix_ns: int) -> Report:
+    """How this machine does now."""
+    truths = dict(around.live.truths)
+    return Report(
+        time=utc_text(now_unix_ns),
+        node=around.node,
+        journal=around.journal,
+        last_seq=around.last_seq(),
+        sent_seq=sent_seq,
+        version=__version__,
+        model=around.model(),
+        provider=around.provider(),
+        report_s=report_s,
+        sources={name: _source(board, truths.get(name)) for name, board in around.board().sources.items()},
+    )
+
+
+def _source(board: SourceBoard, truth: Truth | None) -> SourceReport:
+    coverage = truth.summary.coverage if truth is not None else None
+    return SourceReport(
+        hearing=board.hearing,
+        since=board.since or None,
+        detail=board.detail,
+        description=board.hello.description if board.hello else None,
+        coverage=None if coverage is None else round(coverage, 6),
+        faults=board.faults,
+        active=tuple(event.id for event in board.active),
+    )

@@ -1,0 +1,66 @@
+"""What a machine tells a fleet over MQTT: every line of its journal, how it does, and lines that got lost once more.
+
+Conventions: lines go to a topic that names the journal, so that a number means one line for ever. A fleet that sees a
+hole in them asks with an `Again`; the answer is those lines, marked as repeated, as far as the journal still has them,
+and then a `Done`.
+Rule: a request is answered with `MOST_LINES` at most, so that nobody can keep a machine busy with one; whoever needs
+more asks again from where `Done` says.
+Does not: publish (`mqtt.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Final
+
+import msgspec
+
+from soundwatch.daemon.delivery import Entry
+from soundwatch.daemon.report import report_of
+from soundwatch.daemon.sinks import Surroundings
+from soundwatch.daemon.sinks.mqtt_link import Message
+from soundwatch.daemon.sinks.mqtt_topics import Topics
+
+MOST_LINES: Final = 500
+
+
+class Again(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a fleet asks for, and as a `Done` what it has been given.
+
+    Attributes:
+        journal: Whose numbers are meant.
+        after: Lines after this one,
+        up_to: and up to this one.
+    """
+
+    journal: str
+    after: Annotated[int, msgspec.Meta(ge=0)]
+    up_to: Annotated[int, msgspec.Meta(ge=0)]
+
+
+def line_messages(topics: Topics, around: Surroundings, entries: Sequence[Entry]) -> list[Message]:
+    """Lines as a fleet gets them."""
+    topic = topics.lines(around.journal)
+    return [Message(topic, entry.marked[:-1]) for entry in entries]
+
+
+def report_message(topics: Topics, around: Surroundings, sent_seq: int | None, report_s: float) -> Message:
+    """How this machine does now."""
+    report = report_of(around, sent_seq, report_s, time.time_ns())
+    return Message(topics.report, msgspec.json.encode(report), retained=True)
+
+
+def answer_of(topics: Topics, around: Surroundings, payload: bytes) -> list[Message]:
+    """The lines that a fleet asks for, as many as it gets at once, and up to where these are all that there are.
+
+    Raises:
+        msgspec.MsgspecError: It asks for something else.
+    """
+    again = msgspec.json.decode(payload, type=Again)
+    found = around.after(again.after, MOST_LINES) if again.journal == around.journal else []
+    entries = [replace(entry, repeated=True) for entry in found if entry.seq <= again.up_to]
+    more = len(found) == MOST_LINES == len(entries)
+    done = msgspec.structs.replace(again, up_to=entries[-1].seq if more else again.up_to)
+    return [*line_messages(topics, around, entries), Message(topics.again_done, msgspec.json.encode(done))]
