@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("soundwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("soundwatch")
 
-pytest_plugins = ("virtual_microphone", "mosquitto", "sink_room")
+pytest_plugins = ("virtual_microphone", "mosquitto", "sink_room", "postgres")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -56,6 +56,9 @@ class Room:
             note=self._note,
             after=self.journal.after,
             last_seq=lambda: self.journal.last_seq,
+            journal=self.journal.store.identity(),
+            model=lambda: "double@sha256:abababababab",
+            provider=lambda: "DoubleProvider",
         )
 
     def open(self, text: SinkText) -> Outlet:

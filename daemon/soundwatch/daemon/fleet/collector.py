@@ -33,6 +33,7 @@ BATCH_MESSAGES: Final = 2000
 ASKED_AT_ONCE: Final = 8
 ANSWER_S: Final = 20.0
 LOOK_S: Final = 0.5
+CONNECTING: Final = "not connected yet"
 TIDY_S: Final = 3600.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
@@ -95,7 +96,7 @@ class Collector:
     ) -> None:
         self.nodes: dict[str, NodeBoard] = {node.name: node for node in store.nodes()}
         self.counts = Counts()
-        self.trouble: dict[str, str] = {}  # of broker and store, by which of them
+        self.trouble: dict[str, str] = {"broker": CONNECTING}  # and of the store
         self.news = threading.Event()
         self._broker = broker
         self._store = store
@@ -277,9 +278,9 @@ class Collector:
         before = self.trouble.get(of)
         if reason is None and before is not None:
             del self.trouble[of]
-            self._say(f"the {of} is back")
+            self._say(f"the {of} is there")
         elif reason is not None:
             self.trouble[of] = reason
-            if before is None:
+            if before in (None, CONNECTING):
                 self._say(f"the {of} is not to be had; it is tried again", error=reason)
         self.news.set()

@@ -113,6 +113,9 @@ class FleetStore:
             if writing:
                 _SCHEMA.create_all(self._engine)
             self._check_format(writing)
+        except StoreError:
+            self._engine.dispose()
+            raise
         except (sql.exc.SQLAlchemyError, OSError) as error:
             self._engine.dispose()
             raise StoreError(f"The fleet's store {self.name} cannot be opened: {reason_of(error)}.") from error
@@ -149,15 +152,10 @@ class FleetStore:
         by_time = (columns.time, columns.node, columns.journal, columns.seq)
         with self._engine.connect() as db:
             if last is not None:
-                found = db.execute(query.order_by(*(column.desc() for column in by_time)).limit(last)).scalars().all()
-                yield from reversed(found)
+                newest = query.order_by(*(column.desc() for column in by_time)).limit(last)
+                yield from reversed(db.execute(newest).scalars().all())
                 return
             yield from db.execution_options(yield_per=PAGE_LINES).execute(query.order_by(*by_time)).scalars()
-
-    def count(self) -> int:
-        """How many lines there are."""
-        with self._engine.connect() as db:
-            return db.execute(sql.select(sql.func.count()).select_from(LINES)).scalar_one()
 
     def drop_before(self, moment: datetime) -> int:
         """Drop the lines whose time is before a moment.

@@ -25,7 +25,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 KEEPALIVE_S: Final = 30
 ANSWER_S: Final = 20.0
 CLOSING_S: Final = 2.0
-IN_FLIGHT: Final = 20
+IN_FLIGHT: Final = 20  # messages that paho has on their way to the broker
+AT_ONCE: Final = 100  # that are handed to it, so that it need not wait for all of them before it sends more
 HEARD_MESSAGES: Final = 10_000
 REFUSED: Final = 128  # reason codes from here on are failures
 
@@ -85,7 +86,7 @@ class Link:
         self.lost: str | None = None
         self._answers: dict[int, Sequence[ReasonCode | None]] = {}
         self._connected = False
-        self._in_flight = IN_FLIGHT
+        self._at_once = AT_ONCE
         self._news = threading.Condition()  # guards the four above
         self._turn = threading.Lock()  # one at a time hands something over
         self._client = client = paho.Client(
@@ -120,8 +121,8 @@ class Link:
         Raises:
             OSError: It does not have all, for all that is known.
         """
-        for first in range(0, len(messages), self._in_flight):
-            some = messages[first : first + self._in_flight]
+        for first in range(0, len(messages), self._at_once):
+            some = messages[first : first + self._at_once]
             with self._turn:
                 self._answers.clear()  # of what was only mentioned
                 self._settle([self._send(message, qos=1) for message in some], some)
@@ -199,7 +200,8 @@ class Link:
             self._connected = not reason.is_failure
             if reason.is_failure:
                 self.lost = f"the broker refuses the connection: {reason}"
-            self._in_flight = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
+            allowed = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
+            self._at_once = AT_ONCE if allowed >= IN_FLIGHT else allowed
             self._wake()
 
     def _on_disconnect(self, _: object, __: object, ___: object, reason: ReasonCode, ____: object) -> None:

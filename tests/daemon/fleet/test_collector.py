@@ -1,0 +1,218 @@
+"""Machines and a fleet at a real Mosquitto, and what gets lost between them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from fleets import JOURNAL, keys_of
+from mosquitto import Listener, Mosquitto, wait_until
+from sink_room import Room
+from soundwatch.daemon.fleet import collector as module
+from soundwatch.daemon.fleet.collector import Collector
+from soundwatch.daemon.fleet.store import Batch, FleetStore
+from soundwatch.daemon.fleet.told import LineSaid
+from soundwatch.daemon.lookup import Wanted
+from soundwatch.daemon.sinks.mqtt_link import Broker
+
+
+class Failing(FleetStore):
+    """A store that can be told to fail."""
+
+    failing = False
+
+    def keep(self, batch: Batch) -> None:
+        """As the store does, or not."""
+        if self.failing:
+            raise OperationalError("INSERT", {}, OSError("the disk is full"))
+        super().keep(batch)
+
+
+class Fleet:
+    """A collector in a thread."""
+
+    def __init__(self, port: int, path: Path, **options: Any) -> None:
+        self.shown: list[LineSaid] = []
+        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.store = Failing(str(path))
+        broker = Broker("127.0.0.1", port, None, None, None)
+        self.collector = Collector(
+            broker,
+            self.store,
+            self._show,
+            lambda sentence, **fields: self.said.append((sentence, fields)),
+            **options,
+        )
+        self._thread = threading.Thread(target=self.collector.run)
+        self._thread.start()
+
+    def _show(self, lines: Sequence[LineSaid]) -> None:
+        self.shown += lines
+
+    def seqs(self) -> list[int]:
+        """Numbers of the lines that were shown, in that order."""
+        return [said.told.seq for said in self.shown]
+
+    def sentences(self) -> list[str]:
+        """What the diary says."""
+        return [sentence for sentence, _ in self.said]
+
+    def end(self) -> None:
+        """Stop it."""
+        self.collector.stop()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        self.store.close()
+
+
+@pytest.fixture
+def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Fleet]]:
+    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    fleets: list[Fleet] = []
+
+    def begin(mosquitto: Mosquitto, **options: Any) -> Fleet:
+        fleets.append(Fleet(mosquitto.port, tmp_path / "fleet.db", **options))
+        return fleets[-1]
+
+    yield begin
+    for each in fleets:
+        if not each.collector.stopping:
+            each.end()
+
+
+def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> None:
+    fleet = fleet_at(mosquitto)
+    wait_until(lambda: not fleet.collector.trouble)
+    room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    room.hello()
+    room.event("start")
+    wait_until(lambda: fleet.seqs() == [1, 2])
+    node = fleet.collector.nodes["edge1"]
+    assert (node.status, list(node.active)) == ("online", ["A"])
+    room.event("end")
+    wait_until(lambda: not fleet.collector.nodes["edge1"].active)
+    wait_until(lambda: (report := fleet.collector.nodes["edge1"].report) and report.sent_seq == 3)
+    assert abs(fleet.collector.nodes["edge1"].skew_s or 0) < 60
+    assert len(list(fleet.store.lines(Wanted()))) == 3
+
+
+def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
+    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+) -> None:
+    first = fleet_at(mosquitto)
+    wait_until(lambda: not first.collector.trouble)
+    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    room.event("start", "A")
+    wait_until(lambda: first.seqs() == [1])
+    first.end()
+    for number in range(700):
+        room.event("start", f"B{number}")
+    room.wait_for(outlet)
+    second = fleet_at(mosquitto)
+    wait_until(lambda: len(second.shown) == 700)
+    room.event("start", "C")
+    wait_until(lambda: len(second.shown) == 701)
+    assert sorted(second.seqs()) == list(range(2, 703)), "each once, though two requests were answered for it"
+    assert second.collector.counts.asked >= 2
+    assert second.collector.nodes["edge1"].lost_lines == 0
+    assert len(list(second.store.lines(Wanted()))) == 702
+
+
+def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
+    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+) -> None:
+    first = fleet_at(mosquitto)
+    wait_until(lambda: not first.collector.trouble)
+    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    room.event("start", "A")
+    wait_until(lambda: first.seqs() == [1])
+    first.end()
+    for number in range(1100):  # more than the journal has at hand, so that the file is asked
+        room.event("start", f"B{number}")
+    room.wait_for(outlet)
+    room.journal.store.transaction(lambda db: db.execute("DELETE FROM lines WHERE seq <= 101"))
+    second = fleet_at(mosquitto)
+    wait_until(lambda: second.collector.nodes["edge1"].lost_lines == 100)
+    wait_until(lambda: len(second.shown) == 1000)
+    problems = second.collector.nodes["edge1"].problems(0)
+    assert "100 of its lines are gone for good." in problems
+
+
+def test_a_store_that_fails_loses_nothing(
+    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARD_MESSAGES", 20)  # far fewer than what comes meanwhile
+    fleet = fleet_at(mosquitto)
+    wait_until(lambda: not fleet.collector.trouble)
+    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    room.event("start", "A")
+    wait_until(lambda: fleet.seqs() == [1])
+    fleet.store.failing = True
+    for number in range(200):
+        room.event("start", f"B{number}")
+    room.wait_for(outlet)
+    wait_until(lambda: fleet.collector.trouble.get("store") == "the disk is full")
+    assert fleet.seqs() == [1], "what is not kept is not shown"
+    fleet.store.failing = False
+    wait_until(lambda: len(fleet.shown) == 201)
+    assert sorted(fleet.seqs()) == list(range(1, 202))
+    wait_until(lambda: fleet.collector.counts.dropped)
+    assert fleet.collector.nodes["edge1"].lost_lines == 0
+    assert fleet.sentences().count("the store is not to be had; it is tried again") == 1
+    assert fleet.sentences().count("the store is there") == 1
+
+
+def test_a_broker_that_is_killed_loses_nothing(
+    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+) -> None:
+    fleet = fleet_at(mosquitto)
+    wait_until(lambda: not fleet.collector.trouble)
+    room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    room.event("start", "A")
+    wait_until(lambda: fleet.seqs() == [1])
+    mosquitto.kill()
+    for number in range(50):
+        room.event("start", f"B{number}")
+    wait_until(lambda: "broker" in fleet.collector.trouble)
+    mosquitto.start()
+    wait_until(lambda: len(fleet.shown) == 51)
+    assert sorted(fleet.seqs()) == list(range(1, 52))
+    assert fleet.sentences()[-1] == "the broker is there"
+
+
+def test_garbage_is_counted_and_told_once(
+    mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
+) -> None:
+    fleet = fleet_at(mosquitto)
+    wait_until(lambda: not fleet.collector.trouble)
+    for _ in range(5):
+        listener.say(f"soundwatch/evil/lines/{JOURNAL}", "{}")
+    listener.say(f"soundwatch/good/lines/{JOURNAL}", str(keys_of(1, "good")).replace("'", '"'))
+    wait_until(lambda: fleet.seqs() == [1])
+    assert fleet.collector.counts.refused == 5
+    assert fleet.sentences() == ["the broker is there", "a message is no machine's; others are only counted"]
+    assert list(fleet.collector.nodes) == ["good"]
+
+
+def test_so_many_machines_are_asked_at_a_time(
+    mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
+) -> None:
+    fleet = fleet_at(mosquitto, past=True)
+    wait_until(lambda: not fleet.collector.trouble)
+    for number in range(30):
+        listener.say(f"soundwatch/n{number}/status", "online")
+        report = (
+            f'{{"time":"2026-11-22T08:15:02.418Z","node":"n{number}","journal":"{JOURNAL}","last_seq":5,'
+            '"sent_seq":5,"version":"0","model":"m","provider":"p","report_s":30,"sources":{}}'
+        )
+        listener.say(f"soundwatch/n{number}/report", report)
+    wait_until(lambda: len(fleet.collector.nodes) == 30)
+    wait_until(lambda: fleet.collector.counts.asked == module.ASKED_AT_ONCE)
+    listener.say("soundwatch/n0/again/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5}}')
+    wait_until(lambda: fleet.collector.counts.asked == module.ASKED_AT_ONCE + 1)
+    assert fleet.collector.nodes["n0"].lost_lines == 5

@@ -1,0 +1,138 @@
+"""The fleet's store, in SQLite and in a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sql
+
+from fleets import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of
+from postgres import Postgres
+from soundwatch.daemon.errors import ConfigError, StoreError
+from soundwatch.daemon.fleet.accounts import Account
+from soundwatch.daemon.fleet.board import NodeBoard, with_report, with_status
+from soundwatch.daemon.fleet.store import Batch, FleetStore, url_of
+from soundwatch.daemon.lookup import Wanted
+from soundwatch.daemon.report import SourceReport
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "fleet.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database()
+
+
+@pytest.fixture
+def store(address: str) -> Iterator[FleetStore]:
+    opened = FleetStore(address)
+    yield opened
+    opened.close()
+
+
+def kept(store: FleetStore, *seqs: int, node: str = "edge1") -> None:
+    store.keep(Batch([line_of(seq, node) for seq in seqs], {}, []))
+
+
+def test_a_line_is_kept_once_and_as_it_came(store: FleetStore) -> None:
+    kept(store, 1, 2)
+    kept(store, 2, 3)
+    assert list(store.lines(Wanted())) == [line_of(seq).line for seq in (1, 2, 3)]
+
+
+def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> None:
+    store.keep(
+        Batch([line_of(1), line_of(2, **{"class": "dog_bark"}), line_of(3, type="end"), line_of(4, "edge2")], {}, [])
+    )
+    found = lambda nodes=(), last=None, **keys: [  # noqa: E731
+        line.partition('"seq":')[2][0] for line in store.lines(Wanted(**keys), nodes, last)
+    ]
+    assert found(nodes=["edge2"]) == ["4"]
+    assert found(classes=("dog_bark",)) == ["2"]
+    assert found(types=("start",), sources=("mic0",)) == ["1", "2", "4"]
+    assert found(since="2026-11-22T08:15:04.418Z") == ["2", "3", "4"]
+    assert found(until="2026-11-22T08:15:04.418Z") == ["1"]
+    assert found(last=2) == ["3", "4"]
+
+
+def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
+    store = FleetStore(address)
+    node = with_report(
+        with_status(NodeBoard("edge1"), status_of("online")), report_of(9, 8, mic0=SourceReport(hearing="heard"))
+    )
+    account = Account(3, 8, ((3, 5), (7, 8)), ((6, 6),))
+    store.keep(Batch([], {("edge1", JOURNAL): Account(1)}, [NodeBoard("edge1")]))
+    store.keep(Batch([], {("edge1", JOURNAL): account}, [node]))
+    store.close()
+    again = FleetStore(address, writing=False)
+    assert again.accounts() == {("edge1", JOURNAL): account}
+    found = again.nodes()[0]
+    assert (found.report, found.status, found.skew_s) == (node.report, "online", 0.0)
+    assert found.state(BEGIN_NS) == "online"
+    again.close()
+
+
+def test_what_cannot_be_kept_whole_is_not_kept_at_all(store: FleetStore) -> None:
+    broken = Batch([line_of(1)], {("edge1", JOURNAL): Account(1, held=((1, 1),))}, [NodeBoard(None)])  # type: ignore[arg-type]
+    with pytest.raises(sql.exc.SQLAlchemyError):
+        store.keep(broken)
+    assert (list(store.lines(Wanted())), store.accounts()) == ([], {})
+
+
+def test_old_lines_are_dropped(store: FleetStore) -> None:
+    kept(store, 1, 2, 3)
+    assert store.drop_before(BEGIN + timedelta(seconds=2.5)) == 2
+    assert list(store.lines(Wanted())) == [line_of(3).line]
+    assert store.drop_before(datetime(2020, 1, 1, tzinfo=UTC)) == 0
+
+
+def test_people_can_ask_postgresql_itself(postgres: Postgres) -> None:
+    address = postgres.database()
+    store = FleetStore(address)
+    kept(store, 1, 2)
+    query = (
+        "SELECT node, class, time AT TIME ZONE 'UTC', (line::jsonb ->> 'score')::float FROM lines ORDER BY time LIMIT 1"
+    )
+    store.close()
+    assert postgres.ask(address, query) == "edge1|siren|2026-11-22 08:15:03.418|0.9"
+
+
+def test_a_store_of_another_release_is_refused(address: str) -> None:
+    store = FleetStore(address)
+    engine = sql.create_engine(url_of(address))
+    with engine.begin() as db:
+        db.execute(sql.text("UPDATE format SET format = 99"))
+    engine.dispose()
+    store.close()
+    with pytest.raises(StoreError, match="of format 99; this release reads 1"):
+        FleetStore(address)
+
+
+def test_a_store_that_is_not_there_is_not_made_by_those_who_look(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"There is no fleet's store at .*; `soundwatch fleet watch` makes it"):
+        FleetStore(str(tmp_path / "none.db"), writing=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_told() -> None:
+    with pytest.raises(StoreError, match=r"cannot be opened: .*[Cc]onnection"):
+        FleetStore("postgresql://soundwatch@127.0.0.1:1/fleet")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("postgresql://me:secret@host/fleet", "a password does not belong into an address"),
+        ("mysql://host/fleet", "is no store"),
+        ("postgresql://host", "is no store"),
+        ("postgresql://host:port/fleet", "is no store"),
+    ],
+)
+def test_a_wrong_address_is_refused(address: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        url_of(address)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,77 @@
+"""What anybody may publish at a broker."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleets import JOURNAL, keys_of, line_of, report_of
+from soundwatch.daemon.fleet.told import MOST_BYTES, LineSaid, said_by
+from soundwatch.daemon.sinks.mqtt_link import Message
+
+LINES = f"soundwatch/edge1/lines/{JOURNAL}"
+
+
+def test_a_line_is_kept_as_it_was_before_it_was_marked() -> None:
+    line = msgspec.json.encode(keys_of(7))
+    said = said_by(Message(LINES, line[:-1] + b',"repeated":true}'))
+    assert said == said_by(Message(LINES, line))
+    assert isinstance(said, LineSaid)
+    assert said.line == line.decode()
+
+
+def test_a_line_of_a_later_release_is_read() -> None:
+    said = line_of(3, type="whistle", pitch_hz=880, source=None)
+    assert (said.told.type, said.told.seq, said.told.source) == ("whistle", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        (LINES, b""),
+        (LINES, b"{}"),
+        (LINES, b'{"seq":0,"time":"2026-11-22T08:15:02.418Z","type":"start"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418","type":"start"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","score":1e999}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","source":"\\u0000"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","x":"\xff"}'),
+        (LINES, b'{"x":"' + b"a" * MOST_BYTES + b'"}'),
+        ("soundwatch/edge1/lines/../x", b"{}"),
+        (f"soundwatch/{'a' * 300}/status", b"online"),
+        ("soundwatch/edge1/status", b"dancing"),
+        ("soundwatch/edge1/report", b'{"node":"edge1"}'),
+        ("soundwatch/edge1/report", msgspec.json.encode(report_of(1, 1).report).replace(b"02.418Z", b"02.418")),
+        ("soundwatch/edge1/again/done", b'{"journal":"00","after":-1,"up_to":2}'),
+        ("soundwatch", b"online"),
+    ],
+)
+def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
+    with pytest.raises((ValueError, msgspec.MsgspecError)):
+        said_by(Message(topic, payload))
+
+
+@given(
+    st.sampled_from(["lines/00", "report", "status", "again/done", "x"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["seq", "time", "type", "source", "journal", "after", "up_to", "sources"]),
+                    inner,
+                    max_size=5,
+                )
+            ),
+            max_leaves=8,
+        ).map(msgspec.json.encode),
+    ),
+)
+def test_garbage_is_refused_and_nothing_else_happens(where: str, payload: bytes) -> None:
+    with contextlib.suppress(ValueError, msgspec.MsgspecError):
+        said_by(Message(f"soundwatch/edge1/{where}", payload))
