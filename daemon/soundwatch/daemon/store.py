@@ -14,8 +14,6 @@ Does not: know threads, apart from its one lock (`journal.py`).
 from __future__ import annotations
 
 import contextlib
-import secrets
-import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -26,31 +24,13 @@ from typing import Any, Final, Literal, TypeVar
 
 from soundwatch.daemon.delivery import Cursor, Entry
 from soundwatch.daemon.errors import StoreError
+from soundwatch.daemon.sqlite_file import FORMAT, PAGE_BYTES, ROOM_BYTES, free_bytes, give_room, is_damage, prepare
 
-FORMAT: Final = 1
-PAGE_BYTES: Final = 4096
-LOG_PAGES: Final = 100
-ROOM_BYTES: Final = 1_000_000  # more than the log's pages
 LOW_PAGES: Final = 128  # more than the lines that are committed at once take
 DISK_BYTES: Final = 4 * ROOM_BYTES
 DROPPED_SHARE: Final = 0.1
 MOST_DROPPED: Final = 2000
 MEMORY: Final = ":memory:"
-IDENTITY_BYTES: Final = 8
-
-_TABLES: Final = """
-CREATE TABLE lines (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    time TEXT NOT NULL, type TEXT NOT NULL, source TEXT, class TEXT, id TEXT,
-    line BLOB NOT NULL
-);
-CREATE INDEX lines_time ON lines (time);
-CREATE INDEX lines_id ON lines (id, seq) WHERE id IS NOT NULL;
-CREATE TABLE cursors (sink TEXT PRIMARY KEY, attempted INTEGER NOT NULL, delivered INTEGER NOT NULL);
-CREATE TABLE labels (id TEXT PRIMARY KEY, time TEXT NOT NULL, class TEXT);
-CREATE TABLE room (filler BLOB);
-"""
-_IDENTITY: Final = "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)"
 
 Answer = TypeVar("Answer")
 
@@ -98,10 +78,10 @@ class Store:
         self._lock = threading.RLock()
         try:
             self._db = self._opened(writing)
-            if writing and path != MEMORY and _free_bytes(path) >= DISK_BYTES:
-                _give_room(self._db)  # the log's was given back when the file was closed last
+            if writing and path != MEMORY and free_bytes(path) >= DISK_BYTES:
+                give_room(self._db)  # the log's was given back when the file was closed last
         except sqlite3.DatabaseError as error:
-            if not writing or not _is_damage(error):
+            if not writing or not is_damage(error):
                 raise StoreError(f"{path} cannot be opened as a journal: {error}.") from error
             self._renew()
 
@@ -203,9 +183,9 @@ class Store:
         """
         if self.path == MEMORY or self.ask("PRAGMA freelist_count")[0][0] >= LOW_PAGES:
             return 0
-        if _free_bytes(self.path) < DISK_BYTES:
+        if free_bytes(self.path) < DISK_BYTES:
             return self.drop_oldest(DROPPED_SHARE)
-        _give_room(self._db)
+        give_room(self._db)
         return 0
 
     def _commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]]) -> None:
@@ -234,7 +214,7 @@ class Store:
                 f"{Path(self.path).absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False
             )
         try:
-            _prepare(db, writing)
+            prepare(db, writing)
             found = db.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.DatabaseError:
             db.close()
@@ -262,51 +242,3 @@ class Store:
             self._db = self._opened(writing=True)
         except (OSError, sqlite3.DatabaseError) as error:
             raise StoreError(f"{path} is damaged and cannot be put aside: {error}. Move it away.") from error
-
-
-def _prepare(db: sqlite3.Connection, writing: bool) -> None:
-    """Set an open file up, and make its tables where there are none."""
-    db.execute("PRAGMA busy_timeout = 2000")
-    if not writing:
-        db.execute("PRAGMA query_only = ON")
-        return
-    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise _damage(str(found))
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-    if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-    with db:  # earlier releases had no such table
-        db.execute(_IDENTITY)
-        new = (secrets.token_hex(IDENTITY_BYTES),)
-        db.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", new)
-
-
-def _give_room(db: sqlite3.Connection) -> None:
-    """Let the file and its log grow by `ROOM_BYTES`."""
-    with db:
-        db.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
-    with db:
-        db.execute("DELETE FROM room")
-    db.execute("PRAGMA wal_checkpoint(RESTART)")
-
-
-def _free_bytes(path: Path | str) -> int:
-    """What the disk of a file has to give; nothing where that cannot be asked."""
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(Path(path).parent).free
-    return 0
-
-
-def _damage(found: str) -> sqlite3.DatabaseError:
-    """What SQLite itself raises only when it comes upon the damage."""
-    error = sqlite3.DatabaseError(found)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error says that the file is not what it should be, rather than that it cannot be reached."""
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,0 +1,261 @@
+"""A fleet of a thousand simulated machines at one broker: how many lines a second, how late, and what is lost.
+
+Run `python benchmarks/fleet.py` on an idle machine (some ten minutes; needs mosquitto, and PostgreSQL for its part); it
+writes results/fleet.json. Broker, store, `soundwatch fleet watch` and all machines share this one machine; the
+machines are tests/many_machines.py.
+
+Conventions: `steady`: every machine writes a line each ten seconds, an event's start or end. Its latency is from the
+line's time to when `fleet watch` has printed it, after it was kept. `harmed`: the same while the fleet, the broker and,
+where it is one, PostgreSQL are killed and started again. `flood`: every machine writes fifty lines at once. `recovery`:
+the fleet is away while as much is written, and asks for it; from its start until all is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.fleet.store import FleetStore
+from soundwatch.daemon.lookup import Wanted
+from soundwatch.training.machine import processor
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "fleet.json"
+LINE_S: Final = 10.0
+FLOOD_LINES: Final = 50
+AWAY_S: Final = 5.0
+PATIENCE_S: Final = 900.0
+
+sys.path.insert(0, str(ROOT / "tests"))
+from many_machines import Phase, run_machines  # noqa: E402 -- the tests' own
+from mosquitto import Mosquitto, free_port  # noqa: E402
+from postgres import Postgres  # noqa: E402
+
+
+class Watch:
+    """`soundwatch fleet watch`, and when each line came out of it."""
+
+    def __init__(self, port: int, store: str) -> None:
+        self.lines: dict[tuple[str, int], float] = {}
+        self.latencies_s: list[float] = []
+        self.twice = 0
+        self._command = [
+            *(str(Path(sys.executable).with_name("soundwatch")), "fleet", "watch", "--plain"),
+            *("--broker", f"mqtt://127.0.0.1:{port}", "--store", store),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also again after it was killed."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_unlimited
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self.connected = threading.Event()
+        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True).start()
+
+    def end(self, number: signal.Signals) -> None:
+        """End it."""
+        self._process.send_signal(number)
+        self._process.wait(60)
+
+    @property
+    def resident_mb(self) -> float:
+        """Its memory now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    @property
+    def cpu_s(self) -> float:
+        """Its processor time so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def _read(self, stream: IO[bytes]) -> None:
+        for text in stream:
+            if not text.endswith(b"\n"):
+                return  # it was killed in the middle of a line
+            line = json.loads(text)
+            key = (line["node"], line["seq"])
+            self.twice += key in self.lines
+            self.lines[key] = time.time()
+            made_s = datetime.fromisoformat(line["time"]).timestamp()
+            self.latencies_s.append(time.time() - made_s)
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        for text in stream:
+            if b"the broker is there" in text:
+                self.connected.set()
+
+
+def _unlimited() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    del soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def measured(
+    count: int, minutes: float, store: str, restart: Callable[[], object] | None, folder: Path
+) -> dict[str, Any]:
+    """All phases with one store."""
+    broker = Mosquitto(folder, free_port())
+    steady_s = 60 * minutes
+    lines = max(1, round(steady_s / LINE_S))
+    phases = [Phase(steady_s, lines), Phase(steady_s, lines), Phase(0, FLOOD_LINES), Phase(0, FLOOD_LINES)]
+    ours, theirs = multiprocessing.Pipe()
+    watch = Watch(broker.port, store)
+    watch.connected.wait(PATIENCE_S)
+    machines = multiprocessing.Process(target=run_machines, args=(broker.port, count, phases, theirs))
+    machines.start()
+    with ExitStack() as stack:
+        stack.callback(broker.kill)
+        stack.callback(machines.kill)
+        _answer(ours)
+        result: dict[str, Any] = {"steady": _steady(watch, ours)}
+        result["harmed"] = _harmed(watch, ours, broker, restart, steady_s)
+        result["flood"] = _flood(watch, ours)
+        result["recovery"] = _recovery(watch, ours, store)
+        ours.send("end")
+        result["repeats_sent"] = _answer(ours)["repeats"]
+        result["resident_mb"] = round(watch.resident_mb, 1)
+        watch.end(signal.SIGTERM)
+    return result
+
+
+def _steady(watch: Watch, ours: Any) -> dict[str, Any]:
+    before_cpu_s, began_s = watch.cpu_s, time.monotonic()
+    ours.send("go")
+    lines = _answer(ours)["lines"]
+    _until(lambda: len(watch.lines) >= lines)
+    seconds = time.monotonic() - began_s
+    return {
+        "lines": lines,
+        "lines_s": round(lines / seconds, 1),
+        "lost": lines - len(watch.lines),
+        "latency_ms": _latencies(watch.latencies_s),
+        "cores_busy": round((watch.cpu_s - before_cpu_s) / seconds, 3),
+    }
+
+
+def _harmed(
+    watch: Watch, ours: Any, broker: Mosquitto, restart: Callable[[], object] | None, steady_s: float
+) -> dict[str, Any]:
+    done = []
+    ours.send("go")
+    for name, harm in (
+        ("fleet killed", lambda: (watch.end(signal.SIGKILL), time.sleep(AWAY_S), watch.start())),
+        ("broker killed", lambda: (broker.kill(), time.sleep(AWAY_S), broker.start())),
+        ("PostgreSQL killed", restart),
+    ):
+        if harm is not None:
+            time.sleep(steady_s / 5)
+            harm()
+            done.append(name)
+    lines = _answer(ours)["lines"]
+    return {"done": done, "lines": lines} | _lost(watch, lines)
+
+
+def _flood(watch: Watch, ours: Any) -> dict[str, Any]:
+    before, began_s, before_cpu_s = len(watch.lines), time.monotonic(), watch.cpu_s
+    ours.send("go")
+    lines = _answer(ours)["lines"]
+    lost = _lost(watch, lines)
+    seconds = time.monotonic() - began_s
+    busy = round((watch.cpu_s - before_cpu_s) / seconds, 3)
+    return {"lines": lines - before, "lines_s": round((lines - before) / seconds, 1), "cores_busy": busy} | lost
+
+
+def _recovery(watch: Watch, ours: Any, store: str) -> dict[str, Any]:
+    """The fleet is away while all machines write; what it prints afterwards is what it asked for."""
+    before = len(watch.lines)
+    watch.end(signal.SIGTERM)
+    ours.send("go")
+    lines = _answer(ours)["lines"]
+    began_s = time.monotonic()
+    watch.start()
+    lost = _lost(watch, lines)
+    seconds = time.monotonic() - began_s
+    opened = FleetStore(store, writing=False)
+    kept = sum(1 for _ in opened.lines(Wanted()))
+    opened.close()
+    return {"lines": lines - before, "seconds": round(seconds, 1), "kept_of_all": [kept, lines]} | lost
+
+
+def _lost(watch: Watch, lines: int) -> dict[str, int]:
+    """Wait until all is there, and say what is not."""
+    _until(lambda: len(watch.lines) >= lines)
+    return {"lost": lines - len(watch.lines), "shown_twice": watch.twice}
+
+
+def _until(done: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not done() and time.monotonic() < give_up_s:
+        time.sleep(0.02)
+
+
+def _answer(ours: Any) -> Any:
+    if not ours.poll(PATIENCE_S):
+        raise TimeoutError("the machines do not answer")
+    return ours.recv()
+
+
+def _latencies(seconds: list[float]) -> dict[str, float]:
+    return {f"p{part}": round(1000 * float(np.percentile(seconds, part)), 1) for part in (50, 99)}
+
+
+def main() -> None:
+    """Measure, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--machines", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=2.0, help="of steady running, twice")
+    parser.add_argument("--stores", default="sqlite,postgresql")
+    asked = parser.parse_args()
+    results: dict[str, Any] = {
+        "command": " ".join(["python benchmarks/fleet.py", *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": processor()
+        | {"system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()},
+        "machines": asked.machines,
+        "line_s": LINE_S,
+        "stores": {},
+    }
+    _unlimited()
+    for name in asked.stores.split(","):
+        folder = Path(tempfile.mkdtemp(prefix="soundwatch-fleet-"))
+        if name == "sqlite":
+            store, restart = str(folder / "fleet.db"), None
+        else:
+            (folder / "postgres").mkdir()
+            folder.chmod(0o755)
+            server = Postgres(folder / "postgres")
+            store = server.database()
+            restart = lambda: (server.end(), time.sleep(AWAY_S), server.start())  # noqa: E731, B023
+        results["stores"][name] = measured(asked.machines, asked.minutes, store, restart, folder)
+        print(json.dumps(results["stores"][name]), flush=True)
+        if restart is not None:
+            server.end()
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

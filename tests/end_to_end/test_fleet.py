@@ -1,0 +1,193 @@
+"""`soundwatch fleet` as its user runs it: real daemons, a real broker, a real PostgreSQL, and all of them killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mosquitto import Mosquitto, free_port, wait_until
+from postgres import Postgres
+from program import SOUNDWATCH, lines_of, soundwatch
+from terminals import Terminal
+
+Begin = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Starts the program, and ends it after the test."""
+    programs: list[subprocess.Popen[bytes]] = []
+
+    def started(*arguments: str, out: str = "out", **environment: str) -> subprocess.Popen[bytes]:
+        with (tmp_path / out).open("ab") as lines, (tmp_path / f"{out}.err").open("ab") as diary:
+            program = subprocess.Popen(
+                [SOUNDWATCH, *arguments], stdout=lines, stderr=diary, env=os.environ | environment
+            )
+        programs.append(program)
+        return program
+
+    yield started
+    for program in programs:
+        if program.poll() is None:
+            program.kill()
+        program.wait(60)
+    for diary in tmp_path.glob("*.err"):
+        assert "Traceback" not in diary.read_text(), diary.read_text()
+
+
+@contextmanager
+def daemon(begin: Begin, folder: Path, broker: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    config = folder / f"{name}.yaml"
+    config.write_text(f"node: {name}\nsinks: ['mqtt://{broker},fleet=1,report_s=0.5']\n")
+    state = folder / name
+    state.mkdir(exist_ok=True)
+    yield begin("run", "--config", str(config), "--device", "demo", out=f"{name}.lines", STATE_DIRECTORY=str(state))
+
+
+def nodes(store: str) -> dict[str, dict[str, Any]]:
+    """What `fleet nodes` says, by name."""
+    done = soundwatch("fleet", "nodes", "--store", store)
+    assert done.returncode == 0, done.stderr
+    return {line["node"]: line for line in map(json.loads, done.stdout.splitlines())}
+
+
+def shown(folder: Path) -> list[dict[str, Any]]:
+    """What `fleet watch` has printed, whole lines only."""
+    text = (folder / "fleet").read_bytes() if (folder / "fleet").exists() else b""
+    return lines_of(text[: text.rfind(b"\n") + 1])
+
+
+def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
+    begin: Begin, mosquitto: Mosquitto, postgres: Postgres, tmp_path: Path
+) -> None:
+    store = postgres.database()
+    watch = ("fleet", "watch", "--broker", f"mqtt://{mosquitto.address}", "--store", store)
+    fleet = begin(*watch, out="fleet")
+    wait_until(lambda: b"the broker is there" in (tmp_path / "fleet.err").read_bytes())
+    with (
+        daemon(begin, tmp_path, mosquitto.address, "edge1") as one,
+        daemon(begin, tmp_path, mosquitto.address, "edge2") as two,
+    ):
+        wait_until(lambda: {line["node"] for line in shown(tmp_path)} == {"edge1", "edge2"}, "both")
+        fleet.kill()
+        fleet.wait(60)
+        wait_until(lambda: journal_of(tmp_path, "edge1") > 2, "something that nobody gathers")
+        postgres.end()
+        fleet = begin(*watch, out="fleet")
+        assert fleet.wait(60) == 9, "at its start the store has to be there"
+        assert b"cannot be opened" in (tmp_path / "fleet.err").read_bytes()
+        postgres.start()
+        fleet = begin(*watch, out="fleet")
+        wait_until(lambda: any(line["type"] == "start" for line in shown(tmp_path)), "what was missed")
+        postgres.end()
+        wait_until(lambda: b"the store is not to be had" in (tmp_path / "fleet.err").read_bytes())
+        postgres.start()
+        one.send_signal(signal.SIGTERM)
+        two.kill()
+        one.wait(60)
+        two.wait(60)
+        expected = {(name, seq) for name in ("edge1", "edge2") for seq in range(1, journal_of(tmp_path, name) + 1)}
+        wait_until(lambda: nodes(store)["edge2"]["state"] == "offline", "the last will")
+        wait_until(lambda: nodes(store)["edge1"]["state"] == "stopped")
+        with daemon(begin, tmp_path, mosquitto.address, "edge2"):  # it still has what it could not send
+            keys = lambda: [(line["node"], line["seq"]) for line in shown(tmp_path)]  # noqa: E731
+            wait_until(lambda: expected <= set(keys()), "every line")
+            assert len(keys()) == len(set(keys())), "each is shown once"
+    found = nodes(store)
+    assert (found["edge1"]["lost_lines"], found["edge2"]["lost_lines"]) == (0, 0)
+    assert found["edge1"]["model"].startswith("urban@sha256:")
+    assert found["edge1"]["coverage"] == 1.0
+    assert abs(found["edge1"]["skew_s"]) < 30
+    fleet.send_signal(signal.SIGTERM)
+    assert fleet.wait(60) == 0
+    asked = soundwatch("fleet", "events", "--store", store, "--node", "edge1", "--type", "start", "--since", "1h")
+    starts = lines_of(asked.stdout)
+    assert starts
+    assert {line["node"] for line in starts} == {"edge1"}
+    table = tmp_path / "events.csv"
+    assert soundwatch("fleet", "events", "--store", store, "--out", str(table)).returncode == 0
+    assert "siren" in table.read_text()
+
+
+def journal_of(folder: Path, name: str) -> int:
+    """How many lines a machine's journal has, so far."""
+    done = soundwatch("tail", "-n", "1", "--journal", str(folder / name / "journal.db"), "--format", "json")
+    return int(json.loads(done.stdout)["seq"]) if done.stdout else 0
+
+
+def test_a_terminal_shows_the_machines_and_what_they_hear(begin: Begin, mosquitto: Mosquitto, tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("there are no pseudo-terminals")
+    command = [
+        SOUNDWATCH,
+        "fleet",
+        "watch",
+        "--broker",
+        f"mqtt://{mosquitto.address}",
+        "--store",
+        str(tmp_path / "f.db"),
+    ]
+    terminal = Terminal(command, columns=110, rows=24)
+    try:
+        terminal.wait_for(lambda lines: any("0 machines" in line for line in lines))
+        with daemon(begin, tmp_path, mosquitto.address, "edge1") as one:
+            lines = terminal.wait_for(lambda lines: any("siren at demo" in line for line in lines))
+            assert any("edge1" in line and "online" in line and "1 of 1" in line for line in lines)
+            assert any("▶" in line and "siren" in line for line in lines)
+            one.kill()
+            terminal.wait_for(lambda lines: any("It was killed, or cut off" in line for line in lines))
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 0
+        assert b"Traceback" not in terminal.written
+    finally:
+        terminal.close()
+
+
+def test_wrong_words_are_told(tmp_path: Path) -> None:
+    for arguments, code, said in (
+        (["watch", "--broker", "http://x"], 2, "is no broker"),
+        (["watch", "--broker", "mqtt://me:secret@x"], 2, "credentials do not belong"),
+        (["watch", "--broker", "mqtt://x,retain=1"], 2, "retain is no option"),
+        (["watch", "--broker", "mqtt://x", "--store", "postgresql://me:secret@x/y"], 2, "a password does not belong"),
+        (["watch", "--broker", "mqtt://x", "--store", "mysql://x/y"], 2, "is no store"),
+        (["nodes", "--store", str(tmp_path / "none.db")], 9, "There is no fleet's store"),
+        (["events", "--store", str(tmp_path / "none.db"), "--since", "#5"], 2, "numbers the lines of one machine"),
+    ):
+        done = soundwatch("fleet", *arguments)
+        assert (done.returncode, said in done.stderr.decode()) == (code, True), done.stderr
+        assert b"secret" not in done.stderr
+
+
+def test_a_broker_that_is_not_there_is_looked_for_until_it_is_stopped(begin: Begin, tmp_path: Path) -> None:
+    fleet = begin("fleet", "watch", "--broker", f"mqtt://127.0.0.1:{free_port()}", "--store", str(tmp_path / "f.db"))
+    wait_until(lambda: b"the broker is not to be had; it is tried again" in (tmp_path / "out.err").read_bytes())
+    fleet.send_signal(signal.SIGTERM)
+    assert fleet.wait(60) == 0
+
+
+def test_a_reader_that_goes_ends_it(mosquitto: Mosquitto, begin: Begin, tmp_path: Path) -> None:
+    command = [
+        SOUNDWATCH,
+        "fleet",
+        "watch",
+        "--broker",
+        f"mqtt://{mosquitto.address}",
+        "--store",
+        str(tmp_path / "f.db"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as fleet:
+        assert fleet.stdout is not None
+        fleet.stdout.close()
+        with daemon(begin, tmp_path, mosquitto.address, "edge1"):
+            assert fleet.wait(60) == 6
+        assert fleet.stderr is not None
+        assert b"All that came is kept" in fleet.stderr.read()
