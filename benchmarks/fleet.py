@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import signal
@@ -131,9 +132,9 @@ def measured(
         stack.callback(machines.kill)
         _answer(ours)
         result: dict[str, Any] = {"steady": _steady(watch, ours)}
-        result["harmed"] = _harmed(watch, ours, broker, restart, steady_s)
-        result["flood"] = _flood(watch, ours)
-        result["recovery"] = _recovery(watch, ours, store)
+        result["harmed"] = _harmed(watch, ours, store, broker, restart, steady_s)
+        result["flood"] = _flood(watch, ours, store, count * 2 * lines)
+        result["recovery"] = _recovery(watch, ours, store, count * (2 * lines + FLOOD_LINES))
         ours.send("end")
         result["repeats_sent"] = _answer(ours)["repeats"]
         result["resident_mb"] = round(watch.resident_mb, 1)
@@ -157,7 +158,7 @@ def _steady(watch: Watch, ours: Any) -> dict[str, Any]:
 
 
 def _harmed(
-    watch: Watch, ours: Any, broker: Mosquitto, restart: Callable[[], object] | None, steady_s: float
+    watch: Watch, ours: Any, store: str, broker: Mosquitto, restart: Callable[[], object] | None, steady_s: float
 ) -> dict[str, Any]:
     done = []
     ours.send("go")
@@ -171,39 +172,39 @@ def _harmed(
             harm()
             done.append(name)
     lines = _answer(ours)["lines"]
-    return {"done": done, "lines": lines} | _lost(watch, lines)
+    return {"done": done, "lines": lines} | _lost(watch, store, lines)
 
 
-def _flood(watch: Watch, ours: Any) -> dict[str, Any]:
-    before, began_s, before_cpu_s = len(watch.lines), time.monotonic(), watch.cpu_s
+def _flood(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any]:
+    began_s, before_cpu_s = time.monotonic(), watch.cpu_s
     ours.send("go")
     lines = _answer(ours)["lines"]
-    lost = _lost(watch, lines)
+    lost = _lost(watch, store, lines)
     seconds = time.monotonic() - began_s
     busy = round((watch.cpu_s - before_cpu_s) / seconds, 3)
     return {"lines": lines - before, "lines_s": round((lines - before) / seconds, 1), "cores_busy": busy} | lost
 
 
-def _recovery(watch: Watch, ours: Any, store: str) -> dict[str, Any]:
+def _recovery(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any]:
     """The fleet is away while all machines write; what it prints afterwards is what it asked for."""
-    before = len(watch.lines)
     watch.end(signal.SIGTERM)
     ours.send("go")
     lines = _answer(ours)["lines"]
     began_s = time.monotonic()
     watch.start()
-    lost = _lost(watch, lines)
+    lost = _lost(watch, store, lines)
     seconds = time.monotonic() - began_s
+    return {"lines": lines - before, "seconds": round(seconds, 1)} | lost
+
+
+def _lost(watch: Watch, store: str, lines: int) -> dict[str, int]:
+    """Wait until all is in the store, and say what is not."""
     opened = FleetStore(store, writing=False)
-    kept = sum(1 for _ in opened.lines(Wanted()))
+    kept = lambda: sum(account.held_lines for account in opened.accounts().values())  # noqa: E731
+    _until(lambda: kept() >= lines)
+    found = sum(1 for _ in opened.lines(Wanted()))
     opened.close()
-    return {"lines": lines - before, "seconds": round(seconds, 1), "kept_of_all": [kept, lines]} | lost
-
-
-def _lost(watch: Watch, lines: int) -> dict[str, int]:
-    """Wait until all is there, and say what is not."""
-    _until(lambda: len(watch.lines) >= lines)
-    return {"lost": lines - len(watch.lines), "shown_twice": watch.twice}
+    return {"lost": lines - found, "shown_twice": watch.twice}
 
 
 def _until(done: Callable[[], bool]) -> None:
@@ -233,8 +234,12 @@ def main() -> None:
         "command": " ".join(["python benchmarks/fleet.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
-        "machine": processor()
-        | {"system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        },
         "machines": asked.machines,
         "line_s": LINE_S,
         "stores": {},

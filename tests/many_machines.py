@@ -10,7 +10,6 @@ Conventions: a line's `time` is when it was made, so that whoever gets it can sa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -97,8 +96,10 @@ class Machine:
         """Be connected, and again whenever that is lost."""
         await asyncio.sleep(self.number * CONNECTING_S)
         while True:
-            with contextlib.suppress(aiomqtt.MqttError, OSError):
+            try:
                 await self._serve()
+            except* (aiomqtt.MqttError, OSError):
+                pass
             self.connected = False
             await asyncio.sleep(RETRY_S)
 
@@ -185,6 +186,9 @@ async def _run(port: int, count: int, phases: Sequence[Phase], orders: Connectio
         while any(machine.sent < len(machine.lines) for machine in machines):
             await asyncio.sleep(0.01)
         orders.send({"lines": sum(len(each.lines) for each in machines), "seconds": time.monotonic() - began_s})
+    for task in running:
+        if task.done():
+            task.result()
     await asyncio.to_thread(orders.recv)
     orders.send({"repeats": sum(machine.repeats for machine in machines)})
     for task in running:
