@@ -30,6 +30,7 @@ import soundfile
 
 from band_model import write_band_model
 from doubles import silence, tone
+from ports import free_port
 
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 RATE_HZ: Final = 16_000
@@ -389,7 +390,8 @@ def endless_hooks(place: Place) -> Outcome:
     """A program run for each event that never ends and starts others."""
     outcome = Outcome("a hook that never ends and forks others")
     hook = place.folder / "hook"
-    hook.write_text(f"#!/bin/sh\nsleep 987654 &\nsleep 987654 &\ntouch {place.folder}/ran\nwait\n")
+    endless = f"sleep 987654.{os.getpid()}"  # nobody else's
+    hook.write_text(f"#!/bin/sh\n{endless} &\n{endless} &\ntouch {place.folder}/ran\nwait\n")
     hook.chmod(0o755)
     place.write(f"sinks: [json, {{sink: 'command:{hook}', timeout_s: 1}}]\n")
     with daemon(place) as process:
@@ -397,22 +399,15 @@ def endless_hooks(place: Place) -> Outcome:
         outcome.claims["the hook was run"] = until((place.folder / "ran").exists)
         most = 0
         for _ in range(50):
-            most = max(most, len(running("sleep 987654")))
+            most = max(most, len(running(endless)))
             time.sleep(0.05)
         outcome.seen["of its programs at once, at the most"] = most
         outcome.claims["only a few run at once"] = most <= 32
         ends_well(outcome, process)
-    outcome.claims["none is left"] = until(lambda: not running("sleep 987654"), 10)
+    outcome.claims["none is left"] = until(lambda: not running(endless), 10)
     judge_lines(outcome, kept(place))
     no_traceback(outcome, place)
     return outcome
-
-
-def free_port() -> int:
-    """A port that nobody listens at just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def resident_kb(pid: int) -> int:
