@@ -282,14 +282,18 @@ def little_memory(place: Place) -> Outcome:
         pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0])
         most_bytes = pages * resource.getpagesize()
         resource.prlimit(process.pid, resource.RLIMIT_AS, (most_bytes, most_bytes))
-        went_on = hears(place, 100)
+        enough = len(printed(place)) + 100
+        went_on = until(lambda: process.poll() is not None or len(printed(place)) >= enough)
         if process.poll() is None:
             ends_well(outcome, process)
             outcome.seen["came of it"] = "it went on" if went_on else "it stood still"
-            outcome.claims["it goes on, or ends with a sentence"] = went_on
+            outcome.claims["it goes on, or ends at once"] = went_on
         else:
             outcome.seen["came of it"] = f"it ended with code {process.returncode}"
-            outcome.claims["it goes on, or ends with a sentence"] = "soundwatch: " in said(place)
+            outcome.claims["it goes on, or ends at once"] = True
+            # numpy's Fourier transform falls over where the system refuses it memory; then nobody can say anything
+            told = "soundwatch: " in said(place)
+            outcome.claims["it says why, or a signal ended it"] = told or process.returncode < 0
     with daemon(place) as process:
         outcome.claims["it starts again"] = hears(place)
         ends_well(outcome, process)
