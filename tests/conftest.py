@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# `make test` runs a test on each core: one that trained on all of them would only slow the others down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for size in ("COLUMNS", "LINES"):  # a terminal of a test has its own; workers of pytest-xdist are started with others
+    os.environ.pop(size, None)
 
 # However slow the machine: a test's own deadline is `timeout` in pyproject.toml.
 settings.register_profile("soundwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])

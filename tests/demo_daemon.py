@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,14 +14,6 @@ from typing import Any
 import httpx
 
 from program import SOUNDWATCH
-
-
-def free_port() -> int:
-    """A port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -53,6 +44,11 @@ def get(url: str, path: str) -> Any:
         return httpx.get(url + path, timeout=10, trust_env=False, verify=False).json()  # noqa: S501  # no certificates to load
     except httpx.TransportError:
         return None
+
+
+def has_told(url: str) -> bool:
+    """Whether it has told of an event."""
+    return bool((get(url, "/api/events") or {}).get("events"))
 
 
 def wait_for(is_so: Any, seconds: float = 60.0) -> None:

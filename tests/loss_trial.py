@@ -26,7 +26,8 @@ from typing import Any
 
 from band_model import write_band_model
 from doubles import tone
-from mosquitto import Listener, Mosquitto, free_port, wait_until
+from mosquitto import Listener, Mosquitto, wait_until
+from ports import free_port
 from program import SOUNDWATCH
 
 RATE_HZ = 8000

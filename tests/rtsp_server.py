@@ -7,11 +7,12 @@ The tone is at /live, as 16-bit samples in RTP, in real time. It prints a line o
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from ports import free_port
 
 TONE_HZ = 500
 RATE_HZ = 44_100
@@ -27,8 +28,7 @@ class RtspServer:
     """
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"rtsp://127.0.0.1:{self._port}/live"
         self.start()
 

@@ -101,10 +101,11 @@ def a_site(
         switch=lambda source, listen: switched.append((source, listen)),
         say=lambda text, **fields: said.append((text, fields)),
     )
+    config = changes.pop("config", Config())
     ears = Ears(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
     view = View(
         surroundings=surroundings,
-        config=changes.pop("config", Config()),
+        config=lambda: config,
         ears=lambda: ears,
         journal=journal,
         sinks=lambda: sinks or [],

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT
 from kserve_server import KServe, write_repository
-from mosquitto import free_port
+from ports import free_port
 from soundwatch.daemon.classify import LoadedModel, activate, open_classifier
 from soundwatch.daemon.errors import ModelError
 from soundwatch.daemon.triton import RemoteModel, Server

@@ -16,9 +16,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from browser import a_browser, complaints_of, skip_without_chromium
-from demo_daemon import demo_daemon, free_port, get, wait_for
+from demo_daemon import demo_daemon, has_told, wait_for
+from ports import free_port
 from soundwatch.daemon.lines import ClipLine
 from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
+
+pytestmark = pytest.mark.xdist_group("page")
 
 WAIT_MS = 60_000
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
@@ -37,7 +40,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A daemon that has told of an event."""
     state = tmp_path_factory.mktemp("state")
     with demo_daemon(free_port(), env={"STATE_DIRECTORY": str(state)}) as url:
-        wait_for(lambda: get(url, "/api/events")["events"])
+        wait_for(lambda: has_told(url))
         yield url
 
 
@@ -102,7 +105,7 @@ def test_the_page_comes_back_by_itself_after_the_daemon_was_killed(browser: Brow
     with demo_daemon(port, env=env) as url:
         page, _ = opened(browser, url)
         expect(page.locator("#status")).not_to_have_attribute("data-state", "connecting")
-        wait_for(lambda: get(url, "/api/events")["events"])
+        wait_for(lambda: has_told(url))
     expect(page.locator("#banner")).to_contain_text("soundwatch cannot be reached")
     expect(page.locator("#status")).to_have_text("Not connected")
     with demo_daemon(port, env=env):

@@ -16,8 +16,10 @@ import pytest
 import soundfile
 
 from band_model import write_band_model
+from demo_daemon import get
 from doubles import SMALL_CONTRACT, tone
-from program import SOUNDWATCH, lines_of
+from ports import free_port
+from program import SOUNDWATCH, lines_of, soundwatch
 
 RATE_HZ = 16_000
 WAIT_S = 30.0
@@ -139,6 +141,8 @@ def test_other_thresholds_hold_from_the_next_window_on(place: Place, daemon: Dae
         ("node: elsewhere", "node cannot be changed while the program runs"),
         ("sinks: [json, carrier-pigeon]", "names no known sink"),
         ("sinks: [json, 'json:/no/such/folder/x.jsonl']", "cannot be opened for events"),
+        ("sinks: [json, 'json,scores=1']", "Two sinks write to stdout, and each place can be written to once"),
+        ("sinks: [json, json]", "The sink json is named twice in the same words"),
     ],
 )
 def test_what_is_wrong_is_refused_loudly_and_all_goes_on_as_it_was(
@@ -202,6 +206,36 @@ def test_a_sink_comes_and_goes(place: Place, daemon: Daemon) -> None:
     daemon.until(lambda: len(daemon.of("update")) > updates + 1)
     assert events.stat().st_size == size
     daemon.end()
+
+
+def test_a_sink_whose_options_change_is_not_taken_for_a_second_one(place: Place, daemon: Daemon) -> None:
+    place.write(more="sinks: ['json,scores=1']")
+    assert daemon.reload("reloaded")["detail"] == "sink json is gone; sink json is new"
+    daemon.until(lambda: daemon.of("scores"))
+    daemon.end()
+
+
+@pytest.mark.parametrize("sinks", ["[json, json]", "[json, 'json,scores=1']"])
+def test_a_start_with_two_sinks_of_one_place_is_refused(place: Place, sinks: str) -> None:
+    place.write(more=f"sinks: {sinks}")
+    done = soundwatch("run", "--config", place.path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Two sinks write to stdout, and each place can be written to once" in done.stderr
+
+
+def test_the_page_shows_the_configuration_in_force(place: Place) -> None:
+    page = f"http://127.0.0.1:{free_port()}"
+    place.write(more=f"sinks: [json, '{page}']")
+    daemon = Daemon(place.path)
+    try:
+        daemon.until(lambda: get(page, "/api/config"))
+        assert get(page, "/api/config")["config"]["stats_s"] == 3600
+        place.write(more=f"sinks: [json, '{page}']\nstats_s: 90")
+        daemon.reload("reloaded")
+        assert get(page, "/api/config")["config"]["stats_s"] == 90
+        daemon.end()
+    finally:
+        daemon.process.kill()
 
 
 def test_a_flood_of_hangups_does_no_harm(place: Place, daemon: Daemon) -> None:

@@ -16,10 +16,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
-from demo_daemon import demo_daemon, free_port, get, wait_for
+from demo_daemon import demo_daemon, get, has_told, wait_for
+from ports import free_port
 from program import SOUNDWATCH, soundwatch
 from soundwatch.daemon.web.openapi import document
 from soundwatch.daemon.web.routes import ROUTES
+
+pytestmark = pytest.mark.xdist_group("web")
 
 EXAMPLES = 25
 
@@ -29,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A daemon that hears the demo scene and has told of an event."""
     state = tmp_path_factory.mktemp("state")
     with demo_daemon(free_port(), env={"STATE_DIRECTORY": str(state)}) as url:
-        wait_for(lambda: get(url, "/api/events")["events"])
+        wait_for(lambda: has_told(url))
         yield url
 
 

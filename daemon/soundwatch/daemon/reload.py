@@ -69,6 +69,10 @@ def compare(before: Asked, after: Asked) -> Changes:
     Raises:
         ConfigError: Something of it takes a new start, or a sink is none.
     """
+    words = [word_of(text) for text in after.config.sinks]
+    twice = next((text for text in after.config.sinks if words.count(word_of(text)) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice in the same words; leave one of them out.")
     standing = [key for key in STANDING if getattr(before.config, key) != getattr(after.config, key)]
     old, new = dict.fromkeys(map(word_of, before.config.sinks)), dict.fromkeys(map(word_of, after.config.sinks))
     gone, come = [word for word in old if word not in new], [word for word in new if word not in old]

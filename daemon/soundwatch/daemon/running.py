@@ -82,10 +82,15 @@ class Running:
             watch = Supervised(self._notifier, self._log.error)
             self._engine = Engine(self._ears, self._log.warning, watch=watch)
             self._sending = Sending(
-                lambda: self._ears, self._journal, self._surroundings(), self._program.fail, self._log
+                lambda: self._ears,
+                lambda: self._asked.config,
+                self._journal,
+                self._surroundings(),
+                self._program.fail,
+                self._log,
             )
             with contextlib.closing(self._sending), writing, self._hangups():
-                self._sending.open_all(self._asked.config)
+                self._sending.open_all()
                 self._end_interrupted()
                 for name in self._asked.sources:
                     self._listenings[name] = self._program.add(self._opened(name, self._asked))
@@ -173,7 +178,7 @@ class Running:
             SoundwatchError: Something cannot be opened; all is as before.
         """
         ears = self._rebuilt(asked.config)
-        sinks = self._sending.opened(changes.sinks_new)
+        sinks = self._sending.opened(changes.sinks_new, changes.sinks_gone)
         try:
             sources = {name: self._opened(name, asked) for name in changes.sources_new}
         except SoundwatchError:

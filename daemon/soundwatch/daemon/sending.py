@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from soundwatch.daemon.config import Config
-from soundwatch.daemon.errors import SinkError
+from soundwatch.daemon.errors import ConfigError, SinkError
 from soundwatch.daemon.journal import Journal
 from soundwatch.daemon.journal_file import socket_beside
 from soundwatch.daemon.listen import Ears
@@ -28,6 +28,7 @@ class Sending:
 
     Args:
         ears: What all sources share now; it may be exchanged.
+        config: In force; it may be exchanged.
         journal: Where lines come from.
         surroundings: What sinks may look at.
         fail: Called when nobody is left to hand anything to.
@@ -37,12 +38,14 @@ class Sending:
     def __init__(
         self,
         ears: Callable[[], Ears],
+        config: Callable[[], Config],
         journal: Journal,
         surroundings: Surroundings,
         fail: Callable[[SinkError], object],
         log: Any,
     ) -> None:
         self._ears = ears
+        self._config = config
         self._journal = journal
         self._fail = fail
         self._log = log
@@ -53,20 +56,20 @@ class Sending:
         self._served = False
         self._own: Outlet | None = None
 
-    def open_all(self, config: Config) -> None:
+    def open_all(self) -> None:
         """Open what the configuration names, servers last, since they show the rest.
 
         Raises:
-            ConfigError: One of them is none.
+            ConfigError: One of them is none, or is named twice.
             SinkError: One cannot be opened.
         """
-        for text in sorted(config.sinks, key=lambda text: parse_sink(text).kind == SERVER):
+        for text in sorted(self._config().sinks, key=lambda text: parse_sink(text).kind == SERVER):
             spec = parse_sink(text)
             if spec.kind == SERVER:
                 self._served = True
-                self._log.info("serving", url=self._servers.enter_context(self._server(spec, config)))
+                self._log.info("serving", url=self._servers.enter_context(self._server(spec)))
             else:
-                self.add(text, open_sink(spec, self._surroundings))
+                self.add(text, self.opened([text])[0])
         self._open_own_socket()
 
     def _open_own_socket(self) -> None:
@@ -82,17 +85,20 @@ class Sending:
             return
         self._own = Outlet(opened.sink, self._journal, durable=False, say=self._surroundings.note, gone=lambda: None)
 
-    def opened(self, texts: Sequence[SinkText]) -> dict[int, Opened]:
-        """Sinks that are ready, by their place; all or none.
+    def opened(self, texts: Sequence[SinkText], gone: Sequence[SinkText] = ()) -> dict[int, Opened]:
+        """Sinks that are ready to take the place of those that will be gone, by their place; all or none.
 
         Raises:
-            ConfigError: One of them is none.
+            ConfigError: One of them is none, or writes where another one does.
             SinkError: One cannot be opened.
         """
+        leaving = set(map(word_of, gone))
+        names = {outlet.state.name for word, outlet in self._by_word.items() if word not in leaving}
         ready: dict[int, Opened] = {}
         try:
             for place, text in enumerate(texts):
-                ready[place] = open_sink(parse_sink(text), self._surroundings)
+                ready[place] = opened = open_sink(parse_sink(text), self._surroundings)
+                _refuse_a_second(opened.sink.name, names)
         except Exception:
             for each in ready.values():
                 each.sink.close()
@@ -133,11 +139,26 @@ class Sending:
                 )
             )
 
-    def _server(self, spec: Spec, config: Config) -> contextlib.AbstractContextManager[str]:
+    def _server(self, spec: Spec) -> contextlib.AbstractContextManager[str]:
         """The server, imported only now: 15 MB that nobody else pays for."""
         from soundwatch.daemon.web.server import serving
         from soundwatch.daemon.web.view import View
 
-        clips = Path(config.clips.folder).expanduser() if config.clips.folder else None
-        view = View(self._surroundings, config, self._ears, self._journal, self._outlets.look, clips)
+        folder = self._config().clips.folder
+        clips = Path(folder).expanduser() if folder else None
+        view = View(self._surroundings, self._config, self._ears, self._journal, self._outlets.look, clips)
         return serving(spec, view)
+
+
+def _refuse_a_second(name: str, names: set[str]) -> None:
+    """Note a sink's name.
+
+    Raises:
+        ConfigError: Another one has it: both would move the one cursor that the journal keeps for it.
+    """
+    if name in names:
+        raise ConfigError(
+            f"Two sinks write to {name}, and each place can be written to once: the journal remembers how far it has "
+            "come. Leave one of them out."
+        )
+    names.add(name)

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from doubles import tone
+from ports import free_port
 from rtsp_server import TONE_HZ, RtspServer, why_not
 from soundwatch.daemon.capture import connected, open_lasting
 from soundwatch.daemon.capture.connected import Connected, connection_to, shown
@@ -159,12 +160,6 @@ def write_cut_short(path: Path) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"is no address; write pcm\+(tcp|udp)://HOST:PORT"):
         connect(address)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class Sender:
@@ -348,8 +343,7 @@ def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
 def test_ffmpeg_that_sends_over_http_is_heard_in_real_time(tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("URLs are heard through ffmpeg, which is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/live.flac"
+    address = f"http://127.0.0.1:{free_port()}/live.flac"
     tone_of = ("-re", "-f", "lavfi", "-i", "sine=frequency=500:duration=2")
     sending = ["ffmpeg", "-nostdin", "-loglevel", "error", *tone_of, "-f", "flac", "-listen", "1", address]
     source = open_lasting("gate", address, pcm=FORMAT)

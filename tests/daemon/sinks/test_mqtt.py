@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import trustme
 
-from mosquitto import Listener, Mosquitto, free_port, kept, wait_until
+from mosquitto import Listener, Mosquitto, kept, wait_until
+from ports import free_port
 from sink_room import CLASSES, Room
 from soundwatch.daemon.errors import ConfigError, SinkError
 from soundwatch.daemon.live import Reading

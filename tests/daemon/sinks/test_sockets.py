@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mosquitto import free_port
+from ports import free_port
 from program import VALIDATOR
 from sink_room import CLASSES, Room
 from soundwatch.daemon.errors import ConfigError, SinkError

@@ -17,7 +17,8 @@ import trustme
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
-from mosquitto import free_port, wait_until
+from mosquitto import wait_until
+from ports import free_port
 from sink_room import Room
 from soundwatch.daemon.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.webhook import retry_after_s

@@ -176,6 +176,6 @@ ROUTES: Final = (
         "/api/config",
         "The configuration in force, its secrets hidden.",
         ConfigAnswer,
-        lambda asked: ConfigAnswer(config=shown_config(asked.view.config)),
+        lambda asked: ConfigAnswer(config=shown_config(asked.view.config())),
     ),
 )

@@ -21,7 +21,7 @@ class View:
 
     Attributes:
         surroundings: As every sink has them.
-        config: In force.
+        config: In force; a reload exchanges it.
         ears: What all sources share now.
         journal: Where lines are read.
         sinks: How each sink does, and how many lines it is behind.
@@ -31,7 +31,7 @@ class View:
     """
 
     surroundings: Surroundings
-    config: Config
+    config: Callable[[], Config]
     ears: Callable[[], Ears]
     journal: Journal
     sinks: Callable[[], list[tuple[SinkState, int]]]
@@ -57,7 +57,7 @@ class View:
     @property
     def card(self) -> str | None:
         """The model's card: the text beside its file, if there is one."""
-        name = self.config.model.file
+        name = self.config().model.file
         file = Path(name)
         if not file.suffix:
             file = Path(__file__).parents[1] / "models" / f"{name}.onnx"
