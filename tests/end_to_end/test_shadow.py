@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import onnx
 import pytest
+import soundfile
+from onnx import helper, numpy_helper
 
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT, SMALL_SPEC
 from program import SOUNDWATCH, soundwatch
 from reloading import Daemon, Place
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.classify import resolve_model
+from soundwatch.daemon.contract import CONTRACT_KEY, decode_contract, encode_contract
 
 OTHER = msgspec.structs.replace(SMALL_CONTRACT, name="other", weights_sha256="cd" * 32)
 OURS, THEIRS = SMALL_CONTRACT.identity, OTHER.identity
@@ -243,3 +250,42 @@ def test_a_shadow_comes_goes_and_changes_its_share_by_a_reload(street: Street, d
     assert len(daemon.of("shadow")) == compared
     daemon.end()
     assert len(daemon.of("hello")) == 2, "what decides is the same, and goes on"
+
+
+def write_doubter(path: Path) -> str:
+    """The default model with other weights, which doubt all that it hears: e^-3 of the odds."""
+    model = onnx.load(resolve_model("urban"))
+    contract = decode_contract(next(each.value for each in model.metadata_props if each.key == CONTRACT_KEY), "urban")
+    last = next(node for node in model.graph.node if "logits" in node.output)
+    bias = next(each for each in model.graph.initializer if each.name == last.input[2])
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - np.float32(3), bias.name))
+    contract = msgspec.structs.replace(contract, name="doubter", weights_sha256="ef" * 32)
+    helper.set_model_props(model, {CONTRACT_KEY: encode_contract(contract)})
+    onnx.save(model, path)
+    return contract.identity
+
+
+def test_the_default_model_beside_another_one_in_a_street(tmp_path: Path) -> None:
+    doubter = write_doubter(tmp_path / "doubter.onnx")
+    soundfile.write(tmp_path / "street.wav", demo_scene(22_050, 30.0).T, 22_050)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"sources: {{street: {{device: {tmp_path}/street.wav}}}}\nstats_s: 4\n"
+        f"shadow: {{file: {tmp_path}/doubter.onnx, share: 1}}\n"
+    )
+    daemon = Daemon(config)
+    with daemon.process:
+        daemon.until(lambda: daemon.of("differ") and daemon.of("shadow"))
+        [first, *_] = daemon.of("differ")
+        assert (first["model"].partition("@")[0], first["shadow"]) == ("urban", doubter)
+        start = daemon.of("start", **{"class": first["class"]})[0]
+        assert first["score"] >= first["threshold"] == daemon.of("hello")[0]["thresholds"][start["class"]]
+        odds = [each / (1 - each) for each in (first["score"], first["shadow_score"])]
+        assert odds[1] / odds[0] == pytest.approx(np.exp(-3), rel=0.05), "it read the very same features"
+        assert daemon.of("shadow")[0]["mean_difference"] > 0
+        done = shadow("promote", "--config", config)
+        assert done.returncode == 0, done.stderr.decode()
+        daemon.until(lambda: daemon.of("hello", model=doubter))
+        assert "model:\n  file: " in config.read_text(), "it was the default, and had no line of its own"
+        assert "shadow: {file: urban, share: 1}" in config.read_text()
+        daemon.end()

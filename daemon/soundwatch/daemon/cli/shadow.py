@@ -101,13 +101,13 @@ def _show(pair: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{pair.model}, beside it {pair.shadow}", style="bold")
     dropped = f", {pair.dropped_windows} more dropped for want of time" if pair.dropped_windows else ""
     mean = "" if pair.mean_difference is None else f"; scores differ by {pair.mean_difference:.3f} on the mean"
-    console.print(f"{pair.first} to {pair.last}: {pair.windows} windows compared{dropped}{mean}")
+    console.print(f"{_moment(pair.first)} to {_moment(pair.last)}: {pair.windows} windows compared{dropped}{mean}")
     if pair.failed is not None:
-        console.print(f"The shadow failed at {pair.failed} and was turned off; the log says why.")
+        console.print(f"The shadow failed at {_moment(pair.failed)} and was turned off; the log says why.")
     table = Table("class", "both", "only model", "only shadow", "agreed")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -120,9 +120,13 @@ def _show(pair: Report) -> None:
         moments = Table("time", "source", "class", "model (from)", "shadow (from)")
         for moment in pair.moments:
             scores = _score(moment.score, moment.threshold), _score(moment.shadow_score, moment.shadow_threshold)
-            moments.add_row(moment.time, moment.source, moment.class_, *scores)
+            moments.add_row(_moment(moment.time), moment.source, moment.class_, *scores)
         console.print(moments)
 
 
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")
+
+
 def _score(score: float, threshold: float | None) -> str:
-    return f"{score:.2f} ({'never' if threshold is None else f'{threshold:.2f}'})"
+    return f"{score:.3f} ({'never' if threshold is None else f'{threshold:.2f}'})"

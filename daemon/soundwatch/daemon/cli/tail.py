@@ -78,7 +78,7 @@ def told(line: dict[str, Any]) -> str:
     if line["type"] == "clip":
         return f"{head}  {line['class']:<16}  {line['file'] or 'not written: ' + line['reason']}"
     if line["type"] == "differ":
-        model, beside = (f"{line[key]:.2f} (from {line[of] or 'never'})" for key, of in _SCORES)
+        model, beside = (f"{line[key]:.3f} (from {line[of] or 'never'})" for key, of in _SCORES)
         return f"{head}  {line['class']:<16}  model {model}, shadow {beside}"
     if line["type"] == "shadow":
         heard = {key: sum(line[key].values()) for key in ("both", "only_model", "only_shadow")}

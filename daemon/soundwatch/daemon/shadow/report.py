@@ -48,8 +48,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: Identity of the model that decides.
         shadow: Identity of the other.
-        first: Time of the first line.
-        last: Time of the last.
+        first: From when on lines tell of them.
+        last: Time of the last line.
         windows: Compared.
         dropped_windows: That were to be compared, but there was no time.
         differences: How often one began to hear a class that the other did not.
@@ -85,6 +85,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"
     threshold: float | None = None
     shadow_score: float = 0.0
     shadow_threshold: float | None = None
+    start: str = ""
     windows: int = 0
     dropped_windows: int = 0
     untold: int = 0
@@ -112,7 +113,7 @@ def _report(lines: list[_Line]) -> Report:
     return Report(
         model=lines[0].model,
         shadow=lines[0].shadow,
-        first=min(line.time for line in lines),
+        first=min(line.start or line.time for line in lines),
         last=max(line.time for line in lines),
         windows=windows,
         dropped_windows=sum(line.dropped_windows for line in tallies),
