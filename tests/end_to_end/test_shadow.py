@@ -237,6 +237,14 @@ def test_a_model_of_another_front_end_is_refused_at_the_start_with_both_names(st
         assert b"Traceback" not in done.stderr
 
 
+def test_doctor_says_whether_the_shadow_can_run(street: Street) -> None:
+    done = soundwatch("doctor", "--config", street.path)
+    assert f"{THEIRS} can run beside {OURS}" in done.stdout.decode()
+    street.path.write_text(street.text.replace(f"'{street.other}'", "urban"))
+    done = soundwatch("doctor", "--config", street.path)
+    assert "cannot run beside" in done.stdout.decode()
+
+
 def test_a_shadow_comes_goes_and_changes_its_share_by_a_reload(street: Street, daemon: Daemon) -> None:
     street.path.write_text(street.text.replace("  share: 1\n", "  share: 0.5\n"))
     told = daemon.reload("reloaded")
