@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="urban")
     parser.add_argument("--streams", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
