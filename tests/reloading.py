@@ -7,7 +7,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,18 @@ class Daemon:
         said = self.process.stderr.read().decode()
         assert "Traceback" not in said
         return said
+
+
+@contextmanager
+def running(config: Path, *options: str) -> Iterator[Daemon]:
+    """A daemon that has begun to hear something, and is killed if it has not ended by itself."""
+    daemon = Daemon(config, *options)
+    with daemon.process:
+        try:
+            daemon.until(lambda: daemon.of("hello"))
+            yield daemon
+        finally:
+            daemon.process.kill()
 
 
 class Place:

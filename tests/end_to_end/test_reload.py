@@ -11,7 +11,7 @@ import pytest
 
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT
-from reloading import Daemon, Place
+from reloading import Daemon, Place, running
 
 
 @pytest.fixture
@@ -22,13 +22,9 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture
 def daemon(place: Place) -> Iterator[Daemon]:
     place.write()
-    running = Daemon(place.path)
-    with running.process:
-        try:
-            running.until(lambda: running.of("update"))
-            yield running
-        finally:
-            running.process.kill()
+    with running(place.path) as daemon:
+        daemon.until(lambda: daemon.of("update"))
+        yield daemon
 
 
 def test_a_source_comes_and_goes_and_the_other_goes_on_through_its_event(place: Place, daemon: Daemon) -> None:

@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT, SMALL_SPEC
 from program import SOUNDWATCH, soundwatch
-from reloading import Daemon, Place
+from reloading import Daemon, Place, running
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.classify import resolve_model
 from soundwatch.daemon.contract import CONTRACT_KEY, decode_contract, encode_contract
@@ -62,13 +62,9 @@ def street(tmp_path: Path) -> Street:
 
 @pytest.fixture
 def daemon(street: Street) -> Iterator[Daemon]:
-    running = Daemon(street.path)
-    with running.process:
-        try:
-            running.until(lambda: running.of("update"))
-            yield running
-        finally:
-            running.process.kill()
+    with running(street.path) as daemon:
+        daemon.until(lambda: daemon.of("update"))
+        yield daemon
 
 
 def shadow(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
@@ -178,8 +174,7 @@ def test_a_shadow_that_cannot_be_opened_is_refused_before_anything_is_touched(
 
 
 def test_a_daemon_that_was_told_its_model_by_an_option_keeps_it_and_the_file_is_put_back(street: Street) -> None:
-    daemon = Daemon(street.path, "--model", str(street.model))
-    with daemon.process:
+    with running(street.path, "--model", str(street.model)) as daemon:
         daemon.until(lambda: daemon.of("update"))
         done = shadow("promote", "--config", street.path)
         assert done.returncode == 2
@@ -207,7 +202,8 @@ def test_a_daemon_that_gives_no_answer_leaves_the_file_as_it_was(street: Street,
 def test_without_a_daemon_the_file_alone_is_changed_and_that_is_said(street: Street) -> None:
     done = shadow("promote", "--config", street.path)
     assert done.returncode == 0
-    assert f"No soundwatch runs on this journal: {THEIRS} decides from the next start on." in done.stdout.decode()
+    assert "No soundwatch was told, since none writes to" in done.stdout.decode()
+    assert f"journal.db: {THEIRS} decides once it starts." in done.stdout.decode()
     street.path.write_text(street.path.read_text().replace(str(street.model), "urban"))
     done = shadow("rollback", "--config", street.path)
     assert done.returncode == 2
@@ -281,8 +277,7 @@ def test_the_default_model_beside_another_one_in_a_street(tmp_path: Path) -> Non
         f"sources: {{street: {{device: {tmp_path}/street.wav}}}}\nstats_s: 4\n"
         f"shadow: {{file: {tmp_path}/doubter.onnx, share: 1}}\n"
     )
-    daemon = Daemon(config)
-    with daemon.process:
+    with running(config) as daemon:
         daemon.until(lambda: daemon.of("differ") and daemon.of("shadow"))
         [first, *_] = daemon.of("differ")
         assert (first["model"].partition("@")[0], first["shadow"]) == ("urban", doubter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,7 +66,7 @@ def promote(config_path: Path | None, journal: str | None) -> None:
     from soundwatch.daemon.shadow.promotion import promote as change
 
     path = _written(config_path)
-    _tell(path, change(path, with_journal(load_config(path), journal).journal), "rollback")
+    _tell(path, journal, change(path, with_journal(load_config(path), journal).journal), "rollback")
 
 
 @shadow.command()
@@ -76,7 +77,7 @@ def rollback(config_path: Path | None, journal: str | None) -> None:
     from soundwatch.daemon.shadow.promotion import roll_back as change
 
     path = _written(config_path)
-    _tell(path, change(path, with_journal(load_config(path), journal).journal), "promote")
+    _tell(path, journal, change(path, with_journal(load_config(path), journal).journal), "promote")
 
 
 def _written(config_path: Path | None) -> Path:
@@ -86,14 +87,15 @@ def _written(config_path: Path | None) -> Path:
     return config_path
 
 
-def _tell(path: Path, done: Exchange, undo: str) -> None:
+def _tell(path: Path, journal: str | None, done: Exchange, undo: str) -> None:
     """Say what was, what is, and how to undo it."""
     click.echo(f"{path}: model.file was {done.shadow_file} and is {done.model_file}; shadow.file the other way round.")
     if done.process is None:
-        click.echo(f"No soundwatch runs on this journal: {done.model} decides from the next start on.")
+        click.echo(f"No soundwatch was told, since none writes to {done.journal}: {done.model} decides once it starts.")
     else:
         click.echo(f"soundwatch, process {done.process}: {done.model} decides now, beside it runs {done.shadow}.")
-    click.echo(f"To undo: soundwatch shadow {undo} --config {path}")
+    named = [] if journal is None else ["--journal", journal]
+    click.echo(f"To undo: {shlex.join(['soundwatch', 'shadow', undo, '--config', str(path), *named])}")
 
 
 def _show(pair: Report) -> None:
@@ -101,7 +103,7 @@ def _show(pair: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{pair.model}, beside it {pair.shadow}", style="bold")
     dropped = f", {pair.dropped_windows} more dropped for want of time" if pair.dropped_windows else ""
     mean = "" if pair.mean_difference is None else f"; scores differ by {pair.mean_difference:.3f} on the mean"

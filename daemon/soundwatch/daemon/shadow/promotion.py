@@ -65,13 +65,15 @@ class Exchange:
         shadow: Identity of what runs beside it now.
         model_file: As the configuration has it.
         shadow_file: The same.
-        process: Who has taken it up; None where nobody runs.
+        journal: That of the daemon which was to take it up.
+        process: Who has taken it up; None where nobody writes to that journal.
     """
 
     model: str
     shadow: str
     model_file: str
     shadow_file: str
+    journal: str
     process: int | None
 
 
@@ -127,7 +129,8 @@ def roll_back(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> E
 
 
 def _record_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.promoted")
+    real = path.resolve()  # that is where the configuration was written, so this can be written too
+    return real.with_name(f"{real.name}.promoted")
 
 
 def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float) -> Exchange:
@@ -146,7 +149,8 @@ def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float)
     text = with_value(content.decode(), "model", "file", before.shadow.file)
     text = with_value(text, "shadow", "file", before.model.file)
     process = _take_up(_Change(path, content, text.encode(), after), journal, model.identity, wait_s)
-    return Exchange(model.identity, shadow.identity, before.shadow.file, before.model.file, process)
+    place = str(journal_path(journal))
+    return Exchange(model.identity, shadow.identity, before.shadow.file, before.model.file, place, process)
 
 
 @dataclass(frozen=True, slots=True)
