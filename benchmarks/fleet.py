@@ -46,7 +46,8 @@ PATIENCE_S: Final = 900.0
 
 sys.path.insert(0, str(ROOT / "tests"))
 from many_machines import Phase, run_machines  # noqa: E402 -- the tests' own
-from mosquitto import Mosquitto, free_port  # noqa: E402
+from mosquitto import Mosquitto  # noqa: E402
+from ports import free_port  # noqa: E402
 from postgres import Postgres  # noqa: E402
 
 

@@ -23,6 +23,7 @@ from loss_figures import LOSS_FIGURES
 from regions import ROOT, write
 from runtime_figures import RUNTIME_FIGURES
 from scan_figures import SCAN_FIGURES
+from shadow_figures import SHADOW_FIGURES
 from tables import share, table
 from trial_figures import TRIAL_FIGURES
 
@@ -168,6 +169,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     **GUARD_FIGURES,
     **RUNTIME_FIGURES,
     **SCAN_FIGURES,
+    **SHADOW_FIGURES,
     **TRIAL_FIGURES,
 }
 

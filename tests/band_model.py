@@ -12,8 +12,8 @@ from doubles import SMALL_CONTRACT
 from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
 
 
-def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT) -> Path:
-    """Logit of `low` and `high`: how far the loudest band of each half stands above -30 dB, mean over frames."""
+def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT, even_db: float = -30) -> Path:
+    """Logit of `low` and `high`: how far the loudest band of each half stands above `even_db`, mean over frames."""
     shape = ("windows", *contract.features.input_shape)
     half = contract.features.n_mels // 2
     graph = helper.make_graph(
@@ -26,7 +26,7 @@ def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT) -> Pa
             helper.make_node("Unsqueeze", ["low_db", "last"], ["low_column"]),
             helper.make_node("Unsqueeze", ["high_db", "last"], ["high_column"]),
             helper.make_node("Concat", ["low_column", "high_column"], ["both_db"], axis=1),
-            helper.make_node("Add", ["both_db", "thirty"], ["above_db"]),
+            helper.make_node("Sub", ["both_db", "even_db"], ["above_db"]),
             helper.make_node("Div", ["above_db", "five"], ["logits"]),
         ],
         "bands",
@@ -37,7 +37,7 @@ def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT) -> Pa
             numpy_helper.from_array(np.array([2]), "mels"),
             numpy_helper.from_array(np.array([1, 2]), "frames"),
             numpy_helper.from_array(np.array([1]), "last"),
-            numpy_helper.from_array(np.array([30], np.float32), "thirty"),
+            numpy_helper.from_array(np.array([even_db], np.float32), "even_db"),
             numpy_helper.from_array(np.array([5], np.float32), "five"),
         ],
     )

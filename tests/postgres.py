@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from mosquitto import free_port
+from ports import free_port
 
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))  # as Debian lays it out
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from mosquitto import Mosquitto, free_port, wait_until
+from mosquitto import Mosquitto, wait_until
+from ports import free_port
 from postgres import Postgres
 from program import SOUNDWATCH, lines_of, soundwatch
 from terminals import Terminal

@@ -2,93 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-import soundfile
 
 from band_model import write_band_model
 from demo_daemon import get
-from doubles import SMALL_CONTRACT, tone
+from doubles import SMALL_CONTRACT
 from ports import free_port
-from program import SOUNDWATCH, lines_of, soundwatch
-
-RATE_HZ = 16_000
-WAIT_S = 30.0
-
-
-class Daemon:
-    """A `soundwatch run`, and the lines that it has printed so far."""
-
-    def __init__(self, config: Path) -> None:
-        command = [SOUNDWATCH, "run", "--config", str(config)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.lines: list[dict[str, Any]] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines += lines_of(line)
-
-    def of(self, kind: str, **values: Any) -> list[dict[str, Any]]:
-        return [
-            line
-            for line in list(self.lines)
-            if line["type"] == kind and all(line[key] == value for key, value in values.items())
-        ]
-
-    def until(self, seen: Callable[[], object]) -> None:
-        deadline_s = time.monotonic() + WAIT_S
-        while not seen():
-            assert time.monotonic() < deadline_s, json.dumps(self.lines[-5:])
-            assert self.process.poll() is None, self.process.stderr
-            time.sleep(0.02)
-
-    def reload(self, state: str) -> dict[str, Any]:
-        """Send SIGHUP, and wait for what comes of it."""
-        before = len(self.of("health", reason="configuration"))
-        self.process.send_signal(signal.SIGHUP)
-        self.until(lambda: len(self.of("health", reason="configuration")) > before)
-        told = self.of("health", reason="configuration")[-1]
-        assert told["state"] == state, told
-        return told
-
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(WAIT_S) == 0
-        self._reader.join(WAIT_S)
-        assert self.process.stderr is not None
-        said = self.process.stderr.read().decode()
-        assert "Traceback" not in said
-        return said
-
-
-class Place:
-    """A folder with recordings, a model and a configuration of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "config.yaml"
-        self.model = write_band_model(folder / "bands.onnx")
-        for name, hz in (("low", 300), ("high", 3000)):
-            soundfile.write(folder / f"{name}.wav", tone(hz, 60, RATE_HZ).T, RATE_HZ)
-
-    def write(self, sources: tuple[str, ...] = ("low",), detection: str = "", more: str = "") -> None:
-        named = ", ".join(f"{name}: {{device: {self.folder}/{name}.wav}}" for name in sources)
-        self.path.write_text(
-            f"sources: {{{named}}}\nmodel: {{file: {self.model}}}\n"
-            f"detection: {{min_duration_s: 0.1, cooldown_s: 0.3, update_s: 1{detection}}}\n{more}"
-        )
+from program import soundwatch
+from reloading import Daemon, Place, running
 
 
 @pytest.fixture
@@ -99,13 +25,9 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture
 def daemon(place: Place) -> Iterator[Daemon]:
     place.write()
-    running = Daemon(place.path)
-    with running.process:
-        try:
-            running.until(lambda: running.of("update"))
-            yield running
-        finally:
-            running.process.kill()
+    with running(place.path) as daemon:
+        daemon.until(lambda: daemon.of("update"))
+        yield daemon
 
 
 def test_a_source_comes_and_goes_and_the_other_goes_on_through_its_event(place: Place, daemon: Daemon) -> None:

@@ -84,6 +84,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
 
 
+class ShadowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which network runs beside the one that listens and is held against it, and on how many of its windows."""
+
+    file: str | None = None
+    share: Share = 0.1
+
+
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where events are kept for sinks that are away, `soundwatch tail` and the page, and how many."""
 
@@ -122,6 +129,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     node: str | None = None
     sources: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"mic0": SourceConfig()})
     model: ModelConfig = ModelConfig()
+    shadow: ShadowConfig = ShadowConfig()
     detection: DetectionConfig = DetectionConfig()
     stats_s: Annotated[float, msgspec.Meta(ge=1)] | None = 3600.0
     journal: JournalConfig = JournalConfig()

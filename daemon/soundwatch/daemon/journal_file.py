@@ -100,6 +100,32 @@ def open_for_labels(config: JournalConfig) -> Store:
     return store
 
 
+def writing_process(path: Path) -> int | None:
+    """The process that writes to this journal just now; None where there is none, or where that cannot be told."""
+    lock = path.with_name(path.name + ".lock")
+    if os.name != "posix" or not lock.exists():
+        return None
+    with lock.open("rb") as claim:
+        named = claim.read(32).decode(errors="replace").strip()
+        if not named.isdecimal() or not _is_alive(int(named)):
+            return None
+        try:  # another process may have got its number since; whoever holds the lock is ours
+            fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(named)
+    return None
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _without(config: JournalConfig, error: StoreError, say: Callable[..., object]) -> Store:
     """A journal in memory, where the disk is full or nobody named a file; else what was asked for has to be."""
     path = journal_path(config)

@@ -8,11 +8,12 @@ Does not: make them (`wire.py`), or number and write them (`journal.py`).
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
 from soundwatch.daemon.plight import AnchorReason, Fault, SourceReason, SourceState
+from soundwatch.daemon.shadow_lines import DifferLine, ShadowLine
 from soundwatch.daemon.types import EndReason, EventType, GapReason, HealthState
 
 SCHEMA: Final = "soundwatch.event/1"
@@ -190,6 +191,8 @@ class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["reloaded", "refused"]
     reason: Literal["configuration"] = "configuration"
     detail: str
+    model: str
+    shadow: str | None
 
 
 class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,13 +257,6 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     final: bool
 
 
-_LINES = (
-    *(HelloLine, EventLine, ClipLine, GapLine, HealthLine, SourceHealthLine, QualityLine, AnchorLine),
-    JournalHealthLine,
-    ProviderLine,
-    ReloadLine,
-    StatsLine,
-)
 Line = (
     HelloLine
     | EventLine
@@ -274,12 +270,14 @@ Line = (
     | ProviderLine
     | ReloadLine
     | StatsLine
+    | DifferLine
+    | ShadowLine
 )
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
-    lines, parts = msgspec.json.schema_components((*_LINES, ScoresLine, ByeLine))
+    lines, parts = msgspec.json.schema_components((*get_args(Line), ScoresLine, ByeLine))
     for part in parts.values():
         if "seq" in part["properties"]:
             part["properties"]["repeated"] = {"const": True}  # a mark of its delivery (`delivery.Entry`)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from soundwatch.daemon.classify import facts_of
 from soundwatch.daemon.decide import Rule
@@ -24,6 +24,9 @@ from soundwatch.daemon.pipeline import detect
 from soundwatch.daemon.plight import LiveSource
 from soundwatch.daemon.types import Block, Classifier, Clock, EndReason, Event, Gap, Summary
 from soundwatch.daemon.wire import Stream, provider_line
+
+if TYPE_CHECKING:
+    from soundwatch.daemon.shadow.beside import Beside
 
 ARCHIVE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
 
@@ -54,6 +57,7 @@ class Ears:
         live: Where what is heard now can be looked at.
         stats_s: After how much sound a live source's `stats` are written, again and again; None for at its end only.
         tapes: What clips are cut from; None where no sound is kept.
+        shadow: A second network that is held against this one; None for none.
     """
 
     node: str
@@ -65,6 +69,7 @@ class Ears:
     live: Live = field(default_factory=Live)
     stats_s: float | None = None
     tapes: Tapes | None = None
+    shadow: Beside | None = None
 
     def stream(self, source: LiveSource) -> Stream:
         """What makes the lines of a source that has given its first block."""

@@ -41,6 +41,7 @@ class Changes:
         sinks_gone: As they are written.
         sinks_new: The same.
         deciding: Whether thresholds, rules or the model are other ones, as far as the configuration tells.
+        shadow: Whether another model is to run beside it, or on another share of windows.
     """
 
     sources_gone: tuple[str, ...]
@@ -48,6 +49,7 @@ class Changes:
     sinks_gone: tuple[SinkText, ...]
     sinks_new: tuple[SinkText, ...]
     deciding: bool
+    shadow: bool
 
     @property
     def text(self) -> str:
@@ -59,6 +61,7 @@ class Changes:
             *(f"sink {parse_sink(text).kind} is gone" for text in self.sinks_gone),
             *(f"sink {parse_sink(text).kind} is new" for text in self.sinks_new),
             *(["what decides is changed"] if self.deciding else []),
+            *(["the shadow is changed"] if self.shadow else []),
         ]
         return "; ".join(parts) or "nothing is changed"
 
@@ -91,4 +94,5 @@ def compare(before: Asked, after: Asked) -> Changes:
         sinks_gone=tuple(written[word] for word in gone),
         sinks_new=tuple(written[word] for word in come),
         deciding=any(getattr(before.config, key) != getattr(after.config, key) for key in deciding),
+        shadow=before.config.shadow != after.config.shadow,
     )

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from soundwatch.daemon.app import build, load_model, node_of, rules_in_force
 from soundwatch.daemon.board import Notice
@@ -41,6 +41,9 @@ from soundwatch.daemon.sending import Sending
 from soundwatch.daemon.sinks import Surroundings
 from soundwatch.daemon.supervise import Supervised
 from soundwatch.daemon.wire import interrupted_line, utc_text
+
+if TYPE_CHECKING:
+    from soundwatch.daemon.shadow.beside import Beside
 
 SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
@@ -79,6 +82,7 @@ class Running:
         with contextlib.closing(self._journal), signals_to(self._program.stop):
             tapes, writing = _clips(self._asked.config, self._ears, self._log.warning)
             self._ears = replace(self._ears, tapes=tapes)
+            self._ears = replace(self._ears, shadow=self._shadow_for(self._asked.config, self._ears))
             watch = Supervised(self._notifier, self._log.error)
             self._engine = Engine(self._ears, self._log.warning, watch=watch)
             self._sending = Sending(
@@ -89,7 +93,7 @@ class Running:
                 self._program.fail,
                 self._log,
             )
-            with contextlib.closing(self._sending), writing, self._hangups():
+            with contextlib.closing(self._sending), writing, self._comparing(), self._hangups():
                 self._sending.open_all()
                 self._end_interrupted()
                 for name in self._asked.sources:
@@ -120,6 +124,41 @@ class Running:
             model=lambda: self._ears.classifier.contract.identity,
             provider=lambda: self._ears.classifier.provider,
         )
+
+    def _shadow_for(self, config: Config, ears: Ears) -> Beside | None:
+        """What is to run beside the model of these ears: what does already, if that would be the same.
+
+        Raises:
+            SoundwatchError: It cannot be opened, or cannot run beside that model.
+        """
+        if config.shadow.file is None:
+            return None
+        from soundwatch.daemon.shadow.opening import open_shadow
+
+        opened, running = open_shadow(config, ears, self._log.warning), self._ears.shadow
+        if running is not None and running.pair == opened.pair and not running.failed:
+            return running
+        return opened
+
+    @contextlib.contextmanager
+    def _comparing(self) -> Iterator[None]:
+        """While this lasts, the shadow runs, if there is one; it may be exchanged meanwhile."""
+        self._begin_shadow(None, self._ears.shadow)
+        try:
+            yield
+        finally:
+            if self._ears.shadow is not None:
+                self._ears.shadow.close("ended")
+
+    def _begin_shadow(self, before: Beside | None, after: Beside | None) -> None:
+        """Let a shadow take the place of another one, or of none; the engine has it already."""
+        if after is before:
+            return
+        if after is not None:
+            after.start()
+            self._log.info("a shadow hears beside the model", **after.facts)
+        if before is not None:
+            before.close("changed")
 
     def _opened(self, name: str, asked: Asked) -> LiveSource:
         source = asked.sources[name]
@@ -186,8 +225,9 @@ class Running:
                 opened.sink.close()
             raise
         if ears is not None:
-            self._ears = ears
+            before, self._ears = self._ears, ears
             self._engine.exchange(ears)
+            self._begin_shadow(before.shadow, ears.shadow)
         for name in changes.sources_gone:
             listening = self._listenings.pop(name)
             self._program.remove(listening)
@@ -223,11 +263,18 @@ class Running:
             thresholds=thresholds(rules, new.labels),
             stats_s=config.stats_s,
         )
+        after = replace(after, shadow=self._shadow_for(config, after))
         return None if after == before else after
 
     def _tell(self, state: Literal["reloaded", "refused"], detail: str) -> None:
         time_text, node = utc_text(time.time_ns()), self._ears.node
-        self._journal.append(lambda seq: ReloadLine(seq=seq, time=time_text, node=node, state=state, detail=detail))
+        model, beside = self._ears.classifier.contract.identity, self._ears.shadow
+        shadow = None if beside is None else beside.pair.shadow
+        self._journal.append(
+            lambda seq: ReloadLine(
+                seq=seq, time=time_text, node=node, state=state, detail=detail, model=model, shadow=shadow
+            )
+        )
 
 
 def _clips(

@@ -124,11 +124,15 @@ def lines_of(waiting: Waiting, scores: Iterator[Scores]) -> list[Callable[[int],
         voice.outbound, told = lost(voice.outbound, waiting.end_sample, heard.ears.rules, labels, "model_changed")
     elif heard is None:
         told = last_words(voice.outbound, waiting.end_sample, labels, voice.listening.why_ended())
+        if ears.shadow is not None and voice.stream is not None:
+            ears.shadow.end(voice.stream, waiting.end_sample)
     elif isinstance(heard, Heard | Gap):
         own = [next(scores)] if isinstance(heard, Heard) else []
         voice.outbound, told = judge(voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features)
         if isinstance(heard, Heard):
             ears.live.publish(_reading(waiting, heard, own[0], ears))
+            if ears.shadow is not None and voice.stream is not None:
+                ears.shadow.take(voice.stream, heard.features, own[0])
         outbound = voice.outbound
         summary = Summary(outbound.windows, outbound.end_sample, outbound.lost_samples, final=False)
         voice.truth = replace(voice.truth, state="heard", summary=summary)

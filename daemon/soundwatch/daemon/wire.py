@@ -143,8 +143,8 @@ class Stream:
             source=self.source.name,
             class_=event.label,
             class_id=event.class_id,
-            score=_share(event.score),
-            peak_score=_share(event.peak_score),
+            score=rounded_down(event.score),
+            peak_score=rounded_down(event.peak_score),
             level_dbfs=None if event.level_dbfs is None else round(event.level_dbfs, 1),
             onset=self.utc(event.onset_sample),
             offset=None if ended is None else self.utc(ended),
@@ -238,7 +238,7 @@ def scores_line(reading: Reading, node: str) -> ScoresLine:
         node=node,
         source=reading.source,
         level_dbfs=_tenths(reading.level_dbfs),
-        scores=dict(zip(reading.labels, map(_share, reading.values.tolist()), strict=True)),
+        scores=dict(zip(reading.labels, map(rounded_down, reading.values.tolist()), strict=True)),
     )
 
 
@@ -273,6 +273,6 @@ def _tenths(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _share(value: float) -> float:
+def rounded_down(value: float) -> float:
     """Four digits, rounded down: a score never reads higher than what was decided on."""
     return math.floor(value * 10_000) / 10_000

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Say what is kept and where it goes."),
     "label": ("soundwatch.daemon.cli.label:label", "Say what an event really was."),
     "teach": ("soundwatch.daemon.cli.teach:teach", "Make a folder to train on of clips that have been labelled."),
+    "shadow": ("soundwatch.daemon.cli.shadow:shadow", "Hold a second model against the first; promote it, roll back."),
     "schema": ("soundwatch.daemon.cli.check:schema", "Print the JSON Schema of the events."),
     "service": ("soundwatch.daemon.cli.service:service", "Run as a service of systemd: install, status, uninstall."),
     "data": ("soundwatch.training.cli:data", "Check a data set before training, or download one."),

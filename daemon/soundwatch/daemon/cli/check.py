@@ -25,6 +25,11 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     config = load_config(path or config_path)
     contract = load_model(config.model).contract
     rules = rules_in_force(config, contract)
+    shadow = None
+    if config.shadow.file is not None:
+        from soundwatch.daemon.shadow.opening import load_shadow
+
+        shadow = load_shadow(config, contract)
     values = msgspec.to_builtins(config)
     for source in values["sources"].values():
         if "://" in str(source["device"]):
@@ -34,6 +39,8 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in thresholds(rules, contract.labels).items():
         click.echo(f"#   {label}: {threshold}")
+    if shadow is not None:
+        click.echo(f"# shadow {shadow.contract.identity}")
 
 
 @click.command()

@@ -16,6 +16,7 @@ from soundwatch.daemon.config import load_config
 
 HERE_LINES = 10
 TOP = 3
+_SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 
 
 @click.command()
@@ -76,6 +77,13 @@ def told(line: dict[str, Any]) -> str:
     head = f"{line['time'][:19].replace('T', ' ')}  {line['source'] or '':<12}  {line['type']:<7}"
     if line["type"] == "clip":
         return f"{head}  {line['class']:<16}  {line['file'] or 'not written: ' + line['reason']}"
+    if line["type"] == "differ":
+        model, beside = (f"{line[key]:.3f} (from {line[of] or 'never'})" for key, of in _SCORES)
+        return f"{head}  {line['class']:<16}  model {model}, shadow {beside}"
+    if line["type"] == "shadow":
+        heard = {key: sum(line[key].values()) for key in ("both", "only_model", "only_shadow")}
+        counts = f"both {heard['both']}, only model {heard['only_model']}, only shadow {heard['only_shadow']}"
+        return f"{head}  {line['windows']:<6} windows    {counts}"
     if "class" in line:
         level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
         lasted = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"

@@ -10,6 +10,7 @@ import msgspec
 from soundwatch.daemon.app import load_model
 from soundwatch.daemon.capture.connected import shown
 from soundwatch.daemon.config import Config, check_against
+from soundwatch.daemon.contract import ModelContract
 from soundwatch.daemon.doctor.findings import Case, Finding
 from soundwatch.daemon.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.providers import CUDA, obstacle
@@ -51,6 +52,19 @@ def examine_model(case: Case) -> Iterator[Finding]:
         yield Finding(
             "model", "note", f"CUDA is not used: {obstacle(CUDA) or 'the processor is quicker, as measured'}."
         )
+    if case.config.shadow.file is not None:
+        yield _examined_shadow(case.config, model.contract)
+
+
+def _examined_shadow(config: Config, first: ModelContract) -> Finding:
+    """Whether the second model opens, and can run beside the first."""
+    from soundwatch.daemon.shadow.opening import load_shadow
+
+    try:
+        shadow = load_shadow(config, first)
+    except SoundwatchError as error:
+        return Finding("shadow", "fault", str(error), "Correct `shadow` in the configuration.")
+    return Finding("shadow", "ok", f"{shadow.contract.identity} can run beside {first.identity}")
 
 
 def differences(config: Config) -> Iterator[tuple[str, Any]]:

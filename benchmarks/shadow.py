@@ -1,0 +1,127 @@
+"""What a second model beside the first costs, and whether the first is any later for it.
+
+Run `python benchmarks/shadow.py` on an idle machine; it takes some minutes and writes results/shadow.json.
+
+Conventions: streams as in `streams.py`, in real time, each trial in a process of its own. The second model is of the
+first one's size: the same file. Trials without it, and with it on each share of the windows, are run by turns, so that
+whatever else the machine does falls on all of them; a ratio is of two trials of one turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from streams import Paced, Timed, resident_mb
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.bench import ears_of
+from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.config import Config, ShadowConfig
+from soundwatch.daemon.listen import Listening
+from soundwatch.daemon.relay import Relay
+from soundwatch.daemon.shadow.opening import open_shadow
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "shadow.json"
+SHARES: Final = (0.0, 0.1, 1.0)
+
+
+class Summed:
+    """A sink that adds up what was compared."""
+
+    name = "summed"
+
+    def __init__(self) -> None:
+        self.windows = self.dropped_windows = 0
+
+    def write(self, line: bytes) -> None:
+        """Take account of a line."""
+        told = json.loads(line)
+        if told["type"] == "shadow":
+            self.windows += told["windows"]
+            self.dropped_windows += told["dropped_windows"]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, Any]:
+    """Some streams in real time, with a second model on this share of their windows."""
+    sink = Summed()
+    ears = replace(ears_of(open_classifier(model, "cpu")), journal=Relay([Summed()], print))
+    if share:
+        beside = open_shadow(
+            Config(shadow=ShadowConfig(file=model, share=share)), replace(ears, journal=Relay([sink], print)), print
+        )
+        beside.start()
+        ears = replace(ears, shadow=beside)
+    engine = Timed(ears)
+    cpu_s = time.process_time()
+    engine.run([Listening(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
+    if share:
+        beside.close("ended")
+    cpu_s = time.process_time() - cpu_s
+    return {
+        "share": share,
+        "cpu_ms_a_second": round(cpu_s * 1000 / streams / seconds, 3),
+        "delay_ms": {
+            name: round(float(np.percentile(np.array(engine.delays_ms), q)), 2)
+            for name, q in (("p50", 50), ("p99", 99))
+        },
+        "windows": len(engine.delays_ms),
+        "compared": sink.windows,
+        "dropped": sink.dropped_windows,
+        "resident_mb": round(resident_mb(), 1),
+    }
+
+
+def main() -> None:
+    """Measure all, or one trial."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="urban")
+    parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(trial(options.model, options.one, options.streams, options.seconds)))
+        return
+    from runtime import machine  # here, where it takes no memory of what is measured
+
+    asked = ("--model", options.model, "--streams", str(options.streams), "--seconds", str(options.seconds))
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
+    turns = []
+    for _ in range(options.turns):
+        turn = []
+        for share in SHARES:
+            command = [sys.executable, __file__, *asked, "--one", str(share)]
+            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+            turn.append(json.loads(done.stdout.splitlines()[-1]))
+        turns.append(turn)
+    results = {
+        "command": "python benchmarks/shadow.py",
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": machine(),
+        "model": open_classifier(options.model, "cpu").contract.identity,
+        "streams": options.streams,
+        "seconds": options.seconds,
+        "turns": turns,
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(RESULTS.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
