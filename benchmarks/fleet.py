@@ -44,6 +44,8 @@ FLOOD_LINES: Final = 50
 AWAY_S: Final = 5.0
 PATIENCE_S: Final = 900.0
 
+Harm = tuple[Callable[[], object], Callable[[], object]]  # what ends something, and what starts it again
+
 sys.path.insert(0, str(ROOT / "tests"))
 from many_machines import Phase, run_machines  # noqa: E402 -- the tests' own
 from mosquitto import Mosquitto  # noqa: E402
@@ -115,9 +117,7 @@ def _unlimited() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def measured(
-    count: int, minutes: float, store: str, restart: Callable[[], object] | None, folder: Path
-) -> dict[str, Any]:
+def measured(count: int, minutes: float, store: str, restart: Harm | None, folder: Path) -> dict[str, Any]:
     """All phases with one store."""
     broker = Mosquitto(folder, free_port())
     steady_s = 60 * minutes
@@ -159,18 +159,21 @@ def _steady(watch: Watch, ours: Any) -> dict[str, Any]:
 
 
 def _harmed(
-    watch: Watch, ours: Any, store: str, broker: Mosquitto, restart: Callable[[], object] | None, steady_s: float
+    watch: Watch, ours: Any, store: str, broker: Mosquitto, restart: Harm | None, steady_s: float
 ) -> dict[str, Any]:
     done = []
     ours.send("go")
-    for name, harm in (
-        ("fleet killed", lambda: (watch.end(signal.SIGKILL), time.sleep(AWAY_S), watch.start())),
-        ("broker killed", lambda: (broker.kill(), time.sleep(AWAY_S), broker.start())),
+    harms: tuple[tuple[str, Harm | None], ...] = (
+        ("fleet killed", (lambda: watch.end(signal.SIGKILL), watch.start)),
+        ("broker killed", (broker.kill, broker.start)),
         ("PostgreSQL killed", restart),
-    ):
+    )
+    for name, harm in harms:
         if harm is not None:
             time.sleep(steady_s / 5)
-            harm()
+            harm[0]()
+            time.sleep(AWAY_S)
+            harm[1]()
             done.append(name)
     lines = _answer(ours)["lines"]
     return {"done": done, "lines": lines} | _lost(watch, store, lines)
@@ -201,8 +204,7 @@ def _recovery(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any
 def _lost(watch: Watch, store: str, lines: int) -> dict[str, int]:
     """Wait until all is in the store, and say what is not."""
     opened = FleetStore(store, writing=False)
-    kept = lambda: sum(account.held_lines for account in opened.accounts().values())  # noqa: E731
-    _until(lambda: kept() >= lines)
+    _until(lambda: sum(account.held_lines for account in opened.accounts().values()) >= lines)
     found = sum(1 for _ in opened.lines(Wanted()))
     opened.close()
     return {"lost": lines - found, "shown_twice": watch.twice}
@@ -247,19 +249,19 @@ def main() -> None:
     }
     _unlimited()
     for name in asked.stores.split(","):
-        folder = Path(tempfile.mkdtemp(prefix="soundwatch-fleet-"))
+        folder, restart = Path(tempfile.mkdtemp(prefix="soundwatch-fleet-")), None
         if name == "sqlite":
-            store, restart = str(folder / "fleet.db"), None
+            store = str(folder / "fleet.db")
         else:
             (folder / "postgres").mkdir()
             folder.chmod(0o755)
             server = Postgres(folder / "postgres")
             store = server.database()
-            restart = lambda: (server.end(), time.sleep(AWAY_S), server.start())  # noqa: E731, B023
+            restart = (server.end, server.start)
         results["stores"][name] = measured(asked.machines, asked.minutes, store, restart, folder)
         print(json.dumps(results["stores"][name]), flush=True)
         if restart is not None:
-            server.end()
+            restart[0]()
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

@@ -140,7 +140,7 @@ class Machine:
 
     async def _answer(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            asked = json.loads(bytes(message.payload))  # type: ignore[arg-type]  # it is bytes here
+            asked = json.loads(bytes(message.payload))
             last = min(asked["up_to"], asked["after"] + MOST_LINES, len(self.lines))
             for place in range(asked["after"], last):
                 await self._publish(client, place, repeated=True)

@@ -73,9 +73,11 @@ class Postgres:
             stdin=subprocess.DEVNULL,
             cwd="/",
             timeout=120,
-            **({} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}),
+            user=user and user.pw_uid,
+            group=user and user.pw_gid,
+            extra_groups=[] if user else None,
         )
-        assert done.returncode == 0, f"{program}: {done.stderr}"
+        assert done.returncode == 0, (program, done.stderr)
         return (done.stdout or b"").decode()
 
 

@@ -148,16 +148,13 @@ def test_a_start_with_two_sinks_of_one_place_is_refused(place: Place, sinks: str
 def test_the_page_shows_the_configuration_in_force(place: Place) -> None:
     page = f"http://127.0.0.1:{free_port()}"
     place.write(more=f"sinks: [json, '{page}']")
-    daemon = Daemon(place.path)
-    try:
+    with running(place.path) as daemon:
         daemon.until(lambda: get(page, "/api/config"))
         assert get(page, "/api/config")["config"]["stats_s"] == 3600
         place.write(more=f"sinks: [json, '{page}']\nstats_s: 90")
         daemon.reload("reloaded")
         assert get(page, "/api/config")["config"]["stats_s"] == 90
         daemon.end()
-    finally:
-        daemon.process.kill()
 
 
 def test_a_flood_of_hangups_does_no_harm(place: Place, daemon: Daemon) -> None:

@@ -225,6 +225,7 @@ class Collector:
                     self.counts.repeats += 1
             case StatusSaid():
                 node = with_status(node, said)
+                self._asking[said.node] = None
             case ReportSaid():
                 node = with_report(node, said)
                 self._accounts.report(said.node, said.report)
