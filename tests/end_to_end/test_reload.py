@@ -227,15 +227,15 @@ def test_the_page_shows_the_configuration_in_force(place: Place) -> None:
     page = f"http://127.0.0.1:{free_port()}"
     place.write(more=f"sinks: [json, '{page}']")
     daemon = Daemon(place.path)
-    try:
-        daemon.until(lambda: get(page, "/api/config"))
-        assert get(page, "/api/config")["config"]["stats_s"] == 3600
-        place.write(more=f"sinks: [json, '{page}']\nstats_s: 90")
-        daemon.reload("reloaded")
-        assert get(page, "/api/config")["config"]["stats_s"] == 90
-        daemon.end()
-    finally:
-        daemon.process.kill()
+    with daemon.process:
+        try:
+            daemon.until(lambda: get(page, "/api/config"))
+            assert get(page, "/api/config")["config"]["stats_s"] == 3600
+            place.write(more=f"sinks: [json, '{page}']\nstats_s: 90")
+            daemon.reload("reloaded")
+            assert get(page, "/api/config")["config"]["stats_s"] == 90
+        finally:
+            daemon.process.kill()
 
 
 def test_a_flood_of_hangups_does_no_harm(place: Place, daemon: Daemon) -> None:
