@@ -16,7 +16,7 @@ demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)
 
 test: lint  ## Run everything that CI runs, on all cores up to four.
-	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup $(OPTIONS)
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal $(OPTIONS)
 
 lint: .venv/test.stamp  ## Check style, types and formatting.
 	$(BIN)/ruff format --check .

@@ -98,10 +98,3 @@ def test_starting_the_command_line_imports_no_torch_and_no_heavy_library(command
 def test_every_file_can_be_read_in_one_sitting(room: str) -> None:
     for path in modules(room):
         assert path.read_text(encoding="utf-8").count("\n") <= 300, path
-
-
-def test_what_a_file_of_tests_makes_once_is_made_in_one_process() -> None:
-    made_once = [path for path in (ROOT / "tests").rglob("test_*.py") if '(scope="module"' in path.read_text("utf-8")]
-    assert len(made_once) > 5
-    for path in made_once:
-        assert "pytest.mark.xdist_group(" in path.read_text("utf-8"), f"{path}: give it a pytestmark of its own group"

@@ -13,8 +13,6 @@ from soundwatch.daemon.bench import BATCHES, Bench, bench, streams_carried
 from soundwatch.daemon.cli.bench import draw, table
 from soundwatch.daemon.errors import ProviderError
 
-pytestmark = pytest.mark.xdist_group("bench")
-
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Bench:

@@ -21,8 +21,6 @@ from ports import free_port
 from soundwatch.daemon.lines import ClipLine
 from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
 
-pytestmark = pytest.mark.xdist_group("page")
-
 WAIT_MS = 60_000
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}

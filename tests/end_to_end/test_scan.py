@@ -232,7 +232,6 @@ def ray_workers() -> Iterator[object]:
 
 
 @ON_LINUX
-@pytest.mark.xdist_group("ray")
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_ray_cluster_with_a_worker_killed_in_the_middle_gives_what_one_process_gives(
     task: Task, long_pieces: list[Piece], ray_workers: object

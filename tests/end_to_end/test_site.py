@@ -16,8 +16,6 @@ from playwright.sync_api import expect
 
 from browser import a_browser, skip_without_chromium
 
-pytestmark = pytest.mark.xdist_group("site")
-
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("docs", "scripts", "daemon", "training", "export", "benchmarks")
 WCAG = {

@@ -22,8 +22,6 @@ from program import SOUNDWATCH, soundwatch
 from soundwatch.daemon.web.openapi import document
 from soundwatch.daemon.web.routes import ROUTES
 
-pytestmark = pytest.mark.xdist_group("web")
-
 EXAMPLES = 25
 
 

@@ -19,8 +19,6 @@ from soundwatch.export.int8 import to_int8
 from soundwatch.export.int8_trial import CALIBRATION_CLIPS, calibration_windows, material, try_int8, worth_having
 from soundwatch.training.data import Clip
 
-pytestmark = pytest.mark.xdist_group("int8")
-
 QUIET = Console(quiet=True)
 
 

@@ -23,8 +23,6 @@ from soundwatch.training.checkpoint import load_network
 from soundwatch.training.network import ExampleNormalisation
 from soundwatch.training.recipe import load_recipe
 
-pytestmark = pytest.mark.xdist_group("parity")
-
 QUIET = Console(quiet=True)
 
 

@@ -28,10 +28,7 @@ from program import soundwatch
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "constraints.txt"
-pytestmark = [
-    pytest.mark.timeout(420),  # installing takes a minute where the machine is busy
-    pytest.mark.xdist_group("release"),
-]
+pytestmark = pytest.mark.timeout(420)  # installing takes a minute where the machine is busy
 EPOCH = "1764115200"
 CONFIG = "node: golden\ndetection: {min_duration_s: 0.1, cooldown_s: 0.3, update_s: 0.4}\n"
 

@@ -70,7 +70,6 @@ def test_a_single_fold_cannot_be_left_out(tiny_data: Path, tiny_recipe: Recipe) 
         cross_validate(tiny_data, tiny_recipe, None, ((), ()), tiny_data.parent / "cv", HERE, "cpu")
 
 
-@pytest.mark.xdist_group("ray")
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data: Path, tiny_recipe: Recipe) -> None:
     if importlib.util.find_spec("ray") is None:

@@ -17,8 +17,6 @@ from websockets.sync.client import connect
 from soundwatch.daemon.web import protocols, security
 from web_site import IDS, Site, a_site, event_line, wait_until, write_token
 
-pytestmark = pytest.mark.xdist_group("security")
-
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 EVIL = "http://evil.example"
 
