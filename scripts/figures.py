@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 from fault_figures import FAULT_FIGURES
+from fleet_figures import FLEET_FIGURES
 from guard_figures import GUARD_FIGURES
 from loss_figures import LOSS_FIGURES
 from regions import ROOT, write
@@ -165,6 +166,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "finetune": ("finetune.json", finetune),
     "hardening": ("hardening.json", hardening),
     **FAULT_FIGURES,
+    **FLEET_FIGURES,
     **LOSS_FIGURES,
     **GUARD_FIGURES,
     **RUNTIME_FIGURES,

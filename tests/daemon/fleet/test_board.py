@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
 from fleets import BEGIN_NS, line_of, report_of, status_of
-from soundwatch.daemon.fleet.answers import answer_of
+from soundwatch.daemon.fleet.answers import NodeAnswer, answer_of
 from soundwatch.daemon.fleet.board import NodeBoard, with_line, with_report, with_status
 from soundwatch.daemon.report import SourceReport
 
@@ -84,3 +88,9 @@ def test_nobody_can_fill_the_memory_with_events_that_never_end() -> None:
     for seq in range(1, 1000):
         node = with_line(node, line_of(seq), BEGIN_NS)
     assert len(node.active) == 200
+
+
+def test_the_documented_machine_is_one_as_it_is_printed() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith('{"schema":"soundwatch.fleet/1"'))
+    assert msgspec.json.encode(msgspec.json.decode(line, type=NodeAnswer)).decode() == line

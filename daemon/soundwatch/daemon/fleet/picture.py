@@ -21,6 +21,7 @@ from soundwatch.daemon.fleet.told import LineSaid
 from soundwatch.daemon.terminal.picture import rule
 
 LEAST_EVENTS: Final = 4
+RIGHT_S: Final = 0.1
 _STYLES: Final[Mapping[State, str]] = {
     "online": "green",
     "silent": "red",
@@ -109,12 +110,19 @@ def _node(node: NodeAnswer) -> list[Text]:
     heard = sum(source.hearing == "heard" for source in node.sources.values())
     line = Text.assemble((" ● ", _STYLES[node.state]), (f"{node.node[:19]:<20}", "bold"))
     line.append(f"{node.state:<9}", _STYLES[node.state])
-    line.append(f"{heard} of {len(node.sources)}".ljust(7) if node.sources else " " * 7)
+    there = node.sources and node.state in ("online", "silent")
+    line.append(f"{heard} of {len(node.sources)}".ljust(7) if there else " " * 7)
     line.append("" if node.coverage is None else f"{100 * node.coverage:.2f} %".rjust(9))
-    line.append((f"{node.skew_s:+.1f} s" if node.skew_s is not None else "").rjust(9))
+    line.append((_clock(node.skew_s)).rjust(9))
     line.append(f"  {(node.model or '')[:25]:<26}", "bright_black")
     line.append(", ".join(node.active), "bold green")
     return [line, *(Text(f"     {problem}", "red") for problem in node.problems)]
+
+
+def _clock(skew_s: float | None) -> str:
+    if skew_s is None:
+        return ""
+    return "right" if abs(skew_s) < RIGHT_S else f"{skew_s:+.1f} s"
 
 
 def _event(said: LineSaid, now: datetime) -> Text:

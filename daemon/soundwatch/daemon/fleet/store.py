@@ -103,7 +103,7 @@ class FleetStore:
 
     def __init__(self, address: str, *, writing: bool = True) -> None:
         url = url_of(address)
-        self.name = url.render_as_string()
+        self.name = address if "://" in address else Path(address).name
         if url.get_backend_name() == "sqlite" and not writing and not Path(url.database or "").is_file():
             raise StoreError(f"There is no fleet's store at {url.database}; `soundwatch fleet watch` makes it.")
         self._engine = sql.create_engine(url, pool_pre_ping=True)
@@ -112,13 +112,13 @@ class FleetStore:
         try:
             if writing:
                 _SCHEMA.create_all(self._engine)
-            self._check_format(writing)
+            self._check_format(address, writing)
         except StoreError:
             self._engine.dispose()
             raise
         except (sql.exc.SQLAlchemyError, OSError) as error:
             self._engine.dispose()
-            raise StoreError(f"The fleet's store {self.name} cannot be opened: {reason_of(error)}.") from error
+            raise StoreError(f"The fleet's store {address} cannot be opened: {reason_of(error)}.") from error
 
     def keep(self, batch: Batch) -> None:
         """Keep all of it, or nothing.
@@ -182,13 +182,13 @@ class FleetStore:
         others = {column.name: insert.excluded[column.name] for column in table.c if column.name not in keys}
         db.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
-    def _check_format(self, writing: bool) -> None:
+    def _check_format(self, address: str, writing: bool) -> None:
         with self._engine.begin() as db:
             found = db.execute(sql.select(_FORMAT.c.format)).scalar_one_or_none()
             if found is None and writing:
                 db.execute(self._insert(_FORMAT).on_conflict_do_nothing(), [{"format": FORMAT}])
             elif found != FORMAT:
-                raise StoreError(f"{self.name} is a fleet's store of format {found}; this release reads {FORMAT}.")
+                raise StoreError(f"{address} is a fleet's store of format {found}; this release reads {FORMAT}.")
 
 
 def url_of(address: str) -> sql.URL:
