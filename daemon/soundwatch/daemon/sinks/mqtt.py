@@ -23,7 +23,7 @@ import msgspec
 from soundwatch.daemon.delivery import Entry
 from soundwatch.daemon.sinks import Opened, Spec, Surroundings, options_of
 from soundwatch.daemon.sinks.home_assistant import BIRTH_TOPIC, discovery, discovery_topic, without_removed
-from soundwatch.daemon.sinks.mqtt_fleet import answer_of, line_messages, report_message
+from soundwatch.daemon.sinks.mqtt_fleet import answer_of, line_messages, report_payload
 from soundwatch.daemon.sinks.mqtt_link import CLOSING_S, Broker, Link, Message
 from soundwatch.daemon.sinks.mqtt_options import MqttOptions, broker_of
 from soundwatch.daemon.sinks.mqtt_topics import Topics, check_names, event_payload, level_payload, states, word
@@ -200,8 +200,8 @@ class MqttSink:
         link.publish(answer)
 
     def _report(self, link: Link) -> None:
-        report_s = self._options.report_s
-        link.publish([report_message(self._topics, self._surroundings, self._sent_seq, report_s)])
+        payload = report_payload(self._surroundings, self._sent_seq, self._options.report_s)
+        link.publish([Message(self._topics.report, payload, self._options.retain)])
 
     def _empty(self, link: Link, kept: Message) -> None:
         """Remove what the broker has kept from an earlier time and nobody says any more."""

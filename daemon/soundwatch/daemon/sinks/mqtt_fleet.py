@@ -46,10 +46,9 @@ def line_messages(topics: Topics, around: Surroundings, entries: Sequence[Entry]
     return [Message(topic, entry.marked[:-1]) for entry in entries]
 
 
-def report_message(topics: Topics, around: Surroundings, sent_seq: int | None, report_s: float) -> Message:
+def report_payload(around: Surroundings, sent_seq: int | None, report_s: float) -> bytes:
     """How this machine does now."""
-    report = report_of(around, sent_seq, report_s, time.time_ns())
-    return Message(topics.report, msgspec.json.encode(report), retained=True)
+    return msgspec.json.encode(report_of(around, sent_seq, report_s, time.time_ns()))
 
 
 def answer_of(topics: Topics, around: Surroundings, payload: bytes) -> list[Message]:
