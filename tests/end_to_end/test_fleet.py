@@ -110,6 +110,8 @@ def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
     assert abs(found["edge1"]["skew_s"]) < 30
     fleet.send_signal(signal.SIGTERM)
     assert fleet.wait(60) == 0
+    last = json.loads((tmp_path / "fleet.err").read_bytes().splitlines()[-1])
+    assert (last["event"], last["machines"], last["gone"], last["refused"]) == ("gathered", 2, 0, 0)
     asked = soundwatch("fleet", "events", "--store", store, "--node", "edge1", "--type", "start", "--since", "1h")
     starts = lines_of(asked.stdout)
     assert starts

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,6 +83,8 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
     collector = Collector(reached, opened, latest.take if picture else print_lines, log.warning, tidy, past=past)
     _run(collector, lambda ended: _draw(collector, latest, reached, opened, ended) if picture else None)
     opened.close()
+    gone = sum(node.lost_lines for node in collector.nodes.values())
+    log.info("gathered", machines=len(collector.nodes), **asdict(collector.counts), gone=gone)
 
 
 @fleet.command()
