@@ -20,6 +20,7 @@ from program import SOUNDWATCH, lines_of
 
 RATE_HZ = 16_000
 WAIT_S = 30.0
+LONG_S = 240.0  # longer than any test, however busy the machine
 
 
 class Daemon:
@@ -60,6 +61,10 @@ class Daemon:
         assert told["state"] == state, told
         return told
 
+    def kill(self) -> None:
+        self.process.kill()
+        self._reader.join(WAIT_S)  # before its pipe is closed
+
     def end(self) -> str:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(WAIT_S) == 0
@@ -79,7 +84,7 @@ def running(config: Path, *options: str) -> Iterator[Daemon]:
             daemon.until(lambda: daemon.of("hello"))
             yield daemon
         finally:
-            daemon.process.kill()
+            daemon.kill()
 
 
 class Place:
@@ -90,7 +95,7 @@ class Place:
         self.path = folder / "config.yaml"
         self.model = write_band_model(folder / "bands.onnx")
         for name, hz in (("low", 300), ("high", 3000)):
-            soundfile.write(folder / f"{name}.wav", tone(hz, 60, RATE_HZ).T, RATE_HZ)
+            soundfile.write(folder / f"{name}.wav", tone(hz, LONG_S, RATE_HZ).T, RATE_HZ)
 
     def write(self, sources: tuple[str, ...] = ("low",), detection: str = "", more: str = "") -> None:
         named = ", ".join(f"{name}: {{device: {self.folder}/{name}.wav}}" for name in sources)
