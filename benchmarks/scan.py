@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -58,6 +59,8 @@ def one(engine: str, workers: int, archive: Path) -> dict[str, Any]:
         started = time.monotonic()
         program.scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(employed), log)
         wall_s = time.monotonic() - started
+    for worker in multiprocessing.active_children():  # they are on their way out, and counted once they are
+        worker.join()
     here, there = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "engine": engine,

@@ -62,10 +62,18 @@ def scan_model(results: Results) -> str:
                 f"{rate:,.0f}",
                 f"{ARCHIVE_H / rate:.1f} h" if rate < ARCHIVE_H else f"{ARCHIVE_H / rate * 60:.0f} min",
                 f"{rate * bytes_a_second / 1e6:,.0f} MB/s",
+                f"{(CORES * alone['worker_mb'] + alone['coordinator_mb']) / 1000:.1f} GB",
                 f"{judging_share:.0%} of its core",
             )
         )
-    headings = ("machines", "hours of audio an hour", f"{ARCHIVE_H:,} hours take", "they read", "judging takes")
+    headings = (
+        "machines",
+        "hours of audio an hour",
+        f"{ARCHIVE_H:,} hours take",
+        "they read",
+        "memory of each",
+        "judging takes",
+    )
     note = (
         f"On paper, from the measured {a_core:,.0f} hours of audio an hour of a core and "
         f"{results['judged_windows_a_second']:,} windows a second judged: {CORES} such cores a machine, an "

@@ -88,6 +88,22 @@ def test_audacity_has_a_file_of_labels_for_each_recording(tmp_path: Path) -> Non
     assert (tmp_path / "labels" / "rec" / "two.wav.txt").read_text() == "2.250000\t2.250000\tsiren 0.90\n"
 
 
+def test_labels_take_the_place_of_labels_and_of_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    for _ in range(2):
+        write_table(lines(), folder, "audacity")
+        stale = folder / "rec" / "gone.wav.txt"
+        assert not stale.exists()
+        stale.write_text("1.0\t2.0\tsiren 0.90\n")
+    note = folder / "rec" / "notes.txt"
+    note.write_text("do not lose this")
+    for refused in (lambda: format_of(folder, "audacity"), lambda: write_table(lines(), folder, "audacity")):
+        with pytest.raises(ConfigError, match=r"notes\.txt is no file of labels"):
+            refused()
+    assert note.read_text() == "do not lose this"
+    assert stale.exists()
+
+
 @pytest.mark.parametrize("format_", ["audacity", "raven"])
 def test_labels_of_a_stream_whose_start_is_not_known_are_refused(tmp_path: Path, format_: TableFormat) -> None:
     with pytest.raises(ConfigError, match="no hello of one before its event of 2026-11-22T08:00:01"):

@@ -4,7 +4,8 @@ Conventions: lines come as bytes of JSON in the order they were written, `hello`
 that is open for reading is such lines. JSON lines are kept as they are; in all other formats a row is an event, made of
 its `start`, `update` and `end`, and stands where its last line stood. An event that lasts to the end of the lines has a
 row with what is known. `onset_s` and `offset_s` count from the start of the recording or stream.
-A file appears under its name once it is whole, or not at all.
+A file appears under its name once it is whole, or not at all, and takes the place of one that was there; so does
+Audacity's folder, but only of one that holds nothing but labels.
 Source: Audacity's and Raven Pro's manuals; Raven's columns in the order that BirdNET-Analyzer writes them, whose
 `Begin Time (s)` counts through all recordings that are opened together.
 Does not: choose events.
@@ -97,13 +98,15 @@ def format_of(path: Path, named: TableFormat | None) -> TableFormat:
     """The format that a file is to have, by its name where none is asked for.
 
     Raises:
-        ConfigError: Its name does not tell, or what is asked for is not installed.
+        ConfigError: Its name does not tell, or what is asked for is not installed or may not be put there.
     """
     chosen = named or _SUFFIXES.get(path.suffix.lower())
     if chosen is None:
         raise ConfigError(
             f"{path} does not tell its format; name it .jsonl, .csv or .parquet, or give --format {'|'.join(FORMATS)}."
         )
+    if chosen == "audacity":
+        _check_replaceable(path)
     if chosen == "parquet":
         try:
             import pyarrow.parquet  # noqa: F401  # before hours of work, not after
@@ -119,11 +122,15 @@ def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> Non
     """Write lines to a file of this format; for Audacity to a folder, one file a recording.
 
     Raises:
+        ConfigError: Its folder holds what is none of ours.
         SinkError: It cannot be written; nothing of it is left.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         _WRITERS[format_](lines, partial)
+        if partial.is_dir():
+            _check_replaceable(path)
+            shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     except OSError as error:
         raise SinkError(
@@ -132,6 +139,31 @@ def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> Non
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True) if partial.is_dir() else partial.unlink(missing_ok=True)
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Let nobody's files be lost where a folder of labels is put in the place of another one.
+
+    Raises:
+        ConfigError: It holds something else.
+    """
+    for file in folder.rglob("*"):
+        if not file.is_dir() and not _holds_labels(file):
+            raise ConfigError(
+                f"{folder} is there, and {file} is no file of labels; labels only replace a folder that holds "
+                "nothing else. Give a folder that is not there yet."
+            )
+
+
+def _holds_labels(file: Path) -> bool:
+    if file.suffix != ".txt":
+        return False
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        times = opened.readline().split("\t")[:2]
+    try:
+        return len([float(time) for time in times]) == 2
+    except ValueError:
+        return False
 
 
 def rows_of(lines: Iterable[bytes]) -> Iterator[tuple[Row, _Stream]]:

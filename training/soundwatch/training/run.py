@@ -7,9 +7,11 @@ Does not: compute gradients (`loop.py`), or export (the export room reads the ch
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -39,6 +41,8 @@ from soundwatch.training.session import Session, describe_data, describe_scored
 from soundwatch.training.thresholds import choose_thresholds, default_thresholds
 from soundwatch.training.views import plan_views
 
+CURVES_EVERY_S: Final = 30.0  # drawing them takes longer than an epoch of a few recordings
+
 
 def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
     """Train, score, and leave a finished folder.
@@ -65,13 +69,18 @@ def run_session(session: Session, resume: bool, console: Console) -> RunRecord:
     def read(clip: Clip) -> Samples:
         return cached(clip, recipe.features, folder)
 
+    drawn_s = time.monotonic()
+
     def save(run: Run) -> None:
+        nonlocal drawn_s
         if not session.ranks.first:
             return
         with _writing_to(out):
             _save(run, session, (), default_thresholds(session.labels))
             write_log(out / "log.csv", run.history)
-            draw_curves(out / "curves.png", run.history)
+            if run.epoch >= recipe.epochs or time.monotonic() - drawn_s >= CURVES_EVERY_S:
+                draw_curves(out / "curves.png", run.history)
+                drawn_s = time.monotonic()
 
     taught = None
     for ours in session.ranks.in_turn():
