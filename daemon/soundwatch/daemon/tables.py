@@ -26,6 +26,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from soundwatch.daemon.errors import ConfigError, SinkError
+from soundwatch.daemon.label_folder import check_replaceable
 
 TableFormat = Literal["jsonl", "csv", "parquet", "audacity", "raven"]
 FORMATS: Final[tuple[TableFormat, ...]] = ("jsonl", "csv", "parquet", "audacity", "raven")
@@ -106,7 +107,7 @@ def format_of(path: Path, named: TableFormat | None) -> TableFormat:
             f"{path} does not tell its format; name it .jsonl, .csv or .parquet, or give --format {'|'.join(FORMATS)}."
         )
     if chosen == "audacity":
-        _check_replaceable(path)
+        check_replaceable(path)
     if chosen == "parquet":
         try:
             import pyarrow.parquet  # noqa: F401  # before hours of work, not after
@@ -129,7 +130,7 @@ def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> Non
     try:
         _WRITERS[format_](lines, partial)
         if partial.is_dir():
-            _check_replaceable(path)
+            check_replaceable(path)
             shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     except OSError as error:
@@ -139,31 +140,6 @@ def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> Non
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True) if partial.is_dir() else partial.unlink(missing_ok=True)
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Let nobody's files be lost where a folder of labels is put in the place of another one.
-
-    Raises:
-        ConfigError: It holds something else.
-    """
-    for file in folder.rglob("*"):
-        if not file.is_dir() and not _holds_labels(file):
-            raise ConfigError(
-                f"{folder} is there, and {file} is no file of labels; labels only replace a folder that holds "
-                "nothing else. Give a folder that is not there yet."
-            )
-
-
-def _holds_labels(file: Path) -> bool:
-    if file.suffix != ".txt":
-        return False
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        times = opened.readline().split("\t")[:2]
-    try:
-        return len([float(time) for time in times]) == 2
-    except ValueError:
-        return False
 
 
 def rows_of(lines: Iterable[bytes]) -> Iterator[tuple[Row, _Stream]]:
