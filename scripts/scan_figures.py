@@ -48,31 +48,30 @@ def scan(results: Results) -> str:
 
 
 def scan_model(results: Results) -> str:
-    """Machines on paper: how long they take, what they read, and what the one who hands out has to do."""
+    """Machines on paper: how long they take, what they read, and how long the one who hands out then decides."""
     alone = next(each for each in results["scans"] if each["engine"] == "local" and each["workers"] == 1)
     a_core = results["audio_h"] * 3600 / alone["cpu_s"]
     bytes_a_second = results["archive_bytes"] / results["audio_h"] / 3600
     rows = []
     for machines in (1, 10, 1000):
         rate = machines * CORES * a_core * EFFICIENCY
-        judging_share = rate / results["judged_windows_a_second"]
         rows.append(
             (
                 f"{machines:,}",
                 f"{rate:,.0f}",
-                f"{ARCHIVE_H / rate:.1f} h" if rate < ARCHIVE_H else f"{ARCHIVE_H / rate * 60:.0f} min",
+                _time(ARCHIVE_H / rate),
                 f"{rate * bytes_a_second / 1e6:,.0f} MB/s",
                 f"{(CORES * alone['worker_mb'] + alone['coordinator_mb']) / 1000:.1f} GB",
-                f"{judging_share:.0%} of its core",
+                _time(ARCHIVE_H / results["judged_windows_a_second"]),
             )
         )
     headings = (
         "machines",
         "hours of audio an hour",
-        f"{ARCHIVE_H:,} hours take",
+        f"{ARCHIVE_H:,} hours are scored in",
         "they read",
         "memory of each",
-        "judging takes",
+        "then one process judges for",
     )
     note = (
         f"On paper, from the measured {a_core:,.0f} hours of audio an hour of a core and "
@@ -81,6 +80,10 @@ def scan_model(results: Results) -> str:
         "that gives what is read."
     )
     return f"{table(headings, rows)}\n\n{note}"
+
+
+def _time(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
 
 
 def data_parallel(results: Results) -> str:

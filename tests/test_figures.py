@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from scan_figures import scan_model
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "# A page\n\n<!-- figures: stages -->\n<!-- end figures -->\n\nand so on\n"
 RUNTIME = {
@@ -71,3 +73,16 @@ def test_a_region_of_an_unknown_name_is_refused_with_those_that_are_known(projec
     done = figures(project)
     assert done.returncode == 1
     assert "no figures called stagse; known: accuracy-summary" in done.stderr
+
+
+def test_a_thousand_machines_score_fast_and_wait_for_the_one_that_judges() -> None:
+    alone = {"engine": "local", "workers": 1, "cpu_s": 18.0, "worker_mb": 100.0, "coordinator_mb": 200.0}
+    measured = {
+        "scans": [alone],
+        "audio_h": 1.0,
+        "archive_bytes": 345_600_000,
+        "judged_windows_a_second": 20_000,
+    }
+    rows = scan_model(measured).splitlines()
+    assert rows[2] == "| 1 | 1,280 | 78.1 h | 123 MB/s | 1.0 GB | 5.0 h |"
+    assert rows[4] == "| 1,000 | 1,280,000 | 5 min | 122,880 MB/s | 1.0 GB | 5.0 h |"
