@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from scan_figures import scan_model
 
 ROOT = Path(__file__).resolve().parents[1]
