@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.errors import ConfigError, SinkError
+from soundwatch.daemon.lines import json_schema
 from soundwatch.daemon.sinks import parse_sink
+from soundwatch.daemon.sinks.choosing import TYPES
 from soundwatch.daemon.sinks.files import LineFile, open_file
 
 
@@ -55,3 +57,9 @@ def test_a_line_after_a_torn_one_starts_on_its_own(monkeypatch: pytest.MonkeyPat
     sink.write(b"whole\n")
     sink.close()
     assert path.read_bytes() == b"bro\nwhole\n"
+
+
+def test_every_type_of_line_that_is_kept_can_be_asked_for() -> None:
+    kept = [part["properties"] for part in json_schema()["$defs"].values() if "seq" in part["properties"]]
+    types = {type_ for part in kept for type_ in part["type"].get("enum", [part["type"].get("const")])}
+    assert types == set(TYPES)

@@ -15,7 +15,7 @@ from soundwatch.daemon.delivery import Entry
 from soundwatch.daemon.errors import ConfigError
 from soundwatch.daemon.sinks import Spec
 
-TYPES: Final = ("hello", "start", "update", "end", "gap", "health", "stats")
+TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
 
 Fields = dict[str, Any]
 
