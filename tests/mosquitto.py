@@ -111,7 +111,7 @@ class Listener:
         """The lines that were said there."""
         return [json.loads(payload) for payload in self.said(topic)]
 
-    def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
+    def say(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         """Publish something."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 

@@ -6,17 +6,21 @@ Does not: send or gather them (`sinks/mqtt_fleet.py`, `fleet/`).
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.board import Hearing, SourceBoard
+from soundwatch.daemon.board import SourceBoard
 from soundwatch.daemon.plight import Truth
 from soundwatch.daemon.sinks import Surroundings
 from soundwatch.daemon.wire import utc_text
 
 REPORT_SCHEMA: Final = "soundwatch.report/1"
+DAY_S: Final = 86_400
+
+Plain = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]  # safe on a terminal
+Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,13 +36,13 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
         active: Ids of its events that last.
     """
 
-    hearing: Hearing
-    since: str | None = None
-    detail: str = ""
-    description: str | None = None
+    hearing: Plain
+    since: Plain | None = None
+    detail: Plain = ""
+    description: Plain | None = None
     coverage: float | None = None
-    faults: tuple[str, ...] = ()
-    active: tuple[str, ...] = ()
+    faults: tuple[Plain, ...] = ()
+    active: tuple[Plain, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,17 +61,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         sources: Each, by name.
     """
 
-    schema: Literal["soundwatch.report/1"] = REPORT_SCHEMA
-    time: str
-    node: str
-    journal: str
-    last_seq: int
-    sent_seq: int | None
-    version: str
-    model: str
-    provider: str
-    report_s: float
-    sources: dict[str, SourceReport]
+    schema: Plain = REPORT_SCHEMA
+    time: Plain
+    node: Plain
+    journal: Plain
+    last_seq: Seq
+    sent_seq: Seq | None
+    version: Plain
+    model: Plain
+    provider: Plain
+    report_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)]
+    sources: dict[Plain, SourceReport]
 
 
 def report_of(around: Surroundings, sent_seq: int | None, report_s: float, now_unix_ns: int) -> Report:
@@ -92,9 +96,14 @@ def _source(board: SourceBoard, truth: Truth | None) -> SourceReport:
     return SourceReport(
         hearing=board.hearing,
         since=board.since or None,
-        detail=board.detail,
-        description=board.hello.description if board.hello else None,
+        detail=_one_line(board.detail),
+        description=_one_line(board.hello.description) if board.hello else None,
         coverage=None if coverage is None else round(coverage, 6),
         faults=board.faults,
         active=tuple(event.id for event in board.active),
     )
+
+
+def _one_line(text: str) -> str:
+    """A text as a report may have it."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:1000]

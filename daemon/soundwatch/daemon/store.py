@@ -84,6 +84,7 @@ class Store:
             if not writing or not is_damage(error):
                 raise StoreError(f"{path} cannot be opened as a journal: {error}.") from error
             self._renew()
+        self._identity: str = self.ask("SELECT id FROM identity")[0][0] if writing else ""
 
     def commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
         """Keep lines, and how far sinks have come, all or nothing.
@@ -110,9 +111,8 @@ class Store:
         return found[0][0] if found else 0
 
     def identity(self) -> str:
-        """What tells this journal's numbers from another's of the same machine; it stays the same over restarts."""
-        found: str = self.ask("SELECT id FROM identity")[0][0]
-        return found
+        """What tells this journal's numbers from another's of the same machine; it stays while its numbers go on."""
+        return self._identity
 
     def cursors(self) -> dict[str, Cursor]:
         """How far each sink that keeps its place has come."""
@@ -165,9 +165,12 @@ class Store:
     def renew(self, last_seq: int) -> Path | None:
         """Put a damaged file aside and begin a new one whose first line is the one after `last_seq`."""
         with self._lock:
+            identity = self._identity
             self._renew()
             with self._db:
                 self._db.execute("INSERT INTO sqlite_sequence VALUES ('lines', ?)", (last_seq,))
+                self._db.execute("UPDATE identity SET id = ?", (identity,))  # since its numbers go on
+            self._identity = identity
         return self.put_aside
 
     def close(self) -> None:

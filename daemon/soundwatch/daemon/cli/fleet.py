@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -126,6 +127,7 @@ def events(
     """Print what all machines have heard, by its time, or write it to a table."""
     from soundwatch.daemon import lookup
     from soundwatch.daemon.cli.tail import told
+    from soundwatch.daemon.sinks.mqtt_topics import word
     from soundwatch.daemon.tables import format_of, write_table
 
     if (asked["since"] or "").startswith("#"):
@@ -133,13 +135,16 @@ def events(
     wanted = lookup.wanted_of(datetime.now(UTC), **asked)
     if count is None and not asked["since"] and out is None:
         count = HERE_LINES
-    lines = _store(store).lines(wanted, nodes, count)
+    lines = _store(store).lines(wanted, [word(node) for node in nodes], count)
     if out is not None:
         write_table((f"{line}\n".encode() for line in lines), out, format_of(out, None))
         return
     for line in lines:
-        said = msgspec.json.decode(line)
-        click.echo(f"{said.get('node', ''):<20}  {told(said)}" if _is_text(format_) else line)
+        if _is_text(format_):
+            said = msgspec.json.decode(line)
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # of another release
+                line = f"{said['node']:<20}  {told(said)}"
+        click.echo(line)
 
 
 def _is_text(format_: str) -> bool:
@@ -205,8 +210,12 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
     thread = threading.Thread(target=gather, name="collector")
     with signals_to(collector.stop):
         thread.start()
-        show(lambda: not thread.is_alive() or collector.stopping)
-        thread.join()
+        try:
+            show(lambda: not thread.is_alive() or collector.stopping)
+            thread.join()
+        finally:
+            collector.stop()
+            thread.join()
     if failures:
         raise failures[0]
 

@@ -2,6 +2,7 @@
 
 Conventions: a machine's numbers have no holes, so a hole in what has come is a loss on the way. Numbers belong to a
 journal; a machine whose journal was lost begins another one. What a machine says it does not have is gone, and counted.
+A number that comes again without a mark is another line: a loss of power can take a journal's last numbers back.
 Rule: of a machine that is new here, only what comes from now on is wanted, unless its past was asked for.
 Does not: publish requests (`collector.py`), or keep accounts (`store.py`).
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from soundwatch.daemon.fleet.held import Held, Run, has, missing, with_run
 from soundwatch.daemon.fleet.told import LineSaid
 from soundwatch.daemon.report import Report
-from soundwatch.daemon.sinks.mqtt_fleet import Again
+from soundwatch.daemon.sinks.mqtt_fleet import Again, Done
 
 Key = tuple[str, str]  # a machine and a journal of it
 
@@ -59,12 +60,15 @@ class Accounts:
 
     Args:
         known: What was kept of earlier times.
+        current: Each machine's journal of then.
         past: Whether a new machine's lines of before are wanted too.
     """
 
-    def __init__(self, known: Mapping[Key, Account], *, past: bool = False) -> None:
+    def __init__(
+        self, known: Mapping[Key, Account], current: Mapping[str, str] | None = None, *, past: bool = False
+    ) -> None:
         self._accounts = dict(known)
-        self._current: dict[str, str] = {}
+        self._current = {node: journal for node, journal in (current or {}).items() if (node, journal) in known}
         self._lost: dict[str, int] = {}
         self._past = past
         self._changed: set[Key] = set()
@@ -80,11 +84,9 @@ class Accounts:
         seq = said.told.seq
         account = self._account(said.node, said.journal, seq)
         if has(account.held, seq):
-            return False
-        self._put(
-            (said.node, said.journal),
-            replace(account, begin=min(account.begin, seq), held=with_run(account.held, seq, seq)),
-        )
+            return not said.repeated
+        begin = account.begin if said.repeated else min(account.begin, seq)
+        self._put((said.node, said.journal), replace(account, begin=begin, held=with_run(account.held, seq, seq)))
         return True
 
     def report(self, node: str, report: Report) -> None:
@@ -108,11 +110,17 @@ class Accounts:
         hole = next(self._accounts[node, journal].holes, None)
         return None if hole is None else Again(journal, hole[0] - 1, hole[1])
 
-    def done(self, node: str, done: Again) -> None:
-        """Take account of an answer: what of it has not come is gone."""
+    def done(self, node: str, done: Done) -> None:
+        """Take account of an answer: what is neither in it nor here is gone."""
         key = (node, done.journal)
         if key in self._accounts:
-            self._put(key, _without(self._accounts[key], done.after + 1, done.up_to))
+            there: Held = ()
+            for first, last in done.runs:
+                there = with_run(there, first, max(first, last))
+            account = self._accounts[key]
+            for run in missing(there, done.after + 1, done.up_to):
+                account = _without(account, *run)
+            self._put(key, account)
 
     def lost_lines(self, node: str) -> int:
         """How many lines of a machine are gone for good."""

@@ -107,6 +107,8 @@ class NodeBoard:
 def with_status(node: NodeBoard, said: StatusSaid) -> NodeBoard:
     """The node after it was said whether it runs."""
     active = node.active if said.status == "online" else {}
+    if said.retained and said.status == node.status:  # of an earlier time, and known
+        return replace(node, active=active)
     return replace(node, status=said.status, status_unix_ns=said.heard_unix_ns, active=active)
 
 
@@ -115,11 +117,13 @@ def with_report(node: NodeBoard, said: ReportSaid) -> NodeBoard:
     skews_ns = node.skews_ns
     if not said.retained:
         skews_ns = (*skews_ns, said.sent_unix_ns - said.heard_unix_ns)[-KEPT_SKEWS:]
+        if node.status != "online":  # its word for that got lost; where it stops, that comes after its last report
+            node = replace(node, status="online", status_unix_ns=said.heard_unix_ns)
     still = {id_ for source in said.report.sources.values() for id_ in source.active}
     return replace(
         node,
         report=said.report,
-        report_unix_ns=said.heard_unix_ns,
+        report_unix_ns=max(node.report_unix_ns, said.sent_unix_ns) if said.retained else said.heard_unix_ns,
         skews_ns=skews_ns,
         journals=_journals(node, said.report.journal, said.heard_unix_ns),
         active={id_: line for id_, line in node.active.items() if id_ in still},
@@ -133,7 +137,7 @@ def with_line(node: NodeBoard, said: LineSaid, heard_unix_ns: int) -> NodeBoard:
     if said.told.type not in ("start", "update", "end") or id_ is None:
         return node
     active = {key: line for key, line in node.active.items() if key != id_}
-    if said.told.type != "end":
+    if said.told.type != "end" and (id_ in node.active or not said.repeated):
         active[id_] = said
     while len(active) > MOST_ACTIVE:
         del active[next(iter(active))]

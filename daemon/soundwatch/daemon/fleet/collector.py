@@ -24,13 +24,12 @@ from soundwatch.daemon.fleet.accounts import Account, Accounts, Key
 from soundwatch.daemon.fleet.board import NodeBoard, with_line, with_report, with_status
 from soundwatch.daemon.fleet.store import Batch, reason_of
 from soundwatch.daemon.fleet.told import TOPICS, DoneSaid, LineSaid, ReportSaid, Said, StatusSaid, said_by
-from soundwatch.daemon.sinks.mqtt_fleet import Again
 from soundwatch.daemon.sinks.mqtt_link import Broker, Link, Message
 from soundwatch.daemon.sinks.mqtt_topics import ROOT
 
 HEARD_MESSAGES: Final = 100_000
 BATCH_MESSAGES: Final = 2000
-ASKED_AT_ONCE: Final = 8
+ASKED_AT_ONCE: Final = 4  # so that all answers together find room in a broker's queue, Mosquitto's 1,000
 ANSWER_S: Final = 20.0
 LOOK_S: Final = 0.5
 CONNECTING: Final = "not connected yet"
@@ -104,10 +103,11 @@ class Collector:
         self._say = say
         self._tidy = tidy
         self._tidy_at_s = time.monotonic()
-        self._accounts = Accounts(store.accounts(), past=past)
+        current = {node.name: node.report.journal for node in self.nodes.values() if node.report is not None}
+        self._accounts = Accounts(store.accounts(), current, past=past)
         self._client_id = f"{ROOT}-fleet-{secrets.token_hex(6)}"
         self._stopping = threading.Event()
-        self._asked: dict[str, tuple[Again, float, int]] = {}
+        self._asked: dict[str, float] = {}  # until when an answer is waited for
         self._asking: dict[str, None] = {}  # machines with something to be asked for, in order
 
     def stop(self) -> None:
@@ -155,14 +155,14 @@ class Collector:
         """
         dropped = 0
         while not self._stopping.is_set():
-            self._settle(self._heard(link), link)
+            self._settle(self._heard(link))
             self.counts.dropped += link.dropped_messages - dropped
             dropped = link.dropped_messages
             self._ask(link)
             self._tidy_up()
             if link.lost is not None and link.heard.empty():
                 raise ConnectionError(link.lost)
-        self._settle(self._heard(link), link)
+        self._settle(self._heard(link))
 
     def _heard(self, link: Link) -> list[Message]:
         """The next messages, at least one if any comes soon."""
@@ -178,7 +178,7 @@ class Collector:
         except queue.Empty:
             return found
 
-    def _settle(self, messages: Sequence[Message], link: Link) -> None:
+    def _settle(self, messages: Sequence[Message]) -> None:
         """Take account of messages, and keep what is new."""
         lines: list[LineSaid] = []
         changed: dict[str, None] = {}
@@ -186,12 +186,13 @@ class Collector:
             said = self._said(message)
             if said is not None:
                 changed[said.node] = None
-                self._take(said, message.heard_unix_ns, lines, link)
+                self._take(said, message.heard_unix_ns, lines)
         if not changed:
             return
         for name in changed:
             self.nodes[name] = replace(self.nodes[name], lost_lines=self._accounts.lost_lines(name))
-        self._keep(Batch(lines, self._accounts.changed(), [self.nodes[name] for name in changed]))
+        if not self._keep(Batch(lines, self._accounts.changed(), [self.nodes[name] for name in changed])):
+            return
         self.counts.lines += len(lines)
         try:
             self._show(lines)
@@ -206,14 +207,14 @@ class Collector:
             said = said_by(message)
             if said.node not in self.nodes and len(self.nodes) >= MOST_NODES:
                 raise ValueError(f"there are {MOST_NODES} machines already")
-        except (ValueError, msgspec.MsgspecError) as error:
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             self.counts.refused += 1
             if self.counts.refused == 1:
                 self._say("a message is no machine's; others are only counted", topic=message.topic, error=str(error))
             return None
         return said
 
-    def _take(self, said: Said, heard_unix_ns: int, lines: list[LineSaid], link: Link) -> None:
+    def _take(self, said: Said, heard_unix_ns: int, lines: list[LineSaid]) -> None:
         """Take account of one thing that was said."""
         node = self.nodes.get(said.node, NodeBoard(said.node))
         match said:
@@ -231,26 +232,29 @@ class Collector:
                 self._accounts.report(said.node, said.report)
                 self._asking[said.node] = None
             case DoneSaid():
-                asked = self._asked.pop(said.node, None)
-                if asked is not None and asked[2] == link.dropped_messages:  # else some of it may have been dropped
-                    self._accounts.done(said.node, said.done)
+                self._asked.pop(said.node, None)
+                self._accounts.done(said.node, said.done)
                 self._asking[said.node] = None
         self.nodes[said.node] = node
 
-    def _keep(self, batch: Batch) -> None:
-        """Keep a batch, however long that takes."""
+    def _keep(self, batch: Batch) -> bool:
+        """Keep a batch, however long that takes.
+
+        Returns:
+            Whether it is kept; what is not, since the program ends, is asked for at the next start.
+        """
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 self._store.keep(batch)
             except (SQLAlchemyError, OSError) as error:
                 self._trouble("store", reason_of(error))
-                if self._stopping.wait(pause_s):  # what is not kept is asked for at the next start
-                    return
+                if self._stopping.wait(pause_s):
+                    return False
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 self._trouble("store", None)
-                return
+                return True
 
     def _tidy_up(self) -> None:
         if time.monotonic() >= self._tidy_at_s:
@@ -263,14 +267,14 @@ class Collector:
     def _ask(self, link: Link) -> None:
         """Ask machines for what got lost on the way."""
         now_s = time.monotonic()
-        self._asked = {node: asked for node, asked in self._asked.items() if asked[1] > now_s}
+        self._asked = {node: until_s for node, until_s in self._asked.items() if until_s > now_s}
         for node in list(self._asking):
             if len(self._asked) >= ASKED_AT_ONCE:
                 return
             del self._asking[node]
             again = None if node in self._asked else self._accounts.wanted(node)
             if again is not None and self.nodes[node].status == "online":
-                self._asked[node] = (again, now_s + ANSWER_S, link.dropped_messages)
+                self._asked[node] = now_s + ANSWER_S
                 self.counts.asked += 1
                 link.mention(Message(f"{ROOT}/{node}/again", msgspec.json.encode(again)))
 

@@ -1,15 +1,14 @@
 """What a fleet's machines have told, in SQLite or PostgreSQL, by SQLAlchemy.
 
-Conventions: `lines` has each line once, as JSON and with the columns that people ask by; its key holds `time`, so that
-TimescaleDB can make a hypertable of it. Lines, and what is known to be here, are kept together or not at all.
+Conventions: lines, and what is known to be here, are kept together or not at all.
 Rule: no password belongs into an address, where others can read it; PGPASSWORD and ~/.pgpass are read by libpq.
-Does not: decide what is kept (`collector.py`).
+Does not: say which columns there are (`schema.py`), or decide what is kept (`collector.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,57 +20,30 @@ from sqlalchemy.dialects import postgresql, sqlite
 from soundwatch.daemon.errors import ConfigError, StoreError
 from soundwatch.daemon.fleet.accounts import Account, Key
 from soundwatch.daemon.fleet.board import NodeBoard
-from soundwatch.daemon.fleet.held import Held
-from soundwatch.daemon.fleet.told import LineSaid
+from soundwatch.daemon.fleet.schema import (
+    FORMATS,
+    JOURNALS,
+    LINES,
+    NODES,
+    SCHEMA,
+    account_row,
+    held_of,
+    line_row,
+    node_of,
+    node_row,
+)
+from soundwatch.daemon.fleet.told import LineSaid, Told
 from soundwatch.daemon.lookup import Wanted
-from soundwatch.daemon.report import Report
 
 FORMAT: Final = 1
 PAGE_LINES: Final = 1000
-
-_SCHEMA = sql.MetaData()
-LINES: Final = sql.Table(
-    "lines",
-    _SCHEMA,
-    sql.Column("node", sql.Text, primary_key=True),
-    sql.Column("journal", sql.Text, primary_key=True),
-    sql.Column("seq", sql.BigInteger, primary_key=True),
-    sql.Column("time", sql.DateTime(timezone=True), primary_key=True),
-    sql.Column("type", sql.Text, nullable=False),
-    sql.Column("source", sql.Text),
-    sql.Column("class", sql.Text),
-    sql.Column("id", sql.Text),
-    sql.Column("score", sql.Double),
-    sql.Column("level_dbfs", sql.Double),
-    sql.Column("duration_s", sql.Double),
-    sql.Column("model", sql.Text),
-    sql.Column("line", sql.Text, nullable=False),
-    sql.Index("lines_time", "time", "node", "seq"),
-    sql.Index("lines_class_time", "class", "time"),
-)
-JOURNALS: Final = sql.Table(
-    "journals",
-    _SCHEMA,
-    sql.Column("node", sql.Text, primary_key=True),
-    sql.Column("journal", sql.Text, primary_key=True),
-    sql.Column("begin", sql.BigInteger, nullable=False),
-    sql.Column("sent_seq", sql.BigInteger, nullable=False),
-    sql.Column("held", sql.Text, nullable=False),
-    sql.Column("gone", sql.Text, nullable=False),
-)
-NODES: Final = sql.Table(
-    "nodes",
-    _SCHEMA,
-    sql.Column("node", sql.Text, primary_key=True),
-    sql.Column("status", sql.Text, nullable=False),
-    sql.Column("status_unix_ns", sql.BigInteger, nullable=False),
-    sql.Column("report", sql.Text),
-    sql.Column("report_unix_ns", sql.BigInteger, nullable=False),
-    sql.Column("skew_ns", sql.BigInteger),
-    sql.Column("line_unix_ns", sql.BigInteger, nullable=False),
-    sql.Column("lost_lines", sql.BigInteger, nullable=False),
-)
-_FORMAT: Final = sql.Table("format", _SCHEMA, sql.Column("format", sql.Integer, primary_key=True))
+POSTGRESQL_PATIENCE: Final = {  # of libpq; a server that says nothing must not hold the program up for ever
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 10,
+    "options": "-c statement_timeout=60000",
+}
+SECRETS: Final = ("password", "passfile", "sslpassword")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +78,13 @@ class FleetStore:
         self.name = address if "://" in address else Path(address).name
         if url.get_backend_name() == "sqlite" and not writing and not Path(url.database or "").is_file():
             raise StoreError(f"There is no fleet's store at {url.database}; `soundwatch fleet watch` makes it.")
-        self._engine = sql.create_engine(url, pool_pre_ping=True)
+        patience = {} if url.get_backend_name() == "sqlite" else POSTGRESQL_PATIENCE
+        self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=patience)
         if self._engine.name == "sqlite":
             sql.event.listen(self._engine, "connect", _prepare)
         try:
             if writing:
-                _SCHEMA.create_all(self._engine)
+                SCHEMA.create_all(self._engine)
             self._check_format(address, writing)
         except StoreError:
             self._engine.dispose()
@@ -128,22 +101,23 @@ class FleetStore:
         """
         with self._engine.begin() as db:
             if batch.lines:
-                db.execute(self._insert(LINES).on_conflict_do_nothing(), [_line_row(line) for line in batch.lines])
-            self._upsert(db, JOURNALS, [_account_row(*each) for each in batch.accounts.items()])
-            self._upsert(db, NODES, [_node_row(node) for node in batch.nodes])
+                db.execute(self._insert(LINES).on_conflict_do_nothing(), [line_row(line) for line in batch.lines])
+            self._upsert(db, JOURNALS, [account_row(*each) for each in batch.accounts.items()])
+            self._upsert(db, NODES, [node_row(node) for node in batch.nodes])
 
     def accounts(self) -> dict[Key, Account]:
         """What is known to be here."""
         with self._engine.connect() as db:
             return {
-                (row.node, row.journal): Account(row.begin, row.sent_seq, _held(row.held), _held(row.gone))
+                (row.node, row.journal): Account(row.begin, row.sent_seq, held_of(row.held), held_of(row.gone))
                 for row in db.execute(sql.select(JOURNALS))
             }
 
     def nodes(self) -> list[NodeBoard]:
         """Every machine, as it was when something was last kept of it."""
         with self._engine.connect() as db:
-            return [_node(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
+            nodes = [node_of(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
+            return [replace(node, active=self._active(db, node)) for node in nodes]
 
     def lines(self, wanted: Wanted, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
         """Lines as they came, by their time; of many only the `last`."""
@@ -170,6 +144,21 @@ class FleetStore:
         """Close it."""
         self._engine.dispose()
 
+    def _active(self, db: sql.Connection, node: NodeBoard) -> dict[str, LineSaid]:
+        """The events that last, by a machine's last report."""
+        sources = node.report.sources.values() if node.report and node.status == "online" else ()
+        ids = [id_ for source in sources for id_ in source.active]
+        if not ids:
+            return {}
+        columns = LINES.c
+        query = sql.select(columns.id, columns.journal, columns.line).where(
+            columns.node == node.name, columns.id.in_(ids), columns.type == "start"
+        )
+        return {
+            row.id: LineSaid(node.name, row.journal, msgspec.json.decode(row.line, type=Told), row.line)
+            for row in db.execute(query)
+        }
+
     def _insert(self, table: sql.Table) -> Any:
         return (sqlite if self._engine.name == "sqlite" else postgresql).insert(table)
 
@@ -184,9 +173,9 @@ class FleetStore:
 
     def _check_format(self, address: str, writing: bool) -> None:
         with self._engine.begin() as db:
-            found = db.execute(sql.select(_FORMAT.c.format)).scalar_one_or_none()
+            found = db.execute(sql.select(FORMATS.c.format)).scalar_one_or_none()
             if found is None and writing:
-                db.execute(self._insert(_FORMAT).on_conflict_do_nothing(), [{"format": FORMAT}])
+                db.execute(self._insert(FORMATS).on_conflict_do_nothing(), [{"format": FORMAT}])
             elif found != FORMAT:
                 raise StoreError(f"{address} is a fleet's store of format {found}; this release reads {FORMAT}.")
 
@@ -203,7 +192,7 @@ def url_of(address: str) -> sql.URL:
         url = sql.make_url(address)
     except (sql.exc.ArgumentError, ValueError):
         url = sql.URL.create("")
-    if url.password is not None:
+    if url.password is not None or any(key in url.query for key in SECRETS):
         raise ConfigError(
             "--store: a password does not belong into an address, where others can read it. Set PGPASSWORD, or write "
             "it into ~/.pgpass."
@@ -230,66 +219,6 @@ def _conditions(wanted: Wanted, nodes: Sequence[str]) -> list[Any]:
         found.append(columns.time < datetime.fromisoformat(wanted.until))
     chosen = (("class", wanted.classes), ("source", wanted.sources), ("type", wanted.types), ("node", nodes))
     return found + [columns[name].in_(values) for name, values in chosen if values]
-
-
-def _line_row(said: LineSaid) -> dict[str, Any]:
-    told = said.told
-    return {
-        "node": said.node,
-        "journal": said.journal,
-        "seq": told.seq,
-        "time": told.time,
-        "type": told.type,
-        "source": told.source,
-        "class": told.class_,
-        "id": told.id,
-        "score": told.score,
-        "level_dbfs": told.level_dbfs,
-        "duration_s": told.duration_s,
-        "model": told.model,
-        "line": said.line,
-    }
-
-
-def _account_row(key: Key, account: Account) -> dict[str, Any]:
-    return {
-        "node": key[0],
-        "journal": key[1],
-        "begin": account.begin,
-        "sent_seq": account.sent_seq,
-        "held": msgspec.json.encode(account.held).decode(),
-        "gone": msgspec.json.encode(account.gone).decode(),
-    }
-
-
-def _held(text: str) -> Held:
-    return msgspec.json.decode(text, type=Held)
-
-
-def _node_row(node: NodeBoard) -> dict[str, Any]:
-    return {
-        "node": node.name,
-        "status": node.status,
-        "status_unix_ns": node.status_unix_ns,
-        "report": None if node.report is None else msgspec.json.encode(node.report).decode(),
-        "report_unix_ns": node.report_unix_ns,
-        "skew_ns": max(node.skews_ns) if node.skews_ns else None,
-        "line_unix_ns": node.line_unix_ns,
-        "lost_lines": node.lost_lines,
-    }
-
-
-def _node(row: Any) -> NodeBoard:
-    return NodeBoard(
-        name=row.node,
-        status=row.status,
-        status_unix_ns=row.status_unix_ns,
-        report=None if row.report is None else msgspec.json.decode(row.report, type=Report),
-        report_unix_ns=row.report_unix_ns,
-        skews_ns=() if row.skew_ns is None else (row.skew_ns,),
-        line_unix_ns=row.line_unix_ns,
-        lost_lines=row.lost_lines,
-    )
 
 
 def _prepare(connection: Any, _: object) -> None:

@@ -13,19 +13,19 @@ from typing import Annotated, Final
 
 import msgspec
 
-from soundwatch.daemon.report import Report
-from soundwatch.daemon.sinks.mqtt_fleet import Again
+from soundwatch.daemon.report import Plain, Report
+from soundwatch.daemon.sinks.mqtt_fleet import Done
 from soundwatch.daemon.sinks.mqtt_link import Message
-from soundwatch.daemon.sinks.mqtt_topics import ROOT
+from soundwatch.daemon.sinks.mqtt_topics import ROOT, word
 
 TOPICS: Final = (f"{ROOT}/+/status", f"{ROOT}/+/report", f"{ROOT}/+/again/done", f"{ROOT}/+/lines/+")
 MOST_BYTES: Final = 65_536
 MOST_NAME: Final = 200
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 STATUSES: Final = ("online", "stopped", "offline")
 _MARK: Final = b',"repeated":true}'
 _JOURNAL: Final = re.compile(r"[0-9a-f]{1,64}")
 
-Name = Annotated[str, msgspec.Meta(max_length=MOST_NAME, pattern=r"^[^\x00]*\Z")]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Number = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 
@@ -37,31 +37,27 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}
         seq: Its number.
         time: As in `lines.py`, and so are all others.
         type: See there.
+        node: See there; what it is for topics has to be where it was said.
         source: See there.
         class_: See there.
         id: See there.
         score: See there.
         level_dbfs: See there.
         duration_s: See there.
-        state: See there.
-        detail: See there.
         model: See there.
-        provider: See there.
     """
 
     seq: Number
     time: Moment
-    type: Name
-    source: Name | None = None
-    class_: Name | None = None
-    id: Name | None = None
+    type: Plain
+    node: Plain
+    source: Plain | None = None
+    class_: Plain | None = None
+    id: Plain | None = None
     score: float | None = None
     level_dbfs: float | None = None
     duration_s: float | None = None
-    state: Name | None = None
-    detail: str | None = None
-    model: Name | None = None
-    provider: Name | None = None
+    model: Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +69,14 @@ class LineSaid:
         journal: What tells its numbers from another journal's.
         told: What the line says.
         line: It, without its end and without the mark of a repetition.
+        repeated: Whether it had that mark.
     """
 
     node: str
     journal: str
     told: Told
     line: str
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class DoneSaid:
     """
 
     node: str
-    done: Again
+    done: Done
 
 
 Said = LineSaid | StatusSaid | ReportSaid | DoneSaid
@@ -151,11 +149,11 @@ def said_by(message: Message) -> Said:
                 raise ValueError(f"status {status[:40]!r} is none of {', '.join(STATUSES)}")
             return StatusSaid(parts[1], status, message.heard_unix_ns, message.retained)
         case ["report"]:
-            report = _report(message.payload)
+            report = _report(parts[1], message.payload)
             sent_unix_ns = unix_ns_of(report.time)
             return ReportSaid(parts[1], report, sent_unix_ns, message.heard_unix_ns, message.retained)
         case ["again", "done"]:
-            return DoneSaid(parts[1], msgspec.json.decode(message.payload, type=Again))
+            return DoneSaid(parts[1], msgspec.json.decode(message.payload, type=Done))
         case ["lines", journal] if _JOURNAL.fullmatch(journal):
             return _line(parts[1], journal, message.payload)
     raise ValueError("no topic of a fleet")
@@ -170,17 +168,37 @@ def unix_ns_of(time: str) -> int:
     moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
         raise ValueError(f"{time} has no zone")
+    _check_year(moment)
     return round(moment.timestamp() * 1000) * 1_000_000
 
 
-def _report(payload: bytes) -> Report:
+def _check_year(moment: datetime) -> None:
+    """Refuse what no clock of a machine says, and databases and time zones have no room for."""
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year {moment.year} is none of {FIRST_YEAR} to {LAST_YEAR}")
+
+
+def _check_name(node: str, name: str) -> None:
+    """Refuse what is said in another machine's name."""
+    if word(name) != node:
+        raise ValueError(f"{name[:40]} says it where {node} would")
+
+
+def _report(node: str, payload: bytes) -> Report:
     report = msgspec.json.decode(payload, type=Report)
+    _check_name(node, report.node)
     if not _JOURNAL.fullmatch(report.journal):
         raise ValueError("journal is no identity of one")
     return report
 
 
 def _line(node: str, journal: str, payload: bytes) -> LineSaid:
-    if payload.endswith(_MARK):
+    repeated = payload.endswith(_MARK)
+    if repeated:
         payload = payload[: -len(_MARK)] + b"}"
-    return LineSaid(node, journal, msgspec.json.decode(payload, type=Told), payload.decode())
+    if b"\n" in payload or b"\r" in payload:
+        raise ValueError("a line is one line")
+    told = msgspec.json.decode(payload, type=Told)
+    _check_name(node, told.node)
+    _check_year(told.time)
+    return LineSaid(node, journal, told, payload.decode(), repeated)

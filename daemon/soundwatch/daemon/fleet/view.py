@@ -41,6 +41,8 @@ class Latest:
         for said in lines[-10 * KEPT_EVENTS :]:
             if said.told.type in ("start", "end"):
                 with self._lock:
+                    if said.repeated and any(each.told.id == said.told.id for each in self._events):
+                        continue
                     others = (each for each in self._events if each.told.id != said.told.id)
                     self._events = deque([said, *others], maxlen=KEPT_EVENTS)
 
@@ -58,8 +60,8 @@ def answers_of(collector: Collector) -> list[NodeAnswer]:
 
 def print_lines(lines: Sequence[LineSaid]) -> None:
     """Print lines for other programs."""
-    sys.stdout.write("".join(f"{said.line}\n" for said in lines))
-    sys.stdout.flush()
+    sys.stdout.buffer.write(b"".join(said.line.encode() + b"\n" for said in lines))
+    sys.stdout.buffer.flush()
 
 
 def draw(collector: Collector, latest: Latest, broker: str, store: str, ended: Callable[[], bool]) -> None:

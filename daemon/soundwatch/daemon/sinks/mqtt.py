@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -111,8 +112,8 @@ class MqttSink:
                 self._greet(link)
                 self._serve(link)
                 self._part(link)
-            except OSError as error:
-                self._tell(str(error))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next connection may do
+                self._tell(str(error) or type(error).__name__)
             finally:
                 self._link = None
                 if not self._closing.is_set():
@@ -193,7 +194,7 @@ class MqttSink:
         """Publish lines once more that a fleet lacks."""
         try:
             answer = [] if message.retained else answer_of(self._topics, self._surroundings, message.payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError, sqlite3.Error) as error:
             reason = f"{error}."
             self._surroundings.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason)
             return

@@ -2,7 +2,7 @@
 
 Conventions: lines go to a topic that names the journal, so that a number means one line for ever. A fleet that sees a
 hole in them asks with an `Again`; the answer is those lines, marked as repeated, as far as the journal still has them,
-and then a `Done`.
+and then a `Done` that says which these were. What gets lost again on the way is so known from what is no more.
 Rule: a request is answered with `MOST_LINES` at most, so that nobody can keep a machine busy with one; whoever needs
 more asks again from where `Done` says.
 Does not: publish (`mqtt.py`).
@@ -23,11 +23,16 @@ from soundwatch.daemon.sinks import Surroundings
 from soundwatch.daemon.sinks.mqtt_link import Message
 from soundwatch.daemon.sinks.mqtt_topics import Topics
 
-MOST_LINES: Final = 500
+MOST_LINES: Final = 200
+MOST_SEQ: Final = 2**53
+
+
+Seq = Annotated[int, msgspec.Meta(ge=0, lt=MOST_SEQ)]
+Run = tuple[Seq, Seq]  # numbers without a hole, both ends included
 
 
 class Again(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a fleet asks for, and as a `Done` what it has been given.
+    """What a fleet asks for.
 
     Attributes:
         journal: Whose numbers are meant.
@@ -36,8 +41,24 @@ class Again(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     journal: str
-    after: Annotated[int, msgspec.Meta(ge=0)]
-    up_to: Annotated[int, msgspec.Meta(ge=0)]
+    after: Seq
+    up_to: Seq
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What the journal has of that, all of it sent just now.
+
+    Attributes:
+        journal: Whose numbers are meant.
+        after: As it was asked,
+        up_to: and up to where this is answered.
+        runs: The numbers between the two that there are.
+    """
+
+    journal: str
+    after: Seq
+    up_to: Seq
+    runs: tuple[Run, ...]
 
 
 def line_messages(topics: Topics, around: Surroundings, entries: Sequence[Entry]) -> list[Message]:
@@ -61,5 +82,17 @@ def answer_of(topics: Topics, around: Surroundings, payload: bytes) -> list[Mess
     found = around.after(again.after, MOST_LINES) if again.journal == around.journal else []
     entries = [replace(entry, repeated=True) for entry in found if entry.seq <= again.up_to]
     more = len(found) == MOST_LINES == len(entries)
-    done = msgspec.structs.replace(again, up_to=entries[-1].seq if more else again.up_to)
+    up_to = entries[-1].seq if more else again.up_to
+    done = Done(again.journal, again.after, up_to, _runs([entry.seq for entry in entries]))
     return [*line_messages(topics, around, entries), Message(topics.again_done, msgspec.json.encode(done))]
+
+
+def _runs(numbers: Sequence[int]) -> tuple[Run, ...]:
+    """Numbers in order as runs."""
+    runs: list[Run] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return tuple(runs)

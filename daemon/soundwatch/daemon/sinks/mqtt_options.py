@@ -52,7 +52,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
     discovery: bool = True
     level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     fleet: bool = False
-    report_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    report_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
 
 
 def broker_of(spec: Spec, options: BrokerOptions) -> Broker:
