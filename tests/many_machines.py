@@ -145,7 +145,8 @@ class Machine:
             for place in range(asked["after"], last):
                 await self._publish(client, place, repeated=True)
             more = last == asked["after"] + MOST_LINES
-            done = asked | {"up_to": last if more else asked["up_to"]}
+            runs = [[asked["after"] + 1, last]] if last > asked["after"] else []
+            done = asked | {"up_to": last if more else asked["up_to"], "runs": runs}
             await client.publish(f"{self.base}/again/done", json.dumps(done).encode(), 1)
 
     async def _report(self, client: aiomqtt.Client) -> None:

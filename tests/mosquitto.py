@@ -36,14 +36,16 @@ def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
 class Mosquitto:
     """The broker. Retained messages outlast a restart, since it writes each down."""
 
-    def __init__(self, folder: Path, port: int, settings: str = "allow_anonymous true\n") -> None:
+    def __init__(
+        self, folder: Path, port: int, settings: str = "allow_anonymous true\n", queued: str = "max_queued_messages 0\n"
+    ) -> None:
         self.port = port
         self.address = f"127.0.0.1:{port}"
         self._configuration = folder / "mosquitto.conf"
         self._configuration.write_text(
             f"listener {port} 127.0.0.1\nuser {os.environ.get('USER', 'root')}\n{settings}"
             f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
-            "max_queued_messages 0\nlog_type error\n"
+            f"{queued}log_type error\n"
         )
         self.start()
 

@@ -29,6 +29,7 @@ class Room:
         path: The journal's file; none where it is left out.
         sources: What is listened to.
         classes: What is listened for.
+        node: The machine's name.
     """
 
     def __init__(
@@ -36,17 +37,19 @@ class Room:
         path: Path | Literal[":memory:"] = MEMORY,
         sources: tuple[str, ...] = ("mic0",),
         classes: tuple[str, ...] = CLASSES,
+        node: str = "edge1",
     ) -> None:
+        self.node = node
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.noted: list[tuple[str, dict[str, Any]]] = []
         self.switched: list[tuple[str, bool]] = []
         self.notice = Notice(sources)
         self.live = Live()
         self.classes = classes
-        self.journal = Journal(Store(path), Limits(1e9, 64_000_000), "edge1", self._say, self.notice.read)
+        self.journal = Journal(Store(path), Limits(1e9, 64_000_000), node, self._say, self.notice.read)
         self.outlets = Outlets(self._say, lambda _: None)
         self.around = Surroundings(
-            node="edge1",
+            node=node,
             labels=CLASSES,
             board=lambda: self.notice.board,
             live=self.live,
@@ -75,7 +78,7 @@ class Room:
                 seq=seq,
                 id=id_,
                 time=TIME,
-                node="edge1",
+                node=self.node,
                 source=source,
                 class_=class_,
                 class_id=CLASSES.index(class_),
@@ -98,7 +101,7 @@ class Room:
             lambda seq: HelloLine(
                 seq=seq,
                 time=TIME,
-                node="edge1",
+                node=self.node,
                 source=source,
                 stream_start=TIME,
                 version="0",
@@ -120,7 +123,7 @@ class Room:
             lambda seq: SourceHealthLine(
                 seq=seq,
                 time=TIME,
-                node="edge1",
+                node=self.node,
                 source=source,
                 state="paused",
                 reason="asked",

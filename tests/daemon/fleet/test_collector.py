@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from fleets import JOURNAL, keys_of
 from mosquitto import Listener, Mosquitto, wait_until
+from ports import free_port
 from sink_room import Room
 from soundwatch.daemon.fleet import collector as module
 from soundwatch.daemon.fleet.collector import Collector
@@ -117,8 +118,8 @@ def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
     wait_until(lambda: len(second.shown) == 700)
     room.event("start", "C")
     wait_until(lambda: len(second.shown) == 701)
-    assert sorted(second.seqs()) == list(range(2, 703)), "each once, though two requests were answered for it"
-    assert second.collector.counts.asked >= 2
+    assert sorted(second.seqs()) == list(range(2, 703)), "each once, though four requests were answered for it"
+    assert second.collector.counts.asked >= 4
     assert second.collector.nodes["edge1"].lost_lines == 0
     assert len(list(second.store.lines(Wanted()))) == 702
 
@@ -199,6 +200,39 @@ def test_garbage_is_counted_and_told_once(
     assert list(fleet.collector.nodes) == ["good"]
 
 
+def test_a_broker_that_drops_what_it_has_no_room_for_loses_nothing(
+    mosquitto_folder: Path, fleet_at: Callable[..., Fleet]
+) -> None:
+    broker = Mosquitto(mosquitto_folder, free_port(), "allow_anonymous true\nmax_queued_messages 30\n", queued="")
+    rooms = [Room(node=f"edge{number}") for number in range(4)]
+    try:
+        for room in rooms:
+            outlet = room.open(f"mqtt://{broker.address},fleet=1,report_s=0.2,discovery=0")
+            for number in range(400):
+                room.event("start", f"E{number}")
+            room.wait_for(outlet)
+        fleet = fleet_at(broker, past=True)
+        wait_until(lambda: len(fleet.shown) == 4 * 400)
+        assert sorted(fleet.seqs()) == sorted(4 * list(range(1, 401)))
+        assert [node.lost_lines for node in fleet.collector.nodes.values()] == [0, 0, 0, 0]
+        assert fleet.collector.counts.asked > 4 * 2, "some of it was dropped, and asked for once more"
+    finally:
+        for room in rooms:
+            room.close()
+        broker.kill()
+
+
+def test_a_machine_that_forgets_that_it_is_online_is_asked_all_the_same(
+    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+) -> None:
+    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2,retain=0")
+    room.event("start")
+    room.wait_for(outlet)
+    fleet = fleet_at(mosquitto, past=True)
+    wait_until(lambda: fleet.seqs() == [1])
+    assert fleet.collector.nodes["edge1"].status == "online"
+
+
 def test_so_many_machines_are_asked_at_a_time(
     mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
 ) -> None:
@@ -213,6 +247,6 @@ def test_so_many_machines_are_asked_at_a_time(
         listener.say(f"soundwatch/n{number}/report", report)
     wait_until(lambda: len(fleet.collector.nodes) == 30)
     wait_until(lambda: fleet.collector.counts.asked == module.ASKED_AT_ONCE)
-    listener.say("soundwatch/n0/again/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5}}')
+    listener.say("soundwatch/n0/again/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5,"runs":[]}}')
     wait_until(lambda: fleet.collector.counts.asked == module.ASKED_AT_ONCE + 1)
     assert fleet.collector.nodes["n0"].lost_lines == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleets import JOURNAL, keys_of, line_of, report_of
-from soundwatch.daemon.fleet.told import MOST_BYTES, LineSaid, said_by
+from soundwatch.daemon.fleet.told import MOST_BYTES, LineSaid, ReportSaid, said_by
+from soundwatch.daemon.report import SourceReport
 from soundwatch.daemon.sinks.mqtt_link import Message
 
 LINES = f"soundwatch/edge1/lines/{JOURNAL}"
@@ -19,9 +21,17 @@ LINES = f"soundwatch/edge1/lines/{JOURNAL}"
 def test_a_line_is_kept_as_it_was_before_it_was_marked() -> None:
     line = msgspec.json.encode(keys_of(7))
     said = said_by(Message(LINES, line[:-1] + b',"repeated":true}'))
-    assert said == said_by(Message(LINES, line))
     assert isinstance(said, LineSaid)
+    assert said.repeated
+    assert replace(said, repeated=False) == said_by(Message(LINES, line))
     assert said.line == line.decode()
+
+
+def test_a_report_of_a_later_release_is_read() -> None:
+    payload = msgspec.json.encode(report_of(1, 1, mic0=SourceReport(hearing="dozing")).report)
+    said = said_by(Message("soundwatch/edge1/report", payload.replace(b"report/1", b"report/2")))
+    assert isinstance(said, ReportSaid)
+    assert said.report.sources["mic0"].hearing == "dozing"
 
 
 def test_a_line_of_a_later_release_is_read() -> None:
@@ -34,17 +44,29 @@ def test_a_line_of_a_later_release_is_read() -> None:
     [
         (LINES, b""),
         (LINES, b"{}"),
-        (LINES, b'{"seq":0,"time":"2026-11-22T08:15:02.418Z","type":"start"}'),
-        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418","type":"start"}'),
-        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","score":1e999}'),
-        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","source":"\\u0000"}'),
-        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","x":"\xff"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge2"}'),
+        (LINES, b'{"seq":1,\n"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1"}'),
+        (LINES, b'{"seq":1,"time":"9999-12-31T23:59:59Z","type":"start","node":"edge1"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","class":"\\u001b[2J"}'),
+        (LINES, b'{"seq":0,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418","type":"start","node":"edge1"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","score":1e999}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","source":"\\u0000"}'),
+        (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","x":"\xff"}'),
         (LINES, b'{"x":"' + b"a" * MOST_BYTES + b'"}'),
         ("soundwatch/edge1/lines/../x", b"{}"),
         (f"soundwatch/{'a' * 300}/status", b"online"),
         ("soundwatch/edge1/status", b"dancing"),
         ("soundwatch/edge1/report", b'{"node":"edge1"}'),
         ("soundwatch/edge1/report", msgspec.json.encode(report_of(1, 1).report).replace(b"02.418Z", b"02.418")),
+        ("soundwatch/edge2/report", msgspec.json.encode(report_of(1, 1).report)),
+        (
+            "soundwatch/edge1/report",
+            msgspec.json.encode(report_of(1, 1).report).replace(b'last_seq":1', b'last_seq":9223372036854775808'),
+        ),
+        ("soundwatch/edge1/report", msgspec.json.encode(report_of(1, 1).report).replace(b"30.0", b"1e300")),
+        ("soundwatch/edge1/report", msgspec.json.encode(report_of(1, 1).report).replace(b"2026-", b"2400-")),
         ("soundwatch/edge1/again/done", b'{"journal":"00","after":-1,"up_to":2}'),
         ("soundwatch", b"online"),
     ],
