@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from soundwatch.daemon.wire import utc_text
 REPORT_S = 30.0
 CONNECTING_S = 0.01  # between one machine's first connection and the next's
 RETRY_S = 1.0
+AT_ONCE = 20  # messages on their way to the broker, as `paho` has them
 MORE = {
     "class_id": 8,
     "peak_score": 0.98,
@@ -125,10 +127,12 @@ class Machine:
         while True:
             self.news.clear()
             while self.sent < len(self.lines):
-                repeated = self.sent < self.attempted
-                self.attempted = max(self.attempted, self.sent + 1)
-                await self._publish(client, self.sent, repeated=repeated)
-                self.sent += 1
+                last = min(self.sent + AT_ONCE, len(self.lines))
+                before, self.attempted = self.attempted, max(self.attempted, last)
+                await asyncio.gather(
+                    *(self._publish(client, place, repeated=place < before) for place in range(self.sent, last))
+                )
+                self.sent = last
             await self.news.wait()
 
     async def _publish(self, client: aiomqtt.Client, place: int, *, repeated: bool) -> None:
@@ -142,8 +146,9 @@ class Machine:
         async for message in client.messages:
             asked = json.loads(bytes(message.payload))
             last = min(asked["up_to"], asked["after"] + MOST_LINES, len(self.lines))
-            for place in range(asked["after"], last):
-                await self._publish(client, place, repeated=True)
+            for first in range(asked["after"], last, AT_ONCE):
+                some = range(first, min(first + AT_ONCE, last))
+                await asyncio.gather(*(self._publish(client, place, repeated=True) for place in some))
             more = last == asked["after"] + MOST_LINES
             runs = [[asked["after"] + 1, last]] if last > asked["after"] else []
             done = asked | {"up_to": last if more else asked["up_to"], "runs": runs}
@@ -171,6 +176,7 @@ class Machine:
 
 def run_machines(port: int, count: int, phases: Sequence[Phase], orders: Connection) -> None:
     """The process: each word on `orders` begins the next phase; `end` ends it. What was done is answered."""
+    logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # it warns of more than ten messages on their way
     asyncio.run(_run(port, count, phases, orders))
 
 
