@@ -22,6 +22,7 @@ from ports import free_port
 
 PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PATIENCE_S = 60.0
+KEEPS_ALL = "persistence true\nautosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
 
 
 def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
@@ -34,18 +35,17 @@ def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
 
 
 class Mosquitto:
-    """The broker. Retained messages outlast a restart, since it writes each down."""
+    """The broker. Retained messages outlast a restart, since it writes each down, unless told otherwise."""
 
     def __init__(
-        self, folder: Path, port: int, settings: str = "allow_anonymous true\n", queued: str = "max_queued_messages 0\n"
+        self, folder: Path, port: int, settings: str = "allow_anonymous true\n", keeping: str = KEEPS_ALL
     ) -> None:
         self.port = port
         self.address = f"127.0.0.1:{port}"
         self._configuration = folder / "mosquitto.conf"
         self._configuration.write_text(
             f"listener {port} 127.0.0.1\nuser {os.environ.get('USER', 'root')}\n{settings}"
-            f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
-            f"{queued}log_type error\n"
+            f"persistence_location {folder}/\n{keeping}log_type error\n"
         )
         self.start()
 

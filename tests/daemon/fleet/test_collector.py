@@ -203,7 +203,7 @@ def test_garbage_is_counted_and_told_once(
 def test_a_broker_that_drops_what_it_has_no_room_for_loses_nothing(
     mosquitto_folder: Path, fleet_at: Callable[..., Fleet]
 ) -> None:
-    broker = Mosquitto(mosquitto_folder, free_port(), "allow_anonymous true\nmax_queued_messages 30\n", queued="")
+    broker = Mosquitto(mosquitto_folder, free_port(), "allow_anonymous true\nmax_queued_messages 30\n", keeping="")
     rooms = [Room(node=f"edge{number}") for number in range(4)]
     try:
         for room in rooms:
