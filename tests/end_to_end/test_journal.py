@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import soundfile
 
 from band_model import write_band_model
 from doubles import tone
+from mosquitto import wait_until
 from program import SOUNDWATCH, lines_of, soundwatch
 
 RATE_HZ = 16_000
@@ -125,19 +125,20 @@ def test_a_file_gets_the_lines_that_came_while_it_could_not_be_written_to(config
     soundfile.write(tmp_path / "low.wav", tone(300, 4, RATE_HZ).T, RATE_HZ)
     events = tmp_path / "events.jsonl"
     command = [SOUNDWATCH, "run", "--config", str(config), "-F", f"json:{events}", "-F", "json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    diary = tmp_path / "diary"
+    with (
+        diary.open("wb") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as running,
+    ):
         read_until(running, b'"start"')
-        deadline_s = time.monotonic() + WAIT_S
-        while events.stat().st_size == 0 and time.monotonic() < deadline_s:
-            time.sleep(0.05)
+        wait_until(lambda: events.stat().st_size, "the file's first line")
         rotated = events.rename(tmp_path / "events.1.jsonl")
         events.mkdir()  # nothing can be written under this name
-        read_until(running, b'"update"')
+        wait_until(lambda: b"a sink is failing; its lines are kept for it" in diary.read_bytes(), "its failure")
         events.rmdir()
-        _, said = running.communicate(timeout=WAIT_S)
-    assert running.returncode == 0, said
+        running.communicate(timeout=WAIT_S)
+    assert running.returncode == 0, diary.read_text()
     lines = lines_of(rotated.read_bytes() + events.read_bytes())
     kept = lines_of(soundwatch("tail", "--since", "1h").stdout)
     assert [line["seq"] for line in lines] == [line["seq"] for line in kept]
-    assert b"a sink is failing; its lines are kept for it" in said
-    assert b"a sink works again" in said
+    assert b"a sink works again" in diary.read_bytes()
