@@ -150,3 +150,20 @@ def test_a_reader_sees_what_a_writer_goes_on_to_write_and_cannot_write_itself(tm
     assert [entry.seq for entry in reader.after(0, 10)] == [1]
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.commit([row(2)])
+
+
+def test_a_journals_identity_lasts_as_long_as_its_numbers_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    store = Store(path)
+    identity = store.identity()
+    store.close()
+    store = Store(path)
+    assert store.identity() == identity
+    store.renew(7)
+    assert store.identity() == identity, "its numbers go on"
+    store.close()
+    path.write_bytes(b"no journal" * 1000)
+    for other in (path, tmp_path / "other.db"):
+        store = Store(other)
+        assert store.identity() != identity, "its numbers begin again"
+        store.close()

@@ -191,8 +191,8 @@ def test_garbage_is_counted_and_told_once(
 ) -> None:
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.trouble)
-    for _ in range(5):
-        listener.say(f"soundwatch/evil/lines/{JOURNAL}", "{}")
+    for payload in ("{}", "{}", '{"seq":', '{"x":' + 30_000 * "[", '{"time":"9999-12-31T23:59:59Z"}'):
+        listener.say(f"soundwatch/evil/lines/{JOURNAL}", payload)
     listener.say(f"soundwatch/good/lines/{JOURNAL}", str(keys_of(1, "good")).replace("'", '"'))
     wait_until(lambda: fleet.seqs() == [1])
     assert fleet.collector.counts.refused == 5

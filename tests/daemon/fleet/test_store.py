@@ -13,6 +13,7 @@ from fleets import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of
 from postgres import Postgres
 from soundwatch.daemon.errors import ConfigError, StoreError
 from soundwatch.daemon.fleet.accounts import Account
+from soundwatch.daemon.fleet.answers import answer_of
 from soundwatch.daemon.fleet.board import NodeBoard, with_report, with_status
 from soundwatch.daemon.fleet.store import Batch, FleetStore, url_of
 from soundwatch.daemon.lookup import Wanted
@@ -76,6 +77,15 @@ def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
     again.close()
 
 
+def test_what_lasts_is_found_by_a_machines_last_report(store: FleetStore) -> None:
+    source = SourceReport(hearing="heard", active=("E2",))
+    node = with_report(with_status(NodeBoard("edge1"), status_of("online")), report_of(9, 8, mic0=source))
+    store.keep(Batch([line_of(1), line_of(2), line_of(3, id="E2", type="update")], {}, [node]))
+    assert answer_of(store.nodes()[0], BEGIN_NS).active == ("siren at mic0",)
+    store.keep(Batch([], {}, [with_status(node, status_of("offline"))]))
+    assert answer_of(store.nodes()[0], BEGIN_NS).active == ()
+
+
 def test_what_cannot_be_kept_whole_is_not_kept_at_all(store: FleetStore) -> None:
     broken = Batch([line_of(1)], {("edge1", JOURNAL): Account(1, held=((1, 1),))}, [NodeBoard(None)])  # type: ignore[arg-type]
     with pytest.raises(sql.exc.SQLAlchemyError):
@@ -127,6 +137,7 @@ def test_a_server_that_does_not_answer_is_told() -> None:
     ("address", "why"),
     [
         ("postgresql://me:secret@host/fleet", "a password does not belong into an address"),
+        ("postgresql://host/fleet?password=secret", "a password does not belong into an address"),
         ("mysql://host/fleet", "is no store"),
         ("postgresql://host", "is no store"),
         ("postgresql://host:port/fleet", "is no store"),
