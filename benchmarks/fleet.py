@@ -204,10 +204,14 @@ def _recovery(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any
 def _lost(watch: Watch, store: str, lines: int) -> dict[str, int]:
     """Wait until all is in the store, and say what is not."""
     opened = FleetStore(store, writing=False)
-    _until(lambda: sum(account.held_lines for account in opened.accounts().values()) >= lines)
+    _until(lambda: _kept(opened) >= lines)
     found = sum(1 for _ in opened.lines(Wanted()))
     opened.close()
     return {"lost": lines - found, "shown_twice": watch.twice}
+
+
+def _kept(store: FleetStore) -> int:
+    return sum(last - first + 1 for account in store.accounts().values() for first, last in account.held)
 
 
 def _until(done: Callable[[], bool]) -> None:

@@ -54,6 +54,12 @@ def daemon(begin: Begin, folder: Path, broker: str, name: str) -> Iterator[subpr
     yield begin("run", "--config", str(config), "--device", "demo", out=f"{name}.lines", STATE_DIRECTORY=str(state))
 
 
+def watching(mosquitto: Mosquitto, folder: Path) -> list[str]:
+    """The words of a `fleet watch` with a store of its own."""
+    where = ["--broker", f"mqtt://{mosquitto.address}", "--store", str(folder / "f.db")]
+    return [SOUNDWATCH, "fleet", "watch", *where]
+
+
 def nodes(store: str) -> dict[str, dict[str, Any]]:
     """What `fleet nodes` says, by name."""
     done = soundwatch("fleet", "nodes", "--store", store)
@@ -130,15 +136,7 @@ def journal_of(folder: Path, name: str) -> int:
 def test_a_terminal_shows_the_machines_and_what_they_hear(begin: Begin, mosquitto: Mosquitto, tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("there are no pseudo-terminals")
-    command = [
-        SOUNDWATCH,
-        "fleet",
-        "watch",
-        "--broker",
-        f"mqtt://{mosquitto.address}",
-        "--store",
-        str(tmp_path / "f.db"),
-    ]
+    command = watching(mosquitto, tmp_path)
     terminal = Terminal(command, columns=110, rows=24)
     try:
         terminal.wait_for(lambda lines: any("0 machines" in line for line in lines))
@@ -178,15 +176,7 @@ def test_a_broker_that_is_not_there_is_looked_for_until_it_is_stopped(begin: Beg
 
 
 def test_a_reader_that_goes_ends_it(mosquitto: Mosquitto, begin: Begin, tmp_path: Path) -> None:
-    command = [
-        SOUNDWATCH,
-        "fleet",
-        "watch",
-        "--broker",
-        f"mqtt://{mosquitto.address}",
-        "--store",
-        str(tmp_path / "f.db"),
-    ]
+    command = watching(mosquitto, tmp_path)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as fleet:
         assert fleet.stdout is not None
         fleet.stdout.close()

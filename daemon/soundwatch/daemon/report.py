@@ -20,7 +20,8 @@ REPORT_SCHEMA: Final = "soundwatch.report/1"
 DAY_S: Final = 86_400
 
 Plain = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]  # safe on a terminal
-Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+MOST_SEQ: Final = 2**53
+Seq = Annotated[int, msgspec.Meta(ge=0, lt=MOST_SEQ)]
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ def test_a_machine_that_is_connected_and_says_nothing_is_silent() -> None:
 
 
 def test_a_machine_that_was_cut_off_hears_nothing_any_more() -> None:
-    node = with_line(online(mic0=SourceReport(hearing="heard")), line_of(6), BEGIN_NS)
+    node = with_line(online(mic0=SourceReport(hearing="heard")), line_of(6))
     assert answer_of(node, BEGIN_NS).active == ("siren at mic0",)
     node = with_status(node, status_of("offline"))
     assert (answer_of(node, BEGIN_NS).active, node.state(BEGIN_NS)) == ((), "offline")
@@ -64,9 +64,9 @@ def test_a_report_that_the_broker_kept_says_nothing_of_a_clock() -> None:
 
 
 def test_an_event_lasts_from_its_start_to_its_end_and_not_beyond_a_report_without_it() -> None:
-    node = with_line(online(), line_of(1), BEGIN_NS)
+    node = with_line(online(), line_of(1))
     assert list(node.active) == ["E1"]
-    assert list(with_line(node, line_of(2, id="E1", type="end"), BEGIN_NS).active) == []
+    assert list(with_line(node, line_of(2, id="E1", type="end")).active) == []
     assert list(with_report(node, report_of(9, 9, mic0=SourceReport(hearing="heard", active=("E1",)))).active) == ["E1"]
     assert list(with_report(node, report_of(9, 9, mic0=SourceReport(hearing="heard"))).active) == []
 
@@ -86,7 +86,7 @@ def test_two_machines_of_one_name_are_told() -> None:
 def test_nobody_can_fill_the_memory_with_events_that_never_end() -> None:
     node = NodeBoard("edge1")
     for seq in range(1, 1000):
-        node = with_line(node, line_of(seq), BEGIN_NS)
+        node = with_line(node, line_of(seq))
     assert len(node.active) == 200
 
 

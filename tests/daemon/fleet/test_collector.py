@@ -19,6 +19,7 @@ from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.store import Batch, FleetStore
 from soundwatch.daemon.fleet.told import LineSaid
 from soundwatch.daemon.lookup import Wanted
+from soundwatch.daemon.outlets import Outlet
 from soundwatch.daemon.sinks.mqtt_link import Broker
 
 
@@ -86,6 +87,17 @@ def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             each.end()
 
 
+def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> Outlet:
+    """A machine whose fleet has taken its first line and gone."""
+    first = fleet_at(mosquitto)
+    wait_until(lambda: not first.collector.trouble)
+    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    room.event("start", "A")
+    wait_until(lambda: first.seqs() == [1])
+    first.end()
+    return outlet
+
+
 def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> None:
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.trouble)
@@ -105,12 +117,7 @@ def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, 
 def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
-    first = fleet_at(mosquitto)
-    wait_until(lambda: not first.collector.trouble)
-    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
-    room.event("start", "A")
-    wait_until(lambda: first.seqs() == [1])
-    first.end()
+    outlet = left_after_one_line(room, mosquitto, fleet_at)
     for number in range(700):
         room.event("start", f"B{number}")
     room.wait_for(outlet)
@@ -127,12 +134,7 @@ def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
 def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
-    first = fleet_at(mosquitto)
-    wait_until(lambda: not first.collector.trouble)
-    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
-    room.event("start", "A")
-    wait_until(lambda: first.seqs() == [1])
-    first.end()
+    outlet = left_after_one_line(room, mosquitto, fleet_at)
     for number in range(1100):  # more than the journal has at hand, so that the file is asked
         room.event("start", f"B{number}")
     room.wait_for(outlet)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import wanted_options
+from soundwatch.daemon.cli.options import is_screen, is_text, wanted_options
 from soundwatch.daemon.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
     from soundwatch.daemon.logs import open_log
 
     reached, opened, latest = _broker(broker), _store(store, writing=True), Latest()
-    picture = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    picture = not plain and is_screen()
     log = open_log(LogConfig())
 
     def tidy() -> None:
@@ -94,11 +93,11 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
 def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
     """List the machines: state, sources, coverage, clock, model, and what is wrong."""
     from soundwatch.daemon.fleet.answers import answer_of
-    from soundwatch.daemon.fleet.picture import json_of, text_of
+    from soundwatch.daemon.fleet.picture import text_of
 
     now_unix_ns = time.time_ns()
     answers = [answer_of(node, now_unix_ns) for node in _store(store).nodes()]
-    if _is_text(format_):
+    if is_text(format_):
         from rich.console import Console
 
         console = Console()
@@ -106,7 +105,7 @@ def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
             console.print(line, soft_wrap=True)
     else:
         for answer in answers:
-            click.echo(json_of(answer))
+            click.echo(msgspec.json.encode(answer).decode())
 
 
 @fleet.command()
@@ -140,15 +139,11 @@ def events(
         write_table((f"{line}\n".encode() for line in lines), out, format_of(out, None))
         return
     for line in lines:
-        if _is_text(format_):
+        if is_text(format_):
             said = msgspec.json.decode(line)
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # of another release
                 line = f"{said['node']:<20}  {told(said)}"
         click.echo(line)
-
-
-def _is_text(format_: str) -> bool:
-    return format_ == "text" or (format_ == "auto" and sys.stdout.isatty())
 
 
 def _store(address: str | None, *, writing: bool = False) -> FleetStore:
@@ -195,8 +190,6 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
     Raises:
         OSError: Nobody reads what is printed.
     """
-    import threading
-
     from soundwatch.daemon.program import signals_to
 
     failures: list[BaseException] = []

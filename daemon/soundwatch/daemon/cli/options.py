@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +50,16 @@ def with_clips(config: Config, folder: str | None) -> Config:
     if folder is None:
         return config
     return msgspec.structs.replace(config, clips=msgspec.structs.replace(config.clips, folder=folder))
+
+
+def is_screen() -> bool:
+    """Whether standard output is a terminal that a picture can be drawn on."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+
+
+def is_text(format_: str) -> bool:
+    """Whether `--format`, which may be auto, comes to text here."""
+    return format_ == "text" or (format_ == "auto" and sys.stdout.isatty())
 
 
 def wanted_options(command: Command) -> Command:

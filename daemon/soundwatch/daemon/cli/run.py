@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from soundwatch.daemon.channels import Choice
 from soundwatch.daemon.cli.options import (
     clips_option,
     config_option,
+    is_screen,
     journal_option,
     model_options,
     sink_option,
@@ -77,7 +76,7 @@ def run(
         if web:
             config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
         config = with_clips(config, clips_folder)
-        if not plain and not sinks and _is_screen():
+        if not plain and not sinks and is_screen():
             shown = tuple("terminal" if sink == "json" else sink for sink in config.sinks)
             config = msgspec.structs.replace(config, sinks=shown)
         said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
@@ -100,8 +99,3 @@ def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], confi
     sources = {name: msgspec.structs.replace(source, **said) for name, source in sources.items()}
     waiting = config.sources if configured else ()  # whoever types a device's name is there to correct it
     return Asked(config, sources, waiting)
-
-
-def _is_screen() -> bool:
-    """Whether standard output is a terminal that a picture can be drawn on."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")

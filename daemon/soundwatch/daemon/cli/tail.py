@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import config_option, journal_option, wanted_options, with_journal
+from soundwatch.daemon.cli.options import config_option, is_text, journal_option, wanted_options, with_journal
 from soundwatch.daemon.config import load_config
 
 HERE_LINES = 10
@@ -50,7 +50,7 @@ def tail(
 
     store = open_for_reading(with_journal(load_config(config_path), journal).journal)
     wanted = lookup.wanted_of(datetime.now(UTC), **asked)
-    text = format_ == "text" or (format_ == "auto" and sys.stdout.isatty())
+    text = is_text(format_)
     if count is None and not asked["since"]:
         count = HERE_LINES
     there = lookup.lines(store, wanted) if count is None else lookup.last_lines(store, wanted, count)

@@ -43,11 +43,6 @@ class Account:
             yield from missing(self.gone, first, last)
 
     @property
-    def held_lines(self) -> int:
-        """How many have come."""
-        return sum(last - first + 1 for first, last in self.held)
-
-    @property
     def lost_lines(self) -> int:
         """How many are gone for good."""
         return sum(

@@ -1,4 +1,4 @@
-"""A machine of a fleet for other programs: one flat record, as `fleet nodes` prints it and the page gets it.
+"""A machine of a fleet for other programs: one flat record, as `fleet nodes` prints it.
 
 Conventions: JSON, `soundwatch.fleet/1`; units in key suffixes; what is not known is null.
 """

@@ -37,9 +37,6 @@ class NodeBoard:
         skews_ns: What its clock was ahead of ours by, at its last reports, the way's time deducted from it.
         journals: Its last journals and when each was last told of, the latest at the end.
         active: The last line of each of its events that last, by id.
-        last: Its last line that is about an event.
-        line_unix_ns: When its last line came.
-        lines: How many have come since we began.
         lost_lines: How many are gone for good.
     """
 
@@ -51,9 +48,6 @@ class NodeBoard:
     skews_ns: tuple[int, ...] = ()
     journals: tuple[tuple[str, int], ...] = ()
     active: Mapping[str, LineSaid] = field(default_factory=dict)
-    last: LineSaid | None = None
-    line_unix_ns: int = 0
-    lines: int = 0
     lost_lines: int = 0
 
     @property
@@ -130,9 +124,8 @@ def with_report(node: NodeBoard, said: ReportSaid) -> NodeBoard:
     )
 
 
-def with_line(node: NodeBoard, said: LineSaid, heard_unix_ns: int) -> NodeBoard:
+def with_line(node: NodeBoard, said: LineSaid) -> NodeBoard:
     """The node after a line of it that is new."""
-    node = replace(node, line_unix_ns=heard_unix_ns, lines=node.lines + 1)
     id_ = said.told.id
     if said.told.type not in ("start", "update", "end") or id_ is None:
         return node
@@ -141,7 +134,7 @@ def with_line(node: NodeBoard, said: LineSaid, heard_unix_ns: int) -> NodeBoard:
         active[id_] = said
     while len(active) > MOST_ACTIVE:
         del active[next(iter(active))]
-    return replace(node, active=active, last=said)
+    return replace(node, active=active)
 
 
 def _journals(node: NodeBoard, journal: str, now_unix_ns: int) -> tuple[tuple[str, int], ...]:

@@ -181,16 +181,18 @@ class Collector:
     def _settle(self, messages: Sequence[Message]) -> None:
         """Take account of messages, and keep what is new."""
         lines: list[LineSaid] = []
-        changed: dict[str, None] = {}
+        changed: dict[str, None] = {}  # in more than what they hear, which their lines say
         for message in messages:
             said = self._said(message)
             if said is not None:
-                changed[said.node] = None
-                self._take(said, message.heard_unix_ns, lines)
-        if not changed:
+                known = isinstance(said, LineSaid) and said.node in self.nodes
+                self._take(said, lines)
+                node, lost_lines = self.nodes[said.node], self._accounts.lost_lines(said.node)
+                if not known or lost_lines != node.lost_lines:
+                    changed[said.node] = None
+                    self.nodes[said.node] = replace(node, lost_lines=lost_lines)
+        if not lines and not changed:
             return
-        for name in changed:
-            self.nodes[name] = replace(self.nodes[name], lost_lines=self._accounts.lost_lines(name))
         if not self._keep(Batch(lines, self._accounts.changed(), [self.nodes[name] for name in changed])):
             return
         self.counts.lines += len(lines)
@@ -214,14 +216,14 @@ class Collector:
             return None
         return said
 
-    def _take(self, said: Said, heard_unix_ns: int, lines: list[LineSaid]) -> None:
+    def _take(self, said: Said, lines: list[LineSaid]) -> None:
         """Take account of one thing that was said."""
         node = self.nodes.get(said.node, NodeBoard(said.node))
         match said:
             case LineSaid():
                 if self._accounts.take(said):
                     lines.append(said)
-                    node = with_line(node, said, heard_unix_ns)
+                    node = with_line(node, said)
                 else:
                     self.counts.repeats += 1
             case StatusSaid():

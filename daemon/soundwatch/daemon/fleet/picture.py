@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from rich.text import Text
 
 from soundwatch.daemon.fleet.answers import NodeAnswer
@@ -142,8 +141,3 @@ def _event(said: LineSaid, now: datetime) -> Text:
 def text_of(nodes: Sequence[NodeAnswer]) -> list[Text]:
     """All machines, for a terminal that scrolls."""
     return [Text(_COLUMNS, "bright_black"), *(line for node in nodes for line in _node(node))]
-
-
-def json_of(node: NodeAnswer) -> str:
-    """A machine, for other programs."""
-    return msgspec.json.encode(node).decode()

@@ -57,7 +57,6 @@ NODES: Final = sql.Table(
     sql.Column("report", sql.Text),
     sql.Column("report_unix_ns", sql.BigInteger, nullable=False),
     sql.Column("skew_ns", sql.BigInteger),
-    sql.Column("line_unix_ns", sql.BigInteger, nullable=False),
     sql.Column("lost_lines", sql.BigInteger, nullable=False),
 )
 FORMATS: Final = sql.Table("format", SCHEMA, sql.Column("format", sql.Integer, primary_key=True))
@@ -109,7 +108,6 @@ def node_row(node: NodeBoard) -> dict[str, Any]:
         "report": None if node.report is None else msgspec.json.encode(node.report).decode(),
         "report_unix_ns": node.report_unix_ns,
         "skew_ns": max(node.skews_ns) if node.skews_ns else None,
-        "line_unix_ns": node.line_unix_ns,
         "lost_lines": node.lost_lines,
     }
 
@@ -123,6 +121,5 @@ def node_of(row: Any) -> NodeBoard:
         report=None if row.report is None else msgspec.json.decode(row.report, type=Report),
         report_unix_ns=row.report_unix_ns,
         skews_ns=() if row.skew_ns is None else (row.skew_ns,),
-        line_unix_ns=row.line_unix_ns,
         lost_lines=row.lost_lines,
     )

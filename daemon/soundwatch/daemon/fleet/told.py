@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from soundwatch.daemon.report import Plain, Report
+from soundwatch.daemon.report import MOST_SEQ, Plain, Report
 from soundwatch.daemon.sinks.mqtt_fleet import Done
 from soundwatch.daemon.sinks.mqtt_link import Message
 from soundwatch.daemon.sinks.mqtt_topics import ROOT, word
@@ -27,7 +27,7 @@ _MARK: Final = b',"repeated":true}'
 _JOURNAL: Final = re.compile(r"[0-9a-f]{1,64}")
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Number = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+Number = Annotated[int, msgspec.Meta(ge=1, lt=MOST_SEQ)]
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):

@@ -13,21 +13,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from soundwatch.daemon.delivery import Entry
-from soundwatch.daemon.report import report_of
+from soundwatch.daemon.fleet.held import Held, with_run
+from soundwatch.daemon.report import Seq, report_of
 from soundwatch.daemon.sinks import Surroundings
 from soundwatch.daemon.sinks.mqtt_link import Message
 from soundwatch.daemon.sinks.mqtt_topics import Topics
 
 MOST_LINES: Final = 200
-MOST_SEQ: Final = 2**53
 
 
-Seq = Annotated[int, msgspec.Meta(ge=0, lt=MOST_SEQ)]
 Run = tuple[Seq, Seq]  # numbers without a hole, both ends included
 
 
@@ -83,16 +82,8 @@ def answer_of(topics: Topics, around: Surroundings, payload: bytes) -> list[Mess
     entries = [replace(entry, repeated=True) for entry in found if entry.seq <= again.up_to]
     more = len(found) == MOST_LINES == len(entries)
     up_to = entries[-1].seq if more else again.up_to
-    done = Done(again.journal, again.after, up_to, _runs([entry.seq for entry in entries]))
+    runs: Held = ()
+    for entry in entries:
+        runs = with_run(runs, entry.seq, entry.seq)
+    done = Done(again.journal, again.after, up_to, runs)
     return [*line_messages(topics, around, entries), Message(topics.again_done, msgspec.json.encode(done))]
-
-
-def _runs(numbers: Sequence[int]) -> tuple[Run, ...]:
-    """Numbers in order as runs."""
-    runs: list[Run] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-        else:
-            runs.append((number, number))
-    return tuple(runs)
