@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.training.checkpoint import FILE_NAME, read_checkpoint
-from soundwatch.training.recipe import decode_recipe
-from soundwatch.training.scoring import RunRecord, read_run
+from soundwatch.training.fit.scoring import RunRecord, read_run
+from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
+from soundwatch.training.model.recipe import decode_recipe
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 

@@ -29,10 +29,10 @@ import soundfile
 from runtime import figure, machine
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.classify import activate, open_classifier
-from soundwatch.daemon.triton import RemoteModel, Server
-from soundwatch.training.checkpoint import FILE_NAME, read_checkpoint
-from soundwatch.training.labels import LABELS
+from soundwatch.daemon.inference.classifier import activate, load_classifier_file
+from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
+from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
+from soundwatch.training.model.labels import LABELS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "clusters.json"
@@ -97,10 +97,10 @@ def window_ms(classify: Callable[[Any], Any], windows: Any) -> dict[str, float]:
 
 def serving(address: str, note: str) -> dict[str, Any]:
     """A window here and on a server."""
-    local = open_classifier("urban", "cpu")
+    local = load_classifier_file("urban", "cpu")
     contract = local.contract
-    remote = RemoteModel(
-        Server(address, contract.name, contract), local, partial(activate, activation=contract.activation)
+    remote = RemoteClassifier(
+        TritonServer(address, contract.name, contract), local, partial(activate, activation=contract.activation)
     )
     if remote.obstacle:
         sys.exit(f"No server at {address}: {remote.obstacle}")
@@ -131,7 +131,7 @@ def main() -> None:
         "version": __version__,
         "machine": machine(),
         "load_before": round(os.getloadavg()[0], 1),
-        "model": open_classifier("urban", "cpu").contract.identity,
+        "model": load_classifier_file("urban", "cpu").contract.identity,
         "training": training(),
         "serving": serving(options.triton, options.note) if options.triton else None,
     }

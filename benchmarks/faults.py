@@ -39,17 +39,17 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.capture import open_lasting
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.clocks import WallClock
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.plight import LiveSource, News
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.rules import rules_for, thresholds
-from soundwatch.daemon.types import Block, SourceInfo
-from soundwatch.training.machine import processor
+from soundwatch.daemon.capture import open_live_source
+from soundwatch.daemon.core.clock import WallClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.source import LiveSource, SourceNotice
+from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "faults.json"
@@ -87,7 +87,7 @@ class Tapped:
         """As the source has it."""
         return self.source.start_unix_ns
 
-    def blocks(self) -> Iterator[Block | News]:
+    def blocks(self) -> Iterator[Block | SourceNotice]:
         """As the source gives them."""
         for each in self.source.blocks():
             if isinstance(each, Block) and each.samples.shape[1]:
@@ -293,12 +293,12 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
     if microphone == "yard":
         server.plug_in("yard")
     Wall.shift_ns = 0
-    tapped = Tapped(open_lasting("mic0", f"pulse:{microphone}.monitor"))
-    steady = Tapped(open_lasting("steady", "pulse:vmic.monitor"))
+    tapped = Tapped(open_live_source("mic0", f"pulse:{microphone}.monitor"))
+    steady = Tapped(open_live_source("steady", "pulse:vmic.monitor"))
     sink = Noted()
     sink.open.set()
     scene = Scene(server, tapped, home / "low.wav", sink)
-    listenings = [Listening(tapped), Listening(steady)] if microphone == "yard" else [Listening(tapped)]
+    listenings = [SourceSession(tapped), SourceSession(steady)] if microphone == "yard" else [SourceSession(tapped)]
     engine = threading.Thread(target=Engine(ears_of(sink, home), lambda *_, **__: None).run, args=(listenings,))
     engine.start()
     try:
@@ -417,12 +417,14 @@ def wrong_events(lines: list[dict[str, Any]]) -> int:
     return wrong + (open_id is not None)
 
 
-def ears_of(sink: Noted, folder: Path) -> Ears:
+def ears_of(sink: Noted, folder: Path) -> EngineContext:
     """All but the source."""
-    classifier = open_classifier(str(write_band_model(folder / "bands.onnx")), "cpu")
-    rules = rules_for(DetectionConfig(min_duration_s=0.1, cooldown_s=0.3, update_s=0.5), classifier.contract)
-    journal = Relay([sink], lambda *_, **__: None)
-    return Ears("faults", classifier, rules, thresholds(rules, classifier.contract.labels), WallClock(), journal)
+    classifier = load_classifier_file(str(write_band_model(folder / "bands.onnx")), "cpu")
+    rules = build_rules(DetectionConfig(min_duration_s=0.1, cooldown_s=0.3, update_s=0.5), classifier.contract)
+    journal = DirectWriter([sink], lambda *_, **__: None)
+    return EngineContext(
+        "faults", classifier, rules, thresholds_in_force(rules, classifier.contract.labels), WallClock(), journal
+    )
 
 
 def main() -> None:

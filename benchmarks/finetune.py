@@ -29,23 +29,23 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.types import Samples
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training import scoring
-from soundwatch.training.batches import Reader
-from soundwatch.training.cache import cache_folder, cached, fill_cache
-from soundwatch.training.checkpoint import FILE_NAME
-from soundwatch.training.data import Clip, Split, split_by_folds
-from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.labels import LABELS
-from soundwatch.training.loop import Run, mel_batches, start_run, train
-from soundwatch.training.metrics import count_confusion, measure
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.origin import Origin, adapt, body_of, read_origin
-from soundwatch.training.recipe import Recipe, load_recipe
-from soundwatch.training.run import run_session
-from soundwatch.training.session import Session
-from soundwatch.training.teacher import YamNet
+from soundwatch.training.data.batches import Reader
+from soundwatch.training.data.cache import cache_folder, cached, fill_cache
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip, Split, split_by_folds
+from soundwatch.training.distillation.teacher import YamNet
+from soundwatch.training.fit import scoring
+from soundwatch.training.fit.loop import Run, mel_batches, start_run, train
+from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.model.checkpoint import FILE_NAME
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.labels import LABELS
+from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, backbone_state, load_pretrained
+from soundwatch.training.model.recipe import Recipe, load_recipe
 
 OUT = Path(__file__).parent / "results" / "finetune.json"
 NEW = ("dog_bark", "drilling", "siren")
@@ -70,7 +70,7 @@ class Way:
     """
 
     recipe: Recipe
-    origin: Origin | None
+    origin: PretrainedModel | None
 
 
 def main() -> None:
@@ -104,15 +104,15 @@ def main() -> None:
     print(json.dumps(results, indent=1))
 
 
-def base_session(whole: Split, teacher: Path, negatives: Sequence[Path]) -> Session:
+def base_session(whole: Split, teacher: Path, negatives: Sequence[Path]) -> RunSetup:
     """The training of the network of the seven classes."""
     recipe = msgspec.structs.replace(load_recipe("urban-taught"), epochs=BASE_EPOCHS)
     split = replace(whole, train=of_classes(whole.train, KNOWN), test=(), test_folds=(), labels=KNOWN)
     learned, _ = split_negatives(*negatives)
-    return Session(recipe, split, learned, (), (), BASE, CPU, None, YamNet(teacher))
+    return RunSetup(recipe, split, learned, (), (), BASE, CPU, None, YamNet(teacher))
 
 
-def make_base(session: Session) -> Path:
+def make_base(session: RunSetup) -> Path:
     """The ONNX file of the network of the seven classes."""
     checkpoint = session.out / FILE_NAME
     if not (session.out / scoring.FILE_NAME).exists():
@@ -121,11 +121,11 @@ def make_base(session: Session) -> Path:
     return files[0]
 
 
-def make_ways(base: Session, model: Path) -> dict[str, Way]:
+def make_ways(base: RunSetup, model: Path) -> dict[str, Way]:
     """All ways under their names, the one that ships first."""
-    finetune, urban = adapt(load_recipe("finetune"), str(model)), load_recipe("urban")
-    trained = read_origin(str(model), finetune)
-    first_layers = Origin(trained.contract, body_of(start_run(base, None, reader(base.recipe)).network))
+    finetune, urban = adapt_recipe(load_recipe("finetune"), str(model)), load_recipe("urban")
+    trained = load_pretrained(str(model), finetune)
+    first_layers = PretrainedModel(trained.contract, backbone_state(start_run(base, None, reader(base.recipe)).network))
     scratch = msgspec.structs.replace(urban, batch_clips=finetune.batch_clips, epochs=finetune.epochs)
     longer = msgspec.structs.replace(scratch, epochs=2 * scratch.epochs)
     return {
@@ -184,7 +184,7 @@ def few_clips(learned: tuple[Clip, ...], scored: tuple[Clip, ...], seed: int) ->
 def learn(way: Way, split: Split, seed: int) -> float:
     """Accuracy on the scored clips after learning from the few, by the last epoch."""
     recipe = msgspec.structs.replace(way.recipe, seed=seed)
-    session = Session(recipe, replace(split, test=()), (), (), (), Path(), CPU, way.origin)
+    session = RunSetup(recipe, replace(split, test=()), (), (), (), Path(), CPU, way.origin)
     read = reader(recipe)
     run = start_run(session)
     train(run, session, read, _keep_nothing, Console(quiet=True))
@@ -195,7 +195,7 @@ def learn(way: Way, split: Split, seed: int) -> float:
 
 
 def describe(
-    base: Session, way: Way, splits: Mapping[int, Split], accuracy: Mapping[str, Sequence[float]]
+    base: RunSetup, way: Way, splits: Mapping[int, Split], accuracy: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
     """All figures, and what they were made with."""
     assert way.origin is not None

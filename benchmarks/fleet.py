@@ -34,8 +34,8 @@ import numpy as np
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.fleet.store import FleetStore
-from soundwatch.daemon.lookup import Wanted
-from soundwatch.training.machine import processor
+from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "fleet.json"
@@ -205,7 +205,7 @@ def _lost(watch: Watch, store: str, lines: int) -> dict[str, int]:
     """Wait until all is in the store, and say what is not."""
     opened = FleetStore(store, writing=False)
     _until(lambda: _kept(opened) >= lines)
-    found = sum(1 for _ in opened.lines(Wanted()))
+    found = sum(1 for _ in opened.lines(LineFilter()))
     opened.close()
     return {"lost": lines - found, "shown_twice": watch.twice}
 

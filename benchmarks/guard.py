@@ -25,17 +25,17 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.clips.guard import GUARD_MODEL, Guard, guard_of
-from soundwatch.daemon.clips.tape import in_16_bits
-from soundwatch.training.babble import voices
-from soundwatch.training.data import Clip, split_by_folds
-from soundwatch.training.hearing import RATE_HZ as SPOKEN_RATE_HZ
-from soundwatch.training.hearing import Mono, read_recording, rms
-from soundwatch.training.labels import LABELS
-from soundwatch.training.machine import processor
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.talk import HEARD, UNHEARD, SpeechEar
+from soundwatch.daemon.clips.ring_buffer import to_int16
+from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.evaluation.offline_detection import RATE_HZ as SPOKEN_RATE_HZ
+from soundwatch.training.evaluation.offline_detection import Mono, read_recording, rms
+from soundwatch.training.fit.machine import processor
+from soundwatch.training.model.labels import LABELS
+from soundwatch.training.sounds.babble import voices
+from soundwatch.training.sounds.speech_dataset import HEARD, UNHEARD, SpeechDetector
 
 OUT = Path(__file__).parent / "results" / "guard.json"
 RATE_HZ = 16_000
@@ -52,10 +52,10 @@ def main() -> None:
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--model", type=Path, default=GUARD_MODEL)
     options = parser.parse_args()
-    guard = guard_of(open_classifier(options.model, "cpu"))
+    guard = build_guard(load_classifier_file(options.model, "cpu"))
     assert guard is not None, "the model has no label that means speech"
     began_s = time.monotonic()
-    talking, silent = sorted_clips(options.data, SpeechEar(options.teacher))
+    talking, silent = sorted_clips(options.data, SpeechDetector(options.teacher))
     others = [sound for sounds in silent.values() for sound in sounds]
     rows = [row("people in fold 1's clips, by YAMNet", "as recorded", guard, talking)]
     for name, said in {"espeak-ng's English": synthetic(), **prompts(options.voices)}.items():
@@ -80,13 +80,13 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def row(what: str, level: str, guard: Guard, sounds: Sequence[Mono]) -> dict[str, Any]:
+def row(what: str, level: str, guard: SpeechGuard, sounds: Sequence[Mono]) -> dict[str, Any]:
     """How many of these sounds (S,) the guard refuses."""
-    refused = sum(guard.hears_speech(in_16_bits(sound[None]), RATE_HZ) for sound in sounds)
+    refused = sum(guard.hears_speech(to_int16(sound[None]), RATE_HZ) for sound in sounds)
     return {"what": what, "level": level, "clips": len(sounds), "refused": refused}
 
 
-def sorted_clips(data: Path, ear: SpeechEar) -> tuple[list[Mono], dict[str, list[Mono]]]:
+def sorted_clips(data: Path, ear: SpeechDetector) -> tuple[list[Mono], dict[str, list[Mono]]]:
     """Fold 1's clips in which there is talk, and by class those in which there is none."""
     talking: list[Mono] = []
     silent: dict[str, list[Mono]] = {label: [] for label in LABELS}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundwatch.daemon import __version__
-from soundwatch.training.machine import processor
+from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "hardship.json"

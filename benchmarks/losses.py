@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon import __version__
-from soundwatch.training.machine import processor
+from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "losses.json"

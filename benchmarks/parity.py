@@ -25,17 +25,26 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.contract import FeatureSpec, ModelContract
-from soundwatch.daemon.mel import mel_db
-from soundwatch.daemon.resample import resample_clip
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.contract import FeatureSpec, ModelContract
+from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.frontend.mel import mel_db
+from soundwatch.daemon.frontend.resample import resample_clip
 from soundwatch.export.formats import SUFFIXES, WRITERS
-from soundwatch.export.ladder import Difference, NotRun, Rung, Scorer, climb, eager_scorer, file_rungs, torch_mel
+from soundwatch.export.ladder import (
+    ParityDifference,
+    Scorer,
+    SkippedVariant,
+    Variant,
+    compare_variants,
+    eager_scorer,
+    file_variants,
+    torch_mel,
+)
 from soundwatch.export.probes import fit_channels, probes
-from soundwatch.training._torchaudio import Resample
-from soundwatch.training.augment import place_first
-from soundwatch.training.checkpoint import load_network
-from soundwatch.training.machine import processor
+from soundwatch.training.data.augment import place_first
+from soundwatch.training.fit.machine import processor
+from soundwatch.training.model.checkpoint import load_network
+from soundwatch.training.model.torchaudio_transforms import Resample
 
 RESULTS: Final = Path(__file__).parent / "results"
 LADDER_CLIPS: Final = 20
@@ -91,29 +100,31 @@ def measure(checkpoint: Path, recordings: list[Path]) -> dict[str, Any]:
     network, contract = load_network(checkpoint)
     spec = contract.features
     score = eager_scorer(network, contract.activation)
-    training = Rung("torch, float32 spectra", torch_mel(spec, torch.float32), score)
+    training = Variant("torch, float32 spectra", torch_mel(spec, torch.float32), score)
     with tempfile.TemporaryDirectory() as folder:
         rungs = [training, *_files(network, contract, Path(folder))]
-        climbed = [rung for rung in rungs if isinstance(rung, Rung)]
+        climbed = [rung for rung in rungs if isinstance(rung, Variant)]
         clips = {path.name: read(path, spec) for path in spread(recordings, LADDER_CLIPS)}
-        reference = Rung("torch", torch_mel(spec), score)
-        differences = climb(reference, climbed, probes(spec))
-        differences += worst(climb(reference, track(climbed, contract.name, console=CONSOLE), clips), len(clips))
+        reference = Variant("torch", torch_mel(spec), score)
+        differences = compare_variants(reference, climbed, probes(spec))
+        differences += worst(
+            compare_variants(reference, track(climbed, contract.name, console=CONSOLE), clips), len(clips)
+        )
     return {
         "model": contract.identity,
         "differences": differences,
-        "not_run": [rung for rung in rungs if isinstance(rung, NotRun)],
+        "not_run": [rung for rung in rungs if isinstance(rung, SkippedVariant)],
         "resampling": compare_resamplers(score, spec, spread(recordings, RESAMPLED_CLIPS)),
     }
 
 
-def _files(network: torch.nn.Module, contract: ModelContract, folder: Path) -> list[Rung | NotRun]:
+def _files(network: torch.nn.Module, contract: ModelContract, folder: Path) -> list[Variant | SkippedVariant]:
     """The rungs of both formats."""
     rungs = []
     for backend, suffix in SUFFIXES.items():
         file = folder / f"{contract.name}{suffix}"
         file.write_bytes(WRITERS[backend](network, contract))
-        rungs += file_rungs(file, backend, contract.features)
+        rungs += file_variants(file, backend, contract.features)
     return rungs
 
 
@@ -128,9 +139,9 @@ def read(path: Path, spec: FeatureSpec, resampler: Resampler = resample_clip) ->
     return place_first(resampler(samples.T, rate_hz, spec), spec.window_samples)
 
 
-def worst(differences: Iterable[Difference], count: int) -> list[Difference]:
+def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDifference]:
     """The largest differences of each rung, as those of one probe."""
-    largest: dict[str, Difference] = {}
+    largest: dict[str, ParityDifference] = {}
     for each in differences:
         known = largest.setdefault(each.rung, replace(each, probe=f"{count} real clips"))
         largest[each.rung] = replace(known, mel_db=max(known.mel_db, each.mel_db), score=max(known.score, each.score))
@@ -198,7 +209,7 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(differences: list[Difference]) -> list[str]:
+def _table(differences: list[ParityDifference]) -> list[str]:
     rungs = list(dict.fromkeys(each.rung for each in differences))
     cells = {(each.probe, each.rung): f"{each.mel_db:.0e}, {each.score:.0e}" for each in differences}
     lines = [f"| probe | {' | '.join(rungs)} |", "|---" * (1 + len(rungs)) + "|"]

@@ -37,26 +37,26 @@ Peer = Callable[[str], tuple[Callable[[], object], float]]
 
 def soundwatch(model: str) -> tuple[Callable[[], object], float]:
     """Everything from 48 kHz stereo samples to JSON lines through the live engine, and seconds of sound a call."""
-    from soundwatch.daemon.bench import Noise, ears_of
-    from soundwatch.daemon.classify import open_classifier
-    from soundwatch.daemon.engine import Engine
-    from soundwatch.daemon.listen import Listening
+    from soundwatch.daemon.diagnostics.benchmark import NoiseSource, benchmark_context
+    from soundwatch.daemon.engine.context import SourceSession
+    from soundwatch.daemon.engine.engine import Engine
+    from soundwatch.daemon.inference.classifier import load_classifier_file
 
-    ears = ears_of(open_classifier(model, "cpu"))
-    return lambda: Engine(ears, print).run([Listening(Noise("noise", SECONDS))]), SECONDS
+    ears = benchmark_context(load_classifier_file(model, "cpu"))
+    return lambda: Engine(ears, print).run([SourceSession(NoiseSource("noise", SECONDS))]), SECONDS
 
 
 def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
     """The same front end and network in torch, a window at a time, from mono at the model's rate to scores."""
     import torch
 
-    from soundwatch.daemon.classify import open_classifier
-    from soundwatch.training.frontend import MelFrontEnd
-    from soundwatch.training.network import build_network
-    from soundwatch.training.recipe import load_recipe
+    from soundwatch.daemon.inference.classifier import load_classifier_file
+    from soundwatch.training.model.frontend import MelFrontEnd
+    from soundwatch.training.model.network import build_network
+    from soundwatch.training.model.recipe import load_recipe
 
     torch.set_num_threads(1)
-    contract = open_classifier(model, "cpu").contract
+    contract = load_classifier_file(model, "cpu").contract
     spec = contract.features
     front_end = MelFrontEnd(spec)
     network = build_network(load_recipe(contract.provenance.recipe), len(contract.labels)).eval()
@@ -180,14 +180,14 @@ def main() -> None:
     from runtime import machine
 
     from soundwatch.daemon import __version__
-    from soundwatch.daemon.classify import open_classifier
+    from soundwatch.daemon.inference.classifier import load_classifier_file
 
     results = {
         "command": "python benchmarks/peers.py",
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
         "machine": machine(),
-        "model": open_classifier(options.model, "cpu").contract.identity,
+        "model": load_classifier_file(options.model, "cpu").contract.identity,
         "peers": compare(options.model),
     }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")

@@ -28,8 +28,8 @@ import soundfile
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.training.machine import processor
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.training.fit.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
@@ -206,7 +206,7 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
             "version": __version__,
             "machine": machine(),
-            "model": open_classifier(model).contract.identity,
+            "model": load_classifier_file(model).contract.identity,
             "help_s": repeat(9, help_s),
             "stages": stages(model),
             "replay": replay(model, Path(folder)),

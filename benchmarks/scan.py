@@ -28,13 +28,13 @@ import soundfile
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.config import Config, LogConfig
-from soundwatch.daemon.logs import open_log
-from soundwatch.daemon.rules import rules_for, thresholds
-from soundwatch.daemon.scan import program
-from soundwatch.daemon.scan.hear import PieceScores
-from soundwatch.daemon.scan.judge import Judging, lines_of
+from soundwatch.daemon.core.config import Config, LogConfig
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.scan import run
+from soundwatch.daemon.scan.emit import DecisionContext, emit_lines
+from soundwatch.daemon.scan.worker import ChunkScores
+from soundwatch.daemon.system.log import make_logger
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "scan.json"
@@ -54,10 +54,10 @@ def make_archive(folder: Path, half_hours: int) -> int:
 
 def one(engine: str, workers: int, archive: Path) -> dict[str, Any]:
     """A scan, in this process, which did nothing else before."""
-    with tempfile.TemporaryDirectory() as folder, program.employ(engine, None, workers)() as employed:
-        out, log = Path(folder, "events.jsonl"), open_log(LogConfig(level="error"))
+    with tempfile.TemporaryDirectory() as folder, run.select_workers(engine, None, workers)() as employed:
+        out, log = Path(folder, "events.jsonl"), make_logger(LogConfig(level="error"))
         started = time.monotonic()
-        program.scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(employed), log)
+        run.run_scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(employed), log)
         wall_s = time.monotonic() - started
     for worker in multiprocessing.active_children():  # they are on their way out, and counted once they are
         worker.join()
@@ -83,12 +83,12 @@ def in_its_own_process(engine: str, workers: int, archive: Path) -> dict[str, An
 
 def judged_a_second() -> float:
     """Windows whose scores one core makes lines of, a second: what no worker can do for the one who hands out."""
-    contract = open_classifier("urban", "cpu").contract
-    rules, windows = rules_for(Config().detection, contract), 20_000
-    judging = Judging("bench", contract, rules, thresholds(rules, contract.labels), 0)
+    contract = load_classifier_file("urban", "cpu").contract
+    rules, windows = build_rules(Config().detection, contract), 20_000
+    judging = DecisionContext("bench", contract, rules, thresholds_in_force(rules, contract.labels), 0)
     spec, rng = contract.features, np.random.default_rng(0)
     scores = rng.beta(0.3, 2.0, (windows, len(contract.labels))).astype(np.float32)
-    pieces = PieceScores(
+    pieces = ChunkScores(
         provider="",
         rate_hz=RATE_HZ,
         channels=1,
@@ -98,7 +98,7 @@ def judged_a_second() -> float:
         end_sample=(windows - 1) * spec.window_hop_samples + spec.window_samples,
     )
     started = time.process_time()
-    for _ in lines_of([(Path("bench.wav"), [pieces])], judging):
+    for _ in emit_lines([(Path("bench.wav"), [pieces])], judging):
         pass
     return windows / (time.process_time() - started)
 
@@ -126,7 +126,7 @@ def main() -> None:
         "version": __version__,
         "machine": machine(),
         "load_before": round(os.getloadavg()[0], 1),
-        "model": open_classifier("urban", "cpu").contract.identity,
+        "model": load_classifier_file("urban", "cpu").contract.identity,
         "audio_h": options.half_hours / 2,
         "archive_bytes": archive_bytes,
         "scans": scans,

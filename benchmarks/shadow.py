@@ -24,12 +24,12 @@ import numpy as np
 from streams import Paced, Timed, resident_mb
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.bench import ears_of
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.config import Config, ShadowConfig
-from soundwatch.daemon.listen import Listening
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.shadow.opening import open_shadow
+from soundwatch.daemon.core.config import Config, ShadowConfig
+from soundwatch.daemon.diagnostics.benchmark import benchmark_context
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.shadow.build import open_shadow
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "shadow.json"
@@ -58,16 +58,18 @@ class Summed:
 def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time, with a second model on this share of their windows."""
     sink = Summed()
-    ears = replace(ears_of(open_classifier(model, "cpu")), journal=Relay([Summed()], print))
+    ears = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([Summed()], print))
     if share:
         beside = open_shadow(
-            Config(shadow=ShadowConfig(file=model, share=share)), replace(ears, journal=Relay([sink], print)), print
+            Config(shadow=ShadowConfig(file=model, share=share)),
+            replace(ears, journal=DirectWriter([sink], print)),
+            print,
         )
         beside.start()
         ears = replace(ears, shadow=beside)
     engine = Timed(ears)
     cpu_s = time.process_time()
-    engine.run([Listening(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
+    engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
     if share:
         beside.close("ended")
     cpu_s = time.process_time() - cpu_s
@@ -114,7 +116,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
         "machine": machine(),
-        "model": open_classifier(options.model, "cpu").contract.identity,
+        "model": load_classifier_file(options.model, "cpu").contract.identity,
         "streams": options.streams,
         "seconds": options.seconds,
         "turns": turns,

@@ -35,7 +35,7 @@ import numpy as np
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.training.machine import processor
+from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "soak.json"

@@ -24,10 +24,11 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from soundwatch.daemon import engine, pipeline
-from soundwatch.daemon.bench import RATE_HZ, Noise, ears_of
-from soundwatch.daemon.classify import LoadedModel, open_classifier
-from soundwatch.daemon.listen import Listening
+from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context
+from soundwatch.daemon.engine import engine
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
+from soundwatch.daemon.pipeline import pipeline
 
 SECONDS: Final = 120
 ROUNDS: Final = 5
@@ -65,7 +66,7 @@ def profile(model: LoadedModel) -> dict[str, float]:
         setattr(module, attribute, timed(originals[name], spent_ns, name))
     try:
         started_ns = time.process_time_ns()
-        engine.Engine(ears_of(model), print).run([Listening(Noise("noise", SECONDS))])
+        engine.Engine(benchmark_context(model), print).run([SourceSession(NoiseSource("noise", SECONDS))])
         total_ns = time.process_time_ns() - started_ns
     finally:
         for name, (module, attribute) in STAGES.items():
@@ -132,7 +133,7 @@ def core_speed() -> tuple[float, float]:
 
 def measure(model: str) -> dict[str, Any]:
     """The profile, and the floors."""
-    opened = open_classifier(model, "cpu")
+    opened = load_classifier_file(model, "cpu")
     profile(opened)
     rounds = [profile(opened) for _ in range(ROUNDS)]
     giga_operations, giga_bytes = core_speed()

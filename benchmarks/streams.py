@@ -27,18 +27,18 @@ from typing import Any, Final
 import numpy as np
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.bench import BLOCK_SAMPLES, RATE_HZ, Noise, ears_of
 from soundwatch.daemon.capture.pacing import Pacer
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.types import Block, Heard, Scores, SourceInfo, read_only
-from soundwatch.daemon.voices import Waiting
+from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, SourceInfo, read_only
+from soundwatch.daemon.diagnostics.benchmark import BLOCK_SAMPLES, RATE_HZ, NoiseSource, benchmark_context
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.source_state import PendingItem
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "streams.json"
-NOISE: Final = list(Noise("noise", 1.0).blocks())
+NOISE: Final = list(NoiseSource("noise", 1.0).blocks())
 
 
 class Paced:
@@ -69,25 +69,25 @@ class Paced:
 class Timed(Engine):
     """An engine that notes how long every window took to be told of."""
 
-    def __init__(self, ears: Ears) -> None:
+    def __init__(self, ears: EngineContext) -> None:
         super().__init__(ears, print)
         self.delays_ms = array("d")
 
-    def tell(self, batch: Sequence[Waiting], scores: Sequence[Scores]) -> None:
+    def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
         """Note it."""
         super().tell(batch, scores)
         now_ns = time.monotonic_ns()
-        self.delays_ms.extend((now_ns - each.since_ns) / 1e6 for each in batch if isinstance(each.heard, Heard))
+        self.delays_ms.extend((now_ns - each.since_ns) / 1e6 for each in batch if isinstance(each.heard, FeatureWindow))
 
 
 class Counted(Engine):
     """An engine that counts its windows, and keeps nothing of them that could pass for its own growth."""
 
-    def __init__(self, ears: Ears) -> None:
+    def __init__(self, ears: EngineContext) -> None:
         super().__init__(ears, print)
         self.windows = 0
 
-    def tell(self, batch: Sequence[Waiting], scores: Sequence[Scores]) -> None:
+    def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
         """Count them."""
         super().tell(batch, scores)
         self.windows += len(scores)
@@ -119,13 +119,13 @@ def resident_mb() -> float:
 def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time."""
     sink = Counting()
-    ears = replace(ears_of(open_classifier(model, "cpu")), journal=Relay([sink], print))
+    ears = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([sink], print))
     engine, spec = Timed(ears), ears.classifier.contract.features
     before_mb, held_mb = resident_mb(), list[float]()
     watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))
     watch.start()
     cpu_s, wall_s = time.process_time(), time.monotonic()
-    engine.run([Listening(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
+    engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
     cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
     wanted = streams * (1 + round(seconds * spec.rate_hz - spec.window_samples) // spec.window_hop_samples)
     hop_ms = spec.window_hop_samples / spec.rate_hz * 1000
@@ -146,7 +146,7 @@ def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     }
 
 
-class Day(Noise):
+class Day(NoiseSource):
     """Hours of noise, with a look at the memory at the start of each and at the end."""
 
     def __init__(self, hours: int) -> None:
@@ -164,9 +164,9 @@ class Day(Noise):
 
 def day(model: str, hours: int) -> dict[str, Any]:
     """A day, or some hours, through the live engine, from a source that waits for it."""
-    engine, source = Counted(ears_of(open_classifier(model, "cpu"))), Day(hours)
+    engine, source = Counted(benchmark_context(load_classifier_file(model, "cpu"))), Day(hours)
     cpu_s, wall_s = time.process_time(), time.monotonic()
-    engine.run([Listening(source)])
+    engine.run([SourceSession(source)])
     cpu_s, wall_s = time.process_time() - cpu_s, time.monotonic() - wall_s
     after_mb = source.resident_mb[1:]
     return {
@@ -212,7 +212,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
         "machine": machine(),
-        "model": open_classifier(options.model, "cpu").contract.identity,
+        "model": load_classifier_file(options.model, "cpu").contract.identity,
         "live": [in_its_own_process(*common, "--one", streams) for streams in options.streams.split(",")],
         "day": in_its_own_process(*common, "--day"),
     }

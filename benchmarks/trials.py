@@ -31,26 +31,26 @@ from rich.console import Console
 from runtime import machine
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.calibrate import calibrate
-from soundwatch.daemon.classify import LoadedModel, open_classifier
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.recordings import score_windows
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Block, SourceInfo, read_only
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.types import Block, SourceInfo, read_only
+from soundwatch.daemon.detection.calibration import calibrate
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
+from soundwatch.daemon.pipeline.scoring import score_windows
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.ambience import ambiences, to_dbfs
-from soundwatch.training.checkpoint import FILE_NAME
 from soundwatch.training.cli.trials import Trial
-from soundwatch.training.data import Clip, split_by_folds
-from soundwatch.training.hearing import RATE_HZ
-from soundwatch.training.labelled import labelled
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.openset import COMPOSITION, evaluate_openset
-from soundwatch.training.robustness import evaluate_robustness
-from soundwatch.training.scoring import RunRecord, read_run
-from soundwatch.training.street import evaluate_street, in_foreground
-from soundwatch.training.thresholds import choose_thresholds
-from soundwatch.training.trials import Report
+from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.evaluation.offline_detection import RATE_HZ
+from soundwatch.training.evaluation.openset import COMPOSITION, evaluate_openset
+from soundwatch.training.evaluation.robustness import evaluate_robustness
+from soundwatch.training.evaluation.scenarios import Report
+from soundwatch.training.evaluation.street import evaluate_street, foreground_clips
+from soundwatch.training.fit.scoring import RunRecord, read_run
+from soundwatch.training.fit.thresholds import choose_thresholds
+from soundwatch.training.model.checkpoint import FILE_NAME
+from soundwatch.training.sounds.ambience import ambiences, gain_to_dbfs
 
 RESULTS: Final = Path(__file__).parent / "results"
 TRIALS: Final[dict[Trial, str]] = {"street": "street", "open-set": "openset", "robustness": "robustness"}
@@ -77,7 +77,7 @@ def main() -> None:
                     describe(model, run, "calibrated", put_on_trial(model, trial, run, arguments, (GOAL_SNR_DB,)))
                 )
         if arguments.shipped and trial == "open-set":
-            model = open_classifier(arguments.shipped)
+            model = load_classifier_file(arguments.shipped)
             entries.append(describe(model, None, "shipped", put_on_trial(model, trial, None, arguments)))
         write(trial, entries, arguments)
 
@@ -98,7 +98,7 @@ def network_of(folder: Path, others: Sequence[RunRecord]) -> LoadedModel:
     """A run's network as the daemon opens it, at thresholds chosen on other runs' clips; its own without any."""
     with tempfile.TemporaryDirectory() as out:
         files, _ = export_checkpoint(folder / FILE_NAME, ["onnx"], Path(out), None, CONSOLE)
-        model = open_classifier(files[0])
+        model = load_classifier_file(files[0])
     held_out = [clip for other in others for clip in other.held_out]
     clips = [clip for clip in held_out if clip.class_id is not None or chosen_on(clip.clip)]
     if not clips:
@@ -143,7 +143,9 @@ class Place:
         for kind, levels_dbfs, minutes in COMPOSITION:
             for level_dbfs in levels_dbfs if kind in kinds else ():
                 for _ in range(round(minutes * 6)):
-                    yield Block(read_only(kinds[kind].take(size)[None] * to_dbfs(level_dbfs)), RATE_HZ, first_sample)
+                    yield Block(
+                        read_only(kinds[kind].take(size)[None] * gain_to_dbfs(level_dbfs)), RATE_HZ, first_sample
+                    )
                     first_sample += size
 
     def stop(self) -> None:
@@ -153,7 +155,7 @@ class Place:
 def calibrated(model: LoadedModel, negatives: Sequence[Path]) -> LoadedModel:
     """The network at thresholds that `soundwatch calibrate` chooses on the ambience; 1 for never."""
     scores = list(score_windows(Place(negatives), model))
-    calibration = calibrate(scores, rules_for(DetectionConfig(), model.contract), model.contract, TARGET_PER_H)
+    calibration = calibrate(scores, build_rules(DetectionConfig(), model.contract), model.contract, TARGET_PER_H)
     thresholds = {label: each.threshold or 1.0 for label, each in calibration.classes.items()}
     return replace(model, contract=msgspec.structs.replace(model.contract, thresholds=thresholds))
 
@@ -170,9 +172,9 @@ def put_on_trial(
     others = heard_negatives(arguments.negatives) if run else split_negatives(*arguments.negatives)[1]
     if trial == "open-set" or run is None:
         return evaluate_openset(model, others, others, True, minutes, seed, CONSOLE)
-    data = labelled(split_by_folds(arguments.data, run.plan.test_folds, ()))
+    data = labelled_clips(split_by_folds(arguments.data, run.plan.test_folds, ()))
     if trial == "street":
-        return evaluate_street(model, in_foreground(arguments.data, data), others, snrs_db, minutes, seed, CONSOLE)
+        return evaluate_street(model, foreground_clips(arguments.data, data), others, snrs_db, minutes, seed, CONSOLE)
     clips = np.random.default_rng(seed).permutation(len(data.clips))[: arguments.limit]
     return evaluate_robustness(
         model, replace(data, clips=tuple(data.clips[place] for place in sorted(clips))), seed, CONSOLE

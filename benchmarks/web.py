@@ -32,7 +32,7 @@ from runtime import machine
 from websockets.sync.client import connect
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.classify import open_classifier
+from soundwatch.daemon.inference.classifier import load_classifier_file
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "web.json"
@@ -149,7 +149,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "version": __version__,
         "machine": machine(),
-        "model": open_classifier("urban", "cpu").contract.identity,
+        "model": load_classifier_file("urban", "cpu").contract.identity,
         "rounds": rounds,
         "share_of_a_core": {kind: median("share_of_a_core", kind) for kind in KINDS},
         "added_share_of_a_core": {kind: statistics.median(each) for kind, each in added.items()},

@@ -18,7 +18,7 @@ from soundwatch.daemon.cli import COMMANDS
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
 from soundwatch.daemon.cli.privacy import LEAVES_HOUSE
-from soundwatch.daemon.errors import SoundwatchError
+from soundwatch.daemon.core.errors import SoundwatchError
 
 DONE: Final = "done, or stopped by SIGINT or SIGTERM"
 BUG: Final = "a bug, with a traceback"

@@ -22,8 +22,8 @@ from regions import ROOT
 from tables import table
 from types_told import attributes, cell, default_of, values_of
 
-from soundwatch.daemon.config import Config
-from soundwatch.daemon.sinks import KINDS
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.sinks.context import KINDS
 
 Place = tuple[str, ...]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tables import table
 
-from soundwatch.daemon.lines import json_schema
+from soundwatch.daemon.events.schema import json_schema
 
 EVERY: Final = "every-line"
 COMMON: Final = ("schema", "type", "time", "node", "source", "seq", "repeated")  # in all or nearly all lines

@@ -32,16 +32,16 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, Demo, demo_scene
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.clocks import WallClock
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.errors import SinkError
-from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.rules import rules_for, thresholds
-from soundwatch.daemon.types import Classifier
+from soundwatch.daemon.core.clock import WallClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "events.md", ROOT / "docs" / "start.md")
@@ -158,12 +158,14 @@ class FirstHealth:
 
 def health(model: str) -> str:
     """The line of an engine that cannot keep up."""
-    network, sink = Slow(open_classifier(model)), FirstHealth()
-    rules = rules_for(DetectionConfig(), network.contract)
-    journal = Relay([sink], lambda *_, **__: None)
-    ears = Ears("balcony", network, rules, thresholds(rules, network.contract.labels), WallClock(), journal)
+    network, sink = Slow(load_classifier_file(model)), FirstHealth()
+    rules = build_rules(DetectionConfig(), network.contract)
+    journal = DirectWriter([sink], lambda *_, **__: None)
+    ears = EngineContext(
+        "balcony", network, rules, thresholds_in_force(rules, network.contract.labels), WallClock(), journal
+    )
     with contextlib.suppress(SinkError):
-        Engine(ears, print).run([Listening(Demo("street"))])
+        Engine(ears, print).run([SourceSession(Demo("street"))])
     return sink.line
 
 

@@ -31,14 +31,14 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, ROUND_S, demo_scene
-from soundwatch.daemon.channels import match_channels
-from soundwatch.daemon.classify import LoadedModel, open_classifier
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.mel import hz_to_mel, mel_db, stft_power
-from soundwatch.daemon.resample import resample_clip
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.channels import match_channels
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.frontend.mel import hz_to_mel, mel_db, stft_power
+from soundwatch.daemon.frontend.resample import resample_clip
+from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 
 PICTURES: Final = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
@@ -71,7 +71,7 @@ def main() -> None:
     """Draw both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="urban", help="a shipped model or a file [default: urban]")
-    classifier = open_classifier(parser.parse_args().model)
+    classifier = load_classifier_file(parser.parse_args().model)
     mpl.use("Agg")
     PICTURES.mkdir(exist_ok=True)
     scene = demo_scene(RATE_HZ, ROUND_S)
@@ -270,7 +270,7 @@ def _draw_decision(axes: Axes, classifier: LoadedModel, sound: Samples, lines: l
     """The shown class's score in every window around it, and the events that follow."""
     contract, spec = classifier.contract, classifier.contract.features
     class_id = contract.labels.index(SHOWN.label)
-    rule = rules_for(DetectionConfig(), contract)[class_id]
+    rule = build_rules(DetectionConfig(), contract)[class_id]
     firsts = np.arange(0, sound.shape[1] - spec.window_samples + 1, spec.window_hop_samples)
     mels = [mel_db(sound[:, first : first + spec.window_samples], spec) for first in firsts]
     scores = np.concatenate([classifier.classify(each[None]) for each in mels])[:, class_id]

@@ -8,11 +8,11 @@ import msgspec
 import torch
 
 from doubles import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
-from soundwatch.daemon.contract import ModelContract, encode_contract
-from soundwatch.training.checkpoint import Checkpoint, hash_weights, save_checkpoint
-from soundwatch.training.labels import LABELS
-from soundwatch.training.network import build_network
-from soundwatch.training.recipe import Augmentation, BlockCnn, Optimisation, Recipe, encode_recipe
+from soundwatch.daemon.core.contract import ModelContract, encode_contract
+from soundwatch.training.model.checkpoint import Checkpoint, hash_weights, save_checkpoint
+from soundwatch.training.model.labels import LABELS
+from soundwatch.training.model.network import build_network
+from soundwatch.training.model.recipe import Augmentation, BlockCnn, Optimisation, Recipe, encode_recipe
 
 SMALL_RECIPE = Recipe(
     name="small",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.contract import FeatureSpec, ModelContract, Provenance
+from soundwatch.daemon.core.contract import FeatureSpec, ModelContract, Provenance
 
 SMALL_SPEC = FeatureSpec(
     rate_hz=8000,

@@ -7,19 +7,21 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.fleet.told import LineSaid, ReportSaid, StatusSaid, said_by
-from soundwatch.daemon.report import Report, SourceReport
-from soundwatch.daemon.sinks.mqtt_link import Message
+from soundwatch.daemon.fleet.messages import LineMessage, ReportMessage, StatusMessage, parse_message
+from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
+from soundwatch.daemon.sinks.mqtt.node_report import NodeReport, SourceReport
 
 JOURNAL = "0123456789abcdef"
 BEGIN = datetime(2026, 11, 22, 8, 15, 2, 418_000, tzinfo=UTC)
 BEGIN_NS = round(BEGIN.timestamp() * 1000) * 1_000_000
 
 
-def line_of(seq: int, node: str = "edge1", journal: str = JOURNAL, **keys: Any) -> LineSaid:
+def line_of(seq: int, node: str = "edge1", journal: str = JOURNAL, **keys: Any) -> LineMessage:
     """A line as it comes from the broker; an event's start if nothing else is said."""
-    said = said_by(Message(f"soundwatch/{node}/lines/{journal}", msgspec.json.encode(keys_of(seq, node, **keys))))
-    assert isinstance(said, LineSaid)
+    said = parse_message(
+        MqttMessage(f"soundwatch/{node}/lines/{journal}", msgspec.json.encode(keys_of(seq, node, **keys)))
+    )
+    assert isinstance(said, LineMessage)
     return said
 
 
@@ -39,9 +41,9 @@ def report_of(
     retained: bool = False,
     node: str = "edge1",
     **sources: SourceReport,
-) -> ReportSaid:
+) -> ReportMessage:
     """A report as it comes from the broker, sent at `BEGIN` by the machine's clock."""
-    report = Report(
+    report = NodeReport(
         time="2026-11-22T08:15:02.418Z",
         node=node,
         journal=journal,
@@ -53,14 +55,14 @@ def report_of(
         report_s=30.0,
         sources=sources,
     )
-    message = Message(f"soundwatch/{node}/report", msgspec.json.encode(report), retained, heard_unix_ns)
-    said = said_by(message)
-    assert isinstance(said, ReportSaid)
+    message = MqttMessage(f"soundwatch/{node}/report", msgspec.json.encode(report), retained, heard_unix_ns)
+    said = parse_message(message)
+    assert isinstance(said, ReportMessage)
     return said
 
 
-def status_of(status: str, heard_unix_ns: int = BEGIN_NS, node: str = "edge1") -> StatusSaid:
+def status_of(status: str, heard_unix_ns: int = BEGIN_NS, node: str = "edge1") -> StatusMessage:
     """A status as it comes from the broker."""
-    said = said_by(Message(f"soundwatch/{node}/status", status.encode(), heard_unix_ns=heard_unix_ns))
-    assert isinstance(said, StatusSaid)
+    said = parse_message(MqttMessage(f"soundwatch/{node}/status", status.encode(), heard_unix_ns=heard_unix_ns))
+    assert isinstance(said, StatusMessage)
     return said

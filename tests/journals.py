@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from soundwatch.daemon.lines import ClipLine, EventLine, HelloLine, Line
-from soundwatch.daemon.store import Row, Store
+from soundwatch.daemon.events.schema import ClipLine, EventLine, HelloLine, Line
+from soundwatch.daemon.journal.store import JournalStore, StoredLine
 
 TIME = "2026-09-21T14:13:21.000Z"
 
@@ -75,14 +75,14 @@ def clip_line(id_: str, *, file: str | None = None, reason: str | None = None) -
     )
 
 
-def write_journal(path: Path, *lines: Line) -> Store:
+def write_journal(path: Path, *lines: Line) -> JournalStore:
     """A journal that holds these lines, open."""
-    store = Store(path)
+    store = JournalStore(path)
     store.commit([row(seq, line) for seq, line in enumerate(lines, 1)])
     return store
 
 
-def row(seq: int, line: Line) -> Row:
+def row(seq: int, line: Line) -> StoredLine:
     text = msgspec.json.encode(msgspec.structs.replace(line, seq=seq)) + b"\n"
     class_, id_ = getattr(line, "class_", None), getattr(line, "id", None)
-    return Row(seq, line.time, line.type, "mic0", class_, id_, text)
+    return StoredLine(seq, line.time, line.type, "mic0", class_, id_, text)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, silence, tone
-from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.listen import Ears
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Block, Classifier, SourceInfo
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.types import Block, Classifier, SourceInfo
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 BLOCK_SAMPLES = 800
 BLOCK_NS = 100_000_000
@@ -75,11 +75,11 @@ def sound(hz: float, seconds: float = 1.0) -> NDArray[np.float32]:
     return np.concatenate([silence(0.5), tone(hz, seconds), silence(0.7)], axis=1)
 
 
-def ears_of(classifier: Classifier) -> tuple[Ears, Kept]:
+def ears_of(classifier: Classifier) -> tuple[EngineContext, Kept]:
     sink = Kept()
-    rules = rules_for(DETECTION, SMALL_CONTRACT)
-    journal = Relay([sink], lambda *_, **__: None)
-    return Ears("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink
+    rules = build_rules(DETECTION, SMALL_CONTRACT)
+    journal = DirectWriter([sink], lambda *_, **__: None)
+    return EngineContext("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink
 
 
 def quiet(*_: object, **__: object) -> None:

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from soundwatch.daemon.clips.recorder import Clip
-from soundwatch.daemon.clips.tape import Cut, Piece
-from soundwatch.daemon.types import Block, Event
+from soundwatch.daemon.clips.recorder import PendingClip
+from soundwatch.daemon.clips.ring_buffer import Excerpt, Segment
+from soundwatch.daemon.core.types import Block, Event
 
 RATE_HZ = 1000
 MODEL_RATE_HZ = 500
@@ -50,8 +50,8 @@ def clip(
     second: int = 0,
     id_: str = ID,
     source: str = "mic0",
-) -> Clip:
+) -> PendingClip:
     """Some noise, as a clip that began so many seconds after the anchor."""
     noise = np.random.default_rng(second).integers(-9000, 9000, (round(seconds * 8000), 1), np.int16)
     start_unix_ns = ANCHOR_UNIX_NS + second * 1_000_000_000
-    return Clip(source, id_, label, score, start_unix_ns, Cut([Piece(0, noise)], 0, len(noise), 8000))
+    return PendingClip(source, id_, label, score, start_unix_ns, Excerpt([Segment(0, noise)], 0, len(noise), 8000))

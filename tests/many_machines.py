@@ -21,8 +21,8 @@ from random import Random
 import aiomqtt
 
 from fleets import keys_of
-from soundwatch.daemon.sinks.mqtt_fleet import MOST_LINES
-from soundwatch.daemon.wire import utc_text
+from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.sinks.mqtt.fleet import MOST_LINES
 
 REPORT_S = 30.0
 CONNECTING_S = 0.01  # between one machine's first connection and the next's
@@ -91,7 +91,7 @@ class Machine:
         seq = len(self.lines) + 1
         type_ = "start" if seq % 2 else "end"
         keys = keys_of(seq, self.base[11:], type=type_, id=f"{self.number:04}-{(seq + 1) // 2}", **MORE)
-        self.lines.append(json.dumps(keys | {"time": utc_text(time.time_ns())}).encode())
+        self.lines.append(json.dumps(keys | {"time": format_utc(time.time_ns())}).encode())
         self.news.set()
 
     async def run(self) -> None:
@@ -159,7 +159,7 @@ class Machine:
         while True:
             report = {
                 "schema": "soundwatch.report/1",
-                "time": utc_text(time.time_ns()),
+                "time": format_utc(time.time_ns()),
                 "node": self.base[11:],
                 "journal": self.journal,
                 "last_seq": len(self.lines),

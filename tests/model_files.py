@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from doubles import SMALL_CONTRACT
-from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 
 
 def write_onnx(

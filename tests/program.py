@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import jsonschema
 
-from soundwatch.daemon.lines import json_schema
+from soundwatch.daemon.events.schema import json_schema
 
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
 

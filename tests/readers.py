@@ -17,33 +17,33 @@ import numpy as np
 from band_model import write_band_model
 from checkpoints import write_checkpoint
 from doubles import SMALL_CONTRACT, tone
-from soundwatch.daemon.calibrate import Calibration, ClassCalibration, load_calibration
-from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm
+from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm
 from soundwatch.daemon.capture.recording import Recording
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.contract import decode_contract, encode_contract
-from soundwatch.daemon.errors import SoundwatchError
-from soundwatch.daemon.mel import Mels, mel
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Window, read_only
-from soundwatch.training.checkpoint import load_network
-from soundwatch.training.data import read_metadata
-from soundwatch.training.recipe import parse_recipe, shipped_recipes
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.contract import decode_contract, encode_contract
+from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.types import Window, read_only
+from soundwatch.daemon.detection.calibration import Calibration, ClassCalibration, load_calibration
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.frontend.mel import MelState, mel
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.training.data.urbansound8k import read_metadata
+from soundwatch.training.model.checkpoint import load_network
+from soundwatch.training.model.recipe import parse_recipe, shipped_recipes
 
 Reader = Callable[[bytes, Path], object]
 
 
 def configuration(data: bytes, folder: Path) -> None:
     """A configuration, up to the rules that it makes."""
-    rules_for(load_config(_file(folder / "config.yaml", data)).detection, SMALL_CONTRACT)
+    build_rules(load_config(_file(folder / "config.yaml", data)).detection, SMALL_CONTRACT)
 
 
 def contract(data: bytes, _: Path) -> None:
     """A contract, up to the features of a window by it."""
     spec = decode_contract(data, "a model").features
     samples = np.zeros((spec.channels, spec.window_samples), np.float32)
-    mel(Mels(), Window(read_only(samples), 0, spec.window_samples, True), spec)
+    mel(MelState(), Window(read_only(samples), 0, spec.window_samples, True), spec)
 
 
 def recording(data: bytes, folder: Path) -> None:
@@ -78,7 +78,7 @@ def calibration(data: bytes, folder: Path) -> None:
 
 def model(data: bytes, folder: Path) -> None:
     """An ONNX model, up to a window of silence through it."""
-    open_classifier(_file(folder / "model.onnx", data), "cpu")
+    load_classifier_file(_file(folder / "model.onnx", data), "cpu")
 
 
 def checkpoint(data: bytes, folder: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Samples
 from soundwatch.export.probes import fit_channels, probes
 
 Signal = NDArray[np.floating]

@@ -9,14 +9,14 @@ from typing import Any, Literal
 import pytest
 
 from mosquitto import wait_until
-from soundwatch.daemon.board import Notice
-from soundwatch.daemon.journal import Journal
-from soundwatch.daemon.lines import EventLine, HelloLine, SourceHealthLine
-from soundwatch.daemon.live import Live
-from soundwatch.daemon.outlets import Outlet, Outlets
-from soundwatch.daemon.sinks import SinkText, Surroundings, open_sink, parse_sink
-from soundwatch.daemon.store import MEMORY, Limits, Store
-from soundwatch.daemon.types import EventType
+from soundwatch.daemon.core.types import EventType
+from soundwatch.daemon.events.schema import EventLine, HelloLine, SourceHealthLine
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
+from soundwatch.daemon.sinks.context import SinkConfig, SinkContext, open_sink, parse_sink
+from soundwatch.daemon.sinks.dispatcher import SinkDispatcher, SinkWorker
+from soundwatch.daemon.status.live import LiveFeed
+from soundwatch.daemon.status.snapshot import StatusTracker
 
 TIME = "2026-11-22T08:15:02.418Z"
 CLASSES = ("dog_bark", "siren")
@@ -43,12 +43,12 @@ class Room:
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.noted: list[tuple[str, dict[str, Any]]] = []
         self.switched: list[tuple[str, bool]] = []
-        self.notice = Notice(sources)
-        self.live = Live()
+        self.notice = StatusTracker(sources)
+        self.live = LiveFeed()
         self.classes = classes
-        self.journal = Journal(Store(path), Limits(1e9, 64_000_000), node, self._say, self.notice.read)
-        self.outlets = Outlets(self._say, lambda _: None)
-        self.around = Surroundings(
+        self.journal = Journal(JournalStore(path), RetentionLimits(1e9, 64_000_000), node, self._say, self.notice.read)
+        self.outlets = SinkDispatcher(self._say, lambda _: None)
+        self.around = SinkContext(
             node=node,
             labels=CLASSES,
             board=lambda: self.notice.board,
@@ -64,7 +64,7 @@ class Room:
             provider=lambda: "DoubleProvider",
         )
 
-    def open(self, text: SinkText) -> Outlet:
+    def open(self, text: SinkConfig) -> SinkWorker:
         """Hand lines to a sink from now on."""
         opened = open_sink(parse_sink(text), self.around)
         return self.outlets.add(opened.sink, self.journal, durable=opened.durable, most=opened.most)
@@ -133,7 +133,7 @@ class Room:
             )
         )
 
-    def wait_for(self, outlet: Outlet) -> None:
+    def wait_for(self, outlet: SinkWorker) -> None:
         """Wait until a sink has taken all lines so far."""
         self.journal.flush()
         last_seq = self.journal.last_seq

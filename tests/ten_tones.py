@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.mel import mel_db
-from soundwatch.training.labels import LABELS
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.frontend.mel import mel_db
+from soundwatch.training.model.labels import LABELS
 
 SPEC = msgspec.structs.replace(SMALL_SPEC, n_fft=512, n_mels=64)
 TEN_TONES = msgspec.structs.replace(

@@ -17,8 +17,8 @@ from regions import renewed
 from types_told import attributes, values_of
 
 from soundwatch.daemon.cli import soundwatch as group
-from soundwatch.daemon.sinks import KINDS
-from soundwatch.daemon.sinks.files import JsonOptions
+from soundwatch.daemon.sinks.context import KINDS
+from soundwatch.daemon.sinks.file import JsonOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")

@@ -15,19 +15,19 @@ import msgspec
 import numpy as np
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
-from soundwatch.daemon.board import Notice
-from soundwatch.daemon.clocks import WallClock
-from soundwatch.daemon.config import Config
-from soundwatch.daemon.journal import Journal
-from soundwatch.daemon.lines import EventLine, Line, SourceHealthLine
-from soundwatch.daemon.listen import Ears
-from soundwatch.daemon.live import Live, Reading
-from soundwatch.daemon.outlets import SinkState
-from soundwatch.daemon.sinks import Surroundings, parse_sink
-from soundwatch.daemon.store import MEMORY, Limits, Store
-from soundwatch.daemon.types import Features, read_only
-from soundwatch.daemon.web.server import serving
-from soundwatch.daemon.web.view import View
+from soundwatch.daemon.core.clock import WallClock
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.types import Features, read_only
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.events.schema import EventLine, Line, SourceHealthLine
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
+from soundwatch.daemon.sinks.context import SinkContext, parse_sink
+from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.status.live import LiveFeed, WindowResult
+from soundwatch.daemon.status.snapshot import StatusTracker
+from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.server import serve
 
 NODE = "balcony"
 IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
@@ -45,8 +45,8 @@ class Site:
         said: What the log would have.
     """
 
-    view: View
-    notice: Notice
+    view: WebContext
+    notice: StatusTracker
     url: str = ""
     switched: list[tuple[str, bool]] = field(default_factory=list)
     said: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -86,24 +86,24 @@ class Site:
 
 @contextmanager
 def a_site(
-    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkState, int]] | None = None, **changes: Any
+    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkStatus, int]] | None = None, **changes: Any
 ) -> Iterator[Site]:
     """A running server; `changes` are the view's."""
-    notice = Notice(("mic0", "yard"))
-    journal = Journal(Store(MEMORY), Limits(1e9, 10**9), NODE, lambda *_, **__: None, notice.read)
+    notice = StatusTracker(("mic0", "yard"))
+    journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, lambda *_, **__: None, notice.read)
     switched: list[tuple[str, bool]] = []
     said: list[tuple[str, dict[str, Any]]] = []
-    surroundings = Surroundings(
+    surroundings = SinkContext(
         node=NODE,
         labels=SMALL_CONTRACT.labels,
         board=lambda: notice.board,
-        live=Live(),
+        live=LiveFeed(),
         switch=lambda source, listen: switched.append((source, listen)),
         say=lambda text, **fields: said.append((text, fields)),
     )
     config = changes.pop("config", Config())
-    ears = Ears(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
-    view = View(
+    ears = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
+    view = WebContext(
         surroundings=surroundings,
         config=lambda: config,
         ears=lambda: ears,
@@ -113,7 +113,7 @@ def a_site(
     )
     site = Site(view, notice, switched=switched, said=said)
     try:
-        with serving(parse_sink(word), view) as site.url:
+        with serve(parse_sink(word), view) as site.url:
             yield site
     finally:
         journal.close()
@@ -154,7 +154,7 @@ def lost_line(source: str = "mic0") -> SourceHealthLine:
     )  # fmt: skip
 
 
-def reading(number: int = 1, source: str = "mic0", *, pictured: bool = False, **changes: Any) -> Reading:
+def reading(number: int = 1, source: str = "mic0", *, pictured: bool = False, **changes: Any) -> WindowResult:
     """A source's window `number`."""
     first_sample = number * SMALL_SPEC.window_hop_samples
     mel_db = np.full(SMALL_SPEC.input_shape, -40.0, np.float32)
@@ -172,7 +172,7 @@ def reading(number: int = 1, source: str = "mic0", *, pictured: bool = False, **
         "lost_s": 1.0,
         "features": features if pictured else None,
     }
-    return Reading(**(values | changes))
+    return WindowResult(**(values | changes))
 
 
 def wait_until(is_so: Any, seconds: float = 10.0) -> None:

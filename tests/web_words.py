@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from soundwatch.daemon.sinks import parse_sink
-from soundwatch.daemon.web.settings import Settings, settings_of
+from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.web.settings import Settings, parse_settings
 
 
 def settings(word: str, environment: dict[str, str] | None = None) -> Settings:
     """What a word asks for on a machine called balcony."""
-    return settings_of(parse_sink(word), "Balcony", environment or {})
+    return parse_settings(parse_sink(word), "Balcony", environment or {})

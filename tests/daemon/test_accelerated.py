@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from doubles import SMALL_SPEC
 from model_files import write_onnx
-from soundwatch.daemon import accelerated
-from soundwatch.daemon.accelerated import BATCHES, Bound, turns
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.providers import CPU, CUDA, obstacle
+from soundwatch.daemon.inference import io_binding
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.io_binding import BATCHES, BoundSession, split_into_batches
+from soundwatch.daemon.inference.providers import CPU, CUDA, unavailable_reason
 
 
 class Counted:
@@ -38,7 +38,7 @@ class Counted:
 
 def test_any_number_of_windows_gets_its_own_logits_in_order(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(write_onnx(tmp_path / "m.onnx"), providers=[CPU])
-    bound = Bound(session, SMALL_SPEC.input_shape, 2, "cpu")
+    bound = BoundSession(session, SMALL_SPEC.input_shape, 2, "cpu")
     rng = np.random.default_rng(3)
     for windows in (1, 2, 4, 5, 16, 17, 40, 3, 1):  # a small batch after a large one: stale rows must not show
         mel_db = rng.normal(-40, 15, (windows, *SMALL_SPEC.input_shape)).astype(np.float32)
@@ -48,7 +48,7 @@ def test_any_number_of_windows_gets_its_own_logits_in_order(tmp_path: Path) -> N
 
 def test_what_is_given_back_is_not_overwritten_by_the_next_batch(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(write_onnx(tmp_path / "m.onnx"), providers=[CPU])
-    bound = Bound(session, SMALL_SPEC.input_shape, 2, "cpu")
+    bound = BoundSession(session, SMALL_SPEC.input_shape, 2, "cpu")
     loud, quiet = (np.full((1, *SMALL_SPEC.input_shape), level_db, np.float32) for level_db in (-10, -70))
     first = bound(loud)
     kept = first.copy()
@@ -58,7 +58,7 @@ def test_what_is_given_back_is_not_overwritten_by_the_next_batch(tmp_path: Path)
 
 def test_every_shape_is_run_before_the_first_window_comes(tmp_path: Path) -> None:
     session = Counted(write_onnx(tmp_path / "m.onnx"))
-    bound = Bound(session, SMALL_SPEC.input_shape, 2, "cpu")
+    bound = BoundSession(session, SMALL_SPEC.input_shape, 2, "cpu")
     assert session.runs == 2 * len(BATCHES)
     bound(np.zeros((5, *SMALL_SPEC.input_shape), np.float32))
     assert session.runs == 2 * len(BATCHES) + 1
@@ -66,7 +66,7 @@ def test_every_shape_is_run_before_the_first_window_comes(tmp_path: Path) -> Non
 
 @given(windows=st.integers(1, 100))
 def test_a_batch_is_filled_up_to_the_next_shape_and_to_no_larger_one(windows: int) -> None:
-    batches = turns(windows)
+    batches = split_into_batches(windows)
     assert set(batches) <= set(BATCHES)
     assert 0 <= sum(batches) - windows < max(BATCHES)
     assert len(batches) == -(-windows // max(BATCHES))
@@ -78,13 +78,13 @@ def test_pages_that_cannot_be_locked_are_left_as_they_are(monkeypatch: pytest.Mo
     def refuse(name: str) -> object:
         raise OSError(name)
 
-    monkeypatch.setattr(accelerated.ctypes, "CDLL", refuse)
-    accelerated._lock(np.zeros(3, np.float32))
+    monkeypatch.setattr(io_binding.ctypes, "CDLL", refuse)
+    io_binding._lock(np.zeros(3, np.float32))
 
 
-@pytest.mark.skipif(obstacle(CUDA) is not None, reason=f"no CUDA here: {obstacle(CUDA)}")
+@pytest.mark.skipif(unavailable_reason(CUDA) is not None, reason=f"no CUDA here: {unavailable_reason(CUDA)}")
 def test_a_card_gives_what_the_processor_gives() -> None:
     mel_db = np.random.default_rng(3).normal(-40, 15, (21, 1, 64, 201)).astype(np.float32)
-    on_card, on_cpu = open_classifier("urban", "cuda"), open_classifier("urban", "cpu")
+    on_card, on_cpu = load_classifier_file("urban", "cuda"), load_classifier_file("urban", "cpu")
     assert on_card.provider == CUDA
     np.testing.assert_allclose(on_card.classify(mel_db), on_cpu.classify(mel_db), atol=1e-3)

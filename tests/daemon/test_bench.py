@@ -9,20 +9,20 @@ import pytest
 
 from band_model import write_band_model
 from program import soundwatch
-from soundwatch.daemon.bench import BATCHES, Bench, bench, streams_carried
-from soundwatch.daemon.cli.bench import draw, table
-from soundwatch.daemon.errors import ProviderError
+from soundwatch.daemon.cli.bench import benchmark_chart, benchmark_table
+from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.diagnostics.benchmark import BATCHES, BenchmarkResult, run_benchmark, streams_carried
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkResult:
     model = write_band_model(tmp_path_factory.mktemp("bench") / "bands.onnx")
     done = soundwatch("bench", "--json", "--model", model, "--provider", "cpu")
     assert done.returncode == 0, done.stderr
-    return msgspec.json.decode(done.stdout, type=Bench)
+    return msgspec.json.decode(done.stdout, type=BenchmarkResult)
 
 
-def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: Bench) -> None:
+def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: BenchmarkResult) -> None:
     assert [each.batch_windows for each in measured.networks] == list(BATCHES)
     for each in measured.networks:
         assert each.provider == "CPUExecutionProvider"
@@ -31,10 +31,10 @@ def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: Be
     assert measured.path_ms > 0
 
 
-def test_people_get_a_table_and_a_picture(measured: Bench, tmp_path: Path) -> None:
+def test_people_get_a_table_and_a_picture(measured: BenchmarkResult, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    assert table(measured).count("CPUExecutionProvider") == len(BATCHES)
-    draw(measured, tmp_path / "bench.png")
+    assert benchmark_table(measured).count("CPUExecutionProvider") == len(BATCHES)
+    benchmark_chart(measured, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -48,4 +48,4 @@ def test_one_core_does_both_and_two_share(path_ms: float, network_ms: float, cor
 def test_a_machine_that_has_none_of_the_providers_is_told_so(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
     with pytest.raises(ProviderError, match="None of nonesuch can be had here"):
-        bench(str(model), ("nonesuch",), lambda _: None)
+        run_benchmark(str(model), ("nonesuch",), lambda _: None)

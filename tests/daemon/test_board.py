@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from soundwatch.daemon.board import Board, Notice, fold
-from soundwatch.daemon.lines import (
+from soundwatch.daemon.events.schema import (
     EventLine,
     GapLine,
-    HealthLine,
     HelloLine,
     JournalHealthLine,
     Line,
+    OverloadLine,
     QualityLine,
     SourceHealthLine,
     StatsLine,
 )
+from soundwatch.daemon.status.snapshot import StatusSnapshot, StatusTracker, apply_line
 
 SHARED: dict[str, Any] = {"seq": 1, "time": "2026-11-26T00:00:00.000Z", "node": "n"}
 OF_MIC: dict[str, Any] = SHARED | {"source": "mic"}
@@ -62,8 +62,8 @@ def health(state: Any) -> SourceHealthLine:
     return SourceHealthLine(**OF_MIC, state=state, reason="absent", detail="why", away_s=0.0, missed_s=0.0)
 
 
-def after(*lines: Line) -> Board:
-    notice = Notice(("mic",))
+def after(*lines: Line) -> StatusSnapshot:
+    notice = StatusTracker(("mic",))
     for line in lines:
         notice.read(line)
     return notice.board
@@ -118,7 +118,7 @@ def test_what_is_wrong_with_a_sound_and_what_was_lost_is_known() -> None:
 
 
 def test_the_machines_and_the_journals_health_are_everybodys() -> None:
-    slow = HealthLine(**SHARED, state="degraded", hop_s=2.0, behind_ms=1000, dropped_windows=0)
+    slow = OverloadLine(**SHARED, state="degraded", hop_s=2.0, behind_ms=1000, dropped_windows=0)
     full = JournalHealthLine(**SHARED, state="failing", detail="full", dropped_lines=3)
     board = after(slow, full)
     assert board.overload == slow
@@ -127,5 +127,5 @@ def test_the_machines_and_the_journals_health_are_everybodys() -> None:
 
 def test_a_board_is_never_changed_under_its_readers() -> None:
     before = after(hello())
-    fold(before, event("start", "a"))
+    apply_line(before, event("start", "a"))
     assert before.sources["mic"].active == ()

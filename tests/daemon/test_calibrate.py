@@ -12,15 +12,15 @@ import soundfile
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT, SMALL_SPEC, tone
 from program import lines_of, soundwatch
-from soundwatch.daemon.calibrate import calibrate, load_calibration, upper_rate
-from soundwatch.daemon.config import ClassConfig, DetectionConfig
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Scores
+from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.detection.calibration import calibrate, load_calibration, poisson_upper_rate
+from soundwatch.daemon.detection.rules import build_rules
 
 W, HOP = SMALL_SPEC.window_samples, SMALL_SPEC.window_hop_samples
 DETECTION = DetectionConfig(confirm_windows=1, cooldown_s=0, min_duration_s=0)
-RULES = rules_for(DETECTION, SMALL_CONTRACT)
+RULES = build_rules(DETECTION, SMALL_CONTRACT)
 
 
 def background(low: list[float]) -> list[Scores]:
@@ -33,8 +33,8 @@ def background(low: list[float]) -> list[Scores]:
 
 @pytest.mark.parametrize(("events", "upper"), [(0, 2.9957), (1, 4.7439), (2, 6.2958), (10, 16.9622), (100, 118.079)])
 def test_the_upper_bound_is_garwoods(events: int, upper: float) -> None:
-    assert upper_rate(events, 1.0) == pytest.approx(upper, abs=1e-3)
-    assert upper_rate(events, 4.0) == pytest.approx(upper / 4, abs=1e-3)
+    assert poisson_upper_rate(events, 1.0) == pytest.approx(upper, abs=1e-3)
+    assert poisson_upper_rate(events, 4.0) == pytest.approx(upper / 4, abs=1e-3)
 
 
 def test_a_threshold_is_raised_just_above_what_the_background_reaches() -> None:
@@ -54,9 +54,9 @@ def test_a_tolerated_event_leaves_the_threshold_lower() -> None:
 def test_a_background_that_always_sounds_like_the_class_leaves_it_without_a_threshold() -> None:
     found = calibrate(background([0.995, 0.1] * 50), RULES, SMALL_CONTRACT, 0.5)
     assert found.classes["low"].threshold is None
-    assert rules_for(DETECTION, SMALL_CONTRACT, found)[0].threshold > 1
+    assert build_rules(DETECTION, SMALL_CONTRACT, found)[0].threshold > 1
     own = DetectionConfig(classes={"low": ClassConfig(threshold=0.8)})
-    assert rules_for(own, SMALL_CONTRACT, found)[0].threshold == 0.8, "a person's word goes first"
+    assert build_rules(own, SMALL_CONTRACT, found)[0].threshold == 0.8, "a person's word goes first"
 
 
 def test_a_background_without_a_window_is_refused() -> None:

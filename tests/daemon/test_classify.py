@@ -16,12 +16,12 @@ from onnx import TensorProto
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
 from model_files import write_onnx
-from soundwatch.daemon import classify as stage
-from soundwatch.daemon import providers
-from soundwatch.daemon.classify import activate, open_classifier, resolve_model
-from soundwatch.daemon.contract import encode_contract
-from soundwatch.daemon.errors import ContractError, ModelError, ProviderError
-from soundwatch.daemon.types import Features
+from soundwatch.daemon.core.contract import encode_contract
+from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
+from soundwatch.daemon.core.types import Features
+from soundwatch.daemon.inference import classifier as stage
+from soundwatch.daemon.inference import providers
+from soundwatch.daemon.inference.classifier import activate, load_classifier_file, resolve_model
 
 MEL_DB = np.full((3, *SMALL_SPEC.input_shape), -20, np.float32)
 
@@ -35,7 +35,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_scores_are_the_activation_of_the_networks_logits(tmp_path: Path) -> None:
-    classifier = open_classifier(write_onnx(tmp_path / "m.onnx"))
+    classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
     expected = 1 / (1 + np.exp([2.0, 4.0]))  # logits 0.1 * -20 and 0.2 * -20
     np.testing.assert_allclose(classifier.classify(MEL_DB), [expected] * 3, rtol=1e-6)
     assert classifier.contract == SMALL_CONTRACT
@@ -44,13 +44,13 @@ def test_scores_are_the_activation_of_the_networks_logits(tmp_path: Path) -> Non
 
 def test_softmax_is_taken_from_the_contract(tmp_path: Path) -> None:
     contract = msgspec.structs.replace(SMALL_CONTRACT, activation="softmax")
-    scores = open_classifier(write_onnx(tmp_path / "m.onnx", contract)).classify(MEL_DB)
+    scores = load_classifier_file(write_onnx(tmp_path / "m.onnx", contract)).classify(MEL_DB)
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)
 
 
 def test_the_stage_ends_its_scores_where_the_sound_ended() -> None:
     features = Features(MEL_DB[0], first_sample=800, end_sample=1800, complete=False)
-    [scores] = stage.classify(BandClassifier(), [features])
+    [scores] = stage.classify_windows(BandClassifier(), [features])
     assert (scores.first_sample, scores.end_sample, scores.complete) == (800, 1800, False)
     assert scores.labels == ("low", "high")
     assert not scores.values.flags.writeable
@@ -59,11 +59,11 @@ def test_the_stage_ends_its_scores_where_the_sound_ended() -> None:
 def test_the_stage_classifies_windows_together_and_keeps_each_ones_place() -> None:
     classifier = BandClassifier()
     windows = [Features(mel_db, 800 * place, 800 * place + 3200, complete=True) for place, mel_db in enumerate(MEL_DB)]
-    scores = stage.classify(classifier, windows)
+    scores = stage.classify_windows(classifier, windows)
     assert classifier.seen_shapes == [MEL_DB.shape]
     assert [each.first_sample for each in scores] == [0, 800, 1600]
     np.testing.assert_array_equal([each.values for each in scores], classifier.classify(MEL_DB))
-    assert stage.classify(classifier, []) == []
+    assert stage.classify_windows(classifier, []) == []
 
 
 logits = arrays.arrays(
@@ -99,7 +99,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str, content: 
         pytest.importorskip("torch")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
-        open_classifier(tmp_path / name)
+        load_classifier_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
@@ -107,7 +107,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path, share: float) -> None:
     whole = write_onnx(tmp_path / "m.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(ModelError, match=r"cut\.onnx (does not read as ONNX|is ONNX without)"):
-        open_classifier(tmp_path / "cut.onnx")
+        load_classifier_file(tmp_path / "cut.onnx")
 
 
 def test_a_zip_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
@@ -115,17 +115,17 @@ def test_a_zip_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "archive.pt", "w") as archive:
         archive.writestr("hello.txt", "hello")
     with pytest.raises(ModelError, match="export a checkpoint first"):
-        open_classifier(tmp_path / "archive.pt")
+        load_classifier_file(tmp_path / "archive.pt")
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="Is a directory"):
-        open_classifier(tmp_path)
+        load_classifier_file(tmp_path)
 
 
 def test_a_missing_file_is_refused_with_the_names_of_what_is_shipped(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"There is no model .*nothing\.onnx\. .* urban, tutorial\.$"):
-        open_classifier(tmp_path / "nothing.onnx")
+        load_classifier_file(tmp_path / "nothing.onnx")
 
 
 def test_a_shipped_model_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_shipped_model_that_is_not_installed_says_so(tmp_path: Path, monkeypat
 
 def test_a_model_without_a_contract_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="ONNX without a soundwatch contract"):
-        open_classifier(write_onnx(tmp_path / "m.onnx", None))
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", None))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_model_without_a_contract_is_refused(tmp_path: Path) -> None:
 )
 def test_a_contract_that_does_not_read_is_refused(tmp_path: Path, metadata: str, message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        open_classifier(write_onnx(tmp_path / "m.onnx", metadata=metadata))
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", metadata=metadata))
 
 
 @pytest.mark.parametrize(
@@ -159,21 +159,23 @@ def test_a_contract_that_does_not_read_is_refused(tmp_path: Path, metadata: str,
 )
 def test_an_input_shape_that_the_contract_contradicts_is_refused(tmp_path: Path, shape: tuple[int | str, ...]) -> None:
     with pytest.raises(ModelError, match=r"any number of windows, 1, 16, 33"):
-        open_classifier(write_onnx(tmp_path / "m.onnx", input_shape=shape))
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", input_shape=shape))
 
 
 def test_a_free_frame_axis_is_taken(tmp_path: Path) -> None:
-    assert open_classifier(write_onnx(tmp_path / "m.onnx", input_shape=("n", 1, 16, "frames"))).classify(MEL_DB).size
+    assert (
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", input_shape=("n", 1, 16, "frames"))).classify(MEL_DB).size
+    )
 
 
 def test_an_input_that_is_not_float32_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"tensor\(double\).*one float32 input"):
-        open_classifier(write_onnx(tmp_path / "m.onnx", element=TensorProto.DOUBLE))
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", element=TensorProto.DOUBLE))
 
 
 def test_another_number_of_outputs_than_of_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"shape \(1, 10\) .* 2 labels"):
-        open_classifier(write_onnx(tmp_path / "m.onnx", outputs=10))
+        load_classifier_file(write_onnx(tmp_path / "m.onnx", outputs=10))
 
 
 def test_weights_in_a_second_file_are_refused_even_where_it_lies_beside(
@@ -181,18 +183,18 @@ def test_weights_in_a_second_file_are_refused_even_where_it_lies_beside(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="keeps its weights in a second file"):
-        open_classifier(write_onnx(Path("m.onnx"), external=True))
+        load_classifier_file(write_onnx(Path("m.onnx"), external=True))
 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
 def test_logits_that_are_not_finite_never_become_scores(tmp_path: Path, weight: float) -> None:
-    classifier = open_classifier(write_onnx(tmp_path / "m.onnx", weight=weight))
+    classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx", weight=weight))
     with pytest.raises(ModelError, match=r"gave (nan|-inf) for 3 windows.*finite logits were wanted"):
         classifier.classify(MEL_DB)
 
 
 def test_mel_decibels_of_another_shape_raise_no_error_of_the_runtimes(tmp_path: Path) -> None:
-    classifier = open_classifier(write_onnx(tmp_path / "m.onnx"))
+    classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
     with pytest.raises(ModelError, match=r"failed on mel decibels of shape \(1, 2, 3, 4\)"):
         classifier.classify(np.zeros((1, 2, 3, 4), np.float32))
 
@@ -204,39 +206,39 @@ def test_cuda_without_a_driver_is_refused_and_says_why(tmp_path: Path, no_driver
     path = write_onnx(tmp_path / "m.onnx")
     for wish in ({"provider": "cuda"}, {"provider": "CUDAExecutionProvider"}, {"require_cuda": True}):
         with pytest.raises(ProviderError, match="driver does not load"):
-            open_classifier(path, **wish)
+            load_classifier_file(path, **wish)
 
 
 def test_cuda_required_on_the_processor_is_a_contradiction(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="leave one of the two out"):
-        open_classifier(write_onnx(tmp_path / "m.onnx"), provider="cpu", require_cuda=True)
+        load_classifier_file(write_onnx(tmp_path / "m.onnx"), provider="cpu", require_cuda=True)
 
 
 def test_a_provider_that_this_build_lacks_is_refused_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match=r"HailoExecutionProvider is not in .* CPUExecutionProvider"):
-        open_classifier(write_onnx(tmp_path / "m.onnx"), provider="HailoExecutionProvider")
+        load_classifier_file(write_onnx(tmp_path / "m.onnx"), provider="HailoExecutionProvider")
 
 
 def test_a_provider_may_be_named_as_onnx_runtime_names_it(tmp_path: Path) -> None:
-    classifier = open_classifier(write_onnx(tmp_path / "m.onnx"), provider="CPUExecutionProvider")
+    classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx"), provider="CPUExecutionProvider")
     assert classifier.provider == "CPUExecutionProvider"
 
 
-@pytest.mark.skipif(providers.cuda_obstacle() is None, reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(providers.cuda_unavailable_reason() is None, reason="this machine has an NVIDIA driver")
 @pytest.mark.skipif(sys.platform != "linux", reason="CUDA's build of ONNX Runtime is installed on Linux only")
 def test_a_driver_without_cuda_falls_back_quietly_unless_cuda_was_demanded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
     path = write_onnx(tmp_path / "m.onnx")
-    assert open_classifier(path).provider == "CPUExecutionProvider"
+    assert load_classifier_file(path).provider == "CPUExecutionProvider"
     with pytest.raises(ProviderError, match="its libraries do not load"):
-        open_classifier(path, provider="cuda")
+        load_classifier_file(path, provider="cuda")
     assert capfd.readouterr() == ("", "")
 
 
 def test_opening_and_running_a_model_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    open_classifier(write_onnx(tmp_path / "m.onnx")).classify(MEL_DB)
+    load_classifier_file(write_onnx(tmp_path / "m.onnx")).classify(MEL_DB)
     assert capfd.readouterr() == ("", "")
 
 
@@ -252,16 +254,16 @@ def test_a_missing_torch_says_how_to_install_it(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "m.ts").write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ModelError, match=r"pip install 'soundwatch\[training\]'"):
-        open_classifier(tmp_path / "m.ts")
+        load_classifier_file(tmp_path / "m.ts")
 
 
 def test_torchscript_has_no_providers_of_onnx_runtime(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "m.ts").write_bytes(b"anything")
     with pytest.raises(ProviderError, match="choose auto, cpu or cuda"):
-        open_classifier(tmp_path / "m.ts", provider="CPUExecutionProvider")
+        load_classifier_file(tmp_path / "m.ts", provider="CPUExecutionProvider")
     with pytest.raises(ProviderError, match="leave one of the two out"):
-        open_classifier(tmp_path / "m.ts", provider="cpu", require_cuda=True)
+        load_classifier_file(tmp_path / "m.ts", provider="cpu", require_cuda=True)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may read everything")
@@ -269,4 +271,4 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     path = write_onnx(tmp_path / "m.onnx")
     path.chmod(0)
     with pytest.raises(ModelError, match="Permission denied"):
-        open_classifier(path)
+        load_classifier_file(path)

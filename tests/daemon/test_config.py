@@ -9,9 +9,16 @@ import pytest
 import yaml
 
 from doubles import SMALL_CONTRACT
-from soundwatch.daemon.config import ClassConfig, Config, DetectionConfig, ModelConfig, check_against, load_config
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.rules import rules_for, thresholds
+from soundwatch.daemon.core.config import (
+    ClassConfig,
+    Config,
+    DetectionConfig,
+    ModelConfig,
+    check_against_contract,
+    load_config,
+)
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"
 
@@ -67,18 +74,18 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
 def test_a_class_that_the_model_does_not_have_is_refused_with_the_nearest() -> None:
     config = Config(detection=DetectionConfig(classes={"hihg": ClassConfig()}))
     with pytest.raises(ConfigError, match=r"detection.classes.hihg: the model double@.* did you mean high\?"):
-        check_against(config, SMALL_CONTRACT)
+        check_against_contract(config, SMALL_CONTRACT)
 
 
 def test_a_pinned_model_is_held_to_its_hash() -> None:
-    check_against(Config(model=ModelConfig(sha256="ABAB")), SMALL_CONTRACT)
+    check_against_contract(Config(model=ModelConfig(sha256="ABAB")), SMALL_CONTRACT)
     with pytest.raises(ConfigError, match=r"model\.sha256 pins cd, but urban holds abab"):
-        check_against(Config(model=ModelConfig(sha256="cd")), SMALL_CONTRACT)
+        check_against_contract(Config(model=ModelConfig(sha256="cd")), SMALL_CONTRACT)
 
 
 def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> None:
     detection = DetectionConfig(cooldown_s=2, classes={"low": ClassConfig(threshold=0.9, cooldown_s=0)})
-    low, high = rules_for(detection, SMALL_CONTRACT)
+    low, high = build_rules(detection, SMALL_CONTRACT)
     assert (low.threshold, high.threshold) == (0.9, 0.5)
     assert (low.cooldown_samples, high.cooldown_samples) == (0, 16_000)
     assert low.release == pytest.approx(0.9 * 0.7)
@@ -86,6 +93,6 @@ def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> N
 
 def test_a_class_that_is_not_enabled_is_never_heard() -> None:
     detection = DetectionConfig(classes={"low": ClassConfig(enabled=False)})
-    rules = rules_for(detection, SMALL_CONTRACT)
+    rules = build_rules(detection, SMALL_CONTRACT)
     assert rules[0].threshold > 1
-    assert thresholds(rules, SMALL_CONTRACT.labels) == {"high": 0.5}
+    assert thresholds_in_force(rules, SMALL_CONTRACT.labels) == {"high": 0.5}

@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
-from soundwatch.daemon.contract import FeatureSpec, ModelContract, Score, decode_contract, encode_contract
-from soundwatch.daemon.errors import ContractError
+from soundwatch.daemon.core.contract import (
+    EvaluationScore,
+    FeatureSpec,
+    ModelContract,
+    decode_contract,
+    encode_contract,
+)
+from soundwatch.daemon.core.errors import ContractError
 
 WIDE = msgspec.structs.replace(
     SMALL_SPEC, rate_hz=44100, channels=2, window_ms=4000, n_fft=1024, hop_samples=512, n_mels=64, mel_max_hz=22050
@@ -136,7 +142,7 @@ def specs(draw: st.DrawFn) -> FeatureSpec:
 def contracts(draw: st.DrawFn) -> ModelContract:
     labels = tuple(draw(st.lists(names, min_size=1, max_size=5, unique=True)))
     recall = {label: draw(st.none() | shares) for label in labels}
-    score = Score(
+    score = EvaluationScore(
         trained_on="a", tested_on=draw(names), clips=3, accuracy=draw(shares), macro_f1=draw(shares), recall=recall
     )
     return ModelContract(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import SMALL_SPEC
-from soundwatch.daemon.decide import Rule, conclude, decide, undecided
-from soundwatch.daemon.types import EndReason, Event, Scores
+from soundwatch.daemon.core.types import EndReason, Event, Scores
+from soundwatch.daemon.detection.decide import DetectionRule, decide, end_active_events, initial_state
 
 W, HOP = SMALL_SPEC.window_samples, SMALL_SPEC.window_hop_samples  # 3200 and 800
 
@@ -24,19 +24,19 @@ def rule(
     longest: int = 10**9,
     cooldown: int = 0,
     update: int = 10**9,
-) -> Rule:
-    return Rule(threshold, release, confirm, shortest, longest, cooldown, update)
+) -> DetectionRule:
+    return DetectionRule(threshold, release, confirm, shortest, longest, cooldown, update)
 
 
 def events_of(
-    scores: Sequence[float | None], how: Rule, reason: EndReason | None = None
+    scores: Sequence[float | None], how: DetectionRule, reason: EndReason | None = None
 ) -> list[tuple[str, int, int | None, str | None]]:
     """(type, onset, offset, reason) of a class whose windows score so; None is a window with a loss."""
     return [(e.type, e.onset_sample, e.offset_sample, e.reason) for e in full_events_of(scores, how, reason)]
 
 
-def full_events_of(scores: Sequence[float | None], how: Rule, reason: EndReason | None = None) -> list[Event]:
-    state, told, end = undecided((how,)), [], 0
+def full_events_of(scores: Sequence[float | None], how: DetectionRule, reason: EndReason | None = None) -> list[Event]:
+    state, told, end = initial_state((how,)), [], 0
     for number, score in enumerate(scores):
         end = number * HOP + W
         values = np.array([0.0 if score is None else score], np.float32)
@@ -44,7 +44,7 @@ def full_events_of(scores: Sequence[float | None], how: Rule, reason: EndReason 
             state, Scores(values, ("bark",), number * HOP, end, score is not None), -20.0, (how,), SMALL_SPEC
         )
         told.extend(events)
-    return told + (conclude(state, ("bark",), end, -20.0, reason) if reason else [])
+    return told + (end_active_events(state, ("bark",), end, -20.0, reason) if reason else [])
 
 
 def test_one_window_of_evidence_starts_an_event_where_one_is_asked_for() -> None:
@@ -139,7 +139,7 @@ def test_the_end_of_the_stream_ends_what_lasts_and_says_why() -> None:
 def test_classes_are_decided_each_on_its_own() -> None:
     rules = (rule(), rule(threshold=0.95))
     values = np.array([0.9, 0.9], np.float32)
-    _, events = decide(undecided(rules), Scores(values, ("a", "b"), 0, W, True), None, rules, SMALL_SPEC)
+    _, events = decide(initial_state(rules), Scores(values, ("a", "b"), 0, W, True), None, rules, SMALL_SPEC)
     assert [(e.label, e.class_id, e.level_dbfs) for e in events] == [("a", 0, None)]
 
 
@@ -156,7 +156,9 @@ def test_classes_are_decided_each_on_its_own() -> None:
         update=st.integers(1, 3 * W),
     ),
 )
-def test_every_event_starts_once_ends_once_and_its_times_are_in_order(scores: list[float | None], how: Rule) -> None:
+def test_every_event_starts_once_ends_once_and_its_times_are_in_order(
+    scores: list[float | None], how: DetectionRule
+) -> None:
     told = full_events_of(scores, how, "shutdown")
     assert [e.at_sample for e in told] == sorted(e.at_sample for e in told)
     ended = -1

@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from listening import BLOCK_NS, BLOCK_SAMPLES, Kept, Memory, ears_of, quiet, sound
-from soundwatch.daemon.backlog import BATCH_WINDOWS, WAITING_WINDOWS
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.daemon.classify import classify, open_classifier
-from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.errors import ModelError, SourceError
-from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.pipeline import features_of
-from soundwatch.daemon.plight import News, Plight, Quality, Reanchored
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Block, Heard
-from soundwatch.daemon.voices import UNREAD_SOUNDS, Waiting
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ModelError, SourceError
+from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.types import Block, FeatureWindow
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.inference_queue import BATCH_WINDOWS, MAX_PENDING_WINDOWS
+from soundwatch.daemon.engine.source_state import MAX_HANDOVERS, PendingItem
+from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
+from soundwatch.daemon.pipeline.pipeline import features_only
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 
 def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
@@ -40,17 +40,17 @@ def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, A
 def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
     sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
     ears, together = ears_of(BandClassifier())
-    Engine(ears, quiet).run([Listening(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
+    Engine(ears, quiet).run([SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
     assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
     for name, samples in sounds.items():
         ears, alone = ears_of(BandClassifier())
-        Listening(Memory(name, samples)).read_through(ears)
+        SourceSession(Memory(name, samples)).read_through(ears)
         assert without_number(together.lines, name) == without_number(alone.lines, name)
         assert len(alone.of("start")) >= 1
 
 
 def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> None:
-    classifier = open_classifier("urban", "cpu")
+    classifier = load_classifier_file("urban", "cpu")
     scene = demo_scene(16_000, 20.0)
     told = []
     for listen in (
@@ -58,9 +58,9 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
         lambda ears, it: it.read_through(ears),
     ):
         sink = Kept()
-        rules = rules_for(DetectionConfig(confirm_windows=1), classifier.contract)
-        ears = Ears("node", classifier, rules, {}, SampleClock(), Relay([sink], quiet))
-        listen(ears, Listening(Memory("scene", scene, waits=True, rate_hz=16_000)))
+        rules = build_rules(DetectionConfig(confirm_windows=1), classifier.contract)
+        ears = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], quiet))
+        listen(ears, SourceSession(Memory("scene", scene, waits=True, rate_hz=16_000)))
         told.append(sink.lines)
     assert told[0] == told[1]
     assert {line["type"] for line in told[0]} >= {"hello", "start", "stats"}
@@ -69,7 +69,7 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
 def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
     ears, _ = ears_of(BandClassifier())
     engine = Engine(ears, quiet)
-    voices = [engine.voice(Listening(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
+    voices = [engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
     for voice in voices:
         engine.take(voice, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
     assert [waiting.voice for waiting in engine.next_batch()] == voices[:BATCH_WINDOWS]
@@ -80,8 +80,8 @@ def test_windows_that_are_ready_together_are_classified_together_but_never_more_
 def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alone() -> None:
     ears, sink = ears_of(BandClassifier())
     said: list[dict[str, Any]] = []
-    broken = Listening(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
-    whole = Listening(Memory("whole", sound(500), waits=True))
+    broken = SourceSession(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
+    whole = SourceSession(Memory("whole", sound(500), waits=True))
     Engine(ears, lambda _, **fields: said.append(fields)).run([broken, whole])
     assert said == [{"source": "broken", "error": "broken broke."}]
     assert isinstance(broken.failure, SourceError)
@@ -98,7 +98,7 @@ def test_a_network_that_fails_ends_the_program() -> None:
 
     ears, _ = ears_of(Broken())
     with pytest.raises(ModelError, match="NaN"):
-        Engine(ears, quiet).run([Listening(Memory("mic", sound(500)))])
+        Engine(ears, quiet).run([SourceSession(Memory("mic", sound(500)))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Held(BandClassifier):
 def test_capture_goes_on_while_the_network_stands_still() -> None:
     source = Memory("mic", sound(500, 5.0))
     ears, sink = ears_of(Held(let_go=source.read_to_its_end))
-    Engine(ears, quiet).run([Listening(source)])
+    Engine(ears, quiet).run([SourceSession(source)])
     [stats] = sink.of("stats")
     gaps = sink.of("gap")
     assert gaps
@@ -140,10 +140,10 @@ def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> Non
             return BandClassifier().classify(mel_db)
 
     ears, sink = ears_of(Slow())
-    Engine(ears, quiet).run([Listening(source)])
+    Engine(ears, quiet).run([SourceSession(source)])
     assert sink.of("gap") == []
     assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
-    assert max(ahead_blocks) <= UNREAD_SOUNDS + WAITING_WINDOWS + BATCH_WINDOWS + 5
+    assert max(ahead_blocks) <= MAX_HANDOVERS + MAX_PENDING_WINDOWS + BATCH_WINDOWS + 5
 
 
 class Clockwork:
@@ -153,9 +153,11 @@ class Clockwork:
         self.now_ns = 0
         self.ears, self.sink = ears_of(BandClassifier())
         self.engine = Engine(self.ears, quiet, lambda: self.now_ns)
-        self.voices = [self.engine.voice(Listening(Memory(f"mic{number}", sound(500)))) for number in range(sources)]
+        self.voices = [
+            self.engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
+        ]
         self.window_ns = window_ns
-        self.running: tuple[int, list[Waiting]] | None = None
+        self.running: tuple[int, list[PendingItem]] | None = None
         self.most_waiting = 0
         self.arrived = 0
 
@@ -174,13 +176,15 @@ class Clockwork:
 
     def _start(self) -> None:
         if self.running is None and (batch := self.engine.next_batch()):
-            windows = sum(isinstance(waiting.heard, Heard) for waiting in batch)
+            windows = sum(isinstance(waiting.heard, FeatureWindow) for waiting in batch)
             self.running = (self.now_ns + windows * self.window_ns(self.now_ns), batch)
 
     def _classify_until(self, due_ns: int) -> None:
         while self.running is not None and self.running[0] <= due_ns:
             self.now_ns, batch = self.running
-            self.engine.tell(batch, classify(self.ears.classifier, features_of([w.heard for w in batch if w.heard])))
+            self.engine.tell(
+                batch, classify_windows(self.ears.classifier, features_only([w.heard for w in batch if w.heard]))
+            )
             self.running = None
             self._start()
 
@@ -198,7 +202,7 @@ def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_
     machine.go_on(30)
     health = machine.sink.of("health")
     assert [(line["state"], line["hop_s"]) for line in health] == [("degraded", 0.2), ("degraded", 0.4)]
-    assert machine.most_waiting <= WAITING_WINDOWS
+    assert machine.most_waiting <= MAX_PENDING_WINDOWS
     gaps = machine.sink.of("gap")
     assert gaps
     assert {gap["reason"] for gap in gaps} == {"overload"}
@@ -242,15 +246,15 @@ def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms
 class Comes(Memory):
     """A source that is lost in the middle of a sound and comes back."""
 
-    def blocks(self) -> Iterator[Block | News]:  # type: ignore[override]
+    def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
         rate_hz = self.rate_hz
-        yield Plight("waiting", "absent", "Not yet.")
+        yield SourceStateChange("waiting", "absent", "Not yet.")
         for first in range(0, 2 * rate_hz, BLOCK_SAMPLES):
             yield Block(tone(500, 0.1), rate_hz, first)
-        yield Plight("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
-        yield Reanchored("clock_step", 60_000_000_000, 60_000_000_000)
+        yield SourceStateChange("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
+        yield ClockCorrection("clock_step", 60_000_000_000, 60_000_000_000)
         yield Block(tone(500, 0.1), rate_hz, 5 * rate_hz, 3 * rate_hz)
-        yield Plight("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000)
+        yield SourceStateChange("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000)
         for first in range(5 * rate_hz + BLOCK_SAMPLES, 7 * rate_hz, BLOCK_SAMPLES):
             yield Block(tone(500, 0.1), rate_hz, first)
         yield Block(silence(0), rate_hz, 9 * rate_hz, 2 * rate_hz)
@@ -258,7 +262,7 @@ class Comes(Memory):
 
 def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the_same_stream() -> None:
     ears, sink = ears_of(BandClassifier())
-    Engine(ears, quiet).run([Listening(Comes("mic", sound(500), waits=True))])
+    Engine(ears, quiet).run([SourceSession(Comes("mic", sound(500), waits=True))])
     told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
     assert told == [
         ("health", "waiting", "absent"),
@@ -280,7 +284,7 @@ def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the
     assert (stats["duration_s"], stats["lost_s"], stats["coverage"]) == (9.0, 5.0, pytest.approx(4 / 9, abs=1e-6))
 
 
-GOOD = Quality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, news=False)
+GOOD = AudioQuality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, news=False)
 
 
 @dataclass(slots=True)
@@ -289,12 +293,12 @@ class Moved(Memory):
 
     shifts_ns: tuple[int, ...] = ()
 
-    def blocks(self) -> Iterator[Block | News]:  # type: ignore[override]
+    def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
         start_unix_ns = 0
         for second in range(2 * len(self.shifts_ns) + 1):
             if second % 2:
                 start_unix_ns += self.shifts_ns[second // 2]
-                yield Reanchored("clock_step", self.shifts_ns[second // 2], start_unix_ns)
+                yield ClockCorrection("clock_step", self.shifts_ns[second // 2], start_unix_ns)
             yield GOOD
             for first in range(second * self.rate_hz, (second + 1) * self.rate_hz, BLOCK_SAMPLES):
                 yield Block(tone(500, 0.1), self.rate_hz, first)
@@ -304,7 +308,7 @@ class Moved(Memory):
 @given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=4))
 def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:
     ears, sink = ears_of(BandClassifier())
-    Engine(ears, quiet).run([Listening(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
+    Engine(ears, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
     lines = [line for line in sink.lines if line["type"] in ("hello", "start", "update", "end", "stats")]
     assert [line["type"] for line in lines][:2] == ["hello", "start"]
     assert lines[-2]["type"] == "end"
@@ -319,26 +323,26 @@ def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shi
 def test_an_events_delay_is_told_by_the_clock_that_is_right_now() -> None:
     ears, sink = ears_of(BandClassifier())
     hour_ns = 3_600_000_000_000
-    Engine(ears, quiet).run([Listening(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
+    Engine(ears, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
     assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
 
 
 def test_stats_come_again_and_again_and_the_last_are_final() -> None:
     ears, sink = ears_of(BandClassifier())
-    Engine(replace(ears, stats_s=1.0), quiet).run([Listening(Comes("mic", silence(0), waits=True))])
+    Engine(replace(ears, stats_s=1.0), quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
     stats = sink.of("stats")
     assert [line["final"] for line in stats] == [False] * (len(stats) - 1) + [True]
     assert [int(line["duration_s"]) for line in stats] == [1, 2, 5, 6, 7, 9, 9]
     assert stats[2]["lost_s"] == 3.0
     ears, sink = ears_of(BandClassifier())
-    Engine(ears, quiet).run([Listening(Comes("mic", silence(0), waits=True))])
+    Engine(ears, quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
     assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
 
 
 def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
     ears, _ = ears_of(BandClassifier())
     engine = Engine(ears, quiet)
-    voice = engine.voice(Listening(Comes("mic", silence(0), waits=True)))
+    voice = engine.voice(SourceSession(Comes("mic", silence(0), waits=True)))
     assert voice.truth.state == "waiting"
     states = [voice.truth]
     for each in voice.listening.source.blocks():
@@ -347,7 +351,7 @@ def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
         else:
             engine.meet(voice, each)
         batch = engine.next_batch()
-        engine.tell(batch, classify(ears.classifier, features_of([waiting.heard for waiting in batch])))
+        engine.tell(batch, classify_windows(ears.classifier, features_only([waiting.heard for waiting in batch])))
         states += [voice.truth] if voice.truth.state != states[-1].state else []
     assert [truth.state for truth in states] == ["waiting", "heard", "lost", "heard"]
     assert (voice.truth.losses, voice.truth.shifted_ns) == (1, 60_000_000_000)

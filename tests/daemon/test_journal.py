@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon import journal as journal_module
-from soundwatch.daemon.config import JournalConfig
-from soundwatch.daemon.delivery import Cursor
-from soundwatch.daemon.errors import StoreError
-from soundwatch.daemon.journal import TAIL_LINES, Journal
-from soundwatch.daemon.journal_file import journal_path, open_for_reading, open_for_writing
-from soundwatch.daemon.lines import GapLine, Line
-from soundwatch.daemon.store import MEMORY, Limits, Row, Store
+from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.events.schema import GapLine, Line
+from soundwatch.daemon.journal import journal as journal_module
+from soundwatch.daemon.journal.entry import Cursor
+from soundwatch.daemon.journal.journal import TAIL_LINES, Journal
+from soundwatch.daemon.journal.location import journal_path, open_for_reading, open_for_writing
+from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine
 
-LIMITS = Limits(1e9, 10**9)
+LIMITS = RetentionLimits(1e9, 10**9)
 WAIT_S = 10.0
 
 
@@ -30,21 +30,21 @@ def gap(seq: int) -> GapLine:
     return GapLine(seq=seq, time=time, node="n", source="s", start=time, duration_s=1.0, reason="capture")
 
 
-class Failing(Store):
+class Failing(JournalStore):
     """A file that cannot be written for as long as it is told so."""
 
     def __init__(self, path: Path, error: Callable[[], sqlite3.Error]) -> None:
         super().__init__(path)
         self.error: Callable[[], sqlite3.Error] | None = error
 
-    def commit(self, rows: Sequence[Row], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
+    def commit(self, rows: Sequence[StoredLine], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
         if self.error is not None:
             raise self.error()
         return super().commit(rows, cursors)
 
 
 @contextmanager
-def opened(store: Store, said: list[str] | None = None, seen: list[Line] | None = None) -> Iterator[Journal]:
+def opened(store: JournalStore, said: list[str] | None = None, seen: list[Line] | None = None) -> Iterator[Journal]:
     say: Callable[..., object] = lambda text, **_: said.append(text) if said is not None else None  # noqa: E731
     journal = Journal(store, LIMITS, "n", say, seen.append if seen is not None else lambda _: None)
     try:
@@ -61,7 +61,7 @@ def numbers(journal: Journal) -> list[int]:
 
 
 def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(tmp_path: Path) -> None:
-    with opened(Store(tmp_path / "journal.db")) as journal:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
         threads = [
             threading.Thread(target=lambda: [journal.append(gap) for _ in range(500)], daemon=True) for _ in range(4)
         ]
@@ -71,7 +71,7 @@ def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(t
             thread.join()
         journal.flush()
         assert numbers(journal) == list(range(1, 2001))
-    with opened(Store(tmp_path / "journal.db")) as journal:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
         journal.append(gap)
         journal.flush()
         assert journal.last_seq == 2001
@@ -79,7 +79,7 @@ def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(t
 
 
 def test_a_reader_gets_a_line_only_once_it_is_in_the_file(tmp_path: Path) -> None:
-    store = Store(tmp_path / "journal.db")
+    store = JournalStore(tmp_path / "journal.db")
     there = threading.Event()
     kept: list[int] = []
     with opened(store) as journal:
@@ -96,7 +96,7 @@ def test_a_reader_gets_a_line_only_once_it_is_in_the_file(tmp_path: Path) -> Non
 
 
 def test_a_reader_far_behind_reads_from_the_file_what_is_no_longer_at_hand(tmp_path: Path) -> None:
-    with opened(Store(tmp_path / "journal.db")) as journal:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
         for _ in range(3 * TAIL_LINES):
             journal.append(gap)
         journal.flush()
@@ -106,12 +106,12 @@ def test_a_reader_far_behind_reads_from_the_file_what_is_no_longer_at_hand(tmp_p
 
 
 def test_a_new_sink_begins_with_the_next_line_and_a_known_one_where_it_was(tmp_path: Path) -> None:
-    with opened(Store(tmp_path / "journal.db")) as journal:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
         journal.append(gap)
         journal.flush()
         assert journal.cursor("mqtt") == Cursor(1, 1)
         journal.move("mqtt", Cursor(5, 3), wait=True)
-    with opened(Store(tmp_path / "journal.db")) as journal:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
         assert journal.cursor("mqtt") == Cursor(5, 3)
 
 
@@ -137,10 +137,10 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
         journal.flush()
         count = journal.last_seq
         assert numbers(journal) == list(range(1, count + 1))
-    states = [json.loads(entry.line) for entry in Store(tmp_path / "journal.db").after(0, 1000)]
+    states = [json.loads(entry.line) for entry in JournalStore(tmp_path / "journal.db").after(0, 1000)]
     assert [line["seq"] for line in states] == list(range(1, count + 1))
     assert [line["state"] for line in states if line["type"] == "health"] == ["failing", "working"]
-    assert Store(tmp_path / "journal.db").cursors() == {"mqtt": Cursor(3, 3)}
+    assert JournalStore(tmp_path / "journal.db").cursors() == {"mqtt": Cursor(3, 3)}
     assert said[0].startswith("the journal cannot be written")
     assert said[-1] == "the journal is written again"
 
@@ -148,7 +148,7 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
 def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     said: list[str] = []
-    with opened(Store(path), said) as journal:
+    with opened(JournalStore(path), said) as journal:
         journal.append(gap)
         journal.flush()
         sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -164,7 +164,7 @@ def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_
 
 def test_each_line_is_shown_to_the_board_in_order(tmp_path: Path) -> None:
     seen: list[Line] = []
-    with opened(Store(MEMORY), seen=seen) as journal:
+    with opened(JournalStore(MEMORY), seen=seen) as journal:
         for _ in range(3):
             journal.append(gap)
     assert [line.seq for line in seen] == [1, 2, 3]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from soundwatch.daemon.journal_file import writing_process
+from soundwatch.daemon.journal.location import writer_pid
 
 
 def lock_of(journal: Path, process: int) -> Path:
@@ -19,10 +19,10 @@ def lock_of(journal: Path, process: int) -> Path:
 
 def test_it_is_the_process_that_holds_the_lock(tmp_path: Path) -> None:
     journal = tmp_path / "journal.db"
-    assert writing_process(journal) is None
+    assert writer_pid(journal) is None
     with lock_of(journal, os.getpid()).open() as claim:
         fcntl.flock(claim, fcntl.LOCK_EX)
-        assert writing_process(journal) == os.getpid()
+        assert writer_pid(journal) == os.getpid()
 
 
 def test_a_number_that_was_left_behind_is_nobodys(tmp_path: Path) -> None:
@@ -30,8 +30,8 @@ def test_a_number_that_was_left_behind_is_nobodys(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     lock_of(journal, gone.pid)
-    assert writing_process(journal) is None
+    assert writer_pid(journal) is None
     lock_of(journal, os.getpid())  # another program has that number now, and does not hold the lock
-    assert writing_process(journal) is None
+    assert writer_pid(journal) is None
     lock_of(journal, 0).write_text("")
-    assert writing_process(journal) is None
+    assert writer_pid(journal) is None

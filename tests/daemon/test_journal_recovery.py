@@ -10,8 +10,8 @@ import pytest
 
 from mosquitto import wait_until
 from sink_room import Room
-from soundwatch.daemon import journal as journals
-from soundwatch.daemon.store import Store
+from soundwatch.daemon.journal import journal as journals
+from soundwatch.daemon.journal.store import JournalStore
 
 
 def all_after(room: Room, seq: int) -> list[int]:
@@ -26,16 +26,16 @@ def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "PENDING_LINES", 10)
-    hanging, go_on, real = threading.Event(), threading.Event(), Store.commit
+    hanging, go_on, real = threading.Event(), threading.Event(), JournalStore.commit
 
-    def commit(self: Store, *arguments: object) -> int:
+    def commit(self: JournalStore, *arguments: object) -> int:
         hanging.set()
         go_on.wait(60)
         return real(self, *arguments)  # type: ignore[arg-type]
 
     room.event("start")
     room.journal.flush()
-    monkeypatch.setattr(Store, "commit", commit)
+    monkeypatch.setattr(JournalStore, "commit", commit)
     room.event("update")
     assert hanging.wait(60)
     for _ in range(30):
@@ -53,9 +53,9 @@ def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "RETRY_S", 0.01)
-    real, sizes, broken = Store.commit, list[int](), threading.Event()
+    real, sizes, broken = JournalStore.commit, list[int](), threading.Event()
 
-    def commit(self: Store, rows: list[object], cursors: object = ()) -> int:
+    def commit(self: JournalStore, rows: list[object], cursors: object = ()) -> int:
         if self.path != ":memory:":
             if broken.is_set():
                 raise sqlite3.OperationalError("disk I/O error")  # without a code, as of the module itself
@@ -63,7 +63,7 @@ def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
         return real(self, rows, cursors)  # type: ignore[arg-type]
 
     room = Room(tmp_path / "journal.db")
-    monkeypatch.setattr(Store, "commit", commit)
+    monkeypatch.setattr(JournalStore, "commit", commit)
     broken.set()
     for _ in range(2 * journals.BATCH_LINES + 50):
         room.event("update")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from doubles import tone
+from soundwatch.daemon.core.types import Window
 from soundwatch.daemon.level import level_dbfs
-from soundwatch.daemon.types import Window
 
 
 def window_of(samples: np.ndarray, heard: int | None = None) -> Window:

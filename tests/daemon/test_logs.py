@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from program import soundwatch
-from soundwatch.daemon import system_journal
-from soundwatch.daemon.config import LogConfig
-from soundwatch.daemon.logs import open_log
+from soundwatch.daemon.core.config import LogConfig
+from soundwatch.daemon.system import journald
+from soundwatch.daemon.system.log import make_logger
 
 
 def test_elsewhere_than_on_a_terminal_an_entry_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
-    open_log(LogConfig()).warning("a sentence", source="mic0", lost_lines=3, cause=OSError("no room"))
+    make_logger(LogConfig()).warning("a sentence", source="mic0", lost_lines=3, cause=OSError("no room"))
     captured = capsys.readouterr()
     entry = json.loads(captured.err)
     assert captured.out == ""
@@ -32,13 +32,13 @@ def test_elsewhere_than_on_a_terminal_an_entry_is_one_json_object(capsys: pytest
 
 
 def test_pretty_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    open_log(LogConfig(format="pretty")).error("a source was lost", source="mic0", error="It broke.")
+    make_logger(LogConfig(format="pretty")).error("a source was lost", source="mic0", error="It broke.")
     assert capsys.readouterr().err.endswith("[error   ] a source was lost error='It broke.' source='mic0'\n")
 
 
 @pytest.mark.parametrize(("level", "written"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_what_is_below_the_level_is_left_out(capsys: pytest.CaptureFixture[str], level: str, written: int) -> None:
-    log = open_log(LogConfig(level=level))  # type: ignore[arg-type]
+    log = make_logger(LogConfig(level=level))  # type: ignore[arg-type]
     for write in (log.debug, log.info, log.warning, log.error):
         write("a sentence")
     assert capsys.readouterr().err.count("\n") == written
@@ -56,7 +56,7 @@ def journal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     ):
         listening.bind(f"{folder}/socket")
         listening.settimeout(5)
-        monkeypatch.setattr(system_journal, "SOCKET", Path(folder) / "socket")
+        monkeypatch.setattr(journald, "SOCKET", Path(folder) / "socket")
         yield listening
 
 
@@ -65,7 +65,7 @@ needs_unix = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linu
 
 @needs_unix
 def test_under_systemd_an_entry_has_a_level_and_its_fields_are_the_journals(journal: socket.socket) -> None:
-    open_log(LogConfig()).warning("a source is lost", source="mic0", away_s=2, error="one\ntwo")
+    make_logger(LogConfig()).warning("a source is lost", source="mic0", away_s=2, error="one\ntwo")
     entry = journal.recv(65_536)
     assert b"MESSAGE=a source is lost away_s=2 error='one\\ntwo' source='mic0'\n" in entry
     assert b"PRIORITY=4\n" in entry
@@ -78,8 +78,8 @@ def test_under_systemd_an_entry_has_a_level_and_its_fields_are_the_journals(jour
 def test_what_the_journal_does_not_take_or_was_asked_for_otherwise_is_printed_with_its_level(
     journal: socket.socket, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], wanted: str
 ) -> None:
-    monkeypatch.setattr(system_journal, "SOCKET", Path("/nowhere/socket"))
-    open_log(LogConfig(format=wanted)).error("a sentence", lost_lines=3)  # type: ignore[arg-type]
+    monkeypatch.setattr(journald, "SOCKET", Path("/nowhere/socket"))
+    make_logger(LogConfig(format=wanted)).error("a sentence", lost_lines=3)  # type: ignore[arg-type]
     printed = capfd.readouterr().err
     assert printed.startswith("<3>")
     assert ("[error   ]" in printed) == (wanted == "pretty")

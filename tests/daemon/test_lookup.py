@@ -6,20 +6,27 @@ from datetime import UTC, datetime
 
 import pytest
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.lookup import PAGE_LINES, Wanted, coming, last_lines, lines, wanted_of
-from soundwatch.daemon.store import MEMORY, Row, Store
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.journal.query import (
+    PAGE_LINES,
+    LineFilter,
+    follow_lines,
+    parse_filter,
+    read_last_lines,
+    read_lines,
+)
+from soundwatch.daemon.journal.store import MEMORY, JournalStore, StoredLine
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
-def row(seq: int, kind: str = "start", source: str = "mic0", class_: str | None = "siren", hour: int = 0) -> Row:
-    return Row(seq, f"2026-11-26T{hour:02}:00:00.000Z", kind, source, class_, None, b"%d\n" % seq)
+def row(seq: int, kind: str = "start", source: str = "mic0", class_: str | None = "siren", hour: int = 0) -> StoredLine:
+    return StoredLine(seq, f"2026-11-26T{hour:02}:00:00.000Z", kind, source, class_, None, b"%d\n" % seq)
 
 
 @pytest.fixture
-def store() -> Store:
-    store = Store(MEMORY)
+def store() -> JournalStore:
+    store = JournalStore(MEMORY)
     store.commit(
         [row(1), row(2, "hello", class_=None), row(3, source="yard", hour=5), row(4, class_="dog_bark", hour=6)]
     )
@@ -29,34 +36,36 @@ def store() -> Store:
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (Wanted(), [1, 2, 3, 4]),
-        (Wanted(after_seq=2), [3, 4]),
-        (Wanted(since="2026-11-26T05:00:00.000Z"), [3, 4]),
-        (Wanted(until="2026-11-26T05:00:00.000Z"), [1, 2]),
-        (Wanted(classes=("siren",)), [1, 3]),
-        (Wanted(classes=("siren", "dog_bark"), sources=("mic0",)), [1, 4]),
-        (Wanted(types=("hello",)), [2]),
-        (Wanted(classes=("siren'; DROP TABLE lines; --",)), []),
+        (LineFilter(), [1, 2, 3, 4]),
+        (LineFilter(after_seq=2), [3, 4]),
+        (LineFilter(since="2026-11-26T05:00:00.000Z"), [3, 4]),
+        (LineFilter(until="2026-11-26T05:00:00.000Z"), [1, 2]),
+        (LineFilter(classes=("siren",)), [1, 3]),
+        (LineFilter(classes=("siren", "dog_bark"), sources=("mic0",)), [1, 4]),
+        (LineFilter(types=("hello",)), [2]),
+        (LineFilter(classes=("siren'; DROP TABLE lines; --",)), []),
     ],
 )
-def test_lines_are_found_by_number_time_class_source_and_type(store: Store, wanted: Wanted, found: list[int]) -> None:
-    assert [entry.seq for entry in lines(store, wanted)] == found
-    assert [entry.seq for entry in last_lines(store, wanted, 2)] == found[-2:]
+def test_lines_are_found_by_number_time_class_source_and_type(
+    store: JournalStore, wanted: LineFilter, found: list[int]
+) -> None:
+    assert [entry.seq for entry in read_lines(store, wanted)] == found
+    assert [entry.seq for entry in read_last_lines(store, wanted, 2)] == found[-2:]
 
 
 def test_more_lines_than_a_page_are_all_found_once() -> None:
-    store = Store(MEMORY)
+    store = JournalStore(MEMORY)
     store.commit([row(seq) for seq in range(1, 2 * PAGE_LINES + 5)])
-    assert [entry.seq for entry in lines(store, Wanted())] == list(range(1, 2 * PAGE_LINES + 5))
+    assert [entry.seq for entry in read_lines(store, LineFilter())] == list(range(1, 2 * PAGE_LINES + 5))
 
 
-def test_lines_to_come_follow_those_there_without_a_hole_or_a_repeat(store: Store) -> None:
+def test_lines_to_come_follow_those_there_without_a_hole_or_a_repeat(store: JournalStore) -> None:
     to_come = iter([[row(5), row(6, class_=None)], [row(7)], []])
 
     def wait(_: float) -> None:
         store.commit(next(to_come))
 
-    found = coming(store, Wanted(classes=("siren",), after_seq=1), wait)
+    found = follow_lines(store, LineFilter(classes=("siren",), after_seq=1), wait)
     assert [next(found).seq for _ in range(3)] == [3, 5, 7]
 
 
@@ -71,15 +80,15 @@ def test_lines_to_come_follow_those_there_without_a_hole_or_a_repeat(store: Stor
     ],
 )
 def test_a_moment_is_a_time_with_its_zone_or_an_age(text: str, since: str) -> None:
-    assert wanted_of(NOW, since=text).since == since
-    assert wanted_of(NOW, until=text).until == since
+    assert parse_filter(NOW, since=text).since == since
+    assert parse_filter(NOW, until=text).until == since
 
 
 def test_a_number_means_the_lines_after_that_one() -> None:
-    assert wanted_of(NOW, since="#12") == Wanted(after_seq=12)
+    assert parse_filter(NOW, since="#12") == LineFilter(after_seq=12)
 
 
 @pytest.mark.parametrize(("text", "said"), [("yesterday", "is no moment"), ("2026-11-26T13:00:00", "has no zone")])
 def test_what_is_no_moment_is_refused_with_examples(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        wanted_of(NOW, since=text)
+        parse_filter(NOW, since=text)

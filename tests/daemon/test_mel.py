@@ -7,9 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import SMALL_SPEC, silence, tone
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.mel import Mels, hann, hz_to_mel, mel, mel_db, mel_filters, mel_to_hz, stft_power
-from soundwatch.daemon.types import Window
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Window
+from soundwatch.daemon.frontend.mel import (
+    MelState,
+    hann_window,
+    hz_to_mel,
+    mel,
+    mel_db,
+    mel_filterbank,
+    mel_to_hz,
+    stft_power,
+)
 
 FLOOR_DB = -100.0  # of a power_floor of 1e-10
 SPECS = [
@@ -21,7 +30,7 @@ SPECS = [
 
 def test_the_stage_gives_the_windows_place_and_cannot_be_written_to() -> None:
     window = Window(tone(1000, 0.4), first_sample=800, heard_samples=3000, complete=False)
-    _, features = mel(Mels(), window, SMALL_SPEC)
+    _, features = mel(MelState(), window, SMALL_SPEC)
     assert (features.first_sample, features.end_sample, features.complete) == (800, 3800, False)
     assert features.mel_db.shape == SMALL_SPEC.input_shape
     assert features.mel_db.dtype == np.float32
@@ -81,7 +90,7 @@ def test_the_power_of_a_full_scale_sine_is_that_of_its_hann_window() -> None:
 
 
 def test_the_window_is_periodic() -> None:
-    window = hann(256)
+    window = hann_window(256)
     assert window[0] == 0
     assert window[128] == 1
     np.testing.assert_allclose(window[1:], window[:0:-1], atol=2e-7)
@@ -90,7 +99,7 @@ def test_the_window_is_periodic() -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_filter_is_a_triangle_inside_the_range(spec: FeatureSpec) -> None:
-    weights = mel_filters(spec)
+    weights = mel_filterbank(spec)
     assert weights.shape == (129, 16)
     assert (weights >= 0).all()
     for column in weights.T:
@@ -100,7 +109,7 @@ def test_every_filter_is_a_triangle_inside_the_range(spec: FeatureSpec) -> None:
 
 
 def test_filters_without_norm_sum_to_one_between_the_first_and_the_last_peak() -> None:
-    weights = mel_filters(SMALL_SPEC).sum(axis=1)
+    weights = mel_filterbank(SMALL_SPEC).sum(axis=1)
     np.testing.assert_allclose(weights[4:108], 1, atol=1e-5)
 
 

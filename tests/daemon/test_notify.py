@@ -8,14 +8,14 @@ import socket
 import pytest
 
 from manager import manager
-from soundwatch.daemon.notify import Notifier
+from soundwatch.daemon.system.sd_notify import SystemdNotifier
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
 
 
 def test_everything_is_told_in_systemds_words() -> None:
     with manager() as listening:
-        notifier = Notifier(listening.env["NOTIFY_SOCKET"])
+        notifier = SystemdNotifier(listening.env["NOTIFY_SOCKET"])
         notifier.ready()
         notifier.status("1 of 1\nsources  heard")
         notifier.alive()
@@ -33,7 +33,7 @@ def test_the_managers_variables_are_taken_out_of_the_environment_and_others_left
     environment = {
         "NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid()), "HOME": "/",
     }  # fmt: skip
-    notifier = Notifier.from_environment(environment)
+    notifier = SystemdNotifier.from_environment(environment)
     assert environment == {"HOME": "/"}
     assert notifier.heard
     assert notifier.watchdog_ns == 30_000_000_000
@@ -50,19 +50,19 @@ def test_the_managers_variables_are_taken_out_of_the_environment_and_others_left
     ids=["not asked", "no number", "of another process", "nobody listens"],
 )
 def test_the_watchdog_is_fed_only_where_this_process_was_asked_to(environment: dict[str, str]) -> None:
-    assert Notifier.from_environment(environment).watchdog_ns == 0
+    assert SystemdNotifier.from_environment(environment).watchdog_ns == 0
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "vsock:2:1234", "@soundwatch-nobody-listens-here"])
 def test_a_manager_that_cannot_be_reached_stops_nothing(address: str) -> None:
-    notifier = Notifier(address)
+    notifier = SystemdNotifier(address)
     notifier.ready()
     notifier.stopping()
 
 
 def test_a_manager_that_does_not_read_holds_nothing_up() -> None:
     with manager() as listening:
-        notifier = Notifier(listening.env["NOTIFY_SOCKET"])
+        notifier = SystemdNotifier(listening.env["NOTIFY_SOCKET"])
         for _ in range(10_000):
             notifier.alive()
 
@@ -73,5 +73,5 @@ def test_an_abstract_address_is_one() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0soundwatch-test-{os.getpid()}")
         listening.settimeout(5)
-        Notifier(f"@soundwatch-test-{os.getpid()}").ready()
+        SystemdNotifier(f"@soundwatch-test-{os.getpid()}").ready()
         assert listening.recv(100) == b"READY=1"

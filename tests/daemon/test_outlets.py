@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon import outlets as outlets_module
-from soundwatch.daemon.delivery import Cursor, Entry
-from soundwatch.daemon.errors import ReaderGoneError
-from soundwatch.daemon.journal import Journal
-from soundwatch.daemon.lines import GapLine
-from soundwatch.daemon.outlets import Outlets
-from soundwatch.daemon.store import Limits, Store
+from soundwatch.daemon.core.errors import ReaderClosedError
+from soundwatch.daemon.events.schema import GapLine
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.store import JournalStore, RetentionLimits
+from soundwatch.daemon.sinks import dispatcher as outlets_module
+from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 
 WAIT_S = 10.0
 
@@ -38,7 +38,7 @@ class Reader:
         self.calls = 0
         self.closed = False
 
-    def deliver(self, entries: Sequence[Entry]) -> None:
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
         self.calls += 1
         failure = self.failures.get(self.calls)
         taken = entries if failure is None else entries[: self.takes]
@@ -57,7 +57,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(Store(tmp_path / "journal.db"), Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    journal = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
     yield journal
     journal.close()
 
@@ -69,9 +69,9 @@ def until(done: Callable[[], bool]) -> None:
         threading.Event().wait(0.005)
 
 
-def run(journal: Journal, sink: Reader, lines: int, *, durable: bool = True) -> tuple[Outlets, list[str]]:
+def run(journal: Journal, sink: Reader, lines: int, *, durable: bool = True) -> tuple[SinkDispatcher, list[str]]:
     said: list[str] = []
-    outlets = Outlets(lambda text, **_: said.append(text), lambda names: said.append(f"all gone: {names}"))
+    outlets = SinkDispatcher(lambda text, **_: said.append(text), lambda names: said.append(f"all gone: {names}"))
     outlets.add(sink, journal, durable=durable)
     for _ in range(lines):
         journal.append(gap)
@@ -121,14 +121,14 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
 
 
 def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Path) -> None:
-    first = Store(tmp_path / "journal.db")
-    journal = Journal(first, Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    first = JournalStore(tmp_path / "journal.db")
+    journal = Journal(first, RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
     for _ in range(6):
         journal.append(gap)
     journal.flush()
     journal.move("reader", Cursor(attempted=4, delivered=2), wait=True)  # killed while lines 3 and 4 were under way
     journal.close()
-    again = Journal(Store(tmp_path / "journal.db"), Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
     sink = Reader()
     outlets, _ = run(again, sink, 0)
     assert outlets.close() == {}
@@ -146,7 +146,7 @@ def test_a_sink_that_keeps_no_place_begins_with_the_next_line(journal: Journal) 
 
 
 def test_a_reader_that_has_gone_is_not_tried_again_and_when_all_have_it_is_told(journal: Journal) -> None:
-    gone, other = Reader("gone", {1: ReaderGoneError("gone")}), Reader("other", {2: ReaderGoneError("gone")})
+    gone, other = Reader("gone", {1: ReaderClosedError("gone")}), Reader("other", {2: ReaderClosedError("gone")})
     outlets, said = run(journal, gone, 0, durable=False)
     outlets.add(other, journal, durable=False)
     journal.append(gap)
@@ -166,15 +166,15 @@ def test_lines_that_a_sink_cannot_take_before_the_end_are_counted(journal: Journ
 
 
 def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Path) -> None:
-    store = Store(tmp_path / "journal.db")
-    journal = Journal(store, Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    store = JournalStore(tmp_path / "journal.db")
+    journal = Journal(store, RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
     journal.move("reader", Cursor(0, 0), wait=True)
     for _ in range(10):
         journal.append(gap)
     journal.flush()
     journal.close()
-    Store(tmp_path / "journal.db").drop_oldest(0.4)
-    again = Journal(Store(tmp_path / "journal.db"), Limits(1e9, 10**9), "n", lambda *_, **__: None)
+    JournalStore(tmp_path / "journal.db").drop_oldest(0.4)
+    again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
     sink = Reader()
     outlets, said = run(again, sink, 0)
     assert outlets.close() == {}

@@ -10,10 +10,10 @@ import pytest
 
 from doubles import SMALL_SPEC, BandClassifier, tone
 from listening import Kept, ears_of, quiet
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.listen import Listening
-from soundwatch.daemon.live import Reading
-from soundwatch.daemon.types import Block, SourceInfo
+from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.status.live import WindowResult
 
 RATE_HZ = SMALL_SPEC.rate_hz
 
@@ -40,14 +40,14 @@ class Switched:
         pass
 
 
-def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[Reading]]:
+def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResult]]:
     ears, sink = ears_of(BandClassifier())
-    readings: list[Reading] = []
+    readings: list[WindowResult] = []
     ears.live.watch(readings.append)
     engine = Engine(ears, quiet)
     source = Switched(seconds)
     source.before = {second: lambda on=on: engine.switch("mic", on) for second, on in switches.items()}  # type: ignore[misc]
-    engine.run([Listening(source)])
+    engine.run([SourceSession(source)])
     return sink, readings
 
 
@@ -96,9 +96,9 @@ def test_a_reading_tells_of_each_window_and_is_pictured_only_while_somebody_watc
     assert readings[-1].heard_s == pytest.approx(2.0)
     assert all(reading.features is None for reading in readings)
     ears, _ = ears_of(BandClassifier())
-    pictured: list[Reading] = []
+    pictured: list[WindowResult] = []
     leave = ears.live.watch(pictured.append, pictures=True)
-    Engine(ears, quiet).run([Listening(Switched(1))])
+    Engine(ears, quiet).run([SourceSession(Switched(1))])
     assert pictured[0].features is not None
     leave()
     leave()

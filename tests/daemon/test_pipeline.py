@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
-from soundwatch.daemon.config import DetectionConfig
-from soundwatch.daemon.pipeline import detect
-from soundwatch.daemon.rules import rules_for
-from soundwatch.daemon.types import Block, Event, Gap, Summary
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.pipeline.pipeline import run_pipeline
 
 RATE_HZ = 11_025
 DETECTION = DetectionConfig(confirm_windows=1.2, min_duration_s=0.1, cooldown_s=0.2, update_s=0.5)
@@ -29,9 +29,9 @@ SOUND = np.concatenate(
 )
 
 
-def told_of(blocks: list[Block | None]) -> list[Event | Gap | Summary]:
-    rules = rules_for(DETECTION, SMALL_CONTRACT)
-    return list(detect(blocks, BandClassifier(), rules, lambda: "end_of_stream"))
+def told_of(blocks: list[Block | None]) -> list[Event | Gap | StreamSummary]:
+    rules = build_rules(DETECTION, SMALL_CONTRACT)
+    return list(run_pipeline(blocks, BandClassifier(), rules, lambda: "end_of_stream"))
 
 
 def blocks_of(cuts: list[int], lost: tuple[int, int] | None = None) -> Iterator[Block | None]:
@@ -54,7 +54,7 @@ WHOLE = told_of(list(blocks_of([])))
 def test_the_scene_has_what_was_put_into_it() -> None:
     starts = [(e.label, round(e.onset_sample / SMALL_SPEC.rate_hz, 1)) for e in WHOLE if isinstance(e, Event)]
     assert {label for label, _ in starts} == {"low", "high"}
-    assert isinstance(WHOLE[-1], Summary)
+    assert isinstance(WHOLE[-1], StreamSummary)
     assert WHOLE[-1].lost_samples == 0
 
 
@@ -74,7 +74,7 @@ def test_any_way_of_cutting_around_a_loss_tells_the_same_and_counts_it(
     assert told == told_of(list(blocks_of([], lost)))
     gaps = [gap for gap in told if isinstance(gap, Gap)]
     summary = told[-1]
-    assert isinstance(summary, Summary)
+    assert isinstance(summary, StreamSummary)
     assert summary.lost_samples == sum(gap.lost_samples for gap in gaps)
     expected = (lost[1] - lost[0]) * SMALL_SPEC.rate_hz / RATE_HZ
     assert abs(summary.lost_samples - expected) < 2 or expected < 2
@@ -83,5 +83,5 @@ def test_any_way_of_cutting_around_a_loss_tells_the_same_and_counts_it(
 
 def test_the_network_sees_windows_of_the_contracts_shape_one_by_one() -> None:
     classifier = BandClassifier()
-    list(detect(blocks_of([]), classifier, rules_for(DETECTION, SMALL_CONTRACT), lambda: "end_of_stream"))
+    list(run_pipeline(blocks_of([]), classifier, build_rules(DETECTION, SMALL_CONTRACT), lambda: "end_of_stream"))
     assert set(classifier.seen_shapes) == {(1, *SMALL_SPEC.input_shape)}

@@ -11,10 +11,10 @@ import pytest
 from journals import event, write_journal
 from made_clips import clip
 from program import soundwatch
-from soundwatch.daemon.clips.shelf import Shelf
-from soundwatch.daemon.config import ClipsConfig, Config, JournalConfig, SourceConfig
-from soundwatch.daemon.privacy import Reach, audit, reach_of, sentences
-from soundwatch.daemon.sinks import KINDS
+from soundwatch.daemon.clips.clip_store import ClipStore
+from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
+from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
+from soundwatch.daemon.sinks.context import KINDS
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ from soundwatch.daemon.sinks import KINDS
         ("broker.local.example", "outside"),
     ],
 )
-def test_how_far_a_host_is_is_told_by_its_name_or_address_alone(host: str, reach: Reach) -> None:
-    assert reach_of(host) == reach
+def test_how_far_a_host_is_is_told_by_its_name_or_address_alone(host: str, reach: NetworkReach) -> None:
+    assert network_reach(host) == reach
 
 
 def test_by_default_nothing_is_there_and_nothing_leaves() -> None:
@@ -50,7 +50,7 @@ def test_by_default_nothing_is_there_and_nothing_leaves() -> None:
     assert not found.leaves_house
     assert (found.journal.path, found.clips.folder, found.clips.clips) == (None, None, 0)
     assert [each.reach for each in found.destinations] == ["machine"]
-    assert "  none is written; a few seconds are in memory while they are scored" in sentences(found)
+    assert "  none is written; a few seconds are in memory while they are scored" in audit_text(found)
 
 
 def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
     store.label("A", "2026-09-22T08:00:00.000Z", None)
     os.chmod(tmp_path / "journal.db", 0o644)  # noqa: PTH101
     folder = tmp_path / "clips"
-    shelf = Shelf(folder, ClipsConfig())
+    shelf = ClipStore(folder, ClipsConfig())
     sizes = [shelf.put(clip(second=second)).size_bytes for second in range(3)]
     (folder / "holiday.flac").write_bytes(b"mine")
     config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")), clips=ClipsConfig(folder=str(folder)))
@@ -71,7 +71,7 @@ def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
     assert (found.clips.clips, found.clips.size_bytes, found.clips.others) == (3, sum(sizes), 1)
     assert (found.clips.oldest, found.clips.mode) == ("2026-09-21T14:13:20.000Z", "0700")
     assert found.clips.speech_guard == "speech"
-    told = "\n".join(sentences(found))
+    told = "\n".join(audit_text(found))
     assert "others may read it" in told
     assert "3 clips" in told
     assert "and 1 file that soundwatch did not write" in told
@@ -122,7 +122,7 @@ def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of()
         ("command:/usr/bin/mail", "command:/usr/bin/mail", "unknown"),
     ],
 )
-def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, reach: Reach) -> None:
+def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, reach: NetworkReach) -> None:
     found = audit(Config(journal=JournalConfig(path="memory"), sinks=(sink,)))
     [destination] = found.destinations
     assert (destination.sink, destination.reach) == (shown, reach)

@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from soundwatch.daemon import providers
-from soundwatch.daemon.errors import ProviderError
-from soundwatch.daemon.providers import CPU, CUDA, TENSORRT, choose_provider, quickest, rivals, with_options
+from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.inference import providers
+from soundwatch.daemon.inference.providers import (
+    CPU,
+    CUDA,
+    TENSORRT,
+    candidate_accelerators,
+    choose_provider,
+    fastest_provider,
+    provider_options,
+)
 
 ALL = [TENSORRT, CUDA, "OpenVINOExecutionProvider", "CoreMLExecutionProvider", CPU]
 
@@ -17,7 +25,7 @@ def every_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_there_is_but_the_processor_nothing_is_to_be_measured() -> None:
     assert choose_provider("auto", False, [CPU]) == CPU
-    assert rivals([CPU]) == []
+    assert candidate_accelerators([CPU]) == []
 
 
 def test_a_card_without_its_driver_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +41,7 @@ def test_auto_is_left_to_a_measurement_where_there_is_an_accelerator() -> None:
 
 @pytest.mark.usefixtures("every_library_loads")
 def test_tensorrt_has_to_be_asked_for_by_name() -> None:
-    assert TENSORRT not in rivals(ALL)
+    assert TENSORRT not in candidate_accelerators(ALL)
     assert choose_provider(TENSORRT, False, ALL) == TENSORRT
 
 
@@ -63,15 +71,15 @@ def test_a_provider_whose_libraries_do_not_load_is_refused_with_what_does_not(
     ],
 )
 def test_an_accelerator_is_taken_where_it_is_twice_as_quick(window_ms: dict[str, float], taken: str) -> None:
-    assert quickest(window_ms) == taken
+    assert fastest_provider(window_ms) == taken
 
 
 def test_cuda_is_bounded_and_repeatable_and_the_processor_runs_what_is_left() -> None:
-    [(name, options), rest] = with_options(CUDA)
+    [(name, options), rest] = provider_options(CUDA)
     assert (name, rest) == (CUDA, CPU)
     assert int(options["gpu_mem_limit"]) <= 1 << 30
     assert options["arena_extend_strategy"] == "kSameAsRequested"
     assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE"
-    assert [each if isinstance(each, str) else each[0] for each in with_options(TENSORRT)] == [TENSORRT, CUDA, CPU]
-    assert with_options("OpenVINOExecutionProvider") == ["OpenVINOExecutionProvider", CPU]
-    assert with_options(CPU) == [CPU]
+    assert [each if isinstance(each, str) else each[0] for each in provider_options(TENSORRT)] == [TENSORRT, CUDA, CPU]
+    assert provider_options("OpenVINOExecutionProvider") == ["OpenVINOExecutionProvider", CPU]
+    assert provider_options(CPU) == [CPU]

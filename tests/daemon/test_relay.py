@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.errors import SinkError
-from soundwatch.daemon.lines import GapLine
-from soundwatch.daemon.relay import Relay
+from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.events.schema import GapLine
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 
 def gap(seq: int) -> GapLine:
@@ -41,9 +41,9 @@ def no_space() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def journal_of(*sinks: Reader) -> tuple[Relay, list[tuple[str, dict[str, Any]]]]:
+def journal_of(*sinks: Reader) -> tuple[DirectWriter, list[tuple[str, dict[str, Any]]]]:
     said: list[tuple[str, dict[str, Any]]] = []
-    return Relay(list(sinks), lambda text, **fields: said.append((text, fields))), said
+    return DirectWriter(list(sinks), lambda text, **fields: said.append((text, fields))), said
 
 
 def test_lines_are_numbered_without_holes_and_reach_every_sink() -> None:

@@ -7,33 +7,33 @@ from typing import Any
 import msgspec
 import pytest
 
-from soundwatch.daemon.config import Config, DetectionConfig, JournalConfig, ModelConfig, SourceConfig
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.reload import Asked, compare
+from soundwatch.daemon.app.reload import RunConfig, diff_configs
+from soundwatch.daemon.core.config import Config, DetectionConfig, JournalConfig, ModelConfig, SourceConfig
+from soundwatch.daemon.core.errors import ConfigError
 
 MIC, YARD = SourceConfig(device="mic"), SourceConfig(device="yard")
-BEFORE = Asked(Config(sinks=("json", "json:a.jsonl")), {"mic0": MIC, "yard": YARD})
+BEFORE = RunConfig(Config(sinks=("json", "json:a.jsonl")), {"mic0": MIC, "yard": YARD})
 
 
-def after(sources: dict[str, SourceConfig] | None = None, **values: Any) -> Asked:
-    return Asked(msgspec.structs.replace(BEFORE.config, **values), BEFORE.sources if sources is None else sources)
+def after(sources: dict[str, SourceConfig] | None = None, **values: Any) -> RunConfig:
+    return RunConfig(msgspec.structs.replace(BEFORE.config, **values), BEFORE.sources if sources is None else sources)
 
 
 def test_the_same_is_no_change() -> None:
-    changes = compare(BEFORE, after())
+    changes = diff_configs(BEFORE, after())
     assert changes.text == "nothing is changed"
     assert not changes.deciding
 
 
 def test_sources_come_go_and_change_by_name() -> None:
-    changes = compare(BEFORE, after({"mic0": YARD, "street": MIC}))
+    changes = diff_configs(BEFORE, after({"mic0": YARD, "street": MIC}))
     assert changes.sources_gone == ("mic0", "yard")
     assert changes.sources_new == ("mic0", "street")
     assert changes.text == "source yard is gone; source mic0 is changed; source street is new"
 
 
 def test_a_sink_is_the_same_however_it_is_written() -> None:
-    changes = compare(BEFORE, after(sinks=({"sink": "json:a.jsonl"}, "json,scores=1")))
+    changes = diff_configs(BEFORE, after(sinks=({"sink": "json:a.jsonl"}, "json,scores=1")))
     assert changes.sinks_gone == ("json",)
     assert changes.sinks_new == ("json,scores=1",)
 
@@ -43,7 +43,7 @@ def test_a_sink_is_the_same_however_it_is_written() -> None:
     [{"detection": DetectionConfig(threshold=0.9)}, {"model": ModelConfig(file="tutorial")}, {"stats_s": 60.0}],
 )
 def test_what_decides_is_told_apart_from_what_does_not(values: dict[str, Any]) -> None:
-    assert compare(BEFORE, after(**values)).deciding
+    assert diff_configs(BEFORE, after(**values)).deciding
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_what_decides_is_told_apart_from_what_does_not(values: dict[str, Any]) -
 )
 def test_what_takes_a_new_start_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        compare(BEFORE, after(**values))
+        diff_configs(BEFORE, after(**values))
 
 
 def test_a_configuration_without_sources_is_refused() -> None:
     with pytest.raises(ConfigError, match="no source left"):
-        compare(BEFORE, after({}))
+        diff_configs(BEFORE, after({}))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from doubles import SMALL_SPEC
-from soundwatch.daemon.channels import match_channels
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.resample import Resampling, joined, resample, resample_clip
-from soundwatch.daemon.types import Block, read_only
+from soundwatch.daemon.core.channels import match_channels
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.daemon.frontend.resample import ResampleState, coalesce_blocks, resample, resample_clip
 
 RATES_HZ = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 192_000]
 
@@ -39,7 +39,7 @@ def blocks_of(signal: NDArray[np.float32], rate_hz: int, cuts: list[int], first_
 
 def resampled(blocks: list[Block], spec: FeatureSpec) -> list[Block]:
     """All that comes out, of which only the last may be None, and is."""
-    state, given_back = Resampling(), []
+    state, given_back = ResampleState(), []
     for block in [*blocks, None]:
         state, pieces = resample(state, block, spec)
         given_back.extend(pieces)
@@ -174,10 +174,10 @@ def test_blocks_are_joined_but_not_across_a_loss() -> None:
     first, second, third, last = blocks_of(signal, 8_000, [800, 1_600, 2_400])
     third = Block(third.samples, 8_000, 2_000, lost_samples=400)
     last = Block(last.samples, 8_000, 2_800)
-    before, after = joined([first, second, third, last], spec)
+    before, after = coalesce_blocks([first, second, third, last], spec)
     assert (before.first_sample, before.lost_samples, before.samples.shape) == (0, 0, (1, 1_600))
     assert (after.first_sample, after.lost_samples, after.samples.shape) == (2_000, 400, (1, 1_600))
-    assert joined([first], spec) == [first]
+    assert coalesce_blocks([first], spec) == [first]
     assert not before.samples.flags.writeable
 
 
@@ -186,4 +186,6 @@ def test_blocks_are_joined_but_not_across_a_loss() -> None:
 def test_joined_blocks_give_the_samples_of_the_blocks_bit_for_bit(channels: int, wanted: int, cuts: list[int]) -> None:
     spec, signal = spec_of(16_000, wanted), noise(channels, 5_000)
     blocks = blocks_of(signal, 48_000, cuts)
-    np.testing.assert_array_equal(whole_of(resampled(joined(blocks, spec), spec)), whole_of(resampled(blocks, spec)))
+    np.testing.assert_array_equal(
+        whole_of(resampled(coalesce_blocks(blocks, spec), spec)), whole_of(resampled(blocks, spec))
+    )

@@ -12,9 +12,16 @@ from pathlib import Path
 import pytest
 
 from program import SOUNDWATCH, soundwatch
-from soundwatch.daemon import service
-from soundwatch.daemon.errors import ServiceError
-from soundwatch.daemon.service import FIRST_CONFIG, Place, carry_out, installing, removing, unit_for
+from soundwatch.daemon.core.errors import ServiceError
+from soundwatch.daemon.system import systemd_unit
+from soundwatch.daemon.system.systemd_unit import (
+    FIRST_CONFIG,
+    ServicePaths,
+    install_steps,
+    render_unit,
+    run_steps,
+    uninstall_steps,
+)
 from unit_filter import CANNOT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +36,7 @@ def analyze(tmp_path: Path, user: bool, *arguments: str) -> subprocess.Completed
     """What systemd says of a unit as it would be installed."""
     unit = tmp_path / "soundwatch.service"
     text = UNITS[user].read_text(encoding="utf-8")
-    unit.write_text(text.replace(service.AS_SHIPPED, SOUNDWATCH), encoding="utf-8")
+    unit.write_text(text.replace(systemd_unit.AS_SHIPPED, SOUNDWATCH), encoding="utf-8")
     return subprocess.run(
         ["systemd-analyze", *(["--user"] if user else []), *arguments, str(unit)],
         env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
@@ -78,17 +85,17 @@ def test_the_unit_starts_this_installation_whatever_its_path(tmp_path: Path) -> 
     program.parent.mkdir()
     program.symlink_to(SOUNDWATCH)
     quoted = str(program).replace("%", "%%")
-    assert f'ExecStart="{quoted}" run --config %E/soundwatch/config.yaml' in unit_for(program, user=True)
+    assert f'ExecStart="{quoted}" run --config %E/soundwatch/config.yaml' in render_unit(program, user=True)
     with pytest.raises(ServiceError, match="There is no program"):
-        unit_for(tmp_path / "none", user=True)
+        render_unit(tmp_path / "none", user=True)
 
 
 def test_an_installation_in_a_home_is_made_readable_or_refused_where_its_user_could_not_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_check_readable", lambda _: None)
+    monkeypatch.setattr(systemd_unit, "_check_readable", lambda _: None)
     monkeypatch.setattr(sys, "prefix", "/home/ada/venv")
-    assert "ProtectHome=read-only" in unit_for(Path(SOUNDWATCH), user=False)
+    assert "ProtectHome=read-only" in render_unit(Path(SOUNDWATCH), user=False)
     monkeypatch.undo()
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -96,7 +103,7 @@ def test_an_installation_in_a_home_is_made_readable_or_refused_where_its_user_co
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     with pytest.raises(ServiceError, match=r"may not read .*closed.*--user"):
-        unit_for(program, user=False)
+        render_unit(program, user=False)
 
 
 class Systemctl:
@@ -113,61 +120,61 @@ class Systemctl:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(False, tmp_path / "systemd/system/soundwatch.service", tmp_path / "soundwatch/config.yaml")
+def place(tmp_path: Path) -> ServicePaths:
+    return ServicePaths(False, tmp_path / "systemd/system/soundwatch.service", tmp_path / "soundwatch/config.yaml")
 
 
 def quiet(_: str) -> None:
     pass
 
 
-def test_what_is_installed_is_removed_without_a_trace(place: Place, tmp_path: Path) -> None:
+def test_what_is_installed_is_removed_without_a_trace(place: ServicePaths, tmp_path: Path) -> None:
     systemctl = Systemctl()
-    carry_out(installing(place, "[Service]\n", systemctl), quiet)
+    run_steps(install_steps(place, "[Service]\n", systemctl), quiet)
     assert place.unit.read_text() == "[Service]\n"
     assert place.unit.stat().st_mode & 0o777 == 0o644
     assert place.config.read_text() == FIRST_CONFIG
     assert [asked.split()[1] for asked in systemctl.asked] == ["daemon-reload", "enable", "restart"]
-    carry_out(removing(place, systemctl), quiet)
+    run_steps(uninstall_steps(place, systemctl), quiet)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     with pytest.raises(ServiceError, match="no such service to remove"):
-        removing(place, systemctl)
+        uninstall_steps(place, systemctl)
 
 
-def test_a_service_that_cannot_be_removed_stays_as_it_is(place: Place) -> None:
-    carry_out(installing(place, "[Service]\n", Systemctl()), quiet)
+def test_a_service_that_cannot_be_removed_stays_as_it_is(place: ServicePaths) -> None:
+    run_steps(install_steps(place, "[Service]\n", Systemctl()), quiet)
     refusing = Systemctl("daemon-reload")
     with pytest.raises(ServiceError, match=r"All is as it was before\."):
-        carry_out(removing(place, refusing), quiet)
+        run_steps(uninstall_steps(place, refusing), quiet)
     assert place.unit.read_text() == "[Service]\n"
     assert refusing.asked[-1] == "systemctl enable --now soundwatch.service"
 
 
 @pytest.mark.parametrize("refuses", ["daemon-reload", "enable", "restart"])
 def test_a_service_that_cannot_be_started_is_not_left_half_installed(
-    place: Place, tmp_path: Path, refuses: str
+    place: ServicePaths, tmp_path: Path, refuses: str
 ) -> None:
     with pytest.raises(ServiceError, match=r"failed: it will not start\. All is as it was before\."):
-        carry_out(installing(place, "[Service]\n", Systemctl(refuses)), quiet)
+        run_steps(install_steps(place, "[Service]\n", Systemctl(refuses)), quiet)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_and_all_is_undone(place: Place, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_said_and_all_is_undone(place: ServicePaths, tmp_path: Path) -> None:
     (tmp_path / "systemd").write_text("a file")
     with pytest.raises(ServiceError, match=r"write .*soundwatch.service failed: "):
-        carry_out(installing(place, "[Service]\n", Systemctl()), quiet)
+        run_steps(install_steps(place, "[Service]\n", Systemctl()), quiet)
     assert [path.name for path in tmp_path.iterdir()] == ["systemd"]
 
 
-def test_a_new_unit_that_does_not_start_gives_way_to_the_old_one_which_is_started_again(place: Place) -> None:
-    carry_out(installing(place, "old\n", Systemctl()), quiet)
+def test_a_new_unit_that_does_not_start_gives_way_to_the_old_one_which_is_started_again(place: ServicePaths) -> None:
+    run_steps(install_steps(place, "old\n", Systemctl()), quiet)
     place.config.write_text("node: mine\n")
     refusing = Systemctl("restart")
     with pytest.raises(ServiceError):
-        carry_out(installing(place, "new\n", refusing), quiet)
+        run_steps(install_steps(place, "new\n", refusing), quiet)
     assert place.unit.read_text() == "old\n"
     assert [asked.split()[1] for asked in refusing.asked][-2:] == ["daemon-reload", "restart"]
-    carry_out(removing(place, Systemctl()), quiet)
+    run_steps(uninstall_steps(place, Systemctl()), quiet)
     assert place.config.read_text() == "node: mine\n", "a configuration of one's own stays"
 
 

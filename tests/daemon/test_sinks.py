@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.lines import json_schema
-from soundwatch.daemon.sinks import parse_sink
-from soundwatch.daemon.sinks.choosing import TYPES
-from soundwatch.daemon.sinks.files import LineFile, open_file
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.events.schema import json_schema
+from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.sinks.file import FileSink, open_file
+from soundwatch.daemon.sinks.line_filter import TYPES
 
 
 def test_lines_are_appended_and_there_as_soon_as_they_are_written(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_full_disk_is_an_error_of_the_line() -> None:
 
 def test_a_line_after_a_torn_one_starts_on_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    sink = LineFile("file", os.open(path, os.O_WRONLY | os.O_CREAT), path)
+    sink = FileSink("file", os.open(path, os.O_WRONLY | os.O_CREAT), path)
     real_write = os.write
     room = [3, 0]
 

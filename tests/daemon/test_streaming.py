@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from doubles import SMALL_SPEC
-from soundwatch.daemon import mel as stage
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.mel import Mels, frame_power, inner_frames, mel, mel_db
-from soundwatch.daemon.pipeline import Inbound, hear
-from soundwatch.daemon.resample import Resampling, resample
-from soundwatch.daemon.types import Block, Gap, Heard, Samples, Window, read_only
-from soundwatch.daemon.window import Windowing, window
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Samples, Window, read_only
+from soundwatch.daemon.frontend import mel as stage
+from soundwatch.daemon.frontend.mel import MelState, frame_power, interior_frames, mel, mel_db
+from soundwatch.daemon.frontend.resample import ResampleState, resample
+from soundwatch.daemon.frontend.window import WindowState, window
+from soundwatch.daemon.pipeline.pipeline import FrontEndState, extract_features
 
 LIMIT_DB = 1e-4
 
@@ -69,7 +69,7 @@ def blocks_of(
 
 def windows_of(blocks: list[Block | None], spec: FeatureSpec) -> list[Window]:
     """What the window stage cuts."""
-    resampling, windowing, windows = Resampling(), Windowing(), list[Window]()
+    resampling, windowing, windows = ResampleState(), WindowState(), list[Window]()
     for block in blocks:
         resampling, pieces = resample(resampling, block, spec)
         for piece in pieces:
@@ -78,13 +78,13 @@ def windows_of(blocks: list[Block | None], spec: FeatureSpec) -> list[Window]:
     return windows
 
 
-def heard_of(blocks: list[Block | None], spec: FeatureSpec) -> list[Heard]:
+def heard_of(blocks: list[Block | None], spec: FeatureSpec) -> list[FeatureWindow]:
     """What the daemon's path gives."""
-    inbound, heard = Inbound(), list[Heard | Gap]()
+    inbound, heard = FrontEndState(), list[FeatureWindow | Gap]()
     for block in blocks:
-        inbound, new = hear(inbound, block, spec)
+        inbound, new = extract_features(inbound, block, spec)
         heard += new
-    return [each for each in heard if isinstance(each, Heard)]
+    return [each for each in heard if isinstance(each, FeatureWindow)]
 
 
 @given(
@@ -129,7 +129,7 @@ def test_any_way_of_cutting_gives_the_same_features_to_the_bit(cuts: list[int]) 
 def test_windows_that_are_passed_over_change_nothing_for_the_others(steps: list[int]) -> None:
     spec = SMALL_SPEC
     sound = noise(2, 1, spec.window_samples + 50 * spec.window_hop_samples)
-    state = Mels()
+    state = MelState()
     for number in np.cumsum(steps).tolist():
         first = number * spec.window_hop_samples
         samples = sound[:, first : first + spec.window_samples]
@@ -154,7 +154,7 @@ def test_a_frame_inside_the_window_is_computed_once(computed: list[tuple[int, ..
     spec = SMALL_SPEC
     sound = noise(3, 1, spec.window_samples + 3 * spec.window_hop_samples)
     heard_of(blocks_of(sound, spec.rate_hz, [], [])[:-1], spec)
-    own = spec.n_frames - len(inner_frames(spec))  # those that see the window mirrored
+    own = spec.n_frames - len(interior_frames(spec))  # those that see the window mirrored
     assert computed == [(1, spec.n_frames)] + [(1, spec.window_hop_frames + own)] * 3
 
 

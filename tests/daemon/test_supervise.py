@@ -9,16 +9,16 @@ import msgspec
 import pytest
 
 from doubles import SMALL_CONTRACT
-from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.decide import Hearing
-from soundwatch.daemon.listen import Listening
-from soundwatch.daemon.notify import Notifier
-from soundwatch.daemon.pipeline import Outbound
-from soundwatch.daemon.progress import Progress, at_work, frozen, outlook
-from soundwatch.daemon.supervise import Supervised
-from soundwatch.daemon.types import SourceInfo
-from soundwatch.daemon.voices import Voice
-from soundwatch.daemon.wire import Stream
+from soundwatch.daemon.app.watchdog import Watchdog
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.types import SourceInfo
+from soundwatch.daemon.detection.decide import ClassState
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.liveness import EngineProgress, is_ready, stalled_stage, status_text
+from soundwatch.daemon.engine.source_state import EngineSource
+from soundwatch.daemon.events.encoder import LineEncoder
+from soundwatch.daemon.pipeline.pipeline import DetectionState
+from soundwatch.daemon.system.sd_notify import SystemdNotifier
 
 SECOND_NS = 1_000_000_000
 PATIENCE_NS = 5 * SECOND_NS
@@ -41,11 +41,13 @@ class Quiet:
 
 def voice(
     name: str, state: Any, heard_s: float = 0, waits: bool = False, windows: int = 0, active: bool = False
-) -> Voice:
-    decided = tuple(Hearing(active=active and label == LABELS[0]) for label in LABELS)
-    listening = Listening(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
-    stream = Stream("test", listening.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
-    return Voice(listening, Outbound(decided, windows), stream=stream, state=state, heard_ns=round(heard_s * SECOND_NS))
+) -> EngineSource:
+    decided = tuple(ClassState(active=active and label == LABELS[0]) for label in LABELS)
+    listening = SourceSession(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
+    stream = LineEncoder("test", listening.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
+    return EngineSource(
+        listening, DetectionState(decided, windows), stream=stream, state=state, heard_ns=round(heard_s * SECOND_NS)
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,31 +64,31 @@ def voice(
     ids=["goes on", "frozen", "waited for", "over", "waits for its writer", "begins late", "never begins"],
 )
 def test_a_source_that_is_away_or_waits_is_not_frozen_and_one_that_falls_silent_is(
-    of: Voice, now_s: int, stage: str | None
+    of: EngineSource, now_s: int, stage: str | None
 ) -> None:
-    progress = Progress(0, [voice("other", "heard", heard_s=now_s), of])
-    assert frozen(progress, now_s * SECOND_NS, PATIENCE_NS) == stage
+    progress = EngineProgress(0, [voice("other", "heard", heard_s=now_s), of])
+    assert stalled_stage(progress, now_s * SECOND_NS, PATIENCE_NS) == stage
 
 
 def test_a_network_is_frozen_that_has_had_a_batch_for_long() -> None:
-    progress = Progress(0, [], batch_since_ns=10 * SECOND_NS)
-    assert frozen(progress, 14 * SECOND_NS, PATIENCE_NS) is None
-    assert frozen(progress, 16 * SECOND_NS, PATIENCE_NS) == "the network"
+    progress = EngineProgress(0, [], batch_since_ns=10 * SECOND_NS)
+    assert stalled_stage(progress, 14 * SECOND_NS, PATIENCE_NS) is None
+    assert stalled_stage(progress, 16 * SECOND_NS, PATIENCE_NS) == "the network"
 
 
 def test_the_program_is_at_work_once_a_window_was_classified_or_every_microphone_is_waited_for() -> None:
-    assert not at_work(Progress(0))
-    assert not at_work(Progress(0, [voice("mic0", "heard", windows=0)]))
-    assert at_work(Progress(0, [voice("mic0", "heard", windows=1), voice("yard", "opening")]))
-    assert not at_work(Progress(0, [voice("mic0", "away"), voice("yard", "opening")]))
-    assert at_work(Progress(0, [voice("mic0", "away"), voice("yard", "away")]))
+    assert not is_ready(EngineProgress(0))
+    assert not is_ready(EngineProgress(0, [voice("mic0", "heard", windows=0)]))
+    assert is_ready(EngineProgress(0, [voice("mic0", "heard", windows=1), voice("yard", "opening")]))
+    assert not is_ready(EngineProgress(0, [voice("mic0", "away"), voice("yard", "opening")]))
+    assert is_ready(EngineProgress(0, [voice("mic0", "away"), voice("yard", "away")]))
 
 
 def test_the_outlook_names_what_sounds_and_what_is_waited_for_and_stays_short() -> None:
-    progress = Progress(0, [voice("mic0", "heard", active=True), voice("yard", "away")])
-    assert outlook(progress) == "1 of 2 sources heard; low on mic0; waiting for yard"
-    many = Progress(0, [voice(f"m{number}", "away") for number in range(300)])
-    assert outlook(many) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
+    progress = EngineProgress(0, [voice("mic0", "heard", active=True), voice("yard", "away")])
+    assert status_text(progress) == "1 of 2 sources heard; low on mic0; waiting for yard"
+    many = EngineProgress(0, [voice(f"m{number}", "away") for number in range(300)])
+    assert status_text(many) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
 
 
 def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_since() -> None:
@@ -95,11 +97,11 @@ def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_sin
     labels = ("quiet", *LABELS)
     contract = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
     new.stream = replace(new.stream, contract=contract)
-    new.outbound = Outbound(tuple(Hearing(active=label == "quiet") for label in labels), 1)
-    assert outlook(Progress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
+    new.outbound = DetectionState(tuple(ClassState(active=label == "quiet") for label in labels), 1)
+    assert status_text(EngineProgress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
 
 
-class Told(Notifier):
+class Told(SystemdNotifier):
     """Keeps what the manager would be told."""
 
     def __init__(self) -> None:
@@ -112,8 +114,8 @@ class Told(Notifier):
 
 def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_it_goes_on() -> None:
     notifier, entries = Told(), list[tuple[str, str]]()
-    supervised = Supervised(notifier, lambda sentence, stage: entries.append((sentence, stage)))
-    progress = Progress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
+    supervised = Watchdog(notifier, lambda sentence, stage: entries.append((sentence, stage)))
+    progress = EngineProgress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
     for now_s in range(2, 9):
         supervised(progress, now_s * SECOND_NS)
     assert notifier.said == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
@@ -126,8 +128,8 @@ def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_
 
 def test_turns_that_come_thick_and_fast_are_passed_over() -> None:
     notifier = Told()
-    supervised = Supervised(notifier, print)
-    progress = Progress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
+    supervised = Watchdog(notifier, print)
+    progress = EngineProgress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
     for turn in range(10_000):
         supervised(progress, 2 * SECOND_NS + turn * 1_000)
     assert notifier.said.count("WATCHDOG=1") == 1

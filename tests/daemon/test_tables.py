@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.tables import FORMATS, TableFormat, format_of, write_table
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 
 
 def lines(*, hello: bool = True) -> Iterator[bytes]:
@@ -97,7 +97,7 @@ def test_labels_take_the_place_of_labels_and_of_nothing_else(tmp_path: Path) -> 
         stale.write_text("1.0\t2.0\tsiren 0.90\n")
     note = folder / "rec" / "notes.txt"
     note.write_text("do not lose this")
-    for refused in (lambda: format_of(folder, "audacity"), lambda: write_table(lines(), folder, "audacity")):
+    for refused in (lambda: resolve_format(folder, "audacity"), lambda: write_table(lines(), folder, "audacity")):
         with pytest.raises(ConfigError, match=r"notes\.txt is no file of labels"):
             refused()
     assert note.read_text() == "do not lose this"
@@ -137,7 +137,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_does_not_tell_its_format_needs_one() -> None:
-    assert format_of(Path("a.CSV"), None) == "csv"
-    assert format_of(Path("a.txt"), "raven") == "raven"
+    assert resolve_format(Path("a.CSV"), None) == "csv"
+    assert resolve_format(Path("a.txt"), "raven") == "raven"
     with pytest.raises(ConfigError, match=r"a\.txt does not tell its format"):
-        format_of(Path("a.txt"), None)
+        resolve_format(Path("a.txt"), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.timeline import KEPT_ANCHORS, Anchor, anchored, unix_ns_of
+from soundwatch.daemon.events.timeline import KEPT_ANCHORS, Anchor, add_anchor, sample_unix_ns
 
 RATE_HZ = 8000
 SECOND_NS = 1_000_000_000
@@ -20,7 +20,7 @@ def anchors_of(given_moves: list[tuple[int, int]]) -> list[tuple[Anchor, ...]]:
     anchors, from_sample, after = (), 0, [()]
     for samples, shift_ns in given_moves:
         from_sample += samples
-        anchors = anchored(anchors, from_sample, RATE_HZ, START_NS, START_NS + shift_ns)
+        anchors = add_anchor(anchors, from_sample, RATE_HZ, START_NS, START_NS + shift_ns)
         after.append(anchors)
     return after
 
@@ -28,7 +28,7 @@ def anchors_of(given_moves: list[tuple[int, int]]) -> list[tuple[Anchor, ...]]:
 @given(moves, st.lists(st.integers(0, 3_000_000), min_size=2))
 def test_a_later_sample_never_has_an_earlier_time(given_moves: list[tuple[int, int]], samples: list[int]) -> None:
     anchors = anchors_of(given_moves)[-1]
-    times = [unix_ns_of(sample, RATE_HZ, START_NS, anchors) for sample in sorted(samples)]
+    times = [sample_unix_ns(sample, RATE_HZ, START_NS, anchors) for sample in sorted(samples)]
     assert times == sorted(times)
 
 
@@ -37,19 +37,19 @@ def test_what_is_before_an_anchor_keeps_its_time_for_good(given_moves: list[tupl
     before = None
     for anchors in anchors_of(given_moves):
         if anchors and sample < anchors[-1].from_sample:
-            assert unix_ns_of(sample, RATE_HZ, START_NS, anchors) == before
-        before = unix_ns_of(sample, RATE_HZ, START_NS, anchors)
+            assert sample_unix_ns(sample, RATE_HZ, START_NS, anchors) == before
+        before = sample_unix_ns(sample, RATE_HZ, START_NS, anchors)
 
 
 def test_a_clock_set_forth_is_followed_at_once() -> None:
-    anchors = anchored((), HOUR, RATE_HZ, START_NS, START_NS + SECOND_NS)
-    assert unix_ns_of(HOUR - 1, RATE_HZ, START_NS, anchors) < START_NS + 3600 * SECOND_NS
-    assert unix_ns_of(HOUR, RATE_HZ, START_NS, anchors) == START_NS + 3601 * SECOND_NS
+    anchors = add_anchor((), HOUR, RATE_HZ, START_NS, START_NS + SECOND_NS)
+    assert sample_unix_ns(HOUR - 1, RATE_HZ, START_NS, anchors) < START_NS + 3600 * SECOND_NS
+    assert sample_unix_ns(HOUR, RATE_HZ, START_NS, anchors) == START_NS + 3601 * SECOND_NS
 
 
 def test_a_clock_set_back_by_an_hour_is_followed_within_two() -> None:
-    anchors = anchored((), HOUR, RATE_HZ, START_NS, START_NS - 3600 * SECOND_NS)
-    halfway, there, after = (unix_ns_of(hours * HOUR, RATE_HZ, START_NS, anchors) for hours in (2, 3, 4))
+    anchors = add_anchor((), HOUR, RATE_HZ, START_NS, START_NS - 3600 * SECOND_NS)
+    halfway, there, after = (sample_unix_ns(hours * HOUR, RATE_HZ, START_NS, anchors) for hours in (2, 3, 4))
     assert halfway == START_NS + 5400 * SECOND_NS, "half as far as it should be apart"
     assert there == START_NS + 7200 * SECOND_NS
     assert after == START_NS + 3 * 3600 * SECOND_NS

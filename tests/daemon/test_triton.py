@@ -22,9 +22,9 @@ from band_model import write_band_model
 from doubles import SMALL_CONTRACT
 from kserve_server import KServe, write_repository
 from ports import free_port
-from soundwatch.daemon.classify import LoadedModel, activate, open_classifier
-from soundwatch.daemon.errors import ModelError
-from soundwatch.daemon.triton import RemoteModel, Server
+from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.inference.classifier import LoadedModel, activate, load_classifier_file
+from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
 
 pytest.importorskip("tritonclient.http", reason="tritonclient is not installed: pip install '.[triton]'")
 PATIENCE_S = 30
@@ -38,7 +38,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def local(model: Path) -> LoadedModel:
-    return open_classifier(model, "cpu")
+    return load_classifier_file(model, "cpu")
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def kserve(tmp_path: Path, model: Path) -> Iterator[KServe]:
     server.stop()
 
 
-def opened(address: str, local: LoadedModel) -> RemoteModel:
-    return RemoteModel(Server(address, local.contract.name, local.contract), local, LOGISTIC, retry_s=0.05)
+def opened(address: str, local: LoadedModel) -> RemoteClassifier:
+    return RemoteClassifier(TritonServer(address, local.contract.name, local.contract), local, LOGISTIC, retry_s=0.05)
 
 
 def some_windows(count: int) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles import SMALL_SPEC
-from soundwatch.daemon.types import Block, Window
-from soundwatch.daemon.window import Windowing, window
+from soundwatch.daemon.core.types import Block, Window
+from soundwatch.daemon.frontend.window import WindowState, window
 
 W, HOP = SMALL_SPEC.window_samples, SMALL_SPEC.window_hop_samples
 
@@ -21,7 +21,7 @@ def ramp(first: int, samples: int) -> np.ndarray:
 
 
 def windows_of(blocks: list[Block | None]) -> list[Window]:
-    state, windows = Windowing(), []
+    state, windows = WindowState(), []
     for block in blocks:
         state, full = window(state, block, SMALL_SPEC)
         windows.extend(full)
@@ -58,7 +58,7 @@ def test_every_window_holds_the_samples_its_number_says_and_zeros_after_the_end(
 
 
 def test_windows_before_the_end_are_told_as_soon_as_they_are_full() -> None:
-    state, windows = window(Windowing(), Block(ramp(0, W - 1), 8000, 0), SMALL_SPEC)
+    state, windows = window(WindowState(), Block(ramp(0, W - 1), 8000, 0), SMALL_SPEC)
     assert windows == []
     state, windows = window(state, Block(ramp(W - 1, 1), 8000, W - 1), SMALL_SPEC)
     assert [w.first_sample for w in windows] == [0]

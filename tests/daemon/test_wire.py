@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from ulid import ULID
 
 from doubles import SMALL_CONTRACT
-from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.lines import Line, json_schema
-from soundwatch.daemon.plight import Quality, Reanchored
-from soundwatch.daemon.types import Event, Gap, Health, SourceInfo, Summary
-from soundwatch.daemon.wire import Stream, anchor_line, health_line, quality_line, ulid, utc_text
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.source import AudioQuality, ClockCorrection
+from soundwatch.daemon.core.types import Event, Gap, OverloadChange, SourceInfo, StreamSummary
+from soundwatch.daemon.events.encoder import LineEncoder, anchor_line, format_utc, overload_line, quality_line, ulid
+from soundwatch.daemon.events.schema import Line, json_schema
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
-STREAM = Stream(
+STREAM = LineEncoder(
     node="edge1",
     source=SourceInfo("mic0", "USB PnP", 48000, 1),
     start_unix_ns=START_UNIX_NS,
@@ -30,7 +30,7 @@ STREAM = Stream(
     clock=SampleClock(),
 )
 
-HEALTH = Health("degraded", hop_samples=1600, behind_ns=612_345_678, dropped_windows=3)
+HEALTH = OverloadChange("degraded", hop_samples=1600, behind_ns=612_345_678, dropped_windows=3)
 
 
 class LateClock:
@@ -96,7 +96,7 @@ def test_ids_are_ulids_as_their_specification_has_them(unix_ms: int, drawn: byte
 def test_latency_is_from_the_onset_to_the_line() -> None:
     late = msgspec.structs.asdict(msgspec.structs.replace(STREAM.line(event(), 1)))  # type: ignore[type-var]
     assert late["latency_ms"] == 1999
-    stream = Stream(STREAM.node, STREAM.source, START_UNIX_NS, SMALL_CONTRACT, "p", {"low": 0.5}, LateClock())
+    stream = LineEncoder(STREAM.node, STREAM.source, START_UNIX_NS, SMALL_CONTRACT, "p", {"low": 0.5}, LateClock())
     assert as_json(stream.line(event(), 1))["latency_ms"] == 2039
 
 
@@ -119,15 +119,15 @@ def test_a_gap_tells_whether_sound_was_lost_or_not_listened_to() -> None:
 
 
 def test_health_is_the_machines_and_no_sources() -> None:
-    line = as_json(health_line(HEALTH, "edge1", START_UNIX_NS, 8000, 5))
+    line = as_json(overload_line(HEALTH, "edge1", START_UNIX_NS, 8000, 5))
     assert (line["type"], line["source"], line["time"]) == ("health", None, "2026-11-22T08:15:00.000Z")
     assert (line["state"], line["reason"]) == ("degraded", "overload")
     assert (line["hop_s"], line["behind_ms"], line["dropped_windows"]) == (0.2, 612, 3)
 
 
 def test_the_last_line_tells_the_share_that_was_heard() -> None:
-    assert as_json(STREAM.line(Summary(9, 80_000, 8_000), 3))["coverage"] == 0.9
-    assert as_json(STREAM.line(Summary(0, 0, 0), 3))["coverage"] is None
+    assert as_json(STREAM.line(StreamSummary(9, 80_000, 8_000), 3))["coverage"] == 0.9
+    assert as_json(STREAM.line(StreamSummary(0, 0, 0), 3))["coverage"] is None
 
 
 def test_hello_says_who_listens_with_what() -> None:
@@ -139,8 +139,8 @@ def test_hello_says_who_listens_with_what() -> None:
 
 
 def test_times_before_1970_and_far_ahead_are_written_too() -> None:
-    assert utc_text(-1_000_000) == "1969-12-31T23:59:59.999Z"
-    assert utc_text(4_102_444_800_000_000_000) == "2100-01-01T00:00:00.000Z"
+    assert format_utc(-1_000_000) == "1969-12-31T23:59:59.999Z"
+    assert format_utc(4_102_444_800_000_000_000) == "2100-01-01T00:00:00.000Z"
 
 
 @given(
@@ -158,9 +158,9 @@ def test_every_line_satisfies_the_published_schema(
         STREAM.hello(1),
         STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, at_sample=at_sample, **ended), 2),
         STREAM.line(Gap(at_sample, 1), 3),
-        STREAM.line(Summary(1, at_sample, 0), 4),
-        health_line(HEALTH, "edge1", at_sample, 8000, 5),
-        anchor_line(Reanchored("drift", at_sample, 0), "edge1", "mic0", at_sample, 6),
+        STREAM.line(StreamSummary(1, at_sample, 0), 4),
+        overload_line(HEALTH, "edge1", at_sample, 8000, 5),
+        anchor_line(ClockCorrection("drift", at_sample, 0), "edge1", "mic0", at_sample, 6),
     ):
         validator.validate(as_json(line))
 
@@ -177,7 +177,7 @@ def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() ->
 
 
 def test_a_move_says_by_how_much() -> None:
-    line = as_json(anchor_line(Reanchored("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS, 5))
+    line = as_json(anchor_line(ClockCorrection("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS, 5))
     assert (line["state"], line["reason"], line["shift_ms"]) == ("reanchored", "clock_step", -3_600_000)
 
 
@@ -193,7 +193,7 @@ def test_the_schema_lets_keys_of_later_releases_pass() -> None:
 
 
 def test_the_quality_of_silence_has_no_levels() -> None:
-    quality = Quality(("silent",), None, None, 0.0, 0.0, 0.0, same_channels=True, measured_hz=None)
+    quality = AudioQuality(("silent",), None, None, 0.0, 0.0, 0.0, same_channels=True, measured_hz=None)
     line = as_json(quality_line(quality, "edge1", "mic0", START_UNIX_NS, 5))
     assert (line["state"], line["faults"], line["level_dbfs"], line["peak_dbfs"]) == ("poor", ["silent"], None, None)
     jsonschema.validate(line, json_schema())

@@ -21,7 +21,7 @@ from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.cli import COMMANDS
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
-from soundwatch.daemon.config import Config
+from soundwatch.daemon.core.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
@@ -116,7 +116,7 @@ def test_every_event_shown_satisfies_the_schema() -> None:
 
 
 def test_every_configuration_shown_is_one(tmp_path: Path) -> None:
-    from soundwatch.daemon.config import load_config
+    from soundwatch.daemon.core.config import load_config
 
     shown = [block for _, block in fences("yaml")]
     for block in shown:
@@ -155,7 +155,7 @@ def test_code_that_a_page_quotes_stands_in_its_file() -> None:
 
 
 def test_the_recipe_shown_is_one() -> None:
-    recipe = pytest.importorskip("soundwatch.training.recipe")
+    recipe = pytest.importorskip("soundwatch.training.model.recipe")
     text = re.search(r"<!-- recipe -->\n```yml\n(.*?)```", (ROOT / "docs" / "extending.md").read_text("utf-8"), re.S)
     assert text is not None
     shown = recipe.parse_recipe(text[1], "docs/extending.md")

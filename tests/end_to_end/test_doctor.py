@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from program import soundwatch
-from soundwatch.daemon.doctor import examine
-from soundwatch.daemon.doctor import keeping as keeping_module
-from soundwatch.daemon.doctor.findings import Case, Finding, findings_text
-from soundwatch.daemon.sinks import Spec
-from soundwatch.daemon.store import Store
+from soundwatch.daemon.diagnostics import storage_checks as keeping_module
+from soundwatch.daemon.diagnostics.checks import run_checks
+from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, findings_text
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.sinks.context import SinkSpec
 from virtual_microphone import VirtualMicrophone
 
 FAULTY = 10
@@ -84,11 +84,11 @@ def test_a_damaged_journal_and_a_folder_that_is_not_there_are_faults(tmp_path: P
 
 
 def test_lines_that_wait_for_a_sink_are_told(tmp_path: Path) -> None:
-    from soundwatch.daemon.delivery import Cursor
-    from soundwatch.daemon.store import Row
+    from soundwatch.daemon.journal.entry import Cursor
+    from soundwatch.daemon.journal.store import StoredLine
 
-    store = Store(tmp_path / "journal.db")
-    line = Row(1, "2026-11-26T00:00:00.000Z", "gap", "mic0", None, None, b"{}\n")
+    store = JournalStore(tmp_path / "journal.db")
+    line = StoredLine(1, "2026-11-26T00:00:00.000Z", "gap", "mic0", None, None, b"{}\n")
     store.commit([line], [("mqtt", Cursor(0, 0))])
     store.close()
     text = f"sources: {{street: {{device: demo}}}}\njournal: {{path: {tmp_path}/journal.db}}"
@@ -100,16 +100,16 @@ def test_lines_that_wait_for_a_sink_are_told(tmp_path: Path) -> None:
 def test_an_address_is_reached_or_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert keeping_module._reached(Spec("tcp", f"//127.0.0.1:{port}", {})).state == "ok"
-    gone = keeping_module._reached(Spec("tcp", f"//127.0.0.1:{port}", {}))
+        assert keeping_module._reached(SinkSpec("tcp", f"//127.0.0.1:{port}", {})).state == "ok"
+    gone = keeping_module._reached(SinkSpec("tcp", f"//127.0.0.1:{port}", {}))
     assert (gone.state, "does not answer" in gone.seen) == ("warning", True)
 
 
 def test_a_part_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(_: Case) -> Any:
+    def breaks(_: CheckInput) -> Any:
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr("soundwatch.daemon.doctor.PARTS", (("clock", breaks),))
-    findings = list(examine(Case(None, None, None, listens=False)))
+    findings = list(run_checks(CheckInput(None, None, None, listens=False)))
     assert findings == [Finding("clock", "fault", "cannot be looked at: ZeroDivisionError: oh", "Report this.")]
     assert "Faults: 1." in findings_text(findings)

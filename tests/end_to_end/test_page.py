@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from browser import a_browser, complaints_of, skip_without_chromium
 from demo_daemon import demo_daemon, has_told, wait_for
 from ports import free_port
-from soundwatch.daemon.lines import ClipLine
+from soundwatch.daemon.events.schema import ClipLine
 from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
 
 WAIT_MS = 60_000

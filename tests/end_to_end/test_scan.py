@@ -19,11 +19,11 @@ from band_model import write_band_model
 from deadly import die_of_the_second
 from doubles import SMALL_CONTRACT, silence, tone
 from program import SOUNDWATCH, lines_of, soundwatch
-from soundwatch.daemon.config import ModelConfig
-from soundwatch.daemon.scan.find import find
-from soundwatch.daemon.scan.hear import Task, score
-from soundwatch.daemon.scan.local import MOST_TRIES, LocalWorkers
-from soundwatch.daemon.scan.split import Piece, Splitting, pieces_of
+from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
+from soundwatch.daemon.scan.discover import find_recordings
+from soundwatch.daemon.scan.process_pool import MOST_TRIES, ProcessPool
+from soundwatch.daemon.scan.worker import ScoringTask, score_chunk
 
 PATIENCE_S = 60
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")
@@ -153,17 +153,17 @@ def test_a_wrong_option_is_said_before_any_work(
 
 
 @pytest.fixture
-def long_pieces(tmp_path: Path) -> list[Piece]:
+def long_pieces(tmp_path: Path) -> list[Chunk]:
     """A recording of twenty minutes in pieces that each take a while."""
     path = tmp_path / "long.wav"
     scene = np.concatenate([tone(300, 2.0), silence(3.0), tone(3000, 1.0)], axis=1)
     soundfile.write(path, np.tile(scene, 200).T, 8000)
-    return list(pieces_of(find([path]).recordings[0], SMALL_CONTRACT.features, Splitting(0, 1600)))
+    return list(plan_chunks(find_recordings([path]).recordings[0], SMALL_CONTRACT.features, ChunkPolicy(0, 1600)))
 
 
 @pytest.fixture
-def task(model: Path) -> Task:
-    return Task(ModelConfig(file=str(model), provider="cpu"), SMALL_CONTRACT.weights_sha256)
+def task(model: Path) -> ScoringTask:
+    return ScoringTask(ModelConfig(file=str(model), provider="cpu"), SMALL_CONTRACT.weights_sha256)
 
 
 def never() -> bool:
@@ -189,9 +189,9 @@ class Killer(threading.Thread):
 
 
 @ON_LINUX
-def test_a_worker_that_is_killed_in_the_middle_changes_nothing(task: Task, long_pieces: list[Piece]) -> None:
-    alone = {piece: score(task, piece) for piece in long_pieces}
-    results = LocalWorkers(2).score_all(task, iter(long_pieces), never)
+def test_a_worker_that_is_killed_in_the_middle_changes_nothing(task: ScoringTask, long_pieces: list[Chunk]) -> None:
+    alone = {piece: score_chunk(task, piece) for piece in long_pieces}
+    results = ProcessPool(2).score_all(task, iter(long_pieces), never)
     done = dict([next(results)])
     killer = Killer(lambda: {pid for pid in descendants(os.getpid()) if b"spawn_main" in _command(pid)})
     killer.start()
@@ -209,10 +209,10 @@ def _command(pid: int) -> bytes:
 
 
 def test_a_recording_that_kills_every_worker_is_given_up_and_the_others_are_not(
-    task: Task, long_pieces: list[Piece], monkeypatch: pytest.MonkeyPatch
+    task: ScoringTask, long_pieces: list[Chunk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soundwatch.daemon.scan.local.score", die_of_the_second)
-    done = dict(LocalWorkers(2).score_all(task, iter(long_pieces), never))
+    done = dict(ProcessPool(2).score_all(task, iter(long_pieces), never))
     assert set(done) == set(long_pieces)
     failed = [piece for piece, scores in done.items() if scores.failure is not None]
     assert failed == [long_pieces[1]]
@@ -224,9 +224,9 @@ def ray_workers() -> Iterator[object]:
     """A Ray cluster of this machine with two workers, on loopback."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install '.[ray]'")
-    from soundwatch.daemon.scan.on_ray import RayWorkers
+    from soundwatch.daemon.scan.ray_pool import RayPool
 
-    workers = RayWorkers(None, 2)
+    workers = RayPool(None, 2)
     yield workers
     workers.close()
 
@@ -234,12 +234,12 @@ def ray_workers() -> Iterator[object]:
 @ON_LINUX
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_ray_cluster_with_a_worker_killed_in_the_middle_gives_what_one_process_gives(
-    task: Task, long_pieces: list[Piece], ray_workers: object
+    task: ScoringTask, long_pieces: list[Chunk], ray_workers: object
 ) -> None:
-    from soundwatch.daemon.scan.on_ray import RayWorkers
+    from soundwatch.daemon.scan.ray_pool import RayPool
 
-    assert isinstance(ray_workers, RayWorkers)
-    alone = {piece: score(task, piece) for piece in long_pieces}
+    assert isinstance(ray_workers, RayPool)
+    alone = {piece: score_chunk(task, piece) for piece in long_pieces}
     results = ray_workers.score_all(task, iter(long_pieces), never)
     done = dict([next(results)])
     killer = Killer(lambda: {pid for pid in descendants(os.getpid()) if _command(pid).startswith(b"ray::score")})

@@ -21,8 +21,8 @@ from doubles import SMALL_CONTRACT, SMALL_SPEC
 from program import SOUNDWATCH, soundwatch
 from reloading import Daemon, Place, running
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.daemon.classify import resolve_model
-from soundwatch.daemon.contract import CONTRACT_KEY, decode_contract, encode_contract
+from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
+from soundwatch.daemon.inference.classifier import resolve_model
 
 OTHER = msgspec.structs.replace(SMALL_CONTRACT, name="other", weights_sha256="cd" * 32)
 OURS, THEIRS = SMALL_CONTRACT.identity, OTHER.identity
@@ -186,8 +186,8 @@ def test_a_daemon_that_was_told_its_model_by_an_option_keeps_it_and_the_file_is_
 
 
 def test_a_daemon_that_gives_no_answer_leaves_the_file_as_it_was(street: Street, daemon: Daemon) -> None:
-    from soundwatch.daemon.config import JournalConfig
-    from soundwatch.daemon.errors import StoreError
+    from soundwatch.daemon.core.config import JournalConfig
+    from soundwatch.daemon.core.errors import StoreError
     from soundwatch.daemon.shadow.promotion import promote
 
     daemon.process.send_signal(signal.SIGSTOP)

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from doubles import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
-from soundwatch.daemon.contract import Provenance, Score
+from soundwatch.daemon.core.contract import EvaluationScore, Provenance
 from soundwatch.export.card import model_card
 
-SCORE = Score(
+SCORE = EvaluationScore(
     trained_on="UrbanSound8K folds 2, 3",
     tested_on="UrbanSound8K fold 1",
     clips=873,

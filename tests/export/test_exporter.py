@@ -12,12 +12,12 @@ from rich.console import Console
 
 from checkpoints import SMALL_RECIPE, random_network, write_checkpoint
 from soundwatch.daemon.cli import main
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.errors import ConfigError, ModelError, VerificationError
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError, ModelError, VerificationError
 from soundwatch.export import exporter, ladder
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT
-from soundwatch.training.checkpoint import load_network
+from soundwatch.training.model.checkpoint import load_network
 
 QUIET = Console(quiet=True)
 PROBES = 7

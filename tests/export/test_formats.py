@@ -8,42 +8,42 @@ import pytest
 import torch
 
 from checkpoints import SMALL_RECIPE, contract_of, random_network
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.errors import ContractError, ProviderError
+from soundwatch.daemon.core.errors import ContractError, ProviderError
+from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.formats import to_onnx, to_torchscript
-from soundwatch.training.checkpoint import load_network
+from soundwatch.training.model.checkpoint import load_network
 
 
 def test_both_formats_carry_the_checkpoints_contract(checkpoint: Path, exported: Path) -> None:
     _, contract = load_network(checkpoint)
     for name in ("small.onnx", "small.ts"):
-        assert open_classifier(exported / name).contract == contract
+        assert load_classifier_file(exported / name).contract == contract
 
 
 def test_both_formats_take_any_number_of_windows(exported: Path) -> None:
     mel_db = np.random.default_rng(1).normal(-40, 10, (5, 2, 16, 33)).astype(np.float32)
-    onnx_scores = open_classifier(exported / "small.onnx").classify(mel_db)
+    onnx_scores = load_classifier_file(exported / "small.onnx").classify(mel_db)
     assert onnx_scores.shape == (5, 10)
-    np.testing.assert_allclose(open_classifier(exported / "small.ts").classify(mel_db), onnx_scores, atol=1e-6)
+    np.testing.assert_allclose(load_classifier_file(exported / "small.ts").classify(mel_db), onnx_scores, atol=1e-6)
 
 
 def test_the_torchscript_file_says_what_runs_it(exported: Path) -> None:
     expected = "TorchScript-CUDA" if torch.cuda.is_available() else "TorchScript-CPU"
-    assert open_classifier(exported / "small.ts").provider == expected
-    assert open_classifier(exported / "small.ts", "cpu").provider == "TorchScript-CPU"
+    assert load_classifier_file(exported / "small.ts").provider == expected
+    assert load_classifier_file(exported / "small.ts", "cpu").provider == "TorchScript-CPU"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_torchscript_on_cuda_is_refused_without_a_device(exported: Path) -> None:
     for wish in ({"provider": "cuda"}, {"require_cuda": True}):
         with pytest.raises(ProviderError, match="torch sees no CUDA device"):
-            open_classifier(exported / "small.ts", **wish)
+            load_classifier_file(exported / "small.ts", **wish)
 
 
 def test_torchscript_takes_read_only_arrays_and_refuses_others_in_plain_words(exported: Path) -> None:
     mel_db = np.zeros((1, 2, 16, 33), np.float32)
     mel_db.flags.writeable = False
-    classifier = open_classifier(exported / "small.ts")
+    classifier = load_classifier_file(exported / "small.ts")
     assert np.isfinite(classifier.classify(mel_db)).all()
 
 
@@ -51,7 +51,7 @@ def test_a_torchscript_file_without_a_contract_is_refused(tmp_path: Path) -> Non
     with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
         torch.jit.save(torch.jit.script(torch.nn.Flatten()), tmp_path / "m.ts")
     with pytest.raises(ContractError, match="TorchScript without a soundwatch contract"):
-        open_classifier(tmp_path / "m.ts")
+        load_classifier_file(tmp_path / "m.ts")
 
 
 def test_the_same_network_gives_the_same_onnx_bytes() -> None:

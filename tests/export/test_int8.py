@@ -10,14 +10,20 @@ from rich.console import Console
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC
 from model_files import write_onnx
-from soundwatch.daemon.classify import open_classifier
 from soundwatch.daemon.cli import main
-from soundwatch.daemon.errors import ConfigError, ModelError
+from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export import int8_trial
 from soundwatch.export.exporter import verify_file
 from soundwatch.export.int8 import to_int8
-from soundwatch.export.int8_trial import CALIBRATION_CLIPS, calibration_windows, material, try_int8, worth_having
-from soundwatch.training.data import Clip
+from soundwatch.export.int8_trial import (
+    CALIBRATION_CLIPS,
+    calibration_windows,
+    compare_int8,
+    is_worth_shipping,
+    load_calibration_data,
+)
+from soundwatch.training.data.urbansound8k import Clip
 
 QUIET = Console(quiet=True)
 
@@ -32,7 +38,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten recordings a class of the small contract's own rate, a folder a class."""
     root = tmp_path_factory.mktemp("own")
     rng = np.random.default_rng(8)
-    for label in open_classifier("tutorial", "cpu").contract.labels:
+    for label in load_classifier_file("tutorial", "cpu").contract.labels:
         (root / label).mkdir()
         for number in range(5):
             noise = 0.1 * rng.standard_normal(44_100)
@@ -41,10 +47,10 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_twin_scores_nearly_alike_and_says_what_it_is(exported: Path, windows: np.ndarray, tmp_path: Path) -> None:
-    network = open_classifier(exported / "small.onnx", "cpu")
+    network = load_classifier_file(exported / "small.onnx", "cpu")
     content, contract = to_int8(network.path, network.contract, windows)
     (tmp_path / "twin.onnx").write_bytes(content)
-    twin = open_classifier(tmp_path / "twin.onnx", "cpu")
+    twin = load_classifier_file(tmp_path / "twin.onnx", "cpu")
     assert twin.contract == contract
     assert contract.name == "small-int8"
     assert contract.weights_sha256 != network.contract.weights_sha256
@@ -56,7 +62,7 @@ def test_a_twin_scores_nearly_alike_and_says_what_it_is(exported: Path, windows:
 
 
 def test_making_a_twin_again_makes_the_same(exported: Path, windows: np.ndarray) -> None:
-    contract = open_classifier(exported / "small.onnx", "cpu").contract
+    contract = load_classifier_file(exported / "small.onnx", "cpu").contract
     assert to_int8(exported / "small.onnx", contract, windows) == to_int8(exported / "small.onnx", contract, windows)
 
 
@@ -80,7 +86,7 @@ def test_a_network_without_a_second_convolution_is_refused(tmp_path: Path, windo
 def test_a_twin_is_kept_where_it_is_quicker_and_as_good(
     ratio: float, accuracy: float, accuracy_int8: float, kept: bool
 ) -> None:
-    assert worth_having(ratio, accuracy, accuracy_int8) is kept
+    assert is_worth_shipping(ratio, accuracy, accuracy_int8) is kept
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -121,14 +127,18 @@ def test_options_that_do_not_go_together_are_refused(
 
 
 def test_a_twin_gets_no_twin(exported: Path, windows: np.ndarray, tmp_path: Path, recordings: Path) -> None:
-    content, contract = to_int8(exported / "small.onnx", open_classifier(exported / "small.onnx").contract, windows)
+    content, contract = to_int8(
+        exported / "small.onnx", load_classifier_file(exported / "small.onnx").contract, windows
+    )
     (tmp_path / "twin.onnx").write_bytes(content)
     with pytest.raises(ConfigError, match="in 8 bits already"):
-        try_int8(tmp_path / "twin.onnx", tmp_path, material(recordings, "folders", None, contract), QUIET)
+        compare_int8(
+            tmp_path / "twin.onnx", tmp_path, load_calibration_data(recordings, "folders", None, contract), QUIET
+        )
 
 
 def test_clips_to_calibrate_with_are_drawn_alike_and_no_more_than_enough(recordings: Path) -> None:
-    spec = open_classifier("tutorial", "cpu").contract.features
+    spec = load_classifier_file("tutorial", "cpu").contract.features
     clips = [Clip(path, 0, 0, path.stem) for path in sorted(recordings.rglob("*.wav"))]
     drawn = calibration_windows(clips, spec, QUIET)
     assert drawn.shape == (min(len(clips), CALIBRATION_CLIPS), *spec.input_shape)
@@ -136,7 +146,7 @@ def test_clips_to_calibrate_with_are_drawn_alike_and_no_more_than_enough(recordi
 
 
 def test_what_is_scored_is_not_calibrated_with_where_there_is_other(tmp_path: Path) -> None:
-    contract = open_classifier("urban", "cpu").contract  # trained on folds 1, 2 and 3
+    contract = load_classifier_file("urban", "cpu").contract  # trained on folds 1, 2 and 3
     lines = ["slice_file_name,fold,classID,class"]
     for fold in (1, 2, 3, 4):
         (tmp_path / "audio" / f"fold{fold}").mkdir(parents=True)
@@ -145,7 +155,9 @@ def test_what_is_scored_is_not_calibrated_with_where_there_is_other(tmp_path: Pa
         lines.append(f"{name},{fold},3,dog_bark")
     (tmp_path / "metadata").mkdir()
     (tmp_path / "metadata" / "UrbanSound8K.csv").write_text("\n".join(lines) + "\n")
-    folds = {scored: material(tmp_path, "urbansound8k", scored, contract) for scored in (None, (1,), (1, 2, 3))}
+    folds = {
+        scored: load_calibration_data(tmp_path, "urbansound8k", scored, contract) for scored in (None, (1,), (1, 2, 3))
+    }
     sides = {
         scored: ({clip.fold for clip in each.calibration}, {clip.fold for clip in each.scored})
         for scored, each in folds.items()

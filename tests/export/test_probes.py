@@ -8,8 +8,8 @@ import soundfile
 
 from checkpoints import SMALL_RECIPE
 from doubles import SMALL_SPEC
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.export.probes import probes
 
 STEREO = SMALL_RECIPE.features

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.contract import decode_contract
-from soundwatch.daemon.errors import ConfigError, ModelError
+from soundwatch.daemon.core.contract import decode_contract
+from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.cli import export
 from soundwatch.export.triton import configuration, export_repository
 
@@ -34,7 +34,7 @@ def test_a_repository_holds_the_proven_network_its_configuration_and_its_card(
 
 
 def test_its_configuration_says_shapes_and_carries_the_contract_to_the_letter(exported: Path) -> None:
-    contract = open_classifier(next(exported.glob("*.onnx")), "cpu").contract
+    contract = load_classifier_file(next(exported.glob("*.onnx")), "cpu").contract
     text = configuration(contract)
     shape = ", ".join(map(str, contract.features.input_shape))
     assert f'input [ {{ name: "mel_db" data_type: TYPE_FP32 dims: [ {shape} ] }} ]' in text

@@ -22,10 +22,10 @@ from onnx import TensorProto, helper, numpy_helper
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT
 from readers import READERS, read, seed
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.contract import CONTRACT_KEY, decode_contract, encode_contract
-from soundwatch.daemon.errors import ConfigError, ContractError, ModelError, SoundwatchError
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
+from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError, SoundwatchError
+from soundwatch.daemon.inference.classifier import load_classifier_file
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests" / "corpus"
@@ -182,7 +182,7 @@ def test_a_model_that_reaches_out_or_does_not_fit_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.onnx").write_bytes(made().SerializeToString())
     with pytest.raises(ModelError):
-        open_classifier(tmp_path / "model.onnx", "cpu")
+        load_classifier_file(tmp_path / "model.onnx", "cpu")
 
 
 def test_a_model_that_is_a_pipe_or_endless_or_too_long_is_refused_unread(tmp_path: Path) -> None:
@@ -191,18 +191,18 @@ def test_a_model_that_is_a_pipe_or_endless_or_too_long_is_refused_unread(tmp_pat
         file.truncate(2 << 30)
     for path, said in ((tmp_path / "pipe.onnx", "no regular file"), (tmp_path / "long.onnx", "bytes at most")):
         with pytest.raises(ModelError, match=said):
-            open_classifier(path, "cpu")
+            load_classifier_file(path, "cpu")
 
 
 def test_a_model_whose_metadata_is_no_text_is_refused(tmp_path: Path) -> None:
     whole = write_band_model(tmp_path / "bands.onnx").read_bytes()
     (tmp_path / "bands.onnx").write_bytes(whole.replace(b'"double"', b'"doubl\xa0"'))
     with pytest.raises(ContractError, match=r"metadata in .*bands.onnx is damaged"):
-        open_classifier(tmp_path / "bands.onnx", "cpu")
+        load_classifier_file(tmp_path / "bands.onnx", "cpu")
 
 
 def test_a_sound_model_passes_where_the_hostile_ones_do_not(tmp_path: Path) -> None:
-    assert open_classifier(write_band_model(tmp_path / "bands.onnx"), "cpu").contract == SMALL_CONTRACT
+    assert load_classifier_file(write_band_model(tmp_path / "bands.onnx"), "cpu").contract == SMALL_CONTRACT
 
 
 def test_nothing_that_could_run_code_is_read_from_a_file() -> None:
@@ -227,7 +227,7 @@ class Runs:
 def test_a_checkpoint_that_would_run_code_does_not(tmp_path: Path) -> None:
     import torch
 
-    from soundwatch.training.checkpoint import read_checkpoint
+    from soundwatch.training.model.checkpoint import read_checkpoint
 
     torch.save({"schema": Runs(tmp_path / "made")}, tmp_path / "evil.pt")
     with pytest.raises(SoundwatchError, match="does not read as a checkpoint"):

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from doubles import SMALL_SPEC
 from signals import BROADBAND, SIGNALS, TONAL, make, real_clips
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.mel import hann, mel_db, mel_filters
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.frontend.mel import hann_window, mel_db, mel_filterbank
 from soundwatch.export.ladder import MEL_LIMIT_DB, torch_mel
 from soundwatch.export.probes import probes
-from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.recipe import load_recipe
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.recipe import load_recipe
 
 FLOAT32_TONAL_LIMIT_DB = 5e-3  # measured: 1.5e-3
 
@@ -92,12 +92,12 @@ def test_random_noise_of_any_colour_level_and_balance_agrees(
 @every
 def test_the_filters_are_torchaudios_to_a_rounding(spec: FeatureSpec) -> None:
     theirs = MelFrontEnd(spec).mel.mel_scale.fb.numpy()
-    np.testing.assert_allclose(mel_filters(spec), theirs, atol=5e-6 * theirs.max())
+    np.testing.assert_allclose(mel_filterbank(spec), theirs, atol=5e-6 * theirs.max())
 
 
 @pytest.mark.parametrize("n_fft", [256, 400, 1024, 2048])
 def test_the_window_is_torchs_to_a_rounding(n_fft: int) -> None:
-    np.testing.assert_allclose(hann(n_fft), torch.hann_window(n_fft).numpy(), atol=6e-8)
+    np.testing.assert_allclose(hann_window(n_fft), torch.hann_window(n_fft).numpy(), atol=6e-8)
 
 
 @pytest.mark.data

@@ -12,16 +12,16 @@ from rich.console import Console
 
 from checkpoints import contract_of, write_checkpoint
 from signals import SIGNALS, make, real_clips
-from soundwatch.daemon.classify import SHIPPED_MODELS, open_classifier, resolve_model
-from soundwatch.daemon.errors import ModelError
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES, to_onnx
-from soundwatch.export.ladder import Rung, climb, eager_scorer, file_rungs, torch_mel
+from soundwatch.export.ladder import Variant, compare_variants, eager_scorer, file_variants, torch_mel
 from soundwatch.export.probes import probes
-from soundwatch.training.checkpoint import load_network
-from soundwatch.training.network import ExampleNormalisation
-from soundwatch.training.recipe import load_recipe
+from soundwatch.training.model.checkpoint import load_network
+from soundwatch.training.model.network import ExampleNormalisation
+from soundwatch.training.model.recipe import load_recipe
 
 QUIET = Console(quiet=True)
 
@@ -39,10 +39,10 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def climb_all(run: Path, sounds: dict[str, Samples]) -> None:
     """Every rung of both files against eager torch."""
     network, contract = load_network(run / "checkpoint.pt")
-    reference = Rung("torch", torch_mel(contract.features), eager_scorer(network, contract.activation))
+    reference = Variant("torch", torch_mel(contract.features), eager_scorer(network, contract.activation))
     for backend, suffix in SUFFIXES.items():
-        rungs = file_rungs(run / f"{contract.name}{suffix}", backend, contract.features)
-        for difference in climb(reference, [rung for rung in rungs if isinstance(rung, Rung)], sounds):
+        rungs = file_variants(run / f"{contract.name}{suffix}", backend, contract.features)
+        for difference in compare_variants(reference, [rung for rung in rungs if isinstance(rung, Variant)], sounds):
             assert difference.passed, difference
 
 
@@ -83,9 +83,9 @@ def test_a_shipped_model_is_proven(shipped: Path) -> None:
 
 @pytest.mark.data
 def test_a_shipped_model_scores_real_clips_alike(shipped: Path, shared_data: Path) -> None:
-    spec = open_classifier(shipped, "cpu").contract.features
-    reference, *rungs = file_rungs(shipped, "onnx", spec)
-    assert isinstance(reference, Rung)
+    spec = load_classifier_file(shipped, "cpu").contract.features
+    reference, *rungs = file_variants(shipped, "onnx", spec)
+    assert isinstance(reference, Variant)
     sounds = {path.name: probes(spec, path)["clip"] for path in real_clips(shared_data)}
-    for difference in climb(reference, [rung for rung in rungs if isinstance(rung, Rung)], sounds):
+    for difference in compare_variants(reference, [rung for rung in rungs if isinstance(rung, Variant)], sounds):
         assert difference.passed, difference

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from soundwatch.training.labels import LABELS
-from soundwatch.training.recipe import Recipe, parse_recipe
+from soundwatch.training.model.labels import LABELS
+from soundwatch.training.model.recipe import Recipe, parse_recipe
 
 TINY_RECIPE = """
 name: tiny

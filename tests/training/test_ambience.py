@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.training.ambience import FADE_SAMPLES, RATE_HZ, Ambience, ambiences, hum, in_turn, pink
-from soundwatch.training.babble import TALKERS, babble, voices
-from soundwatch.training.data import Clip
-from soundwatch.training.hearing import Mono, rms
-from soundwatch.training.negatives import split_negatives
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.evaluation.offline_detection import Mono, rms
+from soundwatch.training.sounds.ambience import (
+    FADE_SAMPLES,
+    RATE_HZ,
+    Ambience,
+    ambiences,
+    mains_hum,
+    pink_noise,
+    round_robin,
+)
+from soundwatch.training.sounds.babble import TALKERS, babble, voices
 
 
 @pytest.fixture
@@ -75,7 +83,7 @@ def test_without_babble_the_other_kinds_are_the_same(monkeypatch: pytest.MonkeyP
 
 
 def test_pink_noise_has_as_much_power_in_every_octave() -> None:
-    power = np.square(np.abs(np.fft.rfft(pink(np.random.default_rng(1), 20 * RATE_HZ))))
+    power = np.square(np.abs(np.fft.rfft(pink_noise(np.random.default_rng(1), 20 * RATE_HZ))))
     octaves_hz = [100 * 2**octave for octave in range(7)]
     sums = [power[20 * low : 40 * low].sum() for low in octaves_hz]
     assert max(sums) / min(sums) < 1.2
@@ -83,14 +91,14 @@ def test_pink_noise_has_as_much_power_in_every_octave() -> None:
 
 
 def test_hum_is_the_mains_and_its_harmonics() -> None:
-    power = np.square(np.abs(np.fft.rfft(hum(60))))
+    power = np.square(np.abs(np.fft.rfft(mains_hum(60))))
     assert power[60:721:60].sum() == pytest.approx(power.sum())
     assert power[60] == pytest.approx(4 * power[120], rel=1e-3)
 
 
 def test_ambiences_come_in_turn() -> None:
     low, high = (Ambience(iter([np.full(60 * RATE_HZ, value, np.float32)] * 3)) for value in (1, 2))
-    sound = in_turn([low, high], 10 * RATE_HZ).take(20 * RATE_HZ)
+    sound = round_robin([low, high], 10 * RATE_HZ).take(20 * RATE_HZ)
     assert sound[5 * RATE_HZ] == 1
     assert sound[15 * RATE_HZ] == 2
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from soundwatch.training.augment import augment_mel, augment_samples, mix, place_first, place_randomly
-from soundwatch.training.negatives import synthetic_negative
-from soundwatch.training.recipe import Augmentation, load_recipe
+from soundwatch.training.data.augment import augment_mel, augment_samples, mix, place_first, place_randomly
+from soundwatch.training.data.negatives import synthetic_negative
+from soundwatch.training.model.recipe import Augmentation, load_recipe
 
 
 def test_a_short_clip_is_placed_whole_and_a_long_one_cut() -> None:

@@ -20,22 +20,22 @@ import torch
 from rich.console import Console
 
 from own_sounds import write_classes
-from soundwatch.daemon.errors import ConfigError, DataError, SinkError
-from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
-from soundwatch.training.data import read_metadata, split_by_folds
-from soundwatch.training.folders import split_folders
-from soundwatch.training.loop import Run
-from soundwatch.training.recipe import Recipe
-from soundwatch.training.run import run_session
-from soundwatch.training.scoring import read_run
-from soundwatch.training.session import Session
+from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError
+from soundwatch.training.data.class_folders import split_folders
+from soundwatch.training.data.urbansound8k import read_metadata, split_by_folds
+from soundwatch.training.fit.loop import Run
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.model.recipe import Recipe
 
 PROGRAM = [sys.executable, "-m", "soundwatch.training", "train"]
 SILENT = Console(file=io.StringIO())
 
 
-def _session(root: Path, recipe: Recipe, out: Path) -> Session:
-    return Session(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
+def _session(root: Path, recipe: Recipe, out: Path) -> RunSetup:
+    return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
 
 
 def _environment() -> dict[str, str]:
@@ -162,8 +162,8 @@ def test_a_recording_that_vanishes_while_training_is_named(
     assert read_checkpoint(session.out / FILE_NAME).epoch == 1
 
 
-def _session_of(data: Path, recipe: Recipe, out: Path) -> Session:
-    return Session(recipe, split_folders(data, recipe.features, 0.2), (), (), (), out, torch.device("cpu"))
+def _session_of(data: Path, recipe: Recipe, out: Path) -> RunSetup:
+    return RunSetup(recipe, split_folders(data, recipe.features, 0.2), (), (), (), out, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00s\x00l\x00i\x00c\x00e", b"\x89PNG\r\n\x1a\n\x00\x00"])

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from soundwatch.daemon.errors import DataError
-from soundwatch.daemon.resample import resample_clip
-from soundwatch.training.cache import cached, decode, fill_cache
-from soundwatch.training.data import Clip, split_by_folds
-from soundwatch.training.recipe import Recipe, load_recipe
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.frontend.resample import resample_clip
+from soundwatch.training.data.cache import cached, decode, fill_cache
+from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.model.recipe import Recipe, load_recipe
 
 SPEC = load_recipe("tutorial").features
 

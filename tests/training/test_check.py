@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from own_sounds import RATE_HZ, write_classes, write_sound
 from program import soundwatch
-from soundwatch.daemon.errors import DataError
+from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli import data as data_command
 
 

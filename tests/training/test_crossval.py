@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli import crossval
-from soundwatch.training.crossval import cross_validate, one_after_another
-from soundwatch.training.crossval_report import CrossValidation, across_seeds, calibration_bins
-from soundwatch.training.data import read_metadata
-from soundwatch.training.recipe import Recipe
+from soundwatch.training.crossval.folds import cross_validate, run_sequentially
+from soundwatch.training.crossval.report import CrossValidation, across_seeds, calibration_bins
+from soundwatch.training.data.urbansound8k import read_metadata
+from soundwatch.training.model.recipe import Recipe
 
-HERE = one_after_another(Console(quiet=True))
+HERE = run_sequentially(Console(quiet=True))
 
 
 def test_every_fold_is_scored_by_a_network_that_learned_from_the_others(
@@ -74,11 +74,11 @@ def test_a_single_fold_cannot_be_left_out(tiny_data: Path, tiny_recipe: Recipe) 
 def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data: Path, tiny_recipe: Recipe) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install '.[ray]'")
-    from soundwatch.training.on_ray import on_ray
+    from soundwatch.training.crossval.ray_runs import run_on_ray
 
     recipe, out = msgspec.structs.replace(tiny_recipe, epochs=1), tiny_data.parent
     there = cross_validate(
-        tiny_data, recipe, (1, 2), ((), ()), out / "ray", on_ray(None, Console(quiet=True)), "cpu", seeds=(5, 6)
+        tiny_data, recipe, (1, 2), ((), ()), out / "ray", run_on_ray(None, Console(quiet=True)), "cpu", seeds=(5, 6)
     )
     here = cross_validate(tiny_data, recipe, (1, 2), ((), ()), out / "here", HERE, "cpu", seeds=(5, 6))
     assert [report.seed for report in there] == [5, 6]
@@ -90,7 +90,7 @@ def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data:
 
 
 def test_a_card_is_asked_for_where_there_is_one_and_never_waited_for_in_vain() -> None:
-    from soundwatch.training.on_ray import _cards_a_run
+    from soundwatch.training.crossval.ray_runs import _cards_a_run
 
     asked = {("auto", 0): 0, ("auto", 4): 1, ("cpu", 4): 0, ("cuda", 1): 1}
     assert {(device, cards): _cards_a_run(device, cards) for device, cards in asked} == asked

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.errors import ConfigError, DataError
-from soundwatch.training.data import Clip, read_metadata, split_by_folds, split_leakily
+from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.training.data.urbansound8k import Clip, read_metadata, split_by_folds, split_leakily
 
 
 def test_a_clip_knows_its_fold_class_and_recording(tiny_data: Path) -> None:

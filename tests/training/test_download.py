@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from soundwatch.daemon.errors import DataError
+from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli import data as data_command
 
 

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from model_files import write_onnx
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.errors import ContractError, DataError
-from soundwatch.daemon.recordings import score_recording
-from soundwatch.training.checkpoint import FILE_NAME, load_network
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ContractError, DataError
+from soundwatch.daemon.pipeline.scoring import score_recording
 from soundwatch.training.cli import evaluate as evaluate_command
-from soundwatch.training.data import split_by_folds
-from soundwatch.training.evaluate import evaluate_model, to_markdown, write_evaluation
-from soundwatch.training.recipe import Recipe
-from soundwatch.training.run import run_session
-from soundwatch.training.scoring import read_run
-from soundwatch.training.session import Session
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network
+from soundwatch.training.model.recipe import Recipe
 
 SILENT = Console(file=io.StringIO())
 
@@ -48,7 +48,7 @@ class _TorchClassifier:
 def trained(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> Path:
     out = tmp_path / "run"
     split = split_by_folds(tiny_data, (1, 3), (2,))
-    run_session(Session(tiny_recipe, split, (), (), (), out, torch.device("cpu")), False, SILENT)
+    run_session(RunSetup(tiny_recipe, split, (), (), (), out, torch.device("cpu")), False, SILENT)
     return out
 
 

@@ -17,19 +17,19 @@ from torch import nn
 
 from checkpoints import write_checkpoint
 from own_sounds import CLASSES, write_classes
-from soundwatch.daemon.classify import SHIPPED_MODELS, open_classifier, resolve_model
-from soundwatch.daemon.errors import ConfigError, ModelError
+from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.cli import train
-from soundwatch.training.data import split_by_folds
-from soundwatch.training.finetune import freeze
-from soundwatch.training.folders import split_folders
-from soundwatch.training.loop import start_run
-from soundwatch.training.origin import Origin, adapt, read_origin
-from soundwatch.training.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn, load_recipe
-from soundwatch.training.run import run_session
-from soundwatch.training.session import Session
+from soundwatch.training.data.class_folders import split_folders
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.fit.finetune import freeze_layers
+from soundwatch.training.fit.loop import start_run
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, load_pretrained
+from soundwatch.training.model.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn, load_recipe
 
 SILENT = Console(file=io.StringIO())
 CPU = torch.device("cpu")
@@ -53,12 +53,12 @@ def _tuning(recipe: Recipe, head_epochs: int = 1) -> Recipe:
 
 def _base(recipe: Recipe, tiny_data: Path, out: Path) -> Path:
     """The checkpoint of a network of UrbanSound8K's classes."""
-    run_session(Session(recipe, split_by_folds(tiny_data, (1, 3), ()), (), (), (), out, CPU), False, SILENT)
+    run_session(RunSetup(recipe, split_by_folds(tiny_data, (1, 3), ()), (), (), (), out, CPU), False, SILENT)
     return out / FILE_NAME
 
 
-def _session(recipe: Recipe, data: Path, origin: Origin | None, out: Path) -> Session:
-    return Session(recipe, split_folders(data, recipe.features, 0.2), (), (), (), out, CPU, origin)
+def _session(recipe: Recipe, data: Path, origin: PretrainedModel | None, out: Path) -> RunSetup:
+    return RunSetup(recipe, split_folders(data, recipe.features, 0.2), (), (), (), out, CPU, origin)
 
 
 def test_a_model_file_gives_the_network_that_its_checkpoint_gives(
@@ -71,7 +71,7 @@ def test_a_model_file_gives_the_network_that_its_checkpoint_gives(
     logits = []
     for start in (checkpoint, model):
         recipe = _tuning(any_recipe)
-        run = start_run(_session(recipe, data, read_origin(str(start), recipe), tmp_path / "run"))
+        run = start_run(_session(recipe, data, load_pretrained(str(start), recipe), tmp_path / "run"))
         with torch.no_grad():
             logits.append(run.network.eval()(mel_db).numpy())
     assert logits[0].shape == (3, len(CLASSES))
@@ -87,7 +87,7 @@ def test_only_the_new_head_moves_at_first_and_batch_norm_never(
     for epochs in (2, 3):
         out = tmp_path / f"{epochs} epochs"
         shorter = msgspec.structs.replace(recipe, epochs=epochs)
-        origin = read_origin(str(tmp_path / "base" / FILE_NAME), shorter)
+        origin = load_pretrained(str(tmp_path / "base" / FILE_NAME), shorter)
         run_session(_session(shorter, data, origin, out), False, SILENT)
         after = read_checkpoint(out / FILE_NAME).model
         head = {name for name in after if after[name].shape != before[name].shape}
@@ -120,7 +120,7 @@ def test_a_fine_tuning_that_was_cut_off_goes_on_as_it_would_have(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
 ) -> None:
     recipe = _tuning(tiny_recipe)
-    origin = read_origin(str(_base(tiny_recipe, tiny_data, tmp_path / "base")), recipe)
+    origin = load_pretrained(str(_base(tiny_recipe, tiny_data, tmp_path / "base")), recipe)
     data = write_classes(tmp_path / "sounds")
     whole, cut = (_session(recipe, data, origin, tmp_path / name) for name in ("whole", "cut"))
     run_session(whole, False, SILENT)
@@ -153,9 +153,9 @@ def test_another_front_end_or_network_is_refused(tmp_path: Path, tiny_data: Path
     )
     for start in (checkpoint, model):
         with pytest.raises(ConfigError, match=r"another front end than recipe tuned: mel_max_hz 4000\S*, not 3000"):
-            read_origin(str(start), lower)
+            load_pretrained(str(start), lower)
         with pytest.raises(ConfigError, match=r"do not fit the network of recipe tuned.*`like:` the one .* \(tiny"):
-            read_origin(str(start), wider)
+            load_pretrained(str(start), wider)
 
 
 def test_weights_that_fit_a_network_of_another_kind_are_found_out(
@@ -165,15 +165,15 @@ def test_weights_that_fit_a_network_of_another_kind_are_found_out(
     (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
     slower = msgspec.structs.replace(tiny_recipe.network, strides=(2, 1))
     with pytest.raises(ModelError, match=r"give other scores than the file itself\. Start from the checkpoint"):
-        read_origin(str(model), msgspec.structs.replace(_tuning(tiny_recipe), network=slower))
+        load_pretrained(str(model), msgspec.structs.replace(_tuning(tiny_recipe), network=slower))
 
 
 def test_a_recipe_and_its_origin_belong_together(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     checkpoint = _base(msgspec.structs.replace(tiny_recipe, epochs=1), tiny_data, tmp_path / "base")
     with pytest.raises(ConfigError, match="recipe tiny does not say how to fine-tune"):
-        read_origin(str(checkpoint), tiny_recipe)
+        load_pretrained(str(checkpoint), tiny_recipe)
     with pytest.raises(ModelError, match="There is no model nowhere"):
-        read_origin("nowhere", _tuning(tiny_recipe))
+        load_pretrained("nowhere", _tuning(tiny_recipe))
     with pytest.raises(ConfigError, match="Recipe finetune goes on from a trained network; name one"):
         CliRunner().invoke(train, ["--data", str(tiny_data), "--recipe", "finetune"], catch_exceptions=False)
 
@@ -190,7 +190,7 @@ def test_without_a_recipe_network_and_front_end_are_the_models(
     assert (contract.name, contract.features, contract.labels) == ("finetune", any_recipe.features, CLASSES)
     (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
     with pytest.raises(ConfigError, match="was trained by recipe tiny, which is not shipped"):
-        adapt(load_recipe("finetune"), str(model))
+        adapt_recipe(load_recipe("finetune"), str(model))
 
 
 @pytest.mark.parametrize("model", SHIPPED_MODELS)
@@ -199,15 +199,15 @@ def test_the_shipped_models_can_be_started_from(model: str) -> None:
         path = resolve_model(model)
     except ModelError as error:
         pytest.skip(f"the model is not here: {error}")
-    recipe = adapt(load_recipe("finetune"), model)
-    assert read_origin(model, recipe).contract == open_classifier(path, "cpu").contract
+    recipe = adapt_recipe(load_recipe("finetune"), model)
+    assert load_pretrained(model, recipe).contract == load_classifier_file(path, "cpu").contract
 
 
 def test_the_shipped_recipe_takes_the_network_of_the_recipe_that_a_model_names(tmp_path: Path) -> None:
     finetune, tutorial = load_recipe("finetune"), load_recipe("tutorial")
     assert finetune.finetune is not None
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", tutorial)
-    adapted = adapt(finetune, str(checkpoint))
+    adapted = adapt_recipe(finetune, str(checkpoint))
     assert (adapted.features, adapted.network) == (tutorial.features, tutorial.network)
     assert (adapted.name, adapted.activation, adapted.finetune) == ("finetune", "sigmoid", finetune.finetune)
 
@@ -216,6 +216,6 @@ def test_freezing_leaves_the_head_free(tiny_recipe: Recipe) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 3)).train()
     numbers = FineTuning(head_epochs=1, body_learning_rate_share=0.1)
     for epoch, moves in ((1, False), (2, True)):
-        freeze(network, numbers, epoch)
+        freeze_layers(network, numbers, epoch)
         assert [each.requires_grad for each in network.parameters()] == [moves] * 4 + [True] * 2
         assert not network[1].training

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from own_sounds import CLASSES, write_classes, write_sound
-from soundwatch.daemon.errors import ConfigError, DataError
+from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.batches import count_batches, daemon_windows, training_batches
-from soundwatch.training.checkpoint import FILE_NAME, load_network
 from soundwatch.training.cli import evaluate, train
-from soundwatch.training.data import Clip
-from soundwatch.training.folders import hold_out, list_folders, recording_of, split_folders
-from soundwatch.training.recipe import Recipe
-from soundwatch.training.scoring import read_run
+from soundwatch.training.data.batches import count_batches, daemon_windows, training_batches
+from soundwatch.training.data.class_folders import hold_out, list_folders, recording_of, split_folders
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network
+from soundwatch.training.model.recipe import Recipe
 
 
 def _cli(command: object, *arguments: object) -> str:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.mel import mel_db
-from soundwatch.daemon.types import Samples
-from soundwatch.training.augment import place_first
-from soundwatch.training.cache import decode
-from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.recipe import load_recipe
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.frontend.mel import mel_db
+from soundwatch.training.data.augment import place_first
+from soundwatch.training.data.cache import decode
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.recipe import load_recipe
 
 SPECS = [load_recipe(name).features for name in ("tutorial", "urban")]
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.headstart import start_as_teacher
-from soundwatch.training.network import build_network, maps_of
-from soundwatch.training.recipe import load_recipe
-from soundwatch.training.teacher import YamNet
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.distillation.init_from_teacher import init_from_teacher
+from soundwatch.training.distillation.teacher import YamNet
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.network import build_network, maps_of
+from soundwatch.training.model.recipe import load_recipe
 
 RECIPE = load_recipe("urban-taught")
 SPEC = RECIPE.features
@@ -41,7 +41,7 @@ def yamnet(shared_data: Path) -> YamNet:
 
 @pytest.mark.data
 def test_yamnets_layers_as_read_hear_what_its_own_runtime_hears(yamnet: YamNet) -> None:
-    from soundwatch.training.headstart import _convolve, _log_mel
+    from soundwatch.training.distillation.init_from_teacher import _convolve, _log_mel
 
     trunk = yamnet.trunk()
     assert len(trunk.layers) == 27
@@ -57,7 +57,7 @@ def test_yamnets_layers_as_read_hear_what_its_own_runtime_hears(yamnet: YamNet) 
 
 @pytest.mark.data
 def test_a_started_student_answers_like_the_teacher_where_a_drawn_one_does_not(yamnet: YamNet) -> None:
-    from soundwatch.training.headstart import _convolve, _log_mel
+    from soundwatch.training.distillation.init_from_teacher import _convolve, _log_mel
 
     trunk, other = yamnet.trunk(), _sounds(2)
     wanted = _log_mel(other * 0.7 / other.abs().amax(dim=1, keepdim=True), trunk.mel)
@@ -68,7 +68,7 @@ def test_a_started_student_answers_like_the_teacher_where_a_drawn_one_does_not(y
         torch.manual_seed(0)
         network = build_network(RECIPE)
         if start:
-            start_as_teacher(network, trunk, _sounds(1), SPEC)
+            init_from_teacher(network, trunk, _sounds(1), SPEC)
             assert network.training
         with torch.no_grad():
             maps = maps_of(network.eval(), MelFrontEnd(SPEC).features(other[:, None]))
@@ -81,7 +81,7 @@ def test_a_started_student_answers_like_the_teacher_where_a_drawn_one_does_not(y
 @pytest.mark.data
 def test_a_started_student_answers_silence_with_finite_numbers(yamnet: YamNet) -> None:
     network = build_network(RECIPE)
-    start_as_teacher(network, yamnet.trunk(), torch.zeros(4, SPEC.window_samples), SPEC)
+    init_from_teacher(network, yamnet.trunk(), torch.zeros(4, SPEC.window_samples), SPEC)
     assert torch.isfinite(network(torch.full((2, *SPEC.input_shape), -100.0))).all()
 
 
@@ -90,4 +90,4 @@ def test_a_network_of_another_shape_is_refused_with_both_shapes(yamnet: YamNet) 
     narrow = msgspec.structs.replace(RECIPE.network, widths=(16, *RECIPE.network.widths[1:]))
     network = build_network(msgspec.structs.replace(RECIPE, network=narrow))
     with pytest.raises(ConfigError, match=r"kernels are \[\(16, 1, 3, 3\).*the teacher's first are \[\(32, 1, 3, 3\)"):
-        start_as_teacher(network, yamnet.trunk(), _sounds(1), SPEC)
+        init_from_teacher(network, yamnet.trunk(), _sounds(1), SPEC)

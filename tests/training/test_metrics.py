@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundwatch.training.labels import LABELS
-from soundwatch.training.metrics import count_confusion, measure
-from soundwatch.training.scoring import ScoredClip
-from soundwatch.training.thresholds import choose_thresholds
+from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.scoring import ScoredClip
+from soundwatch.training.fit.thresholds import choose_thresholds
+from soundwatch.training.model.labels import LABELS
 
 
 def test_figures_computed_by_hand() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundwatch.training.frontend import MelFrontEnd
-from soundwatch.training.network import ExampleNormalisation, PeakNormalisation, build_network, count_parameters
-from soundwatch.training.recipe import load_recipe
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.network import ExampleNormalisation, PeakNormalisation, build_network, count_parameters
+from soundwatch.training.model.recipe import load_recipe
 
 
 def test_the_tutorials_network_has_its_25602_parameters() -> None:

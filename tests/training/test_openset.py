@@ -13,16 +13,16 @@ from rich.console import Console
 
 from band_model import write_band_model
 from doubles import tone
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.errors import DataError
-from soundwatch.daemon.types import Classifier
-from soundwatch.training.ambience import ambiences
-from soundwatch.training.data import Clip
-from soundwatch.training.hearing import Heard, Sound, hear
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.openset import COMPOSITION, OpenSetReport, _active_s, evaluate_openset, wilson
-from soundwatch.training.pages import to_markdown
-from soundwatch.training.trial_pages import openset_page
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.evaluation.offline_detection import DetectedEvent, MemorySource, detect_in_blocks
+from soundwatch.training.evaluation.openset import COMPOSITION, OpenSetReport, _active_s, evaluate_openset, wilson
+from soundwatch.training.evaluation.report_page import to_markdown
+from soundwatch.training.evaluation.trial_pages import openset_page
+from soundwatch.training.sounds.ambience import ambiences
 
 SILENT = Console(file=io.StringIO())
 
@@ -34,7 +34,7 @@ def _nobody_talks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bands(tmp_path: Path) -> Classifier:
-    return open_classifier(write_band_model(tmp_path / "bands.onnx"))
+    return load_classifier_file(write_band_model(tmp_path / "bands.onnx"))
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ def test_an_hour_of_ambience_is_an_hour() -> None:
 
 
 def test_silence_raises_nothing(bands: Classifier) -> None:
-    heard, length_s = hear(Sound(np.zeros((2, 44_100 * 5), np.float32), 44_100).to_its_end(), bands)
+    heard, length_s = detect_in_blocks(MemorySource(np.zeros((2, 44_100 * 5), np.float32), 44_100).to_its_end(), bands)
     assert heard == []
     assert length_s == pytest.approx(5)
 
 
 def test_what_is_heard_is_told_in_seconds(bands: Classifier) -> None:
     sound = np.concatenate([np.zeros((1, 8000)), tone(3000, 2.0), np.zeros((1, 8000))], axis=1).astype(np.float32)
-    (event,), _ = hear(Sound(sound, 8000).to_its_end(), bands)
+    (event,), _ = detect_in_blocks(MemorySource(sound, 8000).to_its_end(), bands)
     assert event.label == "high"
     assert event.onset_s == pytest.approx(1.0, abs=0.2)
     assert event.told_s == pytest.approx(1.2, abs=0.1)  # the second of two windows, a hop of 0.1 s apart
@@ -120,4 +120,14 @@ def test_wilsons_interval_is_that_of_the_hand() -> None:
 
 
 def test_time_in_two_events_at_once_counts_once() -> None:
-    assert _active_s([Heard("a", 0, 1, 10), Heard("b", 5, 6, 8), Heard("b", 9, 10, 12), Heard("a", 20, 21, 21)]) == 13
+    assert (
+        _active_s(
+            [
+                DetectedEvent("a", 0, 1, 10),
+                DetectedEvent("b", 5, 6, 8),
+                DetectedEvent("b", 9, 10, 12),
+                DetectedEvent("a", 20, 21, 21),
+            ]
+        )
+        == 13
+    )

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from soundwatch.training.checkpoint import FILE_NAME, Checkpoint, read_checkpoint
-from soundwatch.training.parallel import ALONE, Ranks
-from soundwatch.training.scoring import read_run
+from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
+from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.model.checkpoint import FILE_NAME, Checkpoint, read_checkpoint
 
 # Sums over rows are added up in another order, 1e-7 apart; AdamW divides small gradients by their own size, so that the
 # difference grows over the run's steps. docs/clusters.md states these two.
@@ -55,19 +55,19 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, tiny_data: Path, tiny
 
 
 def test_rows_are_dealt_out_so_that_each_is_somebodys_and_nobody_has_two_more() -> None:
-    from soundwatch.training.examples import Batch
+    from soundwatch.training.fit.examples import Batch
 
     for total in range(1, 9):
         batch = Batch(torch.arange(total)[:, None], torch.arange(total), None)
-        shares = [Ranks(rank, 3).own(batch).targets.tolist() for rank in range(3)]
+        shares = [DistributedContext(rank, 3).own(batch).targets.tolist() for rank in range(3)]
         assert [row for share in shares for row in share] == list(range(total))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from soundwatch.training.parallel import ranks_of
+    from soundwatch.training.fit.distributed import distributed_context
 
     monkeypatch.delenv("RANK", raising=False)
-    assert ranks_of(torch.device("cpu")) == (ALONE, torch.device("cpu"))
+    assert distributed_context(torch.device("cpu")) == (SINGLE_PROCESS, torch.device("cpu"))
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.Dropout(0.5))
-    assert ALONE.shared_layers(network) is network
+    assert SINGLE_PROCESS.shared_layers(network) is network

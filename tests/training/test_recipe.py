@@ -10,8 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.training.recipe import Recipe, decode_recipe, encode_recipe, load_recipe, parse_recipe, shipped_recipes
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.model.recipe import (
+    Recipe,
+    decode_recipe,
+    encode_recipe,
+    load_recipe,
+    parse_recipe,
+    shipped_recipes,
+)
 
 TUTORIAL = shipped_recipes()["tutorial"]
 

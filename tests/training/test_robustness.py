@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from soundwatch.daemon.types import Samples
-from soundwatch.training.conditions import CONDITIONS, LIMITED
-from soundwatch.training.data import split_by_folds
-from soundwatch.training.hearing import rms
-from soundwatch.training.labelled import labelled
-from soundwatch.training.pages import to_markdown
-from soundwatch.training.robustness import RobustnessReport, compare, evaluate_robustness
-from soundwatch.training.trial_pages import robustness_page
+from soundwatch.daemon.core.types import Samples
+from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED
+from soundwatch.training.evaluation.offline_detection import rms
+from soundwatch.training.evaluation.report_page import to_markdown
+from soundwatch.training.evaluation.robustness import RobustnessReport, compare, evaluate_robustness
+from soundwatch.training.evaluation.trial_pages import robustness_page
 from ten_tones import TenTones
 
 SILENT = Console(file=io.StringIO())
@@ -130,7 +130,7 @@ def test_a_change_is_counted_clip_by_clip() -> None:
 
 
 def test_tones_survive_what_leaves_them_and_not_what_takes_them_away(tiny_data: Path) -> None:
-    data = labelled(split_by_folds(tiny_data, (1, 2), ()))
+    data = labelled_clips(split_by_folds(tiny_data, (1, 2), ()))
     report = evaluate_robustness(TenTones(), data, 1, SILENT)
     changes = {change.name: change for change in report.changes}
     assert (report.clips, report.accuracy, report.passing_share) == (20, 1.0, 1.0)

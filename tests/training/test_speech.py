@@ -12,10 +12,10 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from soundwatch.daemon.errors import DataError
-from soundwatch.training import babble, speech
+from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli import data as data_command
-from soundwatch.training.negatives import split_negatives
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.sounds import babble, speech_synthesis
 
 needs_espeak = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
 
@@ -37,7 +37,7 @@ def test_recordings_of_talk_are_read_as_negatives_beside_others(tmp_path: Path) 
     assert len(paths) == 10
     for path in set(paths) - {other}:
         facts = soundfile.info(path)
-        assert (facts.samplerate, facts.channels, facts.subtype) == (speech.RATE_HZ, 1, "PCM_16")
+        assert (facts.samplerate, facts.channels, facts.subtype) == (speech_synthesis.RATE_HZ, 1, "PCM_16")
         assert 4 <= facts.duration <= 8
         assert 0.05 < np.abs(soundfile.read(path)[0]).max() < 1
 
@@ -56,36 +56,38 @@ def test_the_same_seed_says_the_same(tmp_path: Path) -> None:
 def test_no_language_variant_or_word_is_shared_with_the_babble_of_the_trials() -> None:
     trial_languages, trial_variants = zip(*(voice.split("+") for voice, *_ in babble._VOICES), strict=True)
     assert {language.split("-")[0] for language in trial_languages} == {"en"}
-    assert not [language for language in speech.LATIN + speech.OTHER if language.split("-")[0] == "en"]
-    assert not set(trial_variants) & set(speech.MEN + speech.WOMEN)
+    assert not [
+        language for language in speech_synthesis.LATIN + speech_synthesis.OTHER if language.split("-")[0] == "en"
+    ]
+    assert not set(trial_variants) & set(speech_synthesis.MEN + speech_synthesis.WOMEN)
     trial_words = set(re.findall(r"[a-z]+", babble._TEXT.lower()))
-    assert not trial_words & set(re.findall(r"[a-z]+", " ".join(speech.WORDS).lower()))
+    assert not trial_words & set(re.findall(r"[a-z]+", " ".join(speech_synthesis.WORDS).lower()))
     assert not re.search(r"\d", babble._TEXT)
 
 
 @needs_espeak
 def test_espeak_ng_knows_every_language_and_variant() -> None:
-    voices = [f"{language}+m2" for language in speech.LATIN + speech.OTHER]
-    for voice in voices + [f"de+{variant}" for variant in speech.MEN + speech.WOMEN]:
+    voices = [f"{language}+m2" for language in speech_synthesis.LATIN + speech_synthesis.OTHER]
+    for voice in voices + [f"de+{variant}" for variant in speech_synthesis.MEN + speech_synthesis.WOMEN]:
         said = subprocess.run(["espeak-ng", "-q", "-v", voice, "1"], capture_output=True, check=True, text=True)
         assert not said.stderr, voice
 
 
 @needs_espeak
 def test_distance_takes_highs_away_and_the_room_rings_on() -> None:
-    click = np.zeros(speech.RATE_HZ, np.float32)
+    click = np.zeros(speech_synthesis.RATE_HZ, np.float32)
     click[0] = 1
-    near = speech._in_room(np.random.default_rng(1), click, 0.8, 0.0)
-    far = speech._in_room(np.random.default_rng(1), click, 0.8, 1.0)
-    late = speech.RATE_HZ // 5
+    near = speech_synthesis._in_room(np.random.default_rng(1), click, 0.8, 0.0)
+    far = speech_synthesis._in_room(np.random.default_rng(1), click, 0.8, 1.0)
+    late = speech_synthesis.RATE_HZ // 5
     assert np.square(near[late:]).sum() < 0.01 * np.square(near).sum()
     assert np.square(far[late:]).sum() > 0.02 * np.square(far).sum()
     assert _share_above(4000, far) < 0.2 * _share_above(4000, near)
 
 
-def _share_above(frequency_hz: int, sound: speech.Mono) -> float:
+def _share_above(frequency_hz: int, sound: speech_synthesis.Mono) -> float:
     power = np.abs(np.fft.rfft(sound)) ** 2
-    return float(power[np.fft.rfftfreq(sound.size, 1 / speech.RATE_HZ) > frequency_hz].sum() / power.sum())
+    return float(power[np.fft.rfftfreq(sound.size, 1 / speech_synthesis.RATE_HZ) > frequency_hz].sum() / power.sum())
 
 
 def test_without_espeak_ng_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ import soundfile
 from rich.console import Console
 
 from doubles import tone
-from soundwatch.daemon.errors import DataError
-from soundwatch.training.folders import split_folders
-from soundwatch.training.hearing import Mono
-from soundwatch.training.talk import LENGTH_S, RATE_HZ, write_talk
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.training.data.class_folders import split_folders
+from soundwatch.training.evaluation.offline_detection import Mono
+from soundwatch.training.sounds.speech_dataset import LENGTH_S, RATE_HZ, write_speech_dataset
 
 pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 
@@ -38,7 +38,7 @@ def write(folder: Path, *amplitudes: float) -> list[Path]:
 
 def make(folder: Path, clips: list[Path], talks: int = 4, seed: int = 1) -> None:
     ear: Any = Ear()
-    write_talk(folder, clips, ear, talks, seed, Console(quiet=True))
+    write_speech_dataset(folder, clips, ear, talks, seed, Console(quiet=True))
 
 
 def test_real_clips_are_sorted_by_what_is_heard_in_them_and_talk_is_made(tmp_path: Path) -> None:

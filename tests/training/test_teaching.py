@@ -12,22 +12,26 @@ import torch
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError, ModelError
-from soundwatch.daemon.types import Samples
-from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.types import Samples
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data import Clip, split_by_folds
-from soundwatch.training.distil import Hint
-from soundwatch.training.heads import soften
-from soundwatch.training.lessons import Lessons, lessons_folder, prepare_lessons
-from soundwatch.training.recipe import Recipe, SeparableCnn, Teaching
-from soundwatch.training.run import run_session
-from soundwatch.training.session import Session
-from soundwatch.training.teacher import Heard, YamNet
-from soundwatch.training.trunk import Layer, Trunk
-from soundwatch.training.views import View, plan_views, render_view, target_of
+from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.distillation.augmented_views import View, plan_views, render_view, target_of
+from soundwatch.training.distillation.feature_hint import Hint
+from soundwatch.training.distillation.soft_labels import soft_targets
+from soundwatch.training.distillation.teacher import Heard, YamNet
+from soundwatch.training.distillation.teacher_layers import Layer, Trunk
+from soundwatch.training.distillation.teacher_targets import (
+    TeacherTargets,
+    cache_teacher_targets,
+    teacher_targets_folder,
+)
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.model.recipe import Distillation, Recipe, SeparableCnn
 
-TEACHING = Teaching(
+TEACHING = Distillation(
     views=2, views_seed=1, mix_probability=0.5, heads=1, soft_share=0.5, feature_weight=1.0, bfloat16=False
 )
 NEGATIVE = Clip(Path("rain.wav"), 0, None, "rain")
@@ -80,11 +84,11 @@ def _begun(recipe: Recipe) -> Recipe:
     )
 
 
-def _session(root: Path, recipe: Recipe, out: Path, teacher: LevelTeacher) -> Session:
-    return Session(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"), None, teacher)
+def _session(root: Path, recipe: Recipe, out: Path, teacher: LevelTeacher) -> RunSetup:
+    return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"), None, teacher)
 
 
-def _run(session: Session, resume: bool = False) -> None:
+def _run(session: RunSetup, resume: bool = False) -> None:
     run_session(session, resume, Console(file=io.StringIO()))
 
 
@@ -137,11 +141,11 @@ def test_silence_mixed_with_silence_stays_finite() -> None:
 def test_a_lesson_is_heard_once_and_again_where_its_file_was_cut(tiny_recipe: Recipe) -> None:
     teacher, views = LevelTeacher(), plan_views(_clips((1,)), TEACHING, 0.1)
     spec, console = tiny_recipe.features, Console(file=io.StringIO())
-    first = prepare_lessons(views, 10, spec, teacher, _tone, console)
+    first = cache_teacher_targets(views, 10, spec, teacher, _tone, console)
     assert teacher.heard == len(views) == 33
     assert first.mel_db.shape == (33, spec.n_mels, spec.n_frames)
-    next(lessons_folder().glob("*.npz")).write_bytes(b"PK")
-    second = prepare_lessons(views, 10, spec, teacher, _tone, console)
+    next(teacher_targets_folder().glob("*.npz")).write_bytes(b"PK")
+    second = cache_teacher_targets(views, 10, spec, teacher, _tone, console)
     assert teacher.heard == 34
     assert np.array_equal(first.mel_db, second.mel_db)
     assert np.array_equal(first.heard, second.heard)
@@ -153,8 +157,8 @@ def test_a_head_finds_the_one_window_that_tells() -> None:
     heard = rng.normal(0, 0.1, (640, 4, 20))
     heard[np.arange(640), rng.integers(0, 4, 640), class_ids] += 3
     targets = np.eye(10, dtype=np.float32)[class_ids]
-    lessons = Lessons(np.zeros((640, 1, 1), np.float16), heard.astype(np.float16), targets)
-    assert np.mean(soften(lessons, 2, 1).argmax(axis=1) == class_ids) > 0.9
+    lessons = TeacherTargets(np.zeros((640, 1, 1), np.float16), heard.astype(np.float16), targets)
+    assert np.mean(soft_targets(lessons, 2, 1).argmax(axis=1) == class_ids) > 0.9
 
 
 def test_a_hint_compares_each_window_with_the_frames_that_share_its_time(tiny_recipe: Recipe) -> None:

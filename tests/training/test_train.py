@@ -14,21 +14,21 @@ import torch
 from click.testing import CliRunner
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
-from soundwatch.training.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
 from soundwatch.training.cli import train as train_command
-from soundwatch.training.data import split_by_folds
-from soundwatch.training.recipe import Recipe
-from soundwatch.training.run import run_session
-from soundwatch.training.scoring import read_run
-from soundwatch.training.session import Session, pick_device
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup, pick_device
+from soundwatch.training.fit.scoring import read_run
+from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
+from soundwatch.training.model.recipe import Recipe
 
 
-def _session(root: Path, recipe: Recipe, out: Path) -> Session:
-    return Session(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
+def _session(root: Path, recipe: Recipe, out: Path) -> RunSetup:
+    return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
 
 
-def _run(session: Session, resume: bool = False) -> None:
+def _run(session: RunSetup, resume: bool = False) -> None:
     run_session(session, resume, Console(file=io.StringIO()))
 
 

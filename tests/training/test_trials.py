@@ -13,11 +13,11 @@ import soundfile
 from click.testing import CliRunner
 
 from model_files import write_onnx
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli import evaluate
-from soundwatch.training.openset import OpenSetReport
-from soundwatch.training.robustness import RobustnessReport
-from soundwatch.training.street import StreetReport
+from soundwatch.training.evaluation.openset import OpenSetReport
+from soundwatch.training.evaluation.robustness import RobustnessReport
+from soundwatch.training.evaluation.street import StreetReport
 from ten_tones import TEN_TONES
 
 

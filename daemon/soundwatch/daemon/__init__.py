@@ -1,7 +1,7 @@
 """The runtime: a microphone's sounds as events. Imports nothing of the other rooms, and never torch."""
 
 try:
-    from soundwatch.daemon._version import __version__ as __version__
+    from soundwatch.daemon._version import __version__
 except ModuleNotFoundError:  # a clone that was never installed; building it writes the version that git knows
     __version__ = "0.1.0.dev0"
 

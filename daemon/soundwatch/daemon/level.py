@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from soundwatch.daemon.types import Window
+from soundwatch.daemon.core.types import Window
 
 
 def level_dbfs(window: Window) -> float | None:

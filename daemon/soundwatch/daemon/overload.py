@@ -19,7 +19,7 @@ LONGEST_PATIENCE_NS: Final = 640_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadState:
     """How the machine has kept up so far.
 
     Attributes:
@@ -37,7 +37,7 @@ class Load:
     patience_ns: int = PATIENCE_NS
 
 
-def weigh(state: Load, behind_ns: int, now_ns: int, hop_ns: int, most: int) -> Load:
+def adapt_stride(state: LoadState, behind_ns: int, now_ns: int, hop_ns: int, most: int) -> LoadState:
     """Take account of how far behind the machine is.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from soundwatch.daemon.contract import FeatureSpec, ModelContract, Score
+from soundwatch.daemon.core.contract import EvaluationScore, FeatureSpec, ModelContract
 
 
 def model_card(contract: ModelContract) -> str:
@@ -73,7 +73,7 @@ def _scores(contract: ModelContract) -> str:
     return "\n\n".join(parts)
 
 
-def _recall(labels: Sequence[str], scores: Sequence[Score]) -> str:
+def _recall(labels: Sequence[str], scores: Sequence[EvaluationScore]) -> str:
     headings = ("class", *(score.tested_on for score in scores))
     return _table(headings, ((label, *(_share(score.recall.get(label)) for score in scores)) for label in labels))
 

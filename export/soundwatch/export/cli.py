@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.daemon.classify import Backend, open_classifier
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
@@ -87,7 +87,7 @@ def _export_int8(
     console: Console,
 ) -> None:
     """The ONNX file of a checkpoint, if it is not one already, and its twin."""
-    from soundwatch.export.int8_trial import material, try_int8  # here, since it needs what no other export does
+    from soundwatch.export.int8_trial import compare_int8, load_calibration_data
 
     if choice != "onnx":
         raise ConfigError(f"--int8 is for ONNX; leave --format {choice} out, or export it by itself.")
@@ -98,8 +98,8 @@ def _export_int8(
         console.print(to_table(verification))
         model = files[0]
     out.mkdir(parents=True, exist_ok=True)
-    contract = open_classifier(model, "cpu", "onnx").contract
-    twins, trial = try_int8(model, out, material(*data, contract), console)
+    contract = load_classifier_file(model, "cpu", "onnx").contract
+    twins, trial = compare_int8(model, out, load_calibration_data(*data, contract), console)
     console.print(str(trial), highlight=False)
     for file in (*files, *twins):
         click.echo(file)

@@ -13,25 +13,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.classify import Backend, backend_of, open_classifier, resolve_model
-from soundwatch.daemon.contract import ModelContract
-from soundwatch.daemon.errors import ConfigError, VerificationError
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError, VerificationError
+from soundwatch.daemon.inference.classifier import Backend, backend_of, load_classifier_file, resolve_model
 from soundwatch.export.card import model_card
 from soundwatch.export.formats import INT8_SUFFIX, SUFFIXES, WRITERS
 from soundwatch.export.ladder import (
     INT8_SCORE_LIMIT,
     SCORE_LIMIT,
-    NotRun,
-    Rung,
     Scorer,
-    climb,
+    SkippedVariant,
+    Variant,
+    compare_variants,
     eager_scorer,
-    file_rungs,
+    file_variants,
     torch_mel,
 )
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
-from soundwatch.training.checkpoint import load_network
+from soundwatch.training.model.checkpoint import load_network
 
 
 def export_checkpoint(
@@ -64,7 +64,9 @@ def export_checkpoint(
             files = {backend: Path(folder) / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
             for backend, file in track(files.items(), "Writing", console=console, transient=True):
                 file.write_bytes(WRITERS[backend](network, contract))
-            rungs = [rung for backend, file in files.items() for rung in file_rungs(file, backend, contract.features)]
+            rungs = [
+                rung for backend, file in files.items() for rung in file_variants(file, backend, contract.features)
+            ]
             eager = eager_scorer(network, contract.activation)
             verification = _verify(contract, "torch", eager, rungs, clip, console)
             verification.insist()
@@ -89,11 +91,11 @@ def verify_file(
     """
     path = resolve_model(model)
     backend = backend_of(path, backend)
-    contract = open_classifier(path, "cpu", backend).contract
-    rungs = file_rungs(path, backend, contract.features)
+    contract = load_classifier_file(path, "cpu", backend).contract
+    rungs = file_variants(path, backend, contract.features)
     if checkpoint is None:
         on_cpu = rungs.pop(0)
-        assert isinstance(on_cpu, Rung)
+        assert isinstance(on_cpu, Variant)
         return _verify(contract, on_cpu.name, on_cpu.score, rungs, clip, console)
     network, expected = load_network(checkpoint)
     if expected.weights_sha256 != contract.weights_sha256:
@@ -109,15 +111,15 @@ def _verify(
     contract: ModelContract,
     name: str,
     score: Scorer,
-    rungs: Sequence[Rung | NotRun],
+    rungs: Sequence[Variant | SkippedVariant],
     clip: Path | None,
     console: Console,
 ) -> Verification:
     """Climb from the scorer of this name over the rungs that can be climbed here."""
-    reference = Rung(name, torch_mel(contract.features), score)
-    climbed = [rung for rung in rungs if isinstance(rung, Rung)]
+    reference = Variant(name, torch_mel(contract.features), score)
+    climbed = [rung for rung in rungs if isinstance(rung, Variant)]
     steps = track(climbed, "Climbing the probe ladder", console=console, transient=True)
     limit = INT8_SCORE_LIMIT if contract.name.endswith(INT8_SUFFIX) else SCORE_LIMIT
-    differences = climb(reference, steps, probes(contract.features, clip), limit)
-    not_run = tuple(rung for rung in rungs if isinstance(rung, NotRun))
+    differences = compare_variants(reference, steps, probes(contract.features, clip), limit)
+    not_run = tuple(rung for rung in rungs if isinstance(rung, SkippedVariant))
     return Verification(contract.identity, reference.name, tuple(differences), not_run)

@@ -18,8 +18,8 @@ import onnx
 import torch
 from torch import nn
 
-from soundwatch.daemon.classify import Backend
-from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.inference.classifier import Backend
 
 Writer = Callable[[nn.Module, ModelContract], bytes]
 

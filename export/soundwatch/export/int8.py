@@ -24,8 +24,8 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
-from soundwatch.daemon.errors import ModelError
+from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.errors import ModelError
 from soundwatch.export.formats import INT8_SUFFIX
 
 

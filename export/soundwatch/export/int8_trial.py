@@ -25,20 +25,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.bench import window_ms
 from soundwatch.daemon.capture.recording import Recording
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.contract import FeatureSpec, ModelContract
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.recordings import heard_windows
-from soundwatch.daemon.types import Classifier
+from soundwatch.daemon.core.contract import FeatureSpec, ModelContract
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.diagnostics.benchmark import window_ms
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.pipeline.scoring import source_features
 from soundwatch.export.card import model_card
 from soundwatch.export.formats import INT8_SUFFIX
 from soundwatch.export.int8 import to_int8
 from soundwatch.training.cli.options import split_own
-from soundwatch.training.data import Clip, read_metadata, split_by_folds
-from soundwatch.training.evaluate import evaluate_model
-from soundwatch.training.labels import LABELS
+from soundwatch.training.data.urbansound8k import Clip, read_metadata, split_by_folds
+from soundwatch.training.evaluation.clips import evaluate_model
+from soundwatch.training.model.labels import LABELS
 
 WORTH_IT: Final = 0.9
 MOST_POINTS: Final = 0.5
@@ -48,7 +48,7 @@ SEED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class CalibrationData:
     """Recordings for the trial.
 
     Attributes:
@@ -66,7 +66,7 @@ class Material:
     folder: str | None = None
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class Int8Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured.
 
     Attributes:
@@ -112,12 +112,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def worth_having(ratio: float, accuracy: float, accuracy_int8: float) -> bool:
+def is_worth_shipping(ratio: float, accuracy: float, accuracy_int8: float) -> bool:
     """Whether a twin is kept, by the rule above."""
     return ratio <= WORTH_IT and round(100 * (accuracy - accuracy_int8), 6) <= MOST_POINTS
 
 
-def try_int8(model: Path, out: Path, material: Material, console: Console) -> tuple[list[Path], Trial]:
+def compare_int8(
+    model: Path, out: Path, material: CalibrationData, console: Console
+) -> tuple[list[Path], Int8Comparison]:
     """Make a network's twin, measure both, and put the twin and its card in place if it is worth having.
 
     Args:
@@ -134,7 +136,7 @@ def try_int8(model: Path, out: Path, material: Material, console: Console) -> tu
         ModelError: It has nothing to round.
         DataError: A recording cannot be read.
     """
-    network = open_classifier(model, "cpu", "onnx")
+    network = load_classifier_file(model, "cpu", "onnx")
     if network.contract.name.endswith(INT8_SUFFIX):
         raise ConfigError(f"{network.path} is in 8 bits already; give the network that it was made of.")
     if not material.calibration or not material.scored:
@@ -145,7 +147,7 @@ def try_int8(model: Path, out: Path, material: Material, console: Console) -> tu
         content, contract = to_int8(network.path, network.contract, mel_db)
         file = Path(folder) / f"{contract.name}.onnx"
         file.write_bytes(content)
-        trial = _measure(network, open_classifier(file, "cpu"), len(mel_db), material, console)
+        trial = _measure(network, load_classifier_file(file, "cpu"), len(mel_db), material, console)
         if not trial.kept:
             return [], trial
         card = Path(folder) / f"{contract.name}.md"
@@ -160,11 +162,13 @@ def calibration_windows(clips: Sequence[Clip], spec: FeatureSpec, console: Conso
         Recording(clips[place].path.stem, clips[place].path, "fast", 0)
         for place in track(drawn, "Hearing windows to calibrate with", console=console, transient=True)
     )
-    windows = chain.from_iterable(islice(heard_windows(source, spec), 1) for source in sources)
+    windows = chain.from_iterable(islice(source_features(source, spec), 1) for source in sources)
     return np.stack([features.mel_db for features in windows])
 
 
-def _measure(network: Classifier, twin: Classifier, windows: int, material: Material, console: Console) -> Trial:
+def _measure(
+    network: Classifier, twin: Classifier, windows: int, material: CalibrationData, console: Console
+) -> Int8Comparison:
     """Both networks' time, by turns, and both's accuracy."""
     rounds = [(window_ms(network, 1), window_ms(twin, 1)) for _ in range(ROUNDS)]
     ratios = [quick / slow for slow, quick in rounds]
@@ -174,7 +178,7 @@ def _measure(network: Classifier, twin: Classifier, windows: int, material: Mate
     )
     folds = f"UrbanSound8K fold{'s' * (len(material.folds) > 1)} {', '.join(map(str, material.folds))}"
     ratio = statistics.median(ratios)
-    return Trial(
+    return Int8Comparison(
         model=network.contract.identity,
         twin=twin.contract.identity,
         calibration_windows=windows,
@@ -188,11 +192,13 @@ def _measure(network: Classifier, twin: Classifier, windows: int, material: Mate
         clips=before.clips,
         accuracy=before.accuracy,
         accuracy_int8=after.accuracy,
-        kept=worth_having(ratio, before.accuracy, after.accuracy),
+        kept=is_worth_shipping(ratio, before.accuracy, after.accuracy),
     )
 
 
-def material(root: Path, layout: str, folds: tuple[int, ...] | None, contract: ModelContract) -> Material:
+def load_calibration_data(
+    root: Path, layout: str, folds: tuple[int, ...] | None, contract: ModelContract
+) -> CalibrationData:
     """Recordings for a model's trial: UrbanSound8K by its folds, or what a folder a class holds out.
 
     Args:
@@ -207,11 +213,11 @@ def material(root: Path, layout: str, folds: tuple[int, ...] | None, contract: M
     """
     if layout == "folders":
         split = split_own(root, contract.features, None, folds)
-        return Material(split.train, split.test, (), split.labels, split.folder)
+        return CalibrationData(split.train, split.test, (), split.labels, split.folder)
     present = sorted({clip.fold for clip in read_metadata(root) if clip.path.is_file()})
     others = tuple(fold for fold in present if fold not in contract.provenance.folds)
     scored = folds or others or tuple(present)
     learned = tuple(fold for fold in present if fold in contract.provenance.folds)
     learned = tuple(fold for fold in learned if fold not in scored) or learned
     calibration = split_by_folds(root, learned, ()).train if learned else ()
-    return Material(calibration, split_by_folds(root, scored, ()).train, scored)
+    return CalibrationData(calibration, split_by_folds(root, scored, ()).train, scored)

@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from soundwatch.daemon.classify import Backend, open_classifier
-from soundwatch.daemon.contract import Activation, FeatureSpec
-from soundwatch.daemon.errors import ProviderError
-from soundwatch.daemon.mel import mel_db
-from soundwatch.daemon.providers import cuda_obstacle
-from soundwatch.daemon.types import Classifier, Samples
-from soundwatch.training.frontend import MelFrontEnd
+from soundwatch.daemon.core.contract import Activation, FeatureSpec
+from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.core.types import Classifier, Samples
+from soundwatch.daemon.frontend.mel import mel_db
+from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
+from soundwatch.daemon.inference.providers import cuda_unavailable_reason
+from soundwatch.training.model.frontend import MelFrontEnd
 
 MEL_LIMIT_DB: Final = 1e-3
 SCORE_LIMIT: Final = 1e-3
@@ -40,7 +40,7 @@ Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Variant:
     """One way of computing a model.
 
     Attributes:
@@ -55,7 +55,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class NotRun:
+class SkippedVariant:
     """A rung that this machine cannot climb, and why."""
 
     rung: str
@@ -63,7 +63,7 @@ class NotRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ParityDifference:
     """How far one rung is from the one compared with, on one probe."""
 
     probe: str
@@ -78,9 +78,9 @@ class Difference:
         return self.mel_db <= MEL_LIMIT_DB and self.score <= self.score_limit
 
 
-def climb(
-    reference: Rung, rungs: Iterable[Rung], sounds: Mapping[str, Samples], score_limit: float = SCORE_LIMIT
-) -> list[Difference]:
+def compare_variants(
+    reference: Variant, rungs: Iterable[Variant], sounds: Mapping[str, Samples], score_limit: float = SCORE_LIMIT
+) -> list[ParityDifference]:
     """Compare each rung with the reference on each sound."""
     wanted_mel, wanted_scores = _hear(reference, sounds)
     differences = []
@@ -89,11 +89,11 @@ def climb(
         for index, probe in enumerate(sounds):
             mel_difference_db = float(np.abs(mels[index] - wanted_mel[index]).max())
             score_difference = float(np.abs(scores[index] - wanted_scores[index]).max())
-            differences.append(Difference(probe, rung.name, mel_difference_db, score_difference, score_limit))
+            differences.append(ParityDifference(probe, rung.name, mel_difference_db, score_difference, score_limit))
     return differences
 
 
-def _hear(rung: Rung, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _hear(rung: Variant, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mel decibels (N, C, M, T) and scores (N, K) of N sounds, scored as one batch."""
     mels = np.stack([rung.front_end(samples) for samples in sounds.values()])
     return mels, rung.score(mels)
@@ -104,18 +104,18 @@ def eager_scorer(network: nn.Module, activation: Activation) -> Scorer:
     return partial(_score_eagerly, network, activation)
 
 
-def file_rungs(path: Path, backend: Backend, spec: FeatureSpec) -> list[Rung | NotRun]:
+def file_variants(path: Path, backend: Backend, spec: FeatureSpec) -> list[Variant | SkippedVariant]:
     """A model file: fed by torchaudio on each device, then by the daemon's front end."""
     name = RUNTIMES[backend]
-    classifier = open_classifier(path, "cpu", backend)
+    classifier = load_classifier_file(path, "cpu", backend)
     torchaudio_mel = torch_mel(spec)
-    on_cpu = Rung(f"{name} CPU", torchaudio_mel, classifier.classify)
-    on_cuda: Rung | NotRun
+    on_cpu = Variant(f"{name} CPU", torchaudio_mel, classifier.classify)
+    on_cuda: Variant | SkippedVariant
     try:
-        on_cuda = Rung(f"{name} CUDA", torchaudio_mel, open_classifier(path, "cuda", backend).classify)
+        on_cuda = Variant(f"{name} CUDA", torchaudio_mel, load_classifier_file(path, "cuda", backend).classify)
     except ProviderError as error:
-        on_cuda = NotRun(f"{name} CUDA", "no CUDA device" if cuda_obstacle() else str(error))
-    daemon = Rung(f"daemon, {name}", partial(mel_db, spec=spec), partial(_score_one_by_one, classifier))
+        on_cuda = SkippedVariant(f"{name} CUDA", "no CUDA device" if cuda_unavailable_reason() else str(error))
+    daemon = Variant(f"daemon, {name}", partial(mel_db, spec=spec), partial(_score_one_by_one, classifier))
     return [on_cpu, on_cuda, daemon]
 
 

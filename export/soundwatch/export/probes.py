@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recording import Recording
-from soundwatch.daemon.channels import match_channels
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.resample import resample_clip
-from soundwatch.daemon.types import Samples
+from soundwatch.daemon.core.channels import match_channels
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.frontend.resample import resample_clip
 
 SEED = 15
 

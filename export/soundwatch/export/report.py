@@ -11,8 +11,8 @@ from itertools import groupby
 import msgspec
 from rich.table import Table
 
-from soundwatch.daemon.errors import VerificationError
-from soundwatch.export.ladder import MEL_LIMIT_DB, Difference, NotRun
+from soundwatch.daemon.core.errors import VerificationError
+from soundwatch.export.ladder import MEL_LIMIT_DB, ParityDifference, SkippedVariant
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Verification:
 
     model: str
     compared_with: str
-    differences: tuple[Difference, ...]
-    not_run: tuple[NotRun, ...]
+    differences: tuple[ParityDifference, ...]
+    not_run: tuple[SkippedVariant, ...]
 
     @property
     def score_limit(self) -> float:

@@ -17,10 +17,10 @@ from typing import Final
 
 from rich.console import Console
 
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.contract import CONTRACT_KEY, ModelContract, encode_contract
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.triton import MOST_WINDOWS
+from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.report import Verification
 
@@ -48,7 +48,7 @@ def export_repository(
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
             (model, card), verification = export_checkpoint(checkpoint, ["onnx"], Path(folder), clip, console)
-            contract = open_classifier(model, "cpu").contract
+            contract = load_classifier_file(model, "cpu").contract
             version = Path(folder) / "repository" / "1"
             version.mkdir(parents=True)
             model.replace(version / "model.onnx")
@@ -71,7 +71,7 @@ def configuration(contract: ModelContract) -> str:
     return f"""# Written by `soundwatch export --format triton` for {contract.identity}.
 name: {json.dumps(contract.name)}
 backend: "onnxruntime"
-max_batch_size: {MOST_WINDOWS}
+max_batch_size: {MAX_BATCH_WINDOWS}
 input [ {{ name: "mel_db" data_type: TYPE_FP32 dims: [ {shape} ] }} ]
 output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ {len(contract.labels)} ] }} ]
 
@@ -84,7 +84,7 @@ instance_group [ {{ count: 1 kind: KIND_AUTO }} ]
 # Ready means that a lone window and a full batch have been through it.
 model_warmup [
 {_warmup(1, shape)},
-{_warmup(MOST_WINDOWS, shape)}
+{_warmup(MAX_BATCH_WINDOWS, shape)}
 ]
 
 # What the daemon holds its own model against.

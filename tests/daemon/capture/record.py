@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from soundwatch.daemon.capture import microphone
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.core.errors import SourceError
 
 
 def main(device: str, seconds: str, out: str, queued_blocks: str = "100", nap_s: str = "0") -> int:

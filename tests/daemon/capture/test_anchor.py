@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture.anchor import DRIFT_NS, STEP_NS, Anchoring, taken_up, watch_anchor
-from soundwatch.daemon.clocks import Moment
-from soundwatch.daemon.plight import Reanchored
+from soundwatch.daemon.capture.clock_sync import DRIFT_NS, STEP_NS, ClockSyncState, reset_after_loss, sync_clock
+from soundwatch.daemon.core.clock import ClockReading
+from soundwatch.daemon.core.source import ClockCorrection
 
 SECOND_NS = 1_000_000_000
 MS = 1_000_000
@@ -28,20 +28,20 @@ class Heard:
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
-        self.state = Anchoring(UNIX_NS, UNIX_NS)
+        self.state = ClockSyncState(UNIX_NS, UNIX_NS)
         self.wall_ns = UNIX_NS
         self.blocks = 0
         self.lost_samples = 0
-        self.found: list[Reanchored] = []
+        self.found: list[ClockCorrection] = []
 
-    def listen(self, seconds: float, late_ns: int = 0) -> list[Reanchored]:
+    def listen(self, seconds: float, late_ns: int = 0) -> list[ClockCorrection]:
         found = []
         for _ in range(round(seconds * 10)):
             self.blocks += 1
             arrival_ns = round(self.blocks * SECOND_NS / 10 / self.speed) + WAY_NS + late_ns
-            now = Moment(arrival_ns + MS, arrival_ns + MS + self.wall_ns)
+            now = ClockReading(arrival_ns + MS, arrival_ns + MS + self.wall_ns)
             end_sample = self.blocks * BLOCK - self.lost_samples
-            self.state, moved = watch_anchor(self.state, end_sample, RATE_HZ, arrival_ns, now)
+            self.state, moved = sync_clock(self.state, end_sample, RATE_HZ, arrival_ns, now)
             found += [moved] if moved else []
         return found
 
@@ -58,7 +58,7 @@ def test_a_clock_that_is_set_is_followed_at_the_next_delivery_and_exactly(step_n
     heard = Heard()
     assert heard.listen(60) == []
     heard.wall_ns += step_ns
-    assert heard.listen(0.1) == [Reanchored("clock_step", step_ns, UNIX_NS + step_ns)]
+    assert heard.listen(0.1) == [ClockCorrection("clock_step", step_ns, UNIX_NS + step_ns)]
     assert heard.listen(60) == []
     assert heard.wrong_ns == 0
 
@@ -83,7 +83,7 @@ def test_a_microphone_that_drifts_is_never_off_by_much_more_than_the_bound(ppm: 
 
 def test_sound_that_comes_before_it_was_is_put_back() -> None:
     heard = Heard()
-    heard.state = Anchoring(UNIX_NS + 10 * SECOND_NS, UNIX_NS)  # a radio's first ten seconds came at once
+    heard.state = ClockSyncState(UNIX_NS + 10 * SECOND_NS, UNIX_NS)  # a radio's first ten seconds came at once
     [moved] = heard.listen(40)
     assert (moved.reason, moved.shift_ns) == ("drift", -10 * SECOND_NS + WAY_NS)
 
@@ -102,7 +102,7 @@ def test_a_busy_machine_moves_nothing(late_ns: list[int], random: np.random.Gene
 def test_the_way_to_us_may_be_another_after_a_loss() -> None:
     heard = Heard()
     heard.listen(30)
-    heard.state = taken_up(heard.state)
+    heard.state = reset_after_loss(heard.state)
     assert heard.listen(60, late_ns=400 * MS) == []
 
 

@@ -19,12 +19,12 @@ import soundfile
 from doubles import tone
 from ports import free_port
 from rtsp_server import TONE_HZ, RtspServer, why_not
-from soundwatch.daemon.capture import connected, open_lasting
-from soundwatch.daemon.capture.connected import Connected, connection_to, shown
-from soundwatch.daemon.capture.pcm import PcmFormat
-from soundwatch.daemon.errors import ConfigError, HopelessError, SourceError, StallError
-from soundwatch.daemon.plight import LiveSource, Plight
-from soundwatch.daemon.types import Block, Samples
+from soundwatch.daemon.capture import network, open_live_source
+from soundwatch.daemon.capture.network import NetworkSource, connector_for, redact_url
+from soundwatch.daemon.capture.raw_pcm import PcmFormat
+from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.source import LiveSource, SourceStateChange
+from soundwatch.daemon.core.types import Block, Samples
 
 BLOCK_NS = 100_000_000
 PCM = PcmFormat("s16le", 8000, 1)
@@ -34,22 +34,22 @@ SOUND = (tone(500, 0.5) * 32767).astype("<i2")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")
 
 
-def connect(device: str, pcm: PcmFormat = PCM) -> Connected:
-    to = connection_to(device, pcm)
+def connect(device: str, pcm: PcmFormat = PCM) -> NetworkSource:
+    to = connector_for(device, pcm)
     assert to is not None
-    return Connected("gate", shown(device), to, pcm)
+    return NetworkSource("gate", redact_url(device), to, pcm)
 
 
 def heard_until_lost(
     source: LiveSource, times: int, at_first: Callable[[], None] = lambda: None
-) -> tuple[list[Block], list[Plight]]:
+) -> tuple[list[Block], list[SourceStateChange]]:
     """What comes until the source was lost so often; `at_first` is called at the first loss."""
     blocks: list[Block] = []
-    plights: list[Plight] = []
+    plights: list[SourceStateChange] = []
     for each in source.blocks():
         if isinstance(each, Block):
             blocks.append(each)
-        elif isinstance(each, Plight):
+        elif isinstance(each, SourceStateChange):
             plights.append(each)
             if [plight.state for plight in plights] == ["lost"]:
                 at_first()
@@ -94,7 +94,7 @@ def server() -> Iterator[Server]:
 
 
 def test_a_server_that_hangs_up_is_connected_to_again(server: Server) -> None:
-    source = open_lasting("gate", server.address, pcm=FORMAT)
+    source = open_live_source("gate", server.address, pcm=FORMAT)
     blocks, plights = heard_until_lost(source, 2)
     assert [plight.state for plight in plights] == ["lost", "back", "lost"]
     assert "ended" in plights[0].detail
@@ -108,10 +108,10 @@ def test_a_server_that_hangs_up_is_connected_to_again(server: Server) -> None:
 def test_a_server_that_is_not_there_is_an_error_or_is_waited_for(server: Server) -> None:
     server.close()
     with pytest.raises(SourceError, match="does not answer: Connection refused"):
-        open_lasting("gate", server.address, wait=False)
-    source = open_lasting("gate", server.address)
+        open_live_source("gate", server.address, wait=False)
+    source = open_live_source("gate", server.address)
     waiting = next(iter(source.blocks()))
-    assert isinstance(waiting, Plight)
+    assert isinstance(waiting, SourceStateChange)
     assert (waiting.state, waiting.reason) == ("waiting", "absent")
     source.stop()
     server.close = lambda: None  # type: ignore[method-assign]
@@ -128,7 +128,7 @@ def test_a_hundred_disconnects_leave_no_file_open(server: Server) -> None:
 
 
 def test_a_connection_over_which_nothing_comes_has_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connected, "FIRST_S", 0.2)
+    monkeypatch.setattr(network, "FIRST_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = connect(f"pcm+tcp://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StallError, match=r"has delivered nothing for 0\.2 s"):
@@ -137,7 +137,7 @@ def test_a_connection_over_which_nothing_comes_has_stalled(monkeypatch: pytest.M
 
 def test_a_named_pipe_is_heard_and_heard_again_when_its_writer_comes_back(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "yard")
-    source = open_lasting("gate", str(tmp_path / "yard"), pcm=FORMAT)
+    source = open_live_source("gate", str(tmp_path / "yard"), pcm=FORMAT)
     writers = [threading.Thread(target=write_cut_short, args=(tmp_path / "yard",)) for _ in range(2)]
     remaining = iter(writers)
     next(remaining).start()
@@ -173,9 +173,9 @@ class Sender:
         self.now_ns = 0
         self.place = ("127.0.0.1", free_port())
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        patch.setattr(connected, "steady_ns", lambda: self.now_ns)
+        patch.setattr(network, "steady_ns", lambda: self.now_ns)
 
-    def send_to(self, source: Connected, datagrams: list[bytes | None]) -> list[Block]:
+    def send_to(self, source: NetworkSource, datagrams: list[bytes | None]) -> list[Block]:
         """What is heard of these datagrams; None is one that is lost on its way."""
         heard: list[Block] = []
         waiting = iter(datagrams)
@@ -243,20 +243,20 @@ def test_an_address_that_somebody_listens_at_is_refused(sender: Sender) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert shown("rtsp://me:secret@camera/1") == "rtsp://...@camera/1"
-    assert shown("http://radio/live") == "http://radio/live"
+    assert redact_url("rtsp://me:secret@camera/1") == "rtsp://...@camera/1"
+    assert redact_url("http://radio/live") == "http://radio/live"
 
 
 def test_other_devices_are_no_connections(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     for device in ("USB PnP", "pulse:yard", "-", "demo", "2", str(tmp_path / "a.wav"), str(tmp_path)):
-        assert connection_to(device, PCM) is None
+        assert connector_for(device, PCM) is None
 
 
 def test_without_ffmpeg_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HopelessError, match="sudo apt-get install ffmpeg"):
-        open_lasting("gate", "rtsp://me:secret@camera/1")
+    with pytest.raises(SourceUnavailableError, match="sudo apt-get install ffmpeg"):
+        open_live_source("gate", "rtsp://me:secret@camera/1")
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
-    source = open_lasting("gate", f"{web}/live.flac", pcm=FORMAT)
+    source = open_live_source("gate", f"{web}/live.flac", pcm=FORMAT)
     blocks, plights = heard_until_lost(source, 2)
     assert [plight.state for plight in plights] == ["lost", "back", "lost"]
     sound = joined(blocks)
@@ -305,11 +305,11 @@ def camera() -> Iterator[RtspServer]:
 
 
 def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -> None:
-    source = open_lasting("gate", camera.url, pcm=FORMAT)
+    source = open_live_source("gate", camera.url, pcm=FORMAT)
     heard, states = 0.0, []
     blocks: list[Block] = []
     for each in source.blocks():
-        if isinstance(each, Plight):
+        if isinstance(each, SourceStateChange):
             states.append(each.state)
             if each.state == "lost":
                 camera.start()
@@ -327,10 +327,10 @@ def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -
 
 def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
     camera.kill()
-    source = open_lasting("gate", camera.url, pcm=FORMAT)
+    source = open_live_source("gate", camera.url, pcm=FORMAT)
     states = []
     for each in source.blocks():
-        if isinstance(each, Plight):
+        if isinstance(each, SourceStateChange):
             states.append((each.state, each.reason))
             if each.state == "waiting":
                 assert "Connection refused" in each.detail
@@ -346,7 +346,7 @@ def test_ffmpeg_that_sends_over_http_is_heard_in_real_time(tmp_path: Path) -> No
     address = f"http://127.0.0.1:{free_port()}/live.flac"
     tone_of = ("-re", "-f", "lavfi", "-i", "sine=frequency=500:duration=2")
     sending = ["ffmpeg", "-nostdin", "-loglevel", "error", *tone_of, "-f", "flac", "-listen", "1", address]
-    source = open_lasting("gate", address, pcm=FORMAT)
+    source = open_live_source("gate", address, pcm=FORMAT)
     with subprocess.Popen(sending) as server:
         blocks, plights = heard_until_lost(source, 1)
         server.kill()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture.devices import Device, devices_json, devices_text, find_device, propose_name
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.capture.devices import Device, devices_json, devices_text, find_device, stable_name
+from soundwatch.daemon.core.errors import SourceError
 
 
 def device(index: int, name: str, host_api: str = "ALSA", *, default: bool = False, proposed: str = "") -> Device:
@@ -75,12 +75,12 @@ def test_without_any_input_the_message_says_what_to_do() -> None:
 
 
 def test_the_proposed_name_leaves_out_a_cards_place_which_changes() -> None:
-    assert propose_name(DESK, DESK[1]) == "USB PnP Sound Device: Audio"
+    assert stable_name(DESK, DESK[1]) == "USB PnP Sound Device: Audio"
 
 
 def test_the_proposed_name_keeps_a_cards_place_where_two_are_alike() -> None:
     twins = [device(0, "USB Audio (hw:1,0)"), device(1, "USB Audio (hw:2,0)")]
-    assert [propose_name(twins, twin) for twin in twins] == ["USB Audio (hw:1,0)", "USB Audio (hw:2,0)"]
+    assert [stable_name(twins, twin) for twin in twins] == ["USB Audio (hw:1,0)", "USB Audio (hw:2,0)"]
 
 
 @given(
@@ -89,7 +89,7 @@ def test_the_proposed_name_keeps_a_cards_place_where_two_are_alike() -> None:
 def test_every_proposed_name_finds_its_device(names: list[tuple[str, str]]) -> None:
     devices = [device(index, name, api, default=index == 1) for index, (name, api) in enumerate(names)]
     for one in devices:
-        assert find_device(devices, propose_name(devices, one)) == one
+        assert find_device(devices, stable_name(devices, one)) == one
 
 
 def test_the_table_tells_how_to_listen_to_each() -> None:

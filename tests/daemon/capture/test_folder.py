@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.capture import open_lasting
+from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.capture.folder import Folder
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.plight import LiveSource, Plight
-from soundwatch.daemon.types import Block
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import LiveSource, SourceStateChange
+from soundwatch.daemon.core.types import Block
 
 
 def write(path: Path, value: float, rate_hz: int = 8000, seconds: float = 0.3, channels: int = 1) -> None:
@@ -20,9 +20,11 @@ def write(path: Path, value: float, rate_hz: int = 8000, seconds: float = 0.3, c
     soundfile.write(path, np.full((round(seconds * rate_hz), channels), value), rate_hz)
 
 
-def heard(source: LiveSource) -> tuple[list[Block], list[Plight]]:
+def heard(source: LiveSource) -> tuple[list[Block], list[SourceStateChange]]:
     given = list(source.blocks())
-    return [each for each in given if isinstance(each, Block)], [each for each in given if isinstance(each, Plight)]
+    return [each for each in given if isinstance(each, Block)], [
+        each for each in given if isinstance(each, SourceStateChange)
+    ]
 
 
 def test_recordings_are_heard_by_name_each_after_the_other_and_their_joints_are_marked(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_a_recording_that_cannot_be_heard_is_told_of_and_the_next_is_heard(tmp_p
     (tmp_path / "2.wav").write_bytes(b"no recording at all")
     (tmp_path / "3.wav").write_bytes((tmp_path / "1.wav").read_bytes()[:-100])
     write(tmp_path / "4.wav", 0.4)
-    blocks, plights = heard(open_lasting("yard", str(tmp_path)))
+    blocks, plights = heard(open_live_source("yard", str(tmp_path)))
     assert [plight.state for plight in plights] == ["lost", "back", "lost", "back"]
     assert "2.wav is not a recording" in plights[0].detail
     assert "3.wav is truncated" in plights[2].detail
@@ -54,7 +56,7 @@ def test_a_recording_that_cannot_be_heard_is_told_of_and_the_next_is_heard(tmp_p
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no recording; WAV, FLAC"):
-        open_lasting("yard", str(tmp_path))
+        open_live_source("yard", str(tmp_path))
 
 
 def test_a_folder_stops_between_its_recordings_too(tmp_path: Path) -> None:
@@ -72,11 +74,11 @@ def test_a_folder_stops_between_its_recordings_too(tmp_path: Path) -> None:
 def test_channels_that_a_recording_does_not_have_are_refused(tmp_path: Path, choice: str) -> None:
     write(tmp_path / "1.wav", 0.1)
     with pytest.raises(SourceError, match=f"channels: {choice} was asked of .*1.wav, which has 1; it takes two"):
-        open_lasting("yard", str(tmp_path / "1.wav"), choice)  # type: ignore[arg-type]
+        open_live_source("yard", str(tmp_path / "1.wav"), choice)  # type: ignore[arg-type]
 
 
 def test_the_chosen_channel_of_a_recording_is_heard(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "1.wav", np.tile([0.1, 0.8], (800, 1)), 8000)
     for choice, value in (("left", 0.1), ("right", 0.8), ("mix", 0.45)):
-        [block], _ = heard(open_lasting("yard", str(tmp_path / "1.wav"), choice))  # type: ignore[arg-type]
+        [block], _ = heard(open_live_source("yard", str(tmp_path / "1.wav"), choice))  # type: ignore[arg-type]
         np.testing.assert_allclose(block.samples, value, atol=1e-4)

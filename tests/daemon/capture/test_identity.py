@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from soundwatch.daemon.capture import identity
+from soundwatch.daemon.capture import device_names
+from soundwatch.daemon.capture.device_names import SoundCard, list_cards, resolve_device, stable_names, watch_source
 from soundwatch.daemon.capture.devices import Device, devices_text
-from soundwatch.daemon.capture.identity import Card, cards, lasting_names, named, watch_source
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.core.errors import SourceError
 
 
 def add_card(root: Path, number: int, card_id: str, port: str = "", numbers: tuple[str, ...] = ()) -> None:
@@ -50,12 +50,12 @@ def desk(tmp_path: Path) -> Path:
     ],
 )
 def test_a_lasting_name_is_todays_number(desk: Path, device: str, name: str) -> None:
-    assert named(device, desk) == name
+    assert resolve_device(device, desk) == name
 
 
 def test_two_alike_are_told_apart_by_their_ports(desk: Path) -> None:
     with pytest.raises(SourceError, match="2 sound cards are usb:0d8c:0014; exactly one was wanted") as caught:
-        named("usb:0d8c:0014", desk)
+        resolve_device("usb:0d8c:0014", desk)
     assert str(caught.value).endswith(
         "  alsa:Device or usb:0d8c:0014 or port:1-1.2\n  alsa:Device_1 or usb:0d8c:0014 or port:1-1.4"
     )
@@ -64,20 +64,20 @@ def test_two_alike_are_told_apart_by_their_ports(desk: Path) -> None:
 @pytest.mark.parametrize("device", ["alsa:Nowhere", "usb:0d8c:001", "port:1-1"])
 def test_a_card_that_is_not_there_is_an_error_that_lists_all(desk: Path, device: str) -> None:
     with pytest.raises(SourceError, match=f"No sound card is {device}") as caught:
-        named(device, desk)
+        resolve_device(device, desk)
     assert str(caught.value).count("alsa:") == 4 + device.startswith("alsa:")
 
 
 def test_a_machine_without_cards_says_so(tmp_path: Path) -> None:
-    assert cards(tmp_path) == ()
+    assert list_cards(tmp_path) == ()
     with pytest.raises(SourceError, match="there is none"):
-        named("alsa:PCH", tmp_path)
+        resolve_device("alsa:PCH", tmp_path)
 
 
 def test_a_device_is_listed_with_its_lasting_names() -> None:
-    there = [Card(1, ("alsa:Device", "port:1-1.2"))]
-    assert lasting_names("USB PnP: Audio (hw:1,0)", there) == there[0].names
-    assert lasting_names("default", there) == lasting_names("USB (hw:11,0)", there) == ()
+    there = [SoundCard(1, ("alsa:Device", "port:1-1.2"))]
+    assert stable_names("USB PnP: Audio (hw:1,0)", there) == there[0].names
+    assert stable_names("default", there) == stable_names("USB (hw:11,0)", there) == ()
     device = Device(4, "USB PnP: Audio (hw:1,0)", "ALSA", 1, 48_000, True, "USB PnP: Audio", there[0].names)
     assert devices_text([device]).endswith("4 is also alsa:Device, port:1-1.2")
 
@@ -85,22 +85,22 @@ def test_a_device_is_listed_with_its_lasting_names() -> None:
 def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SOURCE", "another")
     for there in (["alsa_input.usb-0", "hdmi.monitor"], []):  # none where pactl is missing, or says nothing
-        monkeypatch.setattr(identity, "sources", lambda there=there: there)
-        assert named("pulse:alsa_input.usb-0") == "pulse"
+        monkeypatch.setattr(device_names, "sources", lambda there=there: there)
+        assert resolve_device("pulse:alsa_input.usb-0") == "pulse"
         assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
 
 
 def test_a_source_that_the_server_does_not_have_is_an_error_that_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SOURCE", "another")
-    monkeypatch.setattr(identity, "sources", lambda: ["desk", "hdmi.monitor"])
+    monkeypatch.setattr(device_names, "sources", lambda: ["desk", "hdmi.monitor"])
     with pytest.raises(SourceError, match="The sound server has no source 'yard'") as caught:
-        named("pulse:yard")
+        resolve_device("pulse:yard")
     assert str(caught.value).endswith("\n  pulse:desk\n  pulse:hdmi.monitor")
 
 
 def test_without_pactl_no_source_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert identity.sources() == []
+    assert device_names.list_pulse_sources() == []
 
 
 @pytest.mark.parametrize(("left", "gone"), [(["yard"], 0), (["default"], 1), ([], 0)])
@@ -110,13 +110,13 @@ def test_a_source_that_the_server_has_no_more_is_gone(
     print_news = [sys.executable, "-Sc", "print(\"Event 'remove' on source #1\")"]
     start = subprocess.Popen
     listed = iter([["yard", "default"], left])
-    monkeypatch.setattr(identity, "sources", lambda: next(listed))
-    monkeypatch.setattr(identity.subprocess, "Popen", lambda _, **options: start(print_news, **options))
+    monkeypatch.setattr(device_names, "sources", lambda: next(listed))
+    monkeypatch.setattr(device_names.subprocess, "Popen", lambda _, **options: start(print_news, **options))
     calls: list[SimpleNamespace] = []
     watch_source("pulse:yard", lambda: calls.append(SimpleNamespace()))
     assert len(calls) == gone
 
 
 def test_other_devices_are_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity.subprocess, "Popen", None)
+    monkeypatch.setattr(device_names.subprocess, "Popen", None)
     watch_source("USB PnP", lambda: None)

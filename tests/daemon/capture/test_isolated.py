@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundwatch.daemon.capture import isolated
-from soundwatch.daemon.capture.frames import HEAD, Opened, Trouble, heard, told, unpacked
-from soundwatch.daemon.capture.isolated import IsolatedMicrophone
-from soundwatch.daemon.errors import HopelessError, SourceError, StallError
-from soundwatch.daemon.plight import Plight
-from soundwatch.daemon.types import Block, SourceInfo, read_only
+from soundwatch.daemon.capture import capture_process
+from soundwatch.daemon.capture.capture_process import MicrophoneProcess
+from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame, encode_block, encode_message
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.source import SourceStateChange
+from soundwatch.daemon.core.types import Block, SourceInfo, read_only
 
 CHILD = """
 import sys, time
@@ -37,10 +37,10 @@ def acted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     popen = subprocess.Popen
 
     def start(command: list[str], **options: object) -> object:
-        assert command[1:3] == ["-m", "soundwatch.daemon.capture.child"]
+        assert command[1:3] == ["-m", "soundwatch.daemon.capture.capture_worker"]
         return popen([sys.executable, "-c", CHILD + script[0]], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(isolated.subprocess, "Popen", start)
+    monkeypatch.setattr(capture_process.subprocess, "Popen", start)
     return script
 
 
@@ -48,13 +48,16 @@ def test_frames_are_what_they_were() -> None:
     samples = read_only(np.random.default_rng(1).standard_normal((2, 441)).astype(np.float32))
     block = Block(samples, 44_100, 10**12, 7)
     for frame, what in (
-        (told(Opened("USB, ALSA", 48_000, 2)), Opened("USB, ALSA", 48_000, 2)),
-        (told(Trouble("absent", "Plug it in.", over=False)), Trouble("absent", "Plug it in.", over=False)),
+        (encode_message(OpenedFrame("USB, ALSA", 48_000, 2)), OpenedFrame("USB, ALSA", 48_000, 2)),
+        (
+            encode_message(ErrorFrame("absent", "Plug it in.", over=False)),
+            ErrorFrame("absent", "Plug it in.", over=False),
+        ),
     ):
-        assert unpacked(frame[0], frame[HEAD.size :]) == what
-    frame = heard(block, 1_800_000_000_000_000_000)
+        assert decode_frame(frame[0], frame[HEAD.size :]) == what
+    frame = encode_block(block, 1_800_000_000_000_000_000)
     assert HEAD.unpack(frame[: HEAD.size]) == (1, len(frame) - HEAD.size)
-    back = unpacked(1, frame[HEAD.size :])
+    back = decode_frame(1, frame[HEAD.size :])
     assert isinstance(back, tuple)
     np.testing.assert_array_equal(back[0].samples, samples)
     assert (back[0].rate_hz, back[0].first_sample, back[0].lost_samples) == (44_100, 10**12, 7)
@@ -64,14 +67,14 @@ def test_frames_are_what_they_were() -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "reason"),
     [
-        ("hopeless", HopelessError, "absent"),
+        ("hopeless", SourceUnavailableError, "absent"),
         ("stalled", StallError, "stalled"),
         ("ended", SourceError, "ended"),
         ("absent", SourceError, "absent"),
     ],
 )
 def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason: str) -> None:
-    trouble = Trouble(kind, "So it is.", over=True)  # type: ignore[arg-type]
+    trouble = ErrorFrame(kind, "So it is.", over=True)  # type: ignore[arg-type]
     assert type(trouble.error()) is error
     assert trouble.reason == reason
 
@@ -81,9 +84,9 @@ def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
         "tell(Trouble('absent', 'Not yet.', over=False)); tell(Opened('USB', 8000, 2)); sound(0); sound(1)\n"
         "tell(Trouble('ended', 'Unplugged.', over=True))"
     )
-    source = IsolatedMicrophone("mic0", "USB", None, wait=True)
+    source = MicrophoneProcess("mic0", "USB", None, wait=True)
     sound = source.blocks()
-    assert next(sound) == Plight("waiting", "absent", "Not yet.")
+    assert next(sound) == SourceStateChange("waiting", "absent", "Not yet.")
     first, second = next(sound), next(sound)
     assert isinstance(first, Block)
     assert isinstance(second, Block)
@@ -96,22 +99,22 @@ def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
 def test_a_device_that_was_typed_and_is_not_there_is_refused_at_once(acted: list[str]) -> None:
     acted.append("tell(Trouble('absent', 'No input device matches.', over=True))")
     with pytest.raises(SourceError, match="No input device matches"):
-        IsolatedMicrophone("mic0", "USB", None, wait=False)
+        MicrophoneProcess("mic0", "USB", None, wait=False)
 
 
 def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
     acted.append("tell(Opened('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
-    source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+    source = MicrophoneProcess("mic0", "USB", None, wait=False)
     with pytest.raises(SourceError, match="The process that captured USB has ended"):
         list(source.blocks())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows' pipes cannot be looked at")
 def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "SILENT_S", 0.3)
-    monkeypatch.setattr(isolated, "LOOK_UP_MS", 50)
+    monkeypatch.setattr(capture_process, "SILENT_S", 0.3)
+    monkeypatch.setattr(capture_process, "LOOK_UP_MS", 50)
     acted.append("tell(Opened('USB', 8000, 2)); sound(0); time.sleep(600)")
-    source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+    source = MicrophoneProcess("mic0", "USB", None, wait=False)
     with pytest.raises(StallError, match="hangs; it is started anew"):
         list(source.blocks())
     assert source._process.poll() is not None
@@ -119,7 +122,7 @@ def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.Mo
 
 def test_the_process_ends_with_the_daemon(acted: list[str]) -> None:
     acted.append("tell(Opened('USB', 8000, 2)); time.sleep(600)")
-    source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+    source = MicrophoneProcess("mic0", "USB", None, wait=False)
     source.stop()
     source._process.wait(timeout=30)
     assert list(source.blocks()) == []
@@ -129,14 +132,16 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system has no /proc/self/fd")
     light = "import os, sys; os.write(1, bytes.fromhex(sys.argv[1]))"
-    frame = told(Opened("USB", 8000, 2)).hex()
+    frame = encode_message(OpenedFrame("USB", 8000, 2)).hex()
     start = subprocess.Popen
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(isolated.subprocess, "Popen", lambda _, **o: start([sys.executable, "-ISc", light, frame], **o))
+        patch.setattr(
+            capture_process.subprocess, "Popen", lambda _, **o: start([sys.executable, "-ISc", light, frame], **o)
+        )
         for _ in range(100):
             with pytest.raises(SourceError, match="has ended"):
-                list(IsolatedMicrophone("mic0", "USB", None, wait=False).blocks())
+                list(MicrophoneProcess("mic0", "USB", None, wait=False).blocks())
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -153,9 +158,11 @@ def test_what_the_process_started_ends_with_it(acted: list[str], end: str) -> No
     started = f"subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, pass_fds=[{writing}])"
     acted.append(f"import subprocess; {started}; tell(Opened('USB', 8000, 2)); {end}")
     with pytest.MonkeyPatch.context() as patch:
-        popen = isolated.subprocess.Popen
-        patch.setattr(isolated.subprocess, "Popen", lambda *a, **options: popen(*a, **options, pass_fds=[writing]))
-        source = IsolatedMicrophone("mic0", "USB", None, wait=False)
+        popen = capture_process.subprocess.Popen
+        patch.setattr(
+            capture_process.subprocess, "Popen", lambda *a, **options: popen(*a, **options, pass_fds=[writing])
+        )
+        source = MicrophoneProcess("mic0", "USB", None, wait=False)
     os.close(writing)
     if "kill" in end:
         with pytest.raises(SourceError, match="has ended"):

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture import lasting as module
-from soundwatch.daemon.capture.lasting import Lasting
-from soundwatch.daemon.clocks import Moment
-from soundwatch.daemon.errors import HopelessError, SourceError, StallError
-from soundwatch.daemon.plight import LiveSource, Plight
-from soundwatch.daemon.types import Block, SourceInfo
+from soundwatch.daemon.capture import reconnect as module
+from soundwatch.daemon.capture.reconnect import ReconnectingSource
+from soundwatch.daemon.core.clock import ClockReading
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.source import LiveSource, SourceStateChange
+from soundwatch.daemon.core.types import Block, SourceInfo
 
 SECOND_NS = 1_000_000_000
 BLOCK_NS = SECOND_NS // 10
@@ -37,8 +37,8 @@ class World:
     def unix_ns(self) -> int:
         return self.now_ns + self.wall_ns
 
-    def moment(self) -> Moment:
-        return Moment(self.now_ns, self.unix_ns())
+    def moment(self) -> ClockReading:
+        return ClockReading(self.now_ns, self.unix_ns())
 
 
 @dataclass(slots=True)
@@ -63,9 +63,9 @@ class Connection:
     def info(self) -> SourceInfo:
         return SourceInfo("mic", "USB", self.rate_hz, self.channels)
 
-    def blocks(self) -> Iterator[Block | Plight]:
+    def blocks(self) -> Iterator[Block | SourceStateChange]:
         if self.waits:
-            yield Plight("waiting", "absent", "No input device matches 'USB'.")
+            yield SourceStateChange("waiting", "absent", "No input device matches 'USB'.")
         self.world.now_ns += self.away_ns
         self.start_unix_ns = self.world.unix_ns()
         size = self.rate_hz // 10
@@ -86,9 +86,9 @@ class Street:
 
     world: World
     connections: list[Connection]
-    given: list[Block | Plight] = field(default_factory=list)
+    given: list[Block | SourceStateChange] = field(default_factory=list)
 
-    def hear(self, at_each: Callable[[Block | Plight], None] = lambda _: None) -> Lasting:
+    def hear(self, at_each: Callable[[Block | SourceStateChange], None] = lambda _: None) -> ReconnectingSource:
         remaining = iter(self.connections[1:])
 
         def again() -> LiveSource:
@@ -98,7 +98,7 @@ class Street:
                 raise SourceError("The street ends.")
             return connection
 
-        lasting = Lasting(self.connections[0], again, self.world.moment)
+        lasting = ReconnectingSource(self.connections[0], again, self.world.moment)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "FIRST_PAUSE_S", 0)
             for each in lasting.blocks():
@@ -111,8 +111,8 @@ class Street:
         return [each for each in self.given if isinstance(each, Block)]
 
     @property
-    def plights(self) -> list[Plight]:
-        return [each for each in self.given if isinstance(each, Plight)]
+    def plights(self) -> list[SourceStateChange]:
+        return [each for each in self.given if isinstance(each, SourceStateChange)]
 
 
 def test_what_is_heard_after_a_loss_has_the_number_it_would_have_had() -> None:
@@ -160,7 +160,7 @@ def test_a_clock_that_is_set_while_the_first_block_comes_does_not_move_its_place
     world = World()
 
     class Set(Connection):
-        def blocks(self) -> Iterator[Block | Plight]:
+        def blocks(self) -> Iterator[Block | SourceStateChange]:
             for each in Connection.blocks(self):
                 self.world.wall_ns += step_ns
                 yield each
@@ -182,9 +182,9 @@ def test_every_missing_sample_is_counted_whatever_is_done_to_the_wall_clock(
     steps = iter(step for _, _, step in connections)
     end_sample = 0
 
-    def check(each: Block | Plight) -> None:
+    def check(each: Block | SourceStateChange) -> None:
         nonlocal end_sample
-        if isinstance(each, Plight):
+        if isinstance(each, SourceStateChange):
             world.wall_ns += next(steps, 0) if each.state == "lost" else 0
             return
         assert each.first_sample == end_sample + each.lost_samples
@@ -200,7 +200,7 @@ def test_a_microphone_whose_clock_drifts_does_not_add_that_to_a_loss() -> None:
     world = World()
 
     class Slow(Connection):
-        def blocks(self) -> Iterator[Block | Plight]:
+        def blocks(self) -> Iterator[Block | SourceStateChange]:
             for each in Connection.blocks(self):
                 self.world.now_ns += BLOCK_NS // 10  # a block takes 110 ms
                 yield each
@@ -214,8 +214,8 @@ def test_what_is_missing_at_the_end_of_the_program_is_counted_too() -> None:
     world = World()
     street = Street(world, [Connection(world, 10)])
 
-    def pass_time(each: Block | Plight) -> None:
-        if isinstance(each, Plight):
+    def pass_time(each: Block | SourceStateChange) -> None:
+        if isinstance(each, SourceStateChange):
             world.now_ns += 7 * SECOND_NS
 
     street.hear(pass_time)
@@ -225,8 +225,8 @@ def test_what_is_missing_at_the_end_of_the_program_is_counted_too() -> None:
 
 def test_what_is_hopeless_is_not_waited_for() -> None:
     world = World()
-    street = Street(world, [Connection(world, 0, error=HopelessError("Microphones need PortAudio."))])
-    with pytest.raises(HopelessError, match="PortAudio"):
+    street = Street(world, [Connection(world, 0, error=SourceUnavailableError("Microphones need PortAudio."))])
+    with pytest.raises(SourceUnavailableError, match="PortAudio"):
         street.hear()
 
 

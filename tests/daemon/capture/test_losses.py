@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
+from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
 
 RATE_HZ = 48_000
 BLOCK = 4_800
@@ -15,10 +15,10 @@ BLOCK_NS = 100_000_000
 
 def losses(arrivals_ns: Iterable[int]) -> list[int]:
     """What is found lost when blocks of 100 ms arrive like this."""
-    state, end_sample, found = ClockWatch(), 0, []
+    state, end_sample, found = DropDetectorState(), 0, []
     for arrival_ns in arrivals_ns:
         end_sample += BLOCK
-        state, lost_samples = watch_clock(state, arrival_ns, end_sample, RATE_HZ)
+        state, lost_samples = detect_drops(state, arrival_ns, end_sample, RATE_HZ)
         end_sample += lost_samples
         found.append(lost_samples)
     return found

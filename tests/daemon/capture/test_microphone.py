@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.microphone import Delivery, Microphone, first_sample_age_s, overflow_samples
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.types import read_only
+from soundwatch.daemon.capture.microphone import CallbackBlock, Microphone, first_sample_age_s, overflow_samples
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.types import read_only
 from virtual_microphone import CHANNELS, RATE_HZ, VirtualMicrophone
 
 RECORD = Path(__file__).with_name("record.py")
@@ -159,8 +159,8 @@ def test_a_believable_age_of_the_first_sample_is_taken() -> None:
     assert first_sample_age_s(0.35, 0.1) == 0.35
 
 
-def delivery(adc_s: float, arrival_s: float) -> Delivery:
-    return Delivery(read_only(np.zeros((1, 4800), np.float32)), 0, True, adc_s, round(arrival_s * 1e9))
+def delivery(adc_s: float, arrival_s: float) -> CallbackBlock:
+    return CallbackBlock(read_only(np.zeros((1, 4800), np.float32)), 0, True, adc_s, round(arrival_s * 1e9))
 
 
 def test_an_overflow_is_as_long_as_the_jump_of_the_drivers_time() -> None:

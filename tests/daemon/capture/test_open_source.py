@@ -12,7 +12,7 @@ import soundfile
 
 from soundwatch.daemon.capture import Demo, Recording, microphone, open_source
 from soundwatch.daemon.capture.devices import Device
-from soundwatch.daemon.errors import ConfigError, SourceError
+from soundwatch.daemon.core.errors import ConfigError, SourceError
 
 DESK = (
     Device(0, "USB PnP", "ALSA", 1, 48_000, True, "USB PnP"),

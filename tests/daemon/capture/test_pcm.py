@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, decode_pcm
-from soundwatch.daemon.errors import ConfigError, SourceError
+from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, decode_pcm
+from soundwatch.daemon.core.errors import ConfigError, SourceError
 
 MONO = PcmFormat("s16le", 8_000, 1)
 

@@ -7,8 +7,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from soundwatch.daemon.capture.portaudio import ask_portaudio
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.capture.portaudio import call_portaudio
+from soundwatch.daemon.core.errors import SourceError
 
 
 class PortAudioError(Exception):
@@ -26,17 +26,17 @@ def refuse(_: ModuleType) -> None:
 
 
 def test_the_answer_is_given_back() -> None:
-    assert ask_portaudio("Asking", lambda module: module is sys.modules["sounddevice"])
+    assert call_portaudio("Asking", lambda module: module is sys.modules["sounddevice"])
 
 
 def test_a_refusal_says_what_was_tried_and_portaudios_reason() -> None:
     with pytest.raises(SourceError, match=r"^Opening Mic failed: Error opening InputStream: Device unavailable\.$"):
-        ask_portaudio("Opening Mic", refuse)
+        call_portaudio("Opening Mic", refuse)
 
 
 def test_a_bug_stays_a_bug() -> None:
     with pytest.raises(ZeroDivisionError):
-        ask_portaudio("Asking", lambda _: 1 // 0)
+        call_portaudio("Asking", lambda _: 1 // 0)
 
 
 def test_what_hangs_is_left_behind_and_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_what_hangs_is_left_behind_and_does_not_hold_the_exit(monkeypatch: pytes
     monkeypatch.setattr(atexit, "unregister", forgotten.append)
     release = threading.Event()
     with pytest.raises(SourceError, match=r"Opening Mic took more than 0\.05 s: the sound system does not answer"):
-        ask_portaudio("Opening Mic", lambda _: release.wait(), timeout_s=0.05)
+        call_portaudio("Opening Mic", lambda _: release.wait(), timeout_s=0.05)
     assert forgotten == [print]
     release.set()
 
@@ -52,4 +52,4 @@ def test_what_hangs_is_left_behind_and_does_not_hold_the_exit(monkeypatch: pytes
 def test_without_the_library_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(SourceError, match="sudo apt-get install libportaudio2"):
-        ask_portaudio("Asking", lambda _: None)
+        call_portaudio("Asking", lambda _: None)

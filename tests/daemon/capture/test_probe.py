@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from doubles import tone
-from soundwatch.daemon.capture.probe import ADVICE, Probe, bands_db, over_time, probe_text
-from soundwatch.daemon.types import Samples, SourceInfo
+from soundwatch.daemon.capture.probe import ADVICE, Probe, level_sparkline, octave_levels_db, probe_text
+from soundwatch.daemon.core.types import Samples, SourceInfo
 
 RATE_HZ = 16_000
 TENTH_NS = 100_000_000
@@ -23,7 +23,7 @@ def probed(samples: Samples, arrivals_ns: Sequence[int] = range(0, 30 * TENTH_NS
 
 @pytest.mark.parametrize("frequency_hz", [125, 1000, 4000])
 def test_a_tone_fills_its_own_octave_and_no_other(frequency_hz: int) -> None:
-    levels = dict(bands_db(tone(frequency_hz, 3, RATE_HZ), RATE_HZ))
+    levels = dict(octave_levels_db(tone(frequency_hz, 3, RATE_HZ), RATE_HZ))
     assert levels[frequency_hz] == pytest.approx(-9.03, abs=0.1)
     assert all(db is None or db < -60 for hz, db in levels.items() if hz != frequency_hz)
 
@@ -60,4 +60,4 @@ def test_a_microphone_that_holes_stalls_or_has_another_rate_than_it_says_is_told
 
 def test_the_level_over_time_is_a_picture() -> None:
     sound = np.concatenate([np.zeros((1, RATE_HZ // 2), np.float32), tone(1000, 0.5, RATE_HZ)], axis=1)
-    assert over_time(sound, RATE_HZ) == "     ▇▇▇▇▇"
+    assert level_sparkline(sound, RATE_HZ) == "     ▇▇▇▇▇"

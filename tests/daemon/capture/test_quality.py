@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundwatch.daemon.capture.examined import Examined
-from soundwatch.daemon.capture.quality import CLEAN_PERIODS, Examination, examine
-from soundwatch.daemon.channels import Choice
-from soundwatch.daemon.clocks import Moment
-from soundwatch.daemon.plight import Plight, Quality
-from soundwatch.daemon.types import Block, SourceInfo
+from soundwatch.daemon.capture.audio_quality import CLEAN_PERIODS, QualityState, update_quality
+from soundwatch.daemon.capture.monitor import MonitoredSource
+from soundwatch.daemon.core.channels import ChannelSelection
+from soundwatch.daemon.core.clock import ClockReading
+from soundwatch.daemon.core.source import AudioQuality, SourceStateChange
+from soundwatch.daemon.core.types import Block, SourceInfo
 
 RATE_HZ = 1000
 PERIOD = 10 * RATE_HZ
@@ -28,14 +28,14 @@ def street(periods: float = 1.0, level: float = 0.01, channels: int = 2) -> Soun
     return (level * noise).astype(np.float32)
 
 
-def told_of(sound: Sound, cuts: list[int] | None = None, speed: float = 1.0) -> list[Quality]:
+def told_of(sound: Sound, cuts: list[int] | None = None, speed: float = 1.0) -> list[AudioQuality]:
     """What is told when the sound comes in pieces, each when it is complete."""
     places = [0, *sorted(cut for cut in cuts if cut < sound.shape[1]), sound.shape[1]] if cuts else None
     places = places or [*range(0, sound.shape[1], 100), sound.shape[1]]
-    state, told = Examination(), []
+    state, told = QualityState(), []
     for first, end in pairwise(places):
         block = Block(sound[:, first:end], RATE_HZ, first)
-        state, found = examine(state, block, None if cuts else round(end * 1e9 / RATE_HZ / speed))
+        state, found = update_quality(state, block, None if cuts else round(end * 1e9 / RATE_HZ / speed))
         told += [quality for quality in found if quality.news]
     return told
 
@@ -113,11 +113,11 @@ def test_a_rate_that_is_not_the_one_promised_is_found_within_two_minutes(speed: 
 @given(st.lists(st.integers(0, 9_000_000_000), min_size=1200, max_size=1200))
 @settings(max_examples=8, deadline=None)
 def test_a_machine_that_is_busy_for_seconds_does_not_take_its_microphone_for_slow(late_ns: list[int]) -> None:
-    state, told, now_ns = Examination(), [], 0
+    state, told, now_ns = QualityState(), [], 0
     for number in range(1200):
         due_ns = (number + 1) * 100_000_000
         now_ns = max(now_ns, due_ns + late_ns[number] if number % 97 == 0 else due_ns)
-        state, found = examine(state, Block(street(0.01), RATE_HZ, 100 * number), now_ns)
+        state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), now_ns)
         told += [fault for quality in found for fault in quality.faults if fault != "stalls"]
     assert told == []
     assert state.measured_hz == pytest.approx(RATE_HZ, rel=1e-3)
@@ -145,10 +145,10 @@ def test_a_place_that_is_never_quiet_for_a_minute_is_told_of() -> None:
 
 
 def test_a_second_in_which_nothing_is_delivered_is_told_of() -> None:
-    state, told = Examination(), []
+    state, told = QualityState(), []
     for number in range(100):
         late_ns = 900_000_000 if number == 50 else 0
-        state, found = examine(state, Block(street(0.01), RATE_HZ, 100 * number), number * 100_000_000 + late_ns)
+        state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), number * 100_000_000 + late_ns)
         told += found
     [quality] = told
     assert (quality.faults, quality.waited_ms) == (("stalls",), 1000)
@@ -164,9 +164,9 @@ def test_channels_that_become_the_same_are_told_of_though_that_is_no_fault() -> 
 
 
 def test_a_source_that_waits_by_itself_is_not_timed() -> None:
-    state = Examination()
+    state = QualityState()
     for number in range(700):
-        state, found = examine(state, Block(street(0.01), RATE_HZ, 100 * number), None)
+        state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), None)
         assert all(not quality.news for quality in found)
     assert state.measured_hz is None
 
@@ -174,7 +174,9 @@ def test_a_source_that_waits_by_itself_is_not_timed() -> None:
 @pytest.mark.parametrize(
     ("choice", "channels"), [("left", [0.1]), ("right", [0.8]), ("mix", [0.45]), ("pair", [0.1, 0.8])]
 )
-def test_of_a_quiet_left_and_a_loud_right_channel_the_chosen_is_heard(choice: Choice, channels: list[float]) -> None:
+def test_of_a_quiet_left_and_a_loud_right_channel_the_chosen_is_heard(
+    choice: ChannelSelection, channels: list[float]
+) -> None:
     class QuietLeftLoudRight:
         info = SourceInfo("mic", "USB", RATE_HZ, 2)
         start_unix_ns = 0
@@ -186,9 +188,9 @@ def test_of_a_quiet_left_and_a_loud_right_channel_the_chosen_is_heard(choice: Ch
         def stop(self) -> None:
             pass
 
-    block, quality = Examined(QuietLeftLoudRight(), choice).blocks()
+    block, quality = MonitoredSource(QuietLeftLoudRight(), choice).blocks()
     assert isinstance(block, Block)
-    assert isinstance(quality, Quality)
+    assert isinstance(quality, AudioQuality)
     np.testing.assert_allclose(block.samples[:, 0], channels, rtol=1e-6)
     assert quality.peak == pytest.approx(max(channels)), "what is not heard is not examined"
 
@@ -199,10 +201,10 @@ def test_a_source_is_examined_as_it_is_heard_and_anew_after_a_loss() -> None:
         start_unix_ns = 7
         stopped = False
 
-        def blocks(self) -> Iterator[Block | Plight]:
+        def blocks(self) -> Iterator[Block | SourceStateChange]:
             for first in range(0, PERIOD - 100, 100):
                 yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first)
-            yield Plight("lost", "ended", "Unplugged.")
+            yield SourceStateChange("lost", "ended", "Unplugged.")
             for first in range(2 * PERIOD, 3 * PERIOD, 100):
                 yield Block(np.zeros((2, 100), np.float32), RATE_HZ, first)
 
@@ -210,10 +212,10 @@ def test_a_source_is_examined_as_it_is_heard_and_anew_after_a_loss() -> None:
             self.stopped = True
 
     source = Flaps()
-    examined = Examined(source, now=lambda: Moment(0, 0))
+    examined = MonitoredSource(source, now=lambda: ClockReading(0, 0))
     given = list(examined.blocks())
     assert [type(each).__name__ for each in given if not isinstance(each, Block)] == ["Plight", "Quality"]
-    assert isinstance(given[-1], Quality)
+    assert isinstance(given[-1], AudioQuality)
     assert (examined.info, examined.start_unix_ns) == (source.info, 7)
     examined.stop()
     assert source.stopped

@@ -11,8 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recording import Recording
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.types import Block, Source
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.types import Block, Source
 
 
 def tone(rate_hz: int, channels: int, seconds: float = 0.73) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from soundwatch.daemon.capture.stderr import kept_from_stderr
+from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 
 
 def native_print(line: str) -> None:
@@ -14,7 +14,7 @@ def native_print(line: str) -> None:
 def test_alsas_reasons_are_kept_portaudios_trace_is_dropped_and_the_rest_passes(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with kept_from_stderr() as reasons:
+    with capture_native_stderr() as reasons:
         native_print("ALSA lib pulse.c:242:(pulse_connect) PulseAudio: Unable to connect: Connection refused")
         native_print("Expression 'ret' failed in 'src/hostapi/alsa/pa_linux_alsa.c', line: 1736")
         native_print("another thread's log")
@@ -24,7 +24,7 @@ def test_alsas_reasons_are_kept_portaudios_trace_is_dropped_and_the_rest_passes(
 
 
 def test_stderr_is_given_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="broken"), kept_from_stderr():
+    with pytest.raises(ValueError, match="broken"), capture_native_stderr():
         raise ValueError("broken")
     native_print("heard again")
     assert capfd.readouterr().err == "heard again\n"
@@ -35,6 +35,6 @@ def test_a_program_without_stderr_can_use_it(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(9, "Bad file descriptor")
 
     monkeypatch.setattr(os, "dup", closed)
-    with kept_from_stderr() as reasons:
+    with capture_native_stderr() as reasons:
         pass
     assert reasons == []

@@ -11,31 +11,31 @@ import pytest
 
 from doubles import SMALL_SPEC, BandClassifier, silence, tone
 from listening import BLOCK_SAMPLES, Memory, ears_of, quiet
-from soundwatch.daemon.clips.recorder import Clip, Recorder
-from soundwatch.daemon.clips.tape import in_16_bits
-from soundwatch.daemon.config import ClipsConfig
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.listen import Listening
-from soundwatch.daemon.plight import News, Plight, Reanchored
-from soundwatch.daemon.types import Block
+from soundwatch.daemon.clips.recorder import ClipRecorder, PendingClip
+from soundwatch.daemon.clips.ring_buffer import to_int16
+from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.engine import Engine
 
 RATE_HZ = SMALL_SPEC.rate_hz
 CONFIG = ClipsConfig(pre_roll_s=0.2, post_roll_s=0.3, max_s=5.0)
 SOUND = np.concatenate([silence(1.0), tone(500, 1.5), silence(1.5), tone(3000, 1.0), silence(1.0)], axis=1)
 
 
-def cut_of(source: Any, config: ClipsConfig = CONFIG) -> tuple[list[Clip], list[dict[str, Any]]]:
-    clips: list[Clip] = []
+def cut_of(source: Any, config: ClipsConfig = CONFIG) -> tuple[list[PendingClip], list[dict[str, Any]]]:
+    clips: list[PendingClip] = []
     ears, sink = ears_of(BandClassifier())
-    recorder = Recorder(config, RATE_HZ, clips.append)
-    Engine(replace(ears, tapes=recorder), quiet).run([Listening(source)])
+    recorder = ClipRecorder(config, RATE_HZ, clips.append)
+    Engine(replace(ears, tapes=recorder), quiet).run([SourceSession(source)])
     return clips, sink.lines
 
 
-def samples_of(clip: Clip, source: Memory) -> bool:
+def samples_of(clip: PendingClip, source: Memory) -> bool:
     """Whether a clip is exactly that stretch of its source."""
     heard = source.samples[:, clip.cut.first_sample : clip.cut.end_sample]
-    return np.array_equal(clip.cut.frames(), in_16_bits(heard))
+    return np.array_equal(clip.cut.frames(), to_int16(heard))
 
 
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 2 * RATE_HZ])
@@ -75,15 +75,15 @@ def test_a_source_that_breaks_still_leaves_the_clip_of_what_it_heard() -> None:
 class Comes(Memory):
     """A source that is lost in the middle of its tone and comes back three seconds later."""
 
-    def blocks(self) -> Iterator[Block | News]:  # type: ignore[override]
+    def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
         for first in range(0, 2 * RATE_HZ, BLOCK_SAMPLES):
             yield Block(self.samples[:, first : first + BLOCK_SAMPLES], RATE_HZ, first)
-        yield Plight("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
-        yield Reanchored("clock_step", 60_000_000_000, 60_000_000_000)
+        yield SourceStateChange("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
+        yield ClockCorrection("clock_step", 60_000_000_000, 60_000_000_000)
         for number, first in enumerate(range(2 * RATE_HZ, 4 * RATE_HZ, BLOCK_SAMPLES)):
             lost_samples = 0 if number else 3 * RATE_HZ
             if number == 1:
-                yield Plight("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000)
+                yield SourceStateChange("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000)
             yield Block(tone(500, 0.1), RATE_HZ, 3 * RATE_HZ + first, lost_samples)
 
 
@@ -113,12 +113,12 @@ class Switched(Memory):
 
 def test_nothing_of_a_pause_is_kept() -> None:
     source = Switched("mic", np.concatenate([silence(0.5), tone(500, 6.0)], axis=1), waits=True)
-    clips: list[Clip] = []
+    clips: list[PendingClip] = []
     ears, sink = ears_of(BandClassifier())
-    recorder = Recorder(CONFIG, RATE_HZ, clips.append)
+    recorder = ClipRecorder(CONFIG, RATE_HZ, clips.append)
     engine = Engine(replace(ears, tapes=recorder), quiet)
     source.switch = engine.switch
-    engine.run([Listening(source)])
+    engine.run([SourceSession(source)])
     assert [line["reason"] for line in sink.of("end")] == ["paused", "end_of_stream"]
     [gap] = sink.of("gap")
     assert gap["reason"] == "paused"
@@ -132,4 +132,4 @@ def test_nothing_of_a_pause_is_kept() -> None:
 def test_without_clips_no_sound_is_kept() -> None:
     ears, _ = ears_of(BandClassifier())
     assert ears.tapes is None
-    assert Engine(ears, quiet).voice(Listening(Memory("mic", SOUND))).tapes is None
+    assert Engine(ears, quiet).voice(SourceSession(Memory("mic", SOUND))).tapes is None

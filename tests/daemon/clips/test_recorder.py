@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from made_clips import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
-from soundwatch.daemon.clips.recorder import LOOKBACK_S, Clip, Recorder
-from soundwatch.daemon.clips.tape import Tape, in_16_bits
-from soundwatch.daemon.config import ClipsConfig
-from soundwatch.daemon.types import Block
+from soundwatch.daemon.clips.recorder import LOOKBACK_S, ClipRecorder, PendingClip
+from soundwatch.daemon.clips.ring_buffer import RingBuffer, to_int16
+from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.types import Block
 
 CONFIG = ClipsConfig(pre_roll_s=1.0, post_roll_s=2.0, max_s=10.0)
 
@@ -18,8 +18,8 @@ class Bench:
     """A recorder of one source, its sound given a tenth of a second at a time."""
 
     def __init__(self, config: ClipsConfig = CONFIG) -> None:
-        self.clips: list[Clip] = []
-        self.recorder = Recorder(config, 500, self.clips.append)
+        self.clips: list[PendingClip] = []
+        self.recorder = ClipRecorder(config, 500, self.clips.append)
         self.now = 0
 
     def hear_until(self, end_s: float) -> None:
@@ -156,18 +156,18 @@ def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
 
 
 def test_an_event_of_a_source_that_was_never_heard_makes_nothing() -> None:
-    recorder = Recorder(CONFIG, 500, pytest.fail)
+    recorder = ClipRecorder(CONFIG, 500, pytest.fail)
     recorder.tell("mic0", Timed(), [event("start", 4)], 4000, over=True)
 
 
 def test_sound_of_16_bits_comes_back_bit_for_bit() -> None:
     every = np.arange(-32_768, 32_768, dtype=np.int16)
     samples = every.astype(np.float32)[None] / np.float32(32_768)
-    assert np.array_equal(in_16_bits(samples)[:, 0], every)
-    assert in_16_bits(np.array([[1.0, 2.0, -2.0]], np.float32))[:, 0].tolist() == [32_767, 32_767, -32_768]
+    assert np.array_equal(to_int16(samples)[:, 0], every)
+    assert to_int16(np.array([[1.0, 2.0, -2.0]], np.float32))[:, 0].tolist() == [32_767, 32_767, -32_768]
 
 
 def test_a_block_without_samples_leaves_no_piece() -> None:
-    tape = Tape(RATE_HZ, 1)
+    tape = RingBuffer(RATE_HZ, 1)
     tape.add(Block(np.zeros((1, 0), np.float32), RATE_HZ, 500, 500))
     assert tape.cut(0, 1000) is None

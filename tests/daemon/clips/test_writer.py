@@ -13,11 +13,11 @@ import numpy as np
 
 from made_clips import ID, clip
 from program import VALIDATOR
-from soundwatch.daemon.clips.shelf import Shelf, kept_in
-from soundwatch.daemon.clips.tape import Cut, Frames, Piece
-from soundwatch.daemon.clips.writer import QUEUED_CLIPS, Writer
-from soundwatch.daemon.config import ClipsConfig
-from soundwatch.daemon.lines import Line
+from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
+from soundwatch.daemon.clips.ring_buffer import Excerpt, Frames, Segment
+from soundwatch.daemon.clips.writer import QUEUED_CLIPS, ClipWriter
+from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.events.schema import Line
 
 
 class Lines:
@@ -52,10 +52,10 @@ class Judge:
         return self.verdict
 
 
-def writer(folder: Path, *guards: Any) -> tuple[Writer, Lines, list[dict[str, Any]]]:
+def writer(folder: Path, *guards: Any) -> tuple[ClipWriter, Lines, list[dict[str, Any]]]:
     lines, said = Lines(), list[dict[str, Any]]()
-    made = Writer(
-        Shelf(folder, ClipsConfig(max_age_days=36_500)),
+    made = ClipWriter(
+        ClipStore(folder, ClipsConfig(max_age_days=36_500)),
         guards,
         "balcony",
         lines,
@@ -69,7 +69,7 @@ def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
     written.take(clip(2.0, second=1))
     written.close()
     [line] = lines.lines
-    [kept] = kept_in(tmp_path)
+    [kept] = list_clips(tmp_path)
     assert (line["type"], line["source"], line["id"], line["class"]) == ("clip", "mic0", ID, "siren")
     assert (line["file"], line["path"], line["bytes"]) == (kept.path.name, str(kept.path), kept.size_bytes)
     assert (line["duration_s"], line["lost_s"], line["rate_hz"], line["channels"]) == (2.0, 0.0, 8000, 1)
@@ -118,7 +118,7 @@ def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None
     assert [line["reason"] for line in lines.lines] == ["queue", "queue"]
     judge.let.set()
     written.close()
-    assert len(kept_in(tmp_path)) == QUEUED_CLIPS + 1
+    assert len(list_clips(tmp_path)) == QUEUED_CLIPS + 1
     assert written.lost_clips == 2
     assert len(said) == 2
 
@@ -126,6 +126,6 @@ def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None
 def test_what_flac_cannot_hold_is_told_of(tmp_path: Path) -> None:
     written, lines, _ = writer(tmp_path)
     frames = np.zeros((800, 9), np.int16)
-    written.take(replace(clip(), cut=Cut([Piece(0, frames)], 0, 800, 8000)))
+    written.take(replace(clip(), cut=Excerpt([Segment(0, frames)], 0, 800, 8000)))
     written.close()
     assert [line["reason"] for line in lines.lines] == ["failed"]

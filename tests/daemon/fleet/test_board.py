@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 
 from fleets import BEGIN_NS, line_of, report_of, status_of
-from soundwatch.daemon.fleet.answers import NodeAnswer, answer_of
-from soundwatch.daemon.fleet.board import NodeBoard, with_line, with_report, with_status
-from soundwatch.daemon.report import SourceReport
+from soundwatch.daemon.fleet.node_json import NodeRecord, node_record
+from soundwatch.daemon.fleet.node_status import NodeStatus, with_line, with_report, with_status
+from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 
 SECOND_NS = 1_000_000_000
 
 
-def online(**sources: SourceReport) -> NodeBoard:
-    return with_report(with_status(NodeBoard("edge1"), status_of("online")), report_of(5, 5, **sources))
+def online(**sources: SourceReport) -> NodeStatus:
+    return with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(5, 5, **sources))
 
 
 def test_a_machine_that_is_connected_and_says_nothing_is_silent() -> None:
@@ -27,9 +27,9 @@ def test_a_machine_that_is_connected_and_says_nothing_is_silent() -> None:
 
 def test_a_machine_that_was_cut_off_hears_nothing_any_more() -> None:
     node = with_line(online(mic0=SourceReport(hearing="heard")), line_of(6))
-    assert answer_of(node, BEGIN_NS).active == ("siren at mic0",)
+    assert node_record(node, BEGIN_NS).active == ("siren at mic0",)
     node = with_status(node, status_of("offline"))
-    assert (answer_of(node, BEGIN_NS).active, node.state(BEGIN_NS)) == ((), "offline")
+    assert (node_record(node, BEGIN_NS).active, node.state(BEGIN_NS)) == ((), "offline")
     assert list(node.problems(BEGIN_NS)) == ["It was killed, or cut off from the broker."]
 
 
@@ -49,17 +49,17 @@ def test_a_source_that_is_not_heard_or_sounds_poor_is_told() -> None:
 
 
 def test_a_clock_is_judged_by_the_report_that_took_least_on_its_way() -> None:
-    node = NodeBoard("edge1")
+    node = NodeStatus("edge1")
     for way_ns in (400_000_000, 20_000_000, 900_000_000):
         node = with_report(node, report_of(1, 1, heard_unix_ns=BEGIN_NS - 5 * SECOND_NS + way_ns))
     assert node.skew_s == 4.98
     assert list(node.problems(BEGIN_NS)) == ["Its clock is 5.0 s ahead."]
-    node = with_report(NodeBoard("edge1"), report_of(1, 1, heard_unix_ns=BEGIN_NS + 3 * SECOND_NS))
+    node = with_report(NodeStatus("edge1"), report_of(1, 1, heard_unix_ns=BEGIN_NS + 3 * SECOND_NS))
     assert list(node.problems(BEGIN_NS)) == ["Its clock is 3.0 s behind."]
 
 
 def test_a_report_that_the_broker_kept_says_nothing_of_a_clock() -> None:
-    node = with_report(NodeBoard("edge1"), report_of(1, 1, heard_unix_ns=BEGIN_NS + 3600 * SECOND_NS, retained=True))
+    node = with_report(NodeStatus("edge1"), report_of(1, 1, heard_unix_ns=BEGIN_NS + 3600 * SECOND_NS, retained=True))
     assert node.skew_s is None
 
 
@@ -72,7 +72,7 @@ def test_an_event_lasts_from_its_start_to_its_end_and_not_beyond_a_report_withou
 
 
 def test_two_machines_of_one_name_are_told() -> None:
-    node = NodeBoard("edge1")
+    node = NodeStatus("edge1")
     for journal in ("aa", "bb"):
         node = with_report(node, report_of(1, 1, journal=journal))
     assert not node.twins, "a machine may begin another journal"
@@ -84,7 +84,7 @@ def test_two_machines_of_one_name_are_told() -> None:
 
 
 def test_nobody_can_fill_the_memory_with_events_that_never_end() -> None:
-    node = NodeBoard("edge1")
+    node = NodeStatus("edge1")
     for seq in range(1, 1000):
         node = with_line(node, line_of(seq))
     assert len(node.active) == 200
@@ -93,4 +93,4 @@ def test_nobody_can_fill_the_memory_with_events_that_never_end() -> None:
 def test_the_documented_machine_is_one_as_it_is_printed() -> None:
     text = (Path(__file__).parents[3] / "docs" / "fleet.md").read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if line.startswith('{"schema":"soundwatch.fleet/1"'))
-    assert msgspec.json.encode(msgspec.json.decode(line, type=NodeAnswer)).decode() == line
+    assert msgspec.json.encode(msgspec.json.decode(line, type=NodeRecord)).decode() == line

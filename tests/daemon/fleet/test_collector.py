@@ -16,11 +16,11 @@ from ports import free_port
 from sink_room import Room
 from soundwatch.daemon.fleet import collector as module
 from soundwatch.daemon.fleet.collector import Collector
+from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.store import Batch, FleetStore
-from soundwatch.daemon.fleet.told import LineSaid
-from soundwatch.daemon.lookup import Wanted
-from soundwatch.daemon.outlets import Outlet
-from soundwatch.daemon.sinks.mqtt_link import Broker
+from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.sinks.dispatcher import SinkWorker
+from soundwatch.daemon.sinks.mqtt.connection import Broker
 
 
 class Failing(FleetStore):
@@ -39,7 +39,7 @@ class Fleet:
     """A collector in a thread."""
 
     def __init__(self, port: int, path: Path, **options: Any) -> None:
-        self.shown: list[LineSaid] = []
+        self.shown: list[LineMessage] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.store = Failing(str(path))
         broker = Broker("127.0.0.1", port, None, None, None)
@@ -53,7 +53,7 @@ class Fleet:
         self._thread = threading.Thread(target=self.collector.run)
         self._thread.start()
 
-    def _show(self, lines: Sequence[LineSaid]) -> None:
+    def _show(self, lines: Sequence[LineMessage]) -> None:
         self.shown += lines
 
     def seqs(self) -> list[int]:
@@ -87,7 +87,7 @@ def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             each.end()
 
 
-def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> Outlet:
+def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> SinkWorker:
     """A machine whose fleet has taken its first line and gone."""
     first = fleet_at(mosquitto)
     wait_until(lambda: not first.collector.trouble)
@@ -111,7 +111,7 @@ def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, 
     wait_until(lambda: not fleet.collector.nodes["edge1"].active)
     wait_until(lambda: (report := fleet.collector.nodes["edge1"].report) and report.sent_seq == 3)
     assert abs(fleet.collector.nodes["edge1"].skew_s or 0) < 60
-    assert len(list(fleet.store.lines(Wanted()))) == 3
+    assert len(list(fleet.store.lines(LineFilter()))) == 3
 
 
 def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
@@ -128,7 +128,7 @@ def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
     assert sorted(second.seqs()) == list(range(2, 703)), "each once, though four requests were answered for it"
     assert second.collector.counts.asked >= 4
     assert second.collector.nodes["edge1"].lost_lines == 0
-    assert len(list(second.store.lines(Wanted()))) == 702
+    assert len(list(second.store.lines(LineFilter()))) == 702
 
 
 def test_lines_that_the_machine_has_dropped_are_counted_as_gone(

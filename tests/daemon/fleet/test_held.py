@@ -7,32 +7,32 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.fleet.held import Held, has, missing, with_run
+from soundwatch.daemon.core.seq_ranges import SeqRanges, add_range, contains, gaps
 
 NUMBERS = st.integers(1, 60)
 RUNS = st.lists(st.tuples(NUMBERS, st.integers(0, 8)), max_size=20)
 
 
-def numbers(held: Held) -> set[int]:
+def numbers(held: SeqRanges) -> set[int]:
     return {number for first, last in held for number in range(first, last + 1)}
 
 
 @given(RUNS, NUMBERS, NUMBERS)
 def test_runs_say_what_a_set_of_their_numbers_would(runs: list[tuple[int, int]], one: int, other: int) -> None:
-    held: Held = ()
+    held: SeqRanges = ()
     expected: set[int] = set()
     for first, more in runs:
-        held = with_run(held, first, first + more)
+        held = add_range(held, first, first + more)
         expected |= set(range(first, first + more + 1))
     assert numbers(held) == expected
     assert all(run[1] + 1 < after[0] for run, after in itertools.pairwise(held)), "one run, or two apart"
-    assert all(has(held, number) == (number in expected) for number in range(70))
+    assert all(contains(held, number) == (number in expected) for number in range(70))
     first, last = sorted((one, other))
-    assert numbers(tuple(missing(held, first, last))) == set(range(first, last + 1)) - expected
+    assert numbers(tuple(gaps(held, first, last))) == set(range(first, last + 1)) - expected
 
 
 def test_numbers_in_order_are_one_run() -> None:
-    held: Held = ()
+    held: SeqRanges = ()
     for number in range(1, 1000):
-        held = with_run(held, number, number)
+        held = add_range(held, number, number)
     assert held == ((1, 999),)

@@ -11,13 +11,13 @@ import sqlalchemy as sql
 
 from fleets import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of
 from postgres import Postgres
-from soundwatch.daemon.errors import ConfigError, StoreError
-from soundwatch.daemon.fleet.accounts import Account
-from soundwatch.daemon.fleet.answers import answer_of
-from soundwatch.daemon.fleet.board import NodeBoard, with_report, with_status
-from soundwatch.daemon.fleet.store import Batch, FleetStore, url_of
-from soundwatch.daemon.lookup import Wanted
-from soundwatch.daemon.report import SourceReport
+from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.fleet.gap_tracker import JournalCoverage
+from soundwatch.daemon.fleet.node_json import node_record
+from soundwatch.daemon.fleet.node_status import NodeStatus, with_report, with_status
+from soundwatch.daemon.fleet.store import Batch, FleetStore, database_url
+from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -42,7 +42,7 @@ def kept(store: FleetStore, *seqs: int, node: str = "edge1") -> None:
 def test_a_line_is_kept_once_and_as_it_came(store: FleetStore) -> None:
     kept(store, 1, 2)
     kept(store, 2, 3)
-    assert list(store.lines(Wanted())) == [line_of(seq).line for seq in (1, 2, 3)]
+    assert list(store.lines(LineFilter())) == [line_of(seq).line for seq in (1, 2, 3)]
 
 
 def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> None:
@@ -50,7 +50,7 @@ def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> No
         Batch([line_of(1), line_of(2, **{"class": "dog_bark"}), line_of(3, type="end"), line_of(4, "edge2")], {}, [])
     )
     found = lambda nodes=(), last=None, **keys: [  # noqa: E731
-        line.partition('"seq":')[2][0] for line in store.lines(Wanted(**keys), nodes, last)
+        line.partition('"seq":')[2][0] for line in store.lines(LineFilter(**keys), nodes, last)
     ]
     assert found(nodes=["edge2"]) == ["4"]
     assert found(classes=("dog_bark",)) == ["2"]
@@ -63,10 +63,10 @@ def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> No
 def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
     store = FleetStore(address)
     node = with_report(
-        with_status(NodeBoard("edge1"), status_of("online")), report_of(9, 8, mic0=SourceReport(hearing="heard"))
+        with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, mic0=SourceReport(hearing="heard"))
     )
-    account = Account(3, 8, ((3, 5), (7, 8)), ((6, 6),))
-    store.keep(Batch([], {("edge1", JOURNAL): Account(1)}, [NodeBoard("edge1")]))
+    account = JournalCoverage(3, 8, ((3, 5), (7, 8)), ((6, 6),))
+    store.keep(Batch([], {("edge1", JOURNAL): JournalCoverage(1)}, [NodeStatus("edge1")]))
     store.keep(Batch([], {("edge1", JOURNAL): account}, [node]))
     store.close()
     again = FleetStore(address, writing=False)
@@ -79,24 +79,24 @@ def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
 
 def test_what_lasts_is_found_by_a_machines_last_report(store: FleetStore) -> None:
     source = SourceReport(hearing="heard", active=("E2",))
-    node = with_report(with_status(NodeBoard("edge1"), status_of("online")), report_of(9, 8, mic0=source))
+    node = with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, mic0=source))
     store.keep(Batch([line_of(1), line_of(2), line_of(3, id="E2", type="update")], {}, [node]))
-    assert answer_of(store.nodes()[0], BEGIN_NS).active == ("siren at mic0",)
+    assert node_record(store.nodes()[0], BEGIN_NS).active == ("siren at mic0",)
     store.keep(Batch([], {}, [with_status(node, status_of("offline"))]))
-    assert answer_of(store.nodes()[0], BEGIN_NS).active == ()
+    assert node_record(store.nodes()[0], BEGIN_NS).active == ()
 
 
 def test_what_cannot_be_kept_whole_is_not_kept_at_all(store: FleetStore) -> None:
-    broken = Batch([line_of(1)], {("edge1", JOURNAL): Account(1, held=((1, 1),))}, [NodeBoard(None)])  # type: ignore[arg-type]
+    broken = Batch([line_of(1)], {("edge1", JOURNAL): JournalCoverage(1, held=((1, 1),))}, [NodeStatus(None)])  # type: ignore[arg-type]
     with pytest.raises(sql.exc.SQLAlchemyError):
         store.keep(broken)
-    assert (list(store.lines(Wanted())), store.accounts()) == ([], {})
+    assert (list(store.lines(LineFilter())), store.accounts()) == ([], {})
 
 
 def test_old_lines_are_dropped(store: FleetStore) -> None:
     kept(store, 1, 2, 3)
     assert store.drop_before(BEGIN + timedelta(seconds=2.5)) == 2
-    assert list(store.lines(Wanted())) == [line_of(3).line]
+    assert list(store.lines(LineFilter())) == [line_of(3).line]
     assert store.drop_before(datetime(2020, 1, 1, tzinfo=UTC)) == 0
 
 
@@ -113,7 +113,7 @@ def test_people_can_ask_postgresql_itself(postgres: Postgres) -> None:
 
 def test_a_store_of_another_release_is_refused(address: str) -> None:
     store = FleetStore(address)
-    engine = sql.create_engine(url_of(address))
+    engine = sql.create_engine(database_url(address))
     with engine.begin() as db:
         db.execute(sql.text("UPDATE format SET format = 99"))
     engine.dispose()
@@ -145,5 +145,5 @@ def test_a_server_that_does_not_answer_is_told() -> None:
 )
 def test_a_wrong_address_is_refused(address: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
-        url_of(address)
+        database_url(address)
     assert "secret" not in str(caught.value)

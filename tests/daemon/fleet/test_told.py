@@ -11,26 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleets import JOURNAL, keys_of, line_of, report_of
-from soundwatch.daemon.fleet.told import MOST_BYTES, LineSaid, ReportSaid, said_by
-from soundwatch.daemon.report import SourceReport
-from soundwatch.daemon.sinks.mqtt_link import Message
+from soundwatch.daemon.fleet.messages import MOST_BYTES, LineMessage, ReportMessage, parse_message
+from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
+from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 
 LINES = f"soundwatch/edge1/lines/{JOURNAL}"
 
 
 def test_a_line_is_kept_as_it_was_before_it_was_marked() -> None:
     line = msgspec.json.encode(keys_of(7))
-    said = said_by(Message(LINES, line[:-1] + b',"repeated":true}'))
-    assert isinstance(said, LineSaid)
+    said = parse_message(MqttMessage(LINES, line[:-1] + b',"repeated":true}'))
+    assert isinstance(said, LineMessage)
     assert said.repeated
-    assert replace(said, repeated=False) == said_by(Message(LINES, line))
+    assert replace(said, repeated=False) == parse_message(MqttMessage(LINES, line))
     assert said.line == line.decode()
 
 
 def test_a_report_of_a_later_release_is_read() -> None:
     payload = msgspec.json.encode(report_of(1, 1, mic0=SourceReport(hearing="dozing")).report)
-    said = said_by(Message("soundwatch/edge1/report", payload.replace(b"report/1", b"report/2")))
-    assert isinstance(said, ReportSaid)
+    said = parse_message(MqttMessage("soundwatch/edge1/report", payload.replace(b"report/1", b"report/2")))
+    assert isinstance(said, ReportMessage)
     assert said.report.sources["mic0"].hearing == "dozing"
 
 
@@ -73,7 +73,7 @@ def test_a_line_of_a_later_release_is_read() -> None:
 )
 def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
     with pytest.raises((ValueError, msgspec.MsgspecError)):
-        said_by(Message(topic, payload))
+        parse_message(MqttMessage(topic, payload))
 
 
 @given(
@@ -96,4 +96,4 @@ def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
 )
 def test_garbage_is_refused_and_nothing_else_happens(where: str, payload: bytes) -> None:
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
-        said_by(Message(f"soundwatch/edge1/{where}", payload))
+        parse_message(MqttMessage(f"soundwatch/edge1/{where}", payload))

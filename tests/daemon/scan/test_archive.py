@@ -17,22 +17,22 @@ import soundfile
 from band_model import write_band_model
 from doubles import SMALL_CONTRACT, silence, tone
 from soundwatch.daemon.capture import Recording
-from soundwatch.daemon.classify import open_classifier
-from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.config import Config, LogConfig, ModelConfig
-from soundwatch.daemon.errors import ConfigError, ProviderError, SourceError
-from soundwatch.daemon.listen import Ears, Listening
-from soundwatch.daemon.logs import open_log
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.rules import rules_for, thresholds
-from soundwatch.daemon.scan import program
-from soundwatch.daemon.scan.archive import Workers
-from soundwatch.daemon.scan.find import find
-from soundwatch.daemon.scan.hear import PieceScores, Task, score
-from soundwatch.daemon.scan.split import Piece, Splitting
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import Config, LogConfig, ModelConfig
+from soundwatch.daemon.core.errors import ConfigError, ProviderError, SourceError
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.scan import run
+from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy
+from soundwatch.daemon.scan.discover import find_recordings
+from soundwatch.daemon.scan.job import WorkerPool
+from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from soundwatch.daemon.system.log import make_logger
 
-QUIET = open_log(LogConfig(level="error"))
-SMALL_PIECES = Splitting(from_bytes=100_000, piece_windows=48)
+QUIET = make_logger(LogConfig(level="error"))
+SMALL_PIECES = ChunkPolicy(from_bytes=100_000, piece_windows=48)
 
 
 @dataclass
@@ -40,23 +40,23 @@ class HereAndNow:
     """Workers without a process; they note what they were given, and can be made to fail."""
 
     most: float = float("inf")
-    spoilt: Callable[[Piece, PieceScores], PieceScores] = lambda _, scores: scores
-    given: list[Piece] = field(default_factory=list)
+    spoilt: Callable[[Chunk, ChunkScores], ChunkScores] = lambda _, scores: scores
+    given: list[Chunk] = field(default_factory=list)
 
     def score_all(
-        self, task: Task, pieces: Iterator[Piece], stopping: Callable[[], bool]
-    ) -> Iterator[tuple[Piece, PieceScores]]:
+        self, task: ScoringTask, pieces: Iterator[Chunk], stopping: Callable[[], bool]
+    ) -> Iterator[tuple[Chunk, ChunkScores]]:
         assert not stopping()
         for piece in pieces:
             if len(self.given) >= self.most:
                 raise KeyboardInterrupt
             self.given.append(piece)
-            yield piece, self.spoilt(piece, score(task, piece))
+            yield piece, self.spoilt(piece, score_chunk(task, piece))
 
     def close(self) -> None:
         pass
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,21 +83,21 @@ def archive(tmp_path: Path) -> Path:
 
 
 def scan(config: Config, archive: Path, out: Path, workers: HereAndNow) -> bytes:
-    program.scan(config, [archive], out, "jsonl", 0, lambda: workers, QUIET, SMALL_PIECES)
+    run.run_scan(config, [archive], out, "jsonl", 0, lambda: workers, QUIET, SMALL_PIECES)
     return out.read_bytes()
 
 
 def replayed(config: Config, archive: Path) -> bytes:
     """What `replay` writes of the same recordings."""
-    classifier = open_classifier(config.model.file, "cpu")
-    rules = rules_for(config.detection, classifier.contract)
+    classifier = load_classifier_file(config.model.file, "cpu")
+    rules = build_rules(config.detection, classifier.contract)
     lines = io.BytesIO()
     sink = type("Sink", (), {"name": "memory", "write": lambda _, line: lines.write(line), "close": lambda _: None})()
-    in_force = thresholds(rules, classifier.contract.labels)
-    ears = Ears("test", classifier, rules, in_force, SampleClock(), Relay([sink], print))
-    for found in find([archive]).recordings:
+    in_force = thresholds_in_force(rules, classifier.contract.labels)
+    ears = EngineContext("test", classifier, rules, in_force, SampleClock(), DirectWriter([sink], print))
+    for found in find_recordings([archive]).recordings:
         with contextlib.suppress(SourceError):
-            Listening(Recording(found.path.stem, found.path, "fast", 0)).read_through(ears)
+            SourceSession(Recording(found.path.stem, found.path, "fast", 0)).read_through(ears)
     return lines.getvalue()
 
 
@@ -168,21 +168,21 @@ def test_what_cannot_be_read_is_told_at_the_end_and_tried_again_by_the_same_comm
 
 
 def test_pieces_that_do_not_agree_are_heard_again_in_one(config: Config, archive: Path, tmp_path: Path) -> None:
-    def astray(piece: Piece, scores: PieceScores) -> PieceScores:
+    def astray(piece: Chunk, scores: ChunkScores) -> ChunkScores:
         wrong = piece.first_window == 96
         return msgspec.structs.replace(scores, head=b"other", scores=scores.levels) if wrong else scores
 
     workers = HereAndNow(spoilt=astray)
     assert scan(config, archive, tmp_path / "events.jsonl", workers) == replayed(config, archive)
-    assert workers.given[-1] == Piece(archive / "a" / "long.wav")
+    assert workers.given[-1] == Chunk(archive / "a" / "long.wav")
     assert len(workers.given) == 9
 
 
 def test_a_piece_that_fails_costs_the_whole_recording_a_second_hearing(
     config: Config, archive: Path, tmp_path: Path
 ) -> None:
-    def failing(piece: Piece, scores: PieceScores) -> PieceScores:
-        return scores if piece.whole or not piece.first_window else PieceScores(provider="", end_sample=0, failure="no")
+    def failing(piece: Chunk, scores: ChunkScores) -> ChunkScores:
+        return scores if piece.whole or not piece.first_window else ChunkScores(provider="", end_sample=0, failure="no")
 
     workers = HereAndNow(spoilt=failing)
     assert scan(config, archive, tmp_path / "events.jsonl", workers) == replayed(config, archive)
@@ -220,7 +220,7 @@ def test_a_file_that_is_no_scans_is_not_overwritten(config: Config, archive: Pat
 def test_two_scans_do_not_write_to_one_file(config: Config, archive: Path, tmp_path: Path) -> None:
     pytest.importorskip("fcntl", reason="this system has no file locks of that kind")
 
-    def meanwhile(_: Piece, scores: PieceScores) -> PieceScores:
+    def meanwhile(_: Chunk, scores: ChunkScores) -> ChunkScores:
         with pytest.raises(ConfigError, match="Another scan is writing"):
             scan(config, archive, tmp_path / "events.jsonl", HereAndNow())
         return scores
@@ -231,7 +231,7 @@ def test_two_scans_do_not_write_to_one_file(config: Config, archive: Path, tmp_p
 def test_workers_that_run_the_model_on_different_kinds_of_machine_are_refused(
     config: Config, archive: Path, tmp_path: Path
 ) -> None:
-    def mixed(piece: Piece, scores: PieceScores) -> PieceScores:
+    def mixed(piece: Chunk, scores: ChunkScores) -> ChunkScores:
         return msgspec.structs.replace(scores, provider="CUDAExecutionProvider") if piece.first_window else scores
 
     with pytest.raises(ProviderError, match="CUDAExecutionProvider runs the model on one worker and CPUExecution"):
@@ -246,5 +246,5 @@ def test_a_folder_without_recordings_is_refused(config: Config, tmp_path: Path) 
 
 
 def test_a_recording_that_two_paths_reach_is_heard_once(archive: Path) -> None:
-    found = find([archive / "b", archive, archive / "a" / "one.wav"]).recordings
+    found = find_recordings([archive / "b", archive, archive / "a" / "one.wav"]).recordings
     assert [each.path.name for each in found] == ["one.flac", "long.wav", "one.wav"]

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from listening import Kept, Memory, ears_of, quiet, sound
-from soundwatch.daemon.clocks import SampleClock
-from soundwatch.daemon.engine import Engine
-from soundwatch.daemon.listen import Listening
-from soundwatch.daemon.relay import Relay
-from soundwatch.daemon.shadow.beside import QUEUED_WINDOWS, Beside
-from soundwatch.daemon.shadow.compare import Pair
-from soundwatch.daemon.types import Classifier, Features, Scores, SourceInfo
-from soundwatch.daemon.wire import Stream
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.types import Classifier, Features, Scores, SourceInfo
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.events.encoder import LineEncoder
+from soundwatch.daemon.shadow.compare import ModelPair
+from soundwatch.daemon.shadow.runner import QUEUED_WINDOWS, ShadowRunner
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
 WAIT_S = 30
-PAIR = Pair("double@sha256:1", "half@sha256:2", ("low", "high"), (0.5, 0.5), (0.5, None), SMALL_SPEC, 1, None)
+PAIR = ModelPair("double@sha256:1", "half@sha256:2", ("low", "high"), (0.5, 0.5), (0.5, None), SMALL_SPEC, 1, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,12 @@ def half(**values: Any) -> Half:
 class Room:
     """A shadow, its lines, and what it said."""
 
-    def __init__(self, classifier: Classifier, pair: Pair = PAIR) -> None:
+    def __init__(self, classifier: Classifier, pair: ModelPair = PAIR) -> None:
         self.sink = Kept()
         self.said: list[str] = []
-        self.beside = Beside(classifier, pair, Relay([self.sink], quiet), lambda text, **_: self.said.append(text))
+        self.beside = ShadowRunner(
+            classifier, pair, DirectWriter([self.sink], quiet), lambda text, **_: self.said.append(text)
+        )
         self.beside.start()
 
     def take(self, numbers: range, score: float = 0.9, source: str = "mic") -> None:
@@ -69,9 +71,9 @@ class Room:
         self.beside.close("ended")
 
 
-def stream(source: str = "mic") -> Stream:
+def stream(source: str = "mic") -> LineEncoder:
     info = SourceInfo(source, "memory", SMALL_SPEC.rate_hz, 1)
-    return Stream("node", info, 0, SMALL_CONTRACT, "DoubleProvider", {"low": 0.5}, SampleClock())
+    return LineEncoder("node", info, 0, SMALL_CONTRACT, "DoubleProvider", {"low": 0.5}, SampleClock())
 
 
 def window(number: int, score: float) -> tuple[Features, Scores]:
@@ -147,17 +149,17 @@ def test_a_shadow_that_is_exchanged_tells_how_it_went() -> None:
 
 
 def test_one_that_never_began_can_be_closed() -> None:
-    Beside(half(), PAIR, Relay([], quiet), quiet).close("changed")
+    ShadowRunner(half(), PAIR, DirectWriter([], quiet), quiet).close("changed")
 
 
-def run(source: Memory, make: Callable[[Kept], Beside | None]) -> tuple[Kept, Kept]:
+def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Kept, Kept]:
     """An engine with a shadow: its lines, and the shadow's."""
     ears, sink = ears_of(BandClassifier())
     found = Kept()
     beside = make(found)
     if beside is not None:
         beside.start()
-    Engine(replace(ears, shadow=beside), quiet).run([Listening(source)])
+    Engine(replace(ears, shadow=beside), quiet).run([SourceSession(source)])
     if beside is not None:
         beside.close("ended")
     return sink, found
@@ -168,7 +170,7 @@ def test_through_the_engine_each_so_many_th_window_is_compared_or_dropped(share_
     source = Memory("mic", np.concatenate([sound(300, 2.0), sound(3000, 1.0)], axis=1), waits=True)
     pair = replace(PAIR, every=share_of)
     alone, _ = run(Memory("mic", source.samples, waits=True), lambda _: None)
-    sink, found = run(source, lambda kept: Beside(half(), pair, Relay([kept], quiet), quiet))
+    sink, found = run(source, lambda kept: ShadowRunner(half(), pair, DirectWriter([kept], quiet), quiet))
     assert sink.lines == alone.lines, "what is decided knows nothing of the shadow"
     [summary] = found.of("shadow")
     windows = sink.of("stats")[0]["windows"]
@@ -180,11 +182,11 @@ def test_a_shadow_that_stands_still_holds_nothing_up() -> None:
     still = Half()
     done = threading.Event()
     ears, sink = ears_of(BandClassifier())
-    beside = Beside(still, PAIR, Relay([Kept()], quiet), quiet)
+    beside = ShadowRunner(still, PAIR, DirectWriter([Kept()], quiet), quiet)
     beside.start()
     source = Memory("mic", np.concatenate([silence(1.0), tone(300, 20.0)], axis=1), waits=True)
     try:
-        Engine(replace(ears, shadow=beside), quiet).run([Listening(source)])
+        Engine(replace(ears, shadow=beside), quiet).run([SourceSession(source)])
         done.set()
     finally:
         still.may_go_on.set()

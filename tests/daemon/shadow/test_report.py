@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.shadow.report import ClassReport, reports
-from soundwatch.daemon.shadow_lines import DifferLine, ShadowLine
+from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine
+from soundwatch.daemon.shadow.report import ClassReport, build_reports
 
 
 def differ(score: float, shadow_score: float, **values: Any) -> bytes:
@@ -49,7 +49,7 @@ def summary(windows: int, mean: float | None, **values: Any) -> bytes:
 
 
 def test_lines_of_all_sources_are_added_up() -> None:
-    [report] = reports([differ(0.9, 0.1), summary(30, 0.1), summary(10, 0.3, source="yard"), summary(0, None)])
+    [report] = build_reports([differ(0.9, 0.1), summary(30, 0.1), summary(10, 0.3, source="yard"), summary(0, None)])
     assert (report.windows, report.dropped_windows, report.differences) == (40, 6, 1 + 9)
     assert report.mean_difference == 0.15
     assert report.classes["siren"] == ClassReport(both=18, only_model=3, only_shadow=3, agreed=0.75)
@@ -60,16 +60,16 @@ def test_lines_of_all_sources_are_added_up() -> None:
 
 def test_the_moments_furthest_apart_come_first() -> None:
     scores = [(0.6, 0.5), (0.9, 0.1), (0.2, 0.8)] + [(0.51, 0.49)] * 20
-    [report] = reports([differ(*each) for each in scores])
+    [report] = build_reports([differ(*each) for each in scores])
     assert [(each.score, each.shadow_score) for each in report.moments[:3]] == [(0.9, 0.1), (0.2, 0.8), (0.6, 0.5)]
     assert len(report.moments) == 10
     assert (report.windows, report.mean_difference, report.classes) == (0, None, {})
 
 
 def test_a_pair_that_has_exchanged_places_has_a_report_of_its_own() -> None:
-    found = reports([summary(5, 0.1), summary(7, 0.2, model="b@2", shadow="a@1", reason="failed")])
+    found = build_reports([summary(5, 0.1), summary(7, 0.2, model="b@2", shadow="a@1", reason="failed")])
     assert [(each.model, each.windows, each.failed) for each in found] == [
         ("a@1", 5, None),
         ("b@2", 7, "2026-11-26T11:00:00.000Z"),
     ]
-    assert reports([]) == []
+    assert build_reports([]) == []

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.shadow.rewriting import replace_content, with_value
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.shadow.yaml_edit import set_yaml_value, write_atomically
 
 TEXT = """\
 # mine
@@ -26,7 +26,7 @@ shadow: {file: models/b.onnx, share: 0.5}
 
 
 def test_only_the_value_is_other() -> None:
-    text = with_value(with_value(TEXT, "model", "file", "models/b.onnx"), "shadow", "file", "urban")
+    text = set_yaml_value(set_yaml_value(TEXT, "model", "file", "models/b.onnx"), "shadow", "file", "urban")
     assert text == TEXT.replace('"urban"', "models/b.onnx").replace("{file: models/b.onnx", "{file: urban")
 
 
@@ -44,7 +44,7 @@ def test_only_the_value_is_other() -> None:
     ],
 )
 def test_a_value_that_is_not_there_finds_its_place(text: str, wanted: str) -> None:
-    changed = with_value(text, "model", "file", "x")
+    changed = set_yaml_value(text, "model", "file", "x")
     assert changed == wanted
     assert yaml.safe_load(changed)["model"]["file"] == "x"
 
@@ -52,7 +52,7 @@ def test_a_value_that_is_not_there_finds_its_place(text: str, wanted: str) -> No
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1), st.sampled_from(["a", "b c", "{d}", "#"]))
 def test_any_name_comes_back_as_it_is_in_any_place(value: str, old: str) -> None:
     for text in (yaml.safe_dump({"model": {"file": old, "threads": 2}}), f"model: {{file: '{old}', threads: 2}}\n"):
-        assert yaml.safe_load(with_value(text, "model", "file", value)) == {"model": {"file": value, "threads": 2}}
+        assert yaml.safe_load(set_yaml_value(text, "model", "file", value)) == {"model": {"file": value, "threads": 2}}
 
 
 def test_a_file_is_exchanged_with_its_mode_and_through_a_link(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_is_exchanged_with_its_mode_and_through_a_link(tmp_path: Path) ->
     path.write_text("a: 1\n")
     path.chmod(0o640)
     link.symlink_to(path.name)
-    replace_content(link, b"a: 2\n")
+    write_atomically(link, b"a: 2\n")
     assert link.is_symlink()
     assert path.read_text() == "a: 2\n"
     assert path.stat().st_mode & 0o777 == 0o640
@@ -72,7 +72,7 @@ def test_a_file_stays_its_owners(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: 1\n")
     os.chown(path, 12345, 54321)
-    replace_content(path, b"a: 2\n")
+    write_atomically(path, b"a: 2\n")
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
 
 
@@ -85,8 +85,8 @@ def test_what_is_found_wrong_in_the_last_moment_leaves_the_old_file(tmp_path: Pa
         raise ConfigError("no")
 
     with pytest.raises(ConfigError, match="no"):
-        replace_content(path, b"a: 2\n", refuse)
+        write_atomically(path, b"a: 2\n", refuse)
     assert [each.name for each in tmp_path.iterdir()] == ["config.yaml"]
     assert path.read_text() == "a: 1\n"
     with pytest.raises(ConfigError, match="cannot be changed: No such file"):
-        replace_content(tmp_path / "none.yaml", b"")
+        write_atomically(tmp_path / "none.yaml", b"")

@@ -10,7 +10,7 @@ import pytest
 
 from mosquitto import wait_until
 from sink_room import Room
-from soundwatch.daemon.errors import ConfigError, SinkError
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs here are shell scripts")
 

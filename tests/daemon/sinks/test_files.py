@@ -13,8 +13,8 @@ import pytest
 from loss_trial import small_disk
 from mosquitto import wait_until
 from sink_room import Room
-from soundwatch.daemon.outlets import Outlets
-from soundwatch.daemon.sinks.files import LineFile, open_file
+from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
+from soundwatch.daemon.sinks.file import FileSink, open_file
 
 
 def seqs(path: Path) -> list[int]:
@@ -100,9 +100,9 @@ def test_a_file_that_ends_within_a_line_is_gone_on_with_on_a_line_of_its_own(tmp
 
 def test_a_reader_that_goes_ends_a_pipe_for_good_and_no_file(room: Room, tmp_path: Path) -> None:
     gone: list[str] = []
-    outlets = Outlets(room._say, gone.append)
+    outlets = SinkDispatcher(room._say, gone.append)
     reading, writing = os.pipe()
-    pipe = outlets.add(LineFile("stdout", writing), room.journal, durable=False)
+    pipe = outlets.add(FileSink("stdout", writing), room.journal, durable=False)
     file = outlets.add(open_file(str(tmp_path / "events.jsonl")), room.journal, durable=False)
     os.close(reading)
     room.event("start")

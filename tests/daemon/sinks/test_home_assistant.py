@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.sinks.home_assistant import device_id, discovery, discovery_topic, without_removed
+from soundwatch.daemon.sinks.mqtt.home_assistant import device_id, discovery_payload, discovery_topic, removal_payload
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "home_assistant_schemas.py"
 CLASSES = ("dog_bark", "siren")
 
 
 def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None:
-    told = json.loads(discovery("edge1", ["mic0"], CLASSES, 10.0))
+    told = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0))
     assert told["device"]["identifiers"] == ["soundwatch_edge1"]
     assert {key: component["platform"] for key, component in told["components"].items()} == {
         "running": "binary_sensor",
@@ -37,7 +37,7 @@ def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None
 
 
 def test_without_levels_there_is_no_sensor_of_them() -> None:
-    assert "mic0_level" not in json.loads(discovery("edge1", ["mic0"], CLASSES, 0.0))["components"]
+    assert "mic0_level" not in json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 0.0))["components"]
 
 
 def test_names_that_no_topic_could_have_are_kept_apart() -> None:
@@ -46,16 +46,16 @@ def test_names_that_no_topic_could_have_are_kept_apart() -> None:
 
 
 def test_nothing_is_removed_where_the_old_description_is_the_same_or_none() -> None:
-    now = discovery("edge1", ["mic0"], CLASSES, 10.0)
-    assert without_removed(now, now) is None
+    now = discovery_payload("edge1", ["mic0"], CLASSES, 10.0)
+    assert removal_payload(now, now) is None
     for broken in (b"", b"[]", b"{}", b'{"components": 3}', b'{"components": {"x": 3}}'):
-        assert without_removed(broken, now) is None
+        assert removal_payload(broken, now) is None
 
 
 def test_home_assistant_itself_takes_all_of_it() -> None:
     python = os.environ.get("HOME_ASSISTANT_PYTHON")
     if python is None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
-    told = discovery("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0)
+    told = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0)
     done = subprocess.run([python, SCHEMAS], input=told, capture_output=True, check=False)
     assert done.stdout.strip() == b"11", done.stderr.decode()

@@ -16,8 +16,8 @@ import trustme
 from mosquitto import Listener, Mosquitto, kept, wait_until
 from ports import free_port
 from sink_room import CLASSES, Room
-from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.live import Reading
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.status.live import WindowResult
 
 DOG = "soundwatch/edge1/mic0/class/dog_bark"
 EVENT = "soundwatch/edge1/mic0/event"
@@ -207,9 +207,9 @@ def test_without_discovery_what_home_assistant_was_told_before_is_emptied(mosqui
 def test_the_level_is_published_once_for_each_reading(room: Room, mosquitto: Mosquitto, listener: Listener) -> None:
     room.open(f"mqtt://{mosquitto.address},level_s=0.01")
     values = np.zeros(2, np.float32)
-    room.live.publish(Reading("mic0", 1_000_000_000, CLASSES, values, -31.44, 0, 1, 1.0, 0.0))
+    room.live.publish(WindowResult("mic0", 1_000_000_000, CLASSES, values, -31.44, 0, 1, 1.0, 0.0))
     wait_until(lambda: len(listener.said("soundwatch/edge1/mic0/level")) == 1)
-    room.live.publish(Reading("mic0", 2_000_000_000, CLASSES, values, None, 0, 2, 2.0, 0.0))
+    room.live.publish(WindowResult("mic0", 2_000_000_000, CLASSES, values, None, 0, 2, 2.0, 0.0))
     wait_until(lambda: len(listener.said("soundwatch/edge1/mic0/level")) == 2)
     assert listener.events("soundwatch/edge1/mic0/level") == [
         {"time": "1970-01-01T00:00:01.000Z", "level_dbfs": -31.4},

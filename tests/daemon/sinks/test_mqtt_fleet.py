@@ -8,8 +8,8 @@ import msgspec
 
 from mosquitto import Listener, Mosquitto, kept, wait_until
 from sink_room import Room
-from soundwatch.daemon.report import Report
-from soundwatch.daemon.sinks.mqtt_fleet import MOST_LINES
+from soundwatch.daemon.sinks.mqtt.fleet import MOST_LINES
+from soundwatch.daemon.sinks.mqtt.node_report import NodeReport
 
 REPORT = "soundwatch/edge1/report"
 AGAIN = "soundwatch/edge1/again"
@@ -48,13 +48,13 @@ def test_without_being_asked_a_machine_tells_a_fleet_nothing(
 def test_a_report_says_who_it_is_and_how_far_it_has_come(room: Room, mosquitto: Mosquitto, listener: Listener) -> None:
     outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
     wait_until(lambda: listener.last(REPORT))
-    first = msgspec.json.decode(listener.said(REPORT)[0], type=Report)
+    first = msgspec.json.decode(listener.said(REPORT)[0], type=NodeReport)
     assert (first.last_seq, first.sent_seq, first.sources["mic0"].hearing) == (0, None, "opening")
     room.hello()
     room.event("start")
     room.wait_for(outlet)
     found = wait_until(
-        lambda: (report := msgspec.json.decode(listener.last(REPORT) or b"", type=Report)).sent_seq == 2 and report
+        lambda: (report := msgspec.json.decode(listener.last(REPORT) or b"", type=NodeReport)).sent_seq == 2 and report
     )
     assert (found.node, found.journal, found.model) == ("edge1", room.around.journal, "double@sha256:abababababab")
     assert (found.sources["mic0"].hearing, found.sources["mic0"].active) == ("heard", ("A",))

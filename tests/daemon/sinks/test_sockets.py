@@ -16,8 +16,8 @@ import pytest
 from ports import free_port
 from program import VALIDATOR
 from sink_room import CLASSES, Room
-from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.live import Reading
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.status.live import WindowResult
 
 PATIENCE_S = 60.0
 
@@ -207,7 +207,7 @@ def test_scores_are_given_to_those_who_asked_for_them(room: Room) -> None:
     place = Place(room, ",scores=1")
     client = place.client()
     place.known(room, client)
-    room.live.publish(Reading("mic0", 1_000_000_000, CLASSES, np.full(2, 0.5, np.float32), -30.0, 0, 1, 1.0, 0.0))
+    room.live.publish(WindowResult("mic0", 1_000_000_000, CLASSES, np.full(2, 0.5, np.float32), -30.0, 0, 1, 1.0, 0.0))
     while (line := client.line())["type"] != "scores":
         assert line["type"] == "update"
     assert line["scores"] == {"dog_bark": 0.5, "siren": 0.5}

@@ -20,7 +20,7 @@ from standardwebhooks import WebhookVerificationError
 from mosquitto import wait_until
 from ports import free_port
 from sink_room import Room
-from soundwatch.daemon.errors import ConfigError, SinkError
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.webhook import retry_after_s
 
 ROOT = Path(__file__).resolve().parents[3]

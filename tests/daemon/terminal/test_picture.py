@@ -13,30 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journals import TIME, event, hello
-from soundwatch.daemon.board import Board, SourceBoard
-from soundwatch.daemon.lines import HealthLine, JournalHealthLine
-from soundwatch.daemon.live import Reading
-from soundwatch.daemon.outlets import SinkState
-from soundwatch.daemon.terminal.picture import Seen, bar, picture
+from soundwatch.daemon.events.schema import JournalHealthLine, OverloadLine
+from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.status.live import WindowResult
+from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
+from soundwatch.daemon.terminal.render import ViewState, bar, render
 
 NOW = datetime(2026, 9, 21, 14, 13, 31, tzinfo=UTC)
 LABELS = ("dog_bark", "siren", "drilling", "gun_shot")
 
 
-def reading(name: str, level_dbfs: float | None = -40.0) -> Reading:
+def reading(name: str, level_dbfs: float | None = -40.0) -> WindowResult:
     values = np.array([0.1, 0.9, 0.3, 0.2], np.float32)
-    return Reading(name, 0, LABELS, values, level_dbfs, 0, 1, 4.0, 0.0)
+    return WindowResult(name, 0, LABELS, values, level_dbfs, 0, 1, 4.0, 0.0)
 
 
-def seen(*names: str, **changes: Any) -> Seen:
-    heard = SourceBoard(hearing="heard", hello=hello(*LABELS))
-    board = Board(dict.fromkeys(names, heard))
+def seen(*names: str, **changes: Any) -> ViewState:
+    heard = SourceStatus(hearing="heard", hello=hello(*LABELS))
+    board = StatusSnapshot(dict.fromkeys(names, heard))
     latest = {name: reading(name) for name in names}
-    return replace(Seen("balcony", board, latest, [], [(SinkState("stdout"), 0)], [], NOW), **changes)
+    return replace(ViewState("balcony", board, latest, [], [(SinkStatus("stdout"), 0)], [], NOW), **changes)
 
 
-def shown(what: Seen, width: int = 100, height: int = 30) -> list[str]:
-    return [line.plain.rstrip() for line in picture(what, width, height)]
+def shown(what: ViewState, width: int = 100, height: int = 30) -> list[str]:
+    return [line.plain.rstrip() for line in render(what, width, height)]
 
 
 def told(*events: Any) -> list[dict[str, Any]]:
@@ -64,8 +64,8 @@ def test_events_that_last_count_on_and_those_that_are_over_say_why() -> None:
 
 
 def test_a_source_that_is_not_heard_says_why_and_shows_no_old_level() -> None:
-    lost = SourceBoard(hearing="lost", detail="It was unplugged.", hello=hello(*LABELS))
-    what = seen("mic0", board=Board({"mic0": lost}))
+    lost = SourceStatus(hearing="lost", detail="It was unplugged.", hello=hello(*LABELS))
+    what = seen("mic0", board=StatusSnapshot({"mic0": lost}))
     [line] = [line for line in shown(what) if "mic0" in line]
     assert "lost" in line
     assert "It was unplugged." in line
@@ -73,11 +73,11 @@ def test_a_source_that_is_not_heard_says_why_and_shows_no_old_level() -> None:
 
 
 def test_what_is_wrong_is_shown_and_nothing_of_it_where_all_is_well() -> None:
-    overload = HealthLine(seq=1, time=TIME, node="n", state="degraded", hop_s=2.0, behind_ms=1, dropped_windows=3)
+    overload = OverloadLine(seq=1, time=TIME, node="n", state="degraded", hop_s=2.0, behind_ms=1, dropped_windows=3)
     failing = JournalHealthLine(
         seq=2, time=TIME, node="n", state="failing", detail="The disk is full.", dropped_lines=0
     )
-    broken = SinkState("mqtt://broker", state="failing", reason="Connection refused")
+    broken = SinkStatus("mqtt://broker", state="failing", reason="Connection refused")
     board = replace(seen("mic0").board, overload=overload, journal=failing)
     lines = "\n".join(shown(seen("mic0", board=board, sinks=[(broken, 12)])))
     assert "falls behind: a window every 2 s, 3 dropped" in lines
@@ -99,7 +99,7 @@ def test_many_sources_have_a_line_each_and_what_does_not_fit_is_counted() -> Non
 
 
 def test_names_are_text_and_never_markup() -> None:
-    lines = picture(seen("[bold red]mic[/]", diary=["\x1b[31m[link=x]said[/link]\x1b[0m\nand\x0bmore"]), 100, 30)
+    lines = render(seen("[bold red]mic[/]", diary=["\x1b[31m[link=x]said[/link]\x1b[0m\nand\x0bmore"]), 100, 30)
     assert not any("\n" in line.plain for line in lines)
     plain = "\n".join(line.plain for line in lines)
     assert "[bold red]mic[/]" in plain
@@ -117,7 +117,7 @@ def test_names_are_text_and_never_markup() -> None:
 def test_it_fits_every_terminal(width: int, height: int, sources: int, events: int, diary: list[str]) -> None:
     heard = told(*(event(str(number), "siren", "start") for number in range(events)))
     what = seen(*(f"mic{number}" for number in range(sources)), events=heard, diary=diary)
-    lines = picture(what, width, height)
+    lines = render(what, width, height)
     assert len(lines) <= height
     assert all(line.cell_len <= width for line in lines)
     assert all("\n" not in line.plain for line in lines)

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from doubles import SMALL_CONTRACT
-from soundwatch.daemon.lines import ClipLine
-from soundwatch.daemon.outlets import SinkState
+from soundwatch.daemon.events.schema import ClipLine
+from soundwatch.daemon.sinks.dispatcher import SinkStatus
 from web_site import IDS, NODE, Site, a_site, event_line, lost_line, reading
 
 
@@ -186,7 +186,7 @@ def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
 
 
 def test_health_says_in_sentences_what_is_wrong() -> None:
-    failing = SinkState("broker", "failing", "Connection refused", 0, 3, 0)
+    failing = SinkStatus("broker", "failing", "Connection refused", 0, 3, 0)
     with a_site(sinks=[(failing, 7)]) as site:
         site.tell(lost_line())
         health = site.get("/api/health").json()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from doubles import SMALL_SPEC
-from soundwatch.daemon.types import read_only
-from soundwatch.daemon.web.columns import MIN_DB, STEP_DB, ColumnsLine, columns_line
+from soundwatch.daemon.core.types import read_only
+from soundwatch.daemon.web.spectrogram import MIN_DB, STEP_DB, ColumnsLine, columns_line
 from web_site import reading
 
 

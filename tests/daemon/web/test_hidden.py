@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from soundwatch.daemon.config import Config
-from soundwatch.daemon.web.hidden import shown_config
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.web.redact import redacted_config
 
 SECRET = "hunter2"  # noqa: S105
 
@@ -33,12 +33,12 @@ TREE = {
 
 
 def test_no_secret_is_shown_wherever_it_was_put() -> None:
-    shown = shown_config(msgspec.convert(TREE, Config))
+    shown = redacted_config(msgspec.convert(TREE, Config))
     assert SECRET not in msgspec.json.encode(shown).decode()
 
 
 def test_what_is_no_secret_is_shown() -> None:
-    shown = shown_config(msgspec.convert(TREE, Config))
+    shown = redacted_config(msgspec.convert(TREE, Config))
     assert shown["sources"]["camera"]["device"] == "rtsp://***@192.0.2.1/live?***"
     assert shown["sinks"] == [
         "json",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from soundwatch.daemon.outlets import SinkState
-from soundwatch.daemon.plight import Quality, Truth
-from soundwatch.daemon.web.delays import BOUNDS_S, Delays
-from soundwatch.daemon.web.metrics import of_truths
+from soundwatch.daemon.core.source import AudioQuality, SourceStats
+from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.web.latency import BOUNDS_S, LatencyHistograms
+from soundwatch.daemon.web.metrics import source_metrics
 from web_site import Site, a_site, event_line, lost_line, reading
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -27,7 +27,7 @@ def scrape(site: Site) -> Samples:
 
 
 def test_what_happens_is_counted_and_measured() -> None:
-    with a_site(sinks=[(SinkState("broker", "failing", "gone", 0, 3, 2), 7)]) as site:
+    with a_site(sinks=[(SinkStatus("broker", "failing", "gone", 0, 3, 2), 7)]) as site:
         live = site.view.surroundings.live
         for number in (1, 2):
             live.publish(reading(number))
@@ -90,19 +90,21 @@ def test_a_label_may_hold_anything() -> None:
 
 
 def test_a_delay_on_a_bound_counts_below_it() -> None:
-    delays = Delays()
+    delays = LatencyHistograms()
     for delay_s in (BOUNDS_S[0], BOUNDS_S[-1], 2 * BOUNDS_S[-1]):
         delays.take(reading(delay_ns=round(delay_s * 1e9)))
     cumulative = dict(delays.all()["mic0"].cumulative)
     assert (cumulative[str(BOUNDS_S[0])], cumulative[str(BOUNDS_S[-1])], cumulative["+Inf"]) == (1, 2, 3)
 
 
-GOOD = Quality((), -30.0, None, 0.5, 0.01, 0.0, same_channels=True, measured_hz=44_101.0, zeros_ms=20, waited_ms=105)
+GOOD = AudioQuality(
+    (), -30.0, None, 0.5, 0.01, 0.0, same_channels=True, measured_hz=44_101.0, zeros_ms=20, waited_ms=105
+)
 
 
 def test_every_figure_of_a_sources_sound_is_a_metric_and_what_does_not_exist_has_no_sample() -> None:
-    good, lost = Truth("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD), Truth("lost", losses=1)
-    samples = [sample for metric in of_truths({"mic0": good, "yard": lost}) for sample in metric.samples]
+    good, lost = SourceStats("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD), SourceStats("lost", losses=1)
+    samples = [sample for metric in source_metrics({"mic0": good, "yard": lost}) for sample in metric.samples]
     found = {(sample.name, sample.labels["source"]): sample.value for sample in samples}
     assert found == {
         ("soundwatch_source_losses_total", "mic0"): 2,

@@ -14,7 +14,7 @@ import pytest
 import websockets
 from websockets.sync.client import connect
 
-from soundwatch.daemon.web import protocols, security
+from soundwatch.daemon.web import middleware, timeouts
 from web_site import IDS, Site, a_site, event_line, wait_until, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
@@ -193,8 +193,8 @@ def test_too_much_is_refused_whether_or_not_its_length_is_told(site: Site) -> No
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_come_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(security, "REQUESTS_AT_ONCE", 5)
-    monkeypatch.setattr(security, "REQUESTS_A_SECOND", 0.5)
+    monkeypatch.setattr(middleware, "REQUESTS_AT_ONCE", 5)
+    monkeypatch.setattr(middleware, "REQUESTS_A_SECOND", 0.5)
     with a_site() as slow, slow.client() as client:
         answers = [client.get("/api/health") for _ in range(7)]
     assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
@@ -202,7 +202,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(site: Site, monk
 
 
 def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocols, "REQUEST_S", 0.2)
+    monkeypatch.setattr(timeouts, "REQUEST_S", 0.2)
     with a_site() as site:
         for begun in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow:"):
             with socket.create_connection(site.address, timeout=10) as client:
@@ -212,7 +212,7 @@ def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.Monkey
 
 
 def test_a_client_that_says_a_little_now_and_then_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocols, "REQUEST_S", 0.3)
+    monkeypatch.setattr(timeouts, "REQUEST_S", 0.3)
     request = b"GET /api/classes HTTP/1.1\r\nHost: localhost\r\n"
     with a_site() as site, socket.create_connection(site.address, timeout=10) as client:
         client.sendall(request + b"\r\n")
@@ -229,7 +229,7 @@ def say_a_little_now_and_then(client: socket.socket) -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(security, "BODY_S", 0.2)
+    monkeypatch.setattr(middleware, "BODY_S", 0.2)
     with a_site() as site:
         head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         answer = site.raw(f"{head}Content-Length: 14\r\nConnection: close\r\n\r\n{{".encode())
@@ -265,7 +265,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(site: Site) -> None:
 
 
 def test_no_page_has_script_or_style_in_it_or_asks_another_machine_for_anything() -> None:
-    static = Path(security.__file__).with_name("static")
+    static = Path(middleware.__file__).with_name("static")
     pages = sorted(static.glob("*.html"))
     assert len(pages) == 2
     for page in pages:

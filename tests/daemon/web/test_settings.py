@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError
 from web_words import settings
 
 TOKEN, OTHER = "sixteen-letters-", "another-of-sixteen"

@@ -14,7 +14,7 @@ import pytest
 import websockets
 from websockets.sync.client import ClientConnection, connect
 
-from soundwatch.daemon.web import hub, protocols
+from soundwatch.daemon.web import broadcaster, timeouts
 from web_site import NODE, Site, a_site, event_line, reading, wait_until
 
 
@@ -140,7 +140,7 @@ def test_nothing_is_listened_to_while_nobody_watches(site: Site) -> None:
 
 
 def test_a_quiet_stream_shows_that_it_lives(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(broadcaster, "HEARTBEAT_S", 0.05)
     with ws(site) as socket_:
         assert next_of(socket_, "heartbeat")["seq"] == 0
     with sse(site) as events:
@@ -149,7 +149,7 @@ def test_a_quiet_stream_shows_that_it_lives(site: Site, monkeypatch: pytest.Monk
 
 
 def test_no_more_than_so_many_can_watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "MOST_VIEWERS", 1)
+    monkeypatch.setattr(broadcaster, "MOST_VIEWERS", 1)
     with ws(site) as first:
         next_of(first, "welcome")
         with ws(site) as second, pytest.raises(websockets.ConnectionClosed):
@@ -179,15 +179,15 @@ def test_a_socket_that_only_sends_is_told_nothing(site: Site) -> None:
 
 
 def test_a_reader_who_does_not_read_misses_readings_and_is_told_how_many(site: Site) -> None:
-    viewer = hub.Viewer(0, scores=True, columns=False)
-    for number in range(hub.WAITING_READINGS + 5):
-        viewer.take(hub.Message("scores", str(number).encode()))
-    assert (viewer.missed, len(viewer.readings)) == (5, hub.WAITING_READINGS)
+    viewer = broadcaster.Subscriber(0, scores=True, columns=False)
+    for number in range(broadcaster.WAITING_READINGS + 5):
+        viewer.take(broadcaster.Message("scores", str(number).encode()))
+    assert (viewer.missed, len(viewer.readings)) == (5, broadcaster.WAITING_READINGS)
     assert viewer.readings[0].data == b"5", "the latest are kept"
 
 
 def test_a_websocket_whose_reader_stalls_is_dropped_and_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocols, "SLOW_S", 0.2)
+    monkeypatch.setattr(timeouts, "SLOW_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -211,7 +211,7 @@ def test_a_websocket_whose_reader_stalls_is_dropped_and_told(site: Site, monkeyp
 
 
 def test_an_http_reader_who_stalls_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocols, "SLOW_S", 0.2)
+    monkeypatch.setattr(timeouts, "SLOW_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from soundwatch.daemon.errors import SoundwatchError
+from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.training.cli import evaluate, train
 
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.capture.connected import Connected, connection_to, shown
+from soundwatch.daemon.capture.capture_process import MicrophoneProcess
 from soundwatch.daemon.capture.demo import Demo
-from soundwatch.daemon.capture.examined import Examined
 from soundwatch.daemon.capture.folder import Folder
-from soundwatch.daemon.capture.isolated import IsolatedMicrophone
-from soundwatch.daemon.capture.lasting import Lasting, keep_open
 from soundwatch.daemon.capture.microphone import Microphone
+from soundwatch.daemon.capture.monitor import MonitoredSource
+from soundwatch.daemon.capture.network import NetworkSource, connector_for, redact_url
 from soundwatch.daemon.capture.pacing import Pace
-from soundwatch.daemon.capture.pcm import PcmFormat, RawPcm, standard_input
+from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
+from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording, recordings_in
-from soundwatch.daemon.channels import LEAST_CHANNELS, Choice
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.plight import LiveSource
-from soundwatch.daemon.types import Source
+from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.types import Source
 
 __all__ = [
     "Demo",
@@ -64,10 +64,10 @@ def open_source(name: str, device: str | int, channels: int | None = None, pcm: 
     return Microphone(name, device, channels)
 
 
-def open_lasting(
+def open_live_source(
     name: str,
     device: str | int,
-    channels: int | Choice | None = None,
+    channels: int | ChannelSelection | None = None,
     pcm: str = "s16le,44100,1",
     wait: bool = True,
 ) -> LiveSource:
@@ -87,31 +87,31 @@ def open_lasting(
     """
     choice = channels if isinstance(channels, str) else None
     count = channels if isinstance(channels, int) else None
-    if choice is not None and LEAST_CHANNELS[choice] > 1:
-        count = LEAST_CHANNELS[choice]
+    if choice is not None and MIN_CHANNELS[choice] > 1:
+        count = MIN_CHANNELS[choice]
     source = _open_lasting(name, device, count, pcm, wait)
     found = source.info.channels
-    if choice is not None and 0 < found < LEAST_CHANNELS[choice]:
+    if choice is not None and 0 < found < MIN_CHANNELS[choice]:
         source.stop()
         raise SourceError(
             f"channels: {choice} was asked of {source.info.description}, which has {found}; it takes two. Ask for left "
             "or mix, leave it out, or say in `pcm` that there are two."
         )
-    return Examined(source, choice)
+    return MonitoredSource(source, choice)
 
 
 def _open_lasting(name: str, device: str | int, channels: int | None, pcm: str, wait: bool) -> LiveSource:
     pcm_format = PcmFormat.parse(pcm)
-    connect = connection_to(str(device), pcm_format)
+    connect = connector_for(str(device), pcm_format)
     if connect is not None:
-        description = shown(str(device))
-        return keep_open(lambda: Connected(name, description, connect, pcm_format), name, description, wait)
+        description = redact_url(str(device))
+        return open_reconnecting(lambda: NetworkSource(name, description, connect, pcm_format), name, description, wait)
     if Path(str(device)).expanduser().is_dir():
         return Folder(name, Path(str(device)).expanduser())
     if device in ("demo", "-") or (isinstance(device, str) and _is_path(device)):
         return open_source(name, device, channels, pcm)
-    first = IsolatedMicrophone(name, device, channels, wait)
-    return Lasting(first, lambda: IsolatedMicrophone(name, device, channels, wait=True))
+    first = MicrophoneProcess(name, device, channels, wait)
+    return ReconnectingSource(first, lambda: MicrophoneProcess(name, device, channels, wait=True))
 
 
 def _is_path(device: str) -> bool:

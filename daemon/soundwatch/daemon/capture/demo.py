@@ -21,12 +21,12 @@ from soundwatch.daemon.capture.synthesis import (
     car_horn,
     dog_bark,
     jackhammer,
-    outdoors,
     seconds_of,
     siren,
+    street_reverb,
     traffic,
 )
-from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
 
 RATE_HZ: Final = 44_100
 ROUND_S: Final = 60
@@ -79,7 +79,7 @@ def _stretches(rate_hz: int) -> Iterator[Samples]:
         onset = round(sound.onset_s * rate_hz)
         yield _full_scale(street[end:onset])
         dry = _dry(sound, rate_hz, noise)
-        echoing = outdoors(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, _ECHOES[sound.label], noise)
+        echoing = street_reverb(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, _ECHOES[sound.label], noise)
         end = onset + len(echoing)
         yield _full_scale(street[onset:end] + _LEVELS[sound.label] * echoing)
     yield _full_scale(street[end:])

@@ -15,9 +15,9 @@ from types import ModuleType
 
 import msgspec
 
-from soundwatch.daemon.capture.identity import cards, lasting_names
-from soundwatch.daemon.capture.portaudio import ask_portaudio
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.capture.device_names import list_cards, stable_names
+from soundwatch.daemon.capture.portaudio import call_portaudio
+from soundwatch.daemon.core.errors import SourceError
 
 _ALSA_PLACE = re.compile(r"\s*\(hw:\d+,\d+\)$")
 _NO_INPUT = (
@@ -57,11 +57,10 @@ def list_devices() -> tuple[Device, ...]:
     Raises:
         SourceError: PortAudio is missing or does not answer.
     """
-    found = ask_portaudio("Listing the input devices", _query)
-    there = cards()
+    found = call_portaudio("Listing the input devices", _query)
+    there = list_cards()
     return tuple(
-        replace(device, device=propose_name(found, device), lasting=lasting_names(device.name, there))
-        for device in found
+        replace(device, device=stable_name(found, device), lasting=stable_names(device.name, there)) for device in found
     )
 
 
@@ -87,7 +86,7 @@ def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
     )
 
 
-def propose_name(devices: Sequence[Device], device: Device) -> str:
+def stable_name(devices: Sequence[Device], device: Device) -> str:
     """The shortest lasting name by which `find_device` finds just this one; its index if it has none."""
     for name in (_ALSA_PLACE.sub("", device.name), device.name, f"{device.name}, {device.host_api}"):
         if name and not name.isdecimal() and _matches(devices, name) == [device]:

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from soundwatch.daemon.capture.recording import Recording, recordings_in
-from soundwatch.daemon.channels import match_channels
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.plight import Plight
-from soundwatch.daemon.types import Block, SourceInfo
+from soundwatch.daemon.core.channels import match_channels
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import SourceStateChange
+from soundwatch.daemon.core.types import Block, SourceInfo
 
 
 class Folder:
@@ -40,12 +40,12 @@ class Folder:
         self.start_unix_ns = 0
         self._stopped = False
 
-    def blocks(self) -> Iterator[Block | Plight]:
+    def blocks(self) -> Iterator[Block | SourceStateChange]:
         """Blocks until the last recording's end or `stop`, and which recordings cannot be heard."""
         end_sample, rate_hz, broken = 0, self.info.rate_hz, False
         for recording in self._recordings():
             if isinstance(recording, SourceError):
-                yield Plight("lost", "ended", str(recording))
+                yield SourceStateChange("lost", "ended", str(recording))
                 broken = True
                 continue
             joint = int(end_sample > 0)
@@ -58,10 +58,10 @@ class Folder:
                     yield Block(samples, rate_hz, offset + block.first_sample, lost_samples)
                     end_sample, joint = offset + block.first_sample + samples.shape[1], 0
                     if broken:
-                        yield Plight("back", "ended", f"{recording.info.description} is heard.")
+                        yield SourceStateChange("back", "ended", f"{recording.info.description} is heard.")
                         broken = False
             except SourceError as error:
-                yield Plight("lost", "ended", str(error))
+                yield SourceStateChange("lost", "ended", str(error))
                 broken = True
 
     def stop(self) -> None:

@@ -22,14 +22,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.checks import check_samples
+from soundwatch.daemon.capture.device_names import resolve_device
 from soundwatch.daemon.capture.devices import Device, find_device, list_devices
-from soundwatch.daemon.capture.identity import named
-from soundwatch.daemon.capture.losses import ClockWatch, watch_clock
-from soundwatch.daemon.capture.portaudio import ask_portaudio
-from soundwatch.daemon.clocks import steady_ns
-from soundwatch.daemon.errors import SourceError, StallError
-from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
+from soundwatch.daemon.capture.portaudio import call_portaudio
+from soundwatch.daemon.capture.validate import validate_samples
+from soundwatch.daemon.core.clock import monotonic_ns
+from soundwatch.daemon.core.errors import SourceError, StallError
+from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
 
 MAX_CHANNELS: Final = 2  # more are taken only when asked for
 BLOCK_MS: Final = 100
@@ -41,7 +41,7 @@ HUNG_CLOSING_S: Final = 0.2  # it will most likely hang too, and the loss is to 
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class CallbackBlock:
     """What one callback brought.
 
     Attributes:
@@ -72,7 +72,7 @@ class Microphone:
     """
 
     def __init__(self, name: str, device: str | int = "default", channels: int | None = None) -> None:
-        found = find_device(list_devices(), named(device) if isinstance(device, str) else device)
+        found = find_device(list_devices(), resolve_device(device) if isinstance(device, str) else device)
         if channels is not None and not 1 <= channels <= found.channels:
             raise SourceError(
                 f"{channels} channels were asked of {found.name!r}, which has {found.channels}; ask for 1 to "
@@ -81,10 +81,10 @@ class Microphone:
         wanted = channels or min(found.channels, MAX_CHANNELS)
         self.info = SourceInfo(name, f"{found.name}, {found.host_api}", found.rate_hz, wanted)
         self.start_unix_ns = 0
-        self._queue: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()  # its put may interrupt its get
+        self._queue: queue.SimpleQueue[CallbackBlock | None] = queue.SimpleQueue()  # its put may interrupt its get
         self._dropped_samples = 0
         self._stopped = False
-        self._stream = ask_portaudio(f"Opening {self.info.description}", lambda module: self._open(module, found))
+        self._stream = call_portaudio(f"Opening {self.info.description}", lambda module: self._open(module, found))
 
     def blocks(self) -> Iterator[Block]:
         """Blocks of about 100 ms as they are heard, until `stop`.
@@ -92,7 +92,7 @@ class Microphone:
         Raises:
             SourceError: The device cannot be started, ended, or has delivered nothing for two seconds.
         """
-        ask_portaudio(f"Starting {self.info.description}", lambda _: self._stream.start())
+        call_portaudio(f"Starting {self.info.description}", lambda _: self._stream.start())
         closing_s = CLOSING_S
         try:
             yield from self._delivered()
@@ -101,7 +101,7 @@ class Microphone:
             raise
         finally:
             with contextlib.suppress(SourceError, RuntimeError):  # it hangs; or Python ends, and with it all threads
-                ask_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=closing_s)
+                call_portaudio(f"Closing {self.info.description}", lambda _: self._close(), timeout_s=closing_s)
 
     def stop(self) -> None:
         """Make `blocks` end."""
@@ -134,27 +134,29 @@ class Microphone:
             return
         samples = read_only(np.array(frames.T, np.float32, order="C"))
         overflowed = bool(status.input_overflow)
-        self._queue.put(Delivery(samples, self._dropped_samples, overflowed, times.inputBufferAdcTime, steady_ns()))
+        self._queue.put(
+            CallbackBlock(samples, self._dropped_samples, overflowed, times.inputBufferAdcTime, monotonic_ns())
+        )
         self._dropped_samples = 0
 
     def _delivered(self) -> Iterator[Block]:
         """Deliveries as blocks, with all that was lost in between."""
         rate_hz, end_sample = self.info.rate_hz, 0
-        before: Delivery | None = None
-        watch = ClockWatch()
+        before: CallbackBlock | None = None
+        watch = DropDetectorState()
         while (delivery := self._next()) is not None:
             lost = delivery.dropped_samples
             if delivery.overflowed and before is not None:
                 lost = max(lost + 1, overflow_samples(before, delivery, rate_hz))
             size = delivery.samples.shape[1]
-            watch, vanished = watch_clock(watch, delivery.arrival_ns, end_sample + lost + size, rate_hz)
+            watch, vanished = detect_drops(watch, delivery.arrival_ns, end_sample + lost + size, rate_hz)
             lost += vanished
-            check_samples(delivery.samples, end_sample + lost, rate_hz, self.info.description)
+            validate_samples(delivery.samples, end_sample + lost, rate_hz, self.info.description)
             yield Block(delivery.samples, rate_hz, end_sample + lost, lost, delivery.arrival_ns)
             end_sample += lost + size
             before = delivery
 
-    def _next(self) -> Delivery | None:
+    def _next(self) -> CallbackBlock | None:
         """The next delivery; None after `stop`."""
         for _ in range(2):  # twice, since the first wait may expire while the whole process is frozen
             if self._stopped:
@@ -166,7 +168,7 @@ class Microphone:
             "and that the sound server answers."
         )
 
-    def _believed(self, delivery: Delivery | None) -> Delivery | None:
+    def _believed(self, delivery: CallbackBlock | None) -> CallbackBlock | None:
         """The delivery, or None if that was asked for; a stream that ended by itself is an error."""
         if delivery is None and not self._stopped:
             raise SourceError(
@@ -185,7 +187,7 @@ def first_sample_age_s(reported_s: float, block_s: float) -> float:
     return reported_s if math.isfinite(reported_s) and block_s <= reported_s <= block_s + 2.0 else block_s
 
 
-def overflow_samples(before: Delivery, delivery: Delivery, rate_hz: int) -> int:
+def overflow_samples(before: CallbackBlock, delivery: CallbackBlock, rate_hz: int) -> int:
     """How many samples are missing between two deliveries by the driver's time stamps.
 
     No more than fit between their arrivals: PortAudio's clock may be the wall clock, which can be set.

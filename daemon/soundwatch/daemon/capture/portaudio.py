@@ -16,8 +16,8 @@ from concurrent.futures import Future
 from types import ModuleType
 from typing import TypeVar
 
-from soundwatch.daemon.capture.stderr import kept_from_stderr
-from soundwatch.daemon.errors import HopelessError, SourceError
+from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def load_portaudio() -> ModuleType:
     try:
         import sounddevice
     except Exception as error:  # PortAudio's own error is a class of the module that failed to load
-        raise HopelessError(
+        raise SourceUnavailableError(
             f"Microphones need PortAudio, which does not load here: {error}. On Debian and Ubuntu it comes with "
             "`sudo apt-get install libportaudio2`. Recordings, `-` and `demo` work without it."
         ) from error
@@ -39,7 +39,7 @@ def load_portaudio() -> ModuleType:
     return module
 
 
-def ask_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: float = 10.0) -> T:
+def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: float = 10.0) -> T:
     """What `function` makes of the loaded module, in a thread that is left behind if it hangs.
 
     Args:
@@ -59,7 +59,7 @@ def ask_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: fl
             answer.set_exception(error)
 
     try:
-        with kept_from_stderr() as reasons:
+        with capture_native_stderr() as reasons:
             threading.Thread(target=ask, name="portaudio", daemon=True).start()
             return answer.result(timeout_s)
     except TimeoutError as error:
@@ -74,7 +74,7 @@ def ask_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: fl
         raise SourceError(f"{doing} failed: {_message(error, reasons)}.") from error
 
 
-def renew_portaudio() -> None:
+def rescan_devices() -> None:
     """Make PortAudio look for devices again: it knows those only that were there when it started.
 
     Every open stream of this process ends by it.
@@ -82,7 +82,7 @@ def renew_portaudio() -> None:
     Raises:
         SourceError: The sound system does not answer.
     """
-    ask_portaudio("Looking for devices", _renew)
+    call_portaudio("Looking for devices", _renew)
 
 
 def _renew(sounddevice: ModuleType) -> None:

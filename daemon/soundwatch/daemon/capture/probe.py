@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.isolated import IsolatedMicrophone
-from soundwatch.daemon.capture.quality import Tally, judge_period
-from soundwatch.daemon.plight import Fault, Quality
-from soundwatch.daemon.types import Block, Samples, SourceInfo
+from soundwatch.daemon.capture.audio_quality import LevelStats, assess_period
+from soundwatch.daemon.capture.capture_process import MicrophoneProcess
+from soundwatch.daemon.core.source import AudioFault, AudioQuality
+from soundwatch.daemon.core.types import Block, Samples, SourceInfo
 
 PROBE_S: Final = 3
 BANDS_HZ: Final = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
@@ -26,7 +26,7 @@ LOWEST_DB: Final = -100
 BAR: Final = 50
 STEPS: Final = " ▁▂▃▄▅▆▇█"
 RATE_SHARE: Final = 0.05  # deliveries are late by up to a tenth of a second, of three
-ADVICE: Final[dict[Fault, str]] = {
+ADVICE: Final[dict[AudioFault, str]] = {
     "silent": "It gives nothing but zeros: it is muted, switched off, or this is not the input it is plugged into.",
     "quiet": "It is all but silent, even for a quiet room: turn its gain up (`alsamixer`, `pavucontrol`).",
     "zeros": "Runs of exact zeros: the driver fills in what it lost, or a noise gate cuts the sound off.",
@@ -68,20 +68,20 @@ class Probe:
         return max((after - before for before, after in pairwise(self.arrivals_ns)), default=0)
 
     @property
-    def quality(self) -> Quality:
+    def quality(self) -> AudioQuality:
         """What is wrong with it, and its numbers."""
         rate_hz = self.info.rate_hz
         seconds = (self.samples[:, first : first + rate_hz] for first in range(0, self.samples.shape[1], rate_hz))
-        return judge_period(tuple(map(Tally.of, seconds)), rate_hz, self.measured_hz, self.waited_ns, RATE_SHARE)
+        return assess_period(tuple(map(LevelStats.of, seconds)), rate_hz, self.measured_hz, self.waited_ns, RATE_SHARE)
 
 
-def listen(device: str, seconds: float = PROBE_S) -> Probe:
+def record_probe(device: str, seconds: float = PROBE_S) -> Probe:
     """Some seconds of a microphone's sound.
 
     Raises:
         SourceError: It cannot be opened, or is lost meanwhile.
     """
-    source = IsolatedMicrophone("probe", device, None, wait=False)
+    source = MicrophoneProcess("probe", device, None, wait=False)
     heard: list[Block] = []
     for block in source.blocks():
         if isinstance(block, Block):
@@ -105,23 +105,23 @@ def probe_text(probe: Probe) -> str:
         f"{rate}longest wait {quality.waited_ms} ms, longest run of zeros {quality.zeros_ms} ms",
         *(["Both channels are the same: it is a mono microphone, which is fine."] if quality.same_channels else []),
         "",
-        f"   level {over_time(probe.samples, info.rate_hz)}",
+        f"   level {level_sparkline(probe.samples, info.rate_hz)}",
         "",
-        *(f"{hz:>7g} Hz {_bar(db)} {_db(db)}" for hz, db in bands_db(probe.samples, info.rate_hz)),
+        *(f"{hz:>7g} Hz {_bar(db)} {_db(db)}" for hz, db in octave_levels_db(probe.samples, info.rate_hz)),
         "",
         *(ADVICE[fault] for fault in quality.faults),
     ]
     return "\n".join([*lines, "This microphone can be used." if not quality.faults else "Verdict: see to that first."])
 
 
-def over_time(samples: Samples, rate_hz: int) -> str:
+def level_sparkline(samples: Samples, rate_hz: int) -> str:
     """The level over time as a row of columns."""
     size = max(1, rate_hz // 10)
-    tenths = (Tally.of(samples[:, first : first + size]).level_dbfs for first in range(0, samples.shape[1], size))
+    tenths = (LevelStats.of(samples[:, first : first + size]).level_dbfs for first in range(0, samples.shape[1], size))
     return "".join(STEPS[round(_share(db) * (len(STEPS) - 1))] for db in tenths)
 
 
-def bands_db(samples: Samples, rate_hz: int) -> list[tuple[float, float | None]]:
+def octave_levels_db(samples: Samples, rate_hz: int) -> list[tuple[float, float | None]]:
     """The level of each octave band below half the rate: centre in Hz, and dB relative to full scale."""
     mono = samples.mean(axis=0, dtype=np.float64)
     window = np.hanning(len(mono))

@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 import soundfile
 
-from soundwatch.daemon.capture.checks import check_samples
 from soundwatch.daemon.capture.pacing import Pace, Pacer
-from soundwatch.daemon.capture.stderr import kept_from_stderr
-from soundwatch.daemon.errors import SourceError
-from soundwatch.daemon.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
+from soundwatch.daemon.capture.validate import validate_samples
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
 
 RECORDING_SUFFIXES: Final = frozenset(
     (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
@@ -96,7 +96,7 @@ class Recording:
                 self._go_to(end_sample)
             while (frames := self._read(end_sample)).shape[0]:  # (S, C)
                 samples = read_only(_full_scale(frames))
-                check_samples(samples, end_sample, rate_hz, str(self._path))
+                validate_samples(samples, end_sample, rate_hz, str(self._path))
                 if not self._pacer.wait_for(end_sample + samples.shape[1]):
                     return
                 yield Block(samples, rate_hz, end_sample)
@@ -154,7 +154,7 @@ def open_recording(path: Path) -> Any:
     """
     _check_regular(path)
     try:
-        with kept_from_stderr():
+        with capture_native_stderr():
             file = _OnwardOnly(path)
     except TypeError:  # soundfile's way to say that a file ending in .raw has no header
         raise SourceError(

@@ -20,7 +20,7 @@ def seconds_of(duration_s: float, rate_hz: int) -> Signal:
     return np.arange(round(duration_s * rate_hz)) / rate_hz
 
 
-def faded(signal: Signal, rise_s: float, fall_s: float, rate_hz: int) -> Signal:
+def fade(signal: Signal, rise_s: float, fall_s: float, rate_hz: int) -> Signal:
     """The signal with a cosine slope at both ends."""
     rise, fall = (0.5 - 0.5 * np.cos(np.pi * seconds_of(s, rate_hz) / s) for s in (rise_s, fall_s))
     envelope = np.ones_like(signal)
@@ -29,7 +29,7 @@ def faded(signal: Signal, rise_s: float, fall_s: float, rate_hz: int) -> Signal:
     return signal * envelope
 
 
-def convolved(signal: Signal, response: Signal) -> Signal:
+def convolve(signal: Signal, response: Signal) -> Signal:
     """The signal (S,) through a filter's response, cut to S."""
     size = 1 << (len(signal) + len(response) - 2).bit_length()
     spectrum = np.fft.rfft(signal, size) * np.fft.rfft(response, size)
@@ -47,7 +47,7 @@ def shaped_noise(
     return np.asarray(signal / signal.std())
 
 
-def size_of(response: Signal) -> float:
+def filter_rms(response: Signal) -> float:
     """The root of a filter's energy."""
     return float(np.sqrt(np.square(response).sum()))
 
@@ -62,23 +62,23 @@ def harmonics(frequency_hz: Signal, levels: Signal, rate_hz: int) -> Signal:
     return tone
 
 
-def ringing(partials: list[tuple[float, float, float]], duration_s: float, rate_hz: int) -> Signal:
+def damped_sines(partials: list[tuple[float, float, float]], duration_s: float, rate_hz: int) -> Signal:
     """The sum of damped sines, each (frequency in Hz, decay time in seconds, level)."""
     time_s = seconds_of(duration_s, rate_hz)
     rings = [level * np.exp(-time_s / decay_s) * np.sin(2 * np.pi * hz * time_s) for hz, decay_s, level in partials]
     return np.asarray(np.sum(rings, axis=0))
 
 
-def outdoors(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generator) -> Signal:
+def street_reverb(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generator) -> Signal:
     """The sound in a street: its echo from the houses, and the air's loss of treble, on top of itself."""
     time_s = seconds_of(0.9, rate_hz)
     tail = noise.standard_normal(len(time_s)) * np.exp(-time_s / 0.16)
     dulled = np.fft.irfft(np.fft.rfft(tail) / (1 + np.fft.rfftfreq(len(tail), 1 / rate_hz) / 2500.0), len(tail))
     for delay_s, level in ((0.017, 0.5), (0.041, 0.4), (0.083, 0.3)):
         dulled[round(delay_s * rate_hz)] += level * np.abs(dulled).max() * 4
-    response = wet * dulled / size_of(dulled)
+    response = wet * dulled / filter_rms(dulled)
     response[0] += 1.0
-    return convolved(signal, response)
+    return convolve(signal, response)
 
 
 def siren(duration_s: float, rate_hz: int) -> Signal:
@@ -87,10 +87,10 @@ def siren(duration_s: float, rate_hz: int) -> Signal:
     rise = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * time_s / 4.5))
     frequency_hz = 600.0 * (1445.0 / 600.0) ** rise
     tone = np.tanh(4.0 * harmonics(frequency_hz, 1 / np.arange(1, 13) ** 0.67, rate_hz))
-    horn = ringing([(925, 0.0022, 0.85), (1260, 0.0022, 0.82), (3050, 0.0022, 0.73)], 0.02, rate_hz)
-    loud = convolved(tone, horn)
+    horn = damped_sines([(925, 0.0022, 0.85), (1260, 0.0022, 0.82), (3050, 0.0022, 0.73)], 0.02, rate_hz)
+    loud = convolve(tone, horn)
     near = 1.0 - 0.4 * np.cos(2 * np.pi * time_s / duration_s)
-    return faded(near * loud / np.abs(loud).max() / 1.4, 0.6, 0.8, rate_hz)
+    return fade(near * loud / np.abs(loud).max() / 1.4, 0.6, 0.8, rate_hz)
 
 
 def car_horn(duration_s: float, rate_hz: int, low_hz: float) -> Signal:
@@ -103,7 +103,7 @@ def car_horn(duration_s: float, rate_hz: int, low_hz: float) -> Signal:
         levels = numbers**-0.2 / (1 + (numbers * reed_hz / 3440.0) ** 4)
         levels *= 0.17 + np.exp(-(((numbers * reed_hz - 2970.0) / 490.0) ** 2))
         tone += harmonics(reed_hz * press, levels, rate_hz)
-    return faded(np.tanh(2.0 * tone / np.abs(tone).max()), 0.005, 0.19, rate_hz)
+    return fade(np.tanh(2.0 * tone / np.abs(tone).max()), 0.005, 0.19, rate_hz)
 
 
 def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
@@ -113,15 +113,17 @@ def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> S
     blows = (np.cumsum(gaps_s) * rate_hz).astype(int)
     strikes = np.zeros(size)
     strikes[blows[blows < size]] = 1 - 0.33 * noise.random(np.count_nonzero(blows < size))
-    chisel = ringing([(711, 0.022, 0.8), (1223, 0.018, 1.0), (1870, 0.015, 0.9), (2709, 0.013, 0.7)], 0.09, rate_hz)
-    body = ringing([(132, 0.0213, 1.0), (304, 0.0149, 0.7), (608, 0.0107, 0.5)], 0.09, rate_hz)
+    chisel = damped_sines(
+        [(711, 0.022, 0.8), (1223, 0.018, 1.0), (1870, 0.015, 0.9), (2709, 0.013, 0.7)], 0.09, rate_hz
+    )
+    body = damped_sines([(132, 0.0213, 1.0), (304, 0.0149, 0.7), (608, 0.0107, 0.5)], 0.09, rate_hz)
     time_s = seconds_of(0.09, rate_hz)
-    puff = convolved(strikes, np.exp(-time_s / 0.0124) * (1 - np.exp(-time_s / 0.003)))
+    puff = convolve(strikes, np.exp(-time_s / 0.0124) * (1 - np.exp(-time_s / 0.003)))
     exhaust = shaped_noise(size, rate_hz, 1.09, 200.0, 7000.0, noise) * (0.67 + puff / puff.max())
-    stone = shaped_noise(size, rate_hz, 0.6, 700.0, 9000.0, noise) * convolved(strikes, np.exp(-time_s / 0.012))
-    parts = ((0.79, convolved(strikes, chisel)), (0.75, convolved(strikes, body)), (1.2, exhaust), (0.62, stone))
+    stone = shaped_noise(size, rate_hz, 0.6, 700.0, 9000.0, noise) * convolve(strikes, np.exp(-time_s / 0.012))
+    parts = ((0.79, convolve(strikes, chisel)), (0.75, convolve(strikes, body)), (1.2, exhaust), (0.62, stone))
     sound = np.sum([level * part / part.std() for level, part in parts], axis=0)
-    return faded(np.tanh(0.21 * sound / sound.std()), 0.15, 0.2, rate_hz)
+    return fade(np.tanh(0.21 * sound / sound.std()), 0.15, 0.2, rate_hz)
 
 
 def dog_bark(rate_hz: int, pitch_hz: float, noise: np.random.Generator) -> Signal:
@@ -132,10 +134,10 @@ def dog_bark(rate_hz: int, pitch_hz: float, noise: np.random.Generator) -> Signa
     voice = harmonics(frequency_hz, 1 / np.arange(1, 25) ** 0.84, rate_hz)
     voice *= 1 + 0.38 * np.sin(np.pi * np.cumsum(frequency_hz) / rate_hz)  # every second pulse is weaker
     voice = voice / voice.std() + 0.33 * shaped_noise(len(time_s), rate_hz, 0.4, 400.0, 7000.0, noise)
-    mouth = ringing([(865, 0.0019, 1.0), (1790, 0.003, 0.8), (2000, 0.0009, 0.3)], 0.03, rate_hz)
-    sound = convolved(voice, mouth)
+    mouth = damped_sines([(865, 0.0019, 1.0), (1790, 0.003, 0.8), (2000, 0.0009, 0.3)], 0.03, rate_hz)
+    sound = convolve(voice, mouth)
     breath = (1 - np.exp(-time_s / 0.01)) * np.exp(-np.maximum(0.0, time_s - 0.08) / 0.035)
-    return faded(np.tanh(1.9 * sound / np.abs(sound).max()) * breath, 0.003, 0.02, rate_hz)
+    return fade(np.tanh(1.9 * sound / np.abs(sound).max()) * breath, 0.003, 0.02, rate_hz)
 
 
 def traffic(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:

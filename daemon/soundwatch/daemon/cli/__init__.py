@@ -16,8 +16,9 @@ from typing import Final
 
 import click
 
-from soundwatch.daemon import __version__, system_journal
-from soundwatch.daemon.errors import ModelError, SinkError, SoundwatchError
+from soundwatch.daemon import __version__
+from soundwatch.daemon.core.errors import ModelError, SinkError, SoundwatchError
+from soundwatch.daemon.system import journald
 
 COMMANDS: Final = {
     "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
@@ -124,5 +125,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(error: SoundwatchError) -> int:
-    click.echo(f"{system_journal.prefix('error')}soundwatch: {error}", err=True)
+    click.echo(f"{journald.priority_prefix('error')}soundwatch: {error}", err=True)
     return error.exit_code

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
-    from soundwatch.daemon.bench import Bench
+    from soundwatch.daemon.diagnostics.benchmark import BenchmarkResult
 
 
 @click.command()
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the table as a PNG (needs matplotlib).")
 def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     """Measure how many streams this machine can carry; takes some seconds, and wants the machine to be idle."""
-    from soundwatch.daemon.bench import bench as measure
+    from soundwatch.daemon.diagnostics.benchmark import run_benchmark as measure
 
     measured = measure(model, providers, lambda what: click.echo(f"measuring: {what}", err=True))
-    click.echo(msgspec.json.encode(measured) if as_json else table(measured))
+    click.echo(msgspec.json.encode(measured) if as_json else benchmark_table(measured))
     if plot is not None:
-        draw(measured, plot)
+        benchmark_chart(measured, plot)
 
 
-def table(measured: Bench) -> str:
+def benchmark_table(measured: BenchmarkResult) -> str:
     """The figures for people."""
     lines = [
         f"{measured.model} on {measured.machine}, {measured.cores} cores, a window every {measured.hop_s} s",
@@ -46,7 +46,7 @@ def table(measured: Bench) -> str:
     return "\n".join(lines)
 
 
-def draw(measured: Bench, path: Path) -> None:
+def benchmark_chart(measured: BenchmarkResult, path: Path) -> None:
     """Streams by how many windows are classified together, a line a provider."""
     import matplotlib as mpl
 

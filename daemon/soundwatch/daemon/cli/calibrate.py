@@ -11,9 +11,9 @@ from typing import Any
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import config_option, model_options, with_options
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.errors import ConfigError, SinkError
+from soundwatch.daemon.cli.options import apply_options, config_option, model_options
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.errors import ConfigError, SinkError
 
 
 @click.command()
@@ -36,13 +36,13 @@ def calibrate(
     background: str, device: str, target: str, out: Path | None, config_path: Path | None, **model: Any
 ) -> None:
     """Raise thresholds until a place's own background gives no more false events than are tolerable."""
-    from soundwatch.daemon import app
+    from soundwatch.daemon.app import build
     from soundwatch.daemon.capture import Recording, open_source
 
     per_h = re.fullmatch(r"(\d+(?:\.\d+)?)/h", target)
     if per_h is None:
         raise ConfigError(f"--target {target} is no rate; one such as 0.5/h was wanted.")
-    config = with_options(load_config(config_path), **model)
+    config = apply_options(load_config(config_path), **model)
     seconds = float(background) if re.fullmatch(r"\d+(\.\d+)?", background) else None
     source = open_source("background", device) if seconds else Recording("background", Path(background), "fast", 0)
     timer = threading.Timer(seconds or 0, source.stop)
@@ -52,7 +52,7 @@ def calibrate(
             f"Listening to {source.info.description} for {seconds:g} s; let none of the classes sound.", err=True
         )
         timer.start()
-    found = app.calibrate_on(config, source, float(per_h[1]))
+    found = build.calibrate_from_source(config, source, float(per_h[1]))
     timer.cancel()
     path = out or (config_path or Path("config.yaml")).parent / "calibration.json"
     try:

@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from soundwatch.daemon.cli.options import config_option
-from soundwatch.daemon.config import load_config
+from soundwatch.daemon.core.config import load_config
 
 
 @click.command("check-config")
@@ -17,27 +17,27 @@ from soundwatch.daemon.config import load_config
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
     """Check a configuration against its model, and print every value in force as YAML, but no URL's secrets."""
-    from soundwatch.daemon.app import load_model, rules_in_force
-    from soundwatch.daemon.capture.connected import shown
-    from soundwatch.daemon.rules import thresholds
-    from soundwatch.daemon.web.hidden import shown_config
+    from soundwatch.daemon.app.build import load_classifier, resolve_rules
+    from soundwatch.daemon.capture.network import redact_url
+    from soundwatch.daemon.detection.rules import thresholds_in_force
+    from soundwatch.daemon.web.redact import redacted_config
 
     config = load_config(path or config_path)
-    contract = load_model(config.model).contract
-    rules = rules_in_force(config, contract)
+    contract = load_classifier(config.model).contract
+    rules = resolve_rules(config, contract)
     shadow = None
     if config.shadow.file is not None:
-        from soundwatch.daemon.shadow.opening import load_shadow
+        from soundwatch.daemon.shadow.build import load_shadow
 
         shadow = load_shadow(config, contract)
     values = msgspec.to_builtins(config)
     for source in values["sources"].values():
         if "://" in str(source["device"]):
-            source["device"] = shown(source["device"])
-    values["sinks"] = shown_config(config)["sinks"]
+            source["device"] = redact_url(source["device"])
+    values["sinks"] = redacted_config(config)["sinks"]
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"# model {contract.identity}; thresholds in force:")
-    for label, threshold in thresholds(rules, contract.labels).items():
+    for label, threshold in thresholds_in_force(rules, contract.labels).items():
         click.echo(f"#   {label}: {threshold}")
     if shadow is not None:
         click.echo(f"# shadow {shadow.contract.identity}")
@@ -46,6 +46,6 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
 @click.command()
 def schema() -> None:
     """Print the JSON Schema that every line of `run` and `replay` satisfies."""
-    from soundwatch.daemon.lines import json_schema
+    from soundwatch.daemon.events.schema import json_schema
 
     click.echo(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2))

@@ -8,9 +8,9 @@ from typing import Any
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import config_option, model_options, with_options
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.errors import SourceError
+from soundwatch.daemon.cli.options import apply_options, config_option, model_options
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.errors import SourceError
 
 
 @click.command()
@@ -20,10 +20,10 @@ from soundwatch.daemon.errors import SourceError
 @model_options
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
     """Score whole recordings: the mean over their windows, one line a file."""
-    from soundwatch.daemon.app import load_model
-    from soundwatch.daemon.recordings import score_recording
+    from soundwatch.daemon.app.build import load_classifier
+    from soundwatch.daemon.pipeline.scoring import score_recording
 
-    classifier = load_model(with_options(load_config(config_path), **model).model)
+    classifier = load_classifier(apply_options(load_config(config_path), **model).model)
     failures = []
     for path in files:
         try:

@@ -17,10 +17,10 @@ import click
 def devices(as_json: bool, probe: str | None) -> None:
     """List the microphones that PortAudio has, and how to name each."""
     from soundwatch.daemon.capture.devices import devices_json, devices_text, list_devices
-    from soundwatch.daemon.capture.probe import listen, probe_text
+    from soundwatch.daemon.capture.probe import probe_text, record_probe
 
     if probe is not None:
-        click.echo(probe_text(listen(probe)))
+        click.echo(probe_text(record_probe(probe)))
         return
     found = list_devices()
     click.echo(devices_json(found) if as_json else devices_text(found))

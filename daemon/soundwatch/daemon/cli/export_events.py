@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import config_option, journal_option, wanted_options, with_journal
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.tables import FORMATS, TableFormat, format_of, write_table
+from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 
 
 @click.command("export-events")
@@ -21,7 +21,7 @@ from soundwatch.daemon.tables import FORMATS, TableFormat, format_of, write_tabl
     type=click.Choice(FORMATS),
     help="Where the name of OUT does not tell. For audacity OUT is a folder: one file of labels a source.",
 )
-@wanted_options
+@filter_options
 @config_option
 @journal_option
 def export_events(
@@ -31,10 +31,10 @@ def export_events(
 
     In tables a row is an event. Where --type leaves out lines, so does the table.
     """
-    from soundwatch.daemon import lookup
-    from soundwatch.daemon.journal_file import open_for_reading
+    from soundwatch.daemon.journal import query
+    from soundwatch.daemon.journal.location import open_for_reading
 
-    chosen = format_of(out, table_format)
-    store = open_for_reading(with_journal(load_config(config_path), journal).journal)
-    wanted = lookup.wanted_of(datetime.now(UTC), **asked)
-    write_table((entry.line for entry in lookup.lines(store, wanted)), out, chosen)
+    chosen = resolve_format(out, table_format)
+    store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
+    wanted = query.parse_filter(datetime.now(UTC), **asked)
+    write_table((entry.line for entry in query.read_lines(store, wanted)), out, chosen)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import is_screen, is_text, wanted_options
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.cli.options import filter_options, is_interactive_terminal, wants_text
+from soundwatch.daemon.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from soundwatch.daemon.fleet.collector import Collector
     from soundwatch.daemon.fleet.store import FleetStore
-    from soundwatch.daemon.sinks.mqtt_link import Broker
+    from soundwatch.daemon.sinks.mqtt.connection import Broker
 
 HERE_LINES = 20
 
@@ -67,14 +67,14 @@ def fleet() -> None:
 @click.option("--plain", is_flag=True, help="Print every line as it is kept on a terminal too, not the picture.")
 def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: bool) -> None:
     """Gather what all machines tell, keep it, and show it; lines on standard output where that is no terminal."""
-    from soundwatch.daemon.config import LogConfig
+    from soundwatch.daemon.core.config import LogConfig
     from soundwatch.daemon.fleet.collector import Collector
-    from soundwatch.daemon.fleet.view import Latest, print_lines
-    from soundwatch.daemon.logs import open_log
+    from soundwatch.daemon.fleet.display import RecentEvents, print_lines
+    from soundwatch.daemon.system.log import make_logger
 
-    reached, opened, latest = _broker(broker), _store(store, writing=True), Latest()
-    picture = not plain and is_screen()
-    log = open_log(LogConfig())
+    reached, opened, latest = _broker(broker), _store(store, writing=True), RecentEvents()
+    picture = not plain and is_interactive_terminal()
+    log = make_logger(LogConfig())
 
     def tidy() -> None:
         if keep_days:
@@ -92,16 +92,16 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
 @format_option
 def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
     """List the machines: state, sources, coverage, clock, model, and what is wrong."""
-    from soundwatch.daemon.fleet.answers import answer_of
-    from soundwatch.daemon.fleet.picture import text_of
+    from soundwatch.daemon.fleet.node_json import node_record
+    from soundwatch.daemon.fleet.render import render_text
 
     now_unix_ns = time.time_ns()
-    answers = [answer_of(node, now_unix_ns) for node in _store(store).nodes()]
-    if is_text(format_):
+    answers = [node_record(node, now_unix_ns) for node in _store(store).nodes()]
+    if wants_text(format_):
         from rich.console import Console
 
         console = Console()
-        for line in text_of(answers):
+        for line in render_text(answers):
             console.print(line, soft_wrap=True)
     else:
         for answer in answers:
@@ -112,7 +112,7 @@ def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
 @click.option("--node", "nodes", multiple=True, metavar="NAME", help="Only this machine.")
 @click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="The last so many. [default: 20, or --since]")
 @click.option("--out", type=click.Path(path_type=Path), help="A table instead: .jsonl, .csv or .parquet.")
-@wanted_options
+@filter_options
 @store_option
 @format_option
 def events(
@@ -124,25 +124,25 @@ def events(
     **asked: Any,
 ) -> None:
     """Print what all machines have heard, by its time, or write it to a table."""
-    from soundwatch.daemon import lookup
-    from soundwatch.daemon.cli.tail import told
-    from soundwatch.daemon.sinks.mqtt_topics import word
-    from soundwatch.daemon.tables import format_of, write_table
+    from soundwatch.daemon.cli.tail import format_line
+    from soundwatch.daemon.journal import query
+    from soundwatch.daemon.sinks.mqtt.topics import topic_segment
+    from soundwatch.daemon.tables.writers import resolve_format, write_table
 
     if (asked["since"] or "").startswith("#"):
         raise ConfigError("--since #SEQ numbers the lines of one machine; a time or an age was wanted.")
-    wanted = lookup.wanted_of(datetime.now(UTC), **asked)
+    wanted = query.parse_filter(datetime.now(UTC), **asked)
     if count is None and not asked["since"] and out is None:
         count = HERE_LINES
-    lines = _store(store).lines(wanted, [word(node) for node in nodes], count)
+    lines = _store(store).lines(wanted, [topic_segment(node) for node in nodes], count)
     if out is not None:
-        write_table((f"{line}\n".encode() for line in lines), out, format_of(out, None))
+        write_table((f"{line}\n".encode() for line in lines), out, resolve_format(out, None))
         return
     for line in lines:
-        if is_text(format_):
+        if wants_text(format_):
             said = msgspec.json.decode(line)
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # of another release
-                line = f"{said['node']:<20}  {told(said)}"
+                line = f"{said['node']:<20}  {format_line(said)}"
         click.echo(line)
 
 
@@ -152,8 +152,8 @@ def _store(address: str | None, *, writing: bool = False) -> FleetStore:
     Raises:
         ConfigError: The packages for it are not installed.
     """
-    from soundwatch.daemon.config import JournalConfig
-    from soundwatch.daemon.journal_file import journal_path
+    from soundwatch.daemon.core.config import JournalConfig
+    from soundwatch.daemon.journal.location import journal_path
 
     try:
         from soundwatch.daemon.fleet.store import FleetStore
@@ -175,13 +175,13 @@ def _broker(text: str) -> Broker:
     Raises:
         ConfigError: It is none.
     """
-    from soundwatch.daemon.sinks import options_of, parse_sink
-    from soundwatch.daemon.sinks.mqtt_options import PORTS, BrokerOptions, broker_of
+    from soundwatch.daemon.sinks.context import parse_options, parse_sink
+    from soundwatch.daemon.sinks.mqtt.options import PORTS, BrokerOptions, parse_broker
 
     spec = parse_sink(text) if text.partition(":")[0] in PORTS else None
     if spec is None:
         raise ConfigError(f"--broker {text} is no broker; mqtt://HOST[:PORT] or mqtts://HOST[:PORT] was wanted.")
-    return broker_of(spec, options_of(spec, BrokerOptions))
+    return parse_broker(spec, parse_options(spec, BrokerOptions))
 
 
 def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> None:
@@ -190,7 +190,7 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
     Raises:
         OSError: Nobody reads what is printed.
     """
-    from soundwatch.daemon.program import signals_to
+    from soundwatch.daemon.app.lifecycle import stop_on_signals
 
     failures: list[BaseException] = []
 
@@ -201,7 +201,7 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
             failures.append(error)
 
     thread = threading.Thread(target=gather, name="collector")
-    with signals_to(collector.stop):
+    with stop_on_signals(collector.stop):
         thread.start()
         try:
             show(lambda: not thread.is_alive() or collector.stopping)
@@ -214,6 +214,6 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
 
 
 def _draw(collector: Collector, latest: Any, broker: Broker, store: FleetStore, ended: Callable[[], bool]) -> None:
-    from soundwatch.daemon.fleet.view import draw
+    from soundwatch.daemon.fleet.display import run_display
 
-    draw(collector, latest, f"{broker.host}:{broker.port}", store.name, ended)
+    run_display(collector, latest, f"{broker.host}:{broker.port}", store.name, ended)

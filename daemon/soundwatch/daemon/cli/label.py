@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import config_option, journal_option, with_journal
-from soundwatch.daemon.config import load_config
+from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.core.config import load_config
 
 
 @click.command()
@@ -21,12 +21,12 @@ def label(event_id: str, said: str, config_path: Path | None, journal: str | Non
 
     The page's "right" and "wrong, it was ..." do the same. `soundwatch teach` makes use of it.
     """
-    from soundwatch.daemon import taught
-    from soundwatch.daemon.journal_file import open_for_labels
+    from soundwatch.daemon.clips import dataset
+    from soundwatch.daemon.journal.location import open_for_labels
 
-    store = open_for_labels(with_journal(load_config(config_path), journal).journal)
-    event = taught.event_line(store, event_id)
-    class_ = taught.label_of(said, event, taught.known_classes(store))
+    store = open_for_labels(apply_journal(load_config(config_path), journal).journal)
+    event = dataset.last_event_line(store, event_id)
+    class_ = dataset.parse_label(said, event, dataset.known_classes(store))
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     store.label(event_id, now, class_)
     store.close()

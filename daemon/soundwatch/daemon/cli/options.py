@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from soundwatch.daemon.config import BACKENDS, Config, ModelConfig
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.config import BACKENDS, Config, ModelConfig
+from soundwatch.daemon.core.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,24 +45,24 @@ clips_option = click.option(
 )
 
 
-def with_clips(config: Config, folder: str | None) -> Config:
+def apply_clips(config: Config, folder: str | None) -> Config:
     """The configuration with the clips' folder that the command line names."""
     if folder is None:
         return config
     return msgspec.structs.replace(config, clips=msgspec.structs.replace(config.clips, folder=folder))
 
 
-def is_screen() -> bool:
+def is_interactive_terminal() -> bool:
     """Whether standard output is a terminal that a picture can be drawn on."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
-def is_text(format_: str) -> bool:
+def wants_text(format_: str) -> bool:
     """Whether `--format`, which may be auto, comes to text here."""
     return format_ == "text" or (format_ == "auto" and sys.stdout.isatty())
 
 
-def wanted_options(command: Command) -> Command:
+def filter_options(command: Command) -> Command:
     """`--since`, `--until`, `--class`, `--source` and `--type`."""
     for option in (
         click.option("--type", "types", multiple=True, metavar="TYPE", help="Only lines of this type: start, end ..."),
@@ -75,7 +75,7 @@ def wanted_options(command: Command) -> Command:
     return command
 
 
-def with_journal(config: Config, path: str | None) -> Config:
+def apply_journal(config: Config, path: str | None) -> Config:
     """The configuration with the journal that the command line names."""
     if path is None:
         return config
@@ -91,7 +91,7 @@ start_option = click.option(
 )
 
 
-def unix_ns(text: str) -> int:
+def parse_start(text: str) -> int:
     """What `--start` says, in nanoseconds of UTC.
 
     Raises:
@@ -118,7 +118,7 @@ def model_options(command: Command) -> Command:
     return command
 
 
-def with_options(
+def apply_options(
     config: Config,
     model_file: str | None,
     provider: str | None,

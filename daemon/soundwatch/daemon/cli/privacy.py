@@ -8,14 +8,14 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import (
+    apply_clips,
+    apply_journal,
     clips_option,
     config_option,
     journal_option,
     sink_option,
-    with_clips,
-    with_journal,
 )
-from soundwatch.daemon.config import load_config
+from soundwatch.daemon.core.config import load_config
 
 LEAVES_HOUSE = 12
 
@@ -44,13 +44,13 @@ def audit(
 
     Exit code 12 if anything leaves the house, or may; else 0.
     """
-    from soundwatch.daemon import privacy as looking
+    from soundwatch.daemon.diagnostics import privacy_audit as looking
 
-    config = with_clips(with_journal(load_config(config_path), journal), clips_folder)
+    config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
     found = looking.audit(msgspec.structs.replace(config, sinks=sinks or config.sinks))
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:
-        click.echo("\n".join(looking.sentences(found)))
+        click.echo("\n".join(looking.audit_text(found)))
     if found.leaves_house:
         context.exit(LEAVES_HOUSE)

@@ -7,8 +7,15 @@ from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import config_option, model_options, sink_option, start_option, unix_ns, with_options
-from soundwatch.daemon.config import load_config
+from soundwatch.daemon.cli.options import (
+    apply_options,
+    config_option,
+    model_options,
+    parse_start,
+    sink_option,
+    start_option,
+)
+from soundwatch.daemon.core.config import load_config
 
 
 @click.command()
@@ -19,8 +26,8 @@ from soundwatch.daemon.config import load_config
 @model_options
 def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks: tuple[str, ...], **model: Any) -> None:
     """Run recordings, or folders of them, through the same engine, faster than real time; two runs print the same."""
-    from soundwatch.daemon import app
-    from soundwatch.daemon.logs import open_log
+    from soundwatch.daemon.app import build
+    from soundwatch.daemon.system.log import make_logger
 
-    config = with_options(load_config(config_path), sinks=sinks or ("json",), **model)
-    app.replay(config, files, unix_ns(start), open_log(config.log))
+    config = apply_options(load_config(config_path), sinks=sinks or ("json",), **model)
+    build.replay(config, files, parse_start(start), make_logger(config.log))

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from soundwatch.daemon.channels import Choice
 from soundwatch.daemon.cli.options import (
+    apply_clips,
+    apply_journal,
+    apply_options,
     clips_option,
     config_option,
-    is_screen,
+    is_interactive_terminal,
     journal_option,
     model_options,
     sink_option,
-    with_clips,
-    with_journal,
-    with_options,
 )
-from soundwatch.daemon.config import Config, SourceConfig, load_config
+from soundwatch.daemon.core.channels import ChannelSelection
+from soundwatch.daemon.core.config import Config, SourceConfig, load_config
 
 if TYPE_CHECKING:
-    from soundwatch.daemon.reload import Asked
+    from soundwatch.daemon.app.reload import RunConfig
 
 
 @click.command()
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 def run(
     devices: tuple[str, ...],
     pcm: str | None,
-    channels: Choice | None,
+    channels: ChannelSelection | None,
     or_demo: bool,
     plain: bool,
     web: bool,
@@ -67,16 +67,16 @@ def run(
 
     That is JSON events, one a line, on standard output; where that is a terminal and -F is not given, a live view.
     """
+    from soundwatch.daemon.app.daemon import Daemon
     from soundwatch.daemon.capture.devices import list_devices
-    from soundwatch.daemon.logs import open_log
-    from soundwatch.daemon.running import Running
+    from soundwatch.daemon.system.log import make_logger
 
-    def ask() -> Asked:
-        config = with_journal(with_options(load_config(config_path), sinks=sinks, **model), journal)
+    def ask() -> RunConfig:
+        config = apply_journal(apply_options(load_config(config_path), sinks=sinks, **model), journal)
         if web:
             config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
-        config = with_clips(config, clips_folder)
-        if not plain and not sinks and is_screen():
+        config = apply_clips(config, clips_folder)
+        if not plain and not sinks and is_interactive_terminal():
             shown = tuple("terminal" if sink == "json" else sink for sink in config.sinks)
             config = msgspec.structs.replace(config, sinks=shown)
         said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
@@ -86,16 +86,16 @@ def run(
             asked = replace(asked, sources={"demo": SourceConfig(device="demo")})
         return asked
 
-    log = open_log(load_config(config_path).log)
-    Running(ask, log).run()
+    log = make_logger(load_config(config_path).log)
+    Daemon(ask, log).run()
 
 
-def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], configured: bool) -> Asked:
+def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], configured: bool) -> RunConfig:
     """What is to be listened to, as the command line and the configuration have it."""
-    from soundwatch.daemon.app import choose_sources
-    from soundwatch.daemon.reload import Asked
+    from soundwatch.daemon.app.build import select_sources
+    from soundwatch.daemon.app.reload import RunConfig
 
-    sources = choose_sources(config, devices)
+    sources = select_sources(config, devices)
     sources = {name: msgspec.structs.replace(source, **said) for name, source in sources.items()}
     waiting = config.sources if configured else ()  # whoever types a device's name is there to correct it
-    return Asked(config, sources, waiting)
+    return RunConfig(config, sources, waiting)

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from soundwatch.daemon.cli.options import config_option, model_options, start_option, unix_ns, with_options
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.tables import FORMATS, TableFormat, format_of
+from soundwatch.daemon.cli.options import apply_options, config_option, model_options, parse_start, start_option
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format
 
 
 @click.command()
@@ -51,13 +51,13 @@ def scan(
 
     The same command goes on where one was stopped or killed.
     """
-    from soundwatch.daemon.logs import open_log
-    from soundwatch.daemon.scan import program
+    from soundwatch.daemon.scan import run
+    from soundwatch.daemon.system.log import make_logger
 
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
-    config = with_options(load_config(config_path), **model)
-    chosen = format_of(out, table_format)
+    config = apply_options(load_config(config_path), **model)
+    chosen = resolve_format(out, table_format)
     cores = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    employer = program.employ(engine, address, cores)
-    program.scan(config, paths, out, chosen, unix_ns(start), employer, open_log(config.log))
+    employer = run.select_workers(engine, address, cores)
+    run.run_scan(config, paths, out, chosen, parse_start(start), employer, make_logger(config.log))

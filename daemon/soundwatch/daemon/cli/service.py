@@ -6,20 +6,20 @@ import os
 
 import click
 
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.errors import ServiceError
-from soundwatch.daemon.service import (
-    Place,
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.errors import ServiceError
+from soundwatch.daemon.system.systemd_unit import (
+    ServicePaths,
     Step,
-    carry_out,
-    installing,
-    manager_answers,
-    place_of,
-    removing,
+    install_steps,
+    installed_program,
+    render_unit,
     run_quietly,
-    state_of,
-    this_program,
-    unit_for,
+    run_steps,
+    service_paths,
+    service_state,
+    systemd_available,
+    uninstall_steps,
 )
 
 user_option = click.option("--user", is_flag=True, help="For this user alone, heard through the user's sound server.")
@@ -36,17 +36,17 @@ def service() -> None:
 @dry_run_option
 def install(user: bool, dry_run: bool) -> None:
     """Write the unit of this installation, and start it; an older one is replaced."""
-    place = place_of(user)
-    unit = unit_for(this_program(), user)
+    place = service_paths(user)
+    unit = render_unit(installed_program(), user)
     if place.config.exists():
         load_config(place.config)  # a service that cannot start is none
-    steps = installing(place, unit, run_quietly)
+    steps = install_steps(place, unit, run_quietly)
     if dry_run:
         _show(steps)
         click.echo(f"\n{place.unit} would be:\n\n{unit}", nl=False)
         return
     _check_possible(place)
-    carry_out(steps, click.echo)
+    run_steps(steps, click.echo)
     manage = " ".join(place.systemctl)
     click.echo(f"soundwatch listens. Its configuration is {place.config}; after a change: {manage} restart soundwatch")
     click.echo(f"What it says: journalctl {'--user ' if user else ''}--unit soundwatch")
@@ -58,13 +58,13 @@ def install(user: bool, dry_run: bool) -> None:
 @user_option
 def status(user: bool) -> None:
     """Say whether the service runs, and what it hears. Exits with 11 if it does not run."""
-    place = place_of(user)
+    place = service_paths(user)
     if not place.unit.exists():
         raise ServiceError(f"There is no {place.unit}. Install the service with `soundwatch service install`.")
-    ours = str(this_program()) in place.unit.read_text(encoding="utf-8")
+    ours = str(installed_program()) in place.unit.read_text(encoding="utf-8")
     click.echo(f"{place.unit} starts {'this' if ours else 'another'} installation with {place.config}")
     _check_answers(place)
-    state = state_of(place, run_quietly)
+    state = service_state(place, run_quietly)
     click.echo(f"{state.get('ActiveState', 'unknown')} ({state.get('SubState', 'unknown')})", nl=False)
     click.echo(f", process {state.get('MainPID', '?')}, restarted {state.get('NRestarts', '?')} times")
     if state.get("StatusText"):
@@ -82,13 +82,13 @@ def status(user: bool) -> None:
 @dry_run_option
 def uninstall(user: bool, dry_run: bool) -> None:
     """Stop the service and remove its unit. What it wrote stays, and a configuration that was changed."""
-    place = place_of(user)
-    steps = removing(place, run_quietly)
+    place = service_paths(user)
+    steps = uninstall_steps(place, run_quietly)
     if dry_run:
         _show(steps)
         return
     _check_possible(place)
-    carry_out(steps, click.echo)
+    run_steps(steps, click.echo)
     if place.config.exists():
         click.echo(f"{place.config} was changed, and stays.")
     state = "~/.local/state/soundwatch" if user else "/var/lib/soundwatch"
@@ -101,15 +101,15 @@ def _show(steps: list[Step]) -> None:
             click.echo(f"would {step.said}" if step.said.startswith(("write", "remove")) else f"would run {step.said}")
 
 
-def _check_possible(place: Place) -> None:
+def _check_possible(place: ServicePaths) -> None:
     if not place.user and os.geteuid():
         raise ServiceError("A service of the whole system is root's to change: put sudo before it, or add --user.")
     _check_answers(place)
 
 
-def _check_answers(place: Place) -> None:
+def _check_answers(place: ServicePaths) -> None:
     """Refuse where nobody could start the service."""
-    if not manager_answers(place, run_quietly):
+    if not systemd_available(place, run_quietly):
         raise ServiceError(
             f"systemd does not answer here (`{' '.join(place.systemctl)} show`), so nothing was done. With --dry-run, "
             "`soundwatch service install` prints the unit and what it would do."

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import config_option, journal_option, with_journal
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from soundwatch.daemon.shadow.promotion import Exchange
-    from soundwatch.daemon.shadow.report import Report
+    from soundwatch.daemon.shadow.promotion import PromotionResult
+    from soundwatch.daemon.shadow.report import ShadowReport
 
 
 @click.group()
@@ -38,13 +38,13 @@ def report(
     journal: str | None,
 ) -> None:
     """Say where the two models differed, by what the journal has of it."""
-    from soundwatch.daemon import lookup
-    from soundwatch.daemon.journal_file import open_for_reading
-    from soundwatch.daemon.shadow.report import reports
+    from soundwatch.daemon.journal import query
+    from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.shadow.report import build_reports
 
-    store = open_for_reading(with_journal(load_config(config_path), journal).journal)
-    wanted = lookup.wanted_of(datetime.now(UTC), since, sources=sources, types=("differ", "shadow"))
-    found = reports(entry.line for entry in lookup.lines(store, wanted))
+    store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
+    wanted = query.parse_filter(datetime.now(UTC), since, sources=sources, types=("differ", "shadow"))
+    found = build_reports(entry.line for entry in query.read_lines(store, wanted))
     if format_ == "json":
         click.echo(msgspec.json.encode({"pairs": found}).decode())
     elif found:
@@ -66,7 +66,7 @@ def promote(config_path: Path | None, journal: str | None) -> None:
     from soundwatch.daemon.shadow.promotion import promote as change
 
     path = _written(config_path)
-    _tell(path, journal, change(path, with_journal(load_config(path), journal).journal), "rollback")
+    _tell(path, journal, change(path, apply_journal(load_config(path), journal).journal), "rollback")
 
 
 @shadow.command()
@@ -77,7 +77,7 @@ def rollback(config_path: Path | None, journal: str | None) -> None:
     from soundwatch.daemon.shadow.promotion import roll_back as change
 
     path = _written(config_path)
-    _tell(path, journal, change(path, with_journal(load_config(path), journal).journal), "promote")
+    _tell(path, journal, change(path, apply_journal(load_config(path), journal).journal), "promote")
 
 
 def _written(config_path: Path | None) -> Path:
@@ -87,7 +87,7 @@ def _written(config_path: Path | None) -> Path:
     return config_path
 
 
-def _tell(path: Path, journal: str | None, done: Exchange, undo: str) -> None:
+def _tell(path: Path, journal: str | None, done: PromotionResult, undo: str) -> None:
     """Say what was, what is, and how to undo it."""
     click.echo(f"{path}: model.file was {done.shadow_file} and is {done.model_file}; shadow.file the other way round.")
     if done.process is None:
@@ -98,7 +98,7 @@ def _tell(path: Path, journal: str | None, done: Exchange, undo: str) -> None:
     click.echo(f"To undo: {shlex.join(['soundwatch', 'shadow', undo, '--config', str(path), *named])}")
 
 
-def _show(pair: Report) -> None:
+def _show(pair: ShadowReport) -> None:
     """A report for people."""
     from rich.console import Console
     from rich.table import Table

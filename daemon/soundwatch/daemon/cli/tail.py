@@ -11,8 +11,8 @@ from typing import Any, Literal
 import click
 import msgspec
 
-from soundwatch.daemon.cli.options import config_option, is_text, journal_option, wanted_options, with_journal
-from soundwatch.daemon.config import load_config
+from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option, wants_text
+from soundwatch.daemon.core.config import load_config
 
 HERE_LINES = 10
 TOP = 3
@@ -31,7 +31,7 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
     help="auto is text on a terminal, and elsewhere JSON lines as `run` prints them.",
 )
 @click.option("--scores", is_flag=True, help="Every window's scores too, as they come; goes on until Ctrl-C.")
-@wanted_options
+@filter_options
 @config_option
 @journal_option
 def tail(
@@ -44,35 +44,35 @@ def tail(
     **asked: Any,
 ) -> None:
     """Print what was heard, out of the journal: the last lines, those since some time, those to come."""
-    from soundwatch.daemon import lookup
-    from soundwatch.daemon.journal_file import open_for_reading
-    from soundwatch.daemon.reading_along import lines_along
+    from soundwatch.daemon.journal import query
+    from soundwatch.daemon.journal.follow import follow_socket
+    from soundwatch.daemon.journal.location import open_for_reading
 
-    store = open_for_reading(with_journal(load_config(config_path), journal).journal)
-    wanted = lookup.wanted_of(datetime.now(UTC), **asked)
-    text = is_text(format_)
+    store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
+    wanted = query.parse_filter(datetime.now(UTC), **asked)
+    text = wants_text(format_)
     if count is None and not asked["since"]:
         count = HERE_LINES
-    there = lookup.lines(store, wanted) if count is None else lookup.last_lines(store, wanted, count)
+    there = query.read_lines(store, wanted) if count is None else query.read_last_lines(store, wanted, count)
     last_seq = store.last_seq()
     for entry in there:
         _show(entry.line, text)
         last_seq = max(last_seq, entry.seq)
     if scores:
-        for line in lines_along(Path(store.path), last_seq, wanted):
+        for line in follow_socket(Path(store.path), last_seq, wanted):
             _show(line, text)
     elif follow:
-        for entry in lookup.coming(store, replace(wanted, after_seq=last_seq)):
+        for entry in query.follow_lines(store, replace(wanted, after_seq=last_seq)):
             _show(entry.line, text)
 
 
 def _show(line: bytes, text: bool) -> None:
     """Print one line, at once."""
-    click.echo(told(msgspec.json.decode(line)) if text else line.decode(), nl=text)
+    click.echo(format_line(msgspec.json.decode(line)) if text else line.decode(), nl=text)
     sys.stdout.flush()
 
 
-def told(line: dict[str, Any]) -> str:
+def format_line(line: dict[str, Any]) -> str:
     """A line for people: when, where, what."""
     head = f"{line['time'][:19].replace('T', ' ')}  {line['source'] or '':<12}  {line['type']:<7}"
     if line["type"] == "clip":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from soundwatch.daemon.cli.options import clips_option, config_option, journal_option, with_clips, with_journal
-from soundwatch.daemon.config import load_config
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.cli.options import apply_clips, apply_journal, clips_option, config_option, journal_option
+from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.errors import ConfigError
 
 
 @click.command()
@@ -18,14 +18,14 @@ from soundwatch.daemon.errors import ConfigError
 @clips_option
 def teach(folder: Path, config_path: Path | None, journal: str | None, clips_folder: str | None) -> None:
     """Copy the clips of labelled events into DEST, a folder a class, for `soundwatch train --layout folders`."""
-    from soundwatch.daemon import taught
-    from soundwatch.daemon.journal_file import open_for_reading
+    from soundwatch.daemon.clips import dataset
+    from soundwatch.daemon.journal.location import open_for_reading
 
-    config = with_clips(with_journal(load_config(config_path), journal), clips_folder)
+    config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
     if config.clips.folder is None:
         raise ConfigError("No folder of clips is configured; give the configuration's with --config, or --clips DIR.")
     store = open_for_reading(config.journal)
-    lesson = taught.make_lesson(store, Path(config.clips.folder).expanduser(), folder)
+    lesson = dataset.export_labelled_clips(store, Path(config.clips.folder).expanduser(), folder)
     for class_, count in sorted(lesson.copied.items()):
         click.echo(f"{count:>6}  {class_}")
     for why, count in sorted(lesson.skipped.items()):

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from soundwatch.daemon.clips.tape import Cut, Tape
-from soundwatch.daemon.config import ClipsConfig
-from soundwatch.daemon.types import Block, Event, Gap, Summary
+from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
+from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
 
 LOOKBACK_S: Final = 15.0
 
 
-class TimedStream(Protocol):
+class StreamTimes(Protocol):
     """What names a stream's events and dates its samples."""
 
     def event_id(self, event: Event) -> str:
@@ -33,7 +33,7 @@ class TimedStream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class PendingClip:
     """An event's sound on its way to a file.
 
     Attributes:
@@ -50,7 +50,7 @@ class Clip:
     label: str
     peak_score: float
     start_unix_ns: int
-    cut: Cut
+    cut: Excerpt
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class _Wanted:
     start_unix_ns: int
 
 
-class Recorder:
+class ClipRecorder:
     """All sources' tapes, and the events that are to be cut out of them.
 
     Args:
@@ -75,11 +75,11 @@ class Recorder:
         hand_over: Takes each clip; must not wait.
     """
 
-    def __init__(self, config: ClipsConfig, model_rate_hz: int, hand_over: Callable[[Clip], object]) -> None:
+    def __init__(self, config: ClipsConfig, model_rate_hz: int, hand_over: Callable[[PendingClip], object]) -> None:
         self._config = config
         self._model_rate_hz = model_rate_hz
         self._hand_over = hand_over
-        self._tapes: dict[str, Tape] = {}
+        self._tapes: dict[str, RingBuffer] = {}
         self._wanted: dict[str, dict[str, _Wanted]] = {}
 
     def listen(self, source: str, block: Block) -> None:
@@ -87,7 +87,7 @@ class Recorder:
         tape = self._tapes.get(source)
         if tape is None or (tape.rate_hz, tape.channels) != (block.rate_hz, block.samples.shape[0]):
             self._cut(source, over=True)
-            tape = self._tapes[source] = Tape(block.rate_hz, block.samples.shape[0])
+            tape = self._tapes[source] = RingBuffer(block.rate_hz, block.samples.shape[0])
         tape.add(block)
         self._cut(source, over=False)
         kept_samples = round((self._config.pre_roll_s + LOOKBACK_S) * tape.rate_hz)
@@ -97,8 +97,8 @@ class Recorder:
     def tell(
         self,
         source: str,
-        stream: TimedStream,
-        told: Sequence[Event | Gap | Summary],
+        stream: StreamTimes,
+        told: Sequence[Event | Gap | StreamSummary],
         decided_sample: int,
         *,
         over: bool,
@@ -133,7 +133,7 @@ class Recorder:
                 each.end_sample = each.longest_sample
         self._cut(source, over=over)
 
-    def _begin(self, tape: Tape, id_: str, event: Event, stream: TimedStream) -> _Wanted:
+    def _begin(self, tape: RingBuffer, id_: str, event: Event, stream: StreamTimes) -> _Wanted:
         first_sample = max(0, tape.first_sample, self._of(tape, event.onset_sample, -self._config.pre_roll_s))
         longest_sample = first_sample + round(self._config.max_s * tape.rate_hz)
         return _Wanted(
@@ -146,7 +146,7 @@ class Recorder:
             start_unix_ns=stream.at_unix_ns(first_sample * self._model_rate_hz // tape.rate_hz),
         )
 
-    def _of(self, tape: Tape, model_sample: int, later_s: float) -> int:
+    def _of(self, tape: RingBuffer, model_sample: int, later_s: float) -> int:
         """A place at the model's rate, and so much later, at the tape's."""
         return model_sample * tape.rate_hz // self._model_rate_hz + round(later_s * tape.rate_hz)
 
@@ -163,4 +163,4 @@ class Recorder:
             if cut is not None:
                 later_ns = (cut.first_sample - each.first_sample) * 1_000_000_000 // tape.rate_hz
                 start_unix_ns = each.start_unix_ns + later_ns
-                self._hand_over(Clip(source, each.id, each.label, each.peak_score, start_unix_ns, cut))
+                self._hand_over(PendingClip(source, each.id, each.label, each.peak_score, start_unix_ns, cut))

@@ -16,19 +16,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from soundwatch.daemon.clips.guard import Guard
-from soundwatch.daemon.clips.recorder import Clip
-from soundwatch.daemon.clips.shelf import Kept, Shelf
-from soundwatch.daemon.journal import Appender
-from soundwatch.daemon.lines import ClipLine, ClipRefusal
-from soundwatch.daemon.wire import utc_text
+from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
+from soundwatch.daemon.clips.recorder import PendingClip
+from soundwatch.daemon.clips.speech_guard import SpeechGuard
+from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.events.schema import ClipLine, ClipRefusal
+from soundwatch.daemon.journal.journal import LineAppender
 
 QUEUED_CLIPS: Final = 4
 TRIM_S: Final = 600.0
 CLOSING_S: Final = 10.0
 
 
-class Writer:
+class ClipWriter:
     """What makes files of clips.
 
     Args:
@@ -40,7 +40,12 @@ class Writer:
     """
 
     def __init__(
-        self, shelf: Shelf, guards: Sequence[Guard], node: str, journal: Appender, say: Callable[..., object]
+        self,
+        shelf: ClipStore,
+        guards: Sequence[SpeechGuard],
+        node: str,
+        journal: LineAppender,
+        say: Callable[..., object],
     ) -> None:
         self.lost_clips = 0
         self._shelf = shelf
@@ -48,11 +53,11 @@ class Writer:
         self._node = node
         self._journal = journal
         self._say = say
-        self._waiting = queue.Queue[Clip | None](QUEUED_CLIPS)
+        self._waiting = queue.Queue[PendingClip | None](QUEUED_CLIPS)
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
         self._thread.start()
 
-    def take(self, clip: Clip) -> None:
+    def take(self, clip: PendingClip) -> None:
         """Write a clip soon."""
         try:
             self._waiting.put_nowait(clip)
@@ -92,7 +97,7 @@ class Writer:
         except OSError as error:
             self._say("old clips cannot be looked through", error=error.strerror)
 
-    def _write(self, clip: Clip) -> None:
+    def _write(self, clip: PendingClip) -> None:
         frames = clip.cut.frames()
         if any(guard.hears_speech(frames, clip.cut.rate_hz) for guard in self._guards):
             self._journal.append(partial(self._line, clip, time.time_ns(), None, "speech"))
@@ -100,16 +105,18 @@ class Writer:
         kept = self._shelf.put(clip)
         self._journal.append(partial(self._line, clip, time.time_ns(), kept, None))
 
-    def _lose(self, clip: Clip, reason: ClipRefusal, why: str) -> None:
+    def _lose(self, clip: PendingClip, reason: ClipRefusal, why: str) -> None:
         self.lost_clips += 1
         self._say("a clip was not written", source=clip.source, event=clip.id, error=why, lost_clips=self.lost_clips)
         self._journal.append(partial(self._line, clip, time.time_ns(), None, reason))
 
-    def _line(self, clip: Clip, now_unix_ns: int, kept: Kept | None, reason: ClipRefusal | None, seq: int) -> ClipLine:
+    def _line(
+        self, clip: PendingClip, now_unix_ns: int, kept: StoredClip | None, reason: ClipRefusal | None, seq: int
+    ) -> ClipLine:
         cut = clip.cut
         return ClipLine(
             seq=seq,
-            time=utc_text(now_unix_ns),
+            time=format_utc(now_unix_ns),
             node=self._node,
             source=clip.source,
             id=clip.id,
@@ -117,7 +124,7 @@ class Writer:
             file=None if kept is None else kept.path.name,
             path=None if kept is None else str(kept.path.absolute()),
             reason=reason,
-            start=utc_text(clip.start_unix_ns),
+            start=format_utc(clip.start_unix_ns),
             duration_s=round(cut.duration_s, 3),
             lost_s=round(cut.lost_samples / cut.rate_hz, 3),
             bytes=None if kept is None else kept.size_bytes,

@@ -19,13 +19,21 @@ from typing import Final, Protocol
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from soundwatch.daemon.errors import SinkError
-from soundwatch.daemon.fleet.accounts import Account, Accounts, Key
-from soundwatch.daemon.fleet.board import NodeBoard, with_line, with_report, with_status
-from soundwatch.daemon.fleet.store import Batch, reason_of
-from soundwatch.daemon.fleet.told import TOPICS, DoneSaid, LineSaid, ReportSaid, Said, StatusSaid, said_by
-from soundwatch.daemon.sinks.mqtt_link import Broker, Link, Message
-from soundwatch.daemon.sinks.mqtt_topics import ROOT
+from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.fleet.gap_tracker import GapTracker, JournalCoverage, Key
+from soundwatch.daemon.fleet.messages import (
+    TOPICS,
+    FleetMessage,
+    LineMessage,
+    ReportMessage,
+    ResendReplyMessage,
+    StatusMessage,
+    parse_message,
+)
+from soundwatch.daemon.fleet.node_status import NodeStatus, with_line, with_report, with_status
+from soundwatch.daemon.fleet.store import Batch, database_error_text
+from soundwatch.daemon.sinks.mqtt.connection import Broker, MqttConnection, MqttMessage
+from soundwatch.daemon.sinks.mqtt.topics import ROOT
 
 HEARD_MESSAGES: Final = 100_000
 BATCH_MESSAGES: Final = 2000
@@ -39,21 +47,21 @@ LONGEST_PAUSE_S: Final = 30.0
 MOST_NODES: Final = 20_000
 
 
-class Keeper(Protocol):
+class FleetStorage(Protocol):
     """What lines are kept in."""
 
     def keep(self, batch: Batch) -> None:
         """Keep all of it, or nothing."""
 
-    def accounts(self) -> dict[Key, Account]:
+    def accounts(self) -> dict[Key, JournalCoverage]:
         """What is known to be here."""
 
-    def nodes(self) -> list[NodeBoard]:
+    def nodes(self) -> list[NodeStatus]:
         """Every machine, as it was."""
 
 
 @dataclass(slots=True)
-class Counts:
+class CollectorCounts:
     """What has come of all messages since the program began.
 
     Attributes:
@@ -86,15 +94,15 @@ class Collector:
     def __init__(
         self,
         broker: Broker,
-        store: Keeper,
-        show: Callable[[Sequence[LineSaid]], object],
+        store: FleetStorage,
+        show: Callable[[Sequence[LineMessage]], object],
         say: Callable[..., object],
         tidy: Callable[[], object] = lambda: None,
         *,
         past: bool = False,
     ) -> None:
-        self.nodes: dict[str, NodeBoard] = {node.name: node for node in store.nodes()}
-        self.counts = Counts()
+        self.nodes: dict[str, NodeStatus] = {node.name: node for node in store.nodes()}
+        self.counts = CollectorCounts()
         self.trouble: dict[str, str] = {"broker": CONNECTING}  # and of the store
         self.news = threading.Event()
         self._broker = broker
@@ -104,7 +112,7 @@ class Collector:
         self._tidy = tidy
         self._tidy_at_s = time.monotonic()
         current = {node.name: node.report.journal for node in self.nodes.values() if node.report is not None}
-        self._accounts = Accounts(store.accounts(), current, past=past)
+        self._accounts = GapTracker(store.accounts(), current, past=past)
         self._client_id = f"{ROOT}-fleet-{secrets.token_hex(6)}"
         self._stopping = threading.Event()
         self._asked: dict[str, float] = {}  # until when an answer is waited for
@@ -128,7 +136,7 @@ class Collector:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             try:
-                link = Link(self._broker, self._client_id, None, HEARD_MESSAGES)
+                link = MqttConnection(self._broker, self._client_id, None, HEARD_MESSAGES)
             except OSError as error:
                 self._trouble("broker", str(error))
                 self._stopping.wait(pause_s)
@@ -147,7 +155,7 @@ class Collector:
                 link.close()
                 self._asked = {}
 
-    def _serve(self, link: Link) -> None:
+    def _serve(self, link: MqttConnection) -> None:
         """What is to be done while a connection lasts.
 
         Raises:
@@ -164,9 +172,9 @@ class Collector:
                 raise ConnectionError(link.lost)
         self._settle(self._heard(link))
 
-    def _heard(self, link: Link) -> list[Message]:
+    def _heard(self, link: MqttConnection) -> list[MqttMessage]:
         """The next messages, at least one if any comes soon."""
-        found: list[Message] = []
+        found: list[MqttMessage] = []
         try:
             first = link.heard.get(timeout=LOOK_S)
             while True:
@@ -178,14 +186,14 @@ class Collector:
         except queue.Empty:
             return found
 
-    def _settle(self, messages: Sequence[Message]) -> None:
+    def _settle(self, messages: Sequence[MqttMessage]) -> None:
         """Take account of messages, and keep what is new."""
-        lines: list[LineSaid] = []
+        lines: list[LineMessage] = []
         changed: dict[str, None] = {}  # in more than what they hear, which their lines say
         for message in messages:
             said = self._said(message)
             if said is not None:
-                known = isinstance(said, LineSaid) and said.node in self.nodes
+                known = isinstance(said, LineMessage) and said.node in self.nodes
                 self._take(said, lines)
                 node, lost_lines = self.nodes[said.node], self._accounts.lost_lines(said.node)
                 if not known or lost_lines != node.lost_lines:
@@ -202,11 +210,11 @@ class Collector:
             raise SinkError(f"Lines cannot be printed: {error.strerror}. All that came is kept.") from error
         self.news.set()
 
-    def _said(self, message: Message) -> Said | None:
+    def _said(self, message: MqttMessage) -> FleetMessage | None:
         if not message.payload:  # a topic was emptied
             return None
         try:
-            said = said_by(message)
+            said = parse_message(message)
             if said.node not in self.nodes and len(self.nodes) >= MOST_NODES:
                 raise ValueError(f"there are {MOST_NODES} machines already")
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
@@ -216,24 +224,24 @@ class Collector:
             return None
         return said
 
-    def _take(self, said: Said, lines: list[LineSaid]) -> None:
+    def _take(self, said: FleetMessage, lines: list[LineMessage]) -> None:
         """Take account of one thing that was said."""
-        node = self.nodes.get(said.node, NodeBoard(said.node))
+        node = self.nodes.get(said.node, NodeStatus(said.node))
         match said:
-            case LineSaid():
+            case LineMessage():
                 if self._accounts.take(said):
                     lines.append(said)
                     node = with_line(node, said)
                 else:
                     self.counts.repeats += 1
-            case StatusSaid():
+            case StatusMessage():
                 node = with_status(node, said)
                 self._asking[said.node] = None
-            case ReportSaid():
+            case ReportMessage():
                 node = with_report(node, said)
                 self._accounts.report(said.node, said.report)
                 self._asking[said.node] = None
-            case DoneSaid():
+            case ResendReplyMessage():
                 self._asked.pop(said.node, None)
                 self._accounts.done(said.node, said.done)
                 self._asking[said.node] = None
@@ -250,7 +258,7 @@ class Collector:
             try:
                 self._store.keep(batch)
             except (SQLAlchemyError, OSError) as error:
-                self._trouble("store", reason_of(error))
+                self._trouble("store", database_error_text(error))
                 if self._stopping.wait(pause_s):
                     return False
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -264,9 +272,9 @@ class Collector:
             try:
                 self._tidy()
             except (SQLAlchemyError, OSError) as error:
-                self._trouble("store", reason_of(error))
+                self._trouble("store", database_error_text(error))
 
-    def _ask(self, link: Link) -> None:
+    def _ask(self, link: MqttConnection) -> None:
         """Ask machines for what got lost on the way."""
         now_s = time.monotonic()
         self._asked = {node: until_s for node, until_s in self._asked.items() if until_s > now_s}
@@ -278,7 +286,7 @@ class Collector:
             if again is not None and self.nodes[node].status == "online":
                 self._asked[node] = now_s + ANSWER_S
                 self.counts.asked += 1
-                link.mention(Message(f"{ROOT}/{node}/again", msgspec.json.encode(again)))
+                link.mention(MqttMessage(f"{ROOT}/{node}/again", msgspec.json.encode(again)))
 
     def _trouble(self, of: str, reason: str | None) -> None:
         """Say a change of broker or store, once."""

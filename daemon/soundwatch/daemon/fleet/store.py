@@ -17,23 +17,23 @@ import msgspec
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
-from soundwatch.daemon.errors import ConfigError, StoreError
-from soundwatch.daemon.fleet.accounts import Account, Key
-from soundwatch.daemon.fleet.board import NodeBoard
-from soundwatch.daemon.fleet.schema import (
+from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.fleet.gap_tracker import JournalCoverage, Key
+from soundwatch.daemon.fleet.messages import LineHeader, LineMessage
+from soundwatch.daemon.fleet.node_status import NodeStatus
+from soundwatch.daemon.fleet.tables import (
     FORMATS,
     JOURNALS,
     LINES,
     NODES,
     SCHEMA,
     account_row,
-    held_of,
     line_row,
     node_of,
     node_row,
+    parse_ranges,
 )
-from soundwatch.daemon.fleet.told import LineSaid, Told
-from soundwatch.daemon.lookup import Wanted
+from soundwatch.daemon.journal.query import LineFilter
 
 FORMAT: Final = 1
 PAGE_LINES: Final = 1000
@@ -56,9 +56,9 @@ class Batch:
         nodes: Machines of which something has changed.
     """
 
-    lines: Sequence[LineSaid]
-    accounts: Mapping[Key, Account]
-    nodes: Sequence[NodeBoard]
+    lines: Sequence[LineMessage]
+    accounts: Mapping[Key, JournalCoverage]
+    nodes: Sequence[NodeStatus]
 
 
 class FleetStore:
@@ -74,7 +74,7 @@ class FleetStore:
     """
 
     def __init__(self, address: str, *, writing: bool = True) -> None:
-        url = url_of(address)
+        url = database_url(address)
         self.name = address if "://" in address else Path(address).name
         if url.get_backend_name() == "sqlite" and not writing and not Path(url.database or "").is_file():
             raise StoreError(f"There is no fleet's store at {url.database}; `soundwatch fleet watch` makes it.")
@@ -91,7 +91,7 @@ class FleetStore:
             raise
         except (sql.exc.SQLAlchemyError, OSError) as error:
             self._engine.dispose()
-            raise StoreError(f"The fleet's store {address} cannot be opened: {reason_of(error)}.") from error
+            raise StoreError(f"The fleet's store {address} cannot be opened: {database_error_text(error)}.") from error
 
     def keep(self, batch: Batch) -> None:
         """Keep all of it, or nothing.
@@ -105,21 +105,23 @@ class FleetStore:
             self._upsert(db, JOURNALS, [account_row(*each) for each in batch.accounts.items()])
             self._upsert(db, NODES, [node_row(node) for node in batch.nodes])
 
-    def accounts(self) -> dict[Key, Account]:
+    def accounts(self) -> dict[Key, JournalCoverage]:
         """What is known to be here."""
         with self._engine.connect() as db:
             return {
-                (row.node, row.journal): Account(row.begin, row.sent_seq, held_of(row.held), held_of(row.gone))
+                (row.node, row.journal): JournalCoverage(
+                    row.begin, row.sent_seq, parse_ranges(row.held), parse_ranges(row.gone)
+                )
                 for row in db.execute(sql.select(JOURNALS))
             }
 
-    def nodes(self) -> list[NodeBoard]:
+    def nodes(self) -> list[NodeStatus]:
         """Every machine, as it was when something was last kept of it."""
         with self._engine.connect() as db:
             nodes = [node_of(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
             return [replace(node, active=self._active(db, node)) for node in nodes]
 
-    def lines(self, wanted: Wanted, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
+    def lines(self, wanted: LineFilter, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
         """Lines as they came, by their time; of many only the `last`."""
         columns = LINES.c
         query = sql.select(columns.line).where(*_conditions(wanted, nodes))
@@ -144,7 +146,7 @@ class FleetStore:
         """Close it."""
         self._engine.dispose()
 
-    def _active(self, db: sql.Connection, node: NodeBoard) -> dict[str, LineSaid]:
+    def _active(self, db: sql.Connection, node: NodeStatus) -> dict[str, LineMessage]:
         """The events that last, by a machine's last report."""
         sources = node.report.sources.values() if node.report and node.status == "online" else ()
         ids = [id_ for source in sources for id_ in source.active]
@@ -155,7 +157,7 @@ class FleetStore:
             columns.node == node.name, columns.id.in_(ids), columns.type == "start"
         )
         return {
-            row.id: LineSaid(node.name, row.journal, msgspec.json.decode(row.line, type=Told), row.line)
+            row.id: LineMessage(node.name, row.journal, msgspec.json.decode(row.line, type=LineHeader), row.line)
             for row in db.execute(query)
         }
 
@@ -180,7 +182,7 @@ class FleetStore:
                 raise StoreError(f"{address} is a fleet's store of format {found}; this release reads {FORMAT}.")
 
 
-def url_of(address: str) -> sql.URL:
+def database_url(address: str) -> sql.URL:
     """An address for SQLAlchemy.
 
     Raises:
@@ -205,12 +207,12 @@ def url_of(address: str) -> sql.URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def reason_of(error: Exception) -> str:
+def database_error_text(error: Exception) -> str:
     """What a database says, in one line."""
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
 
 
-def _conditions(wanted: Wanted, nodes: Sequence[str]) -> list[Any]:
+def _conditions(wanted: LineFilter, nodes: Sequence[str]) -> list[Any]:
     columns = LINES.c
     found: list[Any] = []
     if wanted.since:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.types import Scores
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import Scores
 
 MOST_AN_HOUR: Final = 30
 
@@ -23,7 +23,7 @@ Thresholds = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ModelPair:
     """Two models that hear the same windows.
 
     Attributes:
@@ -53,7 +53,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ScoreDifference:
     """One model begins to hear a class where the other does not.
 
     Attributes:
@@ -70,7 +70,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ComparisonTally:
     """How a stretch of a stream went.
 
     Attributes:
@@ -102,7 +102,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparisonState:
     """Where the comparison of one stream stands.
 
     Attributes:
@@ -114,21 +114,21 @@ class Compared:
         due_sample: Where the tally is told next; None before the first window.
     """
 
-    tally: Tally
+    tally: ComparisonTally
     sides: tuple[int, ...]
     hour: int = 0
     told: int = 0
     due_sample: int | None = None
 
 
-def begun(pair: Pair) -> Compared:
+def initial_state(pair: ModelPair) -> ComparisonState:
     """The state before the first window."""
-    return Compared(_no_tally(pair), (0,) * len(pair.labels))
+    return ComparisonState(_no_tally(pair), (0,) * len(pair.labels))
 
 
 def compare(
-    state: Compared, pair: Pair, scores: Scores, shadow: Scores, dropped_windows: int = 0
-) -> tuple[Compared, list[Difference | Tally]]:
+    state: ComparisonState, pair: ModelPair, scores: Scores, shadow: Scores, dropped_windows: int = 0
+) -> tuple[ComparisonState, list[ScoreDifference | ComparisonTally]]:
     """Take account of one more window.
 
     Args:
@@ -148,14 +148,14 @@ def compare(
     hour = scores.end_sample // (3600 * pair.spec.rate_hz)
     told_before = state.told if hour == state.hour else 0
     begin = [
-        Difference(class_id, scores.end_sample, ours[class_id], theirs[class_id])
+        ScoreDifference(class_id, scores.end_sample, ours[class_id], theirs[class_id])
         for class_id, (before, side) in enumerate(zip(state.sides, sides, strict=True))
         if side and side != before
     ]
-    told: list[Difference | Tally] = [*begin[: MOST_AN_HOUR - told_before]]
+    told: list[ScoreDifference | ComparisonTally] = [*begin[: MOST_AN_HOUR - told_before]]
     told_after = told_before + len(told)
     tally = state.tally
-    tally = Tally(
+    tally = ComparisonTally(
         both=_added(tally.both, (one & other for one, other in zip(heard, heard_beside, strict=True))),
         only_model=_added(tally.only_model, (side > 0 for side in sides)),
         only_shadow=_added(tally.only_shadow, (side < 0 for side in sides)),
@@ -170,19 +170,19 @@ def compare(
     if is_due:
         told.append(tally)
         tally = _no_tally(pair)
-    return Compared(tally, sides, hour, told_after, due_sample), told
+    return ComparisonState(tally, sides, hour, told_after, due_sample), told
 
 
-def concluded(state: Compared, dropped_windows: int, at_sample: int) -> Tally:
+def finish(state: ComparisonState, dropped_windows: int, at_sample: int) -> ComparisonTally:
     """The last tally of a stream, with the windows that were dropped since the last one that was compared."""
     tally = state.tally
     end_sample = max(tally.end_sample, at_sample if dropped_windows or not tally.windows else 0)
     return replace(tally, dropped_windows=tally.dropped_windows + dropped_windows, end_sample=end_sample)
 
 
-def _no_tally(pair: Pair) -> Tally:
+def _no_tally(pair: ModelPair) -> ComparisonTally:
     none = (0,) * len(pair.labels)
-    return Tally(none, none, none)
+    return ComparisonTally(none, none, none)
 
 
 def _reaches(score: float, threshold: float | None) -> int:
@@ -197,7 +197,7 @@ def _mean_difference(ours: list[float], theirs: list[float]) -> float:
     return sum(abs(one - other) for one, other in zip(ours, theirs, strict=True)) / len(ours)
 
 
-def _due(due_sample: int | None, pair: Pair, scores: Scores) -> tuple[int | None, bool]:
+def _due(due_sample: int | None, pair: ModelPair, scores: Scores) -> tuple[int | None, bool]:
     """Where the tally is told next, and whether it is told now: at whole intervals of the stream."""
     period = pair.interval_samples
     if period is None:

@@ -20,20 +20,20 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon import lookup
-from soundwatch.daemon.app import load_model, rules_in_force
-from soundwatch.daemon.config import Config, JournalConfig, load_config
-from soundwatch.daemon.errors import ConfigError, StoreError
-from soundwatch.daemon.journal_file import journal_path, open_for_reading, writing_process
-from soundwatch.daemon.shadow.opening import load_shadow
-from soundwatch.daemon.shadow.rewriting import replace_content, with_value
-from soundwatch.daemon.store import Store
+from soundwatch.daemon.app.build import load_classifier, resolve_rules
+from soundwatch.daemon.core.config import Config, JournalConfig, load_config
+from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.journal import query
+from soundwatch.daemon.journal.location import journal_path, open_for_reading, writer_pid
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.shadow.build import load_shadow
+from soundwatch.daemon.shadow.yaml_edit import set_yaml_value, write_atomically
 
 ANSWER_S: Final = 60.0
 LOOK_S: Final = 0.1
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PromotionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The last promotion of a configuration, kept beside it for `rollback`.
 
     Attributes:
@@ -57,7 +57,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class PromotionResult:
     """What was done.
 
     Attributes:
@@ -77,7 +77,7 @@ class Exchange:
     process: int | None
 
 
-def promote(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> Exchange:
+def promote(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> PromotionResult:
     """Let the shadow decide, and what decided until now be its shadow.
 
     Args:
@@ -92,12 +92,12 @@ def promote(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> Exc
     done = _exchange(path, before, journal, wait_s)
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     _record_of(path).write_bytes(
-        msgspec.json.encode(Record(time=now, model=done.model_file, before=done.shadow_file)) + b"\n"
+        msgspec.json.encode(PromotionRecord(time=now, model=done.model_file, before=done.shadow_file)) + b"\n"
     )
     return done
 
 
-def roll_back(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> Exchange:
+def roll_back(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> PromotionResult:
     """Let what decided before the last promotion decide again.
 
     Args:
@@ -110,7 +110,7 @@ def roll_back(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> E
     """
     config = load_config(path)
     try:
-        record = msgspec.json.decode(_record_of(path).read_bytes(), type=Record)
+        record = msgspec.json.decode(_record_of(path).read_bytes(), type=PromotionRecord)
     except FileNotFoundError:
         raise ConfigError(
             f"{path} has seen no promotion that could be rolled back: there is no {_record_of(path)}. To let the "
@@ -133,7 +133,7 @@ def _record_of(path: Path) -> Path:
     return real.with_name(f"{real.name}.promoted")
 
 
-def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float) -> Exchange:
+def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float) -> PromotionResult:
     """Exchange `model.file` and `shadow.file`, in the file and in the program that runs."""
     if before.shadow.file is None:
         raise ConfigError(f"{path} names no shadow that could be promoted; name a model in shadow.file.")
@@ -142,15 +142,15 @@ def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float)
         model=msgspec.structs.replace(before.model, file=before.shadow.file),
         shadow=msgspec.structs.replace(before.shadow, file=before.model.file),
     )
-    model = load_model(after.model).contract
-    rules_in_force(after, model)
+    model = load_classifier(after.model).contract
+    resolve_rules(after, model)
     shadow = load_shadow(after, model).contract
     content = path.read_bytes()
-    text = with_value(content.decode(), "model", "file", before.shadow.file)
-    text = with_value(text, "shadow", "file", before.model.file)
+    text = set_yaml_value(content.decode(), "model", "file", before.shadow.file)
+    text = set_yaml_value(text, "shadow", "file", before.model.file)
     process = _take_up(_Change(path, content, text.encode(), after), journal, model.identity, wait_s)
     place = str(journal_path(journal))
-    return Exchange(model.identity, shadow.identity, before.shadow.file, before.model.file, place, process)
+    return PromotionResult(model.identity, shadow.identity, before.shadow.file, before.model.file, place, process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +175,12 @@ class _Change:
         Raises:
             ConfigError: It cannot be written, or would not say what is meant.
         """
-        replace_content(self.path, self.after, self._check)
+        write_atomically(self.path, self.after, self._check)
 
     def undo(self) -> None:
         """Put the old content back, unless somebody else has written meanwhile."""
         if self.path.read_bytes() == self.after:
-            replace_content(self.path, self.before)
+            write_atomically(self.path, self.before)
 
     def _check(self, new: Path) -> None:
         said = None
@@ -209,7 +209,7 @@ def _take_up(change: _Change, journal: JournalConfig, wanted: str, wait_s: float
         Who that is; None where nobody is.
     """
     file = journal_path(journal)
-    process = writing_process(file) if isinstance(file, Path) else None
+    process = writer_pid(file) if isinstance(file, Path) else None
     if process is None:
         change.make()
         return None
@@ -253,20 +253,20 @@ def _hang_up(process: int, number: int) -> None:
         ) from error
 
 
-def _answer(store: Store, last_seq: int, process: int, wait_s: float) -> _Answer:
+def _answer(store: JournalStore, last_seq: int, process: int, wait_s: float) -> _Answer:
     """What the daemon says to the configuration that it was told to read.
 
     Raises:
         StoreError: It says nothing, or has ended.
     """
-    wanted = lookup.Wanted(after_seq=last_seq, types=("health",))
+    wanted = query.LineFilter(after_seq=last_seq, types=("health",))
     deadline_s = time.monotonic() + wait_s
     while time.monotonic() < deadline_s:
-        for entry in lookup.lines(store, wanted):
+        for entry in query.read_lines(store, wanted):
             answer = msgspec.json.decode(entry.line, type=_Answer)
             if answer.reason == "configuration":
                 return answer
-        if writing_process(Path(store.path)) != process:
+        if writer_pid(Path(store.path)) != process:
             raise StoreError(
                 f"soundwatch, process {process}, has ended meanwhile; the configuration was put back as it was. See "
                 "its log."

@@ -30,7 +30,7 @@ class ClassReport(msgspec.Struct, frozen=True, kw_only=True):
     agreed: float | None = None
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+class DifferenceMoment(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """One model begins to hear a class where the other does not: a `differ` line."""
 
     time: str
@@ -42,7 +42,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class
     shadow_threshold: float | None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
     """A model and its shadow.
 
     Attributes:
@@ -69,7 +69,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     mean_difference: float | None
     failed: str | None
     classes: dict[str, ClassReport]
-    moments: tuple[Moment, ...]
+    moments: tuple[DifferenceMoment, ...]
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
@@ -96,7 +96,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"
     reason: str = ""
 
 
-def reports(lines: Iterable[bytes]) -> list[Report]:
+def build_reports(lines: Iterable[bytes]) -> list[ShadowReport]:
     """A report for each pair of models, in the order of their first lines."""
     pairs: dict[tuple[str, str], list[_Line]] = {}
     for each in lines:
@@ -105,12 +105,12 @@ def reports(lines: Iterable[bytes]) -> list[Report]:
     return [_report(of_pair) for of_pair in pairs.values()]
 
 
-def _report(lines: list[_Line]) -> Report:
+def _report(lines: list[_Line]) -> ShadowReport:
     told, tallies = ([line for line in lines if line.type == type_] for type_ in ("differ", "shadow"))
     windows = sum(line.windows for line in tallies)
     differences = sum((line.mean_difference or 0.0) * line.windows for line in tallies)
     labels = dict.fromkeys(label for line in tallies for label in line.both)
-    return Report(
+    return ShadowReport(
         model=lines[0].model,
         shadow=lines[0].shadow,
         first=min(line.start or line.time for line in lines),
@@ -139,8 +139,8 @@ def _nearness(line: _Line) -> float:
     return -abs(line.score - line.shadow_score)
 
 
-def _moment(line: _Line) -> Moment:
-    return Moment(
+def _moment(line: _Line) -> DifferenceMoment:
+    return DifferenceMoment(
         time=line.time,
         source=line.source,
         class_=line.class_,

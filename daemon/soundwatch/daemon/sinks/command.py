@@ -21,10 +21,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from soundwatch.daemon.delivery import Entry
-from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks import Opened, Spec, Surroundings, options_of
-from soundwatch.daemon.sinks.choosing import Fields, chosen, types_of
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
+from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
 
 KEPT_OUTPUT_BYTES: Final = 4096
 AFTERMATH_S: Final = 5.0
@@ -59,7 +59,7 @@ class CommandSink:
         surroundings: Whom it is told how they end.
     """
 
-    def __init__(self, path: Path, types: frozenset[str], options: CommandOptions, surroundings: Surroundings) -> None:
+    def __init__(self, path: Path, types: frozenset[str], options: CommandOptions, surroundings: SinkContext) -> None:
         self.name = f"command:{path}"
         self._path = path
         self._options = options
@@ -70,14 +70,14 @@ class CommandSink:
         self._ended = "with exit code 0"
         self._closed = threading.Event()
 
-    def deliver(self, entries: Sequence[Entry]) -> None:
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
         """Run the program for each line that is wanted, all at the same time, and wait until they have ended.
 
         Raises:
             OSError: One could not be started.
         """
         failures: list[OSError] = []
-        wanted = [(entry, fields, failures) for entry, fields in chosen(entries, self._types)]
+        wanted = [(entry, fields, failures) for entry, fields in matching_lines(entries, self._types)]
         threads = [threading.Thread(target=self._run, args=each, daemon=True) for each in wanted]
         for thread in threads:
             thread.start()
@@ -93,7 +93,7 @@ class CommandSink:
             for process in self._running:
                 _kill(process)
 
-    def _run(self, entry: Entry, fields: Fields, failures: list[OSError]) -> None:
+    def _run(self, entry: JournalEntry, fields: Fields, failures: list[OSError]) -> None:
         """Run it once, to its end."""
         try:
             process = self._start(fields)
@@ -147,22 +147,22 @@ class CommandSink:
             self._surroundings.say(f"a program ended {ended}", sink=self.name, output=output[-200:])
 
 
-def open_command(spec: Spec, surroundings: Surroundings) -> Opened:
+def open_command(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
     """The sink `command:PATH`.
 
     Raises:
         ConfigError: An option is wrong.
         SinkError: There is no such program.
     """
-    options = options_of(spec, CommandOptions)
+    options = parse_options(spec, CommandOptions)
     if not spec.target:
         raise ConfigError("-F command names no program; command:PATH was wanted.")
     path = Path(spec.target).expanduser().absolute()
     if not path.is_file() or not os.access(path, os.X_OK):
         what = "cannot be executed" if path.is_file() else "is no file"
         raise SinkError(f"{path} {what}. Give the path of a program, without arguments; make it executable (chmod +x).")
-    sink = CommandSink(path, types_of(spec, options.types), options, surroundings)
-    return Opened(sink, durable=True, most=options.at_once)
+    sink = CommandSink(path, parse_types(spec, options.types), options, surroundings)
+    return OpenedSink(sink, durable=True, most=options.at_once)
 
 
 def _environment(fields: Fields) -> Mapping[str, str]:

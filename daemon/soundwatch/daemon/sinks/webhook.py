@@ -30,11 +30,11 @@ import msgspec
 import urllib3
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.delivery import Entry
-from soundwatch.daemon.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks import Opened, Spec, Surroundings, options_of
-from soundwatch.daemon.sinks.choosing import Fields, chosen, types_of
-from soundwatch.daemon.sinks.webhook_bodies import Body, body_of
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
+from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
+from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template
 
 CURABLE: Final = (401, 402, 403, 404, 407, 408, 410, 421, 423, 425, 429)  # 4xx that are not about one event
 LONGEST_WAIT_S: Final = 3600.0
@@ -64,7 +64,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
     ca: str | None = None
 
 
-class Webhook:
+class WebhookSink:
     """An address that events are posted to.
 
     Args:
@@ -82,12 +82,12 @@ class Webhook:
         self,
         url: str,
         types: frozenset[str],
-        body: Body,
+        body: BodyTemplate,
         headers: dict[str, str],
         secret: bytes | None,
         tls: ssl.SSLContext | None,
         timeout_s: float,
-        surroundings: Surroundings,
+        surroundings: SinkContext,
     ) -> None:
         self.name = f"webhook:{urlsplit(url).hostname}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
         self.skipped_lines = 0
@@ -101,13 +101,13 @@ class Webhook:
         self._not_before_s = 0.0
         self._closing = threading.Event()
 
-    def deliver(self, entries: Sequence[Entry]) -> None:
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
         """Post what is wanted, and wait for the answer.
 
         Raises:
             OSError: It has not arrived, but may later.
         """
-        for entry, fields in chosen(entries, self._types):
+        for entry, fields in matching_lines(entries, self._types):
             if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
                 raise InterruptedError("soundwatch is being stopped")
             self._take(self._post(entry, fields), fields)
@@ -117,7 +117,7 @@ class Webhook:
         self._closing.set()
         self._pool.clear()
 
-    def _post(self, entry: Entry, fields: Fields) -> urllib3.BaseHTTPResponse:
+    def _post(self, entry: JournalEntry, fields: Fields) -> urllib3.BaseHTTPResponse:
         body = self._body.render(entry, fields)
         key, sent_s = idempotency_key(fields), int(time.time())
         headers = self._headers | {"Content-Type": self._body.content_type}
@@ -182,14 +182,14 @@ def retry_after_s(text: str | None, now_unix_s: float) -> float:
     return min(max(0.0, wait_s), LONGEST_WAIT_S)
 
 
-def open_webhook(spec: Spec, surroundings: Surroundings) -> Opened:
+def open_webhook(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
     """The sink `webhook:URL`.
 
     Raises:
         ConfigError: The address, the secret, the template or an option is wrong.
         SinkError: A file of the options cannot be read.
     """
-    options = options_of(spec, WebhookOptions)
+    options = parse_options(spec, WebhookOptions)
     url = _read(options.url_file) if options.url_file else spec.target
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise ConfigError("-F webhook: its address has to begin with https:// or http:// and name a host.")
@@ -201,17 +201,17 @@ def open_webhook(spec: Spec, surroundings: Surroundings) -> Opened:
         tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
     except OSError as error:
         raise SinkError(f"{options.ca} cannot be used: {error}.") from error
-    sink = Webhook(
+    sink = WebhookSink(
         url=url,
-        types=types_of(Spec(spec.kind, "", {}), types),
-        body=body_of(options.template),
+        types=parse_types(SinkSpec(spec.kind, "", {}), types),
+        body=load_template(options.template),
         headers=headers,
         secret=_secret(options.secret_file) if options.secret_file else None,
         tls=tls,
         timeout_s=options.timeout_s,
         surroundings=surroundings,
     )
-    return Opened(sink, durable=True, most=1)
+    return OpenedSink(sink, durable=True, most=1)
 
 
 def _secret(path: str) -> bytes:

@@ -12,19 +12,19 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
 from soundwatch.daemon.web import openapi
-from soundwatch.daemon.web.clips import TYPES, clip_path
+from soundwatch.daemon.web.clip_files import TYPES, clip_path
+from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.events import clip_line_of
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
-from soundwatch.daemon.web.queries import query_of
-from soundwatch.daemon.web.records import EventId, Query, Text
-from soundwatch.daemon.web.routes import ROUTES, Asked, Route
-from soundwatch.daemon.web.security import Refusal
-from soundwatch.daemon.web.view import View
+from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.query_params import parse_query
+from soundwatch.daemon.web.routes import ROUTES, ApiRequest, Route
+from soundwatch.daemon.web.schemas import EventId, Query, Text
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def api_paths(view: View, metrics: Metrics) -> list[Path]:
+def api_paths(view: WebContext, metrics: Metrics) -> list[Path]:
     """All of the API, for Starlette."""
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
@@ -40,14 +40,14 @@ def api_paths(view: View, metrics: Metrics) -> list[Path]:
     ]
 
 
-def _endpoint(routes: Sequence[Route], view: View) -> Endpoint:
+def _endpoint(routes: Sequence[Route], view: WebContext) -> Endpoint:
     """What answers at one path: a route for each of its methods."""
 
     async def answer(request: Request) -> Response:
         route = next((each for each in routes if each.method == request.method), routes[0])  # HEAD is GET's
-        asked = Asked(
+        asked = ApiRequest(
             view=view,
-            query=query_of(request.scope["query_string"], route.query),
+            query=parse_query(request.scope["query_string"], route.query),
             name=_name_of(request),
             body=None if route.body is None else await _body_of(request, route.body),
         )
@@ -60,11 +60,11 @@ def _endpoint(routes: Sequence[Route], view: View) -> Endpoint:
 async def _body_of(request: Request, type_: type[msgspec.Struct]) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # forms, which other sites' pages can send unasked, are none
-        raise Refusal(415, "Content-Type: application/json was wanted.")
+        raise RequestRefused(415, "Content-Type: application/json was wanted.")
     try:
         return msgspec.json.decode(await request.body(), type=type_)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise Refusal(422, f"{error}.".replace("`$.", "`")) from None
+        raise RequestRefused(422, f"{error}.".replace("`$.", "`")) from None
 
 
 def _name_of(request: Request) -> str:
@@ -75,16 +75,16 @@ def _name_of(request: Request) -> str:
     try:
         return msgspec.convert(name, EventId if "/events/" in request.url.path else Text)
     except msgspec.ValidationError:
-        raise Refusal(404, "There is nothing of this name.") from None
+        raise RequestRefused(404, "There is nothing of this name.") from None
 
 
-def _clips(view: View) -> Endpoint:
+def _clips(view: WebContext) -> Endpoint:
     async def answer(request: Request) -> Response:
-        query_of(request.scope["query_string"], Query)
+        parse_query(request.scope["query_string"], Query)
         line = await asyncio.to_thread(clip_line_of, view.journal.store, request.path_params["name"])
         path = None if line is None else await asyncio.to_thread(clip_path, view.clips, line.file)
         if path is None:
-            raise Refusal(404, "There is no clip of this event, or no longer.")
+            raise RequestRefused(404, "There is no clip of this event, or no longer.")
         return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})
 
     return answer

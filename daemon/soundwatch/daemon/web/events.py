@@ -12,21 +12,21 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from soundwatch.daemon.lines import EventLine
-from soundwatch.daemon.store import Store
-from soundwatch.daemon.web.queries import MOMENT
-from soundwatch.daemon.web.records import (
+from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.events.schema import EventLine
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.query_params import MOMENT
+from soundwatch.daemon.web.schemas import (
     Clip,
     Count,
-    CountsAnswer,
     CountsQuery,
-    EventAnswer,
-    EventsAnswer,
+    CountsResponse,
+    EventResponse,
     EventsQuery,
+    EventsResponse,
     Label,
 )
-from soundwatch.daemon.web.security import Refusal
-from soundwatch.daemon.wire import utc_text
 
 QUARTER_S: Final = 900
 
@@ -54,7 +54,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | None = None
 
 
-def find_events(store: Store, query: EventsQuery) -> EventsAnswer:
+def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
     """A page of events, newest first."""
     tests: dict[str, Any] = {
         "seq < ?": query.before,
@@ -69,24 +69,24 @@ def find_events(store: Store, query: EventsQuery) -> EventsAnswer:
     where = f"WHERE {' AND '.join(asked)}" if asked else ""
     found = store.ask(f"{_EVENTS} {where} ORDER BY seq DESC LIMIT ?", *asked.values(), query.limit + 1)
     page = found[: query.limit]
-    return EventsAnswer(
+    return EventsResponse(
         events=tuple(_event(*row) for row in page), next=page[-1][0] if len(found) > query.limit else None
     )
 
 
-def find_event(store: Store, event_id: str) -> EventAnswer | None:
+def find_event(store: JournalStore, event_id: str) -> EventResponse | None:
     """One event; None where there is none of this id."""
     found = store.ask(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id)
     return _event(*found[0]) if found else None
 
 
-def clip_line_of(store: Store, event_id: str) -> ClipLine | None:
+def clip_line_of(store: JournalStore, event_id: str) -> ClipLine | None:
     """The line that tells of an event's clip."""
     found = store.ask("SELECT line FROM lines WHERE id = ? AND type = 'clip' ORDER BY seq DESC LIMIT 1", event_id)
     return msgspec.json.decode(found[0][0], type=ClipLine) if found else None
 
 
-def count_events(store: Store, query: CountsQuery) -> CountsAnswer:
+def count_events(store: JournalStore, query: CountsQuery) -> CountsResponse:
     """How many events each class had in each quarter of an hour."""
     tests = {"time >= ?": _text(query.since), "time < ?": _text(query.until), "source = ?": query.source}
     asked = {test: value for test, value in tests.items() if value is not UNSET}
@@ -96,9 +96,9 @@ def count_events(store: Store, query: CountsQuery) -> CountsAnswer:
         f"WHERE {where} GROUP BY class, quarter ORDER BY quarter, class",
         *asked.values(),
     )
-    return CountsAnswer(
+    return CountsResponse(
         counts=tuple(
-            Count(class_=class_, time=utc_text(quarter * QUARTER_S * 1_000_000_000), events=events)
+            Count(class_=class_, time=format_utc(quarter * QUARTER_S * 1_000_000_000), events=events)
             for class_, quarter, events in found
         )
     )
@@ -106,12 +106,12 @@ def count_events(store: Store, query: CountsQuery) -> CountsAnswer:
 
 def _event(
     seq: int, time: str, last: bytes, clip: bytes | None, label_time: str | None, label_class: str | None
-) -> EventAnswer:
+) -> EventResponse:
     line = msgspec.json.decode(last, type=EventLine)
     label = None
     if label_time is not None:
         label = Label(right=label_class == line.class_, class_=label_class, time=label_time)
-    return EventAnswer(
+    return EventResponse(
         id=line.id,
         seq=seq,
         time=time,
@@ -153,7 +153,7 @@ def _text(moment: str | UnsetType) -> str | UnsetType:
         read = msgspec.convert(moment.upper(), datetime)
         utc = read.astimezone(UTC)
     except msgspec.ValidationError:
-        raise Refusal(400, f"{moment} is no moment: {MOMENT}.") from None
+        raise RequestRefused(400, f"{moment} is no moment: {MOMENT}.") from None
     except OverflowError:  # the first or the last day there is, in a zone where it is another one
         utc = read.replace(tzinfo=UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.plight import Quality, Truth
-from soundwatch.daemon.web.answers import coverage
-from soundwatch.daemon.web.delays import Delays
-from soundwatch.daemon.web.view import View
+from soundwatch.daemon.core.source import AudioQuality, SourceStats
+from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.latency import LatencyHistograms
+from soundwatch.daemon.web.responses import coverage
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -31,7 +31,7 @@ class Metrics:
         delays: Of the windows so far.
     """
 
-    def __init__(self, view: View, delays: Delays) -> None:
+    def __init__(self, view: WebContext, delays: LatencyHistograms) -> None:
         self._view = view
         self._delays = delays
         self._registry: Any = None
@@ -53,7 +53,7 @@ class Metrics:
         yield from self._machine()
         yield from self._sources()
         yield from self._readings()
-        yield from of_truths(dict(self._view.surroundings.live.truths))
+        yield from source_metrics(dict(self._view.surroundings.live.truths))
         yield from self._sinks()
 
     def describe(self) -> Iterable[Metric]:
@@ -129,7 +129,7 @@ class Metrics:
         yield counter("sink_lost_lines", "Lines the journal had dropped before a sink took them.", ("sink",), lost)
 
 
-def of_truths(truths: Mapping[str, Truth]) -> Iterator[Metric]:
+def source_metrics(truths: Mapping[str, SourceStats]) -> Iterator[Metric]:
     """How each source is: what is examined of its sound, of the last ten seconds, and of its clock."""
     losses = [((name,), truth.losses) for name, truth in truths.items()]
     yield counter("source_losses", "How often a source was lost.", ("source",), losses)
@@ -140,7 +140,7 @@ def of_truths(truths: Mapping[str, Truth]) -> Iterator[Metric]:
         yield gauge(f"sound_{key}", text, ("source",), found)
 
 
-EXAMINED: Final[tuple[tuple[str, str, Callable[[Quality], float | None]], ...]] = (
+EXAMINED: Final[tuple[tuple[str, str, Callable[[AudioQuality], float | None]], ...]] = (
     ("level_dbfs", "Level of ten seconds; none for digital silence.", lambda quality: quality.level_dbfs),
     ("floor_dbfs", "Level of their quietest second.", lambda quality: quality.floor_dbfs),
     ("peak_ratio", "Their largest magnitude, full scale 1.", lambda quality: quality.peak),

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.web.records import ErrorAnswer, EventId, Query, Text
 from soundwatch.daemon.web.routes import ROUTES, Route
+from soundwatch.daemon.web.schemas import ErrorResponse, EventId, Query, Text
 from soundwatch.daemon.web.streams import StreamQuery
 
 REFUSALS: Final = {
@@ -51,7 +51,7 @@ def document() -> dict[str, Any]:
 
 
 def _records() -> Iterator[type[msgspec.Struct]]:
-    yield ErrorAnswer
+    yield ErrorResponse
     for route in ROUTES:
         yield route.answer
         if route.body is not None:

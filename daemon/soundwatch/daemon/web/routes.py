@@ -14,33 +14,33 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.web import answers, events
-from soundwatch.daemon.web.hidden import shown_config
-from soundwatch.daemon.web.records import (
-    ClassesAnswer,
-    ConfigAnswer,
-    CountsAnswer,
+from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.web import events, responses
+from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.redact import redacted_config
+from soundwatch.daemon.web.schemas import (
+    ClassesResponse,
+    ConfigResponse,
     CountsQuery,
-    EventAnswer,
-    EventsAnswer,
+    CountsResponse,
+    EventResponse,
     EventsQuery,
-    HealthAnswer,
+    EventsResponse,
+    HealthResponse,
     LabelBody,
-    LinesAnswer,
     LinesQuery,
-    ModelAnswer,
+    LinesResponse,
+    ModelResponse,
     Query,
-    SinksAnswer,
-    SourcesAnswer,
-    SwitchAnswer,
+    SinksResponse,
+    SourcesResponse,
+    SwitchResponse,
 )
-from soundwatch.daemon.web.security import Refusal
-from soundwatch.daemon.web.view import View
-from soundwatch.daemon.wire import utc_text
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ApiRequest:
     """A request to the API.
 
     Attributes:
@@ -50,7 +50,7 @@ class Asked:
         body: What was sent; None where nothing is to be.
     """
 
-    view: View
+    view: WebContext
     query: Any
     name: str
     body: Any
@@ -75,58 +75,60 @@ class Route:
     path: str
     text: str
     answer: type[msgspec.Struct]
-    do: Callable[[Asked], msgspec.Struct]
+    do: Callable[[ApiRequest], msgspec.Struct]
     query: type[Query] = Query
     body: type[msgspec.Struct] | None = None
     status: int = 200
 
 
-def _event(asked: Asked) -> EventAnswer:
+def _event(asked: ApiRequest) -> EventResponse:
     found = events.find_event(asked.view.journal.store, asked.name)
     if found is None:
-        raise Refusal(404, "There is no event of this id; the journal may have dropped it.")
+        raise RequestRefused(404, "There is no event of this id; the journal may have dropped it.")
     return found
 
 
-def _lines(asked: Asked) -> LinesAnswer:
+def _lines(asked: ApiRequest) -> LinesResponse:
     journal, query = asked.view.journal, asked.query
     entries = journal.after(query.since, query.limit)
-    return LinesAnswer(lines=tuple(msgspec.Raw(entry.line) for entry in entries), last_seq=journal.last_seq)
+    return LinesResponse(lines=tuple(msgspec.Raw(entry.line) for entry in entries), last_seq=journal.last_seq)
 
 
-def _label(asked: Asked) -> EventAnswer:
+def _label(asked: ApiRequest) -> EventResponse:
     event = _event(asked)
     class_ = event.class_ if asked.body.right else asked.body.class_
     if not asked.body.right:
         if class_ is not None and class_ not in asked.view.contract.labels:
-            raise Refusal(422, f"The model has no class of this name; its classes are {_classes(asked)}, and null.")
+            raise RequestRefused(
+                422, f"The model has no class of this name; its classes are {_classes(asked)}, and null."
+            )
         if class_ == event.class_:
-            raise Refusal(422, f"It was taken for {class_}; to say that it was that, send right: true.")
+            raise RequestRefused(422, f"It was taken for {class_}; to say that it was that, send right: true.")
     try:
-        asked.view.journal.store.label(event.id, utc_text(time.time_ns()), class_)
+        asked.view.journal.store.label(event.id, format_utc(time.time_ns()), class_)
     except sqlite3.Error as error:
-        raise Refusal(503, f"The journal cannot be written: {error}.") from error
+        raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
     return _event(asked)
 
 
-def _unlabel(asked: Asked) -> EventAnswer:
+def _unlabel(asked: ApiRequest) -> EventResponse:
     event = _event(asked)
     try:
         asked.view.journal.store.transaction(lambda db: db.execute("DELETE FROM labels WHERE id = ?", (event.id,)))
     except sqlite3.Error as error:
-        raise Refusal(503, f"The journal cannot be written: {error}.") from error
+        raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
     return _event(asked)
 
 
-def _classes(asked: Asked) -> str:
+def _classes(asked: ApiRequest) -> str:
     return ", ".join(asked.view.contract.labels)
 
 
-def _switch(asked: Asked, *, listen: bool) -> SwitchAnswer:
+def _switch(asked: ApiRequest, *, listen: bool) -> SwitchResponse:
     if asked.name not in asked.view.surroundings.board().sources:
-        raise Refusal(404, "There is no source of this name.")
+        raise RequestRefused(404, "There is no source of this name.")
     asked.view.surroundings.switch(asked.name, listen)
-    return SwitchAnswer(source=asked.name, listen=listen)
+    return SwitchResponse(source=asked.name, listen=listen)
 
 
 ROUTES: Final = (
@@ -134,28 +136,28 @@ ROUTES: Final = (
         "GET",
         "/api/events",
         "Events, newest first.",
-        EventsAnswer,
+        EventsResponse,
         lambda asked: events.find_events(asked.view.journal.store, asked.query),
         EventsQuery,
     ),
-    Route("GET", "/api/events/{name}", "One event, by its id.", EventAnswer, _event),
-    Route("POST", "/api/events/{name}/label", "Say what it was.", EventAnswer, _label, body=LabelBody),
-    Route("DELETE", "/api/events/{name}/label", "Take that back.", EventAnswer, _unlabel),
+    Route("GET", "/api/events/{name}", "One event, by its id.", EventResponse, _event),
+    Route("POST", "/api/events/{name}/label", "Say what it was.", EventResponse, _label, body=LabelBody),
+    Route("DELETE", "/api/events/{name}/label", "Take that back.", EventResponse, _unlabel),
     Route(
         "GET",
         "/api/counts",
         "Events of each class by quarters of an hour.",
-        CountsAnswer,
+        CountsResponse,
         lambda asked: events.count_events(asked.view.journal.store, asked.query),
         CountsQuery,
     ),
-    Route("GET", "/api/lines", "Lines, oldest first, as every sink gets them.", LinesAnswer, _lines, LinesQuery),
-    Route("GET", "/api/sources", "All sources.", SourcesAnswer, lambda asked: answers.sources(asked.view)),
+    Route("GET", "/api/lines", "Lines, oldest first, as every sink gets them.", LinesResponse, _lines, LinesQuery),
+    Route("GET", "/api/sources", "All sources.", SourcesResponse, lambda asked: responses.sources(asked.view)),
     Route(
         "POST",
         "/api/sources/{name}/pause",
         "Throw a source's sound away unheard.",
-        SwitchAnswer,
+        SwitchResponse,
         lambda asked: _switch(asked, listen=False),
         status=202,
     ),
@@ -163,19 +165,19 @@ ROUTES: Final = (
         "POST",
         "/api/sources/{name}/resume",
         "Listen to it again.",
-        SwitchAnswer,
+        SwitchResponse,
         lambda asked: _switch(asked, listen=True),
         status=202,
     ),
-    Route("GET", "/api/classes", "The model's classes.", ClassesAnswer, lambda asked: answers.classes(asked.view)),
-    Route("GET", "/api/health", "How all goes.", HealthAnswer, lambda asked: answers.health(asked.view)),
-    Route("GET", "/api/sinks", "How each sink does.", SinksAnswer, lambda asked: answers.sinks(asked.view)),
-    Route("GET", "/api/model", "The model and its card.", ModelAnswer, lambda asked: answers.model(asked.view)),
+    Route("GET", "/api/classes", "The model's classes.", ClassesResponse, lambda asked: responses.classes(asked.view)),
+    Route("GET", "/api/health", "How all goes.", HealthResponse, lambda asked: responses.health(asked.view)),
+    Route("GET", "/api/sinks", "How each sink does.", SinksResponse, lambda asked: responses.sinks(asked.view)),
+    Route("GET", "/api/model", "The model and its card.", ModelResponse, lambda asked: responses.model(asked.view)),
     Route(
         "GET",
         "/api/config",
         "The configuration in force, its secrets hidden.",
-        ConfigAnswer,
-        lambda asked: ConfigAnswer(config=shown_config(asked.view.config())),
+        ConfigResponse,
+        lambda asked: ConfigResponse(config=redacted_config(asked.view.config())),
     ),
 )

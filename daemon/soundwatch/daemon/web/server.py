@@ -22,19 +22,19 @@ from starlette.routing import Route as Path
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from soundwatch.daemon.errors import SinkError
-from soundwatch.daemon.sinks import Spec
+from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.web.api import api_paths
-from soundwatch.daemon.web.delays import Delays
-from soundwatch.daemon.web.door import Door
-from soundwatch.daemon.web.hub import Hub
+from soundwatch.daemon.web.broadcaster import Broadcaster
+from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.latency import LatencyHistograms
+from soundwatch.daemon.web.login import LoginHandler
 from soundwatch.daemon.web.metrics import Metrics
-from soundwatch.daemon.web.pages import Pages
-from soundwatch.daemon.web.protocols import ImpatientHttp, ImpatientWebSocket
-from soundwatch.daemon.web.security import MOST_HEAD_BYTES, Guard
-from soundwatch.daemon.web.settings import Settings, settings_of
+from soundwatch.daemon.web.middleware import MOST_HEAD_BYTES, SecurityMiddleware
+from soundwatch.daemon.web.settings import Settings, parse_settings
+from soundwatch.daemon.web.static_files import StaticFiles
 from soundwatch.daemon.web.streams import Streams
-from soundwatch.daemon.web.view import View
+from soundwatch.daemon.web.timeouts import TimeoutHttpProtocol, TimeoutWebSocketProtocol
 
 MOST_CONNECTIONS: Final = 100
 MOST_MESSAGE_BYTES: Final = 1024
@@ -44,7 +44,7 @@ LOOKING: Final = 2  # threads that look into the journal's file
 
 
 @contextlib.contextmanager
-def serving(spec: Spec, view: View) -> Iterator[str]:
+def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
     """Serve while this lasts.
 
     Yields:
@@ -54,11 +54,11 @@ def serving(spec: Spec, view: View) -> Iterator[str]:
         ConfigError: The address or a token is wrong.
         SinkError: It cannot be listened at.
     """
-    settings = settings_of(spec, view.surroundings.node, os.environ)
+    settings = parse_settings(spec, view.surroundings.node, os.environ)
     view = replace(view, token_wanted=settings.token is not None)
     listener = _bound(settings)
-    hub, delays = Hub(view), Delays()
-    app = Guard(_app(view, hub, delays, settings), settings, view.surroundings.say)
+    hub, delays = Broadcaster(view), LatencyHistograms()
+    app = SecurityMiddleware(_app(view, hub, delays, settings), settings, view.surroundings.say)
     server = _Server(app, hub, view.surroundings.say)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
     leave = view.surroundings.live.watch(delays.take)
@@ -72,8 +72,8 @@ def serving(spec: Spec, view: View) -> Iterator[str]:
         thread.join(CLOSING_S)
 
 
-def _app(view: View, hub: Hub, delays: Delays, settings: Settings) -> ASGIApp:
-    pages, door, streams = Pages(), Door(settings), Streams(hub, view)
+def _app(view: WebContext, hub: Broadcaster, delays: LatencyHistograms, settings: Settings) -> ASGIApp:
+    pages, door, streams = StaticFiles(), LoginHandler(settings), Streams(hub, view)
     return Router(
         [
             Path("/", pages.index, methods=["GET"]),
@@ -113,12 +113,12 @@ def _bound(settings: Settings) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn's server, which here sleeps until it is stopped instead of waking ten times a second."""
 
-    def __init__(self, app: ASGIApp, hub: Hub, say: Callable[..., object]) -> None:
+    def __init__(self, app: ASGIApp, hub: Broadcaster, say: Callable[..., object]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=ImpatientHttp,
-                ws=ImpatientWebSocket,
+                http=TimeoutHttpProtocol,
+                ws=TimeoutWebSocketProtocol,
                 ws_max_size=MOST_MESSAGE_BYTES,
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=PING_S,

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.sinks import Spec, options_of
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.sinks.context import SinkSpec, parse_options
 
 PORT: Final = 8433
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # its name
@@ -25,7 +25,7 @@ LEAST_TOKEN_LETTERS: Final = 16
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class SiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may follow the address.
 
     Attributes:
@@ -65,7 +65,7 @@ class Settings:
         return not is_loopback(self.host) and _address(name) is not None
 
 
-def settings_of(spec: Spec, machine: str, environment: Mapping[str, str]) -> Settings:
+def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str]) -> Settings:
     """What a sink's word asks for.
 
     Args:
@@ -76,7 +76,7 @@ def settings_of(spec: Spec, machine: str, environment: Mapping[str, str]) -> Set
     Raises:
         ConfigError: The address is none, or it is open to others and there is no token.
     """
-    options = options_of(spec, SiteOptions)
+    options = parse_options(spec, HttpOptions)
     host, port = _place(spec)
     token = _token(spec, options, environment)
     if token is None and not is_loopback(host):
@@ -104,7 +104,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return None
 
 
-def _place(spec: Spec) -> tuple[str, int]:
+def _place(spec: SinkSpec) -> tuple[str, int]:
     wrong = ConfigError(f"-F {spec.text} is no address; http://HOST:PORT was wanted, as http://127.0.0.1:{PORT}.")
     try:
         parts = urlsplit(spec.text)
@@ -116,7 +116,7 @@ def _place(spec: Spec) -> tuple[str, int]:
     return parts.hostname, port
 
 
-def _token(spec: Spec, options: SiteOptions, environment: Mapping[str, str]) -> str | None:
+def _token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, str]) -> str | None:
     where = TOKEN_VARIABLE
     token = environment.get(TOKEN_VARIABLE)
     if options.token_file is not None:

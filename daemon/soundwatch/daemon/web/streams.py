@@ -18,11 +18,11 @@ from msgspec import UNSET, UnsetType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from soundwatch.daemon.web.hub import Hub, Message, Viewer
-from soundwatch.daemon.web.queries import query_of
-from soundwatch.daemon.web.records import Query, Seq
-from soundwatch.daemon.web.security import Refusal
-from soundwatch.daemon.web.view import View
+from soundwatch.daemon.web.broadcaster import Broadcaster, Message, Subscriber
+from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.query_params import parse_query
+from soundwatch.daemon.web.schemas import Query, Seq
 
 MUST_WAIT: Final = 1013  # try again later
 NOT_ASKED: Final = 1008  # policy: nobody is to send anything
@@ -51,7 +51,7 @@ class Streams:
         view: What there is to see.
     """
 
-    def __init__(self, hub: Hub, view: View) -> None:
+    def __init__(self, hub: Broadcaster, view: WebContext) -> None:
         self._hub = hub
         self._view = view
 
@@ -63,7 +63,7 @@ class Streams:
         """
         viewer = self._viewer(scope, Headers(scope=scope).get("last-event-id"))
         if self._hub.full:
-            raise Refusal(503, "Too many are watching; try again later.", {"Retry-After": "10"})
+            raise RequestRefused(503, "Too many are watching; try again later.", {"Retry-After": "10"})
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -94,7 +94,7 @@ class Streams:
             await send({"type": "websocket.close", "code": NOT_ASKED, "reason": "this socket only sends"})
 
     async def _pump(
-        self, viewer: Viewer, send_one: Callable[[Message], Awaitable[None]], gone: Awaitable[bool]
+        self, viewer: Subscriber, send_one: Callable[[Message], Awaitable[None]], gone: Awaitable[bool]
     ) -> bool:
         """Send until he is gone, or the program ends; what `gone` says of him."""
 
@@ -116,16 +116,16 @@ class Streams:
                 sending.result()
         return not leaving.cancelled() and leaving.exception() is None and leaving.result()
 
-    def _viewer(self, scope: Scope, last_event_id: str | None) -> Viewer:
-        query = query_of(scope["query_string"], StreamQuery)
+    def _viewer(self, scope: Scope, last_event_id: str | None) -> Subscriber:
+        query = parse_query(scope["query_string"], StreamQuery)
         since = query.since
         if last_event_id is not None:
             try:
                 since = msgspec.convert(last_event_id, Seq, strict=False)
             except msgspec.ValidationError:
-                raise Refusal(400, "Last-Event-ID is no line's number.") from None
+                raise RequestRefused(400, "Last-Event-ID is no line's number.") from None
         seq = self._view.journal.last_seq if isinstance(since, UnsetType) else since
-        return Viewer(seq, scores=query.scores, columns=query.columns)
+        return Subscriber(seq, scores=query.scores, columns=query.columns)
 
 
 async def _gone(receive: Receive) -> bool:

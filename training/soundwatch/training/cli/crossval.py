@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import Folds, Seeds, negatives_option, open_teacher, override, teacher_option
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.recipe import load_recipe
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.model.recipe import load_recipe
 
 
 @click.command()
@@ -45,8 +45,8 @@ def crossval(
     address: str | None,
 ) -> None:
     """Leave one fold out, for every fold present, and report the mean and the spread."""
-    from soundwatch.training.crossval import cross_validate, one_after_another
-    from soundwatch.training.crossval_report import across_seeds, to_markdown
+    from soundwatch.training.crossval.folds import cross_validate, run_sequentially
+    from soundwatch.training.crossval.report import across_seeds, to_markdown
 
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
@@ -54,11 +54,11 @@ def crossval(
     sides = split_negatives(*negatives)
     out = out or Path("runs") / f"crossval-{recipe.name}"
     console = Console(stderr=True)
-    trainer = one_after_another(console)
+    trainer = run_sequentially(console)
     if engine == "ray":
-        from soundwatch.training.on_ray import on_ray
+        from soundwatch.training.crossval.ray_runs import run_on_ray
 
-        trainer = on_ray(address, console)
+        trainer = run_on_ray(address, console)
     open_teacher(recipe, teacher)  # what is wrong with it is said now, not by a worker
     reports = cross_validate(root, recipe, folds, sides, out, trainer, device, teacher, seeds)
     click.echo("\n".join(map(to_markdown, reports)), nl=False)

@@ -8,14 +8,14 @@ import click
 import msgspec
 from rich.console import Console
 
-from soundwatch.daemon.errors import DataError
-from soundwatch.training.check import Layout, check_data
-from soundwatch.training.check_report import show_check
+from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli.options import Folds, layout_option, negatives_option
-from soundwatch.training.data import split_by_folds
-from soundwatch.training.download import download
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.speech import RECORDINGS, write_speech
+from soundwatch.training.data.check import Layout, check_data
+from soundwatch.training.data.check_report import show_check
+from soundwatch.training.data.download import download
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.sounds.speech_synthesis import RECORDINGS, write_speech
 
 
 @click.group()
@@ -85,8 +85,10 @@ def talk(
 
     Exit code 7 if espeak-ng (Debian package espeak-ng) is not installed.
     """
-    from soundwatch.training.talk import SpeechEar, write_talk
+    from soundwatch.training.sounds.speech_dataset import SpeechDetector, write_speech_dataset
 
     clips = [*split_by_folds(root, folds, ()).train, *split_negatives(*negatives)[0]]
-    write_talk(folder, [clip.path for clip in clips], SpeechEar(teacher), recordings, seed, Console(stderr=True))
+    write_speech_dataset(
+        folder, [clip.path for clip in clips], SpeechDetector(teacher), recordings, seed, Console(stderr=True)
+    )
     click.echo(f"Next: soundwatch train --data {folder} --layout folders --recipe speech --test-share 0")

@@ -9,11 +9,11 @@ import click
 import msgspec
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.daemon.types import Classifier
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.cli.options import Folds, layout_option, split_own, test_share_option, warn_of
 from soundwatch.training.cli.trials import TrialOptions, check_options, trial_options
-from soundwatch.training.data import Split, split_by_folds
+from soundwatch.training.data.urbansound8k import Split, split_by_folds
 
 
 @click.command()
@@ -43,7 +43,7 @@ def evaluate(
     no folds.
     """
     # Opened only here: training needs no ONNX Runtime.
-    from soundwatch.daemon.classify import open_classifier
+    from soundwatch.daemon.inference.classifier import load_classifier_file
 
     options = TrialOptions(**given)
     check_options(options)
@@ -51,13 +51,13 @@ def evaluate(
     split = _own(root, test_share, folds, options) if layout == "folders" else _split(root, folds, test_share, options)
     if split:
         warn_of(split, console)
-    classifier = open_classifier(model)
+    classifier = load_classifier_file(model)
     if split and not options.trial:
         _score(classifier, split, as_json, out, console)
     else:
-        from soundwatch.training.trials import run_trial, tell
+        from soundwatch.training.evaluation.scenarios import print_report, run_trial
 
-        tell(run_trial(classifier, options, root, split, console), as_json, out, console)
+        print_report(run_trial(classifier, options, root, split, console), as_json, out, console)
 
 
 def _own(root: Path | None, test_share: float | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split:
@@ -90,7 +90,7 @@ def _split(
 
 def _score(classifier: Classifier, split: Split, as_json: bool, out: Path | None, console: Console) -> None:
     """Accuracy of whole clips."""
-    from soundwatch.training.evaluate import evaluate_model, to_markdown, warning, write_evaluation
+    from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, warning, write_evaluation
 
     clips = split.test if split.folder else split.train
     evaluation = evaluate_model(classifier, clips, split.train_folds, console, split.labels, split.folder)

@@ -8,12 +8,12 @@ import click
 import msgspec
 from rich.console import Console
 
-from soundwatch.daemon.contract import FeatureSpec
-from soundwatch.daemon.errors import ConfigError
-from soundwatch.training.data import Split
-from soundwatch.training.folders import TEST_SHARE, split_folders
-from soundwatch.training.recipe import Recipe
-from soundwatch.training.teacher import Teacher, YamNet
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
+from soundwatch.training.data.urbansound8k import Split
+from soundwatch.training.distillation.teacher import Teacher, YamNet
+from soundwatch.training.model.recipe import Recipe
 
 
 class Folds(click.ParamType[tuple[int, ...]]):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from soundwatch.daemon.errors import ConfigError, DataError
+from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.cli.options import (
     Folds,
     layout_option,
@@ -21,14 +21,14 @@ from soundwatch.training.cli.options import (
     test_share_option,
     warn_of,
 )
-from soundwatch.training.data import Split, split_by_folds, split_leakily
-from soundwatch.training.negatives import split_negatives
-from soundwatch.training.origin import adapt, read_origin
-from soundwatch.training.parallel import group, ranks_of
-from soundwatch.training.recipe import Recipe, load_recipe
-from soundwatch.training.run import run_session
-from soundwatch.training.scoring import RunRecord, read_run
-from soundwatch.training.session import Session, pick_device
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
+from soundwatch.training.fit.distributed import distributed_context, process_group
+from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_setup import RunSetup, pick_device
+from soundwatch.training.fit.scoring import RunRecord, read_run
+from soundwatch.training.model.pretrained import adapt_recipe, load_pretrained
+from soundwatch.training.model.recipe import Recipe, load_recipe
 
 
 @click.command()
@@ -75,7 +75,7 @@ def train(
 
     Several processes do one run together: torchrun --nproc-per-node N -m soundwatch.training train ...
     """
-    ranks, own_device = ranks_of(pick_device(device))
+    ranks, own_device = distributed_context(pick_device(device))
     console = Console(stderr=True, quiet=not ranks.first)
     recipe = _choose_recipe(recipe_name, init_from, epochs, seed)
     if recipe.finetune and not init_from:
@@ -90,9 +90,9 @@ def train(
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
-    origin = read_origin(init_from, recipe) if init_from else None
-    session = Session(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks)
-    with group(ranks, own_device):
+    origin = load_pretrained(init_from, recipe) if init_from else None
+    session = RunSetup(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks)
+    with process_group(ranks, own_device):
         record = run_session(session, resume, console)
     if not ranks.first:
         return
@@ -104,7 +104,7 @@ def train(
 def _choose_recipe(name: str | None, init_from: str | None, epochs: int | None, seed: int | None) -> Recipe:
     """The recipe that is named, or the default one, with the command line's numbers."""
     if name is None and init_from:
-        return override(adapt(load_recipe("finetune"), init_from), epochs, seed)
+        return override(adapt_recipe(load_recipe("finetune"), init_from), epochs, seed)
     return override(load_recipe(name or "urban"), epochs, seed)
 
 

@@ -13,7 +13,7 @@ import click
 import msgspec
 import numpy as np
 
-from soundwatch.daemon.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import negatives_option
 
 Trial = Literal["street", "open-set", "robustness"]

@@ -1,0 +1,68 @@
+"""The sources that a program listens to, and the wish to stop.
+
+Conventions: stopping takes no lock, so a signal handler may ask for it, and so may any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.system.sd_notify import SystemdNotifier
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, SIGINT and SIGTERM call `stop`."""
+
+    def handle(*_: object) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Lifecycle:
+    """The sources that are being listened to, and the wish to stop.
+
+    Args:
+        notifier: Tells the service manager of that.
+    """
+
+    def __init__(self, notifier: SystemdNotifier | None = None) -> None:
+        self._notifier = notifier or SystemdNotifier()
+        self.listenings: list[SourceSession] = []
+        self.stop_asked = False
+        self.failure: SoundwatchError | None = None
+
+    def add(self, source: LiveSource) -> SourceSession:
+        """Take up a source that has been opened."""
+        listening = SourceSession(source)
+        self.listenings = [*self.listenings, listening]
+        if self.stop_asked:
+            listening.stop()
+        return listening
+
+    def remove(self, listening: SourceSession) -> None:
+        """Forget a source that is not wanted any longer."""
+        self.listenings = [each for each in self.listenings if each is not listening]
+
+    def stop(self) -> None:
+        """End every source's events and then the program."""
+        self.stop_asked = True
+        self._notifier.stopping()
+        for listening in self.listenings:
+            listening.stop()
+
+    def fail(self, error: SoundwatchError) -> None:
+        """Stop, and end with an error."""
+        self.failure = error
+        self.stop()

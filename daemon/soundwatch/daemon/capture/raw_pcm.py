@@ -1,0 +1,188 @@
+"""Raw samples on standard input, as another program pipes them.
+
+Conventions: interleaved little-endian samples without a header; the format has to be told. The source
+reads as fast as the pipeline takes, so the pipe holds back a writer that is faster: nothing is dropped.
+Sample 0 is taken to have been recorded one first read before that read came.
+Does not: pace anything; a pipe from a file is read as fast as it goes.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from soundwatch.daemon.capture.recording import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
+from soundwatch.daemon.capture.validate import validate_samples
+from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
+
+SAMPLE_BYTES: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
+BLOCK_MS: Final = 100
+QUEUED_BLOCKS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PcmFormat:
+    """How raw samples are to be read.
+
+    Attributes:
+        sample_format: u8, s16le, s24le, s32le or f32le: unsigned, signed or float, bits, little-endian.
+        rate_hz: Sampling rate.
+        channels: How many samples make a frame.
+
+    Raises:
+        ConfigError: One of them cannot be used.
+    """
+
+    sample_format: str
+    rate_hz: int
+    channels: int
+
+    def __post_init__(self) -> None:
+        if self.sample_format not in SAMPLE_BYTES:
+            raise ConfigError(f"Sample format {self.sample_format!r} was given; use one of {', '.join(SAMPLE_BYTES)}.")
+        if not LOWEST_RATE_HZ <= self.rate_hz <= HIGHEST_RATE_HZ:
+            raise ConfigError(f"A rate of {self.rate_hz} Hz was given; use {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}.")
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise ConfigError(f"{self.channels} channels were given; use 1 to {MOST_CHANNELS}.")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of every channel."""
+        return SAMPLE_BYTES[self.sample_format] * self.channels
+
+    @classmethod
+    def parse(cls, text: str) -> PcmFormat:
+        """Read "s16le,48000,1": sample format, rate in Hz, channels.
+
+        Raises:
+            ConfigError: It does not read.
+        """
+        parts = [part.strip() for part in text.split(",")]
+        if len(parts) != 3 or not all(part.isdecimal() for part in parts[1:]):
+            raise ConfigError(
+                f"PCM format {text!r} was given; write sample format, rate in Hz and channels, such as s16le,48000,1."
+            )
+        return cls(parts[0], int(parts[1]), int(parts[2]))
+
+
+def decode_pcm(data: bytes, pcm: PcmFormat) -> Samples:
+    """Whole frames of bytes as samples (C, S), full scale 1."""
+    if pcm.sample_format == "f32le":
+        flat = np.frombuffer(data, "<f4").astype(np.float32)
+    elif pcm.sample_format == "u8":
+        flat = (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
+    elif pcm.sample_format == "s16le":
+        flat = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(2**15)
+    elif pcm.sample_format == "s32le":
+        flat = np.frombuffer(data, "<i4").astype(np.float32) / np.float32(2**31)
+    else:  # the three bytes become the upper ones of 32 bits
+        wide = np.zeros((len(data) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        flat = wide.view("<i4")[:, 0].astype(np.float32) / np.float32(2**31)
+    return np.ascontiguousarray(flat.reshape(-1, pcm.channels).T)
+
+
+class RawPcm:
+    """Raw samples from a stream of bytes.
+
+    Args:
+        name: The source's name in events.
+        stream: Unbuffered, so that a read returns what is there and holds no lock at the interpreter's end.
+        pcm: How to read them.
+
+    Raises:
+        SourceError: The stream is a terminal.
+    """
+
+    def __init__(self, name: str, stream: io.RawIOBase, pcm: PcmFormat) -> None:
+        if stream.isatty():
+            raise SourceError(
+                "Raw samples were wanted on standard input, which is a terminal. Pipe them in, such as "
+                "`arecord -t raw -f S16_LE -r 44100 -c 1 | soundwatch run --device -`."
+            )
+        self.info = SourceInfo(name, f"standard input, {pcm.sample_format}", pcm.rate_hz, pcm.channels, waits=True)
+        self.start_unix_ns = 0
+        self._stream = stream
+        self._pcm = pcm
+        self._stopped = False
+        self._room = threading.Semaphore(QUEUED_BLOCKS)
+        self._queue: queue.SimpleQueue[bytes | OSError | None] = queue.SimpleQueue()  # its put may interrupt its get
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks as they come in, until the end of the input or `stop`.
+
+        Raises:
+            SourceError: The input cannot be read, ends inside a frame, or holds what is not a number.
+        """
+        threading.Thread(target=self._fetch, name="pcm", daemon=True).start()
+        rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
+        while data := self._next():
+            rest += data
+            whole = len(rest) - len(rest) % self._pcm.frame_bytes
+            samples = read_only(decode_pcm(rest[:whole], self._pcm))
+            rest = rest[whole:]
+            if not whole:
+                continue
+            validate_samples(samples, end_sample, rate_hz, self.info.description)
+            if not end_sample:
+                self.start_unix_ns = time.time_ns() - samples.shape[1] * 1_000_000_000 // rate_hz
+            yield Block(samples, rate_hz, end_sample)
+            end_sample += samples.shape[1]
+        if rest and not self._stopped:
+            raise SourceError(
+                f"Standard input ended after {end_sample} frames with {len(rest)} bytes of the next, which has "
+                f"{self._pcm.frame_bytes}. Check that it is {self._pcm.sample_format} with {self._pcm.channels} "
+                "channels, and that its writer was not cut off."
+            )
+
+    def stop(self) -> None:
+        """Make `blocks` end, even while it waits for input."""
+        self._stopped = True
+        self._queue.put(None)
+
+    def _fetch(self) -> None:
+        """Read in a thread that may be left behind in a read, since nothing ends a read portably."""
+        size = self._pcm.rate_hz * BLOCK_MS // 1000 * self._pcm.frame_bytes
+        data: bytes | None = None
+        while data != b"" and not self._stopped:
+            self._room.acquire()
+            try:
+                data = self._stream.read(size)
+            except OSError as error:
+                self._queue.put(error)
+                return
+            if data is None:  # a non-blocking input with nothing to give
+                time.sleep(BLOCK_MS / 1000)
+                self._room.release()
+            else:
+                self._queue.put(data)
+
+    def _next(self) -> bytes:
+        """The next bytes; none at the end and after `stop`."""
+        data = None if self._stopped else self._queue.get()
+        if isinstance(data, OSError):
+            raise SourceError(f"Standard input cannot be read: {data.strerror}. Check the pipe it comes from.")
+        self._room.release()
+        return b"" if self._stopped or data is None else data
+
+
+def standard_input() -> io.RawIOBase:
+    """Standard input without Python's buffer.
+
+    Raises:
+        SourceError: The program was started without one.
+    """
+    try:
+        return open(0, "rb", buffering=0, closefd=False)
+    except OSError as error:
+        raise SourceError(
+            f"Raw samples were wanted on standard input, which is closed: {error.strerror}. Pipe them in."
+        ) from error

@@ -1,0 +1,132 @@
+"""What people said of events: kept beside the journal's lines, and made into a folder to train on.
+
+Conventions: a label is the class that an event really was, or None for none of the kind. Clips are copied, never moved.
+They lie in `sounds/CLASS/`, and those of none in `negatives/`, as `soundwatch train --layout folders --negatives` takes
+them. A copy is called `SOURCE_HOUR-ID`: what is before the dash names the recording it was cut from, and clips of one
+source within one hour are so alike that training may not learn one and be scored on another.
+Does not: train.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from soundwatch.daemon.clips.clip_store import StoredClip, filename_word, list_clips
+from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.journal.store import JournalStore
+
+_CLASS: Final = re.compile(r"\w[\w .-]*")
+_NEAR: Final = 0.8
+
+
+class DatasetExport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the labels.
+
+    Attributes:
+        copied: How many clips, by class; those of none are `negatives`.
+        skipped: Why labels gave no clip, with how many.
+    """
+
+    copied: dict[str, int]
+    skipped: dict[str, int]
+
+
+def last_event_line(store: JournalStore, event_id: str) -> dict[str, Any]:
+    """The last line of an event.
+
+    Raises:
+        ConfigError: There is no such event.
+    """
+    query = "SELECT line FROM lines WHERE id = ? AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1"
+    for (line,) in store.ask(query, event_id):
+        found: dict[str, Any] = msgspec.json.decode(line)
+        return found
+    raise ConfigError(
+        f"There is no event {event_id} in {store.path}. `soundwatch tail --type end --format json` shows events' ids."
+    )
+
+
+def parse_label(said: str, event: dict[str, Any], known: Sequence[str]) -> str | None:
+    """What a person said an event was: `right`, `none`, or a class.
+
+    Raises:
+        ConfigError: It cannot name a class, or is a known one misspelt.
+    """
+    if said == "right":
+        return str(event["class"])
+    if said == "none":
+        return None
+    if not _CLASS.fullmatch(said):
+        raise ConfigError(
+            f"{said!r} cannot name a class: letters, digits, spaces, dots, dashes and underscores can, and a letter or "
+            "digit comes first. Or say right, or none."
+        )
+    near = [] if said in known else difflib.get_close_matches(said, [*known, "right", "none"], n=1, cutoff=_NEAR)
+    if near:
+        raise ConfigError(f"{said} is no class so far; did you mean {near[0]}? Known: {', '.join(known)}.")
+    return said
+
+
+def known_classes(store: JournalStore) -> list[str]:
+    """The classes that models have had, and those that people have named."""
+    hellos = store.ask("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT 20")
+    named = store.ask("SELECT DISTINCT class FROM labels WHERE class IS NOT NULL")
+    of_models = [label for (line,) in hellos for label in msgspec.json.decode(line)["classes"]]
+    return sorted({*of_models, *(class_ for (class_,) in named)})
+
+
+def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> DatasetExport:
+    """Copy the clips of labelled events into a new folder.
+
+    Raises:
+        DataError: The folder is not empty or cannot be written, or there is nothing to copy.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
+    labels = store.ask("SELECT id, class FROM labels ORDER BY id")
+    if not labels:
+        raise DataError(
+            f"There are no labels in {store.path}. Give some on the page, or with `soundwatch label ID right`."
+        )
+    lying = {each.id: each for each in list_clips(clips)}
+    copied, skipped = Counter[str](), Counter[str]()
+    for event_id, class_ in labels:
+        kept = lying.get(event_id)
+        if kept is None:
+            skipped[_why_not(store, event_id)] += 1
+            continue
+        _copy(kept, folder / "negatives" if class_ is None else folder / "sounds" / class_)
+        copied["negatives" if class_ is None else class_] += 1
+    if not copied:
+        reasons = "; ".join(f"{why}: {count}" for why, count in skipped.items())
+        raise DataError(
+            f"No labelled event has a clip in {clips} ({reasons}). Keep clips with clips.folder or --clips."
+        )
+    return DatasetExport(copied=dict(copied), skipped=dict(skipped))
+
+
+def _why_not(store: JournalStore, event_id: str) -> str:
+    """Why an event has no clip."""
+    told = store.ask("SELECT line FROM lines WHERE id = ? AND type = 'clip' ORDER BY seq DESC LIMIT 1", event_id)
+    if not told:
+        return "no clip was made"
+    reason = msgspec.json.decode(told[0][0])["reason"]
+    return "the clip is there no more" if reason is None else f"the clip was not written: {reason}"
+
+
+def _copy(kept: StoredClip, folder: Path) -> None:
+    """Copy a clip under a name by which training knows its recording."""
+    source = kept.path.name.split("-")[1]
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copyfile(kept.path, folder / f"{filename_word(source)}_{kept.stamp[:11]}-{kept.id}.flac")
+    except OSError as error:
+        raise DataError(f"{kept.path} cannot be copied to {folder}: {error.strerror}. Make room there.") from error

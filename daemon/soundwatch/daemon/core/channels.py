@@ -1,0 +1,57 @@
+"""How many channels, and which: one rule for every place that has to make some of others.
+
+Conventions: samples (C, S). Left is the first channel, right the second.
+Rule: as many as wanted are taken as they are; any other number is averaged to mono and the mono repeated.
+Does not: resample (`resample.py`), or need more than numpy, since every capture process loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final, Literal
+
+import numpy as np
+
+from soundwatch.daemon.core.types import Samples
+
+ChannelSelection = Literal["left", "right", "mix", "pair"]
+MIN_CHANNELS: Final[dict[ChannelSelection, int]] = {"left": 1, "right": 2, "mix": 1, "pair": 2}
+
+
+def match_channels(samples: Samples, channels: int) -> Samples:
+    """Samples (C, S) with C = `channels`, by the rule above."""
+    if samples.shape[0] == channels:
+        return samples
+    mono = samples if samples.shape[0] == 1 else to_mono(samples)
+    return np.broadcast_to(mono, (channels, samples.shape[1]))
+
+
+def to_mono(samples: Samples) -> Samples:
+    """The channels' mean (1, S): what `samples.mean` gives, to the bit, in a third of its time."""
+    return to_mono_joined([samples])
+
+
+def to_mono_joined(pieces: Sequence[Samples]) -> Samples:
+    """The same of pieces (C, S) in a row, as one."""
+    ends = [*accumulate(piece.shape[1] for piece in pieces)]
+    mono = np.empty((1, ends[-1]), np.float32)
+    for piece, end in zip(pieces, ends, strict=True):
+        np.add.reduce(piece, axis=0, keepdims=True, out=mono[:, end - piece.shape[1] : end])
+    mono /= np.float32(pieces[0].shape[0])
+    return mono
+
+
+def select_channels(samples: Samples, choice: ChannelSelection | None) -> Samples:
+    """Of samples (C, S) those that are to be heard: one, their mean, the first two, or all."""
+    match choice:
+        case "left":
+            return samples[:1]
+        case "right":
+            return samples[1:2]
+        case "pair":
+            return samples[:2]
+        case "mix":
+            return match_channels(samples, 1)
+        case None:
+            return samples

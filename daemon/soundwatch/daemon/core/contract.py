@@ -1,0 +1,271 @@
+"""What a model was built for: the one type that training, export and daemon all read.
+
+A model file carries its `ModelContract` as JSON (ONNX `metadata_props`, TorchScript `_extra_files`,
+key `CONTRACT_KEY`). Every number of the front end is in its `FeatureSpec`, so the daemon cannot
+compute other features than the network was trained on, and configuration has nowhere to contradict it.
+
+Conventions: units are in the names; derived numbers are properties and exact. A number that should
+come out whole and does not is refused at construction, with both values.
+Shape alphabet: C channels, S samples, M mels, T frames, K classes.
+Does not: read model files (`classify.py`) or compute features (`mel.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal
+
+import msgspec
+
+from soundwatch.daemon.core.errors import ContractError
+
+CONTRACT_KEY: Final = "soundwatch.contract"
+CONTRACT_SCHEMA: Final = "soundwatch.model/1"
+
+# What a model file may ask for: it comes from outside, and arrays of these sizes are made before it is tried.
+_MOST: Final = {"rate_hz": 384_000, "channels": 64, "window_ms": 600_000, "n_fft": 1 << 17, "n_mels": 4096}
+_MOST_NUMBERS: Final = 1 << 25  # in one window's samples, mel decibels or filters: 128 MB
+
+Activation = Literal["softmax", "sigmoid"]
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every number of the front end, from a recording's samples to the network's input.
+
+    Attributes:
+        rate_hz: Sampling rate that the signal is resampled to.
+        channels: C of the network's input. A signal of C channels is taken as it is; any other is
+            averaged to mono and repeated C times.
+        window_ms: Length of one window.
+        window_hop_frames: Distance of two windows' starts in STFT frames.
+        n_fft: Length of the STFT, which is also its Hann window's (periodic).
+        hop_samples: Distance of two STFT frames.
+        n_mels: M, the number of triangular mel filters.
+        mel_min_hz: Lower edge of the first filter.
+        mel_max_hz: Upper edge of the last filter.
+        mel_scale: Mel formula: 2595 log10(1 + f/700) ("htk"), or Slaney's Auditory Toolbox.
+        mel_norm: "slaney" divides each filter by its width in Hz; "none" gives peaks of one.
+        padding: What stands before the first and after the last sample for the frames centred there.
+        power_floor: Mel power below this is raised to it before the logarithm.
+        top_db: Decibels below the peak at which the mel is cut off; null cuts nothing off.
+        top_db_peak: What the peak is taken over: "example" is channels, mels and frames of one window.
+        normalisation: Inside the network's graph. "example" takes the window's mean from its mel and divides
+            by its standard deviation; "peak" takes the window's largest decibel from it; "none" leaves decibels.
+        normalisation_floor_db: Smallest standard deviation divided by, so that silence gives zeros.
+
+    Raises:
+        ContractError: A number is out of range, or two of them do not fit each other.
+    """
+
+    rate_hz: int
+    channels: int
+    window_ms: int
+    window_hop_frames: int
+    n_fft: int
+    hop_samples: int
+    n_mels: int
+    mel_min_hz: float
+    mel_max_hz: float
+    mel_scale: Literal["htk", "slaney"]
+    mel_norm: Literal["none", "slaney"]
+    padding: Literal["reflect"]
+    power_floor: float
+    top_db: float | None
+    top_db_peak: Literal["example"]
+    normalisation: Literal["example", "peak", "none"]
+    normalisation_floor_db: float
+
+    def __post_init__(self) -> None:
+        for name in (
+            "rate_hz",
+            "channels",
+            "window_ms",
+            "window_hop_frames",
+            "n_fft",
+            "hop_samples",
+            "n_mels",
+        ):
+            if getattr(self, name) < 1:
+                raise ContractError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ContractError(f"{name} is {getattr(self, name)}; it must be {most} or less.")
+        for name in ("power_floor", "normalisation_floor_db"):
+            if getattr(self, name) <= 0:
+                raise ContractError(f"{name} is {getattr(self, name)}; it must be greater than 0.")
+        if self.top_db is not None and self.top_db <= 0:
+            raise ContractError(f"top_db is {self.top_db}; it must be greater than 0, or null for no cut.")
+        if self.rate_hz * self.window_ms % 1000:
+            raise ContractError(
+                f"window_ms {self.window_ms} at rate_hz {self.rate_hz} is {self.rate_hz * self.window_ms / 1000} "
+                "samples; choose a window that is a whole number of samples."
+            )
+        if not 0 <= self.mel_min_hz < self.mel_max_hz <= self.rate_hz / 2:
+            raise ContractError(
+                f"mel_min_hz {self.mel_min_hz} and mel_max_hz {self.mel_max_hz} must rise within "
+                f"0 to {self.rate_hz / 2} Hz, half of rate_hz {self.rate_hz}."
+            )
+        numbers = (
+            self.channels * self.window_samples,
+            math.prod(self.input_shape),
+            self.n_mels * (self.n_fft // 2 + 1),
+        )
+        if max(numbers) > _MOST_NUMBERS:
+            raise ContractError(
+                f"A window has {numbers[0]} samples and {numbers[1]} mel decibels by filters of {numbers[2]} numbers; "
+                f"each must be {_MOST_NUMBERS} or less."
+            )
+        if self.n_fft // 2 >= self.window_samples:
+            raise ContractError(
+                f"n_fft {self.n_fft} needs a window longer than {self.n_fft // 2} samples to reflect; "
+                f"window_ms {self.window_ms} gives {self.window_samples}."
+            )
+        if self.window_hop_samples > self.window_samples:
+            raise ContractError(
+                f"window_hop_frames {self.window_hop_frames} is {self.window_hop_samples} samples, longer than the "
+                f"window's {self.window_samples}: sound between two windows would never be heard."
+            )
+
+    @property
+    def window_samples(self) -> int:
+        """S of one window."""
+        return self.rate_hz * self.window_ms // 1000
+
+    @property
+    def window_hop_samples(self) -> int:
+        """Samples from one window's start to the next one's."""
+        return self.window_hop_frames * self.hop_samples
+
+    @property
+    def n_frames(self) -> int:
+        """T of one window: a frame is centred on every `hop_samples`-th sample, the first included."""
+        return 1 + self.window_samples // self.hop_samples
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, M, T) of the network's input for one window."""
+        return (self.channels, self.n_mels, self.n_frames)
+
+
+class EvaluationScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well a recipe did on recordings that it was not trained on.
+
+    Attributes:
+        trained_on: What the scored network was trained on, e.g. "UrbanSound8K folds 2, 3".
+        tested_on: What it was scored on; never a part of `trained_on`.
+        clips: Number of clips scored.
+        accuracy: Share of clips whose highest class is theirs, 0 to 1.
+        macro_f1: Mean over classes of the harmonic mean of precision and recall.
+        recall: Per class, the share of its clips found; null for a class without clips.
+    """
+
+    trained_on: str
+    tested_on: str
+    clips: int
+    accuracy: float
+    macro_f1: float
+    recall: dict[str, float | None]
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a network's weights come from.
+
+    Attributes:
+        recipe: Name of the training recipe.
+        recipe_sha256: Hash of the recipe's every value, so that an edited recipe is seen.
+        data: The recordings it was trained on, in words.
+        folds: UrbanSound8K folds trained on; empty for other data.
+        leaky_split: True where clips of one recording stood on both sides of the split: its scores
+            are then no measure of anything.
+        clips: Number of clips trained on.
+        epochs: Passes over them.
+        seed: Of every random draw.
+        parameters: Number of trained numbers in the network.
+        soundwatch: Version that trained it.
+        torch: Version of torch that trained it.
+        licence: Terms that the data puts on the weights.
+    """
+
+    recipe: str
+    recipe_sha256: str
+    data: str
+    folds: tuple[int, ...]
+    leaky_split: bool
+    clips: int
+    epochs: int
+    seed: int
+    parameters: int
+    soundwatch: str
+    torch: str
+    licence: str
+
+
+class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that a program must know to use a model and to judge it.
+
+    Attributes:
+        schema: Version of this record.
+        name: Short name, first part of an event's `model`.
+        features: The front end.
+        labels: The K classes in the order of the network's outputs.
+        activation: What turns the network's K logits into scores in [0, 1].
+        thresholds: Per class, the score from which a window counts as evidence.
+        provenance: Where the weights come from.
+        scores: How the recipe did on held-out recordings.
+        weights_sha256: Hash of the weights, the same for every format they are exported to.
+
+    Raises:
+        ContractError: Labels repeat, or thresholds do not fit them.
+    """
+
+    schema: Literal["soundwatch.model/1"] = CONTRACT_SCHEMA
+    name: str
+    features: FeatureSpec
+    labels: tuple[str, ...]
+    activation: Activation
+    thresholds: dict[str, float]
+    provenance: Provenance
+    scores: tuple[EvaluationScore, ...]
+    weights_sha256: str
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ContractError(f"labels are {list(self.labels)}; they must be at least one, and no two alike.")
+        if set(self.thresholds) != set(self.labels):
+            raise ContractError(
+                f"thresholds name {sorted(self.thresholds)}; they must name each label once: {sorted(self.labels)}."
+            )
+        for label, threshold in self.thresholds.items():
+            if not 0 < threshold <= 1:
+                raise ContractError(f"threshold of {label} is {threshold}; it must lie in (0, 1].")
+
+    @property
+    def identity(self) -> str:
+        """Name and hash, as events carry it: `urban@sha256:0123456789ab`."""
+        return f"{self.name}@sha256:{self.weights_sha256[:12]}"
+
+
+def encode_contract(contract: ModelContract) -> str:
+    """The contract as one line of JSON, keys in the order of the types."""
+    return msgspec.json.encode(contract).decode()
+
+
+def decode_contract(text: str | bytes, where: str) -> ModelContract:
+    """Read a contract that `encode_contract` wrote.
+
+    Args:
+        text: The JSON.
+        where: The file it came from, for the message.
+
+    Raises:
+        ContractError: It is not JSON, lacks a field, has an unknown one, or its numbers do not fit.
+    """
+    try:
+        return msgspec.json.decode(text, type=ModelContract)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ContractError(
+            f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was wanted; "
+            "export the model again with this version of `soundwatch export`."
+        ) from error
+    except ContractError as error:
+        raise ContractError(f"The contract in {where} is inconsistent: {error}") from error

@@ -1,0 +1,161 @@
+"""Thresholds for one place, from that place's own background.
+
+A microphone beside a fan hears another world than the training clips. Given sound in which none of the
+classes occurs, each class's threshold is raised until the daemon's own decision (`decide.py`, with all its
+rules) would report no more false events than are tolerable.
+
+Conventions: the tolerable rate is for all classes together, and each may use its equal share of it. A
+threshold is only ever raised above the model's: a quiet night says nothing about how loud a siren is.
+Uncertainty: n events in T hours bound the true rate from above with 95 % confidence (Poisson, Garwood
+1936): none in one hour still allows 3.0 an hour. `rate_upper_per_h` says so in plain numbers.
+Does not: record (`app.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.detection.decide import DetectionRule, decide, initial_state
+
+CONFIDENCE: Final = 0.95
+STEP: Final = 0.01
+HIGHEST: Final = 0.99
+
+
+class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the background says of one class.
+
+    Attributes:
+        threshold: To be used here; null where even the highest would be raised too often.
+        false_events: In the background at that threshold.
+        rate_upper_per_h: The true rate is below this with 95 % confidence.
+        highest_score: That the background reached.
+    """
+
+    threshold: float | None
+    false_events: int
+    rate_upper_per_h: float
+    highest_score: float
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds for one place; the file that `detection.calibration` names.
+
+    Attributes:
+        schema: Version of this record.
+        model: Identity of the model that listened; no other may use it.
+        background_h: Length of the background.
+        target_per_h: False events tolerated, of all classes together.
+        classes: Per label.
+    """
+
+    schema: str = "soundwatch.calibration/1"
+    model: str
+    background_h: float
+    target_per_h: float
+    classes: dict[str, ClassCalibration]
+
+
+def calibrate(
+    scores: list[Scores], rules: tuple[DetectionRule, ...], contract: ModelContract, target_per_h: float
+) -> Calibration:
+    """Thresholds at which this background raises no more false events than are tolerable.
+
+    Args:
+        scores: Of the background's windows, in order.
+        rules: As they would decide, one per label, at the model's thresholds.
+        contract: Of the model that scored.
+        target_per_h: False events tolerated, of all classes together.
+
+    Raises:
+        ConfigError: The background holds no whole window.
+    """
+    if not any(window.complete for window in scores):
+        raise ConfigError("The background holds no whole window; at least one was wanted, an hour would be better.")
+    hours = scores[-1].end_sample / contract.features.rate_hz / 3600
+    allowed = math.floor(target_per_h * hours / len(contract.labels))
+    classes = {
+        label: _calibrate_class(class_id, scores, rules[class_id], contract, allowed, hours)
+        for class_id, label in enumerate(contract.labels)
+    }
+    return Calibration(
+        model=contract.identity, background_h=round(hours, 4), target_per_h=target_per_h, classes=classes
+    )
+
+
+def _calibrate_class(
+    class_id: int, scores: list[Scores], rule: DetectionRule, contract: ModelContract, allowed: int, hours: float
+) -> ClassCalibration:
+    alone = [replace(w, values=w.values[class_id : class_id + 1], labels=(contract.labels[class_id],)) for w in scores]
+    highest = max(float(window.values[0]) for window in alone)
+    thresholds = (rule.threshold, *np.arange(math.ceil(rule.threshold / STEP + 0.5) * STEP, HIGHEST + STEP / 2, STEP))
+    for candidate in thresholds:
+        threshold = round(float(candidate), 4)
+        events = _count(
+            alone, replace(rule, threshold=threshold, release=rule.release * threshold / rule.threshold), contract
+        )
+        if events <= allowed:
+            upper = poisson_upper_rate(events, hours)
+            return ClassCalibration(
+                threshold=threshold,
+                false_events=events,
+                rate_upper_per_h=round(upper, 3),
+                highest_score=round(highest, 4),
+            )
+    return ClassCalibration(
+        threshold=None,
+        false_events=events,
+        rate_upper_per_h=round(poisson_upper_rate(events, hours), 3),
+        highest_score=round(highest, 4),
+    )
+
+
+def _count(scores: Iterable[Scores], rule: DetectionRule, contract: ModelContract) -> int:
+    """How many events the daemon would start."""
+    state, started = initial_state((rule,)), 0
+    for window in scores:
+        state, events = decide(state, window, None, (rule,), contract.features)
+        started += sum(event.type == "start" for event in events)
+    return started
+
+
+def poisson_upper_rate(events: int, hours: float) -> float:
+    """The rate per hour above which so few events would be seen with a probability of 5 % at most."""
+    low, high = 0.0, events + 10.0 * math.sqrt(events + 1) + 10.0
+    while high - low > 1e-6:
+        mean = (low + high) / 2
+        seen = sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(events + 1))
+        low, high = (mean, high) if seen > 1 - CONFIDENCE else (low, mean)
+    return high / hours
+
+
+def load_calibration(path: Path, contract: ModelContract) -> Calibration:
+    """Read a calibration and hold it against the model that is to use it.
+
+    Raises:
+        ConfigError: It cannot be read, or was made with another model.
+    """
+    try:
+        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+    except OSError as error:
+        raise ConfigError(f"detection.calibration: {path} cannot be read: {error.strerror}.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(
+            f"detection.calibration: {path} is no calibration: {error}. Make it with `soundwatch calibrate`."
+        ) from error
+    if calibration.model != contract.identity or set(calibration.classes) != set(contract.labels):
+        raise ConfigError(
+            f"detection.calibration: {path} was made with {calibration.model}, and {contract.identity} listens; "
+            "scores of two models cannot be compared. Run `soundwatch calibrate` again."
+        )
+    return calibration

@@ -1,0 +1,56 @@
+"""Thresholds and seconds from a model, a calibration and a configuration to the rules that decide, in samples.
+
+Conventions: a class's own setting goes before the calibration's, that before `detection`'s, that before the
+model's threshold. Lengths are rounded to whole samples. A class that is not enabled, or that the calibration
+found no threshold for, has one that no score reaches.
+"""
+
+from __future__ import annotations
+
+from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.detection.calibration import Calibration
+from soundwatch.daemon.detection.decide import DetectionRule
+
+_NEVER = 2.0  # scores end at 1
+
+
+def build_rules(
+    detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None = None
+) -> tuple[DetectionRule, ...]:
+    """One rule per label, in the order of the labels."""
+    return tuple(_rule(label, detection, contract, calibration) for label in contract.labels)
+
+
+def thresholds_in_force(rules: tuple[DetectionRule, ...], labels: tuple[str, ...]) -> dict[str, float]:
+    """The threshold in force for each class that is listened for."""
+    return {label: rule.threshold for label, rule in zip(labels, rules, strict=True) if rule.threshold < _NEVER}
+
+
+def _rule(
+    label: str, detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None
+) -> DetectionRule:
+    own = detection.classes.get(label, ClassConfig())
+    spec = contract.features
+
+    def samples(seconds: float) -> int:
+        return round(seconds * spec.rate_hz)
+
+    common = detection.threshold or contract.thresholds[label]
+    if calibration is not None:
+        common = calibration.classes[label].threshold or _NEVER
+    threshold = own.threshold or common
+    confirm_windows = own.confirm_windows or detection.confirm_windows
+    return DetectionRule(
+        threshold=threshold if own.enabled else _NEVER,
+        release=threshold * (own.release_ratio or detection.release_ratio),
+        confirm_samples=round(confirm_windows * spec.window_samples),
+        min_duration_samples=samples(_first(own.min_duration_s, detection.min_duration_s)),
+        max_duration_samples=samples(_first(own.max_duration_s, detection.max_duration_s)),
+        cooldown_samples=samples(_first(own.cooldown_s, detection.cooldown_s)),
+        update_samples=samples(detection.update_s),
+    )
+
+
+def _first(own: float | None, common: float) -> float:
+    return common if own is None else own

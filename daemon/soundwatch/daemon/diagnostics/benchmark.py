@@ -1,0 +1,225 @@
+"""How many streams this machine can carry, measured on it.
+
+Conventions: a stream is 48 kHz stereo noise, from samples to JSON lines. Costs are processor milliseconds where the
+processor does the work, else milliseconds of the clock. Carried is what keeps the engine's two threads busy for
+`FULL_SHARE` of the time at most, on one core or on two.
+Does not: stand for other models or rates, or for a machine that is busy with something else meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.core.clock import WallClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.core.types import Block, Classifier, SourceInfo, read_only
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.providers import CPU, candidate_accelerators
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
+
+RATE_HZ: Final = 48_000
+BLOCK_SAMPLES: Final = RATE_HZ // 10
+PATH_S: Final = 60
+BATCHES: Final = (1, 2, 4, 8, 16)
+ROUNDS: Final = 5
+FULL_SHARE: Final = 0.8
+
+
+class NetworkCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What the network costs in one way of running it.
+
+    Attributes:
+        provider: What ran it, as the runtime reports it.
+        batch_windows: How many windows it was given together.
+        window_ms: A window's share, the median of some rounds.
+        window_ms_least: That of the quickest round.
+        window_ms_most: That of the slowest.
+        streams: How many streams the machine can carry so.
+    """
+
+    provider: str
+    batch_windows: int
+    window_ms: float
+    window_ms_least: float
+    window_ms_most: float
+    streams: int
+
+
+class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured.
+
+    Attributes:
+        version: Of soundwatch.
+        model: Name and hash.
+        machine: As the operating system calls it.
+        cores: That this program may use.
+        hop_s: Distance of two windows.
+        path_ms: Everything but the network, for a second of one stream.
+        networks: The network, by provider and batch.
+    """
+
+    version: str
+    model: str
+    machine: str
+    cores: int
+    hop_s: float
+    path_ms: float
+    networks: tuple[NetworkCost, ...]
+
+
+def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callable[[str], object]) -> BenchmarkResult:
+    """Measure a model with some providers.
+
+    Args:
+        model: A shipped model's name, or a file.
+        provider_names: As `open_classifier` takes them; those that cannot be had are left out, if one can. None stands
+            for the processor and what auto may take.
+        progress: Called with what is being measured.
+
+    Raises:
+        ModelError: The model cannot be used.
+        ProviderError: None of the providers can be had.
+    """
+    classifiers: list[Classifier] = []
+    for name in provider_names or usable_providers():
+        try:
+            classifiers.append(load_classifier_file(model, name))
+        except ProviderError as error:
+            progress(str(error))
+    if not classifiers:
+        raise ProviderError(f"None of {', '.join(provider_names)} can be had here. Leave --provider out.")
+    contract = classifiers[0].contract
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    hop_s = contract.features.window_hop_samples / contract.features.rate_hz
+    progress("the path of the sound")
+    path_ms = min(_path_ms(contract) for _ in range(ROUNDS))
+    networks = []
+    for classifier in classifiers:
+        for batch_windows in BATCHES:
+            progress(f"{classifier.provider}, {batch_windows} windows together")
+            rounds_ms = [window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
+            typical_ms = statistics.median(rounds_ms)
+            networks.append(
+                NetworkCost(
+                    provider=classifier.provider,
+                    batch_windows=batch_windows,
+                    window_ms=round(typical_ms, 4),
+                    window_ms_least=round(min(rounds_ms), 4),
+                    window_ms_most=round(max(rounds_ms), 4),
+                    streams=streams_carried(path_ms, typical_ms / hop_s, cores),
+                )
+            )
+    return BenchmarkResult(
+        version=__version__,
+        model=contract.identity,
+        machine=platform.platform(terse=True),
+        cores=cores,
+        hop_s=round(hop_s, 3),
+        path_ms=round(path_ms, 4),
+        networks=tuple(networks),
+    )
+
+
+def usable_providers() -> tuple[str, ...]:
+    """The providers that the program may take by itself on this machine."""
+    import onnxruntime
+
+    return (CPU, *candidate_accelerators(onnxruntime.get_available_providers()))
+
+
+def streams_carried(path_ms: float, network_ms: float, cores: int) -> int:
+    """Streams whose path and network, both milliseconds a second, take `FULL_SHARE` of one core or of a core each."""
+    busiest_ms = path_ms + network_ms if cores == 1 else max(path_ms, network_ms)
+    return int(FULL_SHARE * 1000 / busiest_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class NullClassifier:
+    """A network that costs nothing and scores every class 0."""
+
+    contract: ModelContract
+    provider: str = "none"
+
+    def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Zeros (N, K)."""
+        return np.zeros((len(mel_db), len(self.contract.labels)), np.float32)
+
+
+class NoiseSource:
+    """Stereo noise as a source: the same ten blocks over and over."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.info = SourceInfo(name, "noise", RATE_HZ, 2, waits=True)
+        self.start_unix_ns = time.time_ns()
+        self._seconds = seconds
+        self._stopped = False
+        noise = np.random.default_rng(0).normal(0, 0.1, (10, 2, BLOCK_SAMPLES)).astype(np.float32)
+        self._blocks = [read_only(block) for block in noise]
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of 100 ms, as fast as they are taken."""
+        for number in range(round(10 * self._seconds)):
+            if self._stopped:
+                return
+            yield Block(self._blocks[number % len(self._blocks)], RATE_HZ, number * BLOCK_SAMPLES)
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._stopped = True
+
+
+class NullSink:
+    """A sink that takes every line and keeps none."""
+
+    name = "nowhere"
+
+    def write(self, line: bytes) -> None:
+        """Forget a line."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def benchmark_context(classifier: Classifier) -> EngineContext:
+    """What a stream is heard with whose lines nobody reads."""
+    rules = build_rules(DetectionConfig(), classifier.contract)
+    in_force = thresholds_in_force(rules, classifier.contract.labels)
+    return EngineContext(
+        "bench", classifier, rules, in_force, WallClock(), DirectWriter([NullSink()], lambda *_, **__: None)
+    )
+
+
+def _path_ms(contract: ModelContract) -> float:
+    """Processor time for a second of one stream without its network."""
+    started_ns = time.process_time_ns()
+    Engine(benchmark_context(NullClassifier(contract)), print).run([SourceSession(NoiseSource("noise", PATH_S))])
+    return (time.process_time_ns() - started_ns) / 1e6 / PATH_S
+
+
+def window_ms(classifier: Classifier, batch_windows: int) -> float:
+    """A window's share of a batch's time: the processor's, or the clock's where another device computes."""
+    shape = (batch_windows, *classifier.contract.features.input_shape)
+    mel_db = np.random.default_rng(0).normal(-40, 15, shape).astype(np.float32)
+    now_ns = time.process_time_ns if classifier.provider.startswith("CPU") else time.perf_counter_ns
+    classifier.classify(mel_db)
+    started_ns = now_ns()
+    rounds = -(-32 // batch_windows)
+    for _ in range(rounds):
+        classifier.classify(mel_db)
+    return (now_ns() - started_ns) / 1e6 / rounds / batch_windows

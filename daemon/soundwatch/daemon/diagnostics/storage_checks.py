@@ -1,0 +1,99 @@
+"""The journal and the sinks: whether lines can be kept, and whether they arrive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
+from soundwatch.daemon.journal.location import journal_path
+from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
+from soundwatch.daemon.sinks.context import SinkSpec, parse_sink
+
+ANSWERING_S: Final = 3.0
+PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "tcp": 0}
+
+
+def check_journal(case: CheckInput) -> Iterator[Finding]:
+    """Whether the file is sound, and the disk has room."""
+    if case.config is None:
+        return
+    path = journal_path(case.config.journal)
+    if not isinstance(path, Path):
+        yield Finding("journal", "note", "Events are kept in memory only.")
+        return
+    folder = next(each for each in (path.parent, *path.parents) if each.is_dir())
+    if not os.access(folder, os.W_OK):
+        yield Finding("journal", "fault", f"This user may not write to {folder}.", "Give another journal.path.")
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < DISK_BYTES:
+        todo = "Make room. Until then the oldest lines go for new ones, and clips cannot be written."
+        yield Finding("journal", "fault", f"The disk of {folder} has {free_bytes / 1e6:.1f} MB left.", todo)
+    if path.exists():
+        yield from _of_file(path)
+    else:
+        yield Finding("journal", "note", f"{path} is not there yet; `soundwatch run` makes it.")
+    for damaged in sorted(path.parent.glob(f"{path.name}.damaged-*")):
+        if damaged.suffix not in ("-wal", "-shm"):
+            yield Finding("journal", "note", f"{damaged} was put aside as damaged.", "Delete it if nobody needs it.")
+
+
+def _of_file(path: Path) -> Iterator[Finding]:
+    try:
+        store = JournalStore(path, writing=False)
+        check = store.ask("PRAGMA quick_check(1)")[0][0]
+        count, first, last = store.ask("SELECT COUNT(*), MIN(time), MAX(time) FROM lines")[0]
+        behind = {name: store.last_seq() - cursor.delivered for name, cursor in store.cursors().items()}
+    except (StoreError, sqlite3.Error) as error:
+        yield Finding("journal", "fault", f"{path}: {error}", "It is put aside at the next start.")
+        return
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    state: State = "ok" if check == "ok" else "fault"
+    span = f", {first} to {last}" if count else ""
+    yield Finding("journal", state, f"{path}: {count} lines{span}, {size}, {check}")
+    for name, lines in behind.items():
+        if lines:
+            yield Finding("journal", "note", f"{lines} lines are kept for {name}, which has not taken them yet.")
+
+
+def check_sinks(case: CheckInput) -> Iterator[Finding]:
+    """Whether each sink's address answers, or its folder can be written to."""
+    for text in () if case.config is None else case.config.sinks:
+        try:
+            spec = parse_sink(text)
+        except ConfigError:
+            continue  # told with the configuration
+        yield _reached(spec)
+
+
+def _reached(spec: SinkSpec) -> Finding:
+    address = spec.target if "://" in spec.target else f"{spec.kind}:{spec.target}"
+    parts = urlsplit(address)
+    if not parts.hostname:
+        return _written(spec)
+    shown = f"{spec.kind} at {parts.hostname}"
+    try:
+        port = parts.port or PORTS.get(parts.scheme, 0)
+        with socket.create_connection((parts.hostname, port), ANSWERING_S):
+            return Finding("sinks", "ok", f"{shown}, port {port}, answers.")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        todo = "Start it, or correct its address. Lines are kept for it until it answers."
+        return Finding("sinks", "warning", f"{shown} does not answer: {reason}.", todo)
+
+
+def _written(spec: SinkSpec) -> Finding:
+    if not spec.target:
+        return Finding("sinks", "ok", "standard output")
+    path = Path(spec.target.split(" ", 1)[0])
+    place = path if path.exists() else path.parent
+    if os.access(place, os.W_OK if spec.kind != "command" else os.X_OK):
+        return Finding("sinks", "ok", f"{spec.kind} {path}")
+    return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used by this user.", "Correct its path or rights.")

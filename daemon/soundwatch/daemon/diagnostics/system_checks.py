@@ -1,0 +1,93 @@
+"""The machine: what is installed, whether its clock is right, whether a service runs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
+
+PACKAGES: Final = ("numpy", "onnxruntime-gpu", "onnxruntime", "sounddevice", "soxr", "soundfile", "msgspec")
+TOLD_S: Final = 5.0
+EARLIEST_UNIX_S: Final = 1_767_225_600  # 2026: a machine without a clock wakes up long before
+
+
+def check_versions(case: CheckInput) -> Iterator[Finding]:
+    """What is installed."""
+    del case
+    versions = {name: _version(name) for name in PACKAGES}
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    python = f"Python {platform.python_version()} at {sys.executable}"
+    yield Finding(
+        "versions", "ok", f"soundwatch {__version__}, {python}\n{platform.platform()}, {os.cpu_count()} cores"
+    )
+    yield Finding("versions", "ok", f"{packages}, SQLite {sqlite3.sqlite_version}")
+    if versions["onnxruntime"] and versions["onnxruntime-gpu"]:
+        yield Finding(
+            "versions",
+            "fault",
+            "onnxruntime and onnxruntime-gpu are both installed; they hold the same files and break each other.",
+            "pip uninstall onnxruntime onnxruntime-gpu, then pip install soundwatch again.",
+        )
+
+
+def check_clock(case: CheckInput) -> Iterator[Finding]:
+    """Whether times in events can be right."""
+    del case
+    now_s = time.time()
+    shown = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
+    if now_s < EARLIEST_UNIX_S:
+        yield Finding("clock", "fault", f"The clock says {shown}.", "Set it, or wait for the network to do so.")
+        return
+    synchronised = _said("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    if synchronised == "no":
+        todo = "`timedatectl set-ntp true`, or another time service: event times are as wrong as this clock."
+        yield Finding("clock", "warning", f"{shown}, not kept by the network.", todo)
+    else:
+        kept = "kept by the network" if synchronised == "yes" else "nothing says who keeps it"
+        yield Finding("clock", "ok", f"{shown}, {kept}.")
+
+
+def check_service(case: CheckInput) -> Iterator[Finding]:
+    """Whether systemd runs soundwatch."""
+    del case
+    for scope in ("--system", "--user"):
+        state = _said("systemctl", scope, "is-active", "soundwatch")
+        if state in ("active", "reloading"):
+            yield Finding("service", "ok", f"systemd runs soundwatch ({scope[2:]}).")
+        elif state == "failed":
+            log = f"journalctl {'--user ' if scope == '--user' else ''}-u soundwatch -e"
+            yield Finding("service", "fault", f"systemd's soundwatch ({scope[2:]}) has failed.", f"`{log}` says why.")
+        elif state == "activating":
+            yield Finding(
+                "service", "note", f"systemd is starting soundwatch ({scope[2:]}): it waits for its first sound."
+            )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _said(*command: str) -> str:
+    """What a program prints; nothing where there is none or it does not answer."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603 -- fixed words
+            command, capture_output=True, text=True, timeout=TOLD_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

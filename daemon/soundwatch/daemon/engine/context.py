@@ -1,0 +1,159 @@
+"""One source that is listened to, and what all sources share.
+
+Conventions: `hello` is written once the first block is there, since only then is it known when the
+stream started. A source that breaks ends its open events with `source_lost` before it is reported.
+Does not: choose sources or models (`app.py`), or listen to several at once (`engine.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol
+
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.types import Block, Classifier, Clock, EndReason, Event, Gap, StreamSummary
+from soundwatch.daemon.detection.decide import DetectionRule
+from soundwatch.daemon.events.encoder import LineEncoder, provider_line
+from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.inference.classifier import log_fields
+from soundwatch.daemon.journal.journal import LineAppender
+from soundwatch.daemon.pipeline.pipeline import run_pipeline
+from soundwatch.daemon.status.live import LiveFeed
+
+if TYPE_CHECKING:
+    from soundwatch.daemon.shadow.runner import ShadowRunner
+
+OFFLINE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
+
+
+class ClipTap(Protocol):
+    """What keeps the latest sound for clips (`clips/recorder.py`); called in the engine's thread, it must not wait."""
+
+    def listen(self, source: str, block: Block) -> None:
+        """Take a source's next sound."""
+
+    def tell(
+        self,
+        source: str,
+        stream: LineEncoder,
+        told: Sequence[Event | Gap | StreamSummary],
+        decided_sample: int,
+        *,
+        over: bool,
+    ) -> None:
+        """Take what was decided of it up to a sample; `over` where no more sound comes that belongs to its events."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContext:
+    """What all sources of one program share.
+
+    Attributes:
+        node: Name of this machine.
+        classifier: The network.
+        rules: One per label.
+        thresholds: In force, per class that is listened for.
+        clock: Tells when a line is written.
+        journal: Where lines go.
+        live: Where what is heard now can be looked at.
+        stats_s: After how much sound a live source's `stats` are written, again and again; None for at its end only.
+        tapes: What clips are cut from; None where no sound is kept.
+        shadow: A second network that is held against this one; None for none.
+    """
+
+    node: str
+    classifier: Classifier
+    rules: tuple[DetectionRule, ...]
+    thresholds: dict[str, float]
+    clock: Clock
+    journal: LineAppender
+    live: LiveFeed = field(default_factory=LiveFeed)
+    stats_s: float | None = None
+    tapes: ClipTap | None = None
+    shadow: ShadowRunner | None = None
+
+    def stream(self, source: LiveSource) -> LineEncoder:
+        """What makes the lines of a source that has given its first block."""
+        return LineEncoder(
+            node=self.node,
+            source=source.info,
+            start_unix_ns=source.start_unix_ns,
+            contract=self.classifier.contract,
+            provider=self.classifier.provider,
+            thresholds=self.thresholds,
+            clock=self.clock,
+        )
+
+    def current(self, stream: LineEncoder) -> LineEncoder:
+        """The same, by what runs the network now: a server's absence changes that."""
+        provider = self.classifier.provider
+        return stream if stream.provider == provider else replace(stream, provider=provider)
+
+    def provider_changed(self, before: str) -> Callable[[int], Line]:
+        """The line that tells of it."""
+        detail = str(log_fields(self.classifier).get("obstacle", "the server has shown the same model"))
+        written_unix_ns = self.clock.written_unix_ns(time.time_ns())
+        return partial(provider_line, self.classifier.provider, before, detail, self.node, written_unix_ns)
+
+    def taken_over(self, stream: LineEncoder) -> LineEncoder:
+        """What makes the lines of a stream that another network has decided on so far."""
+        contract, provider = self.classifier.contract, self.classifier.provider
+        return replace(stream, contract=contract, provider=provider, thresholds=self.thresholds)
+
+
+@dataclass(slots=True)
+class SourceSession:
+    """One source that is listened to until it ends, breaks or is stopped.
+
+    Attributes:
+        source: The source.
+        stopping: Whether it was asked to end.
+        failure: Why it broke.
+    """
+
+    source: LiveSource
+    stopping: bool = False
+    failure: SourceError | None = None
+
+    def read_through(self, ears: EngineContext) -> None:
+        """Hear a recording by itself, here and now, as fast as it goes.
+
+        Raises:
+            SourceError: The source broke; its events have been ended.
+            SinkError: No line can be written any more.
+        """
+        sound = self._sound()
+        first = next(sound, None)
+        if first is not None:
+            stream = ears.stream(self.source)
+            ears.journal.append(stream.hello)
+            blocks = chain([first], sound)
+            for told in run_pipeline(blocks, ears.classifier, ears.rules, self.why_ended, OFFLINE_BATCH_WINDOWS):
+                ears.journal.append(partial(ears.current(stream).line, told))
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Make the source end. Safe in a signal handler: it takes no lock."""
+        self.stopping = True
+        self.source.stop()
+
+    def why_ended(self) -> EndReason:
+        """What ended, or would now end, the source's events."""
+        if self.failure is not None:
+            return "source_lost"
+        return "shutdown" if self.stopping else "end_of_stream"
+
+    def _sound(self) -> Iterator[Block | None]:
+        """The source's blocks, and None if it was heard to its end."""
+        try:
+            yield from (each for each in self.source.blocks() if isinstance(each, Block))
+        except SourceError as error:
+            self.failure = error
+        if self.why_ended() == "end_of_stream":
+            yield None

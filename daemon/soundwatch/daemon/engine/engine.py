@@ -1,0 +1,312 @@
+"""All sources' sound through one network: each source is captured in a thread of its own, all else is here.
+
+Conventions: one thread, the caller's, takes every block through the pipeline and writes every line; one more runs the
+network, since that can go on beside Python. A source's thread keeps its blocks until a window can be full, so that the
+hand-over and the resampler are paid for once a window. Windows that are ready while the network runs are classified
+together as soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all.
+Times are nanoseconds of a monotonic clock.
+A machine that is too slow is `backlog.py`'s to deal with.
+Does not: open sources or models (`app.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange, SourceTransition
+from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
+from soundwatch.daemon.detection.decide import initial_state
+from soundwatch.daemon.engine.capture_thread import batched_blocks
+from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.inference_queue import MAX_PENDING_WINDOWS, InferenceQueue
+from soundwatch.daemon.engine.liveness import EngineProgress, TickHandler
+from soundwatch.daemon.engine.source_state import (
+    MAX_HANDOVERS,
+    EngineSource,
+    ModelSwap,
+    PendingItem,
+    accumulate_skipped,
+    emit_lines,
+    mark_paused,
+    prepend_skipped,
+)
+from soundwatch.daemon.events.encoder import overload_line
+from soundwatch.daemon.frontend.resample import coalesce_blocks
+from soundwatch.daemon.inference.classifier import classify_windows, log_fields
+from soundwatch.daemon.pipeline.pipeline import DetectionState, extract_features, features_only, flush_features
+
+WAKE_S: Final = 0.5  # how often the main thread looks up on Windows, where a wait keeps signals out
+CLOSING_S: Final = 5.0
+
+
+class Engine:
+    """What all sources go through.
+
+    Args:
+        ears: What they share.
+        say: Called with a sentence and its fields when a source has broken.
+        now_ns: A monotonic clock.
+        watch: Called at each turn of the loop with where the engine stands, and when that was.
+    """
+
+    def __init__(
+        self,
+        ears: EngineContext,
+        say: Callable[..., object],
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        watch: TickHandler = lambda *_: None,
+    ) -> None:
+        self._ears = ears
+        self._say = say
+        self._provider = ears.classifier.provider
+        self._spec = ears.classifier.contract.features
+        self._now_ns = now_ns
+        self._watch = watch
+        self._progress = EngineProgress(now_ns())
+        self._backlog = InferenceQueue(self._spec, now_ns)
+        self._voices = list[EngineSource]()
+        self._threads = list[threading.Thread]()
+        self._going_on = 0
+        self._inbox = queue.SimpleQueue[Callable[[], None]]()  # what is to be done here, whoever found it
+        self._batches = queue.SimpleQueue[list[PendingItem] | None]()
+        self._classified = deque[tuple[list[PendingItem], list[Scores]]]()
+
+    def voice(self, listening: SourceSession) -> EngineSource:
+        """A source that is about to be heard."""
+        voice = EngineSource(listening, DetectionState(initial_state(self._ears.rules)), tapes=self._ears.tapes)
+        self._progress.voices.append(voice)
+        return voice
+
+    def run(self, listenings: Sequence[SourceSession]) -> None:
+        """Listen until all are done; one that broke keeps its `failure`.
+
+        Raises:
+            SinkError: No line can be written any more.
+            ModelError: The network failed.
+        """
+        network = threading.Thread(target=self._classify, daemon=True)
+        network.start()
+        for listening in listenings:
+            self._begin(listening)
+        try:
+            while self._backlog.running or self._backlog or self._going_on:
+                with contextlib.suppress(queue.Empty):
+                    self._inbox.get(timeout=WAKE_S)()
+                while self._classified:  # before any more blocks, so that the network is not kept waiting by them
+                    self.tell(*self._classified.popleft())
+                while self._backlog and not self._backlog.running:
+                    self._hand_over(self.next_batch())
+                self._watch(self._progress, self._now_ns())
+        finally:
+            self._batches.put(None)
+            for voice in self._voices:
+                voice.listening.stop()
+                voice.unread_sounds.release(MAX_HANDOVERS)
+            for thread in (network, *self._threads):
+                thread.join(CLOSING_S)
+
+    def add(self, listening: SourceSession) -> None:
+        """Hear one more source. For any thread."""
+        self._inbox.put(partial(self._begin, listening))
+
+    def drop(self, listening: SourceSession) -> None:
+        """Hear a source no longer; its events end as at a shutdown. For any thread."""
+        self._inbox.put(partial(self._drop, listening))
+
+    def exchange(self, ears: EngineContext) -> None:
+        """Decide by other rules or another network from the next window on. For any thread.
+
+        The front end has to be the same, so that no window is missed.
+        """
+        self._inbox.put(partial(self._exchange, ears))
+
+    def _begin(self, listening: SourceSession) -> None:
+        voice = self.voice(listening)
+        thread = threading.Thread(target=self._capture, args=(voice,), daemon=True)
+        self._voices.append(voice)
+        self._threads.append(thread)
+        self._going_on += 1
+        thread.start()
+
+    def _drop(self, listening: SourceSession) -> None:
+        listening.stop()
+        for voice in self._voices:
+            voice.dropped = voice.dropped or voice.listening is listening
+
+    def _exchange(self, ears: EngineContext) -> None:
+        before, self._ears, self._provider = self._ears, ears, ears.classifier.provider
+        if ears.classifier is not before.classifier:
+            for voice in self._voices:
+                if voice.stream is not None and voice.state != "over":
+                    end_sample = voice.inbound.windowing.end_sample
+                    self._backlog.put(PendingItem(before, voice, ModelSwap(ears), self._now_ns(), end_sample))
+
+    def take(self, voice: EngineSource, block: Block | None, since_ns: int) -> None:
+        """A source's next block, which came at `since_ns`, or None where its sound ended by itself."""
+        if voice.stream is None:
+            if block is None:
+                return
+            voice.stream = self._ears.stream(voice.listening.source)
+            self._ears.journal.append(voice.stream.hello)
+        if voice.paused and block is not None:
+            voice.skipped = accumulate_skipped(voice.skipped, block)
+            return
+        resumed = voice.skipped is not None
+        voice.inbound, heard = extract_features(
+            voice.inbound, prepend_skipped(voice, block), self._spec, self._backlog.every
+        )
+        self._line_up(voice, mark_paused(heard) if resumed else heard, since_ns)
+        if not voice.waits:
+            self._weigh(since_ns)
+
+    def meet(self, voice: EngineSource, news: SourceNotice) -> None:
+        """A source is waited for, lost or back, its sound is examined, or its times are moved."""
+        now_ns, say = self._now_ns(), partial(self._say, source=voice.listening.source.info.name)
+        if isinstance(news, SourceStateChange) and news.state in ("lost", "paused"):
+            voice.inbound, heard = flush_features(voice.inbound, self._spec, self._backlog.every)
+            self._line_up(voice, heard, now_ns)
+        self._backlog.put(PendingItem(self._ears, voice, news, now_ns, voice.inbound.windowing.end_sample))
+        if isinstance(news, SourceStateChange):
+            voice.state = "heard" if news.state in ("back", "resumed") else "away"
+            say(f"a source is {news.state}", reason=news.detail)
+        elif isinstance(news, ClockCorrection):
+            say("a source's times are moved", reason=news.reason, shift_s=news.shift_ns / 1e9)
+        elif news.news:
+            say(f"a source's sound is {'poor' if news.faults else 'good'}", faults=", ".join(news.faults))
+
+    def switch(self, source: str, listen: bool) -> None:
+        """Pause a source, so that its sound is thrown away unheard, or listen to it again. For any thread."""
+        self._inbox.put(partial(self._switch, source, listen))
+
+    def _switch(self, source: str, listen: bool) -> None:
+        for voice in self._voices:
+            if voice.listening.source.info.name == source and voice.paused is listen:
+                state: SourceTransition = "resumed" if listen else "paused"
+                self.meet(voice, SourceStateChange(state, "asked", f"{source} is {state}."))
+                voice.paused = not listen
+
+    def _line_up(self, voice: EngineSource, heard: Sequence[FeatureWindow | Gap], since_ns: int) -> None:
+        for each in heard:
+            self._backlog.put(PendingItem(self._ears, voice, each, since_ns))
+
+    def end(self, voice: EngineSource) -> None:
+        """A source's sound is over."""
+        voice.paused = False
+        if voice.skipped is not None:
+            self.take(voice, replace(voice.skipped, lost_samples=0), self._now_ns())
+        if voice.listening.why_ended() == "end_of_stream":
+            self.take(voice, None, self._now_ns())
+        if voice.stream is not None:
+            self._backlog.put(PendingItem(self._ears, voice, None, self._now_ns(), voice.inbound.windowing.end_sample))
+
+    def next_batch(self) -> list[PendingItem]:
+        """What the network is to have next."""
+        return self._backlog.next_batch()
+
+    def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
+        """Decide and write what a batch has to tell, with the scores of its windows.
+
+        Raises:
+            SinkError: No line can be written any more.
+        """
+        self._tell_of_provider()
+        self._backlog.running = []
+        self._progress.batch_since_ns = None
+        each_score = iter(scores)
+        for waiting in batch:
+            for line in emit_lines(waiting, each_score):
+                self._ears.journal.append(line)
+
+    def _tell_of_provider(self) -> None:
+        """Say so where the batch was run by something else than the one before."""
+        before, self._provider = self._provider, self._ears.classifier.provider
+        if self._provider != before:
+            self._say("something else runs the model", before=before, **log_fields(self._ears.classifier))
+            self._ears.journal.append(self._ears.provider_changed(before))
+
+    def _weigh(self, since_ns: int) -> None:
+        """Say so where the hop has to widen, or may narrow again."""
+        health = self._backlog.weigh(since_ns)
+        if health is not None:
+            written_unix_ns = self._ears.clock.written_unix_ns(time.time_ns())
+            line = partial(overload_line, health, self._ears.node, written_unix_ns, self._spec.rate_hz)
+            self._ears.journal.append(line)
+
+    def _capture(self, voice: EngineSource) -> None:
+        """One source's thread: hands over what comes, stamped with when that was."""
+        try:
+            for each in batched_blocks(voice, self._spec):
+                if isinstance(each, list):
+                    self._hand_in(voice, each)
+                else:
+                    self._inbox.put(partial(self.meet, voice, each))
+        except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where the program can end of it
+            self._inbox.put(partial(_raise, error))
+        self._inbox.put(partial(self._end_one, voice))
+
+    def _hand_in(self, voice: EngineSource, kept: list[Block]) -> None:
+        since_ns = self._now_ns()
+        voice.unread_sounds.acquire()
+        voice.handed_sounds += 1
+        self._inbox.put(partial(self._take_kept, voice, kept, since_ns))
+
+    def _take_kept(self, voice: EngineSource, blocks: list[Block], since_ns: int) -> None:
+        voice.state, voice.heard_ns = "heard", self._now_ns()
+        if voice.tapes is not None and not voice.paused:
+            for block in blocks:
+                voice.tapes.listen(voice.listening.source.info.name, block)
+        for block in coalesce_blocks(
+            blocks, self._spec
+        ):  # here, since each thread that allocates has memory of its own
+            self.take(voice, block, since_ns)
+        voice.taken_sounds += 1
+        if voice.waits and voice.waiting_windows >= MAX_PENDING_WINDOWS:
+            voice.owed_sounds += 1
+        else:
+            voice.unread_sounds.release()
+
+    def _end_one(self, voice: EngineSource) -> None:
+        self._going_on -= 1
+        voice.state = "over"
+        self.end(voice)
+        if voice.listening.failure is not None:
+            source = voice.listening.source.info.name
+            self._say("a source was lost", source=source, error=str(voice.listening.failure))
+        if voice.dropped:
+            self._voices.remove(voice)
+            self._progress.voices.remove(voice)
+            self._ears.live.forget(voice.listening.source.info.name)
+
+    def _hand_over(self, batch: list[PendingItem]) -> None:
+        """Give the network a batch, or tell at once what holds no window."""
+        if any(isinstance(waiting.heard, FeatureWindow) for waiting in batch):
+            self._progress.batch_since_ns = self._now_ns()
+            self._batches.put(batch)
+        else:
+            self.tell(batch, [])
+
+    def _classify(self) -> None:
+        """The network's thread."""
+        while (batch := self._batches.get()) is not None:
+            try:
+                features = features_only([each.heard for each in batch])
+                self._classified.append((batch, classify_windows(batch[0].ears.classifier, features)))
+                self._inbox.put(_wake)
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
+                self._inbox.put(partial(_raise, error))
+
+
+def _wake() -> None:
+    """There is something to be seen to."""
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -1,0 +1,105 @@
+"""What waits for the network, and what is done about it where there is too much.
+
+Conventions: as in `engine.py`: one thread, nanoseconds of a monotonic clock.
+Rule for a machine that is too slow: the hop widens (`overload.py`). When a window comes while the oldest of its source
+has waited for `LONGEST_WAIT_HOPS`, or `WAITING_WINDOWS` of them wait, the oldest is dropped, counted, and told of as a
+gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import chain
+from typing import Final
+
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import FeatureWindow, Gap, OverloadChange
+from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
+from soundwatch.daemon.overload import LoadState, adapt_stride
+
+BATCH_WINDOWS: Final = 16
+MAX_PENDING_WINDOWS: Final = 16
+MAX_WAIT_HOPS: Final = 2
+
+
+class InferenceQueue:
+    """What waits for the network, and what it has just now.
+
+    Args:
+        spec: The model's.
+        now_ns: A monotonic clock.
+    """
+
+    def __init__(self, spec: FeatureSpec, now_ns: Callable[[], int]) -> None:
+        self.running = list[PendingItem]()  # what the network has just now
+        self._spec = spec
+        self._now_ns = now_ns
+        self._hop_ns = spec.window_hop_samples * 1_000_000_000 // spec.rate_hz
+        self._waiting = deque[PendingItem]()
+        self._load = LoadState()
+        self._dropped_windows = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def every(self) -> int:
+        """Each so many-th window is to be classified."""
+        return self._load.every
+
+    def put(self, waiting: PendingItem) -> None:
+        """Take what a source has to tell, in the place of its oldest window where it is high time."""
+        voice = waiting.voice
+        if isinstance(waiting.heard, FeatureWindow):
+            if voice.waiting_windows and not voice.waits:
+                self._drop_oldest(voice)
+            voice.waiting_windows += 1
+            end_sample = waiting.heard.features.end_sample
+            hop_samples = self._load.every * self._spec.window_hop_samples
+            waiting.new_samples = min(hop_samples, end_sample - voice.windowed_until)
+            voice.windowed_until = end_sample
+        self._waiting.append(waiting)
+
+    def next_batch(self) -> list[PendingItem]:
+        """What has waited longest: as many windows as one network takes at once, and what was lost between them."""
+        batch, windows = list[PendingItem](), 0
+        while self._waiting and windows < BATCH_WINDOWS and (not batch or self._waiting[0].ears is batch[0].ears):
+            waiting = self._waiting.popleft()
+            batch.append(waiting)
+            if isinstance(waiting.heard, FeatureWindow):
+                windows += 1
+                waiting.voice.waiting_windows -= 1
+                if waiting.voice.owed_sounds:
+                    waiting.voice.unread_sounds.release(waiting.voice.owed_sounds)
+                    waiting.voice.owed_sounds = 0
+        self.running = batch
+        return batch
+
+    def weigh(self, since_ns: int) -> OverloadChange | None:
+        """Widen or narrow the hop by how long the oldest has waited; what there is to be said of it."""
+        now_ns = self._now_ns()
+        waiting = (each.since_ns for each in chain(self.running, self._waiting) if not each.voice.waits)
+        behind_ns = now_ns - next(waiting, since_ns)
+        most = self._spec.window_samples // self._spec.window_hop_samples
+        before, self._load = self._load, adapt_stride(self._load, behind_ns, now_ns, self._hop_ns, most)
+        if self._load.every == before.every:
+            return None
+        return OverloadChange(
+            state="recovered" if self._load.every == 1 else "degraded",
+            hop_samples=self._load.every * self._spec.window_hop_samples,
+            behind_ns=behind_ns,
+            dropped_windows=self._dropped_windows,
+        )
+
+    def _drop_oldest(self, voice: EngineSource) -> None:
+        """Make a gap of a source's oldest waiting window, of the sound that is new in it, if it is high time."""
+        oldest = next(each for each in self._waiting if each.voice is voice and isinstance(each.heard, FeatureWindow))
+        waited_ns = self._now_ns() - oldest.since_ns
+        if voice.waiting_windows < MAX_PENDING_WINDOWS and waited_ns < MAX_WAIT_HOPS * self._hop_ns:
+            return
+        assert isinstance(oldest.heard, FeatureWindow)
+        end_sample = oldest.heard.features.end_sample
+        oldest.heard = Gap(end_sample - oldest.new_samples, oldest.new_samples, "overload")
+        voice.waiting_windows -= 1
+        self._dropped_windows += 1

@@ -1,0 +1,290 @@
+"""The lines that other programs read: `soundwatch.event/1`, one flat JSON object each.
+
+Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing
+value is null, never NaN; class names are the model's labels. `docs/events.md` explains every key.
+Source of the habits: rtl_433's JSON output, and what its users asked of it.
+Does not: make them (`wire.py`), or number and write them (`journal.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+
+from soundwatch.daemon.core.source import AudioFault, ClockCorrectionReason, SourceTransition, SourceTransitionReason
+from soundwatch.daemon.core.types import EndReason, EventType, GapReason, OverloadState
+from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine
+
+SCHEMA: Final = "soundwatch.event/1"
+ClipRefusal = Literal["speech", "disk", "queue", "failed"]
+
+
+class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a source: who speaks, and what can be heard."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["hello"] = "hello"
+    seq: int
+    time: str
+    node: str
+    source: str
+    stream_start: str
+    version: str
+    model: str
+    provider: str
+    classes: tuple[str, ...]
+    thresholds: dict[str, float]
+    description: str
+    source_rate_hz: int
+    source_channels: int
+    window_s: float
+    hop_s: float
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """A sound that starts, lasts or ends."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: EventType
+    seq: int
+    id: str
+    time: str
+    node: str
+    source: str
+    class_: str
+    class_id: int
+    score: float
+    peak_score: float
+    level_dbfs: float | None
+    onset: str
+    offset: str | None
+    duration_s: float | None
+    reason: EndReason | None
+    latency_ms: int
+    model: str
+    provider: str
+
+
+class GapLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Sound that was lost, or not listened to, between `start` and `time`."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["gap"] = "gap"
+    seq: int
+    time: str
+    node: str
+    source: str
+    start: str
+    duration_s: float
+    reason: GapReason
+
+
+class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine falls behind its sources, or keeps up again; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: OverloadState
+    reason: Literal["overload"] = "overload"
+    hop_s: float
+    behind_ms: int
+    dropped_windows: int
+
+
+class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A source is not to be heard, or is again; `away_s` is how long, as far as is known when the line is written."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: SourceTransition
+    reason: SourceTransitionReason
+    detail: str
+    away_s: float
+    missed_s: float
+
+
+class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A source's sound cannot be that of a place, or can be again; the numbers are the last ten seconds'."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: Literal["poor", "good"]
+    faults: tuple[AudioFault, ...]
+    level_dbfs: float | None
+    floor_dbfs: float | None
+    peak_dbfs: float | None
+    dc_offset: float
+    clipped_share: float
+    same_channels: bool
+    measured_hz: float | None
+    zeros_ms: int
+    waited_ms: int
+
+
+class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A source's later times are moved, since the wall clock was set or the source's own clock drifts."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: Literal["reanchored"] = "reanchored"
+    reason: ClockCorrectionReason
+    shift_ms: int
+
+
+class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal cannot be written as it should, or can again; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["failing", "working"]
+    reason: Literal["journal"] = "journal"
+    detail: str
+    dropped_lines: int
+
+
+class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Something else runs the model from now on; `source` is null, since it runs it for all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["changed"] = "changed"
+    reason: Literal["provider"] = "provider"
+    provider: str
+    before: str
+    detail: str
+
+
+class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Another configuration is in force, or was refused; `source` is null, since it is all of them."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["reloaded", "refused"]
+    reason: Literal["configuration"] = "configuration"
+    detail: str
+    model: str
+    shadow: str | None
+
+
+class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one window sounded like, whether or not it decided anything; it is never kept and has no number."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["scores"] = "scores"
+    time: str
+    node: str
+    source: str
+    level_dbfs: float | None
+    scores: dict[str, float]
+
+
+class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """An event's sound is in a file now, or is not to be: then `file` is null, and `reason` says why."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["clip"] = "clip"
+    seq: int
+    time: str
+    node: str
+    source: str
+    id: str
+    class_: str
+    file: str | None
+    path: str | None
+    reason: ClipRefusal | None
+    start: str
+    duration_s: float
+    lost_s: float
+    bytes: int | None
+    rate_hz: int
+    channels: int
+
+
+class ByeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line to a reader of a socket, before it is closed; `last_seq` is the last that it was given."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["bye"] = "bye"
+    time: str
+    node: str
+    reason: Literal["slow", "crowded", "malformed", "stopped"]
+    detail: str
+    last_seq: int | None
+
+
+class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source's stream has come to so far, and as its last line with `final` what it came to."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["stats"] = "stats"
+    seq: int
+    time: str
+    node: str
+    source: str
+    windows: int
+    duration_s: float
+    lost_s: float
+    coverage: float | None
+    final: bool
+
+
+Line = (
+    HelloLine
+    | EventLine
+    | ClipLine
+    | GapLine
+    | OverloadLine
+    | SourceHealthLine
+    | QualityLine
+    | AnchorLine
+    | JournalHealthLine
+    | ProviderLine
+    | ReloadLine
+    | StatsLine
+    | DifferLine
+    | ShadowLine
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
+    lines, parts = msgspec.json.schema_components((*get_args(Line), ScoresLine, ByeLine))
+    for part in parts.values():
+        if "seq" in part["properties"]:
+            part["properties"]["repeated"] = {"const": True}  # a mark of its delivery (`delivery.Entry`)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{SCHEMA.replace('/', ':')}",
+        "title": "One line of soundwatch",
+        "oneOf": list(lines),
+        "$defs": parts,
+    }

@@ -1,0 +1,90 @@
+"""TorchScript model files, for machines that have torch anyway.
+
+Conventions: as `classify.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
+Does not: get imported, nor import torch, before a TorchScript file is opened.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
+from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
+
+CPU = "TorchScript-CPU"
+CUDA = "TorchScript-CUDA"
+
+Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def load_torchscript(
+    path: Path, content: bytes, provider: str, require_cuda: bool, threads: int
+) -> tuple[ModelContract, str, Logits]:
+    """The contract in the TorchScript file `path` of this content, what runs it, and its network.
+
+    Raises:
+        ModelError: torch is not installed, or the file is no TorchScript model.
+        ContractError: The file carries no contract.
+        ProviderError: CUDA is demanded and torch has none, or `provider` is none of torch's.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelError(
+            f"{path} is a TorchScript model, which needs torch, and torch does not import ({error}). "
+            "Install it with pip install 'soundwatch[training]', or use the model's .onnx file."
+        ) from error
+    device = _choose_device(provider, require_cuda, torch.cuda.is_available())
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # as in `providers.py`: parity needs float32's digits
+    extra = {CONTRACT_KEY: ""}
+    try:
+        with warnings.catch_warnings():
+            # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
+            warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
+            network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. A file "
+            "that `soundwatch export --format torchscript` wrote was wanted; export a checkpoint first."
+        ) from error
+    if not extra[CONTRACT_KEY]:
+        raise ContractError(
+            f"{path} is TorchScript without a soundwatch contract ({CONTRACT_KEY!r} in its extra files). "
+            "Export the checkpoint with `soundwatch export`."
+        )
+    contract = decode_contract(extra[CONTRACT_KEY], str(path))
+    return contract, CUDA if device == "cuda" else CPU, partial(_run, path, network.eval(), device)
+
+
+def _choose_device(provider: str, require_cuda: bool, has_cuda: bool) -> str:
+    """The torch device "cpu" or "cuda" for a provider's name."""
+    if provider not in ("auto", "cpu", "cuda"):
+        raise ProviderError(f"Provider {provider} is ONNX Runtime's; for a TorchScript model choose auto, cpu or cuda.")
+    if require_cuda and provider == "cpu":
+        raise ProviderError("CUDA is required, and provider cpu is asked for; leave one of the two out.")
+    if (require_cuda or provider == "cuda") and not has_cuda:
+        raise ProviderError("CUDA cannot be used: torch sees no CUDA device. Choose provider auto or cpu.")
+    return "cuda" if has_cuda and provider != "cpu" else "cpu"
+
+
+def _run(path: Path, network: Any, device: str, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The network as a function of arrays."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            # A copy, because records' arrays are read-only and torch has no such thing.
+            output = network(torch.tensor(mel_db, device=device))
+            return np.asarray(output.float().cpu().numpy(), np.float32)
+    except (RuntimeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {reason}.") from error

@@ -1,0 +1,144 @@
+"""What a person or a program asks of the journal: lines since some moment, of some class, and those to come.
+
+Conventions: lines come as they are kept, oldest first. A moment is a time with its zone, an age such as 10m, or `#SEQ`.
+Does not: write to the journal.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.journal.store import JournalStore
+
+LOOK_S: Final = 0.2
+PAGE_LINES: Final = 500
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+_AGE = re.compile(r"(\d+)\s*([smhd])")
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Which lines.
+
+    Attributes:
+        after_seq: Those after this one.
+        since: Those whose `time` is not before this one, as lines have it; empty for all.
+        until: Those whose `time` is before this one; empty for all.
+        classes: Of these classes; none for all lines, whether or not they have one.
+        sources: Of these sources; none for all.
+        types: Of these types; none for all.
+    """
+
+    after_seq: int = 0
+    since: str = ""
+    until: str = ""
+    classes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def condition(self) -> tuple[str, list[Any]]:
+        """The same for SQL: a condition, and its values."""
+        parts, values = ["time >= ?"], list[Any]([self.since])
+        if self.until:
+            parts.append("time < ?")
+            values.append(self.until)
+        for column, chosen in (("class", self.classes), ("source", self.sources), ("type", self.types)):
+            if chosen:
+                parts.append(f"{column} IN ({', '.join('?' * len(chosen))})")
+                values += chosen
+        return " AND ".join(parts), values
+
+
+def parse_filter(
+    now: datetime,
+    since: str | None = None,
+    until: str | None = None,
+    classes: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    types: Sequence[str] = (),
+) -> LineFilter:
+    """Which lines a person has asked for.
+
+    Args:
+        now: What ages count from.
+        since: A time, an age, or `#SEQ`.
+        until: A time or an age.
+        classes: As in `Wanted`, and so are `sources` and `types`.
+        sources: See there.
+        types: See there.
+
+    Raises:
+        ConfigError: A moment is none.
+    """
+    numbered = since is not None and since.startswith("#") and since[1:].isdecimal()
+    return LineFilter(
+        after_seq=int(since[1:]) if since and numbered else 0,
+        since="" if since is None or numbered else _moment(since, now),
+        until="" if until is None else _moment(until, now),
+        classes=tuple(classes),
+        sources=tuple(sources),
+        types=tuple(types),
+    )
+
+
+def _moment(text: str, now: datetime) -> str:
+    """A moment that a person has named, as lines have it."""
+    if age := _AGE.fullmatch(text):
+        return _text(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
+    try:
+        named = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{text} is no moment; a time such as 2026-11-22T08:15:00Z, an age such as 90s, 10m, 2h or 7d, or #SEQ, "
+            "the number of a line, was wanted."
+        ) from error
+    if named.tzinfo is None:
+        raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")
+    return _text(named)
+
+
+def _text(named: datetime) -> str:
+    return named.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read_lines(store: JournalStore, wanted: LineFilter) -> Iterator[JournalEntry]:
+    """All lines that are wanted and there."""
+    seq = wanted.after_seq
+    while page := _page(store, wanted, seq):
+        yield from page
+        seq = page[-1].seq
+
+
+def read_last_lines(store: JournalStore, wanted: LineFilter, count: int) -> list[JournalEntry]:
+    """The last of them."""
+    condition, values = wanted.condition
+    query = f"SELECT seq, line FROM lines WHERE seq > ? AND {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+    return [JournalEntry(number, line) for number, line in reversed(store.ask(query, wanted.after_seq, *values, count))]
+
+
+def follow_lines(
+    store: JournalStore, wanted: LineFilter, wait: Callable[[float], object] = time.sleep
+) -> Iterator[JournalEntry]:
+    """All lines that are wanted, and then those that come, for ever."""
+    seq = wanted.after_seq
+    while True:
+        for entry in read_lines(store, replace(wanted, after_seq=seq)):
+            seq = entry.seq
+            yield entry
+        wait(LOOK_S)
+
+
+def _page(store: JournalStore, wanted: LineFilter, seq: int) -> list[JournalEntry]:
+    """The next lines after number `seq`: so many that no reader holds the writer up."""
+    condition, values = wanted.condition
+    query = f"SELECT seq, line FROM lines WHERE seq > ? AND {condition} ORDER BY seq LIMIT ?"  # noqa: S608
+    return [JournalEntry(number, line) for number, line in store.ask(query, seq, *values, PAGE_LINES)]

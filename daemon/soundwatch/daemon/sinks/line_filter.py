@@ -1,0 +1,43 @@
+"""Which lines a sink wants that does something for each: a request, a program.
+
+Conventions: types are joined by `+`, as in `types=start+end`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.sinks.context import SinkSpec
+
+TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
+
+Fields = dict[str, Any]
+
+
+def matching_lines(entries: Sequence[JournalEntry], types: frozenset[str]) -> Iterator[tuple[JournalEntry, Fields]]:
+    """Those of some lines that are of these types, each with its fields."""
+    for entry in entries:
+        fields: Fields = msgspec.json.decode(entry.marked)
+        if fields["type"] in types:
+            yield entry, fields
+
+
+def parse_types(spec: SinkSpec, text: str) -> frozenset[str]:
+    """What `types=` asks for.
+
+    Raises:
+        ConfigError: One is no type of line.
+    """
+    types = text.split("+")
+    for type_ in types:
+        if type_ not in TYPES:
+            near = difflib.get_close_matches(type_, TYPES, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"-F {spec.text}: {type_} is no type of line; {hint}known: {', '.join(TYPES)}.")
+    return frozenset(types)

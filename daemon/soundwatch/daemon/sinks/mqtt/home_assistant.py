@@ -1,0 +1,136 @@
+"""What Home Assistant is told of a machine, so that it makes entities of its topics by itself.
+
+Conventions: one retained message a machine (device discovery, Home Assistant 2024.11 and later). An entity is there
+while soundwatch runs and its source is heard; unique ids are made of node, source and class, so they outlast restarts.
+Source: home-assistant.io/integrations/mqtt, sections on discovery, binary_sensor, event, sensor and switch.
+Does not: publish (`mqtt.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
+
+BIRTH_TOPIC: Final = "homeassistant/status"
+LATE_LEVELS: Final = 6  # after so many that did not come a level is not known any more
+_ONLINE: Final = "{{ 'online' if value == 'online' else 'offline' }}"
+_HEARD: Final = "{{ 'online' if value == 'heard' else 'offline' }}"
+
+Component = dict[str, Any]
+
+
+def device_id(node: str) -> str:
+    """A machine's name where only ASCII letters, digits, `_` and `-` may be."""
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in node)
+    mark = "" if plain == node else "_" + hashlib.sha256(node.encode()).hexdigest()[:6]
+    return f"soundwatch_{plain}{mark}"
+
+
+def discovery_topic(node: str) -> str:
+    """Where a machine is described."""
+    return f"homeassistant/device/{device_id(node)}/config"
+
+
+def discovery_payload(node: str, sources: Sequence[str], classes: Sequence[str], level_s: float) -> bytes:
+    """The description.
+
+    Args:
+        node: Name of the machine.
+        sources: What it listens to.
+        classes: What it listens for.
+        level_s: Seconds between two levels; 0 where none are published.
+    """
+    topics = Topics(node)
+    components = {"running": _running(topics)}
+    for source in sources:
+        for key, component in _of_source(topics, source, classes, level_s).items():
+            components[f"{topic_segment(source)}_{key}"] = component
+    for key, component in components.items():
+        component["unique_id"] = f"{device_id(node)}_{key}"
+    return msgspec.json.encode(
+        {
+            "device": {
+                "identifiers": [device_id(node)],
+                "name": f"soundwatch {node}",
+                "manufacturer": "soundwatch",
+                "model": "Sound event detector",
+                "sw_version": __version__,
+            },
+            "origin": {"name": "soundwatch", "sw_version": __version__},
+            "qos": 1,
+            "components": components,
+        }
+    )
+
+
+def removal_payload(old: bytes, new: bytes) -> bytes | None:
+    """The old description with those entities emptied that the new one lacks, which removes them; None for none."""
+    try:
+        before, after = msgspec.json.decode(old)["components"], msgspec.json.decode(new)["components"]
+        removed = {key: {"platform": before[key]["platform"]} for key in before if key not in after}
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return None
+    return msgspec.json.encode(msgspec.json.decode(new) | {"components": {**after, **removed}}) if removed else None
+
+
+def _running(topics: Topics) -> Component:
+    return {
+        "platform": "binary_sensor",
+        "name": "Running",
+        "device_class": "connectivity",
+        "entity_category": "diagnostic",
+        "state_topic": topics.status,
+        "value_template": "{{ 'ON' if value == 'online' else 'OFF' }}",
+    }
+
+
+def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: float) -> Mapping[str, Component]:
+    """A source's entities, by what their ids end in."""
+    running = {"topic": topics.status, "value_template": _ONLINE}
+    heard = [running, {"topic": topics.source_status(source), "value_template": _HEARD}]
+    components: dict[str, Component] = {
+        f"class_{topic_segment(class_)}": {
+            "platform": "binary_sensor",
+            "name": f"{source} {class_.replace('_', ' ')}",
+            "device_class": "sound",
+            "state_topic": topics.class_state(source, class_),
+            "availability": heard,
+            "availability_mode": "all",
+        }
+        for class_ in classes
+    }
+    components["event"] = {
+        "platform": "event",
+        "name": f"{source} sounds",
+        "state_topic": topics.event(source),
+        "event_types": ["start", "update", "end"],
+        "availability": [running],
+    }
+    components["listening"] = {
+        "platform": "switch",
+        "name": f"{source} listening",
+        "command_topic": topics.set(source),
+        "state_topic": topics.source_status(source),
+        "value_template": "{{ 'OFF' if value == 'paused' else 'ON' }}",
+        "availability": [running],
+    }
+    if level_s:
+        components["level"] = {
+            "platform": "sensor",
+            "name": f"{source} level",
+            "state_class": "measurement",
+            "unit_of_measurement": "dB",
+            "icon": "mdi:waveform",
+            "state_topic": topics.level(source),
+            "value_template": "{{ value_json.level_dbfs }}",
+            "expire_after": round(level_s * LATE_LEVELS) + 1,
+            "availability": heard,
+            "availability_mode": "all",
+        }
+    return components

@@ -1,0 +1,112 @@
+"""What the sinks `mqtt` and `mqtts` can be told, and the broker that comes of it.
+
+Conventions: a broker's certificate is always checked. Credentials come from the environment or a file, never from an
+address, where others could read them.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.sinks.context import SinkSpec
+from soundwatch.daemon.sinks.mqtt.connection import Broker
+
+PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to be let in at a broker.
+
+    Attributes:
+        credentials_file: A file of two lines, user name and password, in place of MQTT_USERNAME and MQTT_PASSWORD.
+        ca: Certificates that the broker's is checked with, in place of the system's.
+        cert: Our own certificate.
+        key: Its key.
+    """
+
+    credentials_file: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
+    """What `mqtt` and `mqtts` can be told.
+
+    Attributes:
+        retain: Whether the broker keeps states for those who come later.
+        discovery: Whether Home Assistant is told of the entities.
+        level_s: Seconds between two levels of a source; 0 for none.
+        fleet: Whether every line, and a report each `report_s`, are published for `soundwatch fleet`.
+        report_s: Seconds between two reports.
+    """
+
+    retain: bool = True
+    discovery: bool = True
+    level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    fleet: bool = False
+    report_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
+
+
+def parse_broker(spec: SinkSpec, options: BrokerOptions) -> Broker:
+    """Where it is and how to be let in.
+
+    Raises:
+        ConfigError: The address or an option is wrong.
+        SinkError: A file of the options cannot be read.
+    """
+    host, port = _address(spec)
+    return Broker(host, port, _tls(spec, options), *_credentials(spec, options))
+
+
+def _address(spec: SinkSpec) -> tuple[str, int]:
+    try:
+        url = urlsplit(f"{spec.kind}:{spec.target}")
+        host, port = url.hostname, url.port or PORTS[spec.kind]
+    except ValueError:
+        host, port, url = None, 0, urlsplit("")
+    if url.username is not None or url.password is not None:
+        raise ConfigError(
+            f"-F {spec.kind}://: credentials do not belong into an address, where others can read them. Set "
+            "MQTT_USERNAME and MQTT_PASSWORD, or give credentials_file=PATH."
+        )
+    if not host or url.path.strip("/") or url.query:
+        raise ConfigError(
+            f"-F {spec.text} is no broker's address; {spec.kind}://HOST or {spec.kind}://HOST:PORT was wanted."
+        )
+    return host, port
+
+
+def _credentials(spec: SinkSpec, options: BrokerOptions) -> tuple[str | None, str | None]:
+    if options.credentials_file is None:
+        return os.environ.get("MQTT_USERNAME"), os.environ.get("MQTT_PASSWORD")
+    try:
+        username, password = Path(options.credentials_file).expanduser().read_text(encoding="utf-8").splitlines()[:2]
+    except OSError as error:
+        raise SinkError(f"{options.credentials_file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"-F {spec.text}: {options.credentials_file} has to have two lines, the user name and the password."
+        ) from error
+    return username, password
+
+
+def _tls(spec: SinkSpec, options: BrokerOptions) -> ssl.SSLContext | None:
+    if spec.kind == "mqtt":
+        if options.ca or options.cert or options.key:
+            raise ConfigError(f"-F {spec.text}: ca, cert and key need an encrypted connection; write mqtts://.")
+        return None
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+        if options.cert is not None:
+            context.load_cert_chain(options.cert, options.key)
+    except OSError as error:
+        raise SinkError(f"-F {spec.text}: its certificates cannot be used: {error}.") from error
+    return context

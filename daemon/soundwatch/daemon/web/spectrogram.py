@@ -1,0 +1,72 @@
+"""A window's new columns of the spectrogram, small enough to send.
+
+Conventions: in, decibels (C, M, T); out, (T', M) of one byte each, `MIN_DB` + byte * `STEP_DB` decibels, lowest band
+first, each the mean over channels and the maximum over the frames of `COLUMN_S` or more.
+Does not: look at windows of which nobody asked for a picture.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.status.live import WindowResult
+
+MIN_DB: Final = -90.0
+STEP_DB: Final = 0.5
+COLUMN_S: Final = 0.04
+
+
+class ColumnsLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a source's spectrogram, up to `time`; `data` is base64, a column after another, `bands` bytes each."""
+
+    type: str = "columns"
+    time: str
+    source: str
+    columns: int
+    bands: int
+    column_s: float
+    min_db: float
+    step_db: float
+    data: str
+
+
+def columns_line(reading: WindowResult, spec: FeatureSpec, before_end_sample: int | None) -> ColumnsLine | None:
+    """What is new in a reading.
+
+    Args:
+        reading: It.
+        spec: The front end.
+        before_end_sample: Where the source's last one ended; None where there was none.
+
+    Returns:
+        None where the reading has no features.
+    """
+    features = reading.features
+    if features is None:
+        return None
+    new_samples = spec.window_hop_samples
+    if before_end_sample is not None:
+        new_samples = min(max(features.end_sample - before_end_sample, 0), spec.window_samples)
+    pool = max(1, round(COLUMN_S * spec.rate_hz / spec.hop_samples))
+    columns = new_samples // (pool * spec.hop_samples)
+    heard_frames = (features.end_sample - features.first_sample) // spec.hop_samples
+    mel_db = features.mel_db[:, :, max(0, heard_frames - columns * pool) : heard_frames].mean(axis=0)  # (M, T)
+    columns = mel_db.shape[1] // pool
+    pooled = mel_db[:, : columns * pool].reshape(spec.n_mels, columns, pool).max(axis=2).T  # (T', M)
+    data = np.clip(np.round((pooled - MIN_DB) / STEP_DB), 0, 255).astype(np.uint8)
+    return ColumnsLine(
+        time=format_utc(reading.end_unix_ns),
+        source=reading.source,
+        columns=columns,
+        bands=spec.n_mels,
+        column_s=pool * spec.hop_samples / spec.rate_hz,
+        min_db=MIN_DB,
+        step_db=STEP_DB,
+        data=base64.b64encode(data.tobytes()).decode(),
+    )

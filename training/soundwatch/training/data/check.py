@@ -1,0 +1,113 @@
+"""A look at all of a data set before an hour is spent on it: what is there, and what is wrong.
+
+Conventions: every file is decoded whole, so that what is counted is what training will meet.
+Does not: change any file, decide what is wrong (`findings.py`), or print (`check_report.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import Literal, TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.training.data.audio_facts import SoundFacts, measure_sound
+from soundwatch.training.data.class_folders import list_folders
+from soundwatch.training.data.findings import (
+    Finding,
+    Measured,
+    about_folders,
+    about_metadata,
+    find_copies,
+    find_faults,
+    find_oddities,
+)
+from soundwatch.training.data.urbansound8k import read_metadata
+from soundwatch.training.model.labels import LABELS
+
+Layout = Literal["urbansound8k", "folders"]
+_Value = TypeVar("_Value", int, str)
+
+
+class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
+    """One class: files there, recordings that they were cut from, their length, and files a fold."""
+
+    files: int
+    recordings: int
+    minutes: float
+    folds: dict[int, int]
+
+
+class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What is there; `durations_s` are the shortest, the median and the longest."""
+
+    root: str
+    layout: Layout
+    listed: int
+    files: int
+    minutes: float
+    classes: dict[str, ClassCount]
+    rates_hz: dict[int, int]
+    channels: dict[int, int]
+    encodings: dict[str, int]
+    durations_s: tuple[float, float, float] | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many findings make training wrong."""
+        return sum(each.severity == "error" for each in self.findings)
+
+
+def check_data(root: Path, layout: Layout, console: Console) -> DataCheck:
+    """Decode every file of a data set, with a progress bar, and say what is there and what is wrong.
+
+    Raises:
+        DataError: There is no data set, or its metadata does not read.
+    """
+    labels: tuple[str, ...] = LABELS
+    if layout == "folders":
+        labels, clips, ignored = list_folders(root)
+        about = about_folders(labels, clips, ignored, root)
+    else:
+        clips = read_metadata(root)
+        about = about_metadata(clips, root)
+    present = [clip for clip in clips if clip.path.is_file()]
+    measured = [(clip, measure_sound(clip.path)) for clip in track(present, "Decoding", console=console)]
+    sounds = [(clip, facts) for clip, facts in measured if isinstance(facts, SoundFacts)]
+    durations_s = [facts.duration_s for _, facts in sounds]
+    shape = (min(durations_s), median(durations_s), max(durations_s)) if durations_s else None
+    findings = [*find_faults(measured, root), *find_copies(sounds, root), *about, *find_oddities(sounds, root)]
+    return DataCheck(
+        root=str(root),
+        layout=layout,
+        listed=len(clips),
+        files=len(present),
+        minutes=round(sum(durations_s) / 60, 2),
+        classes={label: _count(class_id, measured) for class_id, label in enumerate(labels)},
+        rates_hz=_tally(facts.rate_hz for _, facts in sounds),
+        channels=_tally(facts.channels for _, facts in sounds),
+        encodings=_tally(facts.encoding for _, facts in sounds),
+        durations_s=None if shape is None else (round(shape[0], 3), round(shape[1], 3), round(shape[2], 3)),
+        findings=tuple(sorted(findings, key=lambda each: each.severity)),
+    )
+
+
+def _count(class_id: int, measured: Measured) -> ClassCount:
+    own = [(clip, facts) for clip, facts in measured if clip.class_id == class_id]
+    seconds = sum(facts.duration_s for _, facts in own if isinstance(facts, SoundFacts))
+    return ClassCount(
+        files=len(own),
+        recordings=len({clip.recording for clip, _ in own}),
+        minutes=round(seconds / 60, 2),
+        folds=_tally(clip.fold for clip, _ in own if clip.fold),
+    )
+
+
+def _tally(values: Iterable[_Value]) -> dict[_Value, int]:
+    return dict(sorted(Counter(values).items()))

@@ -1,0 +1,57 @@
+"""A data check as tables for a person.
+
+Conventions: printed on stdout, since it is the product; without a terminal there is no colour.
+Does not: decide anything.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from soundwatch.training.data.check import DataCheck
+
+
+def show_check(check: DataCheck, console: Console) -> None:
+    """Print what is there, then what is wrong."""
+    console.print(_classes(check))
+    console.print(_facts(check))
+    for finding in check.findings:
+        colour = {"error": "red", "warning": "yellow"}[finding.severity]
+        console.print(f"[{colour}]{finding.severity}: {finding.kind} ({finding.count})[/] {escape(finding.text)}")
+        for example in finding.examples:
+            console.print(f"    {escape(example)}", soft_wrap=True, highlight=False)
+        if finding.examples and finding.count > len(finding.examples):
+            console.print(f"    ... and {finding.count - len(finding.examples)} more")
+    if not check.findings:
+        console.print("[green]Nothing to mend.[/]")
+
+
+def _classes(check: DataCheck) -> Table:
+    """Per class: files, recordings, minutes, and files a fold."""
+    folds = sorted({fold for each in check.classes.values() for fold in each.folds})
+    table = Table(title=f"{escape(check.root)}: {check.files} of {check.listed} files, {check.minutes:.0f} minutes")
+    table.add_column("class")
+    for name in ("files", "recordings", "minutes", *(f"fold {fold}" for fold in folds)):
+        table.add_column(name, justify="right")
+    for label, each in check.classes.items():
+        counts = (str(each.folds.get(fold, 0)) for fold in folds)
+        table.add_row(escape(label), str(each.files), str(each.recordings), f"{each.minutes:.1f}", *counts)
+    return table
+
+
+def _facts(check: DataCheck) -> Table:
+    """What the files are."""
+    table = Table(show_header=False)
+    table.add_row("rates", _tally({f"{rate_hz} Hz": count for rate_hz, count in check.rates_hz.items()}))
+    table.add_row("channels", _tally({str(channels): count for channels, count in check.channels.items()}))
+    table.add_row("encodings", _tally(check.encodings))
+    if check.durations_s:
+        shortest, middle, longest = check.durations_s
+        table.add_row("lengths", f"{shortest:.2f} s to {longest:.2f} s, median {middle:.2f} s")
+    return table
+
+
+def _tally(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items()) or "none"

@@ -1,0 +1,51 @@
+"""UrbanSound8K from its archive, through `soundata`, which knows where it lies and what its files hash to.
+
+Source: soundata (Fuentes et al. 2021), `initialize(name, data_home).download()`, then `.validate()`.
+Does not: mirror the data, or load it: it then lies in its own layout, which `train` reads.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.training.data.urbansound8k import OBTAIN, read_metadata
+
+DATASET = "urbansound8k"
+
+
+def download(folder: Path) -> int:
+    """Fetch all of UrbanSound8K into a folder; what is there already is not fetched again.
+
+    Returns:
+        The number of clips that are there.
+
+    Raises:
+        DataError: soundata is not installed, the download failed, or files are missing after it or damaged.
+    """
+    try:
+        soundata = importlib.import_module("soundata")
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"The download needs the Python package {error.name}, which is not installed. Install it with: "
+            "pip install 'soundwatch[data]'"
+        ) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset = soundata.initialize(DATASET, data_home=str(folder))
+        dataset.download()
+        missing, damaged = dataset.validate()
+    except Exception as error:  # its network library's own, and zipfile's
+        raise DataError(
+            f"The download into {folder} failed: {type(error).__name__}: {error}. What is complete is kept; give the "
+            f"same command again. {OBTAIN}"
+        ) from error
+    # Each is {"clips": {id: [paths]}, "metadata": {id: [paths]}}.
+    wrong = sum(len(paths) for kind in (missing, damaged) for files in kind.values() for paths in files.values())
+    if wrong:
+        raise DataError(
+            f"{wrong} files in {folder} are missing or damaged after the download. Remove {folder} and give the same "
+            "command again."
+        )
+    return sum(clip.path.is_file() for clip in read_metadata(folder))

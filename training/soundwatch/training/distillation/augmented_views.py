@@ -1,0 +1,164 @@
+"""Views: a clip augmented, half of the time mixed with another, as one window that a teacher hears too.
+
+Conventions: samples are (1, S) float32. A view hangs on its clip, its partner, its number and the seed
+alone, so that runs on other folds share it. Partners come from the clip's own fold or are negatives: no
+view joins two folds. Targets (K,) say what is heard: a clip that is as loud as the other is wholly there, one that is
+`DROWNED_DB` quieter is not. So a siren over rain is a siren, and of two sounds both are true.
+Source: mixing at equal loudness and a random share is between-class learning (Tokozume et al. 2018), whose targets
+are the shares; scores that do not compete need not share, and found fewer sounds in a street when they did (0010).
+Does not: mask mel decibels (`lessons.py`), or touch clips that are scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.types import Samples
+from soundwatch.training.data.augment import place_first, place_randomly, play_at
+from soundwatch.training.data.negatives import coloured_noise, synthetic_negative
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.model.recipe import Distillation
+
+SPEEDS_PERCENT: Final = (85, 90, 95, 100, 100, 105, 110, 115)
+NEGATIVE_SHARE: Final = 0.2
+NOISE_PROBABILITY: Final = 0.3
+NOISE_SNR_DB: Final = (5.0, 45.0)
+KNOT_DB: Final = 3.0
+DULL_PROBABILITY: Final = 0.15
+THIN_PROBABILITY: Final = 0.15
+DROWNED_DB: Final = 15.0
+ROOM_PROBABILITY: Final = 0.15
+ROOM_RT60_S: Final = (0.1, 0.8)
+_KNOT_HZ: Final = np.geomspace(60.0, 11085.0, 8)
+_QUIET: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one view is made of.
+
+    Attributes:
+        clip: Heard; None is noise or silence made on the spot.
+        partner: Heard with it; None where it is alone.
+        number: Of this view of the clip, from 1 (of this noise, from 1); 0 is the clip as it is.
+        seed: Of the recipe.
+    """
+
+    clip: Clip | None
+    partner: Clip | None
+    number: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Hash of all draws' origin: the same view has the same name in every run."""
+        names = [clip.path.name if clip else "" for clip in (self.clip, self.partner)]
+        return hashlib.sha256(repr((names, self.number, self.seed)).encode()).hexdigest()
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The generator that every draw of this view comes from."""
+        return np.random.default_rng(int(self.key[:16], 16))
+
+    @property
+    def share(self) -> float:
+        """Of the clip in the mix with its partner, by amplitude at equal loudness."""
+        return float(np.random.default_rng(int(self.key[16:32], 16)).random()) if self.partner else 1.0
+
+
+def plan_views(clips: Sequence[Clip], recipe: Distillation, synthetic_share: float) -> list[View]:
+    """Every clip as it is, then all of its views, then `synthetic_share` of them all in synthetic noise."""
+    seed = recipe.views_seed
+    pools = {fold: [clip for clip in clips if clip.fold == fold] for fold in {clip.fold for clip in clips}}
+    negatives = [clip for clip in clips if clip.class_id is None]
+    views = [View(clip, None, 0, seed) for clip in clips]
+    for number in range(1, recipe.views + 1):
+        for clip in clips:
+            draws = np.random.default_rng(_draw("plan", clip.path.name, number, seed)).random(2)
+            pool = negatives if negatives and draws[1] < NEGATIVE_SHARE else pools[clip.fold]
+            partner = _partner(clip, pool, number, seed) if draws[0] < recipe.mix_probability else None
+            views.append(View(clip, partner, number, seed))
+    return views + [View(None, None, 1 + number, seed) for number in range(round(synthetic_share * len(views)))]
+
+
+def _draw(*words: object) -> int:
+    """32 random bits that hang on the words alone."""
+    return int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:4], "big")
+
+
+def _partner(clip: Clip, pool: Sequence[Clip], number: int, seed: int) -> Clip:
+    """The clip of the pool with the lowest draw: where one leaves the pool, no other clip's partner changes."""
+    return min(pool, key=lambda other: _draw("partner", clip.path.name, other.path.name, number, seed))
+
+
+def render_view(view: View, read: Callable[[Clip], Samples], window_samples: int, rate_hz: int) -> Samples:
+    """The view's window (1, S)."""
+    rng = view.generator
+    if view.clip is None:
+        return synthetic_negative(rng, rate_hz, window_samples)
+    if not view.number:
+        return place_first(_mono(read(view.clip)), window_samples)
+    samples = _render(_mono(read(view.clip)), window_samples, rate_hz, rng)
+    if view.partner:
+        other = _render(_mono(read(view.partner)), window_samples, rate_hz, rng)
+        share = np.float32(view.share)
+        samples = share * samples / _loudness(samples) + (1 - share) * other / _loudness(other)
+    if rng.random() < NOISE_PROBABILITY:
+        level = _loudness(samples) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+        samples = samples + np.float32(level) * coloured_noise(rng, window_samples)
+    return samples
+
+
+def target_of(view: View, classes: int) -> NDArray[np.float32]:
+    """How surely each class is heard in the view (K,), by the rule above."""
+    target = np.zeros(classes, np.float32)
+    for clip, share in ((view.clip, view.share), (view.partner, 1 - view.share)):
+        if clip is not None and clip.class_id is not None:
+            louder_db = 20 * np.log10(max(share, _QUIET) / max(1 - share, _QUIET))
+            target[clip.class_id] = max(target[clip.class_id], np.clip(1 + louder_db / DROWNED_DB, 0, 1))
+    return target
+
+
+def _mono(samples: Samples) -> Samples:
+    return np.asarray(samples.mean(axis=0, keepdims=True), np.float32)
+
+
+def _loudness(samples: Samples) -> np.float32:
+    return np.float32(np.sqrt(np.mean(np.square(samples))) + _QUIET)
+
+
+def _render(samples: Samples, window_samples: int, rate_hz: int, rng: np.random.Generator) -> Samples:
+    """One clip at another speed, somewhere in a window, through another microphone."""
+    faster = play_at(samples, int(rng.choice(SPEEDS_PERCENT)))
+    return _equalise(place_randomly(faster, window_samples, rng), rate_hz, rng)
+
+
+def _equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
+    """A smooth random response; now and then a microphone without treble or without bass, or a room."""
+    length = samples.shape[1]
+    hz = np.fft.rfftfreq(2 * length, 1 / rate_hz)  # twice the length: what a room prolongs is cut off, not wrapped
+    gain_db = np.interp(np.log(hz + _KNOT_HZ[0]), np.log(_KNOT_HZ), rng.normal(0, KNOT_DB, len(_KNOT_HZ)))
+    if rng.random() < DULL_PROBABILITY:
+        gain_db -= 40 * np.clip(hz / rng.uniform(2500, 9000) - 1, 0, 2)
+    if rng.random() < THIN_PROBABILITY:
+        gain_db -= 40 * np.clip(rng.uniform(80, 450) / (hz + 20) - 1, 0, 1.5)
+    response = 10 ** (gain_db / 20)
+    if rng.random() < ROOM_PROBABILITY:
+        response = response * np.fft.rfft(_room(length, rate_hz, rng), n=2 * length)
+    spectrum = np.fft.rfft(samples, n=2 * length)
+    return np.fft.irfft(spectrum * response)[:, :length].astype(np.float32)
+
+
+def _room(length: int, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A room's impulse response (S,): the sound itself, then noise that falls by 60 dB in `ROOM_RT60_S`."""
+    time_s = np.arange(length) / rate_hz
+    tail = rng.normal(0, 1, length) * 10 ** (-3 * time_s / rng.uniform(*ROOM_RT60_S))
+    tail *= rng.uniform(0.3, 1.5) / np.sqrt(np.square(tail).sum())
+    tail[0] += 1
+    return tail

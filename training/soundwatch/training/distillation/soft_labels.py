@@ -1,0 +1,81 @@
+"""Heads: small classifiers on what the teacher hears, trained on the training clips' labels.
+
+Conventions: in, (N, W, D) features; out, (N, K) logits: each window's own, weighted by a second output of
+the same layer, so that a shot in one window of seven is not drowned by the silence in six.
+Does not: see any clip that is scored, or outlive the training run.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from soundwatch.training.distillation.teacher_targets import TeacherTargets
+from soundwatch.training.fit.scoring import compute_loss
+
+HIDDEN: Final = 256
+BATCH_LESSONS: Final = 64
+PASSES: Final = 4
+LEARNING_RATE: Final = 2e-3
+SMOOTHING_SHARE: Final = 0.05
+MIXUP_ALPHA: Final = 0.3
+
+
+class WindowHead(nn.Module):
+    """Two linear layers a window, and a learned weight for each window and class."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.normalise = nn.BatchNorm1d(width, affine=False)
+        self.hidden = nn.Sequential(nn.Dropout(0.2), nn.Linear(width, HIDDEN), nn.ReLU(), nn.Dropout(0.4))
+        self.logits = nn.Linear(HIDDEN, classes)
+        self.weights = nn.Linear(HIDDEN, classes)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Logits (N, K) of features (N, W, D)."""
+        hidden = self.hidden(self.normalise(heard.flatten(0, 1)).unflatten(0, heard.shape[:2]))
+        weighted: Tensor = self.logits(hidden) * self.weights(hidden).softmax(dim=1)
+        return weighted.sum(dim=1)
+
+
+def soft_targets(lessons: TeacherTargets, heads: int, seed: int) -> NDArray[np.float32]:
+    """Mean scores (N, K) that `heads` heads, each from its own seed, give the lessons they were trained on."""
+    scores = np.zeros_like(lessons.targets)
+    for number in range(heads):
+        scores += _score(fit_head(lessons, seed * 1000 + number), lessons) / heads
+    return scores
+
+
+def fit_head(lessons: TeacherTargets, seed: int) -> WindowHead:
+    """One head, in eval mode."""
+    torch.manual_seed(seed)
+    head = WindowHead(lessons.heard.shape[2], lessons.targets.shape[1])
+    steps = PASSES * -(-len(lessons.heard) // BATCH_LESSONS)
+    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    for _ in range(PASSES):
+        for rows in torch.randperm(len(lessons.heard)).split(BATCH_LESSONS):  # type: ignore[no-untyped-call]
+            heard = torch.from_numpy(lessons.heard[rows.numpy()]).float()
+            targets = torch.from_numpy(lessons.targets[rows.numpy()])
+            share = torch.distributions.Beta(MIXUP_ALPHA, MIXUP_ALPHA).sample((len(rows), 1))
+            partner = torch.randperm(len(rows))
+            heard = share[..., None] * heard + (1 - share[..., None]) * heard[partner]
+            targets = share * targets + (1 - share) * targets[partner]
+            loss = compute_loss(head(heard), targets, "sigmoid", SMOOTHING_SHARE)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+    return head.eval()
+
+
+@torch.no_grad()
+def _score(head: WindowHead, lessons: TeacherTargets) -> NDArray[np.float32]:
+    """Scores (N, K) of all lessons."""
+    rows = range(0, len(lessons.heard), 512)
+    parts = [head(torch.from_numpy(lessons.heard[row : row + 512]).float()).sigmoid().numpy() for row in rows]
+    return np.concatenate(parts)

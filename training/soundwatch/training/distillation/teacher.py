@@ -1,0 +1,132 @@
+"""YAMNet as a teacher: what its tenth layer makes of a sound, while a smaller network learns.
+
+Conventions: samples (1, S) float32 in; out, (W, D) float16, one row a window of 0.975 s every 0.48 s:
+the mean, then the largest value, of each of layer 10's channels over bands and frames. A sound is
+brought to one peak first, because YAMNet hears loudness and the student does not.
+Source: YAMNet's published TensorFlow Lite build (Google, Apache-2.0), which takes a waveform at 16 kHz.
+Does not: run anywhere but in training, or come with this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.types import Samples
+from soundwatch.training.distillation.teacher_layers import Trunk, read_trunk
+
+Heard = NDArray[np.float16]
+
+RATE_HZ: Final = 16000
+WINDOW_SAMPLES: Final = 15600
+HOP_SAMPLES: Final = 7680
+WIDTH: Final = 1024
+_LAYER: Final = "yamnet_frames/layer10/pointwise_conv/relu/Relu"
+_PEAK: Final = 0.7
+_INAUDIBLE: Final = 1e-5
+
+
+class Teacher(Protocol):
+    """A network that hears more than the one that is trained.
+
+    Attributes:
+        sha256: Of its file.
+    """
+
+    sha256: str
+
+    def hear(self, samples: Samples, rate_hz: int) -> Heard:
+        """Features (W, D) of (1, S) samples."""
+        ...
+
+    def trunk(self) -> Trunk:
+        """Its first layers, for a student to start from."""
+        ...
+
+
+class YamNet:
+    """An open YAMNet.
+
+    Attributes:
+        sha256: Of its file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            ConfigError: `ai-edge-litert` is not installed.
+            ModelError: There is no such file, or it is not YAMNet's waveform build.
+        """
+        self.sha256 = _hash(path)
+        self._path = path
+        self._interpreter, self._input, self._layer = _open(path)
+
+    def hear(self, samples: Samples, rate_hz: int) -> Heard:
+        """What layer 10 makes of (1, S) samples: (W, D); W is 0 for less than one window."""
+        resampled = soxr.resample(_to_peak(samples[0]), rate_hz, RATE_HZ)
+        rows = [self._hear_window(resampled[start : start + WINDOW_SAMPLES]) for start in starts(len(resampled))]
+        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float16)
+
+    def trunk(self) -> Trunk:
+        """Its convolutions.
+
+        Raises:
+            ModelError: The file has other layers.
+        """
+        return read_trunk(self._path)
+
+    def _hear_window(self, window: NDArray[np.float32]) -> Heard:
+        self._interpreter.set_tensor(self._input, window.astype(np.float32, copy=False))
+        self._interpreter.invoke()
+        maps = self._interpreter.get_tensor(self._layer)[0]  # (T, M, channels)
+        return np.concatenate([maps.mean(axis=(0, 1)), maps.max(axis=(0, 1))]).astype(np.float16)
+
+
+def starts(length_samples: int) -> range:
+    """First samples of the whole windows in a sound, both at the teacher's rate."""
+    return range(0, length_samples - WINDOW_SAMPLES + 1, HOP_SAMPLES)
+
+
+def _to_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sound at a peak of 0.7; as it is where there is next to nothing to hear."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return samples * np.float32(_PEAK / peak) if peak > _INAUDIBLE else samples
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"The teacher {path} cannot be read: {error}. YAMNet's .tflite file was wanted.") from error
+
+
+def _open(path: Path) -> tuple[Any, int, int]:
+    """The interpreter, and the places of its input and of layer 10."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ConfigError(
+            "A recipe with a teacher needs ai-edge-litert, which is not installed: "
+            "`pip install 'soundwatch[training,teacher]'`."
+        ) from error
+    wanted = "YAMNet's .tflite build that takes 15600 samples was wanted"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of what is asked for here: that inner layers stay readable
+            interpreter = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{path} does not open as a TensorFlow Lite model: {error}; {wanted}.") from error
+    layers = [each["index"] for each in interpreter.get_tensor_details() if each["name"].startswith(_LAYER)]
+    first = interpreter.get_input_details()[0]
+    if not layers or list(first["shape"]) != [WINDOW_SAMPLES]:
+        raise ModelError(f"{path} takes {list(first['shape'])} and has no layer {_LAYER}; {wanted}.")
+    return interpreter, int(first["index"]), int(layers[0])

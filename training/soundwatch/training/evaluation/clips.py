@@ -1,0 +1,174 @@
+"""A model file scored on labelled recordings, through the very stages that the daemon runs.
+
+Conventions: a clip's scores are those of `soundwatch classify`: decoded block by block, resampled,
+windowed, mel decibels in numpy, ONNX Runtime or TorchScript; the mean over windows for a longer clip.
+Does not: train, or use torch's front end; a difference from the training run's own scores would be a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import DataError, SourceError
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.pipeline.scoring import score_recording
+from soundwatch.training.data.labelled_clips import check_labels
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.fit.metrics import Metrics, count_confusion, measure
+from soundwatch.training.fit.plots import draw_confusion
+from soundwatch.training.model.labels import LABELS
+
+
+class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How one class was found.
+
+    Attributes:
+        clips: Of this class.
+        precision: Share right among the clips called so; 0 where none was.
+        recall: Share found among its clips; None where it has none.
+        f1: Harmonic mean of the two.
+    """
+
+    clips: int
+    precision: float
+    recall: float | None
+    f1: float
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's figures on some folds.
+
+    Attributes:
+        model: Its name and hash.
+        provider: What ran it.
+        folder: Name of the folder scored on; null for UrbanSound8K.
+        folds: Scored on.
+        trained_on_these: Those of them that the model was trained on: their figures measure memory.
+        clips: Scored.
+        accuracy: Share of clips whose highest class is theirs.
+        macro_f1: Mean of F1 over classes with clips.
+        classes: Per class.
+        confusion: Counts, rows the true class, columns the called one, in the order of `classes`.
+    """
+
+    model: str
+    provider: str
+    folder: str | None
+    folds: tuple[int, ...]
+    trained_on_these: tuple[int, ...]
+    clips: int
+    accuracy: float
+    macro_f1: float
+    classes: dict[str, ClassFigures]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+def evaluate_model(
+    classifier: Classifier,
+    clips: Sequence[Clip],
+    folds: tuple[int, ...],
+    console: Console,
+    labels: tuple[str, ...] = LABELS,
+    folder: str | None = None,
+) -> Evaluation:
+    """Score every clip, with a progress bar.
+
+    Args:
+        classifier: The model.
+        clips: To score.
+        folds: Of UrbanSound8K that they are of; empty for other data.
+        console: For progress.
+        labels: That the clips' classes are counted through.
+        folder: The data's name; None for UrbanSound8K.
+
+    Raises:
+        ContractError: The model does not know all of the labels.
+        DataError: A clip cannot be read.
+    """
+    contract = classifier.contract
+    check_labels(contract, labels, folder)
+    labels = (*labels, *(label for label in contract.labels if label not in labels))
+    scores = np.zeros((len(clips), len(labels)), np.float32)
+    for row, clip in enumerate(track(clips, description="Scoring clips", console=console)):
+        try:
+            values = score_recording(clip.path, classifier)
+        except SourceError as error:
+            raise DataError(f"{error} `soundwatch data check` lists all such files.") from error
+        scores[row] = [values[label] for label in labels]
+    class_ids = np.array([clip.class_id for clip in clips], np.int64)
+    metrics = measure(count_confusion(scores, class_ids))
+    return _figures(metrics, labels, contract, classifier.provider, folds, folder)
+
+
+def _figures(
+    metrics: Metrics,
+    labels: tuple[str, ...],
+    contract: ModelContract,
+    provider: str,
+    folds: tuple[int, ...],
+    folder: str | None,
+) -> Evaluation:
+    counts = metrics.confusion
+    classes = {
+        label: ClassFigures(
+            clips=int(counts[row].sum()),
+            precision=round(metrics.precision[row], 4),
+            recall=None if (recall := metrics.recall[row]) is None else round(recall, 4),
+            f1=round(metrics.f1[row], 4),
+        )
+        for row, label in enumerate(labels)
+    }
+    return Evaluation(
+        model=contract.identity,
+        provider=provider,
+        folder=folder,
+        folds=folds,
+        trained_on_these=tuple(sorted(set(folds) & set(contract.provenance.folds))),
+        clips=int(counts.sum()),
+        accuracy=round(metrics.accuracy, 4),
+        macro_f1=round(metrics.macro_f1, 4),
+        classes=classes,
+        confusion=tuple(tuple(int(count) for count in row) for row in counts),
+    )
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """The figures as a page."""
+    folds = ", ".join(str(fold) for fold in evaluation.folds)
+    data = evaluation.folder or f"UrbanSound8K fold{'s' if len(evaluation.folds) > 1 else ''} {folds}"
+    lines = [
+        f"# {evaluation.model} on {data}",
+        "",
+        f"{evaluation.clips} clips: accuracy {evaluation.accuracy:.3f}, macro F1 {evaluation.macro_f1:.3f} "
+        f"({evaluation.provider}).",
+        *([f"\n**{warning(evaluation)}**"] if evaluation.trained_on_these else []),
+        "",
+        "| class | clips | precision | recall | F1 |",
+        "|---|---|---|---|---|",
+    ]
+    for label, each in evaluation.classes.items():
+        recall = "" if each.recall is None else f"{each.recall:.3f}"
+        lines.append(f"| {label} | {each.clips} | {each.precision:.3f} | {recall} | {each.f1:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def warning(evaluation: Evaluation) -> str:
+    """What makes these figures worthless, if something does."""
+    folds = ", ".join(str(fold) for fold in evaluation.trained_on_these)
+    return f"This model was trained on fold {folds}: these figures measure memory, not hearing." if folds else ""
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Leave `evaluation.json`, `evaluation.md` and `confusion.png` in a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
+    (out / "evaluation.md").write_text(to_markdown(evaluation), encoding="utf-8")
+    confusion = np.array(evaluation.confusion, np.int64)
+    draw_confusion(out / "confusion.png", confusion, list(evaluation.classes), evaluation.model)

@@ -1,0 +1,243 @@
+"""What a model makes of sounds that are none of its classes: single recordings, and an hour of ambience.
+
+Conventions: a false alarm is an event of the daemon at the thresholds of the model's contract, whatever
+its class. A recording is heard as `soundwatch replay` hears its file, an ambience as a microphone would
+that is turned off after the time stated. Rates are events that start, an hour.
+Does not: count windows or scores; nor tell apart recordings that were used to choose the thresholds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.types import Block, Classifier, read_only
+from soundwatch.daemon.detection.calibration import poisson_upper_rate
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.evaluation.offline_detection import (
+    RATE_HZ,
+    DetectedEvent,
+    MemorySource,
+    detect_in_blocks,
+    read_recording,
+)
+from soundwatch.training.sounds.ambience import Ambience, ambiences, gain_to_dbfs
+
+_BLOCK_SAMPLES: Final = 10 * RATE_HZ
+_Z: Final = 1.96
+
+# Kind, levels in dBFS, minutes each: 60 in all.
+COMPOSITION: Final = (
+    ("rain", (-25.0, -45.0), 4.0),
+    ("sea", (-25.0, -45.0), 4.0),
+    ("fire", (-25.0, -45.0), 4.0),
+    ("clock", (-25.0, -45.0), 4.0),
+    ("babble", (-25.0, -45.0), 5.0),
+    ("pink noise", (-30.0, -50.0, -70.0), 2.0),
+    ("brown noise", (-30.0, -50.0, -70.0), 2.0),
+    ("hum 50 Hz", (-40.0,), 2.0),
+    ("hum 60 Hz", (-40.0,), 2.0),
+    ("digital silence", (0.0,), 2.0),
+)
+
+
+class RaisedShare(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of some recordings raised an event.
+
+    Attributes:
+        recordings: Heard.
+        raised: Of them, those with at least one event.
+    """
+
+    recordings: int
+    raised: int
+
+
+class FalseAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that raised events it should not have.
+
+    Attributes:
+        recording: Its folder and file name.
+        classes: Of the events.
+    """
+
+    recording: str
+    classes: tuple[str, ...]
+
+
+class AmbienceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of ambience at one level.
+
+    Attributes:
+        kind: As `ambience.py` calls it.
+        level_dbfs: Root mean square; None for digital silence.
+        minutes: Length.
+        events: That started, per class.
+        active_share: Of the time, in which some event lasted.
+    """
+
+    kind: str
+    level_dbfs: float | None
+    minutes: float
+    events: dict[str, int]
+    active_share: float
+
+
+class OpenSetReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A model among sounds that are none of its classes.
+
+    Attributes:
+        model: Its name and hash.
+        provider: What ran it.
+        thresholds: Of its contract.
+        held_out_only: True where recordings that training uses were left out.
+        seed: Of every draw.
+        negatives: All recordings.
+        raised_share: Of them, those that raised an event.
+        raised_share_low: Lower end of its 95 % confidence interval (Wilson).
+        raised_share_high: Upper end.
+        kinds: Per folder.
+        alarms: The recordings that raised events.
+        ambience: The parts heard.
+        ambience_h: Their length.
+        false_events_per_h: In them.
+        false_events_per_h_high: The true rate is below this with 95 % confidence.
+        skipped: Kinds of ambience that could not be had, and why.
+    """
+
+    model: str
+    provider: str
+    thresholds: dict[str, float]
+    held_out_only: bool
+    seed: int
+    negatives: RaisedShare
+    raised_share: float
+    raised_share_low: float
+    raised_share_high: float
+    kinds: dict[str, RaisedShare]
+    alarms: tuple[FalseAlarm, ...]
+    ambience: tuple[AmbienceResult, ...]
+    ambience_h: float
+    false_events_per_h: float
+    false_events_per_h_high: float
+    skipped: tuple[str, ...]
+
+
+def evaluate_openset(
+    classifier: Classifier,
+    negatives: Sequence[Clip],
+    ambient: Sequence[Clip],
+    held_out_only: bool,
+    minutes: float,
+    seed: int,
+    console: Console,
+) -> OpenSetReport:
+    """Hear every recording by itself, then the ambience.
+
+    Args:
+        classifier: To be judged.
+        negatives: To be heard by themselves.
+        ambient: Those that ambience may be made of.
+        held_out_only: Whether the negatives are only those that training holds out.
+        minutes: Of ambience in all; 60 is the composition as it stands.
+        seed: Of every draw.
+        console: For the progress.
+
+    Raises:
+        DataError: A recording cannot be read, or there is none.
+    """
+    if not negatives:
+        raise DataError(
+            "There is no recording to hear: training holds out about one in four, and none of these. Give more "
+            "recordings, or --unseen where no training used them."
+        )
+    alarms: dict[str, tuple[str, ...]] = {}
+    for clip in track(negatives, "Other sounds", console=console):
+        heard, _ = detect_in_blocks(MemorySource(*read_recording(clip.path)).to_its_end(), classifier)
+        if heard:
+            alarms[_name(clip)] = tuple(sorted({event.label for event in heard}))
+    parts, skipped = _hear_ambience(classifier, ambient, minutes, seed, console)
+    low, high = wilson(len(alarms), len(negatives))
+    hours = sum(part.minutes for part in parts) / 60
+    events = sum(sum(part.events.values()) for part in parts)
+    return OpenSetReport(
+        model=classifier.contract.identity,
+        provider=classifier.provider,
+        thresholds=classifier.contract.thresholds,
+        held_out_only=held_out_only,
+        seed=seed,
+        negatives=RaisedShare(recordings=len(negatives), raised=len(alarms)),
+        raised_share=round(len(alarms) / len(negatives), 4),
+        raised_share_low=round(low, 4),
+        raised_share_high=round(high, 4),
+        kinds=_by_kind(negatives, alarms),
+        alarms=tuple(FalseAlarm(recording=name, classes=classes) for name, classes in alarms.items()),
+        ambience=parts,
+        ambience_h=round(hours, 4),
+        false_events_per_h=round(events / hours, 2),
+        false_events_per_h_high=round(poisson_upper_rate(events, hours), 2),
+        skipped=skipped,
+    )
+
+
+def _name(clip: Clip) -> str:
+    return f"{clip.path.parent.name}/{clip.path.name}"
+
+
+def _by_kind(negatives: Sequence[Clip], alarms: dict[str, tuple[str, ...]]) -> dict[str, RaisedShare]:
+    heard = Counter(clip.path.parent.name for clip in negatives)
+    raised = Counter(clip.path.parent.name for clip in negatives if _name(clip) in alarms)
+    return {kind: RaisedShare(recordings=count, raised=raised[kind]) for kind, count in sorted(heard.items())}
+
+
+def _hear_ambience(
+    classifier: Classifier, held_out: Sequence[Clip], minutes: float, seed: int, console: Console
+) -> tuple[tuple[AmbienceResult, ...], tuple[str, ...]]:
+    """The composition, each part as a stream of its own, and what is missing of it."""
+    kinds, skipped = ambiences(held_out, seed)
+    wanted = [(kind, level, each * minutes / 60) for kind, levels, each in COMPOSITION for level in levels]
+    parts = []
+    for kind, level_dbfs, each in track([part for part in wanted if part[0] in kinds], "Ambience", console=console):
+        heard, length_s = detect_in_blocks(_stream(kinds[kind], level_dbfs, round(each * 60 * RATE_HZ)), classifier)
+        parts.append(
+            AmbienceResult(
+                kind=kind,
+                level_dbfs=None if kind == "digital silence" else level_dbfs,
+                minutes=round(length_s / 60, 4),
+                events=dict(sorted(Counter(event.label for event in heard).items())),
+                active_share=round(_active_s(heard) / length_s, 4),
+            )
+        )
+    return tuple(parts), skipped
+
+
+def _stream(ambience: Ambience, level_dbfs: float, length_samples: int) -> Iterator[Block]:
+    """An ambience at a level, ten seconds at a time."""
+    gain = gain_to_dbfs(level_dbfs)
+    for first_sample in range(0, length_samples, _BLOCK_SAMPLES):
+        size = min(_BLOCK_SAMPLES, length_samples - first_sample)
+        yield Block(read_only(ambience.take(size)[None] * gain), RATE_HZ, first_sample)
+
+
+def _active_s(heard: Sequence[DetectedEvent]) -> float:
+    """The time in which at least one event lasted."""
+    active_s, until_s = 0.0, 0.0
+    for event in heard:
+        active_s += max(0.0, event.offset_s - max(event.onset_s, until_s))
+        until_s = max(until_s, event.offset_s)
+    return active_s
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % confidence interval of a share."""
+    share, spread = hits / count, _Z**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)

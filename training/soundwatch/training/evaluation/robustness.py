@@ -1,0 +1,139 @@
+"""What a change of the sound costs a model: accuracy on the same clips, before and after.
+
+Conventions: a clip's scores are those of `soundwatch classify` through the daemon's own stages; points
+are hundredths of a share. Changes are judged clip by clip, so their error is that of the clips whose
+call changed: sqrt(lost + gained) / clips.
+Does not: change clips (`conditions.py`), or let events decide.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.daemon.pipeline.scoring import score_source
+from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED, Condition, Group
+from soundwatch.training.evaluation.offline_detection import MemorySource, read_recording
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition.
+
+    Attributes:
+        name: Of the condition.
+        group: What kind of change it is.
+        limited: True where the project promises that it costs at most two points.
+        accuracy: Share of clips whose highest class is theirs.
+        change_points: Accuracy less that of the clean clips, in points.
+        error_points: Standard error of the change.
+        lost: Clips that were called right clean and are not now.
+        gained: Clips that are called right only now.
+        passing_share: Share of clips whose own class reaches its threshold.
+    """
+
+    name: str
+    group: Group
+    limited: bool
+    accuracy: float
+    change_points: float
+    error_points: float
+    lost: int
+    gained: int
+    passing_share: float
+
+
+class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A model under what microphones do.
+
+    Attributes:
+        model: Its name and hash.
+        provider: What ran it.
+        folder: The clips' data; None for UrbanSound8K.
+        folds: That clips come from.
+        trained_on_these: Those of them that the model was trained on: their figures measure memory.
+        seed: Of every draw.
+        clips: Scored under each condition.
+        accuracy: Of the clean clips.
+        passing_share: Of the clean clips whose own class reaches its threshold.
+        changes: One a condition.
+    """
+
+    model: str
+    provider: str
+    folder: str | None
+    folds: tuple[int, ...]
+    trained_on_these: tuple[int, ...]
+    seed: int
+    clips: int
+    accuracy: float
+    passing_share: float
+    changes: tuple[Change, ...]
+
+
+def evaluate_robustness(classifier: Classifier, data: LabelledClips, seed: int, console: Console) -> RobustnessReport:
+    """Score every clip clean and under every condition.
+
+    Raises:
+        ContractError: The model does not know all of the labels.
+        DataError: A clip cannot be read.
+    """
+    contract, clips = classifier.contract, data.clips
+    check_labels(contract, data.labels, data.folder)
+    right = np.zeros((1 + len(CONDITIONS), len(clips)), bool)
+    passing = np.zeros_like(right)
+    for place, clip in enumerate(track(clips, "Clips under every condition", console=console)):
+        label = data.label_of(clip)
+        rng = np.random.default_rng([seed, place])
+        scores = _scores(classifier, clip, rng)  # (1 + conditions, K)
+        right[:, place] = scores.argmax(axis=1) == contract.labels.index(label)
+        passing[:, place] = scores[:, contract.labels.index(label)] >= contract.thresholds[label]
+    return RobustnessReport(
+        model=contract.identity,
+        provider=classifier.provider,
+        folder=data.folder,
+        folds=data.folds,
+        trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
+        seed=seed,
+        clips=len(clips),
+        accuracy=round(float(right[0].mean()), 4),
+        passing_share=round(float(passing[0].mean()), 4),
+        changes=tuple(
+            compare(condition, right[0], after, float(passes.mean()))
+            for condition, after, passes in zip(CONDITIONS, right[1:], passing[1:], strict=True)
+        ),
+    )
+
+
+def _scores(classifier: Classifier, clip: Clip, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Scores (1 + conditions, K) of one clip, clean first, in the order of the model's labels."""
+    samples, rate_hz = read_recording(clip.path)
+    sounds = [
+        MemorySource(samples, rate_hz),
+        *(MemorySource(*each.change(samples, rate_hz, rng)) for each in CONDITIONS),
+    ]
+    scores = [score_source(sound, classifier) for sound in sounds]
+    return np.array([[each[label] for label in classifier.contract.labels] for each in scores])
+
+
+def compare(condition: Condition, before: NDArray[np.bool_], after: NDArray[np.bool_], passing_share: float) -> Change:
+    """What a condition cost, from which clips were called right before and after it (N,)."""
+    lost, gained = int(np.sum(before & ~after)), int(np.sum(~before & after))
+    return Change(
+        name=condition.name,
+        group=condition.group,
+        limited=condition.group in LIMITED,
+        accuracy=round(float(after.mean()), 4),
+        change_points=round(100 * (gained - lost) / before.size, 2),
+        error_points=round(100 * math.sqrt(gained + lost) / before.size, 2),
+        lost=lost,
+        gained=gained,
+        passing_share=round(passing_share, 4),
+    )

@@ -1,0 +1,107 @@
+"""`soundwatch evaluate --street`, `--open-set` and `--robustness`: which trial, on what, to where.
+
+Conventions: a trial leaves `street.json`, `street.md` and `street.png` (or of its own name) in `--out`.
+Without `--json` the page goes to stdout as Markdown; with it the page goes to stderr, JSON to stdout.
+Does not: measure (`street.py`, `openset.py`, `robustness.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.training.cli.trials import TrialOptions
+from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.evaluation.openset import OpenSetReport, evaluate_openset
+from soundwatch.training.evaluation.report_page import Page, show, to_markdown
+from soundwatch.training.evaluation.robustness import RobustnessReport, evaluate_robustness
+from soundwatch.training.evaluation.street import StreetReport, evaluate_street, foreground_clips
+from soundwatch.training.evaluation.trial_pages import openset_page, robustness_page, street_page
+from soundwatch.training.evaluation.trial_pictures import draw_openset, draw_robustness, draw_street
+
+Report = StreetReport | OpenSetReport | RobustnessReport
+
+_SNRS_DB: Final = (20.0, 10.0, 5.0, 0.0)
+_MINUTES: Final = 60.0
+_SEED: Final = 1
+
+
+def run_trial(
+    classifier: Classifier, options: TrialOptions, root: Path | None, split: Split | None, console: Console
+) -> Report:
+    """Run the trial that was asked for.
+
+    Args:
+        classifier: To be judged.
+        options: As the command line has them.
+        root: Of the data; None for the open set.
+        split: What is scored; None for the open set.
+        console: For the progress.
+
+    Raises:
+        ContractError: The model does not know all of the labels.
+        DataError: A clip cannot be read, or there are too few.
+    """
+    seed = _SEED if options.seed is None else options.seed
+    minutes = options.minutes or _MINUTES
+    learned, held_out = split_negatives(*options.negatives)
+    others = (*learned, *held_out) if options.unseen else held_out
+    if root is None or split is None:
+        heard = _some(others, options.limit, seed)
+        return evaluate_openset(classifier, heard, others, not options.unseen, minutes, seed, console)
+    data = labelled_clips(split)
+    if options.trial == "robustness":
+        data = replace(data, clips=_some(data.clips, options.limit, seed))
+        return evaluate_robustness(classifier, data, seed, console)
+    snrs_db = options.snr_db or _SNRS_DB
+    return evaluate_street(classifier, foreground_clips(root, data), others, snrs_db, minutes, seed, console)
+
+
+def _some(clips: tuple[Clip, ...], limit: int | None, seed: int) -> tuple[Clip, ...]:
+    """So many at random, in their own order; all without a limit."""
+    if limit is None or limit >= len(clips):
+        return clips
+    return tuple(clips[place] for place in sorted(np.random.default_rng(seed).permutation(len(clips))[:limit]))
+
+
+def print_report(report: Report, as_json: bool, out: Path | None, console: Console) -> None:
+    """Print a report, and leave its files in a folder."""
+    page = page_of(report)
+    if out:
+        _write(report, page, out)
+    if as_json:
+        show(page, console)
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        click.echo(to_markdown(page), nl=False)
+
+
+def page_of(report: Report) -> Page:
+    """The page of whichever report it is."""
+    if isinstance(report, StreetReport):
+        return street_page(report)
+    return openset_page(report) if isinstance(report, OpenSetReport) else robustness_page(report)
+
+
+def _write(report: Report, page: Page, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if isinstance(report, StreetReport):
+        name = "street"
+        draw_street(out / "street.png", report)
+    elif isinstance(report, OpenSetReport):
+        name = "open-set"
+        draw_openset(out / "open-set.png", report)
+    else:
+        name = "robustness"
+        draw_robustness(out / "robustness.png", report)
+    (out / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    (out / f"{name}.md").write_text(to_markdown(page), encoding="utf-8")

@@ -1,0 +1,223 @@
+"""Events in a street: clips of held-out folds mixed over ambience, heard by the daemon, and matched.
+
+Conventions: seconds and decibels in names. Two collars, both sed_eval's and both to either side of the
+true onset: the wide one is a window and a hop, since a window that holds any of a sound may start its
+event; the tight one is a hop, which is as near as the daemon claims to put an onset. Figures without
+another word are at the wide collar.
+Does not: mix (`scene.py`), match (`matching.py`) or print (`street_report.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
+from soundwatch.training.data.urbansound8k import OBTAIN, Clip
+from soundwatch.training.evaluation.event_matching import MatchCounts, TimedLabel, count_matches, match_events
+from soundwatch.training.evaluation.offline_detection import RATE_HZ, DetectedEvent, detect_in_blocks
+from soundwatch.training.evaluation.street_scene import PlacedClip, plan_scene, render_scene
+from soundwatch.training.sounds.ambience import Ambience, ambiences, round_robin
+
+KINDS: Final = ("pink noise", "rain", "brown noise", "sea", "babble", "fire", "clock")
+STRETCH_S: Final = 60
+
+
+class Delay(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds after a sound's true onset, of the sounds found.
+
+    Attributes:
+        median: Half of them come no later.
+        p95: 95 % of them come no later.
+    """
+
+    median: float
+    p95: float
+
+
+class SnrFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One scene, at one signal-to-noise ratio.
+
+    Attributes:
+        snr_db: Of clips to ambience.
+        hours: Length of the scene.
+        found: All classes together, at the wide collar.
+        found_tight: The same at the tight one.
+        macro_f1: Mean of F1 over classes with clips.
+        classes: Per class, at the wide collar.
+        false_events_per_h: Events that match no clip.
+        false_events_alone_per_h: Those of them that no clip is near.
+        latency_s: When their events could be told; None where nothing was found.
+        onset_late_s: When their events say that they began; None where nothing was found.
+    """
+
+    snr_db: float
+    hours: float
+    found: MatchCounts
+    found_tight: MatchCounts
+    macro_f1: float
+    classes: dict[str, MatchCounts]
+    false_events_per_h: float
+    false_events_alone_per_h: float
+    latency_s: Delay | None
+    onset_late_s: Delay | None
+
+
+class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in a street.
+
+    Attributes:
+        model: Its name and hash.
+        provider: What ran it.
+        thresholds: Of its contract.
+        folder: The clips' data; None for UrbanSound8K.
+        folds: That clips come from.
+        trained_on_these: Those of them that the model was trained on: their figures measure memory.
+        seed: Of every draw.
+        clips: In the scene.
+        recordings: That these were cut from.
+        ambience: Kinds, a minute of each in turn.
+        skipped: Kinds that could not be had, and why.
+        collar_s: The wide one.
+        tight_collar_s: The tight one.
+        levels: A scene each, of the same clips at the same onsets.
+    """
+
+    model: str
+    provider: str
+    thresholds: dict[str, float]
+    folder: str | None
+    folds: tuple[int, ...]
+    trained_on_these: tuple[int, ...]
+    seed: int
+    clips: int
+    recordings: int
+    ambience: tuple[str, ...]
+    skipped: tuple[str, ...]
+    collar_s: float
+    tight_collar_s: float
+    levels: tuple[SnrFigures, ...]
+
+
+def evaluate_street(
+    classifier: Classifier,
+    data: LabelledClips,
+    held_out: Sequence[Clip],
+    snrs_db: Sequence[float],
+    minutes: float,
+    seed: int,
+    console: Console,
+) -> StreetReport:
+    """Hear a scene of these clips at every ratio.
+
+    Args:
+        classifier: To be judged.
+        data: Clips in the foreground of their recordings.
+        held_out: Negatives that ambience may be made of.
+        snrs_db: A scene each.
+        minutes: Longest length of a scene.
+        seed: Of every draw.
+        console: For the progress.
+
+    Raises:
+        ContractError: The model does not know all of the labels.
+        DataError: The clips make no scene, or one cannot be read.
+    """
+    contract = classifier.contract
+    check_labels(contract, data.labels, data.folder)
+    placed = plan_scene(data, seed, minutes * 60)
+    hop_s = contract.features.window_hop_samples / contract.features.rate_hz
+    collars_s = (contract.features.window_ms / 1000 + hop_s, hop_s)
+    levels = []
+    for snr_db in snrs_db:
+        kinds, skipped = _in_street(held_out, seed)
+        mixed = render_scene(placed, round_robin(list(kinds.values()), STRETCH_S * RATE_HZ), snr_db)
+        blocks = track(mixed, f"Street at {snr_db:g} dB", len(placed) + 1, console=console)
+        heard, length_s = detect_in_blocks(blocks, classifier)
+        levels.append(_figures(snr_db, data.labels, placed, heard, length_s / 3600, collars_s))
+    return StreetReport(
+        model=contract.identity,
+        provider=classifier.provider,
+        thresholds=contract.thresholds,
+        folder=data.folder,
+        folds=data.folds,
+        trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
+        seed=seed,
+        clips=len(placed),
+        recordings=len({each.clip.recording for each in placed}),
+        ambience=tuple(kinds),
+        skipped=skipped,
+        collar_s=round(collars_s[0], 3),
+        tight_collar_s=round(collars_s[1], 3),
+        levels=tuple(levels),
+    )
+
+
+def _in_street(held_out: Sequence[Clip], seed: int) -> tuple[dict[str, Ambience], tuple[str, ...]]:
+    """The kinds of ambience that a street has, out of those that can be had."""
+    kinds, skipped = ambiences(held_out, seed)
+    return {name: kinds[name] for name in KINDS if name in kinds}, skipped
+
+
+def _figures(
+    snr_db: float,
+    labels: tuple[str, ...],
+    placed: Sequence[PlacedClip],
+    heard: Sequence[DetectedEvent],
+    hours: float,
+    collars_s: tuple[float, float],
+) -> SnrFigures:
+    there = [TimedLabel(each.label, each.onset_sample / RATE_HZ) for each in placed]
+    told = [TimedLabel(event.label, event.onset_s) for event in heard]
+    others = sorted({event.label for event in heard} - set(labels))
+    pairs, tight = (match_events(there, told, collar_s) for collar_s in collars_s)
+    classes = {label: count_matches(there, told, pairs, label) for label in (*labels, *others)}
+    right = {event for _, event in pairs}
+    false = [mark for place, mark in enumerate(told) if place not in right]
+    alone = [mark for mark in false if all(abs(mark.onset_s - sound.onset_s) > collars_s[0] for sound in there)]
+    return SnrFigures(
+        snr_db=snr_db,
+        hours=round(hours, 4),
+        found=count_matches(there, told, pairs, None),
+        found_tight=count_matches(there, told, tight, None),
+        macro_f1=round(float(np.mean([each.f1 for each in classes.values() if each.there and each.f1 is not None])), 4),
+        classes=classes,
+        false_events_per_h=round(len(false) / hours, 2),
+        false_events_alone_per_h=round(len(alone) / hours, 2),
+        latency_s=_delay([heard[event].told_s - there[sound].onset_s for sound, event in pairs]),
+        onset_late_s=_delay([told[event].onset_s - there[sound].onset_s for sound, event in pairs]),
+    )
+
+
+def _delay(delays_s: Sequence[float]) -> Delay | None:
+    if not delays_s:
+        return None
+    median, p95 = np.percentile(delays_s, [50, 95])
+    return Delay(median=round(float(median), 2), p95=round(float(p95), 2))
+
+
+def foreground_clips(root: Path, data: LabelledClips) -> LabelledClips:
+    """UrbanSound8K's clips that the metadata calls the foreground of their recording (salience 1); all of other data.
+
+    Raises:
+        DataError: The metadata does not say it.
+    """
+    if data.folder:
+        return data
+    metadata = root / "metadata" / "UrbanSound8K.csv"
+    with metadata.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if rows and "salience" not in rows[0]:
+        raise DataError(f"{metadata} has no column salience; the original file was wanted. {OBTAIN}")
+    loud = {row["slice_file_name"] for row in rows if row["salience"] == "1"}
+    return replace(data, clips=tuple(clip for clip in data.clips if clip.path.name in loud))

@@ -1,0 +1,95 @@
+"""A long recording with known onsets: clips of held-out recordings mixed over ambience.
+
+Conventions: mono at `RATE_HZ`. Clips come in rounds of one a class, in random order, so that a scene
+holds every class about as often; between a clip's end and the next onset lie 6 to 14 s, drawn at random.
+As in scaper, the ambience keeps its level and a clip is put so many decibels above it: SNR is the root
+mean square of the clip over its own length against that of the ambience over all of its. Nothing is
+clipped.
+Does not: let clips overlap, or hide that a clip brings its own street along in its background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import soundfile
+
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.types import Block, read_only
+from soundwatch.training.data.labelled_clips import LabelledClips
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.evaluation.offline_detection import RATE_HZ, read_mono, rms
+from soundwatch.training.sounds.ambience import Ambience, gain_to_dbfs
+
+AMBIENCE_DBFS: Final = -45.0
+GAP_S: Final = (6.0, 14.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedClip:
+    """A clip and where it begins.
+
+    Attributes:
+        clip: A clip of one of the classes.
+        label: Its class.
+        onset_sample: Of the scene, at `RATE_HZ`.
+    """
+
+    clip: Clip
+    label: str
+    onset_sample: int
+
+
+def plan_scene(data: LabelledClips, seed: int, limit_s: float) -> tuple[PlacedClip, ...]:
+    """Where each clip goes, until the time is up or fewer than two classes have clips left.
+
+    Raises:
+        DataError: There are clips of fewer than two classes.
+    """
+    rng = np.random.default_rng(seed)
+    placed: list[PlacedClip] = []
+    end_s = 0.0
+    for clip in _rounds(data, rng):
+        onset_s = end_s + rng.uniform(*GAP_S)
+        end_s = onset_s + soundfile.info(clip.path).duration
+        if end_s > limit_s:
+            break
+        placed.append(PlacedClip(clip, data.label_of(clip), round(onset_s * RATE_HZ)))
+    if not placed:
+        raise DataError(
+            f"{len(data.clips)} clips in the foreground and {limit_s / 60:g} minutes make no scene; clips of two "
+            "classes and a minute are the least. Give more clips, or more --minutes."
+        )
+    return tuple(placed)
+
+
+def _rounds(data: LabelledClips, rng: np.random.Generator) -> Iterator[Clip]:
+    """One clip of each class a round, no two of a class in a row."""
+    shuffled = [data.clips[place] for place in rng.permutation(len(data.clips))]
+    waiting = [[clip for clip in shuffled if clip.class_id == class_id] for class_id in range(len(data.labels))]
+    last = -1
+    while len(classes := [class_id for class_id, left in enumerate(waiting) if left]) > 1:
+        order = rng.permutation(classes).tolist()
+        if order[0] == last:
+            order.append(order.pop(0))
+        for class_id in order:
+            yield waiting[class_id].pop()
+        last = order[-1]
+
+
+def render_scene(placed: Sequence[PlacedClip], ambience: Ambience, snr_db: float) -> Iterator[Block]:
+    """The scene as a microphone would give it, a clip and the ambience before it at a time."""
+    end_sample = 0
+    level = gain_to_dbfs(AMBIENCE_DBFS)
+    for each in placed:
+        clip = read_mono(each.clip.path)
+        clip = clip * (gain_to_dbfs(AMBIENCE_DBFS + snr_db) / np.float32(max(rms(clip), 1e-9)))
+        sound = ambience.take(each.onset_sample - end_sample + clip.size) * level
+        sound[sound.size - clip.size :] += clip
+        yield Block(read_only(sound[None]), RATE_HZ, end_sample)
+        end_sample += sound.size
+    sound = ambience.take(round(GAP_S[1] * RATE_HZ)) * level
+    yield Block(read_only(sound[None]), RATE_HZ, end_sample)

@@ -1,0 +1,43 @@
+"""Learning new classes from a trained network: a new head first, then all layers, slowly.
+
+Conventions: the head is the network's last layer. Which layers move in an epoch follows from its number, so that a
+run that was cut off goes on as it would have.
+Source: the order (head alone, then all at a lower rate) is ULMFiT's gradual unfreezing in two steps (Howard and
+Ruder, 2018).
+Does not: read the weights to start from (`origin.py`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from soundwatch.training.model.pretrained import PretrainedModel
+from soundwatch.training.model.recipe import FineTuning, Recipe
+
+
+def load_backbone(network: nn.Sequential, origin: PretrainedModel) -> None:
+    """Give a fresh network the trained layers; its head stays as it was drawn."""
+    network.load_state_dict(network.state_dict() | origin.body)
+
+
+def build_optimiser(network: nn.Sequential, recipe: Recipe, hint: nn.Module | None) -> torch.optim.Optimizer:
+    """AdamW at the recipe's peak rate; layers that were trained before go at their share of it."""
+    numbers = recipe.optimisation
+    trained = recipe.finetune or recipe.teaching
+    body_rate = numbers.max_learning_rate * (trained.body_learning_rate_share if trained else 1.0)
+    fresh = [*network[-1].parameters(), *(hint.parameters() if hint else ())]
+    groups = [
+        {"params": list(network[:-1].parameters()), "lr": body_rate},
+        {"params": fresh, "lr": numbers.max_learning_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=numbers.weight_decay)
+
+
+def freeze_layers(network: nn.Sequential, tuning: FineTuning, epoch: int) -> None:
+    """Hold still what may not move in this epoch, counted from 1; batch norm's statistics never move."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    for parameter in network[:-1].parameters():
+        parameter.requires_grad = epoch > tuning.head_epochs

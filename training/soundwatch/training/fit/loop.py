@@ -1,0 +1,236 @@
+"""The training loop, to be read from top to bottom.
+
+Conventions: every random draw of an epoch comes from (seed, epoch), so that a run that was cut off and
+resumed ends with the same weights, bit for bit, on the same machine and number of threads (a test
+proves it on the CPU; it was never tried on CUDA). The last epoch's weights count (their running mean
+where the recipe keeps one); no epoch is chosen on scores.
+Source: the shape is nanoGPT's `train.py`.
+Does not: read command lines (`cli.py`), or write reports (`report.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.data.batches import Reader, Scored, count_batches, scoring_batches
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.distillation.feature_hint import Hint, start_hint
+from soundwatch.training.distillation.init_from_teacher import init_from_teacher, sample_clips
+from soundwatch.training.fit.distributed import DistributedContext
+from soundwatch.training.fit.examples import Batch, ClipBatches, DistillationBatches
+from soundwatch.training.fit.finetune import build_optimiser, freeze_layers, load_backbone
+from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.run_setup import RunSetup
+from soundwatch.training.fit.scoring import compute_loss, score_mels
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.network import build_network, logits_of, maps_of
+from soundwatch.training.model.recipe import Recipe
+
+Row = dict[str, float | None]
+
+
+@dataclass(slots=True)
+class Run:
+    """All that changes while a run goes on; a checkpoint holds exactly this.
+
+    Attributes:
+        network: Moved by the optimiser.
+        ema: Running mean of its weights; None where the recipe keeps none.
+        hint: Told of the teacher's features; None without a teacher.
+        optimiser: AdamW.
+        scheduler: One cycle over all steps.
+        epoch: Epochs done.
+        history: A row of figures for each of them.
+    """
+
+    network: nn.Sequential
+    ema: nn.Sequential | None
+    hint: Hint | None
+    optimiser: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    epoch: int = 0
+    history: list[Row] = field(default_factory=list)
+
+    @property
+    def counts(self) -> nn.Module:
+        """The network whose weights count."""
+        return self.network if self.ema is None else self.ema
+
+
+def start_run(session: RunSetup, taught: DistillationBatches | None = None, read: Reader | None = None) -> Run:
+    """A run before its first epoch, its weights drawn from the recipe's seed, its session's origin's or its teacher's.
+
+    Raises:
+        ConfigError: The network is not built like the teacher that it is to start as.
+        ModelError: The teacher's layers do not read.
+    """
+    recipe = session.recipe
+    torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add up in an order of their own
+    seed_everything(recipe.seed, 0)
+    # Channels last is a fifth faster on CPUs and changes no weight's meaning.
+    network = build_network(recipe, len(session.labels))
+    if session.origin:
+        load_backbone(network, session.origin)
+    if session.begins_as_teacher and session.teacher and read:
+        sounds = sample_clips(session.split.train, recipe.features.window_samples, read)
+        init_from_teacher(network, session.teacher.trunk(), sounds, recipe.features)
+    network = session.ranks.shared_layers(network)
+    network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    hint = start_hint(network, recipe, taught.lessons.heard) if taught else None
+    numbers = recipe.optimisation
+    optimiser = build_optimiser(network, recipe, hint)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=[group["lr"] for group in optimiser.param_groups],
+        total_steps=(taught.count() if taught else count_batches(session.train_clips, recipe)) * recipe.epochs,
+        pct_start=numbers.warmup_share,
+        anneal_strategy=numbers.anneal,
+    )
+    return Run(network, deepcopy(network) if numbers.ema_decay else None, hint, optimiser, scheduler)
+
+
+def seed_everything(seed: int, epoch: int) -> np.random.Generator:
+    """Seed torch, and give a generator for all that numpy draws: both from (seed, epoch) alone."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
+    return np.random.default_rng((seed, epoch))
+
+
+def train(
+    run: Run,
+    session: RunSetup,
+    read: Reader,
+    save: Callable[[Run], None],
+    console: Console,
+    taught: DistillationBatches | None = None,
+) -> None:
+    """Do the epochs that are left on the session's clips, or on a teacher's lessons, saving after each.
+
+    Raises:
+        ConfigError: The loss is no longer a finite number.
+    """
+    recipe, device = session.recipe, session.device
+    front_end = MelFrontEnd(recipe.features).to(device)
+    examples = taught or ClipBatches(session.train_clips, len(session.labels), recipe, read, device)
+    held_out = mel_batches(session.split.test, session, read, front_end)
+    class_ids = np.array([clip.class_id for clip in session.split.test if clip.class_id is not None], np.int64)
+
+    while run.epoch < recipe.epochs:
+        epoch = run.epoch + 1
+        began_s = time.monotonic()
+        rng = seed_everything(recipe.seed, epoch)
+        run.network.train()
+        if recipe.finetune:
+            freeze_layers(run.network, recipe.finetune, epoch)
+        learner = session.ranks.learner(LossModule(run.network, run.hint, recipe, device))
+        losses: list[float] = []
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            batches = examples.epoch(rng)
+            for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
+                losses.append(_step(run, learner, recipe, session.ranks, batch))
+                if not math.isfinite(losses[-1]):
+                    raise ConfigError(_not_finite(losses, epoch))
+        run.epoch = epoch
+        row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
+        row["learning_rate"] = float(run.scheduler.get_last_lr()[-1])
+        if held_out:
+            loss, scores = score_mels(run.counts, held_out, recipe, device)
+            metrics = measure(count_confusion(scores, class_ids))
+            row |= {"test_loss": loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+            row |= {f"recall_{label}": value for label, value in zip(session.labels, metrics.recall, strict=True)}
+        row["seconds"] = time.monotonic() - began_s
+        run.history.append(row)
+        save(run)
+        console.print(describe(row, recipe.epochs), highlight=False, soft_wrap=True)
+
+
+class LossModule(nn.Module):
+    """A batch to its loss.
+
+    Args:
+        network: That learns.
+        hint: Told of the teacher's features; None without a teacher.
+        recipe: The experiment.
+        device: That computes.
+    """
+
+    def __init__(self, network: nn.Sequential, hint: Hint | None, recipe: Recipe, device: torch.device) -> None:
+        super().__init__()
+        self.network, self.hint = network, hint
+        self._recipe, self._device = recipe, device
+
+    def forward(self, mel_db: Tensor, targets: Tensor, heard: Tensor | None) -> Tensor:
+        """The loss, a mean over the rows; of no rows it is 0."""
+        recipe = self._recipe
+        # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.
+        halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
+        hinted: Tensor | float = 0.0
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
+            maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))
+            logits = logits_of(self.network, maps)
+            if self.hint and heard is not None and recipe.teaching:
+                hinted = recipe.teaching.feature_weight * self.hint(maps, heard)
+        smoothing_share = 0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share  # lessons are smooth
+        loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + hinted
+        return loss if len(targets) else loss.nan_to_num()  # the mean of nothing, which moves nothing
+
+
+def _step(run: Run, learner: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch) -> float:
+    """Move the weights once, and their running mean after them; returns the loss."""
+    own = ranks.own(batch)
+    loss, everyones_loss = ranks.weigh(learner(own.mel_db, own.targets, own.heard))
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    run.optimiser.step()
+    run.scheduler.step()
+    if run.ema is not None:
+        # Early on the mean looks back less far, or the first weights would stay in it for many epochs.
+        steps = run.scheduler.last_epoch
+        _follow(run.ema, run.network, min(recipe.optimisation.ema_decay, (1 + steps) / (10 + steps)))
+    return everyones_loss
+
+
+@torch.no_grad()
+def _follow(ema: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the running mean, batch norm's own statistics included, towards the network."""
+    for mean, value in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def mel_batches(clips: tuple[Clip, ...], session: RunSetup, read: Reader, front_end: MelFrontEnd) -> list[Scored]:
+    """Mel decibels, targets and places of clips that are scored: the same every epoch, so computed once."""
+    batches = scoring_batches(clips, len(session.labels), session.recipe, read)
+    return [
+        (front_end.features(samples.to(session.device)).cpu(), targets, places) for samples, targets, places in batches
+    ]
+
+
+def _not_finite(losses: list[float], epoch: int) -> str:
+    before = f"{losses[-2]:.3g}" if len(losses) > 1 else "nothing"
+    return (
+        f"The loss is {losses[-1]} at step {len(losses)} of epoch {epoch}, after {before}; a finite number was wanted. "
+        "Lower max_learning_rate in the recipe; the checkpoint of the epoch before is kept."
+    )
+
+
+def describe(row: Row, epochs: int) -> str:
+    """One epoch's figures as a line."""
+    line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.3f}"
+    if row.get("accuracy") is not None:
+        line += f"  held out: loss {row['test_loss']:.3f} accuracy {row['accuracy']:.3f} macro F1 {row['macro_f1']:.3f}"
+        recalls = {key.removeprefix("recall_"): value for key, value in row.items() if key.startswith("recall_")}
+        line += "  recall " + " ".join(f"{label} {value:.2f}" for label, value in recalls.items() if value is not None)
+    return f"{line}  ({row['seconds']:.0f} s)"

@@ -1,0 +1,91 @@
+"""A run's figures as files: CSV, and learning curves and confusion matrix as PNG.
+
+Conventions: pictures are drawn with matplotlib's Agg, so no display is needed.
+Does not: compute any figure.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from soundwatch.training.fit.loop import Row
+from soundwatch.training.fit.metrics import Counts
+from soundwatch.training.model.atomic_file import replace_file
+
+
+def write_log(path: Path, history: Sequence[Row]) -> None:
+    """All epochs so far as CSV, in one step."""
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(history[-1]))
+            writer.writeheader()
+            writer.writerows(history)
+
+    replace_file(path, write)
+
+
+def draw_curves(path: Path, history: Sequence[Row]) -> None:
+    """Loss, and on held-out clips accuracy and macro F1, over epochs."""
+    epochs = [row["epoch"] for row in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name in ("train_loss", "test_loss"):
+        if name in history[-1]:
+            left.plot(epochs, [row[name] for row in history], label=name.replace("_", " "))
+    for name in ("accuracy", "macro_f1"):
+        if name in history[-1]:
+            right.plot(epochs, [row[name] for row in history], label=f"held-out {name.replace('_', ' ')}")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend()
+    right.set_ylim(0, 1)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: str) -> None:
+    """Counts with the true class down and the called class across, shaded by the row's share."""
+    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
+    figure, axes = plt.subplots(figsize=(8, 7), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("called")
+    axes.set_ylabel("true")
+    axes.set_title(title)
+    for (row, column), count in zip(
+        [(row, column) for row in range(len(labels)) for column in range(len(labels))], confusion.ravel(), strict=True
+    ):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_calibration(path: Path, bins: Sequence[tuple[float, float, int]], title: str) -> None:
+    """Share called rightly over the mean score, a dot a bin whose area is its share of the clips."""
+    figure, axes = plt.subplots(figsize=(6, 6), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
+    clips = sum(count for *_, count in bins)
+    scores, rights = [score for score, *_ in bins], [right for _, right, _ in bins]
+    axes.plot(scores, rights, color="C0")
+    axes.scatter(scores, rights, s=[1200 * count / clips + 10 for *_, count in bins], color="C0", alpha=0.6)
+    axes.set_xlabel("highest score, mean of the bin")
+    axes.set_ylabel("share called rightly")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,198 @@
+"""One training run from its session to a finished folder.
+
+Conventions: the folder holds `checkpoint.pt` (which says all of itself), `log.csv`, `curves.png` and,
+at the end, `run.json` and `confusion.png`. Everything a person reads on the way goes to the console.
+Does not: compute gradients (`loop.py`), or export (the export room reads the checkpoint).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.types import Samples
+from soundwatch.training.data.batches import Reader
+from soundwatch.training.data.cache import cache_folder, cached, fill_cache
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.distillation.augmented_views import plan_views
+from soundwatch.training.distillation.soft_labels import soft_targets
+from soundwatch.training.distillation.teacher_targets import cache_teacher_targets
+from soundwatch.training.fit import scoring
+from soundwatch.training.fit.examples import DistillationBatches
+from soundwatch.training.fit.loop import Run, mel_batches, start_run, train
+from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.plots import draw_confusion, draw_curves, write_log
+from soundwatch.training.fit.run_record import build_contract, build_record
+from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_scored
+from soundwatch.training.fit.scoring import RunRecord, ScoredClip, score_mels, to_score
+from soundwatch.training.fit.thresholds import choose_thresholds, default_thresholds
+from soundwatch.training.model import checkpoint as checkpoints
+from soundwatch.training.model.atomic_file import replace_file
+from soundwatch.training.model.checkpoint import Checkpoint
+from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.recipe import encode_recipe
+
+CURVES_EVERY_S: Final = 30.0  # drawing them takes longer than an epoch of a few recordings
+
+
+def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
+    """Train, score, and leave a finished folder.
+
+    Raises:
+        ConfigError: The folder holds another run, or the loss ceased to be finite.
+        DataError: A clip cannot be decoded.
+        SinkError: The folder cannot be written.
+    """
+    recipe, out = session.recipe, session.out
+    path = out / checkpoints.FILE_NAME
+    if resume and not path.exists():
+        raise ConfigError(f"--resume, and there is no {path} to go on from; leave it out to start a run.")
+    if path.exists() and not resume:
+        raise ConfigError(f"{path} is there already; --resume goes on from it, another --out starts anew.")
+    folder = cache_folder()
+    everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
+    for ours in session.ranks.in_turn():
+        if ours:
+            fill_cache(everything, recipe.features, folder, console)
+    with _writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+    def read(clip: Clip) -> Samples:
+        return cached(clip, recipe.features, folder)
+
+    drawn_s = time.monotonic()
+
+    def save(run: Run) -> None:
+        nonlocal drawn_s
+        if not session.ranks.first:
+            return
+        with _writing_to(out):
+            _save(run, session, (), default_thresholds(session.labels))
+            write_log(out / "log.csv", run.history)
+            if run.epoch >= recipe.epochs or time.monotonic() - drawn_s >= CURVES_EVERY_S:
+                draw_curves(out / "curves.png", run.history)
+                drawn_s = time.monotonic()
+
+    taught = None
+    for ours in session.ranks.in_turn():
+        if ours:
+            taught = _teach(session, read, console)
+    run = start_run(session, taught, read)
+    if resume:
+        _resume(run, session, path)
+    try:
+        train(run, session, read, save, console, taught)
+    except KeyboardInterrupt:
+        console.print(f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume goes on.")
+        raise
+    return _finish(run, session, read)
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    """Turn what goes wrong while writing into a message that says where."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise SinkError(
+            f"The run cannot be written to {out}: {error}. Make room there, or choose another --out; what was saved "
+            "before is whole, and --resume goes on from it."
+        ) from error
+
+
+def _teach(session: RunSetup, read: Reader, console: Console) -> DistillationBatches | None:
+    """The lessons that the session's teacher makes of its clips; None without a teacher."""
+    recipe, clips = session.recipe, session.train_clips
+    if recipe.teaching is None or session.teacher is None:
+        return None
+    views = plan_views(clips, recipe.teaching, recipe.augmentation.synthetic_negative_share)
+    lessons = cache_teacher_targets(views, len(session.labels), recipe.features, session.teacher, read, console)
+    soft = soft_targets(lessons, recipe.teaching.heads, recipe.seed)
+    return DistillationBatches(lessons, soft, len(clips), recipe, session.device)
+
+
+def _resume(run: Run, session: RunSetup, path: Path) -> None:
+    """Put a run where its checkpoint left it."""
+    state = checkpoints.read_checkpoint(path)
+    checkpoints.refuse_other_run(state, session.recipe, session.plan, path)
+    run.network.load_state_dict(state.model)
+    if run.ema is not None and state.ema is not None:
+        run.ema.load_state_dict(state.ema)
+    if run.hint is not None and state.hint is not None:
+        run.hint.load_state_dict(state.hint)
+    run.optimiser.load_state_dict(state.optimiser)
+    run.scheduler.load_state_dict(state.scheduler)
+    run.epoch, run.history = state.epoch, state.history
+
+
+def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thresholds: dict[str, float]) -> None:
+    """Write the checkpoint with what the contract can say now."""
+    contract = build_contract(run, session, scores, thresholds)
+    state = Checkpoint(
+        contract=encode_contract(contract),
+        recipe=encode_recipe(session.recipe),
+        plan=msgspec.json.encode(session.plan).decode(),
+        model=run.network.state_dict(),
+        ema=None if run.ema is None else run.ema.state_dict(),
+        optimiser=run.optimiser.state_dict(),
+        scheduler=run.scheduler.state_dict(),
+        epoch=run.epoch,
+        history=run.history,
+        hint=None if run.hint is None else run.hint.state_dict(),
+    )
+    checkpoints.save_checkpoint(session.out / checkpoints.FILE_NAME, state)
+
+
+def _finish(run: Run, session: RunSetup, read: Reader) -> RunRecord:
+    """Score what was held out, and write the contract's last form and the run's record."""
+    held_out = _score_held_out(run, session, read)
+    own = _own_scores(session, held_out)
+    scores = own + tuple(score for source in session.sources for score in source.scores)
+    evidence = [clip for source in session.sources for clip in source.held_out]
+    thresholds = choose_thresholds(evidence, session.labels) if evidence else default_thresholds(session.labels)
+    record = build_record(run, session, own, held_out)
+    if not session.ranks.first:
+        return record
+    with _writing_to(session.out):
+        _save(run, session, scores, thresholds)
+        text = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        replace_file(session.out / scoring.FILE_NAME, lambda part: part.write_bytes(text))
+    return record
+
+
+def _score_held_out(run: Run, session: RunSetup, read: Reader) -> tuple[ScoredClip, ...]:
+    """Scores of every held-out clip and negative."""
+    clips = session.split.test + session.held_out_negatives
+    if not clips:
+        return ()
+    front_end = MelFrontEnd(session.recipe.features).to(session.device)
+    batches = mel_batches(clips, session, read, front_end)
+    _, values = score_mels(run.counts, batches, session.recipe, session.device)
+    return tuple(
+        ScoredClip(clip=clip.name, class_id=clip.class_id, values=tuple(round(float(value), 5) for value in row))
+        for clip, row in zip(clips, values, strict=True)
+    )
+
+
+def _own_scores(session: RunSetup, held_out: tuple[ScoredClip, ...]) -> tuple[EvaluationScore, ...]:
+    """The run's score on its held-out folds, if it has any; leaves the confusion matrix."""
+    labelled = [(clip.values, clip.class_id) for clip in held_out if clip.class_id is not None]
+    if not labelled:
+        return ()
+    values = np.array([value for value, _ in labelled], np.float32)
+    metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labelled])))
+    tested_on = describe_scored(session.split)
+    if session.ranks.first:
+        with _writing_to(session.out):
+            title = f"{session.recipe.name}: {tested_on}"
+            draw_confusion(session.out / "confusion.png", metrics.confusion, session.labels, title)
+    return (to_score(metrics, session.labels, describe_data(session), tested_on),)

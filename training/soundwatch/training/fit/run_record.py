@@ -1,0 +1,88 @@
+"""What a run says of itself: the model's contract, and the record that later runs and reports quote.
+
+Conventions: a contract describes the weights that count at this moment, so it is built anew for every checkpoint.
+Does not: compute scores (`scoring.py`), or choose thresholds (`thresholds.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+
+import torch
+
+from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance
+from soundwatch.training.fit.loop import Run
+from soundwatch.training.fit.machine import processor
+from soundwatch.training.fit.run_setup import RunSetup, describe_data
+from soundwatch.training.fit.scoring import Machine, RunRecord, ScoredClip
+from soundwatch.training.model.checkpoint import hash_weights
+from soundwatch.training.model.network import count_parameters
+
+LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
+TEACHER_LICENCE = "begun as YAMNet's first layers: Copyright Google, Apache-2.0"
+OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
+
+
+def build_contract(
+    run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thresholds: dict[str, float]
+) -> ModelContract:
+    """The contract of the weights that count now."""
+    recipe, split = session.recipe, session.split
+    before = session.origin.contract if session.origin else None
+    learned_from = (split.terms or OWN_LICENCE) if split.folder else LICENCE
+    licences = [learned_from, *([before.provenance.licence] if before else [])]
+    if session.begins_as_teacher:
+        licences.append(TEACHER_LICENCE)
+    provenance = Provenance(
+        recipe=recipe.name,
+        recipe_sha256=recipe.sha256,
+        data=describe_data(session),
+        folds=tuple(sorted({*split.train_folds, *(before.provenance.folds if before else ())})),
+        leaky_split=split.leaky or (before is not None and before.provenance.leaky_split),
+        clips=len(session.train_clips),
+        epochs=run.epoch,
+        seed=recipe.seed,
+        parameters=count_parameters(run.network),
+        soundwatch=version("soundwatch"),
+        torch=str(torch.__version__),
+        licence="; ".join(dict.fromkeys(licences)),
+    )
+    return ModelContract(
+        name=recipe.model or recipe.name,
+        features=recipe.features,
+        labels=session.labels,
+        activation=recipe.activation,
+        thresholds=thresholds,
+        provenance=provenance,
+        scores=scores,
+        weights_sha256=hash_weights(run.counts.state_dict()),
+    )
+
+
+def build_record(
+    run: Run, session: RunSetup, own: tuple[EvaluationScore, ...], held_out: tuple[ScoredClip, ...]
+) -> RunRecord:
+    """The finished run, as later runs and reports quote it."""
+    on_cuda = session.device.type == "cuda"
+    machine = Machine(
+        processor=processor(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name() if on_cuda else "cpu",
+    )
+    return RunRecord(
+        recipe=session.recipe.name,
+        recipe_sha256=session.recipe.sha256,
+        plan=session.plan,
+        negatives=len(session.negatives),
+        epochs=run.epoch,
+        seed=session.recipe.seed,
+        parameters=count_parameters(run.network),
+        clips=len(session.train_clips),
+        seconds=round(sum(row["seconds"] or 0.0 for row in run.history), 1),
+        machine=machine,
+        torch=str(torch.__version__),
+        scores=own,
+        held_out=held_out,
+    )

@@ -1,0 +1,124 @@
+"""What one training run is given, before anything is computed.
+
+Conventions: clips that are scored are never among those learned from.
+Does not: train (`run.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.distillation.teacher import Teacher
+from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
+from soundwatch.training.fit.scoring import RunRecord
+from soundwatch.training.model.checkpoint import DataPlan
+from soundwatch.training.model.pretrained import PretrainedModel
+from soundwatch.training.model.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RunSetup:
+    """What a run is given.
+
+    Attributes:
+        recipe: The experiment.
+        split: Labelled clips to learn from and to score.
+        negatives: Recordings of none of the classes to learn from.
+        held_out_negatives: The same to score.
+        sources: Finished runs of the same recipe whose scores the contract takes over.
+        out: The run's folder.
+        device: That computes.
+        origin: Weights to start from; None draws them.
+        teacher: To learn from; None where the recipe has none.
+        ranks: The processes that do the run together.
+    """
+
+    recipe: Recipe
+    split: Split
+    negatives: tuple[Clip, ...]
+    held_out_negatives: tuple[Clip, ...]
+    sources: tuple[RunRecord, ...]
+    out: Path
+    device: torch.device
+    origin: PretrainedModel | None = None
+    teacher: Teacher | None = None
+    ranks: DistributedContext = SINGLE_PROCESS
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The K classes."""
+        return self.split.labels
+
+    @property
+    def train_clips(self) -> tuple[Clip, ...]:
+        """All that is learned from."""
+        return self.split.train + self.negatives
+
+    @property
+    def begins_as_teacher(self) -> bool:
+        """Whether the network starts as its teacher's first layers."""
+        return self.recipe.teaching is not None and self.recipe.teaching.start == "teacher"
+
+    @property
+    def plan(self) -> DataPlan:
+        """The data, as a checkpoint remembers it."""
+        sides = [[clip.name for clip in side] for side in (self.train_clips, self.split.test)]
+        digest = hashlib.sha256(msgspec.json.encode(sides)).hexdigest()
+        return DataPlan(
+            train_folds=self.split.train_folds,
+            test_folds=self.split.test_folds,
+            leaky_split=self.split.leaky,
+            clips_sha256=digest,
+            labels=self.labels,
+            origin=None if self.origin is None else self.origin.contract.identity,
+        )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of `--device`: auto is CUDA where torch finds it.
+
+    Raises:
+        ConfigError: CUDA was asked for and is not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda, and torch finds no CUDA device; use --device cpu, or install its driver.")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def describe_scored(split: Split) -> str:
+    """What is scored, in words."""
+    if split.folder:
+        return f"{len(split.test)} held-out files of {split.folder}"
+    words = describe_folds(split.test_folds, split)
+    return f"the other {len(split.test)} clips of {words}" if split.leaky else words
+
+
+def describe_folds(folds: tuple[int, ...], split: Split) -> str:
+    """Folds in words, with what is missing of them."""
+    names = ", ".join(
+        f"{fold} ({split.missing[fold]} clips missing)" if fold in split.missing else str(fold) for fold in folds
+    )
+    return f"UrbanSound8K fold{'s' if len(folds) > 1 else ''} {names}"
+
+
+def describe_data(session: RunSetup) -> str:
+    """What was learned from, in words."""
+    split = session.split
+    words = f"{len(split.train)} files of {split.folder}" if split.folder else describe_folds(split.train_folds, split)
+    if split.leaky:
+        words = f"random {len(split.train)} clips of {words}"
+    if session.negatives:
+        words += f" and {len(session.negatives)} other sounds"
+    if session.origin:
+        before = session.origin.contract
+        words += f", starting from {before.identity} ({before.provenance.data})"
+    if session.recipe.teaching:
+        words += ", taught by YAMNet (AudioSet)"
+    return words

@@ -1,0 +1,142 @@
+"""Recordings to learn from whether somebody talks: for the guard that keeps clips with speech from being written.
+
+Conventions: 16-bit mono WAV at `RATE_HZ`, `LENGTH_S` long, in a folder `speech` and a folder `other`, as
+`train --layout folders` takes them. All draws come from the seed.
+Rule: a real clip is `speech` where YAMNet hears talk in one of its windows (`HEARD`), `other` where it hears next to
+none (`UNHEARD`), and left out in between. Beside those, espeak-ng talks alone, and over real clips of the other kind.
+Source: the talk is `speech.py`'s; YAMNet's first six classes are speech, its thirteenth is whispering.
+Does not: know real voices but those in the clips that are given. `benchmarks/guard.py` measures on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import soundfile
+import soxr
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
+from soundwatch.training.data.class_folders import TERMS
+from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, starts
+from soundwatch.training.evaluation.offline_detection import Mono, read_recording, rms
+from soundwatch.training.sounds.speech_synthesis import RATE_HZ as SPOKEN_RATE_HZ
+from soundwatch.training.sounds.speech_synthesis import recording
+
+LENGTH_S: Final = 4.0
+HEARD: Final = 0.5
+UNHEARD: Final = 0.1
+SPEECH_IDS: Final = (0, 1, 2, 3, 4, 5, 12)
+_TERMS_TEXT: Final = (
+    "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial; from other sounds that were given, by their terms; "
+    "recordings sorted by YAMNet, and speech by espeak-ng\n"
+)
+_ALONE_SHARE: Final = 0.3
+_TALK_OVER_CLIP_DB: Final = (-3.0, 20.0)
+_LEVEL_DBFS: Final = (-50.0, -12.0)
+
+
+class SpeechDetector:
+    """YAMNet, asked only whether somebody talks.
+
+    Args:
+        path: Its .tflite file.
+
+    Raises:
+        ConfigError: `ai-edge-litert` is not installed.
+        ModelError: The file is not YAMNet's waveform build.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise ConfigError(
+                "YAMNet needs ai-edge-litert, which is not installed: `pip install 'soundwatch[training,teacher]'`."
+            ) from error
+        try:
+            self._interpreter: Any = Interpreter(str(path), num_threads=1)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{path} does not open as YAMNet's .tflite build: {error}.") from error
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def talk_score(self, sound: Mono) -> float:
+        """The highest score of speech in any window of a sound (S,) at `RATE_HZ`."""
+        padded = np.pad(sound, (0, max(0, WINDOW_SAMPLES - sound.size)))
+        padded = padded * np.float32(0.7 / max(float(np.abs(padded).max()), 1e-5))
+        return max(self._window(padded[first : first + WINDOW_SAMPLES]) for first in starts(padded.size))
+
+    def _window(self, samples: Mono) -> float:
+        self._interpreter.set_tensor(self._input, samples.astype(np.float32, copy=False))
+        self._interpreter.invoke()
+        return float(self._interpreter.get_tensor(self._output).reshape(-1)[list(SPEECH_IDS)].max())
+
+
+def write_speech_dataset(
+    folder: Path, clips: Sequence[Path], ear: SpeechDetector, talks: int, seed: int, console: Console
+) -> None:
+    """Write real clips by what YAMNet hears in them, and so many recordings of talk, most of them over real clips.
+
+    Raises:
+        DataError: A clip cannot be read, all of them hold speech, or the folder cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
+    others = list[Path]()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TERMS).write_text(_TERMS_TEXT, encoding="utf-8")
+    for kind in ("speech", "other"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for number, path in enumerate(track(clips, "Listening for talk", console=console)):
+        sound = _at_rate(path)
+        score = ear.talk_score(sound)
+        if score >= HEARD:
+            _write(folder / "speech" / f"real{number:05d}.wav", sound)
+        elif score <= UNHEARD:
+            others.append(folder / "other" / f"real{number:05d}.wav")
+            _write(others[-1], sound)
+    if not others:
+        raise DataError("There is speech in every clip; some without were wanted, to talk over. Give other recordings.")
+    children = np.random.default_rng(seed).spawn(talks)
+    for number, rng in enumerate(track(children, "Speaking", console=console)):
+        _write(folder / "speech" / f"spoken{number:05d}.wav", _talk(rng, others))
+
+
+def _talk(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
+    """Somebody talks, alone or over a clip, at any level (S,)."""
+    kind = str(rng.choice(["talker", "pair", "crowd"], p=[0.6, 0.25, 0.15]))
+    spoken = soxr.resample(recording(rng, kind), SPOKEN_RATE_HZ, RATE_HZ, quality="HQ").astype(np.float32)
+    length = round(LENGTH_S * RATE_HZ)
+    first = int(rng.integers(max(1, spoken.size - length)))
+    spoken = np.resize(spoken[first : first + length], length)
+    sound: Mono = np.asarray(spoken / max(rms(spoken), 1e-6), np.float32)
+    if rng.random() > _ALONE_SHARE:
+        other = np.resize(_at_rate(others[int(rng.integers(len(others)))]), length)
+        over = other / max(rms(other), 1e-6) * _gain(-rng.uniform(*_TALK_OVER_CLIP_DB))
+        sound = np.asarray(sound + over, np.float32)
+    level = sound * (_gain(rng.uniform(*_LEVEL_DBFS)) / max(rms(sound), 1e-6))
+    return np.asarray(level / max(1.0, float(np.abs(level).max()) / 0.99), np.float32)
+
+
+def _at_rate(path: Path) -> Mono:
+    """A recording's mean over its channels (S,) at `RATE_HZ`."""
+    samples, rate_hz = read_recording(path)
+    sound: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
+    return sound
+
+
+def _write(path: Path, sound: Mono) -> None:
+    try:
+        soundfile.write(path, sound, RATE_HZ, "PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DataError(f"{path} cannot be written: {error}. Make room, or name another folder.") from error
+
+
+def _gain(level_db: float) -> np.float32:
+    return np.float32(10 ** (level_db / 20))
