@@ -42,11 +42,12 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import DetectionConfig
-from soundwatch.daemon.core.source import LiveSource, SourceNotice
-from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice
+from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from soundwatch.training.fit.machine import processor

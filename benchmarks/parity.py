@@ -41,7 +41,7 @@ from soundwatch.export.ladder import (
     torch_mel,
 )
 from soundwatch.export.probes import fit_channels, probes
-from soundwatch.training.data.augment import place_first
+from soundwatch.training.data.place import place_first
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.torchaudio_transforms import Resample

@@ -38,8 +38,8 @@ Peer = Callable[[str], tuple[Callable[[], object], float]]
 def soundwatch(model: str) -> tuple[Callable[[], object], float]:
     """Everything from 48 kHz stereo samples to JSON lines through the live engine, and seconds of sound a call."""
     from soundwatch.daemon.diagnostics.benchmark import NoiseSource, benchmark_context
-    from soundwatch.daemon.engine.context import SourceSession
     from soundwatch.daemon.engine.engine import Engine
+    from soundwatch.daemon.engine.session import SourceSession
     from soundwatch.daemon.inference.classifier import load_classifier_file
 
     ears = benchmark_context(load_classifier_file(model, "cpu"))

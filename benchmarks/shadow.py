@@ -26,7 +26,7 @@ from streams import Paced, Timed, resident_mb
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config, ShadowConfig
 from soundwatch.daemon.diagnostics.benchmark import benchmark_context
-from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.shadow.build import open_shadow
 from soundwatch.daemon.sinks.direct_writer import DirectWriter

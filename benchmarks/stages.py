@@ -26,7 +26,7 @@ import onnx
 
 from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context
 from soundwatch.daemon.engine import engine
-from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 from soundwatch.daemon.pipeline import pipeline
 

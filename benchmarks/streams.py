@@ -28,10 +28,12 @@ import numpy as np
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.pacing import Pacer
-from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, read_only
 from soundwatch.daemon.diagnostics.benchmark import BLOCK_SAMPLES, RATE_HZ, NoiseSource, benchmark_context
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import PendingItem
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.sinks.direct_writer import DirectWriter

@@ -32,18 +32,19 @@ from runtime import machine
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import DetectionConfig
-from soundwatch.daemon.core.types import Block, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, read_only
 from soundwatch.daemon.detection.calibration import calibrate
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 from soundwatch.daemon.pipeline.scoring import score_windows
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.cli.trials import Trial
 from soundwatch.training.data.labelled_clips import labelled_clips
 from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.read_audio import RATE_HZ
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
-from soundwatch.training.evaluation.offline_detection import RATE_HZ
 from soundwatch.training.evaluation.openset import COMPOSITION, evaluate_openset
+from soundwatch.training.evaluation.options import Trial
 from soundwatch.training.evaluation.robustness import evaluate_robustness
 from soundwatch.training.evaluation.scenarios import Report
 from soundwatch.training.evaluation.street import evaluate_street, foreground_clips

@@ -38,8 +38,9 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 

@@ -15,7 +15,8 @@ from doubles import SMALL_CONTRACT, SMALL_SPEC, silence, tone
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, Classifier, SourceInfo
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Classifier
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.sinks.direct_writer import DirectWriter

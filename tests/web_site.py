@@ -17,14 +17,14 @@ import numpy as np
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
 from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.types import Features, read_only
+from soundwatch.daemon.core.types import Features, WindowResult, read_only
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.events.schema import EventLine, Line, SourceHealthLine
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
 from soundwatch.daemon.sinks.context import SinkContext, parse_sink
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
-from soundwatch.daemon.status.live import LiveFeed, WindowResult
+from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.server import serve

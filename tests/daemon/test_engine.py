@@ -24,9 +24,10 @@ from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import Block, FeatureWindow
 from soundwatch.daemon.detection.rules import build_rules
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.inference_queue import BATCH_WINDOWS, MAX_PENDING_WINDOWS
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import MAX_HANDOVERS, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
 from soundwatch.daemon.pipeline.pipeline import features_only

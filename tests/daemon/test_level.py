@@ -7,7 +7,7 @@ import pytest
 
 from doubles import tone
 from soundwatch.daemon.core.types import Window
-from soundwatch.daemon.level import level_dbfs
+from soundwatch.daemon.frontend.window import level_dbfs
 
 
 def window_of(samples: np.ndarray, heard: int | None = None) -> Window:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from soundwatch.daemon.overload import LONGEST_PATIENCE_NS, PATIENCE_NS, SETTLE_NS, LoadState, adapt_stride
+from soundwatch.daemon.engine.inference_queue import (
+    LONGEST_PATIENCE_NS,
+    PATIENCE_NS,
+    SETTLE_NS,
+    LoadState,
+    adapt_stride,
+)
 
 S_NS = 1_000_000_000
 HOP_NS = S_NS

@@ -10,10 +10,10 @@ import pytest
 
 from doubles import SMALL_SPEC, BandClassifier, tone
 from listening import Kept, ears_of, quiet
-from soundwatch.daemon.core.types import Block, SourceInfo
-from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, WindowResult
 from soundwatch.daemon.engine.engine import Engine
-from soundwatch.daemon.status.live import WindowResult
+from soundwatch.daemon.engine.session import SourceSession
 
 RATE_HZ = SMALL_SPEC.rate_hz
 

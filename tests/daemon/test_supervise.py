@@ -11,10 +11,10 @@ import pytest
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.types import SourceInfo
+from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.detection.decide import ClassState
-from soundwatch.daemon.engine.context import SourceSession
 from soundwatch.daemon.engine.liveness import EngineProgress, is_ready, stalled_stage, status_text
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import EngineSource
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import DetectionState

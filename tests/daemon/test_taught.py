@@ -11,9 +11,10 @@ from journals import clip_line, event, hello, write_journal
 from made_clips import clip
 from program import soundwatch
 from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
-from soundwatch.daemon.clips.dataset import export_labelled_clips, known_classes, last_event_line, parse_label
+from soundwatch.daemon.clips.dataset import export_labelled_clips
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label
 from soundwatch.daemon.journal.store import JournalStore
 
 CLASSES = ("dog_bark", "siren")

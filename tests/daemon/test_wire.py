@@ -14,8 +14,8 @@ from ulid import ULID
 
 from doubles import SMALL_CONTRACT
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.source import AudioQuality, ClockCorrection
-from soundwatch.daemon.core.types import Event, Gap, OverloadChange, SourceInfo, StreamSummary
+from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo
+from soundwatch.daemon.core.types import Event, Gap, OverloadChange, StreamSummary
 from soundwatch.daemon.events.encoder import LineEncoder, anchor_line, format_utc, overload_line, quality_line, ulid
 from soundwatch.daemon.events.schema import Line, json_schema
 

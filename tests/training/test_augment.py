@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from soundwatch.training.data.augment import augment_mel, augment_samples, mix, place_first, place_randomly
+from soundwatch.training.data.augment import augment_mel, augment_samples, mix, place_randomly
 from soundwatch.training.data.negatives import synthetic_negative
+from soundwatch.training.data.place import place_first
 from soundwatch.training.model.recipe import Augmentation, load_recipe
 
 

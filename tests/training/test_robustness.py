@@ -12,9 +12,9 @@ from rich.console import Console
 
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.read_audio import rms
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED
-from soundwatch.training.evaluation.offline_detection import rms
 from soundwatch.training.evaluation.report_page import to_markdown
 from soundwatch.training.evaluation.robustness import RobustnessReport, compare, evaluate_robustness
 from soundwatch.training.evaluation.trial_pages import robustness_page

@@ -17,8 +17,8 @@ from band_model import write_band_model
 from soundwatch.daemon.core.errors import ContractError, DataError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.training.data.labelled_clips import LabelledClips, labelled_clips
+from soundwatch.training.data.read_audio import RATE_HZ, read_mono, rms
 from soundwatch.training.data.urbansound8k import split_by_folds
-from soundwatch.training.evaluation.offline_detection import RATE_HZ, read_mono, rms
 from soundwatch.training.evaluation.report_page import to_markdown
 from soundwatch.training.evaluation.street import StreetReport, evaluate_street, foreground_clips
 from soundwatch.training.evaluation.street_scene import AMBIENCE_DBFS, GAP_S, plan_scene, render_scene

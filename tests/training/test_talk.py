@@ -14,7 +14,7 @@ from rich.console import Console
 from doubles import tone
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.class_folders import split_folders
-from soundwatch.training.evaluation.offline_detection import Mono
+from soundwatch.training.data.read_audio import Mono
 from soundwatch.training.sounds.speech_dataset import LENGTH_S, RATE_HZ, write_speech_dataset
 
 pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")

@@ -14,8 +14,8 @@ from soundwatch.daemon.capture import capture_process
 from soundwatch.daemon.capture.capture_process import MicrophoneProcess
 from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame, encode_block, encode_message
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
+from soundwatch.daemon.core.types import Block, read_only
 
 CHILD = """
 import sys, time

@@ -14,8 +14,8 @@ from soundwatch.daemon.capture import reconnect as module
 from soundwatch.daemon.capture.reconnect import ReconnectingSource
 from soundwatch.daemon.core.clock import ClockReading
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import LiveSource, SourceStateChange
-from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceStateChange
+from soundwatch.daemon.core.types import Block
 
 SECOND_NS = 1_000_000_000
 BLOCK_NS = SECOND_NS // 10

@@ -15,8 +15,8 @@ from soundwatch.daemon.capture.audio_quality import CLEAN_PERIODS, QualityState,
 from soundwatch.daemon.capture.monitor import MonitoredSource
 from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.clock import ClockReading
-from soundwatch.daemon.core.source import AudioQuality, SourceStateChange
-from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.core.source import AudioQuality, SourceInfo, SourceStateChange
+from soundwatch.daemon.core.types import Block
 
 RATE_HZ = 1000
 PERIOD = 10 * RATE_HZ

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, Source
+from soundwatch.daemon.core.source import Source
+from soundwatch.daemon.core.types import Block
 
 
 def tone(rate_hz: int, channels: int, seconds: float = 0.73) -> NDArray[np.float32]:

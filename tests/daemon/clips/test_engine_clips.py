@@ -16,8 +16,8 @@ from soundwatch.daemon.clips.ring_buffer import to_int16
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import Block
-from soundwatch.daemon.engine.context import SourceSession
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 
 RATE_HZ = SMALL_SPEC.rate_hz
 CONFIG = ClipsConfig(pre_roll_s=0.2, post_roll_s=0.3, max_s=5.0)

@@ -21,7 +21,8 @@ from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config, LogConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError, SourceError
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.scan import run
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy

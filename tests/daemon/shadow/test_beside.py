@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from listening import Kept, Memory, ears_of, quiet, sound
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.types import Classifier, Features, Scores, SourceInfo
-from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.shadow.compare import ModelPair
 from soundwatch.daemon.shadow.runner import QUEUED_WINDOWS, ShadowRunner

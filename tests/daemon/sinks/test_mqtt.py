@@ -17,7 +17,7 @@ from mosquitto import Listener, Mosquitto, kept, wait_until
 from ports import free_port
 from sink_room import CLASSES, Room
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.status.live import WindowResult
+from soundwatch.daemon.core.types import WindowResult
 
 DOG = "soundwatch/edge1/mic0/class/dog_bark"
 EVENT = "soundwatch/edge1/mic0/event"

@@ -17,7 +17,7 @@ from ports import free_port
 from program import VALIDATOR
 from sink_room import CLASSES, Room
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.status.live import WindowResult
+from soundwatch.daemon.core.types import WindowResult
 
 PATIENCE_S = 60.0
 

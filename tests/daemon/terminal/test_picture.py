@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journals import TIME, event, hello
+from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.schema import JournalHealthLine, OverloadLine
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
-from soundwatch.daemon.status.live import WindowResult
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 from soundwatch.daemon.terminal.render import ViewState, bar, render
 

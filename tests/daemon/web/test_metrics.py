@@ -6,8 +6,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from soundwatch.daemon.core.source import AudioQuality, SourceStats
+from soundwatch.daemon.core.source import AudioQuality
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.latency import BOUNDS_S, LatencyHistograms
 from soundwatch.daemon.web.metrics import source_metrics
 from web_site import Site, a_site, event_line, lost_line, reading

@@ -20,8 +20,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from soundwatch.daemon.app.build import build_context, load_classifier, node_name, resolve_rules
-from soundwatch.daemon.app.lifecycle import Lifecycle, stop_on_signals
+from soundwatch.daemon.app.build import build_context, node_name
+from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.watchdog import Watchdog
@@ -30,17 +30,20 @@ from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.detection.rules import thresholds_in_force
-from soundwatch.daemon.engine.context import ClipTap, EngineContext, SourceSession
+from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
+from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import format_utc, interrupted_line
 from soundwatch.daemon.events.schema import ReloadLine
 from soundwatch.daemon.inference.classifier import log_fields
+from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
 from soundwatch.daemon.sinks.context import SinkContext
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
+from soundwatch.daemon.system.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from soundwatch.daemon.shadow.runner import ShadowRunner

@@ -5,29 +5,10 @@ Conventions: stopping takes no lock, so a signal handler may ask for it, and so 
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
-
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.engine.context import SourceSession
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
-
-
-@contextlib.contextmanager
-def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, SIGINT and SIGTERM call `stop`."""
-
-    def handle(*_: object) -> None:
-        stop()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Lifecycle:

@@ -22,8 +22,7 @@ from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconne
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording, recordings_in
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Source
+from soundwatch.daemon.core.source import LiveSource, Source
 
 __all__ = [
     "Demo",

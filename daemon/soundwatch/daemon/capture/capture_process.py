@@ -18,8 +18,8 @@ from typing import Final
 from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame
 from soundwatch.daemon.capture.poll import wait_readable
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
+from soundwatch.daemon.core.types import Block
 
 SILENT_S: Final = 2.75  # once it captures; the process itself gives up half a second earlier
 LOOK_UP_MS: Final = 250

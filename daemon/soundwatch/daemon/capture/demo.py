@@ -26,7 +26,8 @@ from soundwatch.daemon.capture.synthesis import (
     street_reverb,
     traffic,
 )
-from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Samples, read_only
 
 RATE_HZ: Final = 44_100
 ROUND_S: Final = 60

@@ -15,8 +15,8 @@ from pathlib import Path
 from soundwatch.daemon.capture.recording import Recording, recordings_in
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.source import SourceStateChange
-from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
+from soundwatch.daemon.core.types import Block
 
 
 class Folder:

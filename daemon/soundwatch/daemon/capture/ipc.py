@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import SourceTransitionReason
-from soundwatch.daemon.core.types import Block, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo, SourceTransitionReason
+from soundwatch.daemon.core.types import Block, read_only
 
 HEAD: Final = struct.Struct("<BI")  # kind, length of what follows
 _BLOCK: Final = struct.Struct("<qqqqII")  # UTC of sample 0, first sample, lost samples, arrival, rate, channels

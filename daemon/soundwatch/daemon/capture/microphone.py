@@ -29,7 +29,8 @@ from soundwatch.daemon.capture.portaudio import call_portaudio
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import SourceError, StallError
-from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Samples, read_only
 
 MAX_CHANNELS: Final = 2  # more are taken only when asked for
 BLOCK_MS: Final = 100

@@ -14,8 +14,8 @@ from soundwatch.daemon.capture.audio_quality import QualityState, reset_period, 
 from soundwatch.daemon.capture.clock_sync import ClockSyncState, reset_after_loss, sync_clock
 from soundwatch.daemon.core.channels import ChannelSelection, select_channels
 from soundwatch.daemon.core.clock import ClockReading, read_clocks
-from soundwatch.daemon.core.source import ClockCorrection, LiveSource, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import Block, SourceInfo
+from soundwatch.daemon.core.source import ClockCorrection, LiveSource, SourceInfo, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.types import Block
 
 
 class MonitoredSource:

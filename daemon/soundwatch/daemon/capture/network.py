@@ -30,7 +30,8 @@ from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.types import Block, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, read_only
 
 FIRST_S: Final = 15.0  # cameras take their time to begin
 SILENT_S: Final = 2.5
@@ -161,8 +162,8 @@ def ffmpeg(url: str, pcm: PcmFormat) -> Connection:
         )
     except OSError as error:
         raise SourceUnavailableError(
-            f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}. On Debian and Ubuntu "
-            "it comes with `sudo apt-get install ffmpeg`."
+            f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}. On Debian and "
+            "Ubuntu it comes with `sudo apt-get install ffmpeg`."
         ) from error
     assert process.stdout is not None
     assert process.stderr is not None

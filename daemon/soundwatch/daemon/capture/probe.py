@@ -17,8 +17,8 @@ import numpy as np
 
 from soundwatch.daemon.capture.audio_quality import LevelStats, assess_period
 from soundwatch.daemon.capture.capture_process import MicrophoneProcess
-from soundwatch.daemon.core.source import AudioFault, AudioQuality
-from soundwatch.daemon.core.types import Block, Samples, SourceInfo
+from soundwatch.daemon.core.source import AudioFault, AudioQuality, SourceInfo
+from soundwatch.daemon.core.types import Block, Samples
 
 PROBE_S: Final = 3
 BANDS_HZ: Final = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)

@@ -21,7 +21,8 @@ import numpy as np
 from soundwatch.daemon.capture.recording import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Samples, read_only
 
 SAMPLE_BYTES: Final = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 BLOCK_MS: Final = 100

@@ -20,8 +20,14 @@ import numpy as np
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.clock import ClockReading, read_clocks
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import LiveSource, SourceNotice, SourceStateChange, SourceTransitionReason
-from soundwatch.daemon.core.types import Block, SourceInfo, read_only
+from soundwatch.daemon.core.source import (
+    LiveSource,
+    SourceInfo,
+    SourceNotice,
+    SourceStateChange,
+    SourceTransitionReason,
+)
+from soundwatch.daemon.core.types import Block, read_only
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0

@@ -21,7 +21,8 @@ from soundwatch.daemon.capture.pacing import Pace, Pacer
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Block, Samples, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Samples, read_only
 
 RECORDING_SUFFIXES: Final = frozenset(
     (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")

@@ -20,7 +20,7 @@ from soundwatch.daemon.core.errors import SourceError
 @model_options
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
     """Score whole recordings: the mean over their windows, one line a file."""
-    from soundwatch.daemon.app.build import load_classifier
+    from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.pipeline.scoring import score_recording
 
     classifier = load_classifier(apply_options(load_config(config_path), **model).model)

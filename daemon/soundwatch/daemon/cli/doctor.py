@@ -24,13 +24,13 @@ def doctor(context: click.Context, as_json: bool, probe: bool, config_path: Path
 
     Exit codes: 0 where nothing keeps it from hearing and telling, 10 where something does.
     """
-    from soundwatch.daemon.diagnostics.checks import Case, run_checks
-    from soundwatch.daemon.diagnostics.finding import findings_text
+    from soundwatch.daemon.diagnostics.checks import run_checks
+    from soundwatch.daemon.diagnostics.finding import CheckInput, findings_text
 
     try:
-        case = Case(load_config(config_path), None, config_path, probe)
+        case = CheckInput(load_config(config_path), None, config_path, probe)
     except ConfigError as error:
-        case = Case(None, error, config_path, probe)
+        case = CheckInput(None, error, config_path, probe)
     findings = list(run_checks(case, lambda part: click.echo(f"looking at: {part}", err=True)))
     click.echo(msgspec.json.format(msgspec.json.encode(findings)) if as_json else findings_text(findings))
     if any(finding.state == "fault" for finding in findings):

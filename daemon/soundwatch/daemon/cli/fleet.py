@@ -190,7 +190,7 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
     Raises:
         OSError: Nobody reads what is printed.
     """
-    from soundwatch.daemon.app.lifecycle import stop_on_signals
+    from soundwatch.daemon.system.signals import stop_on_signals
 
     failures: list[BaseException] = []
 

@@ -21,12 +21,12 @@ def label(event_id: str, said: str, config_path: Path | None, journal: str | Non
 
     The page's "right" and "wrong, it was ..." do the same. `soundwatch teach` makes use of it.
     """
-    from soundwatch.daemon.clips import dataset
+    from soundwatch.daemon.journal import labels
     from soundwatch.daemon.journal.location import open_for_labels
 
     store = open_for_labels(apply_journal(load_config(config_path), journal).journal)
-    event = dataset.last_event_line(store, event_id)
-    class_ = dataset.parse_label(said, event, dataset.known_classes(store))
+    event = labels.last_event_line(store, event_id)
+    class_ = labels.parse_label(said, event, labels.known_classes(store))
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     store.label(event_id, now, class_)
     store.close()

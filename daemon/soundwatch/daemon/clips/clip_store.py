@@ -168,7 +168,8 @@ def parse_clip_name(path: Path, size_bytes: int) -> StoredClip:
 def file_name(clip: PendingClip) -> str:
     """What a clip is called."""
     stamp = format_stamp(datetime.fromtimestamp(clip.start_unix_ns // 1_000_000 / 1000, UTC))
-    return f"{stamp}-{filename_word(clip.source)}-{filename_word(clip.label)}-{int(clip.peak_score * 10_000) / 10_000:.4f}-{clip.id}.flac"
+    score = int(clip.peak_score * 10_000) / 10_000
+    return f"{stamp}-{filename_word(clip.source)}-{filename_word(clip.label)}-{score:.4f}-{clip.id}.flac"
 
 
 def format_stamp(moment: datetime) -> str:

@@ -20,8 +20,7 @@ from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
 from soundwatch.daemon.events.encoder import format_utc
-from soundwatch.daemon.events.schema import ClipLine, ClipRefusal
-from soundwatch.daemon.journal.journal import LineAppender
+from soundwatch.daemon.events.schema import ClipLine, ClipRefusal, LineAppender
 
 QUEUED_CLIPS: Final = 4
 TRIM_S: Final = 600.0

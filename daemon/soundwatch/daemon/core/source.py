@@ -6,10 +6,10 @@ Conventions: as in `types.py`. Nanoseconds, since while a source is away it has 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from soundwatch.daemon.core.types import Block, SourceInfo, StreamSummary
+from soundwatch.daemon.core.types import Block
 
 SourceTransition = Literal["waiting", "lost", "back", "paused", "resumed"]
 SourceTransitionReason = Literal["absent", "ended", "stalled", "asked"]
@@ -85,25 +85,6 @@ class ClockCorrection:
 SourceNotice = SourceStateChange | AudioQuality | ClockCorrection
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStats:
-    """How a source is now, and how it was so far: all that a metric or a page may want to tell of it.
-
-    Attributes:
-        state: waiting before its first sound, then heard, lost, or paused because somebody asked for that.
-        losses: How often it was lost.
-        summary: What its stream has come to; while it is lost, up to then.
-        shifted_ns: What its times have been moved by in all.
-        quality: What its sound was like in the last ten seconds; None before they are over, and where it is lost.
-    """
-
-    state: Literal["waiting", "heard", "lost", "paused"] = "waiting"
-    losses: int = 0
-    summary: StreamSummary = field(default_factory=lambda: StreamSummary(0, 0, 0, final=False))
-    shifted_ns: int = 0
-    quality: AudioQuality | None = None
-
-
 class LiveSource(Protocol):
     """The same, but one that may outlast its loss and then says so among its blocks. Every `Source` is one."""
 
@@ -120,3 +101,44 @@ class LiveSource(Protocol):
 
     def stop(self) -> None:
         """As of a `Source`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of an opened source.
+
+    Attributes:
+        name: As events carry it.
+        description: What a person would call it: the device's name, the file's path.
+        rate_hz: Of the blocks it gives.
+        channels: C of the blocks it gives.
+        waits: Whether its sound is held back until it is asked for, so that a busy machine loses none of it.
+    """
+
+    name: str
+    description: str
+    rate_hz: int
+    channels: int
+    waits: bool = False
+
+
+class Source(Protocol):
+    """Where sound comes from. Constructing one opens it, or raises `SourceError`."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What was opened."""
+
+    @property
+    def start_unix_ns(self) -> int:
+        """UTC of its sample 0 in nanoseconds; final once `blocks` has given the first block."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks until the sound ends or `stop` is called; waits for them where the source is live.
+
+        Raises:
+            SourceError: The source broke and will give no more.
+        """
+
+    def stop(self) -> None:
+        """Make `blocks` end soon. May be called from any thread and from a signal handler, and twice."""

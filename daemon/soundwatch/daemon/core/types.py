@@ -8,7 +8,6 @@ at the model's rate from `resample` on. Seconds and UTC appear only in `wire.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -202,47 +201,6 @@ class StreamSummary:
         return max(0, self.end_sample - self.lost_samples) / self.end_sample if self.end_sample else None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What is known of an opened source.
-
-    Attributes:
-        name: As events carry it.
-        description: What a person would call it: the device's name, the file's path.
-        rate_hz: Of the blocks it gives.
-        channels: C of the blocks it gives.
-        waits: Whether its sound is held back until it is asked for, so that a busy machine loses none of it.
-    """
-
-    name: str
-    description: str
-    rate_hz: int
-    channels: int
-    waits: bool = False
-
-
-class Source(Protocol):
-    """Where sound comes from. Constructing one opens it, or raises `SourceError`."""
-
-    @property
-    def info(self) -> SourceInfo:
-        """What was opened."""
-
-    @property
-    def start_unix_ns(self) -> int:
-        """UTC of its sample 0 in nanoseconds; final once `blocks` has given the first block."""
-
-    def blocks(self) -> Iterator[Block]:
-        """Blocks until the sound ends or `stop` is called; waits for them where the source is live.
-
-        Raises:
-            SourceError: The source broke and will give no more.
-        """
-
-    def stop(self) -> None:
-        """Make `blocks` end soon. May be called from any thread and from a signal handler, and twice."""
-
-
 class Classifier(Protocol):
     """A network that is ready to run."""
 
@@ -263,3 +221,32 @@ class Clock(Protocol):
 
     def written_unix_ns(self, heard_unix_ns: int) -> int:
         """UTC in nanoseconds of a line about sound that was complete at `heard_unix_ns`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """One window of one source.
+
+    Attributes:
+        source: Its name.
+        end_unix_ns: UTC of the window's last sample.
+        labels: The K classes.
+        values: (K,) their scores.
+        level_dbfs: Root mean square of its samples; None for digital silence.
+        delay_ns: From when its last sample came until it was decided on.
+        windows: How many of this source have been classified.
+        heard_s: Length of the stream so far, without what was lost.
+        lost_s: How much was lost.
+        features: What the network saw; None where nobody watches for pictures.
+    """
+
+    source: str
+    end_unix_ns: int
+    labels: tuple[str, ...]
+    values: NDArray[np.float32]
+    level_dbfs: float | None
+    delay_ns: int
+    windows: int
+    heard_s: float
+    lost_s: float
+    features: Features | None = None

@@ -7,9 +7,11 @@ found no threshold for, has one that no score reaches.
 
 from __future__ import annotations
 
-from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
+from pathlib import Path
+
+from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig, check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.detection.calibration import Calibration
+from soundwatch.daemon.detection.calibration import Calibration, load_calibration
 from soundwatch.daemon.detection.decide import DetectionRule
 
 _NEVER = 2.0  # scores end at 1
@@ -54,3 +56,14 @@ def _rule(
 
 def _first(own: float | None, common: float) -> float:
     return common if own is None else own
+
+
+def resolve_rules(config: Config, contract: ModelContract) -> tuple[DetectionRule, ...]:
+    """What decides, by the model, the calibration and the configuration.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
+    check_against_contract(config, contract)
+    path = config.detection.calibration
+    return build_rules(config.detection, contract, load_calibration(Path(path), contract) if path else None)

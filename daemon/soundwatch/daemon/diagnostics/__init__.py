@@ -1,1 +1,4 @@
-"""The room `diagnostics`."""
+"""Doctor, privacy audit, benchmark: checks of an installation.
+
+Never: repair or change anything.
+"""

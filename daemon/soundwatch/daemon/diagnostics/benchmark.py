@@ -25,10 +25,12 @@ from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ProviderError
-from soundwatch.daemon.core.types import Block, Classifier, SourceInfo, read_only
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Classifier, read_only
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, candidate_accelerators
 from soundwatch.daemon.sinks.direct_writer import DirectWriter

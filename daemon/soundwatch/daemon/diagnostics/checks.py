@@ -16,8 +16,6 @@ from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks
 from soundwatch.daemon.diagnostics.system_checks import check_clock, check_service, check_versions
 
-__all__ = ["Case", "Finding", "examine"]
-
 PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("versions", check_versions),
     ("clock", check_clock),

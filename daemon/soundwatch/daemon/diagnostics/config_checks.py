@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.app.build import load_classifier
 from soundwatch.daemon.capture.network import redact_url
 from soundwatch.daemon.core.config import Config, check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
+from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.inference.providers import CUDA, unavailable_reason
 from soundwatch.daemon.sinks.context import parse_sink
 

@@ -8,27 +8,21 @@ Does not: choose sources or models (`app.py`), or listen to several at once (`en
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, Classifier, Clock, EndReason, Event, Gap, StreamSummary
+from soundwatch.daemon.core.types import Block, Classifier, Clock, Event, Gap, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.events.encoder import LineEncoder, provider_line
-from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.events.schema import Line, LineAppender
 from soundwatch.daemon.inference.classifier import log_fields
-from soundwatch.daemon.journal.journal import LineAppender
-from soundwatch.daemon.pipeline.pipeline import run_pipeline
 from soundwatch.daemon.status.live import LiveFeed
 
 if TYPE_CHECKING:
     from soundwatch.daemon.shadow.runner import ShadowRunner
-
-OFFLINE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
 
 
 class ClipTap(Protocol):
@@ -104,56 +98,3 @@ class EngineContext:
         """What makes the lines of a stream that another network has decided on so far."""
         contract, provider = self.classifier.contract, self.classifier.provider
         return replace(stream, contract=contract, provider=provider, thresholds=self.thresholds)
-
-
-@dataclass(slots=True)
-class SourceSession:
-    """One source that is listened to until it ends, breaks or is stopped.
-
-    Attributes:
-        source: The source.
-        stopping: Whether it was asked to end.
-        failure: Why it broke.
-    """
-
-    source: LiveSource
-    stopping: bool = False
-    failure: SourceError | None = None
-
-    def read_through(self, ears: EngineContext) -> None:
-        """Hear a recording by itself, here and now, as fast as it goes.
-
-        Raises:
-            SourceError: The source broke; its events have been ended.
-            SinkError: No line can be written any more.
-        """
-        sound = self._sound()
-        first = next(sound, None)
-        if first is not None:
-            stream = ears.stream(self.source)
-            ears.journal.append(stream.hello)
-            blocks = chain([first], sound)
-            for told in run_pipeline(blocks, ears.classifier, ears.rules, self.why_ended, OFFLINE_BATCH_WINDOWS):
-                ears.journal.append(partial(ears.current(stream).line, told))
-        if self.failure is not None:
-            raise self.failure
-
-    def stop(self) -> None:
-        """Make the source end. Safe in a signal handler: it takes no lock."""
-        self.stopping = True
-        self.source.stop()
-
-    def why_ended(self) -> EndReason:
-        """What ended, or would now end, the source's events."""
-        if self.failure is not None:
-            return "source_lost"
-        return "shutdown" if self.stopping else "end_of_stream"
-
-    def _sound(self) -> Iterator[Block | None]:
-        """The source's blocks, and None if it was heard to its end."""
-        try:
-            yield from (each for each in self.source.blocks() if isinstance(each, Block))
-        except SourceError as error:
-            self.failure = error
-        if self.why_ended() == "end_of_stream":
-            yield None

@@ -25,16 +25,17 @@ from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceS
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
 from soundwatch.daemon.detection.decide import initial_state
 from soundwatch.daemon.engine.capture_thread import batched_blocks
-from soundwatch.daemon.engine.context import EngineContext, SourceSession
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.engine.emitter import emit_lines
 from soundwatch.daemon.engine.inference_queue import MAX_PENDING_WINDOWS, InferenceQueue
 from soundwatch.daemon.engine.liveness import EngineProgress, TickHandler
+from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import (
     MAX_HANDOVERS,
     EngineSource,
     ModelSwap,
     PendingItem,
     accumulate_skipped,
-    emit_lines,
     mark_paused,
     prepend_skipped,
 )

@@ -17,8 +17,8 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceStateChange
-from soundwatch.daemon.core.types import Clock, Event, Gap, OverloadChange, SourceInfo, StreamSummary
+from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo, SourceStateChange
+from soundwatch.daemon.core.types import Clock, Event, Gap, OverloadChange, StreamSummary, WindowResult
 from soundwatch.daemon.events.schema import (
     AnchorLine,
     EventLine,
@@ -33,7 +33,6 @@ from soundwatch.daemon.events.schema import (
     StatsLine,
 )
 from soundwatch.daemon.events.timeline import Anchor, add_anchor, sample_unix_ns
-from soundwatch.daemon.status.live import WindowResult
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

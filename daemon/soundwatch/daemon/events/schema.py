@@ -8,7 +8,8 @@ Does not: make them (`wire.py`), or number and write them (`journal.py`).
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
+from collections.abc import Callable
+from typing import Any, Final, Literal, Protocol, get_args
 
 import msgspec
 
@@ -288,3 +289,10 @@ def json_schema() -> dict[str, Any]:
         "oneOf": list(lines),
         "$defs": parts,
     }
+
+
+class LineAppender(Protocol):
+    """What lines are written to: the journal, or in a replay a `Relay`."""
+
+    def append(self, line_of: Callable[[int], Line]) -> None:
+        """Take the line that `line_of` makes of its number."""

@@ -11,6 +11,7 @@ Does not: judge what an incomplete window is worth (`decide.py`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,3 +101,10 @@ def _last_windows(state: WindowState, spec: FeatureSpec) -> list[Window]:
         windows.append(Window(read_only(samples), first_sample, heard, first_sample >= state.lost_until))
         first_sample += spec.window_hop_samples
     return windows
+
+
+def level_dbfs(window: Window) -> float | None:
+    """Level of the heard part of a window."""
+    heard = window.samples[:, : window.heard_samples].ravel()
+    power = float(np.dot(heard, heard)) / max(heard.size, 1)
+    return 10 * math.log10(power) if power > 0 else None

@@ -54,7 +54,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
         ModelError: There is no such file.
     """
     shipped = str(name_or_path) in SHIPPED_MODELS
-    path = Path(__file__).with_name("models") / f"{name_or_path}.onnx" if shipped else Path(name_or_path)
+    path = Path(__file__).parents[1] / "models" / f"{name_or_path}.onnx" if shipped else Path(name_or_path)
     if not path.exists():
         raise ModelError(
             f"There is no model {path}. Name a model file, or a model that is shipped: {', '.join(SHIPPED_MODELS)}."

@@ -91,8 +91,8 @@ class TritonServer:
             took_s = time.monotonic() - began_s
             if not apart <= MAX_SCORE_DIFFERENCE:
                 raise ModelError(
-                    f"{where} gives scores {apart:.2g} from this machine's, {MAX_SCORE_DIFFERENCE:g} at most were wanted. "
-                    "Its files are not what its contract says; export them again."
+                    f"{where} gives scores {apart:.2g} from this machine's, {MAX_SCORE_DIFFERENCE:g} at most were "
+                    "wanted. Its files are not what its contract says; export them again."
                 )
             if took_s > REQUEST_TIMEOUT_S:
                 raise ServerUnavailableError(

@@ -5,9 +5,8 @@ Conventions: as in `types.py`. A line is delivered at least once; one that may h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 BATCH_LINES: Final = 100  # that a sink is given at once
 
@@ -43,44 +42,3 @@ class Cursor:
 
     attempted: int
     delivered: int
-
-
-class LineWriter(Protocol):
-    """Where a replay's lines go, one at a time."""
-
-    @property
-    def name(self) -> str:
-        """As the log names it."""
-
-    def write(self, line: bytes) -> None:
-        """Write one line and flush it.
-
-        Raises:
-            OSError: It could not be written; the next line may succeed.
-        """
-
-    def close(self) -> None:
-        """Release what is held. May be called twice."""
-
-
-class Sink(Protocol):
-    """Where a journal's lines go. Each has a thread of its own, so `deliver` may wait."""
-
-    @property
-    def name(self) -> str:
-        """As the log and the journal's cursors name it: the same after a restart, and without a password."""
-
-    def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Hand lines on, in order; when this returns they are out of this program's hands.
-
-        Raises:
-            OSError: Some may not have arrived; all of them will be given again, marked as repeated.
-            ReaderGoneError: Nobody will ever read there any more.
-        """
-
-    def close(self) -> None:
-        """Release what is held. May be called twice, and while `deliver` waits."""
-
-
-class WritableSink(Sink, LineWriter, Protocol):
-    """Both: its `write` may be called from any thread, between what it delivers."""

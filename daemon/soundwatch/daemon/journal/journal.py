@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 
@@ -36,13 +36,6 @@ RETRY_S: Final = 2.0
 TRIM_S: Final = 60.0
 CLOSING_S: Final = 10.0
 _UNMOVED: Final = "SELECT * FROM lines WHERE seq > ? ORDER BY seq LIMIT ?"
-
-
-class LineAppender(Protocol):
-    """What lines are written to: the journal, or in a replay a `Relay`."""
-
-    def append(self, line_of: Callable[[int], Line]) -> None:
-        """Take the line that `line_of` makes of its number."""
 
 
 class Journal:

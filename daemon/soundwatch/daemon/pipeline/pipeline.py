@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import (
@@ -27,9 +28,8 @@ from soundwatch.daemon.core.types import (
 from soundwatch.daemon.detection.decide import DetectionRule, DetectorState, decide, end_active_events, initial_state
 from soundwatch.daemon.frontend.mel import MelState, mel
 from soundwatch.daemon.frontend.resample import ResampleState, resample
-from soundwatch.daemon.frontend.window import WindowState, window
+from soundwatch.daemon.frontend.window import WindowState, level_dbfs, window
 from soundwatch.daemon.inference.classifier import classify_windows
-from soundwatch.daemon.level import level_dbfs
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +185,6 @@ def run_pipeline(
         outbound, told = detect_events(outbound, heard, classify_windows(classifier, features_only(heard)), rules, spec)
         yield from told
     yield from finish_stream(outbound, end_sample, labels, why_ended())
+
+
+OFFLINE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window

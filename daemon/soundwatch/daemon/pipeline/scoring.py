@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.types import Classifier, Features, Scores, Source
+from soundwatch.daemon.core.source import Source
+from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
 

@@ -16,16 +16,8 @@ import numpy as np
 
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.types import (
-    EndReason,
-    Event,
-    Features,
-    FeatureWindow,
-    Gap,
-    Scores,
-    SourceInfo,
-    StreamSummary,
-)
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import EndReason, Event, Features, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule, initial_state
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.schema import Line

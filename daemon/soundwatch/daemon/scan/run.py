@@ -12,11 +12,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from soundwatch.daemon.app.build import resolve_rules
-from soundwatch.daemon.app.lifecycle import stop_on_signals
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.detection.rules import thresholds_in_force
+from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
 from soundwatch.daemon.scan.chunks import ChunkPolicy
@@ -28,6 +26,7 @@ from soundwatch.daemon.scan.progress import Progress
 from soundwatch.daemon.scan.ray_pool import RayPool
 from soundwatch.daemon.scan.score_cache import ScoreCache
 from soundwatch.daemon.scan.worker import ScoringTask
+from soundwatch.daemon.system.signals import stop_on_signals
 from soundwatch.daemon.tables.writers import TableFormat
 
 _USUAL: Final = ChunkPolicy()

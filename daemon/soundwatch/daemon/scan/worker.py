@@ -21,11 +21,10 @@ from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
-from soundwatch.daemon.engine.context import OFFLINE_BATCH_WINDOWS
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState
 from soundwatch.daemon.inference.classifier import Backend, classify_windows, load_classifier_file
-from soundwatch.daemon.pipeline.pipeline import FrontEndState, extract_features
+from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, FrontEndState, extract_features
 from soundwatch.daemon.scan.chunks import Chunk, lead_in_windows
 
 

@@ -20,9 +20,10 @@ from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.app.build import load_classifier, resolve_rules
 from soundwatch.daemon.core.config import Config, JournalConfig, load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.detection.rules import resolve_rules
+from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal import query
 from soundwatch.daemon.journal.location import journal_path, open_for_reading, writer_pid
 from soundwatch.daemon.journal.store import JournalStore

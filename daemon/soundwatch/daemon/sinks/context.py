@@ -18,8 +18,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.journal.entry import BATCH_LINES, JournalEntry, Sink
+from soundwatch.daemon.journal.entry import BATCH_LINES, JournalEntry
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.sinks.protocols import Sink
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusSnapshot
 

@@ -15,7 +15,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.events.schema import Line
-from soundwatch.daemon.journal.entry import LineWriter
+from soundwatch.daemon.sinks.protocols import LineWriter
 
 
 @dataclass(slots=True)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from soundwatch.daemon.core.errors import ReaderClosedError
-from soundwatch.daemon.journal.entry import BATCH_LINES, Cursor, JournalEntry, Sink
+from soundwatch.daemon.journal.entry import BATCH_LINES, Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.sinks.protocols import Sink
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 30.0

@@ -1,1 +1,4 @@
-"""The room `status`."""
+"""Current state of the daemon, folded from its lines, and live scores for those who watch.
+
+Never: change what it reports.
+"""

@@ -9,42 +9,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from soundwatch.daemon.core.source import SourceStats
-from soundwatch.daemon.core.types import Features
-
-
-@dataclass(frozen=True, slots=True)
-class WindowResult:
-    """One window of one source.
-
-    Attributes:
-        source: Its name.
-        end_unix_ns: UTC of the window's last sample.
-        labels: The K classes.
-        values: (K,) their scores.
-        level_dbfs: Root mean square of its samples; None for digital silence.
-        delay_ns: From when its last sample came until it was decided on.
-        windows: How many of this source have been classified.
-        heard_s: Length of the stream so far, without what was lost.
-        lost_s: How much was lost.
-        features: What the network saw; None where nobody watches for pictures.
-    """
-
-    source: str
-    end_unix_ns: int
-    labels: tuple[str, ...]
-    values: NDArray[np.float32]
-    level_dbfs: float | None
-    delay_ns: int
-    windows: int
-    heard_s: float
-    lost_s: float
-    features: Features | None = None
+from soundwatch.daemon.core.source import AudioQuality
+from soundwatch.daemon.core.types import StreamSummary, WindowResult
 
 
 class LiveFeed:
@@ -89,3 +58,22 @@ class LiveFeed:
             del self.latest[source]
         with contextlib.suppress(KeyError):
             del self.truths[source]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """How a source is now, and how it was so far: all that a metric or a page may want to tell of it.
+
+    Attributes:
+        state: waiting before its first sound, then heard, lost, or paused because somebody asked for that.
+        losses: How often it was lost.
+        summary: What its stream has come to; while it is lost, up to then.
+        shifted_ns: What its times have been moved by in all.
+        quality: What its sound was like in the last ten seconds; None before they are over, and where it is lost.
+    """
+
+    state: Literal["waiting", "heard", "lost", "paused"] = "waiting"
+    losses: int = 0
+    summary: StreamSummary = field(default_factory=lambda: StreamSummary(0, 0, 0, final=False))
+    shifted_ns: int = 0
+    quality: AudioQuality | None = None

@@ -1,1 +1,4 @@
-"""The room `system`."""
+"""The operating system: systemd, journald, logging, signals.
+
+Never: know what the daemon listens to.
+"""

@@ -85,8 +85,8 @@ def installed_program() -> Path:
 
 
 def _shipped_unit(name: str) -> str:
-    inside = resources.files(__package__) / "systemd"  # where the wheel puts them
-    folder = inside if inside.is_dir() else Path(__file__).parents[2] / "systemd"  # where a clone has them
+    inside = resources.files("soundwatch.daemon") / "systemd"  # where the wheel puts them
+    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "systemd"  # where a clone has them
     return (folder / name).read_text(encoding="utf-8")
 
 

@@ -1,1 +1,4 @@
-"""The room `tables`."""
+"""Events as tables: CSV, Parquet, SQLite, Audacity labels.
+
+Never: read the journal.
+"""

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
-from soundwatch.daemon.status.live import WindowResult
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 
 QUIETEST_DBFS: Final = -80.0

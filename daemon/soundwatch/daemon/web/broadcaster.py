@@ -19,8 +19,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.encoder import scores_line
-from soundwatch.daemon.status.live import WindowResult
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.spectrogram import columns_line
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.source import AudioQuality, SourceStats
+from soundwatch.daemon.core.source import AudioQuality
+from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.latency import LatencyHistograms
 from soundwatch.daemon.web.responses import coverage

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.encoder import format_utc
-from soundwatch.daemon.status.live import WindowResult
 
 MIN_DB: Final = -90.0
 STEP_DB: Final = 0.5

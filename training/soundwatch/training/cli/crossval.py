@@ -8,8 +8,9 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.cli.options import Folds, Seeds, negatives_option, open_teacher, override, teacher_option
+from soundwatch.training.cli.options import Folds, Seeds, negatives_option, override, teacher_option
 from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.model.recipe import load_recipe
 
 

@@ -12,8 +12,9 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.cli.options import Folds, layout_option, split_own, test_share_option, warn_of
-from soundwatch.training.cli.trials import TrialOptions, check_options, trial_options
+from soundwatch.training.cli.trials import check_options, trial_options
 from soundwatch.training.data.urbansound8k import Split, split_by_folds
+from soundwatch.training.evaluation.options import TrialOptions
 
 
 @click.command()

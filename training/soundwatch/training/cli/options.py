@@ -12,7 +12,6 @@ from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.urbansound8k import Split
-from soundwatch.training.distillation.teacher import Teacher, YamNet
 from soundwatch.training.model.recipe import Recipe
 
 
@@ -75,20 +74,6 @@ def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, fo
     if folds:
         raise ConfigError("--layout folders has no official folds; leave the folds out, and use --test-share.")
     return split_folders(root, spec, TEST_SHARE if test_share is None else test_share)
-
-
-def open_teacher(recipe: Recipe, path: Path | None) -> Teacher | None:
-    """The teacher of a recipe that learns from one.
-
-    Raises:
-        ConfigError: There is one too few or too many, or the library that runs it is not installed.
-        ModelError: It does not open.
-    """
-    if recipe.teaching and not path:
-        raise ConfigError(f"Recipe {recipe.name} learns from a teacher; give YAMNet's .tflite file with --teacher.")
-    if path and not recipe.teaching:
-        raise ConfigError(f"--teacher, and recipe {recipe.name} learns from labels alone; leave it out.")
-    return YamNet(path) if path else None
 
 
 def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:

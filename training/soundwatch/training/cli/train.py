@@ -14,7 +14,6 @@ from soundwatch.training.cli.options import (
     Folds,
     layout_option,
     negatives_option,
-    open_teacher,
     override,
     split_own,
     teacher_option,
@@ -23,6 +22,7 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
+from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device

@@ -6,17 +6,14 @@ Conventions: None is an option that was not given. Nothing here imports what the
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
-import msgspec
 import numpy as np
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli.options import negatives_option
-
-Trial = Literal["street", "open-set", "robustness"]
+from soundwatch.training.evaluation.options import TrialOptions
 
 _MEANT_FOR: Final[dict[str, frozenset[str]]] = {
     "snr_db": frozenset({"street"}),
@@ -26,28 +23,6 @@ _MEANT_FOR: Final[dict[str, frozenset[str]]] = {
     "limit": frozenset({"open-set", "robustness"}),
     "seed": frozenset({"street", "open-set", "robustness"}),
 }
-
-
-class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says of a trial; None for what it does not.
-
-    Attributes:
-        trial: Which; None for plain accuracy.
-        snr_db: Ratios of the street's scenes.
-        minutes: Length of a scene, or of the ambience in all.
-        negatives: Folders of sounds that are none of the classes.
-        unseen: True where training has used none of them.
-        limit: How many recordings or clips to take, at random.
-        seed: Of every draw.
-    """
-
-    trial: Trial | None
-    snr_db: tuple[float, ...] | None
-    minutes: float | None
-    negatives: tuple[Path, ...]
-    unseen: bool
-    limit: int | None
-    seed: int | None
 
 
 class Ratios(click.ParamType[tuple[float, ...]]):

@@ -1,1 +1,4 @@
-"""The room `crossval`."""
+"""Runs over folds and seeds, in sequence or on Ray.
+
+Never: train itself; it calls `fit`.
+"""

@@ -18,9 +18,9 @@ import msgspec
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.cli.options import open_teacher
 from soundwatch.training.crossval.report import CrossValidation, summarise, write_report
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device

@@ -1,1 +1,4 @@
-"""The room `data`."""
+"""Recordings and labels: UrbanSound8K, class folders, negatives, cache, batches, checks.
+
+Never: know networks.
+"""

@@ -21,12 +21,6 @@ from soundwatch.training.model.recipe import Augmentation
 from soundwatch.training.model.torchaudio_transforms import FrequencyMasking, Resample, TimeMasking
 
 
-def place_first(samples: Samples, window_samples: int) -> Samples:
-    """The clip's first window; zeros stand after its end, as in the daemon's window stage."""
-    kept = samples[:, :window_samples]
-    return np.pad(kept, ((0, 0), (0, window_samples - kept.shape[1])))
-
-
 def place_randomly(samples: Samples, window_samples: int, rng: np.random.Generator) -> Samples:
     """A window with all of a short clip somewhere in it, or a random stretch of a long one."""
     spare = window_samples - samples.shape[1]

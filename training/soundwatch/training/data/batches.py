@@ -19,8 +19,9 @@ from torch import Tensor
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.augment import augment_samples, place_first
+from soundwatch.training.data.augment import augment_samples
 from soundwatch.training.data.negatives import synthetic_negative
+from soundwatch.training.data.place import place_first
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.model.recipe import Recipe
 

@@ -1,1 +1,4 @@
-"""The room `distillation`."""
+"""Learning from YAMNet: teacher targets, soft labels, initialization.
+
+Never: be needed to run a model.
+"""

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.augment import place_first, place_randomly, play_at
+from soundwatch.training.data.augment import place_randomly, play_at
 from soundwatch.training.data.negatives import coloured_noise, synthetic_negative
+from soundwatch.training.data.place import place_first
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.model.recipe import Distillation
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
-from soundwatch.training.fit.scoring import compute_loss
+from soundwatch.training.model.losses import compute_loss
 
 HIDDEN: Final = 256
 BATCH_LESSONS: Final = 64

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.distillation.teacher_layers import Trunk, read_trunk
+from soundwatch.training.model.recipe import Recipe
 
 Heard = NDArray[np.float16]
 
@@ -130,3 +131,17 @@ def _open(path: Path) -> tuple[Any, int, int]:
     if not layers or list(first["shape"]) != [WINDOW_SAMPLES]:
         raise ModelError(f"{path} takes {list(first['shape'])} and has no layer {_LAYER}; {wanted}.")
     return interpreter, int(first["index"]), int(layers[0])
+
+
+def open_teacher(recipe: Recipe, path: Path | None) -> Teacher | None:
+    """The teacher of a recipe that learns from one.
+
+    Raises:
+        ConfigError: There is one too few or too many, or the library that runs it is not installed.
+        ModelError: It does not open.
+    """
+    if recipe.teaching and not path:
+        raise ConfigError(f"Recipe {recipe.name} learns from a teacher; give YAMNet's .tflite file with --teacher.")
+    if path and not recipe.teaching:
+        raise ConfigError(f"--teacher, and recipe {recipe.name} learns from labels alone; leave it out.")
+    return YamNet(path) if path else None

@@ -1,1 +1,4 @@
-"""The room `evaluation`."""
+"""Scores on clips, streets, open sets and degraded conditions, with the daemon's own decision.
+
+Never: change a model.
+"""

@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.evaluation.offline_detection import Mono, rms
+from soundwatch.training.data.read_audio import Mono, rms
 from soundwatch.training.sounds.ambience import pink_noise
 
 Group = Literal["rate", "channels", "gain", "distortion", "filter", "room", "noise"]

@@ -20,14 +20,9 @@ from rich.progress import track
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, Classifier, read_only
 from soundwatch.daemon.detection.calibration import poisson_upper_rate
+from soundwatch.training.data.read_audio import RATE_HZ, read_recording
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.evaluation.offline_detection import (
-    RATE_HZ,
-    DetectedEvent,
-    MemorySource,
-    detect_in_blocks,
-    read_recording,
-)
+from soundwatch.training.evaluation.offline_detection import DetectedEvent, MemorySource, detect_in_blocks
 from soundwatch.training.sounds.ambience import Ambience, ambiences, gain_to_dbfs
 
 _BLOCK_SAMPLES: Final = 10 * RATE_HZ

@@ -19,9 +19,10 @@ from rich.progress import track
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.pipeline.scoring import score_source
 from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
+from soundwatch.training.data.read_audio import read_recording
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED, Condition, Group
-from soundwatch.training.evaluation.offline_detection import MemorySource, read_recording
+from soundwatch.training.evaluation.offline_detection import MemorySource
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,11 @@ import numpy as np
 from rich.console import Console
 
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.training.cli.trials import TrialOptions
 from soundwatch.training.data.labelled_clips import labelled_clips
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.evaluation.openset import OpenSetReport, evaluate_openset
+from soundwatch.training.evaluation.options import TrialOptions
 from soundwatch.training.evaluation.report_page import Page, show, to_markdown
 from soundwatch.training.evaluation.robustness import RobustnessReport, evaluate_robustness
 from soundwatch.training.evaluation.street import StreetReport, evaluate_street, foreground_clips

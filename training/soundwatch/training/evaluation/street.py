@@ -23,9 +23,10 @@ from rich.progress import track
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
+from soundwatch.training.data.read_audio import RATE_HZ
 from soundwatch.training.data.urbansound8k import OBTAIN, Clip
 from soundwatch.training.evaluation.event_matching import MatchCounts, TimedLabel, count_matches, match_events
-from soundwatch.training.evaluation.offline_detection import RATE_HZ, DetectedEvent, detect_in_blocks
+from soundwatch.training.evaluation.offline_detection import DetectedEvent, detect_in_blocks
 from soundwatch.training.evaluation.street_scene import PlacedClip, plan_scene, render_scene
 from soundwatch.training.sounds.ambience import Ambience, ambiences, round_robin
 

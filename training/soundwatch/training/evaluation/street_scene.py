@@ -20,8 +20,8 @@ import soundfile
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, read_only
 from soundwatch.training.data.labelled_clips import LabelledClips
+from soundwatch.training.data.read_audio import RATE_HZ, read_mono, rms
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.evaluation.offline_detection import RATE_HZ, read_mono, rms
 from soundwatch.training.sounds.ambience import Ambience, gain_to_dbfs
 
 AMBIENCE_DBFS: Final = -45.0

@@ -1,1 +1,4 @@
-"""The room `fit`."""
+"""The training loop, metrics, thresholds and the record of a run.
+
+Never: choose on what is reported.
+"""

@@ -32,8 +32,9 @@ from soundwatch.training.fit.examples import Batch, ClipBatches, DistillationBat
 from soundwatch.training.fit.finetune import build_optimiser, freeze_layers, load_backbone
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.run_setup import RunSetup
-from soundwatch.training.fit.scoring import compute_loss, score_mels
+from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
+from soundwatch.training.model.losses import compute_loss
 from soundwatch.training.model.network import build_network, logits_of, maps_of
 from soundwatch.training.model.recipe import Recipe
 

@@ -15,13 +15,14 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from soundwatch.daemon.core.contract import Activation, EvaluationScore
+from soundwatch.daemon.core.contract import EvaluationScore
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.batches import Scored
 from soundwatch.training.fit.metrics import Metrics
 from soundwatch.training.model.checkpoint import DataPlan
+from soundwatch.training.model.losses import activate, compute_loss
 from soundwatch.training.model.recipe import Recipe
 
 FILE_NAME: Final = "run.json"
@@ -104,20 +105,6 @@ def read_run(folder: Path) -> RunRecord:
         raise DataError(
             f"No finished run in {folder}: {error}. The --out folder of a completed run was wanted."
         ) from error
-
-
-def compute_loss(logits: Tensor, targets: Tensor, activation: Activation, smoothing_share: float) -> Tensor:
-    """Cross-entropy of logits and targets (N, K): over the classes for softmax, of each class for sigmoid."""
-    if activation == "softmax":
-        return nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing_share)
-    smooth = targets * (1 - smoothing_share) + smoothing_share / targets.shape[1]
-    each = nn.functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
-    return each.sum(dim=1).mean()
-
-
-def activate(logits: Tensor, activation: Activation) -> Tensor:
-    """Scores (N, K) in [0, 1] of logits (N, K)."""
-    return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
 
 
 @torch.no_grad()

@@ -1,1 +1,4 @@
-"""The room `model`."""
+"""Recipe, network, front end and checkpoint of a model.
+
+Never: read recordings.
+"""

@@ -236,8 +236,8 @@ def decode_recipe(text: str) -> Recipe:
 
 def shipped_recipes() -> dict[str, str]:
     """Name and YAML of each recipe that comes with the package."""
-    inside = resources.files(__package__) / "recipes"  # where the wheel puts them
-    folder = inside if inside.is_dir() else Path(__file__).parents[2] / "recipes"  # where a clone has them
+    inside = resources.files("soundwatch.training") / "recipes"  # where the wheel puts them
+    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "recipes"  # where a clone has them
     files = [file for file in folder.iterdir() if file.name.endswith(".yaml")]
     return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
 

@@ -1,1 +1,4 @@
-"""The room `sounds`."""
+"""Synthesized sounds: ambience, babble, speech.
+
+Never: stand for recordings in reported figures.
+"""

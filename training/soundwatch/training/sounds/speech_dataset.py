@@ -22,8 +22,8 @@ from rich.progress import track
 
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
 from soundwatch.training.data.class_folders import TERMS
+from soundwatch.training.data.read_audio import Mono, read_recording, rms
 from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, starts
-from soundwatch.training.evaluation.offline_detection import Mono, read_recording, rms
 from soundwatch.training.sounds.speech_synthesis import RATE_HZ as SPOKEN_RATE_HZ
 from soundwatch.training.sounds.speech_synthesis import recording
 

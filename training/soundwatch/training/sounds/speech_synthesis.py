@@ -26,7 +26,7 @@ from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.negatives import coloured_noise
-from soundwatch.training.evaluation.offline_detection import Mono, rms
+from soundwatch.training.data.read_audio import Mono, rms
 
 RATE_HZ: Final = 22_050  # of espeak-ng's voices
 RECORDINGS: Final = 120

@@ -11,9 +11,9 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.source import SourceStats
 from soundwatch.daemon.events.encoder import format_utc
 from soundwatch.daemon.sinks.context import SinkContext
+from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.status.snapshot import SourceStatus
 
 REPORT_SCHEMA: Final = "soundwatch.report/1"

@@ -17,9 +17,9 @@ from soundwatch.daemon.core.config import load_config
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
     """Check a configuration against its model, and print every value in force as YAML, but no URL's secrets."""
-    from soundwatch.daemon.app.build import load_classifier, resolve_rules
     from soundwatch.daemon.capture.network import redact_url
-    from soundwatch.daemon.detection.rules import thresholds_in_force
+    from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
+    from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.web.redact import redacted_config
 
     config = load_config(path or config_path)

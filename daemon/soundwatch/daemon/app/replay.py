@@ -1,0 +1,51 @@
+"""PURPOSE."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from soundwatch.daemon.app.build import build_context
+from soundwatch.daemon.app.lifecycle import Lifecycle
+from soundwatch.daemon.capture import Recording, recordings_in
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from soundwatch.daemon.sinks.file import open_file
+from soundwatch.daemon.system.signals import stop_on_signals
+
+
+def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) -> None:
+    """Run recordings, and folders of them, through the same engine, one after another, as fast as it goes.
+
+    Raises:
+        SoundwatchError: A recording or the model cannot be used, or a line could not be written.
+    """
+    recordings = [each for path in paths for each in (path.is_dir() and recordings_in(path)) or [path]]
+    files = [parse_sink(text) for text in config.sinks]
+    for spec in files:
+        if spec.kind != "json":
+            raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
+    ears = build_context(
+        config, SampleClock(), lambda: DirectWriter([open_file(spec.target) for spec in files], log.warning)
+    )
+    relay = ears.journal
+    assert isinstance(relay, DirectWriter)
+    failures: list[SourceError] = []
+    program = Lifecycle()
+    with contextlib.closing(relay), stop_on_signals(program.stop):
+        for path in recordings:
+            try:
+                program.add(Recording(path.stem, path, "fast", start_unix_ns)).read_through(ears)
+            except SourceError as error:
+                log.error("a recording was not heard to its end", file=str(path), error=str(error))
+                failures.append(error)
+            relay.report_losses()
+            if program.stop_asked:
+                break
+    if failures:
+        raise failures[0]

@@ -1,0 +1,72 @@
+"""PURPOSE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.types import Block, EndReason
+from soundwatch.daemon.pipeline.pipeline import run_pipeline
+
+if TYPE_CHECKING:
+    pass
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS
+
+
+@dataclass(slots=True)
+class SourceSession:
+    """One source that is listened to until it ends, breaks or is stopped.
+
+    Attributes:
+        source: The source.
+        stopping: Whether it was asked to end.
+        failure: Why it broke.
+    """
+
+    source: LiveSource
+    stopping: bool = False
+    failure: SourceError | None = None
+
+    def read_through(self, ears: EngineContext) -> None:
+        """Hear a recording by itself, here and now, as fast as it goes.
+
+        Raises:
+            SourceError: The source broke; its events have been ended.
+            SinkError: No line can be written any more.
+        """
+        sound = self._sound()
+        first = next(sound, None)
+        if first is not None:
+            stream = ears.stream(self.source)
+            ears.journal.append(stream.hello)
+            blocks = chain([first], sound)
+            for told in run_pipeline(blocks, ears.classifier, ears.rules, self.why_ended, OFFLINE_BATCH_WINDOWS):
+                ears.journal.append(partial(ears.current(stream).line, told))
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Make the source end. Safe in a signal handler: it takes no lock."""
+        self.stopping = True
+        self.source.stop()
+
+    def why_ended(self) -> EndReason:
+        """What ended, or would now end, the source's events."""
+        if self.failure is not None:
+            return "source_lost"
+        return "shutdown" if self.stopping else "end_of_stream"
+
+    def _sound(self) -> Iterator[Block | None]:
+        """The source's blocks, and None if it was heard to its end."""
+        try:
+            yield from (each for each in self.source.blocks() if isinstance(each, Block))
+        except SourceError as error:
+            self.failure = error
+        if self.why_ended() == "end_of_stream":
+            yield None
