@@ -1,7 +1,7 @@
 """Faults done to microphones, and what the daemon makes of each.
 
-Run `python benchmarks/faults.py` (fifteen minutes; needs PulseAudio, see tests/virtual_microphone.py); it writes
-results/faults.json.
+Run `python benchmarks/faults.py` (fifteen minutes; needs PulseAudio, see
+tests/support/virtual_microphone.py); it writes results/faults.json.
 
 A low tone, on and off, is played into a virtual microphone all the time. It goes through the daemon's own capture,
 engine and journal, with a small model that knows a low and a high tone. Meanwhile a fault is injected, and mended.
@@ -65,8 +65,8 @@ GIVE_UP_S: Final = 30.0
 BLOCKS: Final = 10
 
 sys.path.insert(0, str(ROOT / "tests"))
-from band_model import write_band_model  # noqa: E402 -- the tests' own
-from virtual_microphone import RATE_HZ, VirtualMicrophone  # noqa: E402
+from support.band_model import write_band_model  # noqa: E402 -- the tests' own
+from support.virtual_microphone import RATE_HZ, VirtualMicrophone  # noqa: E402
 
 
 class Tapped:

@@ -2,7 +2,7 @@
 
 Run `python benchmarks/fleet.py` on an idle machine (some ten minutes; needs mosquitto, and PostgreSQL for its part); it
 writes results/fleet.json. Broker, store, `soundwatch fleet watch` and all machines share this one machine; the
-machines are tests/many_machines.py.
+machines are tests/support/simulated_fleet.py.
 
 Conventions: `steady`: every machine writes a line each ten seconds, an event's start or end. Its latency is from the
 line's time to when `fleet watch` has printed it, after it was kept. `harmed`: the same while the fleet, the broker and,
@@ -47,10 +47,10 @@ PATIENCE_S: Final = 900.0
 Harm = tuple[Callable[[], object], Callable[[], object]]  # what ends something, and what starts it again
 
 sys.path.insert(0, str(ROOT / "tests"))
-from many_machines import Phase, run_machines  # noqa: E402 -- the tests' own
-from mosquitto import Mosquitto  # noqa: E402
-from ports import free_port  # noqa: E402
-from postgres import Postgres  # noqa: E402
+from support.mosquitto import Mosquitto  # noqa: E402
+from support.ports import free_port  # noqa: E402
+from support.postgres import Postgres  # noqa: E402
+from support.simulated_fleet import Phase, run_machines  # noqa: E402 -- the tests' own
 
 
 class Watch:

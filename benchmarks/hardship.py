@@ -1,7 +1,8 @@
 """A year's hardships done to a real `soundwatch run`, and whether what has to hold did.
 
 Run `python benchmarks/hardship.py` (about ten minutes, most of it 200 kills; the disks take root); it writes
-results/hardship.json. tests/hardships.py says what is done and what has to hold; CI does the same with fewer kills.
+results/hardship.json. tests/support/fault_injection.py lists the faults and what has to hold; CI runs it with
+fewer kills.
 """
 
 from __future__ import annotations
@@ -25,22 +26,23 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "hardship.json"
 
 sys.path.insert(0, str(ROOT / "tests"))
-import hardships  # noqa: E402 -- the tests' own
+
+from support import fault_injection  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="how many times it is killed")
     arguments = parser.parse_args()
-    faults: list[Callable[[hardships.Place], hardships.Outcome]] = [
-        partial(hardships.kills, times=arguments.kills),
-        *hardships.FAULTS,
+    faults: list[Callable[[fault_injection.Place], fault_injection.Outcome]] = [
+        partial(fault_injection.kills, times=arguments.kills),
+        *fault_injection.FAULTS,
     ]
     outcomes: list[dict[str, Any]] = []
     for fault in faults:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                outcome = fault(hardships.Place(Path(folder)))
+                outcome = fault(fault_injection.Place(Path(folder)))
             except PermissionError as error:
                 print(f"left out: {error}")
                 continue

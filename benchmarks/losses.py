@@ -1,7 +1,7 @@
 """Ten thousand events, while broker, program and disk are done harm to again and again: what is lost?
 
 Run `python benchmarks/losses.py` (some minutes; needs mosquitto and, for a disk that can be filled, root); it writes
-results/losses.json. What is done and counted: tests/loss_trial.py.
+results/losses.json. What is done and counted: tests/support/delivery_loss.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DISK_BYTES: Final = 16_000_000
 STEPS: Final = 20
 
 sys.path.insert(0, str(ROOT / "tests"))
-from loss_trial import Trial, as_dict, small_disk  # noqa: E402 -- the tests' own
+from support.delivery_loss import Trial, as_dict, small_disk  # noqa: E402 -- the tests' own
 
 
 def harms(trial: Trial) -> list[tuple[str, Callable[[], object]]]:

@@ -122,7 +122,7 @@ def _replay_cpu_s(model: str, path: Path) -> float:
 def live(model: str, folder: Path) -> dict[str, Any]:
     """The demo scene played into a virtual microphone: how late lines are, and what memory is held."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from virtual_microphone import VirtualMicrophone  # the one that the tests hear through
+    from support.virtual_microphone import VirtualMicrophone  # the one that the tests hear through
 
     path = folder / "scene.wav"
     soundfile.write(path, demo_scene(44_100, 60.0).T, 44_100, subtype="PCM_16")

@@ -85,7 +85,7 @@ def replayed(folder: Path, model: str) -> dict[str, str]:
 def gap(folder: Path, model: str) -> str:
     """The line of a loss at a real microphone."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from virtual_microphone import VirtualMicrophone  # the one that the tests hear through
+    from support.virtual_microphone import VirtualMicrophone  # the one that the tests hear through
 
     home = Path(tempfile.mkdtemp(prefix="soundwatch-"))  # a socket's path has to be short
     microphone = VirtualMicrophone(home)

@@ -2,8 +2,8 @@
 
 Usage: python scripts/fuzz.py [--minutes 10] [READER...]
 
-Conventions: readers are those of tests/readers.py, each in a process of its own for its share of the time; an input may
-take a second and 2 GB. What is found goes to tests/corpus/READER/, and the exit code is then 1.
+Conventions: readers are those of tests/support/fuzz_targets.py, each in a process of its own for its share of the
+time; an input may take a second and 2 GB. What is found goes to tests/corpus/READER/, and the exit code is then 1.
 Source: atheris, Google's coverage-guided fuzzer, which `make fuzz` installs; it has wheels for Linux and some Pythons.
 """
 
@@ -30,7 +30,7 @@ def fuzz_one(name: str, folder: Path, seconds: int) -> None:
 
     sys.path.insert(0, str(ROOT / "tests"))
     with atheris.instrument_imports(include=["soundwatch.daemon", "soundwatch.training", "yaml"]):
-        readers = importlib.import_module("readers")
+        readers = importlib.import_module("support.fuzz_targets")
 
     (folder / "corpus").mkdir()
     (folder / "corpus" / "seed").write_bytes(readers.seed(name, folder))
@@ -73,7 +73,7 @@ def main() -> int:
     if asked.one:
         fuzz_one(asked.one[0], Path(asked.one[1]), int(asked.one[2]))
         return 0
-    readers = importlib.import_module("readers")
+    readers = importlib.import_module("support.fuzz_targets")
     names = asked.readers or list(readers.READERS)
     seconds = max(1, round(60 * asked.minutes / len(names)))
     found: list[Path] = []

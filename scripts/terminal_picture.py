@@ -32,9 +32,9 @@ PROGRAM = str(Path(sys.executable).with_name("soundwatch"))
 COLOURS = {"brown": "yellow", "brightbrown": "bright_yellow"}  # as pyte calls them
 
 sys.path.insert(0, str(ROOT / "tests"))
-from mosquitto import Mosquitto  # noqa: E402  # the tests' own
-from ports import free_port  # noqa: E402
-from terminals import Terminal  # noqa: E402
+from support.mosquitto import Mosquitto  # noqa: E402  # the tests' own
+from support.ports import free_port  # noqa: E402
+from support.pty_terminal import Terminal  # noqa: E402
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ for size in ("COLUMNS", "LINES"):  # a terminal of a test has its own; workers o
 settings.register_profile("soundwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("soundwatch")
 
-pytest_plugins = ("virtual_microphone", "mosquitto", "sink_room", "postgres")
+pytest_plugins = ("support.virtual_microphone", "support.mosquitto", "support.sink_harness", "support.postgres")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from doubles import tone
-from program import SOUNDWATCH, lines_of, soundwatch
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.fakes import tone
 
 RATE_HZ = 16_000
 TONE = tone(300, 3.0, RATE_HZ).T

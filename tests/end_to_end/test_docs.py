@@ -16,12 +16,12 @@ import pytest
 import soundfile
 import yaml
 
-from program import SOUNDWATCH, VALIDATOR, soundwatch
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.cli import COMMANDS
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
 from soundwatch.daemon.core.config import Config
+from support.cli_runner import SOUNDWATCH, VALIDATOR, soundwatch
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from program import soundwatch
 from soundwatch.daemon.diagnostics import storage_checks as keeping_module
 from soundwatch.daemon.diagnostics.checks import run_checks
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, findings_text
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec
-from virtual_microphone import VirtualMicrophone
+from support.cli_runner import soundwatch
+from support.virtual_microphone import VirtualMicrophone
 
 FAULTY = 10
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from mosquitto import Mosquitto, wait_until
-from ports import free_port
-from postgres import Postgres
-from program import SOUNDWATCH, lines_of, soundwatch
-from terminals import Terminal
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.mosquitto import Mosquitto, wait_until
+from support.ports import free_port
+from support.postgres import Postgres
+from support.pty_terminal import Terminal
 
 Begin = Callable[..., subprocess.Popen[bytes]]
 

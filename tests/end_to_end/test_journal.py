@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from doubles import tone
-from mosquitto import wait_until
-from program import SOUNDWATCH, lines_of, soundwatch
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.fakes import tone
+from support.mosquitto import wait_until
 
 RATE_HZ = 16_000
 WAIT_S = 20.0

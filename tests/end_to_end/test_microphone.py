@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from doubles import silence, tone
-from program import SOUNDWATCH, lines_of, soundwatch
-from virtual_microphone import VirtualMicrophone
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.fakes import silence, tone
+from support.virtual_microphone import VirtualMicrophone
 
 pytestmark = pytest.mark.microphone
 

@@ -7,8 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from mosquitto import Listener, Mosquitto, kept, wait_until
-from program import SOUNDWATCH
+from support.cli_runner import SOUNDWATCH
+from support.mosquitto import Listener, Mosquitto, kept, wait_until
 
 STATUS = "soundwatch/edge1/status"
 SOURCE = "soundwatch/edge1/demo/status"

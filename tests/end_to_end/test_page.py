@@ -15,11 +15,11 @@ import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from browser import a_browser, complaints_of, skip_without_chromium
-from demo_daemon import demo_daemon, has_told, wait_for
-from ports import free_port
 from soundwatch.daemon.events.schema import ClipLine
-from web_site import IDS, Site, a_site, event_line, lost_line, reading, write_token
+from support.browser import a_browser, complaints_of, skip_without_chromium
+from support.demo_daemon import demo_daemon, has_told, wait_for
+from support.ports import free_port
+from support.web_harness import IDS, Site, a_site, event_line, lost_line, reading, write_token
 
 WAIT_MS = 60_000
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105

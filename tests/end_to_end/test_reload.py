@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from band_model import write_band_model
-from demo_daemon import get
-from doubles import SMALL_CONTRACT
-from ports import free_port
-from program import soundwatch
-from reloading import Daemon, Place, running
+from support.band_model import write_band_model
+from support.cli_runner import soundwatch
+from support.demo_daemon import get
+from support.fakes import SMALL_CONTRACT
+from support.ports import free_port
+from support.reload_harness import Daemon, Place, running
 
 
 @pytest.fixture

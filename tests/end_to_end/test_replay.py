@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from doubles import silence, tone
-from program import lines_of, soundwatch
+from support.band_model import write_band_model
+from support.cli_runner import lines_of, soundwatch
+from support.fakes import silence, tone
 
 RATE_HZ = 16_000
 SCENE = np.concatenate(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from doubles import silence, tone
-from program import SOUNDWATCH, lines_of, soundwatch
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.fakes import silence, tone
 
 RATE_HZ = 16_000
 DETECTION = "detection: {min_duration_s: 0.1, cooldown_s: 0.3}\n"

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from deadly import die_of_the_second
-from doubles import SMALL_CONTRACT, silence, tone
-from program import SOUNDWATCH, lines_of, soundwatch
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
 from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.process_pool import MOST_TRIES, ProcessPool
 from soundwatch.daemon.scan.worker import ScoringTask, score_chunk
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.crashing_tasks import die_of_the_second
+from support.fakes import SMALL_CONTRACT, silence, tone
 
 PATIENCE_S = 60
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in Linux's /proc")

@@ -16,13 +16,13 @@ import pytest
 import soundfile
 from onnx import helper, numpy_helper
 
-from band_model import write_band_model
-from doubles import SMALL_CONTRACT, SMALL_SPEC
-from program import SOUNDWATCH, soundwatch
-from reloading import Daemon, Place, running
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.core.contract import CONTRACT_KEY, decode_contract, encode_contract
 from soundwatch.daemon.inference.classifier import resolve_model
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH, soundwatch
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC
+from support.reload_harness import Daemon, Place, running
 
 OTHER = msgspec.structs.replace(SMALL_CONTRACT, name="other", weights_sha256="cd" * 32)
 OURS, THEIRS = SMALL_CONTRACT.identity, OTHER.identity

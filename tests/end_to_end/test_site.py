@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from browser import a_browser, skip_without_chromium
+from support.browser import a_browser, skip_without_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("docs", "scripts", "daemon", "training", "export", "benchmarks")

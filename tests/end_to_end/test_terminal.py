@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from doubles import tone
-from program import SOUNDWATCH
+from support.cli_runner import SOUNDWATCH
+from support.fakes import tone
 
 if sys.platform == "win32":
     pytest.skip("there are no pseudo-terminals", allow_module_level=True)
 
-from band_model import write_band_model
-from terminals import Terminal
+from support.band_model import write_band_model
+from support.pty_terminal import Terminal
 
 LEAVES_OTHER_SCREEN = b"\x1b[?1049l"
 

@@ -16,11 +16,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
-from demo_daemon import demo_daemon, get, has_told, wait_for
-from ports import free_port
-from program import SOUNDWATCH, soundwatch
 from soundwatch.daemon.web.openapi import document
 from soundwatch.daemon.web.routes import ROUTES
+from support.cli_runner import SOUNDWATCH, soundwatch
+from support.demo_daemon import demo_daemon, get, has_told, wait_for
+from support.ports import free_port
 
 EXAMPLES = 25
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from checkpoints import write_checkpoint
 from soundwatch.export.exporter import export_checkpoint
+from support.checkpoint_factory import write_checkpoint
 
 QUIET = Console(quiet=True)
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from doubles import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 from soundwatch.daemon.core.contract import EvaluationScore, Provenance
 from soundwatch.export.card import model_card
+from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 
 SCORE = EvaluationScore(
     trained_on="UrbanSound8K folds 2, 3",

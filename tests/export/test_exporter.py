@@ -10,7 +10,6 @@ import soundfile
 import torch
 from rich.console import Console
 
-from checkpoints import SMALL_RECIPE, random_network, write_checkpoint
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError, VerificationError
@@ -18,6 +17,7 @@ from soundwatch.export import exporter, ladder
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT
 from soundwatch.training.model.checkpoint import load_network
+from support.checkpoint_factory import SMALL_RECIPE, random_network, write_checkpoint
 
 QUIET = Console(quiet=True)
 PROBES = 7

@@ -7,11 +7,11 @@ import onnx
 import pytest
 import torch
 
-from checkpoints import SMALL_RECIPE, contract_of, random_network
 from soundwatch.daemon.core.errors import ContractError, ProviderError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.formats import to_onnx, to_torchscript
 from soundwatch.training.model.checkpoint import load_network
+from support.checkpoint_factory import SMALL_RECIPE, contract_of, random_network
 
 
 def test_both_formats_carry_the_checkpoints_contract(checkpoint: Path, exported: Path) -> None:

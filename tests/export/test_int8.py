@@ -8,8 +8,6 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from doubles import SMALL_CONTRACT, SMALL_SPEC
-from model_files import write_onnx
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -24,6 +22,8 @@ from soundwatch.export.int8_trial import (
     load_calibration_data,
 )
 from soundwatch.training.data.urbansound8k import Clip
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC
+from support.model_files import write_onnx
 
 QUIET = Console(quiet=True)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from checkpoints import SMALL_RECIPE
-from doubles import SMALL_SPEC
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.export.probes import probes
+from support.checkpoint_factory import SMALL_RECIPE
+from support.fakes import SMALL_SPEC
 
 STEREO = SMALL_RECIPE.features
 NAMES = ["silence", "noise", "tone", "chirp", "impulse", "clip", "quiet left, loud right"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from band_model import write_band_model
-from doubles import silence, tone
-from program import lines_of, soundwatch
+from support.band_model import write_band_model
+from support.cli_runner import lines_of, soundwatch
+from support.fakes import silence, tone
 
 GOLDEN = Path(__file__).with_name("scene.jsonl")
 CONFIG = "node: golden\ndetection: {min_duration_s: 0.1, cooldown_s: 0.3, update_s: 0.4}\n"

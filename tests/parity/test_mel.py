@@ -15,8 +15,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doubles import SMALL_SPEC
-from signals import BROADBAND, SIGNALS, TONAL, make, real_clips
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.frontend.mel import hann_window, mel_db, mel_filterbank
@@ -24,6 +22,8 @@ from soundwatch.export.ladder import MEL_LIMIT_DB, torch_mel
 from soundwatch.export.probes import probes
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import load_recipe
+from support.fakes import SMALL_SPEC
+from support.signal_factory import BROADBAND, SIGNALS, TONAL, make, real_clips
 
 FLOAT32_TONAL_LIMIT_DB = 5e-3  # measured: 1.5e-3
 

@@ -10,8 +10,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from checkpoints import contract_of, write_checkpoint
-from signals import SIGNALS, make, real_clips
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
@@ -22,6 +20,8 @@ from soundwatch.export.probes import probes
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.network import ExampleNormalisation
 from soundwatch.training.model.recipe import load_recipe
+from support.checkpoint_factory import contract_of, write_checkpoint
+from support.signal_factory import SIGNALS, make, real_clips
 
 QUIET = Console(quiet=True)
 

@@ -22,9 +22,9 @@ import soundfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from band_model import write_band_model
-from doubles import silence, tone
-from program import soundwatch
+from support.band_model import write_band_model
+from support.cli_runner import soundwatch
+from support.fakes import silence, tone
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "constraints.txt"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from soundwatch.daemon.capture.microphone import CallbackBlock, Microphone, first_sample_age_s, overflow_samples
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import read_only
-from virtual_microphone import CHANNELS, RATE_HZ, VirtualMicrophone
+from support.virtual_microphone import CHANNELS, RATE_HZ, VirtualMicrophone
 
 RECORD = Path(__file__).with_name("record.py")
 SECOND_NS = 1_000_000_000

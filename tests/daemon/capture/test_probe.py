@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from doubles import tone
 from soundwatch.daemon.capture.probe import ADVICE, Probe, level_sparkline, octave_levels_db, probe_text
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Samples
+from support.fakes import tone
 
 RATE_HZ = 16_000
 TENTH_NS = 100_000_000

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doubles import SMALL_SPEC, BandClassifier, silence, tone
-from listening import BLOCK_SAMPLES, Memory, ears_of, quiet
 from soundwatch.daemon.clips.recorder import ClipRecorder, PendingClip
 from soundwatch.daemon.clips.ring_buffer import to_int16
 from soundwatch.daemon.core.config import ClipsConfig
@@ -18,6 +16,8 @@ from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceS
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
+from support.engine_harness import BLOCK_SAMPLES, Memory, ears_of, quiet
+from support.fakes import SMALL_SPEC, BandClassifier, silence, tone
 
 RATE_HZ = SMALL_SPEC.rate_hz
 CONFIG = ClipsConfig(pre_roll_s=0.2, post_roll_s=0.3, max_s=5.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from made_clips import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
 from soundwatch.daemon.clips.recorder import LOOKBACK_S, ClipRecorder, PendingClip
 from soundwatch.daemon.clips.ring_buffer import RingBuffer, to_int16
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.types import Block
+from support.clip_factory import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
 
 CONFIG = ClipsConfig(pre_roll_s=1.0, post_roll_s=2.0, max_s=10.0)
 

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from made_clips import ID, clip
-from program import VALIDATOR
 from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
 from soundwatch.daemon.clips.ring_buffer import Excerpt, Frames, Segment
 from soundwatch.daemon.clips.writer import QUEUED_CLIPS, ClipWriter
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.events.schema import Line
+from support.cli_runner import VALIDATOR
+from support.clip_factory import ID, clip
 
 
 class Lines:

@@ -10,10 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from fleets import JOURNAL, keys_of
-from mosquitto import Listener, Mosquitto, wait_until
-from ports import free_port
-from sink_room import Room
 from soundwatch.daemon.fleet import collector as module
 from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.messages import LineMessage
@@ -21,6 +17,10 @@ from soundwatch.daemon.fleet.store import Batch, FleetStore
 from soundwatch.daemon.journal.query import LineFilter
 from soundwatch.daemon.sinks.dispatcher import SinkWorker
 from soundwatch.daemon.sinks.mqtt.connection import Broker
+from support.fleet_harness import JOURNAL, keys_of
+from support.mosquitto import Listener, Mosquitto, wait_until
+from support.ports import free_port
+from support.sink_harness import Room
 
 
 class Failing(FleetStore):

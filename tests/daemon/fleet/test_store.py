@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 
-from fleets import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of
-from postgres import Postgres
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.fleet.gap_tracker import JournalCoverage
 from soundwatch.daemon.fleet.node_json import node_record
@@ -18,6 +16,8 @@ from soundwatch.daemon.fleet.node_status import NodeStatus, with_report, with_st
 from soundwatch.daemon.fleet.store import Batch, FleetStore, database_url
 from soundwatch.daemon.journal.query import LineFilter
 from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
+from support.fleet_harness import BEGIN, BEGIN_NS, JOURNAL, line_of, report_of, status_of
+from support.postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from doubles import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from soundwatch.daemon.core.types import Block, Features, Scores
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
@@ -26,6 +25,7 @@ from soundwatch.daemon.shadow.compare import (
     finish,
     initial_state,
 )
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 
 PAIR = ModelPair("a@sha256:1", "b@sha256:2", ("low", "high"), (0.5, 0.5), (0.5, 0.6), SMALL_SPEC, 1, None)
 HOP_SAMPLES = SMALL_SPEC.window_hop_samples

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mosquitto import wait_until
-from sink_room import Room
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from support.mosquitto import wait_until
+from support.sink_harness import Room
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs here are shell scripts")
 

@@ -17,11 +17,11 @@ import trustme
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
-from mosquitto import wait_until
-from ports import free_port
-from sink_room import Room
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.webhook import retry_after_s
+from support.mosquitto import wait_until
+from support.ports import free_port
+from support.sink_harness import Room
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

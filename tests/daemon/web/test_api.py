@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from doubles import SMALL_CONTRACT
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
-from web_site import IDS, NODE, Site, a_site, event_line, lost_line, reading
+from support.fakes import SMALL_CONTRACT
+from support.web_harness import IDS, NODE, Site, a_site, event_line, lost_line, reading
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from soundwatch.daemon.sinks.dispatcher import SinkStatus
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.latency import BOUNDS_S, LatencyHistograms
 from soundwatch.daemon.web.metrics import source_metrics
-from web_site import Site, a_site, event_line, lost_line, reading
+from support.web_harness import Site, a_site, event_line, lost_line, reading
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
-from web_words import settings
+from support.web_settings import settings
 
 TOKEN, OTHER = "sixteen-letters-", "another-of-sixteen"
 

@@ -15,7 +15,7 @@ import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from soundwatch.daemon.web import broadcaster, timeouts
-from web_site import NODE, Site, a_site, event_line, reading, wait_until
+from support.web_harness import NODE, Site, a_site, event_line, reading, wait_until
 
 
 @pytest.fixture

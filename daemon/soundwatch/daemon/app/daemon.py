@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from soundwatch.daemon.app.build import build_context, node_name
 from soundwatch.daemon.app.lifecycle import Lifecycle
@@ -138,7 +138,7 @@ class Daemon:
             return None
         from soundwatch.daemon.shadow.build import open_shadow
 
-        opened, running = open_shadow(config, ears, self._log.warning), self._ears.shadow
+        opened, running = open_shadow(config, ears, self._log.warning), _shadow_runner(self._ears)
         if running is not None and running.pair == opened.pair and not running.failed:
             return running
         return opened
@@ -146,12 +146,12 @@ class Daemon:
     @contextlib.contextmanager
     def _comparing(self) -> Iterator[None]:
         """While this lasts, the shadow runs, if there is one; it may be exchanged meanwhile."""
-        self._begin_shadow(None, self._ears.shadow)
+        self._begin_shadow(None, _shadow_runner(self._ears))
         try:
             yield
         finally:
-            if self._ears.shadow is not None:
-                self._ears.shadow.close("ended")
+            if (runner := _shadow_runner(self._ears)) is not None:
+                runner.close("ended")
 
     def _begin_shadow(self, before: ShadowRunner | None, after: ShadowRunner | None) -> None:
         """Let a shadow take the place of another one, or of none; the engine has it already."""
@@ -230,7 +230,7 @@ class Daemon:
         if ears is not None:
             before, self._ears = self._ears, ears
             self._engine.exchange(ears)
-            self._begin_shadow(before.shadow, ears.shadow)
+            self._begin_shadow(_shadow_runner(before), _shadow_runner(ears))
         for name in changes.sources_gone:
             listening = self._listenings.pop(name)
             self._program.remove(listening)
@@ -271,13 +271,18 @@ class Daemon:
 
     def _tell(self, state: Literal["reloaded", "refused"], detail: str) -> None:
         time_text, node = format_utc(time.time_ns()), self._ears.node
-        model, beside = self._ears.classifier.contract.identity, self._ears.shadow
+        model, beside = self._ears.classifier.contract.identity, _shadow_runner(self._ears)
         shadow = None if beside is None else beside.pair.shadow
         self._journal.append(
             lambda seq: ReloadLine(
                 seq=seq, time=time_text, node=node, state=state, detail=detail, model=model, shadow=shadow
             )
         )
+
+
+def _shadow_runner(context: EngineContext) -> ShadowRunner | None:
+    """Return the shadow of a context that this module built; the engine knows it as a `WindowTap` only."""
+    return cast("ShadowRunner | None", context.shadow)
 
 
 def _clips(

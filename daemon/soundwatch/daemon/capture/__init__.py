@@ -1,8 +1,8 @@
-"""The capture stage: microphones, network streams, recordings, raw PCM and the demo scene, each a `Source`.
+"""Sources of audio: microphones, network streams, recordings, raw PCM and the demo scene, each a `Source`.
 
-Conventions: samples (C, S) float32 at the source's own rate; time is counted in its samples from 0.
-What a source is asked by is one word, the `device`: `open_source` tells which kind it means.
-Does not: resample or mix channels (`resample.py`).
+Conventions: samples are (C, S) float32 at the source's own rate; time is counted in samples from 0. `open_source` maps
+a device string to the kind of source.
+Never: resample, mix channels or classify.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The command line: `soundwatch COMMAND`.
 
-Conventions: standard output is the product, standard error the diary. A command's module is imported
-when it is called, not before, so that `--help` is quick and no command pays for another's imports.
-The other rooms' commands are named here by text only: the runtime does not import them.
-Does not: do the work (`app.py` and the rooms).
+Conventions: standard output carries results, standard error the log. A command's module is imported when the command
+is called, so `--help` is fast. Commands of training and export are named as text; the runtime does not import them.
+Never: contain logic that another program could want.
 """
 
 from __future__ import annotations
@@ -34,7 +33,10 @@ COMMANDS: Final = {
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
     "doctor": ("soundwatch.daemon.cli.doctor:doctor", "Say what is missing or wrong on this machine, and what to do."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
-    "check-config": ("soundwatch.daemon.cli.check_config:check_config", "Check a configuration and show what is in force."),
+    "check-config": (
+        "soundwatch.daemon.cli.check_config:check_config",
+        "Check a configuration and show what is in force.",
+    ),
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
     "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Say what is kept and where it goes."),
     "label": ("soundwatch.daemon.cli.label:label", "Say what an event really was."),

@@ -1,6 +1,6 @@
-"""Clips: the sound of events as files, where somebody asked for that.
+"""Short recordings of events, written only where a folder was configured.
 
-    tape -> recorder -> writer -> (guard) -> shelf
+    ring_buffer -> recorder -> writer -> speech_guard -> clip_store
 
-Conventions: without a folder none of this is imported, and no sound outlives its window.
+Never: be imported without a configured folder, or write audio that the speech guard rejects.
 """

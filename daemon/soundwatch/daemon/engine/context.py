@@ -11,18 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, Classifier, Clock, Event, Gap, StreamSummary
+from soundwatch.daemon.core.types import Block, Classifier, Clock, Event, Features, Gap, Scores, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.events.encoder import LineEncoder, provider_line
 from soundwatch.daemon.events.schema import Line, LineAppender
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.status.live import LiveFeed
-
-if TYPE_CHECKING:
-    from soundwatch.daemon.shadow.runner import ShadowRunner
 
 
 class ClipTap(Protocol):
@@ -41,6 +38,16 @@ class ClipTap(Protocol):
         over: bool,
     ) -> None:
         """Take what was decided of it up to a sample; `over` where no more sound comes that belongs to its events."""
+
+
+class WindowTap(Protocol):
+    """A second consumer of windows (`shadow/runner.py`); called in the engine's thread, it must not wait."""
+
+    def take(self, stream: LineEncoder, features: Features, scores: Scores) -> None:
+        """Accept one window and the first model's scores."""
+
+    def end(self, stream: LineEncoder, end_sample: int) -> None:
+        """Finish a stream at a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class EngineContext:
     live: LiveFeed = field(default_factory=LiveFeed)
     stats_s: float | None = None
     tapes: ClipTap | None = None
-    shadow: ShadowRunner | None = None
+    shadow: WindowTap | None = None
 
     def stream(self, source: LiveSource) -> LineEncoder:
         """What makes the lines of a source that has given its first block."""

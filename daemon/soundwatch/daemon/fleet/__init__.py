@@ -1,1 +1,4 @@
-"""Many machines, one picture: gathers what daemons tell over MQTT, keeps it, and shows it (`soundwatch fleet`)."""
+"""Many daemons: collect their lines from a broker into one store, and show them (`soundwatch fleet`).
+
+Never: control the machines it watches.
+"""

@@ -1,5 +1,5 @@
-"""A second model beside the one that listens: where they differ, and how the two change places.
+"""A second model on a share of windows, compared with the first; promotion and rollback.
 
-Conventions: the engine's thread hands windows over and never waits for it; all the rest is a thread of its own
-(`beside.py`). Nothing here is imported by a daemon without `shadow.file`.
+Conventions: the engine hands windows over without waiting; `runner` does the rest in its own thread.
+Never: change events, or be imported without `shadow.file`.
 """

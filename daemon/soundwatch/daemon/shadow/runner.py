@@ -96,9 +96,9 @@ class ShadowRunner:
             return
         self._waiting.put(_Window(stream, features, scores, self._dropped.pop(source, 0)))
 
-    def end(self, stream: LineEncoder, at_sample: int) -> None:
+    def end(self, stream: LineEncoder, end_sample: int) -> None:
         """No more windows of this stream will come."""
-        self._waiting.put(_Over(stream, at_sample, self._dropped.pop(stream.source.name, 0)))
+        self._waiting.put(_Over(stream, end_sample, self._dropped.pop(stream.source.name, 0)))
 
     def close(self, reason: ShadowReason) -> None:
         """Compare what waits, tell how it went, and end; ten seconds at most."""

@@ -1,6 +1,5 @@
-"""The live view that `soundwatch run` shows on a terminal.
+"""The live view on a terminal: `sink` owns the thread and the keys, `render` turns the state into text.
 
-    view (the sink, its thread, the keys) -> picture (what is seen, as text)
-
-Conventions: `rich` is imported here and nowhere else in the daemon, so that a daemon without a terminal has none of it.
+Conventions: `rich` is imported here and nowhere else in the daemon.
+Never: run where standard output is no terminal.
 """

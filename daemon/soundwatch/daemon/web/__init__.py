@@ -1,8 +1,7 @@
-"""The page, its API and streams, and Prometheus' metrics: one server for all of them, in a thread of its own.
+"""The page, its API and streams, and Prometheus metrics: one server in its own thread.
 
-Conventions: it reads the journal and what is heard by itself, each viewer at his own pace, and costs nothing while
-nobody looks. It is asked for with `-F http://HOST:PORT`, or `--web`. Nothing of it is imported before.
-Does not: write to the journal. What people say of events goes into the journal's file beside the lines (`Store.label`).
+Conventions: each viewer reads the journal and the live scores at its own pace; without viewers the page costs nothing.
+Never: write lines to the journal, or be reachable beyond loopback without a token.
 """
 
 from __future__ import annotations

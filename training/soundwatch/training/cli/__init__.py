@@ -1,8 +1,8 @@
-"""The training room's commands, one module each.
+"""The commands of training, one module each.
 
-Conventions: progress and warnings go to stderr; stdout is for results. Errors of the family in
-`soundwatch.daemon.errors` end the program with their exit code and one message.
-Does not: belong to the daemon; its command group loads these by name, and only when they are called.
+Conventions: progress and warnings go to stderr, results to stdout. An error of `soundwatch.daemon.core.errors` ends the
+program with its exit code and one message.
+Never: be imported by the daemon before one of these commands is called.
 """
 
 from soundwatch.training.cli.crossval import crossval

@@ -1,0 +1,354 @@
+"""Sound over connections: real ones, on loopback and through a named pipe."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundwatch.daemon.capture import network, open_live_source
+from soundwatch.daemon.capture.network import NetworkSource, connector_for, redact_url
+from soundwatch.daemon.capture.raw_pcm import PcmFormat
+from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.source import LiveSource, SourceStateChange
+from soundwatch.daemon.core.types import Block, Samples
+from support.fakes import tone
+from support.ports import free_port
+from support.rtsp_server import TONE_HZ, RtspServer, why_not
+
+BLOCK_NS = 100_000_000
+PCM = PcmFormat("s16le", 8000, 1)
+FORMAT = "s16le,8000,1"
+SOUND = (tone(500, 0.5) * 32767).astype("<i2")
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")
+
+
+def connect(device: str, pcm: PcmFormat = PCM) -> NetworkSource:
+    to = connector_for(device, pcm)
+    assert to is not None
+    return NetworkSource("gate", redact_url(device), to, pcm)
+
+
+def heard_until_lost(
+    source: LiveSource, times: int, at_first: Callable[[], None] = lambda: None
+) -> tuple[list[Block], list[SourceStateChange]]:
+    """What comes until the source was lost so often; `at_first` is called at the first loss."""
+    blocks: list[Block] = []
+    plights: list[SourceStateChange] = []
+    for each in source.blocks():
+        if isinstance(each, Block):
+            blocks.append(each)
+        elif isinstance(each, SourceStateChange):
+            plights.append(each)
+            if [plight.state for plight in plights] == ["lost"]:
+                at_first()
+            if [plight.state for plight in plights].count("lost") == times:
+                source.stop()
+    return blocks, plights
+
+
+def joined(blocks: list[Block]) -> Samples:
+    return np.concatenate([block.samples for block in blocks], axis=1)
+
+
+class Server:
+    """Sends the sound to each who connects, and hangs up."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"pcm+tcp://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            with client:
+                client.sendall(SOUND.tobytes())
+
+    def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(10)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server()
+    yield found
+    found.close()
+
+
+def test_a_server_that_hangs_up_is_connected_to_again(server: Server) -> None:
+    source = open_live_source("gate", server.address, pcm=FORMAT)
+    blocks, plights = heard_until_lost(source, 2)
+    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    assert "ended" in plights[0].detail
+    assert source.info.description == server.address
+    heard = [block for block in blocks if block.samples.shape[1]]
+    sound = SOUND.astype(np.float32) / 2**15
+    np.testing.assert_array_equal(joined(heard), np.concatenate([sound, sound], axis=1))
+    assert sum(block.lost_samples > 0 for block in heard) == 1
+
+
+def test_a_server_that_is_not_there_is_an_error_or_is_waited_for(server: Server) -> None:
+    server.close()
+    with pytest.raises(SourceError, match="does not answer: Connection refused"):
+        open_live_source("gate", server.address, wait=False)
+    source = open_live_source("gate", server.address)
+    waiting = next(iter(source.blocks()))
+    assert isinstance(waiting, SourceStateChange)
+    assert (waiting.state, waiting.reason) == ("waiting", "absent")
+    source.stop()
+    server.close = lambda: None  # type: ignore[method-assign]
+
+
+def test_a_hundred_disconnects_leave_no_file_open(server: Server) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system has no /proc/self/fd")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(100):
+        with pytest.raises(SourceError, match="ended"):
+            list(connect(server.address).blocks())
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1, "the server may still hold one"
+
+
+def test_a_connection_over_which_nothing_comes_has_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "FIRST_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = connect(f"pcm+tcp://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StallError, match=r"has delivered nothing for 0\.2 s"):
+            list(source.blocks())
+
+
+def test_a_named_pipe_is_heard_and_heard_again_when_its_writer_comes_back(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "yard")
+    source = open_live_source("gate", str(tmp_path / "yard"), pcm=FORMAT)
+    writers = [threading.Thread(target=write_cut_short, args=(tmp_path / "yard",)) for _ in range(2)]
+    remaining = iter(writers)
+    next(remaining).start()
+    blocks, plights = heard_until_lost(source, 2, lambda: next(remaining).start())
+    for writer in writers:
+        writer.join(30)
+    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    assert "nobody writes to it" in plights[0].detail
+    assert joined(blocks).shape == (1, 2 * SOUND.shape[1])
+
+
+def write_cut_short(path: Path) -> None:
+    """The sound, and half of a sample more."""
+    path.write_bytes(SOUND.tobytes() + b"\0")
+
+
+@pytest.mark.parametrize(
+    "address", ["pcm+tcp://127.0.0.1", "pcm+tcp://:99", "pcm+tcp://127.0.0.1:x", "pcm+udp://127.0.0.1", "pcm+udp://:0"]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no address; write pcm\+(tcp|udp)://HOST:PORT"):
+        connect(address)
+
+
+class Sender:
+    """Sends datagrams of 100 ms of sound to a source, each once the one before was heard, on a clock of its own.
+
+    Args:
+        patch: Sets the clock.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now_ns = 0
+        self.place = ("127.0.0.1", free_port())
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        patch.setattr(network, "steady_ns", lambda: self.now_ns)
+
+    def send_to(self, source: NetworkSource, datagrams: list[bytes | None]) -> list[Block]:
+        """What is heard of these datagrams; None is one that is lost on its way."""
+        heard: list[Block] = []
+        waiting = iter(datagrams)
+        self._send(waiting)
+        for block in source.blocks():
+            heard.append(block)
+            if not self._send(waiting):
+                source.stop()
+        return heard
+
+    def _send(self, waiting: Iterator[bytes | None]) -> bool:
+        for data in waiting:
+            self.now_ns += BLOCK_NS
+            if data is not None:
+                self.socket.sendto(data, self.place)
+                return True
+        return False
+
+
+@pytest.fixture
+def sender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
+    found = Sender(monkeypatch)
+    yield found
+    found.socket.close()
+
+
+def test_datagrams_are_heard_as_they_come(sender: Sender) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    pieces = [SOUND[:, first : first + 800].tobytes() for first in range(0, SOUND.shape[1], 800)]
+    blocks = sender.send_to(source, [pieces[0], pieces[1] + b"\0", *pieces[2:]])  # half a sample spoils no later one
+    np.testing.assert_array_equal(joined(blocks), SOUND.astype(np.float32) / 2**15)
+    assert {block.lost_samples for block in blocks} == {0}
+
+
+def test_an_empty_datagram_is_not_the_end(sender: Sender) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    sender.socket.sendto(b"", sender.place)
+    assert len(sender.send_to(source, [bytes(1600), bytes(1600)])) == 2
+
+
+@pytest.mark.parametrize("lost_datagrams", [4, 20])
+def test_datagrams_that_are_lost_are_missed_by_the_clock(sender: Sender, lost_datagrams: int) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    data = bytes(1600)
+    blocks = sender.send_to(source, [data] * 50 + [None] * lost_datagrams + [data] * 60)
+    assert sum(block.lost_samples for block in blocks) == pytest.approx(800 * lost_datagrams, abs=80)
+    assert blocks[-1].first_sample == pytest.approx(800 * (109 + lost_datagrams), abs=80)
+
+
+def test_losses_too_short_to_be_seen_are_missed_when_they_have_added_up(sender: Sender) -> None:
+    source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
+    data = bytes(1600)
+    every_fiftieth: list[bytes | None] = [None if number % 50 == 49 else data for number in range(1500)]
+    blocks = sender.send_to(source, every_fiftieth)
+    assert sum(block.lost_samples for block in blocks) == pytest.approx(800 * 30, abs=2500)
+
+
+def test_an_address_that_somebody_listens_at_is_refused(sender: Sender) -> None:
+    address = f"pcm+udp://127.0.0.1:{sender.place[1]}"
+    first = connect(address)
+    with pytest.raises(SourceError, match="cannot be listened to: Address already in use"):
+        connect(address)
+    first.stop()
+    assert list(first.blocks()) == []
+
+
+def test_a_password_is_not_shown() -> None:
+    assert redact_url("rtsp://me:secret@camera/1") == "rtsp://...@camera/1"
+    assert redact_url("http://radio/live") == "http://radio/live"
+
+
+def test_other_devices_are_no_connections(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    for device in ("USB PnP", "pulse:yard", "-", "demo", "2", str(tmp_path / "a.wav"), str(tmp_path)):
+        assert connector_for(device, PCM) is None
+
+
+def test_without_ffmpeg_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SourceUnavailableError, match="sudo apt-get install ffmpeg"):
+        open_live_source("gate", "rtsp://me:secret@camera/1")
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server with a recording, and ffmpeg to hear it, or a skip."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("URLs are heard through ffmpeg, which is not installed")
+    soundfile.write(tmp_path / "live.flac", tone(500, 2.0, 44_100).repeat(2, axis=0).T, 44_100)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join(10)
+
+
+def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
+    source = open_live_source("gate", f"{web}/live.flac", pcm=FORMAT)
+    blocks, plights = heard_until_lost(source, 2)
+    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    sound = joined(blocks)
+    assert sound.shape[1] == pytest.approx(2 * 2 * 8000, abs=400)
+    np.testing.assert_allclose(sound[0, 4000:8000], tone(500, 0.5)[0], atol=0.02)
+
+
+def test_what_ffmpeg_says_is_the_reason(web: str) -> None:
+    with pytest.raises(SourceError, match=r"/nowhere.flac ended: .*404"):
+        list(connect(f"{web}/nowhere.flac").blocks())
+
+
+@pytest.fixture
+def camera() -> Iterator[RtspServer]:
+    """A camera that plays a tone, or a skip."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    server = RtspServer()
+    yield server
+    server.kill()
+
+
+def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -> None:
+    source = open_live_source("gate", camera.url, pcm=FORMAT)
+    heard, states = 0.0, []
+    blocks: list[Block] = []
+    for each in source.blocks():
+        if isinstance(each, SourceStateChange):
+            states.append(each.state)
+            if each.state == "lost":
+                camera.start()
+            if each.state == "back":
+                source.stop()
+        elif isinstance(each, Block) and not states:
+            blocks.append(each)
+            heard += each.samples.shape[1] / 8000
+            if heard >= 2 and heard - each.samples.shape[1] / 8000 < 2:
+                camera.kill()
+    assert states == ["lost", "back"]
+    spectrum = np.abs(np.fft.rfft(joined(blocks)[0, 8000:16_000]))
+    assert int(spectrum.argmax()) == TONE_HZ, "a second of it has a bin for each Hz"
+
+
+def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
+    camera.kill()
+    source = open_live_source("gate", camera.url, pcm=FORMAT)
+    states = []
+    for each in source.blocks():
+        if isinstance(each, SourceStateChange):
+            states.append((each.state, each.reason))
+            if each.state == "waiting":
+                assert "Connection refused" in each.detail
+                camera.start()
+            else:
+                source.stop()
+    assert states == [("waiting", "absent"), ("back", "absent")]
+
+
+def test_ffmpeg_that_sends_over_http_is_heard_in_real_time(tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("URLs are heard through ffmpeg, which is not installed")
+    address = f"http://127.0.0.1:{free_port()}/live.flac"
+    tone_of = ("-re", "-f", "lavfi", "-i", "sine=frequency=500:duration=2")
+    sending = ["ffmpeg", "-nostdin", "-loglevel", "error", *tone_of, "-f", "flac", "-listen", "1", address]
+    source = open_live_source("gate", address, pcm=FORMAT)
+    with subprocess.Popen(sending) as server:
+        blocks, plights = heard_until_lost(source, 1)
+        server.kill()
+    assert [plight.state for plight in plights][-1] == "lost"
+    assert joined(blocks).shape[1] == pytest.approx(2 * 8000, abs=800)

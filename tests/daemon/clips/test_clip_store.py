@@ -1,0 +1,175 @@
+"""The clips' folder: names, modes, whole files, and what goes first."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundwatch.daemon.clips import clip_store
+from soundwatch.daemon.clips.clip_store import (
+    ClipStore,
+    StoredClip,
+    file_name,
+    filename_word,
+    list_clips,
+    rank_best,
+    select_expired,
+)
+from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.errors import ConfigError
+from support.clip_factory import ANCHOR_UNIX_NS, ID, clip
+
+NOW = datetime.fromtimestamp(ANCHOR_UNIX_NS / 1e9, UTC)
+
+
+def ids() -> list[str]:
+    return [f"{number:026d}" for number in range(100)]
+
+
+def kept(second: int, score: float, class_word: str = "siren", size_bytes: int = 100) -> StoredClip:
+    return StoredClip(Path(f"{second}-{class_word}"), f"2026{second:04d}", class_word, score, "", size_bytes)
+
+
+def test_a_clip_is_there_whole_for_its_owner_alone_and_says_what_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "clips"
+    put = ClipStore(folder, ClipsConfig()).put(clip(second=1))
+    assert put.path.name == f"20260921T141321000Z-mic0-siren-0.9500-{ID}.flac"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(put.path.stat().st_mode) == 0o600
+    assert put.path.stat().st_size == put.size_bytes
+    samples, rate_hz = soundfile.read(put.path, dtype="int16", always_2d=True)
+    assert rate_hz == 8000
+    assert (samples == clip(second=1).cut.frames()).all()
+    with soundfile.SoundFile(put.path) as file:
+        assert (file.title, file.artist, file.comment) == ("siren", "mic0", ID)
+    assert list_clips(folder) == [put]
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_whatever_a_source_or_class_is_called_the_name_is_safe_and_reads_back(source: str, label: str) -> None:
+    name = file_name(replace(clip(), source=source, label=label))
+    assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+    assert len(name) < 200
+    assert not name.startswith(".")
+    if source and label:
+        assert clip_store.parse_clip_name(Path(name), 0).id == ID
+
+
+def test_names_that_look_alike_stay_apart() -> None:
+    assert filename_word("dog bark") != filename_word("dog_bark") != filename_word("dog/bark")
+    assert filename_word("../../etc/passwd").startswith("______etc_passwd_")
+
+
+def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".20260921T141321000Z-mic0-siren-0.9500-X.flac.part").write_bytes(b"half")
+    (tmp_path / "holiday.flac").write_bytes(b"mine")
+    (tmp_path / ".hidden").write_bytes(b"mine")
+    opened = ClipStore(tmp_path, ClipsConfig(max_age_days=1e-9))
+    opened.put(clip())
+    opened.trim(NOW + timedelta(days=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "holiday.flac"]
+
+
+def test_old_clips_go_whatever_they_are(tmp_path: Path) -> None:
+    opened = ClipStore(tmp_path, ClipsConfig(max_age_days=2))
+    day_s = 86_400
+    for day, id_ in zip(range(5), ids(), strict=False):
+        opened.put(clip(second=day * day_s, score=0.99, id_=id_))
+    assert opened.trim(NOW + timedelta(days=4.5)) == 3
+    assert [each.id for each in sorted(list_clips(tmp_path), key=lambda each: each.stamp)] == ids()[3:5]
+
+
+def test_the_oldest_go_first_and_the_best_of_each_class_last() -> None:
+    lying = [kept(1, 0.99), kept(2, 0.5), kept(3, 0.6), kept(4, 0.7), kept(5, 0.8, "dog"), kept(6, 0.4, "dog")]
+    config = ClipsConfig(best_per_class=2, max_bytes=10_000_000)
+    gone = [each.path.name for each in select_expired(lying, _limited(config, 0), "2026")]
+    assert gone == ["2-siren", "3-siren", "6-dog", "4-siren", "5-dog", "1-siren"]
+    assert select_expired(lying, _limited(config, 600), "2026") == []
+    assert [each.path.name for each in select_expired(lying, _limited(config, 450), "2026")] == ["2-siren", "3-siren"]
+
+
+def _limited(config: ClipsConfig, max_bytes: int) -> Any:
+    """The same with a limit that no configuration may have, so that tests stay small."""
+    import msgspec
+
+    return msgspec.structs.replace(config, max_bytes=max_bytes)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 999), st.floats(0, 1), st.sampled_from("abc")), max_size=30),
+    st.integers(0, 5),
+    st.integers(0, 3000),
+)
+def test_what_is_left_fits_and_the_best_of_a_class_never_goes_before_one_that_is_none(
+    drawn: list[tuple[int, float, str]], best: int, max_bytes: int
+) -> None:
+    lying = [
+        replace(kept(second, score, class_word), path=Path(str(number)))
+        for number, (second, score, class_word) in enumerate(drawn)
+    ]
+    going = select_expired(lying, _limited(ClipsConfig(best_per_class=best), max_bytes), "2026")
+    left = [each for each in lying if each not in going]
+    assert sum(each.size_bytes for each in left) <= max_bytes
+    chosen = rank_best(lying, best)
+    if set(chosen) & set(going):
+        assert set(left) <= set(chosen)
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"clips.folder .*file/clips cannot be used: Not a directory"):
+        ClipStore(tmp_path / "file" / "clips", ClipsConfig())
+
+
+class Disk:
+    """A disk that has room for so many clips."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, most_clips: int) -> None:
+        self.write = clip_store._write_whole
+        self.folder, self.most_clips = folder, most_clips
+        monkeypatch.setattr(clip_store, "_write_whole", self)
+
+    def __call__(self, path: Path, content: bytes) -> None:
+        if len(list_clips(self.folder)) >= self.most_clips:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.write(path, content)
+
+
+def test_on_a_full_disk_an_old_one_makes_room_but_none_of_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = ClipStore(tmp_path, ClipsConfig(best_per_class=1))
+    Disk(monkeypatch, tmp_path, 3)
+    for second, score, id_ in [(1, 0.99, ids()[1]), (2, 0.5, ids()[2]), (3, 0.6, ids()[3]), (4, 0.5, ids()[4])]:
+        opened.put(clip(4.0 / second, second=second, score=score, id_=id_))
+    assert sorted(each.id for each in list_clips(tmp_path)) == [ids()[1], ids()[3], ids()[4]]
+
+
+def test_a_full_disk_with_only_the_best_on_it_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ClipStore(tmp_path, ClipsConfig(best_per_class=1))
+    Disk(monkeypatch, tmp_path, 1)
+    opened.put(clip(score=0.9))
+    with pytest.raises(OSError, match="No space left"):
+        opened.put(clip(score=0.5, second=1, id_=ids()[0]))
+    assert [each.score for each in list_clips(tmp_path)] == [0.9]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(clip_store.os, "fsync", no_more)
+    with pytest.raises(OSError, match="broken"):
+        ClipStore(tmp_path, ClipsConfig()).put(clip())
+    assert list(tmp_path.iterdir()) == []

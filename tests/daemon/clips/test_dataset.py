@@ -1,0 +1,136 @@
+"""Labels from the terminal, and the folder that is made of them, which the training room takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
+from soundwatch.daemon.clips.dataset import export_labelled_clips
+from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label
+from soundwatch.daemon.journal.store import JournalStore
+from support.cli_runner import soundwatch
+from support.clip_factory import clip
+from support.journal_factory import clip_line, event, hello, write_journal
+
+CLASSES = ("dog_bark", "siren")
+
+
+def id_of(number: int) -> str:
+    return f"{number:026d}"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> JournalStore:
+    """Ten events, the first six with a clip, in three hours."""
+    lines = [hello(*CLASSES), *(event(id_of(number)) for number in range(10))]
+    store = write_journal(tmp_path / "journal.db", *lines)
+    shelf = ClipStore(tmp_path / "clips", ClipsConfig(max_age_days=36_500))
+    for number in range(6):
+        shelf.put(clip(second=1800 * number, id_=id_of(number), source="mic 0"))
+    return store
+
+
+def say(store: JournalStore, number: int, class_: str | None) -> None:
+    store.label(id_of(number), "2026-09-22T08:00:00.000Z", class_)
+
+
+def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside(
+    journal: JournalStore, tmp_path: Path
+) -> None:
+    for number, class_ in [(0, "siren"), (1, "siren"), (2, "dog_bark"), (3, None), (4, "Kettle whistle"), (7, "siren")]:
+        say(journal, number, class_)
+    lesson = export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    assert lesson.copied == {"siren": 2, "dog_bark": 1, "negatives": 1, "Kettle whistle": 1}
+    assert lesson.skipped == {"no clip was made": 1}
+    found = {path.relative_to(tmp_path / "lesson").parent.as_posix() for path in (tmp_path / "lesson").rglob("*.flac")}
+    assert found == {"sounds/siren", "sounds/dog_bark", "sounds/Kettle whistle", "negatives"}
+    assert len(list_clips(tmp_path / "clips")) == 6, "copied, not moved"
+
+
+def test_clips_of_one_source_and_hour_are_one_recording(journal: JournalStore, tmp_path: Path) -> None:
+    for number in range(6):
+        say(journal, number, "siren")
+    export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    recordings = {path.name.partition("-")[0] for path in (tmp_path / "lesson/sounds/siren").iterdir()}
+    assert len(recordings) == 3, "two in each of three hours"
+
+
+def test_why_a_label_gave_no_clip_is_told(tmp_path: Path) -> None:
+    lines = [
+        event(id_of(0)),
+        clip_line(id_of(0), reason="speech"),
+        event(id_of(1)),
+        clip_line(id_of(1), file="gone.flac"),
+        event(id_of(2)),
+        event(id_of(3)),
+    ]
+    store = write_journal(tmp_path / "journal.db", *lines)
+    ClipStore(tmp_path / "clips", ClipsConfig()).put(clip(id_=id_of(3)))
+    for number in range(4):
+        say(store, number, "siren")
+    assert export_labelled_clips(store, tmp_path / "clips", tmp_path / "lesson").skipped == {
+        "the clip was not written: speech": 1,
+        "the clip is there no more": 1,
+        "no clip was made": 1,
+    }
+
+
+def test_nothing_to_copy_and_a_folder_that_is_not_empty_are_refused(journal: JournalStore, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There are no labels"):
+        export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    say(journal, 8, "siren")
+    with pytest.raises(DataError, match=r"No labelled event has a clip in .*no clip was made: 1"):
+        export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    with pytest.raises(DataError, match="clips is not empty"):
+        export_labelled_clips(journal, tmp_path / "clips", tmp_path / "clips")
+
+
+def test_a_label_is_right_none_or_a_class_and_a_misspelt_one_is_asked_about(journal: JournalStore) -> None:
+    found = last_event_line(journal, id_of(1))
+    known = known_classes(journal)
+    assert known == list(CLASSES)
+    assert parse_label("right", found, known) == "siren"
+    assert parse_label("none", found, known) is None
+    assert parse_label("kettle", found, known) == "kettle"
+    with pytest.raises(ConfigError, match="did you mean dog_bark"):
+        parse_label("dog_barc", found, known)
+    with pytest.raises(ConfigError, match="cannot name a class"):
+        parse_label("../etc", found, known)
+    with pytest.raises(ConfigError, match="There is no event X"):
+        last_event_line(journal, "X")
+
+
+def test_labels_from_the_terminal_become_a_folder_that_training_accepts(journal: JournalStore, tmp_path: Path) -> None:
+    path, lesson = str(journal.path), tmp_path / "lesson"
+    for number, said in enumerate(["right", "right", "dog_bark", "none", "dog_bark", "right"]):
+        done = soundwatch("label", id_of(number), said, "--journal", path)
+        assert done.returncode == 0, done.stderr
+    assert soundwatch("label", id_of(0), "dog_barc", "--journal", path).returncode == 2
+    assert soundwatch("label", "nothing", "right", "--journal", path).returncode == 2
+    made = soundwatch("teach", lesson, "--journal", path, "--clips", tmp_path / "clips")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.decode().split() == ["2", "dog_bark", "1", "negatives", "3", "siren"]
+    checked = soundwatch("data", "check", lesson / "sounds", "--layout", "folders", "--json")
+    assert checked.returncode == 0, checked.stderr
+    assert all(each["severity"] == "warning" for each in json.loads(checked.stdout)["findings"])
+    again = soundwatch("teach", lesson, "--journal", path, "--clips", tmp_path / "clips")
+    assert again.returncode == 7
+    assert b"is not empty" in again.stderr
+
+
+def test_a_journal_that_a_daemon_writes_to_takes_labels_all_the_while(journal: JournalStore, tmp_path: Path) -> None:
+    done = soundwatch("label", id_of(1), "none", "--journal", str(journal.path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"siren of 2026-09-21T14:13:21.000Z at mic0: none of the kind\n"
+    assert journal.ask("SELECT id, class FROM labels") == [(id_of(1), None)]
+
+
+def test_without_clips_there_is_nothing_to_teach(journal: JournalStore, tmp_path: Path) -> None:
+    done = soundwatch("teach", tmp_path / "lesson", "--journal", str(journal.path))
+    assert done.returncode == 2
+    assert b"No folder of clips is configured" in done.stderr

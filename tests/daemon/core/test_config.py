@@ -1,0 +1,98 @@
+"""What a user may set, and how a mistake is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from soundwatch.daemon.core.config import (
+    ClassConfig,
+    Config,
+    DetectionConfig,
+    ModelConfig,
+    check_against_contract,
+    load_config,
+)
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from support.fakes import SMALL_CONTRACT
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "config.yaml"
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == load(tmp_path, "# nothing\n") == load_config(None) == Config()
+
+
+def test_the_example_shows_every_key_with_its_default() -> None:
+    def keys(tree: object, at: str = "") -> set[str]:
+        if not isinstance(tree, dict):
+            return {at}
+        return {at}.union(*(keys(value, f"{at}.{key}") for key, value in tree.items()))
+
+    shown = yaml.safe_load(EXAMPLE.read_text())
+    assert load_config(EXAMPLE) == Config(detection=load_config(EXAMPLE).detection)
+    assert msgspec.structs.replace(load_config(EXAMPLE).detection, classes={}) == DetectionConfig()
+    assert keys(msgspec.to_builtins(Config())) <= keys(shown)
+    assert set(msgspec.to_builtins(ClassConfig())) == set(shown["detection"]["classes"]["gun_shot"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("detecton: {}", r"`detecton` is no key; did you mean `detection`\?"),
+        ("sources: {mic0: {devise: x}}", r"`sources\[...\].devise` is no key; did you mean `device`\? Known here: "),
+        ("detection: {classes: {siren: {treshold: 1}}}", r"`detection.classes\[...\].treshold` .* `threshold`"),
+        ("detection: {release_ratio: 1.5}", r"`float` <= 1.0 - at `detection.release_ratio`"),
+        ("model: {threads: many}", r"Expected `int`, got `str` - at `model.threads`"),
+        ("- a list", r"Expected `object`, got `array`"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_mistake_is_answered_with_the_place_and_the_nearest_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config(tmp_path / "bytes.yaml")
+
+
+def test_a_class_that_the_model_does_not_have_is_refused_with_the_nearest() -> None:
+    config = Config(detection=DetectionConfig(classes={"hihg": ClassConfig()}))
+    with pytest.raises(ConfigError, match=r"detection.classes.hihg: the model double@.* did you mean high\?"):
+        check_against_contract(config, SMALL_CONTRACT)
+
+
+def test_a_pinned_model_is_held_to_its_hash() -> None:
+    check_against_contract(Config(model=ModelConfig(sha256="ABAB")), SMALL_CONTRACT)
+    with pytest.raises(ConfigError, match=r"model\.sha256 pins cd, but urban holds abab"):
+        check_against_contract(Config(model=ModelConfig(sha256="cd")), SMALL_CONTRACT)
+
+
+def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> None:
+    detection = DetectionConfig(cooldown_s=2, classes={"low": ClassConfig(threshold=0.9, cooldown_s=0)})
+    low, high = build_rules(detection, SMALL_CONTRACT)
+    assert (low.threshold, high.threshold) == (0.9, 0.5)
+    assert (low.cooldown_samples, high.cooldown_samples) == (0, 16_000)
+    assert low.release == pytest.approx(0.9 * 0.7)
+
+
+def test_a_class_that_is_not_enabled_is_never_heard() -> None:
+    detection = DetectionConfig(classes={"low": ClassConfig(enabled=False)})
+    rules = build_rules(detection, SMALL_CONTRACT)
+    assert rules[0].threshold > 1
+    assert thresholds_in_force(rules, SMALL_CONTRACT.labels) == {"high": 0.5}

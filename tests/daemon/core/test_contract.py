@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundwatch.daemon.core.contract import (
+    EvaluationScore,
+    FeatureSpec,
+    ModelContract,
+    decode_contract,
+    encode_contract,
+)
+from soundwatch.daemon.core.errors import ContractError
+from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
+
+WIDE = msgspec.structs.replace(
+    SMALL_SPEC, rate_hz=44100, channels=2, window_ms=4000, n_fft=1024, hop_samples=512, n_mels=64, mel_max_hz=22050
+)
+
+
+def test_derived_numbers_are_exact() -> None:
+    assert (WIDE.window_samples, WIDE.n_frames) == (176_400, 345)
+    assert WIDE.input_shape == (2, 64, 345)
+    assert WIDE.window_hop_samples == 8 * 512
+
+
+@pytest.mark.parametrize(("rate_hz", "window_ms", "samples"), [(22050, 4000, 88_200), (11025, 400, 4410), (8000, 1, 8)])
+def test_a_window_is_a_whole_number_of_samples(rate_hz: int, window_ms: int, samples: int) -> None:
+    changes = {"n_fft": 4, "hop_samples": 1, "window_hop_frames": 1, "mel_max_hz": 4000}
+    spec = msgspec.structs.replace(SMALL_SPEC, rate_hz=rate_hz, window_ms=window_ms, **changes)
+    assert spec.window_samples == samples
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *(
+            ({name: wrong}, f"{name} is {wrong}; it must be 1 or more")
+            for name in ("rate_hz", "channels", "window_ms", "window_hop_frames", "n_fft", "hop_samples", "n_mels")
+            for wrong in (0, -1)
+        ),
+        ({"power_floor": 0.0}, "power_floor is 0.0; it must be greater than 0"),
+        ({"normalisation_floor_db": -1.0}, "normalisation_floor_db is -1.0; it must be greater than 0"),
+        ({"top_db": 0.0}, "top_db is 0.0; it must be greater than 0, or null"),
+        ({"rate_hz": 22050, "window_ms": 333}, "window_ms 333 at rate_hz 22050 is 7342.65 samples"),
+        ({"mel_min_hz": -1.0}, "mel_min_hz -1.0 and mel_max_hz 4000.0 must rise within 0 to 4000.0 Hz"),
+        ({"mel_min_hz": 4000.0}, "must rise within"),
+        ({"mel_max_hz": 4000.5}, "mel_max_hz 4000.5 must rise within 0 to 4000.0 Hz, half of rate_hz 8000"),
+        ({"n_fft": 6400}, "n_fft 6400 needs a window longer than 3200 samples to reflect; window_ms 400 gives 3200"),
+        ({"window_hop_frames": 33}, "window_hop_frames 33 is 3300 samples, longer than the window's 3200"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused_with_what_was_wanted(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(message)):
+        msgspec.structs.replace(SMALL_SPEC, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": (), "thresholds": {}}, "labels are []; they must be at least one"),
+        ({"labels": ("low", "low")}, "no two alike"),
+        ({"thresholds": {"low": 0.5}}, "thresholds name ['low']; they must name each label once: ['high', 'low']"),
+        ({"thresholds": {"low": 0.5, "high": 0.5, "mid": 0.5}}, "must name each label once"),
+        ({"thresholds": {"low": 0.0, "high": 0.5}}, "threshold of low is 0.0; it must lie in (0, 1]"),
+        ({"thresholds": {"low": 0.5, "high": 1.1}}, "threshold of high is 1.1"),
+        ({"thresholds": {"low": 0.5, "high": float("nan")}}, "threshold of high is nan"),
+    ],
+)
+def test_labels_and_thresholds_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(message)):
+        msgspec.structs.replace(SMALL_CONTRACT, **changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", "Input data was truncated"),
+        ('"schema":', '"schema', "does not read"),
+        ("soundwatch.model/1", "soundwatch.model/9", "Invalid enum value 'soundwatch.model/9'"),
+        ('"n_mels":16', '"n_mels":16,"n_mfcc":13', "unknown field `n_mfcc`"),
+        ('"n_mels":16,', "", "missing required field `n_mels`"),
+        ('"n_mels":16', '"n_mels":"many"', "Expected `int`, got `str`"),
+        ('"sigmoid"', '"relu"', "Invalid enum value 'relu'"),
+        ('"htk"', '"bark"', "Invalid enum value 'bark'"),
+        ('"power_floor":1e-10', '"power_floor":NaN', "malformed"),
+        ('"n_mels":16', '"n_mels":0', "The contract in m.onnx is inconsistent: n_mels is 0"),
+    ],
+)
+def test_text_that_is_no_contract_is_refused_with_its_file(old: str, new: str, message: str) -> None:
+    text = encode_contract(SMALL_CONTRACT)
+    assert old in text
+    with pytest.raises(ContractError, match=re.escape(message)) as caught:
+        decode_contract(text.replace(old, new) if old else "", "m.onnx")
+    assert "m.onnx" in str(caught.value)
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    with pytest.raises(ContractError, match=r"schema soundwatch\.model/1 was wanted; export the model again"):
+        decode_contract("{}", "m.onnx")
+
+
+def test_a_models_identity_is_its_name_and_the_start_of_its_hash() -> None:
+    assert SMALL_CONTRACT.identity == "double@sha256:abababababab"
+
+
+names = st.text(min_size=1, max_size=8)
+shares = st.floats(0, 1)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> FeatureSpec:
+    rate_hz = 1000 * draw(st.integers(8, 48))
+    mel_min_hz = draw(st.floats(0, rate_hz / 4))
+    return FeatureSpec(
+        rate_hz=rate_hz,
+        channels=draw(st.integers(1, 8)),
+        window_ms=draw(st.integers(1000, 4000)),
+        window_hop_frames=draw(st.integers(1, 4)),
+        n_fft=draw(st.integers(1, 2048)),
+        hop_samples=draw(st.integers(16, 1024)),
+        n_mels=draw(st.integers(1, 128)),
+        mel_min_hz=mel_min_hz,
+        mel_max_hz=draw(st.floats(mel_min_hz, rate_hz / 2, exclude_min=True)),
+        mel_scale=draw(st.sampled_from(["htk", "slaney"])),
+        mel_norm=draw(st.sampled_from(["none", "slaney"])),
+        padding="reflect",
+        power_floor=draw(st.floats(1e-30, 1)),
+        top_db=draw(st.none() | st.floats(1, 200)),
+        top_db_peak="example",
+        normalisation=draw(st.sampled_from(["none", "example"])),
+        normalisation_floor_db=draw(st.floats(1e-6, 10)),
+    )
+
+
+@st.composite
+def contracts(draw: st.DrawFn) -> ModelContract:
+    labels = tuple(draw(st.lists(names, min_size=1, max_size=5, unique=True)))
+    recall = {label: draw(st.none() | shares) for label in labels}
+    score = EvaluationScore(
+        trained_on="a", tested_on=draw(names), clips=3, accuracy=draw(shares), macro_f1=draw(shares), recall=recall
+    )
+    return ModelContract(
+        name=draw(names),
+        features=draw(specs()),
+        labels=labels,
+        activation=draw(st.sampled_from(["softmax", "sigmoid"])),
+        thresholds={label: draw(st.floats(0, 1, exclude_min=True)) for label in labels},
+        provenance=SMALL_PROVENANCE,
+        scores=(score,) * draw(st.integers(0, 2)),
+        weights_sha256=draw(names),
+    )
+
+
+@given(contracts())
+def test_a_contract_survives_being_written_and_read(contract: ModelContract) -> None:
+    text = encode_contract(contract)
+    assert decode_contract(text, "test") == contract
+    assert "\n" not in text
+
+
+@given(specs())
+def test_every_frame_is_centred_on_a_sample_of_the_window(spec: FeatureSpec) -> None:
+    last = (spec.n_frames - 1) * spec.hop_samples
+    assert last <= spec.window_samples < last + spec.hop_samples

@@ -1,0 +1,100 @@
+"""Thresholds from a place's own background."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.types import Scores
+from soundwatch.daemon.detection.calibration import calibrate, load_calibration, poisson_upper_rate
+from soundwatch.daemon.detection.rules import build_rules
+from support.band_model import write_band_model
+from support.cli_runner import lines_of, soundwatch
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC, tone
+
+W, HOP = SMALL_SPEC.window_samples, SMALL_SPEC.window_hop_samples
+DETECTION = DetectionConfig(confirm_windows=1, cooldown_s=0, min_duration_s=0)
+RULES = build_rules(DETECTION, SMALL_CONTRACT)
+
+
+def background(low: list[float]) -> list[Scores]:
+    """Windows in which `low` scores so and `high` nothing."""
+    return [
+        Scores(np.array([score, 0.0], np.float32), SMALL_CONTRACT.labels, n * HOP, n * HOP + W, complete=True)
+        for n, score in enumerate(low)
+    ]
+
+
+@pytest.mark.parametrize(("events", "upper"), [(0, 2.9957), (1, 4.7439), (2, 6.2958), (10, 16.9622), (100, 118.079)])
+def test_the_upper_bound_is_garwoods(events: int, upper: float) -> None:
+    assert poisson_upper_rate(events, 1.0) == pytest.approx(upper, abs=1e-3)
+    assert poisson_upper_rate(events, 4.0) == pytest.approx(upper / 4, abs=1e-3)
+
+
+def test_a_threshold_is_raised_just_above_what_the_background_reaches() -> None:
+    found = calibrate(background([0.1, 0.72, 0.1, 0.655, 0.1] * 20), RULES, SMALL_CONTRACT, 0.5)
+    assert found.classes["low"].threshold == pytest.approx(0.73)
+    assert found.classes["low"].highest_score == pytest.approx(0.72)
+    assert found.classes["low"].false_events == 0
+    assert found.classes["high"].threshold == 0.5, "never lowered"
+
+
+def test_a_tolerated_event_leaves_the_threshold_lower() -> None:
+    windows = background([0.1, 0.9, 0.1, 0.655, 0.1])
+    hours = windows[-1].end_sample / SMALL_SPEC.rate_hz / 3600
+    assert calibrate(windows, RULES, SMALL_CONTRACT, 2.5 / hours).classes["low"].threshold == pytest.approx(0.66)
+
+
+def test_a_background_that_always_sounds_like_the_class_leaves_it_without_a_threshold() -> None:
+    found = calibrate(background([0.995, 0.1] * 50), RULES, SMALL_CONTRACT, 0.5)
+    assert found.classes["low"].threshold is None
+    assert build_rules(DETECTION, SMALL_CONTRACT, found)[0].threshold > 1
+    own = DetectionConfig(classes={"low": ClassConfig(threshold=0.8)})
+    assert build_rules(own, SMALL_CONTRACT, found)[0].threshold == 0.8, "a person's word goes first"
+
+
+def test_a_background_without_a_window_is_refused() -> None:
+    with pytest.raises(ConfigError, match="holds no whole window"):
+        calibrate([], RULES, SMALL_CONTRACT, 0.5)
+
+
+def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(
+        json.dumps({"model": "other@sha256:0", "background_h": 1, "target_per_h": 1, "classes": {}})
+    )
+    with pytest.raises(ConfigError, match=r"was made with other@sha256:0, and double@"):
+        load_calibration(tmp_path / "c.json", SMALL_CONTRACT)
+    with pytest.raises(ConfigError, match="is no calibration"):
+        load_calibration(Path(__file__), SMALL_CONTRACT)
+
+
+def test_a_hum_that_was_an_event_is_none_after_calibrating_on_it(tmp_path: Path) -> None:
+    model = write_band_model(tmp_path / "bands.onnx")
+    hum = tmp_path / "hum.wav"
+    soundfile.write(hum, tone(300, 20.0, amplitude=0.004).T, 8000)
+    config = tmp_path / "site.yaml"
+    config.write_text(f"model: {{file: {model}}}\n")
+    before = lines_of(soundwatch("replay", hum, "--config", config).stdout)
+    assert [line["type"] for line in before if line.get("class") == "low"]
+    done = soundwatch("calibrate", "--background", hum, "--config", config, "--target", "0.5/h")
+    assert done.returncode == 0, done.stderr
+    assert b"calibration.json" in done.stdout
+    config.write_text(f"model: {{file: {model}}}\ndetection: {{calibration: calibration.json}}\n")
+    after = lines_of(soundwatch("replay", hum, "--config", config).stdout)
+    assert [line["type"] for line in after] == ["hello", "stats"]
+    assert after[0]["thresholds"]["low"] > 0.5
+    assert b"calibration" in soundwatch("check-config", config).stdout
+
+
+@pytest.mark.parametrize("wrong", [("--target", "often"), ("--background", "none.wav")])
+def test_a_wrong_option_is_said(tmp_path: Path, wrong: tuple[str, str]) -> None:
+    model = write_band_model(tmp_path / "bands.onnx")
+    done = soundwatch("calibrate", "--background", "none.wav", "--model", model, *wrong, cwd=tmp_path)
+    assert done.returncode in (2, 4)
+    assert wrong[1].encode() in done.stderr

@@ -1,0 +1,147 @@
+"""What is kept and where it goes, of real files and of every kind of address."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.clips.clip_store import ClipStore
+from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
+from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
+from soundwatch.daemon.sinks.context import KINDS
+from support.cli_runner import soundwatch
+from support.clip_factory import clip
+from support.journal_factory import event, write_journal
+
+
+@pytest.mark.parametrize(
+    ("host", "reach"),
+    [
+        ("127.0.0.1", "machine"),
+        ("127.9.9.9", "machine"),
+        ("::1", "machine"),
+        ("localhost", "machine"),
+        ("broker.localhost", "machine"),
+        ("192.168.1.5", "house"),
+        ("10.0.0.1", "house"),
+        ("fd00::5", "house"),
+        ("fe80::1", "house"),
+        ("169.254.1.1", "house"),
+        ("homeassistant", "house"),
+        ("broker.local", "house"),
+        ("nas.fritz.box", "house"),
+        ("8.8.8.8", "outside"),
+        ("2001:4860:4860::8888", "outside"),
+        ("hooks.slack.com", "outside"),
+        ("localhost.example.com", "outside"),
+        ("192.168.1.5.example.com", "outside"),
+        ("broker.local.example", "outside"),
+    ],
+)
+def test_how_far_a_host_is_is_told_by_its_name_or_address_alone(host: str, reach: NetworkReach) -> None:
+    assert network_reach(host) == reach
+
+
+def test_by_default_nothing_is_there_and_nothing_leaves() -> None:
+    found = audit(Config(journal=JournalConfig(path="memory")))
+    assert not found.leaves_house
+    assert (found.journal.path, found.clips.folder, found.clips.clips) == (None, None, 0)
+    assert [each.reach for each in found.destinations] == ["machine"]
+    assert "  none is written; a few seconds are in memory while they are scored" in audit_text(found)
+
+
+def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
+    store = write_journal(
+        tmp_path / "journal.db", event("A", time="2026-01-01T00:00:00.000Z"), event("B"), event("C", "dog_bark")
+    )
+    store.label("A", "2026-09-22T08:00:00.000Z", None)
+    os.chmod(tmp_path / "journal.db", 0o644)  # noqa: PTH101
+    folder = tmp_path / "clips"
+    shelf = ClipStore(folder, ClipsConfig())
+    sizes = [shelf.put(clip(second=second)).size_bytes for second in range(3)]
+    (folder / "holiday.flac").write_bytes(b"mine")
+    config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")), clips=ClipsConfig(folder=str(folder)))
+    found = audit(config)
+    assert (found.journal.lines, found.journal.labels, found.journal.oldest) == (3, 1, "2026-01-01T00:00:00.000Z")
+    assert found.journal.mode == "0644"
+    assert found.journal.size_bytes >= (tmp_path / "journal.db").stat().st_size
+    assert (found.clips.clips, found.clips.size_bytes, found.clips.others) == (3, sum(sizes), 1)
+    assert (found.clips.oldest, found.clips.mode) == ("2026-09-21T14:13:20.000Z", "0700")
+    assert found.clips.speech_guard == "speech"
+    told = "\n".join(audit_text(found))
+    assert "others may read it" in told
+    assert "3 clips" in told
+    assert "and 1 file that soundwatch did not write" in told
+
+
+def test_a_journal_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database at all, but some text that is long enough" * 20)
+    found = audit(Config(journal=JournalConfig(path=str(tmp_path / "journal.db"))))
+    assert found.journal.problem is not None
+    assert "cannot be opened" in found.journal.problem
+
+
+def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of() -> None:
+    found = audit(
+        Config(
+            journal=JournalConfig(path="memory"),
+            sinks=("json", "http://0.0.0.0:8433", "http://127.0.0.1:8433"),
+            sources={
+                "gate": SourceConfig(device="rtsp://user:secret@192.168.1.9/stream"),
+                "radio": SourceConfig(device="https://radio.example.org/live"),
+                "mic0": SourceConfig(),
+            },
+        )
+    )
+    assert [each.reach for each in found.destinations] == ["machine", "house", "machine"]
+    assert [(each.source, each.reach, each.encrypted) for each in found.network_sources] == [
+        ("gate", "house", False),
+        ("radio", "outside", True),
+    ]
+    assert not found.leaves_house
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("sink", "shown", "reach"),
+    [
+        ("json", "json", "machine"),
+        ("json:/var/log/events.jsonl", "json:/var/log/events.jsonl", "machine"),
+        ("terminal", "terminal", "machine"),
+        ("unix:/run/soundwatch.sock", "unix:/run/soundwatch.sock", "machine"),
+        ("tcp://127.0.0.1:9000", "tcp://127.0.0.1", "machine"),
+        ("tcp://0.0.0.0:9000", "tcp://0.0.0.0", "house"),
+        ("http://[::1]:8433", "http://::1", "machine"),
+        ("mqtt://homeassistant:1883,retain=1", "mqtt://homeassistant", "house"),
+        ("mqtts://user:secret@broker.example.org", "mqtts://broker.example.org", "outside"),
+        ("webhook:https://hooks.slack.com/services/secret", "webhook://hooks.slack.com", "outside"),
+        ("webhook:http://127.0.0.1:9/secret", "webhook://127.0.0.1", "machine"),
+        ("command:/usr/bin/mail", "command:/usr/bin/mail", "unknown"),
+    ],
+)
+def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, reach: NetworkReach) -> None:
+    found = audit(Config(journal=JournalConfig(path="memory"), sinks=(sink,)))
+    [destination] = found.destinations
+    assert (destination.sink, destination.reach) == (shown, reach)
+    assert "secret" not in repr(found)
+    assert found.leaves_house is (reach in ("outside", "unknown"))
+
+
+def test_no_kind_of_sink_is_forgotten() -> None:
+    assert set(KINDS) == {"json", "terminal", "http", "mqtt", "mqtts", "webhook", "command", "unix", "tcp"}
+
+
+def test_the_exit_code_says_whether_anything_leaves_the_house_and_nothing_is_started(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"clips: {{folder: {tmp_path}/clips}}\njournal: {{path: {tmp_path}/journal.db}}\n")
+    stays = soundwatch("privacy", "audit", "--config", config)
+    assert stays.returncode == 0, stays.stderr
+    assert stays.stdout.decode().splitlines()[-1] == "Nothing leaves the house."
+    leaves = soundwatch("privacy", "audit", "--config", config, "-F", "http://8.8.8.8:80", "--json")
+    assert leaves.returncode == 12, leaves.stderr
+    assert json.loads(leaves.stdout)["leaves_house"]
+    assert not (tmp_path / "journal.db").exists()
+    assert not (tmp_path / "clips").exists()

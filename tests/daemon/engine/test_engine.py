@@ -1,0 +1,362 @@
+"""Many sources through one network: the same lines as each alone, and what a slow network does to them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from soundwatch.daemon.capture.demo import demo_scene
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ModelError, SourceError
+from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.types import Block, FeatureWindow
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.inference_queue import BATCH_WINDOWS, MAX_PENDING_WINDOWS
+from soundwatch.daemon.engine.session import SourceSession
+from soundwatch.daemon.engine.source_state import MAX_HANDOVERS, PendingItem
+from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
+from soundwatch.daemon.pipeline.pipeline import features_only
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from support.engine_harness import BLOCK_NS, BLOCK_SAMPLES, Kept, Memory, ears_of, quiet, sound
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
+
+
+def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
+    return [{key: line[key] for key in line if key != "seq"} for line in lines if line["source"] == source]
+
+
+def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
+    sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
+    ears, together = ears_of(BandClassifier())
+    Engine(ears, quiet).run([SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
+    assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
+    for name, samples in sounds.items():
+        ears, alone = ears_of(BandClassifier())
+        SourceSession(Memory(name, samples)).read_through(ears)
+        assert without_number(together.lines, name) == without_number(alone.lines, name)
+        assert len(alone.of("start")) >= 1
+
+
+def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> None:
+    classifier = load_classifier_file("urban", "cpu")
+    scene = demo_scene(16_000, 20.0)
+    told = []
+    for listen in (
+        lambda ears, listening: Engine(ears, quiet).run([listening]),
+        lambda ears, it: it.read_through(ears),
+    ):
+        sink = Kept()
+        rules = build_rules(DetectionConfig(confirm_windows=1), classifier.contract)
+        ears = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], quiet))
+        listen(ears, SourceSession(Memory("scene", scene, waits=True, rate_hz=16_000)))
+        told.append(sink.lines)
+    assert told[0] == told[1]
+    assert {line["type"] for line in told[0]} >= {"hello", "start", "stats"}
+
+
+def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
+    ears, _ = ears_of(BandClassifier())
+    engine = Engine(ears, quiet)
+    voices = [engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
+    for voice in voices:
+        engine.take(voice, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
+    assert [waiting.voice for waiting in engine.next_batch()] == voices[:BATCH_WINDOWS]
+    assert [waiting.voice for waiting in engine.next_batch()] == voices[BATCH_WINDOWS:]
+    assert engine.next_batch() == []
+
+
+def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alone() -> None:
+    ears, sink = ears_of(BandClassifier())
+    said: list[dict[str, Any]] = []
+    broken = SourceSession(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
+    whole = SourceSession(Memory("whole", sound(500), waits=True))
+    Engine(ears, lambda _, **fields: said.append(fields)).run([broken, whole])
+    assert said == [{"source": "broken", "error": "broken broke."}]
+    assert isinstance(broken.failure, SourceError)
+    assert whole.failure is None
+    assert [line["reason"] for line in sink.of("end") if line["source"] == "broken"] == ["source_lost"]
+    assert [line["source"] for line in sink.of("stats")].count("whole") == 1
+
+
+def test_a_network_that_fails_ends_the_program() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Broken(BandClassifier):
+        def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+            raise ModelError(f"It gave NaN for {mel_db.shape}.")
+
+    ears, _ = ears_of(Broken())
+    with pytest.raises(ModelError, match="NaN"):
+        Engine(ears, quiet).run([SourceSession(Memory("mic", sound(500)))])
+
+
+@dataclass(frozen=True, slots=True)
+class Held(BandClassifier):
+    """A network that stands still until it is let go."""
+
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert self.let_go.wait(30)
+        return BandClassifier().classify(mel_db)
+
+
+def test_capture_goes_on_while_the_network_stands_still() -> None:
+    source = Memory("mic", sound(500, 5.0))
+    ears, sink = ears_of(Held(let_go=source.read_to_its_end))
+    Engine(ears, quiet).run([SourceSession(source)])
+    [stats] = sink.of("stats")
+    gaps = sink.of("gap")
+    assert gaps
+    assert {gap["reason"] for gap in gaps} == {"overload"}
+    assert stats["lost_s"] == pytest.approx(sum(gap["duration_s"] for gap in gaps))
+    assert stats["duration_s"] == pytest.approx(6.2)
+
+
+def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> None:
+    ahead_blocks: list[int] = []
+    source = Memory("pipe", sound(500, 5.0), waits=True)
+
+    @dataclass(slots=True)
+    class Slow:
+        contract: ModelContract = SMALL_CONTRACT
+        provider: str = "DoubleProvider"
+        windows: int = 0
+
+        def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+            ahead_blocks.append(source.given_blocks - self.windows)
+            self.windows += len(mel_db)
+            return BandClassifier().classify(mel_db)
+
+    ears, sink = ears_of(Slow())
+    Engine(ears, quiet).run([SourceSession(source)])
+    assert sink.of("gap") == []
+    assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
+    assert max(ahead_blocks) <= MAX_HANDOVERS + MAX_PENDING_WINDOWS + BATCH_WINDOWS + 5
+
+
+class Clockwork:
+    """Sources whose blocks come every 100 ms, and a network that takes a given time a window, on a clock of its own."""
+
+    def __init__(self, sources: int, window_ns: Callable[[int], int]) -> None:
+        self.now_ns = 0
+        self.ears, self.sink = ears_of(BandClassifier())
+        self.engine = Engine(self.ears, quiet, lambda: self.now_ns)
+        self.voices = [
+            self.engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
+        ]
+        self.window_ns = window_ns
+        self.running: tuple[int, list[PendingItem]] | None = None
+        self.most_waiting = 0
+        self.arrived = 0
+
+    def go_on(self, seconds: float) -> None:
+        for _ in range(round(10 * seconds)):
+            due_ns = (self.arrived + 1) * BLOCK_NS
+            self._classify_until(due_ns)
+            self.now_ns = due_ns
+            block = tone(500, 0.1)
+            for voice in self.voices:
+                first_sample = self.arrived * BLOCK_SAMPLES
+                self.engine.take(voice, Block(block, SMALL_SPEC.rate_hz, first_sample), self.now_ns)
+                self.most_waiting = max(self.most_waiting, voice.waiting_windows)
+            self.arrived += 1
+            self._start()
+
+    def _start(self) -> None:
+        if self.running is None and (batch := self.engine.next_batch()):
+            windows = sum(isinstance(waiting.heard, FeatureWindow) for waiting in batch)
+            self.running = (self.now_ns + windows * self.window_ns(self.now_ns), batch)
+
+    def _classify_until(self, due_ns: int) -> None:
+        while self.running is not None and self.running[0] <= due_ns:
+            self.now_ns, batch = self.running
+            self.engine.tell(
+                batch, classify_windows(self.ears.classifier, features_only([w.heard for w in batch if w.heard]))
+            )
+            self.running = None
+            self._start()
+
+
+def test_a_network_that_is_quick_enough_tells_of_no_trouble() -> None:
+    machine = Clockwork(8, lambda _: 12_000_000)
+    machine.go_on(60)
+    assert machine.sink.of("health") == []
+    assert machine.sink.of("gap") == []
+
+
+def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_itself() -> None:
+    slow_until_ns = 30_000_000_000
+    machine = Clockwork(3, lambda now_ns: 100_000_000 if now_ns < slow_until_ns else 10_000_000)
+    machine.go_on(30)
+    health = machine.sink.of("health")
+    assert [(line["state"], line["hop_s"]) for line in health] == [("degraded", 0.2), ("degraded", 0.4)]
+    assert machine.most_waiting <= MAX_PENDING_WINDOWS
+    gaps = machine.sink.of("gap")
+    assert gaps
+    assert {gap["reason"] for gap in gaps} == {"overload"}
+    machine.go_on(60)
+    health = machine.sink.of("health")
+    assert [(line["state"], line["hop_s"]) for line in health[2:]] == [("degraded", 0.2), ("recovered", 0.1)]
+    assert health[-1]["dropped_windows"] == len(machine.sink.of("gap"))
+    assert health[-1]["source"] is None
+    for voice in machine.voices:
+        own = [gap for gap in machine.sink.of("gap") if gap["source"] == voice.listening.source.info.name]
+        assert voice.outbound.lost_samples == round(sum(gap["duration_s"] for gap in own) * SMALL_SPEC.rate_hz)
+        assert voice.waiting_windows <= 1
+
+
+def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None:
+    machine = Clockwork(2, lambda _: 80_000_000)
+    machine.go_on(9)
+    assert [line["hop_s"] for line in machine.sink.of("health")] == [0.2]
+    told = len(machine.sink.of("gap"))
+    machine.go_on(5)
+    assert len(machine.sink.of("gap")) == told, "nothing more is lost once the hop is wide enough"
+
+
+@given(st.lists(st.sampled_from([5, 60, 200, 900]), min_size=1, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms: list[int]) -> None:
+    machine = Clockwork(3, lambda now_ns: 1_000_000 * window_ms[now_ns // 5_000_000_000 % len(window_ms)])
+    machine.go_on(25)
+    for voice in machine.voices:
+        told_until_s = 0.0
+        for gap in machine.sink.of("gap"):
+            if gap["source"] == voice.listening.source.info.name:
+                start_s = datetime.fromisoformat(gap["start"]).timestamp()
+                assert start_s >= told_until_s - 1e-6
+                told_until_s = start_s + gap["duration_s"]
+        heard_s = machine.arrived / 10
+        assert 0 <= voice.outbound.lost_samples <= heard_s * SMALL_SPEC.rate_hz
+
+
+@dataclass(slots=True)
+class Comes(Memory):
+    """A source that is lost in the middle of a sound and comes back."""
+
+    def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
+        rate_hz = self.rate_hz
+        yield SourceStateChange("waiting", "absent", "Not yet.")
+        for first in range(0, 2 * rate_hz, BLOCK_SAMPLES):
+            yield Block(tone(500, 0.1), rate_hz, first)
+        yield SourceStateChange("lost", "ended", "Unplugged.", 40_000_000, 40_000_000)
+        yield ClockCorrection("clock_step", 60_000_000_000, 60_000_000_000)
+        yield Block(tone(500, 0.1), rate_hz, 5 * rate_hz, 3 * rate_hz)
+        yield SourceStateChange("back", "ended", "Heard again.", 3_000_000_000, 3_000_000_000)
+        for first in range(5 * rate_hz + BLOCK_SAMPLES, 7 * rate_hz, BLOCK_SAMPLES):
+            yield Block(tone(500, 0.1), rate_hz, first)
+        yield Block(silence(0), rate_hz, 9 * rate_hz, 2 * rate_hz)
+
+
+def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the_same_stream() -> None:
+    ears, sink = ears_of(BandClassifier())
+    Engine(ears, quiet).run([SourceSession(Comes("mic", sound(500), waits=True))])
+    told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
+    assert told == [
+        ("health", "waiting", "absent"),
+        ("hello", None, None),
+        ("start", None, None),
+        ("end", None, "source_lost"),
+        ("health", "lost", "ended"),
+        ("health", "reanchored", "clock_step"),
+        ("gap", None, "capture"),
+        ("health", "back", "ended"),
+        ("start", None, None),
+        ("gap", None, "capture"),
+        ("end", None, "end_of_stream"),
+        ("stats", None, None),
+    ]
+    ends, gaps, stats = sink.of("end"), sink.of("gap"), sink.of("stats")[0]
+    assert ends[0]["offset"] == gaps[0]["start"] == "1970-01-01T00:00:02.000Z"
+    assert sink.of("start")[1]["onset"] >= "1970-01-01T00:01:05.000Z", "by the anchor found at the return"
+    assert (stats["duration_s"], stats["lost_s"], stats["coverage"]) == (9.0, 5.0, pytest.approx(4 / 9, abs=1e-6))
+
+
+GOOD = AudioQuality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, news=False)
+
+
+@dataclass(slots=True)
+class Moved(Memory):
+    """A tone that goes on while its times are moved again and again, once a second."""
+
+    shifts_ns: tuple[int, ...] = ()
+
+    def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
+        start_unix_ns = 0
+        for second in range(2 * len(self.shifts_ns) + 1):
+            if second % 2:
+                start_unix_ns += self.shifts_ns[second // 2]
+                yield ClockCorrection("clock_step", self.shifts_ns[second // 2], start_unix_ns)
+            yield GOOD
+            for first in range(second * self.rate_hz, (second + 1) * self.rate_hz, BLOCK_SAMPLES):
+                yield Block(tone(500, 0.1), self.rate_hz, first)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=4))
+def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:
+    ears, sink = ears_of(BandClassifier())
+    Engine(ears, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
+    lines = [line for line in sink.lines if line["type"] in ("hello", "start", "update", "end", "stats")]
+    assert [line["type"] for line in lines][:2] == ["hello", "start"]
+    assert lines[-2]["type"] == "end"
+    events = lines[1:-1]
+    assert len({event["id"] for event in events}) == len({event["onset"] for event in events}) == 1
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    assert events[-1]["offset"] >= events[-1]["onset"]
+    assert events[-1]["duration_s"] == pytest.approx(2 * len(shifts_ns) + 1, abs=0.2)
+    assert [line["shift_ms"] for line in sink.of("health")] == [round(shift / 1e6) for shift in shifts_ns]
+
+
+def test_an_events_delay_is_told_by_the_clock_that_is_right_now() -> None:
+    ears, sink = ears_of(BandClassifier())
+    hour_ns = 3_600_000_000_000
+    Engine(ears, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
+    assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
+
+
+def test_stats_come_again_and_again_and_the_last_are_final() -> None:
+    ears, sink = ears_of(BandClassifier())
+    Engine(replace(ears, stats_s=1.0), quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
+    stats = sink.of("stats")
+    assert [line["final"] for line in stats] == [False] * (len(stats) - 1) + [True]
+    assert [int(line["duration_s"]) for line in stats] == [1, 2, 5, 6, 7, 9, 9]
+    assert stats[2]["lost_s"] == 3.0
+    ears, sink = ears_of(BandClassifier())
+    Engine(ears, quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
+    assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
+
+
+def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
+    ears, _ = ears_of(BandClassifier())
+    engine = Engine(ears, quiet)
+    voice = engine.voice(SourceSession(Comes("mic", silence(0), waits=True)))
+    assert voice.truth.state == "waiting"
+    states = [voice.truth]
+    for each in voice.listening.source.blocks():
+        if isinstance(each, Block):
+            engine.take(voice, each, 0)
+        else:
+            engine.meet(voice, each)
+        batch = engine.next_batch()
+        engine.tell(batch, classify_windows(ears.classifier, features_only([waiting.heard for waiting in batch])))
+        states += [voice.truth] if voice.truth.state != states[-1].state else []
+    assert [truth.state for truth in states] == ["waiting", "heard", "lost", "heard"]
+    assert (voice.truth.losses, voice.truth.shifted_ns) == (1, 60_000_000_000)
+    assert voice.truth.summary.coverage == pytest.approx(4 / 9, abs=0.01)
+    engine.meet(voice, GOOD)
+    engine.tell(engine.next_batch(), [])
+    assert voice.truth.quality is GOOD

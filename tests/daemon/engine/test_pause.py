@@ -1,0 +1,105 @@
+"""A source that is paused: nothing of it is heard, all of it is accounted for, and then it is heard again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, WindowResult
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.engine.session import SourceSession
+from support.engine_harness import Kept, ears_of, quiet
+from support.fakes import SMALL_SPEC, BandClassifier, tone
+
+RATE_HZ = SMALL_SPEC.rate_hz
+
+
+@dataclass(slots=True)
+class Switched:
+    """Seconds of a tone, with something done before some of them."""
+
+    seconds: int
+    before: dict[int, Callable[[], object]] = field(default_factory=dict)
+    start_unix_ns: int = 0
+
+    @property
+    def info(self) -> SourceInfo:
+        return SourceInfo("mic", "memory", RATE_HZ, 1, waits=True)
+
+    def blocks(self) -> Iterator[Block]:
+        for second in range(self.seconds):
+            self.before.get(second, quiet)()
+            for tenth in range(10):
+                yield Block(tone(500, 0.1), RATE_HZ, second * RATE_HZ + tenth * RATE_HZ // 10)
+
+    def stop(self) -> None:
+        pass
+
+
+def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResult]]:
+    ears, sink = ears_of(BandClassifier())
+    readings: list[WindowResult] = []
+    ears.live.watch(readings.append)
+    engine = Engine(ears, quiet)
+    source = Switched(seconds)
+    source.before = {second: lambda on=on: engine.switch("mic", on) for second, on in switches.items()}  # type: ignore[misc]
+    engine.run([SourceSession(source)])
+    return sink, readings
+
+
+def test_a_pause_ends_events_hears_nothing_and_is_a_gap_that_says_so() -> None:
+    sink, readings = run(9, {3: False, 6: True})
+    told = [(line["type"], line.get("state") or line.get("reason")) for line in sink.lines if line["type"] != "update"]
+    assert told == [
+        ("hello", None),
+        ("start", None),
+        ("end", "paused"),
+        ("health", "paused"),
+        ("health", "resumed"),
+        ("gap", "paused"),
+        ("start", None),
+        ("end", "end_of_stream"),
+        ("stats", None),
+    ]
+    gap, stats = sink.of("gap")[0], sink.of("stats")[0]
+    assert gap["duration_s"] == pytest.approx(3, abs=0.2), "blocks are handed over some at a time"
+    assert (stats["duration_s"], stats["lost_s"]) == (9.0, gap["duration_s"])
+    ends_s = np.array([reading.end_unix_ns / 1e9 for reading in readings])
+    window_s = SMALL_SPEC.window_samples / RATE_HZ
+    assert not ((ends_s > 3.2 + window_s) & (ends_s < 5.8)).any(), "no window lies in what was thrown away"
+    assert sink.of("start")[1]["onset"] >= gap["time"]
+
+
+def test_a_source_that_ends_while_it_is_paused_accounts_for_the_pause() -> None:
+    sink, _ = run(6, {3: False})
+    gap, stats = sink.of("gap")[0], sink.of("stats")[0]
+    assert gap["reason"] == "paused"
+    assert gap["duration_s"] == stats["lost_s"] == pytest.approx(3, abs=0.2)
+    assert stats["duration_s"] == 6.0
+
+
+def test_pausing_twice_or_what_is_not_there_does_nothing() -> None:
+    sink, _ = run(4, {1: True, 2: True})
+    assert sink.of("health") == []
+    assert sink.of("gap") == []
+
+
+def test_a_reading_tells_of_each_window_and_is_pictured_only_while_somebody_watches_for_pictures() -> None:
+    _, readings = run(2, {})
+    assert len(readings) == 17
+    assert readings[0].labels == ("low", "high")
+    assert readings[-1].windows == 17
+    assert readings[-1].heard_s == pytest.approx(2.0)
+    assert all(reading.features is None for reading in readings)
+    ears, _ = ears_of(BandClassifier())
+    pictured: list[WindowResult] = []
+    leave = ears.live.watch(pictured.append, pictures=True)
+    Engine(ears, quiet).run([SourceSession(Switched(1))])
+    assert pictured[0].features is not None
+    leave()
+    leave()
+    assert not ears.live.pictured

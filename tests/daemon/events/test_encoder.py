@@ -1,0 +1,199 @@
+"""The lines other programs read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ulid import ULID
+
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo
+from soundwatch.daemon.core.types import Event, Gap, OverloadChange, StreamSummary
+from soundwatch.daemon.events.encoder import LineEncoder, anchor_line, format_utc, overload_line, quality_line, ulid
+from soundwatch.daemon.events.schema import Line, json_schema
+from support.fakes import SMALL_CONTRACT
+
+START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
+STREAM = LineEncoder(
+    node="edge1",
+    source=SourceInfo("mic0", "USB PnP", 48000, 1),
+    start_unix_ns=START_UNIX_NS,
+    contract=SMALL_CONTRACT,
+    provider="CPUExecutionProvider",
+    thresholds={"low": 0.5},
+    clock=SampleClock(),
+)
+
+HEALTH = OverloadChange("degraded", hop_samples=1600, behind_ns=612_345_678, dropped_windows=3)
+
+
+class LateClock:
+    """Lines are written 40 ms after their sound was complete."""
+
+    def written_unix_ns(self, heard_unix_ns: int) -> int:
+        return heard_unix_ns + 40_000_000
+
+
+def event(**changes: Any) -> Event:
+    values: dict[str, Any] = {
+        "type": "start",
+        "label": "high",
+        "class_id": 1,
+        "score": 0.93456,
+        "peak_score": 0.93456,
+        "level_dbfs": -31.44,
+        "at_sample": 8000 * 4,
+        "onset_sample": 8000 * 2 + 4,
+    }
+    return Event(**(values | changes))
+
+
+def as_json(line: Line) -> Any:
+    return json.loads(msgspec.json.encode(line))
+
+
+def test_times_are_utc_with_z_and_come_from_the_sample_clock() -> None:
+    line = as_json(STREAM.line(event(), 7))
+    assert line["time"] == "2026-11-22T08:15:04.000Z"
+    assert line["onset"] == "2026-11-22T08:15:02.000Z"  # half a millisecond, rounded down
+    assert line["offset"] is None
+    assert line["duration_s"] is None
+
+
+def test_an_event_is_one_flat_object_with_its_keys_in_order() -> None:
+    line = as_json(STREAM.line(event(), 7))
+    assert list(line)[:4] == ["schema", "type", "seq", "id"]
+    assert line["class"] == "high"
+    assert line["class_id"] == 1
+    assert line["score"] == 0.9345
+    assert line["level_dbfs"] == -31.4
+    assert line["model"] == "double@sha256:abababababab"
+    assert not any(isinstance(value, dict | list) for value in line.values())
+
+
+def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:
+    start = as_json(STREAM.line(event(), 1))
+    end = as_json(STREAM.line(event(type="end", at_sample=90_000, offset_sample=60_000, reason="decay"), 9))
+    other = as_json(STREAM.line(event(label="low", class_id=0), 2))
+    assert start["id"] == end["id"] != other["id"]
+    assert ULID.from_str(start["id"]).milliseconds == START_UNIX_NS // 1_000_000 + 2000
+    assert end["duration_s"] == pytest.approx((60_000 - 16_004) / 8000, abs=1e-3)
+
+
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_ids_are_ulids_as_their_specification_has_them(unix_ms: int, drawn: bytes) -> None:
+    text = ulid(unix_ms, drawn)
+    assert bytes(ULID.from_str(text)) == unix_ms.to_bytes(6, "big") + drawn
+    assert str(ULID.from_str(text)) == text
+
+
+def test_latency_is_from_the_onset_to_the_line() -> None:
+    late = msgspec.structs.asdict(msgspec.structs.replace(STREAM.line(event(), 1)))  # type: ignore[type-var]
+    assert late["latency_ms"] == 1999
+    stream = LineEncoder(STREAM.node, STREAM.source, START_UNIX_NS, SMALL_CONTRACT, "p", {"low": 0.5}, LateClock())
+    assert as_json(stream.line(event(), 1))["latency_ms"] == 2039
+
+
+def test_silence_has_a_null_level() -> None:
+    assert as_json(STREAM.line(event(level_dbfs=None), 1))["level_dbfs"] is None
+
+
+def test_a_gap_tells_when_and_how_long() -> None:
+    line = as_json(STREAM.line(Gap(8000, 4000), 3))
+    assert (line["start"], line["time"], line["duration_s"]) == (
+        "2026-11-22T08:15:01.000Z",
+        "2026-11-22T08:15:01.500Z",
+        0.5,
+    )
+
+
+def test_a_gap_tells_whether_sound_was_lost_or_not_listened_to() -> None:
+    assert as_json(STREAM.line(Gap(8000, 4000), 3))["reason"] == "capture"
+    assert as_json(STREAM.line(Gap(8000, 4000, "overload"), 3))["reason"] == "overload"
+
+
+def test_health_is_the_machines_and_no_sources() -> None:
+    line = as_json(overload_line(HEALTH, "edge1", START_UNIX_NS, 8000, 5))
+    assert (line["type"], line["source"], line["time"]) == ("health", None, "2026-11-22T08:15:00.000Z")
+    assert (line["state"], line["reason"]) == ("degraded", "overload")
+    assert (line["hop_s"], line["behind_ms"], line["dropped_windows"]) == (0.2, 612, 3)
+
+
+def test_the_last_line_tells_the_share_that_was_heard() -> None:
+    assert as_json(STREAM.line(StreamSummary(9, 80_000, 8_000), 3))["coverage"] == 0.9
+    assert as_json(STREAM.line(StreamSummary(0, 0, 0), 3))["coverage"] is None
+
+
+def test_hello_says_who_listens_with_what() -> None:
+    hello = as_json(STREAM.hello(1))
+    assert hello["stream_start"] == "2026-11-22T08:15:00.000Z"
+    assert hello["classes"] == ["low", "high"]
+    assert hello["thresholds"] == {"low": 0.5}
+    assert (hello["window_s"], hello["hop_s"]) == (0.4, 0.1)
+
+
+def test_times_before_1970_and_far_ahead_are_written_too() -> None:
+    assert format_utc(-1_000_000) == "1969-12-31T23:59:59.999Z"
+    assert format_utc(4_102_444_800_000_000_000) == "2100-01-01T00:00:00.000Z"
+
+
+@given(
+    st.sampled_from(["start", "update", "end"]),
+    st.floats(0, 1),
+    st.one_of(st.none(), st.floats(-200, 10)),
+    st.integers(0, 10**9),
+)
+def test_every_line_satisfies_the_published_schema(
+    type_: str, score: float, level_dbfs: float | None, at_sample: int
+) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    ended = {"offset_sample": at_sample, "reason": "decay"} if type_ == "end" else {}
+    for line in (
+        STREAM.hello(1),
+        STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, at_sample=at_sample, **ended), 2),
+        STREAM.line(Gap(at_sample, 1), 3),
+        STREAM.line(StreamSummary(1, at_sample, 0), 4),
+        overload_line(HEALTH, "edge1", at_sample, 8000, 5),
+        anchor_line(ClockCorrection("drift", at_sample, 0), "edge1", "mic0", at_sample, 6),
+    ):
+        validator.validate(as_json(line))
+
+
+def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() -> None:
+    hour_ns = 3_600_000_000_000
+    moved = STREAM.moved(24_000, START_UNIX_NS + hour_ns)
+    start, end = event(), event(type="end", offset_sample=32_000, reason="decay")
+    assert as_json(moved.line(end, 2))["id"] == as_json(STREAM.line(start, 1))["id"]
+    assert as_json(moved.line(end, 2))["onset"] == "2026-11-22T08:15:02.000Z"
+    assert as_json(moved.line(end, 2))["offset"] == "2026-11-22T09:15:04.000Z"
+    back = STREAM.moved(24_000, START_UNIX_NS - hour_ns)
+    assert as_json(back.line(end, 2))["offset"] == "2026-11-22T08:15:03.500Z", "half as late, not earlier"
+
+
+def test_a_move_says_by_how_much() -> None:
+    line = as_json(anchor_line(ClockCorrection("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS, 5))
+    assert (line["state"], line["reason"], line["shift_ms"]) == ("reanchored", "clock_step", -3_600_000)
+
+
+def test_the_schema_refuses_what_is_not_a_line() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    good = as_json(STREAM.line(event(), 1))
+    for bad in ({}, good | {"score": "high"}, good | {"type": "hello"}):
+        assert not validator.is_valid(bad)
+
+
+def test_the_schema_lets_keys_of_later_releases_pass() -> None:
+    assert jsonschema.Draft202012Validator(json_schema()).is_valid(as_json(STREAM.line(event(), 1)) | {"colour": "red"})
+
+
+def test_the_quality_of_silence_has_no_levels() -> None:
+    quality = AudioQuality(("silent",), None, None, 0.0, 0.0, 0.0, same_channels=True, measured_hz=None)
+    line = as_json(quality_line(quality, "edge1", "mic0", START_UNIX_NS, 5))
+    assert (line["state"], line["faults"], line["level_dbfs"], line["peak_dbfs"]) == ("poor", ["silent"], None, None)
+    jsonschema.validate(line, json_schema())

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.inference import onnx_model, providers
+from soundwatch.daemon.inference.classifier import load_classifier_file, log_fields
+from soundwatch.daemon.inference.onnx_model import OnnxModel, select_fastest
+from soundwatch.daemon.inference.providers import CPU, CUDA
+from support.fakes import SMALL_CONTRACT
+from support.model_files import write_onnx
+
+Mels = NDArray[np.float32]
+
+
+class Clock:
+    """A clock that the networks under test move on."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+def file(provider: str, clock: Clock, batch_ms: Iterator[float] | float, off: float = 0.0) -> OnnxModel:
+    """A file whose network takes so long for a batch, and whose logits are so far from the mean."""
+
+    def run(mel_db: Mels) -> Mels:
+        clock.ns += int(1e6 * (batch_ms if isinstance(batch_ms, float) else next(batch_ms)))
+        return mel_db.mean(axis=(1, 2, 3))[:, None] + np.float32(off)
+
+    return OnnxModel(SMALL_CONTRACT, provider, run, {})
+
+
+def test_the_quicker_of_two_is_taken_and_both_are_told_of() -> None:
+    clock = Clock()
+    taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 8.0)], clock)
+    assert taken.provider == CUDA
+    assert taken.window_ms == {CPU: 2.0, CUDA: 0.5}
+
+
+def test_an_accelerator_that_computes_otherwise_is_not_taken_however_quick() -> None:
+    clock = Clock()
+    taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 1.0, off=0.02)], clock)
+    assert (taken.provider, taken.window_ms) == (CPU, {CPU: 2.0})
+
+
+def test_a_slow_first_run_and_one_that_was_disturbed_count_for_nothing() -> None:
+    clock = Clock()
+    disturbed = iter([500.0, 90.0, 8.0, 8.0])
+    assert select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, disturbed)], clock).provider == CUDA
+
+
+def test_without_a_rival_nothing_is_run() -> None:
+    def fail(mel_db: Mels) -> Mels:
+        raise AssertionError("measured")
+
+    assert select_fastest([OnnxModel(SMALL_CONTRACT, CPU, fail, {})]).window_ms == {}
+
+
+@pytest.fixture
+def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], None]:
+    """A CUDA that seems usable, and opens as it is told to."""
+    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "_library_obstacle", lambda _: None)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
+    truly_open = onnx_model._open
+
+    def open_as(result: OnnxModel | Exception) -> None:
+        def opened(path: Path, content: bytes, provider: str, threads: int) -> OnnxModel:
+            if provider == CPU:
+                return truly_open(path, content, provider, threads)
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        monkeypatch.setattr(onnx_model, "_open", opened)
+
+    return open_as
+
+
+def test_auto_goes_on_without_a_rival_that_does_not_start(
+    tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]
+) -> None:
+    rival(ProviderError("a card that is full"))
+    opened = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
+    assert (opened.provider, opened.window_ms) == (CPU, {})
+
+
+def test_what_auto_measured_comes_with_the_model(
+    tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]
+) -> None:
+    path = write_onnx(tmp_path / "m.onnx")
+    slow = onnx_model._open(path, path.read_bytes(), CPU, 1)
+
+    def slower(mel_db: Mels) -> Mels:
+        for _ in range(3):
+            slow.logits(mel_db)
+        return slow.logits(mel_db)
+
+    rival(OnnxModel(slow.contract, CUDA, slower, {}))
+    opened = load_classifier_file(path)
+    assert set(opened.window_ms) == {CPU, CUDA}
+    assert opened.provider == CPU
+    assert log_fields(opened)["window_ms"] == opened.window_ms
+
+
+def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "obstacle", lambda _: None)
+    monkeypatch.setattr(providers, "with_options", lambda _: [CPU])
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
+    with pytest.raises(ProviderError, match=f"{CUDA} was asked for and {CPU} runs instead"):
+        load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")
+
+
+def test_a_provider_that_does_not_start_is_told_from_a_file_that_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "obstacle", lambda _: None)
+    monkeypatch.setattr(providers, "with_options", lambda name: [CPU] if name == CPU else [("Nonsense", {}), CPU])
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
+    with pytest.raises(ProviderError, match=f"{CUDA} does not start: .* choose provider auto or cpu"):
+        load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")

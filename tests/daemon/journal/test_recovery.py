@@ -1,0 +1,81 @@
+"""The journal where its file was slow or could not be written: what readers then get."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.journal import journal as journals
+from soundwatch.daemon.journal.store import JournalStore
+from support.mosquitto import wait_until
+from support.sink_harness import Room
+
+
+def all_after(room: Room, seq: int) -> list[int]:
+    found = []
+    while entries := room.journal.after(seq, 7):
+        found += [entry.seq for entry in entries]
+        seq = entries[-1].seq
+    return found
+
+
+def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "PENDING_LINES", 10)
+    hanging, go_on, real = threading.Event(), threading.Event(), JournalStore.commit
+
+    def commit(self: JournalStore, *arguments: object) -> int:
+        hanging.set()
+        go_on.wait(60)
+        return real(self, *arguments)  # type: ignore[arg-type]
+
+    room.event("start")
+    room.journal.flush()
+    monkeypatch.setattr(JournalStore, "commit", commit)
+    room.event("update")
+    assert hanging.wait(60)
+    for _ in range(30):
+        room.event("update")
+    go_on.set()
+    room.journal.flush()
+    assert room.journal.dropped_lines == 20
+    expected = [1, 2, *range(23, 33)]
+    assert all_after(room, 0) == expected
+    for seq in range(33):
+        assert all_after(room, seq) == [each for each in expected if each > seq]
+
+
+def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "RETRY_S", 0.01)
+    real, sizes, broken = JournalStore.commit, list[int](), threading.Event()
+
+    def commit(self: JournalStore, rows: list[object], cursors: object = ()) -> int:
+        if self.path != ":memory:":
+            if broken.is_set():
+                raise sqlite3.OperationalError("disk I/O error")  # without a code, as of the module itself
+            sizes.append(len(rows))
+        return real(self, rows, cursors)  # type: ignore[arg-type]
+
+    room = Room(tmp_path / "journal.db")
+    monkeypatch.setattr(JournalStore, "commit", commit)
+    broken.set()
+    for _ in range(2 * journals.BATCH_LINES + 50):
+        room.event("update")
+    room.journal.flush()
+    assert room.journal.failing
+    before = all_after(room, 0)
+    broken.clear()
+    wait_until(lambda: not room.journal.failing)
+    room.journal.flush()
+    assert max(sizes) <= journals.BATCH_LINES
+    after = all_after(room, 0)
+    assert after[: len(before)] == before
+    assert after == list(range(1, len(after) + 1))
+    assert [seq for (seq,) in room.journal.store.ask("SELECT seq FROM lines ORDER BY seq")] == after
+    room.close()

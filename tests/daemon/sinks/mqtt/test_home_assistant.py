@@ -1,0 +1,61 @@
+"""What Home Assistant is told, held against its own schemas where it is installed, and against its documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.sinks.mqtt.home_assistant import device_id, discovery_payload, discovery_topic, removal_payload
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "support" / "home_assistant_schemas.py"
+CLASSES = ("dog_bark", "siren")
+
+
+def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None:
+    told = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0))
+    assert told["device"]["identifiers"] == ["soundwatch_edge1"]
+    assert {key: component["platform"] for key, component in told["components"].items()} == {
+        "running": "binary_sensor",
+        "mic0_class_dog_bark": "binary_sensor",
+        "mic0_class_siren": "binary_sensor",
+        "mic0_event": "event",
+        "mic0_listening": "switch",
+        "mic0_level": "sensor",
+    }
+    dog = told["components"]["mic0_class_dog_bark"]
+    assert dog["device_class"] == "sound"
+    assert dog["state_topic"] == "soundwatch/edge1/mic0/class/dog_bark"
+    assert dog["unique_id"] == "soundwatch_edge1_mic0_class_dog_bark"
+    assert [each["topic"] for each in dog["availability"]] == [
+        "soundwatch/edge1/status",
+        "soundwatch/edge1/mic0/status",
+    ]
+
+
+def test_without_levels_there_is_no_sensor_of_them() -> None:
+    assert "mic0_level" not in json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 0.0))["components"]
+
+
+def test_names_that_no_topic_could_have_are_kept_apart() -> None:
+    assert device_id("a b") != device_id("a_b")
+    assert discovery_topic("Küche").isascii()
+
+
+def test_nothing_is_removed_where_the_old_description_is_the_same_or_none() -> None:
+    now = discovery_payload("edge1", ["mic0"], CLASSES, 10.0)
+    assert removal_payload(now, now) is None
+    for broken in (b"", b"[]", b"{}", b'{"components": 3}', b'{"components": {"x": 3}}'):
+        assert removal_payload(broken, now) is None
+
+
+def test_home_assistant_itself_takes_all_of_it() -> None:
+    python = os.environ.get("HOME_ASSISTANT_PYTHON")
+    if python is None:
+        pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
+    told = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0)
+    done = subprocess.run([python, SCHEMAS], input=told, capture_output=True, check=False)
+    assert done.stdout.strip() == b"11", done.stderr.decode()

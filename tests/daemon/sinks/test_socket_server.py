@@ -1,0 +1,282 @@
+"""Unix and TCP sockets with several real readers: quick ones, late ones, one that never reads."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.types import WindowResult
+from support.cli_runner import VALIDATOR
+from support.ports import free_port
+from support.sink_harness import CLASSES, Room
+
+PATIENCE_S = 60.0
+
+
+class Client:
+    """Somebody who reads."""
+
+    def __init__(self, address: tuple[str, int] | str) -> None:
+        if isinstance(address, str):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(address)
+        else:
+            self.socket = socket.create_connection(address)
+        self.socket.settimeout(PATIENCE_S)
+        self._file = self.socket.makefile("rb")
+
+    def line(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._file.readline())
+        VALIDATOR.validate(found)
+        return found
+
+    def rest(self) -> list[dict[str, Any]]:
+        """All to the end."""
+        return [json.loads(line) for line in self._file]
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+
+class Place:
+    """A TCP sink and who reads there."""
+
+    def __init__(self, room: Room, options: str = "") -> None:
+        self.address = ("127.0.0.1", free_port())
+        self.outlet = room.open(f"tcp://127.0.0.1:{self.address[1]}{options}")
+        self._clients: list[Client] = []
+
+    def client(self) -> Client:
+        self._clients.append(Client(self.address))
+        return self._clients[-1]
+
+    def known(self, room: Room, *clients: Client) -> None:
+        """Wait until these are taken up: lines come until each has one."""
+        for client in clients:
+            client.socket.settimeout(0.05)
+            while True:
+                room.event("update", "known")
+                try:
+                    if client.socket.recv(1, socket.MSG_PEEK):
+                        break
+                except TimeoutError:
+                    continue
+            client.socket.settimeout(PATIENCE_S)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture
+def place(room: Room) -> Iterator[Place]:
+    made = Place(room)
+    yield made
+    made.close()
+
+
+def until(client: Client, id_: str) -> list[int]:
+    """Numbers of the lines up to that of an event."""
+    seqs = []
+    while (line := client.line())["id"] != id_:
+        seqs.append(line["seq"])
+    return [*seqs, line["seq"]]
+
+
+def test_every_reader_gets_all_lines_from_when_it_came(room: Room, place: Place) -> None:
+    room.event("start", "before")
+    room.wait_for(place.outlet)
+    clients = [place.client() for _ in range(3)]
+    place.known(room, *clients)
+    for number in range(200):
+        room.event("update", str(number))
+    for client in clients:
+        seqs = until(client, "199")
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "without holes"
+        assert seqs[0] > 1
+
+
+def test_a_reader_that_asks_gets_what_was_before(room: Room, place: Place) -> None:
+    for number in range(300):
+        room.event("update", str(number))
+    room.wait_for(place.outlet)
+    client = place.client()
+    client.socket.sendall(b'{"since": 100}\n')
+    assert until(client, "299") == list(range(101, 301))
+    room.event("start", "new")
+    assert until(client, "new") == [301]
+
+
+def test_what_was_before_the_daemon_started_is_given_before_anything_is_heard(room: Room) -> None:
+    for _ in range(3):
+        room.event("update")
+    room.journal.flush()
+    place = Place(room)
+    client = place.client()
+    client.socket.sendall(b'{"since": 1}\n')
+    assert [client.line()["seq"] for _ in range(2)] == [2, 3]
+    place.close()
+
+
+def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(room: Room, place: Place) -> None:
+    for number in range(300):
+        room.event("update", str(number))
+    room.wait_for(place.outlet)
+    asking, silent = place.client(), place.client()
+    asking.socket.sendall(b'{"since":0}')
+    for client in (asking, silent):
+        client.socket.shutdown(socket.SHUT_WR)
+    assert [line["seq"] for line in asking.rest()] == list(range(1, 301))
+    assert silent.rest() == []
+
+
+def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
+    room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.readers.STALL_S", 0.2)
+    monkeypatch.setattr("soundwatch.daemon.sinks.readers.PARTING_S", 60.0)
+    slow = place.client()
+    place.known(room, slow)
+    while "a reader took nothing and was dropped" not in room.sentences():
+        for _ in range(500):
+            room.event("update", "many")
+        room.wait_for(place.outlet)
+    lines = slow.rest()
+    assert lines[-1]["type"] == "bye"
+    VALIDATOR.validate(lines[-1])
+    assert lines[-1]["reason"] == "slow"
+    seqs = [line["seq"] for line in lines[:-1]]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert lines[-1]["last_seq"] == seqs[-1]
+    again = place.client()
+    again.socket.sendall(json.dumps({"since": seqs[-1]}).encode() + b"\n")
+    assert again.line()["seq"] == seqs[-1] + 1
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b'{"since": -1}\n', b'{"until": 3}\n', b"x" * 5000])
+def test_a_reader_that_says_something_else_is_told_and_dropped(room: Room, place: Place, said: bytes) -> None:
+    client = place.client()
+    client.socket.sendall(said)
+    (bye,) = client.rest()
+    assert (bye["type"], bye["reason"], bye["last_seq"]) == ("bye", "malformed", None)
+
+
+def test_more_readers_than_there_may_be_are_told_and_dropped(
+    room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.sockets.MOST_READERS", 2)
+    first = place.client(), place.client()
+    place.known(room, *first)
+    (bye,) = place.client().rest()
+    assert bye["reason"] == "crowded"
+
+
+def test_readers_that_left_are_forgotten(room: Room, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.sockets.MOST_READERS", 3)
+    for _ in range(20):
+        client = place.client()
+        place.known(room, client)
+        client.close()
+        room.event("update")
+        room.wait_for(place.outlet)
+
+
+def test_readers_get_what_there_is_when_the_daemon_stops(room: Room) -> None:
+    place = Place(room)
+    client = place.client()
+    place.known(room, client)
+    room.event("end", "last")
+    room.close()
+    *lines, bye = client.rest()
+    assert lines[-1]["id"] == "last"
+    assert (bye["type"], bye["reason"], bye["last_seq"]) == ("bye", "stopped", lines[-1]["seq"])
+    place.close()
+
+
+def test_scores_are_given_to_those_who_asked_for_them(room: Room) -> None:
+    place = Place(room, ",scores=1")
+    client = place.client()
+    place.known(room, client)
+    room.live.publish(WindowResult("mic0", 1_000_000_000, CLASSES, np.full(2, 0.5, np.float32), -30.0, 0, 1, 1.0, 0.0))
+    while (line := client.line())["type"] != "scores":
+        assert line["type"] == "update"
+    assert line["scores"] == {"dog_bark": 0.5, "siren": 0.5}
+    place.close()
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="soundwatch-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
+def test_a_unix_socket_is_its_owners_alone_and_goes_with_the_daemon(short_folder: Path) -> None:
+    path = short_folder / "events.sock"
+    room = Room()
+    outlet = room.open(f"unix:{path}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    room.event("start")
+    room.wait_for(outlet)
+    client = Client(str(path))
+    client.socket.sendall(b'{"since":0}\n')
+    assert client.line()["seq"] == 1
+    with pytest.raises(SinkError, match="another program's socket"):
+        room.open(f"unix:{path}")
+    room.close()
+    client.close()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
+def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(room: Room, short_folder: Path) -> None:
+    path = short_folder / "events.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    room.open(f"unix:{path}")
+    Client(str(path)).close()
+    file = short_folder / "file"
+    file.write_text("mine")
+    with pytest.raises(SinkError, match="is no socket"):
+        room.open(f"unix:{file}")
+    assert file.read_text() == "mine"
+    with pytest.raises(SinkError, match="No such file or directory"):
+        room.open(f"unix:{short_folder}/none/events.sock")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tcp://127.0.0.1", "tcp://127.0.0.1:PORT was wanted"),
+        ("tcp:7433", "tcp://127.0.0.1:PORT was wanted"),
+        ("tcp://127.0.0.1:x", "tcp://127.0.0.1:PORT was wanted"),
+        ("tcp://0.0.0.0:7433", "allow_remote=1"),
+        ("unix", "unix:PATH was wanted"),
+        ("unix:/tmp/x,allow_remote=1", "allow_remote is no option of it"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(room: Room, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        room.open(text)
+    assert told in str(refused.value)
+
+
+def test_other_machines_may_read_only_where_that_was_asked_for_and_it_is_warned_of(room: Room) -> None:
+    room.open(f"tcp://0.0.0.0:{free_port()},allow_remote=1")
+    assert room.sentences() == ["whoever reaches this address can read every event"]
+
+
+def test_a_port_in_use_is_refused(room: Room) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(SinkError, match="cannot be listened on"):
+        room.open(f"tcp://127.0.0.1:{server.getsockname()[1]}")

@@ -1,0 +1,328 @@
+"""Each attack is tried on a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import websockets
+from websockets.sync.client import connect
+
+from soundwatch.daemon.web import middleware, timeouts
+from support.web_harness import IDS, Site, a_site, event_line, wait_until, write_token
+
+TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+EVIL = "http://evil.example"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with a_site() as site:
+        site.tell(event_line(1))
+        yield site
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Site]:
+    with a_site(f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}") as site:
+        yield site
+
+
+def test_a_strangers_name_for_our_address_is_refused(site: Site) -> None:
+    """DNS rebinding: the browser believes that evil.example is here, and lets its page read the answer."""
+    for host in (
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "[",
+        "192.0.2.1",
+    ):
+        for path in ("/", "/api/events", "/metrics", "/static/main.js"):
+            assert site.get(path, headers={"Host": host}).status_code in (400, 421), host
+    assert site.get("/api/events", headers={"Host": "localhost:9000"}).status_code == 200, "through a tunnel"
+
+
+def test_two_hosts_or_none_are_refused(site: Site) -> None:
+    for head in (b"", b"Host: localhost\r\nHost: evil.example\r\n"):
+        answer = site.raw(b"GET /api/events HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n")
+        assert answer.split()[1] in (b"400", b"421")
+
+
+@pytest.mark.parametrize(
+    "origin", [EVIL, "null", "http://localhost.evil.example", "http://127.0.0.1:1", "https://", "x"]
+)
+def test_another_sites_page_can_neither_post_nor_read(site: Site, origin: str) -> None:
+    with site.client(headers={"Origin": origin}) as client:
+        assert client.post("/api/sources/mic0/pause").status_code == 403
+        assert client.post(f"/api/events/{IDS[1]}/label", json={"right": True}).status_code == 403
+        assert client.delete(f"/api/events/{IDS[1]}/label").status_code == 403
+        assert client.get("/api/stream").status_code == 403
+        assert client.get("/api/events").status_code == 403
+    assert site.switched == []
+
+
+def test_another_sites_page_can_not_even_embed_what_is_here(site: Site) -> None:
+    for place in ("cross-site", "same-site"):
+        for kind in ("script", "image", "empty", "iframe", "audio"):
+            headers = {"Sec-Fetch-Site": place, "Sec-Fetch-Dest": kind}
+            assert site.get("/api/events", headers=headers).status_code == 403
+            assert site.get("/static/main.js", headers=headers).status_code == 403
+        link = {"Sec-Fetch-Site": place, "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
+        assert site.get("/", headers=link).status_code == 200, "but it may link here"
+        assert site.get("/api/events", headers=link).status_code == 403
+
+
+def test_no_answer_lets_another_site_read_it(site: Site) -> None:
+    for path in ("/", "/api/events", "/api/nothing", "/static/style.css", "/metrics"):
+        assert not [name for name in site.get(path).headers if name.startswith("access-control")]
+
+
+def test_a_form_of_another_site_is_no_json(site: Site) -> None:
+    """What a page may send without asking first: forms and plain text."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        answer = httpx.post(
+            f"{site.url}/api/events/{IDS[1]}/label",
+            content=b'{"right":true}',
+            headers={"Content-Type": kind},
+            trust_env=False,
+        )
+        assert answer.status_code == 415
+
+
+def test_another_sites_page_can_not_open_a_websocket(site: Site) -> None:
+    for origin in (EVIL, "null", "http://localhost:1"):
+        with pytest.raises(websockets.InvalidStatus) as refused, connect(_ws(site), origin=origin):  # type: ignore[arg-type]
+            pass
+        assert refused.value.response.status_code == 403
+    with (
+        pytest.raises(websockets.InvalidStatus),
+        connect(_ws(site), additional_headers={"Sec-Fetch-Site": "cross-site"}),
+    ):
+        pass
+    with connect(_ws(site), origin=site.url) as socket_:  # type: ignore[arg-type]
+        assert json.loads(socket_.recv())["type"] == "welcome"
+
+
+def test_without_the_token_nothing_is_told(guarded: Site) -> None:
+    for path in (
+        "/api/events",
+        "/api/config",
+        "/api/openapi.json",
+        "/metrics",
+        "/api/stream",
+        "/api/clips/x",
+        "/nothing",
+    ):
+        answer = guarded.get(path)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    with guarded.client() as client:
+        assert client.post("/api/sources/mic0/pause").status_code == 401
+    assert guarded.get("/").headers["location"] == "/login"
+    assert guarded.get("/login").status_code == 200
+    with pytest.raises(websockets.InvalidStatus) as refused, connect(_ws(guarded)):
+        pass
+    assert refused.value.response.status_code == 401
+
+
+def test_the_token_opens_by_header_and_only_whole(guarded: Site) -> None:
+    for given in (f"Bearer {TOKEN}", f"bearer {TOKEN}"):
+        assert guarded.get("/api/events", headers={"Authorization": given}).status_code == 200
+    for given in (TOKEN, f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x"):
+        assert guarded.get("/api/events", headers={"Authorization": given}).status_code == 401
+    with connect(_ws(guarded), additional_headers={"Authorization": f"Bearer {TOKEN}"}) as socket_:
+        assert json.loads(socket_.recv())["type"] == "welcome"
+
+
+def test_the_token_in_a_url_opens_nothing(guarded: Site) -> None:
+    assert guarded.get("/api/events", params={"token": TOKEN}).status_code == 401
+    assert guarded.get(f"/login?token={TOKEN}").status_code == 200
+    assert guarded.get("/api/events").status_code == 401
+
+
+def test_the_login_form_gives_a_cookie_that_scripts_and_other_sites_never_get(guarded: Site) -> None:
+    with guarded.client() as client:
+        wrong = client.post("/login", data={"token": TOKEN[:-1]})
+        assert wrong.headers["location"] == "/login?wrong"
+        assert "set-cookie" not in wrong.headers
+        answer = client.post("/login", data={"token": TOKEN})
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert TOKEN not in cookie
+        assert client.get("/api/events").status_code == 200
+        client.post("/logout")
+        assert client.get("/api/events").status_code == 401
+
+
+def test_the_token_cannot_be_guessed_by_trying(guarded: Site) -> None:
+    with guarded.client() as client:
+        tries = [client.post("/login", data={"token": f"guess-number-{number:03d}-xxxx"}) for number in range(12)]
+        assert [each.status_code for each in tries][-1] == 429
+        assert client.post("/login", data={"token": TOKEN}).status_code == 429, "not even with the right one"
+
+
+def test_another_sites_form_can_not_log_anybody_in(guarded: Site) -> None:
+    answer = httpx.post(f"{guarded.url}/login", data={"token": TOKEN}, headers={"Origin": EVIL}, trust_env=False)
+    assert answer.status_code == 403
+
+
+def test_neither_the_log_nor_an_answer_has_the_token(guarded: Site) -> None:
+    with guarded.client(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        answers = [client.get(path) for path in ("/api/config", "/api/health", "/metrics", "/api/nothing")]
+    assert not [each for each in answers if TOKEN in each.text]
+    assert TOKEN not in str(guarded.said)
+
+
+def test_too_much_is_refused_whether_or_not_its_length_is_told(site: Site) -> None:
+    path = f"/api/events/{IDS[1]}/label"
+    body = b'{"right":true,"class":"' + b"x" * 10_000 + b'"}'
+    with site.client(headers={"Content-Type": "application/json"}) as client:
+        assert client.post(path, content=body).status_code == 413
+        assert client.post(path, content=iter([body[:4000], body[4000:]])).status_code == 413, "in chunks, untold"
+    assert site.get("/api/events", params={"text": "x" * 2000}).status_code == 400
+    assert site.get("/api/events", headers={"X": "x" * 20_000}).status_code == 431
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "REQUESTS_AT_ONCE", 5)
+    monkeypatch.setattr(middleware, "REQUESTS_A_SECOND", 0.5)
+    with a_site() as slow, slow.client() as client:
+        answers = [client.get("/api/health") for _ in range(7)]
+    assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+
+
+def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "REQUEST_S", 0.2)
+    with a_site() as site:
+        for begun in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow:"):
+            with socket.create_connection(site.address, timeout=10) as client:
+                client.sendall(begun)
+                with contextlib.suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+
+
+def test_a_client_that_says_a_little_now_and_then_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "REQUEST_S", 0.3)
+    request = b"GET /api/classes HTTP/1.1\r\nHost: localhost\r\n"
+    with a_site() as site, socket.create_connection(site.address, timeout=10) as client:
+        client.sendall(request + b"\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        client.sendall(request)
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            say_a_little_now_and_then(client)
+
+
+def say_a_little_now_and_then(client: socket.socket) -> None:
+    for _ in range(200):
+        client.sendall(b"X: y\r\n")
+        threading.Event().wait(0.05)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "BODY_S", 0.2)
+    with a_site() as site:
+        head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        answer = site.raw(f"{head}Content-Length: 14\r\nConnection: close\r\n\r\n{{".encode())
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_path_can_not_leave_the_pages_folder(site: Site) -> None:
+    for name in (
+        "../server.py",
+        "..%2fserver.py",
+        "%2e%2e/server.py",
+        "....//server.py",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "a%00.js",
+    ):
+        answer = site.raw(f"GET /static/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert answer.split()[1] in (b"404", b"400"), name
+        assert b"import" not in answer
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(site: Site) -> None:
+    for path in ("/", "/login", "/static/main.js", "/api/events", "/api/nothing", "/metrics"):
+        headers = site.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in headers
+
+
+def test_no_page_has_script_or_style_in_it_or_asks_another_machine_for_anything() -> None:
+    static = Path(middleware.__file__).with_name("static")
+    pages = sorted(static.glob("*.html"))
+    assert len(pages) == 2
+    for page in pages:
+        text = page.read_text()
+        assert "<style" not in text
+        assert " style=" not in text
+        assert " on" not in [part[:3] for part in text.split('="')]
+        assert text.count("<script") == text.count('<script src="/static/') + text.count(
+            '<script type="module" src="/static/'
+        )
+    for file in static.iterdir():
+        text = file.read_text()
+        assert "innerHTML" not in text
+        assert "outerHTML" not in text
+        assert "insertAdjacentHTML" not in text
+        assert "eval(" not in text
+        outside = text.replace("http://www.w3.org/2000/svg", "").replace('"https:"', "")
+        assert "http://" not in outside, file
+        assert "https://" not in outside, file
+
+
+def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("the secret of the house")
+
+    with a_site() as ill:
+        object.__setattr__(ill.view.surroundings, "board", broken)
+        with ill.client() as client:
+            answer = client.get("/api/health")
+            assert client.get("/api/classes").status_code == 200, "the next one is answered"
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "This could not be answered; the log says why."}
+    assert ill.said == [
+        ("a request could not be answered", {"path": "/api/health", "error": "RuntimeError: the secret of the house"})
+    ]
+
+
+def test_a_visitor_who_goes_in_the_middle_of_what_he_sends_is_not_worth_a_word(site: Site) -> None:
+    before = list(site.said)
+    head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(site.address, timeout=10) as client:
+        client.sendall(f"{head}Content-Length: 14\r\n\r\n{{".encode())
+    assert site.get("/api/health").status_code == 200
+    assert site.said == before
+
+
+def test_a_crowd_of_connections_is_turned_away_and_those_after_it_are_not(site: Site) -> None:
+    crowd = [socket.create_connection(site.address, timeout=10) for _ in range(150)]
+    try:
+        assert site.get("/api/health").status_code == 503
+    finally:
+        for each in crowd:
+            each.close()
+    wait_until(lambda: site.get("/api/health").status_code == 200)
+
+
+def _ws(site: Site) -> str:
+    return f"{site.url.replace('http', 'ws', 1)}/api/ws"

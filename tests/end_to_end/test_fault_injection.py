@@ -1,0 +1,24 @@
+"""The short form of benchmarks/hardship.py: what happens in a year, and what has to hold each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from support import fault_injection
+from support.fault_injection import Outcome, Place
+
+FAULTS: list[Callable[[Place], Outcome]] = [partial(fault_injection.kills, times=6), *fault_injection.FAULTS]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: getattr(fault, "__name__", "kills"))
+def test_nothing_is_lost_or_wrong_and_no_traceback_is_shown(fault: Callable[[Place], Outcome], tmp_path: Path) -> None:
+    try:
+        outcome = fault(Place(tmp_path))
+    except PermissionError as error:
+        pytest.skip(str(error))
+    assert outcome.claims
+    assert outcome.broken == [], (outcome, (tmp_path / "said.log").read_text(errors="replace")[-2000:])

@@ -1,0 +1,130 @@
+"""`soundwatch run` under a service manager: when it is ready, what it says, and when its watchdog is no longer fed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.band_model import write_band_model
+from support.cli_runner import SOUNDWATCH
+from support.fake_systemd import Manager, environment_of, manager
+from support.virtual_microphone import VirtualMicrophone
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+
+FROZEN_AFTER_5 = """
+import time
+from soundwatch.daemon import classify
+
+real, windows = classify.LoadedModel.classify, []
+
+def classify_five(self, mel_db):
+    windows.append(mel_db)
+    if len(windows) > 5:
+        time.sleep(3600)
+    return real(self, mel_db)
+
+classify.LoadedModel.classify = classify_five
+"""
+
+
+@contextmanager
+def running(
+    listening: Manager, *arguments: str | Path, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [SOUNDWATCH, "run", *map(str, arguments)],
+        env=os.environ | listening.env | (env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+def test_the_manager_hears_that_it_is_ready_what_it_hears_that_it_lives_and_that_it_stops() -> None:
+    with manager() as listening, running(listening, "--device", "demo") as daemon:
+        listening.wait_for(lambda said: said == "READY=1")
+        assert daemon.stdout is not None
+        assert b'"hello"' in daemon.stdout.readline(), "sound had come, since a window was classified"
+        listening.wait_for(lambda said: said.startswith("STATUS=1 of 1 sources heard; ") and said.endswith(" on demo"))
+        listening.wait_for(lambda said: said == "WATCHDOG=1")
+        daemon.send_signal(signal.SIGTERM)
+        listening.wait_for(lambda said: said == "STOPPING=1")
+        daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
+
+
+def test_a_network_that_hangs_is_no_longer_vouched_for_and_said_to_be_frozen(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FROZEN_AFTER_5)
+    with (
+        manager(watchdog_s=4) as listening,
+        running(listening, "--device", "demo", env={"PYTHONPATH": str(tmp_path)}) as daemon,
+    ):
+        listening.wait_for(lambda said: said == "READY=1")
+        assert daemon.stderr is not None
+        while b"frozen" not in (line := daemon.stderr.readline()):
+            assert line, "it ended"
+        assert b"the network" in line
+        while listening.listen(0.1):  # what was said before
+            pass
+        assert not listening.listen(3), "frozen, and vouched for all the same"
+        assert daemon.poll() is None, "ending it is the manager's part"
+
+
+@pytest.mark.microphone
+def test_a_microphone_that_is_away_is_waited_for_and_the_manager_is_told_all_is_well(
+    virtual_microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("sources: {mic0: {device: pulse:yard.monitor}}")
+    model = write_band_model(tmp_path / "bands.onnx")
+    with (
+        manager(watchdog_s=4) as listening,
+        running(listening, "--config", config, "--model", model, env=virtual_microphone.env) as daemon,
+    ):
+        listening.wait_for(lambda said: said == "READY=1")
+        assert listening.wait_for(lambda said: "waiting for" in said) == "STATUS=0 of 1 sources heard; waiting for mic0"
+        virtual_microphone.plug_in("yard")
+        listening.wait_for(lambda said: said == "STATUS=1 of 1 sources heard")
+        children = children_of(daemon.pid)
+        assert children, "each microphone has a process"
+        for child in children:
+            assert not environment_of(child) & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+            os.kill(child, signal.SIGSTOP)
+        listening.wait_for(lambda said: "waiting for mic0" in said)
+        listening.wait_for(lambda said: said == "STATUS=1 of 1 sources heard")
+        virtual_microphone.unplug("yard")
+        listening.wait_for(lambda said: "waiting for mic0" in said)
+        away_since = len(listening.heard)
+        give_up = time.monotonic() + 6  # longer than patience with a stage
+        while time.monotonic() < give_up:
+            listening.listen(1)
+        assert [text for _, text in listening.heard[away_since:]].count("WATCHDOG=1") >= 3
+
+
+def test_a_reload_is_told_and_that_it_is_over(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"sources: {{scene: {{device: demo}}}}\njournal: {{path: {tmp_path / 'journal.db'}}}\n")
+    with manager() as listening, running(listening, "--config", config) as daemon:
+        listening.wait_for(lambda said: said == "READY=1")
+        daemon.send_signal(signal.SIGHUP)
+        assert "MONOTONIC_USEC=" in listening.wait_for(lambda said: said.startswith("RELOADING=1"))
+        listening.wait_for(lambda said: said == "READY=1")
+        assert daemon.poll() is None

@@ -1,0 +1,87 @@
+"""Sources in memory, a sink that keeps what it is given, and all that an engine needs around it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Classifier
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC, silence, tone
+
+BLOCK_SAMPLES = 800
+BLOCK_NS = 100_000_000
+DETECTION = DetectionConfig(confirm_windows=1.2, min_duration_s=0.1, cooldown_s=0.2, update_s=0.5)
+
+
+@dataclass(slots=True)
+class Kept:
+    """A sink that keeps its lines."""
+
+    name: str = "kept"
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(json.loads(line))
+
+    def close(self) -> None:
+        pass
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["type"] == kind]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Samples (1, S) as a source that gives its blocks as fast as they are taken."""
+
+    name: str
+    samples: NDArray[np.float32]
+    waits: bool = False
+    breaks: bool = False
+    rate_hz: int = SMALL_SPEC.rate_hz
+    given_blocks: int = 0
+    read_to_its_end: threading.Event = field(default_factory=threading.Event)
+    start_unix_ns: int = 0
+
+    @property
+    def info(self) -> SourceInfo:
+        return SourceInfo(self.name, "memory", self.rate_hz, 1, self.waits)
+
+    def blocks(self) -> Iterator[Block]:
+        for first in range(0, self.samples.shape[1], BLOCK_SAMPLES):
+            self.given_blocks += 1
+            yield Block(self.samples[:, first : first + BLOCK_SAMPLES], self.rate_hz, first)
+        self.read_to_its_end.set()
+        if self.breaks:
+            raise SourceError(f"{self.name} broke.")
+
+    def stop(self) -> None:
+        pass
+
+
+def sound(hz: float, seconds: float = 1.0) -> NDArray[np.float32]:
+    return np.concatenate([silence(0.5), tone(hz, seconds), silence(0.7)], axis=1)
+
+
+def ears_of(classifier: Classifier) -> tuple[EngineContext, Kept]:
+    sink = Kept()
+    rules = build_rules(DETECTION, SMALL_CONTRACT)
+    journal = DirectWriter([sink], lambda *_, **__: None)
+    return EngineContext("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink
+
+
+def quiet(*_: object, **__: object) -> None:
+    """Hears no news."""

@@ -1,0 +1,163 @@
+"""A real MQTT broker in a folder of its own, and somebody who listens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from support.ports import free_port
+
+PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PATIENCE_S = 60.0
+KEEPS_ALL = "persistence true\nautosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
+
+
+def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
+    """Wait for something to become true, and give it."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not (found := done()):
+        assert time.monotonic() < give_up_s, f"waited in vain for {what}"
+        time.sleep(0.01)
+    return found
+
+
+class Mosquitto:
+    """The broker. Retained messages outlast a restart, since it writes each down, unless told otherwise."""
+
+    def __init__(
+        self, folder: Path, port: int, settings: str = "allow_anonymous true\n", keeping: str = KEEPS_ALL
+    ) -> None:
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+        self._configuration = folder / "mosquitto.conf"
+        self._configuration.write_text(
+            f"listener {port} 127.0.0.1\nuser {os.environ.get('USER', 'root')}\n{settings}"
+            f"persistence_location {folder}/\n{keeping}log_type error\n"
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also again after it was ended."""
+        assert PROGRAM is not None
+        self._process = subprocess.Popen([PROGRAM, "-c", str(self._configuration)], stdin=subprocess.DEVNULL)
+        wait_until(self._answers, "mosquitto")
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def end(self) -> None:
+        """End it as a restart of its machine does: it writes down what it keeps."""
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, f"mosquitto ended with {self._process.returncode}"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+class Listener:
+    """Somebody who hears all that is published, and connects again when the broker was away."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self._counts: dict[str, int] = {}
+        self.ready = threading.Event()
+        self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = lambda *_: client.subscribe("#") and None
+        client.on_subscribe = lambda *_: self.ready.set()
+        client.on_disconnect = lambda *_: self.ready.clear()
+        client.on_message = self._take
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        assert self.ready.wait(PATIENCE_S)
+
+    def said(self, topic: str) -> list[bytes]:
+        """All that was said there, in order."""
+        return [payload for where, payload, _ in list(self.messages) if where == topic]
+
+    def count(self, topic: str) -> int:
+        """How much was said there."""
+        return self._counts.get(topic, 0)
+
+    def last(self, topic: str) -> bytes | None:
+        """The last that was said there."""
+        said = self.said(topic)
+        return said[-1] if said else None
+
+    def events(self, topic: str) -> list[dict[str, Any]]:
+        """The lines that were said there."""
+        return [json.loads(payload) for payload in self.said(topic)]
+
+    def say(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+        """Publish something."""
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
+
+    def _take(self, _: object, __: object, message: paho.MQTTMessage) -> None:
+        self.messages.append((message.topic, bytes(message.payload), message.retain))
+        self._counts[message.topic] = self.count(message.topic) + 1
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def kept(port: int) -> dict[str, bytes]:
+    """What the broker keeps, as somebody sees it who comes now."""
+    listener = Listener(port)
+    listener.say("end", "of what was kept")
+    wait_until(lambda: listener.said("end"), "the end of what was kept")
+    found = {topic: payload for topic, payload, retained in listener.messages if retained}
+    listener.close()
+    return found
+
+
+@pytest.fixture
+def mosquitto_folder() -> Iterator[Path]:
+    """A folder for a broker, or a skip that says what is missing."""
+    if PROGRAM is None:
+        pytest.skip("no broker without mosquitto")
+    folder = Path(tempfile.mkdtemp(prefix="soundwatch-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def mosquitto(mosquitto_folder: Path) -> Iterator[Mosquitto]:
+    """A broker that lets everybody in."""
+    broker = Mosquitto(mosquitto_folder, free_port())
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
+    """Somebody who hears all that is published there."""
+    listening = Listener(mosquitto.port)
+    yield listening
+    listening.close()

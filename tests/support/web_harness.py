@@ -1,0 +1,190 @@
+"""The server on a journal in memory, with nothing that listens behind it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+
+from soundwatch.daemon.core.clock import WallClock
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.types import Features, WindowResult, read_only
+from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.events.schema import EventLine, Line, SourceHealthLine
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
+from soundwatch.daemon.sinks.context import SinkContext, parse_sink
+from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.status.live import LiveFeed
+from soundwatch.daemon.status.snapshot import StatusTracker
+from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.server import serve
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
+
+NODE = "balcony"
+IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
+
+
+@dataclass
+class Site:
+    """A running server, and what it shows.
+
+    Attributes:
+        view: What it can see.
+        url: Where it is.
+        notice: What reads the lines for the board.
+        switched: What was paused and resumed.
+        said: What the log would have.
+    """
+
+    view: WebContext
+    notice: StatusTracker
+    url: str = ""
+    switched: list[tuple[str, bool]] = field(default_factory=list)
+    said: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def journal(self) -> Journal:
+        return self.view.journal
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    def client(self, **options: Any) -> httpx.Client:
+        options = {"base_url": self.url, "timeout": 10, "trust_env": False, "verify": False} | options
+        return httpx.Client(**options)  # without certificates, which take long to load
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path, **options)
+
+    def tell(self, *lines: Line) -> None:
+        """Put lines into the journal, numbered anew, and wait until readers can have them."""
+        for line in lines:
+            self.journal.append(lambda seq, line=line: msgspec.structs.replace(line, seq=seq))  # type: ignore[misc]
+        self.journal.flush()
+
+    def raw(self, text: bytes, seconds: float = 10.0) -> bytes:
+        """What a client that speaks for himself is answered, to the end of the connection."""
+        with socket.create_connection(self.address, timeout=seconds) as client:
+            client.sendall(text)
+            answer = b""
+            while part := client.recv(65_536):
+                answer += part
+        return answer
+
+
+@contextmanager
+def a_site(
+    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkStatus, int]] | None = None, **changes: Any
+) -> Iterator[Site]:
+    """A running server; `changes` are the view's."""
+    notice = StatusTracker(("mic0", "yard"))
+    journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, lambda *_, **__: None, notice.read)
+    switched: list[tuple[str, bool]] = []
+    said: list[tuple[str, dict[str, Any]]] = []
+    surroundings = SinkContext(
+        node=NODE,
+        labels=SMALL_CONTRACT.labels,
+        board=lambda: notice.board,
+        live=LiveFeed(),
+        switch=lambda source, listen: switched.append((source, listen)),
+        say=lambda text, **fields: said.append((text, fields)),
+    )
+    config = changes.pop("config", Config())
+    ears = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
+    view = WebContext(
+        surroundings=surroundings,
+        config=lambda: config,
+        ears=lambda: ears,
+        journal=journal,
+        sinks=lambda: sinks or [],
+        **changes,
+    )
+    site = Site(view, notice, switched=switched, said=said)
+    try:
+        with serve(parse_sink(word), view) as site.url:
+            yield site
+    finally:
+        journal.close()
+
+
+def event_line(number: int, type_: Any = "start", **changes: Any) -> EventLine:
+    """A line of event `number`, which began at so many seconds past eight."""
+    onset = f"2026-11-22T08:{number // 60 % 60:02d}:{number % 60:02d}.000Z"
+    ended = type_ == "end"
+    line = EventLine(
+        type=type_,
+        seq=0,
+        id=IDS[number],
+        time=onset,
+        node=NODE,
+        source="mic0",
+        class_="low",
+        class_id=0,
+        score=0.8,
+        peak_score=0.9,
+        level_dbfs=-30.0,
+        onset=onset,
+        offset=onset if ended else None,
+        duration_s=0.0 if ended else None,
+        reason="decay" if ended else None,
+        latency_ms=1000,
+        model=SMALL_CONTRACT.identity,
+        provider="DoubleProvider",
+    )
+    return msgspec.structs.replace(line, **changes)
+
+
+def lost_line(source: str = "mic0") -> SourceHealthLine:
+    """A line that a source is lost."""
+    return SourceHealthLine(
+        seq=0, time="2026-11-22T08:00:00.000Z", node=NODE, source=source, state="lost", reason="ended",
+        detail=f"{source} was unplugged.", away_s=0.0, missed_s=0.0,
+    )  # fmt: skip
+
+
+def reading(number: int = 1, source: str = "mic0", *, pictured: bool = False, **changes: Any) -> WindowResult:
+    """A source's window `number`."""
+    first_sample = number * SMALL_SPEC.window_hop_samples
+    mel_db = np.full(SMALL_SPEC.input_shape, -40.0, np.float32)
+    mel_db[:, :, -1] = 0.0  # the window's last frame
+    features = Features(read_only(mel_db), first_sample, first_sample + SMALL_SPEC.window_samples, True)
+    values: dict[str, Any] = {
+        "source": source,
+        "end_unix_ns": 1_795_334_400_000_000_000 + number * 100_000_000,
+        "labels": SMALL_CONTRACT.labels,
+        "values": read_only(np.array([0.75, 0.25], np.float32)),
+        "level_dbfs": -30.04,
+        "delay_ns": 20_000_000,
+        "windows": number,
+        "heard_s": 9.0,
+        "lost_s": 1.0,
+        "features": features if pictured else None,
+    }
+    return WindowResult(**(values | changes))
+
+
+def wait_until(is_so: Any, seconds: float = 10.0) -> None:
+    """Wait for what another thread does."""
+    until_s = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until_s, "it did not happen"
+        time.sleep(0.01)
+
+
+def write_token(folder: Path, token: str) -> Path:
+    """A token's file."""
+    path = folder / "token"
+    path.write_text(f"{token}\n")
+    return path

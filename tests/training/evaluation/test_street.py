@@ -1,0 +1,141 @@
+"""A street's scene is as stated, and what a model finds in it is counted right."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+
+from soundwatch.daemon.core.errors import ContractError, DataError
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.training.data.labelled_clips import LabelledClips, labelled_clips
+from soundwatch.training.data.read_audio import RATE_HZ, read_mono, rms
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.evaluation.report_page import to_markdown
+from soundwatch.training.evaluation.street import StreetReport, evaluate_street, foreground_clips
+from soundwatch.training.evaluation.street_scene import AMBIENCE_DBFS, GAP_S, plan_scene, render_scene
+from soundwatch.training.evaluation.trial_pages import street_page
+from soundwatch.training.sounds.ambience import ambiences, gain_to_dbfs
+from support.band_model import write_band_model
+from support.tone_classifier import TenTones
+
+SILENT = Console(file=io.StringIO())
+
+
+@pytest.fixture(autouse=True)
+def _nobody_talks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture
+def data(tiny_data: Path) -> LabelledClips:
+    return labelled_clips(split_by_folds(tiny_data, (1, 2), ()))
+
+
+def test_onsets_are_spaced_as_stated_and_no_class_follows_itself(data: LabelledClips) -> None:
+    placed = plan_scene(data, 1, 3600)
+    assert len(placed) == 20
+    assert {each.clip for each in placed} == set(data.clips)
+    assert all(before.label != after.label for before, after in pairwise(placed))
+    assert {each.label for each in placed[:10]} == {each.label for each in placed[10:]}
+    lengths_s = [read_mono(each.clip.path).size / RATE_HZ for each in placed]
+    ends_s = [0.0, *(each.onset_sample / RATE_HZ + length for each, length in zip(placed, lengths_s, strict=True))]
+    for each, end_s in zip(placed, ends_s, strict=False):
+        assert GAP_S[0] - 1e-3 <= each.onset_sample / RATE_HZ - end_s <= GAP_S[1] + 1e-3
+
+
+def test_a_scene_ends_in_time(data: LabelledClips) -> None:
+    placed = plan_scene(data, 1, 60)
+    assert 4 <= len(placed) <= 9
+    assert placed == plan_scene(data, 1, 3600)[: len(placed)]
+    assert plan_scene(data, 2, 60) != placed
+
+
+def test_clips_of_one_class_make_no_scene(data: LabelledClips) -> None:
+    with pytest.raises(
+        DataError, match=r"2 clips in the foreground and 60 minutes make no scene; clips of two classes"
+    ):
+        plan_scene(replace(data, clips=tuple(clip for clip in data.clips if clip.class_id == 3)), 1, 3600)
+
+
+@pytest.mark.parametrize("snr_db", [20.0, 0.0])
+def test_a_clip_stands_as_far_above_the_ambience_as_stated(data: LabelledClips, snr_db: float) -> None:
+    placed = plan_scene(data, 1, 3600)
+    blocks = list(render_scene(placed, ambiences([], 1)[0]["pink noise"], snr_db))
+    scene = np.concatenate([block.samples[0] for block in blocks])
+    assert [block.first_sample for block in blocks] == [0, *np.cumsum([b.samples.shape[1] for b in blocks])[:-1]]
+    ambience = ambiences([], 1)[0]["pink noise"].take(scene.size) * gain_to_dbfs(AMBIENCE_DBFS)
+    assert 20 * np.log10(rms(ambience)) == pytest.approx(AMBIENCE_DBFS, abs=0.2)
+    alone = scene - ambience
+    for each in placed:
+        length = read_mono(each.clip.path).size
+        clip = alone[each.onset_sample : each.onset_sample + length]
+        assert 20 * np.log10(rms(clip)) - AMBIENCE_DBFS == pytest.approx(snr_db, abs=0.01)
+        assert not alone[each.onset_sample - RATE_HZ : each.onset_sample].any()
+
+
+def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:
+    report = evaluate_street(TenTones(), data, (), (30.0, -30.0), 60, 1, SILENT)
+    loud, drowned = report.levels
+    assert (loud.found.there, loud.found.told, loud.found.right) == (20, 20, 20)
+    assert (loud.found.recall, loud.found.precision, loud.found.f1, loud.macro_f1) == (1, 1, 1, 1)
+    assert loud.false_events_per_h == 0
+    assert loud.found_tight.recall == 1
+    # A window of 0.4 s holds a tone at once; the second witness ends at most 0.1 s after 0.2 s.
+    assert loud.latency_s is not None
+    assert 0 < loud.latency_s.median <= loud.latency_s.p95 < 0.6
+    assert loud.onset_late_s is not None
+    assert abs(loud.onset_late_s.median) <= 0.1
+    assert (drowned.found.recall, drowned.found.told, drowned.latency_s) == (0, 0, None)
+    assert (report.collar_s, report.tight_collar_s) == (0.5, 0.1)
+    assert (report.clips, report.recordings) == (20, 20)
+    assert report.ambience == ("pink noise", "brown noise")
+    assert loud.hours == pytest.approx(drowned.hours)
+
+
+def test_false_events_near_a_clip_and_far_from_any_are_told_apart(data: LabelledClips) -> None:
+    # A clip of the fourth class that plays the tone of the fifth: one miss, and one false event beside it.
+    clips = tuple(replace(clip, class_id=3) if clip.class_id == 4 else clip for clip in data.clips)
+    level = evaluate_street(TenTones(), replace(data, clips=clips), (), (30.0,), 60, 1, SILENT).levels[0]
+    missed = level.found.there - level.found.right
+    assert missed >= 1
+    assert level.found.told - level.found.right == missed
+    assert level.false_events_per_h == pytest.approx(missed / level.hours, abs=0.01)
+    assert level.false_events_alone_per_h == 0
+
+
+def test_the_report_reads_back_and_its_page_says_what_it_is(data: LabelledClips) -> None:
+    report = evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
+    assert msgspec.json.decode(msgspec.json.encode(report), type=StreetReport) == report
+    assert report == evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
+    page = to_markdown(street_page(report))
+    assert page.startswith("# tones@sha256:abababababab in a street of UrbanSound8K folds 1, 2\n")
+    assert "at most 0.5 s (a window and a hop)" in page
+    assert "Left out: babble: espeak-ng is not installed" in page
+    assert "| 20 dB | 100.0 % |" in page
+
+
+def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, data: LabelledClips) -> None:
+    metadata = tiny_data / "metadata" / "UrbanSound8K.csv"
+    assert foreground_clips(tiny_data, data) == data
+    metadata.write_text(metadata.read_text().replace("104-4-0-0.wav,1,0.0,0.5,1", "104-4-0-0.wav,1,0.0,0.5,2"))
+    assert len(foreground_clips(tiny_data, data).clips) == len(data.clips) - 1
+    with metadata.open(newline="") as file:
+        rows = [[cell for place, cell in enumerate(row) if place != 4] for row in csv.reader(file)]
+    with metadata.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    with pytest.raises(DataError, match="has no column salience"):
+        foreground_clips(tiny_data, data)
+
+
+def test_a_model_of_other_classes_is_refused(data: LabelledClips, tmp_path: Path) -> None:
+    bands = load_classifier_file(write_band_model(tmp_path / "bands.onnx"))
+    with pytest.raises(ContractError, match="has the labels low, high"):
+        evaluate_street(bands, data, (), (20.0,), 2, 1, SILENT)

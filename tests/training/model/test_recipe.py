@@ -1,0 +1,125 @@
+"""Recipes are typed, and what a recipe does not know it refuses by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.model.recipe import (
+    Recipe,
+    decode_recipe,
+    encode_recipe,
+    load_recipe,
+    parse_recipe,
+    shipped_recipes,
+)
+
+TUTORIAL = shipped_recipes()["tutorial"]
+
+
+def test_five_recipes_are_shipped() -> None:
+    assert sorted(shipped_recipes()) == ["finetune", "speech", "tutorial", "urban", "urban-taught"]
+
+
+def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
+    spec = load_recipe("urban").features
+    assert spec.mel_max_hz <= 11000
+    assert abs(spec.window_hop_samples / spec.rate_hz - 1) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("seen", "written", "message"),
+    [
+        ("batch_clips: 16", "batch_clip: 16", r"batch_clip is not a key; did you mean batch_clips\?"),
+        ("n_mels: 64", "n_mel: 64", r"features\.n_mel is not a key; did you mean n_mels\?"),
+        ("widths:", "width:", r"network\.width is not a key; did you mean widths\?"),
+        ("anneal: linear", "zebra: linear", r"optimisation\.zebra is not a key; it may be one of max_learning_rate"),
+        ("epochs: 40", "epochs: many", r"Expected `int`, got `str` - at `\$.epochs`"),
+        ("epochs: 40", "epochs: 0", "epochs is 0; it must be 1 or more"),
+        ("kind: blocks", "kind: transformer", "Invalid value 'transformer'"),
+        ("mel_max_hz: 22050", "mel_max_hz: 30000", "mel_min_hz 0.0 and mel_max_hz 30000.0 must rise"),
+        ("[5, 3, 3, 3]", "[5, 3]", "must be equally many"),
+        ("seed: 1", "", "missing required field `seed`"),
+        ("name: tutorial", "name: [", "Recipe a.yaml does not read"),
+        ("time_shift_share: 0.4", "synthetic_negative_share: 0.1", "activation is softmax"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(seen: str, written: str, message: str) -> None:
+    assert seen in TUTORIAL
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(TUTORIAL.replace(seen, written), "a.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "tutorial"])
+def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="does not read: Expected `object`"):
+        parse_recipe(text, "a.yaml")
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(
+        ConfigError, match=r"No recipe urbane: .* Give one of finetune, speech, tutorial, urban, urban-taught"
+    ):
+        load_recipe("urbane")
+
+
+def test_a_recipes_hash_changes_with_every_value(tiny_recipe: Recipe) -> None:
+    assert tiny_recipe.sha256 == decode_recipe(encode_recipe(tiny_recipe)).sha256
+    assert tiny_recipe.sha256 != msgspec.structs.replace(tiny_recipe, seed=6).sha256
+
+
+def test_a_recipe_reads_from_a_file(tiny_recipe_file: Path, tiny_recipe: Recipe) -> None:
+    assert load_recipe(str(tiny_recipe_file)) == tiny_recipe
+
+
+def test_a_wheel_and_a_clone_ship_the_same_recipes(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[3]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", str(root), "--no-deps"]
+    subprocess.run([*pip, "--no-build-isolation", "--quiet", "--wheel-dir", tmp_path], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = [name for name in file.namelist() if name.startswith("soundwatch/training/recipes/")]
+        packed = {Path(name).stem: file.read(name).decode() for name in names}
+    assert (
+        packed == shipped_recipes() == {path.stem: path.read_text() for path in (root / "training/recipes").iterdir()}
+    )
+
+
+def test_a_recipe_like_another_says_only_what_it_does_otherwise() -> None:
+    recipe = parse_recipe("{like: tutorial, name: mine, optimisation: {weight_decay: 0.5}, epochs: 3}", "here")
+    tutorial = load_recipe("tutorial")
+    assert (recipe.name, recipe.epochs, recipe.features) == ("mine", 3, tutorial.features)
+    assert recipe.optimisation == msgspec.structs.replace(tutorial.optimisation, weight_decay=0.5)
+    assert encode_recipe(decode_recipe(encode_recipe(recipe))) == encode_recipe(recipe)
+
+
+def test_a_recipe_may_be_like_one_that_is_like_another() -> None:
+    recipe, finetune = parse_recipe("{like: finetune, name: mine, epochs: 3}", "here"), load_recipe("finetune")
+    assert recipe == msgspec.structs.replace(finetune, name="mine", epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{like: urbane, name: mine}",
+            "like is 'urbane'; a shipped recipe was wanted: finetune, speech, tutorial, urban, urban-taught",
+        ),
+        ("{like: urban, optimisation: {weight_decoy: 1}}", "optimisation.weight_decoy is not a key; did you mean"),
+    ],
+)
+def test_a_recipe_like_nothing_that_is_there_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(text, "here")
+
+
+def test_the_shipped_recipes_are_those_that_the_shipped_models_name() -> None:
+    """A hash that changes would make every model's provenance a lie."""
+    assert load_recipe("tutorial").sha256.startswith("5bc68f8bb294")
+    assert "finetune" not in encode_recipe(load_recipe("tutorial"))
