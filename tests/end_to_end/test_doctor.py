@@ -109,7 +109,7 @@ def test_a_part_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.Monkey
     def breaks(_: CheckInput) -> Any:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("soundwatch.daemon.doctor.PARTS", (("clock", breaks),))
+    monkeypatch.setattr("soundwatch.daemon.diagnostics.checks.PARTS", (("clock", breaks),))
     findings = list(run_checks(CheckInput(None, None, None, listens=False)))
     assert findings == [Finding("clock", "fault", "cannot be looked at: ZeroDivisionError: oh", "Report this.")]
     assert "Faults: 1." in findings_text(findings)

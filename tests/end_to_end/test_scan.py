@@ -211,7 +211,7 @@ def _command(pid: int) -> bytes:
 def test_a_recording_that_kills_every_worker_is_given_up_and_the_others_are_not(
     task: ScoringTask, long_pieces: list[Chunk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.scan.local.score", die_of_the_second)
+    monkeypatch.setattr("soundwatch.daemon.scan.process_pool.score_chunk", die_of_the_second)
     done = dict(ProcessPool(2).score_all(task, iter(long_pieces), never))
     assert set(done) == set(long_pieces)
     failed = [piece for piece, scores in done.items() if scores.failure is not None]

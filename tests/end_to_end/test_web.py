@@ -111,7 +111,7 @@ def test_the_program_goes_on_for_its_page_when_nobody_reads_its_output_any_more(
 def test_a_daemon_without_a_page_imports_none_of_it() -> None:
     program = (
         "import sys\n"
-        "import soundwatch.daemon.app, soundwatch.daemon.cli.run, soundwatch.daemon.sending\n"
+        "import soundwatch.daemon.app.build, soundwatch.daemon.cli.run, soundwatch.daemon.app.outputs\n"
         "heavy = {'starlette', 'uvicorn', 'websockets', 'prometheus_client', 'asyncio', 'soundwatch.daemon.web'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

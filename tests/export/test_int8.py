@@ -93,7 +93,7 @@ def test_a_twin_is_kept_where_it_is_quicker_and_as_good(
 def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
     kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(int8_trial, "worth_having", lambda *_: kept)
+    monkeypatch.setattr(int8_trial, "is_worth_shipping", lambda *_: kept)
     arguments = ["--int8", "--data", str(recordings), "--layout", "folders", "--out", str(tmp_path)]
     with pytest.raises(SystemExit) as stopped:
         main(["export", "tutorial", *arguments])

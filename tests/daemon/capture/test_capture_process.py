@@ -19,14 +19,14 @@ from soundwatch.daemon.core.types import Block, read_only
 
 CHILD = """
 import sys, time
-from soundwatch.daemon.capture.child import _end_with_the_daemon, _send
-from soundwatch.daemon.capture.frames import Opened, Trouble, heard, told
-from soundwatch.daemon.types import Block, read_only
+from soundwatch.daemon.capture.capture_worker import _end_with_the_daemon, _send
+from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
+from soundwatch.daemon.core.types import Block, read_only
 import numpy as np, os, threading
 threading.Thread(target=_end_with_the_daemon, daemon=True).start()
-def tell(what): _send(1, told(what))
+def tell(what): _send(1, encode_message(what))
 def sound(number):
-    _send(1, heard(Block(read_only(np.full((2, 800), number, np.float32)), 8000, number * 800), 42))
+    _send(1, encode_block(Block(read_only(np.full((2, 800), number, np.float32)), 8000, number * 800), 42))
 """
 
 
@@ -81,8 +81,8 @@ def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason
 
 def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
     acted.append(
-        "tell(Trouble('absent', 'Not yet.', over=False)); tell(Opened('USB', 8000, 2)); sound(0); sound(1)\n"
-        "tell(Trouble('ended', 'Unplugged.', over=True))"
+        "tell(ErrorFrame('absent', 'Not yet.', over=False)); tell(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
+        "tell(ErrorFrame('ended', 'Unplugged.', over=True))"
     )
     source = MicrophoneProcess("mic0", "USB", None, wait=True)
     sound = source.blocks()
@@ -97,13 +97,13 @@ def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
 
 
 def test_a_device_that_was_typed_and_is_not_there_is_refused_at_once(acted: list[str]) -> None:
-    acted.append("tell(Trouble('absent', 'No input device matches.', over=True))")
+    acted.append("tell(ErrorFrame('absent', 'No input device matches.', over=True))")
     with pytest.raises(SourceError, match="No input device matches"):
         MicrophoneProcess("mic0", "USB", None, wait=False)
 
 
 def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
-    acted.append("tell(Opened('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
+    acted.append("tell(OpenedFrame('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
     with pytest.raises(SourceError, match="The process that captured USB has ended"):
         list(source.blocks())
@@ -113,7 +113,7 @@ def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
 def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture_process, "SILENT_S", 0.3)
     monkeypatch.setattr(capture_process, "LOOK_UP_MS", 50)
-    acted.append("tell(Opened('USB', 8000, 2)); sound(0); time.sleep(600)")
+    acted.append("tell(OpenedFrame('USB', 8000, 2)); sound(0); time.sleep(600)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
     with pytest.raises(StallError, match="hangs; it is started anew"):
         list(source.blocks())
@@ -121,7 +121,7 @@ def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.Mo
 
 
 def test_the_process_ends_with_the_daemon(acted: list[str]) -> None:
-    acted.append("tell(Opened('USB', 8000, 2)); time.sleep(600)")
+    acted.append("tell(OpenedFrame('USB', 8000, 2)); time.sleep(600)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
     source.stop()
     source._process.wait(timeout=30)
@@ -146,7 +146,7 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
 
 
 def test_the_capture_process_loads_no_network() -> None:
-    code = "import sys, soundwatch.daemon.capture.child; sys.exit('onnxruntime' in sys.modules)"
+    code = "import sys, soundwatch.daemon.capture.capture_worker; sys.exit('onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -156,7 +156,7 @@ def test_what_the_process_started_ends_with_it(acted: list[str], end: str) -> No
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     started = f"subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, pass_fds=[{writing}])"
-    acted.append(f"import subprocess; {started}; tell(Opened('USB', 8000, 2)); {end}")
+    acted.append(f"import subprocess; {started}; tell(OpenedFrame('USB', 8000, 2)); {end}")
     with pytest.MonkeyPatch.context() as patch:
         popen = capture_process.subprocess.Popen
         patch.setattr(

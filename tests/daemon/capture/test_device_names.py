@@ -85,14 +85,14 @@ def test_a_device_is_listed_with_its_lasting_names() -> None:
 def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SOURCE", "another")
     for there in (["alsa_input.usb-0", "hdmi.monitor"], []):  # none where pactl is missing, or says nothing
-        monkeypatch.setattr(device_names, "sources", lambda there=there: there)
+        monkeypatch.setattr(device_names, "list_pulse_sources", lambda there=there: there)
         assert resolve_device("pulse:alsa_input.usb-0") == "pulse"
         assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
 
 
 def test_a_source_that_the_server_does_not_have_is_an_error_that_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSE_SOURCE", "another")
-    monkeypatch.setattr(device_names, "sources", lambda: ["desk", "hdmi.monitor"])
+    monkeypatch.setattr(device_names, "list_pulse_sources", lambda: ["desk", "hdmi.monitor"])
     with pytest.raises(SourceError, match="The sound server has no source 'yard'") as caught:
         resolve_device("pulse:yard")
     assert str(caught.value).endswith("\n  pulse:desk\n  pulse:hdmi.monitor")
@@ -110,7 +110,7 @@ def test_a_source_that_the_server_has_no_more_is_gone(
     print_news = [sys.executable, "-Sc", "print(\"Event 'remove' on source #1\")"]
     start = subprocess.Popen
     listed = iter([["yard", "default"], left])
-    monkeypatch.setattr(device_names, "sources", lambda: next(listed))
+    monkeypatch.setattr(device_names, "list_pulse_sources", lambda: next(listed))
     monkeypatch.setattr(device_names.subprocess, "Popen", lambda _, **options: start(print_news, **options))
     calls: list[SimpleNamespace] = []
     watch_source("pulse:yard", lambda: calls.append(SimpleNamespace()))

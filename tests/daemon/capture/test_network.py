@@ -173,7 +173,7 @@ class Sender:
         self.now_ns = 0
         self.place = ("127.0.0.1", free_port())
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        patch.setattr(network, "steady_ns", lambda: self.now_ns)
+        patch.setattr(network, "monotonic_ns", lambda: self.now_ns)
 
     def send_to(self, source: NetworkSource, datagrams: list[bytes | None]) -> list[Block]:
         """What is heard of these datagrams; None is one that is lost on its way."""

@@ -25,7 +25,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A desk with two microphones, and what was opened of them."""
     log: list[str] = []
     monkeypatch.setattr(microphone, "list_devices", lambda: DESK)
-    monkeypatch.setattr(microphone, "ask_portaudio", lambda doing, _: log.append(doing))
+    monkeypatch.setattr(microphone, "call_portaudio", lambda doing, _: log.append(doing))
     return log
 
 

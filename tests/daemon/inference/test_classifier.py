@@ -28,7 +28,7 @@ MEL_DB = np.full((3, *SMALL_SPEC.input_shape), -20, np.float32)
 
 @pytest.fixture
 def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: "the NVIDIA driver does not load (a test)")
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: "the NVIDIA driver does not load (a test)")
 
 
 # What a good file gives.
@@ -229,7 +229,7 @@ def test_a_provider_may_be_named_as_onnx_runtime_names_it(tmp_path: Path) -> Non
 def test_a_driver_without_cuda_falls_back_quietly_unless_cuda_was_demanded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
     path = write_onnx(tmp_path / "m.onnx")
     assert load_classifier_file(path).provider == "CPUExecutionProvider"
     with pytest.raises(ProviderError, match="its libraries do not load"):
@@ -244,7 +244,7 @@ def test_opening_and_running_a_model_prints_nothing(tmp_path: Path, capfd: pytes
 
 def test_importing_the_stage_imports_no_runtime() -> None:
     code = (
-        "import sys, soundwatch.daemon.classify; "
+        "import sys, soundwatch.daemon.inference.classifier; "
         "assert not {'onnxruntime', 'torch'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -67,7 +67,7 @@ def test_without_a_rival_nothing_is_run() -> None:
 @pytest.fixture
 def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], None]:
     """A CUDA that seems usable, and opens as it is told to."""
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
     monkeypatch.setattr(providers, "_library_obstacle", lambda _: None)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     truly_open = onnx_model._open
@@ -114,8 +114,8 @@ def test_what_auto_measured_comes_with_the_model(
 def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers, "obstacle", lambda _: None)
-    monkeypatch.setattr(providers, "with_options", lambda _: [CPU])
+    monkeypatch.setattr(providers, "unavailable_reason", lambda _: None)
+    monkeypatch.setattr(providers, "provider_options", lambda _: [CPU])
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     with pytest.raises(ProviderError, match=f"{CUDA} was asked for and {CPU} runs instead"):
         load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")
@@ -124,8 +124,8 @@ def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refus
 def test_a_provider_that_does_not_start_is_told_from_a_file_that_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers, "obstacle", lambda _: None)
-    monkeypatch.setattr(providers, "with_options", lambda name: [CPU] if name == CPU else [("Nonsense", {}), CPU])
+    monkeypatch.setattr(providers, "unavailable_reason", lambda _: None)
+    monkeypatch.setattr(providers, "provider_options", lambda name: [CPU] if name == CPU else [("Nonsense", {}), CPU])
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     with pytest.raises(ProviderError, match=f"{CUDA} does not start: .* choose provider auto or cpu"):
         load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")

@@ -19,7 +19,7 @@ ALL = [TENSORRT, CUDA, "OpenVINOExecutionProvider", "CoreMLExecutionProvider", C
 
 @pytest.fixture
 def every_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
     monkeypatch.setattr(providers, "_library_obstacle", lambda _: None)
 
 
@@ -29,7 +29,7 @@ def test_where_there_is_but_the_processor_nothing_is_to_be_measured() -> None:
 
 
 def test_a_card_without_its_driver_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: "a test")
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: "a test")
     assert choose_provider("auto", False, [TENSORRT, CUDA, CPU]) == CPU
 
 
@@ -54,7 +54,7 @@ def test_a_provider_that_this_build_has_may_be_asked_for_by_name(name: str) -> N
 def test_a_provider_whose_libraries_do_not_load_is_refused_with_what_does_not(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers, "cuda_obstacle", lambda: None)
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
     monkeypatch.setattr(providers, "_library_obstacle", lambda _: "its libraries do not load (libcudnn.so.9)")
     with pytest.raises(ProviderError, match=rf"{name} cannot be used: .*libcudnn.so.9.* choose provider auto or cpu"):
         choose_provider(name, False, ALL)

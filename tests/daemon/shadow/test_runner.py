@@ -198,7 +198,7 @@ def test_a_shadow_that_stands_still_holds_nothing_up() -> None:
 
 def test_a_daemon_without_a_shadow_has_nothing_of_it_in_memory() -> None:
     program = (
-        "import sys, soundwatch.daemon.running, soundwatch.daemon.cli.run\n"
+        "import sys, soundwatch.daemon.app.daemon, soundwatch.daemon.cli.run\n"
         "print([name for name in sys.modules if name.startswith('soundwatch.daemon.shadow.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

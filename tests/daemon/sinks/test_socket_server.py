@@ -143,8 +143,8 @@ def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(room: Room
 def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
     room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.sinks.readers.STALL_S", 0.2)
-    monkeypatch.setattr("soundwatch.daemon.sinks.readers.PARTING_S", 60.0)
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_client.STALL_S", 0.2)
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_client.PARTING_S", 60.0)
     slow = place.client()
     place.known(room, slow)
     while "a reader took nothing and was dropped" not in room.sentences():
@@ -174,7 +174,7 @@ def test_a_reader_that_says_something_else_is_told_and_dropped(room: Room, place
 def test_more_readers_than_there_may_be_are_told_and_dropped(
     room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.sinks.sockets.MOST_READERS", 2)
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MOST_READERS", 2)
     first = place.client(), place.client()
     place.known(room, *first)
     (bye,) = place.client().rest()
@@ -182,7 +182,7 @@ def test_more_readers_than_there_may_be_are_told_and_dropped(
 
 
 def test_readers_that_left_are_forgotten(room: Room, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundwatch.daemon.sinks.sockets.MOST_READERS", 3)
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MOST_READERS", 3)
     for _ in range(20):
         client = place.client()
         place.known(room, client)

@@ -188,7 +188,7 @@ def test_a_taught_run_resumes_to_the_same_bits_and_leaves_a_plain_network(
             raise InterruptedError
 
     with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.run.write_log", cut_off)
+        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
         with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the run makes of it
             _run(cut)
     _run(cut, resume=True)

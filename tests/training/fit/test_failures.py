@@ -99,7 +99,7 @@ def test_a_disk_that_fills_later_leaves_the_checkpoint_before(
 
     saves: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.files.os.fsync", full)
+        patch.setattr("soundwatch.training.model.atomic_file.os.fsync", full)
         with pytest.raises(SinkError, match=r"No space left on device.* what was saved before is whole, and --resume"):
             run_session(session, False, SILENT)
     assert read_checkpoint(session.out / FILE_NAME).epoch == 2
@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_later_on_keeps_the_epoch_before(
         if run.epoch == 1:
             next(run.network.parameters()).data.fill_(torch.nan)
 
-    monkeypatch.setattr("soundwatch.training.run.draw_curves", lambda *_: None)
+    monkeypatch.setattr("soundwatch.training.fit.run.draw_curves", lambda *_: None)
     written = run_session.__globals__["_save"]
 
     def save(run: Run, *rest: object) -> None:
@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_later_on_keeps_the_epoch_before(
         spoil(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.run._save", save)
+        patch.setattr("soundwatch.training.fit.run._save", save)
         with pytest.raises(ConfigError, match=r"The loss is nan at step 1 of epoch 2, after nothing"):
             run_session(session, False, SILENT)
     kept = load_network(session.out / FILE_NAME)[0].state_dict()
@@ -156,7 +156,7 @@ def test_a_recording_that_vanishes_while_training_is_named(
     def vanish(path: Path, history: list[object]) -> None:
         lost.unlink(missing_ok=True)
 
-    monkeypatch.setattr("soundwatch.training.run.write_log", vanish)
+    monkeypatch.setattr("soundwatch.training.fit.run.write_log", vanish)
     with pytest.raises(DataError, match=rf"{lost.name} cannot be read any more: No such file"):
         run_session(session, False, SILENT)
     assert read_checkpoint(session.out / FILE_NAME).epoch == 1

@@ -53,7 +53,7 @@ def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
             raise _CutOffError
 
     with monkeypatch.context() as patch:
-        patch.setattr("soundwatch.training.run.write_log", cut_off)
+        patch.setattr("soundwatch.training.fit.run.write_log", cut_off)
         with pytest.raises(_CutOffError):
             _run(cut)
     assert read_checkpoint(cut.out / FILE_NAME).epoch == 2

@@ -290,14 +290,14 @@ def test_a_topic_that_the_broker_refuses_is_named(mosquitto_folder: Path) -> Non
 def test_a_broker_that_hangs_is_left_and_found_again(
     room: Room, mosquitto: Mosquitto, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.sinks.mqtt_link.ANSWER_S", 0.5)
+    monkeypatch.setattr("soundwatch.daemon.sinks.mqtt.connection.ANSWER_S", 0.5)
     outlet = room.open(f"mqtt://{mosquitto.address}")
     wait_until(lambda: listener.last(STATUS) == b"online")
     os.kill(mosquitto.pid, signal.SIGSTOP)
     room.event("start")
     wait_until(lambda: outlet.state.state == "failing")
     os.kill(mosquitto.pid, signal.SIGCONT)
-    monkeypatch.setattr("soundwatch.daemon.sinks.mqtt_link.ANSWER_S", 20.0)
+    monkeypatch.setattr("soundwatch.daemon.sinks.mqtt.connection.ANSWER_S", 20.0)
     room.wait_for(outlet)
     lines = wait_until(lambda: listener.events(EVENT))
     assert all(line.get("repeated") for line in lines[1:])
