@@ -28,7 +28,7 @@ from soundwatch.daemon.sinks.context import KINDS
 Place = tuple[str, ...]
 
 _KEY: Final = re.compile(r"^( *)([a-z_][a-z0-9_]*):( \S)?")
-_OPTIONS: Final = re.compile(r"\boptions_of\(\s*\w+,\s*(\w+)\s*\)")
+_OPTIONS: Final = re.compile(r"\bparse_options\(\s*\w+,\s*(\w+)\s*\)")
 _ANY: Final = "*"
 
 
@@ -150,7 +150,7 @@ def options_record(opener: str) -> type[msgspec.Struct]:
     for each in (module, *map(importlib.import_module, others)):
         if each.__name__ != "soundwatch.daemon.sinks" and (found := _OPTIONS.search(inspect.getsource(each))):
             return _record(each, found[1])
-    sys.exit(f"{opener}: no `options_of(spec, RECORD)` is called there, so its options are not known.")
+    sys.exit(f"{opener}: no `parse_options(spec, RECORD)` is called there, so its options are not known.")
 
 
 def _record(module: ModuleType, name: str) -> type[msgspec.Struct]:

@@ -1,6 +1,6 @@
 """A camera for machines without one: GStreamer's RTSP server plays a tone to whoever connects.
 
-Conventions: a program of its own, run by the Python that Debian's `gi` is installed for: `python3 rtsp_server.py PORT`.
+Conventions: a program of its own, run by the Python that Debian's `gi` is installed for: `python3 -m support.rtsp_server PORT`, in tests/.
 The tone is at /live, as 16-bit samples in RTP, in real time. It prints a line once it can be connected to.
 """
 
@@ -34,8 +34,9 @@ class RtspServer:
 
     def start(self) -> None:
         """Start it, also again after `kill`."""
-        command = [_SYSTEM_PYTHON, str(Path(__file__).resolve()), str(self._port)]
-        self._server = subprocess.Popen(command, stdout=subprocess.PIPE)
+        command = [_SYSTEM_PYTHON, "-m", "support.rtsp_server", str(self._port)]
+        tests = Path(__file__).resolve().parents[1]
+        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tests)
         assert self._server.stdout is not None
         assert self._server.stdout.readline() == b"ready\n", "the server ended"
 

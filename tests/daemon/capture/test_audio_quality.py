@@ -214,7 +214,10 @@ def test_a_source_is_examined_as_it_is_heard_and_anew_after_a_loss() -> None:
     source = Flaps()
     examined = MonitoredSource(source, now=lambda: ClockReading(0, 0))
     given = list(examined.blocks())
-    assert [type(each).__name__ for each in given if not isinstance(each, Block)] == ["Plight", "Quality"]
+    assert [type(each).__name__ for each in given if not isinstance(each, Block)] == [
+        "SourceStateChange",
+        "AudioQuality",
+    ]
     assert isinstance(given[-1], AudioQuality)
     assert (examined.info, examined.start_unix_ns) == (source.info, 7)
     examined.stop()
