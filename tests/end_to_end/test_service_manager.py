@@ -22,9 +22,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linu
 
 FROZEN_AFTER_5 = """
 import time
-from soundwatch.daemon import classify
+from soundwatch.daemon.inference import classifier
 
-real, windows = classify.LoadedModel.classify, []
+real, windows = classifier.LoadedModel.classify, []
 
 def classify_five(self, mel_db):
     windows.append(mel_db)
@@ -32,7 +32,7 @@ def classify_five(self, mel_db):
         time.sleep(3600)
     return real(self, mel_db)
 
-classify.LoadedModel.classify = classify_five
+classifier.LoadedModel.classify = classify_five
 """
 
 
