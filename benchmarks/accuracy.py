@@ -51,14 +51,14 @@ def describe(folder: Path) -> dict[str, Any]:
         "training_seconds": record.seconds,
         "machine": record.machine,
         "torch": record.torch,
-        "command": command(record, taught, taken_over=len(contract["scores"]) - len(record.scores)),
+        "command": command(record, taught, rebind=len(contract["scores"]) - len(record.scores)),
         "weights_sha256": contract["weights_sha256"],
         "false_alarms_on_held_out_negatives": false_alarms(record),
         "scores": record.scores,
     }
 
 
-def command(record: RunRecord, taught: bool, taken_over: int) -> str:
+def command(record: RunRecord, taught: bool, rebind: int) -> str:
     """The command line that makes such a run, with names for the folders; scores were taken over of so many runs."""
     words = ["soundwatch train --data DIR --recipe", record.recipe]
     if taught:
@@ -68,7 +68,7 @@ def command(record: RunRecord, taught: bool, taken_over: int) -> str:
     if record.plan.test_folds:
         words += ["--train-folds", ",".join(map(str, record.plan.train_folds))]
         words += ["--test-folds", ",".join(map(str, record.plan.test_folds))]
-    return " ".join(words + ["--scores-from RUN"] * taken_over)
+    return " ".join(words + ["--scores-from RUN"] * rebind)
 
 
 def false_alarms(record: RunRecord) -> dict[str, int] | None:

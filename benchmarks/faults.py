@@ -6,10 +6,10 @@ tests/support/virtual_microphone.py); it writes results/faults.json.
 A low tone, on and off, is played into a virtual microphone all the time. It goes through the daemon's own capture,
 engine and journal, with a small model that knows a low and a high tone. Meanwhile a fault is injected, and mended.
 
-Conventions: `noticed` is from the injection to the `lost` line, `recovered` from the mending to the `back` line, or
-from the `lost` line where the daemon itself has to mend it. A wall clock that is set is noticed and recovered by a
-`reanchored` line each; a program that was frozen, or could not write, by the `gap` of what it missed, counted from when
-it goes on. The wall clock is not set in truth, since others use it: the daemon's reading of it is shifted.
+Conventions: `noticed` is from the injection to the `lost` line, `recovered` from the mending to the `back` line,
+or from the `lost` line where the daemon itself has to mend it. A wall clock that is set is noticed and recovered
+by a `reanchored` line each; a program that was frozen, or could not write, by the `gap` of what it missed, counted from
+when it goes on. The wall clock is not set in truth, since others use it: the daemon's reading of it is shifted.
 Missing sound is counted twice: as the blocks account for it, and in truth, which is how much later than before the
 blocks come for what they hold (the least of ten blocks each, since deliveries are late by chance: right to some 50 ms).
 An event is wrong if it is of the high tone, starts before an earlier one has ended, has no end, or comes out of order.
@@ -299,8 +299,8 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
     sink = Noted()
     sink.open.set()
     scene = Scene(server, tapped, home / "low.wav", sink)
-    listenings = [SourceSession(tapped), SourceSession(steady)] if microphone == "yard" else [SourceSession(tapped)]
-    engine = threading.Thread(target=Engine(ears_of(sink, home), lambda *_, **__: None).run, args=(listenings,))
+    sessions = [SourceSession(tapped), SourceSession(steady)] if microphone == "yard" else [SourceSession(tapped)]
+    engine = threading.Thread(target=Engine(ears_of(sink, home), lambda *_, **__: None).run, args=(sessions,))
     engine.start()
     try:
         while not tapped.lags_s:
@@ -310,7 +310,7 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
         yield scene, steady, engine
     finally:
         sink.open.set()
-        for each in listenings:
+        for each in sessions:
             each.stop()
         engine.join(GIVE_UP_S)
         steady.stop()

@@ -42,8 +42,8 @@ def soundwatch(model: str) -> tuple[Callable[[], object], float]:
     from soundwatch.daemon.engine.session import SourceSession
     from soundwatch.daemon.inference.classifier import load_classifier_file
 
-    ears = benchmark_context(load_classifier_file(model, "cpu"))
-    return lambda: Engine(ears, print).run([SourceSession(NoiseSource("noise", SECONDS))]), SECONDS
+    context = benchmark_context(load_classifier_file(model, "cpu"))
+    return lambda: Engine(context, print).run([SourceSession(NoiseSource("noise", SECONDS))]), SECONDS
 
 
 def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:

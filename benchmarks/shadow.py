@@ -58,16 +58,16 @@ class Summed:
 def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time, with a second model on this share of their windows."""
     sink = Summed()
-    ears = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([Summed()], print))
+    context = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([Summed()], print))
     if share:
         beside = open_shadow(
             Config(shadow=ShadowConfig(file=model, share=share)),
-            replace(ears, journal=DirectWriter([sink], print)),
+            replace(context, journal=DirectWriter([sink], print)),
             print,
         )
         beside.start()
-        ears = replace(ears, shadow=beside)
-    engine = Timed(ears)
+        context = replace(context, shadow=beside)
+    engine = Timed(context)
     cpu_s = time.process_time()
     engine.run([SourceSession(Paced(f"mic{number}", seconds, number / streams)) for number in range(streams)])
     if share:

@@ -71,8 +71,8 @@ class Paced:
 class Timed(Engine):
     """An engine that notes how long every window took to be told of."""
 
-    def __init__(self, ears: EngineContext) -> None:
-        super().__init__(ears, print)
+    def __init__(self, context: EngineContext) -> None:
+        super().__init__(context, print)
         self.delays_ms = array("d")
 
     def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
@@ -85,8 +85,8 @@ class Timed(Engine):
 class Counted(Engine):
     """An engine that counts its windows, and keeps nothing of them that could pass for its own growth."""
 
-    def __init__(self, ears: EngineContext) -> None:
-        super().__init__(ears, print)
+    def __init__(self, context: EngineContext) -> None:
+        super().__init__(context, print)
         self.windows = 0
 
     def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
@@ -121,8 +121,8 @@ def resident_mb() -> float:
 def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time."""
     sink = Counting()
-    ears = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([sink], print))
-    engine, spec = Timed(ears), ears.classifier.contract.features
+    context = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([sink], print))
+    engine, spec = Timed(context), context.classifier.contract.features
     before_mb, held_mb = resident_mb(), list[float]()
     watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))
     watch.start()

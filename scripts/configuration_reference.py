@@ -1,7 +1,7 @@
 """The reference of configuration keys and of sinks' options.
 
-Types, defaults and bounds come from `config.py` and from the records that sinks read their options into; what a key
-means, from the comment over it in `config.yaml`, which a test of its own holds complete.
+Types, defaults and bounds come from `core/config.py` and from the records that sinks read their options into; what a
+key means, from the comment over it in `config.yaml`, which a test of its own holds complete.
 
 Does not: repeat a comment for the same key of one class; it says whose meaning it has.
 """

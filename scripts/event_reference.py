@@ -3,8 +3,8 @@
 What a key means is written in docs/events.md itself, in the table's last column, and is kept. A key that has no meaning
 there yet is an error.
 
-Conventions: a region is called as its record in `lines.py`, `SourceHealthLine` is `source-health-line`. `COMMON`
-keys are in the region `every-line` only.
+Conventions: a region is called as its record in `events/schema.py`, `SourceHealthLine` is `source-health-line`.
+`COMMON` keys are in the region `every-line` only.
 """
 
 from __future__ import annotations

@@ -162,11 +162,11 @@ def health(model: str) -> str:
     network, sink = Slow(load_classifier_file(model)), FirstHealth()
     rules = build_rules(DetectionConfig(), network.contract)
     journal = DirectWriter([sink], lambda *_, **__: None)
-    ears = EngineContext(
+    context = EngineContext(
         "balcony", network, rules, thresholds_in_force(rules, network.contract.labels), WallClock(), journal
     )
     with contextlib.suppress(SinkError):
-        Engine(ears, print).run([SourceSession(Demo("street"))])
+        Engine(context, print).run([SourceSession(Demo("street"))])
     return sink.line
 
 

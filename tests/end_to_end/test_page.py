@@ -255,7 +255,7 @@ def test_the_page_can_be_read_and_used_by_everybody(
     browser: Browser, site: Site, scheme: str, width: int, height: int
 ) -> None:
     """axe-core's rules for WCAG 2.1 AA, contrast among them; and nothing sticks out sideways."""
-    site.view.surroundings.live.publish(reading())
+    site.view.sink_context.live.publish(reading())
     site.tell(
         *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line()
     )

@@ -1,7 +1,7 @@
 """What happens to a program in a year, done to a real `soundwatch run` in seconds, and what has to hold each time.
 
 Conventions: each function does one thing to a daemon that hears `SOURCES` sources flap, some dozens of lines a second,
-and gives an `Outcome`. A claim that does not hold is named in it; nothing is asserted here, since the benchmark
+and gives an `ScanResult`. A claim that does not hold is named in it; nothing is asserted here, since the benchmark
 hardship.py writes down what came of it, and tests/end_to_end/test_fault_injection.py refuses it.
 """
 

@@ -1,6 +1,7 @@
 """A camera for machines without one: GStreamer's RTSP server plays a tone to whoever connects.
 
-Conventions: it runs with the Python that Debian's `gi` is installed for: `python3 -m support.rtsp_server PORT` in tests/.
+Conventions: it runs with the Python that Debian's `gi` is installed for:
+`python3 -m support.rtsp_server PORT` in tests/.
 The tone is at /live, as 16-bit samples in RTP, in real time. One line is printed once the server accepts connections.
 """
 

@@ -93,7 +93,7 @@ def a_site(
     journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, lambda *_, **__: None, notice.read)
     switched: list[tuple[str, bool]] = []
     said: list[tuple[str, dict[str, Any]]] = []
-    surroundings = SinkContext(
+    sink_context = SinkContext(
         node=NODE,
         labels=SMALL_CONTRACT.labels,
         board=lambda: notice.board,
@@ -102,11 +102,11 @@ def a_site(
         say=lambda text, **fields: said.append((text, fields)),
     )
     config = changes.pop("config", Config())
-    ears = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, surroundings.live)
+    context = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, sink_context.live)
     view = WebContext(
-        surroundings=surroundings,
+        sink_context=sink_context,
         config=lambda: config,
-        ears=lambda: ears,
+        context=lambda: context,
         journal=journal,
         sinks=lambda: sinks or [],
         **changes,
@@ -154,7 +154,7 @@ def lost_line(source: str = "mic0") -> SourceHealthLine:
     )  # fmt: skip
 
 
-def reading(number: int = 1, source: str = "mic0", *, pictured: bool = False, **changes: Any) -> WindowResult:
+def reading(number: int = 1, source: str = "mic0", *, features_wanted: bool = False, **changes: Any) -> WindowResult:
     """A source's window `number`."""
     first_sample = number * SMALL_SPEC.window_hop_samples
     mel_db = np.full(SMALL_SPEC.input_shape, -40.0, np.float32)
@@ -170,7 +170,7 @@ def reading(number: int = 1, source: str = "mic0", *, pictured: bool = False, **
         "windows": number,
         "heard_s": 9.0,
         "lost_s": 1.0,
-        "features": features if pictured else None,
+        "features": features if features_wanted else None,
     }
     return WindowResult(**(values | changes))
 

@@ -2,7 +2,7 @@
 
 Conventions: processor milliseconds a window, one thread; accuracy is top-1 of whole clips, as `soundwatch evaluate`
 has it.
-Rule: the twin is kept where it takes `WORTH_IT` of the network's time at most, and loses `MOST_POINTS` of accuracy
+Rule: the twin is kept where it takes `MIN_SPEEDUP` of the network's time at most, and loses `MOST_POINTS` of accuracy
 at most.
 The ranges of its maps are learned from recordings that the network was trained on, never from those it is scored on;
 where there are no others it is scored on what it was trained on, and that is said.

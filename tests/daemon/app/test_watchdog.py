@@ -46,7 +46,11 @@ def voice(
     listening = SourceSession(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
     stream = LineEncoder("test", listening.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
     return EngineSource(
-        listening, DetectionState(decided, windows), stream=stream, state=state, heard_ns=round(heard_s * SECOND_NS)
+        listening,
+        DetectionState(decided, windows),
+        stream=stream,
+        state=state,
+        last_sound_ns=round(heard_s * SECOND_NS),
     )
 
 
@@ -97,7 +101,7 @@ def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_sin
     labels = ("quiet", *LABELS)
     contract = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
     new.stream = replace(new.stream, contract=contract)
-    new.outbound = DetectionState(tuple(ClassState(active=label == "quiet") for label in labels), 1)
+    new.detection_state = DetectionState(tuple(ClassState(active=label == "quiet") for label in labels), 1)
     assert status_text(EngineProgress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
 
 
@@ -120,7 +124,7 @@ def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_
         supervised(progress, now_s * SECOND_NS)
     assert notifier.said == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
     assert [stage for _, stage in entries] == ["the capture of mic0"]
-    progress.voices[0].heard_ns = 9 * SECOND_NS
+    progress.voices[0].last_sound_ns = 9 * SECOND_NS
     supervised(progress, 9 * SECOND_NS)
     assert notifier.said[-1] == "WATCHDOG=1"
     assert entries[1] == ("it goes on", "the capture of mic0")

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from soundwatch.daemon.capture import network, open_live_source
-from soundwatch.daemon.capture.network import NetworkSource, connector_for, redact_url
+from soundwatch.daemon.capture.network import NetworkSourceAudit, connector_for, redact_url
 from soundwatch.daemon.capture.raw_pcm import PcmFormat
 from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError, StallError
 from soundwatch.daemon.core.source import LiveSource, SourceStateChange
@@ -34,10 +34,10 @@ SOUND = (tone(500, 0.5) * 32767).astype("<i2")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders and no poll")
 
 
-def connect(device: str, pcm: PcmFormat = PCM) -> NetworkSource:
+def connect(device: str, pcm: PcmFormat = PCM) -> NetworkSourceAudit:
     to = connector_for(device, pcm)
     assert to is not None
-    return NetworkSource("gate", redact_url(device), to, pcm)
+    return NetworkSourceAudit("gate", redact_url(device), to, pcm)
 
 
 def heard_until_lost(
@@ -175,7 +175,7 @@ class Sender:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         patch.setattr(network, "monotonic_ns", lambda: self.now_ns)
 
-    def send_to(self, source: NetworkSource, datagrams: list[bytes | None]) -> list[Block]:
+    def send_to(self, source: NetworkSourceAudit, datagrams: list[bytes | None]) -> list[Block]:
         """What is heard of these datagrams; None is one that is lost on its way."""
         heard: list[Block] = []
         waiting = iter(datagrams)

@@ -204,8 +204,8 @@ def test_a_sample_that_is_no_number_of_sane_size_is_named(tmp_path: Path, value:
     samples = tone(8_000, 2, 1.0)
     samples[6_500, 1] = value
     soundfile.write(tmp_path / "a.wav", samples, 8_000, subtype="FLOAT")
-    heard_samples, message = heard_until_error(tmp_path / "a.wav")
-    assert heard_samples == 6_000
+    valid_samples, message = heard_until_error(tmp_path / "a.wav")
+    assert valid_samples == 6_000
     assert f"{tmp_path / 'a.wav'}: sample 6500 (0.812 s) of channel 2 is {said}; numbers from -1 to 1" in message
 
 

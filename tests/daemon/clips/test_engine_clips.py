@@ -26,9 +26,9 @@ SOUND = np.concatenate([silence(1.0), tone(500, 1.5), silence(1.5), tone(3000, 1
 
 def cut_of(source: Any, config: ClipsConfig = CONFIG) -> tuple[list[PendingClip], list[dict[str, Any]]]:
     clips: list[PendingClip] = []
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     recorder = ClipRecorder(config, RATE_HZ, clips.append)
-    Engine(replace(ears, tapes=recorder), quiet).run([SourceSession(source)])
+    Engine(replace(context, clip_tap=recorder), quiet).run([SourceSession(source)])
     return clips, sink.lines
 
 
@@ -114,9 +114,9 @@ class Switched(Memory):
 def test_nothing_of_a_pause_is_kept() -> None:
     source = Switched("mic", np.concatenate([silence(0.5), tone(500, 6.0)], axis=1), waits=True)
     clips: list[PendingClip] = []
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     recorder = ClipRecorder(CONFIG, RATE_HZ, clips.append)
-    engine = Engine(replace(ears, tapes=recorder), quiet)
+    engine = Engine(replace(context, clip_tap=recorder), quiet)
     source.switch = engine.switch
     engine.run([SourceSession(source)])
     assert [line["reason"] for line in sink.of("end")] == ["paused", "end_of_stream"]
@@ -130,6 +130,6 @@ def test_nothing_of_a_pause_is_kept() -> None:
 
 
 def test_without_clips_no_sound_is_kept() -> None:
-    ears, _ = ears_of(BandClassifier())
-    assert ears.tapes is None
-    assert Engine(ears, quiet).voice(SourceSession(Memory("mic", SOUND))).tapes is None
+    context, _ = ears_of(BandClassifier())
+    assert context.clip_tap is None
+    assert Engine(context, quiet).voice(SourceSession(Memory("mic", SOUND))).clip_tap is None

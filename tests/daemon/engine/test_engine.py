@@ -40,12 +40,12 @@ def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, A
 
 def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
     sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
-    ears, together = ears_of(BandClassifier())
-    Engine(ears, quiet).run([SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
+    context, together = ears_of(BandClassifier())
+    Engine(context, quiet).run([SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
     assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
     for name, samples in sounds.items():
-        ears, alone = ears_of(BandClassifier())
-        SourceSession(Memory(name, samples)).read_through(ears)
+        context, alone = ears_of(BandClassifier())
+        SourceSession(Memory(name, samples)).read_through(context)
         assert without_number(together.lines, name) == without_number(alone.lines, name)
         assert len(alone.of("start")) >= 1
 
@@ -55,21 +55,21 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
     scene = demo_scene(16_000, 20.0)
     told = []
     for listen in (
-        lambda ears, listening: Engine(ears, quiet).run([listening]),
-        lambda ears, it: it.read_through(ears),
+        lambda context, listening: Engine(context, quiet).run([listening]),
+        lambda context, it: it.read_through(context),
     ):
         sink = Kept()
         rules = build_rules(DetectionConfig(confirm_windows=1), classifier.contract)
-        ears = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], quiet))
-        listen(ears, SourceSession(Memory("scene", scene, waits=True, rate_hz=16_000)))
+        context = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], quiet))
+        listen(context, SourceSession(Memory("scene", scene, waits=True, rate_hz=16_000)))
         told.append(sink.lines)
     assert told[0] == told[1]
     assert {line["type"] for line in told[0]} >= {"hello", "start", "stats"}
 
 
 def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
-    ears, _ = ears_of(BandClassifier())
-    engine = Engine(ears, quiet)
+    context, _ = ears_of(BandClassifier())
+    engine = Engine(context, quiet)
     voices = [engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
     for voice in voices:
         engine.take(voice, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
@@ -79,11 +79,11 @@ def test_windows_that_are_ready_together_are_classified_together_but_never_more_
 
 
 def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alone() -> None:
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     said: list[dict[str, Any]] = []
     broken = SourceSession(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
     whole = SourceSession(Memory("whole", sound(500), waits=True))
-    Engine(ears, lambda _, **fields: said.append(fields)).run([broken, whole])
+    Engine(context, lambda _, **fields: said.append(fields)).run([broken, whole])
     assert said == [{"source": "broken", "error": "broken broke."}]
     assert isinstance(broken.failure, SourceError)
     assert whole.failure is None
@@ -97,9 +97,9 @@ def test_a_network_that_fails_ends_the_program() -> None:
         def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
             raise ModelError(f"It gave NaN for {mel_db.shape}.")
 
-    ears, _ = ears_of(Broken())
+    context, _ = ears_of(Broken())
     with pytest.raises(ModelError, match="NaN"):
-        Engine(ears, quiet).run([SourceSession(Memory("mic", sound(500)))])
+        Engine(context, quiet).run([SourceSession(Memory("mic", sound(500)))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ class Held(BandClassifier):
 
 def test_capture_goes_on_while_the_network_stands_still() -> None:
     source = Memory("mic", sound(500, 5.0))
-    ears, sink = ears_of(Held(let_go=source.read_to_its_end))
-    Engine(ears, quiet).run([SourceSession(source)])
+    context, sink = ears_of(Held(let_go=source.read_to_its_end))
+    Engine(context, quiet).run([SourceSession(source)])
     [stats] = sink.of("stats")
     gaps = sink.of("gap")
     assert gaps
@@ -140,8 +140,8 @@ def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> Non
             self.windows += len(mel_db)
             return BandClassifier().classify(mel_db)
 
-    ears, sink = ears_of(Slow())
-    Engine(ears, quiet).run([SourceSession(source)])
+    context, sink = ears_of(Slow())
+    Engine(context, quiet).run([SourceSession(source)])
     assert sink.of("gap") == []
     assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
     assert max(ahead_blocks) <= MAX_HANDOVERS + MAX_PENDING_WINDOWS + BATCH_WINDOWS + 5
@@ -152,8 +152,8 @@ class Clockwork:
 
     def __init__(self, sources: int, window_ns: Callable[[int], int]) -> None:
         self.now_ns = 0
-        self.ears, self.sink = ears_of(BandClassifier())
-        self.engine = Engine(self.ears, quiet, lambda: self.now_ns)
+        self.context, self.sink = ears_of(BandClassifier())
+        self.engine = Engine(self.context, quiet, lambda: self.now_ns)
         self.voices = [
             self.engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
         ]
@@ -184,7 +184,7 @@ class Clockwork:
         while self.running is not None and self.running[0] <= due_ns:
             self.now_ns, batch = self.running
             self.engine.tell(
-                batch, classify_windows(self.ears.classifier, features_only([w.heard for w in batch if w.heard]))
+                batch, classify_windows(self.context.classifier, features_only([w.heard for w in batch if w.heard]))
             )
             self.running = None
             self._start()
@@ -214,7 +214,7 @@ def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_
     assert health[-1]["source"] is None
     for voice in machine.voices:
         own = [gap for gap in machine.sink.of("gap") if gap["source"] == voice.listening.source.info.name]
-        assert voice.outbound.lost_samples == round(sum(gap["duration_s"] for gap in own) * SMALL_SPEC.rate_hz)
+        assert voice.detection_state.lost_samples == round(sum(gap["duration_s"] for gap in own) * SMALL_SPEC.rate_hz)
         assert voice.waiting_windows <= 1
 
 
@@ -240,7 +240,7 @@ def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms
                 assert start_s >= told_until_s - 1e-6
                 told_until_s = start_s + gap["duration_s"]
         heard_s = machine.arrived / 10
-        assert 0 <= voice.outbound.lost_samples <= heard_s * SMALL_SPEC.rate_hz
+        assert 0 <= voice.detection_state.lost_samples <= heard_s * SMALL_SPEC.rate_hz
 
 
 @dataclass(slots=True)
@@ -262,8 +262,8 @@ class Comes(Memory):
 
 
 def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the_same_stream() -> None:
-    ears, sink = ears_of(BandClassifier())
-    Engine(ears, quiet).run([SourceSession(Comes("mic", sound(500), waits=True))])
+    context, sink = ears_of(BandClassifier())
+    Engine(context, quiet).run([SourceSession(Comes("mic", sound(500), waits=True))])
     told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
     assert told == [
         ("health", "waiting", "absent"),
@@ -308,8 +308,8 @@ class Moved(Memory):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=4))
 def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:
-    ears, sink = ears_of(BandClassifier())
-    Engine(ears, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
+    context, sink = ears_of(BandClassifier())
+    Engine(context, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
     lines = [line for line in sink.lines if line["type"] in ("hello", "start", "update", "end", "stats")]
     assert [line["type"] for line in lines][:2] == ["hello", "start"]
     assert lines[-2]["type"] == "end"
@@ -322,27 +322,27 @@ def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shi
 
 
 def test_an_events_delay_is_told_by_the_clock_that_is_right_now() -> None:
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     hour_ns = 3_600_000_000_000
-    Engine(ears, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
+    Engine(context, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
     assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
 
 
 def test_stats_come_again_and_again_and_the_last_are_final() -> None:
-    ears, sink = ears_of(BandClassifier())
-    Engine(replace(ears, stats_s=1.0), quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
+    context, sink = ears_of(BandClassifier())
+    Engine(replace(context, stats_s=1.0), quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
     stats = sink.of("stats")
     assert [line["final"] for line in stats] == [False] * (len(stats) - 1) + [True]
     assert [int(line["duration_s"]) for line in stats] == [1, 2, 5, 6, 7, 9, 9]
     assert stats[2]["lost_s"] == 3.0
-    ears, sink = ears_of(BandClassifier())
-    Engine(ears, quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
+    context, sink = ears_of(BandClassifier())
+    Engine(context, quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
     assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
 
 
 def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
-    ears, _ = ears_of(BandClassifier())
-    engine = Engine(ears, quiet)
+    context, _ = ears_of(BandClassifier())
+    engine = Engine(context, quiet)
     voice = engine.voice(SourceSession(Comes("mic", silence(0), waits=True)))
     assert voice.truth.state == "waiting"
     states = [voice.truth]
@@ -352,7 +352,7 @@ def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
         else:
             engine.meet(voice, each)
         batch = engine.next_batch()
-        engine.tell(batch, classify_windows(ears.classifier, features_only([waiting.heard for waiting in batch])))
+        engine.tell(batch, classify_windows(context.classifier, features_only([waiting.heard for waiting in batch])))
         states += [voice.truth] if voice.truth.state != states[-1].state else []
     assert [truth.state for truth in states] == ["waiting", "heard", "lost", "heard"]
     assert (voice.truth.losses, voice.truth.shifted_ns) == (1, 60_000_000_000)

@@ -41,10 +41,10 @@ class Switched:
 
 
 def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResult]]:
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     readings: list[WindowResult] = []
-    ears.live.watch(readings.append)
-    engine = Engine(ears, quiet)
+    context.live.watch(readings.append)
+    engine = Engine(context, quiet)
     source = Switched(seconds)
     source.before = {second: lambda on=on: engine.switch("mic", on) for second, on in switches.items()}  # type: ignore[misc]
     engine.run([SourceSession(source)])
@@ -95,11 +95,11 @@ def test_a_reading_tells_of_each_window_and_is_pictured_only_while_somebody_watc
     assert readings[-1].windows == 17
     assert readings[-1].heard_s == pytest.approx(2.0)
     assert all(reading.features is None for reading in readings)
-    ears, _ = ears_of(BandClassifier())
-    pictured: list[WindowResult] = []
-    leave = ears.live.watch(pictured.append, pictures=True)
-    Engine(ears, quiet).run([SourceSession(Switched(1))])
-    assert pictured[0].features is not None
+    context, _ = ears_of(BandClassifier())
+    features_wanted: list[WindowResult] = []
+    leave = context.live.watch(features_wanted.append, pictures=True)
+    Engine(context, quiet).run([SourceSession(Switched(1))])
+    assert features_wanted[0].features is not None
     leave()
     leave()
-    assert not ears.live.pictured
+    assert not context.live.features_wanted

@@ -29,7 +29,7 @@ SPECS = [
 
 
 def test_the_stage_gives_the_windows_place_and_cannot_be_written_to() -> None:
-    window = Window(tone(1000, 0.4), first_sample=800, heard_samples=3000, complete=False)
+    window = Window(tone(1000, 0.4), first_sample=800, valid_samples=3000, complete=False)
     _, features = mel(MelState(), window, SMALL_SPEC)
     assert (features.first_sample, features.end_sample, features.complete) == (800, 3800, False)
     assert features.mel_db.shape == SMALL_SPEC.input_shape

@@ -40,7 +40,7 @@ def test_any_way_of_cutting_gives_the_same_windows(total: int, cuts: list[int]) 
     assert [w.first_sample for w in cut] == [w.first_sample for w in whole]
     for one, other in zip(whole, cut, strict=True):
         assert np.array_equal(one.samples, other.samples)
-        assert one.heard_samples == other.heard_samples
+        assert one.valid_samples == other.valid_samples
         assert other.complete
 
 
@@ -52,9 +52,9 @@ def test_every_window_holds_the_samples_its_number_says_and_zeros_after_the_end(
         assert heard.first_sample % HOP == 0
         assert heard.samples.shape == (1, W)
         expected = np.zeros(W, np.float32)
-        expected[: heard.heard_samples] = ramp(heard.first_sample, heard.heard_samples)
+        expected[: heard.valid_samples] = ramp(heard.first_sample, heard.valid_samples)
         assert np.array_equal(heard.samples[0], expected)
-        assert heard.first_sample + heard.heard_samples <= total
+        assert heard.first_sample + heard.valid_samples <= total
 
 
 def test_windows_before_the_end_are_told_as_soon_as_they_are_full() -> None:

@@ -117,12 +117,12 @@ def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path, place: 
         file.seek(place)
         file.write(os.urandom(4096 * 200))
     store = JournalStore(path)
-    if store.put_aside is None:  # the damage shows only when something is read or written
+    if store.quarantined_path is None:  # the damage shows only when something is read or written
         with pytest.raises(sqlite3.DatabaseError):
             store.commit([row(200)])
         store.renew(199)
-    assert store.put_aside is not None
-    assert store.put_aside.exists()
+    assert store.quarantined_path is not None
+    assert store.quarantined_path.exists()
     store.commit([row(200)])
     assert [entry.seq for entry in store.after(0, 10)] == [200]
 
@@ -131,8 +131,8 @@ def test_a_text_file_is_put_aside_too_rather_than_lost(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.write_text("dear diary, today I heard a dog\n" * 100)
     store = JournalStore(path)
-    assert store.put_aside is not None
-    assert store.put_aside.read_text().startswith("dear diary")
+    assert store.quarantined_path is not None
+    assert store.quarantined_path.read_text().startswith("dear diary")
 
 
 def test_a_journal_of_a_later_release_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

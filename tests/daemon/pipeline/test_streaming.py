@@ -80,9 +80,9 @@ def windows_of(blocks: list[Block | None], spec: FeatureSpec) -> list[Window]:
 
 def heard_of(blocks: list[Block | None], spec: FeatureSpec) -> list[FeatureWindow]:
     """What the daemon's path gives."""
-    inbound, heard = FrontEndState(), list[FeatureWindow | Gap]()
+    front_end_state, heard = FrontEndState(), list[FeatureWindow | Gap]()
     for block in blocks:
-        inbound, new = extract_features(inbound, block, spec)
+        front_end_state, new = extract_features(front_end_state, block, spec)
         heard += new
     return [each for each in heard if isinstance(each, FeatureWindow)]
 
@@ -109,7 +109,7 @@ def test_streamed_and_by_itself_every_window_is_alike(
     assert len(heard) == len(windows)
     for each, by_itself in zip(heard, windows, strict=True):
         assert each.features.first_sample == by_itself.first_sample
-        assert each.features.end_sample == by_itself.first_sample + by_itself.heard_samples
+        assert each.features.end_sample == by_itself.first_sample + by_itself.valid_samples
         assert each.features.complete is by_itself.complete
         assert each.features.mel_db.shape == spec.input_shape
         np.testing.assert_allclose(each.features.mel_db, mel_db(by_itself.samples, spec), rtol=0, atol=LIMIT_DB)

@@ -95,10 +95,10 @@ def replayed(config: Config, archive: Path) -> bytes:
     lines = io.BytesIO()
     sink = type("Sink", (), {"name": "memory", "write": lambda _, line: lines.write(line), "close": lambda _: None})()
     in_force = thresholds_in_force(rules, classifier.contract.labels)
-    ears = EngineContext("test", classifier, rules, in_force, SampleClock(), DirectWriter([sink], print))
+    context = EngineContext("test", classifier, rules, in_force, SampleClock(), DirectWriter([sink], print))
     for found in find_recordings([archive]).recordings:
         with contextlib.suppress(SourceError):
-            SourceSession(Recording(found.path.stem, found.path, "fast", 0)).read_through(ears)
+            SourceSession(Recording(found.path.stem, found.path, "fast", 0)).read_through(context)
     return lines.getvalue()
 
 

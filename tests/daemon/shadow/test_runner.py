@@ -155,12 +155,12 @@ def test_one_that_never_began_can_be_closed() -> None:
 
 def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Kept, Kept]:
     """An engine with a shadow: its lines, and the shadow's."""
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     found = Kept()
     beside = make(found)
     if beside is not None:
         beside.start()
-    Engine(replace(ears, shadow=beside), quiet).run([SourceSession(source)])
+    Engine(replace(context, shadow=beside), quiet).run([SourceSession(source)])
     if beside is not None:
         beside.close("ended")
     return sink, found
@@ -182,12 +182,12 @@ def test_through_the_engine_each_so_many_th_window_is_compared_or_dropped(share_
 def test_a_shadow_that_stands_still_holds_nothing_up() -> None:
     still = Half()
     done = threading.Event()
-    ears, sink = ears_of(BandClassifier())
+    context, sink = ears_of(BandClassifier())
     beside = ShadowRunner(still, PAIR, DirectWriter([Kept()], quiet), quiet)
     beside.start()
     source = Memory("mic", np.concatenate([silence(1.0), tone(300, 20.0)], axis=1), waits=True)
     try:
-        Engine(replace(ears, shadow=beside), quiet).run([SourceSession(source)])
+        Engine(replace(context, shadow=beside), quiet).run([SourceSession(source)])
         done.set()
     finally:
         still.may_go_on.set()

@@ -166,7 +166,7 @@ def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
 
 
 def test_a_source_is_told_with_its_last_window(site: Site) -> None:
-    site.view.surroundings.live.publish(reading())
+    site.view.sink_context.live.publish(reading())
     site.tell(event_line(1))
     mic0, yard = site.get("/api/sources").json()["sources"]
     assert (mic0["name"], mic0["active"], mic0["events"]) == ("mic0", [IDS[1]], {"low": 1})

@@ -294,7 +294,7 @@ def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
         raise RuntimeError("the secret of the house")
 
     with a_site() as ill:
-        object.__setattr__(ill.view.surroundings, "board", broken)
+        object.__setattr__(ill.view.sink_context, "board", broken)
         with ill.client() as client:
             answer = client.get("/api/health")
             assert client.get("/api/classes").status_code == 200, "the next one is answered"

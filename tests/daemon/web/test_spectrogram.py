@@ -21,7 +21,7 @@ def decoded(line: ColumnsLine | None) -> np.ndarray[tuple[int, int], np.dtype[np
 
 
 def test_a_window_that_follows_another_gives_only_what_is_new_in_it() -> None:
-    first, second = reading(1, pictured=True), reading(2, pictured=True)
+    first, second = reading(1, features_wanted=True), reading(2, features_wanted=True)
     assert first.features is not None
     line = columns_line(second, SMALL_SPEC, first.features.end_sample)
     assert line is not None
@@ -30,13 +30,13 @@ def test_a_window_that_follows_another_gives_only_what_is_new_in_it() -> None:
 
 
 def test_what_was_missed_in_between_is_given_too_as_far_as_the_window_has_it() -> None:
-    line = columns_line(reading(100, pictured=True), SMALL_SPEC, 0)
+    line = columns_line(reading(100, features_wanted=True), SMALL_SPEC, 0)
     assert line is not None
     assert line.columns * line.column_s == pytest.approx(SMALL_SPEC.window_ms / 1000, abs=0.04)
 
 
 def test_decibels_come_back_within_half_a_step_and_never_out_of_range() -> None:
-    base = reading(1, pictured=True)
+    base = reading(1, features_wanted=True)
     assert base.features is not None
     mel_db = np.linspace(-150, 60, base.features.mel_db.size, dtype=np.float32).reshape(base.features.mel_db.shape)
     line = columns_line(replace(base, features=replace(base.features, mel_db=read_only(mel_db))), SMALL_SPEC, None)

@@ -116,11 +116,11 @@ def test_lines_that_the_journal_has_dropped_are_told_as_lost(site: Site) -> None
 
 
 def test_scores_and_pictures_come_only_to_those_who_asked(site: Site) -> None:
-    live = site.view.surroundings.live
+    live = site.view.sink_context.live
     with ws(site) as plain, ws(site, "?scores=1&columns=1") as asking:
         assert next_of(asking, "welcome")["boot"] == next_of(plain, "welcome")["boot"]
-        wait_until(lambda: live.pictured)
-        live.publish(reading(1, pictured=True))
+        wait_until(lambda: live.features_wanted)
+        live.publish(reading(1, features_wanted=True))
         scores = next_of(asking, "scores")
         assert (scores["source"], scores["node"], scores["scores"]) == ("mic0", NODE, {"low": 0.75, "high": 0.25})
         assert next_of(asking, "columns")["bands"] == 16
@@ -129,13 +129,13 @@ def test_scores_and_pictures_come_only_to_those_who_asked(site: Site) -> None:
 
 
 def test_nothing_is_listened_to_while_nobody_watches(site: Site) -> None:
-    live, journal = site.view.surroundings.live, site.journal
+    live, journal = site.view.sink_context.live, site.journal
     watchers = len(live._watchers)
     with ws(site, "?columns=1") as socket_:
         next_of(socket_, "welcome")
-        wait_until(lambda: live.pictured)
+        wait_until(lambda: live.features_wanted)
         assert len(journal._readers) == 1
-    wait_until(lambda: not live.pictured)
+    wait_until(lambda: not live.features_wanted)
     assert (len(live._watchers), journal._readers) == (watchers, [])
 
 

@@ -3,7 +3,7 @@
 Conventions: SIGINT and SIGTERM stop it, SIGHUP has the configuration read again. That is done in a thread of its own:
 everything that can be refused is opened first, and only then is anything closed.
 Rule: what is not changed goes on as it is. What is wrong, or takes a new start, leaves all as it was, and that is told.
-Does not: read files (`cli/run.py`), or know what may change (`reload.py`).
+Does not: read files (`cli/run.py`), or know what may change (`app/reload.py`).
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class Daemon:
         self._program = Lifecycle(self._notifier)
         self._notice = StatusTracker(tuple(asked.sources))
         self._hups = queue.SimpleQueue[bool]()  # its put is safe in a signal handler
-        self._listenings: dict[str, SourceSession] = {}
-        self._ears = build_context(asked.config, WallClock(), self._open_journal)
-        assert isinstance(self._ears.journal, Journal)
-        self._journal = self._ears.journal
-        log.info("model loaded", **log_fields(self._ears.classifier))
+        self._sessions: dict[str, SourceSession] = {}
+        self._context = build_context(asked.config, WallClock(), self._open_journal)
+        assert isinstance(self._context.journal, Journal)
+        self._journal = self._context.journal
+        log.info("model loaded", **log_fields(self._context.classifier))
 
     def run(self) -> None:
         """Listen.
@@ -83,16 +83,16 @@ class Daemon:
             SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
         """
         with contextlib.closing(self._journal), stop_on_signals(self._program.stop):
-            tapes, writing = _clips(self._asked.config, self._ears, self._log.warning)
-            self._ears = replace(self._ears, tapes=tapes)
-            self._ears = replace(self._ears, shadow=self._shadow_for(self._asked.config, self._ears))
+            clip_tap, writing = _clips(self._asked.config, self._context, self._log.warning)
+            self._context = replace(self._context, clip_tap=clip_tap)
+            self._context = replace(self._context, shadow=self._shadow_for(self._asked.config, self._context))
             watch = Watchdog(self._notifier, self._log.error)
-            self._engine = Engine(self._ears, self._log.warning, watch=watch)
+            self._engine = Engine(self._context, self._log.warning, watch=watch)
             self._sending = OutputManager(
-                lambda: self._ears,
+                lambda: self._context,
                 lambda: self._asked.config,
                 self._journal,
-                self._surroundings(),
+                self._sink_context(),
                 self._program.fail,
                 self._log,
             )
@@ -100,9 +100,9 @@ class Daemon:
                 self._sending.open_all()
                 self._end_interrupted()
                 for name in self._asked.sources:
-                    self._listenings[name] = self._program.add(self._opened(name, self._asked))
+                    self._sessions[name] = self._program.add(self._opened(name, self._asked))
                 _give_back_memory()
-                self._engine.run(self._program.listenings)
+                self._engine.run(self._program.sessions)
         self._notifier.stopping()
         self._raise_failure()
 
@@ -111,24 +111,24 @@ class Daemon:
         store = open_for_writing(config.journal, self._log.warning)
         return Journal(store, retention_limits(config.journal), node_name(config), self._log.warning, self._notice.read)
 
-    def _surroundings(self) -> SinkContext:
+    def _sink_context(self) -> SinkContext:
         return SinkContext(
-            node=self._ears.node,
-            labels=self._ears.classifier.contract.labels,
+            node=self._context.node,
+            labels=self._context.classifier.contract.labels,
             board=lambda: self._notice.board,
-            live=self._ears.live,
+            live=self._context.live,
             switch=self._engine.switch,
             say=self._log.warning,
-            classes=lambda: tuple(self._ears.thresholds),
+            classes=lambda: tuple(self._context.thresholds),
             note=self._log.debug,
             after=self._journal.after,
             last_seq=lambda: self._journal.last_seq,
             journal=self._journal.store.identity(),
-            model=lambda: self._ears.classifier.contract.identity,
-            provider=lambda: self._ears.classifier.provider,
+            model=lambda: self._context.classifier.contract.identity,
+            provider=lambda: self._context.classifier.provider,
         )
 
-    def _shadow_for(self, config: Config, ears: EngineContext) -> ShadowRunner | None:
+    def _shadow_for(self, config: Config, context: EngineContext) -> ShadowRunner | None:
         """What is to run beside the model of these ears: what does already, if that would be the same.
 
         Raises:
@@ -138,7 +138,7 @@ class Daemon:
             return None
         from soundwatch.daemon.shadow.build import open_shadow
 
-        opened, running = open_shadow(config, ears, self._log.warning), _shadow_runner(self._ears)
+        opened, running = open_shadow(config, context, self._log.warning), _shadow_runner(self._context)
         if running is not None and running.pair == opened.pair and not running.failed:
             return running
         return opened
@@ -146,11 +146,11 @@ class Daemon:
     @contextlib.contextmanager
     def _comparing(self) -> Iterator[None]:
         """While this lasts, the shadow runs, if there is one; it may be exchanged meanwhile."""
-        self._begin_shadow(None, _shadow_runner(self._ears))
+        self._begin_shadow(None, _shadow_runner(self._context))
         try:
             yield
         finally:
-            if (runner := _shadow_runner(self._ears)) is not None:
+            if (runner := _shadow_runner(self._context)) is not None:
                 runner.close("ended")
 
     def _begin_shadow(self, before: ShadowRunner | None, after: ShadowRunner | None) -> None:
@@ -178,8 +178,8 @@ class Daemon:
         """End with an error where nothing was heard to its end."""
         if self._program.failure is not None:
             raise self._program.failure
-        failures = [each.failure for each in self._program.listenings if each.failure is not None]
-        if failures and len(failures) == len(self._program.listenings):
+        failures = [each.failure for each in self._program.sessions if each.failure is not None]
+        if failures and len(failures) == len(self._program.sessions):
             raise failures[0]
 
     @contextlib.contextmanager
@@ -219,7 +219,7 @@ class Daemon:
         Raises:
             SoundwatchError: Something cannot be opened; all is as before.
         """
-        ears = self._rebuilt(asked.config)
+        context = self._rebuilt(asked.config)
         sinks = self._sending.opened(changes.sinks_new, changes.sinks_gone)
         try:
             sources = {name: self._opened(name, asked) for name in changes.sources_new}
@@ -227,17 +227,17 @@ class Daemon:
             for opened in sinks.values():
                 opened.sink.close()
             raise
-        if ears is not None:
-            before, self._ears = self._ears, ears
-            self._engine.exchange(ears)
-            self._begin_shadow(_shadow_runner(before), _shadow_runner(ears))
+        if context is not None:
+            before, self._context = self._context, context
+            self._engine.exchange(context)
+            self._begin_shadow(_shadow_runner(before), _shadow_runner(context))
         for name in changes.sources_gone:
-            listening = self._listenings.pop(name)
+            listening = self._sessions.pop(name)
             self._program.remove(listening)
             self._engine.drop(listening)
         for name, source in sources.items():
-            self._listenings[name] = self._program.add(source)
-            self._engine.add(self._listenings[name])
+            self._sessions[name] = self._program.add(source)
+            self._engine.add(self._sessions[name])
         for place, opened in sinks.items():
             self._sending.add(changes.sinks_new[place], opened)
         for text in changes.sinks_gone:
@@ -249,7 +249,7 @@ class Daemon:
         Raises:
             SoundwatchError: The model or a rule cannot be used, or takes a new start.
         """
-        before, classifier = self._ears, load_classifier(config.model)
+        before, classifier = self._context, load_classifier(config.model)
         if (classifier.contract, classifier.provider) == (before.classifier.contract, before.classifier.provider):
             classifier = before.classifier
         old, new = before.classifier.contract, classifier.contract
@@ -270,8 +270,8 @@ class Daemon:
         return None if after == before else after
 
     def _tell(self, state: Literal["reloaded", "refused"], detail: str) -> None:
-        time_text, node = format_utc(time.time_ns()), self._ears.node
-        model, beside = self._ears.classifier.contract.identity, _shadow_runner(self._ears)
+        time_text, node = format_utc(time.time_ns()), self._context.node
+        model, beside = self._context.classifier.contract.identity, _shadow_runner(self._context)
         shadow = None if beside is None else beside.pair.shadow
         self._journal.append(
             lambda seq: ReloadLine(
@@ -286,14 +286,14 @@ def _shadow_runner(context: EngineContext) -> ShadowRunner | None:
 
 
 def _clips(
-    config: Config, ears: EngineContext, say: Callable[..., object]
+    config: Config, context: EngineContext, say: Callable[..., object]
 ) -> tuple[ClipTap | None, contextlib.AbstractContextManager[object]]:
     """What keeps sound for clips, and what writes them until its end; nothing where nobody asked for clips."""
     if config.clips.folder is None:
         return None, contextlib.nullcontext()
     from soundwatch.daemon.clips.build import build_clips
 
-    return build_clips(config.clips, ears, say)
+    return build_clips(config.clips, context, say)
 
 
 def _give_back_memory() -> None:

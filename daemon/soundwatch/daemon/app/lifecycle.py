@@ -20,27 +20,27 @@ class Lifecycle:
 
     def __init__(self, notifier: SystemdNotifier | None = None) -> None:
         self._notifier = notifier or SystemdNotifier()
-        self.listenings: list[SourceSession] = []
+        self.sessions: list[SourceSession] = []
         self.stop_asked = False
         self.failure: SoundwatchError | None = None
 
     def add(self, source: LiveSource) -> SourceSession:
         """Take up a source that has been opened."""
         listening = SourceSession(source)
-        self.listenings = [*self.listenings, listening]
+        self.sessions = [*self.sessions, listening]
         if self.stop_asked:
             listening.stop()
         return listening
 
     def remove(self, listening: SourceSession) -> None:
         """Forget a source that is not wanted any longer."""
-        self.listenings = [each for each in self.listenings if each is not listening]
+        self.sessions = [each for each in self.sessions if each is not listening]
 
     def stop(self) -> None:
         """End every source's events and then the program."""
         self.stop_asked = True
         self._notifier.stopping()
-        for listening in self.listenings:
+        for listening in self.sessions:
             listening.stop()
 
     def fail(self, error: SoundwatchError) -> None:

@@ -2,7 +2,7 @@
 
 Conventions: opened first, so that what cannot be opened is refused before a sound is heard; closed last, so that every
 line has been offered to everybody.
-Does not: run sinks (`outlets.py`) or the server (`web/server.py`).
+Does not: run sinks (`sinks/dispatcher.py`) or the server (`web/server.py`).
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ class OutputManager:
     """All sinks of a running program.
 
     Args:
-        ears: What all sources share now; it may be exchanged.
+        context: What all sources share now; it may be exchanged.
         config: In force; it may be exchanged.
         journal: Where lines come from.
-        surroundings: What sinks may look at.
+        sink_context: What sinks may look at.
         fail: Called when nobody is left to hand anything to.
         log: The diary.
     """
 
     def __init__(
         self,
-        ears: Callable[[], EngineContext],
+        context: Callable[[], EngineContext],
         config: Callable[[], Config],
         journal: Journal,
-        surroundings: SinkContext,
+        sink_context: SinkContext,
         fail: Callable[[SinkError], object],
         log: Any,
     ) -> None:
-        self._ears = ears
+        self._context = context
         self._config = config
         self._journal = journal
         self._fail = fail
         self._log = log
-        self._outlets = SinkDispatcher(surroundings.say, self._all_gone)
-        self._surroundings = replace(surroundings, sinks=self._outlets.look)
+        self._outlets = SinkDispatcher(sink_context.say, self._all_gone)
+        self._sink_context = replace(sink_context, sinks=self._outlets.look)
         self._by_word: dict[str, SinkWorker] = {}
         self._servers = contextlib.ExitStack()
         self._served = False
@@ -88,12 +88,12 @@ class OutputManager:
             return
         try:
             spec = SinkSpec("unix", str(socket_path(path)), {"scores": True})
-            opened = open_sink(spec, self._surroundings)
+            opened = open_sink(spec, self._sink_context)
         except SinkError as error:  # a system without such sockets, or a path too long for one
-            self._surroundings.note("there is no socket beside the journal", error=str(error))
+            self._sink_context.note("there is no socket beside the journal", error=str(error))
             return
         self._own = SinkWorker(
-            opened.sink, self._journal, durable=False, say=self._surroundings.note, gone=lambda: None
+            opened.sink, self._journal, durable=False, say=self._sink_context.note, gone=lambda: None
         )
 
     def opened(self, texts: Sequence[SinkConfig], gone: Sequence[SinkConfig] = ()) -> dict[int, OpenedSink]:
@@ -108,7 +108,7 @@ class OutputManager:
         ready: dict[int, OpenedSink] = {}
         try:
             for place, text in enumerate(texts):
-                ready[place] = opened = open_sink(parse_sink(text), self._surroundings)
+                ready[place] = opened = open_sink(parse_sink(text), self._sink_context)
                 _refuse_a_second(opened.sink.name, names)
         except Exception:
             for each in ready.values():
@@ -139,7 +139,7 @@ class OutputManager:
         for name, lines in self._outlets.close().items():
             if self._journal.store.path == MEMORY:
                 raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")
-            self._surroundings.say("lines are left for the next start", sink=name, lines=lines)
+            self._sink_context.say("lines are left for the next start", sink=name, lines=lines)
 
     def _all_gone(self, names: str) -> None:
         if not self._served:  # whoever looks at the page still gets all
@@ -157,7 +157,7 @@ class OutputManager:
 
         folder = self._config().clips.folder
         clips = Path(folder).expanduser() if folder else None
-        view = WebContext(self._surroundings, self._config, self._ears, self._journal, self._outlets.look, clips)
+        view = WebContext(self._sink_context, self._config, self._context, self._journal, self._outlets.look, clips)
         return serve(spec, view)
 
 

@@ -1,7 +1,7 @@
 """What of a new configuration can be taken up while the program runs, and what that comes to.
 
 Conventions: pure. Names of sources and words of sinks are compared as they are written.
-Does not: open or close anything (`running.py`).
+Does not: open or close anything (`app/daemon.py`).
 """
 
 from __future__ import annotations

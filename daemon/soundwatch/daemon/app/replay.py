@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Replay of recordings through the engine, faster than real time."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     for spec in files:
         if spec.kind != "json":
             raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
-    ears = build_context(
+    context = build_context(
         config, SampleClock(), lambda: DirectWriter([open_file(spec.target) for spec in files], log.warning)
     )
-    relay = ears.journal
+    relay = context.journal
     assert isinstance(relay, DirectWriter)
     failures: list[SourceError] = []
     program = Lifecycle()
     with contextlib.closing(relay), stop_on_signals(program.stop):
         for path in recordings:
             try:
-                program.add(Recording(path.stem, path, "fast", start_unix_ns)).read_through(ears)
+                program.add(Recording(path.stem, path, "fast", start_unix_ns)).read_through(context)
             except SourceError as error:
                 log.error("a recording was not heard to its end", file=str(path), error=str(error))
                 failures.append(error)

@@ -15,7 +15,7 @@ from soundwatch.daemon.capture.demo import Demo
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.monitor import MonitoredSource
-from soundwatch.daemon.capture.network import NetworkSource, connector_for, redact_url
+from soundwatch.daemon.capture.network import NetworkSourceAudit, connector_for, redact_url
 from soundwatch.daemon.capture.pacing import Pace
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
 from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconnecting
@@ -104,7 +104,9 @@ def _open_lasting(name: str, device: str | int, channels: int | None, pcm: str, 
     connect = connector_for(str(device), pcm_format)
     if connect is not None:
         description = redact_url(str(device))
-        return open_reconnecting(lambda: NetworkSource(name, description, connect, pcm_format), name, description, wait)
+        return open_reconnecting(
+            lambda: NetworkSourceAudit(name, description, connect, pcm_format), name, description, wait
+        )
     if Path(str(device)).expanduser().is_dir():
         return Folder(name, Path(str(device)).expanduser())
     if device in ("demo", "-") or (isinstance(device, str) and _is_path(device)):

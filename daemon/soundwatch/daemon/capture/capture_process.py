@@ -2,7 +2,7 @@
 
 Conventions: the process is started when the source is opened and ends with it; one that says nothing for
 `SILENT_S` is killed. It is told to end by closing its standard input, which is safe in a signal handler.
-Does not: open anything again (`lasting.py`).
+Does not: open anything again (`capture/reconnect.py`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class MicrophoneProcess:
             self._open()
 
     def blocks(self) -> Iterator[Block | SourceStateChange]:
-        """Blocks as they are heard, until `stop`; a `Plight` where the device is waited for.
+        """Blocks as they are heard, until `stop`; a `SourceStateChange` where the device is waited for.
 
         Raises:
             StallError: The device or the process delivers nothing.

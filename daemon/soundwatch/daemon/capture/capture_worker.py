@@ -2,12 +2,12 @@
 
 PortAudio can only look for new devices by ending every stream of its process, and hangs with a sound server that
 hangs. So each microphone has a process: it waits for the device, opens it, hands its blocks to standard output as
-`frames.py` has them, and ends when the device is lost.
+`capture/ipc.py` has them, and ends when the device is lost.
 
 Conventions: CHANNELS 0 is as many as the device has; WAIT 0 gives up at once where the device is not there, 1 tries
 again until it is. The end of standard input ends the process, also where the daemon was killed. SIGINT and SIGTERM
 are the daemon's to answer: a terminal and systemd send them to both.
-Does not: import the network's runtime, or try again once the device is lost (`lasting.py`).
+Does not: import the network's runtime, or try again once the device is lost (`capture/reconnect.py`).
 """
 
 from __future__ import annotations

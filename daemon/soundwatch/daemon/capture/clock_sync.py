@@ -8,7 +8,7 @@ earlier. They also come late by chance, so only the least late of ten seconds sa
 Conventions: nanoseconds; sample numbers of the stream, lost ones counted. `shift_ns` is what later samples' times are
 moved by. How late deliveries are at the start is taken to be their way to us, and right; but none comes before its
 sound, as it seems where a radio sends its last seconds at once to whoever connects.
-Does not: keep times in order where they would run back (`timeline.py`).
+Does not: keep times in order where they would run back (`events/timeline.py`).
 """
 
 from __future__ import annotations

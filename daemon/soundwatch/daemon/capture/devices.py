@@ -2,7 +2,7 @@
 
 Conventions: an index holds until the next start or the next plug; a name holds. ALSA's place of a card,
 "(hw:1,0)", is therefore left out of the proposed name wherever that still names one device only. More names that
-hold are in `identity.py`.
+hold are in `capture/device_names.py`.
 Does not: see devices plugged in after PortAudio started in this process; it freezes its list.
 """
 

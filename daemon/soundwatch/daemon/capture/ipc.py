@@ -2,7 +2,7 @@
 
 Conventions: each frame is one byte for its kind, its length, and so many bytes; numbers are little-endian. Samples
 are float32 as they were captured, (C, S) in C order. All else is JSON.
-Does not: read or write (`child.py`, `isolated.py`).
+Does not: read or write (`capture/capture_worker.py`, `capture/capture_process.py`).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """A microphone, through PortAudio.
 
-Conventions: opened at the device's own rate, whatever the model wants (`resample.py` changes it), with
+Conventions: opened at the device's own rate, whatever the model wants (`frontend/resample.py` changes it), with
 two channels at most unless asked. The callback copies, stamps and puts without waiting; it never logs
 or raises. All loss is counted: samples that found the queue full, exactly; an overflow that PortAudio
-flags, by the jump of the driver's time stamps; what vanished unflagged, by the clock (`losses.py`).
+flags, by the jump of the driver's time stamps; what vanished unflagged, by the clock (`capture/drop_detector.py`).
 Source: tried with PulseAudio: a killed server calls `finished_callback` and raises nothing; a stopped one
 just goes silent, and then `stop` and `abort` hang.
-Does not: open a lost device again (`lasting.py`, through `isolated.py`).
+Does not: open a lost device again (`capture/reconnect.py`, through `capture/capture_process.py`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Microphone:
 
     Args:
         name: The source's name in events.
-        device: Name, part of a name, one as `identity.py` has them, index, or "default".
+        device: Name, part of a name, one as `capture/device_names.py` has them, index, or "default".
         channels: How many to open; None for the device's own, two at most.
 
     Raises:

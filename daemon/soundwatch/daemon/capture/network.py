@@ -3,9 +3,9 @@
 Conventions: interleaved little-endian samples without a header, in the format that was told; ffmpeg is asked for it.
 What is connected is taken to be live: sample 0 was recorded one first read before that read came, nothing is held back
 for a busy machine, and the end of the stream is a loss. A connection is closed with its source. Nothing numbers the
-samples on their way, so what vanished is found by the clock alone (`losses.py`): 150 ms and more within four seconds,
-and less as soon as it has added up to that.
-Does not: connect again (`lasting.py`), or hear what a stream says of its own times.
+samples on their way, so what vanished is found by the clock alone (`capture/drop_detector.py`): 150 ms and more within
+four seconds, and less as soon as it has added up to that.
+Does not: connect again (`capture/reconnect.py`), or hear what a stream says of its own times.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Connection:
     datagrams: bool = False
 
 
-class NetworkSource:
+class NetworkSourceAudit:
     """A live source of raw samples.
 
     Args:
@@ -146,7 +146,7 @@ def ffmpeg(url: str, pcm: PcmFormat) -> Connection:
     """What ffmpeg makes of a URL.
 
     Raises:
-        HopelessError: There is no ffmpeg.
+        SourceUnavailableError: There is no ffmpeg.
     """
     asked = ("-f", pcm.sample_format, "-ar", str(pcm.rate_hz), "-ac", str(pcm.channels), "pipe:1")
     how = ASKED_OF_FFMPEG.get(urlsplit(url).scheme, ())

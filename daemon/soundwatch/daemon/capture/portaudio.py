@@ -26,7 +26,7 @@ def load_portaudio() -> ModuleType:
     """The module `sounddevice`, with PortAudio started.
 
     Raises:
-        HopelessError: PortAudio's library is missing or does not start.
+        SourceUnavailableError: PortAudio's library is missing or does not start.
     """
     try:
         import sounddevice

@@ -4,7 +4,7 @@ Conventions: the stream's time goes on while the source is away: its first block
 would have had, by the steady clock, with all between counted as lost, at the device's rate as it is then.
 Rule: the first try comes after `FIRST_PAUSE_S`, each further one twice as late, `LONGEST_PAUSE_S` at most. A source
 that waits for its device by itself, as a capture process does, is not opened again meanwhile.
-Does not: know what it opens, or move the stream's times (`anchor.py`).
+Does not: know what it opens, or move the stream's times (`capture/clock_sync.py`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ReconnectingSource:
         """Blocks until `stop`, and what becomes of the source.
 
         Raises:
-            HopelessError: Waiting is of no use.
+            SourceUnavailableError: Waiting is of no use.
         """
         pause_s = FIRST_PAUSE_S
         source: LiveSource | None = self._source
@@ -193,7 +193,7 @@ def open_reconnecting(connect: Callable[[], LiveSource], name: str, description:
 
     Raises:
         SourceError: Without `wait`, it cannot be opened now.
-        HopelessError: Waiting is of no use.
+        SourceUnavailableError: Waiting is of no use.
     """
     try:
         return ReconnectingSource(connect(), connect)

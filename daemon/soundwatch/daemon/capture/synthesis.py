@@ -1,6 +1,6 @@
 """Street sounds made from nothing but numbers, for the demo scene.
 
-Conventions: each sound is (S,) float64 of full scale about 1, near and dry; `outdoors` puts it into a street.
+Conventions: each sound is (S,) float64 of full scale about 1, near and dry; `street_reverb` puts it into a street.
 Random parts come from a generator that the caller seeds, so that a sound is the same every time.
 Source: what the things do. A siren is a driven horn loudspeaker whose oscillator wails; a car has
 two reed horns a third apart; a breaker's piston strikes a ringing chisel; a bark is a voice with formants.

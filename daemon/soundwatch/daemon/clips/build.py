@@ -21,7 +21,7 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 
 
 def build_clips(
-    config: ClipsConfig, ears: EngineContext, say: Callable[..., object]
+    config: ClipsConfig, context: EngineContext, say: Callable[..., object]
 ) -> tuple[ClipRecorder, contextlib.AbstractContextManager[ClipWriter]]:
     """What keeps sound for clips, and what writes them until its end.
 
@@ -31,8 +31,8 @@ def build_clips(
     """
     assert config.folder is not None
     shelf = ClipStore(Path(config.folder).expanduser(), config)
-    writer = ClipWriter(shelf, build_guards(config, ears.classifier), ears.node, ears.journal, say)
-    recorder = ClipRecorder(config, ears.classifier.contract.features.rate_hz, writer.take)
+    writer = ClipWriter(shelf, build_guards(config, context.classifier), context.node, context.journal, say)
+    recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.take)
     return recorder, contextlib.closing(writer)
 
 

@@ -5,7 +5,7 @@ time is UTC of the first sample, the score the event's peak, rounded down. The f
 so is each file (0600). A file is there whole or not at all. Nothing but files of such names is ever removed.
 Rule: what is older than `max_age_days` goes, whatever it is: that is a promise. For want of room the oldest go first,
 but of each class the `best_per_class` with the highest scores go last, the best of all very last.
-Does not: decide what may be written (`guard.py`), or run in the engine's thread (`writer.py`).
+Does not: decide what may be written (`clips/speech_guard.py`), or run in the engine's thread (`writer.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: frames are (S, C) int16, as FLAC takes them and in half of the room; sound of 16 bits comes back bit for
 bit. Places are samples at the source's own rate since the stream's start. Lost samples are zeros.
-Does not: know events (`recorder.py`) or files (`shelf.py`).
+Does not: know events (`recorder.py`) or files (`clips/clip_store.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: `take` never waits; `QUEUED_CLIPS` wait, and any more are told of as lost. Whatever fails costs that clip
 and nothing else: listening goes on.
 Rule: what the guard cannot judge is not written.
-Does not: know events or tapes (`recorder.py`), or choose what goes (`shelf.py`).
+Does not: know events or tapes (`recorder.py`), or choose what goes (`clips/clip_store.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: samples (C, S). Left is the first channel, right the second.
 Rule: as many as wanted are taken as they are; any other number is averaged to mono and the mono repeated.
-Does not: resample (`resample.py`), or need more than numpy, since every capture process loads it.
+Does not: resample (`frontend/resample.py`), or need more than numpy, since every capture process loads it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: units are in the keys; every key has a default, so an empty file is a configuration.
 The example `config.yaml` at the top of the repository shows every key with its default and reason.
 Does not: say anything of the front end. That is the model's contract, which nothing here can contradict
-unnoticed (`check_against`).
+unnoticed (`check_against_contract`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How scores become events; `decide.py` tells the rules."""
+    """How scores become events; `detection/decide.py` tells the rules."""
 
     threshold: Share | None = None
     confirm_windows: Windows = 1.0

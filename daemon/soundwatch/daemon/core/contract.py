@@ -7,7 +7,7 @@ compute other features than the network was trained on, and configuration has no
 Conventions: units are in the names; derived numbers are properties and exact. A number that should
 come out whole and does not is refused at construction, with both values.
 Shape alphabet: C channels, S samples, M mels, T frames, K classes.
-Does not: read model files (`classify.py`) or compute features (`mel.py`).
+Does not: read model files (`inference/classifier.py`) or compute features (`frontend/mel.py`).
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@
     │   └── ContractError      3   its contract is missing, malformed or contradicted
     ├── SourceError            4   a microphone or a recording cannot be heard
     │   ├── StallError         4   it delivers nothing, though it has not ended
-    │   └── HopelessError      4   what is needed to hear it is not installed: waiting is of no use
+    │   └── SourceUnavailableError      4   what is needed to hear it is not installed: waiting is of no use
     ├── ProviderError          5   the asked-for accelerator is not to be had
     ├── SinkError              6   events cannot be written anywhere any more
-    │   └── ReaderGoneError    6   nobody reads there, and never will again
+    │   └── ReaderClosedError    6   nobody reads there, and never will again
     ├── DataError              7   a data set for training or evaluation is wrong
     ├── VerificationError      8   an export differs from the network it was made from
     ├── StoreError             9   the journal's file cannot be used

@@ -1,6 +1,7 @@
 """Which numbers of a machine's lines are there, as runs, and which are missing.
 
-Conventions: a `Held` is runs `(first, last)`, both included, in order, with a number missing between any two. Pure.
+Conventions: a `SeqRanges` is runs `(first, last)`, both included, in order, with a number missing between any two.
+Pure.
 """
 
 from __future__ import annotations

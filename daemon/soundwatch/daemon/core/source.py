@@ -1,6 +1,6 @@
 """What becomes of a live source: it is waited for, lost, and back; its sound is poor; its times are moved.
 
-Conventions: as in `types.py`. Nanoseconds, since while a source is away it has no samples to count in.
+Conventions: as in `core/types.py`. Nanoseconds, since while a source is away it has no samples to count in.
 """
 
 from __future__ import annotations

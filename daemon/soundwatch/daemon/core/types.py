@@ -3,7 +3,7 @@
 Conventions: records are frozen and their arrays read-only; channels come first, time last.
 Shape alphabet: C channels, S samples, M mels, T frames, K classes. Samples are float32 in -1 to 1.
 Time is a count of samples since the stream's start: at the source's rate in a `Block` from capture,
-at the model's rate from `resample` on. Seconds and UTC appear only in `wire.py` and `timeline.py`.
+at the model's rate from `resample` on. Seconds and UTC appear only in `events/encoder.py` and `events/timeline.py`.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class Window:
         samples: (C, spec.window_samples), or (1, ...) where a mono signal is the same on all C; zeros stand for
             what was lost and for what lies after the end.
         first_sample: Number of the first sample.
-        heard_samples: How many, from the first on, lie before the end of the sound.
+        valid_samples: How many, from the first on, lie before the end of the sound.
         complete: False where samples inside were lost.
     """
 
     samples: Samples
     first_sample: int
-    heard_samples: int
+    valid_samples: int
     complete: bool
 
 

@@ -1,14 +1,14 @@
 """Thresholds for one place, from that place's own background.
 
 A microphone beside a fan hears another world than the training clips. Given sound in which none of the
-classes occurs, each class's threshold is raised until the daemon's own decision (`decide.py`, with all its
+classes occurs, each class's threshold is raised until the daemon's own decision (`detection/decide.py`, with all its
 rules) would report no more false events than are tolerable.
 
 Conventions: the tolerable rate is for all classes together, and each may use its equal share of it. A
 threshold is only ever raised above the model's: a quiet night says nothing about how loud a siren is.
 Uncertainty: n events in T hours bound the true rate from above with 95 % confidence (Poisson, Garwood
 1936): none in one hour still allows 3.0 an hour. `rate_upper_per_h` says so in plain numbers.
-Does not: record (`app.py`).
+Does not: record (`app/build.py`).
 """
 
 from __future__ import annotations

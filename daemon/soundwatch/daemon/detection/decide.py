@@ -16,7 +16,7 @@ The rules, per class:
   same, and no class starts again within `cooldown_samples` of its last offset.
 - A window with lost samples neither adds evidence nor breaks it, and neither keeps nor ends an event.
 
-Does not: know seconds, UTC or thresholds' origins (`app.py`).
+Does not: know seconds, UTC or thresholds' origins (`app/build.py`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ClassState(msgspec.Struct, frozen=True):
         score: The latest.
         peak_score: The highest since the onset.
         active: True between start and end.
-        told_sample: When the event was last told of.
+        last_report_sample: When the event was last told of.
         ended_sample: Offset of the last event; None if there was none.
     """
 
@@ -68,7 +68,7 @@ class ClassState(msgspec.Struct, frozen=True):
     score: float = 0.0
     peak_score: float = 0.0
     active: bool = False
-    told_sample: int = 0
+    last_report_sample: int = 0
     ended_sample: int | None = None
 
 
@@ -137,7 +137,7 @@ def _await(hearing: ClassState, rule: DetectionRule, scores: Scores, score: floa
     )
     if hearing.evidence_samples < rule.confirm_samples:
         return hearing, None, None
-    return replace(hearing, active=True, told_sample=scores.end_sample), "start", None
+    return replace(hearing, active=True, last_report_sample=scores.end_sample), "start", None
 
 
 def _follow(hearing: ClassState, rule: DetectionRule, scores: Scores, score: float, _: FeatureSpec) -> _Move:
@@ -149,8 +149,8 @@ def _follow(hearing: ClassState, rule: DetectionRule, scores: Scores, score: flo
         return _end(hearing, max(scores.first_sample, shortest)), "end", "decay"
     if lasted_samples >= rule.max_duration_samples:
         return _end(hearing, scores.end_sample), "end", "max_duration"
-    if scores.end_sample - hearing.told_sample >= rule.update_samples:
-        return replace(hearing, told_sample=scores.end_sample), "update", None
+    if scores.end_sample - hearing.last_report_sample >= rule.update_samples:
+        return replace(hearing, last_report_sample=scores.end_sample), "update", None
     return hearing, None, None
 
 

@@ -90,7 +90,8 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
 
     Args:
         model: A shipped model's name, or a file.
-        provider_names: As `open_classifier` takes them; those that cannot be had are left out, if one can. None stands
+        provider_names: As `load_classifier_file` takes them; those that cannot be had are left out, if one can. None
+        stands
             for the processor and what auto may take.
         progress: Called with what is being measured.
 

@@ -1,6 +1,7 @@
 """A source's own thread: its blocks, kept until a window can be full, and its news, in order.
 
-Conventions: as in `engine.py`. Handing a block over costs as much as the network does, so it is done once a window.
+Conventions: as in `engine/engine.py`. Handing a block over costs as much as the network does, so it is done once a
+window.
 """
 
 from __future__ import annotations
@@ -43,6 +44,6 @@ def _may_fill_a_window(voice: EngineSource, kept: list[Block], spec: FeatureSpec
     end_sample: int = kept[-1].first_sample + kept[-1].samples.shape[1]
     if (end_sample - first_sample) * spec.rate_hz >= spec.window_hop_samples * rate_hz:
         return True
-    known = voice.handed_sounds == voice.taken_sounds  # or else which window is next is yet to be seen
-    window_end_sample = voice.inbound.windowing.first_sample + spec.window_samples
+    known = voice.handovers == voice.processed_handovers  # or else which window is next is yet to be seen
+    window_end_sample = voice.front_end_state.windowing.first_sample + spec.window_samples
     return known and end_sample * spec.rate_hz >= window_end_sample * rate_hz

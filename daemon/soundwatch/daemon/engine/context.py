@@ -2,7 +2,7 @@
 
 Conventions: `hello` is written once the first block is there, since only then is it known when the
 stream started. A source that breaks ends its open events with `source_lost` before it is reported.
-Does not: choose sources or models (`app.py`), or listen to several at once (`engine.py`).
+Does not: choose sources or models (`app/build.py`), or listen to several at once (`engine/engine.py`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class EngineContext:
         journal: Where lines go.
         live: Where what is heard now can be looked at.
         stats_s: After how much sound a live source's `stats` are written, again and again; None for at its end only.
-        tapes: What clips are cut from; None where no sound is kept.
+        clip_tap: What clips are cut from; None where no sound is kept.
         shadow: A second network that is held against this one; None for none.
     """
 
@@ -75,7 +75,7 @@ class EngineContext:
     journal: LineAppender
     live: LiveFeed = field(default_factory=LiveFeed)
     stats_s: float | None = None
-    tapes: ClipTap | None = None
+    clip_tap: ClipTap | None = None
     shadow: WindowTap | None = None
 
     def stream(self, source: LiveSource) -> LineEncoder:
@@ -101,7 +101,7 @@ class EngineContext:
         written_unix_ns = self.clock.written_unix_ns(time.time_ns())
         return partial(provider_line, self.classifier.provider, before, detail, self.node, written_unix_ns)
 
-    def taken_over(self, stream: LineEncoder) -> LineEncoder:
+    def rebind(self, stream: LineEncoder) -> LineEncoder:
         """What makes the lines of a stream that another network has decided on so far."""
         contract, provider = self.classifier.contract, self.classifier.provider
         return replace(stream, contract=contract, provider=provider, thresholds=self.thresholds)

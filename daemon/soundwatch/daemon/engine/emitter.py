@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Turn the items of the inference queue into events, lines and statistics of one source."""
 
 from __future__ import annotations
 
@@ -31,54 +31,60 @@ def emit_lines(waiting: PendingItem, scores: Iterator[Scores]) -> list[Callable[
         waiting: It; its voice is changed.
         scores: Those of the batch's windows that are not taken yet; one is taken if this is a window.
     """
-    ears, voice, heard = waiting.ears, waiting.voice, waiting.heard
-    labels = ears.classifier.contract.labels
+    context, voice, heard = waiting.context, waiting.voice, waiting.heard
+    labels = context.classifier.contract.labels
     told: Sequence[Event | Gap | StreamSummary] = ()
     if isinstance(heard, SourceStateChange):
         if heard.state in ("lost", "paused"):
             reason: EndReason = "paused" if heard.state == "paused" else "source_lost"
-            voice.outbound, told = end_events(voice.outbound, waiting.end_sample, ears.rules, labels, reason)
+            voice.detection_state, told = end_events(
+                voice.detection_state, waiting.end_sample, context.rules, labels, reason
+            )
     elif isinstance(heard, ModelSwap):
-        voice.outbound, told = end_events(voice.outbound, waiting.end_sample, heard.ears.rules, labels, "model_changed")
+        voice.detection_state, told = end_events(
+            voice.detection_state, waiting.end_sample, heard.context.rules, labels, "model_changed"
+        )
     elif heard is None:
-        told = finish_stream(voice.outbound, waiting.end_sample, labels, voice.listening.why_ended())
-        if ears.shadow is not None and voice.stream is not None:
-            ears.shadow.end(voice.stream, waiting.end_sample)
+        told = finish_stream(voice.detection_state, waiting.end_sample, labels, voice.listening.end_reason())
+        if context.shadow is not None and voice.stream is not None:
+            context.shadow.end(voice.stream, waiting.end_sample)
     elif isinstance(heard, FeatureWindow | Gap):
         own = [next(scores)] if isinstance(heard, FeatureWindow) else []
-        voice.outbound, told = detect_events(
-            voice.outbound, [heard], own, ears.rules, ears.classifier.contract.features
+        voice.detection_state, told = detect_events(
+            voice.detection_state, [heard], own, context.rules, context.classifier.contract.features
         )
         if isinstance(heard, FeatureWindow):
-            ears.live.publish(_reading(waiting, heard, own[0], ears))
-            if ears.shadow is not None and voice.stream is not None:
-                ears.shadow.take(voice.stream, heard.features, own[0])
-        outbound = voice.outbound
-        summary = StreamSummary(outbound.windows, outbound.end_sample, outbound.lost_samples, final=False)
+            context.live.publish(_reading(waiting, heard, own[0], context))
+            if context.shadow is not None and voice.stream is not None:
+                context.shadow.take(voice.stream, heard.features, own[0])
+        detection_state = voice.detection_state
+        summary = StreamSummary(
+            detection_state.windows, detection_state.end_sample, detection_state.lost_samples, final=False
+        )
         voice.truth = replace(voice.truth, state="heard", summary=summary)
-        told = [*told, *_stats_due(voice, ears)]
+        told = [*told, *_stats_due(voice, context)]
     gone = isinstance(heard, SourceStateChange) and heard.state in ("lost", "paused")
     over = heard is None or isinstance(heard, ModelSwap) or gone
-    if voice.tapes is not None and voice.stream is not None:
+    if voice.clip_tap is not None and voice.stream is not None:
         decided_sample = heard.features.end_sample if isinstance(heard, FeatureWindow) else waiting.end_sample
-        voice.tapes.tell(voice.listening.source.info.name, voice.stream, told, decided_sample, over=over)
+        voice.clip_tap.tell(voice.listening.source.info.name, voice.stream, told, decided_sample, over=over)
     lines: list[Callable[[int], Line]] = []
     if told:
         assert voice.stream is not None
-        voice.stream = ears.current(voice.stream)
+        voice.stream = context.current(voice.stream)
         lines = [partial(voice.stream.line, each) for each in told]
     if isinstance(heard, ModelSwap) and voice.stream is not None:
-        voice.stream = heard.ears.taken_over(voice.stream)
+        voice.stream = heard.context.rebind(voice.stream)
         lines.append(voice.stream.hello)
     if isinstance(heard, SourceStateChange | AudioQuality | ClockCorrection):
-        lines += _news(voice, heard, waiting.end_sample, ears)
-    ears.live.truths[voice.listening.source.info.name] = voice.truth
+        lines += _news(voice, heard, waiting.end_sample, context)
+    context.live.source_stats[voice.listening.source.info.name] = voice.truth
     return lines
 
 
-def _reading(waiting: PendingItem, heard: FeatureWindow, scores: Scores, ears: EngineContext) -> WindowResult:
+def _reading(waiting: PendingItem, heard: FeatureWindow, scores: Scores, context: EngineContext) -> WindowResult:
     """One window for those who look."""
-    outbound, stream = waiting.voice.outbound, waiting.voice.stream
+    detection_state, stream = waiting.voice.detection_state, waiting.voice.stream
     assert stream is not None
     return WindowResult(
         source=waiting.voice.listening.source.info.name,
@@ -87,27 +93,29 @@ def _reading(waiting: PendingItem, heard: FeatureWindow, scores: Scores, ears: E
         values=scores.values,
         level_dbfs=heard.level_dbfs,
         delay_ns=max(0, time.monotonic_ns() - waiting.since_ns),
-        windows=outbound.windows,
-        heard_s=stream.seconds(scores.end_sample - outbound.lost_samples),
-        lost_s=stream.seconds(outbound.lost_samples),
-        features=heard.features if ears.live.pictured else None,
+        windows=detection_state.windows,
+        heard_s=stream.seconds(scores.end_sample - detection_state.lost_samples),
+        lost_s=stream.seconds(detection_state.lost_samples),
+        features=heard.features if context.live.features_wanted else None,
     )
 
 
-def _stats_due(voice: EngineSource, ears: EngineContext) -> list[StreamSummary]:
+def _stats_due(voice: EngineSource, context: EngineContext) -> list[StreamSummary]:
     """What the stream has come to, if it is time to say so."""
-    if ears.stats_s is None:
+    if context.stats_s is None:
         return []
-    period = round(ears.stats_s * ears.classifier.contract.features.rate_hz)
+    period = round(context.stats_s * context.classifier.contract.features.rate_hz)
     due = voice.stats_sample or period
     reached = voice.truth.summary.end_sample
     voice.stats_sample = due if reached < due else (reached // period + 1) * period
     return [] if reached < due else [voice.truth.summary]
 
 
-def _news(voice: EngineSource, news: SourceNotice, end_sample: int, ears: EngineContext) -> list[Callable[[int], Line]]:
+def _news(
+    voice: EngineSource, news: SourceNotice, end_sample: int, context: EngineContext
+) -> list[Callable[[int], Line]]:
     """Take note of what has become of a source, and make a line of it where there is something new."""
-    written_unix_ns, name = ears.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
+    written_unix_ns, name = context.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
     match news:
         case SourceStateChange(state="back" | "resumed"):
             voice.truth = replace(voice.truth, state="heard")
@@ -116,10 +124,10 @@ def _news(voice: EngineSource, news: SourceNotice, end_sample: int, ears: Engine
             voice.truth = replace(voice.truth, state=state, losses=losses, quality=None)
         case AudioQuality():
             voice.truth = replace(voice.truth, quality=news)
-            return [partial(quality_line, news, ears.node, name, written_unix_ns)] if news.news else []
+            return [partial(quality_line, news, context.node, name, written_unix_ns)] if news.news else []
         case ClockCorrection():
             assert voice.stream is not None  # it is found by a block that is not the first
             voice.truth = replace(voice.truth, shifted_ns=voice.truth.shifted_ns + news.shift_ns)
             voice.stream = voice.stream.moved(end_sample + 1, news.start_unix_ns)  # that one may have been told of
-            return [partial(anchor_line, news, ears.node, name, written_unix_ns)]
-    return [partial(source_health_line, news, ears.node, name, written_unix_ns)]
+            return [partial(anchor_line, news, context.node, name, written_unix_ns)]
+    return [partial(source_health_line, news, context.node, name, written_unix_ns)]

@@ -5,8 +5,8 @@ network, since that can go on beside Python. A source's thread keeps its blocks 
 hand-over and the resampler are paid for once a window. Windows that are ready while the network runs are classified
 together as soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all.
 Times are nanoseconds of a monotonic clock.
-A machine that is too slow is `backlog.py`'s to deal with.
-Does not: open sources or models (`app.py`).
+A machine that is too slow is `engine/inference_queue.py`'s to deal with.
+Does not: open sources or models (`app/build.py`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Engine:
     """What all sources go through.
 
     Args:
-        ears: What they share.
+        context: What they share.
         say: Called with a sentence and its fields when a source has broken.
         now_ns: A monotonic clock.
         watch: Called at each turn of the loop with where the engine stands, and when that was.
@@ -60,15 +60,15 @@ class Engine:
 
     def __init__(
         self,
-        ears: EngineContext,
+        context: EngineContext,
         say: Callable[..., object],
         now_ns: Callable[[], int] = time.monotonic_ns,
         watch: TickHandler = lambda *_: None,
     ) -> None:
-        self._ears = ears
+        self._context = context
         self._say = say
-        self._provider = ears.classifier.provider
-        self._spec = ears.classifier.contract.features
+        self._provider = context.classifier.provider
+        self._spec = context.classifier.contract.features
         self._now_ns = now_ns
         self._watch = watch
         self._progress = EngineProgress(now_ns())
@@ -82,11 +82,13 @@ class Engine:
 
     def voice(self, listening: SourceSession) -> EngineSource:
         """A source that is about to be heard."""
-        voice = EngineSource(listening, DetectionState(initial_state(self._ears.rules)), tapes=self._ears.tapes)
+        voice = EngineSource(
+            listening, DetectionState(initial_state(self._context.rules)), clip_tap=self._context.clip_tap
+        )
         self._progress.voices.append(voice)
         return voice
 
-    def run(self, listenings: Sequence[SourceSession]) -> None:
+    def run(self, sessions: Sequence[SourceSession]) -> None:
         """Listen until all are done; one that broke keeps its `failure`.
 
         Raises:
@@ -95,7 +97,7 @@ class Engine:
         """
         network = threading.Thread(target=self._classify, daemon=True)
         network.start()
-        for listening in listenings:
+        for listening in sessions:
             self._begin(listening)
         try:
             while self._backlog.running or self._backlog or self._going_on:
@@ -110,7 +112,7 @@ class Engine:
             self._batches.put(None)
             for voice in self._voices:
                 voice.listening.stop()
-                voice.unread_sounds.release(MAX_HANDOVERS)
+                voice.handover_slots.release(MAX_HANDOVERS)
             for thread in (network, *self._threads):
                 thread.join(CLOSING_S)
 
@@ -122,12 +124,12 @@ class Engine:
         """Hear a source no longer; its events end as at a shutdown. For any thread."""
         self._inbox.put(partial(self._drop, listening))
 
-    def exchange(self, ears: EngineContext) -> None:
+    def exchange(self, context: EngineContext) -> None:
         """Decide by other rules or another network from the next window on. For any thread.
 
         The front end has to be the same, so that no window is missed.
         """
-        self._inbox.put(partial(self._exchange, ears))
+        self._inbox.put(partial(self._exchange, context))
 
     def _begin(self, listening: SourceSession) -> None:
         voice = self.voice(listening)
@@ -142,27 +144,27 @@ class Engine:
         for voice in self._voices:
             voice.dropped = voice.dropped or voice.listening is listening
 
-    def _exchange(self, ears: EngineContext) -> None:
-        before, self._ears, self._provider = self._ears, ears, ears.classifier.provider
-        if ears.classifier is not before.classifier:
+    def _exchange(self, context: EngineContext) -> None:
+        before, self._context, self._provider = self._context, context, context.classifier.provider
+        if context.classifier is not before.classifier:
             for voice in self._voices:
                 if voice.stream is not None and voice.state != "over":
-                    end_sample = voice.inbound.windowing.end_sample
-                    self._backlog.put(PendingItem(before, voice, ModelSwap(ears), self._now_ns(), end_sample))
+                    end_sample = voice.front_end_state.windowing.end_sample
+                    self._backlog.put(PendingItem(before, voice, ModelSwap(context), self._now_ns(), end_sample))
 
     def take(self, voice: EngineSource, block: Block | None, since_ns: int) -> None:
         """A source's next block, which came at `since_ns`, or None where its sound ended by itself."""
         if voice.stream is None:
             if block is None:
                 return
-            voice.stream = self._ears.stream(voice.listening.source)
-            self._ears.journal.append(voice.stream.hello)
+            voice.stream = self._context.stream(voice.listening.source)
+            self._context.journal.append(voice.stream.hello)
         if voice.paused and block is not None:
             voice.skipped = accumulate_skipped(voice.skipped, block)
             return
         resumed = voice.skipped is not None
-        voice.inbound, heard = extract_features(
-            voice.inbound, prepend_skipped(voice, block), self._spec, self._backlog.every
+        voice.front_end_state, heard = extract_features(
+            voice.front_end_state, prepend_skipped(voice, block), self._spec, self._backlog.every
         )
         self._line_up(voice, mark_paused(heard) if resumed else heard, since_ns)
         if not voice.waits:
@@ -172,9 +174,9 @@ class Engine:
         """A source is waited for, lost or back, its sound is examined, or its times are moved."""
         now_ns, say = self._now_ns(), partial(self._say, source=voice.listening.source.info.name)
         if isinstance(news, SourceStateChange) and news.state in ("lost", "paused"):
-            voice.inbound, heard = flush_features(voice.inbound, self._spec, self._backlog.every)
+            voice.front_end_state, heard = flush_features(voice.front_end_state, self._spec, self._backlog.every)
             self._line_up(voice, heard, now_ns)
-        self._backlog.put(PendingItem(self._ears, voice, news, now_ns, voice.inbound.windowing.end_sample))
+        self._backlog.put(PendingItem(self._context, voice, news, now_ns, voice.front_end_state.windowing.end_sample))
         if isinstance(news, SourceStateChange):
             voice.state = "heard" if news.state in ("back", "resumed") else "away"
             say(f"a source is {news.state}", reason=news.detail)
@@ -196,17 +198,19 @@ class Engine:
 
     def _line_up(self, voice: EngineSource, heard: Sequence[FeatureWindow | Gap], since_ns: int) -> None:
         for each in heard:
-            self._backlog.put(PendingItem(self._ears, voice, each, since_ns))
+            self._backlog.put(PendingItem(self._context, voice, each, since_ns))
 
     def end(self, voice: EngineSource) -> None:
         """A source's sound is over."""
         voice.paused = False
         if voice.skipped is not None:
             self.take(voice, replace(voice.skipped, lost_samples=0), self._now_ns())
-        if voice.listening.why_ended() == "end_of_stream":
+        if voice.listening.end_reason() == "end_of_stream":
             self.take(voice, None, self._now_ns())
         if voice.stream is not None:
-            self._backlog.put(PendingItem(self._ears, voice, None, self._now_ns(), voice.inbound.windowing.end_sample))
+            self._backlog.put(
+                PendingItem(self._context, voice, None, self._now_ns(), voice.front_end_state.windowing.end_sample)
+            )
 
     def next_batch(self) -> list[PendingItem]:
         """What the network is to have next."""
@@ -224,22 +228,22 @@ class Engine:
         each_score = iter(scores)
         for waiting in batch:
             for line in emit_lines(waiting, each_score):
-                self._ears.journal.append(line)
+                self._context.journal.append(line)
 
     def _tell_of_provider(self) -> None:
         """Say so where the batch was run by something else than the one before."""
-        before, self._provider = self._provider, self._ears.classifier.provider
+        before, self._provider = self._provider, self._context.classifier.provider
         if self._provider != before:
-            self._say("something else runs the model", before=before, **log_fields(self._ears.classifier))
-            self._ears.journal.append(self._ears.provider_changed(before))
+            self._say("something else runs the model", before=before, **log_fields(self._context.classifier))
+            self._context.journal.append(self._context.provider_changed(before))
 
     def _weigh(self, since_ns: int) -> None:
         """Say so where the hop has to widen, or may narrow again."""
         health = self._backlog.weigh(since_ns)
         if health is not None:
-            written_unix_ns = self._ears.clock.written_unix_ns(time.time_ns())
-            line = partial(overload_line, health, self._ears.node, written_unix_ns, self._spec.rate_hz)
-            self._ears.journal.append(line)
+            written_unix_ns = self._context.clock.written_unix_ns(time.time_ns())
+            line = partial(overload_line, health, self._context.node, written_unix_ns, self._spec.rate_hz)
+            self._context.journal.append(line)
 
     def _capture(self, voice: EngineSource) -> None:
         """One source's thread: hands over what comes, stamped with when that was."""
@@ -255,24 +259,24 @@ class Engine:
 
     def _hand_in(self, voice: EngineSource, kept: list[Block]) -> None:
         since_ns = self._now_ns()
-        voice.unread_sounds.acquire()
-        voice.handed_sounds += 1
+        voice.handover_slots.acquire()
+        voice.handovers += 1
         self._inbox.put(partial(self._take_kept, voice, kept, since_ns))
 
     def _take_kept(self, voice: EngineSource, blocks: list[Block], since_ns: int) -> None:
-        voice.state, voice.heard_ns = "heard", self._now_ns()
-        if voice.tapes is not None and not voice.paused:
+        voice.state, voice.last_sound_ns = "heard", self._now_ns()
+        if voice.clip_tap is not None and not voice.paused:
             for block in blocks:
-                voice.tapes.listen(voice.listening.source.info.name, block)
+                voice.clip_tap.listen(voice.listening.source.info.name, block)
         for block in coalesce_blocks(
             blocks, self._spec
         ):  # here, since each thread that allocates has memory of its own
             self.take(voice, block, since_ns)
-        voice.taken_sounds += 1
+        voice.processed_handovers += 1
         if voice.waits and voice.waiting_windows >= MAX_PENDING_WINDOWS:
-            voice.owed_sounds += 1
+            voice.deferred_slots += 1
         else:
-            voice.unread_sounds.release()
+            voice.handover_slots.release()
 
     def _end_one(self, voice: EngineSource) -> None:
         self._going_on -= 1
@@ -284,7 +288,7 @@ class Engine:
         if voice.dropped:
             self._voices.remove(voice)
             self._progress.voices.remove(voice)
-            self._ears.live.forget(voice.listening.source.info.name)
+            self._context.live.forget(voice.listening.source.info.name)
 
     def _hand_over(self, batch: list[PendingItem]) -> None:
         """Give the network a batch, or tell at once what holds no window."""
@@ -299,7 +303,7 @@ class Engine:
         while (batch := self._batches.get()) is not None:
             try:
                 features = features_only([each.heard for each in batch])
-                self._classified.append((batch, classify_windows(batch[0].ears.classifier, features)))
+                self._classified.append((batch, classify_windows(batch[0].context.classifier, features)))
                 self._inbox.put(_wake)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
                 self._inbox.put(partial(_raise, error))

@@ -1,9 +1,9 @@
 """What waits for the network, and what is done about it where there is too much.
 
-Conventions: as in `engine.py`: one thread, nanoseconds of a monotonic clock.
-Rule for a machine that is too slow: the hop widens (`overload.py`). When a window comes while the oldest of its source
-has waited for `LONGEST_WAIT_HOPS`, or `WAITING_WINDOWS` of them wait, the oldest is dropped, counted, and told of as a
-gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
+Conventions: as in `engine/engine.py`: one thread, nanoseconds of a monotonic clock.
+Rule for a machine that is too slow: the hop widens (`engine/inference_queue.py`). When a window comes while the oldest
+of its source has waited for `MAX_WAIT_HOPS`, or `MAX_PENDING_WINDOWS` of them wait, the oldest is dropped, counted, and
+told of as a gap. A source that waits by itself, a pipe, is not read on instead, and loses nothing.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ class InferenceQueue:
     def next_batch(self) -> list[PendingItem]:
         """What has waited longest: as many windows as one network takes at once, and what was lost between them."""
         batch, windows = list[PendingItem](), 0
-        while self._waiting and windows < BATCH_WINDOWS and (not batch or self._waiting[0].ears is batch[0].ears):
+        while self._waiting and windows < BATCH_WINDOWS and (not batch or self._waiting[0].context is batch[0].context):
             waiting = self._waiting.popleft()
             batch.append(waiting)
             if isinstance(waiting.heard, FeatureWindow):
                 windows += 1
                 waiting.voice.waiting_windows -= 1
-                if waiting.voice.owed_sounds:
-                    waiting.voice.unread_sounds.release(waiting.voice.owed_sounds)
-                    waiting.voice.owed_sounds = 0
+                if waiting.voice.deferred_slots:
+                    waiting.voice.handover_slots.release(waiting.voice.deferred_slots)
+                    waiting.voice.deferred_slots = 0
         self.running = batch
         return batch
 
@@ -122,14 +122,14 @@ class LoadState:
         every: Each so many-th window is classified.
         widened_ns: When the hop was widened last.
         narrowed_ns: When it was narrowed last.
-        restless_ns: When a window had waited for half a hop last.
+        last_behind_ns: When a window had waited for half a hop last.
         patience_ns: How long it has to be calm before the hop is narrowed.
     """
 
     every: int = 1
     widened_ns: int = -SETTLE_NS
     narrowed_ns: int = -LONGEST_PATIENCE_NS
-    restless_ns: int = -LONGEST_PATIENCE_NS
+    last_behind_ns: int = -LONGEST_PATIENCE_NS
     patience_ns: int = PATIENCE_NS
 
 
@@ -145,13 +145,13 @@ def adapt_stride(state: LoadState, behind_ns: int, now_ns: int, hop_ns: int, mos
     """
     late_ns = state.every * hop_ns
     if behind_ns >= late_ns // 2:
-        state = replace(state, restless_ns=now_ns)
+        state = replace(state, last_behind_ns=now_ns)
     since_narrowed_ns = now_ns - state.narrowed_ns
     if behind_ns >= late_ns and 2 * state.every <= most and now_ns - state.widened_ns >= SETTLE_NS:
         patience_ns = min(2 * state.patience_ns, LONGEST_PATIENCE_NS)
         state = state if since_narrowed_ns >= state.patience_ns else replace(state, patience_ns=patience_ns)
         return replace(state, every=2 * state.every, widened_ns=now_ns)
-    calm_ns = now_ns - max(state.restless_ns, state.widened_ns, state.narrowed_ns)
+    calm_ns = now_ns - max(state.last_behind_ns, state.widened_ns, state.narrowed_ns)
     if state.every > 1 and calm_ns >= state.patience_ns:
         return replace(state, every=state.every // 2, narrowed_ns=now_ns)
     if state.every == 1 and calm_ns >= LONGEST_PATIENCE_NS and state.patience_ns > PATIENCE_NS:

@@ -3,7 +3,7 @@
 Conventions: nanoseconds of the engine's clock. Who watches over the program asks at each turn of the engine's loop, so
 a main thread that hangs is one that does not ask. A source that is waited for is no frozen one, nor is one that waits
 for us or for its writer; a network that has had a batch for long is.
-Does not: tell anybody (`supervise.py`).
+Does not: tell anybody (`app/watchdog.py`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def stalled_stage(progress: EngineProgress, now_ns: int, patience_ns: int) -> st
         if voice.state == "opening":
             late = now_ns - progress.began_ns > max(patience_ns, FIRST_SOUND_NS)
         else:
-            late = now_ns - voice.heard_ns > patience_ns
+            late = now_ns - voice.last_sound_ns > patience_ns
         if late:
             return f"the capture of {voice.listening.source.info.name}"
     return None
@@ -55,7 +55,7 @@ def stalled_stage(progress: EngineProgress, now_ns: int, patience_ns: int) -> st
 def is_ready(progress: EngineProgress) -> bool:
     """Whether a window has been classified, or there can be none because every microphone is waited for."""
     voices = progress.voices
-    return any(voice.outbound.windows for voice in voices) or (
+    return any(voice.detection_state.windows for voice in voices) or (
         bool(voices) and all(voice.state == "away" for voice in voices)
     )
 
@@ -67,7 +67,7 @@ def status_text(progress: EngineProgress) -> str:
         f"{label} on {voice.listening.source.info.name}"
         for voice in heard
         if voice.stream is not None
-        for label, hearing in zip(voice.stream.contract.labels, voice.outbound.decided, strict=True)
+        for label, hearing in zip(voice.stream.contract.labels, voice.detection_state.decided, strict=True)
         if hearing.active
     ]
     away = [voice.listening.source.info.name for voice in progress.voices if voice.state == "away"]

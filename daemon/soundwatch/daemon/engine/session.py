@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""One source while it runs: its blocks, its encoder and the reason it ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SourceSession:
     stopping: bool = False
     failure: SourceError | None = None
 
-    def read_through(self, ears: EngineContext) -> None:
+    def read_through(self, context: EngineContext) -> None:
         """Hear a recording by itself, here and now, as fast as it goes.
 
         Raises:
@@ -43,11 +43,11 @@ class SourceSession:
         sound = self._sound()
         first = next(sound, None)
         if first is not None:
-            stream = ears.stream(self.source)
-            ears.journal.append(stream.hello)
+            stream = context.stream(self.source)
+            context.journal.append(stream.hello)
             blocks = chain([first], sound)
-            for told in run_pipeline(blocks, ears.classifier, ears.rules, self.why_ended, OFFLINE_BATCH_WINDOWS):
-                ears.journal.append(partial(ears.current(stream).line, told))
+            for told in run_pipeline(blocks, context.classifier, context.rules, self.end_reason, OFFLINE_BATCH_WINDOWS):
+                context.journal.append(partial(context.current(stream).line, told))
         if self.failure is not None:
             raise self.failure
 
@@ -56,7 +56,7 @@ class SourceSession:
         self.stopping = True
         self.source.stop()
 
-    def why_ended(self) -> EndReason:
+    def end_reason(self) -> EndReason:
         """What ended, or would now end, the source's events."""
         if self.failure is not None:
             return "source_lost"
@@ -68,5 +68,5 @@ class SourceSession:
             yield from (each for each in self.source.blocks() if isinstance(each, Block))
         except SourceError as error:
             self.failure = error
-        if self.why_ended() == "end_of_stream":
+        if self.end_reason() == "end_of_stream":
             yield None

@@ -1,6 +1,7 @@
 """One source as the engine knows it, and what it has to tell.
 
-Conventions: as in `engine.py`, whose records these are. Its thread alone writes to them, where nothing else is said.
+Conventions: as in `engine/engine.py`, whose records these are. Its thread alone writes to them, where nothing else is
+said.
 """
 
 from __future__ import annotations
@@ -31,42 +32,42 @@ class EngineSource:
 
     Attributes:
         listening: The source, and how its sound ended.
-        outbound: Where it stands behind the network.
-        inbound: Where it stands before it.
+        detection_state: Where it stands behind the network.
+        front_end_state: Where it stands before it.
         stream: What makes its lines; None before its first block.
         waiting_windows: How many of its windows wait for the network.
-        unread_sounds: How often more it may hand sound over before it has to wait.
-        handed_sounds: How often it has handed sound over; its own thread counts.
-        taken_sounds: How many of those have been through the pipeline.
-        owed_sounds: How many of those it is not given back before its windows are done.
+        handover_slots: How often more it may hand sound over before it has to wait.
+        handovers: How often it has handed sound over; its own thread counts.
+        processed_handovers: How many of those have been through the pipeline.
+        deferred_slots: How many of those it is not given back before its windows are done.
         windowed_until: Number of the sample after its latest window.
         paused: Whether its sound is thrown away unheard, since somebody asked for that.
         skipped: All that was thrown away, as a block without samples that comes after it.
         state: Whether it is to be heard just now; away while it is waited for.
-        heard_ns: When its sound was last taken.
+        last_sound_ns: When its sound was last taken.
         truth: How it is and was; a frozen record, so that any thread may read it.
         stats_sample: When its stats are written next.
-        tapes: What clips are cut from; None where no sound is kept.
+        clip_tap: What clips are cut from; None where no sound is kept.
         dropped: Whether it was taken out of the configuration, so that nothing of it is wanted once it is over.
     """
 
     listening: SourceSession
-    outbound: DetectionState
-    inbound: FrontEndState = field(default_factory=FrontEndState)
+    detection_state: DetectionState
+    front_end_state: FrontEndState = field(default_factory=FrontEndState)
     stream: LineEncoder | None = None
     waiting_windows: int = 0
-    unread_sounds: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_HANDOVERS))
-    handed_sounds: int = 0
-    taken_sounds: int = 0
-    owed_sounds: int = 0
+    handover_slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_HANDOVERS))
+    handovers: int = 0
+    processed_handovers: int = 0
+    deferred_slots: int = 0
     windowed_until: int = 0
     paused: bool = False
     skipped: Block | None = None
     state: Literal["opening", "heard", "away", "over"] = "opening"
-    heard_ns: int = 0
+    last_sound_ns: int = 0
     truth: SourceStats = field(default_factory=SourceStats)
     stats_sample: int = 0
-    tapes: ClipTap | None = None
+    clip_tap: ClipTap | None = None
     dropped: bool = False
 
     @property
@@ -80,10 +81,10 @@ class ModelSwap:
     """From here on another network decides.
 
     Attributes:
-        ears: What all sources share from here on.
+        context: What all sources share from here on.
     """
 
-    ears: EngineContext
+    context: EngineContext
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class PendingItem:
     """What a source has to tell when its turn comes.
 
     Attributes:
-        ears: What all sources shared when it came.
+        context: What all sources shared when it came.
         voice: The source.
         heard: A window, a loss, what has become of the source or its sound, another network, or None where the sound
             is over.
@@ -100,7 +101,7 @@ class PendingItem:
         new_samples: How much sound a window is the first to hold.
     """
 
-    ears: EngineContext
+    context: EngineContext
     voice: EngineSource
     heard: FeatureWindow | Gap | SourceNotice | ModelSwap | None
     since_ns: int

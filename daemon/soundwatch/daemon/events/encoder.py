@@ -1,8 +1,8 @@
 """From sample numbers to the lines that other programs read.
 
-Conventions: as in `lines.py`, which has the lines. Times come from the sample clock, counted from UTC of sample 0, and
-from where that was moved (`timeline.py`).
-Does not: number or write the lines (`journal.py`).
+Conventions: as in `events/schema.py`, which has the lines. Times come from the sample clock, counted from UTC of sample
+0, and from where that was moved (`events/timeline.py`).
+Does not: number or write the lines (`journal/journal.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing
 value is null, never NaN; class names are the model's labels. `docs/events.md` explains every key.
 Source of the habits: rtl_433's JSON output, and what its users asked of it.
-Does not: make them (`wire.py`), or number and write them (`journal.py`).
+Does not: make them (`events/encoder.py`), or number and write them (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ def json_schema() -> dict[str, Any]:
 
 
 class LineAppender(Protocol):
-    """What lines are written to: the journal, or in a replay a `Relay`."""
+    """What lines are written to: the journal, or in a replay a `DirectWriter`."""
 
     def append(self, line_of: Callable[[int], Line]) -> None:
         """Take the line that `line_of` makes of its number."""

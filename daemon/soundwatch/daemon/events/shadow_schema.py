@@ -1,4 +1,4 @@
-"""The lines that tell of a second model beside the first; the rest of `lines.py`, whose conventions hold.
+"""The lines that tell of a second model beside the first; the rest of `events/schema.py`, whose conventions hold.
 
 Does not: make them (`shadow/beside.py`).
 """

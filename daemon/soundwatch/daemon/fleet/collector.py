@@ -3,7 +3,8 @@
 Conventions: one thread. A line is shown once it is kept, and once only. The broker is looked for again whenever it is
 lost; while the store cannot be written, what comes waits, bounded, and what finds no room is asked for again later.
 Rule: `ASKED_AT_ONCE` machines are asked at a time, or those that come back together would drown the rest.
-Does not: know what is missing (`accounts.py`), where machines stand (`board.py`), or how all is drawn (`view.py`).
+Does not: know what is missing (`fleet/gap_tracker.py`), where machines stand (`board.py`), or how all is drawn
+(`view.py`).
 """
 
 from __future__ import annotations

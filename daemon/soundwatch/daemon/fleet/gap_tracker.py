@@ -4,7 +4,7 @@ Conventions: a machine's numbers have no holes, so a hole in what has come is a 
 journal; a machine whose journal was lost begins another one. What a machine says it does not have is gone, and counted.
 A number that comes again without a mark is another line: a loss of power can take a journal's last numbers back.
 Rule: of a machine that is new here, only what comes from now on is wanted, unless its past was asked for.
-Does not: publish requests (`collector.py`), or keep accounts (`store.py`).
+Does not: publish requests (`collector.py`), or keep accounts (`journal/store.py`).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class LineHeader(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
 
     Attributes:
         seq: Its number.
-        time: As in `lines.py`, and so are all others.
+        time: As in `events/schema.py`, and so are all others.
         type: See there.
         node: See there; what it is for topics has to be where it was said.
         source: See there.

@@ -3,7 +3,7 @@
 Conventions: frozen records, so any thread may look at the latest. `*_unix_ns` are by our clock. A machine's clock is
 compared where a report comes: what it says it is, against when it came. The way takes time, so of the last
 `KEPT_SKEWS` the one that took least counts; a machine's skew is right to that time.
-Does not: keep lines (`store.py`), or know what is missing (`accounts.py`).
+Does not: keep lines (`journal/store.py`), or know what is missing (`fleet/gap_tracker.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: lines, and what is known to be here, are kept together or not at all.
 Rule: no password belongs into an address, where others can read it; PGPASSWORD and ~/.pgpass are read by libpq.
-Does not: say which columns there are (`schema.py`), or decide what is kept (`collector.py`).
+Does not: say which columns there are (`fleet/tables.py`), or decide what is kept (`collector.py`).
 """
 
 from __future__ import annotations

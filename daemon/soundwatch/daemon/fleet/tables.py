@@ -1,8 +1,8 @@
 """The tables of a fleet's store, and what stands in their rows.
 
-Conventions: `lines` has each line once, as JSON and with the columns that people ask by; its key holds `time`, so that
-TimescaleDB can make a hypertable of it.
-Does not: read or write (`store.py`).
+Conventions: `lines` has each line once, as JSON and with the columns that people ask by; its key holds `time`, so
+that TimescaleDB can make a hypertable of it.
+Does not: read or write (`journal/store.py`).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def mel(state: MelState, window: Window, spec: FeatureSpec) -> tuple[MelState, F
     features = Features(
         mel_db=read_only(apply_top_db(decibels, spec)),
         first_sample=window.first_sample,
-        end_sample=window.first_sample + window.heard_samples,
+        end_sample=window.first_sample + window.valid_samples,
         complete=window.complete,
     )
     return MelState(read_only(decibels), window.first_sample), features

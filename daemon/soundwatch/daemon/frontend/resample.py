@@ -2,8 +2,8 @@
 
 Conventions: blocks of (C, S) float32 at the source's rate in, at `spec.rate_hz` out. Sample k of the output is
 the signal at k / rate_hz seconds, so stream times carry over.
-Channels are matched by the rule of `channels.py`. A stream's mono stays one channel, (1, S), which `mel.py` repeats
-once it has its frames.
+Channels are matched by the rule of `core/channels.py`. A stream's mono stays one channel, (1, S), which
+`frontend/mel.py` repeats once it has its frames.
 Source: libsoxr (HQ), whose stream gives the same samples for every way of cutting the signal into
 blocks, and the same as its one-shot call. Training prepares its clips with `resample_clip` below, so
 the two rooms cannot differ.

@@ -6,7 +6,7 @@ Rule at the end of the sound: only sound too short for two windows gets windows 
 zeros after its last sample, as training saw short clips. In a long recording the sudden silence would be
 heard as a bang (tried: a gun shot).
 Rule for a loss: zeros stand for the lost samples, and windows that hold some are not `complete`.
-Does not: judge what an incomplete window is worth (`decide.py`).
+Does not: judge what an incomplete window is worth (`detection/decide.py`).
 """
 
 from __future__ import annotations
@@ -105,6 +105,6 @@ def _last_windows(state: WindowState, spec: FeatureSpec) -> list[Window]:
 
 def level_dbfs(window: Window) -> float | None:
     """Level of the heard part of a window."""
-    heard = window.samples[:, : window.heard_samples].ravel()
+    heard = window.samples[:, : window.valid_samples].ravel()
     power = float(np.dot(heard, heard)) / max(heard.size, 1)
     return 10 * math.log10(power) if power > 0 else None

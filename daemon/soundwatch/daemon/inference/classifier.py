@@ -3,8 +3,8 @@
 Conventions: in, mel decibels (N, C, M, T) float32; out, scores (N, K) float32 in [0, 1], never NaN.
 A model file is one file that carries its contract: ONNX in `metadata_props`, TorchScript in
 `_extra_files`. Its network gives logits; the contract's activation is applied here.
-Does not: import ONNX Runtime or torch before a model is opened, compute features (`mel.py`), or
-weigh scores against thresholds (`decide.py`).
+Does not: import ONNX Runtime or torch before a model is opened, compute features (`frontend/mel.py`), or
+weigh scores against thresholds (`detection/decide.py`).
 """
 
 from __future__ import annotations

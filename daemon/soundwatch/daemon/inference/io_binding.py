@@ -7,7 +7,7 @@ Why: for each shape that it meets, an accelerator's provider chooses kernels and
 seconds, and its arena keeps what every shape ever needed (onnxruntime issues 11627, 22271). Buffers that stay in place
 are locked in memory once, and no run allocates.
 Source: ONNX Runtime's IOBinding and OrtValue; CUDA's `cudaHostRegister`.
-Does not: run on the processor, where a batch is computed window by window (`onnx_file.py`).
+Does not: run on the processor, where a batch is computed window by window (`inference/onnx_model.py`).
 """
 
 from __future__ import annotations

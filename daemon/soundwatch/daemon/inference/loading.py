@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Open the classifier that a configuration names."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """ONNX model files: one file, opened with the provider that is asked for or with the quickest, and checked.
 
-Conventions: as `classify.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
+Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
 Rule for auto: the processor, unless an accelerator may be had here; then each is opened, classifies the same noise
 several times, and is taken if it agrees with the processor and `providers.quickest` says so. On a machine without
 one nothing is measured.
-Does not: import ONNX Runtime before a file is opened, or know providers by what they need (`providers.py`).
+Does not: import ONNX Runtime before a file is opened, or know providers by what they need (`inference/providers.py`).
 """
 
 from __future__ import annotations

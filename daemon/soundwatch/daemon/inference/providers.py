@@ -6,7 +6,8 @@ clock for one window.
 Source: ONNX Runtime lists CUDA and TensorRT as available on machines without a card, and asking for them there
 prints two lines of its own and runs on the processor (onnxruntime issues 23372, 17801, 21424).
 So a provider is asked for only where its libraries load, and what runs is read back from the session.
-Does not: open or measure models (`onnx_file.py`), or choose devices for torch (`torchscript.py`).
+Does not: open or measure models (`inference/onnx_model.py`), or choose devices for torch
+(`inference/torchscript_model.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """TorchScript model files, for machines that have torch anyway.
 
-Conventions: as `classify.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
+Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
 Does not: get imported, nor import torch, before a TorchScript file is opened.
 """
 
@@ -44,7 +44,7 @@ def load_torchscript(
         ) from error
     device = _choose_device(provider, require_cuda, torch.cuda.is_available())
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # as in `providers.py`: parity needs float32's digits
+    torch.backends.cudnn.allow_tf32 = False  # as in `inference/providers.py`: parity needs float32's digits
     extra = {CONTRACT_KEY: ""}
     try:
         with warnings.catch_warnings():

@@ -6,7 +6,7 @@ contract is what the server's is held against, and its network is what runs whil
 Rule: a server is used only once it has shown the same contract, and the same scores for some probes. When it does not
 answer in time, the windows at hand are classified here, and so are all others until it has shown that again, which is
 tried every few seconds, and less often where it leaves again and again. So no window is ever lost or waited for longer
-than `ANSWER_S`.
+than `REQUEST_TIMEOUT_S`.
 Source: NVIDIA's client `tritonclient`; `soundwatch export --format triton` writes what the server serves.
 Does not: encrypt, or ask for a password; put such a server behind a tunnel. What leaves this machine is mel decibels,
 from which speech can be guessed at: use one of your own.
@@ -69,7 +69,7 @@ class TritonServer:
         """Find out whether it is there and computes what this machine does.
 
         Raises:
-            AwayError: It does not answer as it should.
+            ServerUnavailableError: It does not answer as it should.
             ModelError: It answers, and is another model.
         """
         client = self.connect(PROBE_TIMEOUT_S)
@@ -105,7 +105,7 @@ class TritonServer:
         """Logits (N, K) of N windows' mel decibels (N, C, M, T).
 
         Raises:
-            AwayError: They did not come in time, or are not what was wanted.
+            ServerUnavailableError: They did not come in time, or are not what was wanted.
         """
         import tritonclient.http
 

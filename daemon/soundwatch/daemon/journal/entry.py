@@ -1,6 +1,6 @@
 """What passes from the journal to those who read it, and what a sink has to be.
 
-Conventions: as in `types.py`. A line is delivered at least once; one that may have been delivered before says so.
+Conventions: as in `core/types.py`. A line is delivered at least once; one that may have been delivered before says so.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Conventions: `seq` goes on over restarts without holes. `append` takes no longer
 the journal's own writes, and only what is written is given to readers. Of lines in memory `TAIL_LINES` are kept at
 hand, so that readers that keep up never ask the file.
 Rule for a disk that hangs: `PENDING_LINES` wait to be written, then the oldest of them are dropped and counted.
-Rule for a disk that fails: lines go to a journal in memory of `SPARE_BYTES`, its oldest dropped and counted, and from
-there to the file once it can be written again. Listening never waits for it.
-Does not: run sinks (`outlets.py`), or know SQL (`store.py`).
+Rule for a disk that fails: lines go to a journal in memory of `FALLBACK_BYTES`, its oldest dropped and counted, and
+from there to the file once it can be written again. Listening never waits for it.
+Does not: run sinks (`sinks/dispatcher.py`), or know SQL (`journal/store.py`).
 """
 
 from __future__ import annotations
@@ -238,11 +238,13 @@ class Journal:
     def _started_anew(self, rows: Sequence[StoredLine]) -> bool:
         """Whether another file could be begun in place of one that is damaged."""
         try:
-            put_aside = self._store.renew(rows[0].seq - 1 if rows else self._written_seq)
+            quarantined_path = self._store.renew(rows[0].seq - 1 if rows else self._written_seq)
             self._store.commit(rows, list(self._cursors.items()))
         except (StoreError, sqlite3.Error):
             return False
-        self._tell("failing", f"the journal was damaged; it was put aside as {put_aside}, and a new one was begun")
+        self._tell(
+            "failing", f"the journal was damaged; it was put aside as {quarantined_path}, and a new one was begun"
+        )
         return True
 
     def _count(self, dropped_lines: int) -> None:

@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Labels that people give to events, stored beside the lines."""
 
 from __future__ import annotations
 

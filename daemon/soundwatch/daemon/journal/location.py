@@ -69,8 +69,8 @@ def open_for_writing(config: JournalConfig, say: Callable[..., object]) -> Journ
         if error.in_use:
             raise
         return _without(config, error, say)
-    if store.put_aside is not None:
-        say("the journal was damaged; it was put aside, and a new one was begun", file=str(store.put_aside))
+    if store.quarantined_path is not None:
+        say("the journal was damaged; it was put aside, and a new one was begun", file=str(store.quarantined_path))
     return store
 
 

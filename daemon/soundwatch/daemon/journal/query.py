@@ -72,7 +72,7 @@ def parse_filter(
         now: What ages count from.
         since: A time, an age, or `#SEQ`.
         until: A time or an age.
-        classes: As in `Wanted`, and so are `sources` and `types`.
+        classes: As in `LineFilter`, and so are `sources` and `types`.
         sources: See there.
         types: See there.
 

@@ -1,6 +1,6 @@
 """An SQLite file as a journal wants it: its tables, its log, its room, and what counts as damage.
 
-Conventions: as in `store.py`, whose other half this is.
+Conventions: as in `journal/store.py`, whose other half this is.
 Source: sqlite.org/wal.html, sqlite.org/pragma.html.
 """
 
@@ -55,7 +55,7 @@ def configure_database(db: sqlite3.Connection, writing: bool) -> None:
 
 
 def preallocate(db: sqlite3.Connection) -> None:
-    """Let the file and its log grow by `ROOM_BYTES`."""
+    """Let the file and its log grow by `RESERVED_BYTES`."""
     with db:
         db.execute("INSERT INTO room VALUES (zeroblob(?))", (RESERVED_BYTES,))
     with db:

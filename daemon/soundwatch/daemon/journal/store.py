@@ -8,7 +8,7 @@ start again and again. Where the disk has no more room to give, that of the olde
 that needs room when there is none would fill the log, and then even dropping lines would fail.
 Rule for a damaged file: it is put aside under another name, and a new one is begun.
 Source: sqlite.org/wal.html. Each `LOG_PAGES` the log is copied into the file, and then written from its start again.
-Does not: know threads, apart from its one lock (`journal.py`).
+Does not: know threads, apart from its one lock (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class JournalStore:
 
     def __init__(self, path: Path | Literal[":memory:"], *, writing: bool = True) -> None:
         self.path = path
-        self.put_aside: Path | None = None
+        self.quarantined_path: Path | None = None
         self._lock = threading.RLock()
         try:
             self._db = self._opened(writing)
@@ -179,7 +179,7 @@ class JournalStore:
                 self._db.execute("INSERT INTO sqlite_sequence VALUES ('lines', ?)", (last_seq,))
                 self._db.execute("UPDATE identity SET id = ?", (identity,))  # since its numbers go on
             self._identity = identity
-        return self.put_aside
+        return self.quarantined_path
 
     def close(self) -> None:
         """Close the file."""
@@ -244,12 +244,12 @@ class JournalStore:
         with contextlib.suppress(AttributeError, sqlite3.Error):
             self._db.close()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self.put_aside = path.with_name(f"{path.name}.damaged-{stamp}")
+        self.quarantined_path = path.with_name(f"{path.name}.damaged-{stamp}")
         try:
             for suffix in ("", "-wal", "-shm"):
                 file = path.with_name(path.name + suffix)
                 if file.exists():
-                    file.rename(self.put_aside.with_name(self.put_aside.name + suffix))
+                    file.rename(self.quarantined_path.with_name(self.quarantined_path.name + suffix))
             self._db = self._opened(writing=True)
         except (OSError, sqlite3.DatabaseError) as error:
             raise StoreError(f"{path} is damaged and cannot be put aside: {error}. Move it away.") from error

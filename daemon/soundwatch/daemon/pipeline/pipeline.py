@@ -2,9 +2,9 @@
 
 Conventions: blocks in, what there is to tell out; None among the blocks is the end of the sound.
 Nothing here knows a clock, a device, a file or a socket: the same blocks always tell the same.
-`hear` is the way to the network and `judge` the way from it, so that windows of one source or of many can be
+`hear` is the way to the network and `detect_events` the way from it, so that windows of one source or of many can be
 classified together in between.
-Does not: open sources or write lines (`app.py`).
+Does not: open sources or write lines (`app/build.py`).
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def end_events(
 def finish_stream(
     state: DetectionState, end_sample: int, labels: tuple[str, ...], reason: EndReason
 ) -> list[Event | Gap | StreamSummary]:
-    """What is to be told when a source's sound is over: events that still last end, and the `Summary` comes last."""
+    """End the open events of a finished source, and append its `StreamSummary`."""
     ends = end_active_events(state.decided, labels, end_sample, state.level_dbfs, reason)
     return [*ends, StreamSummary(state.windows, end_sample, state.lost_samples)]
 
@@ -152,39 +152,41 @@ def batched_features(
     blocks: Iterable[Block | None], spec: FeatureSpec, batch_windows: int
 ) -> Iterator[tuple[FrontEndState, list[FeatureWindow | Gap]]]:
     """What is heard of a source, some windows at a time, each time with the state after it."""
-    inbound, waiting = FrontEndState(), list[FeatureWindow | Gap]()
+    front_end_state, waiting = FrontEndState(), list[FeatureWindow | Gap]()
     for block in blocks:
-        inbound, heard = extract_features(inbound, block, spec)
+        front_end_state, heard = extract_features(front_end_state, block, spec)
         waiting += heard
         while len(waiting) >= batch_windows:
-            yield inbound, waiting[:batch_windows]
+            yield front_end_state, waiting[:batch_windows]
             del waiting[:batch_windows]
-    yield inbound, waiting
+    yield front_end_state, waiting
 
 
 def run_pipeline(
     blocks: Iterable[Block | None],
     classifier: Classifier,
     rules: tuple[DetectionRule, ...],
-    why_ended: Callable[[], EndReason],
+    end_reason: Callable[[], EndReason],
     batch_windows: int = 1,
 ) -> Iterator[Event | Gap | StreamSummary]:
-    """All that is to be told of one source's sound, the `Summary` last.
+    """All that is to be told of one source's sound, the `StreamSummary` last.
 
     Args:
         blocks: As the source gives them, then None if the sound itself has ended.
         classifier: Shared by all sources.
         rules: One per label.
-        why_ended: Asked once there are no more blocks.
+        end_reason: Asked once there are no more blocks.
         batch_windows: How many to classify together; more than one where nobody waits for the events.
     """
     spec, labels = classifier.contract.features, classifier.contract.labels
-    outbound, end_sample = DetectionState(initial_state(rules)), 0
-    for inbound, heard in batched_features(blocks, spec, batch_windows):
-        end_sample = inbound.windowing.end_sample
-        outbound, told = detect_events(outbound, heard, classify_windows(classifier, features_only(heard)), rules, spec)
+    detection_state, end_sample = DetectionState(initial_state(rules)), 0
+    for front_end_state, heard in batched_features(blocks, spec, batch_windows):
+        end_sample = front_end_state.windowing.end_sample
+        detection_state, told = detect_events(
+            detection_state, heard, classify_windows(classifier, features_only(heard)), rules, spec
+        )
         yield from told
-    yield from finish_stream(outbound, end_sample, labels, why_ended())
+    yield from finish_stream(detection_state, end_sample, labels, end_reason())
 
 
 OFFLINE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window

@@ -11,8 +11,8 @@ Why it is exact: each stage's state at a piece's first window is a function of a
   by watching and proven on noise), and from its second block on gives the same samples to the bit.
 - Files of which libsndfile cannot reach a sample exactly (MP3, Ogg, ADPCM) are not split, nor those at rates whose
   multiple is longer than `LONGEST_RESTART_S`.
-Besides, each piece tells a digest of the resampled sound that it shares with its neighbour (`hear.py`), and a recording
-whose pieces do not agree is heard again in one (`archive.py`).
+Besides, each piece tells a digest of the resampled sound that it shares with its neighbour (`scan/worker.py`), and a
+recording whose pieces do not agree is heard again in one (`scan/job.py`).
 Does not: read sound.
 """
 

@@ -1,7 +1,7 @@
 """Scores to lines, recording after recording: the place where a scan decides.
 
 Conventions: what comes out is what `replay` writes of the same recordings in the same order, to the byte.
-Does not: compute scores (`hear.py`).
+Does not: compute scores (`scan/worker.py`).
 """
 
 from __future__ import annotations
@@ -76,17 +76,17 @@ def _recording(path: Path, pieces: Sequence[ChunkScores], judging: DecisionConte
 
 
 def _told(pieces: Sequence[ChunkScores], judging: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:
-    """All that is to be told of one recording, the `Summary` last."""
-    outbound = DetectionState(initial_state(judging.rules))
+    """All that is to be told of one recording, the `StreamSummary` last."""
+    detection_state = DetectionState(initial_state(judging.rules))
     spec, labels = judging.contract.features, judging.contract.labels
     last = pieces[-1]
     assert last.end_sample is not None
     for scores, level_dbfs in _windows(pieces, last.end_sample, judging.contract):
         heard = FeatureWindow(Features(_NO_MEL, scores.first_sample, scores.end_sample, complete=True), level_dbfs)
-        outbound, told = detect_events(outbound, [heard], [scores], judging.rules, spec)
+        detection_state, told = detect_events(detection_state, [heard], [scores], judging.rules, spec)
         yield from told
     reason: EndReason = "end_of_stream" if last.failure is None else "source_lost"
-    yield from finish_stream(outbound, last.end_sample, labels, reason)
+    yield from finish_stream(detection_state, last.end_sample, labels, reason)
 
 
 def _windows(

@@ -3,7 +3,7 @@
 Conventions: a recording that cannot be heard to its end is told of at the end and costs the others nothing. The scores
 of a scan that was stopped or killed stay beside its output, and so do those of one in which something failed: the
 same command again scores only what is missing or has failed. Where all went well they are removed.
-Does not: open models (`hear.py`, `app.py`).
+Does not: open models (`scan/worker.py`, `app/build.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How far a scan is: a bar on a terminal, an entry of the diary now and then elsewhere.
 
 Conventions: shares are of bytes, which are known before a file is opened; the rate is sound heard a time passed.
-Does not: say what failed (`archive.py`).
+Does not: say what failed (`scan/job.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Puts a scan together: for archives what `app.py` is for the rest.
+"""Puts a scan together: for archives what `app/build.py` is for the rest.
 
 Conventions: everything that can be refused is refused before the first recording is opened.
 """

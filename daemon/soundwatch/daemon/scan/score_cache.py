@@ -3,7 +3,7 @@
 Conventions: records are only ever appended, each with its length and checksum before it, so that whatever a kill or a
 power cut tears is the last record, and is scored again. A recording is known again by path, size and time of change.
 Memory holds where each record lies, not what it says.
-Does not: delete itself; who has the output in place does (`archive.py`).
+Does not: delete itself; who has the output in place does (`scan/job.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: scores (N, K) float32 and levels (N) float64 as bytes, since they go to disk and over the network; a level
 that is not there is NaN. Windows are counted from the recording's start, one every hop; recordings have no losses.
-Does not: decide (`judge.py`), or raise what is wrong with a recording: that is a part of the answer.
+Does not: decide (`scan/emit.py`), or raise what is wrong with a recording: that is a part of the answer.
 """
 
 from __future__ import annotations

@@ -53,26 +53,26 @@ def contract_differences(first: ModelContract, second: ModelContract) -> list[st
     return other
 
 
-def open_shadow(config: Config, ears: EngineContext, say: Callable[..., object]) -> ShadowRunner:
+def open_shadow(config: Config, context: EngineContext, say: Callable[..., object]) -> ShadowRunner:
     """The second model beside the one that listens; it does not begin yet.
 
     Raises:
         ModelError: The file cannot be used.
         ConfigError: It cannot run beside the one that listens.
     """
-    first, spec = ears.classifier.contract, ears.classifier.contract.features
+    first, spec = context.classifier.contract, context.classifier.contract.features
     classifier = load_shadow(config, first)
     pair = ModelPair(
         model=first.identity,
         shadow=classifier.contract.identity,
         labels=first.labels,
-        thresholds=tuple(ears.thresholds.get(label) for label in first.labels),
+        thresholds=tuple(context.thresholds.get(label) for label in first.labels),
         shadow_thresholds=_thresholds_beside(config, first, classifier.contract),
         spec=spec,
         every=round(1 / config.shadow.share),
         interval_samples=None if config.stats_s is None else round(config.stats_s * spec.rate_hz),
     )
-    return ShadowRunner(classifier, pair, ears.journal, say)
+    return ShadowRunner(classifier, pair, context.journal, say)
 
 
 def _thresholds_beside(config: Config, first: ModelContract, second: ModelContract) -> tuple[float | None, ...]:

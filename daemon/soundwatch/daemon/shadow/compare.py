@@ -5,7 +5,7 @@ times in samples at the models' rate. A class is heard by a model whose score re
 Rule: which windows are compared depends on where they lie in their stream, and on nothing else. A difference is told
 once, when it begins: not again before both agree on that class, or the other one alone hears it. Of each hour of a
 stream `MOST_AN_HOUR` are told, and the others counted.
-Does not: run models (`beside.py`), or weigh evidence over several windows, as `decide.py` does.
+Does not: run models (`shadow/runner.py`), or weigh evidence over several windows, as `detection/decide.py` does.
 """
 
 from __future__ import annotations

@@ -56,14 +56,14 @@ class CommandSink:
         path: It.
         types: The lines that it is run for.
         options: How many at once, and for how long.
-        surroundings: Whom it is told how they end.
+        sink_context: Whom it is told how they end.
     """
 
-    def __init__(self, path: Path, types: frozenset[str], options: CommandOptions, surroundings: SinkContext) -> None:
+    def __init__(self, path: Path, types: frozenset[str], options: CommandOptions, sink_context: SinkContext) -> None:
         self.name = f"command:{path}"
         self._path = path
         self._options = options
-        self._surroundings = surroundings
+        self._sink_context = sink_context
         self._types = types
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()  # guards it, and the next
@@ -140,14 +140,14 @@ class CommandSink:
             return process
 
     def _tell(self, ended: str, output: str) -> None:
-        self._surroundings.note("a program ended", sink=self.name, ended=ended, output=output)
+        self._sink_context.note("a program ended", sink=self.name, ended=ended, output=output)
         with self._lock:
             before, self._ended = self._ended, ended
         if before != ended:
-            self._surroundings.say(f"a program ended {ended}", sink=self.name, output=output[-200:])
+            self._sink_context.say(f"a program ended {ended}", sink=self.name, output=output[-200:])
 
 
-def open_command(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_command(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sink `command:PATH`.
 
     Raises:
@@ -161,7 +161,7 @@ def open_command(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
     if not path.is_file() or not os.access(path, os.X_OK):
         what = "cannot be executed" if path.is_file() else "is no file"
         raise SinkError(f"{path} {what}. Give the path of a program, without arguments; make it executable (chmod +x).")
-    sink = CommandSink(path, parse_types(spec, options.types), options, surroundings)
+    sink = CommandSink(path, parse_types(spec, options.types), options, sink_context)
     return OpenedSink(sink, durable=True, most=options.at_once)
 
 

@@ -3,7 +3,7 @@
 Conventions: a sink is one word, `KIND[:TARGET][,KEY=VALUE...]`, on the command line and in the configuration alike;
 there it may also be a mapping of `sink` and the same keys. `json` is standard output. A kind's module is imported when
 it is asked for.
-Does not: run sinks (`outlets.py`).
+Does not: run sinks (`sinks/dispatcher.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS: Final = {
     "unix": ("soundwatch.daemon.sinks.socket_server:open_unix", "unix:PATH"),
     "tcp": ("soundwatch.daemon.sinks.socket_server:open_tcp", "tcp://HOST:PORT"),
 }
-SERVER: Final = "http"  # it reads the journal by itself, for each of its viewers (`app.py`)
+SERVER: Final = "http"  # it reads the journal by itself, for each of its viewers (`app/build.py`)
 
 SinkConfig = str | Mapping[str, str | int | float | bool | None]
 Options = TypeVar("Options", bound=msgspec.Struct)
@@ -147,7 +147,7 @@ def sink_key(text: SinkConfig) -> str:
     return repr((spec.kind, spec.target, sorted((key, str(value)) for key, value in spec.options.items())))
 
 
-def open_sink(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_sink(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """Open a sink.
 
     Raises:
@@ -155,7 +155,7 @@ def open_sink(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
         SinkError: It cannot be opened, and waiting would not help.
     """
     module, _, function = KINDS[spec.kind][0].partition(":")
-    opened: OpenedSink = getattr(importlib.import_module(module), function)(spec, surroundings)
+    opened: OpenedSink = getattr(importlib.import_module(module), function)(spec, sink_context)
     return opened
 
 

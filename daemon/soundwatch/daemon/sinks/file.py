@@ -2,7 +2,7 @@
 
 Conventions: each line reaches the operating system before `write` returns. `json` is standard output, `json:PATH`
 appends to a file, which is opened anew by its name when it was moved away or `reopen` is called.
-Does not: decide what a failure means (`outlets.py`, `relay.py`).
+Does not: decide what a failure means (`sinks/dispatcher.py`, `sinks/direct_writer.py`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FileSink:
 
         Raises:
             OSError: None or a part of them was written.
-            ReaderGoneError: The pipe has no reader any more.
+            ReaderClosedError: The pipe has no reader any more.
         """
         if self._path is not None and self._moved():
             self.reopen()
@@ -111,7 +111,7 @@ class JsonOptions(msgspec.Struct, frozen=True, kw_only=True):
     scores: bool = False
 
 
-def open_json(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_json(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sink `json` or `json:PATH`.
 
     Raises:
@@ -120,7 +120,7 @@ def open_json(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
     """
     options = parse_options(spec, JsonOptions)
     file = open_file(spec.target)
-    sink = ScoreStreamSink(file, surroundings.live, surroundings.node) if options.scores else file
+    sink = ScoreStreamSink(file, sink_context.live, sink_context.node) if options.scores else file
     return OpenedSink(sink, durable=bool(spec.target))
 
 

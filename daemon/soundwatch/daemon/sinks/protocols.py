@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Protocols that sinks implement."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sink(Protocol):
 
         Raises:
             OSError: Some may not have arrived; all of them will be given again, marked as repeated.
-            ReaderGoneError: Nobody will ever read there any more.
+            ReaderClosedError: Nobody will ever read there any more.
         """
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ class ScoreStreamSink:
 
         Raises:
             OSError: As of the sink.
-            ReaderGoneError: As of the sink.
+            ReaderClosedError: As of the sink.
         """
         self._sink.deliver(entries)
 

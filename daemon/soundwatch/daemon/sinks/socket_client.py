@@ -5,7 +5,7 @@ that the journal has. The journal is the queue, so a reader that is behind costs
 gets what there is and then the end.
 Rule: who takes nothing for `STALL_S` though there is something is told so with a `bye` line and dropped; so is who
 comes as the `MOST_READERS`-and-first, or says something else.
-Does not: open sockets (`sockets.py`).
+Does not: open sockets (`sinks/socket_server.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lines to everybody who connects to a Unix or TCP socket.
 
-Conventions: one thread serves all readers (`readers.py`), from the journal. A Unix socket is its owner's alone (0600),
-and one that an ended program has left is replaced. TCP is on this machine's own address unless told otherwise: whoever
-can reach it can read every line.
+Conventions: one thread serves all readers (`sinks/socket_client.py`), from the journal. A Unix socket is its owner's
+alone (0600), and one that an ended program has left is replaced. TCP is on this machine's own address unless told
+otherwise: whoever can reach it can read every line.
 Does not: keep lines for readers that are away; they ask for them with `since`.
 """
 
@@ -64,16 +64,16 @@ class SocketServerSink:
     Args:
         name: As the log names it.
         server: The socket, which listens.
-        surroundings: Where the journal is.
+        sink_context: Where the journal is.
     """
 
-    def __init__(self, name: str, server: socket.socket, surroundings: SinkContext) -> None:
+    def __init__(self, name: str, server: socket.socket, sink_context: SinkContext) -> None:
         self.name = name
         self._server = server
-        self._around = surroundings
+        self._around = sink_context
         self._readers: list[SocketClient] = []
         self._lock = threading.Lock()  # guards it, and the next
-        self._last_seq = surroundings.last_seq()
+        self._last_seq = sink_context.last_seq()
         self._closing = threading.Event()
         self._bell, self._hearing = socket.socketpair()
         for each in (server, self._bell, self._hearing):
@@ -191,10 +191,10 @@ class SocketServerSink:
 class UnixSocketSink(SocketServerSink):
     """The same, with a name in the file system, which goes when it is closed."""
 
-    def __init__(self, path: Path, server: socket.socket, surroundings: SinkContext) -> None:
+    def __init__(self, path: Path, server: socket.socket, sink_context: SinkContext) -> None:
         self._path = path
         self._file = path.stat()
-        super().__init__(f"unix:{path}", server, surroundings)
+        super().__init__(f"unix:{path}", server, sink_context)
 
     def close(self) -> None:
         """Give the readers what there is, and the end."""
@@ -204,7 +204,7 @@ class UnixSocketSink(SocketServerSink):
         super().close()
 
 
-def open_unix(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_unix(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sink `unix:PATH`.
 
     Raises:
@@ -229,10 +229,10 @@ def open_unix(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
     except OSError as error:
         server.close()
         raise SinkError(f"{path} cannot be made a socket: {error.strerror or error}.") from error
-    return _opened(UnixSocketSink(path, server, surroundings), options.scores, surroundings)
+    return _opened(UnixSocketSink(path, server, sink_context), options.scores, sink_context)
 
 
-def open_tcp(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_tcp(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sink `tcp://HOST:PORT`.
 
     Raises:
@@ -266,12 +266,12 @@ def open_tcp(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
         server.close()
         raise SinkError(f"-F {spec.text} cannot be listened on: {error.strerror}.") from error
     if not local:
-        surroundings.say("whoever reaches this address can read every event", sink=spec.text)
-    return _opened(SocketServerSink(spec.text, server, surroundings), options.scores, surroundings)
+        sink_context.say("whoever reaches this address can read every event", sink=spec.text)
+    return _opened(SocketServerSink(spec.text, server, sink_context), options.scores, sink_context)
 
 
-def _opened(sink: SocketServerSink, scores: bool, surroundings: SinkContext) -> OpenedSink:
-    shown = ScoreStreamSink(sink, surroundings.live, surroundings.node, sink.is_read) if scores else sink
+def _opened(sink: SocketServerSink, scores: bool, sink_context: SinkContext) -> OpenedSink:
+    shown = ScoreStreamSink(sink, sink_context.live, sink_context.node, sink.is_read) if scores else sink
     return OpenedSink(shown, durable=False)
 
 

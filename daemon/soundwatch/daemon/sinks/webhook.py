@@ -7,7 +7,7 @@ hold a secret, so only its host is ever shown.
 Rule: `webhook-id` is the same however often an event comes, so a receiver can leave out what it has had; signed, with
 the time of sending in the signature, so that nobody else can send it, nor later.
 Source: standardwebhooks.com; httpwg.org/specs/rfc9110.html#field.retry-after.
-Does not: know chat services (`webhook_bodies.py`).
+Does not: know chat services (`sinks/webhook_templates.py`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class WebhookSink:
         secret: What they are signed with; None for no signature.
         tls: What the server's certificate is checked with; None for the system's.
         timeout_s: How long an answer may take.
-        surroundings: Whom it is told when an event is skipped.
+        sink_context: Whom it is told when an event is skipped.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class WebhookSink:
         secret: bytes | None,
         tls: ssl.SSLContext | None,
         timeout_s: float,
-        surroundings: SinkContext,
+        sink_context: SinkContext,
     ) -> None:
         self.name = f"webhook:{urlsplit(url).hostname}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
         self.skipped_lines = 0
@@ -97,7 +97,7 @@ class WebhookSink:
         self._headers = headers
         self._secret = secret
         self._pool = urllib3.PoolManager(ssl_context=tls, timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s))
-        self._say = surroundings.say
+        self._say = sink_context.say
         self._not_before_s = 0.0
         self._closing = threading.Event()
 
@@ -182,7 +182,7 @@ def retry_after_s(text: str | None, now_unix_s: float) -> float:
     return min(max(0.0, wait_s), LONGEST_WAIT_S)
 
 
-def open_webhook(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_webhook(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sink `webhook:URL`.
 
     Raises:
@@ -209,7 +209,7 @@ def open_webhook(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
         secret=_secret(options.secret_file) if options.secret_file else None,
         tls=tls,
         timeout_s=options.timeout_s,
-        surroundings=surroundings,
+        sink_context=sink_context,
     )
     return OpenedSink(sink, durable=True, most=1)
 

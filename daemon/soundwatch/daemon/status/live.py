@@ -2,7 +2,7 @@
 
 Conventions: a reading is kept until the source's next one and then gone; nothing here is written or sent by itself.
 What a window looked like is kept only while somebody watches for it.
-Does not: tell events (`journal.py`).
+Does not: tell events (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class LiveFeed:
 
     def __init__(self) -> None:
         self.latest: dict[str, WindowResult] = {}
-        self.truths: dict[str, SourceStats] = {}
+        self.source_stats: dict[str, SourceStats] = {}
         self._watchers: list[Callable[[WindowResult], None]] = []
         self._pictured = 0
 
     @property
-    def pictured(self) -> bool:
+    def features_wanted(self) -> bool:
         """Whether readings are to have their features."""
         return self._pictured > 0
 
@@ -57,7 +57,7 @@ class LiveFeed:
         with contextlib.suppress(KeyError):
             del self.latest[source]
         with contextlib.suppress(KeyError):
-            del self.truths[source]
+            del self.source_stats[source]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Conventions: an entry goes to the journal's own socket, with its fields as SOUNDWATCH_SOURCE and so on; where that
 cannot be reached it is printed, and `<4>` before a line tells the journal its level, which it takes off again.
 Source: systemd's "Native Journal Protocol", sd-daemon(3), and systemd.exec(5) of JOURNAL_STREAM.
-Does not: read the journal. `journal.py` is the one of events, which has nothing to do with it.
+Does not: read the journal. `journal/journal.py` is the one of events, which has nothing to do with it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: nothing waits and nothing raises; a manager that takes no datagram just now misses one. What is told by
 whom is checked by systemd (`NotifyAccess=main`), so the address is taken out of the environment: no child inherits it.
 Source: sd_notify(3), sd_watchdog_enabled(3). docs/decisions/0040 says why this is no library.
-Does not: know when there is what to tell (`supervise.py`).
+Does not: know when there is what to tell (`app/watchdog.py`).
 """
 
 from __future__ import annotations

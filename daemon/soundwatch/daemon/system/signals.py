@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Signal handlers of a running program."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whether a folder holds nothing but Audacity's labels, so that new ones may take its place.
 
 Conventions: a file of labels ends in `.txt`, and its first line begins with two times.
-Does not: write labels (`tables.py`).
+Does not: write labels (`tables/writers.py`).
 """
 
 from __future__ import annotations

@@ -48,34 +48,34 @@ class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `terminal` can be told: nothing."""
 
 
-def open_terminal(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_terminal(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sink `terminal`.
 
     Raises:
         ConfigError: It has an option.
     """
     parse_options(spec, TerminalOptions)
-    return OpenedSink(TerminalSink(surroundings), durable=False)
+    return OpenedSink(TerminalSink(sink_context), durable=False)
 
 
 class TerminalSink:
     """The picture on the terminal.
 
     Args:
-        surroundings: What there is to see.
+        sink_context: What there is to see.
         stop: Ends the program, as Ctrl-C does.
     """
 
     name = "terminal"
 
-    def __init__(self, surroundings: SinkContext, stop: Callable[[], object] = lambda: _interrupt()) -> None:
-        self._surroundings = surroundings
+    def __init__(self, sink_context: SinkContext, stop: Callable[[], object] = lambda: _interrupt()) -> None:
+        self._sink_context = sink_context
         self._stop = stop
         self._events: dict[str, dict[str, Any]] = {}
         self._diary = LogCapture()
         self._news = threading.Event()
         self._ending = threading.Event()
-        self._leave = surroundings.live.watch(lambda _: self._news.set())
+        self._leave = sink_context.live.watch(lambda _: self._news.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
         for thread in self._threads:
@@ -103,7 +103,7 @@ class TerminalSink:
         self._diary.close()
 
     def _seen(self) -> ViewState:
-        around = self._surroundings
+        around = self._sink_context
         return ViewState(
             node=around.node,
             board=around.board(),

@@ -156,19 +156,19 @@ class Broadcaster:
 
     def _listen(self) -> None:
         """Listen to the journal and the engine as far as somebody wants it."""
-        pictured = any(viewer.columns for viewer in self._viewers)
-        if bool(self._viewers) == bool(self._leave) and pictured == self._pictured:
+        features_wanted = any(viewer.columns for viewer in self._viewers)
+        if bool(self._viewers) == bool(self._leave) and features_wanted == self._pictured:
             return
         for leave in self._leave:
             leave()
-        self._leave, self._pictured = [], pictured
+        self._leave, self._pictured = [], features_wanted
         if not self._viewers:
             self._end_samples.clear()
             return
         self._loop = asyncio.get_running_loop()
         self._leave = [
             self._view.journal.listen(self._news),
-            self._view.surroundings.live.watch(self._notice, pictures=pictured),
+            self._view.sink_context.live.watch(self._notice, pictures=features_wanted),
         ]
 
     def _news(self) -> None:
@@ -195,7 +195,7 @@ class Broadcaster:
 
     def _share_one(self, reading: WindowResult) -> None:
         if any(viewer.scores for viewer in self._viewers):
-            line = scores_line(reading, self._view.surroundings.node)
+            line = scores_line(reading, self._view.sink_context.node)
             scores = Message("scores", msgspec.json.encode(line))
             for viewer in self._viewers:
                 if viewer.scores:

@@ -20,9 +20,9 @@ class WebContext:
     """All that the page, the API and the metrics show.
 
     Attributes:
-        surroundings: As every sink has them.
+        sink_context: As every sink has them.
         config: In force; a reload exchanges it.
-        ears: What all sources share now.
+        context: What all sources share now.
         journal: Where lines are read.
         sinks: How each sink does, and how many lines it is behind.
         clips: The folder that sound is kept in; None where none is.
@@ -30,9 +30,9 @@ class WebContext:
         started_unix_ns: When the program began.
     """
 
-    surroundings: SinkContext
+    sink_context: SinkContext
     config: Callable[[], Config]
-    ears: Callable[[], EngineContext]
+    context: Callable[[], EngineContext]
     journal: Journal
     sinks: Callable[[], list[tuple[SinkStatus, int]]]
     clips: Path | None = None
@@ -42,17 +42,17 @@ class WebContext:
     @property
     def contract(self) -> ModelContract:
         """Of the model that listens."""
-        return self.ears().classifier.contract
+        return self.context().classifier.contract
 
     @property
     def provider(self) -> str:
         """What runs it."""
-        return self.ears().classifier.provider
+        return self.context().classifier.provider
 
     @property
     def thresholds(self) -> dict[str, float]:
         """In force, per class that is listened for."""
-        return self.ears().thresholds
+        return self.context().thresholds
 
     @property
     def card(self) -> str | None:

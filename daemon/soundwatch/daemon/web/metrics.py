@@ -54,7 +54,7 @@ class Metrics:
         yield from self._machine()
         yield from self._sources()
         yield from self._readings()
-        yield from source_metrics(dict(self._view.surroundings.live.truths))
+        yield from source_metrics(dict(self._view.sink_context.live.source_stats))
         yield from self._sinks()
 
     def describe(self) -> Iterable[Metric]:
@@ -63,12 +63,12 @@ class Metrics:
 
     def _machine(self) -> Iterator[Metric]:
         view = self._view
-        overload = view.surroundings.board().overload
+        overload = view.sink_context.board().overload
         yield gauge(
             "info",
             "What runs: always 1.",
             ("version", "model", "provider", "node"),
-            [((__version__, view.contract.identity, view.provider, view.surroundings.node), 1)],
+            [((__version__, view.contract.identity, view.provider, view.sink_context.node), 1)],
         )
         yield gauge("start_time_seconds", "When the program began, UTC.", (), [((), view.started_unix_ns / 1e9)])
         degraded = overload is not None and overload.state == "degraded"
@@ -81,7 +81,7 @@ class Metrics:
         yield counter("journal_dropped_lines", "Lines lost for want of room or time.", (), [((), lost)])
 
     def _sources(self) -> Iterator[Metric]:
-        board = self._view.surroundings.board().sources
+        board = self._view.sink_context.board().sources
         heard = [((name,), each.hearing == "heard") for name, each in board.items()]
         yield gauge("source_heard", "1 while a source is heard.", ("source",), heard)
         active = [((name,), len(each.active)) for name, each in board.items()]
@@ -102,7 +102,7 @@ class Metrics:
     def _readings(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import HistogramMetricFamily
 
-        latest = dict(self._view.surroundings.live.latest)
+        latest = dict(self._view.sink_context.live.latest)
         windows = [((name,), reading.windows) for name, reading in latest.items()]
         yield counter("windows", "Windows that were classified.", ("source",), windows)
         level = [((name,), each.level_dbfs) for name, each in latest.items()]
@@ -130,14 +130,14 @@ class Metrics:
         yield counter("sink_lost_lines", "Lines the journal had dropped before a sink took them.", ("sink",), lost)
 
 
-def source_metrics(truths: Mapping[str, SourceStats]) -> Iterator[Metric]:
+def source_metrics(source_stats: Mapping[str, SourceStats]) -> Iterator[Metric]:
     """How each source is: what is examined of its sound, of the last ten seconds, and of its clock."""
-    losses = [((name,), truth.losses) for name, truth in truths.items()]
+    losses = [((name,), truth.losses) for name, truth in source_stats.items()]
     yield counter("source_losses", "How often a source was lost.", ("source",), losses)
-    moved = [((name,), truth.shifted_ns / 1e9) for name, truth in truths.items()]
+    moved = [((name,), truth.shifted_ns / 1e9) for name, truth in source_stats.items()]
     yield gauge("clock_shift_seconds", "What a source's times have been moved by in all.", ("source",), moved)
     for key, text, of in EXAMINED:
-        found = [((name,), of(truth.quality)) for name, truth in truths.items() if truth.quality is not None]
+        found = [((name,), of(truth.quality)) for name, truth in source_stats.items() if truth.quality is not None]
         yield gauge(f"sound_{key}", text, ("source",), found)
 
 

@@ -1,8 +1,8 @@
 """The guard at the door: every request passes it before anything else looks at it.
 
 Conventions: a refusal is JSON with one sentence. In this order: the visitor's rate, the `Host` he asked for (a name of
-ours, or DNS rebinding could bring a stranger's page here), whose page asks (`Origin`, `Sec-Fetch-Site`), whether he
-knows the token, and how much he sends.
+ours, or DNS rebinding could bring a stranger's page here), whose page asks (`PretrainedModel`, `Sec-Fetch-Site`),
+whether he knows the token, and how much he sends.
 Rule: pages of other sites may link here, and no more.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """

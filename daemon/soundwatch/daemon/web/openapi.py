@@ -85,7 +85,7 @@ def _possible(route: Route) -> Iterator[int]:
 
 
 def _refusals(statuses: Iterable[int]) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ErrorAnswer"}
+    schema = {"$ref": "#/components/schemas/ErrorResponse"}
     return {
         str(status): {"description": REFUSALS[status], "content": {_JSON: {"schema": schema}}}
         for status in sorted(statuses)

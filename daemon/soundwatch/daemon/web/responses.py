@@ -32,8 +32,8 @@ from soundwatch.daemon.web.schemas import (
 
 def sources(view: WebContext) -> SourcesResponse:
     """All sources."""
-    latest = view.surroundings.live.latest
-    board = view.surroundings.board()
+    latest = view.sink_context.live.latest
+    board = view.sink_context.board()
     return SourcesResponse(sources=tuple(_source(name, each, latest.get(name)) for name, each in board.sources.items()))
 
 
@@ -113,12 +113,12 @@ def model(view: WebContext) -> ModelResponse:
 def health(view: WebContext) -> HealthResponse:
     """How all goes."""
     problems = tuple(_problems(view))
-    overload = view.surroundings.board().overload
+    overload = view.sink_context.board().overload
     journal = view.journal
     return HealthResponse(
         state="poor" if problems else "good",
         problems=problems,
-        node=view.surroundings.node,
+        node=view.sink_context.node,
         version=__version__,
         model=view.contract.identity,
         provider=view.provider,
@@ -145,7 +145,7 @@ def _journal_state(journal: Journal) -> Literal["working", "failing", "memory"]:
 
 
 def _problems(view: WebContext) -> Iterator[str]:
-    board = view.surroundings.board()
+    board = view.sink_context.board()
     for name, source in board.sources.items():
         if source.hearing in ("waiting", "lost", "ended"):
             yield f"{name} is not heard: {source.detail or source.hearing}"

@@ -125,9 +125,9 @@ def _classes(asked: ApiRequest) -> str:
 
 
 def _switch(asked: ApiRequest, *, listen: bool) -> SwitchResponse:
-    if asked.name not in asked.view.surroundings.board().sources:
+    if asked.name not in asked.view.sink_context.board().sources:
         raise RequestRefused(404, "There is no source of this name.")
-    asked.view.surroundings.switch(asked.name, listen)
+    asked.view.sink_context.switch(asked.name, listen)
     return SwitchResponse(source=asked.name, listen=listen)
 
 

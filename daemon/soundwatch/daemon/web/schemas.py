@@ -1,6 +1,6 @@
 """What the API takes and gives: the OpenAPI document is made of these.
 
-Conventions: as in `lines.py`. A query's parts are checked as the configuration is: an unknown one is an error.
+Conventions: as in `events/schema.py`. A query's parts are checked as the configuration is: an unknown one is an error.
 """
 
 from __future__ import annotations

@@ -54,14 +54,14 @@ def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
         ConfigError: The address or a token is wrong.
         SinkError: It cannot be listened at.
     """
-    settings = parse_settings(spec, view.surroundings.node, os.environ)
+    settings = parse_settings(spec, view.sink_context.node, os.environ)
     view = replace(view, token_wanted=settings.token is not None)
     listener = _bound(settings)
     hub, delays = Broadcaster(view), LatencyHistograms()
-    app = SecurityMiddleware(_app(view, hub, delays, settings), settings, view.surroundings.say)
-    server = _Server(app, hub, view.surroundings.say)
+    app = SecurityMiddleware(_app(view, hub, delays, settings), settings, view.sink_context.say)
+    server = _Server(app, hub, view.sink_context.say)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
-    leave = view.surroundings.live.watch(delays.take)
+    leave = view.sink_context.live.watch(delays.take)
     thread.start()
     try:
         host, port = listener.getsockname()[:2]

@@ -3,7 +3,7 @@
 Conventions: a run is a task of one card on `--device cuda`, and on `auto` where the cluster has cards; else of a core.
 Ray does a run again whose worker or machine was lost, and it goes on from its checkpoint. Every machine sees the data
 and `--out` under the same paths, and has the same soundwatch.
-Does not: share out one run; that is `parallel.py`'s.
+Does not: share out one run; that is `fit/distributed.py`'s.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: mean and spread are over folds, never over clips thrown together; recall and the confusion matrix are of
 all folds' clips. Calibration: of the clips called with a score between two tenths, the share called rightly;
 the expected calibration error is the mean distance of the two, weighted by clips.
-Does not: train (`crossval.py`).
+Does not: train (`crossval/folds.py`).
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def summarise(records: Sequence[RunRecord]) -> CrossValidation:
     for record in records:
         clips = [clip for clip in record.held_out if clip.class_id is not None]
         values = np.array([clip.values for clip in clips], np.float32)  # (N, K)
-        truths = np.array([clip.class_id for clip in clips], np.int64)
-        metrics = measure(count_confusion(values, truths))
+        source_stats = np.array([clip.class_id for clip in clips], np.int64)
+        metrics = measure(count_confusion(values, source_stats))
         figures.append(
             FoldFigures(
                 fold=record.plan.test_folds[0],
@@ -89,7 +89,7 @@ def summarise(records: Sequence[RunRecord]) -> CrossValidation:
         )
         confusions.append(metrics.confusion)
         scores.append(values)
-        class_ids.append(truths)
+        class_ids.append(source_stats)
     confusion = np.sum(confusions, axis=0)
     bins = calibration_bins(np.concatenate(scores), np.concatenate(class_ids))
     clips_done = sum(each.clips for each in bins)

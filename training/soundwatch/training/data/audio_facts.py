@@ -3,7 +3,7 @@
 Conventions: levels are dBFS, full scale 1.0; digital silence is minus infinity inside, null in JSON. A sample is
 clipped from 0.999 of full scale on. Two files of one content decode to the same samples at the same rate, whatever they
 are called and however they are packed without loss.
-Does not: judge (`check.py`).
+Does not: judge (`data/check.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Conventions: samples (N, C, S) float32 tensors, targets (N, K): one at a clip's 
 sound that is none of them. A batch is as wide as its widest clip; mono ones are repeated to fit.
 Of a long recording training takes stretches, a new one each time; scoring takes the windows that the
 daemon would, every hop that lies within it.
-Does not: decode (`cache.py`) or touch mel decibels (`augment.py`).
+Does not: decode (`data/cache.py`) or touch mel decibels (`data/augment.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A look at all of a data set before an hour is spent on it: what is there, and what is wrong.
 
 Conventions: every file is decoded whole, so that what is counted is what training will meet.
-Does not: change any file, decide what is wrong (`findings.py`), or print (`check_report.py`).
+Does not: change any file, decide what is wrong (`data/findings.py`), or print (`data/check_report.py`).
 """
 
 from __future__ import annotations

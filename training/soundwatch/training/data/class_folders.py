@@ -5,7 +5,7 @@ file lies in a folder within its class's, that folder; the name counts in every 
 recording cut into two classes is still one. Files that libsndfile does not read are left out and counted.
 Lengths are any: a recording gives an epoch as many windows as fit into it, a minute's at most.
 The recordings to score are chosen by a hash of their names, so that each run holds out the same.
-Does not: decode (`cache.py`), or find fault with the recordings (`check.py`).
+Does not: decode (`data/cache.py`), or find fault with the recordings (`data/check.py`).
 """
 
 from __future__ import annotations

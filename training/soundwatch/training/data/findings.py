@@ -3,7 +3,7 @@
 Conventions: what stops training or makes its scores wrong is an error, all else a warning. Each generator gives
 one finding a kind, or none. A leak is one sound on both sides of a split.
 Source: UrbanSound8K's five recordings in two folds are its own; `train` leaves them out, so they are a warning.
-Does not: decode (`sound_facts.py`).
+Does not: decode (`data/audio_facts.py`).
 """
 
 from __future__ import annotations

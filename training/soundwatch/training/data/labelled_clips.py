@@ -1,7 +1,7 @@
 """Labelled clips that a model is judged on, of UrbanSound8K or of a folder a class.
 
 Conventions: a clip's `class_id` counts through the labels. Every clip here has one.
-Does not: choose which clips are held out (`data.py`, `folders.py`).
+Does not: choose which clips are held out (`data/urbansound8k.py`, `data/class_folders.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: a recording's file is held out from training for good or never, by a hash of what it was
 cut from, so that every run holds out the same ones. Synthetic sounds are (1, S) float32.
 Source: the takes of one ESC-50 source clip share the number between the first two dashes.
-Does not: decide what a false alarm is (`thresholds.py`).
+Does not: decide what a false alarm is (`fit/thresholds.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Place a short signal inside a window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Read a recording as mono float32 at one rate."""
 
 from __future__ import annotations
 

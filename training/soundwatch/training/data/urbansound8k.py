@@ -7,7 +7,7 @@ Source: Salamon, Jacoby and Bello, "A Dataset and Taxonomy for Urban Sound Resea
 ask for the official folds: a random split puts pieces of one recording on both sides and flatters any network.
 Even the official folds share five recordings (106905, 132016, 176638, 180937, 77751); clips to train on
 whose recording is scored are left out here.
-Does not: open audio (`cache.py`).
+Does not: open audio (`data/cache.py`).
 """
 
 from __future__ import annotations

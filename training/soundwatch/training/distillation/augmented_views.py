@@ -6,7 +6,7 @@ view joins two folds. Targets (K,) say what is heard: a clip that is as loud as 
 `DROWNED_DB` quieter is not. So a siren over rain is a siren, and of two sounds both are true.
 Source: mixing at equal loudness and a random share is between-class learning (Tokozume et al. 2018), whose targets
 are the shares; scores that do not compete need not share, and found fewer sounds in a street when they did (0010).
-Does not: mask mel decibels (`lessons.py`), or touch clips that are scored.
+Does not: mask mel decibels (`distillation/teacher_targets.py`), or touch clips that are scored.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Conventions: kernels are (out, in, M, T) float32, bands before frames as everywhere here; TensorFlow has frames first.
 Weights that the file keeps in 8 bits are multiplied out.
 Source: YAMNet is MobileNet v1 with its batch norms folded into biases; every second convolution is depthwise.
-Does not: run them (`teacher.py`), or give them to a student (`headstart.py`).
+Does not: run them (`distillation/teacher.py`), or give them to a student (`distillation/init_from_teacher.py`).
 """
 
 from __future__ import annotations

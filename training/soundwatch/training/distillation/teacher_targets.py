@@ -1,6 +1,6 @@
 """Lessons: views with what the teacher hears in them, computed once and kept on disk.
 
-Conventions: `mel_db` (N, M, T), `heard` (N, W, D), both float16, and targets (N, K) float32, all in the
+Conventions: `mel_db` (N, M, T), `encode_block` (N, W, D), both float16, and targets (N, K) float32, all in the
 order of the views. One `.npz` a view lies in `soundwatch/lessons` under the cache's folder, named by all
 that it is made of. 8 views of 2,400 clips take 0.9 GB there, and about 20 ms each to make.
 Does not: evict; delete the folder to free its space.

@@ -2,7 +2,7 @@
 
 Conventions: sound is mono, (S,) float32, until it becomes a `Block`. Decisions are those of the default
 configuration at the thresholds of the model's contract. Times of events are seconds from the start.
-Does not: score recordings without deciding (`evaluate.py`).
+Does not: score recordings without deciding (`evaluation/clips.py`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class MemorySource:
 def detect_in_blocks(blocks: Iterable[Block | None], classifier: Classifier) -> tuple[list[DetectedEvent], float]:
     """The events that these blocks raise in the daemon, and the length of the sound in seconds.
 
-    As in `detect`, None after the blocks says that the sound ends, as a recording does: one too short for two
+    As in `run_pipeline`, None after the blocks says that the sound ends, as a recording does: one too short for two
     windows then gets them all the same. A microphone that is turned off gives none.
     """
     contract = classifier.contract

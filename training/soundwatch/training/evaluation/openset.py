@@ -71,7 +71,7 @@ class AmbienceResult(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of ambience at one level.
 
     Attributes:
-        kind: As `ambience.py` calls it.
+        kind: As `sounds/ambience.py` calls it.
         level_dbfs: Root mean square; None for digital silence.
         minutes: Length.
         events: That started, per class.

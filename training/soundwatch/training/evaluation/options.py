@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Options of the evaluation scenarios."""
 
 from __future__ import annotations
 

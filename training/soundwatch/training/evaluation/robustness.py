@@ -3,7 +3,7 @@
 Conventions: a clip's scores are those of `soundwatch classify` through the daemon's own stages; points
 are hundredths of a share. Changes are judged clip by clip, so their error is that of the clips whose
 call changed: sqrt(lost + gained) / clips.
-Does not: change clips (`conditions.py`), or let events decide.
+Does not: change clips (`evaluation/conditions.py`), or let events decide.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Conventions: a trial leaves `street.json`, `street.md` and `street.png` (or of its own name) in `--out`.
 Without `--json` the page goes to stdout as Markdown; with it the page goes to stderr, JSON to stdout.
-Does not: measure (`street.py`, `openset.py`, `robustness.py`).
+Does not: measure (`evaluation/street.py`, `evaluation/openset.py`, `evaluation/robustness.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Conventions: seconds and decibels in names. Two collars, both sed_eval's and bot
 true onset: the wide one is a window and a hop, since a window that holds any of a sound may start its
 event; the tight one is a hop, which is as near as the daemon claims to put an onset. Figures without
 another word are at the wide collar.
-Does not: mix (`scene.py`), match (`matching.py`) or print (`street_report.py`).
+Does not: mix (`evaluation/street_scene.py`), match (`evaluation/event_matching.py`) or print (`street_report.py`).
 """
 
 from __future__ import annotations

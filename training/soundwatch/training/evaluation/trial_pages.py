@@ -1,7 +1,7 @@
 """What the street, the open set and the robustness trial say, as pages.
 
 Conventions: rows in the order of the reports.
-Does not: draw (`trial_pictures.py`).
+Does not: draw (`evaluation/trial_pictures.py`).
 """
 
 from __future__ import annotations

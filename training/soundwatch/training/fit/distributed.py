@@ -6,7 +6,7 @@ all rows, and gradients are weighted by rows, so that a last batch that cannot b
 The running mean moves alike on all ranks, since the weights do. There is no loss scale: on CUDA the network runs in
 bfloat16, which has float32's range. The first rank writes and speaks; all of them score.
 Source: PyTorch's DistributedDataParallel, by NCCL on CUDA and by gloo else. Its SyncBatchNorm knows CUDA only, so
-`SharedBatchNorm2d` does the same with differentiable sums, on either.
+`SyncBatchNorm2d` does the same with differentiable sums, on either.
 Does not: share out the making of examples. Where that is what takes the time, more processes do not help.
 """
 

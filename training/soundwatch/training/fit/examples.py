@@ -2,7 +2,7 @@
 
 Conventions: mel decibels (N, C, M, T) masked and mixed, targets (N, K), heard (N, V, D) float32 or None.
 Every draw comes from the generator that is passed in, or from torch's global one.
-Does not: render views (`views.py`), or move weights (`loop.py`).
+Does not: render views (`distillation/augmented_views.py`), or move weights (`fit/loop.py`).
 """
 
 from __future__ import annotations

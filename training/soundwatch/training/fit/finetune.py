@@ -4,7 +4,7 @@ Conventions: the head is the network's last layer. Which layers move in an epoch
 run that was cut off goes on as it would have.
 Source: the order (head alone, then all at a lower rate) is ULMFiT's gradual unfreezing in two steps (Howard and
 Ruder, 2018).
-Does not: read the weights to start from (`origin.py`).
+Does not: read the weights to start from (`model/pretrained.py`).
 """
 
 from __future__ import annotations

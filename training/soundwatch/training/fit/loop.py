@@ -5,7 +5,7 @@ resumed ends with the same weights, bit for bit, on the same machine and number 
 proves it on the CPU; it was never tried on CUDA). The last epoch's weights count (their running mean
 where the recipe keeps one); no epoch is chosen on scores.
 Source: the shape is nanoGPT's `train.py`.
-Does not: read command lines (`cli.py`), or write reports (`report.py`).
+Does not: read command lines (`cli.py`), or write reports (`fit/plots.py`).
 """
 
 from __future__ import annotations

@@ -47,10 +47,10 @@ def count_confusion(scores: NDArray[np.float32], class_ids: NDArray[np.int64]) -
 def measure(confusion: Counts) -> Metrics:
     """All figures of a confusion matrix with at least one clip."""
     hits = confusion.diagonal()
-    truths, calls = confusion.sum(axis=1), confusion.sum(axis=0)
-    recall = tuple(int(hit) / int(truth) if truth else None for hit, truth in zip(hits, truths, strict=True))
+    source_stats, calls = confusion.sum(axis=1), confusion.sum(axis=0)
+    recall = tuple(int(hit) / int(truth) if truth else None for hit, truth in zip(hits, source_stats, strict=True))
     precision = tuple(int(hit) / int(call) if call else 0.0 for hit, call in zip(hits, calls, strict=True))
     # 2 hits / (truths + calls) is the harmonic mean of precision and recall without their divisions by 0.
-    f1 = tuple(2 * int(hit) / max(1, int(both)) for hit, both in zip(hits, truths + calls, strict=True))
-    macro_f1 = float(np.mean([value for value, truth in zip(f1, truths, strict=True) if truth]))
-    return Metrics(confusion, int(hits.sum()) / int(truths.sum()), macro_f1, precision, recall, f1)
+    f1 = tuple(2 * int(hit) / max(1, int(both)) for hit, both in zip(hits, source_stats + calls, strict=True))
+    macro_f1 = float(np.mean([value for value, truth in zip(f1, source_stats, strict=True) if truth]))
+    return Metrics(confusion, int(hits.sum()) / int(source_stats.sum()), macro_f1, precision, recall, f1)

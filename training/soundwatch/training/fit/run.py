@@ -2,7 +2,7 @@
 
 Conventions: the folder holds `checkpoint.pt` (which says all of itself), `log.csv`, `curves.png` and,
 at the end, `run.json` and `confusion.png`. Everything a person reads on the way goes to the console.
-Does not: compute gradients (`loop.py`), or export (the export room reads the checkpoint).
+Does not: compute gradients (`fit/loop.py`), or export (the export room reads the checkpoint).
 """
 
 from __future__ import annotations

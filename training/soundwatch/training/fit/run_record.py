@@ -1,7 +1,7 @@
 """What a run says of itself: the model's contract, and the record that later runs and reports quote.
 
 Conventions: a contract describes the weights that count at this moment, so it is built anew for every checkpoint.
-Does not: compute scores (`scoring.py`), or choose thresholds (`thresholds.py`).
+Does not: compute scores (`fit/scoring.py`), or choose thresholds (`fit/thresholds.py`).
 """
 
 from __future__ import annotations

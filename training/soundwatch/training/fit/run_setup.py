@@ -1,7 +1,7 @@
 """What one training run is given, before anything is computed.
 
 Conventions: clips that are scored are never among those learned from.
-Does not: train (`run.py`).
+Does not: train (`fit/run.py`).
 """
 
 from __future__ import annotations

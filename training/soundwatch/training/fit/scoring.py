@@ -2,7 +2,7 @@
 
 Conventions: scores are (N, K) in [0, 1]; a clip of none of the classes has no label. `run.json` in a
 run's folder holds the `RunRecord`, so that later runs and reports can quote it.
-Does not: choose thresholds (`thresholds.py`), or score exported models (`evaluate.py`).
+Does not: choose thresholds (`fit/thresholds.py`), or score exported models (`evaluation/clips.py`).
 """
 
 from __future__ import annotations

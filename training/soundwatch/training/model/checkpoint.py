@@ -3,7 +3,7 @@
 Conventions: a dict that `torch.load(weights_only=True)` reads: strings of JSON for the contract, the
 recipe and the plan, and states of tensors. It is written under another name and renamed, so that a cut
 leaves the one before. The weights that count are `ema` where the recipe keeps a running mean, else `model`.
-Does not: train (`loop.py`), or write files that the daemon reads (the export room does).
+Does not: train (`fit/loop.py`), or write files that the daemon reads (the export room does).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PURPOSE."""
+"""Activations and losses of a network."""
 
 from __future__ import annotations
 

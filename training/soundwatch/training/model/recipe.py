@@ -138,7 +138,8 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is learned from a teacher: a large network's hearing of the very sounds that the small one is shown.
 
-    Clips are then augmented as `views.py` says, with the masks of `Augmentation` on top and nothing else of it.
+    Clips are then augmented as `distillation/augmented_views.py` says, with the masks of `Augmentation` on top and
+    nothing else of it.
 
     Attributes:
         views: Augmented renderings of every clip, beside the clip as it is.

@@ -1,12 +1,12 @@
 """Recordings of people talking, spoken by espeak-ng, to learn that talk is none of the classes.
 
 Conventions: 16-bit mono WAV at `RATE_HZ`, 4 to 8 s, in a folder each for one talker, for two who take
-turns and for crowds; `negatives.py` reads them. All draws come from the seed: the same version of
+turns and for crowds; `data/negatives.py` reads them. All draws come from the seed: the same version of
 espeak-ng writes the same files.
 Source: 52 of espeak-ng's voices, of 49 languages, with 48 of its variants; the text is numerals, which
 every language reads in its own words, and made-up words where it has Latin letters. A room is noise that
 decays exponentially, distance is a low-pass with less direct sound.
-Does not: share a language, a variant or a word with the babble that trials are made with (`babble.py`), so
+Does not: share a language, a variant or a word with the babble that trials are made with (`sounds/babble.py`), so
 that these measure transfer and not memory; they still share the synthesiser. No voice is as high as a
 child's: children at play are a class.
 """

@@ -4,7 +4,7 @@ Conventions: what was published counts as taken when the broker has acknowledged
 is never taken up again: then nothing that was on its way is sent a second time by itself, unmarked. Whoever publishes
 waits; what is heard goes into a bounded queue.
 Source: docs.oasis-open.org/mqtt/mqtt/v5.0; paho-mqtt.
-Does not: connect again, or know topics (`mqtt.py`).
+Does not: connect again, or know topics (`sinks/mqtt/sink.py`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """What a machine tells a fleet over MQTT: every line of its journal, how it does, and lines that got lost once more.
 
 Conventions: lines go to a topic that names the journal, so that a number means one line for ever. A fleet that sees a
-hole in them asks with an `Again`; the answer is those lines, marked as repeated, as far as the journal still has them,
-and then a `Done` that says which these were. What gets lost again on the way is so known from what is no more.
+hole in them asks with an `ResendRequest`; the answer is those lines, marked as repeated, as far as the journal still
+has them, and then a `ResendReply` that says which these were. What gets lost again on the way is so known from what is
+no more.
 Rule: a request is answered with `MOST_LINES` at most, so that nobody can keep a machine busy with one; whoever needs
-more asks again from where `Done` says.
-Does not: publish (`mqtt.py`).
+more asks again from where `ResendReply` says.
+Does not: publish (`sinks/mqtt/sink.py`).
 """
 
 from __future__ import annotations

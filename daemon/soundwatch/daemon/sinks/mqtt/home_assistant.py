@@ -3,7 +3,7 @@
 Conventions: one retained message a machine (device discovery, Home Assistant 2024.11 and later). An entity is there
 while soundwatch runs and its source is heard; unique ids are made of node, source and class, so they outlast restarts.
 Source: home-assistant.io/integrations/mqtt, sections on discovery, binary_sensor, event, sensor and switch.
-Does not: publish (`mqtt.py`).
+Does not: publish (`sinks/mqtt/sink.py`).
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def build_report(around: SinkContext, sent_seq: int | None, report_s: float, now_unix_ns: int) -> NodeReport:
     """How this machine does now."""
-    truths = dict(around.live.truths)
+    source_stats = dict(around.live.source_stats)
     return NodeReport(
         time=format_utc(now_unix_ns),
         node=around.node,
@@ -88,7 +88,7 @@ def build_report(around: SinkContext, sent_seq: int | None, report_s: float, now
         model=around.model(),
         provider=around.provider(),
         report_s=report_s,
-        sources={name: _source(board, truths.get(name)) for name, board in around.board().sources.items()},
+        sources={name: _source(board, source_stats.get(name)) for name, board in around.board().sources.items()},
     )
 
 

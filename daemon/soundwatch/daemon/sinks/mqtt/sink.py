@@ -5,8 +5,9 @@ replayed: they come from the board as it stands, all of them on every connection
 long absence only the `event` lines come late. What the broker still keeps of sources and classes that are no more
 is emptied. One thread keeps the connection; it is made again after `FIRST_PAUSE_S`, each time twice as late.
 Rule: a kept message under `.../set` is old and is not obeyed.
-Source: the topics are those of `mqtt_topics.py`.
-Does not: read options (`mqtt_options.py`), speak MQTT (`mqtt_link.py`), or describe entities (`home_assistant.py`).
+Source: the topics are those of `sinks/mqtt/topics.py`.
+Does not: read options (`sinks/mqtt/options.py`), speak MQTT (`sinks/mqtt/connection.py`), or describe entities
+(`sinks/mqtt/home_assistant.py`).
 """
 
 from __future__ import annotations
@@ -48,16 +49,16 @@ class MqttSink:
         name: As the log and the cursors name it.
         broker: Where it is.
         options: What it is told.
-        surroundings: Where states, levels and the switch are.
+        sink_context: Where states, levels and the switch are.
     """
 
-    def __init__(self, name: str, broker: Broker, options: MqttOptions, surroundings: SinkContext) -> None:
+    def __init__(self, name: str, broker: Broker, options: MqttOptions, sink_context: SinkContext) -> None:
         self.name = name
         self._broker = broker
         self._options = options
-        self._surroundings = surroundings
-        self._topics = Topics(surroundings.node)
-        self._discovery_topic = discovery_topic(surroundings.node)
+        self._sink_context = sink_context
+        self._topics = Topics(sink_context.node)
+        self._discovery_topic = discovery_topic(sink_context.node)
         self._said: dict[str, bytes] = {}  # on this connection
         self._saying = threading.Lock()  # guards it
         self._link: MqttConnection | None = None
@@ -85,7 +86,7 @@ class MqttSink:
         payloads = [found for entry in entries if (found := event_payload(entry)) is not None]
         messages = [MqttMessage(self._topics.event(source), payload) for source, payload in payloads]
         if self._options.fleet:
-            messages += line_messages(self._topics, self._surroundings, entries)
+            messages += line_messages(self._topics, self._sink_context, entries)
         link.publish(messages)
         self._sent_seq = entries[-1].seq
         self._patience_s = FIRST_PATIENCE_S
@@ -108,7 +109,7 @@ class MqttSink:
         will = MqttMessage(self._topics.status, b"offline", self._options.retain)
         while not self._closing.is_set():
             try:
-                link = MqttConnection(self._broker, f"soundwatch-{topic_segment(self._surroundings.node)}", will)
+                link = MqttConnection(self._broker, f"soundwatch-{topic_segment(self._sink_context.node)}", will)
             except OSError as error:
                 self._tell(str(error))
                 self._closing.wait(pause_s)
@@ -138,7 +139,7 @@ class MqttSink:
         heard = [f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC, self._discovery_topic]
         heard += [self._topics.again] if self._options.fleet else []
         for topic in link.subscribe(heard):
-            self._surroundings.say("the broker does not let soundwatch read a topic", sink=self.name, topic=topic)
+            self._sink_context.say("the broker does not let soundwatch read a topic", sink=self.name, topic=topic)
         self._say_states(link)
         self._link = link
         self._tell(None)
@@ -193,22 +194,22 @@ class MqttSink:
         source = next((name for name in self._sources() if self._topics.set(name) == message.topic), None)
         if message.retained or source is None or message.payload not in (b"ON", b"OFF"):
             why = "it was retained" if message.retained else "ON or OFF to a source was wanted"
-            self._surroundings.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=why)
+            self._sink_context.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=why)
         else:
-            self._surroundings.switch(source, message.payload == b"ON")
+            self._sink_context.switch(source, message.payload == b"ON")
 
     def _say_again(self, link: MqttConnection, message: MqttMessage) -> None:
         """Publish lines once more that a fleet lacks."""
         try:
-            answer = [] if message.retained else resend_answer(self._topics, self._surroundings, message.payload)
+            answer = [] if message.retained else resend_answer(self._topics, self._sink_context, message.payload)
         except (msgspec.MsgspecError, ValueError, RecursionError, sqlite3.Error) as error:
             reason = f"{error}."
-            self._surroundings.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason)
+            self._sink_context.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason)
             return
         link.publish(answer)
 
     def _report(self, link: MqttConnection) -> None:
-        payload = report_payload(self._surroundings, self._sent_seq, self._options.report_s)
+        payload = report_payload(self._sink_context, self._sent_seq, self._options.report_s)
         link.publish([MqttMessage(self._topics.report, payload, self._options.retain)])
 
     def _empty(self, link: MqttConnection, kept: MqttMessage) -> None:
@@ -240,14 +241,14 @@ class MqttSink:
             self._said = wanted
 
     def _say_levels(self, link: MqttConnection) -> None:
-        for source, reading in list(self._surroundings.live.latest.items()):
+        for source, reading in list(self._sink_context.live.latest.items()):
             if self._levels_unix_ns.get(source) != reading.end_unix_ns:
                 self._levels_unix_ns[source] = reading.end_unix_ns
                 link.mention(MqttMessage(self._topics.level(source), level_payload(reading)))
 
     def _wanted(self) -> dict[str, bytes]:
         """What every kept topic is to say, the description for Home Assistant first."""
-        around, options = self._surroundings, self._options
+        around, options = self._sink_context, self._options
         described: dict[str, bytes] = {}
         if options.discovery:
             described[self._discovery_topic] = discovery_payload(
@@ -256,18 +257,18 @@ class MqttSink:
         return described | retained_states(around.board(), self._topics, around.classes())
 
     def _sources(self) -> list[str]:
-        return list(self._surroundings.board().sources)
+        return list(self._sink_context.board().sources)
 
     def _tell(self, reason: str | None) -> None:
         """Say a change of the connection, once."""
         before, self._reason = self._reason, reason
         if reason is None and before is not None:
-            self._surroundings.say("connected to the broker again", sink=self.name)
+            self._sink_context.say("connected to the broker again", sink=self.name)
         elif reason is not None and before is None and not self._closing.is_set():
-            self._surroundings.say("not connected to the broker; it is tried again", sink=self.name, error=reason)
+            self._sink_context.say("not connected to the broker; it is tried again", sink=self.name, error=reason)
 
 
-def open_mqtt(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
+def open_mqtt(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
     """The sinks `mqtt://HOST[:PORT]` and `mqtts://HOST[:PORT]`.
 
     Raises:
@@ -276,8 +277,8 @@ def open_mqtt(spec: SinkSpec, surroundings: SinkContext) -> OpenedSink:
     """
     options = parse_options(spec, MqttOptions)
     broker = parse_broker(spec, options)
-    check_names("sources", list(surroundings.board().sources))
-    check_names("classes", surroundings.labels)
+    check_names("sources", list(sink_context.board().sources))
+    check_names("classes", sink_context.labels)
     return OpenedSink(
-        MqttSink(f"{spec.kind}://{broker.host}:{broker.port}", broker, options, surroundings), durable=True
+        MqttSink(f"{spec.kind}://{broker.host}:{broker.port}", broker, options, sink_context), durable=True
     )

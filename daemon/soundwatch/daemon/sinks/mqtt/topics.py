@@ -2,7 +2,7 @@
 
 Conventions: `soundwatch/<node>/<source>/...`, a topic for each class, since one that several share resets the others in
 Home Assistant. In names all but letters, digits, `_`, `.` and `-` becomes `_`.
-Does not: publish (`mqtt.py`), or describe them to Home Assistant (`home_assistant.py`).
+Does not: publish (`sinks/mqtt/sink.py`), or describe them to Home Assistant (`sinks/mqtt/home_assistant.py`).
 """
 
 from __future__ import annotations
