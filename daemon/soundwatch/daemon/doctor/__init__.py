@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from soundwatch.daemon.diagnostics.reporting_checks import check_reporting
 from soundwatch.daemon.doctor.configured import examine_configuration, examine_model
 from soundwatch.daemon.doctor.findings import Case, Finding
 from soundwatch.daemon.doctor.hearing import examine_microphones, examine_probe
@@ -20,6 +21,7 @@ __all__ = ["Case", "Finding", "examine"]
 
 PARTS: tuple[tuple[str, Callable[[Case], Iterator[Finding]]], ...] = (
     ("versions", examine_versions),
+    ("reporting", check_reporting),
     ("clock", examine_clock),
     ("configuration", examine_configuration),
     ("model", examine_model),

@@ -1,0 +1,1 @@
+"""Vocabulary and facts that every other package may import."""
