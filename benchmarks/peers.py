@@ -26,6 +26,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from soundwatch.daemon import __version__
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "peers.json"
 YAMNET: Final = ROOT.parent / "shared" / "models" / "yamnet.tflite"
@@ -179,7 +181,6 @@ def main() -> None:
         return
     from runtime import machine
 
-    from soundwatch.daemon import __version__
     from soundwatch.daemon.inference.classifier import load_classifier_file
 
     results = {

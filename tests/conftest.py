@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import soundwatch.daemon  # noqa: F401  # switches off the usage reporting of libraries before a test imports one
+
 # `make test` runs a test on each core: one that trained on all of them would only slow the others down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for size in ("COLUMNS", "LINES"):  # a terminal of a test has its own; workers of pytest-xdist are started with others

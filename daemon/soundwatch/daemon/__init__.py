@@ -1,4 +1,13 @@
-"""The runtime: a microphone's sounds as events. Imports nothing of the other rooms, and never torch."""
+"""The runtime: a microphone's sounds as events. Imports nothing of the other rooms, and never torch.
+
+Importing it, or any module in it, switches off the usage reporting of libraries (`core/reporting.py`).
+"""
+
+import os
+
+from soundwatch.daemon.core.reporting import disable_reporting
+
+disable_reporting(os.environ)  # before any library that reads the environment when it is imported
 
 try:
     from soundwatch.daemon._version import __version__

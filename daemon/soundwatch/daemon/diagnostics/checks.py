@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from soundwatch.daemon.diagnostics.audio_checks import check_microphones, check_probe
 from soundwatch.daemon.diagnostics.config_checks import check_configuration, check_model
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
+from soundwatch.daemon.diagnostics.reporting_checks import check_reporting
 from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks
 from soundwatch.daemon.diagnostics.system_checks import check_clock, check_service, check_versions
 
 PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("versions", check_versions),
+    ("reporting", check_reporting),
     ("clock", check_clock),
     ("configuration", check_configuration),
     ("model", check_model),

@@ -9,6 +9,7 @@ Does not: start the daemon, or know what a reader at home does with what it gets
 from __future__ import annotations
 
 import ipaddress
+import os
 import sqlite3
 import stat
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ import msgspec
 
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec, parse_sink
@@ -99,6 +101,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """All of it.
 
     Attributes:
+        reporting: Usage reporting that the user's environment leaves on; empty unless they asked for it.
         leaves_house: Whether anything does, or may.
     """
 
@@ -106,6 +109,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     clips: ClipsAudit
     destinations: tuple[Destination, ...]
     network_sources: tuple[NetworkSourceAudit, ...]
+    reporting: tuple[LibraryReporting, ...] = ()
     log: str = "standard error; what starts the program decides where that goes"
     leaves_house: bool = False
 
@@ -125,12 +129,13 @@ def audit(config: Config) -> Audit:
         if "://" in str(source.device)
         for scheme, host in [(urlsplit(str(source.device)).scheme, urlsplit(str(source.device)).hostname or "")]
     )
+    reporting = library_reporting(os.environ)
     return Audit(
         journal=audit_journal(config.journal),
         clips=audit_clips(config.clips),
         destinations=destinations,
         network_sources=network,
-        leaves_house=any(each.reach in ("outside", "unknown") for each in destinations),
+        leaves_house=bool(reporting) or any(each.reach in ("outside", "unknown") for each in destinations),
     )
 
 
@@ -257,6 +262,8 @@ def audit_text(found: Audit) -> Sequence[str]:
         how = "encrypted" if source.encrypted else "not encrypted"
         told.append(f"  the sound of {source.source} comes from {source.address}, {how}")
     told.append(f"  the log: {found.log}")
+    for library in found.reporting:
+        told.append(f"  {library.library} may send {library.report}: {library.variable} is {library.value!r}")
     told.append("Something leaves the house, or may." if found.leaves_house else "Nothing leaves the house.")
     return told
 

@@ -93,7 +93,6 @@ def connect(address: str | None, cores: int | None) -> Any:
     Raises:
         ConfigError: Ray is not installed, or there is no such cluster.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:  # then Ray listens on loopback alone, as it does by itself on macOS and Windows
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of what it will do with cards

@@ -1,0 +1,66 @@
+"""Usage reporting of libraries, switched off before any of them is imported.
+
+Conventions: libraries read these variables when they are first imported, and child processes inherit them. Every
+package of ours imports `soundwatch.daemon` first, whose `__init__` calls `disable_reporting`; no other place sets them.
+A variable that already has a value is left as it is: the user set it on purpose, and `doctor` and `privacy audit` say
+so.
+Source: docs/privacy.md lists each library, what it reports, and how that was found.
+Does not: import a library, or undo a setting of the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingSwitch:
+    """The environment variable that switches off one library's reporting.
+
+    Attributes:
+        library: Name of the library.
+        variable: Name of the environment variable.
+        off: Value that soundwatch sets.
+        off_values: All values that the library reads as "off", in lower case.
+        report: What the library sends, and to which host.
+    """
+
+    library: str
+    variable: str
+    off: str
+    off_values: frozenset[str]
+    report: str
+
+
+SWITCHES: Final = (
+    ReportingSwitch(
+        "ONNX Runtime",
+        "ORT_DISABLE_TELEMETRY",
+        "1",
+        frozenset({"1", "true", "yes"}),
+        "events of models, sessions and this machine, to mobile.events.data.microsoft.com",
+    ),
+    ReportingSwitch(
+        "Ray",
+        "RAY_USAGE_STATS_ENABLED",
+        "0",
+        frozenset({"0"}),
+        "facts of the cluster, each hour, to usage-stats.ray.io",
+    ),
+)
+
+
+def disable_reporting(environment: MutableMapping[str, str]) -> None:
+    """Set each variable that has no value; one that has a value is the user's choice."""
+    for switch in SWITCHES:
+        if not environment.get(switch.variable):
+            environment[switch.variable] = switch.off
+
+
+def enabled_reporting(environment: Mapping[str, str]) -> tuple[ReportingSwitch, ...]:
+    """Return the switches that this environment leaves on; `disable_reporting` was called, or never will be."""
+    return tuple(
+        switch for switch in SWITCHES if environment.get(switch.variable, "").strip().lower() not in switch.off_values
+    )
