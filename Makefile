@@ -83,6 +83,6 @@ clean:  ## Remove the virtual environment and all caches.
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate espeak-ng \
-	  gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi postgresql
+	  gir1.2-gst-rtsp-server-1.0 strace iproute2 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi postgresql
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,scan,ray,triton,fleet,dev]'
 	@touch $@ .venv/run.stamp

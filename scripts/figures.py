@@ -21,6 +21,7 @@ from fault_figures import FAULT_FIGURES
 from fleet_figures import FLEET_FIGURES
 from guard_figures import GUARD_FIGURES
 from loss_figures import LOSS_FIGURES
+from privacy_figures import PRIVACY_FIGURES
 from regions import ROOT, write
 from runtime_figures import RUNTIME_FIGURES
 from scan_figures import SCAN_FIGURES
@@ -168,6 +169,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     **FAULT_FIGURES,
     **FLEET_FIGURES,
     **LOSS_FIGURES,
+    **PRIVACY_FIGURES,
     **GUARD_FIGURES,
     **RUNTIME_FIGURES,
     **SCAN_FIGURES,

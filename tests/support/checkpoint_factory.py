@@ -33,6 +33,8 @@ def random_network(recipe: Recipe) -> torch.nn.Module:
     network = build_network(recipe).eval()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
             layer.running_mean.uniform_(-0.1, 0.1)
             layer.running_var.uniform_(0.5, 1.5)
     return network

@@ -8,6 +8,7 @@ import click
 
 from soundwatch.daemon.core.config import load_config
 from soundwatch.daemon.core.errors import ServiceError
+from soundwatch.daemon.diagnostics.network_filter import allowed_destinations, drop_in_text, nameservers
 from soundwatch.daemon.system.systemd_unit import (
     ServicePaths,
     Step,
@@ -38,16 +39,24 @@ def install(user: bool, dry_run: bool) -> None:
     """Write the unit of this installation, and start it; an older one is replaced."""
     place = service_paths(user)
     unit = render_unit(installed_program(), user)
+    network = ""
     if place.config.exists():
-        load_config(place.config)  # a service that cannot start is none
-    steps = install_steps(place, unit, run_quietly)
+        config = load_config(place.config)  # a service that cannot start is none
+        # A user's manager may not filter addresses.
+        network = "" if user else drop_in_text(allowed_destinations(config), nameservers())
+    steps = install_steps(place, unit, run_quietly, network)
     if dry_run:
         _show(steps)
         click.echo(f"\n{place.unit} would be:\n\n{unit}", nl=False)
+        if network:
+            click.echo(f"\n{place.network} would be:\n\n{network}", nl=False)
         return
     _check_possible(place)
     run_steps(steps, click.echo)
     manage = " ".join(place.systemctl)
+    if not user:
+        allowed = f"what {place.network} allows" if network else "loopback"
+        click.echo(f"It reaches no address but {allowed}. After a change of sinks or sources, run this command again.")
     click.echo(f"soundwatch listens. Its configuration is {place.config}; after a change: {manage} restart soundwatch")
     click.echo(f"What it says: journalctl {'--user ' if user else ''}--unit soundwatch")
     if user:

@@ -131,6 +131,7 @@ def audit(config: Config) -> Audit:
     )
     reporting = library_reporting(os.environ)
     return Audit(
+        reporting=reporting,
         journal=audit_journal(config.journal),
         clips=audit_clips(config.clips),
         destinations=destinations,

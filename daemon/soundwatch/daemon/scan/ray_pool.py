@@ -14,11 +14,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.process_pool import MOST_TRIES, worker_crash_reason
+from soundwatch.daemon.scan.ray_environment import local_cluster_environment
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 
 OBJECT_STORE_BYTES: Final = 100_000_000  # scores are small
@@ -112,7 +114,8 @@ def connect(address: str | None, cores: int | None) -> Any:
             "include_dashboard": False,
         }
     try:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
+        with local_cluster_environment() if address is None else nullcontext():
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"There is no Ray cluster at {address or 'this machine'}: {' '.join(str(error).split())[:200]} Start one "

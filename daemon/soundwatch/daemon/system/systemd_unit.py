@@ -46,6 +46,11 @@ class ServicePaths:
     config: Path
 
     @property
+    def network(self) -> Path:
+        """The drop-in that allows the configuration's addresses."""
+        return self.unit.with_name(f"{UNIT}.d") / "10-network.conf"
+
+    @property
     def systemctl(self) -> tuple[str, ...]:
         """The command that asks its manager."""
         return ("systemctl", "--user") if self.user else ("systemctl",)
@@ -128,8 +133,11 @@ class Step:
     undo: Callable[[], object] = lambda: None
 
 
-def install_steps(place: ServicePaths, unit: str, run: Run) -> list[Step]:
-    """The steps that put a service in place, or its present unit in place of an older one."""
+def install_steps(place: ServicePaths, unit: str, run: Run, network: str = "") -> list[Step]:
+    """The steps that put a service in place, or its present unit in place of an older one.
+
+    `network` is the text of the drop-in for the IP filter; empty for none.
+    """
     reload = (*place.systemctl, "daemon-reload")
     start = (*place.systemctl, "restart", UNIT)
     enable = (*place.systemctl, "enable", UNIT)
@@ -149,6 +157,7 @@ def install_steps(place: ServicePaths, unit: str, run: Run) -> list[Step]:
         Step("", lambda: None, reloaded),  # undone last, once the old unit is back
         *steps,
         _write(place.unit, unit),
+        *([_write(place.network, network)] if network else _removal(place.network)),
         Step(" ".join(reload), lambda: _asked(run, reload)),
         Step(" ".join(enable), lambda: _asked(run, enable), disabled),
         Step(" ".join(start) + ", and wait until it is ready", lambda: _asked(run, start), disabled),
@@ -168,6 +177,7 @@ def uninstall_steps(place: ServicePaths, run: Run) -> list[Step]:
     start = (*place.systemctl, "enable", "--now", UNIT)
     steps = [
         Step(" ".join(stop), lambda: _asked(run, stop), lambda: run(start)),
+        *_removal(place.network),
         _remove(place.unit),
         Step(" ".join(reload), lambda: _asked(run, reload), lambda: run(reload)),
     ]
@@ -267,11 +277,21 @@ def _write(path: Path, text: str) -> Step:
     return Step(f"write {path}", write, back)
 
 
+def _removal(path: Path) -> list[Step]:
+    return [_remove(path)] if path.exists() else []
+
+
 def _remove(path: Path) -> Step:
-    """Remove a file."""
+    """Remove a file, and its folder if that holds nothing but drop-ins and is empty then."""
     before = path.read_bytes()
 
+    def remove() -> None:
+        path.unlink()
+        if path.parent.suffix == ".d" and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
     def back() -> None:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(before)
 
-    return Step(f"remove {path}", path.unlink, back)
+    return Step(f"remove {path}", remove, back)

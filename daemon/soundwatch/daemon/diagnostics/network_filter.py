@@ -1,0 +1,130 @@
+"""Addresses that the service may reach, as systemd's IP filter takes them, made from the configuration.
+
+Conventions: the unit denies every address but loopback; a drop-in beside it adds what the configuration names. An
+address is allowed as it is. A name of the local network (`reach_of`) allows all private networks, since such addresses
+change; any other name allows every address, since neither this program nor systemd can tell which addresses it will
+have. A server that other machines may open allows private networks. Where names are used, the name servers of
+/etc/resolv.conf are allowed too. Nothing is looked up.
+Does not: know what a program of a `command:` sink wants to reach; it is held to the same addresses.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.diagnostics.privacy_audit import network_reach
+from soundwatch.daemon.sinks.context import parse_sink
+
+PRIVATE_NETWORKS: Final = (
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+    *("fc00::/7", "fe80::/10"),
+)
+ANY: Final = ("any",)
+_RESOLVER: Final = Path("/etc/resolv.conf")
+_EVERYWHERE: Final = ("0.0.0.0", "::", "*", "")  # noqa: S104 -- it is only compared
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedDestination:
+    """A destination or source of the configuration, and the addresses that it needs.
+
+    Attributes:
+        key: Where the configuration names it.
+        host: Its host.
+        addresses: For `IPAddressAllow=`.
+        named: The host is a name, so that a name server has to be asked.
+        reason: Why these addresses.
+    """
+
+    key: str
+    host: str
+    addresses: tuple[str, ...]
+    named: bool
+    reason: str
+
+
+def allowed_destinations(config: Config) -> tuple[AllowedDestination, ...]:
+    """List what the configuration needs beyond loopback, in its order.
+
+    Raises:
+        ConfigError: A sink is none.
+    """
+    found = (_destination(key, host) for key, host in _hosts(config))
+    return tuple(destination for destination in found if destination.addresses)
+
+
+def drop_in_text(destinations: Sequence[AllowedDestination], nameservers: Sequence[str]) -> str:
+    """Write the drop-in that allows these destinations; an empty text where none is needed."""
+    if not destinations:
+        return ""
+    lines = [
+        "# Written by `soundwatch service install` from the configuration. Run it again after a change of sinks or",
+        "# sources: a connection to an address that is not here fails with `Operation not permitted`.",
+        "[Service]",
+    ]
+    for destination in destinations:
+        lines.append(
+            f"# {destination.key}: {destination.host or 'every address of this machine'}; {destination.reason}"
+        )
+        lines.append(f"IPAddressAllow={' '.join(destination.addresses)}")
+    if nameservers and any(destination.named for destination in destinations):
+        lines.append("# name servers of /etc/resolv.conf")
+        lines.append(f"IPAddressAllow={' '.join(nameservers)}")
+    return "\n".join(lines) + "\n"
+
+
+def nameservers(resolver: Path = _RESOLVER) -> tuple[str, ...]:
+    """Return the name servers that are not on loopback."""
+    if not resolver.exists():
+        return ()
+    words = (line.split() for line in resolver.read_text(encoding="utf-8", errors="replace").splitlines())
+    servers = (line[1].partition("%")[0] for line in words if len(line) > 1 and line[0] == "nameserver")
+    return tuple(server for server in servers if network_reach(server) != "machine")
+
+
+def _hosts(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield each host that the configuration names, with its key."""
+    for text in config.sinks:
+        spec = parse_sink(text)
+        if spec.kind in ("http", "tcp", "mqtt", "mqtts", "webhook"):
+            address = spec.target if "://" in spec.target else f"//{spec.target.removeprefix('//')}"
+            yield f"sink {spec.kind}", urlsplit(address).hostname or ""
+    for name, source in config.sources.items():
+        if "://" in str(source.device):
+            yield f"source {name}", urlsplit(str(source.device)).hostname or ""
+    if "://" in config.model.backend:
+        yield "model.backend", urlsplit(config.model.backend).hostname or ""
+
+
+def _destination(key: str, host: str) -> AllowedDestination:
+    """Return the addresses that one host needs."""
+    if host in _EVERYWHERE:
+        return AllowedDestination(key, host, PRIVATE_NETWORKS, False, "machines of private networks may connect")
+    reach = network_reach(host)
+    if reach == "machine":
+        return AllowedDestination(key, host, (), False, "loopback")
+    if _is_address(host):
+        serving = key in ("sink http", "sink tcp")  # the host is this machine's own address; clients have others
+        addresses = PRIVATE_NETWORKS if serving and reach == "house" else ANY if serving else (host,)
+        return AllowedDestination(key, host, addresses, False, "clients" if serving else "this address")
+    if reach == "house":
+        return AllowedDestination(
+            key, host, PRIVATE_NETWORKS, True, "a name of the local network, whose address may change"
+        )
+    return AllowedDestination(
+        key, host, ANY, True, "a name whose addresses cannot be known in advance: EVERY ADDRESS IS ALLOWED"
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,36 @@
+"""Ray's own clusters start in an environment in which nothing of theirs leaves the machine over HTTP."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from soundwatch.daemon.scan.ray_environment import NO_PROXY, local_cluster_environment
+
+TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 -- the variable's name
+
+
+def test_proxies_are_set_while_a_cluster_starts_and_restored_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example.org:3128")
+    monkeypatch.setenv("no_proxy", "169.254.169.254")
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv(TOKEN, "")
+    with local_cluster_environment():
+        assert os.environ["http_proxy"] == os.environ["https_proxy"] == NO_PROXY
+        assert "no_proxy" not in os.environ
+    assert os.environ["http_proxy"] == "http://proxy.example.org:3128"
+    assert os.environ["no_proxy"] == "169.254.169.254"
+    assert "https_proxy" not in os.environ
+
+
+@pytest.mark.parametrize("setting", [TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"])
+def test_a_token_is_made_only_where_the_user_set_nothing(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    for name in (TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.setenv(name, "")
+    with local_cluster_environment():
+        assert len(os.environ[TOKEN]) == 64
+    monkeypatch.setenv(TOKEN, "")
+    monkeypatch.setenv(setting, "theirs")
+    with local_cluster_environment():
+        assert os.environ[TOKEN] == ("theirs" if setting == TOKEN else "")

@@ -1,0 +1,90 @@
+"""No command connects, asks a DNS server or creates a file that the configuration or the documentation does not name.
+
+Each command runs under strace in a network without a route: a library that reports its use asks for an address there,
+and the call is seen though it fails. docs/privacy.md names the folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.syscall_trace import NetworkWithoutRoute, Trace, tracing_obstacle
+from support.traced_commands import (
+    AFTER_RUN,
+    COMMANDS,
+    DEMO,
+    RUN,
+    TERMINAL,
+    WATCH,
+    Bench,
+    TracedCommand,
+    run_everything,
+    run_for,
+    run_on_terminal,
+)
+from support.virtual_microphone import VirtualMicrophone
+
+REPORTING_S = 12  # ONNX Runtime first asks for an address after some seconds
+
+pytestmark = [pytest.mark.slow, pytest.mark.external]
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[NetworkWithoutRoute]:
+    obstacle = tracing_obstacle()
+    if obstacle:
+        pytest.skip(f"commands cannot be traced in a network of their own: {obstacle}")
+    network = NetworkWithoutRoute()
+    yield network
+    network.close()
+
+
+@pytest.fixture(scope="module")
+def bench(network: NetworkWithoutRoute, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    bench = Bench(tmp_path_factory.mktemp("traced"), network)
+    bench.prepare()
+    return bench
+
+
+def check(bench: Bench, command: TracedCommand, traced: Trace) -> None:
+    assert traced.returncode in command.exit_codes, traced.output.decode()
+    assert traced.unexplained(bench.permitted(command)) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
+def test_a_command_connects_and_writes_only_as_documented(bench: Bench, command: TracedCommand) -> None:
+    check(bench, command, bench.trace(command))
+
+
+def test_the_daemon_with_each_source_and_sink_and_its_collector_connect_only_as_configured(
+    bench: Bench, virtual_microphone: VirtualMicrophone
+) -> None:
+    server = virtual_microphone.env["PULSE_SERVER"].removeprefix("unix:")
+    sounding = replace(bench, environment=virtual_microphone.env, sockets=(server,))
+    daemon, collector, received = run_everything(sounding)
+    check(sounding, RUN, daemon)
+    check(sounding, WATCH, collector)
+    assert set(received) == {"pcm+tcp", "page", "radio", "tcp", "viewer", "webhook"}
+    assert {address.rpartition(":")[2] for address in daemon.connections} >= {"1883", "8001", "9002"}
+    for command in AFTER_RUN:
+        check(bench, command, bench.trace(command))
+
+
+def test_the_terminal_view_connects_to_nothing(bench: Bench) -> None:
+    traced, terminal = run_on_terminal(bench)
+    terminal.close()
+    check(bench, TERMINAL, traced)
+    assert b"street" in traced.output or b"demo" in traced.output
+
+
+def test_a_library_that_reports_is_found(network: NetworkWithoutRoute, tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "bench", network, environment={"ORT_DISABLE_TELEMETRY": "0"})
+    bench.prepare()
+    traced = run_for(bench, DEMO, REPORTING_S)
+    assert traced.queries, "ONNX Runtime asked for no address"
+    assert any("Microsoft" in path.parts for path in traced.foreign_files(bench.permitted(DEMO)))
+    assert "DNS query" in traced.unexplained(bench.permitted(DEMO))[0]

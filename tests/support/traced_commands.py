@@ -1,0 +1,308 @@
+"""Every command of soundwatch with real files, sources and sinks, to be traced in a network without a route.
+
+Conventions: each command has a home, a temporary folder and a working folder of its own bench, and an environment
+without the variables by which a library notices tests or continuous integration and keeps quiet. What a command may
+do is what docs/privacy.md names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import loopback_services as services
+import numpy as np
+import soundfile
+
+from support.checkpoint_factory import write_checkpoint
+from support.labelled_folder import write_classes
+from support.pty_terminal import Terminal
+from support.syscall_trace import NetworkWithoutRoute, Permitted, Trace, read_trace, trace, traced_words
+
+RUN_S: Final = 30
+TERMINAL_S: Final = 6
+NO_PROXY_PORT: Final = 9  # `scan/ray_environment.py` sends Ray's HTTP there
+DEVICES: Final = (Path("/dev/null"), Path("/dev/tty"), Path("/dev/shm"), Path("/dev/pts"), Path("/dev/ptmx"))  # noqa: S108
+# The C library asks for a cache of names; PortAudio and ALSA ask for the sound servers that there are.
+LOCAL_SERVERS: Final = ("/var/run/nscd/socket", "/dev/shm/jack", "/var/run/pulse/", "/run/pulse/")  # noqa: S108
+_KEPT: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH")
+
+RECIPE: Final = """
+name: tiny
+features: {rate_hz: 8000, channels: 2, window_ms: 500, window_hop_frames: 8, n_fft: 256, hop_samples: 128, n_mels: 16,
+  mel_min_hz: 0, mel_max_hz: 4000, mel_scale: htk, mel_norm: none, padding: reflect, power_floor: 1.0e-10, top_db: 80,
+  top_db_peak: example, normalisation: example, normalisation_floor_db: 1.0e-3}
+network: {kind: pooled, widths: [4, 8], strides: [2, 2], dropout_share: 0.1}
+activation: sigmoid
+augmentation: {gain_db: 6, noise_probability: 0.5}
+optimisation: {max_learning_rate: 1.0e-2, anneal: cos}
+batch_clips: 8
+epochs: 1
+seed: 5
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedCommand:
+    """One command and what it may do.
+
+    Attributes:
+        name: Name in reports.
+        words: Its words after `soundwatch`.
+        ports: Loopback ports that the configuration names.
+        folders: Where it may create files, below the bench's folder.
+        exit_codes: Those that it may end with.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    ports: frozenset[int] = frozenset()
+    folders: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = (0,)
+
+
+_STATE: Final = "home/.local/state/soundwatch"
+_PULSE: Final = "home/.config/pulse"
+_TRAINING: Final = ("home/.cache/soundwatch", "home/.cache/matplotlib", "home/.config/matplotlib")
+
+COMMANDS: Final = (
+    TracedCommand("classify", ("classify", "recording.wav")),
+    TracedCommand("replay", ("replay", "recording.wav")),
+    TracedCommand("scan, local", ("scan", "archive", "--out", "out/local.jsonl", "--workers", "2"), folders=("out",)),
+    TracedCommand(
+        "scan, Ray",
+        ("scan", "archive", "--out", "out/ray.jsonl", "--workers", "1", "--engine", "ray"),
+        ports=frozenset({NO_PROXY_PORT}),
+        folders=("out",),
+    ),
+    TracedCommand("bench", ("bench", "--json", "--provider", "cpu")),
+    TracedCommand(
+        "calibrate", ("calibrate", "--background", "recording.wav", "--out", "out/place.json"), folders=("out",)
+    ),
+    TracedCommand(
+        "train",
+        ("train", "--data", "classes", "--layout", "folders", "--recipe", "tiny.yaml", "--out", "out/run"),
+        folders=("out", *_TRAINING),
+    ),
+    TracedCommand("export", ("export", "small.pt", "--out", "out/models"), folders=("out", *_TRAINING)),
+    TracedCommand("verify", ("verify", "urban"), folders=_TRAINING),
+    TracedCommand("data check", ("data", "check", "classes", "--layout", "folders"), folders=_TRAINING),
+    TracedCommand("doctor", ("doctor", "--no-probe"), folders=(_PULSE, _STATE), exit_codes=(0, 10)),
+    TracedCommand("devices", ("devices",), folders=(_PULSE,)),
+    TracedCommand("check-config", ("check-config", "config.yaml")),
+    TracedCommand("schema", ("schema",)),
+    TracedCommand("privacy audit", ("privacy", "audit"), folders=(_STATE,)),
+    TracedCommand("service install", ("service", "install", "--dry-run", "--user")),
+)
+
+# They read what `run_everything` left.
+AFTER_RUN: Final = (
+    TracedCommand("tail", ("tail", "-n", "5"), folders=(_STATE,)),
+    TracedCommand("export-events", ("export-events", "out/events.csv"), folders=("out", _STATE)),
+    TracedCommand("fleet nodes", ("fleet", "nodes", "--store", "out/fleet.db"), folders=("out",)),
+)
+
+
+@dataclass(slots=True)
+class Bench:
+    """A folder with everything that the commands need, and the network that they run in.
+
+    Attributes:
+        folder: Working folder; commands' paths are relative to it.
+        network: Namespace without a route.
+        program: Words that start soundwatch.
+        environment: Variables beyond the usual ones.
+        sockets: Unix sockets beyond the usual ones, by the beginning of their path.
+    """
+
+    folder: Path
+    network: NetworkWithoutRoute
+    program: tuple[str, ...] = (str(Path(sys.executable).with_name("soundwatch")),)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sockets: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """Write recordings, data, a checkpoint, a configuration."""
+        for name in ("home", "tmp", "out", "archive", "services"):
+            (self.folder / name).mkdir(parents=True)
+        samples = np.random.default_rng(1).normal(0, 0.05, services.RATE_HZ * (RUN_S + 30)).astype(np.float32)
+        soundfile.write(self.folder / "services/recording.wav", samples, services.RATE_HZ, "PCM_16")
+        for name in ("recording.wav", "archive/a.wav", "archive/b.wav"):
+            soundfile.write(self.folder / name, samples[: services.RATE_HZ * 10], services.RATE_HZ, "PCM_16")
+        write_classes(self.folder / "classes")
+        write_checkpoint(self.folder / "small.pt")
+        (self.folder / "tiny.yaml").write_text(RECIPE)
+        (self.folder / "config.yaml").write_text("sources: {mic0: {device: recording.wav}}\n")
+
+    def trace(self, command: TracedCommand) -> Trace:
+        """Run a command to its end."""
+        return self.trace_words(command.name, [*self.program, *command.words])
+
+    def trace_words(self, name: str, words: list[str], **options: Any) -> Trace:
+        """Run any program to its end, with the bench's environment."""
+        return trace(words, self.trace_folder(name), self.network, cwd=self.folder, env=self.variables(), **options)
+
+    def trace_folder(self, name: str) -> Path:
+        """Return where the calls of a command are written."""
+        return self.folder / "traces" / name.replace(" ", "-").replace(",", "")
+
+    def permitted(self, command: TracedCommand) -> Permitted:
+        """Return what a command may do."""
+        folders = tuple(self.folder / each for each in ("tmp", *command.folders))
+        sockets = (*LOCAL_SERVERS, str(self.folder), *self.sockets)
+        return Permitted(command.ports, (*folders, *DEVICES, Path("/proc")), sockets)
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment of a user who set nothing."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        own = {
+            "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "PYTHONDONTWRITEBYTECODE": "1",  # files beside Python's own modules are none of soundwatch's
+            "OMP_NUM_THREADS": "1",
+        }
+        return kept | own | dict(self.environment)
+
+
+class Services:
+    """Everything on loopback that a configuration names, in the bench's network."""
+
+    def __init__(self, bench: Bench) -> None:
+        script = str(Path(__file__).with_name("loopback_services.py"))
+        self._process = subprocess.Popen(
+            bench.network.command([sys.executable, script, str(bench.folder / "services")]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n", "the services did not start"
+
+    def close(self) -> dict[str, int]:
+        """End them, and return how much each of them received."""
+        answer, _ = self._process.communicate(timeout=30)
+        received: dict[str, int] = json.loads(answer)
+        return received
+
+
+def run_configuration(folder: Path) -> str:
+    """Return a configuration with a source and a sink of each kind, at `loopback_services`."""
+    hook = folder / "hook"
+    hook.write_text("#!/bin/sh\nexec cat >/dev/null\n")
+    hook.chmod(0o755)
+    (folder / "listen").mkdir()
+    soundfile.write(folder / "listen/a.wav", soundfile.read(folder / "recording.wav")[0], services.RATE_HZ)
+    os.mkfifo(folder / "pipe")
+    pcm = f"s16le,{services.RATE_HZ},1"
+    return f"""
+node: traced
+sources:
+  street: {{device: demo}}
+  recording: {{device: {folder}/recording.wav}}
+  folder: {{device: {folder}/listen}}
+  stdin: {{device: "-", pcm: "{pcm}"}}
+  pipe: {{device: {folder}/pipe, pcm: "{pcm}"}}
+  radio: {{device: "http://127.0.0.1:{services.HTTP_PORT}/radio.wav", pcm: "{pcm}"}}
+  tcp: {{device: "pcm+tcp://127.0.0.1:{services.PCM_TCP_PORT}", pcm: "{pcm}"}}
+  udp: {{device: "pcm+udp://127.0.0.1:{services.PCM_UDP_PORT}", pcm: "{pcm}"}}
+  mic0: {{device: "pulse:vmic.monitor"}}
+clips: {{folder: {folder}/clips, speech_guard: false}}
+sinks:
+  - json
+  - json:{folder}/out/run.jsonl
+  - mqtt://127.0.0.1:{services.MQTT_PORT},fleet=1,report_s=1
+  - webhook:http://127.0.0.1:{services.HTTP_PORT}/hook
+  - command:{hook}
+  - unix:{folder}/out/run.sock
+  - tcp://127.0.0.1:{services.LINES_PORT}
+  - http://127.0.0.1:{services.PAGE_PORT}
+"""
+
+
+RUN: Final = TracedCommand(
+    "run, each source and sink",
+    ("run", "--config", "run.yaml"),
+    ports=frozenset(
+        {
+            *(services.HTTP_PORT, services.MQTT_PORT, services.PAGE_PORT),
+            *(services.LINES_PORT, services.PCM_TCP_PORT, services.PCM_UDP_PORT),
+        }
+    ),
+    folders=(_STATE, "clips", "out", _PULSE),
+)
+DEMO: Final = TracedCommand("run, demo", ("run", "--device", "demo"), folders=(_STATE,))
+TERMINAL: Final = TracedCommand("run, terminal", ("run", "--device", "demo", "-F", "terminal"), folders=(_STATE,))
+WATCH: Final = TracedCommand(
+    "fleet watch",
+    ("fleet", "watch", "--broker", f"mqtt://127.0.0.1:{services.MQTT_PORT}", "--store", "out/fleet.db"),
+    ports=frozenset({services.MQTT_PORT}),
+    folders=("out",),
+)
+
+
+def run_for(bench: Bench, command: TracedCommand, seconds: int, **options: Any) -> Trace:
+    """Trace a program that goes on, and end it with SIGTERM after so many seconds."""
+    return bench.trace_words(command.name, words_for(bench, command, seconds), **options)
+
+
+def words_for(bench: Bench, command: TracedCommand, seconds: int) -> list[str]:
+    """Return the words of a command that ends after so many seconds."""
+    return ["timeout", "--preserve-status", "--foreground", str(seconds), *bench.program, *command.words]
+
+
+def run_on_terminal(bench: Bench) -> tuple[Trace, Terminal]:
+    """Trace the daemon with its view on a terminal, and return its calls and the terminal."""
+    folder = bench.trace_folder(TERMINAL.name)
+    variables = [f"{name}={value}" for name, value in (bench.variables() | {"TERM": "xterm-256color"}).items()]
+    words = ["env", "--ignore-environment", *variables, *words_for(bench, TERMINAL, TERMINAL_S)]
+    terminal = Terminal(bench.network.command(traced_words(words, folder)), cwd=bench.folder)
+    returncode = terminal.end()
+    return read_trace(folder, bench.folder, returncode, terminal.written), terminal
+
+
+def run_everything(bench: Bench) -> tuple[Trace, Trace, dict[str, int]]:
+    """Run the daemon with each source and sink beside a collector.
+
+    Returns:
+        The calls of the daemon, those of the collector, and how much each service received.
+    """
+    (bench.folder / "run.yaml").write_text(run_configuration(bench.folder))
+    reachable = Services(bench)
+    reading, writing = os.pipe()
+    # Held open from here, so that neither the daemon nor this process waits for the other to open the pipe.
+    named = os.open(bench.folder / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    ended = threading.Event()
+    feeder = threading.Thread(target=_feed, args=((writing, named), bench.folder / "recording.wav", ended))
+    feeder.start()
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            collector = executor.submit(run_for, bench, WATCH, RUN_S - 2)
+            daemon = run_for(bench, RUN, RUN_S, stdin=reading)
+            return daemon, collector.result(), reachable.close()
+    finally:
+        ended.set()
+        feeder.join()
+        for descriptor in (reading, writing, named):
+            os.close(descriptor)
+
+
+def _feed(pipes: tuple[int, ...], recording: Path, ended: threading.Event) -> None:
+    """Write a recording's samples to pipes in real time, until it is ended."""
+    sound = soundfile.read(recording, dtype="int16")[0].tobytes()
+    size = int(services.RATE_HZ * services.PACKET_S) * 2
+    while True:
+        for start in range(0, len(sound) - size, size):
+            for pipe in pipes:
+                with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                    os.write(pipe, sound[start : start + size])
+            if ended.wait(services.PACKET_S):
+                return
