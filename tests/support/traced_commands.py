@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import loopback_services as services
 import numpy as np
 import soundfile
 
+from support import loopback_services as services
 from support.checkpoint_factory import write_checkpoint
 from support.labelled_folder import write_classes
 from support.pty_terminal import Terminal
