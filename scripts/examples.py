@@ -6,7 +6,8 @@ Most come from `soundwatch replay` of the demo scene; the `gap` from a virtual m
 program is stopped for twenty seconds, which is what a machine that is far too busy does to it; `health` from the
 program's engine with a network that is made to take longer than a hop.
 
-Conventions: each shown line is replaced by one of its type. The event shown is one that is truly in the scene.
+Conventions: each shown line is replaced by one of its type; a line of a type that no run here prints is left. The
+event shown is one that is truly in the scene.
 Does not: check them; tests/end_to_end/test_docs.py does, at every run.
 """
 
@@ -51,6 +52,7 @@ CONFIG: Final = "node: balcony\ndetection: {update_s: 3}\nlog: {level: error}\n"
 STOPPED_S: Final = 20.0
 SLOW_S: Final = 1.6
 
+_VERSION = re.compile(r'("version":"\d+\.\d+\.\d+)[^"]*"')  # without what counts commits
 _SHOWN = re.compile(
     r'^\{"schema":(?!.*"(?:away_s|faults|shift_ms|bytes)").*"type":"(\w+)".*$', re.M
 )  # a source's health and clips are left alone
@@ -67,7 +69,14 @@ def main() -> None:
         soundfile.write(Path(folder, "street.wav"), demo_scene().T, RATE_HZ, subtype="PCM_16")
         lines = replayed(Path(folder), model) | {"gap": gap(Path(folder), model), "health": health(model)}
     for page in PAGES:
-        page.write_text(_SHOWN.sub(lambda shown: lines[shown[1]], page.read_text("utf-8")), encoding="utf-8")
+        page.write_text(_SHOWN.sub(lambda shown: _renewed(shown, lines), page.read_text("utf-8")), encoding="utf-8")
+
+
+def _renewed(shown: re.Match[str], lines: dict[str, str]) -> str:
+    """The line to show: a run's of its type, and of its reason where it is about health."""
+    line = lines.get(shown[1], shown[0])
+    alike = shown[1] != "health" or json.loads(line)["reason"] == json.loads(shown[0])["reason"]
+    return line if alike else shown[0]
 
 
 def replayed(folder: Path, model: str) -> dict[str, str]:
@@ -79,7 +88,8 @@ def replayed(folder: Path, model: str) -> dict[str, str]:
     ids = [line["id"] for line, _ in told if line["type"] == "update" and line["class"] in true_labels]
     if not ids:
         sys.exit("No event that is truly in the scene lasted long enough for an update; nothing is changed.")
-    return {line["type"]: text for line, text in told if line.get("id") in (None, ids[0])}
+    lines = {line["type"]: text for line, text in told if line.get("id") in (None, ids[0])}
+    return {type_: _VERSION.sub(r'\1"', text) for type_, text in lines.items()}
 
 
 def gap(folder: Path, model: str) -> str:

@@ -20,7 +20,7 @@ TEN_TONES = msgspec.structs.replace(
 
 
 def tone_hz(class_id: int) -> int:
-    """Of a class; `tests/training/conftest.py` writes its clips at these pitches."""
+    """Of a class; `urbansound8k_folder.py` writes its clips at these pitches."""
     return 200 + 300 * class_id
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from soundwatch.daemon.core.contract import EvaluationScore, FeatureSpec, ModelContract
+from soundwatch.daemon.core.operation import Operation
 
 
 def model_card(contract: ModelContract) -> str:
@@ -22,6 +23,11 @@ def model_card(contract: ModelContract) -> str:
             [_scores(contract)]
             if contract.scores
             else ["It was not scored on recordings that it had not learned from."]
+        ),
+        *(
+            ["## How its thresholds were chosen", _operation(contract, contract.operation)]
+            if contract.operation
+            else []
         ),
         "## What it was trained on",
         _training(contract),
@@ -76,6 +82,37 @@ def _scores(contract: ModelContract) -> str:
 def _recall(labels: Sequence[str], scores: Sequence[EvaluationScore]) -> str:
     headings = ("class", *(score.tested_on for score in scores))
     return _table(headings, ((label, *(_share(score.recall.get(label)) for score in scores)) for label in labels))
+
+
+def _operation(contract: ModelContract, operation: Operation) -> str:
+    muted = [label for label in contract.labels if contract.thresholds[label] >= 1]
+    parts = [
+        f"By the daemon's own decision in {operation.hours:.3g} hours of streets with many backgrounds and hard "
+        f"negatives, and on {operation.clips} recordings of other sounds: {operation.measured_on}. One false event an "
+        f"hour is worth {100 * operation.price:g} % of the sounds found. The figures are of this evidence; a new place "
+        "gives less.",
+        f"There the classes were found to {operation.found:.2f} on average, with {operation.false_per_h:.1f} false "
+        f"events an hour among hard negatives; {100 * operation.raised_share:.1f} % of the recordings raised an event.",
+        operation_table(contract),
+    ]
+    if muted:
+        parts.append(f"Muted, since at no threshold it is worth its false events: {', '.join(muted)}.")
+    return "\n\n".join(parts)
+
+
+def operation_table(contract: ModelContract) -> str:
+    """Each class's threshold, what it gave, and the share found at other rates of false events; "" without figures."""
+    if contract.operation is None:
+        return ""
+    classes = contract.operation.classes
+    rates = [f"found at {point.false_per_h:g}/h" for point in classes[contract.labels[0]].curve]
+    rows = []
+    for label in contract.labels:
+        each = classes[label]
+        curve = [f"{point.found:.2f} ({point.threshold:.2f})" for point in each.curve]
+        threshold = f"{contract.thresholds[label]:.2f} ({each.low:.2f} to {each.high:.2f})"
+        rows.append((label, threshold, f"{each.found:.2f}", f"{each.false_per_h:.2f}", *curve))
+    return _table(("class", "threshold (90 %)", "found", "false events/h", *rates), rows)
 
 
 def _training(contract: ModelContract) -> str:

@@ -49,6 +49,10 @@ COMMANDS: Final = {
     "crossval": ("soundwatch.training.cli:crossval", "Leave one fold out, for every fold present."),
     "evaluate": ("soundwatch.training.cli:evaluate", "Score a model file through the daemon's own path."),
     "export": ("soundwatch.export.cli:export", "Turn a checkpoint into model files that are proven alike."),
+    "thresholds": (
+        "soundwatch.export.thresholds_command:thresholds",
+        "Choose a model's thresholds by false events an hour.",
+    ),
     "verify": ("soundwatch.export.cli:verify", "Prove a model file again."),
 }
 

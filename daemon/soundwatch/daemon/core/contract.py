@@ -18,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.errors import ContractError
+from soundwatch.daemon.core.operation import Operation
 
 CONTRACT_KEY: Final = "soundwatch.contract"
 CONTRACT_SCHEMA: Final = "soundwatch.model/1"
@@ -213,6 +214,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         provenance: Where the weights come from.
         scores: How the recipe did on held-out recordings.
         weights_sha256: Hash of the weights, the same for every format they are exported to.
+        operation: How the thresholds were chosen and what they gave; null where no street was heard.
 
     Raises:
         ContractError: Labels repeat, or thresholds do not fit them.
@@ -227,6 +229,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     provenance: Provenance
     scores: tuple[EvaluationScore, ...]
     weights_sha256: str
+    operation: Operation | None = None
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -13,6 +15,8 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.urbansound8k import Split
 from soundwatch.training.model.recipe import Recipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Folds(click.ParamType[tuple[int, ...]]):
@@ -51,6 +55,18 @@ negatives_option = click.option(
     multiple=True,
     help="Folder of sounds that are none of the classes. Repeatable.",
 )
+
+
+def sounds_option(*, required: bool = False) -> Callable[[Command], Command]:
+    """The option for the folder of everyday sounds."""
+    return click.option(
+        "--sounds",
+        type=click.Path(path_type=Path),
+        required=required,
+        help="Folder of everyday sounds and streets with metadata.csv.",
+    )
+
+
 layout_option = click.option(
     "--layout",
     type=click.Choice(["urbansound8k", "folders"]),

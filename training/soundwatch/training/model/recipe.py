@@ -192,6 +192,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         finetune: How to start from a trained network; null starts from drawn weights.
         teaching: By a teacher; None learns from labels alone.
         model: Name of the models it makes, where that is not its own.
+        false_event_price: Share of the sounds found that one false event an hour is worth, where thresholds are chosen.
     """
 
     name: str
@@ -206,11 +207,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     finetune: FineTuning | None = None
     teaching: Distillation | None = None
     model: str = ""
+    false_event_price: float = 0.015
 
     def __post_init__(self) -> None:
         for name in ("batch_clips", "epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        if not 0 < self.false_event_price < 1:
+            raise ConfigError(f"false_event_price is {self.false_event_price}; a share between 0 and 1 was wanted.")
         if self.finetune and self.teaching:
             raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
         if self.activation == "softmax" and self.augmentation.synthetic_negative_share:

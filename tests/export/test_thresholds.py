@@ -1,0 +1,110 @@
+"""`soundwatch thresholds` writes a model with thresholds chosen on streets, and leaves its weights alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.export.rewrite import write_with_contract
+from soundwatch.export.thresholds_command import thresholds
+from soundwatch.training.evaluation import street_thresholds
+from support.everyday_folder import write_everyday_folder
+from support.model_files import write_onnx
+from support.tone_classifier import TEN_TONES
+from support.urbansound8k_folder import write_data
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    provenance = msgspec.structs.replace(TEN_TONES.provenance, recipe="urban-taught", folds=(1,))
+    return write_onnx(tmp_path / "model.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(street_thresholds, "MINUTES", 2.0)
+    write_data(tmp_path / "us8k", folds=(1, 2))
+    write_everyday_folder(tmp_path / "sounds", recordings=30)
+    return ["--data", str(tmp_path / "us8k"), "--sounds", str(tmp_path / "sounds")]
+
+
+def run(*arguments: str) -> str:
+    return str(CliRunner().invoke(thresholds, arguments, catch_exceptions=False).output)
+
+
+def test_a_model_is_written_with_thresholds_and_what_they_gave(model: Path, data: list[str], tmp_path: Path) -> None:
+    printed = run(str(model), *data, "--unseen", "--out", str(tmp_path / "out"))
+    before = load_classifier_file(model, "cpu").contract
+    after = load_classifier_file(tmp_path / "out" / "tones.onnx", "cpu").contract
+    assert after.identity == before.identity
+    assert after.operation is not None
+    assert after.operation.price == 0.015
+    assert "fold 2" in after.operation.measured_on
+    assert set(after.operation.classes) == set(after.labels)
+    for label, each in after.operation.classes.items():
+        assert each.low <= after.thresholds[label] <= each.high
+    card = (tmp_path / "out" / "tones.md").read_text()
+    assert "How its thresholds were chosen" in card
+    assert "tones.onnx" in printed
+
+
+def test_another_price_is_taken(model: Path, data: list[str], tmp_path: Path) -> None:
+    run(str(model), *data, "--unseen", "--price", "0.5", "--out", str(tmp_path / "out"))
+    contract = load_classifier_file(tmp_path / "out" / "tones.onnx", "cpu").contract
+    assert contract.operation is not None
+    assert contract.operation.price == 0.5
+
+
+def test_kept_scores_give_what_fresh_ones_give(model: Path, data: list[str], tmp_path: Path) -> None:
+    cache = ["--cache", str(tmp_path / "cache")]
+    for out in ("one", "two"):
+        run(str(model), *data, "--unseen", *cache, "--out", str(tmp_path / out))
+    run(str(model), *data, "--unseen", "--out", str(tmp_path / "three"))
+    files = [(tmp_path / out / "tones.onnx").read_bytes() for out in ("one", "two", "three")]
+    assert files[0] == files[1] == files[2]
+
+
+def test_a_network_that_has_learned_from_every_fold_is_refused(model: Path, data: list[str], tmp_path: Path) -> None:
+    provenance = msgspec.structs.replace(TEN_TONES.provenance, recipe="urban-taught", folds=(1, 2))
+    learned = write_onnx(tmp_path / "learned.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
+    with pytest.raises(DataError, match="has learned from all of the folds 1, 2"):
+        run(str(learned), *data, "--unseen", "--out", str(tmp_path / "out"))
+    assert "too much is found" in run(
+        str(learned), *data, "--unseen", "--folds", "1", "--price", "0.1", "--out", str(tmp_path / "out")
+    )
+
+
+def test_a_network_of_other_classes_is_refused(model: Path, data: list[str], tmp_path: Path) -> None:
+    other = write_onnx(tmp_path / "other.onnx")
+    with pytest.raises(ConfigError, match="has the labels low, high"):
+        run(str(model), *data, "--held-out", str(other), "--folds", "2", "--out", str(tmp_path / "out"))
+
+
+def test_a_recipe_that_is_not_shipped_needs_a_price(data: list[str], tmp_path: Path) -> None:
+    provenance = msgspec.structs.replace(TEN_TONES.provenance, recipe="mine", folds=(1,))
+    mine = write_onnx(tmp_path / "mine.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
+    with pytest.raises(ConfigError, match=r"made by recipe mine, which is not shipped; give --price"):
+        run(str(mine), *data, "--unseen", "--out", str(tmp_path / "out"))
+
+
+def test_the_network_computes_what_it_did(model: Path, tmp_path: Path) -> None:
+    contract = msgspec.structs.replace(load_classifier_file(model, "cpu").contract, name="renamed")
+    file, card = write_with_contract(model, contract, tmp_path / "out")
+    assert (file.name, card.name) == ("renamed.onnx", "renamed.md")
+    assert onnx.load(file).graph == onnx.load(model).graph
+    mel_db = np.random.default_rng(1).normal(-40, 10, (3, *contract.features.input_shape)).astype(np.float32)
+    one, other = (load_classifier_file(path, "cpu").classify(mel_db) for path in (model, file))
+    assert np.array_equal(one, other)
+
+
+def test_only_onnx_files_are_rewritten(exported: Path, tmp_path: Path) -> None:
+    script = next(exported.glob("*.ts"))
+    with pytest.raises(ModelError, match="is no ONNX file"):
+        write_with_contract(script, TEN_TONES, tmp_path)

@@ -1,0 +1,267 @@
+"""Streets with many real backgrounds, hard negatives, and soft knocks near the noise floor.
+
+Conventions: a scene is a plan first, made by random draws from a seed alone, and sound later.
+Backgrounds follow each other, each one recording at its own level, faded over a second; no excerpt is repeated within
+a background. Foreground sounds never overlap. A sound's level is its root mean square over its own length above that of
+the background under it; a negative's differs from the targets' by up to `NEGATIVE_SPREAD_DB`, and a knock lies within
+`KNOCK_DB` of the background.
+Uncertain classes: a background or a negative may hold a class that its label does not name; `uncertain_at` says so,
+and events of these classes are not counted there.
+Does not: make sound (`scene_audio.py`), or know a model.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import numpy as np
+
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.training.data.everyday_sounds import TRANSIENT_KINDS, EverydayClip
+from soundwatch.training.data.unit_clips import RATE_HZ, read_unit
+
+Part = Literal["target", "negative", "knock"]
+Item = TypeVar("Item")
+
+BACKGROUND_FADE_S: Final = 1.0
+BACKGROUND_MAX_S: Final = 40.0
+BACKGROUND_DBFS: Final = (-60.0, -35.0)
+NEGATIVE_SPREAD_DB: Final = 5.0
+KNOCK_DB: Final = (-8.0, 4.0)
+MIN_GAP_S: Final = 2.0
+TARGETS_PER_H: Final = 130.0
+KNOCKS_PER_H: Final = 40.0
+NEAR_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A clip of one of the classes.
+
+    Attributes:
+        path: Its file.
+        label: Its class.
+        recording: What it was cut from.
+    """
+
+    path: Path
+    label: str
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What scenes are made of.
+
+    Attributes:
+        targets: Clips of the classes.
+        negatives: Foreground sounds that hold none of them.
+        backgrounds: Ambience.
+    """
+
+    targets: tuple[Target, ...]
+    negatives: tuple[EverydayClip, ...]
+    backgrounds: tuple[EverydayClip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneSpec:
+    """How a scene is drawn.
+
+    Attributes:
+        minutes: Its length.
+        snr_db: Targets above the background.
+        negatives_per_h: Hard negatives an hour.
+        seed: Of every draw.
+    """
+
+    minutes: float
+    snr_db: float
+    negatives_per_h: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground:
+    """A sound in a scene.
+
+    Attributes:
+        part: What it is there for.
+        path: Its file.
+        label: Its class; None unless it is a target.
+        kind: Kind of an everyday sound; the class of a target.
+        recording: What it was cut from.
+        uncertain: Classes that it may hold.
+        onset_s: Where it begins.
+        length_s: How long it is.
+        level_db: Above the background.
+    """
+
+    part: Part
+    path: Path
+    label: str | None
+    kind: str
+    recording: str
+    uncertain: frozenset[str]
+    onset_s: float
+    length_s: float
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A stretch of ambience.
+
+    Attributes:
+        paths: Excerpts of one recording, each once.
+        kind: Of them.
+        recording: Of them.
+        uncertain: Classes that they may hold.
+        start_s: Where it begins.
+        end_s: Where the next one begins.
+        level_dbfs: Its root mean square.
+    """
+
+    paths: tuple[Path, ...]
+    kind: str
+    recording: str
+    uncertain: frozenset[str]
+    start_s: float
+    end_s: float
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A planned scene.
+
+    Attributes:
+        spec: How it was drawn.
+        foreground: Sounds, in order.
+        backgrounds: Ambience, in order, without gaps.
+        length_s: In all.
+    """
+
+    spec: SceneSpec
+    foreground: tuple[Foreground, ...]
+    backgrounds: tuple[Background, ...]
+    length_s: float
+
+    def uncertain_at(self, label: str, second: float, reach_s: float) -> bool:
+        """True where the class may be audible in the `reach_s` before this second, or just after it."""
+        return any(
+            label in each.uncertain and each.start_s - 1 <= second <= each.end_s + reach_s for each in self.backgrounds
+        ) or any(
+            label in each.uncertain and each.onset_s - 1 <= second <= each.onset_s + each.length_s + reach_s
+            for each in self.foreground
+        )
+
+
+def plan_scene(material: Material, spec: SceneSpec) -> Scene:
+    """Draw a scene.
+
+    Raises:
+        DataError: There are no targets, no negatives or no backgrounds.
+    """
+    for name in ("targets", "negatives", "backgrounds"):
+        if not getattr(material, name):
+            raise DataError(f"There are no {name} for a street; clips of every part were wanted. Give more recordings.")
+    rng = np.random.default_rng(spec.seed)
+    length_s, hours = spec.minutes * 60, spec.minutes / 60
+    knocks = [clip for clip in material.negatives if clip.kind in TRANSIENT_KINDS]
+    near = [clip for clip in material.negatives if clip.near_label]
+    other = [clip for clip in material.negatives if not clip.near_label]
+    negatives_count = round(spec.negatives_per_h * hours)
+    near_count = round(NEAR_SHARE * negatives_count) if near and other else (negatives_count if near else 0)
+    drawn: list[Foreground] = []
+    targets = _rounds(material.targets, lambda target: target.label, rng)
+    for target in (next(targets) for _ in range(round(TARGETS_PER_H * hours))):
+        sound = Foreground("target", target.path, target.label, target.label, target.recording, frozenset(), 0, 0, 0)
+        drawn.append(_place(sound, 0, spec.snr_db))
+    for pool, count in ((near, near_count), (other, negatives_count - near_count)):
+        clips = _rounds(pool, lambda clip: clip.kind, rng)
+        for clip in (next(clips) for _ in range(count)):
+            level_db = spec.snr_db + rng.uniform(-NEGATIVE_SPREAD_DB, NEGATIVE_SPREAD_DB)
+            drawn.append(_place(_sound("negative", clip), 0, level_db))
+    if knocks:
+        clips = _rounds(knocks, lambda clip: clip.kind, rng)
+        count = round(KNOCKS_PER_H * hours)
+        drawn += [_place(_sound("knock", next(clips)), 0, rng.uniform(*KNOCK_DB)) for _ in range(count)]
+    ordered = [drawn[place] for place in rng.permutation(len(drawn))]
+    return Scene(spec, tuple(_spread(ordered, length_s, rng)), tuple(_backgrounds(material, length_s, rng)), length_s)
+
+
+def _sound(part: Part, clip: EverydayClip) -> Foreground:
+    return Foreground(part, clip.path, None, clip.kind, clip.recording, clip.uncertain, 0, 0, 0)
+
+
+def _place(sound: Foreground, onset_s: float, level_db: float) -> Foreground:
+    return Foreground(
+        sound.part,
+        sound.path,
+        sound.label,
+        sound.kind,
+        sound.recording,
+        sound.uncertain,
+        onset_s,
+        read_unit(sound.path).size / RATE_HZ,
+        level_db,
+    )
+
+
+def _spread(sounds: Sequence[Foreground], length_s: float, rng: np.random.Generator) -> Iterator[Foreground]:
+    """Sounds one after another with random gaps that fill the scene; what does not fit is left out."""
+    spare_s = length_s - sum(sound.length_s for sound in sounds)
+    gaps_s = rng.uniform(0.5, 1.5, len(sounds) + 1)
+    gaps_s = np.maximum(MIN_GAP_S, gaps_s * max(0.0, spare_s) / gaps_s.sum())
+    end_s = 0.0
+    for sound, gap_s in zip(sounds, gaps_s[:-1], strict=True):
+        onset_s = end_s + gap_s
+        end_s = onset_s + sound.length_s
+        if end_s > length_s:
+            return
+        yield _place(sound, float(onset_s), sound.level_db)
+
+
+def _backgrounds(material: Material, length_s: float, rng: np.random.Generator) -> Iterator[Background]:
+    recordings: dict[tuple[str, str], list[EverydayClip]] = defaultdict(list)
+    for clip in material.backgrounds:
+        recordings[(clip.kind, clip.recording)].append(clip)
+    drawn = _rounds(list(recordings.values()), lambda clips: clips[0].kind, rng)
+    start_s = 0.0
+    while start_s < length_s:
+        clips = next(drawn)
+        chosen, end_s = [], start_s
+        for place in rng.permutation(len(clips)):
+            chosen.append(clips[place])
+            end_s += max(2 * BACKGROUND_FADE_S, read_unit(clips[place].path).size / RATE_HZ) - BACKGROUND_FADE_S
+            if end_s - start_s >= BACKGROUND_MAX_S:
+                break
+        yield Background(
+            tuple(clip.path for clip in chosen),
+            chosen[0].kind,
+            chosen[0].recording,
+            frozenset[str]().union(*(clip.uncertain for clip in chosen)),
+            start_s,
+            end_s,
+            float(rng.uniform(*BACKGROUND_DBFS)),
+        )
+        start_s = end_s
+
+
+def _rounds(items: Sequence[Item], group: Callable[[Item], str], rng: np.random.Generator) -> Iterator[Item]:
+    """Draw without end: groups in turn, and within a group every item before one comes again."""
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[group(item)].append(item)
+    waiting: dict[str, list[Item]] = {name: [] for name in groups}
+    names = sorted(groups)
+    while names:
+        for name in [names[place] for place in rng.permutation(len(names))]:
+            if not waiting[name]:
+                waiting[name] = [groups[name][place] for place in rng.permutation(len(groups[name]))]
+            yield waiting[name].pop()

@@ -1,0 +1,127 @@
+"""Found targets and false events of a scene and of clips by themselves, at many thresholds at once.
+
+Conventions: T thresholds, K classes, M minutes of a scene, N clips. An event is right if it matches a target of its
+class within the collar, a window and a hop, each event with one target at most. Every other event is false, unless
+its class is uncertain where it was raised. Counts are kept by the minute of a target's or a false event's onset, so
+that intervals can be drawn by resampling minutes.
+Does not: choose thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.training.data.everyday_sounds import EverydayClip
+from soundwatch.training.evaluation.busy_street import Scene
+from soundwatch.training.evaluation.event_matching import TimedLabel, match_events
+from soundwatch.training.evaluation.score_track import Detection
+
+Counts = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneCounts:
+    """What a scene gave.
+
+    Attributes:
+        hours: Its length.
+        there: (K, M) targets.
+        found: (T, K, M) of them.
+        false: (T, K, M) false events.
+        delays_s: Per threshold and class, seconds from a found target's onset to its line.
+        false_kinds: Per threshold and class, the kind of the sound that was on when a false event began.
+    """
+
+    hours: float
+    there: Counts
+    found: Counts
+    false: Counts
+    delays_s: tuple[tuple[tuple[float, ...], ...], ...]
+    false_kinds: tuple[tuple[tuple[str, ...], ...], ...]
+
+
+def count_scene(
+    scene: Scene, detections: Sequence[Sequence[Detection]], labels: tuple[str, ...], window_s: float, hop_s: float
+) -> SceneCounts:
+    """Count what each of T lists of detections makes of a scene."""
+    minutes = max(1, round(scene.length_s / 60))
+    shape = (len(labels), minutes)
+    there, found, false = (
+        np.zeros(shape, np.int32),
+        np.zeros((len(detections), *shape), np.int32),
+        np.zeros((len(detections), *shape), np.int32),
+    )
+    targets = [TimedLabel(each.label, each.onset_s) for each in scene.foreground if each.label is not None]
+    for mark in targets:
+        there[labels.index(mark.label), _minute(mark.onset_s, minutes)] += 1
+    delays, kinds = [], []
+    for row, detected in enumerate(detections):
+        events = [TimedLabel(labels[each.class_id], each.onset_s) for each in detected]
+        pairs = match_events(targets, events, window_s + hop_s)
+        row_delays: list[list[float]] = [[] for _ in labels]
+        row_kinds: list[list[str]] = [[] for _ in labels]
+        for target, found_by in pairs:
+            mark = targets[target]
+            found[row, labels.index(mark.label), _minute(mark.onset_s, minutes)] += 1
+            row_delays[labels.index(mark.label)].append(detected[found_by].at_s - mark.onset_s)
+        right = {found_by for _, found_by in pairs}
+        for place, (event, detection) in enumerate(zip(events, detected, strict=True)):
+            if place in right or scene.uncertain_at(event.label, detection.onset_s, window_s):
+                continue
+            false[row, detection.class_id, _minute(event.onset_s, minutes)] += 1
+            row_kinds[detection.class_id].append(_kind_at(scene, detection.at_s, window_s))
+        delays.append(tuple(tuple(each) for each in row_delays))
+        kinds.append(tuple(tuple(each) for each in row_kinds))
+    return SceneCounts(scene.length_s / 3600, there, found, false, tuple(delays), tuple(kinds))
+
+
+def _minute(second: float, minutes: int) -> int:
+    return min(minutes - 1, max(0, int(second // 60)))
+
+
+def _kind_at(scene: Scene, second: float, window_s: float) -> str:
+    """The latest sound in the window that ends at this second; else the background's kind."""
+    inside = [each for each in scene.foreground if each.onset_s < second <= each.onset_s + each.length_s + window_s]
+    if inside:
+        return f"{inside[-1].part}: {inside[-1].kind}"
+    return f"background: {next(b.kind for b in reversed(scene.backgrounds) if b.start_s <= second)}"
+
+
+def raised_by_clips(
+    clips: Sequence[EverydayClip],
+    detections: Iterable[Sequence[Sequence[Detection]]],
+    labels: tuple[str, ...],
+    rows: int,
+) -> NDArray[np.bool_]:
+    """Which classes a clip raised an event of that it does not hold, (T, K, N), from T lists of detections a clip."""
+    raised = np.zeros((rows, len(labels), len(clips)), np.bool_)
+    for place, (clip, of_clip) in enumerate(zip(clips, detections, strict=True)):
+        for row, detected in enumerate(of_clip):
+            for each in detected:
+                label = labels[each.class_id]
+                if label != clip.label and label not in clip.uncertain:
+                    raised[row, each.class_id, place] = True
+    return raised
+
+
+def pool(parts: Sequence[SceneCounts]) -> SceneCounts:
+    """Several scenes as one."""
+    rows, classes = parts[0].found.shape[:2]
+    return SceneCounts(
+        sum(part.hours for part in parts),
+        np.concatenate([part.there for part in parts], axis=1),
+        np.concatenate([part.found for part in parts], axis=2),
+        np.concatenate([part.false for part in parts], axis=2),
+        tuple(
+            tuple(tuple(each for part in parts for each in part.delays_s[row][k]) for k in range(classes))
+            for row in range(rows)
+        ),
+        tuple(
+            tuple(tuple(each for part in parts for each in part.false_kinds[row][k]) for k in range(classes))
+            for row in range(rows)
+        ),
+    )

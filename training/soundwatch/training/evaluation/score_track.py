@@ -1,0 +1,102 @@
+"""Scores of every window of a sound, kept, so that any thresholds can be tried on them by the daemon's own decision.
+
+Conventions: values are (N, K) float32 in [0, 1]; times are seconds from the start. A track of the same sound by the
+same weights is read from its file instead of being computed again.
+Does not: decide by any rule but `decide`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.types import Block, Classifier, Scores
+from soundwatch.daemon.detection.decide import decide, initial_state
+from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.inference.classifier import classify_windows
+from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
+
+BATCH_WINDOWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The scores of a sound's windows.
+
+    Attributes:
+        values: (N, K).
+        first_samples: (N,) where each window begins, at the model's rate.
+        end_samples: (N,) where each window's sound ends.
+    """
+
+    values: NDArray[np.float32]
+    first_samples: NDArray[np.int64]
+    end_samples: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """An event that was raised.
+
+    Attributes:
+        class_id: Its class.
+        onset_s: Where the daemon says that it began.
+        at_s: When its line could be written.
+    """
+
+    class_id: int
+    onset_s: float
+    at_s: float
+
+
+def score_track(blocks: Iterable[Block | None], classifier: Classifier) -> Track:
+    """Score a sound; None after the blocks says that the sound ends, as a recording does."""
+    rows: list[NDArray[np.float32]] = []
+    firsts: list[int] = []
+    ends: list[int] = []
+    for _, heard in batched_features(blocks, classifier.contract.features, BATCH_WINDOWS):
+        for scores in classify_windows(classifier, features_only(heard)):
+            rows.append(scores.values)
+            firsts.append(scores.first_sample)
+            ends.append(scores.end_sample)
+    values = np.array(rows, np.float32).reshape(len(rows), len(classifier.contract.labels))
+    return Track(values, np.array(firsts, np.int64), np.array(ends, np.int64))
+
+
+def cached_track(
+    name: str, blocks: Callable[[], Iterable[Block | None]], classifier: Classifier, folder: Path
+) -> Track:
+    """The track of this name by these weights: read from the folder, or scored and left there."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    path = folder / classifier.contract.weights_sha256[:12] / f"{digest}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return Track(kept["values"], kept["first_samples"], kept["end_samples"])
+    track = score_track(blocks(), classifier)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
+    return track
+
+
+def detect_in(track: Track, contract: ModelContract, thresholds: Sequence[float]) -> list[Detection]:
+    """The events that the daemon raises at these thresholds, one a class, with its other rules as by default."""
+    named = dict(zip(contract.labels, thresholds, strict=True))
+    rules = build_rules(DetectionConfig(), replace(contract, thresholds=named))
+    state, detections = initial_state(rules), list[Detection]()
+    rate_hz = contract.features.rate_hz
+    for values, first, end in zip(track.values, track.first_samples.tolist(), track.end_samples.tolist(), strict=True):
+        state, events = decide(state, Scores(values, contract.labels, first, end, True), None, rules, contract.features)
+        detections += [
+            Detection(event.class_id, event.onset_sample / rate_hz, event.at_sample / rate_hz)
+            for event in events
+            if event.type == "start"
+        ]
+    return detections

@@ -1,0 +1,137 @@
+"""Streets and everyday sounds, scored by a model: the material, and the tracks that thresholds are tried on.
+
+Conventions: scenarios are pairs of a signal-to-noise ratio and hard negatives an hour. Each is a chain of scenes of
+`SCENE_MINUTES`, drawn with their own seeds; one seed gives the same scenes for every model. Clips of none of the
+classes are also scored one by one, each from its start to its end.
+Does not: choose thresholds (`street_thresholds.py`), or report (`event_report.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import track
+
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.types import Block, Classifier, read_only
+from soundwatch.training.data.everyday_sounds import STREET_KIND, EverydayClip, Role
+from soundwatch.training.evaluation.busy_street import Material, Scene, SceneSpec, Target, plan_scene
+from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool
+from soundwatch.training.evaluation.scene_audio import render_scene
+from soundwatch.training.evaluation.score_track import Track, cached_track, detect_in, score_track
+
+SCENARIOS: Final = ((10.0, 130.0), (10.0, 220.0), (0.0, 130.0))
+SCENE_MINUTES: Final = 20
+STREET_GROUP: Final = "New York streets"
+_BACKGROUND_TAGS: Final = frozenset({"human_voice", "non_machinery_impact", "engine"})
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStreet:
+    """Scenes of one scenario with a model's scores."""
+
+    snr_db: float
+    negatives_per_h: float
+    scenes: tuple[tuple[Scene, Track], ...]
+
+    def count(self, contract: ModelContract, thresholds: Sequence[Sequence[float]]) -> SceneCounts:
+        """Counts at each of T lists of thresholds, one a class."""
+        spec = contract.features
+        window_s, hop_s = spec.window_ms / 1000, spec.window_hop_samples / spec.rate_hz
+        return pool(
+            [
+                count_scene(
+                    scene,
+                    [detect_in(scores, contract, each) for each in thresholds],
+                    contract.labels,
+                    window_s,
+                    hop_s,
+                )
+                for scene, scores in self.scenes
+            ]
+        )
+
+
+def street_material(targets: Sequence[Target], sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> Material:
+    """What scenes are made of: these targets and those among the sounds, the sounds' negatives and backgrounds."""
+    chosen = [clip for clip in sounds if clip.role in roles]
+    own = tuple(Target(clip.path, clip.label, clip.recording) for clip in chosen if clip.label is not None)
+    backgrounds = tuple(clip for clip in chosen if clip.is_background and clip.tags <= _BACKGROUND_TAGS)
+    return Material((*targets, *own), tuple(clip for clip in chosen if clip.is_negative), backgrounds)
+
+
+def score_streets(
+    classifier: Classifier,
+    material: Material,
+    minutes: float,
+    seed: int,
+    console: Console,
+    cache: tuple[Path, str] | None = None,
+) -> tuple[ScoredStreet, ...]:
+    """Score every scenario's scenes; with a folder and a name for the material, keep the scores there.
+
+    Raises:
+        DataError: The material makes no scene, or a clip cannot be read.
+    """
+    count = max(1, round(minutes / SCENE_MINUTES))
+    specs = [
+        SceneSpec(minutes / count, snr_db, rate, seed * 1000 + number)
+        for snr_db, rate in SCENARIOS
+        for number in range(count)
+    ]
+    scored = []
+    for spec in track(specs, "Streets", console=console):
+        scene = plan_scene(material, spec)
+        if cache is None:
+            scores = score_track(render_scene(scene), classifier)
+        else:
+            scores = cached_track(f"{cache[1]} {spec}", partial(render_scene, scene), classifier, cache[0])
+        scored.append((scene, scores))
+    return tuple(
+        ScoredStreet(snr_db, rate, tuple(scored[place * count : (place + 1) * count]))
+        for place, (snr_db, rate) in enumerate(SCENARIOS)
+    )
+
+
+def score_clips(
+    classifier: Classifier, clips: Sequence[EverydayClip], console: Console, cache: Path | None = None
+) -> list[Track]:
+    """Score each clip by itself, from its start to its end.
+
+    Raises:
+        DataError: A clip cannot be read.
+    """
+    tracks = []
+    for clip in track(clips, "Everyday sounds", console=console):
+        if cache is None:
+            tracks.append(score_track(_alone(clip.path), classifier))
+        else:
+            tracks.append(cached_track(f"clip {clip.file}", partial(_alone, clip.path), classifier, cache))
+    return tracks
+
+
+def _alone(path: Path) -> Iterator[Block | None]:
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise DataError(f"{path} cannot be read: {error}. Copy the file anew.") from error
+    yield Block(read_only(np.ascontiguousarray(samples.T)), rate_hz, 0)
+    yield None
+
+
+def negatives_by_group(sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> dict[str, list[EverydayClip]]:
+    """Clips of none of the classes in groups: by role, and street recordings whose tags name none."""
+    groups: dict[str, list[EverydayClip]] = {
+        role: [clip for clip in sounds if clip.role == role and clip.label is None and clip.kind != STREET_KIND]
+        for role in roles
+    }
+    groups[STREET_GROUP] = [clip for clip in sounds if clip.role in roles and clip.names_no_target]
+    return {name: clips for name, clips in groups.items() if clips}

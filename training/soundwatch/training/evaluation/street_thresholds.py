@@ -1,0 +1,126 @@
+"""Thresholds chosen on streets and everyday sounds that a recipe's networks have not learned from.
+
+Conventions: the evidence comes from networks of one recipe, each with targets of the folds that it holds back, and
+from the sounds whose role is validation; it counts together, since thresholds are the recipe's. The contract keeps
+what was found on this evidence, which is better than what a new place will give.
+Does not: know how thresholds are weighed (`price.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.operation import ClassOperation, OperatingPoint, Operation
+from soundwatch.training.data.everyday_sounds import EverydayClip, Role
+from soundwatch.training.evaluation.event_counts import SceneCounts, pool, raised_by_clips
+from soundwatch.training.evaluation.held_out import HeldOut
+from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
+from soundwatch.training.evaluation.score_track import detect_in
+from soundwatch.training.evaluation.street_events import score_clips, score_streets, street_material
+
+ROLES: Final[tuple[Role, ...]] = ("validation",)
+UNSEEN_ROLES: Final[tuple[Role, ...]] = ("train", "validation")
+MINUTES: Final = 120.0
+SEED: Final = 7
+CURVE_RATES_PER_H: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def gather_evidence(
+    networks: Sequence[HeldOut],
+    sounds: Sequence[EverydayClip],
+    roles: Sequence[Role],
+    console: Console,
+    cache: Path | None = None,
+) -> Evidence:
+    """Score streets and sounds of these roles by each network, and count at every threshold of the grid.
+
+    Raises:
+        DataError: There are too few clips for a street, or one cannot be read.
+    """
+    negatives = [clip for clip in sounds if clip.role in roles and clip.is_clean_negative]
+    scenarios: list[list[SceneCounts]] = []
+    raised = []
+    for number, network in enumerate(networks):
+        contract = network.classifier.contract
+        rows = [[threshold] * len(contract.labels) for threshold in GRID]
+        material = street_material(network.targets, sounds, roles)
+        kept = None if cache is None else (cache, f"{roles} {network.folds}")
+        streets = score_streets(network.classifier, material, MINUTES, SEED + number, console, kept)
+        scenarios.append([street.count(contract, rows) for street in streets])
+        tracks = score_clips(network.classifier, negatives, console, cache)
+        detections = ([detect_in(each, contract, row) for row in rows] for each in tracks)
+        raised.append(raised_by_clips(negatives, detections, contract.labels, len(rows)))
+    numbers = {name: place for place, name in enumerate(sorted({clip.recording for clip in negatives}))}
+    return Evidence(
+        scenes=tuple(pool(parts) for parts in zip(*scenarios, strict=True)),
+        raised=np.concatenate(raised, axis=2),
+        recordings=np.tile([numbers[clip.recording] for clip in negatives], len(networks)),
+    )
+
+
+def choose_in_street(evidence: Evidence, contract: ModelContract, price: float, measured_on: str) -> ModelContract:
+    """The contract with thresholds chosen by the price, and what they gave on the evidence."""
+    chosen = choose_by_price(evidence, price, SEED)
+    places = [GRID.index(threshold) for threshold in chosen.thresholds]
+    found, false = rates_of(evidence)
+    classes = {
+        label: ClassOperation(
+            low=chosen.low[k],
+            high=chosen.high[k],
+            found=round(float(found[places[k], k]), 4),
+            false_per_h=round(float(false[places[k], k]), 3),
+            curve=_curve(found[:, k], false[:, k]),
+        )
+        for k, label in enumerate(contract.labels)
+    }
+    any_class = np.any([evidence.raised[place, k] for k, place in enumerate(places)], axis=0)
+    operation = Operation(
+        price=price,
+        measured_on=measured_on,
+        hours=round(sum(scene.hours for scene in evidence.scenes), 2),
+        found=round(float(np.mean([each.found for each in classes.values()])), 4),
+        false_per_h=round(sum(each.false_per_h for each in classes.values()), 3),
+        clips=len(any_class),
+        raised_share=round(float(any_class.mean()), 4),
+        classes=classes,
+    )
+    thresholds = dict(zip(contract.labels, chosen.thresholds, strict=True))
+    return msgspec.structs.replace(contract, thresholds=thresholds, operation=operation)
+
+
+def rates_of(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share found and false events an hour, (T, K) each, the mean over scenes."""
+    found = [scene.found.sum(axis=2) / np.maximum(scene.there.sum(axis=1), 1) for scene in evidence.scenes]
+    false = [scene.false.sum(axis=2) / scene.hours for scene in evidence.scenes]
+    return np.mean(found, axis=0), np.mean(false, axis=0)
+
+
+def _curve(found: NDArray[np.float64], false: NDArray[np.float64]) -> tuple[OperatingPoint, ...]:
+    """The largest share found at each of `CURVE_RATES_PER_H`, and the threshold that gives it."""
+    points = []
+    for rate in CURVE_RATES_PER_H:
+        allowed = np.flatnonzero(false <= rate)  # never empty: at a threshold of 1 nothing is raised
+        best = int(allowed[np.argmax(found[allowed])])
+        points.append(OperatingPoint(threshold=GRID[best], found=round(float(found[best]), 4), false_per_h=rate))
+    return tuple(points)
+
+
+def describe_evidence(networks: Sequence[HeldOut], sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> str:
+    """The evidence in words."""
+    parts = []
+    for network in networks:
+        folds = ", ".join(map(str, network.folds))
+        by_heart = " (learned from: the shares found are too high)" if network.learned else ""
+        parts.append(f"targets of UrbanSound8K fold{'s' if len(network.folds) > 1 else ''} {folds}{by_heart}")
+    clips = [clip for clip in sounds if clip.role in roles]
+    recordings = len({clip.recording for clip in clips})
+    words = f"backgrounds, negatives and targets of {recordings} recordings whose role is {' or '.join(roles)}"
+    return "; ".join([*parts, words])
