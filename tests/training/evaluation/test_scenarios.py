@@ -14,9 +14,11 @@ from click.testing import CliRunner
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.cli import evaluate
+from soundwatch.training.evaluation.event_report import EventReport
 from soundwatch.training.evaluation.openset import OpenSetReport
 from soundwatch.training.evaluation.robustness import RobustnessReport
 from soundwatch.training.evaluation.street import StreetReport
+from support.everyday_folder import write_everyday_folder
 from support.model_files import write_onnx
 from support.tone_classifier import TEN_TONES
 
@@ -125,3 +127,27 @@ def test_ratios_are_decibels_with_commas(model: str) -> None:
     done = CliRunner().invoke(evaluate, [model, "--street", "--snr-db", "loud"])
     assert done.exit_code == 2
     assert "'loud' is not a list of ratios; write decibels with commas, e.g. 20,10,5,0." in done.stderr
+
+
+def test_a_street_of_everyday_sounds_leaves_json_a_page_and_a_picture(
+    model: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    sounds = str(write_everyday_folder(tmp_path / "sounds", recordings=30))
+    where = ["--street", "--sounds", sounds, "--unseen", "--data", str(tiny_data), "--folds", "2", "--minutes", "1"]
+    out = tmp_path / "report"
+    done = run(model, *where, "--out", str(out), "--json")
+    report = msgspec.json.decode((out / "street.json").read_bytes(), type=EventReport)
+    assert msgspec.json.decode(done.stdout, type=EventReport) == report
+    assert [(each.snr_db, each.negatives_per_h) for each in report.scenarios] == [(10, 130), (10, 220), (0, 130)]
+    assert report.trained_on_these == ()
+    assert report.raised["train"].clips > report.raised["New York streets"].clips == 1
+    assert all(len(points) > 30 for points in report.curves.values())
+    page = (out / "street.md").read_text()
+    assert "False events an hour, by class" in page
+    assert (out / "street.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("option", [["--snr-db", "10"], ["--negatives", "x"]])
+def test_a_street_of_everyday_sounds_has_its_own_ratios_and_negatives(option: list[str], model: str) -> None:
+    with pytest.raises(ConfigError, match="--sounds has its own negatives and ratios"):
+        run(model, "--street", "--sounds", "x", "--data", "y", "--folds", "2", *option)

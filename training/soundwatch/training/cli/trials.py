@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.cli.options import negatives_option
+from soundwatch.training.cli.options import negatives_option, sounds_option
 from soundwatch.training.evaluation.options import TrialOptions
 
 _MEANT_FOR: Final[dict[str, frozenset[str]]] = {
@@ -20,6 +20,7 @@ _MEANT_FOR: Final[dict[str, frozenset[str]]] = {
     "minutes": frozenset({"street", "open-set"}),
     "negatives": frozenset({"street", "open-set"}),
     "unseen": frozenset({"street", "open-set"}),
+    "sounds": frozenset({"street"}),
     "limit": frozenset({"open-set", "robustness"}),
     "seed": frozenset({"street", "open-set", "robustness"}),
 }
@@ -49,7 +50,8 @@ _OPTIONS: Final = (
     click.option("--open-set", "trial", flag_value="open-set", help="Hear sounds of none of the classes instead."),
     click.option("--robustness", "trial", flag_value="robustness", help="Score under what microphones do instead."),
     negatives_option,
-    click.option("--unseen", is_flag=True, help="No training used the negatives: use them all, not the held-out ones."),
+    sounds_option(),
+    click.option("--unseen", is_flag=True, help="No training used the negatives or sounds: use them all."),
     click.option("--snr-db", type=Ratios(), help="Clips above ambience in the street.  [default: 20,10,5,0]"),
     click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of a street or ambience.  [default: 60]"),
     click.option("--limit", type=click.IntRange(1), help="Take so many clips or recordings at random.  [default: all]"),
@@ -74,5 +76,7 @@ def check_options(options: TrialOptions) -> None:
         if getattr(options, name) not in (None, False, ()) and options.trial not in trials:
             wanted = " or ".join(f"--{trial}" for trial in sorted(trials))
             raise ConfigError(f"--{name.replace('_', '-')} is only for {wanted}; leave it out, or add one of these.")
+    if options.sounds and (options.negatives or options.snr_db):
+        raise ConfigError("--sounds has its own negatives and ratios; leave out --negatives and --snr-db.")
     if options.trial == "open-set" and not options.negatives:
         raise ConfigError("--open-set needs --negatives: a folder of recordings of none of the model's classes.")

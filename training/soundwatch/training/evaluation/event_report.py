@@ -9,21 +9,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role
 from soundwatch.training.evaluation.event_counts import raised_by_clips
+from soundwatch.training.evaluation.held_out import HeldOut
 from soundwatch.training.evaluation.openset import wilson
+from soundwatch.training.evaluation.price import GRID
 from soundwatch.training.evaluation.score_track import Track, detect_in
 from soundwatch.training.evaluation.street import Delay
-from soundwatch.training.evaluation.street_events import ScoredStreet
+from soundwatch.training.evaluation.street_events import (
+    ScoredStreet,
+    negatives_by_group,
+    score_clips,
+    score_streets,
+    street_material,
+)
 
 RESAMPLES: Final = 1000
+CURVE_RATES_PER_H: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+TEST_ROLES: Final[tuple[Role, ...]] = ("test_recordings", "test_kinds")
+ALL_ROLES: Final[tuple[Role, ...]] = ("train", "validation", *TEST_ROLES)
 _TOP_SOURCES: Final = 8
 
 
@@ -127,6 +140,60 @@ class EventReport(msgspec.Struct, frozen=True, kw_only=True):
     scenarios: tuple[ScenarioFigures, ...]
     raised: dict[str, Raised]
     curves: dict[str, tuple[tuple[float, float, float], ...]]
+
+
+def report_events(
+    held_out: HeldOut,
+    sounds: Sequence[EverydayClip],
+    roles: Sequence[Role],
+    minutes: float,
+    seed: int,
+    console: Console,
+    cache: Path | None = None,
+) -> EventReport:
+    """Judge a network in streets of these roles, and on their recordings one by one.
+
+    Raises:
+        DataError: There are too few clips for a street, or one cannot be read.
+    """
+    classifier, contract = held_out.classifier, held_out.classifier.contract
+    material = street_material(held_out.targets, sounds, roles)
+    kept = None if cache is None else (cache, f"{roles} {held_out.folds}")
+    streets = score_streets(classifier, material, minutes, seed, console, kept)
+    groups = negatives_by_group(sounds, roles)
+    return EventReport(
+        model=contract.identity,
+        provider=classifier.provider,
+        folds=held_out.folds,
+        trained_on_these=held_out.learned,
+        roles=tuple(roles),
+        seed=seed,
+        targets=len(material.targets),
+        negatives=len(material.negatives),
+        scenarios=tuple(scenario_figures(street, contract, contract.thresholds, seed) for street in streets),
+        raised={
+            name: raised_figures(clips, score_clips(classifier, clips, console, cache), contract, contract.thresholds)
+            for name, clips in groups.items()
+        },
+        curves=_curves(streets, contract),
+    )
+
+
+def _curves(
+    streets: Sequence[ScoredStreet], contract: ModelContract
+) -> dict[str, tuple[tuple[float, float, float], ...]]:
+    """Per class, a point (threshold, found, false events an hour) for each threshold of the grid."""
+    rows = [[threshold] * len(contract.labels) for threshold in GRID]
+    counts = [street.count(contract, rows) for street in streets]
+    found = np.mean([each.found.sum(axis=2) / np.maximum(each.there.sum(axis=1), 1) for each in counts], axis=0)
+    false = np.mean([each.false.sum(axis=2) / each.hours for each in counts], axis=0)
+    return {
+        label: tuple(
+            (threshold, round(float(found[row, k]), 4), round(float(false[row, k]), 3))
+            for row, threshold in enumerate(GRID)
+        )
+        for k, label in enumerate(contract.labels)
+    }
 
 
 def scenario_figures(

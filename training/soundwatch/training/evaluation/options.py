@@ -19,6 +19,7 @@ class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
         minutes: Length of a scene, or of the ambience in all.
         negatives: Folders of sounds that are none of the classes.
         unseen: True where training has used none of them.
+        sounds: Folder of everyday sounds and streets; None for ambience made of noise and negatives.
         limit: How many recordings or clips to take, at random.
         seed: Of every draw.
     """
@@ -28,5 +29,6 @@ class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
     minutes: float | None
     negatives: tuple[Path, ...]
     unseen: bool
+    sounds: Path | None
     limit: int | None
     seed: int | None

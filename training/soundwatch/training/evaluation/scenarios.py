@@ -17,9 +17,13 @@ import numpy as np
 from rich.console import Console
 
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.everyday_sounds import read_everyday_sounds
+from soundwatch.training.data.labelled_clips import check_labels, labelled_clips
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.evaluation.event_page import draw_events, event_page
+from soundwatch.training.evaluation.event_report import ALL_ROLES, TEST_ROLES, EventReport, report_events
+from soundwatch.training.evaluation.held_out import held_out_of
 from soundwatch.training.evaluation.openset import OpenSetReport, evaluate_openset
 from soundwatch.training.evaluation.options import TrialOptions
 from soundwatch.training.evaluation.report_page import Page, show, to_markdown
@@ -28,7 +32,7 @@ from soundwatch.training.evaluation.street import StreetReport, evaluate_street,
 from soundwatch.training.evaluation.trial_pages import openset_page, robustness_page, street_page
 from soundwatch.training.evaluation.trial_pictures import draw_openset, draw_robustness, draw_street
 
-Report = StreetReport | OpenSetReport | RobustnessReport
+Report = EventReport | StreetReport | OpenSetReport | RobustnessReport
 
 _SNRS_DB: Final = (20.0, 10.0, 5.0, 0.0)
 _MINUTES: Final = 60.0
@@ -62,6 +66,11 @@ def run_trial(
     if options.trial == "robustness":
         data = replace(data, clips=_some(data.clips, options.limit, seed))
         return evaluate_robustness(classifier, data, seed, console)
+    if options.sounds is not None:
+        check_labels(classifier.contract, data.labels, data.folder)
+        held_out_clips = held_out_of(classifier, foreground_clips(root, data))
+        roles = ALL_ROLES if options.unseen else TEST_ROLES
+        return report_events(held_out_clips, read_everyday_sounds(options.sounds), roles, minutes, seed, console)
     snrs_db = options.snr_db or _SNRS_DB
     return evaluate_street(classifier, foreground_clips(root, data), others, snrs_db, minutes, seed, console)
 
@@ -87,6 +96,8 @@ def print_report(report: Report, as_json: bool, out: Path | None, console: Conso
 
 def page_of(report: Report) -> Page:
     """The page of whichever report it is."""
+    if isinstance(report, EventReport):
+        return event_page(report)
     if isinstance(report, StreetReport):
         return street_page(report)
     return openset_page(report) if isinstance(report, OpenSetReport) else robustness_page(report)
@@ -94,7 +105,10 @@ def page_of(report: Report) -> Page:
 
 def _write(report: Report, page: Page, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if isinstance(report, StreetReport):
+    if isinstance(report, EventReport):
+        name = "street"
+        draw_events(out / "street.png", report)
+    elif isinstance(report, StreetReport):
         name = "street"
         draw_street(out / "street.png", report)
     elif isinstance(report, OpenSetReport):

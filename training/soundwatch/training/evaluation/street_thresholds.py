@@ -21,6 +21,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.operation import ClassOperation, OperatingPoint, Operation
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role
 from soundwatch.training.evaluation.event_counts import SceneCounts, pool, raised_by_clips
+from soundwatch.training.evaluation.event_report import CURVE_RATES_PER_H
 from soundwatch.training.evaluation.held_out import HeldOut
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
 from soundwatch.training.evaluation.score_track import detect_in
@@ -30,7 +31,6 @@ ROLES: Final[tuple[Role, ...]] = ("validation",)
 UNSEEN_ROLES: Final[tuple[Role, ...]] = ("train", "validation")
 MINUTES: Final = 120.0
 SEED: Final = 7
-CURVE_RATES_PER_H: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def gather_evidence(

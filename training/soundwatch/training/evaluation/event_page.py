@@ -1,0 +1,165 @@
+"""What streets and everyday sounds say of a model, as a page and as a picture.
+
+Conventions: rows in the order of the report; PNG, drawn with matplotlib's Agg.
+Does not: compute any figure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from soundwatch.training.evaluation.event_report import CURVE_RATES_PER_H as RATES_PER_H
+from soundwatch.training.evaluation.event_report import EventReport, Interval, ScenarioFigures
+from soundwatch.training.evaluation.report_page import Page, Table, memory_warning, percent
+from soundwatch.training.evaluation.street import Delay
+
+
+def event_page(report: EventReport) -> Page:
+    """A model in streets with many backgrounds, and among everyday sounds."""
+    names = [f"{each.snr_db:g} dB, {each.negatives_per_h:g} negatives/h" for each in report.scenarios]
+    labels = list(report.scenarios[0].classes)
+    return Page(
+        f"{report.model} in streets with many backgrounds",
+        (
+            f"{report.targets} clips of the classes and {report.negatives} of none of them to draw from: everyday "
+            f"sounds of the roles {', '.join(report.roles)}, UrbanSound8K folds "
+            f"{', '.join(map(str, report.folds)) or 'none'}; seed {report.seed}; {report.provider}. In brackets: 95 %, "
+            "by resampling minutes, or Wilson's for recordings.",
+            "An event is right if its class sounds and its onset is at most a window and a hop from the true one. "
+            "Latency is from the true onset to when the event could be told.",
+        ),
+        memory_warning(report.trained_on_these),
+        (
+            Table(
+                "Streets",
+                (
+                    "street",
+                    "hours",
+                    "backgrounds",
+                    "found",
+                    "mean of classes",
+                    "false events/h",
+                    "latency, median",
+                    "95 %",
+                ),
+                tuple(_row(name, each) for name, each in zip(names, report.scenarios, strict=True)),
+            ),
+            Table(
+                "Found, by class",
+                ("class", "threshold", *names),
+                tuple(
+                    (
+                        label,
+                        f"{report.scenarios[0].classes[label].threshold:.2f}",
+                        *(_percent(each.classes[label].found) for each in report.scenarios),
+                    )
+                    for label in labels
+                ),
+            ),
+            Table(
+                "False events an hour, by class",
+                ("class", *names, "mostly while there was"),
+                tuple(
+                    (
+                        label,
+                        *(_rate(each.classes[label].false_per_h) for each in report.scenarios),
+                        _sources(report, label),
+                    )
+                    for label in labels
+                ),
+            ),
+            Table(
+                "Recordings of none of the classes, one by one",
+                ("group", "clips", "recordings", "kinds", "raise an event", "classes"),
+                tuple(
+                    (
+                        name.replace("_", " "),
+                        str(each.clips),
+                        str(each.recordings),
+                        str(each.kinds),
+                        _percent(each.share),
+                        ", ".join(f"{count} {label}" for label, count in each.classes.items()),
+                    )
+                    for name, each in report.raised.items()
+                ),
+            ),
+            Table(
+                "Found at so many false events an hour, by class (threshold)",
+                ("class", *(f"{rate:g}/h" for rate in RATES_PER_H)),
+                tuple((label, *(_at(report.curves[label], rate) for rate in RATES_PER_H)) for label in labels),
+            ),
+        ),
+    )
+
+
+def _at(curve: tuple[tuple[float, float, float], ...], rate: float) -> str:
+    """The largest share found with so many false events at most, and its threshold."""
+    threshold, found, _ = max((point for point in curve if point[2] <= rate), key=lambda point: (point[1], point[0]))
+    return f"{percent(found)} ({threshold:.2f})"
+
+
+def _row(name: str, figures: ScenarioFigures) -> tuple[str, ...]:
+    return (
+        name,
+        f"{figures.hours:g}",
+        str(figures.backgrounds),
+        _percent(figures.found),
+        percent(figures.found_of_classes),
+        _rate(figures.false_per_h),
+        *_delay(figures.delay_s),
+    )
+
+
+def _delay(delay_s: Delay | None) -> tuple[str, str]:
+    return ("", "") if delay_s is None else (f"{delay_s.median:.1f} s", f"{delay_s.p95:.1f} s")
+
+
+def _percent(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"{percent(interval.value)} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def _rate(interval: Interval) -> str:
+    return f"{interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
+
+
+def _sources(report: EventReport, label: str) -> str:
+    """The sounds that were on when most of a class's false events began, over all streets."""
+    counts: dict[str, int] = {}
+    for figures in report.scenarios:
+        for source, count in figures.classes[label].sources.items():
+            counts[source] = counts.get(source, 0) + count
+    return ", ".join(f"{source} {count}" for source, count in sorted(counts.items(), key=lambda pair: -pair[1])[:3])
+
+
+def draw_events(path: Path, report: EventReport) -> None:
+    """Found against false events an hour, each class apart, with the threshold in force marked."""
+    labels = list(report.scenarios[0].classes)
+    columns = min(5, len(labels))
+    shape = (-(-len(labels) // columns), columns)
+    figure, axes = plt.subplots(
+        *shape, figsize=(3 * shape[1], 3 * shape[0]), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(labels) :]:
+        axis.set_visible(False)
+    for axis, label in zip(axes.flat, labels, strict=False):
+        points = report.curves[label]
+        axis.plot([max(point[2], 0.1) for point in points], [point[1] for point in points])
+        threshold = report.scenarios[0].classes[label].threshold
+        in_force = min(points, key=lambda point: abs(point[0] - threshold))
+        axis.plot(max(in_force[2], 0.1), in_force[1], "o")
+        axis.set_title(label)
+        axis.set_xscale("log")
+        axis.set_ylim(0, 1)
+        axis.grid(alpha=0.3)
+    figure.supxlabel("false events an hour (0.1: at most)")
+    figure.supylabel("found")
+    figure.suptitle(report.model)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
