@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
@@ -30,12 +31,14 @@ def write_with_contract(model: str | Path, contract: ModelContract, out: Path) -
     del network.metadata_props[:]
     onnx.helper.set_model_props(network, {CONTRACT_KEY: encode_contract(contract)})
     file, card = out / f"{contract.name}.onnx", out / f"{contract.name}.md"
-    part = file.with_suffix(".onnx.part")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+
+    def write(part: Path) -> None:
         part.write_bytes(network.SerializeToString(deterministic=True))
         load_classifier_file(part, "cpu", "onnx")
-        part.replace(file)
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        replace_file(file, write)
         card.write_text(model_card(contract), encoding="utf-8")
     except OSError as error:
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_names_that_look_alike_stay_apart() -> None:
 
 def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".20260921T141321000Z-mic0-siren-0.9500-X.flac.part").write_bytes(b"half")
+    (tmp_path / ".20260921T141321000Z-mic0-siren-0.9500-X.flac.4711.part").write_bytes(b"half")
     (tmp_path / "holiday.flac").write_bytes(b"mine")
     (tmp_path / ".hidden").write_bytes(b"mine")
     opened = ClipStore(tmp_path, ClipsConfig(max_age_days=1e-9))
@@ -135,14 +137,14 @@ class Disk:
     """A disk that has room for so many clips."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, most_clips: int) -> None:
-        self.write = clip_store._write_whole
+        self.replace_file = clip_store.replace_file
         self.folder, self.most_clips = folder, most_clips
-        monkeypatch.setattr(clip_store, "_write_whole", self)
+        monkeypatch.setattr(clip_store, "replace_file", self)
 
-    def __call__(self, path: Path, content: bytes) -> None:
+    def __call__(self, path: Path, write: Callable[[Path], object], mode: int) -> None:
         if len(list_clips(self.folder)) >= self.most_clips:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.write(path, content)
+        self.replace_file(path, write, mode)
 
 
 def test_on_a_full_disk_an_old_one_makes_room_but_none_of_the_best(

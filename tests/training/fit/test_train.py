@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny_data: Path,
         _run(_session(tiny_data, recipe, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("obstacle", ["run", "run/checkpoint.part/x"])
+@pytest.mark.parametrize("obstacle", ["run", "run/checkpoint.pt/x"])
 def test_a_folder_that_cannot_be_written_is_named(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, obstacle: str
 ) -> None:

@@ -26,7 +26,7 @@ from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
-from soundwatch.daemon.core.clock import WallClock
+from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.source import LiveSource
@@ -34,7 +34,7 @@ from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from soundwatch.daemon.events.encoder import format_utc, interrupted_line
+from soundwatch.daemon.events.encoder import interrupted_line
 from soundwatch.daemon.events.schema import ReloadLine
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.inference.loading import load_classifier

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 import click
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import load_config
 
 
@@ -27,7 +28,6 @@ def label(event_id: str, said: str, config_path: Path | None, journal: str | Non
     store = open_for_labels(apply_journal(load_config(config_path), journal).journal)
     event = labels.last_event_line(store, event_id)
     class_ = labels.parse_label(said, event, labels.known_classes(store))
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    store.label(event_id, now, class_)
+    store.label(event_id, format_utc(time.time_ns()), class_)
     store.close()
     click.echo(f"{event['class']} of {event['onset']} at {event['source']}: {class_ or 'none of the kind'}")

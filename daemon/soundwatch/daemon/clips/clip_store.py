@@ -27,11 +27,12 @@ import soundfile
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.clips.recorder import PendingClip
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 
 _NAME: Final = re.compile(r"(\d{8}T\d{9}Z)-(\w+)-(\w+)-(\d\.\d{4})-([0-9A-Z]{26})\.flac", re.ASCII)
-_PART: Final = re.compile(r"\.[\w.-]+\.flac\.part", re.ASCII)
+_PART: Final = re.compile(r"\.[\w.-]+\.flac(\.\d+)?\.part", re.ASCII)
 _LONGEST_WORD: Final = 40
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -94,11 +95,11 @@ class ClipStore:
         sound = encode_flac(clip)
         path = self.folder / file_name(clip)
         try:
-            _write_whole(path, sound)
+            replace_file(path, lambda part: part.write_bytes(sound), mode=0o600)
         except OSError as error:
             if error.errno not in _NO_ROOM or not self._make_room(len(sound)):
                 raise
-            _write_whole(path, sound)
+            replace_file(path, lambda part: part.write_bytes(sound), mode=0o600)
         return parse_clip_name(path, len(sound))
 
     def trim(self, now: datetime) -> int:
@@ -192,20 +193,6 @@ def encode_flac(clip: PendingClip) -> bytes:
         file.software = f"soundwatch {__version__}"
         file.write(frames)
     return buffer.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write under a name that nobody looks for, then rename."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123  # with a mode
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _remove(going: Sequence[StoredClip]) -> int:

@@ -19,7 +19,7 @@ from typing import Final
 from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
-from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.events.schema import ClipLine, ClipRefusal, LineAppender
 
 QUEUED_CLIPS: Final = 4

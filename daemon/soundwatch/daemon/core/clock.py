@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
 
 TOGETHER_NS: Final = 1_000_000
 TRIES: Final = 3
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WallClock:
@@ -65,3 +67,19 @@ def read_clocks(steady: Callable[[], int] = monotonic_ns, unix: Callable[[], int
         if steady() - before_ns < TOGETHER_NS:
             break
     return moment
+
+
+def format_utc(unix_ns: int) -> str:
+    """Format nanoseconds since 1970 as RFC 3339 in UTC, rounded down to milliseconds: `2026-11-22T08:15:02.418Z`."""
+    return format_datetime(_UNIX_EPOCH + timedelta(milliseconds=unix_ns // 1_000_000))
+
+
+def format_datetime(
+    moment: datetime, timespec: Literal["seconds", "milliseconds", "microseconds"] = "milliseconds"
+) -> str:
+    """Format a time with a zone as RFC 3339 in UTC.
+
+    Raises:
+        OverflowError: The time lies beyond the years 1 to 9999 in UTC.
+    """
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

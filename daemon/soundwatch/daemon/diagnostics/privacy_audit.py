@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
@@ -231,8 +232,7 @@ def _mode(path: Path) -> str:
 
 def _time_of(stamp: str) -> str:
     """A clip's time as lines have it."""
-    moment = datetime.strptime(stamp, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_datetime(datetime.strptime(stamp, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC))
 
 
 def audit_text(found: Audit) -> Sequence[str]:

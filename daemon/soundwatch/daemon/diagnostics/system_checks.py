@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 
 PACKAGES: Final = ("numpy", "onnxruntime-gpu", "onnxruntime", "sounddevice", "soxr", "soundfile", "msgspec")
@@ -44,7 +46,7 @@ def check_clock(case: CheckInput) -> Iterator[Finding]:
     """Whether times in events can be right."""
     del case
     now_s = time.time()
-    shown = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
+    shown = format_datetime(datetime.fromtimestamp(now_s, UTC), "seconds")
     if now_s < EARLIEST_UNIX_S:
         yield Finding("clock", "fault", f"The clock says {shown}.", "Set it, or wait for the network to do so.")
         return

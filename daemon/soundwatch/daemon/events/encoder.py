@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Clock, Event, Gap, OverloadChange, StreamSummary, WindowResult
@@ -35,7 +36,6 @@ from soundwatch.daemon.events.schema import (
 from soundwatch.daemon.events.timeline import Anchor, add_anchor, sample_unix_ns
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +262,6 @@ def ulid(unix_ms: int, drawn: bytes) -> str:
     """A ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits, five to each of Crockford's 26 letters."""
     number = unix_ms << 80 | int.from_bytes(drawn, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
-
-
-def format_utc(unix_ns: int) -> str:
-    """RFC 3339 in UTC, milliseconds, rounded down."""
-    moment = _UNIX_EPOCH + timedelta(milliseconds=unix_ns // 1_000_000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _tenths(value: float | None) -> float | None:

@@ -22,8 +22,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.events.encoder import format_utc
 from soundwatch.daemon.events.schema import JournalHealthLine, Line
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine

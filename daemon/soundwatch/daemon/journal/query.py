@@ -10,9 +10,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore
@@ -93,7 +94,7 @@ def parse_filter(
 def _moment(text: str, now: datetime) -> str:
     """A moment that a person has named, as lines have it."""
     if age := _AGE.fullmatch(text):
-        return _text(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
+        return format_datetime(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
     try:
         named = datetime.fromisoformat(text)
     except ValueError as error:
@@ -103,11 +104,7 @@ def _moment(text: str, now: datetime) -> str:
         ) from error
     if named.tzinfo is None:
         raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")
-    return _text(named)
-
-
-def _text(named: datetime) -> str:
-    return named.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_datetime(named)
 
 
 def read_lines(store: JournalStore, wanted: LineFilter) -> Iterator[JournalEntry]:

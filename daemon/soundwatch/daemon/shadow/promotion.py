@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import Config, JournalConfig, load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.detection.rules import resolve_rules
@@ -91,7 +92,7 @@ def promote(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> Pro
     """
     before = load_config(path)
     done = _exchange(path, before, journal, wait_s)
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = format_datetime(datetime.now(UTC), "seconds")
     _record_of(path).write_bytes(
         msgspec.json.encode(PromotionRecord(time=now, model=done.model_file, before=done.shadow_file)) + b"\n"
     )

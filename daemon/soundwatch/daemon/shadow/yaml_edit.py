@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError
 
 
@@ -47,26 +48,23 @@ def write_atomically(path: Path, content: bytes, check: Callable[[Path], None] =
         ConfigError: It cannot be written.
     """
     real = path.resolve()
-    new = real.with_name(f".{real.name}.{os.getpid()}.new")
-    try:
+
+    def write(part: Path) -> None:
         before = real.stat()
-        with new.open("xb") as file:
+        with part.open("wb") as file:
             if os.name == "posix":
-                os.fchmod(file.fileno(), 0o600)
                 if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
                     os.fchown(file.fileno(), before.st_uid, before.st_gid)
                 os.fchmod(file.fileno(), before.st_mode & 0o7777)
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        check(new)
-        new.replace(real)
+        check(part)
+
+    try:
+        replace_file(real, write, mode=0o600)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be changed: {error.strerror}. Call this as a user who may write to it and its folder."
         ) from error
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _value_of(node: yaml.Node | None, key: str) -> yaml.Node | None:

@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.events.schema import ByeLine
 from soundwatch.daemon.journal.entry import JournalEntry
 

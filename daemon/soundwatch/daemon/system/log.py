@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import LogConfig
 from soundwatch.daemon.system import journald
 
@@ -60,7 +61,7 @@ class Logger:
             return
         if self.to_journal and journald.send(level, event, fields):
             return
-        timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        timestamp = format_datetime(datetime.now(UTC), "microseconds")
         if self.pretty:
             shown = f"\x1b[{_COLOURS[level]}m{level:<8}\x1b[0m" if self.coloured else f"{level:<8}"
             text = " ".join([f"{timestamp} [{shown}] {event}", *(f"{key}={fields[key]!r}" for key in sorted(fields))])

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ServiceError
 
 UNIT: Final = "soundwatch.service"
@@ -257,15 +258,16 @@ def _write(path: Path, text: str) -> Step:
 
     def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.replace(path)
+
+        def write_part(part: Path) -> None:
+            part.write_text(text, encoding="utf-8")
+            part.chmod(0o644)
+
+        replace_file(path, write_part)
 
     def back() -> None:
         if not path.parent.is_dir():
             return
-        path.with_name(f".{path.name}.new").unlink(missing_ok=True)
         if before is None:
             path.unlink(missing_ok=True)
         else:

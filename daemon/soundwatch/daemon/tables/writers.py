@@ -17,7 +17,6 @@ import csv
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.tables.audacity_folder import check_replaceable
 
@@ -126,20 +126,20 @@ def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> Non
         ConfigError: Its folder holds what is none of ours.
         SinkError: It cannot be written; nothing of it is left.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        _WRITERS[format_](lines, partial)
-        if partial.is_dir():
+
+    def write(part: Path) -> None:
+        _WRITERS[format_](lines, part)
+        if part.is_dir():
             check_replaceable(path)
             shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
+
+    try:
+        replace_file(path, write)
     except OSError as error:
         raise SinkError(
             f"{path} cannot be written: {error.strerror or error}. Give a place in a folder that exists, that has "
             "room and that this user may write to."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True) if partial.is_dir() else partial.unlink(missing_ok=True)
 
 
 def event_rows(lines: Iterable[bytes]) -> Iterator[tuple[EventRow, _Stream]]:
@@ -194,12 +194,12 @@ def _since(start: datetime | None, moment: str | None) -> float | None:
 
 
 def _write_jsonl(lines: Iterable[bytes], path: Path) -> None:
-    with _lasting_file(path, "wb") as file:
+    with path.open("wb") as file:
         file.writelines(lines)
 
 
 def _write_csv(lines: Iterable[bytes], path: Path) -> None:
-    with _lasting_file(path, "w") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(EventRow.__struct_encode_fields__)
         writer.writerows(msgspec.structs.astuple(row) for row, _ in event_rows(lines))
@@ -231,7 +231,7 @@ def _plain(type_: Any) -> type:
 
 def _write_raven(lines: Iterable[bytes], path: Path) -> None:
     headings = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Class", "Score")
-    with _lasting_file(path, "w") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
         writer.writerow((*headings, "Begin Path", "File Offset (s)"))
         for number, (row, stream) in enumerate(event_rows(lines), 1):
@@ -278,16 +278,6 @@ def _on_a_recording(row: EventRow) -> tuple[float, float]:
             "is not known. Include the stream's start, or choose csv, parquet or jsonl."
         )
     return row.onset_s, row.onset_s if row.offset_s is None else row.offset_s
-
-
-@contextmanager
-def _lasting_file(path: Path, mode: Literal["w", "wb"]) -> Iterator[Any]:
-    """A new file, on the disk when this is left."""
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    with path.open(mode, **text) as file:  # type: ignore[call-overload]  # mypy does not follow the mode
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 _WRITERS: Final[dict[TableFormat, Callable[[Iterable[bytes], Path], None]]] = {

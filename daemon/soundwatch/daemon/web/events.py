@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.core.clock import format_datetime, format_utc
 from soundwatch.daemon.events.schema import EventLine
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.web.middleware import RequestRefused
@@ -156,4 +156,4 @@ def _text(moment: str | UnsetType) -> str | UnsetType:
         raise RequestRefused(400, f"{moment} is no moment: {MOMENT}.") from None
     except OverflowError:  # the first or the last day there is, in a zone where it is another one
         utc = read.replace(tzinfo=UTC)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_datetime(utc)

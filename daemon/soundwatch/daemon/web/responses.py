@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import format_utc, scores_line
+from soundwatch.daemon.events.encoder import scores_line
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import MEMORY
 from soundwatch.daemon.status.snapshot import SourceStatus

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.web import events, responses
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.middleware import RequestRefused

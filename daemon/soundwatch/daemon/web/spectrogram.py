@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import format_utc
 
 MIN_DB: Final = -90.0
 STEP_DB: Final = 0.5

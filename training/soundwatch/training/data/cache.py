@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ import soxr
 from rich.console import Console
 from rich.progress import track
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
@@ -116,11 +116,10 @@ def _key(path: Path, spec: FeatureSpec) -> str:
 
 
 def _write(file: Path, samples: Samples) -> None:
-    """Write under another name, then rename: two runs may fill one cache."""
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-        try:
-            np.save(part, samples)
-        except OSError:
-            Path(part.name).unlink()
-            raise
-    Path(part.name).replace(file)
+    """Write a cached file in one step, since two runs may fill one cache."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as stream:
+            np.save(stream, samples)
+
+    replace_file(file, write)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
@@ -94,10 +95,12 @@ def _prepare(
     samples = render_view(view, read, spec.window_samples, spec.rate_hz)
     mel_db = front_end.features(torch.from_numpy(samples[None]))[0, 0].numpy().astype(np.float16)
     heard = teacher.hear(samples, spec.rate_hz)
-    part = file.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.savez(stream, mel_db=mel_db, heard=heard)
-    part.replace(file)
+
+    def write(part: Path) -> None:
+        with part.open("wb") as stream:
+            np.savez(stream, mel_db=mel_db, heard=heard)
+
+    replace_file(file, write)
     return mel_db, heard
 
 

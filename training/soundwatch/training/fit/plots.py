@@ -15,9 +15,9 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.training.fit.loop import Row
 from soundwatch.training.fit.metrics import Counts
-from soundwatch.training.model.atomic_file import replace_file
 
 
 def write_log(path: Path, history: Sequence[Row]) -> None:

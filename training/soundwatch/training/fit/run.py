@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import Samples
@@ -36,7 +37,6 @@ from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_
 from soundwatch.training.fit.scoring import RunRecord, ScoredClip, score_mels, to_score
 from soundwatch.training.fit.thresholds import choose_thresholds, default_thresholds
 from soundwatch.training.model import checkpoint as checkpoints
-from soundwatch.training.model.atomic_file import replace_file
 from soundwatch.training.model.checkpoint import Checkpoint
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import encode_recipe

@@ -18,9 +18,9 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
-from soundwatch.training.model.atomic_file import replace_file
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import build_network
 from soundwatch.training.model.recipe import Recipe, decode_recipe

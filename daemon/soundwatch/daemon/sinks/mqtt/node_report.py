@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.events.encoder import format_utc
+from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.sinks.context import SinkContext
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.status.snapshot import SourceStatus
