@@ -186,5 +186,5 @@ def test_check_config_shows_a_urls_host_and_not_its_password(tmp_path: Path) -> 
     config = tmp_path / "config.yaml"
     config.write_text("sources: {yard: {device: 'rtsp://admin:hunter2@camera.lan:554/live'}}\n")
     shown = soundwatch("check-config", config).stdout.decode()
-    assert "rtsp://...@camera.lan:554/live" in shown
+    assert "rtsp://***@camera.lan:554/live" in shown
     assert "hunter2" not in shown

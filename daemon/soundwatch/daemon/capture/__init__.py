@@ -15,13 +15,14 @@ from soundwatch.daemon.capture.demo import Demo
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.monitor import MonitoredSource
-from soundwatch.daemon.capture.network import NetworkSourceAudit, connector_for, redact_url
+from soundwatch.daemon.capture.network import NetworkSourceAudit, connector_for
 from soundwatch.daemon.capture.pacing import Pace
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
 from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording, recordings_in
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.core.source import LiveSource, Source
 
 __all__ = [

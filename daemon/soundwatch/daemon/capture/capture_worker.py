@@ -25,6 +25,7 @@ from soundwatch.daemon.capture.device_names import watch_source
 from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.portaudio import rescan_devices
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
 
 FIRST_PAUSE_S: Final = 0.25
@@ -69,7 +70,7 @@ def _captured(out: int, device: str, channels: int | None, wait: bool) -> ErrorF
 
 def _opened(out: int, device: str, channels: int | None, wait: bool) -> Microphone | ErrorFrame:
     """The microphone, however long that takes, or why it is not waited for any longer."""
-    said, pause_s = "", FIRST_PAUSE_S
+    said, backoff = "", Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     for _ in range(TRIES):
         try:
             return Microphone("", device, channels)
@@ -81,8 +82,7 @@ def _opened(out: int, device: str, channels: int | None, wait: bool) -> Micropho
             if str(error) != said:
                 said = str(error)
                 _send(out, encode_message(ErrorFrame("absent", said, over=False)))
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        time.sleep(backoff.next_s())
         try:
             rescan_devices()
         except SourceError as error:  # what hangs in this process would hang there for ever

@@ -30,6 +30,7 @@ from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.redact import redact_text, redact_url
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, read_only
 
@@ -171,7 +172,7 @@ def ffmpeg(url: str, pcm: PcmFormat) -> Connection:
 
     def listen() -> None:
         for line in stderr:
-            said.append(line.decode(errors="replace").replace(url, redact_url(url)).strip())
+            said.append(redact_text(line.decode(errors="replace").replace(url, redact_url(url))).strip())
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
@@ -278,9 +279,3 @@ def connector_for(device: str, pcm: PcmFormat) -> Callable[[], Connection] | Non
     if "://" in device:
         return partial(ffmpeg, device, pcm)
     return partial(fifo, Path(device)) if Path(device).is_fifo() else None
-
-
-def redact_url(url: str) -> str:
-    """A URL without the password that it may hold."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://...@{tail}" if at and "://" in head else url

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.clock import ClockReading, read_clocks
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
@@ -73,7 +74,7 @@ class ReconnectingSource:
         Raises:
             SourceUnavailableError: Waiting is of no use.
         """
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         source: LiveSource | None = self._source
         while not self._stopped:
             try:
@@ -81,7 +82,8 @@ class ReconnectingSource:
                     self._source = source = self._again()
                     self._stop_late(source)
                 for each in source.blocks():
-                    pause_s = FIRST_PAUSE_S if isinstance(each, Block) else pause_s
+                    if isinstance(each, Block):
+                        backoff.reset()
                     yield from self._passed_on(each, source)
                 error = SourceError(f"{source.info.description} ended.")
             except SourceUnavailableError:
@@ -91,8 +93,7 @@ class ReconnectingSource:
             source = None
             if not self._stopped:
                 yield from self._missed(error)
-                self._latch.acquire(timeout=pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                self._latch.acquire(timeout=backoff.next_s())
         yield from self._last_loss()
 
     def stop(self) -> None:

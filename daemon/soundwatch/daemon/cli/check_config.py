@@ -17,10 +17,9 @@ from soundwatch.daemon.core.config import load_config
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
     """Check a configuration against its model, and print every value in force as YAML, but no URL's secrets."""
-    from soundwatch.daemon.capture.network import redact_url
+    from soundwatch.daemon.core.redact import redacted_config
     from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
     from soundwatch.daemon.inference.loading import load_classifier
-    from soundwatch.daemon.web.redact import redacted_config
 
     config = load_config(path or config_path)
     contract = load_classifier(config.model).contract
@@ -30,12 +29,7 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
         from soundwatch.daemon.shadow.build import load_shadow
 
         shadow = load_shadow(config, contract)
-    values = msgspec.to_builtins(config)
-    for source in values["sources"].values():
-        if "://" in str(source["device"]):
-            source["device"] = redact_url(source["device"])
-    values["sinks"] = redacted_config(config)["sinks"]
-    click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
+    click.echo(yaml.safe_dump(redacted_config(config), sort_keys=False, allow_unicode=True), nl=False)
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in thresholds_in_force(rules, contract.labels).items():
         click.echo(f"#   {label}: {threshold}")

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.capture.network import redact_url
 from soundwatch.daemon.core.config import Config, check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.inference.providers import CUDA, unavailable_reason

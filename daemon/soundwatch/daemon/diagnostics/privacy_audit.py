@@ -8,7 +8,6 @@ Does not: start the daemon, or know what a reader at home does with what it gets
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sqlite3
 import stat
@@ -23,6 +22,7 @@ import msgspec
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
@@ -215,14 +215,11 @@ def _destination(spec: SinkSpec) -> Destination:
 def network_reach(host: str) -> NetworkReach:
     """How far away a host is, by its address or name alone."""
     name = host.strip("[]").rstrip(".").lower()
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        if name == "localhost" or name.endswith(".localhost"):
-            return "machine"
-        return "house" if "." not in name or name.endswith(_AT_HOME) else "outside"
-    if address.is_loopback:
+    if is_loopback(name) or name.endswith(".localhost"):
         return "machine"
+    address = parse_ip(name)
+    if address is None:
+        return "house" if "." not in name or name.endswith(_AT_HOME) else "outside"
     return "house" if address.is_private or address.is_link_local or address.is_unspecified else "outside"
 
 

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.fleet.gap_tracker import GapTracker, JournalCoverage, Key
 from soundwatch.daemon.fleet.messages import (
@@ -134,16 +135,15 @@ class Collector:
         Raises:
             SinkError: Nobody reads what is shown.
         """
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while not self._stopping.is_set():
             try:
                 link = MqttConnection(self._broker, self._client_id, None, HEARD_MESSAGES)
             except OSError as error:
                 self._trouble("broker", str(error))
-                self._stopping.wait(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                self._stopping.wait(backoff.next_s())
                 continue
-            pause_s = FIRST_PAUSE_S
+            backoff.reset()
             try:
                 if refused := link.subscribe(TOPICS):
                     self._say("the broker does not let soundwatch read topics", topics=", ".join(refused))
@@ -151,7 +151,7 @@ class Collector:
                 self._serve(link)
             except OSError as error:
                 self._trouble("broker", str(error))
-                self._stopping.wait(pause_s)
+                self._stopping.wait(backoff.next_s())
             finally:
                 link.close()
                 self._asked = {}
@@ -254,15 +254,14 @@ class Collector:
         Returns:
             Whether it is kept; what is not, since the program ends, is asked for at the next start.
         """
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
                 self._store.keep(batch)
             except (SQLAlchemyError, OSError) as error:
                 self._trouble("store", database_error_text(error))
-                if self._stopping.wait(pause_s):
+                if self._stopping.wait(backoff.next_s()):
                     return False
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 self._trouble("store", None)
                 return True

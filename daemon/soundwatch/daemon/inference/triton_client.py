@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
 from soundwatch.daemon.core.types import Classifier
@@ -152,9 +153,10 @@ class RemoteClassifier:
     """
 
     def __init__(self, server: TritonServer, local: Classifier, activate: Activate, retry_s: float = RETRY_S) -> None:
-        self._server, self._local, self._activate, self._retry_s = server, local, activate, retry_s
+        self._server, self._local, self._activate = server, local, activate
         self._probe = _probe(local)  # now: an accelerator's session is its thread's
-        self._pause_s, self._back_s = retry_s, -LONGEST_RETRY_S
+        self._backoff = Backoff(retry_s, LONGEST_RETRY_S)
+        self._back_s = -LONGEST_RETRY_S
         self._clients = threading.local()
         self._present = False
         self.obstacle: str | None = None
@@ -205,13 +207,14 @@ class RemoteClassifier:
         """Do without the server until it has shown itself again."""
         self._present, self.obstacle = False, str(error)
         vars(self._clients).pop("own", None)
-        lasted = time.monotonic() - self._back_s >= LONGEST_RETRY_S
-        self._pause_s = self._retry_s if lasted else min(2 * self._pause_s, LONGEST_RETRY_S)
+        if time.monotonic() - self._back_s >= LONGEST_RETRY_S:
+            self._backoff.reset()
         threading.Thread(target=self._wait_for_it, daemon=True).start()
 
     def _wait_for_it(self) -> None:
         away = threading.Event()
-        while not away.wait(self._pause_s):
+        pause_s = self._backoff.next_s()
+        while not away.wait(pause_s):
             try:
                 self._server.check(self._probe, self._activate)
             except (ServerUnavailableError, ModelError) as error:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ReaderClosedError
 from soundwatch.daemon.journal.entry import BATCH_LINES, Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
@@ -108,14 +109,14 @@ class SinkWorker:
         return 0 if self.state.state == "gone" else self.behind_lines
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while not self._abandoned.is_set() and self.state.state != "gone":
             self._news.clear()
             try:
                 entries = self._next()
                 if entries:
                     self._deliver(entries)
-                    pause_s = FIRST_PAUSE_S
+                    backoff.reset()
                 elif self._last_seq is not None and self._cursor.delivered >= self._last_seq:
                     return
                 else:
@@ -125,8 +126,9 @@ class SinkWorker:
                 self._gone()
             except Exception as error:  # noqa: BLE001  # a sink may fail, in whatever way; the daemon may not
                 self._become("failing", getattr(error, "strerror", None) or str(error) or type(error).__name__)
-                self._abandoned.wait(min(pause_s, FIRST_PAUSE_S) if self._last_seq is not None else pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                if self._last_seq is not None:  # the program ends
+                    backoff.reset()
+                self._abandoned.wait(backoff.next_s())
 
     def _next(self) -> list[JournalEntry]:
         """The next lines, marked where they may have been delivered before."""

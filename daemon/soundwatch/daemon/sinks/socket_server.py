@@ -9,7 +9,6 @@ Does not: keep lines for readers that are away; they ask for them with `since`.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import selectors
 import socket
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.loopback import is_loopback
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
 from soundwatch.daemon.sinks.score_stream import ScoreStreamSink
@@ -249,7 +249,7 @@ def open_tcp(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
         raise ConfigError(f"-F {spec.text} is no address; tcp://127.0.0.1:PORT was wanted.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        local = ipaddress.ip_address(address[0]).is_loopback
+        local = is_loopback(str(address[0]))
         if not local and not options.allow_remote:
             raise ConfigError(
                 f"-F {spec.text}: {host} can be reached by other machines, and whoever reaches it reads every event. "

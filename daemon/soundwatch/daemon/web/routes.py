@@ -15,10 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.redact import redacted_config
 from soundwatch.daemon.web import events, responses
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.middleware import RequestRefused
-from soundwatch.daemon.web.redact import redacted_config
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
     ConfigResponse,

@@ -6,8 +6,6 @@ token is needed. On any other one it is: from the file, or from SOUNDWATCH_TOKEN
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.sinks.context import SinkSpec, parse_options
 
 PORT: Final = 8433
@@ -62,7 +61,7 @@ class Settings:
         """Whether a `Host` header's name is one of ours. DNS can lend a stranger's name our address, but no address."""
         if name in self.names:
             return True
-        return not is_loopback(self.host) and _address(name) is not None
+        return not is_loopback(self.host) and parse_ip(name) is not None
 
 
 def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str]) -> Settings:
@@ -90,18 +89,6 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     if options.host:
         names.add(options.host.lower())
     return Settings(host, port, token, frozenset(names))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host)
-    return None
 
 
 def _place(spec: SinkSpec) -> tuple[str, int]:

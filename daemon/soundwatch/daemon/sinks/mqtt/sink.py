@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
@@ -105,15 +106,14 @@ class MqttSink:
 
     def _keep(self) -> None:
         """The keeper's thread: connect, serve, and connect again."""
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         will = MqttMessage(self._topics.status, b"offline", self._options.retain)
         while not self._closing.is_set():
             try:
                 link = MqttConnection(self._broker, f"soundwatch-{topic_segment(self._sink_context.node)}", will)
             except OSError as error:
                 self._tell(str(error))
-                self._closing.wait(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                self._closing.wait(backoff.next_s())
                 continue
             began_s = time.monotonic()
             try:
@@ -127,9 +127,9 @@ class MqttSink:
                 if not self._closing.is_set():
                     self._up.clear()
                 link.close()
-            lasted = time.monotonic() > began_s + LONGEST_PAUSE_S
-            pause_s = FIRST_PAUSE_S if lasted else min(2 * pause_s, LONGEST_PAUSE_S)
-            self._closing.wait(pause_s)
+            if time.monotonic() > began_s + LONGEST_PAUSE_S:
+                backoff.reset()
+            self._closing.wait(backoff.next_s())
 
     def _greet(self, link: MqttConnection) -> None:
         """Say how everything stands, and begin to hear what the broker and others say."""
