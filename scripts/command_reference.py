@@ -24,7 +24,7 @@ DONE: Final = "done, or stopped by SIGINT or SIGTERM"
 BUG: Final = "a bug, with a traceback"
 FOUND: Final = {
     FAULTY: "`soundwatch doctor` has found a fault",
-    LEAVES_HOUSE: "`soundwatch privacy audit` has found that something leaves the house, or may",
+    LEAVES_HOUSE: "`soundwatch privacy audit` has found that something leaves the house, or is not explained",
 }
 
 

@@ -11,15 +11,14 @@ Does not: know what a program of a `command:` sink wants to reach; it is held to
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.diagnostics.configured_hosts import configured_hosts
 from soundwatch.daemon.diagnostics.privacy_audit import network_reach
-from soundwatch.daemon.sinks.context import parse_sink
 
 PRIVATE_NETWORKS: Final = (
     *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
@@ -55,7 +54,7 @@ def allowed_destinations(config: Config) -> tuple[AllowedDestination, ...]:
     Raises:
         ConfigError: A sink is none.
     """
-    found = (_destination(key, host) for key, host in _hosts(config))
+    found = (_destination(host.key, host.host, host.listens) for host in configured_hosts(config))
     return tuple(destination for destination in found if destination.addresses)
 
 
@@ -65,7 +64,7 @@ def drop_in_text(destinations: Sequence[AllowedDestination], nameservers: Sequen
         return ""
     lines = [
         "# Written by `soundwatch service install` from the configuration. Run it again after a change of sinks or",
-        "# sources: a connection to an address that is not here fails with `Operation not permitted`.",
+        "# sources: packets to and from any other address are dropped.",
         "[Service]",
     ]
     for destination in destinations:
@@ -88,21 +87,7 @@ def nameservers(resolver: Path = _RESOLVER) -> tuple[str, ...]:
     return tuple(server for server in servers if network_reach(server) != "machine")
 
 
-def _hosts(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield each host that the configuration names, with its key."""
-    for text in config.sinks:
-        spec = parse_sink(text)
-        if spec.kind in ("http", "tcp", "mqtt", "mqtts", "webhook"):
-            address = spec.target if "://" in spec.target else f"//{spec.target.removeprefix('//')}"
-            yield f"sink {spec.kind}", urlsplit(address).hostname or ""
-    for name, source in config.sources.items():
-        if "://" in str(source.device):
-            yield f"source {name}", urlsplit(str(source.device)).hostname or ""
-    if "://" in config.model.backend:
-        yield "model.backend", urlsplit(config.model.backend).hostname or ""
-
-
-def _destination(key: str, host: str) -> AllowedDestination:
+def _destination(key: str, host: str, listens: bool) -> AllowedDestination:
     """Return the addresses that one host needs."""
     if host in _EVERYWHERE:
         return AllowedDestination(key, host, PRIVATE_NETWORKS, False, "machines of private networks may connect")
@@ -110,9 +95,10 @@ def _destination(key: str, host: str) -> AllowedDestination:
     if reach == "machine":
         return AllowedDestination(key, host, (), False, "loopback")
     if _is_address(host):
-        serving = key in ("sink http", "sink tcp")  # the host is this machine's own address; clients have others
-        addresses = PRIVATE_NETWORKS if serving and reach == "house" else ANY if serving else (host,)
-        return AllowedDestination(key, host, addresses, False, "clients" if serving else "this address")
+        if not listens:
+            return AllowedDestination(key, host, (host,), False, "this address")
+        clients = PRIVATE_NETWORKS if reach == "house" else ANY  # the host is this machine's own address
+        return AllowedDestination(key, host, clients, False, "clients have other addresses")
     if reach == "house":
         return AllowedDestination(
             key, host, PRIVATE_NETWORKS, True, "a name of the local network, whose address may change"

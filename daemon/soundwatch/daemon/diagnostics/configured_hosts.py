@@ -1,0 +1,67 @@
+"""Hosts that a configuration names: destinations of events, sources of sound, servers of models.
+
+Conventions: nothing is looked up. A port is the one that is written, else its scheme's; None where a protocol chooses
+further ports by itself (a camera's RTSP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.sinks.context import parse_sink
+
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "triton": 8000}
+PAGE_PORT: Final = 8433
+_NETWORK_SINKS: Final = ("http", "tcp", "mqtt", "mqtts", "webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredHost:
+    """A host that the configuration names.
+
+    Attributes:
+        key: Where it is named: `sink KIND`, `source NAME` or `model.backend`.
+        host: Name or address; empty for every address of this machine.
+        port: None for any.
+        listens: The daemon is the server, and `host` one of its own addresses.
+    """
+
+    key: str
+    host: str
+    port: int | None
+    listens: bool
+
+
+def configured_hosts(config: Config) -> Iterator[ConfiguredHost]:
+    """Yield each host of a configuration, sinks first.
+
+    Raises:
+        ConfigError: A sink is none.
+    """
+    for text in config.sinks:
+        spec = parse_sink(text)
+        if spec.kind in _NETWORK_SINKS:
+            url = urlsplit(spec.target if "://" in spec.target else f"{spec.kind}://{spec.target.removeprefix('//')}")
+            listens = spec.kind in ("http", "tcp")
+            port = PAGE_PORT if spec.kind == "http" and _port(url) is None else _port(url)
+            yield ConfiguredHost(f"sink {spec.kind}", url.hostname or "", port or _PORTS.get(url.scheme), listens)
+    for name, source in config.sources.items():
+        url = urlsplit(str(source.device))
+        if "://" in str(source.device):
+            port = _port(url) or _PORTS.get(url.scheme)
+            yield ConfiguredHost(f"source {name}", url.hostname or "", port, url.scheme == "pcm+udp")
+    if "://" in config.model.backend:
+        url = urlsplit(config.model.backend)
+        yield ConfiguredHost("model.backend", url.hostname or "", _port(url) or _PORTS.get(url.scheme), False)
+
+
+def _port(url: SplitResult) -> int | None:
+    """Return the written port; RTSP opens further ones, so that one says nothing."""
+    try:
+        return None if url.scheme.startswith("rtsp") else url.port
+    except ValueError:  # no number, which opening the sink or the source refuses
+        return None
