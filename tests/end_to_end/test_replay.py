@@ -50,6 +50,30 @@ def scene(tmp_path: Path) -> Path:
     return path
 
 
+def test_scores_are_written_where_they_were_asked_for_and_before_the_events_of_their_window(
+    model: Path, config: Path, scene: Path, tmp_path: Path
+) -> None:
+    both = ("-F", f"json:{tmp_path / 'events.jsonl'}", "-F", f"json:{tmp_path / 'scores.jsonl'},scores=1")
+    done = soundwatch("replay", scene, "--model", model, "--config", config, *both)
+    assert done.returncode == 0, done.stderr
+    plain, scored = (lines_of((tmp_path / name).read_bytes()) for name in ("events.jsonl", "scores.jsonl"))
+    windows = [line for line in scored if line["type"] == "scores"]
+    assert [line for line in scored if line["type"] != "scores"] == plain
+    assert len(windows) == plain[-1]["windows"]
+    assert "seq" not in windows[0]
+    start = next(place for place, line in enumerate(scored) if line["type"] == "start")
+    window = next(line for line in reversed(scored[:start]) if line["type"] == "scores")
+    assert window["scores"][scored[start]["class"]] == pytest.approx(scored[start]["score"], abs=1e-3)
+    again = soundwatch("replay", scene, "--model", model, "--config", config, "-F", "json,scores=1")
+    assert lines_of(again.stdout) == scored
+
+
+def test_an_option_that_json_does_not_have_is_refused(model: Path, scene: Path) -> None:
+    done = soundwatch("replay", scene, "--model", model, "-F", "json,score=1")
+    assert done.returncode == 2
+    assert b"score" in done.stderr
+
+
 def test_a_recording_becomes_events_at_the_times_its_sounds_have(model: Path, config: Path, scene: Path) -> None:
     done = soundwatch("replay", scene, "--model", model, "--config", config)
     assert done.returncode == 0, done.stderr

@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 import soundfile
 
+from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S
 from support import loopback_services as services
 from support.checkpoint_factory import write_checkpoint
 from support.labelled_folder import write_classes
@@ -86,7 +87,7 @@ COMMANDS: Final = (
     ),
     TracedCommand("bench", ("bench", "--json", "--provider", "cpu")),
     TracedCommand(
-        "calibrate", ("calibrate", "--background", "recording.wav", "--out", "out/place.json"), folders=("out",)
+        "calibrate", ("calibrate", "--background", "background.wav", "--out", "out/place.json"), folders=("out",)
     ),
     TracedCommand(
         "train",
@@ -138,6 +139,8 @@ class Bench:
         soundfile.write(self.folder / "services/recording.wav", samples, services.RATE_HZ, "PCM_16")
         for name in ("recording.wav", "archive/a.wav", "archive/b.wav"):
             soundfile.write(self.folder / name, samples[: services.RATE_HZ * 10], services.RATE_HZ, "PCM_16")
+        background = np.resize(samples, services.RATE_HZ * MIN_BACKGROUND_S)
+        soundfile.write(self.folder / "background.wav", background, services.RATE_HZ, "PCM_16")
         write_classes(self.folder / "classes")
         write_checkpoint(self.folder / "small.pt")
         (self.folder / "tiny.yaml").write_text(RECIPE)

@@ -12,7 +12,7 @@ import soundfile
 from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Scores
-from soundwatch.daemon.detection.calibration import calibrate, load_calibration, poisson_upper_rate
+from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, calibrate, load_calibration, poisson_upper_rate
 from soundwatch.daemon.detection.rules import build_rules
 from support.band_model import write_band_model
 from support.cli_runner import lines_of, soundwatch
@@ -23,11 +23,16 @@ DETECTION = DetectionConfig(confirm_windows=1, cooldown_s=0, min_duration_s=0)
 RULES = build_rules(DETECTION, SMALL_CONTRACT)
 
 
-def background(low: list[float]) -> list[Scores]:
-    """Windows in which `low` scores so and `high` nothing."""
+QUIET = 0.1
+LEAST_WINDOWS = MIN_BACKGROUND_S * SMALL_SPEC.rate_hz // HOP
+
+
+def background(low: list[float], windows: int = LEAST_WINDOWS) -> list[Scores]:
+    """Ten minutes of windows in which `low` scores so at first and `high` nothing."""
+    scores = [*low, *[QUIET] * (windows - len(low))]
     return [
         Scores(np.array([score, 0.0], np.float32), SMALL_CONTRACT.labels, n * HOP, n * HOP + W, complete=True)
-        for n, score in enumerate(low)
+        for n, score in enumerate(scores)
     ]
 
 
@@ -52,16 +57,37 @@ def test_a_tolerated_event_leaves_the_threshold_lower() -> None:
 
 
 def test_a_background_that_always_sounds_like_the_class_leaves_it_without_a_threshold() -> None:
-    found = calibrate(background([0.995, 0.1] * 50), RULES, SMALL_CONTRACT, 0.5)
+    found = calibrate(background([0.995, 0.1] * (LEAST_WINDOWS // 2)), RULES, SMALL_CONTRACT, 0.5)
     assert found.classes["low"].threshold is None
     assert build_rules(DETECTION, SMALL_CONTRACT, found)[0].threshold > 1
     own = DetectionConfig(classes={"low": ClassConfig(threshold=0.8)})
     assert build_rules(own, SMALL_CONTRACT, found)[0].threshold == 0.8, "a person's word goes first"
 
 
-def test_a_background_without_a_window_is_refused() -> None:
-    with pytest.raises(ConfigError, match="holds no whole window"):
-        calibrate([], RULES, SMALL_CONTRACT, 0.5)
+@pytest.mark.parametrize("windows", [0, 1, LEAST_WINDOWS - W // HOP - 2])
+def test_a_background_of_less_than_ten_minutes_is_refused(windows: int) -> None:
+    with pytest.raises(ConfigError, match=r"The background has \d+ s; at least 600 s were wanted"):
+        calibrate(background([], windows), RULES, SMALL_CONTRACT, 0.5)
+
+
+def test_ten_minutes_are_enough_though_their_last_hop_fills_no_window() -> None:
+    calibrate(background([], LEAST_WINDOWS - W // HOP), RULES, SMALL_CONTRACT, 0.5)
+
+
+def test_a_short_time_to_listen_is_refused_before_the_microphone_is_opened(tmp_path: Path) -> None:
+    model = write_band_model(tmp_path / "bands.onnx")
+    done = soundwatch("calibrate", "--background", "60", "--device", "none", "--model", model, cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"The background has 60 s; at least 600 s were wanted" in done.stderr
+
+
+def test_a_short_recording_is_refused(tmp_path: Path) -> None:
+    model = write_band_model(tmp_path / "bands.onnx")
+    soundfile.write(tmp_path / "short.wav", tone(300, 20.0, amplitude=0.004).T, 8000)
+    done = soundwatch("calibrate", "--background", "short.wav", "--model", model, cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"The background has 20 s; at least 600 s were wanted" in done.stderr
+    assert not (tmp_path / "calibration.json").exists()
 
 
 def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -77,7 +103,7 @@ def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_hum_that_was_an_event_is_none_after_calibrating_on_it(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
     hum = tmp_path / "hum.wav"
-    soundfile.write(hum, tone(300, 20.0, amplitude=0.004).T, 8000)
+    soundfile.write(hum, tone(300, 600.0, amplitude=0.004).T, 8000)
     config = tmp_path / "site.yaml"
     config.write_text(f"model: {{file: {model}}}\n")
     before = lines_of(soundwatch("replay", hum, "--config", config).stdout)

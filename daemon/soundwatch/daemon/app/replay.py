@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from soundwatch.daemon.capture import Recording, recordings_in
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
-from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.events.encoder import scores_line
+from soundwatch.daemon.sinks.context import parse_options, parse_sink
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
-from soundwatch.daemon.sinks.file import open_file
+from soundwatch.daemon.sinks.file import FileSink, JsonOptions, open_file
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
@@ -30,11 +33,19 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
     for spec in files:
         if spec.kind != "json":
             raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
-    context = build_context(
-        config, SampleClock(), lambda: DirectWriter([open_file(spec.target) for spec in files], log.warning)
-    )
+    with_scores = [parse_options(spec, JsonOptions).scores for spec in files]
+    sinks: list[FileSink] = []
+
+    def open_sinks() -> DirectWriter:
+        sinks.extend(open_file(spec.target) for spec in files)
+        return DirectWriter([*sinks], log.warning)
+
+    context = build_context(config, SampleClock(), open_sinks)
     relay = context.journal
     assert isinstance(relay, DirectWriter)
+    for sink, wanted in zip(sinks, with_scores, strict=True):
+        if wanted:
+            context.live.watch(partial(_write_scores, relay, sink, context.node))
     failures: list[SourceError] = []
     program = Lifecycle()
     with contextlib.closing(relay), stop_on_signals(program.stop):
@@ -49,3 +60,8 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
                 break
     if failures:
         raise failures[0]
+
+
+def _write_scores(relay: DirectWriter, sink: FileSink, node: str, window: WindowResult) -> None:
+    """Write a window's scores to a sink that asked for them; its events follow."""
+    relay.write_unnumbered(sink, scores_line(window, node))

@@ -21,7 +21,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
     "--background",
     required=True,
     metavar="FILE|SECONDS",
-    help="A recording of the place in which none of the classes occurs, or how long to listen to it now.",
+    help="A recording of the place in which none of the classes occurs, or how long to listen now; at least 600 s.",
 )
 @click.option("--device", default="default", show_default=True, help="The microphone to listen with, for SECONDS.")
 @click.option(
@@ -38,12 +38,15 @@ def calibrate(
     """Raise thresholds until a place's own background gives no more false events than are tolerable."""
     from soundwatch.daemon.app import build
     from soundwatch.daemon.capture import Recording, open_source
+    from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, short_background
 
     per_h = re.fullmatch(r"(\d+(?:\.\d+)?)/h", target)
     if per_h is None:
         raise ConfigError(f"--target {target} is no rate; one such as 0.5/h was wanted.")
     config = apply_options(load_config(config_path), **model)
     seconds = float(background) if re.fullmatch(r"\d+(\.\d+)?", background) else None
+    if seconds is not None and seconds < MIN_BACKGROUND_S:
+        raise short_background(seconds)
     source = open_source("background", device) if seconds else Recording("background", Path(background), "fast", 0)
     timer = threading.Timer(seconds or 0, source.stop)
     timer.daemon = True

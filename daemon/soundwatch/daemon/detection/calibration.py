@@ -30,6 +30,7 @@ from soundwatch.daemon.detection.decide import DetectionRule, decide, initial_st
 CONFIDENCE: Final = 0.95
 STEP: Final = 0.01
 HIGHEST: Final = 0.99
+MIN_BACKGROUND_S: Final = 600
 
 
 class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,11 +79,13 @@ def calibrate(
         target_per_h: False events tolerated, of all classes together.
 
     Raises:
-        ConfigError: The background holds no whole window.
+        ConfigError: The background is shorter than `MIN_BACKGROUND_S`.
     """
-    if not any(window.complete for window in scores):
-        raise ConfigError("The background holds no whole window; at least one was wanted, an hour would be better.")
-    hours = scores[-1].end_sample / contract.features.rate_hz / 3600
+    rate_hz = contract.features.rate_hz
+    heard_s = scores[-1].end_sample / rate_hz if any(window.complete for window in scores) else 0.0
+    if heard_s + contract.features.window_hop_samples / rate_hz < MIN_BACKGROUND_S:  # the last hop may hold no window
+        raise short_background(heard_s)
+    hours = heard_s / 3600
     allowed = math.floor(target_per_h * hours / len(contract.labels))
     classes = {
         label: _calibrate_class(class_id, scores, rules[class_id], contract, allowed, hours)
@@ -90,6 +93,14 @@ def calibrate(
     }
     return Calibration(
         model=contract.identity, background_h=round(hours, 4), target_per_h=target_per_h, classes=classes
+    )
+
+
+def short_background(length_s: float) -> ConfigError:
+    """The error for a background that says too little."""
+    return ConfigError(
+        f"The background has {length_s:.0f} s; at least {MIN_BACKGROUND_S} s were wanted. A shorter one says nothing "
+        f"of false events an hour: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
     )
 
 

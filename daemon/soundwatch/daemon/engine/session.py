@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, EndReason
-from soundwatch.daemon.pipeline.pipeline import run_pipeline
-
-if TYPE_CHECKING:
-    pass
+from soundwatch.daemon.core.types import Block, EndReason, FeatureWindow, Scores, WindowResult
 from soundwatch.daemon.engine.context import EngineContext
-from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS
+from soundwatch.daemon.events.encoder import LineEncoder
+from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, DetectionState, run_pipeline
 
 
 @dataclass(slots=True)
@@ -46,10 +42,36 @@ class SourceSession:
             stream = context.stream(self.source)
             context.journal.append(stream.hello)
             blocks = chain([first], sound)
-            for told in run_pipeline(blocks, context.classifier, context.rules, self.end_reason, OFFLINE_BATCH_WINDOWS):
+            told_of = run_pipeline(
+                blocks,
+                context.classifier,
+                context.rules,
+                self.end_reason,
+                OFFLINE_BATCH_WINDOWS,
+                partial(self._publish, context, stream),
+            )
+            for told in told_of:
                 context.journal.append(partial(context.current(stream).line, told))
         if self.failure is not None:
             raise self.failure
+
+    def _publish(
+        self, context: EngineContext, stream: LineEncoder, window: FeatureWindow, scores: Scores, before: DetectionState
+    ) -> None:
+        """Show a window of a recording to those who look at the live feed."""
+        context.live.publish(
+            WindowResult(
+                source=self.source.info.name,
+                end_unix_ns=stream.at_unix_ns(scores.end_sample),
+                labels=scores.labels,
+                values=scores.values,
+                level_dbfs=window.level_dbfs,
+                delay_ns=0,
+                windows=before.windows + 1,
+                heard_s=stream.seconds(scores.end_sample - before.lost_samples),
+                lost_s=stream.seconds(before.lost_samples),
+            )
+        )
 
     def stop(self) -> None:
         """Make the source end. Safe in a signal handler: it takes no lock."""

@@ -168,6 +168,7 @@ def run_pipeline(
     rules: tuple[DetectionRule, ...],
     end_reason: Callable[[], EndReason],
     batch_windows: int = 1,
+    on_window: Callable[[FeatureWindow, Scores, DetectionState], None] | None = None,
 ) -> Iterator[Event | Gap | StreamSummary]:
     """All that is to be told of one source's sound, the `StreamSummary` last.
 
@@ -177,15 +178,19 @@ def run_pipeline(
         rules: One per label.
         end_reason: Asked once there are no more blocks.
         batch_windows: How many to classify together; more than one where nobody waits for the events.
+        on_window: Called with each window, its scores and the state before it, before its events are yielded.
     """
     spec, labels = classifier.contract.features, classifier.contract.labels
     detection_state, end_sample = DetectionState(initial_state(rules)), 0
     for front_end_state, heard in batched_features(blocks, spec, batch_windows):
         end_sample = front_end_state.windowing.end_sample
-        detection_state, told = detect_events(
-            detection_state, heard, classify_windows(classifier, features_only(heard)), rules, spec
-        )
-        yield from told
+        each_score = iter(classify_windows(classifier, features_only(heard)))
+        for each in heard:
+            own = [next(each_score)] if isinstance(each, FeatureWindow) else []
+            if on_window is not None and isinstance(each, FeatureWindow):
+                on_window(each, own[0], detection_state)
+            detection_state, told = detect_events(detection_state, [each], own, rules, spec)
+            yield from told
     yield from finish_stream(detection_state, end_sample, labels, end_reason())
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.events.schema import Line
@@ -57,6 +58,13 @@ class DirectWriter:
                     f"The reader of {names} has gone after {self._seq - 1} lines and nothing else is written to; "
                     "stopping. Give a file with -F json:PATH to keep events when a reader goes."
                 )
+
+    def write_unnumbered(self, sink: LineWriter, line: Struct) -> None:
+        """Write a line that has no number, such as `scores`, to one sink alone."""
+        with self._lock:
+            for outlet in self._outlets:
+                if outlet.sink is sink:
+                    self._write(outlet, msgspec.json.encode(line) + b"\n")
 
     @property
     def losses(self) -> dict[str, int]:
