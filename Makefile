@@ -21,7 +21,7 @@ test: lint  ## Run everything that CI runs, on all cores up to four.
 lint: .venv/test.stamp  ## Check style, types and formatting.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy daemon training export benchmarks scripts
+	$(BIN)/mypy daemon training export benchmarks scripts tests
 
 format: .venv/test.stamp  ## Format the code.
 	$(BIN)/ruff format .

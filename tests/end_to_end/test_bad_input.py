@@ -163,7 +163,7 @@ def test_a_missing_portaudio_library_is_said_with_what_to_install(
         "ctypes.util.find_library = lambda name: None if 'portaudio' in name else find(name)\n"
     )
     (tmp_path / "config.yaml").write_text("sources: {mic0: {device: default}}")
-    arguments = ["--config", tmp_path / "config.yaml"] if configured else []
+    arguments: list[str | Path] = ["--config", tmp_path / "config.yaml"] if configured else []
     done = soundwatch("run", "--model", model, *arguments, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 4
     assert b"libportaudio2" in done.stderr

@@ -106,7 +106,10 @@ def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
         wait_until(lambda: nodes(store)["edge2"]["state"] == "offline", "the last will")
         wait_until(lambda: nodes(store)["edge1"]["state"] == "stopped")
         with daemon(begin, tmp_path, mosquitto.address, "edge2"):  # it still has what it could not send
-            keys = lambda: [(line["node"], line["seq"]) for line in shown(tmp_path)]  # noqa: E731
+
+            def keys() -> list[tuple[str, int]]:
+                return [(line["node"], line["seq"]) for line in shown(tmp_path)]
+
             wait_until(lambda: expected <= set(keys()), "every line")
             assert len(keys()) == len(set(keys())), "each is shown once"
     found = nodes(store)

@@ -80,7 +80,7 @@ def test_a_scan_prints_the_bytes_of_replay_and_other_formats_hold_the_same_event
     model: Path, archive: Path, tmp_path: Path
 ) -> None:
     replayed = soundwatch("replay", *sorted(archive.iterdir()), "--model", model).stdout
-    done = soundwatch("scan", archive, "--out", tmp_path / "events.jsonl", "--model", model, "--workers", 2)
+    done = soundwatch("scan", archive, "--out", tmp_path / "events.jsonl", "--model", model, "--workers", "2")
     assert (done.returncode, done.stdout) == (0, b"")
     assert (tmp_path / "events.jsonl").read_bytes() == replayed
     assert soundwatch("scan", archive, "--out", tmp_path / "events.csv", "--model", model).returncode == 0

@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
 from support.browser import a_browser, skip_without_chromium
 
@@ -71,14 +73,23 @@ def test_reading_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     assert {found for path in read for found in FROM_ELSEWHERE.findall(path.read_text("utf-8"))} == set()
 
 
+def a_page(browser: Browser, scheme: Literal["light", "dark"], width: int) -> Page:
+    viewport = ViewportSize(width=width, height=844)
+    return browser.new_context(color_scheme=scheme, viewport=viewport, offline=True).new_page()
+
+
+def note_url(urls: list[str], request: Request) -> None:
+    urls.append(request.url)
+
+
 def test_the_site_is_read_and_searched_from_a_folder_without_a_network(site: Path) -> None:
     skip_without_chromium()
     with a_browser() as browser:
-        for scheme, width in (("light", 1280), ("dark", 390)):
-            viewport = {"width": width, "height": 844}
-            page = browser.new_context(color_scheme=scheme, viewport=viewport, offline=True).new_page()
+        sizes: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 390))
+        for scheme, width in sizes:
+            page = a_page(browser, scheme, width)
             asked: list[str] = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.on("request", partial(note_url, asked))
             for name in ("index", "start", "extending"):
                 page.goto(f"file://{site}/{name}.html")
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"

@@ -13,7 +13,8 @@ from rich.console import Console
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError, VerificationError
-from soundwatch.export import exporter, ladder
+from soundwatch.daemon.frontend import mel
+from soundwatch.export import card, formats, ladder
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT
 from soundwatch.training.model.checkpoint import load_network
@@ -64,8 +65,8 @@ def test_a_file_whose_weights_were_changed_by_its_writer_is_never_put_in_place(
         del network
         return exporter_to_onnx(random_network(msgspec.structs.replace(SMALL_RECIPE, seed=2)), contract)
 
-    exporter_to_onnx = exporter.WRITERS["onnx"]
-    monkeypatch.setitem(exporter.WRITERS, "onnx", write_other_weights)
+    exporter_to_onnx = formats.WRITERS["onnx"]
+    monkeypatch.setitem(formats.WRITERS, "onnx", write_other_weights)
     with pytest.raises(VerificationError, match=r"comparisons failed, such as .*ONNX Runtime"):
         export_checkpoint(checkpoint, ["onnx", "torchscript"], tmp_path, None, QUIET)
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +76,7 @@ def test_a_daemon_that_hears_otherwise_fails_the_export_and_keeps_the_old_file(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "small.onnx").write_bytes(b"old")
-    true_mel_db = ladder.mel_db
+    true_mel_db = mel.mel_db
     monkeypatch.setattr(ladder, "mel_db", lambda samples, spec: true_mel_db(samples, spec) + np.float32(0.01))
     with pytest.raises(VerificationError, match=r"daemon, (ONNX Runtime|TorchScript) on .* 0\.01 dB"):
         export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET)
@@ -85,7 +86,7 @@ def test_a_daemon_that_hears_otherwise_fails_the_export_and_keeps_the_old_file(
 
 def test_a_network_that_gives_nan_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     network = random_network(SMALL_RECIPE)
-    torch.nn.init.constant_(network[-1].bias, float("nan"))
+    torch.nn.init.constant_(next(reversed(list(network.children()))).get_parameter("bias"), float("nan"))
     path = write_checkpoint(tmp_path / "nan.pt", network=network)
     out = tmp_path / "out"
     with pytest.raises(ModelError, match="finite logits were wanted"):
@@ -126,7 +127,7 @@ def test_verify_prints_every_difference_as_json(exported: Path, capsys: pytest.C
 def test_verify_prints_its_table_before_it_fails_with_code_8(
     exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    true_mel_db = ladder.mel_db
+    true_mel_db = mel.mel_db
     monkeypatch.setattr(ladder, "mel_db", lambda samples, spec: true_mel_db(samples, spec) * np.float32(np.nan))
     monkeypatch.setattr(ladder, "_score_one_by_one", lambda _, decibels: np.zeros((len(decibels), 10), np.float32))
     with pytest.raises(SystemExit) as stopped:
@@ -144,4 +145,4 @@ def test_verify_takes_a_recording_for_its_clip(exported: Path, tmp_path: Path) -
 
 def test_the_card_is_that_of_the_contract(exported: Path, checkpoint: Path) -> None:
     _, contract = load_network(checkpoint)
-    assert exporter.model_card(contract) == (exported / "small.md").read_text("utf-8")
+    assert card.model_card(contract) == (exported / "small.md").read_text("utf-8")

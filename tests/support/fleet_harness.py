@@ -40,7 +40,7 @@ def report_of(
     heard_unix_ns: int = BEGIN_NS,
     retained: bool = False,
     node: str = "edge1",
-    **sources: SourceReport,
+    sources: dict[str, SourceReport] | None = None,
 ) -> ReportMessage:
     """A report as it comes from the broker, sent at `BEGIN` by the machine's clock."""
     report = NodeReport(
@@ -53,7 +53,7 @@ def report_of(
         model="urban@sha256:abababababab",
         provider="CPUExecutionProvider",
         report_s=30.0,
-        sources=sources,
+        sources=sources or {},
     )
     message = MqttMessage(f"soundwatch/{node}/report", msgspec.json.encode(report), retained, heard_unix_ns)
     said = parse_message(message)

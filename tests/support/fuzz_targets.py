@@ -53,7 +53,7 @@ def recording(data: bytes, folder: Path) -> None:
 
 def pcm(data: bytes, _: Path) -> None:
     """Raw samples after a line with their format."""
-    head, _, body = data.partition(b"\n")
+    head, _separator, body = data.partition(b"\n")
     list(RawPcm("fuzz", io.BytesIO(body), PcmFormat.parse(head.decode(errors="replace"))).blocks())  # type: ignore[arg-type]
 
 

@@ -81,7 +81,7 @@ class KServe:
         logits = self.spoil(_session(folder / "1" / "model.onnx").run(None, {"mel_db": mel_db})[0])
         time.sleep(self.delay_s)
         self.windows += len(mel_db)
-        output = {"name": "logits", "datatype": "FP32", "shape": list(logits.shape)}
+        output: dict[str, Any] = {"name": "logits", "datatype": "FP32", "shape": list(logits.shape)}
         output["parameters"] = {"binary_data_size": logits.nbytes}
         head = json.dumps({"model_name": folder.name, "model_version": "1", "outputs": [output]}).encode()
         return 200, head + logits.astype("<f4").tobytes(), len(head)

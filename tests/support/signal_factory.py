@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ SEED = 1
 
 def seconds(spec: FeatureSpec) -> Signal:
     """Time in seconds of each sample of one window."""
-    return np.arange(spec.window_samples) / spec.rate_hz
+    time_s: Signal = np.arange(spec.window_samples) / spec.rate_hz
+    return time_s
 
 
 def sine(spec: FeatureSpec, frequency_hz: float, amplitude: float = 0.5) -> Signal:
-    return amplitude * np.sin(2 * np.pi * frequency_hz * seconds(spec))
+    samples: Signal = amplitude * np.sin(2 * np.pi * frequency_hz * seconds(spec))
+    return samples
 
 
 def white(spec: FeatureSpec, amplitude: float = 0.1) -> Signal:
@@ -34,7 +37,8 @@ def pink(spec: FeatureSpec) -> Signal:
     spectrum[:, 1:] /= np.sqrt(np.arange(1, spectrum.shape[1]))
     spectrum[:, 0] = 0
     noise = np.fft.irfft(spectrum, spec.window_samples)
-    return 0.5 * noise / np.abs(noise).max()
+    samples: Signal = 0.5 * noise / np.abs(noise).max()
+    return samples
 
 
 def unequal(spec: FeatureSpec) -> Signal:
@@ -56,7 +60,7 @@ BROADBAND: dict[str, Callable[[FeatureSpec], Signal]] = {
 
 # What leaves bands empty, 70 dB and more below its peak, where only rounding is heard.
 TONAL: dict[str, Callable[[FeatureSpec], Signal]] = {
-    **{f"tone of {hz} Hz": lambda spec, hz=hz: sine(spec, hz) for hz in (50, 440, 1000, 4321.5, 10000)},
+    **{f"tone of {hz} Hz": partial(sine, frequency_hz=hz) for hz in (50, 440, 1000, 4321.5, 10000)},
     "tone on a bin": lambda spec: sine(spec, 100 * spec.rate_hz / spec.n_fft),
     "full-scale tone": lambda spec: sine(spec, 997, 1.0),
     "clipped tone": lambda spec: np.clip(sine(spec, 440, 5.0), -1, 1),

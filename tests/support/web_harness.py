@@ -61,8 +61,8 @@ class Site:
         return host, int(port)
 
     def client(self, **options: Any) -> httpx.Client:
-        options = {"base_url": self.url, "timeout": 10, "trust_env": False, "verify": False} | options
-        return httpx.Client(**options)  # without certificates, which take long to load
+        defaults: dict[str, Any] = {"base_url": self.url, "timeout": 10, "trust_env": False, "verify": False}
+        return httpx.Client(**defaults | options)  # without certificates, which take long to load
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:

@@ -130,7 +130,7 @@ def test_a_contract_cannot_ask_for_memory_without_bound(changes: dict[str, int],
 
 def graph_of(*nodes: onnx.NodeProto, initializers: tuple[onnx.TensorProto, ...] = ()) -> onnx.ModelProto:
     """A model with the small contract, mel decibels in and logits out."""
-    shape = ["windows", *SMALL_CONTRACT.features.input_shape]
+    shape: list[str | int | None] = ["windows", *SMALL_CONTRACT.features.input_shape]
     graph = helper.make_graph(
         list(nodes),
         "hostile",

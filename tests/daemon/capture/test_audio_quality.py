@@ -92,7 +92,7 @@ def test_the_numbers_are_those_of_the_sound() -> None:
     assert quality.zeros_ms == 5000
     assert quality.level_dbfs == pytest.approx(-23.01, abs=0.01)
     assert quality.floor_dbfs is None, "half of it is digital silence"
-    assert (quality.peak, quality.dc_offset) == (pytest.approx(0.1), pytest.approx(0.05))
+    assert (quality.peak, quality.dc_offset) == pytest.approx((0.1, 0.05))
     assert quality.same_channels
 
 

@@ -40,7 +40,7 @@ def acted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         assert command[1:3] == ["-m", "soundwatch.daemon.capture.capture_worker"]
         return popen([sys.executable, "-c", CHILD + script[0]], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(capture_process.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     return script
 
 
@@ -136,9 +136,7 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
     start = subprocess.Popen
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            capture_process.subprocess, "Popen", lambda _, **o: start([sys.executable, "-ISc", light, frame], **o)
-        )
+        patch.setattr(subprocess, "Popen", lambda _, **o: start([sys.executable, "-ISc", light, frame], **o))
         for _ in range(100):
             with pytest.raises(SourceError, match="has ended"):
                 list(MicrophoneProcess("mic0", "USB", None, wait=False).blocks())
@@ -158,10 +156,8 @@ def test_what_the_process_started_ends_with_it(acted: list[str], end: str) -> No
     started = f"subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, pass_fds=[{writing}])"
     acted.append(f"import subprocess; {started}; tell(OpenedFrame('USB', 8000, 2)); {end}")
     with pytest.MonkeyPatch.context() as patch:
-        popen = capture_process.subprocess.Popen
-        patch.setattr(
-            capture_process.subprocess, "Popen", lambda *a, **options: popen(*a, **options, pass_fds=[writing])
-        )
+        popen = subprocess.Popen
+        patch.setattr(subprocess, "Popen", lambda *a, **options: popen(*a, **options, pass_fds=[writing]))
         source = MicrophoneProcess("mic0", "USB", None, wait=False)
     os.close(writing)
     if "kill" in end:

@@ -111,12 +111,12 @@ def test_a_source_that_the_server_has_no_more_is_gone(
     start = subprocess.Popen
     listed = iter([["yard", "default"], left])
     monkeypatch.setattr(device_names, "list_pulse_sources", lambda: next(listed))
-    monkeypatch.setattr(device_names.subprocess, "Popen", lambda _, **options: start(print_news, **options))
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: start(print_news, **options))
     calls: list[SimpleNamespace] = []
     watch_source("pulse:yard", lambda: calls.append(SimpleNamespace()))
     assert len(calls) == gone
 
 
 def test_other_devices_are_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_names.subprocess, "Popen", None)
+    monkeypatch.setattr(subprocess, "Popen", None)
     watch_source("USB PnP", lambda: None)

@@ -14,7 +14,7 @@ from soundwatch.daemon.capture import reconnect as module
 from soundwatch.daemon.capture.reconnect import ReconnectingSource
 from soundwatch.daemon.core.clock import ClockReading
 from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceStateChange
+from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import Block
 
 SECOND_NS = 1_000_000_000
@@ -86,9 +86,9 @@ class Street:
 
     world: World
     connections: list[Connection]
-    given: list[Block | SourceStateChange] = field(default_factory=list)
+    given: list[Block | SourceNotice] = field(default_factory=list)
 
-    def hear(self, at_each: Callable[[Block | SourceStateChange], None] = lambda _: None) -> ReconnectingSource:
+    def hear(self, at_each: Callable[[Block | SourceNotice], None] = lambda _: None) -> ReconnectingSource:
         remaining = iter(self.connections[1:])
 
         def again() -> LiveSource:
@@ -182,9 +182,9 @@ def test_every_missing_sample_is_counted_whatever_is_done_to_the_wall_clock(
     steps = iter(step for _, _, step in connections)
     end_sample = 0
 
-    def check(each: Block | SourceStateChange) -> None:
+    def check(each: Block | SourceNotice) -> None:
         nonlocal end_sample
-        if isinstance(each, SourceStateChange):
+        if not isinstance(each, Block):
             world.wall_ns += next(steps, 0) if each.state == "lost" else 0
             return
         assert each.first_sample == end_sample + each.lost_samples
@@ -214,7 +214,7 @@ def test_what_is_missing_at_the_end_of_the_program_is_counted_too() -> None:
     world = World()
     street = Street(world, [Connection(world, 10)])
 
-    def pass_time(each: Block | SourceStateChange) -> None:
+    def pass_time(each: Block | SourceNotice) -> None:
         if isinstance(each, SourceStateChange):
             world.now_ns += 7 * SECOND_NS
 

@@ -171,7 +171,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def no_more(_: int) -> None:
         raise OSError(errno.EIO, "broken")
 
-    monkeypatch.setattr(clip_store.os, "fsync", no_more)
+    monkeypatch.setattr(os, "fsync", no_more)
     with pytest.raises(OSError, match="broken"):
         ClipStore(tmp_path, ClipsConfig()).put(clip())
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
 from soundwatch.daemon.clips.dataset import export_labelled_clips
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label
 from soundwatch.daemon.journal.store import JournalStore
 from support.cli_runner import soundwatch
@@ -27,7 +28,7 @@ def id_of(number: int) -> str:
 @pytest.fixture
 def journal(tmp_path: Path) -> JournalStore:
     """Ten events, the first six with a clip, in three hours."""
-    lines = [hello(*CLASSES), *(event(id_of(number)) for number in range(10))]
+    lines: list[Line] = [hello(*CLASSES), *(event(id_of(number)) for number in range(10))]
     store = write_journal(tmp_path / "journal.db", *lines)
     shelf = ClipStore(tmp_path / "clips", ClipsConfig(max_age_days=36_500))
     for number in range(6):
@@ -61,7 +62,7 @@ def test_clips_of_one_source_and_hour_are_one_recording(journal: JournalStore, t
 
 
 def test_why_a_label_gave_no_clip_is_told(tmp_path: Path) -> None:
-    lines = [
+    lines: list[Line] = [
         event(id_of(0)),
         clip_line(id_of(0), reason="speech"),
         event(id_of(1)),

@@ -156,7 +156,7 @@ def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
 
 
 def test_an_event_of_a_source_that_was_never_heard_makes_nothing() -> None:
-    recorder = ClipRecorder(CONFIG, 500, pytest.fail)
+    recorder = ClipRecorder(CONFIG, 500, lambda clip: pytest.fail(f"{clip} was cut"))
     recorder.tell("mic0", Timed(), [event("start", 4)], 4000, over=True)
 
 

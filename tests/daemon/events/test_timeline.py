@@ -17,7 +17,8 @@ moves = st.lists(st.tuples(st.integers(0, 100_000), st.integers(-(10**13), 10**1
 
 def anchors_of(given_moves: list[tuple[int, int]]) -> list[tuple[Anchor, ...]]:
     """The anchors after each move, which is so many samples after the one before, and puts the start so far off."""
-    anchors, from_sample, after = (), 0, [()]
+    anchors: tuple[Anchor, ...] = ()
+    after, from_sample = [anchors], 0
     for samples, shift_ns in given_moves:
         from_sample += samples
         anchors = add_anchor(anchors, from_sample, RATE_HZ, START_NS, START_NS + shift_ns)

@@ -28,7 +28,7 @@ def test_a_line_is_kept_as_it_was_before_it_was_marked() -> None:
 
 
 def test_a_report_of_a_later_release_is_read() -> None:
-    payload = msgspec.json.encode(report_of(1, 1, mic0=SourceReport(hearing="dozing")).report)
+    payload = msgspec.json.encode(report_of(1, 1, sources={"mic0": SourceReport(hearing="dozing")}).report)
     said = parse_message(MqttMessage("soundwatch/edge1/report", payload.replace(b"report/1", b"report/2")))
     assert isinstance(said, ReportMessage)
     assert said.report.sources["mic0"].hearing == "dozing"

@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 
 
 def online(**sources: SourceReport) -> NodeStatus:
-    return with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(5, 5, **sources))
+    return with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(5, 5, sources=sources))
 
 
 def test_a_machine_that_is_connected_and_says_nothing_is_silent() -> None:
@@ -67,8 +67,10 @@ def test_an_event_lasts_from_its_start_to_its_end_and_not_beyond_a_report_withou
     node = with_line(online(), line_of(1))
     assert list(node.active) == ["E1"]
     assert list(with_line(node, line_of(2, id="E1", type="end")).active) == []
-    assert list(with_report(node, report_of(9, 9, mic0=SourceReport(hearing="heard", active=("E1",)))).active) == ["E1"]
-    assert list(with_report(node, report_of(9, 9, mic0=SourceReport(hearing="heard"))).active) == []
+    assert list(
+        with_report(node, report_of(9, 9, sources={"mic0": SourceReport(hearing="heard", active=("E1",))})).active
+    ) == ["E1"]
+    assert list(with_report(node, report_of(9, 9, sources={"mic0": SourceReport(hearing="heard")})).active) == []
 
 
 def test_two_machines_of_one_name_are_told() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sql
@@ -49,9 +50,10 @@ def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> No
     store.keep(
         Batch([line_of(1), line_of(2, **{"class": "dog_bark"}), line_of(3, type="end"), line_of(4, "edge2")], {}, [])
     )
-    found = lambda nodes=(), last=None, **keys: [  # noqa: E731
-        line.partition('"seq":')[2][0] for line in store.lines(LineFilter(**keys), nodes, last)
-    ]
+
+    def found(nodes: Sequence[str] = (), last: int | None = None, **keys: Any) -> list[str]:
+        return [line.partition('"seq":')[2][0] for line in store.lines(LineFilter(**keys), nodes, last)]
+
     assert found(nodes=["edge2"]) == ["4"]
     assert found(classes=("dog_bark",)) == ["2"]
     assert found(types=("start",), sources=("mic0",)) == ["1", "2", "4"]
@@ -63,7 +65,8 @@ def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> No
 def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
     store = FleetStore(address)
     node = with_report(
-        with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, mic0=SourceReport(hearing="heard"))
+        with_status(NodeStatus("edge1"), status_of("online")),
+        report_of(9, 8, sources={"mic0": SourceReport(hearing="heard")}),
     )
     account = JournalCoverage(3, 8, ((3, 5), (7, 8)), ((6, 6),))
     store.keep(Batch([], {("edge1", JOURNAL): JournalCoverage(1)}, [NodeStatus("edge1")]))
@@ -79,7 +82,7 @@ def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
 
 def test_what_lasts_is_found_by_a_machines_last_report(store: FleetStore) -> None:
     source = SourceReport(hearing="heard", active=("E2",))
-    node = with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, mic0=source))
+    node = with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, sources={"mic0": source}))
     store.keep(Batch([line_of(1), line_of(2), line_of(3, id="E2", type="update")], {}, [node]))
     assert node_record(store.nodes()[0], BEGIN_NS).active == ("siren at mic0",)
     store.keep(Batch([], {}, [with_status(node, status_of("offline"))]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +21,7 @@ def ramp(first: int, samples: int) -> np.ndarray:
     return np.arange(first, first + samples, dtype=np.float32)[None]
 
 
-def windows_of(blocks: list[Block | None]) -> list[Window]:
+def windows_of(blocks: Sequence[Block | None]) -> list[Window]:
     state, windows = WindowState(), []
     for block in blocks:
         state, full = window(state, block, SMALL_SPEC)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -72,7 +73,9 @@ logits = arrays.arrays(
 
 
 @given(logits, st.sampled_from(["softmax", "sigmoid"]))
-def test_scores_of_any_finite_logits_lie_between_0_and_1(values: np.ndarray, activation: str) -> None:
+def test_scores_of_any_finite_logits_lie_between_0_and_1(
+    values: np.ndarray, activation: Literal["softmax", "sigmoid"]
+) -> None:
     with np.errstate(over="ignore"):  # the difference of two huge logits: -inf, whose exponential is 0
         scores = activate(values, activation)
     assert scores.dtype == np.float32

@@ -5,6 +5,7 @@ What needs a card, copies to it and locked pages, is in `test_a_card_gives_what_
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_pages_that_cannot_be_locked_are_left_as_they_are(monkeypatch: pytest.Mo
     def refuse(name: str) -> object:
         raise OSError(name)
 
-    monkeypatch.setattr(io_binding.ctypes, "CDLL", refuse)
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
     io_binding._lock(np.zeros(3, np.float32))
 
 

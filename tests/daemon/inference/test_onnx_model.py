@@ -33,7 +33,8 @@ def file(provider: str, clock: Clock, batch_ms: Iterator[float] | float, off: fl
 
     def run(mel_db: Mels) -> Mels:
         clock.ns += int(1e6 * (batch_ms if isinstance(batch_ms, float) else next(batch_ms)))
-        return mel_db.mean(axis=(1, 2, 3))[:, None] + np.float32(off)
+        logits: Mels = mel_db.mean(axis=(1, 2, 3))[:, None] + np.float32(off)
+        return logits
 
     return OnnxModel(SMALL_CONTRACT, provider, run, {})
 
@@ -125,7 +126,8 @@ def test_a_provider_that_does_not_start_is_told_from_a_file_that_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(providers, "unavailable_reason", lambda _: None)
-    monkeypatch.setattr(providers, "provider_options", lambda name: [CPU] if name == CPU else [("Nonsense", {}), CPU])
+    options: dict[str, list[str | tuple[str, dict[str, str]]]] = {CPU: [CPU]}
+    monkeypatch.setattr(providers, "provider_options", lambda name: options.get(name, [("Nonsense", {}), CPU]))
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     with pytest.raises(ProviderError, match=f"{CUDA} does not start: .* choose provider auto or cpu"):
         load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")

@@ -75,7 +75,9 @@ def test_an_accelerator_is_taken_where_it_is_twice_as_quick(window_ms: dict[str,
 
 
 def test_cuda_is_bounded_and_repeatable_and_the_processor_runs_what_is_left() -> None:
-    [(name, options), rest] = provider_options(CUDA)
+    first, rest = provider_options(CUDA)
+    assert isinstance(first, tuple)
+    name, options = first
     assert (name, rest) == (CUDA, CPU)
     assert int(options["gpu_mem_limit"]) <= 1 << 30
     assert options["arena_extend_strategy"] == "kSameAsRequested"

@@ -53,6 +53,10 @@ def opened(store: JournalStore, said: list[str] | None = None, seen: list[Line] 
         journal.close()
 
 
+def is_failing(journal: Journal) -> bool:
+    return journal.failing
+
+
 def numbers(journal: Journal) -> list[int]:
     found: list[int] = []
     while entries := journal.after(found[-1] if found else 0):
@@ -62,9 +66,12 @@ def numbers(journal: Journal) -> list[int]:
 
 def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(tmp_path: Path) -> None:
     with opened(JournalStore(tmp_path / "journal.db")) as journal:
-        threads = [
-            threading.Thread(target=lambda: [journal.append(gap) for _ in range(500)], daemon=True) for _ in range(4)
-        ]
+
+        def append_500() -> None:
+            for _ in range(500):
+                journal.append(gap)
+
+        threads = [threading.Thread(target=append_500, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -126,11 +133,11 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
             journal.append(gap)
         journal.move("mqtt", Cursor(3, 3), wait=True)
         journal.flush()
-        assert journal.failing
+        assert is_failing(journal)
         assert numbers(journal)[:10] == list(range(1, 11))
         store.error = None
         for _ in range(200):
-            if not journal.failing:
+            if not is_failing(journal):
                 break
             threading.Event().wait(0.05)
         journal.append(gap)

@@ -63,7 +63,10 @@ def test_a_difference_is_told_when_it_begins_and_not_again_while_it_lasts() -> N
 
 def test_each_model_has_thresholds_of_its_own_and_a_class_without_one_is_never_heard() -> None:
     _, told = compare(initial_state(PAIR), PAIR, window(0, 0.5, 0.55), window(0, 0.5, 0.55))
-    assert told == [ScoreDifference(1, SMALL_SPEC.window_samples, pytest.approx(0.55), pytest.approx(0.55))]
+    [difference] = told
+    assert isinstance(difference, ScoreDifference)
+    assert (difference.class_id, difference.at_sample) == (1, SMALL_SPEC.window_samples)
+    assert (difference.score, difference.shadow_score) == pytest.approx((0.55, 0.55))
     deaf = replace(PAIR, thresholds=(None, 0.5))
     state, told = compare(initial_state(deaf), deaf, window(0, 1.0), window(0, 1.0))
     assert [type(each) for each in told] == [ScoreDifference]
@@ -113,7 +116,7 @@ class Half(BandClassifier):
     """A model that is half as sure."""
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        return super().classify(mel_db) / 2
+        return super().classify(mel_db) / np.float32(2)
 
 
 SOUND = np.concatenate([silence(0.5), tone(300, 1.1), silence(0.4), tone(3000, 0.9), silence(0.6)], axis=1)

@@ -91,6 +91,10 @@ def break_off_in_the_body(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def wait_until_set(event: threading.Event) -> None:
+    event.wait(60)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     serving = Server()
@@ -160,7 +164,7 @@ def test_what_never_can_succeed_is_skipped_counted_and_said(room: Room, server: 
 
 
 def test_a_server_that_hangs_is_left_after_the_timeout(room: Room, server: Server) -> None:
-    server.answers.append(lambda _: server.going.wait(60) and None)
+    server.answers.append(lambda _: wait_until_set(server.going))
     outlet = room.open(f"webhook:http://{server.address},timeout_s=0.3")
     room.event("start")
     wait_until(lambda: outlet.state.state == "failing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from soundwatch.daemon.core.source import SourceTransition
 from soundwatch.daemon.events.schema import (
     EventLine,
     GapLine,
@@ -74,7 +75,7 @@ def test_a_source_is_being_opened_until_something_is_told_of_it() -> None:
 
 
 def test_a_source_is_heard_waited_for_lost_paused_and_ended() -> None:
-    states = ["waiting", hello(), "lost", "back", "paused", "resumed"]
+    states: list[SourceTransition | Line] = ["waiting", hello(), "lost", "back", "paused", "resumed"]
     lines: list[Line] = [health(each) if isinstance(each, str) else each for each in states]
     seen = [after(*lines[: count + 1]).sources["mic"].hearing for count in range(len(lines))]
     assert seen == ["waiting", "heard", "lost", "heard", "paused", "heard"]

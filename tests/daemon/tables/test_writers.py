@@ -26,12 +26,16 @@ def lines(*, hello: bool = True) -> Iterator[bytes]:
             "model": "urban@sha256:ab",
             "provider": "CPUExecutionProvider",
         }
-        told = [
+        told: list[dict[str, object]] = [
             event | {"type": "start", "score": 0.8, "peak_score": 0.8, "level_dbfs": -20.0},
             event | {"type": "update", "score": 0.7, "peak_score": 0.9, "level_dbfs": -30.0},
         ]
         if hello:
-            start = {"type": "hello", "stream_start": "2026-11-22T08:00:00.000Z", "description": f"rec/{name}.wav"}
+            start: dict[str, object] = {
+                "type": "hello",
+                "stream_start": "2026-11-22T08:00:00.000Z",
+                "description": f"rec/{name}.wav",
+            }
             told.insert(0, common | start)
         if seconds[1]:
             end = {"offset": "2026-11-22T08:00:04.000Z", "duration_s": 2.75, "reason": "decay", "level_dbfs": None}

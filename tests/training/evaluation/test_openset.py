@@ -41,11 +41,12 @@ def bands(tmp_path: Path) -> Classifier:
 def negatives(tmp_path: Path) -> tuple[Clip, ...]:
     """Rain that is quiet, and a whistle that the band model takes for its own."""
     rng = np.random.default_rng(1)
-    for name, sound in {
+    sounds: dict[str, np.ndarray] = {
         "Rain/quiet": 1e-4 * rng.standard_normal((1, 16_000)),
         "Rain/quieter": 1e-5 * rng.standard_normal((1, 16_000)),
         "Whistle/loud": tone(3000, 2.0),
-    }.items():
+    }
+    for name, sound in sounds.items():
         path = tmp_path / "negatives" / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, sound.T, 8000, subtype="FLOAT")

@@ -14,7 +14,7 @@ from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.labelled_clips import labelled_clips
 from soundwatch.training.data.read_audio import rms
 from soundwatch.training.data.urbansound8k import split_by_folds
-from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED
+from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED, Condition
 from soundwatch.training.evaluation.report_page import to_markdown
 from soundwatch.training.evaluation.robustness import RobustnessReport, compare, evaluate_robustness
 from soundwatch.training.evaluation.trial_pages import robustness_page
@@ -35,11 +35,11 @@ def under(name: str, samples: Samples) -> tuple[Samples, int]:
 
 def db(samples: Samples) -> float:
     middle = samples[0, samples.shape[1] // 4 : -samples.shape[1] // 4]
-    return 20 * np.log10(rms(middle) + 1e-12)
+    return float(20 * np.log10(rms(middle) + 1e-12))
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
-def test_a_condition_keeps_a_clips_length_and_type_and_leaves_the_clip_alone(condition: object) -> None:
+def test_a_condition_keeps_a_clips_length_and_type_and_leaves_the_clip_alone(condition: Condition) -> None:
     clip = sine(1000)
     before = clip.copy()
     samples, rate_hz = BY_NAME[condition.name].change(clip, RATE_HZ, np.random.default_rng(1))

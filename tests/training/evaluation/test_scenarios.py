@@ -64,7 +64,7 @@ def test_a_trial_leaves_json_a_page_and_a_picture(
     done = run(model, f"--{name}", *where, *options, "--out", str(out))
     assert {path.name for path in out.iterdir()} == {f"{name}.json", f"{name}.md", f"{name}.png"}
     assert done.stdout == (out / f"{name}.md").read_text()
-    report = msgspec.json.decode((out / f"{name}.json").read_bytes(), type=type_, strict=True)
+    report: Any = msgspec.json.decode((out / f"{name}.json").read_bytes(), type=type_, strict=True)
     assert report.model == "tones@sha256:abababababab"
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     printed = run(model, f"--{name}", *where, *options, "--json")

@@ -10,11 +10,10 @@ import pytest
 import soundfile
 
 from soundwatch.training.data.negatives import split_negatives
-from soundwatch.training.data.read_audio import Mono, rms
+from soundwatch.training.data.read_audio import RATE_HZ, Mono, rms
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.sounds.ambience import (
     FADE_SAMPLES,
-    RATE_HZ,
     Ambience,
     ambiences,
     mains_hum,

@@ -14,7 +14,8 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.class_folders import split_folders
 from soundwatch.training.data.read_audio import Mono
-from soundwatch.training.sounds.speech_dataset import LENGTH_S, RATE_HZ, write_speech_dataset
+from soundwatch.training.distillation.teacher import RATE_HZ
+from soundwatch.training.sounds.speech_dataset import LENGTH_S, write_speech_dataset
 from support.fakes import tone
 
 pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")

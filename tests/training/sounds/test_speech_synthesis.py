@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli import data as data_command
 from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.read_audio import Mono
 from soundwatch.training.sounds import babble, speech_synthesis
 
 needs_espeak = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
@@ -85,7 +86,7 @@ def test_distance_takes_highs_away_and_the_room_rings_on() -> None:
     assert _share_above(4000, far) < 0.2 * _share_above(4000, near)
 
 
-def _share_above(frequency_hz: int, sound: speech_synthesis.Mono) -> float:
+def _share_above(frequency_hz: int, sound: Mono) -> float:
     power = np.abs(np.fft.rfft(sound)) ** 2
     return float(power[np.fft.rfftfreq(sound.size, 1 / speech_synthesis.RATE_HZ) > frequency_hz].sum() / power.sum())
 

@@ -85,9 +85,10 @@ def test_one_request_is_answered_with_so_many_lines_at_most(
     room.journal.flush()
     room.open(f"mqtt://{mosquitto.address},fleet=1")
     wait_until(lambda: listener.last("soundwatch/edge1/status") == b"online")
-    ask = lambda after: listener.say(  # noqa: E731
-        AGAIN, json.dumps({"journal": room.around.journal, "after": after, "up_to": 10_000})
-    )
+
+    def ask(after: int) -> None:
+        listener.say(AGAIN, json.dumps({"journal": room.around.journal, "after": after, "up_to": 10_000}))
+
     ask(0)
     wait_until(lambda: len(listener.said(f"{AGAIN}/done")) == 1)
     assert listener.events(f"{AGAIN}/done")[0]["up_to"] == len(listener.said(lines_topic(room))) == MOST_LINES
