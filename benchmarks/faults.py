@@ -45,6 +45,7 @@ from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
@@ -300,7 +301,7 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
     sink.open.set()
     scene = Scene(server, tapped, home / "low.wav", sink)
     sessions = [SourceSession(tapped), SourceSession(steady)] if microphone == "yard" else [SourceSession(tapped)]
-    engine = threading.Thread(target=Engine(ears_of(sink, home), lambda *_, **__: None).run, args=(sessions,))
+    engine = threading.Thread(target=Engine(ears_of(sink, home), error_logger()).run, args=(sessions,))
     engine.start()
     try:
         while not tapped.lags_s:
@@ -422,7 +423,7 @@ def ears_of(sink: Noted, folder: Path) -> EngineContext:
     """All but the source."""
     classifier = load_classifier_file(str(write_band_model(folder / "bands.onnx")), "cpu")
     rules = build_rules(DetectionConfig(min_duration_s=0.1, cooldown_s=0.3, update_s=0.5), classifier.contract)
-    journal = DirectWriter([sink], lambda *_, **__: None)
+    journal = DirectWriter([sink], error_logger())
     return EngineContext(
         "faults", classifier, rules, thresholds_in_force(rules, classifier.contract.labels), WallClock(), journal
     )

@@ -27,6 +27,7 @@ from typing import Any, Final
 import numpy as np
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.diagnostics.benchmark import error_logger
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "peers.json"
@@ -45,7 +46,7 @@ def soundwatch(model: str) -> tuple[Callable[[], object], float]:
     from soundwatch.daemon.inference.classifier import load_classifier_file
 
     context = benchmark_context(load_classifier_file(model, "cpu"))
-    return lambda: Engine(context, print).run([SourceSession(NoiseSource("noise", SECONDS))]), SECONDS
+    return lambda: Engine(context, error_logger()).run([SourceSession(NoiseSource("noise", SECONDS))]), SECONDS
 
 
 def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:

@@ -25,7 +25,7 @@ from streams import Paced, Timed, resident_mb
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config, ShadowConfig
-from soundwatch.daemon.diagnostics.benchmark import benchmark_context
+from soundwatch.daemon.diagnostics.benchmark import benchmark_context, error_logger
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.shadow.build import open_shadow
@@ -58,12 +58,14 @@ class Summed:
 def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time, with a second model on this share of their windows."""
     sink = Summed()
-    context = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([Summed()], print))
+    context = replace(
+        benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([Summed()], error_logger())
+    )
     if share:
         beside = open_shadow(
             Config(shadow=ShadowConfig(file=model, share=share)),
-            replace(context, journal=DirectWriter([sink], print)),
-            print,
+            replace(context, journal=DirectWriter([sink], error_logger())),
+            error_logger(),
         )
         beside.start()
         context = replace(context, shadow=beside)

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
-from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context
+from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context, error_logger
 from soundwatch.daemon.engine import engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
@@ -66,7 +66,7 @@ def profile(model: LoadedModel) -> dict[str, float]:
         setattr(module, attribute, timed(originals[name], spent_ns, name))
     try:
         started_ns = time.process_time_ns()
-        engine.Engine(benchmark_context(model), print).run([SourceSession(NoiseSource("noise", SECONDS))])
+        engine.Engine(benchmark_context(model), error_logger()).run([SourceSession(NoiseSource("noise", SECONDS))])
         total_ns = time.process_time_ns() - started_ns
     finally:
         for name, (module, attribute) in STAGES.items():

@@ -30,7 +30,7 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.pacing import Pacer
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, read_only
-from soundwatch.daemon.diagnostics.benchmark import BLOCK_SAMPLES, RATE_HZ, NoiseSource, benchmark_context
+from soundwatch.daemon.diagnostics.benchmark import BLOCK_SAMPLES, RATE_HZ, NoiseSource, benchmark_context, error_logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
@@ -72,7 +72,7 @@ class Timed(Engine):
     """An engine that notes how long every window took to be told of."""
 
     def __init__(self, context: EngineContext) -> None:
-        super().__init__(context, print)
+        super().__init__(context, error_logger())
         self.delays_ms = array("d")
 
     def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
@@ -86,7 +86,7 @@ class Counted(Engine):
     """An engine that counts its windows, and keeps nothing of them that could pass for its own growth."""
 
     def __init__(self, context: EngineContext) -> None:
-        super().__init__(context, print)
+        super().__init__(context, error_logger())
         self.windows = 0
 
     def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
@@ -121,7 +121,9 @@ def resident_mb() -> float:
 def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time."""
     sink = Counting()
-    context = replace(benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([sink], print))
+    context = replace(
+        benchmark_context(load_classifier_file(model, "cpu")), journal=DirectWriter([sink], error_logger())
+    )
     engine, spec = Timed(context), context.classifier.contract.features
     before_mb, held_mb = resident_mb(), list[float]()
     watch = threading.Timer(0.9 * seconds, lambda: held_mb.append(resident_mb()))

@@ -39,6 +39,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
@@ -171,12 +172,12 @@ def health(model: str) -> str:
     """The line of an engine that cannot keep up."""
     network, sink = Slow(load_classifier_file(model)), FirstHealth()
     rules = build_rules(DetectionConfig(), network.contract)
-    journal = DirectWriter([sink], lambda *_, **__: None)
+    journal = DirectWriter([sink], error_logger())
     context = EngineContext(
         "balcony", network, rules, thresholds_in_force(rules, network.contract.labels), WallClock(), journal
     )
     with contextlib.suppress(SinkError):
-        Engine(context, print).run([SourceSession(Demo("street"))])
+        Engine(context, error_logger()).run([SourceSession(Demo("street"))])
     return sink.line
 
 

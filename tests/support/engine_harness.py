@@ -20,6 +20,7 @@ from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, silence, tone
+from support.memory_logger import MemoryLogger
 
 BLOCK_SAMPLES = 800
 BLOCK_NS = 100_000_000
@@ -79,9 +80,5 @@ def sound(hz: float, seconds: float = 1.0) -> NDArray[np.float32]:
 def ears_of(classifier: Classifier) -> tuple[EngineContext, Kept]:
     sink = Kept()
     rules = build_rules(DETECTION, SMALL_CONTRACT)
-    journal = DirectWriter([sink], lambda *_, **__: None)
+    journal = DirectWriter([sink], MemoryLogger())
     return EngineContext("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink
-
-
-def quiet(*_: object, **__: object) -> None:
-    """Hears no news."""

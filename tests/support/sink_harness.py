@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -16,6 +16,7 @@ from soundwatch.daemon.sinks.context import SinkConfig, SinkContext, open_sink, 
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher, SinkWorker
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
+from support.memory_logger import MemoryLogger
 from support.mosquitto import wait_until
 
 TIME = "2026-11-22T08:15:02.418Z"
@@ -40,23 +41,21 @@ class Room:
         node: str = "edge1",
     ) -> None:
         self.node = node
-        self.said: list[tuple[str, dict[str, Any]]] = []
-        self.noted: list[tuple[str, dict[str, Any]]] = []
+        self.log = MemoryLogger()
         self.switched: list[tuple[str, bool]] = []
         self.notice = StatusTracker(sources)
         self.live = LiveFeed()
         self.classes = classes
-        self.journal = Journal(JournalStore(path), RetentionLimits(1e9, 64_000_000), node, self._say, self.notice.read)
-        self.outlets = SinkDispatcher(self._say, lambda _: None)
+        self.journal = Journal(JournalStore(path), RetentionLimits(1e9, 64_000_000), node, self.log, self.notice.read)
+        self.outlets = SinkDispatcher(self.log, lambda _: None)
         self.around = SinkContext(
             node=node,
             labels=CLASSES,
             board=lambda: self.notice.board,
             live=self.live,
             switch=lambda source, listen: self.switched.append((source, listen)),
-            say=self._say,
+            log=self.log,
             classes=lambda: self.classes,
-            note=self._note,
             after=self.journal.after,
             last_seq=lambda: self.journal.last_seq,
             journal=self.journal.store.identity(),
@@ -141,7 +140,7 @@ class Room:
 
     def sentences(self) -> list[str]:
         """What the diary says."""
-        return [sentence for sentence, _ in self.said]
+        return [entry.event for entry in self.log.entries if entry.level != "debug"]
 
     def close(self) -> dict[str, int]:
         """End it as the daemon ends."""
@@ -149,12 +148,6 @@ class Room:
         left = self.outlets.close()
         self.journal.close()
         return left
-
-    def _say(self, sentence: str, **fields: Any) -> None:
-        self.said.append((sentence, fields))
-
-    def _note(self, sentence: str, **fields: Any) -> None:
-        self.noted.append((sentence, fields))
 
 
 @pytest.fixture

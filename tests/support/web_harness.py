@@ -28,6 +28,7 @@ from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.server import serve
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
+from support.memory_logger import MemoryLogger
 
 NODE = "balcony"
 IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
@@ -42,14 +43,14 @@ class Site:
         url: Where it is.
         notice: What reads the lines for the board.
         switched: What was paused and resumed.
-        said: What the log would have.
+        log: The log.
     """
 
     view: WebContext
     notice: StatusTracker
     url: str = ""
     switched: list[tuple[str, bool]] = field(default_factory=list)
-    said: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    log: MemoryLogger = field(default_factory=MemoryLogger)
 
     @property
     def journal(self) -> Journal:
@@ -90,16 +91,16 @@ def a_site(
 ) -> Iterator[Site]:
     """A running server; `changes` are the view's."""
     notice = StatusTracker(("mic0", "yard"))
-    journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, lambda *_, **__: None, notice.read)
+    journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, MemoryLogger(), notice.read)
     switched: list[tuple[str, bool]] = []
-    said: list[tuple[str, dict[str, Any]]] = []
+    log = MemoryLogger()
     sink_context = SinkContext(
         node=NODE,
         labels=SMALL_CONTRACT.labels,
         board=lambda: notice.board,
         live=LiveFeed(),
         switch=lambda source, listen: switched.append((source, listen)),
-        say=lambda text, **fields: said.append((text, fields)),
+        log=log,
     )
     config = changes.pop("config", Config())
     context = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, sink_context.live)
@@ -111,7 +112,7 @@ def a_site(
         sinks=lambda: sinks or [],
         **changes,
     )
-    site = Site(view, notice, switched=switched, said=said)
+    site = Site(view, notice, switched=switched, log=log)
     try:
         with serve(parse_sink(word), view) as site.url:
             yield site

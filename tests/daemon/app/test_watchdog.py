@@ -19,6 +19,7 @@ from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import DetectionState
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 from support.fakes import SMALL_CONTRACT
+from support.memory_logger import MemoryLogger
 
 SECOND_NS = 1_000_000_000
 PATIENCE_NS = 5 * SECOND_NS
@@ -117,22 +118,22 @@ class Told(SystemdNotifier):
 
 
 def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_it_goes_on() -> None:
-    notifier, entries = Told(), list[tuple[str, str]]()
-    supervised = Watchdog(notifier, lambda sentence, stage: entries.append((sentence, stage)))
+    notifier, log = Told(), MemoryLogger()
+    supervised = Watchdog(notifier, log)
     progress = EngineProgress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
     for now_s in range(2, 9):
         supervised(progress, now_s * SECOND_NS)
     assert notifier.said == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
-    assert [stage for _, stage in entries] == ["the capture of mic0"]
+    assert [fields["stage"] for _, fields in log.written] == ["the capture of mic0"]
     progress.voices[0].last_sound_ns = 9 * SECOND_NS
     supervised(progress, 9 * SECOND_NS)
     assert notifier.said[-1] == "WATCHDOG=1"
-    assert entries[1] == ("it goes on", "the capture of mic0")
+    assert log.written[1] == ("it goes on", {"stage": "the capture of mic0"})
 
 
 def test_turns_that_come_thick_and_fast_are_passed_over() -> None:
     notifier = Told()
-    supervised = Watchdog(notifier, print)
+    supervised = Watchdog(notifier, MemoryLogger())
     progress = EngineProgress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
     for turn in range(10_000):
         supervised(progress, 2 * SECOND_NS + turn * 1_000)

@@ -16,8 +16,9 @@ from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceS
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from support.engine_harness import BLOCK_SAMPLES, Memory, ears_of, quiet
+from support.engine_harness import BLOCK_SAMPLES, Memory, ears_of
 from support.fakes import SMALL_SPEC, BandClassifier, silence, tone
+from support.memory_logger import MemoryLogger
 
 RATE_HZ = SMALL_SPEC.rate_hz
 CONFIG = ClipsConfig(pre_roll_s=0.2, post_roll_s=0.3, max_s=5.0)
@@ -28,7 +29,7 @@ def cut_of(source: Any, config: ClipsConfig = CONFIG) -> tuple[list[PendingClip]
     clips: list[PendingClip] = []
     context, sink = ears_of(BandClassifier())
     recorder = ClipRecorder(config, RATE_HZ, clips.append)
-    Engine(replace(context, clip_tap=recorder), quiet).run([SourceSession(source)])
+    Engine(replace(context, clip_tap=recorder), MemoryLogger()).run([SourceSession(source)])
     return clips, sink.lines
 
 
@@ -116,7 +117,7 @@ def test_nothing_of_a_pause_is_kept() -> None:
     clips: list[PendingClip] = []
     context, sink = ears_of(BandClassifier())
     recorder = ClipRecorder(CONFIG, RATE_HZ, clips.append)
-    engine = Engine(replace(context, clip_tap=recorder), quiet)
+    engine = Engine(replace(context, clip_tap=recorder), MemoryLogger())
     source.switch = engine.switch
     engine.run([SourceSession(source)])
     assert [line["reason"] for line in sink.of("end")] == ["paused", "end_of_stream"]
@@ -132,4 +133,4 @@ def test_nothing_of_a_pause_is_kept() -> None:
 def test_without_clips_no_sound_is_kept() -> None:
     context, _ = ears_of(BandClassifier())
     assert context.clip_tap is None
-    assert Engine(context, quiet).voice(SourceSession(Memory("mic", SOUND))).clip_tap is None
+    assert Engine(context, MemoryLogger()).voice(SourceSession(Memory("mic", SOUND))).clip_tap is None

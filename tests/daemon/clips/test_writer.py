@@ -18,6 +18,7 @@ from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.events.schema import Line
 from support.cli_runner import VALIDATOR
 from support.clip_factory import ID, clip
+from support.memory_logger import MemoryLogger
 
 
 class Lines:
@@ -52,20 +53,20 @@ class Judge:
         return self.verdict
 
 
-def writer(folder: Path, *guards: Any) -> tuple[ClipWriter, Lines, list[dict[str, Any]]]:
-    lines, said = Lines(), list[dict[str, Any]]()
+def writer(folder: Path, *guards: Any) -> tuple[ClipWriter, Lines, MemoryLogger]:
+    lines, log = Lines(), MemoryLogger()
     made = ClipWriter(
         ClipStore(folder, ClipsConfig(max_age_days=36_500)),
         guards,
         "balcony",
         lines,
-        lambda _, **fields: said.append(fields),
+        log,
     )
-    return made, lines, said
+    return made, lines, log
 
 
 def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
-    written, lines, said = writer(tmp_path)
+    written, lines, log = writer(tmp_path)
     written.take(clip(2.0, second=1))
     written.close()
     [line] = lines.lines
@@ -75,42 +76,42 @@ def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
     assert (line["duration_s"], line["lost_s"], line["rate_hz"], line["channels"]) == (2.0, 0.0, 8000, 1)
     assert line["start"] == "2026-09-21T14:13:21.000Z"
     assert line["reason"] is None
-    assert said == []
+    assert log.entries == []
 
 
 def test_a_clip_with_speech_is_not_written_and_the_line_says_so(tmp_path: Path) -> None:
-    written, lines, said = writer(tmp_path, Judge(False), Judge(True))
+    written, lines, log = writer(tmp_path, Judge(False), Judge(True))
     written.take(clip())
     written.close()
     assert [(line["file"], line["path"], line["bytes"], line["reason"]) for line in lines.lines] == [
         (None, None, None, "speech")
     ]
     assert list(tmp_path.iterdir()) == []
-    assert said == []
+    assert log.entries == []
 
 
 def test_what_the_guard_cannot_judge_is_not_written(tmp_path: Path) -> None:
-    written, lines, said = writer(tmp_path, Judge(ValueError("no number")))
+    written, lines, log = writer(tmp_path, Judge(ValueError("no number")))
     written.take(clip())
     written.close()
     assert [line["reason"] for line in lines.lines] == ["failed"]
     assert list(tmp_path.iterdir()) == []
-    assert said[0]["error"] == "no number"
+    assert log.written[0][1]["error"] == "no number"
 
 
 def test_a_disk_that_fails_costs_clips_and_nothing_else(tmp_path: Path) -> None:
-    written, lines, said = writer(tmp_path / "clips")
+    written, lines, log = writer(tmp_path / "clips")
     (tmp_path / "clips").rmdir()
     written.take(clip())
     written.take(clip(second=1))
     written.close()
     assert [line["reason"] for line in lines.lines] == ["disk", "disk"]
-    assert [fields["lost_clips"] for fields in said] == [1, 2]
+    assert [fields["lost_clips"] for _, fields in log.written] == [1, 2]
 
 
 def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None:
     judge = Judge(False, let=False)
-    written, lines, said = writer(tmp_path, judge)
+    written, lines, log = writer(tmp_path, judge)
     written.take(clip())
     assert judge.asked.wait(30)
     for second in range(1, QUEUED_CLIPS + 3):
@@ -120,7 +121,7 @@ def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None
     written.close()
     assert len(list_clips(tmp_path)) == QUEUED_CLIPS + 1
     assert written.lost_clips == 2
-    assert len(said) == 2
+    assert len(log.entries) == 2
 
 
 def test_what_flac_cannot_hold_is_told_of(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ from soundwatch.daemon.engine.source_state import MAX_HANDOVERS, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
 from soundwatch.daemon.pipeline.pipeline import features_only
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
-from support.engine_harness import BLOCK_NS, BLOCK_SAMPLES, Kept, Memory, ears_of, quiet, sound
+from support.engine_harness import BLOCK_NS, BLOCK_SAMPLES, Kept, Memory, ears_of, sound
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
+from support.memory_logger import MemoryLogger
 
 
 def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
@@ -41,7 +42,9 @@ def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, A
 def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
     sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
     context, together = ears_of(BandClassifier())
-    Engine(context, quiet).run([SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()])
+    Engine(context, MemoryLogger()).run(
+        [SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()]
+    )
     assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
     for name, samples in sounds.items():
         context, alone = ears_of(BandClassifier())
@@ -55,12 +58,12 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
     scene = demo_scene(16_000, 20.0)
     told = []
     for listen in (
-        lambda context, listening: Engine(context, quiet).run([listening]),
+        lambda context, listening: Engine(context, MemoryLogger()).run([listening]),
         lambda context, it: it.read_through(context),
     ):
         sink = Kept()
         rules = build_rules(DetectionConfig(confirm_windows=1), classifier.contract)
-        context = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], quiet))
+        context = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], MemoryLogger()))
         listen(context, SourceSession(Memory("scene", scene, waits=True, rate_hz=16_000)))
         told.append(sink.lines)
     assert told[0] == told[1]
@@ -69,7 +72,7 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
 
 def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
     context, _ = ears_of(BandClassifier())
-    engine = Engine(context, quiet)
+    engine = Engine(context, MemoryLogger())
     voices = [engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
     for voice in voices:
         engine.take(voice, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
@@ -80,11 +83,11 @@ def test_windows_that_are_ready_together_are_classified_together_but_never_more_
 
 def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alone() -> None:
     context, sink = ears_of(BandClassifier())
-    said: list[dict[str, Any]] = []
+    log = MemoryLogger()
     broken = SourceSession(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
     whole = SourceSession(Memory("whole", sound(500), waits=True))
-    Engine(context, lambda _, **fields: said.append(fields)).run([broken, whole])
-    assert said == [{"source": "broken", "error": "broken broke."}]
+    Engine(context, log).run([broken, whole])
+    assert [fields for _, fields in log.written] == [{"source": "broken", "error": "broken broke."}]
     assert isinstance(broken.failure, SourceError)
     assert whole.failure is None
     assert [line["reason"] for line in sink.of("end") if line["source"] == "broken"] == ["source_lost"]
@@ -99,7 +102,7 @@ def test_a_network_that_fails_ends_the_program() -> None:
 
     context, _ = ears_of(Broken())
     with pytest.raises(ModelError, match="NaN"):
-        Engine(context, quiet).run([SourceSession(Memory("mic", sound(500)))])
+        Engine(context, MemoryLogger()).run([SourceSession(Memory("mic", sound(500)))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Held(BandClassifier):
 def test_capture_goes_on_while_the_network_stands_still() -> None:
     source = Memory("mic", sound(500, 5.0))
     context, sink = ears_of(Held(let_go=source.read_to_its_end))
-    Engine(context, quiet).run([SourceSession(source)])
+    Engine(context, MemoryLogger()).run([SourceSession(source)])
     [stats] = sink.of("stats")
     gaps = sink.of("gap")
     assert gaps
@@ -141,7 +144,7 @@ def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> Non
             return BandClassifier().classify(mel_db)
 
     context, sink = ears_of(Slow())
-    Engine(context, quiet).run([SourceSession(source)])
+    Engine(context, MemoryLogger()).run([SourceSession(source)])
     assert sink.of("gap") == []
     assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
     assert max(ahead_blocks) <= MAX_HANDOVERS + MAX_PENDING_WINDOWS + BATCH_WINDOWS + 5
@@ -153,7 +156,7 @@ class Clockwork:
     def __init__(self, sources: int, window_ns: Callable[[int], int]) -> None:
         self.now_ns = 0
         self.context, self.sink = ears_of(BandClassifier())
-        self.engine = Engine(self.context, quiet, lambda: self.now_ns)
+        self.engine = Engine(self.context, MemoryLogger(), lambda: self.now_ns)
         self.voices = [
             self.engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
         ]
@@ -263,7 +266,7 @@ class Comes(Memory):
 
 def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the_same_stream() -> None:
     context, sink = ears_of(BandClassifier())
-    Engine(context, quiet).run([SourceSession(Comes("mic", sound(500), waits=True))])
+    Engine(context, MemoryLogger()).run([SourceSession(Comes("mic", sound(500), waits=True))])
     told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
     assert told == [
         ("health", "waiting", "absent"),
@@ -309,7 +312,9 @@ class Moved(Memory):
 @given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=4))
 def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:
     context, sink = ears_of(BandClassifier())
-    Engine(context, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))])
+    Engine(context, MemoryLogger()).run(
+        [SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))]
+    )
     lines = [line for line in sink.lines if line["type"] in ("hello", "start", "update", "end", "stats")]
     assert [line["type"] for line in lines][:2] == ["hello", "start"]
     assert lines[-2]["type"] == "end"
@@ -324,25 +329,25 @@ def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shi
 def test_an_events_delay_is_told_by_the_clock_that_is_right_now() -> None:
     context, sink = ears_of(BandClassifier())
     hour_ns = 3_600_000_000_000
-    Engine(context, quiet).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
+    Engine(context, MemoryLogger()).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
     assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
 
 
 def test_stats_come_again_and_again_and_the_last_are_final() -> None:
     context, sink = ears_of(BandClassifier())
-    Engine(replace(context, stats_s=1.0), quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
+    Engine(replace(context, stats_s=1.0), MemoryLogger()).run([SourceSession(Comes("mic", silence(0), waits=True))])
     stats = sink.of("stats")
     assert [line["final"] for line in stats] == [False] * (len(stats) - 1) + [True]
     assert [int(line["duration_s"]) for line in stats] == [1, 2, 5, 6, 7, 9, 9]
     assert stats[2]["lost_s"] == 3.0
     context, sink = ears_of(BandClassifier())
-    Engine(context, quiet).run([SourceSession(Comes("mic", silence(0), waits=True))])
+    Engine(context, MemoryLogger()).run([SourceSession(Comes("mic", silence(0), waits=True))])
     assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
 
 
 def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
     context, _ = ears_of(BandClassifier())
-    engine = Engine(context, quiet)
+    engine = Engine(context, MemoryLogger())
     voice = engine.voice(SourceSession(Comes("mic", silence(0), waits=True)))
     assert voice.truth.state == "waiting"
     states = [voice.truth]

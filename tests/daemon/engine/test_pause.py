@@ -12,8 +12,9 @@ from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, WindowResult
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from support.engine_harness import Kept, ears_of, quiet
+from support.engine_harness import Kept, ears_of
 from support.fakes import SMALL_SPEC, BandClassifier, tone
+from support.memory_logger import MemoryLogger
 
 RATE_HZ = SMALL_SPEC.rate_hz
 
@@ -32,7 +33,7 @@ class Switched:
 
     def blocks(self) -> Iterator[Block]:
         for second in range(self.seconds):
-            self.before.get(second, quiet)()
+            self.before.get(second, lambda: None)()
             for tenth in range(10):
                 yield Block(tone(500, 0.1), RATE_HZ, second * RATE_HZ + tenth * RATE_HZ // 10)
 
@@ -44,7 +45,7 @@ def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResul
     context, sink = ears_of(BandClassifier())
     readings: list[WindowResult] = []
     context.live.watch(readings.append)
-    engine = Engine(context, quiet)
+    engine = Engine(context, MemoryLogger())
     source = Switched(seconds)
     source.before = {second: lambda on=on: engine.switch("mic", on) for second, on in switches.items()}  # type: ignore[misc]
     engine.run([SourceSession(source)])
@@ -98,7 +99,7 @@ def test_a_reading_tells_of_each_window_and_is_pictured_only_while_somebody_watc
     context, _ = ears_of(BandClassifier())
     features_wanted: list[WindowResult] = []
     leave = context.live.watch(features_wanted.append, pictures=True)
-    Engine(context, quiet).run([SourceSession(Switched(1))])
+    Engine(context, MemoryLogger()).run([SourceSession(Switched(1))])
     assert features_wanted[0].features is not None
     leave()
     leave()

@@ -18,6 +18,7 @@ from soundwatch.daemon.journal.query import LineFilter
 from soundwatch.daemon.sinks.dispatcher import SinkWorker
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from support.fleet_harness import JOURNAL, keys_of
+from support.memory_logger import MemoryLogger
 from support.mosquitto import Listener, Mosquitto, wait_until
 from support.ports import free_port
 from support.sink_harness import Room
@@ -40,14 +41,14 @@ class Fleet:
 
     def __init__(self, port: int, path: Path, **options: Any) -> None:
         self.shown: list[LineMessage] = []
-        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.log = MemoryLogger()
         self.store = Failing(str(path))
         broker = Broker("127.0.0.1", port, None, None, None)
         self.collector = Collector(
             broker,
             self.store,
             self._show,
-            lambda sentence, **fields: self.said.append((sentence, fields)),
+            self.log,
             **options,
         )
         self._thread = threading.Thread(target=self.collector.run)
@@ -62,7 +63,7 @@ class Fleet:
 
     def sentences(self) -> list[str]:
         """What the diary says."""
-        return [sentence for sentence, _ in self.said]
+        return self.log.events
 
     def end(self) -> None:
         """Stop it."""

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from soundwatch.daemon.journal.entry import Cursor
 from soundwatch.daemon.journal.journal import TAIL_LINES, Journal
 from soundwatch.daemon.journal.location import journal_path, open_for_reading, open_for_writing
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine
+from support.memory_logger import MemoryLogger
 
 LIMITS = RetentionLimits(1e9, 10**9)
 WAIT_S = 10.0
@@ -44,9 +44,8 @@ class Failing(JournalStore):
 
 
 @contextmanager
-def opened(store: JournalStore, said: list[str] | None = None, seen: list[Line] | None = None) -> Iterator[Journal]:
-    say: Callable[..., object] = lambda text, **_: said.append(text) if said is not None else None  # noqa: E731
-    journal = Journal(store, LIMITS, "n", say, seen.append if seen is not None else lambda _: None)
+def opened(store: JournalStore, log: MemoryLogger | None = None, seen: list[Line] | None = None) -> Iterator[Journal]:
+    journal = Journal(store, LIMITS, "n", log or MemoryLogger(), seen.append if seen is not None else lambda _: None)
     try:
         yield journal
     finally:
@@ -126,9 +125,9 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "RETRY_S", 0.05)
-    said: list[str] = []
+    log = MemoryLogger()
     store = Failing(tmp_path / "journal.db", lambda: _error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR))
-    with opened(store, said) as journal:
+    with opened(store, log) as journal:
         for _ in range(10):
             journal.append(gap)
         journal.move("mqtt", Cursor(3, 3), wait=True)
@@ -148,14 +147,14 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
     assert [line["seq"] for line in states] == list(range(1, count + 1))
     assert [line["state"] for line in states if line["type"] == "health"] == ["failing", "working"]
     assert JournalStore(tmp_path / "journal.db").cursors() == {"mqtt": Cursor(3, 3)}
-    assert said[0].startswith("the journal cannot be written")
-    assert said[-1] == "the journal is written again"
+    assert log.events[0].startswith("the journal cannot be written")
+    assert log.events[-1] == "the journal is written again"
 
 
 def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    said: list[str] = []
-    with opened(JournalStore(path), said) as journal:
+    log = MemoryLogger()
+    with opened(JournalStore(path), log) as journal:
         journal.append(gap)
         journal.flush()
         sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -164,7 +163,7 @@ def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_
         for _ in range(3):
             journal.append(gap)
             journal.flush()
-        assert "damaged" in " ".join(said)
+        assert "damaged" in " ".join(log.events)
         assert [json.loads(entry.line)["seq"] for entry in journal.after(1)][:3] == [2, 3, 4]
     assert list(tmp_path.glob("journal.db.damaged-*"))
 
@@ -179,18 +178,18 @@ def test_each_line_is_shown_to_the_board_in_order(tmp_path: Path) -> None:
 
 def test_a_second_writer_is_refused_with_the_first_ones_number(tmp_path: Path) -> None:
     config = JournalConfig(path=str(tmp_path / "journal.db"))
-    open_for_writing(config, print)
+    open_for_writing(config, MemoryLogger())
     with pytest.raises(StoreError, match=r"in use by another soundwatch, process \d+\. .*--journal memory"):
-        open_for_writing(config, print)
+        open_for_writing(config, MemoryLogger())
 
 
 def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_an_error(tmp_path: Path) -> None:
-    store = open_for_writing(JournalConfig(path=str(tmp_path / "new" / "journal.db")), print)
+    store = open_for_writing(JournalConfig(path=str(tmp_path / "new" / "journal.db")), MemoryLogger())
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
     store.close()
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be opened as a journal"):
-        open_for_writing(JournalConfig(path=str(tmp_path / "file" / "journal.db")), print)
+        open_for_writing(JournalConfig(path=str(tmp_path / "file" / "journal.db")), MemoryLogger())
 
 
 def test_where_nobody_asked_for_a_file_one_that_cannot_be_made_is_said_and_done_without(
@@ -198,10 +197,10 @@ def test_where_nobody_asked_for_a_file_one_that_cannot_be_made_is_said_and_done_
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "state"))
-    said: list[tuple[str, dict[str, Any]]] = []
-    store = open_for_writing(JournalConfig(), lambda text, **fields: said.append((text, fields)))
+    log = MemoryLogger()
+    store = open_for_writing(JournalConfig(), log)
     assert store.path == MEMORY
-    assert "in memory" in said[0][0]
+    assert "in memory" in log.events[0]
 
 
 def test_the_file_lies_where_systemd_says_or_where_a_users_state_is(monkeypatch: pytest.MonkeyPatch) -> None:

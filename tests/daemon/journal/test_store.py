@@ -16,6 +16,7 @@ from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor
 from soundwatch.daemon.journal.location import open_for_writing
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine
+from support.memory_logger import MemoryLogger
 
 
 def row(
@@ -101,10 +102,10 @@ def test_a_full_disk_keeps_the_newest_lines_and_says_how_many_old_ones_went(smal
 
 def test_a_journal_on_a_disk_without_room_is_kept_in_memory_and_that_is_said(small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize))
-    said: list[str] = []
-    store = open_for_writing(JournalConfig(path=str(small_disk / "journal.db")), lambda text, **_: said.append(text))
+    log = MemoryLogger()
+    store = open_for_writing(JournalConfig(path=str(small_disk / "journal.db")), log)
     assert store.path == MEMORY
-    assert said == ["there is no journal: events are kept in memory, and are gone when this program ends"]
+    assert log.events == ["there is no journal: events are kept in memory, and are gone when this program ends"]
 
 
 @pytest.mark.parametrize("place", [0, 5000])

@@ -31,6 +31,7 @@ from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from soundwatch.daemon.system.log import make_logger
 from support.band_model import write_band_model
 from support.fakes import SMALL_CONTRACT, silence, tone
+from support.memory_logger import MemoryLogger
 
 QUIET = make_logger(LogConfig(level="error"))
 SMALL_PIECES = ChunkPolicy(from_bytes=100_000, piece_windows=48)
@@ -95,7 +96,7 @@ def replayed(config: Config, archive: Path) -> bytes:
     lines = io.BytesIO()
     sink = type("Sink", (), {"name": "memory", "write": lambda _, line: lines.write(line), "close": lambda _: None})()
     in_force = thresholds_in_force(rules, classifier.contract.labels)
-    context = EngineContext("test", classifier, rules, in_force, SampleClock(), DirectWriter([sink], print))
+    context = EngineContext("test", classifier, rules, in_force, SampleClock(), DirectWriter([sink], MemoryLogger()))
     for found in find_recordings([archive]).recordings:
         with contextlib.suppress(SourceError):
             SourceSession(Recording(found.path.stem, found.path, "fast", 0)).read_through(context)

@@ -22,8 +22,9 @@ from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.shadow.compare import ModelPair
 from soundwatch.daemon.shadow.runner import QUEUED_WINDOWS, ShadowRunner
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
-from support.engine_harness import Kept, Memory, ears_of, quiet, sound
+from support.engine_harness import Kept, Memory, ears_of, sound
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
+from support.memory_logger import MemoryLogger
 
 WAIT_S = 30
 PAIR = ModelPair("double@sha256:1", "half@sha256:2", ("low", "high"), (0.5, 0.5), (0.5, None), SMALL_SPEC, 1, None)
@@ -55,10 +56,8 @@ class Room:
 
     def __init__(self, classifier: Classifier, pair: ModelPair = PAIR) -> None:
         self.sink = Kept()
-        self.said: list[str] = []
-        self.beside = ShadowRunner(
-            classifier, pair, DirectWriter([self.sink], quiet), lambda text, **_: self.said.append(text)
-        )
+        self.log = MemoryLogger()
+        self.beside = ShadowRunner(classifier, pair, DirectWriter([self.sink], MemoryLogger()), self.log)
         self.beside.start()
 
     def take(self, numbers: range, score: float = 0.9, source: str = "mic") -> None:
@@ -109,7 +108,7 @@ def test_a_difference_and_the_end_of_a_stream_are_told_as_lines() -> None:
     assert (summary["start"], summary["time"]) == ("1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.600Z")
     assert (summary["both"], summary["only_model"]) == ({"low": 0, "high": 0}, {"low": 3, "high": 0})
     assert summary["mean_difference"] == pytest.approx(0.225, abs=1e-4)
-    assert room.said == []
+    assert room.log.events == []
 
 
 def test_what_there_is_no_time_for_is_dropped_at_once_and_counted() -> None:
@@ -133,7 +132,7 @@ def test_a_shadow_that_fails_is_told_of_once_turned_off_and_costs_nothing_more()
         room.take(range(6))
         room.beside.end(stream(), 0)
         room.beside.end(stream("yard"), 0)
-    assert room.said == ["the shadow model has failed and is turned off; listening goes on"]
+    assert room.log.events == ["the shadow model has failed and is turned off; listening goes on"]
     assert [(line["source"], line["reason"], line["windows"]) for line in room.sink.of("shadow")] == [
         ("mic", "failed", 0),
         ("yard", "failed", 2),
@@ -150,7 +149,7 @@ def test_a_shadow_that_is_exchanged_tells_how_it_went() -> None:
 
 
 def test_one_that_never_began_can_be_closed() -> None:
-    ShadowRunner(half(), PAIR, DirectWriter([], quiet), quiet).close("changed")
+    ShadowRunner(half(), PAIR, DirectWriter([], MemoryLogger()), MemoryLogger()).close("changed")
 
 
 def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Kept, Kept]:
@@ -160,7 +159,7 @@ def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Ke
     beside = make(found)
     if beside is not None:
         beside.start()
-    Engine(replace(context, shadow=beside), quiet).run([SourceSession(source)])
+    Engine(replace(context, shadow=beside), MemoryLogger()).run([SourceSession(source)])
     if beside is not None:
         beside.close("ended")
     return sink, found
@@ -171,7 +170,9 @@ def test_through_the_engine_each_so_many_th_window_is_compared_or_dropped(share_
     source = Memory("mic", np.concatenate([sound(300, 2.0), sound(3000, 1.0)], axis=1), waits=True)
     pair = replace(PAIR, every=share_of)
     alone, _ = run(Memory("mic", source.samples, waits=True), lambda _: None)
-    sink, found = run(source, lambda kept: ShadowRunner(half(), pair, DirectWriter([kept], quiet), quiet))
+    sink, found = run(
+        source, lambda kept: ShadowRunner(half(), pair, DirectWriter([kept], MemoryLogger()), MemoryLogger())
+    )
     assert sink.lines == alone.lines, "what is decided knows nothing of the shadow"
     [summary] = found.of("shadow")
     windows = sink.of("stats")[0]["windows"]
@@ -183,11 +184,11 @@ def test_a_shadow_that_stands_still_holds_nothing_up() -> None:
     still = Half()
     done = threading.Event()
     context, sink = ears_of(BandClassifier())
-    beside = ShadowRunner(still, PAIR, DirectWriter([Kept()], quiet), quiet)
+    beside = ShadowRunner(still, PAIR, DirectWriter([Kept()], MemoryLogger()), MemoryLogger())
     beside.start()
     source = Memory("mic", np.concatenate([silence(1.0), tone(300, 20.0)], axis=1), waits=True)
     try:
-        Engine(replace(context, shadow=beside), quiet).run([SourceSession(source)])
+        Engine(replace(context, shadow=beside), MemoryLogger()).run([SourceSession(source)])
         done.set()
     finally:
         still.may_go_on.set()

@@ -65,7 +65,7 @@ def test_how_programs_end_is_told_when_it_changes_and_what_they_say_is_noted(roo
         room.event("start")
         room.wait_for(outlet)
     assert room.sentences() == ["a program ended with exit code 3", "a program ended with exit code 0"]
-    assert [fields["output"] for _, fields in room.noted] == ["it is over"] * 4
+    assert [fields["output"] for fields in room.log.fields("a program ended")] == ["it is over"] * 4
     assert outlet.state.state == "working", "an event is done with when its program has ended"
 
 
@@ -107,7 +107,7 @@ def test_a_program_that_writes_without_end_takes_no_memory(room: Room, tmp_path:
     outlet = room.open(f"command:{script(tmp_path / 'hook', 'yes')},timeout_s=0.5")
     room.event("start")
     room.wait_for(outlet)
-    assert len(room.noted[0][1]["output"]) <= 4096
+    assert len(room.log.written[0][1]["output"]) <= 4096
 
 
 def test_a_program_that_cannot_be_started_is_tried_again(room: Room, tmp_path: Path) -> None:

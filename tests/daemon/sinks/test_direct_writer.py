@@ -12,6 +12,7 @@ import pytest
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.events.schema import GapLine
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from support.memory_logger import MemoryLogger
 
 
 def gap(seq: int) -> GapLine:
@@ -41,9 +42,9 @@ def no_space() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def journal_of(*sinks: Reader) -> tuple[DirectWriter, list[tuple[str, dict[str, Any]]]]:
-    said: list[tuple[str, dict[str, Any]]] = []
-    return DirectWriter(list(sinks), lambda text, **fields: said.append((text, fields))), said
+def journal_of(*sinks: Reader) -> tuple[DirectWriter, MemoryLogger]:
+    log = MemoryLogger()
+    return DirectWriter(list(sinks), log), log
 
 
 def test_lines_are_numbered_without_holes_and_reach_every_sink() -> None:
@@ -57,15 +58,15 @@ def test_lines_are_numbered_without_holes_and_reach_every_sink() -> None:
 
 def test_a_full_disk_loses_counted_lines_says_so_once_and_recovers() -> None:
     full, other = Reader("full", {2: no_space(), 3: no_space()}), Reader("other")
-    journal, said = journal_of(full, other)
+    journal, log = journal_of(full, other)
     for _ in range(4):
         journal.append(gap)
     assert [line["seq"] for line in full.lines] == [1, 4]
     assert [line["seq"] for line in other.lines] == [1, 2, 3, 4]
     assert journal.losses == {"full": 2}
-    assert len(said) == 2
-    assert said[0][1] == {"sink": "full", "error": "No space left on device"}
-    assert said[1][1] == {"sink": "full", "lost_lines": 2}
+    assert len(log.written) == 2
+    assert log.written[0][1] == {"sink": "full", "error": "No space left on device"}
+    assert log.written[1][1] == {"sink": "full", "lost_lines": 2}
 
 
 def test_a_reader_that_goes_does_not_stop_the_others() -> None:

@@ -18,6 +18,7 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore, RetentionLimits
 from soundwatch.daemon.sinks import dispatcher as outlets_module
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
+from support.memory_logger import MemoryLogger
 
 WAIT_S = 10.0
 
@@ -57,7 +58,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
+    journal = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     yield journal
     journal.close()
 
@@ -69,19 +70,21 @@ def until(done: Callable[[], bool]) -> None:
         threading.Event().wait(0.005)
 
 
-def run(journal: Journal, sink: Reader, lines: int, *, durable: bool = True) -> tuple[SinkDispatcher, list[str]]:
-    said: list[str] = []
-    outlets = SinkDispatcher(lambda text, **_: said.append(text), lambda names: said.append(f"all gone: {names}"))
+def run(
+    journal: Journal, sink: Reader, lines: int, *, durable: bool = True
+) -> tuple[SinkDispatcher, MemoryLogger, list[str]]:
+    log, gone = MemoryLogger(), list[str]()
+    outlets = SinkDispatcher(log, gone.append)
     outlets.add(sink, journal, durable=durable)
     for _ in range(lines):
         journal.append(gap)
     journal.flush()
-    return outlets, said
+    return outlets, log, gone
 
 
 def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
     one, two = Reader("one"), Reader("two")
-    outlets, _ = run(journal, one, 0)
+    outlets, *_ = run(journal, one, 0)
     outlets.add(two, journal, durable=False)
     for _ in range(250):
         journal.append(gap)
@@ -95,13 +98,13 @@ def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
 
 def test_what_a_failing_sink_may_have_taken_comes_again_and_says_so(journal: Journal) -> None:
     sink = Reader(failures={1: OSError("no"), 2: OSError("no")}, takes=1)
-    outlets, said = run(journal, sink, 1)
+    outlets, log, _ = run(journal, sink, 1)
     until(lambda: sink.calls >= 3)
     journal.append(gap)
     journal.flush()
     assert outlets.close() == {}
     assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(1, None), (1, True), (1, True), (2, None)]
-    assert said == ["a sink is failing; its lines are kept for it", "a sink works again"]
+    assert log.events == ["a sink is failing; its lines are kept for it", "a sink works again"]
 
 
 def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
@@ -109,7 +112,7 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
     real = hanging.deliver
     hanging.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
     quick = Reader("quick")
-    outlets, _ = run(journal, hanging, 0)
+    outlets, *_ = run(journal, hanging, 0)
     outlets.add(quick, journal, durable=False)
     for _ in range(100):
         journal.append(gap)
@@ -122,15 +125,15 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
 
 def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Path) -> None:
     first = JournalStore(tmp_path / "journal.db")
-    journal = Journal(first, RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
+    journal = Journal(first, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     for _ in range(6):
         journal.append(gap)
     journal.flush()
     journal.move("reader", Cursor(attempted=4, delivered=2), wait=True)  # killed while lines 3 and 4 were under way
     journal.close()
-    again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
+    again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     sink = Reader()
-    outlets, _ = run(again, sink, 0)
+    outlets, *_ = run(again, sink, 0)
     assert outlets.close() == {}
     assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(3, True), (4, True), (5, None), (6, None)]
     again.close()
@@ -140,45 +143,45 @@ def test_a_sink_that_keeps_no_place_begins_with_the_next_line(journal: Journal) 
     journal.append(gap)
     journal.flush()
     sink = Reader()
-    outlets, _ = run(journal, sink, 1, durable=False)
+    outlets, *_ = run(journal, sink, 1, durable=False)
     outlets.close()
     assert [line["seq"] for line in sink.lines] == [2]
 
 
 def test_a_reader_that_has_gone_is_not_tried_again_and_when_all_have_it_is_told(journal: Journal) -> None:
     gone, other = Reader("gone", {1: ReaderClosedError("gone")}), Reader("other", {2: ReaderClosedError("gone")})
-    outlets, said = run(journal, gone, 0, durable=False)
+    outlets, _, all_gone = run(journal, gone, 0, durable=False)
     outlets.add(other, journal, durable=False)
     journal.append(gap)
     until(lambda: outlets.states[0].state == "gone" and len(other.lines) == 1)
-    assert not any(text.startswith("all gone") for text in said)
+    assert all_gone == []
     journal.append(gap)
-    until(lambda: "all gone: gone, other" in said)
+    until(lambda: all_gone == ["gone, other"])
     assert gone.calls == 1
     assert outlets.close() == {}
 
 
 def test_lines_that_a_sink_cannot_take_before_the_end_are_counted(journal: Journal) -> None:
     sink = Reader(failures=dict.fromkeys(range(1, 10_000), OSError("away")))
-    outlets, _ = run(journal, sink, 3)
+    outlets, *_ = run(journal, sink, 3)
     assert outlets.close(patience_s=0.05) == {"reader": 3}
     assert outlets.states[0].reason == "away"
 
 
 def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db")
-    journal = Journal(store, RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
+    journal = Journal(store, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     journal.move("reader", Cursor(0, 0), wait=True)
     for _ in range(10):
         journal.append(gap)
     journal.flush()
     journal.close()
     JournalStore(tmp_path / "journal.db").drop_oldest(0.4)
-    again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", lambda *_, **__: None)
+    again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     sink = Reader()
-    outlets, said = run(again, sink, 0)
+    outlets, log, _ = run(again, sink, 0)
     assert outlets.close() == {}
     assert [line["seq"] for line in sink.lines] == [5, 6, 7, 8, 9, 10]
     assert outlets.states[0].lost_lines == 4
-    assert said == ["the journal had dropped lines before a sink could take them"]
+    assert log.events == ["the journal had dropped lines before a sink could take them"]
     again.close()

@@ -100,7 +100,7 @@ def test_a_file_that_ends_within_a_line_is_gone_on_with_on_a_line_of_its_own(tmp
 
 def test_a_reader_that_goes_ends_a_pipe_for_good_and_no_file(room: Room, tmp_path: Path) -> None:
     gone: list[str] = []
-    outlets = SinkDispatcher(room._say, gone.append)
+    outlets = SinkDispatcher(room.log, gone.append)
     reading, writing = os.pipe()
     pipe = outlets.add(FileSink("stdout", writing), room.journal, durable=False)
     file = outlets.add(open_file(str(tmp_path / "events.jsonl")), room.journal, durable=False)

@@ -158,7 +158,7 @@ def test_what_never_can_succeed_is_skipped_counted_and_said(room: Room, server: 
     room.event("end")
     room.wait_for(outlet)
     assert server.types == ["start", "end"]
-    (said, fields), *_ = room.said
+    (said, fields), *_ = room.log.written
     assert said == "an event was refused and is skipped"
     assert (fields["skipped_lines"], fields["id"], str(code) in fields["error"]) == (1, "A", True)
 
@@ -179,7 +179,7 @@ def test_a_server_that_is_not_there_is_waited_for(room: Room) -> None:
     room.event("start")
     wait_until(lambda: outlet.state.state == "failing")
     assert "refused" in (outlet.state.reason or "")
-    assert "secret-path" not in repr(room.said) + outlet.state.name
+    assert "secret-path" not in repr(room.log.written) + outlet.state.name
 
 
 def test_redirects_are_not_followed(room: Room, server: Server) -> None:
@@ -188,7 +188,7 @@ def test_redirects_are_not_followed(room: Room, server: Server) -> None:
     room.event("start")
     room.wait_for(outlet)
     assert {path for path, _, _ in server.requests} == {"/here"}
-    assert "redirects are not followed" in room.said[0][1]["error"]
+    assert "redirects are not followed" in room.log.written[0][1]["error"]
 
 
 def test_a_server_that_asks_to_wait_is_not_asked_before(room: Room, server: Server) -> None:
@@ -255,7 +255,7 @@ def test_a_token_is_sent_and_never_shown(room: Room, server: Server, tmp_path: P
     room.event("start")
     room.wait_for(outlet)
     assert server.requests[0][1]["authorization"] == "Bearer tk_123"
-    assert "tk_123" not in repr(room.said)
+    assert "tk_123" not in repr(room.log.written)
 
 
 def test_the_address_may_be_in_a_file(room: Room, server: Server, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_neither_the_log_nor_an_answer_has_the_token(guarded: Site) -> None:
     with guarded.client(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         answers = [client.get(path) for path in ("/api/config", "/api/health", "/metrics", "/api/nothing")]
     assert not [each for each in answers if TOKEN in each.text]
-    assert TOKEN not in str(guarded.said)
+    assert TOKEN not in str(guarded.log.written)
 
 
 def test_too_much_is_refused_whether_or_not_its_length_is_told(site: Site) -> None:
@@ -301,18 +301,18 @@ def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
             assert client.get("/api/classes").status_code == 200, "the next one is answered"
     assert answer.status_code == 500
     assert answer.json() == {"error": "This could not be answered; the log says why."}
-    assert ill.said == [
+    assert ill.log.written == [
         ("a request could not be answered", {"path": "/api/health", "error": "RuntimeError: the secret of the house"})
     ]
 
 
 def test_a_visitor_who_goes_in_the_middle_of_what_he_sends_is_not_worth_a_word(site: Site) -> None:
-    before = list(site.said)
+    before = list(site.log.written)
     head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(site.address, timeout=10) as client:
         client.sendall(f"{head}Content-Length: 14\r\n\r\n{{".encode())
     assert site.get("/api/health").status_code == 200
-    assert site.said == before
+    assert site.log.written == before
 
 
 def test_a_crowd_of_connections_is_turned_away_and_those_after_it_are_not(site: Site) -> None:

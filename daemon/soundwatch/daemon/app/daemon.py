@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from soundwatch.daemon.app.build import build_context, node_name
 from soundwatch.daemon.app.lifecycle import Lifecycle
@@ -29,6 +29,7 @@ from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
@@ -62,7 +63,7 @@ class Daemon:
         SoundwatchError: Something cannot be opened.
     """
 
-    def __init__(self, ask: Callable[[], RunConfig], log: Any) -> None:
+    def __init__(self, ask: Callable[[], RunConfig], log: Logger) -> None:
         self._ask = ask
         self._log = log
         self._asked = asked = ask()
@@ -83,11 +84,11 @@ class Daemon:
             SoundwatchError: Something could not be opened, or every source broke, or nothing can be written.
         """
         with contextlib.closing(self._journal), stop_on_signals(self._program.stop):
-            clip_tap, writing = _clips(self._asked.config, self._context, self._log.warning)
+            clip_tap, writing = _clips(self._asked.config, self._context, self._log)
             self._context = replace(self._context, clip_tap=clip_tap)
             self._context = replace(self._context, shadow=self._shadow_for(self._asked.config, self._context))
-            watch = Watchdog(self._notifier, self._log.error)
-            self._engine = Engine(self._context, self._log.warning, watch=watch)
+            watch = Watchdog(self._notifier, self._log)
+            self._engine = Engine(self._context, self._log, watch=watch)
             self._sending = OutputManager(
                 lambda: self._context,
                 lambda: self._asked.config,
@@ -108,8 +109,8 @@ class Daemon:
 
     def _open_journal(self) -> Journal:
         config = self._asked.config
-        store = open_for_writing(config.journal, self._log.warning)
-        return Journal(store, retention_limits(config.journal), node_name(config), self._log.warning, self._notice.read)
+        store = open_for_writing(config.journal, self._log)
+        return Journal(store, retention_limits(config.journal), node_name(config), self._log, self._notice.read)
 
     def _sink_context(self) -> SinkContext:
         return SinkContext(
@@ -118,9 +119,8 @@ class Daemon:
             board=lambda: self._notice.board,
             live=self._context.live,
             switch=self._engine.switch,
-            say=self._log.warning,
+            log=self._log,
             classes=lambda: tuple(self._context.thresholds),
-            note=self._log.debug,
             after=self._journal.after,
             last_seq=lambda: self._journal.last_seq,
             journal=self._journal.store.identity(),
@@ -138,7 +138,7 @@ class Daemon:
             return None
         from soundwatch.daemon.shadow.build import open_shadow
 
-        opened, running = open_shadow(config, context, self._log.warning), _shadow_runner(self._context)
+        opened, running = open_shadow(config, context, self._log), _shadow_runner(self._context)
         if running is not None and running.pair == opened.pair and not running.failed:
             return running
         return opened
@@ -286,14 +286,14 @@ def _shadow_runner(context: EngineContext) -> ShadowRunner | None:
 
 
 def _clips(
-    config: Config, context: EngineContext, say: Callable[..., object]
+    config: Config, context: EngineContext, log: Logger
 ) -> tuple[ClipTap | None, contextlib.AbstractContextManager[object]]:
     """What keeps sound for clips, and what writes them until its end; nothing where nobody asked for clips."""
     if config.clips.folder is None:
         return None, contextlib.nullcontext()
     from soundwatch.daemon.clips.build import build_clips
 
-    return build_clips(config.clips, context, say)
+    return build_clips(config.clips, context, log)
 
 
 def _give_back_memory() -> None:

@@ -11,10 +11,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import socket_path
@@ -51,14 +51,14 @@ class OutputManager:
         journal: Journal,
         sink_context: SinkContext,
         fail: Callable[[SinkError], object],
-        log: Any,
+        log: Logger,
     ) -> None:
         self._context = context
         self._config = config
         self._journal = journal
         self._fail = fail
         self._log = log
-        self._outlets = SinkDispatcher(sink_context.say, self._all_gone)
+        self._outlets = SinkDispatcher(sink_context.log, self._all_gone)
         self._sink_context = replace(sink_context, sinks=self._outlets.look)
         self._by_word: dict[str, SinkWorker] = {}
         self._servers = contextlib.ExitStack()
@@ -90,11 +90,9 @@ class OutputManager:
             spec = SinkSpec("unix", str(socket_path(path)), {"scores": True})
             opened = open_sink(spec, self._sink_context)
         except SinkError as error:  # a system without such sockets, or a path too long for one
-            self._sink_context.note("there is no socket beside the journal", error=str(error))
+            self._sink_context.log.debug("there is no socket beside the journal", error=str(error))
             return
-        self._own = SinkWorker(
-            opened.sink, self._journal, durable=False, say=self._sink_context.note, gone=lambda: None
-        )
+        self._own = SinkWorker(opened.sink, self._journal, durable=False, log=self._sink_context.log, gone=lambda: None)
 
     def opened(self, texts: Sequence[SinkConfig], gone: Sequence[SinkConfig] = ()) -> dict[int, OpenedSink]:
         """Sinks that are ready to take the place of those that will be gone, by their place; all or none.
@@ -139,7 +137,7 @@ class OutputManager:
         for name, lines in self._outlets.close().items():
             if self._journal.store.path == MEMORY:
                 raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")
-            self._sink_context.say("lines are left for the next start", sink=name, lines=lines)
+            self._sink_context.log.warning("lines are left for the next start", sink=name, lines=lines)
 
     def _all_gone(self, names: str) -> None:
         if not self._served:  # whoever looks at the page still gets all

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from soundwatch.daemon.app.build import build_context
 from soundwatch.daemon.app.lifecycle import Lifecycle
@@ -14,6 +13,7 @@ from soundwatch.daemon.capture import Recording, recordings_in
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.encoder import scores_line
 from soundwatch.daemon.sinks.context import parse_options, parse_sink
@@ -22,7 +22,7 @@ from soundwatch.daemon.sinks.file import FileSink, JsonOptions, open_file
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
-def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) -> None:
+def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logger) -> None:
     """Run recordings, and folders of them, through the same engine, one after another, as fast as it goes.
 
     Raises:
@@ -38,7 +38,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Any) 
 
     def open_sinks() -> DirectWriter:
         sinks.extend(open_file(spec.target) for spec in files)
-        return DirectWriter([*sinks], log.warning)
+        return DirectWriter([*sinks], log)
 
     context = build_context(config, SampleClock(), open_sinks)
     relay = context.journal

@@ -8,9 +8,9 @@ Does not: restart anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.engine.liveness import EngineProgress, is_ready, stalled_stage, status_text
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 
@@ -23,12 +23,12 @@ class Watchdog:
 
     Args:
         notifier: Tells the manager.
-        say: Called with a sentence and its fields when a stage is frozen, or goes on.
+        log: The log.
     """
 
-    def __init__(self, notifier: SystemdNotifier, say: Callable[..., object]) -> None:
+    def __init__(self, notifier: SystemdNotifier, log: Logger) -> None:
         self._notifier = notifier
-        self._say = say
+        self._log = log
         self._patience_ns = max(LEAST_PATIENCE_NS, notifier.watchdog_ns // 2)
         self._next_ns = 0
         self._ready = False
@@ -53,9 +53,9 @@ class Watchdog:
         stage = stalled_stage(progress, now_ns, self._patience_ns)
         if stage != self._frozen:
             if stage is None:
-                self._say("it goes on", stage=self._frozen)
+                self._log.warning("it goes on", stage=self._frozen)
             else:
-                self._say("a stage is frozen; the service manager is not told to wait any longer", stage=stage)
+                self._log.warning("a stage is frozen; the service manager is not told to wait any longer", stage=stage)
             self._frozen = stage
         if stage is None and self._notifier.watchdog_ns:
             self._notifier.alive()

@@ -80,7 +80,7 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
         if keep_days:
             opened.drop_before(datetime.now(UTC) - timedelta(days=keep_days))
 
-    collector = Collector(reached, opened, latest.take if picture else print_lines, log.warning, tidy, past=past)
+    collector = Collector(reached, opened, latest.take if picture else print_lines, log, tidy, past=past)
     _run(collector, lambda ended: _draw(collector, latest, reached, opened, ended) if picture else None)
     opened.close()
     gone = sum(node.lost_lines for node in collector.nodes.values())

@@ -6,7 +6,6 @@ Conventions: everything that can be refused is refused here, before the first so
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 from soundwatch.daemon.clips.clip_store import ClipStore
@@ -15,13 +14,14 @@ from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build
 from soundwatch.daemon.clips.writer import ClipWriter
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file
 
 
 def build_clips(
-    config: ClipsConfig, context: EngineContext, say: Callable[..., object]
+    config: ClipsConfig, context: EngineContext, log: Logger
 ) -> tuple[ClipRecorder, contextlib.AbstractContextManager[ClipWriter]]:
     """What keeps sound for clips, and what writes them until its end.
 
@@ -31,7 +31,7 @@ def build_clips(
     """
     assert config.folder is not None
     shelf = ClipStore(Path(config.folder).expanduser(), config)
-    writer = ClipWriter(shelf, build_guards(config, context.classifier), context.node, context.journal, say)
+    writer = ClipWriter(shelf, build_guards(config, context.classifier), context.node, context.journal, log)
     recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.take)
     return recorder, contextlib.closing(writer)
 

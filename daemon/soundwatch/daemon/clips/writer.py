@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import ClipLine, ClipRefusal, LineAppender
 
 QUEUED_CLIPS: Final = 4
@@ -35,7 +36,7 @@ class ClipWriter:
         guards: Each of which can refuse one.
         node: Name of this machine.
         journal: Where it is told.
-        say: Called with a sentence and its fields when a clip is lost.
+        log: The log.
     """
 
     def __init__(
@@ -44,14 +45,14 @@ class ClipWriter:
         guards: Sequence[SpeechGuard],
         node: str,
         journal: LineAppender,
-        say: Callable[..., object],
+        log: Logger,
     ) -> None:
         self.lost_clips = 0
         self._shelf = shelf
         self._guards = guards
         self._node = node
         self._journal = journal
-        self._say = say
+        self._log = log
         self._waiting = queue.Queue[PendingClip | None](QUEUED_CLIPS)
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
         self._thread.start()
@@ -72,7 +73,7 @@ class ClipWriter:
         except queue.Full:
             pass
         if self._thread.is_alive():
-            self._say("clips were not written before the end", clips=self._waiting.qsize())
+            self._log.warning("clips were not written before the end", clips=self._waiting.qsize())
 
     def _run(self) -> None:
         while True:
@@ -94,7 +95,7 @@ class ClipWriter:
         try:
             self._shelf.trim(datetime.now(UTC))
         except OSError as error:
-            self._say("old clips cannot be looked through", error=error.strerror)
+            self._log.warning("old clips cannot be looked through", error=error.strerror)
 
     def _write(self, clip: PendingClip) -> None:
         frames = clip.cut.frames()
@@ -106,7 +107,9 @@ class ClipWriter:
 
     def _lose(self, clip: PendingClip, reason: ClipRefusal, why: str) -> None:
         self.lost_clips += 1
-        self._say("a clip was not written", source=clip.source, event=clip.id, error=why, lost_clips=self.lost_clips)
+        self._log.warning(
+            "a clip was not written", source=clip.source, event=clip.id, error=why, lost_clips=self.lost_clips
+        )
         self._journal.append(partial(self._line, clip, time.time_ns(), None, reason))
 
     def _line(

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config import DetectionConfig
+from soundwatch.daemon.core.config import DetectionConfig, LogConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Classifier, read_only
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
@@ -34,6 +35,7 @@ from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, candidate_accelerators
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from soundwatch.daemon.system.log import make_logger
 
 RATE_HZ: Final = 48_000
 BLOCK_SAMPLES: Final = RATE_HZ // 10
@@ -199,19 +201,24 @@ class NullSink:
         """Nothing is held."""
 
 
+def error_logger() -> Logger:
+    """Return a logger that writes errors only."""
+    return make_logger(LogConfig(level="error"))
+
+
 def benchmark_context(classifier: Classifier) -> EngineContext:
     """What a stream is heard with whose lines nobody reads."""
     rules = build_rules(DetectionConfig(), classifier.contract)
     in_force = thresholds_in_force(rules, classifier.contract.labels)
-    return EngineContext(
-        "bench", classifier, rules, in_force, WallClock(), DirectWriter([NullSink()], lambda *_, **__: None)
-    )
+    return EngineContext("bench", classifier, rules, in_force, WallClock(), DirectWriter([NullSink()], error_logger()))
 
 
 def _path_ms(contract: ModelContract) -> float:
     """Processor time for a second of one stream without its network."""
     started_ns = time.process_time_ns()
-    Engine(benchmark_context(NullClassifier(contract)), print).run([SourceSession(NoiseSource("noise", PATH_S))])
+    Engine(benchmark_context(NullClassifier(contract)), error_logger()).run(
+        [SourceSession(NoiseSource("noise", PATH_S))]
+    )
     return (time.process_time_ns() - started_ns) / 1e6 / PATH_S
 
 

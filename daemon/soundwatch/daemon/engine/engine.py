@@ -21,6 +21,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange, SourceTransition
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
 from soundwatch.daemon.detection.decide import initial_state
@@ -53,7 +54,7 @@ class Engine:
 
     Args:
         context: What they share.
-        say: Called with a sentence and its fields when a source has broken.
+        log: The log.
         now_ns: A monotonic clock.
         watch: Called at each turn of the loop with where the engine stands, and when that was.
     """
@@ -61,12 +62,12 @@ class Engine:
     def __init__(
         self,
         context: EngineContext,
-        say: Callable[..., object],
+        log: Logger,
         now_ns: Callable[[], int] = time.monotonic_ns,
         watch: TickHandler = lambda *_: None,
     ) -> None:
         self._context = context
-        self._say = say
+        self._log = log
         self._provider = context.classifier.provider
         self._spec = context.classifier.contract.features
         self._now_ns = now_ns
@@ -172,18 +173,20 @@ class Engine:
 
     def meet(self, voice: EngineSource, news: SourceNotice) -> None:
         """A source is waited for, lost or back, its sound is examined, or its times are moved."""
-        now_ns, say = self._now_ns(), partial(self._say, source=voice.listening.source.info.name)
+        now_ns, source = self._now_ns(), voice.listening.source.info.name
         if isinstance(news, SourceStateChange) and news.state in ("lost", "paused"):
             voice.front_end_state, heard = flush_features(voice.front_end_state, self._spec, self._backlog.every)
             self._line_up(voice, heard, now_ns)
         self._backlog.put(PendingItem(self._context, voice, news, now_ns, voice.front_end_state.windowing.end_sample))
         if isinstance(news, SourceStateChange):
             voice.state = "heard" if news.state in ("back", "resumed") else "away"
-            say(f"a source is {news.state}", reason=news.detail)
+            write = self._log.info if voice.state == "heard" else self._log.warning
+            write(f"source_{news.state}", source=source, reason=news.detail)
         elif isinstance(news, ClockCorrection):
-            say("a source's times are moved", reason=news.reason, shift_s=news.shift_ns / 1e9)
+            self._log.warning("source_clock_corrected", source=source, reason=news.reason, shift_s=news.shift_ns / 1e9)
         elif news.news:
-            say(f"a source's sound is {'poor' if news.faults else 'good'}", faults=", ".join(news.faults))
+            write = self._log.warning if news.faults else self._log.info
+            write(f"audio_quality_{'poor' if news.faults else 'good'}", source=source, faults=", ".join(news.faults))
 
     def switch(self, source: str, listen: bool) -> None:
         """Pause a source, so that its sound is thrown away unheard, or listen to it again. For any thread."""
@@ -234,7 +237,7 @@ class Engine:
         """Say so where the batch was run by something else than the one before."""
         before, self._provider = self._provider, self._context.classifier.provider
         if self._provider != before:
-            self._say("something else runs the model", before=before, **log_fields(self._context.classifier))
+            self._log.warning("something else runs the model", before=before, **log_fields(self._context.classifier))
             self._context.journal.append(self._context.provider_changed(before))
 
     def _weigh(self, since_ns: int) -> None:
@@ -284,7 +287,7 @@ class Engine:
         self.end(voice)
         if voice.listening.failure is not None:
             source = voice.listening.source.info.name
-            self._say("a source was lost", source=source, error=str(voice.listening.failure))
+            self._log.warning("a source was lost", source=source, error=str(voice.listening.failure))
         if voice.dropped:
             self._voices.remove(voice)
             self._progress.voices.remove(voice)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.fleet.gap_tracker import GapTracker, JournalCoverage, Key
 from soundwatch.daemon.fleet.messages import (
     TOPICS,
@@ -88,7 +89,7 @@ class Collector:
         broker: Where machines publish.
         store: Where lines are kept.
         show: Called with lines that are new and kept.
-        say: The diary.
+        log: The log.
         tidy: Called once an hour, in the same thread.
         past: Whether a new machine's lines of before are wanted too.
     """
@@ -98,7 +99,7 @@ class Collector:
         broker: Broker,
         store: FleetStorage,
         show: Callable[[Sequence[LineMessage]], object],
-        say: Callable[..., object],
+        log: Logger,
         tidy: Callable[[], object] = lambda: None,
         *,
         past: bool = False,
@@ -110,7 +111,7 @@ class Collector:
         self._broker = broker
         self._store = store
         self._show = show
-        self._say = say
+        self._log = log
         self._tidy = tidy
         self._tidy_at_s = time.monotonic()
         current = {node.name: node.report.journal for node in self.nodes.values() if node.report is not None}
@@ -146,7 +147,7 @@ class Collector:
             backoff.reset()
             try:
                 if refused := link.subscribe(TOPICS):
-                    self._say("the broker does not let soundwatch read topics", topics=", ".join(refused))
+                    self._log.warning("the broker does not let soundwatch read topics", topics=", ".join(refused))
                 self._trouble("broker", None)
                 self._serve(link)
             except OSError as error:
@@ -221,7 +222,9 @@ class Collector:
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             self.counts.refused += 1
             if self.counts.refused == 1:
-                self._say("a message is no machine's; others are only counted", topic=message.topic, error=str(error))
+                self._log.warning(
+                    "a message is no machine's; others are only counted", topic=message.topic, error=str(error)
+                )
             return None
         return said
 
@@ -293,9 +296,9 @@ class Collector:
         before = self.trouble.get(of)
         if reason is None and before is not None:
             del self.trouble[of]
-            self._say(f"the {of} is there")
+            self._log.warning(f"the {of} is there")
         elif reason is not None:
             self.trouble[of] = reason
             if before in (None, CONNECTING):
-                self._say(f"the {of} is not to be had; it is tried again", error=reason)
+                self._log.warning(f"the {of} is not to be had; it is tried again", error=reason)
         self.news.set()

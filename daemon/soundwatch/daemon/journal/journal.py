@@ -24,6 +24,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import JournalHealthLine, Line
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine
@@ -45,7 +46,7 @@ class Journal:
         store: The file.
         limits: How much of it to keep.
         node: Name of this machine.
-        say: Called with a sentence and its fields when writing fails, and when it works again.
+        log: The log.
         watch: Called with each line as it is numbered, in the thread that appends it.
         unix_ns: The wall clock.
     """
@@ -55,7 +56,7 @@ class Journal:
         store: JournalStore,
         limits: RetentionLimits,
         node: str,
-        say: Callable[..., object],
+        log: Logger,
         watch: Callable[[Line], object] = lambda _: None,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -63,7 +64,7 @@ class Journal:
         self._store = store
         self._limits = limits
         self._node = node
-        self._say = say
+        self._log = log
         self._watch = watch
         self._unix_ns = unix_ns
         self._spare: JournalStore | None = None  # while the file cannot be written
@@ -271,7 +272,7 @@ class Journal:
 
     def _tell(self, state: Literal["failing", "working"], detail: str) -> None:
         """Say it, and write a line of it."""
-        self._say(detail, dropped_lines=self.dropped_lines)
+        self._log.warning(detail, dropped_lines=self.dropped_lines)
         time_text, node, dropped_lines = format_utc(self._unix_ns()), self._node, self.dropped_lines
         self.append(
             lambda seq: JournalHealthLine(

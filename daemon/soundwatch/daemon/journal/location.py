@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,6 +15,7 @@ import platformdirs
 
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.store import DISK_BYTES, MEMORY, JournalStore, RetentionLimits
 
 if os.name == "posix":
@@ -45,12 +45,12 @@ def retention_limits(config: JournalConfig) -> RetentionLimits:
     return RetentionLimits(config.max_age_days * DAY_S, config.max_bytes)
 
 
-def open_for_writing(config: JournalConfig, say: Callable[..., object]) -> JournalStore:
+def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     """The journal's file, for the one program that writes to it.
 
     Args:
         config: Where it lies.
-        say: Called with a sentence where something is not as it should be.
+        log: The log.
 
     Raises:
         StoreError: Another program writes to it, or a file that was asked for cannot be opened.
@@ -64,13 +64,15 @@ def open_for_writing(config: JournalConfig, say: Callable[..., object]) -> Journ
         _claim(path)
         store = JournalStore(path)
     except OSError as error:
-        return _without(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), say)
+        return _without(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), log)
     except StoreError as error:
         if error.in_use:
             raise
-        return _without(config, error, say)
+        return _without(config, error, log)
     if store.quarantined_path is not None:
-        say("the journal was damaged; it was put aside, and a new one was begun", file=str(store.quarantined_path))
+        log.warning(
+            "the journal was damaged; it was put aside, and a new one was begun", file=str(store.quarantined_path)
+        )
     return store
 
 
@@ -126,13 +128,13 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _without(config: JournalConfig, error: StoreError, say: Callable[..., object]) -> JournalStore:
+def _without(config: JournalConfig, error: StoreError, log: Logger) -> JournalStore:
     """A journal in memory, where the disk is full or nobody named a file; else what was asked for has to be."""
     path = journal_path(config)
     full = isinstance(path, Path) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < DISK_BYTES
     if config.path is not None and not full:
         raise error
-    say("there is no journal: events are kept in memory, and are gone when this program ends", error=str(error))
+    log.warning("there is no journal: events are kept in memory, and are gone when this program ends", error=str(error))
     return JournalStore(MEMORY)
 
 

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
+
+from soundwatch.daemon.core.logger import Logger
 
 ENTRY_EVERY_S: Final = 30.0
 
@@ -24,7 +26,7 @@ class Progress(AbstractContextManager["Progress"]):
         log: The diary, where there is no terminal.
     """
 
-    def __init__(self, total_bytes: int, log: Any, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total_bytes: int, log: Logger, now_s: Callable[[], float] = time.monotonic) -> None:
         self._total_bytes, self._old_bytes = total_bytes, 0.0
         self._new_bytes, self._heard_s = 0.0, 0.0
         self._log, self._now_s = log, now_s

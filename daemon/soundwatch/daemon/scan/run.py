@@ -10,10 +10,11 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
@@ -52,7 +53,7 @@ def run_scan(
     format_: TableFormat,
     start_unix_ns: int,
     employed: Callable[[], AbstractContextManager[WorkerPool]],
-    log: Any,
+    log: Logger,
     splitting: ChunkPolicy = _USUAL,
 ) -> None:
     """Write what `replay` would tell of every recording under some paths; go on where the same scan was stopped.
@@ -99,7 +100,7 @@ def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
     )
 
 
-def _report_scan(outcome: ScanResult, out: Path, kept: Path, log: Any) -> None:
+def _report_scan(outcome: ScanResult, out: Path, kept: Path, log: Logger) -> None:
     """Say at the end what a scan came to.
 
     Raises:

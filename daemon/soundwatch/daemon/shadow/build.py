@@ -5,7 +5,6 @@ Conventions: everything that can be refused is refused here, before the first so
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.detection.calibration import load_calibration
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
@@ -53,7 +53,7 @@ def contract_differences(first: ModelContract, second: ModelContract) -> list[st
     return other
 
 
-def open_shadow(config: Config, context: EngineContext, say: Callable[..., object]) -> ShadowRunner:
+def open_shadow(config: Config, context: EngineContext, log: Logger) -> ShadowRunner:
     """The second model beside the one that listens; it does not begin yet.
 
     Raises:
@@ -72,7 +72,7 @@ def open_shadow(config: Config, context: EngineContext, say: Callable[..., objec
         every=round(1 / config.shadow.share),
         interval_samples=None if config.stats_s is None else round(config.stats_s * spec.rate_hz),
     )
-    return ShadowRunner(classifier, pair, context.journal, say)
+    return ShadowRunner(classifier, pair, context.journal, log)
 
 
 def _thresholds_beside(config: Config, first: ModelContract, second: ModelContract) -> tuple[float | None, ...]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.events.encoder import LineEncoder, round_down
 from soundwatch.daemon.events.schema import LineAppender
@@ -59,17 +59,15 @@ class ShadowRunner:
         classifier: The second model.
         pair: Both, and what is compared of them.
         journal: Where it is told.
-        say: Called with a sentence and its fields when it fails.
+        log: The log.
     """
 
-    def __init__(
-        self, classifier: Classifier, pair: ModelPair, journal: LineAppender, say: Callable[..., object]
-    ) -> None:
+    def __init__(self, classifier: Classifier, pair: ModelPair, journal: LineAppender, log: Logger) -> None:
         self.pair = pair
         self.failed = False
         self._classifier = classifier
         self._journal = journal
-        self._say = say
+        self._log = log
         self._waiting = queue.SimpleQueue[_Window | _Over | None]()
         self._room = threading.Semaphore(QUEUED_WINDOWS)
         self._dropped: dict[str, int] = {}  # the engine's thread alone
@@ -107,7 +105,9 @@ class ShadowRunner:
         if self._thread.ident is not None:
             self._thread.join(CLOSING_S)
             if self._thread.is_alive():
-                self._say("the shadow model did not end; what it found last is not told", shadow=self.pair.shadow)
+                self._log.warning(
+                    "the shadow model did not end; what it found last is not told", shadow=self.pair.shadow
+                )
 
     def _run(self) -> None:
         while (each := self._waiting.get()) is not None:
@@ -140,7 +140,7 @@ class ShadowRunner:
     def _fail(self, each: _Window | _Over, error: Exception) -> None:
         """Say so, tell what was found so far, and hear nothing more."""
         self.failed = True
-        self._say(
+        self._log.warning(
             "the shadow model has failed and is turned off; listening goes on",
             shadow=self.pair.shadow,
             error=str(error) or type(error).__name__,

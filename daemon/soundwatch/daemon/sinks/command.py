@@ -140,11 +140,11 @@ class CommandSink:
             return process
 
     def _tell(self, ended: str, output: str) -> None:
-        self._sink_context.note("a program ended", sink=self.name, ended=ended, output=output)
+        self._sink_context.log.debug("a program ended", sink=self.name, ended=ended, output=output)
         with self._lock:
             before, self._ended = self._ended, ended
         if before != ended:
-            self._sink_context.say(f"a program ended {ended}", sink=self.name, output=output[-200:])
+            self._sink_context.log.warning(f"a program ended {ended}", sink=self.name, output=output[-200:])
 
 
 def open_command(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:

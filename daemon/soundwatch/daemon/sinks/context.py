@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import BATCH_LINES, JournalEntry
 from soundwatch.daemon.sinks.dispatcher import SinkStatus
 from soundwatch.daemon.sinks.protocols import Sink
@@ -73,9 +74,8 @@ class SinkContext:
         board: Where everything stands.
         live: What is heard now.
         switch: Pauses a source (False) or listens to it again (True).
-        say: Writes a warning into the diary.
+        log: The log.
         classes: Those of `labels` that are listened for just now.
-        note: Writes into the diary what helps to find a fault.
         after: Lines that the journal has after a number, as many as are asked for at most.
         last_seq: Number of the journal's last line.
         sinks: How each sink does, and how many lines it has yet to take.
@@ -89,9 +89,8 @@ class SinkContext:
     board: Callable[[], StatusSnapshot]
     live: LiveFeed
     switch: Callable[[str, bool], object]
-    say: Callable[..., object]
+    log: Logger
     classes: Callable[[], tuple[str, ...]] = tuple
-    note: Callable[..., object] = lambda *_, **__: None
     after: Callable[[int, int], list[JournalEntry]] = lambda _, __: []
     last_seq: Callable[[], int] = lambda: 0
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.sinks.protocols import LineWriter
 
@@ -32,12 +33,12 @@ class DirectWriter:
 
     Args:
         sinks: Where the lines go.
-        say: Called with a sentence and its fields when a sink's state changes.
+        log: The log.
     """
 
-    def __init__(self, sinks: list[LineWriter], say: Callable[..., object]) -> None:
+    def __init__(self, sinks: list[LineWriter], log: Logger) -> None:
         self._outlets = [_Outlet(sink) for sink in sinks]
-        self._say = say
+        self._log = log
         self._seq = 0
         self._lock = threading.Lock()
 
@@ -95,12 +96,12 @@ class DirectWriter:
             outlet.sink.write(line)
         except BrokenPipeError:
             outlet.closed = True
-            self._say("the reader has gone; no more lines are written there", sink=outlet.sink.name)
+            self._log.warning("the reader has gone; no more lines are written there", sink=outlet.sink.name)
         except OSError as error:
             outlet.lost_lines += 1
             if outlet.failing is None:
                 outlet.failing = error.strerror or str(error)
-                self._say(
+                self._log.warning(
                     "lines cannot be written and are lost until this is mended; listening goes on",
                     sink=outlet.sink.name,
                     error=outlet.failing,
@@ -108,4 +109,4 @@ class DirectWriter:
         else:
             if outlet.failing is not None:
                 outlet.failing = None
-                self._say("lines are written again", sink=outlet.sink.name, lost_lines=outlet.lost_lines)
+                self._log.warning("lines are written again", sink=outlet.sink.name, lost_lines=outlet.lost_lines)

@@ -18,6 +18,7 @@ from typing import Final
 
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import ReaderClosedError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import BATCH_LINES, Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import Sink
@@ -55,7 +56,7 @@ class SinkWorker:
         sink: It.
         journal: Where lines come from.
         durable: Whether its place is kept over restarts.
-        say: Called with a sentence and its fields when its state changes.
+        log: The log.
         gone: Called when its reader has left for good.
         most: How many lines it is given at once.
     """
@@ -66,7 +67,7 @@ class SinkWorker:
         journal: Journal,
         *,
         durable: bool,
-        say: Callable[..., object],
+        log: Logger,
         gone: Callable[[], object],
         most: int = BATCH_LINES,
     ) -> None:
@@ -74,7 +75,7 @@ class SinkWorker:
         self._most = most
         self._journal = journal
         self._durable = durable
-        self._say = say
+        self._log = log
         self._gone = gone
         self._cursor = journal.cursor(sink.name) if durable else Cursor(journal.last_seq, journal.last_seq)
         self.state = SinkStatus(sink.name, since_unix_ns=time.time_ns(), delivered_seq=self._cursor.delivered)
@@ -136,7 +137,7 @@ class SinkWorker:
         if entries and entries[0].seq > self._cursor.delivered + 1:
             lost_lines = entries[0].seq - self._cursor.delivered - 1
             self.state = replace(self.state, lost_lines=self.state.lost_lines + lost_lines)
-            self._say(
+            self._log.warning(
                 "the journal had dropped lines before a sink could take them", sink=self._sink.name, lines=lost_lines
             )
         attempted = self._cursor.attempted
@@ -162,29 +163,29 @@ class SinkWorker:
             return
         self.state = replace(self.state, since_unix_ns=time.time_ns())
         if state == "working":
-            self._say("a sink works again", sink=self._sink.name)
+            self._log.warning("a sink works again", sink=self._sink.name)
         else:
             kept = "its lines are kept for it" if state == "failing" else "no more lines are written there"
-            self._say(f"a sink is {state}; {kept}", sink=self._sink.name, error=reason)
+            self._log.warning(f"a sink is {state}; {kept}", sink=self._sink.name, error=reason)
 
 
 class SinkDispatcher:
     """All sinks of a program.
 
     Args:
-        say: Called with a sentence and its fields when the state of one changes.
+        log: The log.
         all_gone: Called with their names when there is no reader left at any of them.
     """
 
-    def __init__(self, say: Callable[..., object], all_gone: Callable[[str], object]) -> None:
-        self._say = say
+    def __init__(self, log: Logger, all_gone: Callable[[str], object]) -> None:
+        self._log = log
         self._all_gone = all_gone
         self._outlets: list[SinkWorker] = []
 
     def add(self, sink: Sink, journal: Journal, *, durable: bool, most: int = BATCH_LINES) -> SinkWorker:
         """Begin to hand lines to a sink, `most` at once."""
         gone = self._look_whether_all_are_gone
-        outlet = SinkWorker(sink, journal, durable=durable, say=self._say, gone=gone, most=most)
+        outlet = SinkWorker(sink, journal, durable=durable, log=self._log, gone=gone, most=most)
         self._outlets = [*self._outlets, outlet]
         return outlet
 

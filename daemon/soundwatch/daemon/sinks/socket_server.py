@@ -178,7 +178,7 @@ class SocketServerSink:
         """Drop a reader that is slow, and let one go that has had all."""
         now_s = time.monotonic()
         if reader.drop_if_slow(self._last_seq, now_s):
-            self._around.say("a reader took nothing and was dropped", sink=self.name)
+            self._around.log.warning("a reader took nothing and was dropped", sink=self.name)
         if reader.is_over(self._last_seq, now_s):
             self._forget(reader)
 
@@ -266,7 +266,7 @@ def open_tcp(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
         server.close()
         raise SinkError(f"-F {spec.text} cannot be listened on: {error.strerror}.") from error
     if not local:
-        sink_context.say("whoever reaches this address can read every event", sink=spec.text)
+        sink_context.log.warning("whoever reaches this address can read every event", sink=spec.text)
     return _opened(SocketServerSink(spec.text, server, sink_context), options.scores, sink_context)
 
 

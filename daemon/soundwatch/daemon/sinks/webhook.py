@@ -97,7 +97,7 @@ class WebhookSink:
         self._headers = headers
         self._secret = secret
         self._pool = urllib3.PoolManager(ssl_context=tls, timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s))
-        self._say = sink_context.say
+        self._log = sink_context.log
         self._not_before_s = 0.0
         self._closing = threading.Event()
 
@@ -149,7 +149,7 @@ class WebhookSink:
             if self.skipped_lines.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ...
                 why = f"the server answered {status} {answer.reason or ''}".strip()
                 counted = {"skipped_lines": self.skipped_lines, "id": fields.get("id"), "type": fields["type"]}
-                self._say("an event was refused and is skipped", sink=self.name, error=why, **counted)
+                self._log.warning("an event was refused and is skipped", sink=self.name, error=why, **counted)
             return
         self._not_before_s = time.monotonic() + retry_after_s(answer.headers.get("Retry-After"), time.time())
         hint = "; redirects are not followed, give the address where it leads" if 300 <= status < 400 else ""

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import COOKIE, is_cookie, is_token
@@ -69,16 +70,16 @@ class SecurityMiddleware:
     Args:
         app: What answers.
         settings: Whom to let in.
-        say: Called with a sentence and its fields where answering failed.
+        log: The log.
         now_s: A monotonic clock.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, say: Callable[..., object], now_s: Callable[[], float] = time.monotonic
+        self, app: ASGIApp, settings: Settings, log: Logger, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._app = app
         self._settings = settings
-        self._say = say
+        self._log = log
         self._now_s = now_s
         self._rates = RateLimiter(REQUESTS_A_SECOND, REQUESTS_AT_ONCE)
 
@@ -109,7 +110,9 @@ class SecurityMiddleware:
         except ClientDisconnect:  # he has gone in the middle of what he sent
             return
         except Exception as error:  # noqa: BLE001  # the page may fail; the daemon may not
-            self._say("a request could not be answered", path=scope["path"], error=f"{type(error).__name__}: {error}")
+            self._log.warning(
+                "a request could not be answered", path=scope["path"], error=f"{type(error).__name__}: {error}"
+            )
             if not started:
                 await send_refusal(
                     scope, send_guarded, RequestRefused(500, "This could not be answered; the log says why.")

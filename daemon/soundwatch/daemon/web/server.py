@@ -23,6 +23,7 @@ from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from soundwatch.daemon.core.errors import SinkError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.web.api import api_paths
 from soundwatch.daemon.web.broadcaster import Broadcaster
@@ -58,8 +59,8 @@ def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
     view = replace(view, token_wanted=settings.token is not None)
     listener = _bound(settings)
     hub, delays = Broadcaster(view), LatencyHistograms()
-    app = SecurityMiddleware(_app(view, hub, delays, settings), settings, view.sink_context.say)
-    server = _Server(app, hub, view.sink_context.say)
+    app = SecurityMiddleware(_app(view, hub, delays, settings), settings, view.sink_context.log)
+    server = _Server(app, hub, view.sink_context.log)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
     leave = view.sink_context.live.watch(delays.take)
     thread.start()
@@ -113,7 +114,7 @@ def _bound(settings: Settings) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn's server, which here sleeps until it is stopped instead of waking ten times a second."""
 
-    def __init__(self, app: ASGIApp, hub: Broadcaster, say: Callable[..., object]) -> None:
+    def __init__(self, app: ASGIApp, hub: Broadcaster, log: Logger) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -137,7 +138,7 @@ class _Server(uvicorn.Server):
             )
         )
         self._hub = hub
-        self._say = say
+        self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = threading.Event()
         self._wake = asyncio.Event()
@@ -147,7 +148,7 @@ class _Server(uvicorn.Server):
         try:
             asyncio.run(self._run(listener))
         except Exception as error:  # noqa: BLE001  # the page may fail; the daemon may not
-            self._say("the page has stopped", error=f"{type(error).__name__}: {error}")
+            self._log.warning("the page has stopped", error=f"{type(error).__name__}: {error}")
         finally:
             listener.close()
 

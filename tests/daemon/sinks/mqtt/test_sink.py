@@ -237,7 +237,7 @@ def test_a_wrong_password_is_told_and_the_right_one_gets_in(
     room.event("start")
     wait_until(lambda: outlet.state.state == "failing")
     assert "Not authorized" in (outlet.state.reason or "")
-    assert "a guess" not in repr(room.said)
+    assert "a guess" not in repr(room.log.written)
     credentials = tmp_path / "credentials"
     credentials.write_text("ears\nopen sesame\n")
     let_in = Room()

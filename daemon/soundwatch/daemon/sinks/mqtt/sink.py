@@ -139,7 +139,9 @@ class MqttSink:
         heard = [f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC, self._discovery_topic]
         heard += [self._topics.again] if self._options.fleet else []
         for topic in link.subscribe(heard):
-            self._sink_context.say("the broker does not let soundwatch read a topic", sink=self.name, topic=topic)
+            self._sink_context.log.warning(
+                "the broker does not let soundwatch read a topic", sink=self.name, topic=topic
+            )
         self._say_states(link)
         self._link = link
         self._tell(None)
@@ -194,7 +196,9 @@ class MqttSink:
         source = next((name for name in self._sources() if self._topics.set(name) == message.topic), None)
         if message.retained or source is None or message.payload not in (b"ON", b"OFF"):
             why = "it was retained" if message.retained else "ON or OFF to a source was wanted"
-            self._sink_context.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=why)
+            self._sink_context.log.warning(
+                "an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=why
+            )
         else:
             self._sink_context.switch(source, message.payload == b"ON")
 
@@ -204,7 +208,9 @@ class MqttSink:
             answer = [] if message.retained else resend_answer(self._topics, self._sink_context, message.payload)
         except (msgspec.MsgspecError, ValueError, RecursionError, sqlite3.Error) as error:
             reason = f"{error}."
-            self._sink_context.say("an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason)
+            self._sink_context.log.warning(
+                "an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason
+            )
             return
         link.publish(answer)
 
@@ -263,9 +269,11 @@ class MqttSink:
         """Say a change of the connection, once."""
         before, self._reason = self._reason, reason
         if reason is None and before is not None:
-            self._sink_context.say("connected to the broker again", sink=self.name)
+            self._sink_context.log.warning("connected to the broker again", sink=self.name)
         elif reason is not None and before is None and not self._closing.is_set():
-            self._sink_context.say("not connected to the broker; it is tried again", sink=self.name, error=reason)
+            self._sink_context.log.warning(
+                "not connected to the broker; it is tried again", sink=self.name, error=reason
+            )
 
 
 def open_mqtt(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
