@@ -185,7 +185,7 @@ def test_every_missing_sample_is_counted_whatever_is_done_to_the_wall_clock(
     def check(each: Block | SourceNotice) -> None:
         nonlocal end_sample
         if not isinstance(each, Block):
-            world.wall_ns += next(steps, 0) if each.state == "lost" else 0
+            world.wall_ns += next(steps, 0) if isinstance(each, SourceStateChange) and each.state == "lost" else 0
             return
         assert each.first_sample == end_sample + each.lost_samples
         end_sample = each.first_sample + each.samples.shape[1]

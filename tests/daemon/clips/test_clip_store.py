@@ -26,6 +26,7 @@ from soundwatch.daemon.clips.clip_store import (
     rank_best,
     select_expired,
 )
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 from support.clip_factory import ANCHOR_UNIX_NS, ID, clip
@@ -137,7 +138,7 @@ class Disk:
     """A disk that has room for so many clips."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, most_clips: int) -> None:
-        self.replace_file = clip_store.replace_file
+        self.replace_file = replace_file
         self.folder, self.most_clips = folder, most_clips
         monkeypatch.setattr(clip_store, "replace_file", self)
 
