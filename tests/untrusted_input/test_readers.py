@@ -106,7 +106,7 @@ def test_a_configuration_that_is_endless_is_not_read_to_its_end() -> None:
 @pytest.mark.parametrize("key", ["node: {}", "sources: {{{}: {{}}}}", "model: {{file: {}}}", "sinks: [{}]"])
 def test_text_that_no_name_can_be_is_refused(tmp_path: Path, key: str, value: str) -> None:
     (tmp_path / "config.yaml").write_text(key.format(value))
-    with pytest.raises(ConfigError, match="holds a character that no name can have"):
+    with pytest.raises(ConfigError, match="contains a character that names cannot contain"):
         load_config(tmp_path / "config.yaml")
 
 

@@ -36,7 +36,7 @@ def told_of(sound: Sound, cuts: list[int] | None = None, speed: float = 1.0) -> 
     for first, end in pairwise(places):
         block = Block(sound[:, first:end], RATE_HZ, first)
         state, found = update_quality(state, block, None if cuts else round(end * 1e9 / RATE_HZ / speed))
-        told += [quality for quality in found if quality.news]
+        told += [quality for quality in found if quality.changed]
     return told
 
 
@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_sound() -> None:
     sound[:, :5000] = 0.1
     [quality] = told_of(sound)
     assert quality.faults == ("dc_offset", "zeros")
-    assert quality.zeros_ms == 5000
+    assert quality.longest_zero_run_ms == 5000
     assert quality.level_dbfs == pytest.approx(-23.01, abs=0.01)
     assert quality.floor_dbfs is None, "half of it is digital silence"
     assert (quality.peak, quality.dc_offset) == pytest.approx((0.1, 0.05))
@@ -134,7 +134,7 @@ def test_any_way_of_cutting_the_sound_finds_the_same(cuts: list[int], spoil: Cal
     whole, cut = told_of(sound), told_of(sound, cuts)
     assert [quality.faults for quality in whole] == [quality.faults for quality in cut]
     for one, other in zip(whole, cut, strict=True):
-        for number in ("peak", "clipped_share", "same_channels", "zeros_ms"):
+        for number in ("peak", "clipped_share", "same_channels", "longest_zero_run_ms"):
             assert getattr(one, number) == getattr(other, number)
         assert one.dc_offset == pytest.approx(other.dc_offset, abs=1e-12)
 
@@ -151,7 +151,7 @@ def test_a_second_in_which_nothing_is_delivered_is_told_of() -> None:
         state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), number * 100_000_000 + late_ns)
         told += found
     [quality] = told
-    assert (quality.faults, quality.waited_ms) == (("stalls",), 1000)
+    assert (quality.faults, quality.longest_gap_ms) == (("stalls",), 1000)
 
 
 def test_channels_that_become_the_same_are_told_of_though_that_is_no_fault() -> None:
@@ -167,7 +167,7 @@ def test_a_source_that_waits_by_itself_is_not_timed() -> None:
     state = QualityState()
     for number in range(700):
         state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), None)
-        assert all(not quality.news for quality in found)
+        assert all(not quality.changed for quality in found)
     assert state.measured_hz is None
 
 

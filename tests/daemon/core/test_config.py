@@ -49,8 +49,8 @@ def test_the_example_shows_every_key_with_its_default() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("detecton: {}", r"`detecton` is no key; did you mean `detection`\?"),
-        ("sources: {mic0: {devise: x}}", r"`sources\[...\].devise` is no key; did you mean `device`\? Known here: "),
+        ("detecton: {}", r"`detecton` is not a key; did you mean `detection`\?"),
+        ("sources: {mic0: {devise: x}}", r"`sources\[...\].devise` is not a key; did you mean `device`\? Known keys: "),
         ("detection: {classes: {siren: {treshold: 1}}}", r"`detection.classes\[...\].treshold` .* `threshold`"),
         ("detection: {release_ratio: 1.5}", r"`float` <= 1.0 - at `detection.release_ratio`"),
         ("model: {threads: many}", r"Expected `int`, got `str` - at `model.threads`"),

@@ -160,7 +160,7 @@ def test_every_event_starts_once_ends_once_and_its_times_are_in_order(
     scores: list[float | None], how: DetectionRule
 ) -> None:
     told = full_events_of(scores, how, "shutdown")
-    assert [e.at_sample for e in told] == sorted(e.at_sample for e in told)
+    assert [e.decision_sample for e in told] == sorted(e.decision_sample for e in told)
     ended = -1
     for _, group in groupby(told, key=lambda event: event.onset_sample):
         event = list(group)
@@ -169,7 +169,7 @@ def test_every_event_starts_once_ends_once_and_its_times_are_in_order(
         assert event[-1].type == "end"
         onset, offset = event[-1].onset_sample, event[-1].offset_sample
         assert offset is not None
-        assert ended <= onset <= offset <= event[-1].at_sample
+        assert ended <= onset <= offset <= event[-1].decision_sample
         assert event[0].score >= np.float32(how.threshold) - 1e-6
         assert all(e.peak_score >= e.score for e in event)
         ended = offset

@@ -288,7 +288,7 @@ def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the
     assert (stats["duration_s"], stats["lost_s"], stats["coverage"]) == (9.0, 5.0, pytest.approx(4 / 9, abs=1e-6))
 
 
-GOOD = AudioQuality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, news=False)
+GOOD = AudioQuality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measured_hz=8000.0, changed=False)
 
 
 @dataclass(slots=True)

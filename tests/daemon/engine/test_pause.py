@@ -29,7 +29,7 @@ class Switched:
 
     @property
     def info(self) -> SourceInfo:
-        return SourceInfo("mic", "memory", RATE_HZ, 1, waits=True)
+        return SourceInfo("mic", "memory", RATE_HZ, 1, supports_backpressure=True)
 
     def blocks(self) -> Iterator[Block]:
         for second in range(self.seconds):

@@ -48,7 +48,7 @@ def event(**changes: Any) -> Event:
         "score": 0.93456,
         "peak_score": 0.93456,
         "level_dbfs": -31.44,
-        "at_sample": 8000 * 4,
+        "decision_sample": 8000 * 4,
         "onset_sample": 8000 * 2 + 4,
     }
     return Event(**(values | changes))
@@ -79,7 +79,7 @@ def test_an_event_is_one_flat_object_with_its_keys_in_order() -> None:
 
 def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:
     start = as_json(STREAM.line(event(), 1))
-    end = as_json(STREAM.line(event(type="end", at_sample=90_000, offset_sample=60_000, reason="decay"), 9))
+    end = as_json(STREAM.line(event(type="end", decision_sample=90_000, offset_sample=60_000, reason="decay"), 9))
     other = as_json(STREAM.line(event(label="low", class_id=0), 2))
     assert start["id"] == end["id"] != other["id"]
     assert ULID.from_str(start["id"]).milliseconds == START_UNIX_NS // 1_000_000 + 2000
@@ -156,7 +156,7 @@ def test_every_line_satisfies_the_published_schema(
     ended = {"offset_sample": at_sample, "reason": "decay"} if type_ == "end" else {}
     for line in (
         STREAM.hello(1),
-        STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, at_sample=at_sample, **ended), 2),
+        STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, decision_sample=at_sample, **ended), 2),
         STREAM.line(Gap(at_sample, 1), 3),
         STREAM.line(StreamSummary(1, at_sample, 0), 4),
         overload_line(HEALTH, "edge1", at_sample, 8000, 5),

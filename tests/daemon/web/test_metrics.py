@@ -99,7 +99,16 @@ def test_a_delay_on_a_bound_counts_below_it() -> None:
 
 
 GOOD = AudioQuality(
-    (), -30.0, None, 0.5, 0.01, 0.0, same_channels=True, measured_hz=44_101.0, zeros_ms=20, waited_ms=105
+    (),
+    -30.0,
+    None,
+    0.5,
+    0.01,
+    0.0,
+    same_channels=True,
+    measured_hz=44_101.0,
+    longest_zero_run_ms=20,
+    longest_gap_ms=105,
 )
 
 

@@ -206,8 +206,8 @@ def assess_period(
         clipped_share=clipped_share,
         same_channels=whole.twins and whole.peak > 0,
         measured_hz=measured_hz,
-        zeros_ms=zeros_ms,
-        waited_ms=waited_ms,
+        longest_zero_run_ms=zeros_ms,
+        longest_gap_ms=waited_ms,
     )
 
 
@@ -231,7 +231,7 @@ def _judged(state: QualityState, rate_hz: int) -> tuple[QualityState, AudioQuali
         if fault not in absent and periods + 1 < CLEAN_PERIODS:
             absent[fault] = periods + 1
     heard = quality.peak > 0  # silence says nothing of whether channels are the same
-    news = absent.keys() != before.keys() or (heard and state.twins not in (None, quality.same_channels))
+    changed = absent.keys() != before.keys() or (heard and state.twins not in (None, quality.same_channels))
     state = replace(
         state,
         seconds=(),
@@ -240,7 +240,7 @@ def _judged(state: QualityState, rate_hz: int) -> tuple[QualityState, AudioQuali
         noisy_periods=noisy_periods,
         twins=quality.same_channels if heard else state.twins,
     )
-    return state, replace(quality, faults=tuple(sorted(absent)), news=news)
+    return state, replace(quality, faults=tuple(sorted(absent)), changed=changed)
 
 
 def _awaited(state: QualityState, arrival_ns: int) -> QualityState:

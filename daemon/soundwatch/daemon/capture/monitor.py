@@ -56,7 +56,7 @@ class MonitoredSource:
             if isinstance(each, Block):
                 now = self._now()
                 arrival_ns = now.steady_ns if each.arrival_ns is None else each.arrival_ns
-                waits = self.info.waits
+                waits = self.info.supports_backpressure
                 moved = None if waits else self._clock(each, arrival_ns, now)
                 if moved is not None:
                     yield moved

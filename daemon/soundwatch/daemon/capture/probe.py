@@ -102,7 +102,7 @@ def probe_text(probe: Probe) -> str:
         f"{info.description}: {info.rate_hz} Hz, {info.channels} channel{'s' * (info.channels > 1)}",
         f"level {_db(quality.level_dbfs)}, quietest second {_db(quality.floor_dbfs)}, peak {_db(peak_dbfs)}, "
         f"offset {quality.dc_offset:+.4f}, clipped {quality.clipped_share:.2%}",
-        f"{rate}longest wait {quality.waited_ms} ms, longest run of zeros {quality.zeros_ms} ms",
+        f"{rate}longest wait {quality.longest_gap_ms} ms, longest run of zeros {quality.longest_zero_run_ms} ms",
         *(["Both channels are the same: it is a mono microphone, which is fine."] if quality.same_channels else []),
         "",
         f"   level {level_sparkline(probe.samples, info.rate_hz)}",

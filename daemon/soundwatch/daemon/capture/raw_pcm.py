@@ -109,7 +109,9 @@ class RawPcm:
                 "Raw samples were wanted on standard input, which is a terminal. Pipe them in, such as "
                 "`arecord -t raw -f S16_LE -r 44100 -c 1 | soundwatch run --device -`."
             )
-        self.info = SourceInfo(name, f"standard input, {pcm.sample_format}", pcm.rate_hz, pcm.channels, waits=True)
+        self.info = SourceInfo(
+            name, f"standard input, {pcm.sample_format}", pcm.rate_hz, pcm.channels, supports_backpressure=True
+        )
         self.start_unix_ns = 0
         self._stream = stream
         self._pcm = pcm

@@ -1,8 +1,8 @@
-"""How many channels, and which: one rule for every place that has to make some of others.
+"""Channel selection and conversion: one rule for every place that changes the number of channels.
 
 Conventions: samples (C, S). Left is the first channel, right the second.
-Rule: as many as wanted are taken as they are; any other number is averaged to mono and the mono repeated.
-Does not: resample (`frontend/resample.py`), or need more than numpy, since every capture process loads it.
+Rule: a signal with the wanted number of channels stays as it is; any other is averaged to mono and the mono repeated.
+Does not: resample (`frontend/resample.py`), or need more than numpy, since every capture process loads this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIN_CHANNELS: Final[dict[ChannelSelection, int]] = {"left": 1, "right": 2, "mix"
 
 
 def match_channels(samples: Samples, channels: int) -> Samples:
-    """Samples (C, S) with C = `channels`, by the rule above."""
+    """Return samples (C, S) with C = `channels`, by the rule above."""
     if samples.shape[0] == channels:
         return samples
     mono = samples if samples.shape[0] == 1 else to_mono(samples)
@@ -28,12 +28,12 @@ def match_channels(samples: Samples, channels: int) -> Samples:
 
 
 def to_mono(samples: Samples) -> Samples:
-    """The channels' mean (1, S): what `samples.mean` gives, to the bit, in a third of its time."""
+    """Average the channels to (1, S): bit for bit what `samples.mean` gives, in a third of its time."""
     return to_mono_joined([samples])
 
 
 def to_mono_joined(pieces: Sequence[Samples]) -> Samples:
-    """The same of pieces (C, S) in a row, as one."""
+    """Average the channels of consecutive pieces (C, S), and join them."""
     ends = [*accumulate(piece.shape[1] for piece in pieces)]
     mono = np.empty((1, ends[-1]), np.float32)
     for piece, end in zip(pieces, ends, strict=True):
@@ -43,7 +43,7 @@ def to_mono_joined(pieces: Sequence[Samples]) -> Samples:
 
 
 def select_channels(samples: Samples, choice: ChannelSelection | None) -> Samples:
-    """Of samples (C, S) those that are to be heard: one, their mean, the first two, or all."""
+    """Select channels of samples (C, S): one, the mean of all, the first two, or all."""
     match choice:
         case "left":
             return samples[:1]

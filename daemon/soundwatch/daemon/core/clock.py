@@ -1,7 +1,7 @@
-"""The clocks: one that tells the time, one that follows the sound, and one that no one can set.
+"""Clocks: wall clock, sample clock and monotonic clock; and times as text.
 
-Conventions: nanoseconds. The steady clock goes on evenly whatever is done to the wall clock, also while the machine
-sleeps where the system tells (Linux, macOS), and is the same in all processes.
+Conventions: nanoseconds. The monotonic clock is not affected by setting the wall clock, counts suspended time on Linux
+and macOS, and is the same in all processes.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WallClock:
-    """Live: a line is written now."""
+    """Clock of live lines: a line is written now."""
 
     def written_unix_ns(self, heard_unix_ns: int) -> int:
-        """UTC in nanoseconds, now."""
+        """Return the current UTC in nanoseconds."""
         del heard_unix_ns
         return time.time_ns()
 
 
 class SampleClock:
-    """Replay: a line is written the moment its sound was complete, so that two runs are alike."""
+    """Clock of replayed lines: a line is written when its sound was complete, so that two runs give equal lines."""
 
     def written_unix_ns(self, heard_unix_ns: int) -> int:
-        """The same moment."""
+        """Return `heard_unix_ns`."""
         return heard_unix_ns
 
 
 def monotonic_ns() -> int:
-    """The steady clock."""
-    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, whose monotonic clock stands still while the machine sleeps
+    """Return the monotonic clock in nanoseconds, suspended time included."""
+    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux: CLOCK_MONOTONIC stops while the machine is suspended
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     return time.monotonic_ns()
 
@@ -46,8 +46,8 @@ class ClockReading:
     """One moment by both clocks.
 
     Attributes:
-        steady_ns: By the steady clock.
-        unix_ns: By the wall clock.
+        steady_ns: Monotonic clock.
+        unix_ns: Wall clock.
     """
 
     steady_ns: int
@@ -55,12 +55,12 @@ class ClockReading:
 
     @property
     def ahead_ns(self) -> int:
-        """What the wall clock is ahead of the steady one: the same for good, unless it is set."""
+        """Offset of the wall clock from the monotonic clock, constant unless the wall clock is set."""
         return self.unix_ns - self.steady_ns
 
 
 def read_clocks(steady: Callable[[], int] = monotonic_ns, unix: Callable[[], int] | None = None) -> ClockReading:
-    """Now; read again where something came in between, since that would look like a clock that was set."""
+    """Read both clocks; read them again after an interruption, which would look like a clock that was set."""
     for _ in range(TRIES):
         before_ns = steady()
         moment = ClockReading(before_ns, (unix or time.time_ns)())

@@ -1,9 +1,8 @@
-"""What a user may set, typed at the border.
+"""Configuration: its keys, types and defaults, and the YAML reader.
 
 Conventions: units are in the keys; every key has a default, so an empty file is a configuration.
 The example `config.yaml` at the top of the repository shows every key with its default and reason.
-Does not: say anything of the front end. That is the model's contract, which nothing here can contradict
-unnoticed (`check_against_contract`).
+Does not: configure the front end. The model's contract defines it, and `check_against_contract` refuses contradictions.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One source of sound.
 
     Attributes:
-        device: A microphone's name, part of it or index, a file, a named pipe, a URL, `-`, `demo`, or `default`.
-        channels: How many to open, null for as many as the device has, two at most; or which to hear: left, right,
+        device: A microphone's name, part of a name or index, a file, a named pipe, a URL, `-`, `demo`, or `default`.
+        channels: Number of channels to open, null for the device's own, two at most; or a selection: left, right,
             mix (the mean of all), pair (the first two).
-        pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL what ffmpeg is to make of it.
+        pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL the format that ffmpeg converts to.
     """
 
     device: str | int = "default"
@@ -45,7 +44,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one class does otherwise than `detection` says; null keeps that."""
+    """Overrides of `detection` for one class; null keeps the common value."""
 
     threshold: Share | None = None
     confirm_windows: Windows | None = None
@@ -57,7 +56,7 @@ class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How scores become events; `detection/decide.py` tells the rules."""
+    """Rules that turn scores into events; `detection/decide.py` describes them."""
 
     threshold: Share | None = None
     confirm_windows: Windows = 1.0
@@ -74,7 +73,7 @@ BACKENDS: Final = r"^(auto|onnx|torchscript|triton://[^/@:]+:[0-9]+/?)$"
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which network listens, and what runs it."""
+    """Model file, backend and execution provider."""
 
     file: str = "urban"
     sha256: str | None = None
@@ -85,14 +84,14 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ShadowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which network runs beside the one that listens and is held against it, and on how many of its windows."""
+    """Second model that is compared with the first, and the share of windows that it classifies."""
 
     file: str | None = None
     share: Share = 0.1
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where events are kept for sinks that are away, `soundwatch tail` and the page, and how many."""
+    """Path and retention of the journal, which sinks, `soundwatch tail` and the page read."""
 
     path: str | None = None
     max_age_days: Annotated[float, msgspec.Meta(gt=0)] = 90.0
@@ -100,7 +99,7 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether events' sound is written to files, and how much of it; without a folder no sound ever is.
+    """Folder, length and retention of recorded clips; without a folder no sound is written.
 
     Attributes:
         speech_guard: true for the shipped model, false for none, or another model's path.
@@ -117,14 +116,14 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The diary on standard error."""
+    """Level and format of the log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "pretty", "json"] = "auto"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration."""
+    """All keys of the configuration file."""
 
     node: str | None = None
     sources: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"mic0": SourceConfig()})
@@ -142,7 +141,7 @@ def load_config(path: Path | None) -> Config:
     """Read a YAML file; None gives the defaults.
 
     Raises:
-        ConfigError: It cannot be read, is not YAML, has a key that is not known, or a value out of range.
+        ConfigError: The file cannot be read, is not YAML, has an unknown key, or a value out of range.
     """
     if path is None:
         return Config()
@@ -152,7 +151,7 @@ def load_config(path: Path | None) -> Config:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a YAML file.") from error
     if len(content) > LONGEST_BYTES:
-        raise ConfigError(f"{path} is longer than {LONGEST_BYTES} bytes, which no configuration is.")
+        raise ConfigError(f"{path} is longer than {LONGEST_BYTES} bytes. Give the path of a configuration file.")
     tree = parse_yaml(content, str(path))
     try:
         config = msgspec.convert({} if tree is None else tree, Config)
@@ -166,14 +165,14 @@ def load_config(path: Path | None) -> Config:
 
 
 def parse_yaml(content: bytes, where: str) -> Any:
-    """What a YAML file holds.
+    """Parse YAML.
 
     Args:
-        content: The file's.
-        where: The file, for the message.
+        content: Bytes of the file.
+        where: Name of the file, for the message.
 
     Raises:
-        ConfigError: It is not YAML, or not what YAML's parser can take.
+        ConfigError: The content is not YAML in UTF-8.
     """
     try:
         return yaml.safe_load(content.decode("utf-8"))
@@ -182,17 +181,17 @@ def parse_yaml(content: bytes, where: str) -> Any:
 
 
 def _check_text(config: Config, path: Path) -> None:
-    """Refuse what no name or path can hold and no line can carry."""
+    """Refuse characters that neither a path nor a JSON line can hold."""
     for value in _texts(msgspec.to_builtins(config)):
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
-            raise ConfigError(f"{path}: {value!r} holds a character that no name can have; leave it out.")
+            raise ConfigError(f"{path}: {value!r} contains a character that names cannot contain. Remove it.")
 
 
 def check_against_contract(config: Config, contract: ModelContract) -> None:
-    """Refuse a configuration that a model contradicts.
+    """Refuse a configuration that does not fit a model.
 
     Raises:
-        ConfigError: Another model is pinned, or a class is configured that the model does not know.
+        ConfigError: Another model is pinned, or a configured class is not a class of the model.
     """
     pinned = config.model.sha256
     if pinned is not None and not contract.weights_sha256.startswith(pinned.lower()):
@@ -211,19 +210,19 @@ def check_against_contract(config: Config, contract: ModelContract) -> None:
 
 
 def _texts(tree: Any) -> Iterator[str]:
-    """Every string of a tree, keys too."""
+    """Yield every string of a tree, keys included."""
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, dict):
-        for each in (*tree, *tree.values()):
-            yield from _texts(each)
+        for item in (*tree, *tree.values()):
+            yield from _texts(item)
     elif isinstance(tree, list | tuple):
-        for each in tree:
-            yield from _texts(each)
+        for item in tree:
+            yield from _texts(item)
 
 
 def _explain(message: str) -> str:
-    """The message of msgspec, with the nearest known key where a key is unknown."""
+    """Return msgspec's message, with the nearest known key for an unknown one."""
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
     if unknown is None:
         return message.replace("`$.", "`") + "."
@@ -231,11 +230,11 @@ def _explain(message: str) -> str:
     known = _keys_at(where)
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
-    return f"`{where + '.' if where else ''}{key}` is no key; {hint}Known here: {', '.join(known)}."
+    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}Known keys: {', '.join(known)}."
 
 
 def _keys_at(where: str) -> list[str]:
-    """The keys known at a path such as `sources[...]` or `detection.classes[...]`."""
+    """List the known keys at a path such as `sources[...]` or `detection.classes[...]`."""
     type_: Any = Config
     for part in re.findall(r"\[\.\.\.\]|[^.\[]+", where):
         if part == "[...]":

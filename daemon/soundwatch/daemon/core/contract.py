@@ -1,11 +1,11 @@
-"""What a model was built for: the one type that training, export and daemon all read.
+"""Model contract: the record inside each model file that training, export and daemon share.
 
 A model file carries its `ModelContract` as JSON (ONNX `metadata_props`, TorchScript `_extra_files`,
 key `CONTRACT_KEY`). Every number of the front end is in its `FeatureSpec`, so the daemon cannot
-compute other features than the network was trained on, and configuration has nowhere to contradict it.
+compute other features than the network was trained on, and no configuration can contradict it.
 
-Conventions: units are in the names; derived numbers are properties and exact. A number that should
-come out whole and does not is refused at construction, with both values.
+Conventions: units are in the names; derived numbers are properties and exact. A derived number that should be
+whole and is not is refused at construction, with both values.
 Shape alphabet: C channels, S samples, M mels, T frames, K classes.
 Does not: read model files (`inference/classifier.py`) or compute features (`frontend/mel.py`).
 """
@@ -23,7 +23,7 @@ from soundwatch.daemon.core.operation import Operation
 CONTRACT_KEY: Final = "soundwatch.contract"
 CONTRACT_SCHEMA: Final = "soundwatch.model/1"
 
-# What a model file may ask for: it comes from outside, and arrays of these sizes are made before it is tried.
+# Limits of a model file, which is untrusted: arrays of these sizes are allocated before its first run.
 _MOST: Final = {"rate_hz": 384_000, "channels": 64, "window_ms": 600_000, "n_fft": 1 << 17, "n_mels": 4096}
 _MOST_NUMBERS: Final = 1 << 25  # in one window's samples, mel decibels or filters: 128 MB
 
@@ -31,31 +31,31 @@ Activation = Literal["softmax", "sigmoid"]
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every number of the front end, from a recording's samples to the network's input.
+    """Parameters of the front end, from a recording's samples to the network's input.
 
     Attributes:
         rate_hz: Sampling rate that the signal is resampled to.
-        channels: C of the network's input. A signal of C channels is taken as it is; any other is
+        channels: C of the network's input. A signal of C channels stays as it is; any other is
             averaged to mono and repeated C times.
         window_ms: Length of one window.
         window_hop_frames: Distance of two windows' starts in STFT frames.
-        n_fft: Length of the STFT, which is also its Hann window's (periodic).
+        n_fft: Length of the STFT and of its periodic Hann window.
         hop_samples: Distance of two STFT frames.
         n_mels: M, the number of triangular mel filters.
         mel_min_hz: Lower edge of the first filter.
         mel_max_hz: Upper edge of the last filter.
         mel_scale: Mel formula: 2595 log10(1 + f/700) ("htk"), or Slaney's Auditory Toolbox.
         mel_norm: "slaney" divides each filter by its width in Hz; "none" gives peaks of one.
-        padding: What stands before the first and after the last sample for the frames centred there.
-        power_floor: Mel power below this is raised to it before the logarithm.
-        top_db: Decibels below the peak at which the mel is cut off; null cuts nothing off.
-        top_db_peak: What the peak is taken over: "example" is channels, mels and frames of one window.
-        normalisation: Inside the network's graph. "example" takes the window's mean from its mel and divides
-            by its standard deviation; "peak" takes the window's largest decibel from it; "none" leaves decibels.
-        normalisation_floor_db: Smallest standard deviation divided by, so that silence gives zeros.
+        padding: Extension of the signal before the first and after the last sample.
+        power_floor: Lower limit of mel power before the logarithm.
+        top_db: Dynamic range below the peak that is kept; null keeps all.
+        top_db_peak: Range of the peak: "example" is channels, mels and frames of one window.
+        normalisation: Normalization inside the network's graph. "example" subtracts the window's mean and divides
+            by its standard deviation; "peak" subtracts the window's largest value; "none" keeps decibels.
+        normalisation_floor_db: Lower limit of the standard deviation, so that silence gives zeros.
 
     Raises:
-        ContractError: A number is out of range, or two of them do not fit each other.
+        ContractError: A number is out of range, or two numbers contradict each other.
     """
 
     rate_hz: int
@@ -124,7 +124,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.window_hop_samples > self.window_samples:
             raise ContractError(
                 f"window_hop_frames {self.window_hop_frames} is {self.window_hop_samples} samples, longer than the "
-                f"window's {self.window_samples}: sound between two windows would never be heard."
+                f"window's {self.window_samples}: sound between two windows would never be classified."
             )
 
     @property
@@ -149,11 +149,11 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class EvaluationScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How well a recipe did on recordings that it was not trained on.
+    """Result of a recipe on held-out recordings.
 
     Attributes:
-        trained_on: What the scored network was trained on, e.g. "UrbanSound8K folds 2, 3".
-        tested_on: What it was scored on; never a part of `trained_on`.
+        trained_on: Training data of the scored network, e.g. "UrbanSound8K folds 2, 3".
+        tested_on: Test data; never a part of `trained_on`.
         clips: Number of clips scored.
         accuracy: Share of clips whose highest class is theirs, 0 to 1.
         macro_f1: Mean over classes of the harmonic mean of precision and recall.
@@ -169,22 +169,21 @@ class EvaluationScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a network's weights come from.
+    """Origin of a network's weights.
 
     Attributes:
         recipe: Name of the training recipe.
-        recipe_sha256: Hash of the recipe's every value, so that an edited recipe is seen.
-        data: The recordings it was trained on, in words.
+        recipe_sha256: Hash of all values of the recipe, so that an edited recipe is noticed.
+        data: Description of the training recordings.
         folds: UrbanSound8K folds trained on; empty for other data.
-        leaky_split: True where clips of one recording stood on both sides of the split: its scores
-            are then no measure of anything.
-        clips: Number of clips trained on.
-        epochs: Passes over them.
-        seed: Of every random draw.
-        parameters: Number of trained numbers in the network.
-        soundwatch: Version that trained it.
-        torch: Version of torch that trained it.
-        licence: Terms that the data puts on the weights.
+        leaky_split: True if clips of one recording were on both sides of the split; the scores are then not valid.
+        clips: Number of training clips.
+        epochs: Number of passes over the clips.
+        seed: Seed of all random draws.
+        parameters: Number of trained parameters.
+        soundwatch: Version of soundwatch.
+        torch: Version of torch.
+        licence: License terms of the data that apply to the weights.
     """
 
     recipe: str
@@ -202,19 +201,19 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that a program must know to use a model and to judge it.
+    """Front end, labels, thresholds and origin of one model.
 
     Attributes:
         schema: Version of this record.
         name: Short name, first part of an event's `model`.
         features: The front end.
         labels: The K classes in the order of the network's outputs.
-        activation: What turns the network's K logits into scores in [0, 1].
-        thresholds: Per class, the score from which a window counts as evidence.
-        provenance: Where the weights come from.
-        scores: How the recipe did on held-out recordings.
-        weights_sha256: Hash of the weights, the same for every format they are exported to.
-        operation: How the thresholds were chosen and what they gave; null where no street was heard.
+        activation: Function that maps the network's K logits to scores in [0, 1].
+        thresholds: Per class, the lowest score that counts as evidence.
+        provenance: Origin of the weights.
+        scores: Results of the recipe on held-out recordings.
+        weights_sha256: Hash of the weights, equal for all export formats.
+        operation: Operating points of the thresholds; null if they were not chosen on street sound.
 
     Raises:
         ContractError: Labels repeat, or thresholds do not fit them.
@@ -233,7 +232,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
-            raise ContractError(f"labels are {list(self.labels)}; they must be at least one, and no two alike.")
+            raise ContractError(f"labels are {list(self.labels)}; at least one is needed, and no two may be equal.")
         if set(self.thresholds) != set(self.labels):
             raise ContractError(
                 f"thresholds name {sorted(self.thresholds)}; they must name each label once: {sorted(self.labels)}."
@@ -244,12 +243,12 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def identity(self) -> str:
-        """Name and hash, as events carry it: `urban@sha256:0123456789ab`."""
+        """Name and hash, as in events: `urban@sha256:0123456789ab`."""
         return f"{self.name}@sha256:{self.weights_sha256[:12]}"
 
 
 def encode_contract(contract: ModelContract) -> str:
-    """The contract as one line of JSON, keys in the order of the types."""
+    """Encode a contract as one line of JSON, keys in the order of the types."""
     return msgspec.json.encode(contract).decode()
 
 
@@ -258,10 +257,10 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
 
     Args:
         text: The JSON.
-        where: The file it came from, for the message.
+        where: Name of the file, for the message.
 
     Raises:
-        ContractError: It is not JSON, lacks a field, has an unknown one, or its numbers do not fit.
+        ContractError: The text is not JSON, lacks a field, has an unknown one, or its numbers contradict each other.
     """
     try:
         return msgspec.json.decode(text, type=ModelContract)

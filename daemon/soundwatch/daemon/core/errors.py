@@ -1,23 +1,23 @@
-"""The one family of errors, and the exit code that each ends the program with.
+"""The error classes, and the exit code of each.
 
-    SoundwatchError            1   never raised itself; catch this to catch them all
+    SoundwatchError            1   never raised itself; base class of all
     ├── ConfigError            2   a configuration file or an option is wrong
     ├── ModelError             3   a model file cannot be used
     │   └── ContractError      3   its contract is missing, malformed or contradicted
-    ├── SourceError            4   a microphone or a recording cannot be heard
-    │   ├── StallError         4   it delivers nothing, though it has not ended
-    │   └── SourceUnavailableError      4   what is needed to hear it is not installed: waiting is of no use
-    ├── ProviderError          5   the asked-for accelerator is not to be had
-    ├── SinkError              6   events cannot be written anywhere any more
-    │   └── ReaderClosedError    6   nobody reads there, and never will again
+    ├── SourceError            4   a microphone or a recording cannot be opened or read
+    │   ├── StallError         4   it delivers nothing although it has not ended
+    │   └── SourceUnavailableError      4   a required library or program is missing; a retry cannot help
+    ├── ProviderError          5   the requested accelerator cannot be used
+    ├── SinkError              6   no sink can take events any more
+    │   └── ReaderClosedError    6   the reader has closed for good
     ├── DataError              7   a data set for training or evaluation is wrong
     ├── VerificationError      8   an export differs from the network it was made from
     ├── StoreError             9   the journal's file cannot be used
     └── ServiceError          11   the service cannot be installed or removed, or does not run
 
-Conventions: a message says what was seen, what was wanted and what to do, in that order, in plain
-sentences without a trailing newline. Exit code 0 is success, and also a stop asked for by SIGINT or
-SIGTERM; 1 is a bug of ours. Silence, or a sound that is none of the classes, is a value and never an error.
+Conventions: a message states what was seen, what was wanted and what to do, in that order, in plain
+sentences without a trailing newline. Exit code 0 is success, and also a stop by SIGINT or SIGTERM; 1 is a bug in
+soundwatch. Silence, or a sound of none of the classes, is a value and never an error.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class SourceError(SoundwatchError):
 
 
 class StallError(SourceError):
-    """A live source delivers nothing, though it has not ended."""
+    """A live source delivers nothing although it has not ended."""
 
 
 class SourceUnavailableError(SourceError):
-    """What is needed to hear a source is not installed, so waiting for it is of no use."""
+    """A library or program that a source needs is missing, so a retry cannot help."""
 
 
 class ProviderError(SoundwatchError):
@@ -68,33 +68,33 @@ class ProviderError(SoundwatchError):
 
 
 class SinkError(SoundwatchError):
-    """No place is left that events can be written to."""
+    """No sink can take events any more."""
 
     exit_code: ClassVar[int] = 6
 
 
 class ReaderClosedError(SinkError):
-    """The reader of a sink has gone for good."""
+    """The reader of a sink has closed for good."""
 
 
 class DataError(SoundwatchError):
-    """A data set is incomplete, malformed or does not hold what was asked for."""
+    """A data set is incomplete, malformed or lacks the requested part."""
 
     exit_code: ClassVar[int] = 7
 
 
 class VerificationError(SoundwatchError):
-    """An exported model does not compute what its source computes."""
+    """An exported model differs from its source."""
 
     exit_code: ClassVar[int] = 8
 
 
 class StoreError(SoundwatchError):
-    """The journal's file cannot be opened, is another program's, or is in use.
+    """The journal's file cannot be opened, belongs to another program, or is in use.
 
     Args:
-        message: What was seen, wanted and to do.
-        in_use: Whether another program writes to it.
+        message: What was seen, what was wanted and what to do.
+        in_use: True if another program writes to the file.
     """
 
     exit_code: ClassVar[int] = 9
@@ -105,6 +105,6 @@ class StoreError(SoundwatchError):
 
 
 class ServiceError(SoundwatchError):
-    """soundwatch cannot be made a service of this system, or is none that runs."""
+    """The service cannot be installed or removed, or does not run."""
 
     exit_code: ClassVar[int] = 11

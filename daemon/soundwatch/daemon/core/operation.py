@@ -1,7 +1,7 @@
-"""What thresholds gave where they were chosen: share found against false events an hour, each class apart.
+"""Operating points of a model's thresholds: share of events found against false events per hour, for each class.
 
-Conventions: rates are an hour of sound. The figures are of the evidence that the thresholds were chosen on, so a new
-place gives somewhat less.
+Conventions: rates are per hour of sound. The figures come from the recordings that the thresholds were chosen on, so
+they are slightly optimistic for a new place.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One point of a class's curve.
 
     Attributes:
-        threshold: Of the class.
-        found: Share of its sounds that have an event.
-        false_per_h: False events of the class an hour, at most.
+        threshold: Threshold of the class.
+        found: Share of the class's sounds that have an event.
+        false_per_h: Upper limit of the class's false events per hour.
     """
 
     threshold: float
@@ -24,14 +24,14 @@ class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ClassOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One class.
+    """Operating point and curve of one class.
 
     Attributes:
-        low: 5 % of the choices on resampled evidence lie below this threshold.
-        high: 5 % of them lie above this one.
-        found: Share of its sounds that have an event, at the threshold chosen.
-        false_per_h: False events of the class an hour, there.
-        curve: From few false events to many.
+        low: Threshold that 5 % of the choices on resampled recordings lie below.
+        high: Threshold that 5 % of them lie above.
+        found: Share of the class's sounds that have an event, at the chosen threshold.
+        false_per_h: False events of the class per hour, at the chosen threshold.
+        curve: Operating points, from few false events to many.
     """
 
     low: float
@@ -42,17 +42,17 @@ class ClassOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a model's thresholds were chosen.
+    """Method and result of choosing a model's thresholds.
 
     Attributes:
-        price: Share found that one false event an hour is worth.
-        measured_on: The evidence, in words.
-        hours: Of streets.
-        found: Mean of the classes' shares found.
-        false_per_h: False events an hour in the streets, all classes.
-        clips: Recordings of none of the classes, played one by one.
-        raised_share: Of them, those that raised an event.
-        classes: Per label.
+        price: Share found that one false event per hour is worth.
+        measured_on: Description of the recordings.
+        hours: Hours of street sound.
+        found: Mean over classes of the share found.
+        false_per_h: False events per hour in street sound, all classes.
+        clips: Number of recordings of none of the classes, played one by one.
+        raised_share: Share of these recordings that raised an event.
+        classes: Operation of each label.
     """
 
     price: float

@@ -1,6 +1,6 @@
-"""Which numbers of a machine's lines are there, as runs, and which are missing.
+"""Sets of line numbers as ranges, and the gaps between them.
 
-Conventions: a `SeqRanges` is runs `(first, last)`, both included, in order, with a number missing between any two.
+Conventions: a `SeqRanges` holds ranges `(first, last)`, both included, in order, with a number missing between any two.
 Pure.
 """
 
@@ -13,7 +13,7 @@ SeqRanges = tuple[SeqRange, ...]
 
 
 def add_range(held: SeqRanges, first: int, last: int) -> SeqRanges:
-    """The same with these numbers there too."""
+    """Add the numbers from `first` to `last`."""
     if held and held[-1][0] <= first <= held[-1][1] + 1:  # the next line, nearly always
         return (*held[:-1], (held[-1][0], max(held[-1][1], last)))
     before = tuple(run for run in held if run[1] < first - 1)
@@ -24,12 +24,12 @@ def add_range(held: SeqRanges, first: int, last: int) -> SeqRanges:
 
 
 def contains(held: SeqRanges, number: int) -> bool:
-    """Whether a number is there."""
+    """Return True if a number is in one of the ranges."""
     return any(first <= number <= last for first, last in reversed(held))
 
 
 def gaps(held: SeqRanges, first: int, last: int) -> Iterator[SeqRange]:
-    """The runs between two numbers, both included, that are not there."""
+    """Yield the missing ranges between two numbers, both included."""
     for run_first, run_last in held:
         if run_first > last:
             break

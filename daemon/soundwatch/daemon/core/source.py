@@ -1,6 +1,6 @@
-"""What becomes of a live source: it is waited for, lost, and back; its sound is poor; its times are moved.
+"""Records and protocols of live sources: connection state, audio quality, clock corrections.
 
-Conventions: as in `core/types.py`. Nanoseconds, since while a source is away it has no samples to count in.
+Conventions: as in `core/types.py`. Times are nanoseconds, since a source that is away has no samples to count in.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ ClockCorrectionReason = Literal["clock_step", "drift"]
 
 @dataclass(frozen=True, slots=True)
 class SourceStateChange:
-    """What has become of a source that is opened again whenever it is lost.
+    """Transition of a source that is reopened after each loss.
 
     Attributes:
-        state: waiting where it was not there from the start, lost, or back; paused or resumed where somebody asked.
-        reason: It is not there, has ended, delivers nothing though it has not ended, or it was asked for.
-        detail: The same as a sentence for people.
-        away_ns: How long it has not been heard.
-        missed_ns: How much of its sound is lost by that; once it is back a `Gap` tells of the same.
+        state: waiting if the source was absent from the start, lost, or back; paused or resumed by request.
+        reason: The source is absent, ended, delivers nothing although it has not ended, or a request was made.
+        detail: Description in one sentence.
+        away_ns: Time since the last sample.
+        missed_ns: Duration of the lost sound; once the source is back, a `Gap` accounts for it.
     """
 
     state: SourceTransition
@@ -38,20 +38,20 @@ class SourceStateChange:
 
 @dataclass(frozen=True, slots=True)
 class AudioQuality:
-    """What a source's sound is like, of the last ten seconds.
+    """Statistics and faults of a source's sound over the last ten seconds.
 
     Attributes:
-        faults: What is wrong with it, sorted; none where all is well.
+        faults: Detected faults, sorted; empty if there is none.
         level_dbfs: Root mean square over all channels; None for digital silence.
-        floor_dbfs: The same of the quietest second.
-        peak: The largest magnitude, full scale 1.
+        floor_dbfs: Root mean square of the quietest second; None if a second is digital silence.
+        peak: Largest magnitude, full scale 1.
         dc_offset: Mean of the channel that is furthest from 0.
         clipped_share: Share of samples at full scale.
-        same_channels: Whether there are two channels that are the same, and not silent.
-        measured_hz: Samples a second by our clock, of the last minute; None before one has passed.
-        zeros_ms: The longest run of exact zeros in all channels.
-        waited_ms: The longest time in which nothing was delivered.
-        news: Whether the faults, or whether the channels are the same, are others than before.
+        same_channels: True if there are two identical channels that are not silent.
+        measured_hz: Samples per second of the monotonic clock in the last minute; None before one has passed.
+        longest_zero_run_ms: Longest run of exact zeros in all channels.
+        longest_gap_ms: Longest time without a delivery.
+        changed: True if the faults, or `same_channels`, differ from the previous period.
     """
 
     faults: tuple[AudioFault, ...]
@@ -62,19 +62,19 @@ class AudioQuality:
     clipped_share: float
     same_channels: bool
     measured_hz: float | None
-    zeros_ms: int = 0
-    waited_ms: int = 0
-    news: bool = True
+    longest_zero_run_ms: int = 0
+    longest_gap_ms: int = 0
+    changed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ClockCorrection:
-    """Later samples have other times than they would have had.
+    """Correction of a stream's times, from the next sample on.
 
     Attributes:
         reason: The wall clock was set, or the two clocks run at different speeds.
-        shift_ns: What they are moved by.
-        start_unix_ns: UTC that sample 0 would have for them to be right.
+        shift_ns: Amount added to the times of later samples.
+        start_unix_ns: Corrected UTC of sample 0.
     """
 
     reason: ClockCorrectionReason
@@ -86,58 +86,64 @@ SourceNotice = SourceStateChange | AudioQuality | ClockCorrection
 
 
 class LiveSource(Protocol):
-    """The same, but one that may outlast its loss and then says so among its blocks. Every `Source` is one."""
+    """A source that reports its state, quality and clock among its blocks. Every `Source` is one."""
 
     @property
     def info(self) -> SourceInfo:
-        """As of a `Source`; until the first block its rate and channels may be 0."""
+        """Description of the source; rate and channels may be 0 until the first block."""
 
     @property
     def start_unix_ns(self) -> int:
-        """As of a `Source`."""
+        """UTC of sample 0 in nanoseconds; final once `blocks` has given the first block."""
 
     def blocks(self) -> Iterator[Block | SourceNotice]:
-        """As of a `Source`; a block without samples only tells of a loss."""
+        """Yield blocks and notices until the sound ends or `stop` is called.
+
+        A block without samples only accounts for lost ones.
+
+        Raises:
+            SourceError: The source failed and gives no more.
+        """
 
     def stop(self) -> None:
-        """As of a `Source`."""
+        """Make `blocks` end soon. May be called from any thread and from a signal handler, and twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of an opened source.
+    """Properties of an opened source.
 
     Attributes:
-        name: As events carry it.
-        description: What a person would call it: the device's name, the file's path.
-        rate_hz: Of the blocks it gives.
-        channels: C of the blocks it gives.
-        waits: Whether its sound is held back until it is asked for, so that a busy machine loses none of it.
+        name: Name in events.
+        description: Name for people: the device's name, the file's path, the address without its secrets.
+        rate_hz: Sampling rate of the blocks.
+        channels: C of the blocks.
+        supports_backpressure: True if the writer waits for the reader, so that a busy machine loses no sound.
     """
 
     name: str
     description: str
     rate_hz: int
     channels: int
-    waits: bool = False
+    supports_backpressure: bool = False
 
 
 class Source(Protocol):
-    """Where sound comes from. Constructing one opens it, or raises `SourceError`."""
+    """A source of blocks. Constructing one opens it, or raises `SourceError`."""
 
     @property
     def info(self) -> SourceInfo:
-        """What was opened."""
+        """Description of the opened source."""
 
     @property
     def start_unix_ns(self) -> int:
-        """UTC of its sample 0 in nanoseconds; final once `blocks` has given the first block."""
+        """UTC of sample 0 in nanoseconds; final once `blocks` has given the first block."""
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks until the sound ends or `stop` is called; waits for them where the source is live.
+        """Yield blocks until the sound ends or `stop` is called; waits for them where the source is live.
 
         Raises:
-            SourceError: The source broke and will give no more.
+            SourceError: The source failed and gives no more.
         """
 
     def stop(self) -> None:

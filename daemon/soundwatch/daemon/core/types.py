@@ -1,4 +1,4 @@
-"""The records that pass between the stages, and the protocols at the borders.
+"""Records that pass between the stages, and protocols of the stages.
 
 Conventions: records are frozen and their arrays read-only; channels come first, time last.
 Shape alphabet: C channels, S samples, M mels, T frames, K classes. Samples are float32 in -1 to 1.
@@ -27,21 +27,21 @@ OverloadState = Literal["degraded", "recovered"]
 
 
 def read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same array, marked so that no later stage can write to it."""
+    """Make an array read-only and return it."""
     array.flags.writeable = False
     return array
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A stretch of sound.
+    """Consecutive samples of one source.
 
     Attributes:
         samples: (C, S).
-        rate_hz: Of these samples.
-        first_sample: Number of the first of them, lost ones counted.
-        lost_samples: How many are missing right before the first.
-        arrival_ns: When it was delivered, by the steady clock; None where that says nothing.
+        rate_hz: Sampling rate.
+        first_sample: Number of the first sample, lost ones counted.
+        lost_samples: Number of samples missing right before the first.
+        arrival_ns: Time of delivery by the monotonic clock; None for recordings.
     """
 
     samples: Samples
@@ -53,14 +53,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One window of the model's length, at its rate.
+    """One window of the model's length, at the model's rate.
 
     Attributes:
-        samples: (C, spec.window_samples), or (1, ...) where a mono signal is the same on all C; zeros stand for
-            what was lost and for what lies after the end.
+        samples: (C, spec.window_samples), or (1, ...) for a mono signal; zeros stand for lost samples and for those
+            after the end.
         first_sample: Number of the first sample.
-        valid_samples: How many, from the first on, lie before the end of the sound.
-        complete: False where samples inside were lost.
+        valid_samples: Number of samples, from the first on, before the end of the sound.
+        complete: False if samples inside were lost.
     """
 
     samples: Samples
@@ -71,13 +71,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the network sees of one window.
+    """Network input of one window.
 
     Attributes:
         mel_db: (C, M, T) decibels, `top_db` applied.
         first_sample: Number of the window's first sample.
-        end_sample: Number of the sample after its last heard one.
-        complete: False where samples inside were lost.
+        end_sample: Number of the sample after its last valid one.
+        complete: False if samples inside were lost.
     """
 
     mel_db: NDArray[np.float32]
@@ -88,11 +88,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class FeatureWindow:
-    """A window that is ready for the network, without its samples.
+    """Features and level of one window, without its samples.
 
     Attributes:
-        features: What the network sees of it.
-        level_dbfs: Root mean square of its samples; None for digital silence.
+        features: Network input.
+        level_dbfs: Root mean square of the samples; None for digital silence.
     """
 
     features: Features
@@ -101,14 +101,14 @@ class FeatureWindow:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the network says of one window.
+    """Network output of one window.
 
     Attributes:
         values: (K,) in [0, 1].
         labels: The K classes.
         first_sample: Number of the window's first sample.
-        end_sample: Number of the sample after its last heard one.
-        complete: False where samples inside were lost.
+        end_sample: Number of the sample after its last valid one.
+        complete: False if samples inside were lost.
     """
 
     values: NDArray[np.float32]
@@ -120,19 +120,19 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change in what is heard, in samples at the model's rate.
+    """Start, update or end of a detected sound, in samples at the model's rate.
 
     Attributes:
         type: start, update or end.
         label: The class.
-        class_id: Its place among the model's labels.
-        score: The score decided on.
-        peak_score: The highest since the onset.
+        class_id: Index of the class among the model's labels.
+        score: Score that the decision was made on.
+        peak_score: Highest score since the onset.
         level_dbfs: Root mean square of the deciding window; None for digital silence.
-        at_sample: The end of the deciding window: when this could be known.
-        onset_sample: When the sound began. With `label` it names the event.
-        offset_sample: When it ended; None while it lasts.
-        reason: Why it ended; None while it lasts.
+        decision_sample: End of the deciding window, which is the earliest time of the decision.
+        onset_sample: Start of the sound. With `label` it identifies the event.
+        offset_sample: End of the sound; None while it lasts.
+        reason: Reason for the end; None while the sound lasts.
     """
 
     type: EventType
@@ -141,7 +141,7 @@ class Event:
     score: float
     peak_score: float
     level_dbfs: float | None
-    at_sample: int
+    decision_sample: int
     onset_sample: int
     offset_sample: int | None = None
     reason: EndReason | None = None
@@ -149,12 +149,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Sound that was lost and is not coming back, in samples at the model's rate.
+    """Lost sound, in samples at the model's rate.
 
     Attributes:
-        first_sample: Number of the first one.
-        lost_samples: How many.
-        reason: It was never captured, or the window that it was to be new in was dropped.
+        first_sample: Number of the first lost sample.
+        lost_samples: Number of lost samples.
+        reason: The sound was not captured, its window was dropped under overload, or the source was paused.
     """
 
     first_sample: int
@@ -164,13 +164,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class OverloadChange:
-    """A change in how well the machine keeps up with all its sources.
+    """Change of the window hop under load, for all sources.
 
     Attributes:
-        state: degraded where fewer windows are classified than the model asks for, recovered where all are again.
-        hop_samples: Distance of two classified windows from now on, at the model's rate.
-        behind_ns: How long ago the oldest window came that was not done.
-        dropped_windows: How many have been dropped so far, each told of as a `Gap`.
+        state: degraded if fewer windows are classified than the model asks for, recovered if all are.
+        hop_samples: New distance of two classified windows, at the model's rate.
+        behind_ns: Age of the oldest unfinished window.
+        dropped_windows: Number of windows dropped so far; a `Gap` reports each.
     """
 
     state: OverloadState
@@ -181,13 +181,13 @@ class OverloadChange:
 
 @dataclass(frozen=True, slots=True)
 class StreamSummary:
-    """What a stream came to, or has come to so far.
+    """Totals of one stream.
 
     Attributes:
-        windows: How many were classified.
+        windows: Number of classified windows.
         end_sample: Length of the stream in samples at the model's rate, lost ones counted.
-        lost_samples: How many of them were lost.
-        final: Whether the stream is over.
+        lost_samples: Number of lost samples.
+        final: True if the stream has ended.
     """
 
     windows: int
@@ -197,47 +197,47 @@ class StreamSummary:
 
     @property
     def coverage(self) -> float | None:
-        """Share of the stream that was heard; None for an empty one."""
+        """Share of the stream that was captured; None for an empty stream."""
         return max(0, self.end_sample - self.lost_samples) / self.end_sample if self.end_sample else None
 
 
 class Classifier(Protocol):
-    """A network that is ready to run."""
+    """An opened model."""
 
     @property
     def contract(self) -> ModelContract:
-        """What the network was built for."""
+        """Contract of the model file."""
 
     @property
     def provider(self) -> str:
-        """What runs it, as the runtime itself reports it: `CPUExecutionProvider`, ..."""
+        """Execution provider, as the runtime reports it: `CPUExecutionProvider`, ..."""
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T)."""
+        """Compute scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T)."""
 
 
 class Clock(Protocol):
-    """Tells when a line is written; live that is now, in a replay it is when the sound was heard."""
+    """Clock that stamps lines: the wall clock live, the sample clock in a replay."""
 
     def written_unix_ns(self, heard_unix_ns: int) -> int:
-        """UTC in nanoseconds of a line about sound that was complete at `heard_unix_ns`."""
+        """Return UTC in nanoseconds of a line about sound that was complete at `heard_unix_ns`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """One window of one source.
+    """Scores and statistics of one classified window.
 
     Attributes:
-        source: Its name.
+        source: Name of the source.
         end_unix_ns: UTC of the window's last sample.
         labels: The K classes.
-        values: (K,) their scores.
-        level_dbfs: Root mean square of its samples; None for digital silence.
-        delay_ns: From when its last sample came until it was decided on.
-        windows: How many of this source have been classified.
-        heard_s: Length of the stream so far, without what was lost.
-        lost_s: How much was lost.
-        features: What the network saw; None where nobody watches for pictures.
+        values: (K,) scores.
+        level_dbfs: Root mean square of the samples; None for digital silence.
+        delay_ns: Time from the arrival of the last sample to the decision.
+        windows: Number of classified windows of this source.
+        heard_s: Length of the stream so far, without lost sound.
+        lost_s: Length of the lost sound.
+        features: Network input; None unless a client asked for spectrograms.
     """
 
     source: str

@@ -102,11 +102,11 @@ def decide(
 
 
 def end_active_events(
-    state: DetectorState, labels: tuple[str, ...], at_sample: int, level_dbfs: float | None, reason: EndReason
+    state: DetectorState, labels: tuple[str, ...], decision_sample: int, level_dbfs: float | None, reason: EndReason
 ) -> list[Event]:
     """End every event that still lasts, because the stream does."""
     return [
-        _event("end", class_id, _end(hearing, at_sample), labels, at_sample, level_dbfs, reason)
+        _event("end", class_id, _end(hearing, decision_sample), labels, decision_sample, level_dbfs, reason)
         for class_id, hearing in enumerate(state)
         if hearing.active
     ]
@@ -192,7 +192,7 @@ def _event(
     class_id: int,
     hearing: ClassState,
     labels: tuple[str, ...],
-    at_sample: int,
+    decision_sample: int,
     level_dbfs: float | None,
     reason: EndReason | None,
 ) -> Event:
@@ -203,7 +203,7 @@ def _event(
         score=hearing.score,
         peak_score=hearing.peak_score,
         level_dbfs=level_dbfs,
-        at_sample=at_sample,
+        decision_sample=decision_sample,
         onset_sample=hearing.onset_sample,
         offset_sample=hearing.ended_sample if type_ == "end" else None,
         reason=reason,

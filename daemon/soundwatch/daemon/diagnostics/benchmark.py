@@ -170,7 +170,7 @@ class NoiseSource:
     """Stereo noise as a source: the same ten blocks over and over."""
 
     def __init__(self, name: str, seconds: float) -> None:
-        self.info = SourceInfo(name, "noise", RATE_HZ, 2, waits=True)
+        self.info = SourceInfo(name, "noise", RATE_HZ, 2, supports_backpressure=True)
         self.start_unix_ns = time.time_ns()
         self._seconds = seconds
         self._stopped = False

@@ -124,7 +124,7 @@ def _news(
             voice.truth = replace(voice.truth, state=state, losses=losses, quality=None)
         case AudioQuality():
             voice.truth = replace(voice.truth, quality=news)
-            return [partial(quality_line, news, context.node, name, written_unix_ns)] if news.news else []
+            return [partial(quality_line, news, context.node, name, written_unix_ns)] if news.changed else []
         case ClockCorrection():
             assert voice.stream is not None  # it is found by a block that is not the first
             voice.truth = replace(voice.truth, shifted_ns=voice.truth.shifted_ns + news.shift_ns)

@@ -184,7 +184,7 @@ class Engine:
             write(f"source_{news.state}", source=source, reason=news.detail)
         elif isinstance(news, ClockCorrection):
             self._log.warning("source_clock_corrected", source=source, reason=news.reason, shift_s=news.shift_ns / 1e9)
-        elif news.news:
+        elif news.changed:
             write = self._log.warning if news.faults else self._log.info
             write(f"audio_quality_{'poor' if news.faults else 'good'}", source=source, faults=", ".join(news.faults))
 

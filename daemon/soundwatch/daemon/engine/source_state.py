@@ -73,7 +73,7 @@ class EngineSource:
     @property
     def waits(self) -> bool:
         """Whether the source loses nothing by not being read."""
-        return self.listening.source.info.waits
+        return self.listening.source.info.supports_backpressure
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class LineEncoder:
                 )
 
     def _event(self, seq: int, event: Event) -> EventLine:
-        written_unix_ns = self.clock.written_unix_ns(self.at_unix_ns(event.at_sample))
+        written_unix_ns = self.clock.written_unix_ns(self.at_unix_ns(event.decision_sample))
         start_unix_ns = self.anchors[-1].start_unix_ns if self.anchors else self.start_unix_ns
         onset_unix_ns = sample_unix_ns(event.onset_sample, self.contract.features.rate_hz, start_unix_ns, ())
         ended = event.offset_sample
@@ -137,7 +137,7 @@ class LineEncoder:
             type=event.type,
             seq=seq,
             id=self.event_id(event),
-            time=self.utc(event.at_sample),
+            time=self.utc(event.decision_sample),
             node=self.node,
             source=self.source.name,
             class_=event.label,
@@ -215,8 +215,8 @@ def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns:
         clipped_share=round(quality.clipped_share, 6),
         same_channels=quality.same_channels,
         measured_hz=_tenths(quality.measured_hz),
-        zeros_ms=quality.zeros_ms,
-        waited_ms=quality.waited_ms,
+        zeros_ms=quality.longest_zero_run_ms,
+        waited_ms=quality.longest_gap_ms,
     )
 
 

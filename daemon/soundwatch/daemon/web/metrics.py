@@ -149,8 +149,8 @@ EXAMINED: Final[tuple[tuple[str, str, Callable[[AudioQuality], float | None]], .
     ("clipped_ratio", "Share of samples at full scale.", lambda quality: quality.clipped_share),
     ("same_channels", "1 where two channels are the same.", lambda quality: quality.same_channels),
     ("rate_hertz", "Samples a second by our clock, of a minute.", lambda quality: quality.measured_hz),
-    ("zeros_seconds", "Longest run of exact zeros.", lambda quality: quality.zeros_ms / 1000),
-    ("wait_seconds", "Longest time in which nothing was delivered.", lambda quality: quality.waited_ms / 1000),
+    ("zeros_seconds", "Longest run of exact zeros.", lambda quality: quality.longest_zero_run_ms / 1000),
+    ("wait_seconds", "Longest time in which nothing was delivered.", lambda quality: quality.longest_gap_ms / 1000),
 )
 
 

@@ -90,7 +90,7 @@ def detect_in_blocks(blocks: Iterable[Block | None], classifier: Classifier) -> 
                 DetectedEvent(
                     told.label,
                     began.onset_sample / rate_hz,
-                    began.at_sample / rate_hz,
+                    began.decision_sample / rate_hz,
                     told.offset_sample / rate_hz,
                 )
             )

@@ -95,7 +95,7 @@ def detect_in(track: Track, contract: ModelContract, thresholds: Sequence[float]
     for values, first, end in zip(track.values, track.first_samples.tolist(), track.end_samples.tolist(), strict=True):
         state, events = decide(state, Scores(values, contract.labels, first, end, True), None, rules, contract.features)
         detections += [
-            Detection(event.class_id, event.onset_sample / rate_hz, event.at_sample / rate_hz)
+            Detection(event.class_id, event.onset_sample / rate_hz, event.decision_sample / rate_hz)
             for event in events
             if event.type == "start"
         ]
