@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test lint format demo figures reference pictures screenshots docs docs-serve dist lock audit test-pythons fuzz deb clean help
+.PHONY: run test lint format demo figures reference pictures screenshots docs docs-serve dist lock audit test-pythons test-systemd fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -56,6 +56,10 @@ audit: .venv/bin/python  ## Ask PyPI for known vulnerabilities of the locked rel
 PYTHONS ?= 3.12 3.13
 test-pythons: .venv/test.stamp  ## Run the daemon's tests with other Pythons, without torch: make test-pythons PYTHONS=3.13
 	for version in $(PYTHONS); do sh scripts/test-python $$version || exit 1; done
+
+test-systemd: .venv/test.stamp  ## Run the service under a real systemd, in a container (root; five minutes, 400 MB of cache).
+	@sh scripts/system-packages debootstrap systemd-container
+	SOUNDWATCH_SYSTEMD=1 $(BIN)/pytest tests/release/test_systemd.py -rP $(OPTIONS)
 
 fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for ten minutes: make fuzz MINUTES=60
 	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/atheris atheris

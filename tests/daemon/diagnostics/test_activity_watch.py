@@ -152,6 +152,14 @@ def test_files_are_explained_by_the_journal_clips_and_sinks(tmp_path: Path) -> N
     assert report_text(report)[-2:] == ["Not explained by the configuration", f"  file {paths[2]}"]
 
 
+def test_a_folder_that_is_a_link_explains_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "public").symlink_to(tmp_path / "private")
+    with Opened(("write", str(tmp_path / "public/events.jsonl"))) as opened:
+        report = look(opened.pid, f"json:{tmp_path}/public/events.jsonl")
+    assert seen(report) == {f"file {tmp_path}/private/events.jsonl": "sink json"}
+
+
 def test_children_count_as_the_daemon_does(server: int) -> None:
     with Opened(("child", ("connect", "127.0.0.1", server))) as opened:
         report = look(opened.pid, "json")

@@ -258,7 +258,7 @@ def _file_finding(descriptor: int, path: Path, explanations: Explanations) -> Wa
         return WatchFinding(f"file {text}", STANDARD[descriptor])
     plain = Path(text.removesuffix(" (deleted)"))
     for place, key in explanations.files:
-        if plain.is_relative_to(place):
+        if plain.is_relative_to(place.resolve()):  # /proc shows paths without links; /var/lib/soundwatch is one
             return WatchFinding(f"file {plain}", key)
     return WatchFinding(f"file {text}", "a temporary file without a name" if text != str(plain) else "")
 
