@@ -51,7 +51,7 @@ def one_machine() -> None:
         words = [PROGRAM, "run", "--config", "config.yaml", "--device", "street.wav"]
         terminal = Terminal(words, COLUMNS, ROWS, cwd=folder, stderr=subprocess.DEVNULL)
         try:
-            terminal.wait_for(lambda lines: sum("decay" in line for line in lines) >= 1 and _lasts(lines))
+            terminal.wait_for(lambda lines: sum("decay" in line for line in lines) >= 1 and _has_active_event(lines))
             (PICTURES / "terminal.svg").write_text(drawn(terminal.screen, "soundwatch run"), encoding="utf-8")
             os.killpg(terminal.process.pid, signal.SIGINT)
             terminal.end()
@@ -89,8 +89,8 @@ def _heard(lines: list[str]) -> bool:
     return sum("at demo" in line for line in lines) >= 2
 
 
-def _lasts(lines: list[str]) -> bool:
-    return any(line.endswith("lasts") for line in lines)
+def _has_active_event(lines: list[str]) -> bool:
+    return any(line.endswith("active") for line in lines)
 
 
 def drawn(screen: pyte.Screen, title: str) -> str:

@@ -72,7 +72,7 @@ def rows(page: Page) -> Any:
 
 def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: str) -> None:
     page, said = opened(browser, url)
-    expect(page.locator("#status")).to_have_text(re.compile("Listening|problem"))
+    expect(page.locator("#status")).to_have_text(re.compile("Running|problem"))
     expect(page.locator(".source h3")).to_have_text("demo")
     expect(page.locator(".scores .value").first).to_have_text(re.compile(r"^\d\.\d\d$"))
     expect(page.locator(".level")).to_have_text(re.compile("dBFS"))
@@ -108,7 +108,7 @@ def test_the_page_comes_back_by_itself_after_the_daemon_was_killed(browser: Brow
     expect(page.locator("#status")).to_have_text("Not connected")
     with demo_daemon(port, env=env):
         expect(page.locator("#banner")).to_be_hidden()
-        expect(page.locator("#status")).to_have_text(re.compile("Listening|problem"))
+        expect(page.locator("#status")).to_have_text(re.compile("Running|problem"))
         expect(page.locator(".scores .value").first).to_have_text(re.compile(r"^\d\.\d\d$"))
         expect(rows(page).first).to_be_visible()
     page.context.close()
@@ -121,9 +121,9 @@ def test_a_source_is_paused_and_listened_to_again_by_its_button(browser: Browser
     button.click()
     expect(page.locator(".hearing")).to_have_text("Paused")
     expect(page.locator(".level")).to_have_text("–")
-    expect(button).to_have_text("Listen again")
+    expect(button).to_have_text("Resume")
     button.click()
-    expect(page.locator(".hearing")).to_have_text("Listening")
+    expect(page.locator(".hearing")).to_have_text("Running")
     assert said == []
     page.context.close()
 
@@ -139,16 +139,16 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     page.get_by_label("Search").fill("yard")
     expect(rows(page)).to_have_count(1)
     page.get_by_label("Search").fill("")
-    page.get_by_label("Highest score").select_option("0.7")
+    page.get_by_label("Peak score").select_option("0.7")
     expect(rows(page)).to_have_count(2)
     site.tell(today(4, peak_score=0.6))
     page.locator("#hours button", has_text="high").click()
     expect(rows(page)).to_have_count(1)
     expect(page.locator("#hours button", has_text="high")).to_have_attribute("aria-pressed", "true")
     page.get_by_label("Search").fill("nothing is like this")
-    expect(page.locator("#events-state")).to_have_text("No event is like this.")
+    expect(page.locator("#events-state")).to_have_text("No event matches the filter.")
     page.get_by_label("Search").fill("")
-    page.get_by_label("The day before").click()
+    page.get_by_label("Previous day").click()
     expect(page.locator("#day-title")).to_have_text("Yesterday")
     expect(rows(page)).to_have_count(0)
     assert said == []
@@ -159,15 +159,15 @@ def test_what_an_event_was_is_said_with_a_button_and_taken_back(browser: Browser
     site.tell(today(1), today(1, "end"))
     page, said = opened(browser, site.url)
     rows(page).first.locator("summary").click()
-    page.get_by_role("button", name="Right").click()
-    expect(page.locator(".verdict")).to_contain_text("You said that it was right.")
-    expect(page.locator(".mark")).to_have_text("✓ right")
-    page.get_by_role("button", name="Take it back").click()
-    page.get_by_label("Wrong, it was").select_option("high")
-    expect(page.locator(".verdict")).to_contain_text("You said that it was high.")
+    page.get_by_role("button", name="Correct").click()
+    expect(page.locator(".verdict")).to_contain_text("Your label: correct.")
+    expect(page.locator(".mark")).to_have_text("✓ correct")
+    page.get_by_role("button", name="Delete label").click()
+    page.get_by_label("Correct class").select_option("high")
+    expect(page.locator(".verdict")).to_contain_text("Your label: high.")
     assert site.journal.store.ask("SELECT id, class FROM labels") == [(IDS[1], "high")]
-    page.get_by_role("button", name="Take it back").click()
-    page.get_by_label("Wrong, it was").select_option("none of these")
+    page.get_by_role("button", name="Delete label").click()
+    page.get_by_label("Correct class").select_option("none of the classes")
     expect(page.locator(".mark")).to_have_text("✗ none")
     page.reload()
     expect(page.locator(".mark")).to_have_text("✗ none")
@@ -195,7 +195,7 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
     page.evaluate("document.querySelector('audio').play()")
     page.wait_for_function("() => document.querySelector('audio').currentTime > 0")
     rows(page).first.locator("summary").click()
-    expect(rows(page).first).to_contain_text("Its sound was not kept: speech.")
+    expect(rows(page).first).to_contain_text("No clip was saved: speech.")
     assert said == []
     page.context.close()
 
@@ -214,12 +214,12 @@ def test_names_are_shown_as_text_whatever_is_in_them(browser: Browser, site: Sit
 
 def test_a_lost_source_and_a_failing_program_are_told_where_one_looks(browser: Browser, site: Site) -> None:
     page, said = opened(browser, site.url)
-    expect(page.locator("#status")).to_have_text("Not listening")
-    expect(page.locator("#events-state")).to_contain_text("Nothing yet today.")
+    expect(page.locator("#status")).to_have_text("No source is running")
+    expect(page.locator("#events-state")).to_contain_text("No events yet today.")
     site.tell(lost_line())
     expect(page.locator("#status")).to_have_text("1 problem")
     expect(page.locator(".hearing").first).to_have_text("Lost")
-    expect(page.locator(".problems")).to_have_text("mic0 is not heard: mic0 was unplugged.")
+    expect(page.locator(".problems")).to_have_text("mic0 delivers no sound: mic0 was unplugged.")
     assert said == []
     page.context.close()
 
@@ -238,10 +238,10 @@ def test_a_visitor_logs_in_and_out(browser: Browser, tmp_path: Path) -> None:
         assert page.url.endswith("/login")
         page.get_by_label("Token").fill("not the token at all")
         page.get_by_role("button", name="Log in").click()
-        expect(page.locator("#wrong")).to_have_text("That is not the token.")
+        expect(page.locator("#wrong")).to_have_text("The token is wrong.")
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Log in").click()
-        expect(page.locator("#status")).to_have_text("Not listening")
+        expect(page.locator("#status")).to_have_text("No source is running")
         assert page.evaluate("document.cookie") == "", "scripts never see it"
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_label("Token")).to_be_visible()
@@ -296,11 +296,11 @@ def test_all_can_be_done_from_the_keyboard(browser: Browser, site: Site) -> None
     expect(rows(page).first.locator("summary")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", "one sees where one is"
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Right")).to_be_visible()
+    expect(page.get_by_role("button", name="Correct")).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Right")).to_be_focused()
+    expect(page.get_by_role("button", name="Correct")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Take it back")).to_be_focused()
+    expect(page.get_by_role("button", name="Delete label")).to_be_focused()
     page.context.close()
 
 

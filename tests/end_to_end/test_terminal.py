@@ -45,7 +45,7 @@ def text(lines: list[str]) -> str:
 
 
 def test_a_terminal_shows_level_classes_and_events_and_q_ends_it(terminal: Terminal) -> None:
-    seen = ("soundwatch", "dBFS", "low", "lasts", "listening")  # the last of these is the diary's
+    seen = ("soundwatch", "dBFS", "low", "active", "listening")  # the last one is of the log
     lines = terminal.wait_for(lambda lines: all(word in text(lines) for word in seen))
     assert "soundwatch" in lines[0]
     assert not any(line.startswith("{") for line in lines)
@@ -66,7 +66,7 @@ def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(terminal: Terminal) ->
 
 def test_a_terminal_that_is_closed_ends_it(command: list[str], tmp_path: Path) -> None:
     opened = Terminal([*command, "-F", "terminal", "-F", f"json:{tmp_path}/events.jsonl"])
-    opened.wait_for(lambda lines: any(line.endswith("lasts") for line in lines))
+    opened.wait_for(lambda lines: any(line.endswith("active") for line in lines))
     opened.hang_up()
     assert opened.process.wait(60) == 0
     ends = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
@@ -76,7 +76,7 @@ def test_a_terminal_that_is_closed_ends_it(command: list[str], tmp_path: Path) -
 def test_it_fits_when_the_terminal_becomes_smaller(terminal: Terminal) -> None:
     terminal.wait_for(lambda lines: "dBFS" in text(lines))
     terminal.resize(50, 12)
-    terminal.wait_for(lambda lines: "ends" in lines[-1] and "soundwatch" in lines[0] and "dBFS" in text(lines))
+    terminal.wait_for(lambda lines: "quits" in lines[-1] and "soundwatch" in lines[0] and "dBFS" in text(lines))
     terminal.type(b"q")
     assert terminal.end() == 0
 
@@ -114,7 +114,7 @@ def test_a_sink_of_the_configuration_stays_beside_the_view(command: list[str], t
     config = tmp_path / "config.yaml"
     config.write_text(f"sinks: [json, 'json:{tmp_path}/events.jsonl']\n")
     opened = Terminal([*command, "--config", str(config)])
-    opened.wait_for(lambda lines: all(word in text(lines) for word in ("lasts", "events.jsonl")))
+    opened.wait_for(lambda lines: all(word in text(lines) for word in ("active", "events.jsonl")))
     opened.type(b"q")
     assert opened.end() == 0
     opened.close()

@@ -73,7 +73,7 @@ def test_a_port_that_is_taken_is_an_error_at_the_start() -> None:
         port = taken.getsockname()[1]
         done = soundwatch("run", "--device", "demo", "-F", f"http://127.0.0.1:{port}", timeout=60)
     assert done.returncode == 6
-    assert b"cannot be listened at: Address already in use" in done.stderr
+    assert b"cannot be bound: Address already in use" in done.stderr
     assert b"give another one with -F http://127.0.0.1:PORT" in done.stderr
     assert done.stdout == b""
 
@@ -81,7 +81,7 @@ def test_a_port_that_is_taken_is_an_error_at_the_start() -> None:
 def test_an_open_address_without_a_token_is_refused_at_the_start() -> None:
     done = soundwatch("run", "--device", "demo", "-F", "http://0.0.0.0:0", timeout=60)
     assert done.returncode == 2
-    assert b"a token is wanted" in done.stderr
+    assert b"requires a token" in done.stderr
 
 
 def test_recordings_have_no_page() -> None:

@@ -87,13 +87,13 @@ def test_pages_of_events_have_each_once_though_more_come(site: Site) -> None:
         ("limit=many", "int"),
         ("min_score=2", "<= 1"),
         ("since=yesterday", "a time with its zone was wanted, as 2026-11-22T08:15:00Z - at `since`"),
-        ("since=2026-13-22T08:00:00Z", "is no moment"),
+        ("since=2026-13-22T08:00:00Z", "is not a time"),
         ("since=17", "a time with its zone"),
         ("since=2026-11-22T08:00:00", "a time with its zone"),
-        ("class=low&class=high", "said twice"),
+        ("class=low&class=high", "given twice"),
         ("text=%ff", "UTF-8"),
-        ("text=%00", "a character that no text has"),
-        ("&".join(f"k{number}=1" for number in range(30)), "at most 20 parts"),
+        ("text=%00", "a NUL character"),
+        ("&".join(f"k{number}=1" for number in range(30)), "at most 20 parameters"),
     ],
 )
 def test_a_wrong_query_is_refused_with_what_is_wrong(site: Site, query: str, error: str) -> None:
@@ -201,7 +201,10 @@ def test_health_says_in_sentences_what_is_wrong() -> None:
             }
         ]
     assert health["state"] == "poor"
-    assert health["problems"] == ["mic0 is not heard: mic0 was unplugged.", "broker is failing: Connection refused"]
+    assert health["problems"] == [
+        "mic0 delivers no sound: mic0 was unplugged.",
+        "broker is failing: Connection refused",
+    ]
     assert health["journal"] == {"state": "memory", "dropped_lines": 0}
 
 
@@ -274,7 +277,7 @@ def test_the_page_is_sent_once_and_then_only_when_it_changes(site: Site) -> None
 
 
 def test_what_is_not_there_is_refused_in_one_sentence(site: Site) -> None:
-    assert site.get("/api/nothing").json() == {"error": "There is no such path."}
+    assert site.get("/api/nothing").json() == {"error": "This path does not exist."}
     with site.client() as client:
         answer = client.delete("/api/events")
     assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})

@@ -66,15 +66,15 @@ def test_every_metric_has_the_prefix_and_a_text() -> None:
         assert family.documentation
 
 
-def test_every_metric_is_told_of_in_the_documentation() -> None:
-    told = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text()
+def test_every_metric_is_documented() -> None:
+    documentation = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text()
     with a_site() as site:
         site.view.sink_context.live.publish(reading())
         families = list(text_string_to_metric_families(site.get("/metrics").text))
     for family in families:
         name = family.name.removeprefix("soundwatch_")
         if not name.startswith("process_"):
-            assert f"`{name}{'_total' if family.type == 'counter' else ''}`" in told
+            assert f"`{name}{'_total' if family.type == 'counter' else ''}`" in documentation
 
 
 def test_silence_has_no_level_rather_than_a_wrong_one() -> None:
@@ -91,10 +91,10 @@ def test_a_label_may_hold_anything() -> None:
 
 
 def test_a_delay_on_a_bound_counts_below_it() -> None:
-    delays = LatencyHistograms()
+    latencies = LatencyHistograms()
     for delay_s in (BOUNDS_S[0], BOUNDS_S[-1], 2 * BOUNDS_S[-1]):
-        delays.take(reading(delay_ns=round(delay_s * 1e9)))
-    cumulative = dict(delays.all()["mic0"].cumulative)
+        latencies.observe(reading(delay_ns=round(delay_s * 1e9)))
+    cumulative = dict(latencies.all()["mic0"].cumulative)
     assert (cumulative[str(BOUNDS_S[0])], cumulative[str(BOUNDS_S[-1])], cumulative["+Inf"]) == (1, 2, 3)
 
 

@@ -1,4 +1,4 @@
-"""Live streams to real clients: nothing is lost or told twice, and nobody slow is waited for."""
+"""Live streams with real clients: no line is lost or repeated, and a slow client delays no other client."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def ws(site: Site, query: str = "") -> ClientConnection:
 
 def next_of(socket_: ClientConnection, type_: str) -> dict[str, Any]:
     for text in socket_:
-        told: dict[str, Any] = json.loads(text)
-        if told["type"] == type_:
-            return told
+        message: dict[str, Any] = json.loads(text)
+        if message["type"] == type_:
+            return message
     raise AssertionError(f"no {type_}")
 
 
@@ -79,7 +79,7 @@ def test_a_browser_that_comes_back_gets_what_it_missed_and_nothing_twice(site: S
         assert [next(events)["id"] for _ in range(2)] == ["4", "5"]
 
 
-def test_a_thousand_lines_reach_viewers_who_come_and_go_each_once_and_in_order(site: Site) -> None:
+def test_a_thousand_lines_reach_reconnecting_clients_once_and_in_order(site: Site) -> None:
     done = threading.Event()
 
     def write() -> None:
@@ -98,7 +98,7 @@ def test_a_thousand_lines_reach_viewers_who_come_and_go_each_once_and_in_order(s
     assert got == list(range(1, 1001))
 
 
-def test_a_number_of_another_journal_is_told_as_unknown(site: Site) -> None:
+def test_a_number_of_another_journal_is_reported_as_unknown(site: Site) -> None:
     site.tell(event_line(1))
     with ws(site, "?since=500") as socket_:
         welcome = next_of(socket_, "welcome")
@@ -107,7 +107,7 @@ def test_a_number_of_another_journal_is_told_as_unknown(site: Site) -> None:
         assert next_of(socket_, "start")["seq"] == 2
 
 
-def test_lines_that_the_journal_has_dropped_are_told_as_lost(site: Site) -> None:
+def test_lines_that_the_journal_has_deleted_are_reported_as_lost(site: Site) -> None:
     site.tell(*(event_line(number % 900) for number in range(1500)))  # more than are kept at hand
     site.journal.store.transaction(lambda db: db.execute("DELETE FROM lines WHERE seq <= 10"))
     with ws(site, "?since=2") as socket_:
@@ -115,7 +115,7 @@ def test_lines_that_the_journal_has_dropped_are_told_as_lost(site: Site) -> None
         assert next_of(socket_, "start")["seq"] == 11
 
 
-def test_scores_and_pictures_come_only_to_those_who_asked(site: Site) -> None:
+def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
     live = site.view.sink_context.live
     with ws(site) as plain, ws(site, "?scores=1&columns=1") as asking:
         assert next_of(asking, "welcome")["boot"] == next_of(plain, "welcome")["boot"]
@@ -128,7 +128,7 @@ def test_scores_and_pictures_come_only_to_those_who_asked(site: Site) -> None:
         assert json.loads(plain.recv())["type"] == "start", "and nothing before it"
 
 
-def test_nothing_is_listened_to_while_nobody_watches(site: Site) -> None:
+def test_without_clients_there_is_no_subscription(site: Site) -> None:
     live, journal = site.view.sink_context.live, site.journal
     watchers = len(live._watchers)
     with ws(site, "?columns=1") as socket_:
@@ -139,7 +139,7 @@ def test_nothing_is_listened_to_while_nobody_watches(site: Site) -> None:
     assert (len(live._watchers), journal._readers) == (watchers, [])
 
 
-def test_a_quiet_stream_shows_that_it_lives(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_stream_sends_heartbeats(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broadcaster, "HEARTBEAT_S", 0.05)
     with ws(site) as socket_:
         assert next_of(socket_, "heartbeat")["seq"] == 0
@@ -148,14 +148,14 @@ def test_a_quiet_stream_shows_that_it_lives(site: Site, monkeypatch: pytest.Monk
         assert next(events) == {"": "heartbeat"}
 
 
-def test_no_more_than_so_many_can_watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcaster, "MOST_VIEWERS", 1)
+def test_the_number_of_streams_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcaster, "MAX_SUBSCRIBERS", 1)
     with ws(site) as first:
         next_of(first, "welcome")
         with ws(site) as second, pytest.raises(websockets.ConnectionClosed):
             second.recv()
         assert second.close_code == 1013
-        assert second.close_reason == "too many are watching"
+        assert second.close_reason == "too many streams are open"
         refused = site.get("/api/stream")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
     wait_until(lambda: site.view.journal._readers == [])
@@ -163,7 +163,7 @@ def test_no_more_than_so_many_can_watch(site: Site, monkeypatch: pytest.MonkeyPa
         next_of(third, "welcome")
 
 
-def test_a_socket_that_only_sends_is_told_nothing(site: Site) -> None:
+def test_a_websocket_client_that_sends_a_message_is_disconnected(site: Site) -> None:
     with ws(site) as socket_:
         next_of(socket_, "welcome")
         socket_.send("hello?")
@@ -178,16 +178,16 @@ def test_a_socket_that_only_sends_is_told_nothing(site: Site) -> None:
         assert socket_.close_code == 1009, "too big to be read at all"
 
 
-def test_a_reader_who_does_not_read_misses_readings_and_is_told_how_many(site: Site) -> None:
-    viewer = broadcaster.Subscriber(0, scores=True, columns=False)
-    for number in range(broadcaster.WAITING_READINGS + 5):
-        viewer.take(broadcaster.Message("scores", str(number).encode()))
-    assert (viewer.missed, len(viewer.readings)) == (5, broadcaster.WAITING_READINGS)
-    assert viewer.readings[0].data == b"5", "the latest are kept"
+def test_a_slow_subscriber_misses_windows_and_gets_their_count(site: Site) -> None:
+    subscriber = broadcaster.Subscriber(0, scores=True, columns=False)
+    for number in range(broadcaster.MAX_PENDING_WINDOWS + 5):
+        subscriber.enqueue(broadcaster.Message("scores", str(number).encode()))
+    assert (subscriber.missed, len(subscriber.pending)) == (5, broadcaster.MAX_PENDING_WINDOWS)
+    assert subscriber.pending[0].data == b"5", "the latest are kept"
 
 
-def test_a_websocket_whose_reader_stalls_is_dropped_and_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "SLOW_S", 0.2)
+def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -211,7 +211,7 @@ def test_a_websocket_whose_reader_stalls_is_dropped_and_told(site: Site, monkeyp
 
 
 def test_an_http_reader_who_stalls_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "SLOW_S", 0.2)
+    monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -227,7 +227,7 @@ def test_a_wrong_place_in_the_stream_is_refused(site: Site) -> None:
     assert (
         site.get("/api/stream?sinse=1")
         .json()["error"]
-        .startswith("sinse is no part of this query. Did you mean since?")
+        .startswith("sinse is not a parameter of this query. Did you mean since?")
     )
     with pytest.raises(websockets.InvalidStatus) as refused, ws(site, "?since=x"):
         pass

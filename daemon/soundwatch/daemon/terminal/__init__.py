@@ -1,5 +1,5 @@
-"""The live view on a terminal: `sink` owns the thread and the keys, `render` turns the state into text.
+"""The live view on a terminal: `sink` has the threads and reads the keys, `render` turns the state into text.
 
-Conventions: `rich` is imported here and nowhere else in the daemon.
-Never: run where standard output is no terminal.
+Conventions: `rich` is imported only here and in `fleet`.
+Never: run without a terminal as standard output.
 """

@@ -1,11 +1,11 @@
-"""The sink `terminal`: draws what is heard on the terminal, and ends the program when somebody types q.
+"""The sink `terminal`: draws the live view on the terminal, and ends the program on the key q.
 
-Conventions: drawn when there is news, four times a second at most, and once a second at least, by a thread of its own.
-While it is up, all that is written to standard error goes into the view, this program's and its children's, since a
-line of it would tear the picture; at the end it is all written there. Ctrl-C stays a signal.
-Source: rich draws on the terminal's other screen, so that what was there before comes back.
-Rule: a terminal that is closed ends the program as q does: whoever sat there has left.
-Does not: choose what is shown (`picture.py`).
+Conventions: a thread draws after changes, at most four times and at least once a second. While the view is open, the
+standard error of this program and its children is captured and its last lines are shown; after the view has closed,
+the captured lines are written. Ctrl-C stays a signal.
+Source: rich draws on the alternate screen, so that the previous content of the terminal comes back.
+Rule: a closed terminal ends the program as q does.
+Does not: choose the content (`render.py`).
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ if os.name == "posix":
 import msgspec
 
 KEPT_EVENTS: Final = 200
-KEPT_DIARY_LINES: Final = 1000
-MOST_A_SECOND: Final = 4
-LONGEST_PAUSE_S: Final = 1.0
-LOOK_S: Final = 0.2
+KEPT_LOG_LINES: Final = 1000
+MAX_REFRESH_HZ: Final = 4
+MAX_REFRESH_S: Final = 1.0
+KEY_POLL_S: Final = 0.2
 CLOSING_S: Final = 2.0
-_ENDING_KEYS: Final = (b"q", b"Q", b"\x04", b"")  # Ctrl-D, and nothing at all where the terminal is closed
+_QUIT_KEYS: Final = (b"q", b"Q", b"\x04", b"")  # Ctrl-D, and the empty read of a closed terminal
 
 
 class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `terminal` can be told: nothing."""
+    """Options of `terminal`: none."""
 
 
 def open_terminal(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
-    """The sink `terminal`.
+    """Open the sink `terminal`.
 
     Raises:
-        ConfigError: It has an option.
+        ConfigError: An option was given.
     """
     parse_options(spec, TerminalOptions)
     return OpenedSink(TerminalSink(sink_context), durable=False)
 
 
 class TerminalSink:
-    """The picture on the terminal.
+    """The live view on the terminal.
 
     Args:
-        sink_context: What there is to see.
+        sink_context: State of the daemon.
         stop: Ends the program, as Ctrl-C does.
     """
 
@@ -72,90 +72,90 @@ class TerminalSink:
         self._sink_context = sink_context
         self._stop = stop
         self._events: dict[str, dict[str, Any]] = {}
-        self._diary = LogCapture()
-        self._news = threading.Event()
-        self._ending = threading.Event()
-        self._leave = sink_context.live.watch(lambda _: self._news.set())
+        self._log_capture = LogCapture()
+        self._changed = threading.Event()
+        self._closing = threading.Event()
+        self._unsubscribe = sink_context.live.watch(lambda _: self._changed.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
         for thread in self._threads:
             thread.start()
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Take lines: events are kept, all else is on the board."""
+        """Store the last line of each event; the status snapshot has all else."""
         for entry in entries:
             line = json.loads(entry.line)
             if line["type"] in ("start", "update", "end"):
                 self._events[line["id"]] = line
         while len(self._events) > KEPT_EVENTS:
             del self._events[next(iter(self._events))]
-        self._news.set()
+        self._changed.set()
 
     def close(self) -> None:
-        """Give the terminal back, and write the diary there. May be called twice."""
-        if self._ending.is_set():
+        """Restore the terminal and write the captured log. May be called twice."""
+        if self._closing.is_set():
             return
-        self._ending.set()
-        self._news.set()
-        self._leave()
+        self._closing.set()
+        self._changed.set()
+        self._unsubscribe()
         for thread in self._threads:
             thread.join(CLOSING_S)
-        self._diary.close()
+        self._log_capture.close()
 
-    def _seen(self) -> ViewState:
-        around = self._sink_context
+    def _state(self) -> ViewState:
+        context = self._sink_context
         return ViewState(
-            node=around.node,
-            board=around.board(),
-            latest=dict(around.live.latest),
+            node=context.node,
+            snapshot=context.board(),
+            latest=dict(context.live.latest),
             events=list(reversed(list(self._events.values()))),
-            sinks=[(state, behind) for state, behind in around.sinks() if state.name != self.name],
-            diary=self._diary.last(3),
+            sinks=[(status, behind) for status, behind in context.sinks() if status.name != self.name],
+            log=self._log_capture.last(3),
             now=datetime.now().astimezone(),
         )
 
     def _draw(self) -> None:
-        """The thread that draws."""
+        """Draw until the sink closes; the target of a thread."""
         try:
             with Screen(
                 console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
             ) as screen:
-                while not self._ending.is_set():
-                    self._news.clear()
-                    lines = render(self._seen(), self._console.width, self._console.height)
+                while not self._closing.is_set():
+                    self._changed.clear()
+                    lines = render(self._state(), self._console.width, self._console.height)
                     screen.update(Group(*lines), refresh=True)
-                    self._ending.wait(1 / MOST_A_SECOND)
-                    self._news.wait(LONGEST_PAUSE_S)
+                    self._closing.wait(1 / MAX_REFRESH_HZ)
+                    self._changed.wait(MAX_REFRESH_S)
         except OSError:
-            self._leave_with_the_terminal()
+            self._on_terminal_closed()
 
     def _watch_keys(self) -> None:
-        """The thread that waits for q."""
+        """Wait for the key q; the target of a thread."""
         if os.name != "posix" or not sys.stdin.isatty():
             return
         keys = sys.stdin.fileno()
         try:
             with _unbuffered(keys):
-                while not self._ending.is_set():
-                    if select.select([keys], [], [], LOOK_S)[0] and os.read(keys, 64)[:1] in _ENDING_KEYS:
+                while not self._closing.is_set():
+                    if select.select([keys], [], [], KEY_POLL_S)[0] and os.read(keys, 64)[:1] in _QUIT_KEYS:
                         self._stop()
                         return
         except (OSError, termios.error):
-            self._leave_with_the_terminal()
+            self._on_terminal_closed()
 
-    def _leave_with_the_terminal(self) -> None:
-        if not self._ending.is_set():
+    def _on_terminal_closed(self) -> None:
+        if not self._closing.is_set():
             self._stop()
 
 
 class LogCapture:
-    """Standard error's lines, kept instead of written while a picture is on the terminal.
+    """Captures standard error while a view is on the terminal.
 
-    A descriptor that is no terminal is left alone: its lines tear nothing.
+    Standard error that is not a terminal is left alone, since its lines do not disturb the view.
     """
 
     def __init__(self) -> None:
-        self._lines = deque[str](maxlen=KEPT_DIARY_LINES)
+        self._lines = deque[str](maxlen=KEPT_LOG_LINES)
         self._lock = threading.Lock()
         self._saved: int | None = None
         if not os.isatty(2):
@@ -169,24 +169,24 @@ class LogCapture:
         self._thread.start()
 
     def last(self, count: int) -> list[str]:
-        """The last lines."""
+        """Return the last lines."""
         with self._lock:
             return list(self._lines)[-count:]
 
     def close(self) -> None:
-        """Write to standard error again, what was kept first."""
+        """Restore standard error and write the captured lines."""
         if self._saved is None:
             return
         sys.stderr.flush()
-        os.dup2(self._saved, 2)  # the pipe's last writing end here, so that its reader comes to an end
+        os.dup2(self._saved, 2)  # closes the last writing end of the pipe, so that its reader ends
         os.close(self._saved)
         self._saved = None
         self._thread.join(CLOSING_S)
         with self._lock:
-            kept = list(self._lines)
+            captured = list(self._lines)
         with contextlib.suppress(OSError):  # the terminal is closed
-            for line in kept:
-                print(line, file=sys.stderr)  # noqa: T201  # this is the diary
+            for line in captured:
+                print(line, file=sys.stderr)  # noqa: T201  # this is the log
             sys.stderr.flush()
 
     def _read(self, reading: int) -> None:
@@ -198,13 +198,13 @@ class LogCapture:
 
 @contextlib.contextmanager
 def _unbuffered(keys: int) -> Iterator[None]:
-    """Have the terminal give each key as it is typed, unseen; Ctrl-C stays what it is."""
-    before = termios.tcgetattr(keys)
+    """Switch the terminal to unbuffered input without echo; Ctrl-C stays a signal."""
+    saved = termios.tcgetattr(keys)
     try:
         tty.setcbreak(keys)
         yield
     finally:
-        termios.tcsetattr(keys, termios.TCSADRAIN, before)
+        termios.tcsetattr(keys, termios.TCSADRAIN, saved)
 
 
 def _interrupt() -> None:

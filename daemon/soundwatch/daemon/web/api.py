@@ -1,4 +1,4 @@
-"""Answers the API's requests: reads what is asked, has it done, and writes the answer."""
+"""Endpoints of the API: decode the request, call the route, encode the response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.routing import Route as Path
 from soundwatch.daemon.web import openapi
 from soundwatch.daemon.web.clip_files import TYPES, clip_path
 from soundwatch.daemon.web.context import WebContext
-from soundwatch.daemon.web.events import clip_line_of
+from soundwatch.daemon.web.events import last_clip_line
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
@@ -25,7 +25,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def api_paths(view: WebContext, metrics: Metrics) -> list[Path]:
-    """All of the API, for Starlette."""
+    """Return the routes of the API for Starlette."""
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
@@ -41,25 +41,27 @@ def api_paths(view: WebContext, metrics: Metrics) -> list[Path]:
 
 
 def _endpoint(routes: Sequence[Route], view: WebContext) -> Endpoint:
-    """What answers at one path: a route for each of its methods."""
+    """Return the endpoint of one path; each route handles one method."""
 
-    async def answer(request: Request) -> Response:
-        route = next((each for each in routes if each.method == request.method), routes[0])  # HEAD is GET's
-        asked = ApiRequest(
+    async def respond(request: Request) -> Response:
+        route = next(
+            (route for route in routes if route.method == request.method), routes[0]
+        )  # HEAD uses the GET route
+        api_request = ApiRequest(
             view=view,
             query=parse_query(request.scope["query_string"], route.query),
-            name=_name_of(request),
-            body=None if route.body is None else await _body_of(request, route.body),
+            name=_path_name(request),
+            body=None if route.body is None else await _decode_body(request, route.body),
         )
-        answered = await asyncio.to_thread(route.do, asked)
-        return Response(msgspec.json.encode(answered), route.status, media_type="application/json")
+        result = await asyncio.to_thread(route.handle, api_request)
+        return Response(msgspec.json.encode(result), route.status, media_type="application/json")
 
-    return answer
+    return respond
 
 
-async def _body_of(request: Request, type_: type[msgspec.Struct]) -> Any:
+async def _decode_body(request: Request, type_: type[msgspec.Struct]) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":  # forms, which other sites' pages can send unasked, are none
+    if kind != "application/json":  # forms, which pages of other sites can send, have other types
         raise RequestRefused(415, "Content-Type: application/json was wanted.")
     try:
         return msgspec.json.decode(await request.body(), type=type_)
@@ -67,35 +69,35 @@ async def _body_of(request: Request, type_: type[msgspec.Struct]) -> Any:
         raise RequestRefused(422, f"{error}.".replace("`$.", "`")) from None
 
 
-def _name_of(request: Request) -> str:
-    """The part of the path that varies, checked; empty where none does."""
+def _path_name(request: Request) -> str:
+    """Return the checked `name` of the path; empty if the path has none."""
     name: str = request.path_params.get("name", "")
     if not name:
         return name
     try:
         return msgspec.convert(name, EventId if "/events/" in request.url.path else Text)
     except msgspec.ValidationError:
-        raise RequestRefused(404, "There is nothing of this name.") from None
+        raise RequestRefused(404, "Nothing has this name.") from None
 
 
 def _clips(view: WebContext) -> Endpoint:
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         parse_query(request.scope["query_string"], Query)
-        line = await asyncio.to_thread(clip_line_of, view.journal.store, request.path_params["name"])
+        line = await asyncio.to_thread(last_clip_line, view.journal.store, request.path_params["name"])
         path = None if line is None else await asyncio.to_thread(clip_path, view.clips, line.file)
         if path is None:
-            raise RequestRefused(404, "There is no clip of this event, or no longer.")
+            raise RequestRefused(404, "This event has no clip, or its clip was deleted.")
         return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})
 
-    return answer
+    return respond
 
 
 def _metrics(metrics: Metrics) -> Endpoint:
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         del request
         return Response(await asyncio.to_thread(metrics.text), headers={"Content-Type": CONTENT_TYPE})
 
-    return answer
+    return respond
 
 
 async def _document(request: Request) -> Response:

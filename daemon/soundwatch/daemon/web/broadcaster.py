@@ -1,10 +1,9 @@
-"""Who watches live, and what each has yet to be sent.
+"""Distributes journal lines, window results and spectrogram columns to the subscribers of the live streams.
 
-Conventions: lines come from the journal, from each viewer's own place, so none is lost or told twice however slow he
-is.
-Readings are encoded once for all, and wait in `WAITING_READINGS`; one who is slower misses the oldest, and is told how
-many. All but `_news` and `_notice` run in the server's loop.
-Rule: while nobody watches, neither the journal nor the engine is listened to.
+Conventions: each subscriber reads the journal from its own position, so no line is lost or repeated. Window results are
+encoded once for all subscribers. Each subscriber queues up to `MAX_PENDING_WINDOWS`; a slower one loses the oldest
+results and receives their count. All methods but `_on_lines` and `_on_window` run in the server's event loop.
+Rule: without subscribers, the broadcaster is subscribed neither to the journal nor to the live feed.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from soundwatch.daemon.events.encoder import scores_line
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.spectrogram import columns_line
 
-MOST_VIEWERS: Final = 16
-WAITING_READINGS: Final = 64
+MAX_SUBSCRIBERS: Final = 16
+MAX_PENDING_WINDOWS: Final = 64
 BATCH_LINES: Final = 200
 HEARTBEAT_S: Final = 15.0
 
@@ -34,12 +33,12 @@ Kind = Literal["welcome", "line", "scores", "columns", "lost", "missed", "heartb
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to a viewer.
+    """One message of a stream.
 
     Attributes:
-        kind: Of what.
-        data: JSON.
-        seq: A line's number.
+        kind: Type of the message.
+        data: JSON text.
+        seq: Number of the line; None for other messages.
     """
 
     kind: Kind
@@ -48,176 +47,176 @@ class Message:
 
 
 class Subscriber:
-    """One who watches.
+    """One connected stream client.
 
     Args:
-        seq: The last line that he has.
-        scores: Whether he wants each window's scores and level.
-        columns: Whether he wants the spectrogram.
+        seq: Number of the last line that the client has.
+        scores: Send the scores and the level of each window.
+        columns: Send the spectrogram.
     """
 
     def __init__(self, seq: int, *, scores: bool, columns: bool) -> None:
         self.seq = seq
         self.scores = scores
         self.columns = columns
-        self.readings = deque[Message]()
+        self.pending = deque[Message]()
         self.missed = 0
-        self.news = asyncio.Event()
+        self.wakeup = asyncio.Event()
 
-    def take(self, message: Message) -> None:
-        """Line up a reading for him, in place of his oldest where too many wait."""
-        if len(self.readings) >= WAITING_READINGS:
-            self.readings.popleft()
+    def enqueue(self, message: Message) -> None:
+        """Queue a window's message; drop the oldest one when the queue is full."""
+        if len(self.pending) >= MAX_PENDING_WINDOWS:
+            self.pending.popleft()
             self.missed += 1
-        self.readings.append(message)
-        self.news.set()
+        self.pending.append(message)
+        self.wakeup.set()
 
 
 class Broadcaster:
-    """All viewers.
+    """All stream clients.
 
     Args:
-        view: What there is to see.
+        view: State of the daemon.
     """
 
     def __init__(self, view: WebContext) -> None:
         self.boot = uuid.uuid4().hex
         self._view = view
-        self._viewers: set[Subscriber] = set()
+        self._subscribers: set[Subscriber] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._leave: list[Callable[[], None]] = []
-        self._readings = deque[WindowResult](maxlen=WAITING_READINGS)  # from the engine's thread to the loop
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._windows = deque[WindowResult](maxlen=MAX_PENDING_WINDOWS)  # from the engine's thread to the loop
         self._end_samples: dict[str, int] = {}
-        self._pictured = False
+        self._features_wanted = False
         self._closing = False
 
     @property
     def full(self) -> bool:
-        """Whether no more can watch."""
-        return self._closing or len(self._viewers) >= MOST_VIEWERS
+        """No further subscriber is accepted."""
+        return self._closing or len(self._subscribers) >= MAX_SUBSCRIBERS
 
     @contextlib.contextmanager
-    def watching(self, viewer: Subscriber) -> Iterator[None]:
-        """While this lasts, he watches."""
-        self._viewers.add(viewer)
-        self._listen()
+    def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
+        """Keep a subscriber registered within this context."""
+        self._subscribers.add(subscriber)
+        self._update_subscriptions()
         try:
             yield
         finally:
-            self._viewers.discard(viewer)
-            self._listen()
+            self._subscribers.discard(subscriber)
+            self._update_subscriptions()
 
     def close(self) -> None:
-        """Send all viewers away."""
+        """End the streams of all subscribers."""
         self._closing = True
-        for viewer in self._viewers:
-            viewer.news.set()
+        for subscriber in self._subscribers:
+            subscriber.wakeup.set()
 
-    async def messages(self, viewer: Subscriber) -> AsyncIterator[Message]:
-        """All that he is to be sent, from the first to the end of the program."""
-        yield self._welcome(viewer)
+    async def messages(self, subscriber: Subscriber) -> AsyncIterator[Message]:
+        """Yield the messages for a subscriber until the broadcaster closes."""
+        yield self._welcome(subscriber)
         while not self._closing:
-            viewer.news.clear()
+            subscriber.wakeup.clear()
             sent = False
-            for message in await self._lines(viewer):
+            for message in await self._lines(subscriber):
                 yield message
                 sent = True
-            while viewer.readings:
-                if viewer.missed:
-                    yield _message("missed", {"type": "missed", "readings": viewer.missed})
-                    viewer.missed = 0
-                yield viewer.readings.popleft()
+            while subscriber.pending:
+                if subscriber.missed:
+                    yield _message("missed", {"type": "missed", "readings": subscriber.missed})
+                    subscriber.missed = 0
+                yield subscriber.pending.popleft()
                 sent = True
-            if not sent and not await _waited(viewer.news):
-                yield _message("heartbeat", {"type": "heartbeat", "seq": viewer.seq})
+            if not sent and not await _wait_for(subscriber.wakeup):
+                yield _message("heartbeat", {"type": "heartbeat", "seq": subscriber.seq})
 
-    def _welcome(self, viewer: Subscriber) -> Message:
-        """Where he begins: a number that this journal never gave is another journal's."""
+    def _welcome(self, subscriber: Subscriber) -> Message:
+        """Return the first message; a line number beyond this journal's last one is of another journal."""
         last_seq = self._view.journal.last_seq
-        known = viewer.seq <= last_seq
-        viewer.seq = min(viewer.seq, last_seq)
-        told = {"type": "welcome", "boot": self.boot, "seq": viewer.seq, "last_seq": last_seq, "known": known}
-        return _message("welcome", told)
+        known = subscriber.seq <= last_seq
+        subscriber.seq = min(subscriber.seq, last_seq)
+        fields = {"type": "welcome", "boot": self.boot, "seq": subscriber.seq, "last_seq": last_seq, "known": known}
+        return _message("welcome", fields)
 
-    async def _lines(self, viewer: Subscriber) -> list[Message]:
-        """The lines that he does not have yet."""
+    async def _lines(self, subscriber: Subscriber) -> list[Message]:
+        """Return the next lines for a subscriber."""
         journal = self._view.journal
-        if journal.last_seq <= viewer.seq:
+        if journal.last_seq <= subscriber.seq:
             return []
-        entries = await asyncio.to_thread(journal.after, viewer.seq, BATCH_LINES)
+        entries = await asyncio.to_thread(journal.after, subscriber.seq, BATCH_LINES)
         if not entries:
             return []
         messages = [Message("line", entry.line.rstrip(b"\n"), entry.seq) for entry in entries]
-        if (lost := entries[0].seq - viewer.seq - 1) > 0:
+        if (lost := entries[0].seq - subscriber.seq - 1) > 0:
             messages.insert(0, _message("lost", {"type": "lost", "lines": lost}))
-        viewer.seq = entries[-1].seq
-        viewer.news.set()  # there may be more
+        subscriber.seq = entries[-1].seq
+        subscriber.wakeup.set()  # there may be more lines
         return messages
 
-    def _listen(self) -> None:
-        """Listen to the journal and the engine as far as somebody wants it."""
-        features_wanted = any(viewer.columns for viewer in self._viewers)
-        if bool(self._viewers) == bool(self._leave) and features_wanted == self._pictured:
+    def _update_subscriptions(self) -> None:
+        """Subscribe to the journal and the live feed as far as the subscribers need them."""
+        features_wanted = any(subscriber.columns for subscriber in self._subscribers)
+        if bool(self._subscribers) == bool(self._unsubscribe) and features_wanted == self._features_wanted:
             return
-        for leave in self._leave:
-            leave()
-        self._leave, self._pictured = [], features_wanted
-        if not self._viewers:
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe, self._features_wanted = [], features_wanted
+        if not self._subscribers:
             self._end_samples.clear()
             return
         self._loop = asyncio.get_running_loop()
-        self._leave = [
-            self._view.journal.listen(self._news),
-            self._view.sink_context.live.watch(self._notice, pictures=features_wanted),
+        self._unsubscribe = [
+            self._view.journal.listen(self._on_lines),
+            self._view.sink_context.live.watch(self._on_window, pictures=features_wanted),
         ]
 
-    def _news(self) -> None:
-        """In the journal's thread: there are new lines."""
-        self._soon(self._wake)
+    def _on_lines(self) -> None:
+        """Wake the subscribers; called in the journal's thread after new lines."""
+        self._call_in_loop(self._wake_all)
 
-    def _notice(self, reading: WindowResult) -> None:
-        """In the engine's thread: a window was classified."""
-        self._readings.append(reading)
-        self._soon(self._share)
+    def _on_window(self, window: WindowResult) -> None:
+        """Queue a window for the subscribers; called in the engine's thread."""
+        self._windows.append(window)
+        self._call_in_loop(self._send_windows)
 
-    def _soon(self, what: Callable[[], None]) -> None:
+    def _call_in_loop(self, callback: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(what)
+                self._loop.call_soon_threadsafe(callback)
 
-    def _wake(self) -> None:
-        for viewer in self._viewers:
-            viewer.news.set()
+    def _wake_all(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.wakeup.set()
 
-    def _share(self) -> None:
-        while self._readings:
-            self._share_one(self._readings.popleft())
+    def _send_windows(self) -> None:
+        while self._windows:
+            self._send_window(self._windows.popleft())
 
-    def _share_one(self, reading: WindowResult) -> None:
-        if any(viewer.scores for viewer in self._viewers):
-            line = scores_line(reading, self._view.sink_context.node)
+    def _send_window(self, window: WindowResult) -> None:
+        if any(subscriber.scores for subscriber in self._subscribers):
+            line = scores_line(window, self._view.sink_context.node)
             scores = Message("scores", msgspec.json.encode(line))
-            for viewer in self._viewers:
-                if viewer.scores:
-                    viewer.take(scores)
-        before = self._end_samples.get(reading.source)
-        if (picture := columns_line(reading, self._view.contract.features, before)) is not None:
-            assert reading.features is not None
-            self._end_samples[reading.source] = reading.features.end_sample
+            for subscriber in self._subscribers:
+                if subscriber.scores:
+                    subscriber.enqueue(scores)
+        previous_end = self._end_samples.get(window.source)
+        if (picture := columns_line(window, self._view.contract.features, previous_end)) is not None:
+            assert window.features is not None
+            self._end_samples[window.source] = window.features.end_sample
             columns = Message("columns", msgspec.json.encode(picture))
-            for viewer in self._viewers:
-                if viewer.columns:
-                    viewer.take(columns)
+            for subscriber in self._subscribers:
+                if subscriber.columns:
+                    subscriber.enqueue(columns)
 
 
-async def _waited(news: asyncio.Event) -> bool:
-    """Whether there is news before the next heartbeat."""
+async def _wait_for(event: asyncio.Event) -> bool:
+    """Wait until the event is set; return False if the heartbeat is due first."""
     try:
-        await asyncio.wait_for(news.wait(), HEARTBEAT_S)
+        await asyncio.wait_for(event.wait(), HEARTBEAT_S)
     except TimeoutError:
         return False
     return True
 
 
-def _message(kind: Kind, told: dict[str, object]) -> Message:
-    return Message(kind, msgspec.json.encode(told))
+def _message(kind: Kind, fields: dict[str, object]) -> Message:
+    return Message(kind, msgspec.json.encode(fields))

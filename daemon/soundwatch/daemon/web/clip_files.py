@@ -1,4 +1,4 @@
-"""An event's sound, from the folder of clips and from nowhere else."""
+"""Finds the sound file of an event's clip inside the clips folder."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ TYPES: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
 
 
 def clip_path(folder: Path | None, file: str | None) -> Path | None:
-    """Where a clip is, if it is one.
+    """Resolve the path of a clip.
 
     Args:
-        folder: That clips are kept in.
-        file: As a line tells it: a path, absolute or from that folder.
+        folder: Folder of the clips.
+        file: Path in a `clip` line: absolute, or relative to the folder.
 
     Returns:
-        None where it is none, or lies elsewhere, be it by `..`, by a link or by a line that somebody wrote.
+        None if the file is not a clip, or lies outside the folder by `..`, by a link or by a forged line.
     """
     if folder is None or not file or "\x00" in file:
         return None
     try:
-        home = folder.resolve(strict=True)
-        path = (home / file).resolve(strict=True)
+        root = folder.resolve(strict=True)
+        path = (root / file).resolve(strict=True)
     except (OSError, RuntimeError):
         return None
-    return path if path.is_relative_to(home) and path.suffix in TYPES and path.is_file() else None
+    return path if path.is_relative_to(root) and path.suffix in TYPES and path.is_file() else None

@@ -1,4 +1,4 @@
-"""What the server can see of the program."""
+"""State of the daemon that the web server reads."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from soundwatch.daemon.sinks.dispatcher import SinkStatus
 
 @dataclass(frozen=True, slots=True)
 class WebContext:
-    """All that the page, the API and the metrics show.
+    """State that the page, the API and the metrics show.
 
     Attributes:
-        sink_context: As every sink has them.
-        config: In force; a reload exchanges it.
-        context: What all sources share now.
-        journal: Where lines are read.
-        sinks: How each sink does, and how many lines it is behind.
-        clips: The folder that sound is kept in; None where none is.
-        token_wanted: Whether visitors have to know a token.
-        started_unix_ns: When the program began.
+        sink_context: Services that every sink has.
+        config: Returns the configuration in force; a reload replaces it.
+        context: Returns the dependencies that all sources share.
+        journal: Journal that lines are read from.
+        sinks: Returns the status of each sink and the number of lines that it has yet to write.
+        clips: Folder of the clips; None if no clips are recorded.
+        token_wanted: Clients need a token.
+        started_unix_ns: Start time of the program.
     """
 
     sink_context: SinkContext
@@ -41,22 +41,22 @@ class WebContext:
 
     @property
     def contract(self) -> ModelContract:
-        """Of the model that listens."""
+        """Contract of the model in use."""
         return self.context().classifier.contract
 
     @property
     def provider(self) -> str:
-        """What runs it."""
+        """Execution provider of the model."""
         return self.context().classifier.provider
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """In force, per class that is listened for."""
+        """Thresholds in force, for each enabled class."""
         return self.context().thresholds
 
     @property
     def card(self) -> str | None:
-        """The model's card: the text beside its file, if there is one."""
+        """Model card: the Markdown file next to the model file; None if there is none."""
         name = self.config().model.file
         file = Path(name)
         if not file.suffix:

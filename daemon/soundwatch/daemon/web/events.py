@@ -1,7 +1,7 @@
-"""Events looked up in the journal's file: each one once, as its last line has it, with its clip and its label.
+"""Event queries on the journal file: one record per event, from its last line, with its clip and its label.
 
-Conventions: an event is found by its `start` line and keeps that line's number and time, so pages do not shift while
-events go on. One whose `start` the journal has dropped is gone.
+Conventions: an event has the number and time of its `start` line, so that pages of results stay stable while events
+are active. An event whose `start` line the journal has deleted is not found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from soundwatch.daemon.core.clock import format_datetime, format_utc
 from soundwatch.daemon.events.schema import EventLine
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.web.middleware import RequestRefused
-from soundwatch.daemon.web.query_params import MOMENT
+from soundwatch.daemon.web.query_params import TIME_FORMAT
 from soundwatch.daemon.web.schemas import (
     Clip,
     Count,
@@ -40,13 +40,13 @@ SELECT seq, first_time, last, clip, labels.time, labels.class FROM (
 ) LEFT JOIN labels USING (id)
 """
 
-_SOUGHT: Final = (
+_SEARCH_TEXT: Final = (
     "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
 )
 
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What is read of a line that tells of an event's clip."""
+    """Fields of a `clip` line that the API uses."""
 
     file: str | None = None
     reason: str | None = None
@@ -55,19 +55,19 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
-    """A page of events, newest first."""
-    tests: dict[str, Any] = {
+    """Return one page of events, newest first."""
+    conditions: dict[str, Any] = {
         "seq < ?": query.before,
         "event_class = ?": query.class_,
         "source = ?": query.source,
-        "first_time >= ?": _text(query.since),
-        "first_time < ?": _text(query.until),
+        "first_time >= ?": _format_time(query.since),
+        "first_time < ?": _format_time(query.until),
         "json_extract(CAST(last AS TEXT), '$.peak_score') >= ?": query.min_score,
-        f"instr(lower({_SOUGHT}), ?) > 0": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
+        f"instr(lower({_SEARCH_TEXT}), ?) > 0": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
     }
-    asked = {test: value for test, value in tests.items() if value is not UNSET}
-    where = f"WHERE {' AND '.join(asked)}" if asked else ""
-    found = store.ask(f"{_EVENTS} {where} ORDER BY seq DESC LIMIT ?", *asked.values(), query.limit + 1)
+    given = {condition: value for condition, value in conditions.items() if value is not UNSET}
+    where = f"WHERE {' AND '.join(given)}" if given else ""
+    found = store.ask(f"{_EVENTS} {where} ORDER BY seq DESC LIMIT ?", *given.values(), query.limit + 1)
     page = found[: query.limit]
     return EventsResponse(
         events=tuple(_event(*row) for row in page), next=page[-1][0] if len(found) > query.limit else None
@@ -75,26 +75,30 @@ def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
 
 
 def find_event(store: JournalStore, event_id: str) -> EventResponse | None:
-    """One event; None where there is none of this id."""
+    """Return the event of an id; None if there is none."""
     found = store.ask(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id)
     return _event(*found[0]) if found else None
 
 
-def clip_line_of(store: JournalStore, event_id: str) -> ClipLine | None:
-    """The line that tells of an event's clip."""
+def last_clip_line(store: JournalStore, event_id: str) -> ClipLine | None:
+    """Return the last `clip` line of an event; None if there is none."""
     found = store.ask("SELECT line FROM lines WHERE id = ? AND type = 'clip' ORDER BY seq DESC LIMIT 1", event_id)
     return msgspec.json.decode(found[0][0], type=ClipLine) if found else None
 
 
 def count_events(store: JournalStore, query: CountsQuery) -> CountsResponse:
-    """How many events each class had in each quarter of an hour."""
-    tests = {"time >= ?": _text(query.since), "time < ?": _text(query.until), "source = ?": query.source}
-    asked = {test: value for test, value in tests.items() if value is not UNSET}
-    where = " AND ".join(("type = 'start'", *asked))
+    """Count the events of each class in each quarter of an hour."""
+    conditions = {
+        "time >= ?": _format_time(query.since),
+        "time < ?": _format_time(query.until),
+        "source = ?": query.source,
+    }
+    given = {condition: value for condition, value in conditions.items() if value is not UNSET}
+    where = " AND ".join(("type = 'start'", *given))
     found = store.ask(
         f"SELECT class, CAST(strftime('%s', time) AS INTEGER) / {QUARTER_S} AS quarter, COUNT(*) FROM lines "  # noqa: S608
         f"WHERE {where} GROUP BY class, quarter ORDER BY quarter, class",
-        *asked.values(),
+        *given.values(),
     )
     return CountsResponse(
         counts=tuple(
@@ -136,16 +140,16 @@ def _event(
 def _clip(event_id: str, line: bytes | None) -> Clip | None:
     if line is None:
         return None
-    told = msgspec.json.decode(line, type=ClipLine)
-    url = None if told.file is None else f"/api/clips/{event_id}"
-    return Clip(url=url, reason=told.reason, duration_s=told.duration_s, bytes=told.bytes)
+    clip = msgspec.json.decode(line, type=ClipLine)
+    url = None if clip.file is None else f"/api/clips/{event_id}"
+    return Clip(url=url, reason=clip.reason, duration_s=clip.duration_s, bytes=clip.bytes)
 
 
-def _text(moment: str | UnsetType) -> str | UnsetType:
-    """As lines have it, or the nearest that they could have.
+def _format_time(moment: str | UnsetType) -> str | UnsetType:
+    """Format a time as lines do; a time out of range becomes the nearest one in range.
 
     Raises:
-        Refusal: There is no such moment.
+        RequestRefused: The time does not exist.
     """
     if isinstance(moment, UnsetType):
         return moment
@@ -153,7 +157,7 @@ def _text(moment: str | UnsetType) -> str | UnsetType:
         read = msgspec.convert(moment.upper(), datetime)
         utc = read.astimezone(UTC)
     except msgspec.ValidationError:
-        raise RequestRefused(400, f"{moment} is no moment: {MOMENT}.") from None
-    except OverflowError:  # the first or the last day there is, in a zone where it is another one
+        raise RequestRefused(400, f"{moment} is not a time: {TIME_FORMAT}.") from None
+    except OverflowError:  # the first or the last day of `datetime`, in a zone where the date differs
         utc = read.replace(tzinfo=UTC)
     return format_datetime(utc)

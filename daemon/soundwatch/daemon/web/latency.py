@@ -1,6 +1,6 @@
-"""How long windows take from their last sample to their decision, counted in buckets.
+"""Histograms of the time from a window's last sample to its decision.
 
-Conventions: nanoseconds in, seconds out. It is called in the engine's thread, once a window, and does next to nothing.
+Conventions: nanoseconds in, seconds out. `observe` is called once per window in the engine's thread and is cheap.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 
 @dataclass(slots=True)
 class Histogram:
-    """One source's delays.
+    """Latencies of one source.
 
     Attributes:
-        counts: Of each bucket, the last without an upper bound.
-        sum_s: Of all of them.
+        counts: Count of each bucket; the last bucket has no upper bound.
+        sum_s: Sum of all latencies.
     """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
@@ -29,7 +29,7 @@ class Histogram:
 
     @property
     def cumulative(self) -> list[tuple[str, float]]:
-        """As Prometheus has it: how many up to each bound."""
+        """Cumulative counts by upper bound, as Prometheus expects them."""
         total, buckets = 0, []
         for bound, count in zip([*map(str, BOUNDS_S), "+Inf"], self.counts, strict=True):
             total += count
@@ -38,21 +38,24 @@ class Histogram:
 
 
 class LatencyHistograms:
-    """All sources' delays."""
+    """Latencies of all sources."""
 
     def __init__(self) -> None:
         self._histograms: dict[str, Histogram] = {}
         self._lock = threading.Lock()
 
-    def take(self, reading: WindowResult) -> None:
+    def observe(self, window: WindowResult) -> None:
         """Count one window."""
-        delay_s = reading.delay_ns / 1e9
+        delay_s = window.delay_ns / 1e9
         with self._lock:
-            histogram = self._histograms.setdefault(reading.source, Histogram())
+            histogram = self._histograms.setdefault(window.source, Histogram())
             histogram.counts[bisect.bisect_left(BOUNDS_S, delay_s)] += 1
             histogram.sum_s += delay_s
 
     def all(self) -> dict[str, Histogram]:
-        """How they stand, by source."""
+        """Copy the histograms, by source."""
         with self._lock:
-            return {name: Histogram(list(each.counts), each.sum_s) for name, each in self._histograms.items()}
+            return {
+                source: Histogram(list(histogram.counts), histogram.sum_s)
+                for source, histogram in self._histograms.items()
+            }

@@ -1,4 +1,4 @@
-"""The login form: a browser gives the token once and gets a cookie."""
+"""Login form: exchanges the token for a session cookie."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.session import COOKIE, COOKIE_S, cookie_value, is_token
 from soundwatch.daemon.web.settings import Settings
 
-TRIES_A_SECOND: Final = 0.1
-TRIES_AT_ONCE: Final = 5
+ATTEMPT_RATE_HZ: Final = 0.1
+ATTEMPT_BURST: Final = 5
 
 
 class LoginHandler:
-    """Lets in who knows the token.
+    """Endpoints of the login form.
 
     Args:
-        settings: Which has it.
+        settings: Settings with the token.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._token = settings.token
-        self._rates = RateLimiter(TRIES_A_SECOND, TRIES_AT_ONCE)
+        self._rates = RateLimiter(ATTEMPT_RATE_HZ, ATTEMPT_BURST)
 
-    async def enter(self, request: Request) -> Response:
-        """Take what the form sends.
+    async def log_in(self, request: Request) -> Response:
+        """Check the form's token and set the cookie.
 
         Raises:
-            Refusal: It was tried too often.
+            RequestRefused: There were too many attempts.
         """
         if self._rates.take(request.client.host if request.client else "", time.monotonic()):
-            raise RequestRefused(429, "Too many tries; wait a little.", {"Retry-After": str(round(1 / TRIES_A_SECOND))})
+            retry_after = {"Retry-After": str(round(1 / ATTEMPT_RATE_HZ))}
+            raise RequestRefused(429, "There were too many attempts; wait a little.", retry_after)
         if self._token is None:
             return RedirectResponse("/", 303)
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=5)
         if not is_token(form.get("token", [""])[0].strip(), self._token):
             return RedirectResponse("/login?wrong", 303)
-        answer = RedirectResponse("/", 303)
+        response = RedirectResponse("/", 303)
         value = cookie_value(self._token, int(time.time()))
-        secure = request.headers.get("x-forwarded-proto") == "https"  # only ever makes it stricter
-        answer.set_cookie(COOKIE, value, COOKIE_S, httponly=True, samesite="strict", secure=secure)
-        return answer
+        secure = request.headers.get("x-forwarded-proto") == "https"  # a forged header only restricts the cookie
+        response.set_cookie(COOKIE, value, COOKIE_S, httponly=True, samesite="strict", secure=secure)
+        return response
 
-    async def leave(self, request: Request) -> Response:
-        """Take the cookie back."""
+    async def log_out(self, request: Request) -> Response:
+        """Delete the cookie."""
         del request
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-        return answer
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response

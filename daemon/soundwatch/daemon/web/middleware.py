@@ -1,9 +1,9 @@
-"""The guard at the door: every request passes it before anything else looks at it.
+"""Security checks of every request, before any endpoint handles it.
 
-Conventions: a refusal is JSON with one sentence. In this order: the visitor's rate, the `Host` he asked for (a name of
-ours, or DNS rebinding could bring a stranger's page here), whose page asks (`PretrainedModel`, `Sec-Fetch-Site`),
-whether he knows the token, and how much he sends.
-Rule: pages of other sites may link here, and no more.
+Conventions: a refusal is JSON with one sentence. The checks, in this order: the client's request rate, the `Host`
+header (against DNS rebinding), the origin of the requesting page (`Origin`, `Sec-Fetch-Site`), the token, and the size
+of the request.
+Rule: pages of other sites may link to this server, but may not send other requests.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """
 
@@ -29,12 +29,12 @@ from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import COOKIE, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
 
-MOST_HEAD_BYTES: Final = 16_384
-MOST_BODY_BYTES: Final = 4096
+MAX_HEAD_BYTES: Final = 16_384
+MAX_BODY_BYTES: Final = 4096
 BODY_S: Final = 10.0
-REQUESTS_A_SECOND: Final = 100
-REQUESTS_AT_ONCE: Final = 300
-_REFUSED: Final = {404: "There is no such path.", 405: "This path has no such method."}
+REQUEST_RATE_HZ: Final = 100
+REQUEST_BURST: Final = 300
+_HTTP_ERRORS: Final = {404: "This path does not exist.", 405: "This path does not support this method."}
 OPEN_PATHS: Final = ("/login", "/static/")
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -42,19 +42,19 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "same-origin",  # with no-referrer our own forms would come from the origin `null`
+    "Referrer-Policy": "same-origin",  # with no-referrer, the own forms would have the origin `null`
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 
 
-class RequestRefused(Exception):  # noqa: N818  # it is no error of the program
-    """A request is not answered.
+class RequestRefused(Exception):  # noqa: N818  # not an error of the program
+    """A request is refused.
 
     Args:
-        status: HTTP's.
-        error: Why, as a sentence.
-        headers: What else to say.
+        status: HTTP status.
+        error: Reason, as a sentence.
+        headers: Additional response headers.
     """
 
     def __init__(self, status: int, error: str, headers: dict[str, str] | None = None) -> None:
@@ -65,13 +65,13 @@ class RequestRefused(Exception):  # noqa: N818  # it is no error of the program
 
 
 class SecurityMiddleware:
-    """Lets requests through to `app`, or refuses them.
+    """ASGI middleware that passes requests to `app` or refuses them.
 
     Args:
-        app: What answers.
-        settings: Whom to let in.
+        app: Application behind the checks.
+        settings: Addresses, names and token.
         log: The log.
-        now_s: A monotonic clock.
+        now_s: Monotonic clock in seconds.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class SecurityMiddleware:
         self._settings = settings
         self._log = log
         self._now_s = now_s
-        self._rates = RateLimiter(REQUESTS_A_SECOND, REQUESTS_AT_ONCE)
+        self._rates = RateLimiter(REQUEST_RATE_HZ, REQUEST_BURST)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         started = False
 
         async def send_guarded(message: Message) -> None:
@@ -98,53 +98,56 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            self._look_at(scope)
-            await self._app(
-                {**scope, "app": self}, _bounded(receive), send_guarded
-            )  # so that a path of no use is raised
+            self._check(scope)
+            # with `app` in the scope, the router raises HTTPException for an unknown path
+            await self._app({**scope, "app": self}, _limit_body(receive), send_guarded)
         except RequestRefused as refusal:
             await send_refusal(scope, send_guarded, refusal)
         except HTTPException as error:
-            text = _REFUSED.get(error.status_code, error.detail)
+            text = _HTTP_ERRORS.get(error.status_code, error.detail)
             await send_refusal(scope, send_guarded, RequestRefused(error.status_code, text, dict(error.headers or {})))
-        except ClientDisconnect:  # he has gone in the middle of what he sent
+        except ClientDisconnect:  # the client disconnected while sending
             return
-        except Exception as error:  # noqa: BLE001  # the page may fail; the daemon may not
-            self._log.warning(
-                "a request could not be answered", path=scope["path"], error=f"{type(error).__name__}: {error}"
-            )
+        except Exception as error:  # noqa: BLE001  # an error of a request must not end the server
+            self._log.warning("request_failed", path=scope["path"], error=f"{type(error).__name__}: {error}")
             if not started:
                 await send_refusal(
-                    scope, send_guarded, RequestRefused(500, "This could not be answered; the log says why.")
+                    scope, send_guarded, RequestRefused(500, "The request failed; the log has the reason.")
                 )
 
-    def _look_at(self, scope: Scope) -> None:
-        """Refuse what must not pass.
+    def _check(self, scope: Scope) -> None:
+        """Check one request.
 
         Raises:
-            Refusal: It must not.
+            RequestRefused: A check failed.
         """
         headers = Headers(scope=scope)
         wait_s = self._rates.take((scope.get("client") or ("",))[0], self._now_s())
         if wait_s:
-            raise RequestRefused(429, "Too many requests; wait a little.", {"Retry-After": str(math.ceil(wait_s))})
-        if len(headers.getlist("host")) != 1 or not self._settings.is_own(_name_of(headers["host"])):
-            raise RequestRefused(421, "This is not the host that was asked for. If it is, name it with ,host=NAME.")
-        _look_whose_page_asks(scope, headers)
+            raise RequestRefused(
+                429, "There were too many requests; wait a little.", {"Retry-After": str(math.ceil(wait_s))}
+            )
+        if len(headers.getlist("host")) != 1 or not self._settings.accepts_host(_host_name(headers["host"])):
+            raise RequestRefused(
+                421, "The Host header does not name this server. If it should, add the name with ,host=NAME."
+            )
+        _check_origin(scope, headers)
         token = self._settings.token
-        if token is not None and not scope["path"].startswith(OPEN_PATHS) and not _knows(headers, token):
+        if token is not None and not scope["path"].startswith(OPEN_PATHS) and not _is_authenticated(headers, token):
             if scope["type"] == "http" and scope["path"] == "/":
                 raise RequestRefused(303, "Log in first.", {"Location": "/login"})
-            raise RequestRefused(401, "A token is wanted: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEAD_BYTES:
-            raise RequestRefused(431, f"At most {MOST_HEAD_BYTES} bytes of headers may be sent.")
+            raise RequestRefused(
+                401, "A token is required: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"}
+            )
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+            raise RequestRefused(431, f"At most {MAX_HEAD_BYTES} bytes of headers may be sent.")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MOST_BODY_BYTES:
-            raise RequestRefused(413, f"At most {MOST_BODY_BYTES} bytes may be sent.")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
 
 
 async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> None:
-    """Answer a request, or a WebSocket's first, with a refusal."""
+    """Send a refusal as the response to a request or to a WebSocket handshake."""
     body = msgspec.json.encode(ErrorResponse(error=refusal.error))
     prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))} | refusal.headers
@@ -158,23 +161,23 @@ async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> Non
     await send({"type": f"{prefix}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 
-def _look_whose_page_asks(scope: Scope, headers: Headers) -> None:
-    """Refuse what another site's page asks for.
+def _check_origin(scope: Scope, headers: Headers) -> None:
+    """Check that no page of another site sent the request.
 
     Raises:
-        Refusal: It does.
+        RequestRefused: A page of another site sent it.
     """
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower():
-        raise RequestRefused(403, "Pages of other sites may not ask for this.")
+        raise RequestRefused(403, "Pages of other sites may not send this request.")
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return
     is_link = scope["type"] == "http" and scope["method"] == "GET" and headers.get("sec-fetch-dest") == "document"
     if not is_link or scope["path"].startswith("/api/"):
-        raise RequestRefused(403, "Pages of other sites may not ask for this.")
+        raise RequestRefused(403, "Pages of other sites may not send this request.")
 
 
-def _knows(headers: Headers, token: str) -> bool:
+def _is_authenticated(headers: Headers, token: str) -> bool:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return is_token(given.strip(), token)
@@ -186,29 +189,29 @@ def _knows(headers: Headers, token: str) -> bool:
     return COOKIE in cookies and is_cookie(cookies[COOKIE].value, token, int(time.time()))
 
 
-def _name_of(host: str) -> str:
-    """A `Host` header's name, without its port."""
+def _host_name(host: str) -> str:
+    """Return the name in a `Host` header, without the port."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
         return ""
 
 
-def _bounded(receive: Receive) -> Receive:
-    """What a visitor sends, but no more than is let in, whatever length he told, and not for ever."""
+def _limit_body(receive: Receive) -> Receive:
+    """Wrap `receive` with limits on the size of the body and on the time for it, whatever its declared length."""
     received_bytes = 0
-    whole = False
+    complete = False
 
-    async def receive_bounded() -> Message:
-        nonlocal received_bytes, whole
+    async def receive_limited() -> Message:
+        nonlocal received_bytes, complete
         try:
-            message = await (receive() if whole else asyncio.wait_for(receive(), BODY_S))
+            message = await (receive() if complete else asyncio.wait_for(receive(), BODY_S))
         except TimeoutError:
-            raise RequestRefused(408, f"What was to be sent has not come within {BODY_S:g} s.") from None
-        whole = whole or not message.get("more_body", False)
+            raise RequestRefused(408, f"The body did not arrive within {BODY_S:g} s.") from None
+        complete = complete or not message.get("more_body", False)
         received_bytes += len(message.get("body", b"")) if message["type"] == "http.request" else 0
-        if received_bytes > MOST_BODY_BYTES:
-            raise RequestRefused(413, f"At most {MOST_BODY_BYTES} bytes may be sent.")
+        if received_bytes > MAX_BODY_BYTES:
+            raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
         return message
 
-    return receive_bounded
+    return receive_limited

@@ -1,6 +1,6 @@
-"""The OpenAPI document of the API, made of its routes and records.
+"""The OpenAPI document, generated from the routes and records of the API.
 
-Source: spec.openapis.org/oas/v3.1.0, whose schemas are JSON Schema 2020-12, which is what msgspec writes.
+Source: spec.openapis.org/oas/v3.1.0; its schemas are JSON Schema 2020-12, as msgspec generates them.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from soundwatch.daemon.web.schemas import ErrorResponse, EventId, Query, Text
 from soundwatch.daemon.web.streams import StreamQuery
 
 REFUSALS: Final = {
-    400: "The query or the path is wrong.",
-    401: "A token is wanted.",
-    403: "A page of another site asks.",
-    404: "There is no such thing.",
-    408: "What was to be sent did not come.",
-    413: "Too much was sent.",
-    415: "JSON was wanted.",
-    421: "It is not this host that was asked for.",
-    422: "What was sent is wrong.",
+    400: "The query or the path is invalid.",
+    401: "A token is required.",
+    403: "A page of another site sent the request.",
+    404: "Not found.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    421: "The Host header does not name this server.",
+    422: "The body is invalid.",
     429: "Too many requests.",
     431: "Too many headers.",
-    503: "It cannot be done just now.",
+    503: "Temporarily unavailable.",
 }
 _JSON: Final = "application/json"
 
 
 def document() -> dict[str, Any]:
-    """The whole of it."""
+    """Return the OpenAPI document."""
     records = list(dict.fromkeys(_records()))
     schemas, components = msgspec.json.schema_components(records, ref_template="#/components/schemas/{name}")
-    of = dict(zip(records, schemas, strict=True))
+    schema_of = dict(zip(records, schemas, strict=True))
     paths: dict[str, Any] = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, of)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
     return {
         "openapi": "3.1.0",
         "info": {"title": "soundwatch", "version": __version__, "license": {"name": "Apache-2.0"}},
-        "paths": paths | _others(),
+        "paths": paths | _other_paths(),
         "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"token": []}],
     }
@@ -53,28 +53,28 @@ def document() -> dict[str, Any]:
 def _records() -> Iterator[type[msgspec.Struct]]:
     yield ErrorResponse
     for route in ROUTES:
-        yield route.answer
+        yield route.response
         if route.body is not None:
             yield route.body
 
 
-def _operation(route: Route, of: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
-    named = route.path.removeprefix("/api/").replace("{name}", "one").replace("/", "_")
+def _operation(route: Route, schema_of: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
+    operation_name = route.path.removeprefix("/api/").replace("{name}", "one").replace("/", "_")
     operation: dict[str, Any] = {
         "summary": route.text,
-        "operationId": f"{route.method.lower()}_{named}",
+        "operationId": f"{route.method.lower()}_{operation_name}",
         "parameters": [*_path_parameters(route), *_query_parameters(route.query)],
         "responses": {
-            str(route.status): {"description": "Well.", "content": {_JSON: {"schema": of[route.answer]}}},
-            **_refusals(_possible(route)),
+            str(route.status): {"description": "Success.", "content": {_JSON: {"schema": schema_of[route.response]}}},
+            **_refusals(_possible_refusals(route)),
         },
     }
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": of[route.body]}}}
+        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema_of[route.body]}}}
     return operation
 
 
-def _possible(route: Route) -> Iterator[int]:
+def _possible_refusals(route: Route) -> Iterator[int]:
     yield from (400, 401, 403, 413, 421, 429, 431)
     if "{name}" in route.path:
         yield 404
@@ -111,24 +111,24 @@ def _query_parameters(query: type[Query]) -> list[dict[str, Any]]:
 
 
 def _attribute_texts(record: type) -> dict[str, str]:
-    """What the docstring says of each attribute."""
+    """Read the descriptions of the attributes from the docstring."""
     lines = inspect.cleandoc(record.__doc__ or "").partition("Attributes:")[2].splitlines()
     pairs = [line.strip().partition(": ") for line in lines if line.strip()]
     return {name.rstrip("_"): text for name, _, text in pairs}
 
 
-def _others() -> dict[str, Any]:
-    """What is not JSON."""
+def _other_paths() -> dict[str, Any]:
+    """Return the paths whose responses are not JSON."""
 
-    def get(text: str, kind: str, parameters: list[dict[str, Any]], *more: int) -> dict[str, Any]:
-        answer = {"description": text, "content": {kind: {"schema": {"type": "string"}}}}
-        refusals = _refusals((401, 403, 413, 421, 429, 431, *more))
-        return {"get": {"summary": text, "parameters": parameters, "responses": {"200": answer, **refusals}}}
+    def get(text: str, media_type: str, parameters: list[dict[str, Any]], *statuses: int) -> dict[str, Any]:
+        response = {"description": text, "content": {media_type: {"schema": {"type": "string"}}}}
+        refusals = _refusals((401, 403, 413, 421, 429, 431, *statuses))
+        return {"get": {"summary": text, "parameters": parameters, "responses": {"200": response, **refusals}}}
 
     query = _query_parameters(StreamQuery)
     event_id = {"name": "name", "in": "path", "required": True, "schema": msgspec.json.schema(EventId)}
     return {
-        "/api/stream": get("Server-Sent Events: lines as they come.", "text/event-stream", query, 400, 503),
-        "/api/clips/{name}": get("An event's sound, by the event's id.", "audio/flac", [event_id], 400, 404),
-        "/metrics": get("Prometheus' metrics.", "text/plain", []),
+        "/api/stream": get("Server-Sent Events: new lines of the journal.", "text/event-stream", query, 400, 503),
+        "/api/clips/{name}": get("Sound of an event, by the event's id.", "audio/flac", [event_id], 400, 404),
+        "/metrics": get("Prometheus metrics.", "text/plain", []),
     }

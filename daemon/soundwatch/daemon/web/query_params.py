@@ -1,4 +1,4 @@
-"""A URL's query as a record, checked as the configuration is."""
+"""Parses a URL's query into a record, as strictly as the configuration."""
 
 from __future__ import annotations
 
@@ -12,41 +12,45 @@ import msgspec
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import Query
 
-MOST_PARTS: Final = 20
-MOMENT: Final = "a time with its zone was wanted, as 2026-11-22T08:15:00Z"
-Asked = TypeVar("Asked", bound=Query)
+MAX_PARAMETERS: Final = 20
+TIME_FORMAT: Final = "a time with its zone was wanted, as 2026-11-22T08:15:00Z"
+AnyQuery = TypeVar("AnyQuery", bound=Query)
 
 
-def parse_query(text: bytes, type_: type[Asked]) -> Asked:
-    """A query string's record.
+def parse_query(text: bytes, type_: type[AnyQuery]) -> AnyQuery:
+    """Parse a query string.
 
     Raises:
-        Refusal: A part is unknown, said twice, or its value is wrong.
+        RequestRefused: A parameter is unknown, is given twice, or has a wrong value.
     """
     try:
         pairs = parse_qsl(
-            text.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MOST_PARTS
+            text.decode("ascii"),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
         )
     except ValueError:
         raise RequestRefused(
-            400, f"The query is not readable: UTF-8 in %XX and at most {MOST_PARTS} parts were wanted."
+            400, f"The query is not readable: UTF-8 in %XX and at most {MAX_PARAMETERS} parameters were wanted."
         ) from None
     known = [field.encode_name for field in msgspec.structs.fields(type_)]
-    parts: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in pairs:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise RequestRefused(
-                400, f"{key[:40]} is no part of this query.{hint} Known: {', '.join(known) or 'none'}."
+                400, f"{key[:40]} is not a parameter of this query.{hint} Known: {', '.join(known) or 'none'}."
             )
-        if key in parts:
-            raise RequestRefused(400, f"{key} is said twice.")
+        if key in values:
+            raise RequestRefused(400, f"{key} is given twice.")
         if "\x00" in value:
-            raise RequestRefused(400, f"{key} has a character that no text has.")
-        parts[key] = value
+            raise RequestRefused(400, f"{key} contains a NUL character.")
+        values[key] = value
     try:
-        return msgspec.convert(parts, type_, strict=False)
+        return msgspec.convert(values, type_, strict=False)
     except msgspec.ValidationError as error:
-        wrong = re.sub("`str` matching regex .* - at", f"{MOMENT} - at", str(error))
+        wrong = re.sub("`str` matching regex .* - at", f"{TIME_FORMAT} - at", str(error))
         raise RequestRefused(400, f"{wrong}.".replace("`$.", "`")) from None

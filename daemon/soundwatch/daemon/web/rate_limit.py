@@ -1,6 +1,6 @@
-"""How much a visitor may ask: a bucket of tokens for each address, filled at a steady rate.
+"""Request rate limit: one token bucket for each client address.
 
-Conventions: seconds of a monotonic clock. An IPv6 visitor is his whole /64, which is one household's.
+Conventions: seconds of a monotonic clock. An IPv6 client is identified by its /64 network, which one household shares.
 """
 
 from __future__ import annotations
@@ -9,39 +9,40 @@ import ipaddress
 from collections import OrderedDict
 from typing import Final
 
-MOST_VISITORS: Final = 1000
+MAX_CLIENTS: Final = 1000
 
 
 class RateLimiter:
-    """Buckets.
+    """Token buckets by client.
 
     Args:
-        a_second: How many tokens come each second.
-        at_once: How many a bucket holds.
+        rate_hz: Tokens that a bucket gains each second.
+        burst: Tokens that a bucket holds at most.
     """
 
-    def __init__(self, a_second: float, at_once: float) -> None:
-        self._a_second = a_second
-        self._at_once = at_once
-        self._buckets = OrderedDict[str, tuple[float, float]]()  # tokens, and when that was
+    def __init__(self, rate_hz: float, burst: float) -> None:
+        self._rate_hz = rate_hz
+        self._burst = burst
+        self._buckets = OrderedDict[str, tuple[float, float]]()  # tokens, and the time of that count
 
     def take(self, address: str, now_s: float) -> float:
         """Take a token.
 
         Returns:
-            0, or where there is none how many seconds until there is.
+            0 if there was one, otherwise the seconds until the next one.
         """
-        visitor = _visitor(address)
-        tokens, then_s = self._buckets.pop(visitor, (self._at_once, now_s))
-        tokens = min(self._at_once, tokens + (now_s - then_s) * self._a_second)
+        client = client_key(address)
+        tokens, then_s = self._buckets.pop(client, (self._burst, now_s))
+        tokens = min(self._burst, tokens + (now_s - then_s) * self._rate_hz)
         allowed = tokens >= 1
-        self._buckets[visitor] = (tokens - 1 if allowed else tokens, now_s)
-        if len(self._buckets) > MOST_VISITORS:
+        self._buckets[client] = (tokens - 1 if allowed else tokens, now_s)
+        if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - tokens) / self._a_second
+        return 0.0 if allowed else (1 - tokens) / self._rate_hz
 
 
-def _visitor(address: str) -> str:
+def client_key(address: str) -> str:
+    """Return the identity of a client: its IPv4 address, or its IPv6 /64 network."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is shown of sources, sinks, model and machine, put together from the board and the last readings."""
+"""Builds the API's responses about sources, sinks, model and health from the status and the latest windows."""
 
 from __future__ import annotations
 
@@ -32,77 +32,77 @@ from soundwatch.daemon.web.schemas import (
 
 
 def sources(view: WebContext) -> SourcesResponse:
-    """All sources."""
+    """Return the status of all sources."""
     latest = view.sink_context.live.latest
-    board = view.sink_context.board()
-    return SourcesResponse(sources=tuple(_source(name, each, latest.get(name)) for name, each in board.sources.items()))
+    statuses = view.sink_context.board().sources
+    return SourcesResponse(sources=tuple(_source(name, status, latest.get(name)) for name, status in statuses.items()))
 
 
-def _source(name: str, board: SourceStatus, reading: WindowResult | None) -> SourceResponse:
-    hello = board.hello
+def _source(name: str, status: SourceStatus, window: WindowResult | None) -> SourceResponse:
+    hello = status.hello
     return SourceResponse(
         name=name,
-        hearing=board.hearing,
-        since=board.since or None,
-        detail=board.detail,
+        hearing=status.hearing,
+        since=status.since or None,
+        detail=status.detail,
         description=hello.description if hello else None,
         rate_hz=hello.source_rate_hz if hello else None,
         channels=hello.source_channels if hello else None,
         stream_start=hello.stream_start if hello else None,
-        faults=board.faults,
-        active=tuple(event.id for event in board.active),
-        events=dict(board.events),
-        gaps=board.gaps,
-        last=None if reading is None else _last(reading),
+        faults=status.faults,
+        active=tuple(event.id for event in status.active),
+        events=dict(status.events),
+        gaps=status.gaps,
+        last=None if window is None else _last(window),
     )
 
 
-def _last(reading: WindowResult) -> ReadingResponse:
-    line = scores_line(reading, "")
+def _last(window: WindowResult) -> ReadingResponse:
+    line = scores_line(window, "")
     return ReadingResponse(
         time=line.time,
         level_dbfs=line.level_dbfs,
         scores=line.scores,
-        windows=reading.windows,
-        delay_ms=round(reading.delay_ns / 1e6, 1),
-        heard_s=round(reading.heard_s, 3),
-        lost_s=round(reading.lost_s, 3),
-        coverage=coverage(reading),
+        windows=window.windows,
+        delay_ms=round(window.delay_ns / 1e6, 1),
+        heard_s=round(window.heard_s, 3),
+        lost_s=round(window.lost_s, 3),
+        coverage=coverage(window),
     )
 
 
-def coverage(reading: WindowResult) -> float | None:
-    """Share of a stream so far that was heard."""
-    all_s = reading.heard_s + reading.lost_s
-    return round(max(0.0, reading.heard_s) / all_s, 6) if all_s > 0 else None
+def coverage(window: WindowResult) -> float | None:
+    """Return the processed share of a stream; None before any sound."""
+    total_s = window.heard_s + window.lost_s
+    return round(max(0.0, window.heard_s) / total_s, 6) if total_s > 0 else None
 
 
 def classes(view: WebContext) -> ClassesResponse:
-    """The model's classes."""
+    """Return the classes of the model."""
     return ClassesResponse(
         classes=tuple(ClassResponse(name=label, threshold=view.thresholds.get(label)) for label in view.contract.labels)
     )
 
 
 def sinks(view: WebContext) -> SinksResponse:
-    """All sinks."""
+    """Return the status of all sinks."""
     return SinksResponse(
         sinks=tuple(
             SinkResponse(
-                name=state.name,
-                state=state.state,
-                reason=state.reason,
-                since=format_utc(state.since_unix_ns),
+                name=status.name,
+                state=status.state,
+                reason=status.reason,
+                since=format_utc(status.since_unix_ns),
                 behind_lines=behind_lines,
-                lost_lines=state.lost_lines,
+                lost_lines=status.lost_lines,
             )
-            for state, behind_lines in view.sinks()
+            for status, behind_lines in view.sinks()
         )
     )
 
 
 def model(view: WebContext) -> ModelResponse:
-    """The model."""
+    """Return the model's contract and card."""
     return ModelResponse(
         identity=view.contract.identity,
         provider=view.provider,
@@ -112,7 +112,7 @@ def model(view: WebContext) -> ModelResponse:
 
 
 def health(view: WebContext) -> HealthResponse:
-    """How all goes."""
+    """Return the health of the daemon."""
     problems = tuple(_problems(view))
     overload = view.sink_context.board().overload
     journal = view.journal
@@ -146,16 +146,16 @@ def _journal_state(journal: Journal) -> Literal["working", "failing", "memory"]:
 
 
 def _problems(view: WebContext) -> Iterator[str]:
-    board = view.sink_context.board()
-    for name, source in board.sources.items():
+    snapshot = view.sink_context.board()
+    for name, source in snapshot.sources.items():
         if source.hearing in ("waiting", "lost", "ended"):
-            yield f"{name} is not heard: {source.detail or source.hearing}"
+            yield f"{name} delivers no sound: {source.detail or source.hearing}"
         if source.faults:
-            yield f"The sound of {name} is poor: {', '.join(source.faults).replace('_', ' ')}."
-    if board.overload is not None and board.overload.state == "degraded":
-        yield "The machine cannot keep up with its sources: fewer windows are classified."
+            yield f"The sound of {name} has faults: {', '.join(source.faults).replace('_', ' ')}."
+    if snapshot.overload is not None and snapshot.overload.state == "degraded":
+        yield "The machine is too slow for its sources: fewer windows are classified."
     if view.journal.failing:
-        yield "The journal cannot be written; lines are kept in memory until it can."
-    for state, _ in view.sinks():
-        if state.state != "working":
-            yield f"{state.name} is {state.state}{f': {state.reason}' if state.reason else '.'}"
+        yield "The journal cannot be written; lines are kept in memory meanwhile."
+    for status, _ in view.sinks():
+        if status.state != "working":
+            yield f"{status.name} is {status.state}{f': {status.reason}' if status.reason else '.'}"

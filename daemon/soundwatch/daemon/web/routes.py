@@ -1,7 +1,7 @@
-"""The API's parts: what is asked, what is answered, and what is done for it. The OpenAPI document is made of the same.
+"""The routes of the API. The OpenAPI document is generated from them.
 
-Conventions: a function here takes what was asked as records and gives a record. They run beside the server's loop,
-since they may look into the journal's file.
+Conventions: a handler takes records and returns a record. Handlers run in threads outside the event loop, since they
+may read the journal file.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from soundwatch.daemon.web.schemas import (
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request to the API.
+    """One decoded request.
 
     Attributes:
-        view: What there is to see.
-        query: What the URL asks for.
-        name: The part of the path that varies; empty where none does.
-        body: What was sent; None where nothing is to be.
+        view: State of the daemon.
+        query: Decoded query.
+        name: The `{name}` of the path; empty if the path has none.
+        body: Decoded body; None if the route has no body.
     """
 
     view: WebContext
@@ -58,77 +58,77 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A part of the API.
+    """One method of one path.
 
     Attributes:
-        method: HTTP's.
-        path: With `{name}` for the part that varies.
-        text: What it does.
-        answer: The record that it gives.
-        do: What gives it.
-        query: The record of its URL's query.
-        body: The record that is sent; None where nothing is.
-        status: HTTP's, when all is well.
+        method: HTTP method.
+        path: Path, with `{name}` for its variable part.
+        text: Summary.
+        response: Type of the response.
+        handle: Handler.
+        query: Type of the query.
+        body: Type of the body; None if there is none.
+        status: HTTP status on success.
     """
 
     method: str
     path: str
     text: str
-    answer: type[msgspec.Struct]
-    do: Callable[[ApiRequest], msgspec.Struct]
+    response: type[msgspec.Struct]
+    handle: Callable[[ApiRequest], msgspec.Struct]
     query: type[Query] = Query
     body: type[msgspec.Struct] | None = None
     status: int = 200
 
 
-def _event(asked: ApiRequest) -> EventResponse:
-    found = events.find_event(asked.view.journal.store, asked.name)
+def _event(request: ApiRequest) -> EventResponse:
+    found = events.find_event(request.view.journal.store, request.name)
     if found is None:
-        raise RequestRefused(404, "There is no event of this id; the journal may have dropped it.")
+        raise RequestRefused(404, "No event has this id; the journal may have deleted it.")
     return found
 
 
-def _lines(asked: ApiRequest) -> LinesResponse:
-    journal, query = asked.view.journal, asked.query
+def _lines(request: ApiRequest) -> LinesResponse:
+    journal, query = request.view.journal, request.query
     entries = journal.after(query.since, query.limit)
     return LinesResponse(lines=tuple(msgspec.Raw(entry.line) for entry in entries), last_seq=journal.last_seq)
 
 
-def _label(asked: ApiRequest) -> EventResponse:
-    event = _event(asked)
-    class_ = event.class_ if asked.body.right else asked.body.class_
-    if not asked.body.right:
-        if class_ is not None and class_ not in asked.view.contract.labels:
+def _label(request: ApiRequest) -> EventResponse:
+    event = _event(request)
+    class_ = event.class_ if request.body.right else request.body.class_
+    if not request.body.right:
+        if class_ is not None and class_ not in request.view.contract.labels:
             raise RequestRefused(
-                422, f"The model has no class of this name; its classes are {_classes(asked)}, and null."
+                422, f"The model has no class of this name; its classes are {_classes(request)}, and null."
             )
         if class_ == event.class_:
-            raise RequestRefused(422, f"It was taken for {class_}; to say that it was that, send right: true.")
+            raise RequestRefused(422, f"The event's class is {class_}; to confirm it, send right: true.")
     try:
-        asked.view.journal.store.label(event.id, format_utc(time.time_ns()), class_)
+        request.view.journal.store.label(event.id, format_utc(time.time_ns()), class_)
     except sqlite3.Error as error:
         raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
-    return _event(asked)
+    return _event(request)
 
 
-def _unlabel(asked: ApiRequest) -> EventResponse:
-    event = _event(asked)
+def _unlabel(request: ApiRequest) -> EventResponse:
+    event = _event(request)
     try:
-        asked.view.journal.store.transaction(lambda db: db.execute("DELETE FROM labels WHERE id = ?", (event.id,)))
+        request.view.journal.store.transaction(lambda db: db.execute("DELETE FROM labels WHERE id = ?", (event.id,)))
     except sqlite3.Error as error:
         raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
-    return _event(asked)
+    return _event(request)
 
 
-def _classes(asked: ApiRequest) -> str:
-    return ", ".join(asked.view.contract.labels)
+def _classes(request: ApiRequest) -> str:
+    return ", ".join(request.view.contract.labels)
 
 
-def _switch(asked: ApiRequest, *, listen: bool) -> SwitchResponse:
-    if asked.name not in asked.view.sink_context.board().sources:
-        raise RequestRefused(404, "There is no source of this name.")
-    asked.view.sink_context.switch(asked.name, listen)
-    return SwitchResponse(source=asked.name, listen=listen)
+def _switch(request: ApiRequest, *, listen: bool) -> SwitchResponse:
+    if request.name not in request.view.sink_context.board().sources:
+        raise RequestRefused(404, "No source has this name.")
+    request.view.sink_context.switch(request.name, listen)
+    return SwitchResponse(source=request.name, listen=listen)
 
 
 ROUTES: Final = (
@@ -137,47 +137,63 @@ ROUTES: Final = (
         "/api/events",
         "Events, newest first.",
         EventsResponse,
-        lambda asked: events.find_events(asked.view.journal.store, asked.query),
+        lambda request: events.find_events(request.view.journal.store, request.query),
         EventsQuery,
     ),
     Route("GET", "/api/events/{name}", "One event, by its id.", EventResponse, _event),
-    Route("POST", "/api/events/{name}/label", "Say what it was.", EventResponse, _label, body=LabelBody),
-    Route("DELETE", "/api/events/{name}/label", "Take that back.", EventResponse, _unlabel),
+    Route("POST", "/api/events/{name}/label", "Label an event.", EventResponse, _label, body=LabelBody),
+    Route("DELETE", "/api/events/{name}/label", "Delete an event's label.", EventResponse, _unlabel),
     Route(
         "GET",
         "/api/counts",
-        "Events of each class by quarters of an hour.",
+        "Number of events of each class by quarter of an hour.",
         CountsResponse,
-        lambda asked: events.count_events(asked.view.journal.store, asked.query),
+        lambda request: events.count_events(request.view.journal.store, request.query),
         CountsQuery,
     ),
-    Route("GET", "/api/lines", "Lines, oldest first, as every sink gets them.", LinesResponse, _lines, LinesQuery),
-    Route("GET", "/api/sources", "All sources.", SourcesResponse, lambda asked: responses.sources(asked.view)),
+    Route("GET", "/api/lines", "Lines of the journal, oldest first.", LinesResponse, _lines, LinesQuery),
+    Route(
+        "GET",
+        "/api/sources",
+        "Status of all sources.",
+        SourcesResponse,
+        lambda request: responses.sources(request.view),
+    ),
     Route(
         "POST",
         "/api/sources/{name}/pause",
-        "Throw a source's sound away unheard.",
+        "Pause a source: its sound is discarded.",
         SwitchResponse,
-        lambda asked: _switch(asked, listen=False),
+        lambda request: _switch(request, listen=False),
         status=202,
     ),
     Route(
         "POST",
         "/api/sources/{name}/resume",
-        "Listen to it again.",
+        "Resume a source.",
         SwitchResponse,
-        lambda asked: _switch(asked, listen=True),
+        lambda request: _switch(request, listen=True),
         status=202,
     ),
-    Route("GET", "/api/classes", "The model's classes.", ClassesResponse, lambda asked: responses.classes(asked.view)),
-    Route("GET", "/api/health", "How all goes.", HealthResponse, lambda asked: responses.health(asked.view)),
-    Route("GET", "/api/sinks", "How each sink does.", SinksResponse, lambda asked: responses.sinks(asked.view)),
-    Route("GET", "/api/model", "The model and its card.", ModelResponse, lambda asked: responses.model(asked.view)),
+    Route(
+        "GET", "/api/classes", "Classes of the model.", ClassesResponse, lambda request: responses.classes(request.view)
+    ),
+    Route(
+        "GET", "/api/health", "Health of the daemon.", HealthResponse, lambda request: responses.health(request.view)
+    ),
+    Route("GET", "/api/sinks", "Status of all sinks.", SinksResponse, lambda request: responses.sinks(request.view)),
+    Route(
+        "GET",
+        "/api/model",
+        "Contract and card of the model.",
+        ModelResponse,
+        lambda request: responses.model(request.view),
+    ),
     Route(
         "GET",
         "/api/config",
-        "The configuration in force, its secrets hidden.",
+        "Configuration in force, without secrets.",
         ConfigResponse,
-        lambda asked: ConfigResponse(config=redacted_config(asked.view.config())),
+        lambda request: ConfigResponse(config=redacted_config(request.view.config())),
     ),
 )

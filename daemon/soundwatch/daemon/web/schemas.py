@@ -1,6 +1,6 @@
-"""What the API takes and gives: the OpenAPI document is made of these.
+"""Records of the API's requests and responses. The OpenAPI document is generated from them.
 
-Conventions: as in `events/schema.py`. A query's parts are checked as the configuration is: an unknown one is an error.
+Conventions: as in `events/schema.py`. An unknown parameter of a query is an error, as in the configuration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from soundwatch.daemon.status.snapshot import SourceState
 
 Text = Annotated[str, Meta(max_length=100)]
-Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # as far as JavaScript counts
+Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # exact in JavaScript
 Moment = Annotated[
     str,
     Meta(
@@ -25,21 +25,21 @@ EventId = Annotated[str, Meta(pattern="^[0-9A-HJKMNP-TV-Z]{26}$")]
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No query."""
+    """Base class of queries."""
 
 
 class EventsQuery(Query, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """Which events, newest first.
+    """Filter for events.
 
     Attributes:
-        class_: Of this class.
-        source: Of this source.
-        since: Recognised then or later.
-        until: Recognised earlier.
-        min_score: Whose highest score is at least this.
-        text: Whose class, source or label has this in it.
-        before: The page after the one whose `next` this is.
-        limit: How many.
+        class_: Class of the event.
+        source: Source of the event.
+        since: Earliest time of detection.
+        until: End of the range of times, exclusive.
+        min_score: Smallest peak score.
+        text: Text in the class, the source or the label.
+        before: `next` of the previous page.
+        limit: Largest number of events.
     """
 
     class_: Text | UnsetType = UNSET
@@ -53,11 +53,11 @@ class EventsQuery(Query, frozen=True, kw_only=True, rename={"class_": "class"}):
 
 
 class LinesQuery(Query, frozen=True, kw_only=True):
-    """Which lines, oldest first.
+    """Range of lines.
 
     Attributes:
-        since: Those after this number.
-        limit: How many at most.
+        since: Number of the line before the first one.
+        limit: Largest number of lines.
     """
 
     since: Seq = 0
@@ -65,12 +65,12 @@ class LinesQuery(Query, frozen=True, kw_only=True):
 
 
 class CountsQuery(Query, frozen=True, kw_only=True):
-    """Events of when.
+    """Filter for counts of events.
 
     Attributes:
-        since: Recognised then or later.
-        until: Recognised earlier.
-        source: Of this source.
+        since: Earliest time of detection.
+        until: End of the range of times, exclusive.
+        source: Source of the events.
     """
 
     since: Moment | UnsetType = UNSET
@@ -79,11 +79,11 @@ class CountsQuery(Query, frozen=True, kw_only=True):
 
 
 class LabelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """What a person says an event was.
+    """Label that a person gives to an event.
 
     Attributes:
-        right: Whether it was what it was taken for.
-        class_: What it was instead; null for none of the classes.
+        right: The class of the event is correct.
+        class_: Correct class if not; null for none of the classes.
     """
 
     right: bool
@@ -91,13 +91,13 @@ class LabelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Why not, as a sentence."""
+    """Reason of a refusal, as a sentence."""
 
     error: str
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event's sound; where it was not kept, `reason` says why."""
+    """Sound of an event; `reason` is the reason for a missing clip."""
 
     url: str | None
     reason: str | None
@@ -106,7 +106,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """What a person said an event was; no class is none of them."""
+    """Label of an event; `class` is null for none of the classes."""
 
     right: bool
     class_: str | None
@@ -114,7 +114,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"
 
 
 class EventResponse(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """An event, as its last line has it; `seq` is its first line's."""
+    """An event from its last line; `seq` is the number of its first line."""
 
     id: str
     seq: int
@@ -137,21 +137,21 @@ class EventResponse(msgspec.Struct, frozen=True, kw_only=True, rename={"class_":
 
 
 class EventsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events; `next` is the next one's `before`, null where there is none."""
+    """A page of events; `next` is the `before` of the next page, null on the last page."""
 
     events: tuple[EventResponse, ...]
     next: int | None
 
 
 class LinesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines as `soundwatch schema` describes them, and the last number there is."""
+    """Lines as `soundwatch schema` describes them, and the number of the journal's last line."""
 
     lines: tuple[msgspec.Raw, ...]
     last_seq: int
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """How many events of a class there were in the quarter of an hour from `time` on."""
+    """Number of events of a class in the quarter of an hour that begins at `time`."""
 
     class_: str
     time: str
@@ -159,13 +159,13 @@ class Count(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"
 
 
 class CountsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Quarters of an hour, so that every time zone can make its hours of them."""
+    """Counts by quarter of an hour, so that they can be summed to hours of every time zone."""
 
     counts: tuple[Count, ...]
 
 
 class ReadingResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A source's last window, what it sounded like, and what the stream has come to."""
+    """Last window of a source, and totals of its stream."""
 
     time: str
     level_dbfs: float | None
@@ -178,7 +178,7 @@ class ReadingResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A source: whether it is heard, what is wrong with it, and its last window; none before the first."""
+    """Status of a source, its faults, and its last window; `last` is null before the first window."""
 
     name: str
     hearing: SourceState
@@ -196,33 +196,33 @@ class SourceResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """All sources."""
+    """Status of all sources."""
 
     sources: tuple[SourceResponse, ...]
 
 
 class SwitchResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for; it is so once a `health` line says so."""
+    """Accepted request to pause or resume; a `health` line confirms the change."""
 
     source: str
     listen: bool
 
 
 class ClassResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A class and the score from which a window counts; null where it is not listened for."""
+    """A class and its threshold; null for a disabled class."""
 
     name: str
     threshold: float | None
 
 
 class ClassesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The model's classes, in its order."""
+    """Classes of the model, in its order."""
 
     classes: tuple[ClassResponse, ...]
 
 
 class SinkResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How a sink does."""
+    """Status of a sink."""
 
     name: str
     state: str
@@ -233,20 +233,20 @@ class SinkResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinksResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """All sinks but this server."""
+    """Status of all sinks except this server."""
 
     sinks: tuple[SinkResponse, ...]
 
 
 class JournalResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How the journal does."""
+    """Status of the journal."""
 
     state: Literal["working", "failing", "memory"]
     dropped_lines: int
 
 
 class OverloadResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the machine keeps up with its sources."""
+    """Load of the machine."""
 
     state: Literal["degraded", "recovered"]
     hop_s: float
@@ -255,7 +255,7 @@ class OverloadResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """How all goes; `problems` are sentences; `token_wanted` is whether visitors have to know a token."""
+    """Health of the daemon; `problems` are sentences; `token_wanted`: clients need a token."""
 
     state: Literal["good", "poor"]
     problems: tuple[str, ...]
@@ -272,7 +272,7 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The model's contract, and its card as Markdown."""
+    """Contract of the model, and its card as Markdown."""
 
     identity: str
     provider: str
@@ -281,6 +281,6 @@ class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration in force, its secrets hidden."""
+    """Configuration in force, without secrets."""
 
     config: dict[str, Any]

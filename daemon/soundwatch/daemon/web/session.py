@@ -1,7 +1,7 @@
-"""Who knows the token: by a header, or by the cookie that the login form gives.
+"""Token check and session cookie.
 
-Conventions: the cookie is when it ends, and that moment signed with the token. So it holds over restarts, ends with the
-token, and does not tell it. All comparisons take the same time whatever is compared.
+Conventions: the cookie is its expiry time, signed with the token. A cookie therefore stays valid over restarts, becomes
+invalid when the token changes, and does not reveal the token. All comparisons take constant time.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ COOKIE_S: Final = 30 * 86_400
 
 
 def is_token(given: str, token: str) -> bool:
-    """Whether that is the token."""
+    """Compare a given text with the token."""
     return hmac.compare_digest(_digest(given), _digest(token))
 
 
 def cookie_value(token: str, now_unix_s: int) -> str:
-    """A cookie for one who knows the token."""
+    """Return a new cookie's value."""
     until_unix_s = now_unix_s + COOKIE_S
-    return f"{until_unix_s}.{_signed(until_unix_s, token)}"
+    return f"{until_unix_s}.{_signature(until_unix_s, token)}"
 
 
 def is_cookie(value: str, token: str, now_unix_s: int) -> bool:
-    """Whether that is a cookie of ours that still holds."""
-    until, _, signed = value.partition(".")
+    """Check a cookie's signature and expiry time."""
+    until, _, signature = value.partition(".")
     if not (until.isascii() and until.isdigit() and len(until) <= 12):
         return False
-    return hmac.compare_digest(signed.encode(), _signed(int(until), token).encode()) and now_unix_s < int(until)
+    return hmac.compare_digest(signature.encode(), _signature(int(until), token).encode()) and now_unix_s < int(until)
 
 
-def _signed(until_unix_s: int, token: str) -> str:
+def _signature(until_unix_s: int, token: str) -> str:
     return hmac.new(token.encode(), f"{COOKIE} {until_unix_s}".encode(), hashlib.sha256).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Where the server listens, and who may come in.
+"""Address, names and token of the web server.
 
-Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME]`. On a loopback address nobody else can reach it, and no
-token is needed. On any other one it is: from the file, or from SOUNDWATCH_TOKEN.
+Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME]`. A loopback address needs no token, since other
+machines cannot reach it. Any other address needs one: from the file, or from SOUNDWATCH_TOKEN.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.sinks.context import SinkSpec, parse_options
 
 PORT: Final = 8433
-TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # its name
-LEAST_TOKEN_LETTERS: Final = 16
+TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
+MIN_TOKEN_LENGTH: Final = 16
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may follow the address.
+    """Options after the address.
 
     Attributes:
-        token_file: Whose first line is the token.
-        host: One more name that it is reached by: a reverse proxy's.
+        token_file: File with the token.
+        host: Additional host name, for a reverse proxy.
     """
 
     token_file: str | None = None
@@ -38,13 +38,13 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where to listen, and to whom.
+    """Settings of the web server.
 
     Attributes:
-        host: Name or address of an interface of this machine.
-        port: 0 for any that is free.
-        token: What a visitor has to know; None where all are let in.
-        names: The names it may be called by.
+        host: Name or address of a network interface.
+        port: TCP port; 0 for any free one.
+        token: Token of the clients; None if no token is required.
+        names: Accepted names in the `Host` header.
     """
 
     host: str
@@ -54,34 +54,37 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """What a browser is given."""
+        """URL for a browser."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
-    def is_own(self, name: str) -> bool:
-        """Whether a `Host` header's name is one of ours. DNS can lend a stranger's name our address, but no address."""
+    def accepts_host(self, name: str) -> bool:
+        """Check the name in a `Host` header.
+
+        DNS rebinding can point a foreign name to this server, but cannot forge an address.
+        """
         if name in self.names:
             return True
         return not is_loopback(self.host) and parse_ip(name) is not None
 
 
 def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str]) -> Settings:
-    """What a sink's word asks for.
+    """Parse the specification of an `http` sink.
 
     Args:
-        spec: The word.
-        machine: This machine's name.
-        environment: Where the token may be.
+        spec: The specification.
+        machine: Name of this machine.
+        environment: Environment variables, for the token.
 
     Raises:
-        ConfigError: The address is none, or it is open to others and there is no token.
+        ConfigError: The address is invalid, or other machines can reach it and there is no token.
     """
     options = parse_options(spec, HttpOptions)
-    host, port = _place(spec)
-    token = _token(spec, options, environment)
+    host, port = _parse_address(spec)
+    token = _read_token(spec, options, environment)
     if token is None and not is_loopback(host):
         raise ConfigError(
-            f"-F {spec.text} can be reached from other machines, so a token is wanted, which visitors have to know. "
-            f"Put one into a file and add ,token_file=FILE, or set {TOKEN_VARIABLE}; or listen at 127.0.0.1."
+            f"-F {spec.text} can be reached from other machines, so it requires a token. "
+            f"Write one to a file and add ,token_file=FILE, or set {TOKEN_VARIABLE}; or use the address 127.0.0.1."
         )
     names = {host.lower(), *_LOOPBACK_NAMES}
     if not is_loopback(host):
@@ -91,35 +94,36 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     return Settings(host, port, token, frozenset(names))
 
 
-def _place(spec: SinkSpec) -> tuple[str, int]:
-    wrong = ConfigError(f"-F {spec.text} is no address; http://HOST:PORT was wanted, as http://127.0.0.1:{PORT}.")
+def _parse_address(spec: SinkSpec) -> tuple[str, int]:
+    invalid = ConfigError(f"-F {spec.text} is not an address; http://HOST:PORT was wanted, as http://127.0.0.1:{PORT}.")
     try:
         parts = urlsplit(spec.text)
         port = PORT if parts.port is None else parts.port
     except ValueError:
-        raise wrong from None
+        raise invalid from None
     if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise wrong
+        raise invalid
     return parts.hostname, port
 
 
-def _token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, str]) -> str | None:
-    where = TOKEN_VARIABLE
+def _read_token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, str]) -> str | None:
+    origin = TOKEN_VARIABLE
     token = environment.get(TOKEN_VARIABLE)
     if options.token_file is not None:
-        where = options.token_file
+        origin = options.token_file
         try:
-            token = Path(where).expanduser().read_text(encoding="utf-8").strip()
+            token = Path(origin).expanduser().read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"-F {spec.text}: {where} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}. "
-                "Give a file that holds a token."
+                f"-F {spec.text}: {origin} cannot be read: {getattr(error, 'strerror', None) or 'it is not a text'}. "
+                "Give a file that contains a token."
             ) from error
     if token is None:
         return None
-    if len(token) < LEAST_TOKEN_LETTERS or not token.isascii() or not token.isprintable() or " " in token:
+    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
-            f"-F {spec.text}: the token in {where} has {len(token)} letters; at least {LEAST_TOKEN_LETTERS} of ASCII "
-            "without spaces were wanted. Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe())'"
+            f"-F {spec.text}: the token in {origin} has {len(token)} characters; at least {MIN_TOKEN_LENGTH} ASCII "
+            "characters without spaces were wanted. Create one with: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token

@@ -1,8 +1,7 @@
-"""A window's new columns of the spectrogram, small enough to send.
+"""Encodes the new spectrogram columns of a window for the streams.
 
 Conventions: in, decibels (C, M, T); out, (T', M) of one byte each, `MIN_DB` + byte * `STEP_DB` decibels, lowest band
 first, each the mean over channels and the maximum over the frames of `COLUMN_S` or more.
-Does not: look at windows of which nobody asked for a picture.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ COLUMN_S: Final = 0.04
 
 
 class ColumnsLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a source's spectrogram, up to `time`; `data` is base64, a column after another, `bands` bytes each."""
+    """The latest columns of a spectrogram, up to `time`; `data` is base64 of the columns, `bands` bytes each."""
 
     type: str = "columns"
     time: str
@@ -36,33 +35,33 @@ class ColumnsLine(msgspec.Struct, frozen=True, kw_only=True):
     data: str
 
 
-def columns_line(reading: WindowResult, spec: FeatureSpec, before_end_sample: int | None) -> ColumnsLine | None:
-    """What is new in a reading.
+def columns_line(window: WindowResult, spec: FeatureSpec, previous_end_sample: int | None) -> ColumnsLine | None:
+    """Encode the columns of a window after the previous window.
 
     Args:
-        reading: It.
-        spec: The front end.
-        before_end_sample: Where the source's last one ended; None where there was none.
+        window: Result of the window.
+        spec: Front end.
+        previous_end_sample: End of the previous window of the source; None if there was none.
 
     Returns:
-        None where the reading has no features.
+        None if the window has no features.
     """
-    features = reading.features
+    features = window.features
     if features is None:
         return None
     new_samples = spec.window_hop_samples
-    if before_end_sample is not None:
-        new_samples = min(max(features.end_sample - before_end_sample, 0), spec.window_samples)
+    if previous_end_sample is not None:
+        new_samples = min(max(features.end_sample - previous_end_sample, 0), spec.window_samples)
     pool = max(1, round(COLUMN_S * spec.rate_hz / spec.hop_samples))
     columns = new_samples // (pool * spec.hop_samples)
-    heard_frames = (features.end_sample - features.first_sample) // spec.hop_samples
-    mel_db = features.mel_db[:, :, max(0, heard_frames - columns * pool) : heard_frames].mean(axis=0)  # (M, T)
+    valid_frames = (features.end_sample - features.first_sample) // spec.hop_samples
+    mel_db = features.mel_db[:, :, max(0, valid_frames - columns * pool) : valid_frames].mean(axis=0)  # (M, T)
     columns = mel_db.shape[1] // pool
     pooled = mel_db[:, : columns * pool].reshape(spec.n_mels, columns, pool).max(axis=2).T  # (T', M)
     data = np.clip(np.round((pooled - MIN_DB) / STEP_DB), 0, 255).astype(np.uint8)
     return ColumnsLine(
-        time=format_utc(reading.end_unix_ns),
-        source=reading.source,
+        time=format_utc(window.end_unix_ns),
+        source=window.source,
         columns=columns,
         bands=spec.n_mels,
         column_s=pool * spec.hop_samples / spec.rate_hz,

@@ -1,6 +1,6 @@
-"""The page's own files, each with a tag by which a browser sees that it has not changed.
+"""Serves the files of the page, each with an entity tag.
 
-Conventions: only what lies in `static/` when the server starts is ever sent; a path is looked up and never opened.
+Conventions: all files of `static/` are read when the server starts; a requested name is only looked up among them.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ TYPES: Final = {
 
 
 class StaticFiles:
-    """The files of `static/`, read once."""
+    """Endpoints for the files of `static/`."""
 
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES}
         self._tags = {name: f'"{hashlib.sha256(text).hexdigest()[:20]}"' for name, text in self._files.items()}
 
     async def index(self, request: Request) -> Response:
-        """The page."""
+        """Send the page."""
         return self._send(request, "index.html")
 
     async def login(self, request: Request) -> Response:
-        """The page that asks for the token."""
+        """Send the login form."""
         return self._send(request, "login.html")
 
     async def file(self, request: Request) -> Response:
-        """What the page is made of.
+        """Send a file of the page.
 
         Raises:
-            Refusal: There is no such file.
+            RequestRefused: The file does not exist.
         """
         return self._send(request, request.path_params["name"])
 
     def _send(self, request: Request, name: str) -> Response:
         text = self._files.get(name)
         if text is None:
-            raise RequestRefused(404, "There is no such file.")
+            raise RequestRefused(404, "This file does not exist.")
         headers = {"ETag": self._tags[name], "Cache-Control": "no-cache"}
         if self._tags[name] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)

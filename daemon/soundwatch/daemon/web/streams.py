@@ -1,8 +1,9 @@
-"""Live streams: Server-Sent Events at `/api/stream` and a WebSocket at `/api/ws`, with the same messages.
+"""Live streams: Server-Sent Events at `/api/stream` and a WebSocket at `/api/ws`, with equal messages.
 
-Conventions: `since` is the last line that one has; without it the stream begins with the next. `scores=1` adds each
-window's scores and level, `columns=1` the spectrogram. Over SSE a line's id is its number, so a browser that comes back
-says by itself where it was (`Last-Event-ID`). Over a WebSocket `MUST_WAIT` closes what cannot be served now.
+Conventions: `since` is the number of the client's last line; without it the stream begins with the next line.
+`scores=1` adds the scores and the level of each window, `columns=1` the spectrogram. In Server-Sent Events the id of a
+line is its number, so that a browser resumes by itself (`Last-Event-ID`). A WebSocket that cannot be served now is
+closed with `TRY_AGAIN_LATER`.
 Source: html.spec.whatwg.org, server-sent events; RFC 6455, and its registry for 1008 and 1013.
 """
 
@@ -24,18 +25,18 @@ from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
 from soundwatch.daemon.web.schemas import Query, Seq
 
-MUST_WAIT: Final = 1013  # try again later
-NOT_ASKED: Final = 1008  # policy: nobody is to send anything
+TRY_AGAIN_LATER: Final = 1013
+POLICY_VIOLATION: Final = 1008  # the client sent a message
 RETRY_MS: Final = 2000
 
 
 class StreamQuery(Query, frozen=True, kw_only=True):
-    """What to send.
+    """Selection of a stream's messages.
 
     Attributes:
-        since: The last line that one has.
-        scores: Whether to send each window's scores and level.
-        columns: Whether to send the spectrogram.
+        since: Number of the client's last line.
+        scores: Send the scores and the level of each window.
+        columns: Send the spectrogram.
     """
 
     since: Seq | UnsetType = UNSET
@@ -44,104 +45,104 @@ class StreamQuery(Query, frozen=True, kw_only=True):
 
 
 class Streams:
-    """Both kinds.
+    """Endpoints of both streams.
 
     Args:
-        hub: Who watches.
-        view: What there is to see.
+        broadcaster: Connected clients.
+        view: State of the daemon.
     """
 
-    def __init__(self, hub: Broadcaster, view: WebContext) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: Broadcaster, view: WebContext) -> None:
+        self._broadcaster = broadcaster
         self._view = view
 
     async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Server-Sent Events.
+        """Serve a client with Server-Sent Events.
 
         Raises:
-            Refusal: The query is wrong, or there are too many viewers.
+            RequestRefused: The query is wrong, or there are too many clients.
         """
-        viewer = self._viewer(scope, Headers(scope=scope).get("last-event-id"))
-        if self._hub.full:
-            raise RequestRefused(503, "Too many are watching; try again later.", {"Retry-After": "10"})
+        subscriber = self._subscriber(scope, Headers(scope=scope).get("last-event-id"))
+        if self._broadcaster.full:
+            raise RequestRefused(503, "Too many streams are open; try again later.", {"Retry-After": "10"})
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
-        async def send_one(message: Message) -> None:
+        async def send_message(message: Message) -> None:
             await send({"type": "http.response.body", "body": _sse(message), "more_body": True})
 
-        await self._pump(viewer, send_one, _gone(receive))
+        await self._send_all(subscriber, send_message, _http_disconnect(receive))
         with contextlib.suppress(OSError):
             await send({"type": "http.response.body", "body": b""})
 
     async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A WebSocket.
+        """Serve a client over a WebSocket.
 
         Raises:
-            Refusal: The query is wrong.
+            RequestRefused: The query is wrong.
         """
-        viewer = self._viewer(scope, None)
-        await receive()  # its wish to connect
+        subscriber = self._subscriber(scope, None)
+        await receive()  # the request to connect
         await send({"type": "websocket.accept"})
-        if self._hub.full:
-            await send({"type": "websocket.close", "code": MUST_WAIT, "reason": "too many are watching"})
+        if self._broadcaster.full:
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too many streams are open"})
             return
 
-        async def send_one(message: Message) -> None:
+        async def send_message(message: Message) -> None:
             await send({"type": "websocket.send", "text": message.data.decode()})
 
-        if await self._pump(viewer, send_one, _spoke(receive)):
-            await send({"type": "websocket.close", "code": NOT_ASKED, "reason": "this socket only sends"})
+        if await self._send_all(subscriber, send_message, _websocket_message(receive)):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "this socket only sends"})
 
-    async def _pump(
-        self, viewer: Subscriber, send_one: Callable[[Message], Awaitable[None]], gone: Awaitable[bool]
+    async def _send_all(
+        self, subscriber: Subscriber, send_message: Callable[[Message], Awaitable[None]], ended: Awaitable[bool]
     ) -> bool:
-        """Send until he is gone, or the program ends; what `gone` says of him."""
+        """Send messages until the client or the broadcaster ends the stream; return the result of `ended`."""
 
-        async def send_all() -> None:
-            async for message in self._hub.messages(viewer):
-                await send_one(message)
+        async def send_messages() -> None:
+            async for message in self._broadcaster.messages(subscriber):
+                await send_message(message)
 
-        with self._hub.watching(viewer):
-            tasks = asyncio.create_task(send_all()), asyncio.ensure_future(gone)
+        with self._broadcaster.subscribed(subscriber):
+            tasks = asyncio.create_task(send_messages()), asyncio.ensure_future(ended)
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-        sending, leaving = tasks
+        sending, ending = tasks
         if not sending.cancelled() and isinstance(sending.exception(), Exception):
-            with contextlib.suppress(OSError):  # uvicorn's way to say that he has gone
+            with contextlib.suppress(OSError):  # raised by uvicorn after the client has disconnected
                 sending.result()
-        return not leaving.cancelled() and leaving.exception() is None and leaving.result()
+        return not ending.cancelled() and ending.exception() is None and ending.result()
 
-    def _viewer(self, scope: Scope, last_event_id: str | None) -> Subscriber:
+    def _subscriber(self, scope: Scope, last_event_id: str | None) -> Subscriber:
         query = parse_query(scope["query_string"], StreamQuery)
         since = query.since
         if last_event_id is not None:
             try:
                 since = msgspec.convert(last_event_id, Seq, strict=False)
             except msgspec.ValidationError:
-                raise RequestRefused(400, "Last-Event-ID is no line's number.") from None
+                raise RequestRefused(400, "Last-Event-ID is not the number of a line.") from None
         seq = self._view.journal.last_seq if isinstance(since, UnsetType) else since
         return Subscriber(seq, scores=query.scores, columns=query.columns)
 
 
-async def _gone(receive: Receive) -> bool:
-    """Wait until an HTTP client has gone."""
+async def _http_disconnect(receive: Receive) -> bool:
+    """Wait until an HTTP client has disconnected; return False."""
     while (await receive())["type"] != "http.disconnect":
         pass
     return False
 
 
-async def _spoke(receive: Receive) -> bool:
-    """Wait until a WebSocket's client has gone, or said something though nobody asked him to."""
+async def _websocket_message(receive: Receive) -> bool:
+    """Wait until a WebSocket client has disconnected or sent a message; return True for a message."""
     return bool((await receive())["type"] == "websocket.receive")
 
 
 def _sse(message: Message) -> bytes:
-    """A message as SSE has it: lines without a name, so that `onmessage` gets them; all else by its kind."""
+    """Encode a message for Server-Sent Events: lines without an event name, for `onmessage`; others with their kind."""
     if message.kind == "heartbeat":
         return b": heartbeat\n\n"
     head = f"id: {message.seq}\n" if message.kind == "line" else f"event: {message.kind}\n"

@@ -1,121 +1,121 @@
-"""uvicorn's two protocols, but neither waits for ever for a request that does not come or a reader who does not read.
+"""uvicorn's HTTP and WebSocket protocols, with limits on the time that a client may take to send or to read.
 
-Conventions: a WebSocket's reader that is too slow finds 1013 after what he has not read yet, if he reads on; an HTTP
-one's connection is cut, and his browser comes back for the rest by itself.
+Conventions: a WebSocket client that reads too slowly is closed with 1013 after its unread data. An HTTP client that
+reads too slowly is disconnected; a browser then resumes its event stream by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 REQUEST_S: Final = 10.0
-SLOW_S: Final = 10.0
+WRITE_S: Final = 10.0
 LINGER_S: Final = 20.0
-MUST_WAIT: Final = 1013
+TRY_AGAIN_LATER: Final = 1013
 
 
 class Timeout:
-    """A timer that is set anew, or taken back."""
+    """A timer that can be restarted and canceled."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_set(self) -> bool:
-        """Whether it runs."""
+        """The timer runs."""
         return self._timer is not None
 
-    def set(self, loop: asyncio.AbstractEventLoop, after_s: float, what: object) -> None:
-        """Have `what` called unless it is taken back before."""
-        self.take_back()
-        assert callable(what)
-        self._timer = loop.call_later(after_s, what)
+    def set(self, loop: asyncio.AbstractEventLoop, after_s: float, callback: Callable[[], object]) -> None:
+        """Start the timer, or restart it."""
+        self.cancel()
+        self._timer = loop.call_later(after_s, callback)
 
-    def take_back(self) -> None:
-        """Have nothing called."""
+    def cancel(self) -> None:
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class TimeoutHttpProtocol(H11Protocol):
-    """HTTP/1.1."""
+    """HTTP/1.1 with a limit on the time for a request head and for a blocked write."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """A client has come; he has so long to say what he wants."""
+        """Start the request timeout for a new connection."""
         super().connection_made(transport)
-        self._silence, self._slowness = Timeout(), Timeout()
-        self._silence.set(self.loop, REQUEST_S, self._cut_if_silent)
+        self._request_timeout, self._write_timeout = Timeout(), Timeout()
+        self._request_timeout.set(self.loop, REQUEST_S, self._abort_if_idle)
 
     def data_received(self, data: bytes) -> None:
-        """He says something; a head that he has begun has to end in time, however often he says a little of it."""
+        """Stop the request timeout once the head is complete; further partial data does not restart the timeout."""
         super().data_received(data)
-        if not self._awaits_a_head():
-            self._silence.take_back()
-        elif not self._silence.is_set:
-            self._silence.set(self.loop, REQUEST_S, self._cut_if_silent)
+        if not self._awaits_head():
+            self._request_timeout.cancel()
+        elif not self._request_timeout.is_set:
+            self._request_timeout.set(self.loop, REQUEST_S, self._abort_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """He has gone."""
-        self._silence.take_back()
-        self._slowness.take_back()
+        """Cancel both timeouts."""
+        self._request_timeout.cancel()
+        self._write_timeout.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """He reads too slowly."""
+        """Start the write timeout when the client stops reading."""
         super().pause_writing()
-        self._slowness.set(self.loop, SLOW_S, self.transport.abort)
+        self._write_timeout.set(self.loop, WRITE_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """He reads on."""
-        self._slowness.take_back()
+        """Cancel the write timeout when the client reads again."""
+        self._write_timeout.cancel()
         super().resume_writing()
 
-    def _awaits_a_head(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn has None here before the first, and says otherwise
-        if self.transport.get_protocol() is not self:  # it is a WebSocket's by now
+    def _awaits_head(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, unlike uvicorn's annotation
+        if self.transport.get_protocol() is not self:  # the connection was upgraded to a WebSocket
             return False
         return cycle is None or cycle.response_complete
 
-    def _cut_if_silent(self) -> None:
-        if self._awaits_a_head():
+    def _abort_if_idle(self) -> None:
+        if self._awaits_head():
             self.transport.abort()
 
 
 class TimeoutWebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket."""
+    """WebSocket with a limit on the time for a blocked write."""
 
-    _slowness: Timeout | None = None
+    _write_timeout: Timeout | None = None
 
     def pause_writing(self) -> None:
-        """He reads too slowly."""
+        """Start the write timeout when the client stops reading."""
         super().pause_writing()
-        self._slowness = self._slowness or Timeout()
-        self._slowness.set(self.loop, SLOW_S, self._drop)
+        self._write_timeout = self._write_timeout or Timeout()
+        self._write_timeout.set(self.loop, WRITE_S, self._close_slow_client)
 
     def resume_writing(self) -> None:
-        """He reads on."""
-        if self._slowness is not None and not self.close_sent:
-            self._slowness.take_back()
+        """Cancel the write timeout when the client reads again."""
+        if self._write_timeout is not None and not self.close_sent:
+            self._write_timeout.cancel()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """He has gone."""
-        if self._slowness is not None:
-            self._slowness.take_back()
+        """Cancel the write timeout."""
+        if self._write_timeout is not None:
+            self._write_timeout.cancel()
         super().connection_lost(exc)
 
-    def _drop(self) -> None:
-        """Tell him after what he has not read, and wait no longer for that than `LINGER_S`."""
-        assert self._slowness is not None
+    def _close_slow_client(self) -> None:
+        """Send a close frame after the unread data, and abort the connection after `LINGER_S`."""
+        assert self._write_timeout is not None
         self.stop_keepalive()
         if not self.close_sent:
-            self.conn.send_close(MUST_WAIT, "too slow")
+            self.conn.send_close(TRY_AGAIN_LATER, "too slow")
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
-        self._slowness.set(self.loop, LINGER_S, self.transport.abort)
+        self._write_timeout.set(self.loop, LINGER_S, self.transport.abort)
         self.transport.close()

@@ -1,4 +1,4 @@
-// A model card's Markdown as elements: headings, paragraphs, lists, tables. What else there may be is shown as it is.
+// Renders a model card's Markdown: headings, paragraphs, lists, tables. Other Markdown is shown as text.
 
 import { el } from "./dom.js";
 
@@ -14,12 +14,12 @@ function block(text) {
   const lines = text.split("\n");
   const heading = /^(#+) (.*)/.exec(text);
   if (heading) return el(heading[1].length === 1 ? "h3" : "h4", {}, plain(heading[2]));
-  if (lines.every((line) => line.startsWith("|"))) return tabled(lines);
+  if (lines.every((line) => line.startsWith("|"))) return tableOf(lines);
   if (lines.every((line) => line.startsWith("- "))) return el("ul", {}, ...lines.map((line) => el("li", {}, plain(line.slice(2)))));
   return el("p", {}, plain(text));
 }
 
-function tabled(lines) {
+function tableOf(lines) {
   const [head, , ...rows] = lines;
   const row = (name, line) => el("tr", {}, ...cells(line).map((text) => el(name, name === "th" ? { scope: "col" } : {}, text)));
   return el(

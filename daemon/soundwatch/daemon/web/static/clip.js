@@ -1,20 +1,20 @@
-// An event's sound: a player, and its spectrogram, made here from the sound itself.
+// An event's sound: a player and a spectrogram, which is computed here from the decoded sound.
 
 import { ramp } from "./colours.js";
 import { el, setText } from "./dom.js";
 import { span } from "./format.js";
 
-const SIZE = 1024; // samples of a spectrum
+const SIZE = 1024; // samples per spectrum
 const COLUMNS = 600;
 const RANGE_DB = 80;
-const MOST_HZ = 8000;
+const MAX_HZ = 8000;
 
 export class Clip {
   constructor(clip) {
     this.audio = el("audio", { controls: true, preload: "none", src: clip.url });
     this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": "Spectrogram of the clip, 0 to 8 kHz" });
-    this.told = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} of sound` : "");
-    this.element = el("div", { class: "clip" }, this.canvas, this.audio, this.told);
+    this.caption = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} ` : "");
+    this.element = el("div", { class: "clip" }, this.canvas, this.audio, this.caption);
     this.load(clip.url);
   }
 
@@ -25,12 +25,12 @@ export class Clip {
 
   async load(url) {
     try {
-      const answer = await fetch(url);
-      if (!answer.ok) throw new Error((await answer.json()).error);
-      const context = new OfflineAudioContext(1, 1, 2 * MOST_HZ);
-      this.draw((await context.decodeAudioData(await answer.arrayBuffer())).getChannelData(0));
+      const response = await fetch(url);
+      if (!response.ok) throw new Error((await response.json()).error);
+      const context = new OfflineAudioContext(1, 1, 2 * MAX_HZ);
+      this.draw((await context.decodeAudioData(await response.arrayBuffer())).getChannelData(0));
     } catch (error) {
-      setText(this.told, `Its sound cannot be shown: ${error.message}`);
+      setText(this.caption, `The clip cannot be loaded: ${error.message}`);
       this.canvas.hidden = true;
     }
   }
@@ -59,27 +59,27 @@ export class Clip {
   }
 }
 
-// Power of `SIZE` Hann-windowed samples from `first` on, in decibels, up to half the rate.
+// Power spectrum of `SIZE` Hann-windowed samples from `first` on, in decibels, up to half the sample rate.
 function decibels(samples, first) {
   const real = new Float64Array(SIZE);
   const imaginary = new Float64Array(SIZE);
   for (let place = 0; place < SIZE; place += 1) {
     real[place] = (samples[first + place] ?? 0) * (0.5 - 0.5 * Math.cos((2 * Math.PI * place) / SIZE));
   }
-  transform(real, imaginary);
+  fft(real, imaginary);
   return Array.from({ length: SIZE / 2 }, (_, bin) => 10 * Math.log10(real[bin] ** 2 + imaginary[bin] ** 2 + 1e-12));
 }
 
-// Cooley and Tukey's, in place.
-function transform(real, imaginary) {
+// Fast Fourier transform by Cooley and Tukey, in place.
+function fft(real, imaginary) {
   const size = real.length;
-  for (let place = 1, mirrored = 0; place < size; place += 1) {
+  for (let place = 1, reversed = 0; place < size; place += 1) {
     let bit = size >> 1;
-    for (; mirrored & bit; bit >>= 1) mirrored ^= bit;
-    mirrored ^= bit;
-    if (place < mirrored) {
-      [real[place], real[mirrored]] = [real[mirrored], real[place]];
-      [imaginary[place], imaginary[mirrored]] = [imaginary[mirrored], imaginary[place]];
+    for (; reversed & bit; bit >>= 1) reversed ^= bit;
+    reversed ^= bit;
+    if (place < reversed) {
+      [real[place], real[reversed]] = [real[reversed], real[place]];
+      [imaginary[place], imaginary[reversed]] = [imaginary[reversed], imaginary[place]];
     }
   }
   for (let length = 2; length <= size; length *= 2) {
@@ -88,9 +88,9 @@ function transform(real, imaginary) {
       for (let step = 0; step < length / 2; step += 1) {
         const [even, odd] = [begin + step, begin + step + length / 2];
         const [cos, sin] = [Math.cos(angle * step), Math.sin(angle * step)];
-        const [turnedReal, turnedImaginary] = [real[odd] * cos - imaginary[odd] * sin, real[odd] * sin + imaginary[odd] * cos];
-        [real[odd], imaginary[odd]] = [real[even] - turnedReal, imaginary[even] - turnedImaginary];
-        [real[even], imaginary[even]] = [real[even] + turnedReal, imaginary[even] + turnedImaginary];
+        const [rotatedReal, rotatedImaginary] = [real[odd] * cos - imaginary[odd] * sin, real[odd] * sin + imaginary[odd] * cos];
+        [real[odd], imaginary[odd]] = [real[even] - rotatedReal, imaginary[even] - rotatedImaginary];
+        [real[even], imaginary[even]] = [real[even] + rotatedReal, imaginary[even] + rotatedImaginary];
       }
     }
   }

@@ -1,4 +1,4 @@
-// The theme's colours for what is drawn: one ramp from the ground over the accent to the brightest.
+// Colors of the theme for drawings, and a color ramp from the background over the accent to the brightest color.
 
 export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -8,7 +8,7 @@ function rgb(hex) {
   return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
 
-// 256 colours as [r, g, b].
+// 256 colors as [r, g, b].
 export function ramp() {
   const stops = ["--ramp-0", "--ramp-1", "--ramp-2", "--ramp-3", "--ramp-4"].map((name) => rgb(colour(name)));
   return Array.from({ length: 256 }, (_, place) => {

@@ -1,4 +1,4 @@
-// Elements made from names and text. Text is only ever set as text: class names, sources and labels are data.
+// Creates elements from names and text. Text is never parsed as HTML: class names, sources and labels are data.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -21,7 +21,7 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// Each of `items` in `list` as its own element, made once and then kept, so that focus and players stay where they are.
+// Keeps one element per item in `list`. An element is created once and then updated, so that focus and players stay.
 export function keep(list, items, keyOf, make, update) {
   const known = new Map([...list.children].map((child) => [child.dataset.key, child]));
   const wanted = items.map((item) => {

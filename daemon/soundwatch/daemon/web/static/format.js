@@ -1,4 +1,4 @@
-// Numbers and times as people read them, in their own zone.
+// Formats numbers and times; times are in the reader's time zone.
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const date = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });

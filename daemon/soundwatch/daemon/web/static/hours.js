@@ -1,4 +1,4 @@
-// A day as small multiples: a row a class, a bar an hour. A row's name filters the list.
+// A day as small multiples: one row per class, one bar per hour. The name of a row filters the list.
 
 import { byId, el, svg } from "./dom.js";
 import { many, words } from "./format.js";
@@ -25,25 +25,25 @@ export class Hours {
   }
 
   get total() {
-    return [...this.counts.values()].flat().reduce((sum, each) => sum + each, 0);
+    return [...this.counts.values()].flat().reduce((sum, count) => sum + count, 0);
   }
 
   draw(chosen = this.chosen) {
     this.chosen = chosen;
     const box = byId("hours");
-    const rows = [...this.counts].map(([name, hours]) => [name, hours, hours.reduce((sum, each) => sum + each, 0)]);
+    const rows = [...this.counts].map(([name, hours]) => [name, hours, hours.reduce((sum, count) => sum + count, 0)]);
     rows.sort((one, other) => other[2] - one[2] || one[0].localeCompare(other[0]));
-    const most = Math.max(1, ...rows.flatMap(([, hours]) => hours));
+    const highest = Math.max(1, ...rows.flatMap(([, hours]) => hours));
     const focused = document.activeElement?.dataset?.class;
     const list = el("ul", { class: "multiples", "aria-label": "Events of each class by the hour" });
-    list.append(...rows.slice(0, 2).map(axis), ...rows.map((row) => this.row(row, most)));
+    list.append(...rows.slice(0, 2).map(axis), ...rows.map((row) => this.row(row, highest)));
     box.replaceChildren(rows.length ? list : "");
     if (focused !== undefined) box.querySelector(`button[data-class="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  row([name, hours, total], most) {
+  row([name, hours, total], highest) {
     const bars = hours.map((count, hour) => {
-      const height = count ? Math.max(3, (count / most) * HEIGHT) : 0;
+      const height = count ? Math.max(3, (count / highest) * HEIGHT) : 0;
       const bar = svg("rect", { x: hour * 10 + 1, y: HEIGHT - height, width: 8, height, rx: 1 });
       bar.append(svg("title", {}, `${hour}:00 to ${hour + 1}:00: ${many(count, "event")}`));
       return bar;
@@ -62,7 +62,7 @@ export class Hours {
   }
 }
 
-// The hours, over each column of rows.
+// Labels of the hours above each column of rows.
 function axis() {
   const marks = [0, 6, 12, 18, 24].map((hour) => el("span", {}, String(hour).padStart(2, "0")));
   return el("li", { class: "axis", "aria-hidden": "true" }, el("span", {}), el("div", {}, ...marks), el("span", {}));

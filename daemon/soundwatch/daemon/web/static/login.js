@@ -1,3 +1,3 @@
-// Says that the last try was wrong.
+// Shows a message after a wrong token.
 
 document.getElementById("wrong").hidden = !new URLSearchParams(location.search).has("wrong");

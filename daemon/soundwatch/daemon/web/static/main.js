@@ -1,4 +1,4 @@
-// The page: asks once for what there is, follows the stream for what comes, and says when it cannot.
+// The page: loads the current state, follows the stream, and shows connection errors.
 
 import { byId, setText } from "./dom.js";
 import { many } from "./format.js";
@@ -35,10 +35,10 @@ async function refresh() {
   setText(byId("node"), health.node);
   byId("logout").hidden = !health.token_wanted;
   document.title = `soundwatch on ${health.node}`;
-  const heard = sources.filter((source) => source.hearing === "heard").length;
+  const running = sources.filter((source) => source.hearing === "heard").length;
   const poor = health.state === "poor";
   byId("status").dataset.state = poor ? "poor" : "open";
-  setText(byId("status"), poor ? many(health.problems.length, "problem") : heard ? "Listening" : "Not listening");
+  setText(byId("status"), poor ? many(health.problems.length, "problem") : running ? "Running" : "No source is running");
 }
 
 function refreshSoon() {
@@ -48,16 +48,16 @@ function refreshSoon() {
 
 function fail(error) {
   byId("banner").hidden = false;
-  setText(byId("banner"), `This cannot be shown: ${error.message}`);
+  setText(byId("banner"), `The page cannot be updated: ${error.message}`);
 }
 
 async function take(message) {
   switch (message.type) {
     case "welcome": {
-      const again = boot === message.boot;
+      const sameRun = boot === message.boot;
       boot = message.boot;
       try {
-        await (again ? refresh() : begin());
+        await (sameRun ? refresh() : begin());
         await today.reload();
       } catch (error) {
         fail(error);
@@ -86,7 +86,7 @@ async function take(message) {
     case "stats":
       refreshSoon();
       break;
-    default: // a heartbeat, or what a later release may send
+    default: // heartbeats, and types of later releases
   }
 }
 
@@ -96,7 +96,7 @@ function connection(state, retryMs, reason) {
   if (state === "open") return;
   byId("status").dataset.state = "closed";
   setText(byId("status"), "Not connected");
-  setText(banner, `soundwatch cannot be reached${reason ? ` (${reason})` : ""}. What is shown is from before; trying again${retryMs > 1500 ? ` in ${Math.round(retryMs / 1000)} s` : ""}…`);
+  setText(banner, `soundwatch cannot be reached${reason ? ` (${reason})` : ""}. The page shows an earlier state; reconnecting${retryMs > 1500 ? ` in ${Math.round(retryMs / 1000)} s` : ""}…`);
 }
 
 const stream = new Stream(take, connection);

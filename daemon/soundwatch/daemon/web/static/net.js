@@ -1,8 +1,8 @@
-// Asking the API, and staying connected to the stream.
+// Requests to the API, and the connection to the stream.
 
 const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 10000;
-const SILENCE_MS = 40000; // the server says something every 15 s
+const MAX_RETRY_MS = 10000;
+const SILENCE_MS = 40000; // the server sends a heartbeat every 15 s
 
 export async function ask(path, { method = "GET", body, query = {} } = {}) {
   const parts = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
@@ -12,14 +12,14 @@ export async function ask(path, { method = "GET", body, query = {} } = {}) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  const answer = await fetch(url, options);
-  if (answer.status === 401) location.assign("/login");
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error ?? `${answer.status} ${answer.statusText}`);
-  return told;
+  const response = await fetch(url, options);
+  if (response.status === 401) location.assign("/login");
+  const result = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(result.error ?? `${response.status} ${response.statusText}`);
+  return result;
 }
 
-// Calls `take` with each message, `state` with "open", or "closed" and when it is tried again.
+// Calls `take` with each message, and `state` with "open", or with "closed" and the time of the next attempt.
 export class Stream {
   constructor(take, state) {
     this.take = take;
@@ -34,14 +34,14 @@ export class Stream {
     clearTimeout(this.timer);
     const query = new URLSearchParams();
     if (this.seq !== null) query.set("since", this.seq);
-    if (this.live) for (const what of ["scores", "columns"]) query.set(what, "1");
+    if (this.live) for (const kind of ["scores", "columns"]) query.set(kind, "1");
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/ws?${query}`);
     this.socket = socket;
     socket.onmessage = (message) => socket === this.socket && this.read(JSON.parse(message.data));
     socket.onclose = (event) => socket === this.socket && this.closed(event);
   }
 
-  // Pictures and scores only while somebody can see them.
+  // Requests scores and columns only while the page is visible.
   show(live) {
     if (live === this.live) return;
     this.live = live;
@@ -70,6 +70,6 @@ export class Stream {
     clearTimeout(this.silence);
     this.state("closed", this.retryMs, event.reason);
     this.timer = setTimeout(() => this.open(), this.retryMs);
-    this.retryMs = Math.min(2 * this.retryMs, LONGEST_RETRY_MS);
+    this.retryMs = Math.min(2 * this.retryMs, MAX_RETRY_MS);
   }
 }

@@ -1,14 +1,14 @@
-// What each source hears now: its spectrogram, level and the classes' scores.
+// Live view of each source: spectrogram, level and scores of the classes.
 
 import { byId, el, keep, setText } from "./dom.js";
 import { level, score, words } from "./format.js";
 import { ask } from "./net.js";
 import { Spectrogram } from "./spectrogram.js";
 
-const HEARING = {
+const STATES = {
   opening: "Opening",
-  waiting: "Not there yet",
-  heard: "Listening",
+  waiting: "Waiting for the device",
+  heard: "Running",
   lost: "Lost",
   paused: "Paused",
   ended: "Ended",
@@ -20,7 +20,7 @@ export class Now {
     this.panels = new Map();
   }
 
-  // What never changes while the program runs.
+  // Sets the classes and bands, which are constant while the program runs.
   begin(classes, bandsHz) {
     this.classes = classes;
     this.bandsHz = bandsHz;
@@ -32,7 +32,7 @@ export class Now {
   show(sources) {
     const list = byId("sources");
     if (!sources.length) {
-      list.replaceChildren(el("p", { class: "empty" }, "There is no source."));
+      list.replaceChildren(el("p", { class: "empty" }, "No source."));
       return;
     }
     keep(list, sources, (source) => source.name, (source) => this.make(source), (_, source) => this.update(source));
@@ -56,22 +56,22 @@ export class Now {
     const canvas = el("canvas", { class: "picture", role: "img" });
     const panel = {
       canvas,
-      hearing: el("span", { class: "hearing" }),
+      state: el("span", { class: "hearing" }),
       about: el("p", { class: "muted about" }),
       level: el("p", { class: "level" }),
       button: el("button", { type: "button", onclick: () => this.switch(source.name) }),
       rows: new Map(),
     };
     const bars = el("ul", { class: "scores", "aria-label": `Scores of ${source.name} now` });
-    for (const each of this.classes) {
-      const row = this.row(each);
-      panel.rows.set(each.name, row);
+    for (const class_ of this.classes) {
+      const row = this.row(class_);
+      panel.rows.set(class_.name, row);
       bars.append(row.element);
     }
-    bars.append(el("li", { class: "note" }, "From the mark on, it counts."));
+    bars.append(el("li", { class: "note" }, "The mark is the threshold."));
     panel.picture = new Spectrogram(canvas, this.bandsHz);
     this.panels.set(source.name, panel);
-    const name = el("div", { class: "name" }, el("h3", {}, source.name), panel.hearing, panel.about);
+    const name = el("div", { class: "name" }, el("h3", {}, source.name), panel.state, panel.about);
     return el(
       "article",
       { class: "source", "aria-label": source.name },
@@ -97,19 +97,19 @@ export class Now {
 
   update(source) {
     const panel = this.panels.get(source.name);
-    setText(panel.hearing, HEARING[source.hearing] ?? source.hearing);
-    panel.hearing.dataset.state = source.faults.length && source.hearing === "heard" ? "poor" : source.hearing;
-    const faults = source.faults.length ? `Its sound is poor: ${source.faults.map(words).join(", ")}.` : "";
-    const told = source.hearing === "heard" || source.hearing === "paused" ? (source.description ?? "") : source.detail;
-    setText(panel.about, [faults || told].join(" "));
+    setText(panel.state, STATES[source.hearing] ?? source.hearing);
+    panel.state.dataset.state = source.faults.length && source.hearing === "heard" ? "poor" : source.hearing;
+    const faults = source.faults.length ? `Faults in the sound: ${source.faults.map(words).join(", ")}.` : "";
+    const detail = source.hearing === "heard" || source.hearing === "paused" ? (source.description ?? "") : source.detail;
+    setText(panel.about, [faults || detail].join(" "));
     panel.paused = source.hearing === "paused";
     if (panel.wanted === undefined || panel.wanted === panel.paused) this.ready(panel, source.name);
     panel.button.hidden = source.hearing === "ended";
-    if (source.hearing !== "heard") this.quieten(panel);
+    if (source.hearing !== "heard") this.clear(panel);
     else if (source.last) this.scores(panel, source.last);
     panel.canvas.setAttribute(
       "aria-label",
-      `The last minute of ${source.name}: spectrogram, level and what was recognised. Just now ${level(source.last?.level_dbfs)}.`,
+      `The last minute of ${source.name}: spectrogram, level and events. Current level: ${level(source.last?.level_dbfs)}.`,
     );
   }
 
@@ -117,7 +117,7 @@ export class Now {
     clearTimeout(panel.timer);
     panel.wanted = undefined;
     panel.button.disabled = false;
-    setText(panel.button, panel.paused ? "Listen again" : "Pause");
+    setText(panel.button, panel.paused ? "Resume" : "Pause");
     panel.button.setAttribute("aria-label", `${panel.button.textContent}: ${name}`);
   }
 
@@ -134,11 +134,11 @@ export class Now {
     }
   }
 
-  scores(panel, reading) {
-    setText(panel.level, level(reading.level_dbfs));
-    panel.picture.level(Date.parse(reading.time), reading.level_dbfs);
+  scores(panel, window_) {
+    setText(panel.level, level(window_.level_dbfs));
+    panel.picture.level(Date.parse(window_.time), window_.level_dbfs);
     for (const [name, row] of panel.rows) {
-      const value = reading.scores[name] ?? 0;
+      const value = window_.scores[name] ?? 0;
       row.bar.style.setProperty("--value", value);
       row.bar.setAttribute("aria-valuenow", value.toFixed(2));
       setText(row.value, score(value));
@@ -146,7 +146,7 @@ export class Now {
     }
   }
 
-  quieten(panel) {
+  clear(panel) {
     setText(panel.level, "–");
     for (const row of panel.rows.values()) {
       row.bar.style.setProperty("--value", 0);

@@ -1,18 +1,18 @@
-// The last minute of a source: what was recognised, its spectrogram, and its level, on one canvas and one time axis.
+// The last minute of a source: events, spectrogram and level, on one canvas with one time axis.
 //
-// Columns come once a second and are shown a little later, so that the picture moves evenly. Where motion is not wanted
-// it moves when they come.
+// Columns arrive once a second and are shown with a delay, so that the picture moves evenly. With reduced motion the
+// picture moves only when columns arrive.
 
 import { colour, ramp } from "./colours.js";
 import { words } from "./format.js";
 
 const SECONDS = 60;
 const RANGE_DB = 60;
-const LANE = 20; // pixels for what was recognised
-const LEVEL = 44; // for the level
+const LANE = 20; // pixels for the events
+const LEVEL = 44; // pixels for the level
 const GAP = 14;
-const AXIS = 18; // for the time axis
-const SIDE = 46; // for what the others are named by
+const AXIS = 18; // pixels for the time axis
+const SIDE = 46; // pixels for the axis labels
 const FRAME_MS = 50;
 const QUIET_DB = -80;
 
@@ -37,7 +37,7 @@ export class Spectrogram {
     this.running = false;
   }
 
-  // Bytes of a `columns` message into the ring.
+  // Writes the bytes of a `columns` message into the ring buffer.
   take(message) {
     if (!this.ring || this.ring.bands !== message.bands || this.ring.columnS !== message.column_s) this.begin(message);
     const data = Uint8Array.from(atob(message.data), (letter) => letter.charCodeAt(0));
@@ -54,7 +54,7 @@ export class Spectrogram {
       ring.at[place] = last - message.columns + column;
       for (const byte of bytes) peak = Math.max(peak, ring.minDb + byte * ring.stepDb);
     }
-    const peakDb = Math.max(peak, this.peakDb - 1); // sinks a decibel a second, so that quiet sounds show after loud ones
+    const peakDb = Math.max(peak, this.peakDb - 1); // falls by 1 dB per second, so that quiet sounds become visible after loud ones
     if (Math.abs(peakDb - this.paintedDb) > 6) {
       this.peakDb = peakDb;
       this.recolour();
@@ -66,7 +66,7 @@ export class Spectrogram {
   }
 
   level(ms, dbfs) {
-    if (this.levels.length && ms <= this.levels.at(-1)[0]) return; // it is known already
+    if (this.levels.length && ms <= this.levels.at(-1)[0]) return; // already known
     this.levels.push([ms, dbfs]);
     while (this.levels.length && this.levels[0][0] < ms - (SECONDS + 5) * 1000) this.levels.shift();
     if (this.delayMs === null) this.delayMs = Date.now() - ms;
@@ -74,8 +74,8 @@ export class Spectrogram {
 
   event(event) {
     this.events.set(event.id, event);
-    for (const [id, each] of this.events) {
-      if (each.offset && Date.parse(each.offset) < Date.now() - 2 * SECONDS * 1000) this.events.delete(id);
+    for (const [id, other] of this.events) {
+      if (other.offset && Date.parse(other.offset) < Date.now() - 2 * SECONDS * 1000) this.events.delete(id);
     }
   }
 
@@ -130,7 +130,7 @@ export class Spectrogram {
   }
 
   edgeMs() {
-    const lagMs = still.matches ? 0 : 1100; // a hop, and a little for late ones
+    const lagMs = still.matches ? 0 : 1100; // one hop, and a margin for late columns
     return Date.now() - (this.delayMs ?? 0) - lagMs;
   }
 
@@ -216,7 +216,7 @@ export class Spectrogram {
       context.lineTo(width, Math.round(y(dbfs)) + 0.5);
       context.stroke();
     }
-    for (const points of this.stretches()) {
+    for (const points of this.segments()) {
       context.beginPath();
       for (const [ms, dbfs] of points) context.lineTo(x(ms), y(dbfs));
       context.strokeStyle = ink.accent;
@@ -231,8 +231,8 @@ export class Spectrogram {
     }
   }
 
-  // Levels without a break between them.
-  stretches() {
+  // Splits the levels at gaps.
+  segments() {
     const found = [];
     let before = null;
     for (const point of this.levels) {
@@ -258,7 +258,7 @@ export class Spectrogram {
     context.fillText("0 dBFS", width + 6, bottom + GAP + 8);
     context.fillText("−80", width + 6, height - AXIS);
     for (const hz of [250, 500, 1000, 2000, 4000]) {
-      const place = this.bandsHz.findIndex((each) => each >= hz);
+      const place = this.bandsHz.findIndex((bandHz) => bandHz >= hz);
       if (place < 0) continue;
       const y = bottom - (place / this.bandsHz.length) * (bottom - LANE);
       context.fillText(hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`, width + 6, y + 4);
@@ -266,7 +266,7 @@ export class Spectrogram {
   }
 }
 
-// Middle of each band, in hertz, from the model's front end.
+// Center frequency of each band in hertz, from the front end of the model.
 export function bandsHz(features) {
   const slaney = features.mel_scale === "slaney";
   const logStep = Math.log(6.4) / 27;

@@ -1,12 +1,12 @@
-// Light, dark, or as the system has it. Runs before the first paint, so that nothing flashes.
+// Light theme, dark theme, or the system's. Runs before the first paint, so that the page does not flash.
 
 (() => {
   const names = ["auto", "light", "dark"];
-  const known = () => {
+  const stored = () => {
     try {
       return localStorage.getItem("theme") ?? "auto";
     } catch {
-      return "auto"; // storage is forbidden here
+      return "auto"; // storage is disabled
     }
   };
   const show = (name) => {
@@ -14,7 +14,7 @@
     const button = document.getElementById("theme");
     if (button) button.textContent = `Theme: ${name}`;
   };
-  show(names.includes(known()) ? known() : "auto");
+  show(names.includes(stored()) ? stored() : "auto");
   document.addEventListener("DOMContentLoaded", () => {
     show(document.documentElement.dataset.theme);
     document.getElementById("theme")?.addEventListener("click", () => {
@@ -22,7 +22,7 @@
       try {
         localStorage.setItem("theme", next);
       } catch {
-        // then it is for this visit only
+        // storage is disabled: the choice lasts for this visit
       }
       show(next);
       document.dispatchEvent(new Event("theme"));

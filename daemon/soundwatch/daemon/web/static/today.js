@@ -1,4 +1,4 @@
-// A day's events: by the hour, and as a list that can be searched.
+// The events of a day: counts by hour, and a list with filters.
 
 import { byId, el, keep, setText } from "./dom.js";
 import { makeEvent, updateEvent } from "./event.js";
@@ -32,7 +32,7 @@ export class Today {
     const chosen = byId("class").value;
     byId("class").replaceChildren(
       el("option", { value: "" }, "All"),
-      ...classes.map((each) => el("option", { value: each.name }, words(each.name))),
+      ...classes.map((class_) => el("option", { value: class_.name }, words(class_.name))),
     );
     byId("class").value = chosen;
   }
@@ -52,7 +52,7 @@ export class Today {
     return midnight(new Date(), 1 - this.daysBack);
   }
 
-  // At midnight a new day begins.
+  // Shows the new day after midnight.
   rollOver() {
     setTimeout(() => {
       if (this.daysBack === 0) this.reload();
@@ -72,22 +72,22 @@ export class Today {
   }
 
   async reload() {
-    const asked = (this.asked = (this.asked ?? 0) + 1);
+    const request = (this.request = (this.request ?? 0) + 1);
     byId("later").disabled = this.daysBack === 0;
     setText(byId("day-title"), this.daysBack === 0 ? "Today" : this.daysBack === 1 ? "Yesterday" : day(this.since));
     this.hours.chosen = byId("class").value;
-    await this.load(null, asked);
+    await this.load(null, request);
     try {
       const source = byId("source").value;
       const { counts } = await ask("/api/counts", { query: { since: this.since.toISOString(), until: this.until.toISOString(), source } });
-      if (asked === this.asked) this.hours.show(counts);
+      if (request === this.request) this.hours.show(counts);
     } catch {
-      return; // the list says what is wrong
+      return; // the list shows the error
     }
-    this.say();
+    this.showState();
   }
 
-  async load(before, asked = this.asked) {
+  async load(before, request = this.request) {
     const query = {
       since: this.since.toISOString(),
       until: this.until.toISOString(),
@@ -99,7 +99,7 @@ export class Today {
     };
     try {
       const page = await ask("/api/events", { query });
-      if (asked !== this.asked) return;
+      if (request !== this.request) return;
       if (before === null) this.events.clear();
       for (const event of page.events) this.events.set(event.id, event);
       this.next = page.next;
@@ -110,7 +110,7 @@ export class Today {
     this.draw();
   }
 
-  // A line of the stream.
+  // Handles a line of the stream.
   take(line) {
     if (line.type === "clip" && line.id) {
       if (this.events.has(line.id)) ask(`/api/events/${line.id}`).then((event) => this.changed(event), () => {});
@@ -123,7 +123,7 @@ export class Today {
       if (!source || source === line.source) {
         this.hours.add(line.class, line.time);
         this.hours.draw();
-        this.say();
+        this.showState();
       }
       setText(byId("announce"), `${words(line.class)}, ${line.source}`);
     }
@@ -132,9 +132,9 @@ export class Today {
 
   wanted(event) {
     const text = byId("text").value.trim().toLowerCase();
-    const sought = `${event.class} ${words(event.class)} ${event.source}`.toLowerCase();
-    const [class_, source, least] = ["class", "source", "score"].map((id) => byId(id).value);
-    return (!class_ || class_ === event.class) && (!source || source === event.source) && event.peak_score >= Number(least) && sought.includes(text);
+    const searchText = `${event.class} ${words(event.class)} ${event.source}`.toLowerCase();
+    const [class_, source, minScore] = ["class", "source", "score"].map((id) => byId(id).value);
+    return (!class_ || class_ === event.class) && (!source || source === event.source) && event.peak_score >= Number(minScore) && searchText.includes(text);
   }
 
   changed(event) {
@@ -152,17 +152,17 @@ export class Today {
       updateEvent,
     );
     byId("more").hidden = this.next === null;
-    this.say();
+    this.showState();
   }
 
-  say() {
+  showState() {
     const filtered = ["class", "source", "score", "text"].some((id) => byId(id).value);
     const { total } = this.hours;
     setText(byId("day-total"), total ? many(total, "event") : "");
-    let said = "";
-    if (this.failed) said = `The events cannot be shown: ${this.failed}`;
-    else if (!this.events.size) said = filtered ? "No event is like this." : this.daysBack ? "Nothing was heard on this day." : "Nothing yet today. What is recognised is listed here.";
-    setText(byId("events-state"), said);
-    byId("events-state").hidden = !said;
+    let text = "";
+    if (this.failed) text = `The events cannot be shown: ${this.failed}`;
+    else if (!this.events.size) text = filtered ? "No event matches the filter." : this.daysBack ? "No events on this day." : "No events yet today.";
+    setText(byId("events-state"), text);
+    byId("events-state").hidden = !text;
   }
 }
