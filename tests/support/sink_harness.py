@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from soundwatch.daemon.core.types import EventType
-from soundwatch.daemon.events.schema import EventLine, HelloLine, SourceHealthLine
+from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine, SourceHealthLine
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
 from soundwatch.daemon.sinks.context import SinkConfig, SinkContext, open_sink, parse_sink
@@ -72,9 +72,9 @@ class Room:
         """Something is heard."""
         over = type_ == "end"
         self.journal.append(
-            lambda seq: EventLine(
+            EventLine(
                 type=type_,
-                seq=seq,
+                seq=UNNUMBERED,
                 id=id_,
                 time=TIME,
                 node=self.node,
@@ -97,8 +97,8 @@ class Room:
     def hello(self, source: str = "mic0") -> None:
         """A source is heard for the first time."""
         self.journal.append(
-            lambda seq: HelloLine(
-                seq=seq,
+            HelloLine(
+                seq=UNNUMBERED,
                 time=TIME,
                 node=self.node,
                 source=source,
@@ -119,8 +119,8 @@ class Room:
     def pause(self, source: str = "mic0") -> None:
         """A source is paused."""
         self.journal.append(
-            lambda seq: SourceHealthLine(
-                seq=seq,
+            SourceHealthLine(
+                seq=UNNUMBERED,
                 time=TIME,
                 node=self.node,
                 source=source,

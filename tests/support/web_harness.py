@@ -72,7 +72,7 @@ class Site:
     def tell(self, *lines: Line) -> None:
         """Put lines into the journal, numbered anew, and wait until readers can have them."""
         for line in lines:
-            self.journal.append(lambda seq, line=line: msgspec.structs.replace(line, seq=seq))  # type: ignore[misc]
+            self.journal.append(line)
         self.journal.flush()
 
     def raw(self, text: bytes, seconds: float = 10.0) -> bytes:

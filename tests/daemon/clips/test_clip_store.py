@@ -140,7 +140,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, most_clips: int) -> None:
         self.replace_file = replace_file
         self.folder, self.most_clips = folder, most_clips
-        monkeypatch.setattr(clip_store, "replace_file", self)
+        monkeypatch.setattr("soundwatch.daemon.clips.clip_store.replace_file", self)
 
     def __call__(self, path: Path, write: Callable[[Path], object], mode: int) -> None:
         if len(list_clips(self.folder)) >= self.most_clips:

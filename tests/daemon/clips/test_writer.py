@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
 from soundwatch.daemon.clips.ring_buffer import Excerpt, Frames, Segment
 from soundwatch.daemon.clips.writer import QUEUED_CLIPS, ClipWriter
 from soundwatch.daemon.core.config import ClipsConfig
-from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.events.schema import Line, with_seq
 from support.cli_runner import VALIDATOR
 from support.clip_factory import ID, clip
 from support.memory_logger import MemoryLogger
@@ -27,10 +26,10 @@ class Lines:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
 
-    def append(self, line_of: Callable[[int], Line]) -> None:
-        line = msgspec.to_builtins(line_of(len(self.lines) + 1))
-        VALIDATOR.validate(line)
-        self.lines.append(line)
+    def append(self, line: Line) -> None:
+        numbered = msgspec.to_builtins(with_seq(line, len(self.lines) + 1))
+        VALIDATOR.validate(numbered)
+        self.lines.append(numbered)
 
 
 class Judge:

@@ -59,7 +59,7 @@ def as_json(line: Line) -> Any:
 
 
 def test_times_are_utc_with_z_and_come_from_the_sample_clock() -> None:
-    line = as_json(STREAM.line(event(), 7))
+    line = as_json(STREAM.line(event()))
     assert line["time"] == "2026-11-22T08:15:04.000Z"
     assert line["onset"] == "2026-11-22T08:15:02.000Z"  # half a millisecond, rounded down
     assert line["offset"] is None
@@ -67,7 +67,7 @@ def test_times_are_utc_with_z_and_come_from_the_sample_clock() -> None:
 
 
 def test_an_event_is_one_flat_object_with_its_keys_in_order() -> None:
-    line = as_json(STREAM.line(event(), 7))
+    line = as_json(STREAM.line(event()))
     assert list(line)[:4] == ["schema", "type", "seq", "id"]
     assert line["class"] == "high"
     assert line["class_id"] == 1
@@ -78,9 +78,9 @@ def test_an_event_is_one_flat_object_with_its_keys_in_order() -> None:
 
 
 def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:
-    start = as_json(STREAM.line(event(), 1))
-    end = as_json(STREAM.line(event(type="end", decision_sample=90_000, offset_sample=60_000, reason="decay"), 9))
-    other = as_json(STREAM.line(event(label="low", class_id=0), 2))
+    start = as_json(STREAM.line(event()))
+    end = as_json(STREAM.line(event(type="end", decision_sample=90_000, offset_sample=60_000, reason="decay")))
+    other = as_json(STREAM.line(event(label="low", class_id=0)))
     assert start["id"] == end["id"] != other["id"]
     assert ULID.from_str(start["id"]).milliseconds == START_UNIX_NS // 1_000_000 + 2000
     assert end["duration_s"] == pytest.approx((60_000 - 16_004) / 8000, abs=1e-3)
@@ -94,18 +94,18 @@ def test_ids_are_ulids_as_their_specification_has_them(unix_ms: int, drawn: byte
 
 
 def test_latency_is_from_the_onset_to_the_line() -> None:
-    late = msgspec.structs.asdict(msgspec.structs.replace(STREAM.line(event(), 1)))
+    late = msgspec.structs.asdict(msgspec.structs.replace(STREAM.line(event())))
     assert late["latency_ms"] == 1999
     stream = LineEncoder(STREAM.node, STREAM.source, START_UNIX_NS, SMALL_CONTRACT, "p", {"low": 0.5}, LateClock())
-    assert as_json(stream.line(event(), 1))["latency_ms"] == 2039
+    assert as_json(stream.line(event()))["latency_ms"] == 2039
 
 
 def test_silence_has_a_null_level() -> None:
-    assert as_json(STREAM.line(event(level_dbfs=None), 1))["level_dbfs"] is None
+    assert as_json(STREAM.line(event(level_dbfs=None)))["level_dbfs"] is None
 
 
 def test_a_gap_tells_when_and_how_long() -> None:
-    line = as_json(STREAM.line(Gap(8000, 4000), 3))
+    line = as_json(STREAM.line(Gap(8000, 4000)))
     assert (line["start"], line["time"], line["duration_s"]) == (
         "2026-11-22T08:15:01.000Z",
         "2026-11-22T08:15:01.500Z",
@@ -114,24 +114,24 @@ def test_a_gap_tells_when_and_how_long() -> None:
 
 
 def test_a_gap_tells_whether_sound_was_lost_or_not_listened_to() -> None:
-    assert as_json(STREAM.line(Gap(8000, 4000), 3))["reason"] == "capture"
-    assert as_json(STREAM.line(Gap(8000, 4000, "overload"), 3))["reason"] == "overload"
+    assert as_json(STREAM.line(Gap(8000, 4000)))["reason"] == "capture"
+    assert as_json(STREAM.line(Gap(8000, 4000, "overload")))["reason"] == "overload"
 
 
 def test_health_is_the_machines_and_no_sources() -> None:
-    line = as_json(overload_line(HEALTH, "edge1", START_UNIX_NS, 8000, 5))
+    line = as_json(overload_line(HEALTH, "edge1", START_UNIX_NS, 8000))
     assert (line["type"], line["source"], line["time"]) == ("health", None, "2026-11-22T08:15:00.000Z")
     assert (line["state"], line["reason"]) == ("degraded", "overload")
     assert (line["hop_s"], line["behind_ms"], line["dropped_windows"]) == (0.2, 612, 3)
 
 
 def test_the_last_line_tells_the_share_that_was_heard() -> None:
-    assert as_json(STREAM.line(StreamSummary(9, 80_000, 8_000), 3))["coverage"] == 0.9
-    assert as_json(STREAM.line(StreamSummary(0, 0, 0), 3))["coverage"] is None
+    assert as_json(STREAM.line(StreamSummary(9, 80_000, 8_000)))["coverage"] == 0.9
+    assert as_json(STREAM.line(StreamSummary(0, 0, 0)))["coverage"] is None
 
 
 def test_hello_says_who_listens_with_what() -> None:
-    hello = as_json(STREAM.hello(1))
+    hello = as_json(STREAM.hello())
     assert hello["stream_start"] == "2026-11-22T08:15:00.000Z"
     assert hello["classes"] == ["low", "high"]
     assert hello["thresholds"] == {"low": 0.5}
@@ -155,12 +155,12 @@ def test_every_line_satisfies_the_published_schema(
     validator = jsonschema.Draft202012Validator(json_schema())
     ended = {"offset_sample": at_sample, "reason": "decay"} if type_ == "end" else {}
     for line in (
-        STREAM.hello(1),
-        STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, decision_sample=at_sample, **ended), 2),
-        STREAM.line(Gap(at_sample, 1), 3),
-        STREAM.line(StreamSummary(1, at_sample, 0), 4),
-        overload_line(HEALTH, "edge1", at_sample, 8000, 5),
-        anchor_line(ClockCorrection("drift", at_sample, 0), "edge1", "mic0", at_sample, 6),
+        STREAM.hello(),
+        STREAM.line(event(type=type_, score=score, level_dbfs=level_dbfs, decision_sample=at_sample, **ended)),
+        STREAM.line(Gap(at_sample, 1)),
+        STREAM.line(StreamSummary(1, at_sample, 0)),
+        overload_line(HEALTH, "edge1", at_sample, 8000),
+        anchor_line(ClockCorrection("drift", at_sample, 0), "edge1", "mic0", at_sample),
     ):
         validator.validate(as_json(line))
 
@@ -169,31 +169,31 @@ def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() ->
     hour_ns = 3_600_000_000_000
     moved = STREAM.moved(24_000, START_UNIX_NS + hour_ns)
     start, end = event(), event(type="end", offset_sample=32_000, reason="decay")
-    assert as_json(moved.line(end, 2))["id"] == as_json(STREAM.line(start, 1))["id"]
-    assert as_json(moved.line(end, 2))["onset"] == "2026-11-22T08:15:02.000Z"
-    assert as_json(moved.line(end, 2))["offset"] == "2026-11-22T09:15:04.000Z"
+    assert as_json(moved.line(end))["id"] == as_json(STREAM.line(start))["id"]
+    assert as_json(moved.line(end))["onset"] == "2026-11-22T08:15:02.000Z"
+    assert as_json(moved.line(end))["offset"] == "2026-11-22T09:15:04.000Z"
     back = STREAM.moved(24_000, START_UNIX_NS - hour_ns)
-    assert as_json(back.line(end, 2))["offset"] == "2026-11-22T08:15:03.500Z", "half as late, not earlier"
+    assert as_json(back.line(end))["offset"] == "2026-11-22T08:15:03.500Z", "half as late, not earlier"
 
 
 def test_a_move_says_by_how_much() -> None:
-    line = as_json(anchor_line(ClockCorrection("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS, 5))
+    line = as_json(anchor_line(ClockCorrection("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS))
     assert (line["state"], line["reason"], line["shift_ms"]) == ("reanchored", "clock_step", -3_600_000)
 
 
 def test_the_schema_refuses_what_is_not_a_line() -> None:
     validator = jsonschema.Draft202012Validator(json_schema())
-    good = as_json(STREAM.line(event(), 1))
+    good = as_json(STREAM.line(event()))
     bad_lines: tuple[dict[str, Any], ...] = ({}, good | {"score": "high"}, good | {"type": "hello"})
     assert not any(validator.is_valid(bad) for bad in bad_lines)
 
 
 def test_the_schema_lets_keys_of_later_releases_pass() -> None:
-    assert jsonschema.Draft202012Validator(json_schema()).is_valid(as_json(STREAM.line(event(), 1)) | {"colour": "red"})
+    assert jsonschema.Draft202012Validator(json_schema()).is_valid(as_json(STREAM.line(event())) | {"colour": "red"})
 
 
 def test_the_quality_of_silence_has_no_levels() -> None:
     quality = AudioQuality(("silent",), None, None, 0.0, 0.0, 0.0, same_channels=True, measured_hz=None)
-    line = as_json(quality_line(quality, "edge1", "mic0", START_UNIX_NS, 5))
+    line = as_json(quality_line(quality, "edge1", "mic0", START_UNIX_NS))
     assert (line["state"], line["faults"], line["level_dbfs"], line["peak_dbfs"]) == ("poor", ["silent"], None, None)
     jsonschema.validate(line, json_schema())

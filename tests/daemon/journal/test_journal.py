@@ -13,7 +13,7 @@ import pytest
 
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.events.schema import GapLine, Line
+from soundwatch.daemon.events.schema import UNNUMBERED, GapLine, Line
 from soundwatch.daemon.journal import journal as journal_module
 from soundwatch.daemon.journal.entry import Cursor
 from soundwatch.daemon.journal.journal import TAIL_LINES, Journal
@@ -25,9 +25,9 @@ LIMITS = RetentionLimits(1e9, 10**9)
 WAIT_S = 10.0
 
 
-def gap(seq: int) -> GapLine:
+def gap() -> GapLine:
     time = "2026-11-26T00:00:00.000Z"
-    return GapLine(seq=seq, time=time, node="n", source="s", start=time, duration_s=1.0, reason="capture")
+    return GapLine(seq=UNNUMBERED, time=time, node="n", source="s", start=time, duration_s=1.0, reason="capture")
 
 
 class Failing(JournalStore):
@@ -68,7 +68,7 @@ def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(t
 
         def append_500() -> None:
             for _ in range(500):
-                journal.append(gap)
+                journal.append(gap())
 
         threads = [threading.Thread(target=append_500, daemon=True) for _ in range(4)]
         for thread in threads:
@@ -78,7 +78,7 @@ def test_lines_are_numbered_without_holes_from_many_threads_and_over_a_restart(t
         journal.flush()
         assert numbers(journal) == list(range(1, 2001))
     with opened(JournalStore(tmp_path / "journal.db")) as journal:
-        journal.append(gap)
+        journal.append(gap())
         journal.flush()
         assert journal.last_seq == 2001
         assert json.loads(journal.after(2000)[0].line)["seq"] == 2001
@@ -96,7 +96,7 @@ def test_a_reader_gets_a_line_only_once_it_is_in_the_file(tmp_path: Path) -> Non
             there.set()
 
         journal.listen(look)
-        journal.append(gap)
+        journal.append(gap())
         assert there.wait(WAIT_S)
     assert kept == [1]
 
@@ -104,7 +104,7 @@ def test_a_reader_gets_a_line_only_once_it_is_in_the_file(tmp_path: Path) -> Non
 def test_a_reader_far_behind_reads_from_the_file_what_is_no_longer_at_hand(tmp_path: Path) -> None:
     with opened(JournalStore(tmp_path / "journal.db")) as journal:
         for _ in range(3 * TAIL_LINES):
-            journal.append(gap)
+            journal.append(gap())
         journal.flush()
         assert numbers(journal) == list(range(1, 3 * TAIL_LINES + 1))
         assert [entry.seq for entry in journal.after(5, 3)] == [6, 7, 8]
@@ -113,7 +113,7 @@ def test_a_reader_far_behind_reads_from_the_file_what_is_no_longer_at_hand(tmp_p
 
 def test_a_new_sink_begins_with_the_next_line_and_a_known_one_where_it_was(tmp_path: Path) -> None:
     with opened(JournalStore(tmp_path / "journal.db")) as journal:
-        journal.append(gap)
+        journal.append(gap())
         journal.flush()
         assert journal.cursor("mqtt") == Cursor(1, 1)
         journal.move("mqtt", Cursor(5, 3), wait=True)
@@ -129,7 +129,7 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
     store = Failing(tmp_path / "journal.db", lambda: _error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR))
     with opened(store, log) as journal:
         for _ in range(10):
-            journal.append(gap)
+            journal.append(gap())
         journal.move("mqtt", Cursor(3, 3), wait=True)
         journal.flush()
         assert is_failing(journal)
@@ -139,7 +139,7 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
             if not is_failing(journal):
                 break
             threading.Event().wait(0.05)
-        journal.append(gap)
+        journal.append(gap())
         journal.flush()
         count = journal.last_seq
         assert numbers(journal) == list(range(1, count + 1))
@@ -155,13 +155,13 @@ def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_
     path = tmp_path / "journal.db"
     log = MemoryLogger()
     with opened(JournalStore(path), log) as journal:
-        journal.append(gap)
+        journal.append(gap())
         journal.flush()
         sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with path.open("r+b") as file:
             file.write(bytes(range(256)) * 4096)
         for _ in range(3):
-            journal.append(gap)
+            journal.append(gap())
             journal.flush()
         assert "damaged" in " ".join(log.events)
         assert [json.loads(entry.line)["seq"] for entry in journal.after(1)][:3] == [2, 3, 4]
@@ -172,7 +172,7 @@ def test_each_line_is_shown_to_the_board_in_order(tmp_path: Path) -> None:
     seen: list[Line] = []
     with opened(JournalStore(MEMORY), seen=seen) as journal:
         for _ in range(3):
-            journal.append(gap)
+            journal.append(gap())
     assert [line.seq for line in seen] == [1, 2, 3]
 
 

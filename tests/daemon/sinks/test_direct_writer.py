@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from soundwatch.daemon.core.errors import SinkError
-from soundwatch.daemon.events.schema import GapLine
+from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from support.memory_logger import MemoryLogger
 
 
-def gap(seq: int) -> GapLine:
-    return GapLine(seq=seq, time="t", node="n", source="s", start="t", duration_s=1.0, reason="capture")
+def gap() -> GapLine:
+    return GapLine(seq=UNNUMBERED, time="t", node="n", source="s", start="t", duration_s=1.0, reason="capture")
 
 
 class Reader:
@@ -51,7 +51,7 @@ def test_lines_are_numbered_without_holes_and_reach_every_sink() -> None:
     one, two = Reader("one"), Reader("two")
     journal, _ = journal_of(one, two)
     for _ in range(3):
-        journal.append(gap)
+        journal.append(gap())
     assert [line["seq"] for line in one.lines] == [1, 2, 3]
     assert one.lines == two.lines
 
@@ -60,7 +60,7 @@ def test_a_full_disk_loses_counted_lines_says_so_once_and_recovers() -> None:
     full, other = Reader("full", {2: no_space(), 3: no_space()}), Reader("other")
     journal, log = journal_of(full, other)
     for _ in range(4):
-        journal.append(gap)
+        journal.append(gap())
     assert [line["seq"] for line in full.lines] == [1, 4]
     assert [line["seq"] for line in other.lines] == [1, 2, 3, 4]
     assert journal.losses == {"full": 2}
@@ -73,14 +73,14 @@ def test_a_reader_that_goes_does_not_stop_the_others() -> None:
     gone, other = Reader("gone", {2: BrokenPipeError()}), Reader("other")
     journal, _ = journal_of(gone, other)
     for _ in range(4):
-        journal.append(gap)
+        journal.append(gap())
     assert gone.calls == 2
     assert len(other.lines) == 4
 
 
 def test_when_all_readers_have_gone_it_stops_and_says_what_to_do() -> None:
     journal, _ = journal_of(Reader("stdout", {3: BrokenPipeError()}))
-    journal.append(gap)
-    journal.append(gap)
+    journal.append(gap())
+    journal.append(gap())
     with pytest.raises(SinkError, match=r"stdout has gone after 2 lines .* -F json:PATH"):
-        journal.append(gap)
+        journal.append(gap())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from soundwatch.daemon.core.errors import ReaderClosedError
-from soundwatch.daemon.events.schema import GapLine
+from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore, RetentionLimits
@@ -23,9 +23,11 @@ from support.memory_logger import MemoryLogger
 WAIT_S = 10.0
 
 
-def gap(seq: int) -> GapLine:
+def gap() -> GapLine:
     time_text = "2026-11-26T00:00:00.000Z"
-    return GapLine(seq=seq, time=time_text, node="n", source="s", start=time_text, duration_s=1.0, reason="capture")
+    return GapLine(
+        seq=UNNUMBERED, time=time_text, node="n", source="s", start=time_text, duration_s=1.0, reason="capture"
+    )
 
 
 class Reader:
@@ -77,7 +79,7 @@ def run(
     outlets = SinkDispatcher(log, gone.append)
     outlets.add(sink, journal, durable=durable)
     for _ in range(lines):
-        journal.append(gap)
+        journal.append(gap())
     journal.flush()
     return outlets, log, gone
 
@@ -87,7 +89,7 @@ def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
     outlets, *_ = run(journal, one, 0)
     outlets.add(two, journal, durable=False)
     for _ in range(250):
-        journal.append(gap)
+        journal.append(gap())
     journal.flush()
     assert outlets.close() == {}
     assert [line["seq"] for line in one.lines] == list(range(1, 251))
@@ -100,7 +102,7 @@ def test_what_a_failing_sink_may_have_taken_comes_again_and_says_so(journal: Jou
     sink = Reader(failures={1: OSError("no"), 2: OSError("no")}, takes=1)
     outlets, log, _ = run(journal, sink, 1)
     until(lambda: sink.calls >= 3)
-    journal.append(gap)
+    journal.append(gap())
     journal.flush()
     assert outlets.close() == {}
     assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(1, None), (1, True), (1, True), (2, None)]
@@ -115,7 +117,7 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
     outlets, *_ = run(journal, hanging, 0)
     outlets.add(quick, journal, durable=False)
     for _ in range(100):
-        journal.append(gap)
+        journal.append(gap())
     until(lambda: len(quick.lines) == 100)
     assert [lines for state, lines in outlets.look() if state.name == "hanging"] == [100]
     held.set()
@@ -127,7 +129,7 @@ def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Pa
     first = JournalStore(tmp_path / "journal.db")
     journal = Journal(first, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     for _ in range(6):
-        journal.append(gap)
+        journal.append(gap())
     journal.flush()
     journal.move("reader", Cursor(attempted=4, delivered=2), wait=True)  # killed while lines 3 and 4 were under way
     journal.close()
@@ -140,7 +142,7 @@ def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Pa
 
 
 def test_a_sink_that_keeps_no_place_begins_with_the_next_line(journal: Journal) -> None:
-    journal.append(gap)
+    journal.append(gap())
     journal.flush()
     sink = Reader()
     outlets, *_ = run(journal, sink, 1, durable=False)
@@ -152,10 +154,10 @@ def test_a_reader_that_has_gone_is_not_tried_again_and_when_all_have_it_is_told(
     gone, other = Reader("gone", {1: ReaderClosedError("gone")}), Reader("other", {2: ReaderClosedError("gone")})
     outlets, _, all_gone = run(journal, gone, 0, durable=False)
     outlets.add(other, journal, durable=False)
-    journal.append(gap)
+    journal.append(gap())
     until(lambda: outlets.states[0].state == "gone" and len(other.lines) == 1)
     assert all_gone == []
-    journal.append(gap)
+    journal.append(gap())
     until(lambda: all_gone == ["gone, other"])
     assert gone.calls == 1
     assert outlets.close() == {}
@@ -173,7 +175,7 @@ def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Pat
     journal = Journal(store, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     journal.move("reader", Cursor(0, 0), wait=True)
     for _ in range(10):
-        journal.append(gap)
+        journal.append(gap())
     journal.flush()
     journal.close()
     JournalStore(tmp_path / "journal.db").drop_oldest(0.4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import msgspec
@@ -129,7 +130,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny_data: Path,
         _run(_session(tiny_data, recipe, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("obstacle", ["run", "run/checkpoint.pt/x"])
+@pytest.mark.parametrize("obstacle", ["run", f"run/.checkpoint.pt.{os.getpid()}.part/x"])
 def test_a_folder_that_cannot_be_written_is_named(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, obstacle: str
 ) -> None:

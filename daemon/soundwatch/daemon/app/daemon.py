@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 from soundwatch.daemon.app.build import build_context, node_name
@@ -36,7 +35,7 @@ from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import interrupted_line
-from soundwatch.daemon.events.schema import ReloadLine
+from soundwatch.daemon.events.schema import UNNUMBERED, ReloadLine
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal.journal import Journal
@@ -172,7 +171,7 @@ class Daemon:
     def _end_interrupted(self) -> None:
         """End the events that a killed program left open."""
         for last in self._journal.store.open_events():
-            self._journal.append(partial(interrupted_line, last, time.time_ns()))
+            self._journal.append(interrupted_line(last, time.time_ns()))
 
     def _raise_failure(self) -> None:
         """End with an error where nothing was heard to its end."""
@@ -274,8 +273,8 @@ class Daemon:
         model, beside = self._context.classifier.contract.identity, _shadow_runner(self._context)
         shadow = None if beside is None else beside.pair.shadow
         self._journal.append(
-            lambda seq: ReloadLine(
-                seq=seq, time=time_text, node=node, state=state, detail=detail, model=model, shadow=shadow
+            ReloadLine(
+                seq=UNNUMBERED, time=time_text, node=node, state=state, detail=detail, model=model, shadow=shadow
             )
         )
 

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from soundwatch.daemon.clips.clip_store import ClipStore, StoredClip
@@ -21,7 +20,7 @@ from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.events.schema import ClipLine, ClipRefusal, LineAppender
+from soundwatch.daemon.events.schema import UNNUMBERED, ClipLine, ClipRefusal, LineAppender
 
 QUEUED_CLIPS: Final = 4
 TRIM_S: Final = 600.0
@@ -100,24 +99,24 @@ class ClipWriter:
     def _write(self, clip: PendingClip) -> None:
         frames = clip.cut.frames()
         if any(guard.hears_speech(frames, clip.cut.rate_hz) for guard in self._guards):
-            self._journal.append(partial(self._line, clip, time.time_ns(), None, "speech"))
+            self._journal.append(self._line(clip, time.time_ns(), None, "speech"))
             return
         kept = self._shelf.put(clip)
-        self._journal.append(partial(self._line, clip, time.time_ns(), kept, None))
+        self._journal.append(self._line(clip, time.time_ns(), kept, None))
 
     def _lose(self, clip: PendingClip, reason: ClipRefusal, why: str) -> None:
         self.lost_clips += 1
         self._log.warning(
             "a clip was not written", source=clip.source, event=clip.id, error=why, lost_clips=self.lost_clips
         )
-        self._journal.append(partial(self._line, clip, time.time_ns(), None, reason))
+        self._journal.append(self._line(clip, time.time_ns(), None, reason))
 
     def _line(
-        self, clip: PendingClip, now_unix_ns: int, kept: StoredClip | None, reason: ClipRefusal | None, seq: int
+        self, clip: PendingClip, now_unix_ns: int, kept: StoredClip | None, reason: ClipRefusal | None
     ) -> ClipLine:
         cut = clip.cut
         return ClipLine(
-            seq=seq,
+            seq=UNNUMBERED,
             time=format_utc(now_unix_ns),
             node=self._node,
             source=clip.source,

@@ -8,9 +8,8 @@ Does not: choose sources or models (`app/build.py`), or listen to several at onc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol
 
 from soundwatch.daemon.core.source import LiveSource
@@ -95,11 +94,11 @@ class EngineContext:
         provider = self.classifier.provider
         return stream if stream.provider == provider else replace(stream, provider=provider)
 
-    def provider_changed(self, before: str) -> Callable[[int], Line]:
+    def provider_changed(self, before: str) -> Line:
         """The line that tells of it."""
         detail = str(log_fields(self.classifier).get("obstacle", "the server has shown the same model"))
         written_unix_ns = self.clock.written_unix_ns(time.time_ns())
-        return partial(provider_line, self.classifier.provider, before, detail, self.node, written_unix_ns)
+        return provider_line(self.classifier.provider, before, detail, self.node, written_unix_ns)
 
     def rebind(self, stream: LineEncoder) -> LineEncoder:
         """What makes the lines of a stream that another network has decided on so far."""

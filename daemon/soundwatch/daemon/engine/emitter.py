@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import (
@@ -24,7 +23,7 @@ from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.pipeline.pipeline import detect_events, end_events, finish_stream
 
 
-def emit_lines(waiting: PendingItem, scores: Iterator[Scores]) -> list[Callable[[int], Line]]:
+def emit_lines(waiting: PendingItem, scores: Iterator[Scores]) -> list[Line]:
     """Decide what one has to tell, and make lines of it.
 
     Args:
@@ -68,14 +67,14 @@ def emit_lines(waiting: PendingItem, scores: Iterator[Scores]) -> list[Callable[
     if voice.clip_tap is not None and voice.stream is not None:
         decided_sample = heard.features.end_sample if isinstance(heard, FeatureWindow) else waiting.end_sample
         voice.clip_tap.tell(voice.listening.source.info.name, voice.stream, told, decided_sample, over=over)
-    lines: list[Callable[[int], Line]] = []
+    lines: list[Line] = []
     if told:
         assert voice.stream is not None
         voice.stream = context.current(voice.stream)
-        lines = [partial(voice.stream.line, each) for each in told]
+        lines = [voice.stream.line(each) for each in told]
     if isinstance(heard, ModelSwap) and voice.stream is not None:
         voice.stream = heard.context.rebind(voice.stream)
-        lines.append(voice.stream.hello)
+        lines.append(voice.stream.hello())
     if isinstance(heard, SourceStateChange | AudioQuality | ClockCorrection):
         lines += _news(voice, heard, waiting.end_sample, context)
     context.live.source_stats[voice.listening.source.info.name] = voice.truth
@@ -111,9 +110,7 @@ def _stats_due(voice: EngineSource, context: EngineContext) -> list[StreamSummar
     return [] if reached < due else [voice.truth.summary]
 
 
-def _news(
-    voice: EngineSource, news: SourceNotice, end_sample: int, context: EngineContext
-) -> list[Callable[[int], Line]]:
+def _news(voice: EngineSource, news: SourceNotice, end_sample: int, context: EngineContext) -> list[Line]:
     """Take note of what has become of a source, and make a line of it where there is something new."""
     written_unix_ns, name = context.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
     match news:
@@ -124,10 +121,10 @@ def _news(
             voice.truth = replace(voice.truth, state=state, losses=losses, quality=None)
         case AudioQuality():
             voice.truth = replace(voice.truth, quality=news)
-            return [partial(quality_line, news, context.node, name, written_unix_ns)] if news.changed else []
+            return [quality_line(news, context.node, name, written_unix_ns)] if news.changed else []
         case ClockCorrection():
             assert voice.stream is not None  # it is found by a block that is not the first
             voice.truth = replace(voice.truth, shifted_ns=voice.truth.shifted_ns + news.shift_ns)
             voice.stream = voice.stream.moved(end_sample + 1, news.start_unix_ns)  # that one may have been told of
-            return [partial(anchor_line, news, context.node, name, written_unix_ns)]
-    return [partial(source_health_line, news, context.node, name, written_unix_ns)]
+            return [anchor_line(news, context.node, name, written_unix_ns)]
+    return [source_health_line(news, context.node, name, written_unix_ns)]

@@ -159,7 +159,7 @@ class Engine:
             if block is None:
                 return
             voice.stream = self._context.stream(voice.listening.source)
-            self._context.journal.append(voice.stream.hello)
+            self._context.journal.append(voice.stream.hello())
         if voice.paused and block is not None:
             voice.skipped = accumulate_skipped(voice.skipped, block)
             return
@@ -245,7 +245,7 @@ class Engine:
         health = self._backlog.weigh(since_ns)
         if health is not None:
             written_unix_ns = self._context.clock.written_unix_ns(time.time_ns())
-            line = partial(overload_line, health, self._context.node, written_unix_ns, self._spec.rate_hz)
+            line = overload_line(health, self._context.node, written_unix_ns, self._spec.rate_hz)
             self._context.journal.append(line)
 
     def _capture(self, voice: EngineSource) -> None:

@@ -40,7 +40,7 @@ class SourceSession:
         first = next(sound, None)
         if first is not None:
             stream = context.stream(self.source)
-            context.journal.append(stream.hello)
+            context.journal.append(stream.hello())
             blocks = chain([first], sound)
             told_of = run_pipeline(
                 blocks,
@@ -51,7 +51,7 @@ class SourceSession:
                 partial(self._publish, context, stream),
             )
             for told in told_of:
-                context.journal.append(partial(context.current(stream).line, told))
+                context.journal.append(context.current(stream).line(told))
         if self.failure is not None:
             raise self.failure
 

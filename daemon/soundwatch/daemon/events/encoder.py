@@ -21,6 +21,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Clock, Event, Gap, OverloadChange, StreamSummary, WindowResult
 from soundwatch.daemon.events.schema import (
+    UNNUMBERED,
     AnchorLine,
     EventLine,
     GapLine,
@@ -79,11 +80,11 @@ class LineEncoder:
         """A length at the model's rate, to the millisecond."""
         return round(samples / self.contract.features.rate_hz, 3)
 
-    def hello(self, seq: int) -> HelloLine:
+    def hello(self) -> HelloLine:
         """The first line."""
         spec = self.contract.features
         return HelloLine(
-            seq=seq,
+            seq=UNNUMBERED,
             time=self.utc(0),
             node=self.node,
             source=self.source.name,
@@ -100,14 +101,14 @@ class LineEncoder:
             hop_s=self.seconds(spec.window_hop_samples),
         )
 
-    def line(self, told: Event | Gap | StreamSummary, seq: int) -> Line:
+    def line(self, told: Event | Gap | StreamSummary) -> Line:
         """What the pipeline told, as a line."""
         match told:
             case Event():
-                return self._event(seq, told)
+                return self._event(told)
             case Gap():
                 return GapLine(
-                    seq=seq,
+                    seq=UNNUMBERED,
                     time=self.utc(told.first_sample + told.lost_samples),
                     node=self.node,
                     source=self.source.name,
@@ -117,7 +118,7 @@ class LineEncoder:
                 )
             case StreamSummary():
                 return StatsLine(
-                    seq=seq,
+                    seq=UNNUMBERED,
                     time=self.utc(told.end_sample),
                     node=self.node,
                     source=self.source.name,
@@ -128,14 +129,14 @@ class LineEncoder:
                     final=told.final,
                 )
 
-    def _event(self, seq: int, event: Event) -> EventLine:
+    def _event(self, event: Event) -> EventLine:
         written_unix_ns = self.clock.written_unix_ns(self.at_unix_ns(event.decision_sample))
         start_unix_ns = self.anchors[-1].start_unix_ns if self.anchors else self.start_unix_ns
         onset_unix_ns = sample_unix_ns(event.onset_sample, self.contract.features.rate_hz, start_unix_ns, ())
         ended = event.offset_sample
         return EventLine(
             type=event.type,
-            seq=seq,
+            seq=UNNUMBERED,
             id=self.event_id(event),
             time=self.utc(event.decision_sample),
             node=self.node,
@@ -162,10 +163,10 @@ class LineEncoder:
         return ulid(onset_unix_ns // 1_000_000, drawn)
 
 
-def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_hz: int, seq: int) -> OverloadLine:
+def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_hz: int) -> OverloadLine:
     """A change in the machine's health as a line; `rate_hz` is the model's."""
     return OverloadLine(
-        seq=seq,
+        seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         node=node,
         state=health.state,
@@ -175,19 +176,17 @@ def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_
     )
 
 
-def provider_line(provider: str, before: str, detail: str, node: str, written_unix_ns: int, seq: int) -> ProviderLine:
+def provider_line(provider: str, before: str, detail: str, node: str, written_unix_ns: int) -> ProviderLine:
     """That something else runs the model now, as a line."""
     return ProviderLine(
-        seq=seq, time=format_utc(written_unix_ns), node=node, provider=provider, before=before, detail=detail
+        seq=UNNUMBERED, time=format_utc(written_unix_ns), node=node, provider=provider, before=before, detail=detail
     )
 
 
-def source_health_line(
-    plight: SourceStateChange, node: str, source: str, written_unix_ns: int, seq: int
-) -> SourceHealthLine:
+def source_health_line(plight: SourceStateChange, node: str, source: str, written_unix_ns: int) -> SourceHealthLine:
     """What has become of a source, as a line."""
     return SourceHealthLine(
-        seq=seq,
+        seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         node=node,
         source=source,
@@ -199,10 +198,10 @@ def source_health_line(
     )
 
 
-def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns: int, seq: int) -> QualityLine:
+def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns: int) -> QualityLine:
     """What a source's sound is like, as a line."""
     return QualityLine(
-        seq=seq,
+        seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         node=node,
         source=source,
@@ -220,10 +219,10 @@ def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns:
     )
 
 
-def anchor_line(moved: ClockCorrection, node: str, source: str, written_unix_ns: int, seq: int) -> AnchorLine:
+def anchor_line(moved: ClockCorrection, node: str, source: str, written_unix_ns: int) -> AnchorLine:
     """That a source's times are moved, as a line."""
     return AnchorLine(
-        seq=seq,
+        seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         node=node,
         source=source,
@@ -243,14 +242,14 @@ def scores_line(reading: WindowResult, node: str) -> ScoresLine:
     )
 
 
-def interrupted_line(last: bytes, written_unix_ns: int, seq: int) -> EventLine:
+def interrupted_line(last: bytes, written_unix_ns: int) -> EventLine:
     """The end of an event that a killed program left open: it was heard until its last line, as far as is known."""
     event = msgspec.json.decode(last, type=EventLine)
     lasted_s = (datetime.fromisoformat(event.time) - datetime.fromisoformat(event.onset)).total_seconds()
     return msgspec.structs.replace(
         event,
         type="end",
-        seq=seq,
+        seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         offset=event.time,
         duration_s=round(max(0.0, lasted_s), 3),

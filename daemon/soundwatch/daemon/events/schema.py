@@ -8,7 +8,6 @@ Does not: make them (`events/encoder.py`), or number and write them (`journal/jo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol, get_args
 
 import msgspec
@@ -18,6 +17,7 @@ from soundwatch.daemon.core.types import EndReason, EventType, GapReason, Overlo
 from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine
 
 SCHEMA: Final = "soundwatch.event/1"
+UNNUMBERED: Final = 0  # `seq` of a line that no writer has taken yet
 ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
@@ -276,6 +276,11 @@ Line = (
 )
 
 
+def with_seq(line: Line, seq: int) -> Line:
+    """Return a line with its number."""
+    return msgspec.structs.replace(line, seq=seq)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
     lines, parts = msgspec.json.schema_components((*get_args(Line), ScoresLine, ByeLine))
@@ -292,7 +297,7 @@ def json_schema() -> dict[str, Any]:
 
 
 class LineAppender(Protocol):
-    """What lines are written to: the journal, or in a replay a `DirectWriter`."""
+    """A writer of lines: the journal, or in a replay a `DirectWriter`."""
 
-    def append(self, line_of: Callable[[int], Line]) -> None:
-        """Take the line that `line_of` makes of its number."""
+    def append(self, line: Line) -> None:
+        """Number a line and write it."""

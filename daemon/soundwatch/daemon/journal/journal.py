@@ -25,7 +25,7 @@ import msgspec
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.events.schema import JournalHealthLine, Line
+from soundwatch.daemon.events.schema import UNNUMBERED, JournalHealthLine, Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine
 
@@ -98,11 +98,11 @@ class Journal:
         """Number of the last line that readers can have."""
         return self._written_seq
 
-    def append(self, line_of: Callable[[int], Line]) -> None:
-        """Take the line that `line_of` makes of its number."""
+    def append(self, line: Line) -> None:
+        """Number a line and queue it for the file."""
         with self._news:
             self._seq += 1
-            line = line_of(self._seq)
+            line = with_seq(line, self._seq)
             self._pending.append(_row(line))
             if len(self._pending) > PENDING_LINES:
                 self._pending.popleft()
@@ -273,10 +273,14 @@ class Journal:
     def _tell(self, state: Literal["failing", "working"], detail: str) -> None:
         """Say it, and write a line of it."""
         self._log.warning(detail, dropped_lines=self.dropped_lines)
-        time_text, node, dropped_lines = format_utc(self._unix_ns()), self._node, self.dropped_lines
         self.append(
-            lambda seq: JournalHealthLine(
-                seq=seq, time=time_text, node=node, state=state, detail=detail, dropped_lines=dropped_lines
+            JournalHealthLine(
+                seq=UNNUMBERED,
+                time=format_utc(self._unix_ns()),
+                node=self._node,
+                state=state,
+                detail=detail,
+                dropped_lines=self.dropped_lines,
             )
         )
 

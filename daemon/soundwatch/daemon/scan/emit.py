@@ -20,7 +20,7 @@ from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import EndReason, Event, Features, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule, initial_state
 from soundwatch.daemon.events.encoder import LineEncoder
-from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.pipeline.pipeline import DetectionState, detect_events, finish_stream
 from soundwatch.daemon.scan.worker import ChunkScores
 
@@ -69,10 +69,10 @@ def _recording(path: Path, pieces: Sequence[ChunkScores], judging: DecisionConte
         clock=SampleClock(),
     )
     seq += 1
-    yield stream.hello(seq)
+    yield with_seq(stream.hello(), seq)
     for told in _told(pieces, judging):
         seq += 1
-        yield stream.line(told, seq)
+        yield with_seq(stream.line(told), seq)
 
 
 def _told(pieces: Sequence[ChunkScores], judging: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.events.encoder import LineEncoder, round_down
-from soundwatch.daemon.events.schema import LineAppender
+from soundwatch.daemon.events.schema import UNNUMBERED, LineAppender
 from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine, ShadowReason
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.shadow.compare import (
@@ -129,7 +128,7 @@ class ShadowRunner:
         self._streams[source] = window.stream, compared
         for each in told:
             if isinstance(each, ScoreDifference):
-                self._journal.append(partial(self._differ_line, window.stream, each))
+                self._journal.append(self._differ_line(window.stream, each))
             else:
                 self._tell_tally(window.stream, each, "interval")
 
@@ -148,19 +147,19 @@ class ShadowRunner:
         _, compared = self._streams.pop(each.stream.source.name, (None, initial_state(self.pair)))
         at_sample = each.scores.end_sample if isinstance(each, _Window) else each.at_sample
         tally = finish(compared, each.dropped_windows, at_sample)
-        self._journal.append(partial(self._shadow_line, each.stream, tally, "failed"))
+        self._journal.append(self._shadow_line(each.stream, tally, "failed"))
         for stream, others in self._streams.values():
             self._tell_tally(stream, others.tally, "failed")
         self._streams = {}
 
     def _tell_tally(self, stream: LineEncoder, tally: ComparisonTally, reason: ShadowReason) -> None:
         if tally.windows or tally.dropped_windows:
-            self._journal.append(partial(self._shadow_line, stream, tally, reason))
+            self._journal.append(self._shadow_line(stream, tally, reason))
 
-    def _differ_line(self, stream: LineEncoder, difference: ScoreDifference, seq: int) -> DifferLine:
+    def _differ_line(self, stream: LineEncoder, difference: ScoreDifference) -> DifferLine:
         pair, class_id = self.pair, difference.class_id
         return DifferLine(
-            seq=seq,
+            seq=UNNUMBERED,
             time=stream.utc(difference.at_sample),
             node=stream.node,
             source=stream.source.name,
@@ -173,7 +172,7 @@ class ShadowRunner:
             shadow=pair.shadow,
         )
 
-    def _shadow_line(self, stream: LineEncoder, tally: ComparisonTally, reason: ShadowReason, seq: int) -> ShadowLine:
+    def _shadow_line(self, stream: LineEncoder, tally: ComparisonTally, reason: ShadowReason) -> ShadowLine:
         first_sample = tally.end_sample if tally.first_sample is None else tally.first_sample
         mean_difference = tally.mean_difference
 
@@ -181,7 +180,7 @@ class ShadowRunner:
             return dict(zip(self.pair.labels, counts, strict=True))
 
         return ShadowLine(
-            seq=seq,
+            seq=UNNUMBERED,
             time=stream.utc(tally.end_sample),
             node=stream.node,
             source=stream.source.name,

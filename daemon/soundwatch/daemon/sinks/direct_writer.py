@@ -8,7 +8,6 @@ Does not: keep lines for sinks that are away.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.sinks.protocols import LineWriter
 
 
@@ -42,17 +41,17 @@ class DirectWriter:
         self._seq = 0
         self._lock = threading.Lock()
 
-    def append(self, line_of: Callable[[int], Line]) -> None:
-        """Write the line that `line_of` makes of its number.
+    def append(self, line: Line) -> None:
+        """Number a line and write it to every sink.
 
         Raises:
             SinkError: The readers of all sinks have gone.
         """
         with self._lock:
             self._seq += 1
-            line = msgspec.json.encode(line_of(self._seq)) + b"\n"
+            encoded = msgspec.json.encode(with_seq(line, self._seq)) + b"\n"
             for outlet in self._outlets:
-                self._write(outlet, line)
+                self._write(outlet, encoded)
             if all(outlet.closed for outlet in self._outlets):
                 names = ", ".join(outlet.sink.name for outlet in self._outlets)
                 raise SinkError(
