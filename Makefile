@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test lint format demo figures reference pictures screenshots docs docs-serve dist lock audit test-pythons test-systemd fuzz deb clean help
+.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist lock audit test-pythons test-systemd fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,22 +15,31 @@ run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play 
 demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)
 
-test: lint  ## Run everything that CI runs, on all cores up to four.
+test: .venv/test.stamp lint  ## Run everything that CI runs, on all cores up to four.
 	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal $(OPTIONS)
 
-lint: .venv/test.stamp  ## Check style, types and formatting.
+check: lint quick  ## Run style, types and the fast tests: the inner loop.
+
+quick: .venv/quick.stamp  ## Run the fast tests; no browser, broker or database is needed.
+	$(BIN)/pytest -m "not slow and not external" -n logical --maxprocesses 4 --dist worksteal \
+	  -p no:schemathesis -p no:playwright -p no:anyio $(OPTIONS)
+
+coverage: .venv/test.stamp  ## Write the coverage of the fast tests to htmlcov/.
+	$(BIN)/pytest -m "not slow and not external" -n logical --cov=soundwatch --cov-report=html --cov-report=term
+
+lint: .venv/quick.stamp  ## Check style, types and formatting.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy daemon training export benchmarks scripts tests
 
-format: .venv/test.stamp  ## Format the code.
+format: .venv/quick.stamp  ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 figures: .venv/run.stamp  ## Write the documentation's tables from benchmarks/results.
 	$(BIN)/python scripts/figures.py
 
-reference: .venv/test.stamp  ## Write the documentation's references from the code.
+reference: .venv/quick.stamp  ## Write the documentation's references from the code.
 	$(BIN)/python scripts/reference.py
 
 docs: .venv/test.stamp  ## Build the documentation's site into site/; nothing is fetched.
@@ -85,8 +94,14 @@ clean:  ## Remove the virtual environment and all caches.
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	@sh scripts/system-packages libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate espeak-ng \
-	  gir1.2-gst-rtsp-server-1.0 strace iproute2 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi postgresql
+# All Python packages, locked: what the linters and the fast tests need.
+.venv/quick.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@sh scripts/system-packages libportaudio2
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[training,teacher,scan,ray,triton,fleet,dev]'
 	@touch $@ .venv/run.stamp
+
+# The programs that the other tests talk to: sound servers, a browser, a broker, a database.
+.venv/test.stamp: .venv/quick.stamp
+	@sh scripts/system-packages libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate espeak-ng \
+	  gir1.2-gst-rtsp-server-1.0 strace iproute2 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi postgresql
+	@touch $@

@@ -21,6 +21,14 @@ settings.load_profile("soundwatch")
 
 pytest_plugins = ("support.virtual_microphone", "support.mosquitto", "support.sink_harness", "support.postgres")
 
+# Fixtures that start programs which are no part of the Python environment.
+EXTERNAL_FIXTURES = {"browser", "camera", "mosquitto", "postgres", "virtual_microphone"}
+# Each test there starts programs, builds packages, trains or exports.
+SLOW_FOLDERS = (
+    *("end_to_end", "release", "untrusted_input", "export"),
+    *("training/crossval", "training/distillation", "training/evaluation", "training/fit", "training/sounds"),
+)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -42,3 +50,13 @@ def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Golden files are rewritten only when asked."""
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` leaves out: tests of external programs, and whole folders of slow ones."""
+    tests = Path(__file__).parent
+    for item in items:
+        if EXTERNAL_FIXTURES & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("microphone"):
+            item.add_marker(pytest.mark.external)
+        if any(item.path.is_relative_to(tests / folder) for folder in SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)

@@ -20,6 +20,7 @@ CONFIG = "node: golden\ndetection: {min_duration_s: 0.1, cooldown_s: 0.3, update
 NOT_COMPARED = {"id", "version", "model"}  # they change with every release
 
 
+@pytest.mark.slow
 def test_the_events_of_a_known_scene_are_what_they_were(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     import numpy as np
 

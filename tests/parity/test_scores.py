@@ -46,6 +46,7 @@ def climb_all(run: Path, sounds: dict[str, Samples]) -> None:
             assert difference.passed, difference
 
 
+@pytest.mark.slow
 def test_every_rung_scores_made_sounds_alike(run: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")
     climb_all(run, {name: make(name, contract.features) for name in SIGNALS})
@@ -57,6 +58,7 @@ def test_every_rung_scores_real_clips_alike(run: Path, shared_data: Path) -> Non
     climb_all(run, {path.name: probes(contract.features, path)["clip"] for path in real_clips(shared_data)})
 
 
+@pytest.mark.slow
 def test_onnx_runtime_keeps_its_digits_where_most_of_a_window_lies_at_the_cut_off() -> None:
     recipe = load_recipe("tutorial")
     network = ExampleNormalisation(recipe.features.normalisation_floor_db)
@@ -77,6 +79,7 @@ def shipped(request: pytest.FixtureRequest) -> Path:
         pytest.skip(f"the model {request.param} is not shipped yet")
 
 
+@pytest.mark.slow
 def test_a_shipped_model_is_proven(shipped: Path) -> None:
     verify_file(shipped, "auto", None, None, QUIET).insist()
 

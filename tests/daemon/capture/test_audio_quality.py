@@ -110,6 +110,7 @@ def test_a_rate_that_is_not_the_one_promised_is_found_within_two_minutes(speed: 
         assert told[-1].measured_hz == pytest.approx(speed * RATE_HZ, rel=0.003)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9_000_000_000), min_size=1200, max_size=1200))
 @settings(max_examples=8, deadline=None)
 def test_a_machine_that_is_busy_for_seconds_does_not_take_its_microphone_for_slow(late_ns: list[int]) -> None:
@@ -123,6 +124,7 @@ def test_a_machine_that_is_busy_for_seconds_does_not_take_its_microphone_for_slo
     assert state.measured_hz == pytest.approx(RATE_HZ, rel=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 3 * PERIOD - 1), min_size=1, max_size=60),

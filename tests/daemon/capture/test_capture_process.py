@@ -79,6 +79,7 @@ def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason
     assert trouble.reason == reason
 
 
+@pytest.mark.slow
 def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
     acted.append(
         "tell(ErrorFrame('absent', 'Not yet.', over=False)); tell(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
@@ -96,12 +97,14 @@ def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
         next(sound)
 
 
+@pytest.mark.slow
 def test_a_device_that_was_typed_and_is_not_there_is_refused_at_once(acted: list[str]) -> None:
     acted.append("tell(ErrorFrame('absent', 'No input device matches.', over=True))")
     with pytest.raises(SourceError, match="No input device matches"):
         MicrophoneProcess("mic0", "USB", None, wait=False)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
     acted.append("tell(OpenedFrame('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
@@ -109,6 +112,7 @@ def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
         list(source.blocks())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows' pipes cannot be looked at")
 def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture_process, "SILENT_S", 0.3)
@@ -120,6 +124,7 @@ def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.Mo
     assert source._process.poll() is not None
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_daemon(acted: list[str]) -> None:
     acted.append("tell(OpenedFrame('USB', 8000, 2)); time.sleep(600)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
@@ -128,6 +133,7 @@ def test_the_process_ends_with_the_daemon(acted: list[str]) -> None:
     assert list(source.blocks()) == []
 
 
+@pytest.mark.slow
 def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system has no /proc/self/fd")
@@ -143,11 +149,13 @@ def test_a_hundred_losses_leave_no_process_and_no_file_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+@pytest.mark.slow
 def test_the_capture_process_loads_no_network() -> None:
     code = "import sys, soundwatch.daemon.capture.capture_worker; sys.exit('onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups of this kind")
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "time.sleep(600)"], ids=["killed", "stopped"])
 def test_what_the_process_started_ends_with_it(acted: list[str], end: str) -> None:

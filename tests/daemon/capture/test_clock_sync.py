@@ -70,6 +70,7 @@ def test_a_clock_that_is_put_right_by_less_than_the_bound_is_left_alone() -> Non
     assert heard.listen(60) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-500, -50, 50, 500])
 def test_a_microphone_that_drifts_is_never_off_by_much_more_than_the_bound(ppm: int) -> None:
     heard, found = Heard(1 + ppm / 1e6), []
@@ -88,6 +89,7 @@ def test_sound_that_comes_before_it_was_is_put_back() -> None:
     assert (moved.reason, moved.shift_ns) == ("drift", -10 * SECOND_NS + WAY_NS)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9 * SECOND_NS), min_size=60, max_size=60), st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
 def test_a_busy_machine_moves_nothing(late_ns: list[int], random: np.random.Generator) -> None:

@@ -9,15 +9,18 @@ import pytest
 from soundwatch.daemon.capture.demo import DEMO_SOUNDS, RATE_HZ, ROUND_S, Demo, demo_scene
 
 
+@pytest.mark.slow
 def test_the_scene_is_the_same_every_time() -> None:
     np.testing.assert_array_equal(demo_scene(22_050, 20.0), demo_scene(22_050, 20.0))
 
 
+@pytest.mark.slow
 def test_the_scene_goes_round() -> None:
     scene = demo_scene(8_000, ROUND_S + 4.0)
     np.testing.assert_array_equal(scene[:, : 4 * 8_000], scene[:, ROUND_S * 8_000 :])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100])
 def test_the_scene_is_loud_where_it_says_so_and_quiet_elsewhere(rate_hz: int) -> None:
     scene = demo_scene(rate_hz)[0]
@@ -31,6 +34,7 @@ def test_the_scene_is_loud_where_it_says_so_and_quiet_elsewhere(rate_hz: int) ->
     assert 0.003 < scene[~loud].std() < 0.01
 
 
+@pytest.mark.slow
 def test_fast_gives_one_round_of_the_scene() -> None:
     source = Demo("demo", "fast", 0)
     blocks = list(source.blocks())
@@ -39,6 +43,7 @@ def test_fast_gives_one_round_of_the_scene() -> None:
     assert source.start_unix_ns == 0
 
 
+@pytest.mark.slow
 def test_real_time_waits_and_starts_now() -> None:
     source = Demo("demo")
     start_ns = time.monotonic_ns()

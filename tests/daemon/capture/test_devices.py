@@ -83,6 +83,7 @@ def test_the_proposed_name_keeps_a_cards_place_where_two_are_alike() -> None:
     assert [stable_name(twins, twin) for twin in twins] == ["USB Audio (hw:1,0)", "USB Audio (hw:2,0)"]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.sampled_from(["Mic", "Mic 2", "USB (hw:1,0)", "default", "3", ""]), st.sampled_from("AB")))
 )

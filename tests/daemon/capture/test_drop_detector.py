@@ -32,6 +32,7 @@ def test_deliveries_on_time_lose_nothing() -> None:
     assert sum(losses(on_time(1000, lambda _: 0))) == 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 90_000_000), min_size=200, max_size=300))
 def test_deliveries_that_are_late_by_chance_lose_nothing(late_ns: list[int]) -> None:
     assert sum(losses(on_time(len(late_ns), lambda number: late_ns[number] if number % 10 else 0))) == 0

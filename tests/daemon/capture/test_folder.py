@@ -27,6 +27,7 @@ def heard(source: LiveSource) -> tuple[list[Block], list[SourceStateChange]]:
     ]
 
 
+@pytest.mark.slow
 def test_recordings_are_heard_by_name_each_after_the_other_and_their_joints_are_marked(tmp_path: Path) -> None:
     write(tmp_path / "2.flac", 0.2, rate_hz=16_000, channels=2)
     write(tmp_path / "1.wav", 0.1)
@@ -42,6 +43,7 @@ def test_recordings_are_heard_by_name_each_after_the_other_and_their_joints_are_
     assert blocks[8].first_sample + 800 == pytest.approx(3 * 2400, abs=3)
 
 
+@pytest.mark.slow
 def test_a_recording_that_cannot_be_heard_is_told_of_and_the_next_is_heard(tmp_path: Path) -> None:
     write(tmp_path / "1.wav", 0.1)
     (tmp_path / "2.wav").write_bytes(b"no recording at all")

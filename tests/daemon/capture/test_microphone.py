@@ -65,6 +65,7 @@ def offset_of(played: NDArray[np.float32], heard: NDArray[np.float32]) -> int:
     return int(likeness[: len(whole)].argmax())
 
 
+@pytest.mark.slow
 @pytest.mark.microphone
 def test_what_is_played_is_recorded_bit_for_bit_and_at_its_time(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
@@ -84,6 +85,7 @@ def test_what_is_played_is_recorded_bit_for_bit_and_at_its_time(
     assert before_ns - SERVER_BLOCK_NS < onset_ns < after_ns - 2 * SECOND_NS + SERVER_BLOCK_NS
 
 
+@pytest.mark.slow
 @pytest.mark.microphone
 def test_samples_that_find_the_queue_full_are_counted_and_the_rest_keep_their_time(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
@@ -103,6 +105,7 @@ def test_samples_that_find_the_queue_full_are_counted_and_the_rest_keep_their_ti
     np.testing.assert_array_equal(heard[:, first:at], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.microphone
 def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
@@ -114,6 +117,7 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
     assert "--device default\n" in said
 
 
+@pytest.mark.slow
 @pytest.mark.microphone
 def test_a_server_that_dies_is_an_error_and_not_silence(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
     recorder = record(virtual_microphone, "default", 60, tmp_path / "heard.npz")
@@ -123,6 +127,7 @@ def test_a_server_that_dies_is_an_error_and_not_silence(virtual_microphone: Virt
     assert "default, ALSA stopped delivering" in said.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.microphone
 def test_a_server_that_hangs_is_an_error_and_the_process_still_ends(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
@@ -134,6 +139,7 @@ def test_a_server_that_hangs_is_an_error_and_the_process_still_ends(
     assert "has delivered nothing for 2 s" in said
 
 
+@pytest.mark.slow
 @pytest.mark.microphone
 def test_a_server_that_hangs_before_the_start_is_an_error_and_the_process_still_ends(
     virtual_microphone: VirtualMicrophone, tmp_path: Path

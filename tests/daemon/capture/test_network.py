@@ -275,6 +275,7 @@ def web(tmp_path: Path) -> Iterator[str]:
         thread.join(10)
 
 
+@pytest.mark.slow
 def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
     source = open_live_source("gate", f"{web}/live.flac", pcm=FORMAT)
     blocks, plights = heard_until_lost(source, 2)
@@ -284,6 +285,7 @@ def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
     np.testing.assert_allclose(sound[0, 4000:8000], tone(500, 0.5)[0], atol=0.02)
 
 
+@pytest.mark.slow
 def test_what_ffmpeg_says_is_the_reason(web: str) -> None:
     with pytest.raises(SourceError, match=r"/nowhere.flac ended: .*404"):
         list(connect(f"{web}/nowhere.flac").blocks())
@@ -300,6 +302,7 @@ def camera() -> Iterator[RtspServer]:
     server.kill()
 
 
+@pytest.mark.slow
 def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -> None:
     source = open_live_source("gate", camera.url, pcm=FORMAT)
     heard, states = 0.0, []
@@ -321,6 +324,7 @@ def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -
     assert int(spectrum.argmax()) == TONE_HZ, "a second of it has a bin for each Hz"
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
     camera.kill()
     source = open_live_source("gate", camera.url, pcm=FORMAT)
@@ -336,6 +340,7 @@ def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
     assert states == [("waiting", "absent"), ("back", "absent")]
 
 
+@pytest.mark.slow
 def test_ffmpeg_that_sends_over_http_is_heard_in_real_time(tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("URLs are heard through ffmpeg, which is not installed")

@@ -88,11 +88,13 @@ print(samples)
 """
 
 
+@pytest.mark.slow
 def test_a_dash_is_standard_input() -> None:
     done = subprocess.run([sys.executable, "-c", LISTEN, "-"], input=bytes(4321), capture_output=True, check=True)
     assert done.stdout.split() == [b"listening", b"4321"]
 
 
+@pytest.mark.slow
 def test_a_closed_standard_input_is_an_error(tmp_path: Path) -> None:
     command = (
         f"\"{sys.executable}\" -c \"from soundwatch.daemon.capture import open_source; open_source('x', '-')\" <&-"
@@ -101,6 +103,7 @@ def test_a_closed_standard_input_is_an_error(tmp_path: Path) -> None:
     assert "Raw samples were wanted on standard input, which is closed" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
 @pytest.mark.parametrize("device", ["-", "demo"])
 def test_a_signal_handler_may_stop_a_source_that_waits_and_the_process_ends(device: str) -> None:
@@ -120,6 +123,7 @@ def test_a_signal_handler_may_stop_a_source_that_waits_and_the_process_ends(devi
         pipe.close()
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_portaudio() -> None:
     code = "import sys, soundwatch.daemon.capture; sys.exit('sounddevice' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -39,6 +39,7 @@ def test_a_bug_stays_a_bug() -> None:
         call_portaudio("Asking", lambda _: 1 // 0)
 
 
+@pytest.mark.slow
 def test_what_hangs_is_left_behind_and_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[object] = []
     monkeypatch.setattr(atexit, "unregister", forgotten.append)

@@ -88,6 +88,7 @@ def test_interleaved_samples_come_apart_by_channel() -> None:
     np.testing.assert_array_equal(decoded, [[0.0, 0.5], [-1.0, -0.5]])
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 7_000), min_size=1, max_size=12))
 def test_any_way_of_cutting_the_bytes_gives_the_same_samples(cuts: list[int]) -> None:
     data = np.random.default_rng(3).integers(-(2**15), 2**15, sum(cuts), np.int16).astype("<i2").tobytes()[: sum(cuts)]

@@ -57,6 +57,7 @@ def test_a_clip_is_there_whole_for_its_owner_alone_and_says_what_it_is(tmp_path:
     assert list_clips(folder) == [put]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_whatever_a_source_or_class_is_called_the_name_is_safe_and_reads_back(source: str, label: str) -> None:
     name = file_name(replace(clip(), source=source, label=label))
@@ -108,6 +109,7 @@ def _limited(config: ClipsConfig, max_bytes: int) -> Any:
     return msgspec.structs.replace(config, max_bytes=max_bytes)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 999), st.floats(0, 1), st.sampled_from("abc")), max_size=30),
     st.integers(0, 5),

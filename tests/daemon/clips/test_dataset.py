@@ -106,6 +106,7 @@ def test_a_label_is_right_none_or_a_class_and_a_misspelt_one_is_asked_about(jour
         last_event_line(journal, "X")
 
 
+@pytest.mark.slow
 def test_labels_from_the_terminal_become_a_folder_that_training_accepts(journal: JournalStore, tmp_path: Path) -> None:
     path, lesson = str(journal.path), tmp_path / "lesson"
     for number, said in enumerate(["right", "right", "dog_bark", "none", "dog_bark", "right"]):
@@ -124,6 +125,7 @@ def test_labels_from_the_terminal_become_a_folder_that_training_accepts(journal:
     assert b"is not empty" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_journal_that_a_daemon_writes_to_takes_labels_all_the_while(journal: JournalStore, tmp_path: Path) -> None:
     done = soundwatch("label", id_of(1), "none", "--journal", str(journal.path))
     assert done.returncode == 0, done.stderr
@@ -131,6 +133,7 @@ def test_a_journal_that_a_daemon_writes_to_takes_labels_all_the_while(journal: J
     assert journal.ask("SELECT id, class FROM labels") == [(id_of(1), None)]
 
 
+@pytest.mark.slow
 def test_without_clips_there_is_nothing_to_teach(journal: JournalStore, tmp_path: Path) -> None:
     done = soundwatch("teach", tmp_path / "lesson", "--journal", str(journal.path))
     assert done.returncode == 2

@@ -98,6 +98,7 @@ def shipped() -> SpeechGuard:
     return guard
 
 
+@pytest.mark.slow
 def test_the_shipped_guard_is_small_and_refuses_no_silence_noise_or_siren() -> None:
     guard = shipped()
     assert GUARD_MODEL.stat().st_size < 100_000

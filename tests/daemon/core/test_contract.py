@@ -157,6 +157,7 @@ def contracts(draw: st.DrawFn) -> ModelContract:
     )
 
 
+@pytest.mark.slow
 @given(contracts())
 def test_a_contract_survives_being_written_and_read(contract: ModelContract) -> None:
     text = encode_contract(contract)
@@ -164,6 +165,7 @@ def test_a_contract_survives_being_written_and_read(contract: ModelContract) -> 
     assert "\n" not in text
 
 
+@pytest.mark.slow
 @given(specs())
 def test_every_frame_is_centred_on_a_sample_of_the_window(spec: FeatureSpec) -> None:
     last = (spec.n_frames - 1) * spec.hop_samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ def numbers(held: SeqRanges) -> set[int]:
     return {number for first, last in held for number in range(first, last + 1)}
 
 
+@pytest.mark.slow
 @given(RUNS, NUMBERS, NUMBERS)
 def test_runs_say_what_a_set_of_their_numbers_would(runs: list[tuple[int, int]], one: int, other: int) -> None:
     held: SeqRanges = ()

@@ -100,6 +100,7 @@ def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
         load_calibration(Path(__file__), SMALL_CONTRACT)
 
 
+@pytest.mark.slow
 def test_a_hum_that_was_an_event_is_none_after_calibrating_on_it(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
     hum = tmp_path / "hum.wav"
@@ -118,6 +119,7 @@ def test_a_hum_that_was_an_event_is_none_after_calibrating_on_it(tmp_path: Path)
     assert b"calibration" in soundwatch("check-config", config).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [("--target", "often"), ("--background", "none.wav")])
 def test_a_wrong_option_is_said(tmp_path: Path, wrong: tuple[str, str]) -> None:
     model = write_band_model(tmp_path / "bands.onnx")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +144,7 @@ def test_classes_are_decided_each_on_its_own() -> None:
     assert [(e.label, e.class_id, e.level_dbfs) for e in events] == [("a", 0, None)]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.one_of(st.none(), st.floats(0, 1, width=32)), max_size=80),
     st.builds(

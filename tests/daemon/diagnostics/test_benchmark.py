@@ -22,6 +22,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkResult:
     return msgspec.json.decode(done.stdout, type=BenchmarkResult)
 
 
+@pytest.mark.slow
 def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: BenchmarkResult) -> None:
     assert [each.batch_windows for each in measured.networks] == list(BATCHES)
     for each in measured.networks:
@@ -31,6 +32,7 @@ def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: Be
     assert measured.path_ms > 0
 
 
+@pytest.mark.slow
 def test_people_get_a_table_and_a_picture(measured: BenchmarkResult, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert benchmark_table(measured).count("CPUExecutionProvider") == len(BATCHES)

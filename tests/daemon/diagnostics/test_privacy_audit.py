@@ -134,6 +134,7 @@ def test_no_kind_of_sink_is_forgotten() -> None:
     assert set(KINDS) == {"json", "terminal", "http", "mqtt", "mqtts", "webhook", "command", "unix", "tcp"}
 
 
+@pytest.mark.slow
 def test_the_exit_code_says_whether_anything_leaves_the_house_and_nothing_is_started(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"clips: {{folder: {tmp_path}/clips}}\njournal: {{path: {tmp_path}/journal.db}}\n")

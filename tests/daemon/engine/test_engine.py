@@ -39,6 +39,7 @@ def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, A
     return [{key: line[key] for key in line if key != "seq"} for line in lines if line["source"] == source]
 
 
+@pytest.mark.slow
 def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
     sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
     context, together = ears_of(BandClassifier())
@@ -53,6 +54,7 @@ def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> Non
         assert len(alone.of("start")) >= 1
 
 
+@pytest.mark.slow
 def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> None:
     classifier = load_classifier_file("urban", "cpu")
     scene = demo_scene(16_000, 20.0)
@@ -94,6 +96,7 @@ def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alon
     assert [line["source"] for line in sink.of("stats")].count("whole") == 1
 
 
+@pytest.mark.slow
 def test_a_network_that_fails_ends_the_program() -> None:
     @dataclass(frozen=True, slots=True)
     class Broken(BandClassifier):
@@ -193,6 +196,7 @@ class Clockwork:
             self._start()
 
 
+@pytest.mark.slow
 def test_a_network_that_is_quick_enough_tells_of_no_trouble() -> None:
     machine = Clockwork(8, lambda _: 12_000_000)
     machine.go_on(60)
@@ -200,6 +204,7 @@ def test_a_network_that_is_quick_enough_tells_of_no_trouble() -> None:
     assert machine.sink.of("gap") == []
 
 
+@pytest.mark.slow
 def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_itself() -> None:
     slow_until_ns = 30_000_000_000
     machine = Clockwork(3, lambda now_ns: 100_000_000 if now_ns < slow_until_ns else 10_000_000)
@@ -230,6 +235,7 @@ def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None
     assert len(machine.sink.of("gap")) == told, "nothing more is lost once the hop is wide enough"
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([5, 60, 200, 900]), min_size=1, max_size=8))
 @settings(max_examples=25, deadline=None)
 def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms: list[int]) -> None:
@@ -308,6 +314,7 @@ class Moved(Memory):
                 yield Block(tone(500, 0.1), self.rate_hz, first)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=4))
 def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from soundwatch.daemon.engine.inference_queue import (
     LONGEST_PATIENCE_NS,
     PATIENCE_NS,
@@ -33,6 +35,7 @@ def test_a_hop_behind_the_hop_widens_at_once_and_further_only_after_a_while() ->
     assert adapt_stride(state, 2 * HOP_NS, SETTLE_NS, HOP_NS, 4).every == 4
 
 
+@pytest.mark.slow
 def test_no_sound_is_passed_over_however_slow_the_machine() -> None:
     assert after(LoadState(), 60 * S_NS, 0, 3600, most=4).every == 4
     assert after(LoadState(), 60 * S_NS, 0, 3600, most=3).every == 2

@@ -143,6 +143,7 @@ def test_times_before_1970_and_far_ahead_are_written_too() -> None:
     assert format_utc(4_102_444_800_000_000_000) == "2100-01-01T00:00:00.000Z"
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["start", "update", "end"]),
     st.floats(0, 1),

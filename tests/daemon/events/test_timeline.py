@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def anchors_of(given_moves: list[tuple[int, int]]) -> list[tuple[Anchor, ...]]:
     return after
 
 
+@pytest.mark.slow
 @given(moves, st.lists(st.integers(0, 3_000_000), min_size=2))
 def test_a_later_sample_never_has_an_earlier_time(given_moves: list[tuple[int, int]], samples: list[int]) -> None:
     anchors = anchors_of(given_moves)[-1]
@@ -33,6 +35,7 @@ def test_a_later_sample_never_has_an_earlier_time(given_moves: list[tuple[int, i
     assert times == sorted(times)
 
 
+@pytest.mark.slow
 @given(moves, st.integers(0, 3_000_000))
 def test_what_is_before_an_anchor_keeps_its_time_for_good(given_moves: list[tuple[int, int]], sample: int) -> None:
     before = None

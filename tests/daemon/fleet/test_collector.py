@@ -99,6 +99,7 @@ def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[...
     return outlet
 
 
+@pytest.mark.slow
 def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> None:
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.trouble)
@@ -115,6 +116,7 @@ def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, 
     assert len(list(fleet.store.lines(LineFilter()))) == 3
 
 
+@pytest.mark.slow
 def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
@@ -132,6 +134,7 @@ def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
     assert len(list(second.store.lines(LineFilter()))) == 702
 
 
+@pytest.mark.slow
 def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
@@ -147,6 +150,7 @@ def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
     assert "100 of its lines are gone for good." in problems
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_loses_nothing(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +175,7 @@ def test_a_store_that_fails_loses_nothing(
     assert fleet.sentences().count("the store is there") == 1
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_killed_loses_nothing(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
@@ -203,6 +208,7 @@ def test_garbage_is_counted_and_told_once(
     assert list(fleet.collector.nodes) == ["good"]
 
 
+@pytest.mark.slow
 def test_a_broker_that_drops_what_it_has_no_room_for_loses_nothing(
     mosquitto_folder: Path, fleet_at: Callable[..., Fleet]
 ) -> None:
@@ -236,6 +242,7 @@ def test_a_machine_that_forgets_that_it_is_online_is_asked_all_the_same(
     assert fleet.collector.nodes["edge1"].status == "online"
 
 
+@pytest.mark.slow
 def test_so_many_machines_are_asked_at_a_time(
     mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
 ) -> None:

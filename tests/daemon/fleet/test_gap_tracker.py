@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ def test_an_old_journals_holes_are_gone_though_the_fleet_was_away_when_it_went()
     assert later.lost_lines("edge1") == 3
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.booleans(), min_size=1, max_size=80),
     st.integers(1, 7),

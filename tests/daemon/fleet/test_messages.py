@@ -76,6 +76,7 @@ def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
         parse_message(MqttMessage(topic, payload))
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["lines/00", "report", "status", "again/done", "x"]),
     st.one_of(

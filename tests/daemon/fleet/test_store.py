@@ -40,6 +40,7 @@ def kept(store: FleetStore, *seqs: int, node: str = "edge1") -> None:
     store.keep(Batch([line_of(seq, node) for seq in seqs], {}, []))
 
 
+@pytest.mark.slow
 def test_a_line_is_kept_once_and_as_it_came(store: FleetStore) -> None:
     kept(store, 1, 2)
     kept(store, 2, 3)
@@ -96,6 +97,7 @@ def test_what_cannot_be_kept_whole_is_not_kept_at_all(store: FleetStore) -> None
     assert (list(store.lines(LineFilter())), store.accounts()) == ([], {})
 
 
+@pytest.mark.slow
 def test_old_lines_are_dropped(store: FleetStore) -> None:
     kept(store, 1, 2, 3)
     assert store.drop_before(BEGIN + timedelta(seconds=2.5)) == 2
@@ -103,6 +105,7 @@ def test_old_lines_are_dropped(store: FleetStore) -> None:
     assert store.drop_before(datetime(2020, 1, 1, tzinfo=UTC)) == 0
 
 
+@pytest.mark.slow
 def test_people_can_ask_postgresql_itself(postgres: Postgres) -> None:
     address = postgres.database()
     store = FleetStore(address)
@@ -114,6 +117,7 @@ def test_people_can_ask_postgresql_itself(postgres: Postgres) -> None:
     assert postgres.ask(address, query) == "edge1|siren|2026-11-22 08:15:03.418|0.9"
 
 
+@pytest.mark.slow
 def test_a_store_of_another_release_is_refused(address: str) -> None:
     store = FleetStore(address)
     engine = sql.create_engine(database_url(address))

@@ -69,6 +69,7 @@ def test_the_peak_is_taken_over_all_channels() -> None:
     assert decibels[0].max() == pytest.approx(decibels[1].max() - 80, abs=1e-4)
 
 
+@pytest.mark.slow
 @given(st.floats(-60, 0))
 def test_a_gain_moves_every_band_by_its_decibels(gain_db: float) -> None:
     noise = np.random.default_rng(1).normal(size=(1, SMALL_SPEC.window_samples)).astype(np.float32)
@@ -113,6 +114,7 @@ def test_filters_without_norm_sum_to_one_between_the_first_and_the_last_peak() -
     np.testing.assert_allclose(weights[4:108], 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["htk", "slaney"])
 @given(hz=st.floats(0, 24000))
 def test_mels_and_hertz_are_inverses(scale: str, hz: float) -> None:

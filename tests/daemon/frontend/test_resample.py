@@ -55,6 +55,7 @@ def whole_of(blocks: list[Block]) -> NDArray[np.float32]:
 cuts = st.lists(st.integers(0, 10**6), max_size=20)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(RATES_HZ),
@@ -120,6 +121,7 @@ def test_output_cannot_be_written_to() -> None:
         assert not piece.samples.flags.writeable
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(RATES_HZ),
@@ -181,6 +183,7 @@ def test_blocks_are_joined_but_not_across_a_loss() -> None:
     assert not before.samples.flags.writeable
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4), st.integers(1, 2), cuts)
 @settings(deadline=None)
 def test_joined_blocks_give_the_samples_of_the_blocks_bit_for_bit(channels: int, wanted: int, cuts: list[int]) -> None:

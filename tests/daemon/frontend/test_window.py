@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def blocks_of(total: int, cuts: list[int]) -> list[Block]:
     return [Block(ramp(a, b - a), SMALL_SPEC.rate_hz, a) for a, b in pairwise(edges)]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5 * W), st.lists(st.integers(0, 10**6), max_size=12))
 def test_any_way_of_cutting_gives_the_same_windows(total: int, cuts: list[int]) -> None:
     whole = windows_of([*blocks_of(total, []), None])

@@ -72,6 +72,7 @@ logits = arrays.arrays(
 )
 
 
+@pytest.mark.slow
 @given(logits, st.sampled_from(["softmax", "sigmoid"]))
 def test_scores_of_any_finite_logits_lie_between_0_and_1(
     values: np.ndarray, activation: Literal["softmax", "sigmoid"]
@@ -245,6 +246,7 @@ def test_opening_and_running_a_model_prints_nothing(tmp_path: Path, capfd: pytes
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_importing_the_stage_imports_no_runtime() -> None:
     code = (
         "import sys, soundwatch.daemon.inference.classifier; "

@@ -73,6 +73,7 @@ def test_the_server_gives_the_scores_of_the_local_model_and_is_named(kserve: KSe
     assert (remote.provider, remote.contract) == (f"triton://{kserve.address}", local.contract)
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_costs_no_window_and_is_used_again_when_it_is_back(
     kserve: KServe, local: LoadedModel
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_server_that_is_not_there_at_the_start_is_waited_for_meanwhile_it_goes
     assert remote.provider.startswith("triton://")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["slow", "nan", "short"])
 def test_an_answer_that_is_late_or_no_answer_is_not_waited_for_or_believed(
     kserve: KServe, local: LoadedModel, wrong: str

@@ -49,6 +49,7 @@ def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
         assert all_after(room, seq) == [each for each in expected if each > seq]
 
 
+@pytest.mark.slow
 def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

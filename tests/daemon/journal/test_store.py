@@ -88,6 +88,7 @@ def test_a_file_that_is_too_large_loses_its_oldest_tenth(tmp_path: Path) -> None
     assert store.after(0, 1)[0].seq == 101
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_newest_lines_and_says_how_many_old_ones_went(small_disk: Path) -> None:
     store = JournalStore(small_disk / "journal.db")
     store.commit([row(seq, size=400) for seq in range(1, 501)])
@@ -155,6 +156,7 @@ def test_a_reader_sees_what_a_writer_goes_on_to_write_and_cannot_write_itself(tm
         reader.commit([row(2)])
 
 
+@pytest.mark.slow
 def test_a_journals_identity_lasts_as_long_as_its_numbers_go_on(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     store = JournalStore(path)

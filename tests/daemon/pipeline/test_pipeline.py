@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,12 +59,14 @@ def test_the_scene_has_what_was_put_into_it() -> None:
     assert WHOLE[-1].lost_samples == 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 10**6), max_size=40))
 @settings(max_examples=50, deadline=None)
 def test_any_way_of_cutting_the_signal_into_blocks_tells_the_same(cuts: list[int]) -> None:
     assert told_of(list(blocks_of(cuts))) == WHOLE
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 10**6), max_size=20), st.integers(1, SOUND.shape[1] - 2), st.integers(1, 2 * RATE_HZ))
 @settings(max_examples=50, deadline=None)
 def test_any_way_of_cutting_around_a_loss_tells_the_same_and_counts_it(

@@ -87,6 +87,7 @@ def heard_of(blocks: list[Block | None], spec: FeatureSpec) -> list[FeatureWindo
     return [each for each in heard if isinstance(each, FeatureWindow)]
 
 
+@pytest.mark.slow
 @given(
     specs,
     st.integers(0, 100),
@@ -115,6 +116,7 @@ def test_streamed_and_by_itself_every_window_is_alike(
         np.testing.assert_allclose(each.features.mel_db, mel_db(by_itself.samples, spec), rtol=0, atol=LIMIT_DB)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**6), max_size=12))
 @settings(deadline=None)
 def test_any_way_of_cutting_gives_the_same_features_to_the_bit(cuts: list[int]) -> None:
@@ -124,6 +126,7 @@ def test_any_way_of_cutting_gives_the_same_features_to_the_bit(cuts: list[int]) 
         assert np.array_equal(one.features.mel_db, other.features.mel_db)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=10))
 @settings(deadline=None)
 def test_windows_that_are_passed_over_change_nothing_for_the_others(steps: list[int]) -> None:

@@ -40,6 +40,7 @@ def write_noise(path: Path, rate_hz: int, seconds: float, channels: int = 1, sub
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate_hz", "name", "channels", "subtype"),
     [
@@ -66,6 +67,7 @@ def test_scores_levels_and_shared_sound_of_pieces_are_those_of_the_whole(
     assert (parts[-1].end_sample, parts[0].end_sample) == (whole.end_sample, None)
 
 
+@pytest.mark.slow
 def test_pieces_are_exact_with_the_default_model_too(tmp_path: Path) -> None:
     path = tmp_path / "scene.wav"
     soundfile.write(path, demo_scene(44_100, 80.0).T, 44_100)
@@ -78,6 +80,7 @@ def test_pieces_are_exact_with_the_default_model_too(tmp_path: Path) -> None:
     assert b"".join(part.levels for part in parts) == whole.levels
 
 
+@pytest.mark.slow
 def test_later_pieces_do_not_begin_at_the_start_of_the_recording(tmp_path: Path) -> None:
     path = write_noise(tmp_path / "long.wav", 48_000, 90.0)
     pieces = list(plan_chunks(find_recordings([path]).recordings[0], SMALL_SPEC, SMALL_PIECES))
@@ -89,6 +92,7 @@ def test_later_pieces_do_not_begin_at_the_start_of_the_recording(tmp_path: Path)
         assert needed - restart - 2 * 48_000 < piece.start_sample < needed
 
 
+@pytest.mark.slow
 def test_a_piece_that_begins_elsewhere_shares_other_sound_with_its_neighbour(tmp_path: Path, task: ScoringTask) -> None:
     path = write_noise(tmp_path / "long.wav", 44_100, 60.0)
     first, second, *_ = plan_chunks(find_recordings([path]).recordings[0], SMALL_SPEC, SMALL_PIECES)
@@ -96,12 +100,14 @@ def test_a_piece_that_begins_elsewhere_shares_other_sound_with_its_neighbour(tmp
     assert score_chunk(task, first).tail == score_chunk(task, second).head != score_chunk(task, astray).head
 
 
+@pytest.mark.slow
 def test_a_rate_that_shares_nothing_with_the_models_is_not_split(tmp_path: Path) -> None:
     assert restart_samples(44_057, SMALL_SPEC) is None
     path = write_noise(tmp_path / "strange.wav", 44_057, 60.0)
     assert list(plan_chunks(find_recordings([path]).recordings[0], SMALL_SPEC, SMALL_PIECES)) == [Chunk(path)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
 def test_formats_that_cannot_be_entered_at_a_sample_are_not_split(tmp_path: Path, name: str) -> None:
     path = write_noise(tmp_path / name, 44_100, 60.0)

@@ -103,6 +103,7 @@ def replayed(config: Config, archive: Path) -> bytes:
     return lines.getvalue()
 
 
+@pytest.mark.slow
 def test_a_scan_writes_what_replay_writes_and_leaves_nothing_else(
     config: Config, archive: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_scan_writes_what_replay_writes_and_leaves_nothing_else(
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "bands.onnx", "events.jsonl"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", range(8))
 def test_a_scan_cut_off_anywhere_goes_on_without_repeating_or_losing_a_piece(
     config: Config, archive: Path, tmp_path: Path, most: int
@@ -127,6 +129,7 @@ def test_a_scan_cut_off_anywhere_goes_on_without_repeating_or_losing_a_piece(
     assert len({*first.given, *second.given}) == len(first.given) + len(second.given) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut_bytes", [1, 7, 60, 400])
 def test_a_torn_record_is_scored_again(config: Config, archive: Path, tmp_path: Path, cut_bytes: int) -> None:
     out = tmp_path / "events.jsonl"
@@ -139,6 +142,7 @@ def test_a_torn_record_is_scored_again(config: Config, archive: Path, tmp_path: 
     assert len(again.given) == 4
 
 
+@pytest.mark.slow
 def test_a_recording_that_has_changed_is_scored_again(config: Config, archive: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         scan(config, archive, tmp_path / "events.jsonl", HereAndNow(7))
@@ -148,6 +152,7 @@ def test_a_recording_that_has_changed_is_scored_again(config: Config, archive: P
     assert [piece.path.name for piece in again.given] == ["one.wav", "one.flac"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told_at_the_end_and_tried_again_by_the_same_command(
     config: Config, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +174,7 @@ def test_what_cannot_be_read_is_told_at_the_end_and_tried_again_by_the_same_comm
     assert [piece.path.name for piece in again.given] == ["bad.wav"]
 
 
+@pytest.mark.slow
 def test_pieces_that_do_not_agree_are_heard_again_in_one(config: Config, archive: Path, tmp_path: Path) -> None:
     def astray(piece: Chunk, scores: ChunkScores) -> ChunkScores:
         wrong = piece.first_window == 96
@@ -180,6 +186,7 @@ def test_pieces_that_do_not_agree_are_heard_again_in_one(config: Config, archive
     assert len(workers.given) == 9
 
 
+@pytest.mark.slow
 def test_a_piece_that_fails_costs_the_whole_recording_a_second_hearing(
     config: Config, archive: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +197,7 @@ def test_a_piece_that_fails_costs_the_whole_recording_a_second_hearing(
     assert scan(config, archive, tmp_path / "events.jsonl", workers) == replayed(config, archive)
 
 
+@pytest.mark.slow
 def test_thresholds_may_change_between_two_runs_since_only_scores_are_kept(
     config: Config, archive: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +227,7 @@ def test_a_file_that_is_no_scans_is_not_overwritten(config: Config, archive: Pat
     assert mine.read_text().startswith("a diary")
 
 
+@pytest.mark.slow
 def test_two_scans_do_not_write_to_one_file(config: Config, archive: Path, tmp_path: Path) -> None:
     pytest.importorskip("fcntl", reason="this system has no file locks of that kind")
 

@@ -139,6 +139,7 @@ def compared(
     return state, told
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, SOUND.shape[1] - 1), max_size=12), st.integers(1, 20), st.integers(1, 5))
 def test_however_a_sound_is_cut_the_same_windows_are_compared_and_the_same_is_told(
     cuts: list[int], batch_windows: int, every: int

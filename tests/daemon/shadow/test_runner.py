@@ -197,6 +197,7 @@ def test_a_shadow_that_stands_still_holds_nothing_up() -> None:
     assert sink.of("stats")[0]["lost_s"] == 0
 
 
+@pytest.mark.slow
 def test_a_daemon_without_a_shadow_has_nothing_of_it_in_memory() -> None:
     program = (
         "import sys, soundwatch.daemon.app.daemon, soundwatch.daemon.cli.run\n"

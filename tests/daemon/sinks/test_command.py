@@ -69,6 +69,7 @@ def test_how_programs_end_is_told_when_it_changes_and_what_they_say_is_noted(roo
     assert outlet.state.state == "working", "an event is done with when its program has ended"
 
 
+@pytest.mark.slow
 def test_a_hanging_program_is_killed_with_all_that_it_has_started(room: Room, tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"sleep 1000 & echo $! >{tmp_path}/child; sleep 1000")
     outlet = room.open(f"command:{hook},timeout_s=0.5")
@@ -90,6 +91,7 @@ def test_what_a_program_leaves_running_is_killed_when_it_ends(room: Room, tmp_pa
     wait_until(lambda: not any(is_alive(child) for child in children))
 
 
+@pytest.mark.slow
 def test_no_more_than_so_many_run_at_once(room: Room, tmp_path: Path) -> None:
     running = tmp_path / "running"
     running.mkdir()
@@ -103,6 +105,7 @@ def test_no_more_than_so_many_run_at_once(room: Room, tmp_path: Path) -> None:
     assert max(counts) <= 3
 
 
+@pytest.mark.slow
 def test_a_program_that_writes_without_end_takes_no_memory(room: Room, tmp_path: Path) -> None:
     outlet = room.open(f"command:{script(tmp_path / 'hook', 'yes')},timeout_s=0.5")
     room.event("start")

@@ -93,6 +93,7 @@ def until(client: Client, id_: str) -> list[int]:
     return [*seqs, line["seq"]]
 
 
+@pytest.mark.slow
 def test_every_reader_gets_all_lines_from_when_it_came(room: Room, place: Place) -> None:
     room.event("start", "before")
     room.wait_for(place.outlet)
@@ -106,6 +107,7 @@ def test_every_reader_gets_all_lines_from_when_it_came(room: Room, place: Place)
         assert seqs[0] > 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_asks_gets_what_was_before(room: Room, place: Place) -> None:
     for number in range(300):
         room.event("update", str(number))
@@ -140,6 +142,7 @@ def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(room: Room
     assert silent.rest() == []
 
 
+@pytest.mark.slow
 def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
     room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

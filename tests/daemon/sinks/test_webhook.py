@@ -126,6 +126,7 @@ def test_updates_of_one_event_have_ids_of_their_own(room: Room, server: Server) 
     assert ids[1:] == ["A_update_2", "A_update_3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bad", [status(500), status(503), status(429), status(404), status(401), break_off], ids=lambda each: each.__name__
 )
@@ -163,6 +164,7 @@ def test_what_never_can_succeed_is_skipped_counted_and_said(room: Room, server: 
     assert (fields["skipped_lines"], fields["id"], str(code) in fields["error"]) == (1, "A", True)
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_left_after_the_timeout(room: Room, server: Server) -> None:
     server.answers.append(lambda _: wait_until_set(server.going))
     outlet = room.open(f"webhook:http://{server.address},timeout_s=0.3")
@@ -173,6 +175,7 @@ def test_a_server_that_hangs_is_left_after_the_timeout(room: Room, server: Serve
     assert server.types == ["start", "start"]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_waited_for(room: Room) -> None:
     port = free_port()
     outlet = room.open(f"webhook:http://127.0.0.1:{port}/secret-path")
@@ -182,6 +185,7 @@ def test_a_server_that_is_not_there_is_waited_for(room: Room) -> None:
     assert "secret-path" not in repr(room.log.written) + outlet.state.name
 
 
+@pytest.mark.slow
 def test_redirects_are_not_followed(room: Room, server: Server) -> None:
     server.answers.append(status(302, Location=f"http://{server.address}/elsewhere"))
     outlet = room.open(f"webhook:http://{server.address}/here")
@@ -191,6 +195,7 @@ def test_redirects_are_not_followed(room: Room, server: Server) -> None:
     assert "redirects are not followed" in room.log.written[0][1]["error"]
 
 
+@pytest.mark.slow
 def test_a_server_that_asks_to_wait_is_not_asked_before(room: Room, server: Server) -> None:
     server.answers.append(status(429, Retry_After="3000"))
     outlet = room.open(f"webhook:http://{server.address}")
@@ -327,6 +332,7 @@ def test_a_template_that_cannot_work_is_refused(room: Room, tmp_path: Path, word
         room.open(f"webhook:http://127.0.0.1,template={tmp_path}/own.json")
 
 
+@pytest.mark.slow
 def test_a_server_of_another_authority_is_not_trusted(room: Room, tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -85,6 +85,7 @@ def test_what_the_journal_does_not_take_or_was_asked_for_otherwise_is_printed_wi
     assert ("[error   ]" in printed) == (wanted == "pretty")
 
 
+@pytest.mark.slow
 @needs_unix
 def test_a_journal_that_standard_error_does_not_lead_to_is_left_alone(journal: socket.socket, tmp_path: Path) -> None:
     with (tmp_path / "diary").open("w") as elsewhere:
@@ -93,6 +94,7 @@ def test_a_journal_that_standard_error_does_not_lead_to_is_left_alone(journal: s
     assert not (tmp_path / "diary").read_text().startswith("<")
 
 
+@pytest.mark.slow
 @needs_unix
 def test_the_sentence_that_the_program_ends_with_has_a_level_in_the_journal(tmp_path: Path) -> None:
     with (tmp_path / "diary").open("w") as diary:

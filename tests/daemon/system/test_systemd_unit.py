@@ -46,6 +46,7 @@ def analyze(tmp_path: Path, user: bool, *arguments: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 @needs_systemd
 @pytest.mark.parametrize("user", [False, True], ids=["system", "user"])
 def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path, user: bool) -> None:
@@ -60,6 +61,7 @@ def test_the_systems_unit_is_exposed_no_more_than_two_in_ten(tmp_path: Path) -> 
     assert "Overall exposure level" in done.stdout
 
 
+@pytest.mark.slow
 @needs_systemd
 @pytest.mark.parametrize("user", [False, True], ids=["system", "user"])
 def test_the_daemon_needs_nothing_that_its_unit_forbids(tmp_path: Path, user: bool) -> None:
@@ -178,6 +180,7 @@ def test_a_new_unit_that_does_not_start_gives_way_to_the_old_one_which_is_starte
     assert place.config.read_text() == "node: mine\n", "a configuration of one's own stays"
 
 
+@pytest.mark.slow
 def test_where_systemd_does_not_run_nothing_is_done_and_a_dry_run_shows_what_would_be(tmp_path: Path) -> None:
     env = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": str(tmp_path)}
     refused = soundwatch("service", "install", "--user", env=env)
@@ -198,6 +201,7 @@ esac
 """
 
 
+@pytest.mark.slow
 def test_a_user_installs_asks_and_removes_the_service(tmp_path: Path) -> None:
     (tmp_path / "systemctl").write_text(SYSTEMCTL)
     (tmp_path / "systemctl").chmod(0o755)
@@ -214,6 +218,7 @@ def test_a_user_installs_asks_and_removes_the_service(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "config").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_configuration_that_is_wrong_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     (tmp_path / "soundwatch").mkdir()
     (tmp_path / "soundwatch/config.yaml").write_text("sourcs: {}\n")

@@ -58,6 +58,7 @@ def test_a_row_of_csv_is_an_event_with_its_level_when_it_began_and_its_highest_s
     assert (two["file"], two["onset_s"], two["offset"], two["offset_s"]) == ("rec/two.wav", "2.25", "", "")
 
 
+@pytest.mark.slow
 def test_parquet_has_times_as_times_and_nulls_for_what_is_not_known(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_table(lines(), tmp_path / "events.parquet", "parquet")

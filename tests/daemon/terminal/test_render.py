@@ -107,6 +107,7 @@ def test_names_are_text_and_never_markup() -> None:
     assert "\x1b" not in plain
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 200),
     st.integers(1, 80),

@@ -86,6 +86,7 @@ def test_no_answer_lets_another_site_read_it(site: Site) -> None:
         assert not [name for name in site.get(path).headers if name.startswith("access-control")]
 
 
+@pytest.mark.slow
 def test_a_form_of_another_site_is_no_json(site: Site) -> None:
     """What a page may send without asking first: forms and plain text."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
@@ -202,6 +203,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(site: Site, monk
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
 
 
+@pytest.mark.slow
 def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "REQUEST_S", 0.2)
     with a_site() as site:

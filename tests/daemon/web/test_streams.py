@@ -186,6 +186,7 @@ def test_a_slow_subscriber_misses_windows_and_gets_their_count(site: Site) -> No
     assert subscriber.pending[0].data == b"5", "the latest are kept"
 
 
+@pytest.mark.slow
 def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
@@ -210,6 +211,7 @@ def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypa
     wait_until(lambda: site.journal._readers == [])
 
 
+@pytest.mark.slow
 def test_an_http_reader_who_stalls_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))

@@ -70,6 +70,7 @@ def test_without_retain_the_broker_keeps_nothing(room: Room, mosquitto: Mosquitt
     assert kept(mosquitto.port) == {}
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_killed_mid_event_gets_all_lines_and_the_state_as_it_is(
     room: Room, mosquitto: Mosquitto, listener: Listener
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_broker_that_is_killed_mid_event_gets_all_lines_and_the_state_as_it_is
     assert room.sentences().count("connected to the broker again") == 1
 
 
+@pytest.mark.slow
 def test_what_a_broker_may_have_had_is_given_again_and_marked(
     room: Room, mosquitto: Mosquitto, listener: Listener
 ) -> None:
@@ -173,6 +175,7 @@ def test_home_assistant_is_told_which_entities_are_no_more_and_then_of_the_rest(
     now.close()
 
 
+@pytest.mark.slow
 def test_a_class_that_is_not_listened_for_any_more_is_removed_at_once(
     room: Room, mosquitto: Mosquitto, listener: Listener
 ) -> None:
@@ -228,6 +231,7 @@ def locked(mosquitto_folder: Path) -> Iterator[Mosquitto]:
     broker.kill()
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_told_and_the_right_one_gets_in(
     room: Room, locked: Mosquitto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -247,6 +251,7 @@ def test_a_wrong_password_is_told_and_the_right_one_gets_in(
     let_in.close()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # paho drops one that it cannot trust
 def test_an_encrypted_broker_is_checked_and_used(mosquitto_folder: Path, tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
@@ -274,6 +279,7 @@ def test_an_encrypted_broker_is_checked_and_used(mosquitto_folder: Path, tmp_pat
     broker.kill()
 
 
+@pytest.mark.slow
 def test_a_topic_that_the_broker_refuses_is_named(mosquitto_folder: Path) -> None:
     room = Room()
     (mosquitto_folder / "rules").write_text("topic readwrite soundwatch/#\n")
@@ -287,6 +293,7 @@ def test_a_topic_that_the_broker_refuses_is_named(mosquitto_folder: Path) -> Non
     broker.kill()
 
 
+@pytest.mark.slow
 def test_a_broker_that_hangs_is_left_and_found_again(
     room: Room, mosquitto: Mosquitto, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
