@@ -19,11 +19,11 @@ from soundwatch.daemon.core.types import Block, read_only
 
 CHILD = """
 import sys, time
-from soundwatch.daemon.capture.capture_worker import _end_with_the_daemon, _send
+from soundwatch.daemon.capture.capture_worker import _exit_with_daemon, _send
 from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
 from soundwatch.daemon.core.types import Block, read_only
 import numpy as np, os, threading
-threading.Thread(target=_end_with_the_daemon, daemon=True).start()
+threading.Thread(target=_exit_with_daemon, daemon=True).start()
 def tell(what): _send(1, encode_message(what))
 def sound(number):
     _send(1, encode_block(Block(read_only(np.full((2, 800), number, np.float32)), 8000, number * 800), 42))
@@ -50,8 +50,8 @@ def test_frames_are_what_they_were() -> None:
     for frame, what in (
         (encode_message(OpenedFrame("USB, ALSA", 48_000, 2)), OpenedFrame("USB, ALSA", 48_000, 2)),
         (
-            encode_message(ErrorFrame("absent", "Plug it in.", over=False)),
-            ErrorFrame("absent", "Plug it in.", over=False),
+            encode_message(ErrorFrame("absent", "Plug it in.", final=False)),
+            ErrorFrame("absent", "Plug it in.", final=False),
         ),
     ):
         assert decode_frame(frame[0], frame[HEAD.size :]) == what
@@ -67,14 +67,14 @@ def test_frames_are_what_they_were() -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "reason"),
     [
-        ("hopeless", SourceUnavailableError, "absent"),
+        ("unavailable", SourceUnavailableError, "absent"),
         ("stalled", StallError, "stalled"),
         ("ended", SourceError, "ended"),
         ("absent", SourceError, "absent"),
     ],
 )
 def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason: str) -> None:
-    trouble = ErrorFrame(kind, "So it is.", over=True)  # type: ignore[arg-type]
+    trouble = ErrorFrame(kind, "So it is.", final=True)  # type: ignore[arg-type]
     assert type(trouble.error()) is error
     assert trouble.reason == reason
 
@@ -82,8 +82,8 @@ def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason
 @pytest.mark.slow
 def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
     acted.append(
-        "tell(ErrorFrame('absent', 'Not yet.', over=False)); tell(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
-        "tell(ErrorFrame('ended', 'Unplugged.', over=True))"
+        "tell(ErrorFrame('absent', 'Not yet.', final=False)); tell(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
+        "tell(ErrorFrame('ended', 'Unplugged.', final=True))"
     )
     source = MicrophoneProcess("mic0", "USB", None, wait=True)
     sound = source.blocks()
@@ -99,7 +99,7 @@ def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
 
 @pytest.mark.slow
 def test_a_device_that_was_typed_and_is_not_there_is_refused_at_once(acted: list[str]) -> None:
-    acted.append("tell(ErrorFrame('absent', 'No input device matches.', over=True))")
+    acted.append("tell(ErrorFrame('absent', 'No input device matches.', final=True))")
     with pytest.raises(SourceError, match="No input device matches"):
         MicrophoneProcess("mic0", "USB", None, wait=False)
 
@@ -116,10 +116,10 @@ def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows' pipes cannot be looked at")
 def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture_process, "SILENT_S", 0.3)
-    monkeypatch.setattr(capture_process, "LOOK_UP_MS", 50)
+    monkeypatch.setattr(capture_process, "POLL_MS", 50)
     acted.append("tell(OpenedFrame('USB', 8000, 2)); sound(0); time.sleep(600)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
-    with pytest.raises(StallError, match="hangs; it is started anew"):
+    with pytest.raises(StallError, match="hangs; it is restarted"):
         list(source.blocks())
     assert source._process.poll() is not None
 

@@ -57,7 +57,7 @@ def test_a_recording_that_cannot_be_heard_is_told_of_and_the_next_is_heard(tmp_p
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no recording; WAV, FLAC"):
+    with pytest.raises(SourceError, match="contains no recording; WAV, FLAC"):
         open_live_source("yard", str(tmp_path))
 
 

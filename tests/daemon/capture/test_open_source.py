@@ -50,7 +50,7 @@ def test_a_number_is_an_index_even_where_a_file_is_called_so(
 
 
 def test_more_channels_than_the_device_has_are_refused(opened: list[str]) -> None:
-    with pytest.raises(SourceError, match="2 channels were asked of 'USB PnP', which has 1; ask for 1 to 1"):
+    with pytest.raises(SourceError, match="2 channels were configured for 'USB PnP', which has 1; set 1 to 1"):
         open_source("mic0", "USB", channels=2)
     assert opened == []
 

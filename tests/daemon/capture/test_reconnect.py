@@ -225,7 +225,7 @@ def test_what_is_missing_at_the_end_of_the_program_is_counted_too() -> None:
     assert (last.samples.shape, last.first_sample, last.lost_samples) == ((1, 0), 64_000, 56_000)
 
 
-def test_what_is_hopeless_is_not_waited_for() -> None:
+def test_an_unavailable_source_is_not_retried() -> None:
     world = World()
     street = Street(world, [Connection(world, 0, error=SourceUnavailableError("Microphones need PortAudio."))])
     with pytest.raises(SourceUnavailableError, match="PortAudio"):

@@ -94,9 +94,9 @@ def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(
         json.dumps({"model": "other@sha256:0", "background_h": 1, "target_per_h": 1, "classes": {}})
     )
-    with pytest.raises(ConfigError, match=r"was made with other@sha256:0, and double@"):
+    with pytest.raises(ConfigError, match=r"was made with other@sha256:0, and the model is double@"):
         load_calibration(tmp_path / "c.json", SMALL_CONTRACT)
-    with pytest.raises(ConfigError, match="is no calibration"):
+    with pytest.raises(ConfigError, match="is not a calibration"):
         load_calibration(Path(__file__), SMALL_CONTRACT)
 
 

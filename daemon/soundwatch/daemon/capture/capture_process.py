@@ -1,8 +1,8 @@
-"""A microphone that is captured by a process of its own, as the daemon has it.
+"""A microphone in its own capture process: the daemon's end of the pipe.
 
-Conventions: the process is started when the source is opened and ends with it; one that says nothing for
-`SILENT_S` is killed. It is told to end by closing its standard input, which is safe in a signal handler.
-Does not: open anything again (`capture/reconnect.py`).
+Conventions: the process is started when the source is opened and ends with it; a process without output for
+`SILENT_S` is killed. Closing its standard input ends the process, which is safe in a signal handler.
+Does not: reopen a device (`capture/reconnect.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Block
 
-SILENT_S: Final = 2.75  # once it captures; the process itself gives up half a second earlier
-LOOK_UP_MS: Final = 250
+SILENT_S: Final = 2.75  # during capture; the process itself reports a stall half a second earlier
+POLL_MS: Final = 250
 READ_BYTES: Final = 1 << 16
 
 
@@ -32,8 +32,8 @@ class MicrophoneProcess:
     Args:
         name: The source's name in events.
         device: As for `Microphone`.
-        channels: How many to open; None for the device's own, two at most.
-        wait: Whether to wait for a device that is not there, rather than to fail.
+        channels: Number of channels to open; None for the device's own, two at most.
+        wait: Wait for an absent device instead of failing.
 
     Raises:
         SourceError: The process cannot be started; without `wait`, the device cannot be opened either.
@@ -51,7 +51,7 @@ class MicrophoneProcess:
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # what it starts ends with it
+                start_new_session=True,  # its children end with it
             )
         except OSError as error:
             raise SourceError(f"No process can be started to capture {device}: {error.strerror}.") from error
@@ -59,7 +59,7 @@ class MicrophoneProcess:
             self._open()
 
     def blocks(self) -> Iterator[Block | SourceStateChange]:
-        """Blocks as they are heard, until `stop`; a `SourceStateChange` where the device is waited for.
+        """Yield blocks as they are captured, until `stop`, and a `SourceStateChange` while the device is absent.
 
         Raises:
             StallError: The device or the process delivers nothing.
@@ -70,9 +70,9 @@ class MicrophoneProcess:
                 if isinstance(frame, OpenedFrame):
                     self.info = frame.info(self.info.name)
                 elif isinstance(frame, ErrorFrame):
-                    if frame.over:
+                    if frame.final:
                         raise frame.error()
-                    yield SourceStateChange("waiting", frame.reason, frame.said)
+                    yield SourceStateChange("waiting", frame.reason, frame.message)
                 else:
                     block, self.start_unix_ns = frame
                     yield block
@@ -97,11 +97,11 @@ class MicrophoneProcess:
             raise
 
     def _next(self) -> OpenedFrame | ErrorFrame | tuple[Block, int] | None:
-        """The next frame; None after `stop`.
+        """Read the next frame; None after `stop`.
 
         Raises:
-            StallError: The process has hung.
-            SourceError: It has ended without a word.
+            StallError: The process hangs.
+            SourceError: The process has ended without an error frame.
         """
         head = self._read(HEAD.size)
         kind, length = HEAD.unpack(head) if head else (0, 0)
@@ -109,18 +109,18 @@ class MicrophoneProcess:
         return decode_frame(kind, body) if body else None
 
     def _read(self, size: int) -> bytes:
-        """So many bytes; none after `stop`."""
+        """Read `size` bytes; none after `stop`."""
         assert self._process.stdout is not None
-        pipe, empty_looks = self._process.stdout.fileno(), 0
+        pipe, empty_polls = self._process.stdout.fileno(), 0
         while len(self._unread) < size and not self._stopped:
-            if not wait_readable(pipe, LOOK_UP_MS):
-                empty_looks += 1  # not time, which also passes while this program is frozen
-                if self.info.rate_hz and empty_looks * LOOK_UP_MS >= SILENT_S * 1000:
-                    raise StallError(f"The process that captures {self.info.description} hangs; it is started anew.")
+            if not wait_readable(pipe, POLL_MS):
+                empty_polls += 1  # polls, not time, which also passes while this program is suspended
+                if self.info.rate_hz and empty_polls * POLL_MS >= SILENT_S * 1000:
+                    raise StallError(f"The process that captures {self.info.description} hangs; it is restarted.")
                 continue
             data = os.read(pipe, READ_BYTES)
             if not data and not self._stopped:
-                raise SourceError(f"The process that captured {self.info.description} has ended; it is started anew.")
+                raise SourceError(f"The process that captured {self.info.description} has ended; it is restarted.")
             self._unread += data
         if self._stopped:
             return b""
@@ -131,7 +131,7 @@ class MicrophoneProcess:
     def _end(self) -> None:
         if hasattr(os, "killpg") and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # it may be frozen, or hang with the sound system
+                os.killpg(self._process.pid, signal.SIGKILL)  # the process may be stopped, or hang in the sound system
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

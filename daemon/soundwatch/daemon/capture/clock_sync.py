@@ -1,14 +1,14 @@
-"""Whether the sample clock still tells the wall clock's time, and where it has to be put if not: a reducer.
+"""Synchronization of the sample clock with the wall clock: a reducer over deliveries.
 
-A stream's times are UTC of its sample 0 plus the samples since. That goes wrong in two ways. The wall clock is set:
-then its distance from the steady clock changes, at once and exactly. Or the two run at different speeds, a microphone's
-crystal by some tens of parts in a million: then deliveries come later and later for what they hold, or earlier and
-earlier. They also come late by chance, so only the least late of ten seconds says anything, and only twice in a row.
+A stream's times are UTC of its sample 0 plus the samples since. There are two sources of error. The wall clock is set:
+its offset from the monotonic clock changes at once. Or the two clocks run at different speeds, a microphone's
+crystal by some tens of parts per million: the lag of deliveries rises or falls steadily. Deliveries are also delayed
+at random, so only the minimum lag of ten seconds counts, and only if two periods in a row agree.
 
-Conventions: nanoseconds; sample numbers of the stream, lost ones counted. `shift_ns` is what later samples' times are
-moved by. How late deliveries are at the start is taken to be their way to us, and right; but none comes before its
-sound, as it seems where a radio sends its last seconds at once to whoever connects.
-Does not: keep times in order where they would run back (`events/timeline.py`).
+Conventions: nanoseconds; sample numbers of the stream, lost ones counted. `shift_ns` is added to the times of later
+samples. The lag at the start is taken as the latency of the source. A negative lag is impossible, and means that a
+radio sent its last seconds at once.
+Does not: keep times in order where they would run backwards (`events/timeline.py`).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from soundwatch.daemon.core.source import ClockCorrection
 
 WINDOW_NS: Final = 10_000_000_000
 STEP_NS: Final = 100_000_000
-DRIFT_NS: Final = 250_000_000  # a delivery holds 100 ms, and which part of the driver's buffer it waits for may shift
+DRIFT_NS: Final = 250_000_000  # a delivery holds 100 ms, and its phase in the driver's buffer may shift
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSyncState:
-    """What has been seen so far.
+    """State between two deliveries.
 
     Attributes:
-        start_unix_ns: UTC of sample 0 as it holds now.
-        ahead_ns: What the wall clock was ahead of the steady one when that was found.
-        since_ns: When the running window began; None before its first delivery.
-        least_ns: How late deliveries came for what they held, at least, in it.
-        settled_ns: How late they come when nothing is wrong; None until the first window is over.
-        off_ns: What the window before differed from that by, if it was too much; else 0.
+        start_unix_ns: UTC of sample 0, corrections included.
+        ahead_ns: Offset of the wall clock from the monotonic clock.
+        since_ns: Start of the current window; None before its first delivery.
+        least_ns: Minimum lag in the current window.
+        settled_ns: Lag without drift; None until the first window has ended.
+        off_ns: Deviation of the previous window from that lag, if it was too large; else 0.
     """
 
     start_unix_ns: int
@@ -48,17 +48,17 @@ class ClockSyncState:
 def sync_clock(
     state: ClockSyncState, end_sample: int, rate_hz: int, arrival_ns: int, now: ClockReading
 ) -> tuple[ClockSyncState, ClockCorrection | None]:
-    """Take account of one delivery.
+    """Update the state with one delivery.
 
     Args:
-        state: After the delivery before.
-        end_sample: Number of the sample after its last.
-        rate_hz: Of these samples.
-        arrival_ns: When it came, by the steady clock.
-        now: This moment, by both clocks.
+        state: State after the previous delivery.
+        end_sample: Number of the sample after the delivery's last.
+        rate_hz: Sampling rate.
+        arrival_ns: Time of arrival by the monotonic clock.
+        now: Current time by both clocks.
 
     Returns:
-        The state after it, and the new anchor if there has to be one.
+        The next state, and a correction if one is needed.
     """
     set_ns = now.ahead_ns - state.ahead_ns
     if abs(set_ns) > STEP_NS:
@@ -76,7 +76,7 @@ def sync_clock(
     state = replace(state, since_ns=arrival_ns, least_ns=lag_ns, settled_ns=settled_ns)
     if abs(off_ns) <= DRIFT_NS:
         return replace(state, off_ns=0), None
-    if state.off_ns * off_ns <= 0 and least_ns > -DRIFT_NS:  # the first of this kind, and not impossible
+    if state.off_ns * off_ns <= 0 and least_ns > -DRIFT_NS:  # the first deviation in this direction
         return replace(state, off_ns=off_ns), None
     shift_ns = min(off_ns, state.off_ns or off_ns, key=abs)
     start_unix_ns = state.start_unix_ns + shift_ns
@@ -85,5 +85,5 @@ def sync_clock(
 
 
 def reset_after_loss(state: ClockSyncState) -> ClockSyncState:
-    """After a loss: the way to us may be another."""
+    """Forget the lag after a loss, since the latency may have changed."""
     return replace(state, since_ns=None, settled_ns=None, off_ns=0)

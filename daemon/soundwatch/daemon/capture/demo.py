@@ -1,8 +1,8 @@
-"""The bundled scene: a minute of street, synthesised, for machines without a microphone.
+"""The demo scene: a minute of synthesized street sound, for machines without a microphone.
 
-Conventions: mono at 44.1 kHz. In real time it goes round without end; fast it is heard once.
-`DEMO_SOUNDS` tells what is in it and when, so that it can be seen whether all was recognised.
-Does not: stand for accuracy; real recordings do that (`soundwatch evaluate`).
+Conventions: mono at 44.1 kHz. In real time the scene repeats without end; fast it plays once.
+`DEMO_SOUNDS` lists its sounds and their times, to compare with the events.
+Does not: measure accuracy; real recordings do (`soundwatch evaluate`).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class DemoSound:
     """One sound of the scene.
 
     Attributes:
-        label: Its class, as UrbanSound8K calls it.
-        onset_s: When it begins in every round.
-        offset_s: When it has ended, but for the echo.
+        label: Class in UrbanSound8K.
+        onset_s: Start in each round.
+        offset_s: End, without the echo.
     """
 
     label: str
@@ -66,13 +66,13 @@ _BARKS: Final = (0.0, 0.42, 0.85, 1.7, 2.15, 2.6, 3.4, 3.8, 4.5, 4.95, 5.4)
 
 
 def demo_scene(rate_hz: int = RATE_HZ, seconds: float = ROUND_S) -> Samples:
-    """The scene's first `seconds` as samples (1, S)."""
+    """Return the scene's first `seconds` as samples (1, S)."""
     scene = np.concatenate(list(_stretches(rate_hz)), axis=1)
     return read_only(scene[:, np.arange(round(seconds * rate_hz)) % scene.shape[1]])
 
 
 def _stretches(rate_hz: int) -> Iterator[Samples]:
-    """One round of the scene in pieces (1, S), by turns without and with a sound, each made when it is asked for."""
+    """Synthesize one round of the scene in pieces (1, S), alternately without and with a sound."""
     noise = np.random.default_rng(_SEED)
     street = np.tile(_TRAFFIC_LEVEL * traffic(_TRAFFIC_S, rate_hz, noise), ROUND_S // _TRAFFIC_S)
     end = 0
@@ -91,7 +91,7 @@ def _full_scale(signal: Signal) -> Samples:
 
 
 def _dry(sound: DemoSound, rate_hz: int, noise: np.random.Generator) -> Signal:
-    """One of the scene's sounds without the street."""
+    """Synthesize one of the scene's sounds without the street."""
     duration_s = sound.offset_s - sound.onset_s
     if sound.label == "siren":
         return siren(duration_s, rate_hz)
@@ -113,8 +113,8 @@ class Demo:
 
     Args:
         name: The source's name in events.
-        pace: "real_time" gives blocks when a microphone would, round after round.
-        start_unix_ns: UTC of the first sample; None for the moment when `blocks` starts.
+        pace: "real_time" gives blocks at the rate of a microphone, round after round.
+        start_unix_ns: UTC of the first sample; None for the start of `blocks`.
     """
 
     def __init__(self, name: str, pace: Pace = "real_time", start_unix_ns: int | None = None) -> None:
@@ -129,9 +129,9 @@ class Demo:
         return self._start_unix_ns or 0
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks of 100 ms until `stop`."""
+        """Yield blocks of 100 ms until `stop`."""
         stretches = _stretches(RATE_HZ)
-        ahead = chain([next(stretches)], stretches)  # the first is made before the clock starts
+        ahead = chain([next(stretches)], stretches)  # the first is synthesized before the clock starts
         if self._start_unix_ns is None:
             self._start_unix_ns = time.time_ns()
         size = RATE_HZ * BLOCK_MS // 1000

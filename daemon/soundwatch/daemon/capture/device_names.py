@@ -1,14 +1,13 @@
-"""Names of microphones that last, beyond those that PortAudio has.
+"""Stable names of microphones, beyond PortAudio's names.
 
 Conventions:
-- `pulse:NAME` is the source of PulseAudio or PipeWire that `pactl list short sources` lists as NAME. It is reached by
-  PortAudio's device `pulse`, which takes what the environment variable PULSE_SOURCE says when it is opened.
+- `pulse:NAME` is the source of PulseAudio or PipeWire that `pactl list short sources` lists as NAME. It is opened as
+  PortAudio's device `pulse`, which reads the environment variable PULSE_SOURCE.
 - `alsa:ID` is the sound card that /proc/asound/cards lists as [ID]; `usb:VENDOR:PRODUCT` or
-  `usb:VENDOR:PRODUCT:SERIAL` the one with these USB numbers; `port:PORT` the one in this USB port, as in 1-1.4. Linux
-  numbers cards anew at each start, these stay. PortAudio has the card's number in the device's name: "(hw:1,0)".
-Source: tried with PulseAudio 16: when a source goes, the server moves its streams to the default source without a
-word, and ALSA's plugin cannot forbid that. So the server's sources are watched: what is heard under a
-microphone's name is that microphone or nothing.
+  `usb:VENDOR:PRODUCT:SERIAL` the card with these USB numbers; `port:PORT` the card in this USB port, as in 1-1.4. Linux
+  renumbers cards at each start, these names stay. PortAudio has the card's number in the device's name: "(hw:1,0)".
+Source: tests with PulseAudio 16: when a source is removed, the server silently moves its streams to the default source,
+and ALSA's plugin cannot forbid that. So the server's sources are watched, and a removed source ends the capture.
 Does not: list or open devices (`devices.py`, `microphone.py`).
 """
 
@@ -38,8 +37,8 @@ class SoundCard:
     """A sound card of Linux.
 
     Attributes:
-        number: As it is counted today.
-        names: Those that last.
+        number: Current number.
+        names: Stable names.
     """
 
     number: int
@@ -47,48 +46,48 @@ class SoundCard:
 
 
 def resolve_device(device: str, root: Path = ROOT) -> str:
-    """The name that PortAudio has for a device today; one of the sound server's is set for this process.
+    """Return PortAudio's current name of a device; select a source of the sound server for this process.
 
     Raises:
-        SourceError: No card or source has this name, or several have. The message lists those to choose from.
+        SourceError: No card or source has this name, or several have. The message lists the choices.
     """
     if device.startswith(PULSE):
         os.environ["PULSE_SOURCE"] = name = device.removeprefix(PULSE)
-        there_now = list_pulse_sources()
-        if there_now and name not in there_now:
-            listed = "\n".join(f"  {PULSE}{each}" for each in there_now)
+        sources = list_pulse_sources()
+        if sources and name not in sources:
+            listed = "\n".join(f"  {PULSE}{source}" for source in sources)
             raise SourceError(f"The sound server has no source {name!r}. It has these:\n{listed}")
         return "pulse"
     if not device.startswith(CARDS):
         return device
-    there = list_cards(root)
+    cards = list_cards(root)
     found = [
-        card for card in there if device in card.names or any(name.startswith(f"{device}:") for name in card.names)
+        card for card in cards if device in card.names or any(name.startswith(f"{device}:") for name in card.names)
     ]
     if len(found) == 1:
         return f"(hw:{found[0].number},"
     seen = f"{len(found)} sound cards are {device}" if found else f"No sound card is {device}"
-    choices = "\n".join(f"  {' or '.join(card.names)}" for card in found or there) or "  (there is none)"
-    raise SourceError(f"{seen}; exactly one was wanted. These are there:\n{choices}")
+    choices = "\n".join(f"  {' or '.join(card.names)}" for card in found or cards) or "  (there is none)"
+    raise SourceError(f"{seen}; exactly one was wanted. These are present:\n{choices}")
 
 
-def stable_names(portaudio_name: str, there: Sequence[SoundCard]) -> tuple[str, ...]:
-    """The names that last of a device that PortAudio has by this name."""
+def stable_names(portaudio_name: str, cards: Sequence[SoundCard]) -> tuple[str, ...]:
+    """Return the stable names of the card in PortAudio's name of a device."""
     place = _PLACE.search(portaudio_name)
-    return next((card.names for card in there if place is not None and card.number == int(place[1])), ())
+    return next((card.names for card in cards if place is not None and card.number == int(place[1])), ())
 
 
 def list_cards(root: Path = ROOT) -> tuple[SoundCard, ...]:
-    """The sound cards of this machine; none where the system does not tell."""
+    """List the sound cards of this machine; none on systems other than Linux."""
     folders = sorted((root / "sys/class/sound").glob("card[0-9]*"))
     return tuple(SoundCard(int(folder.name[4:]), _names(folder)) for folder in folders if folder.name[4:].isdecimal())
 
 
 def _names(folder: Path) -> tuple[str, ...]:
-    """Of the card whose folder in /sys/class/sound this is; /sys has a USB device's numbers in a folder above."""
+    """Read the stable names of a card from its folder in /sys/class/sound; USB numbers are in a parent folder."""
     names = [f"alsa:{_read(folder / 'id')}"] if _read(folder / "id") else []
     above = (folder / "device").resolve()
-    usb = next((each for each in (above, *above.parents) if (each / "idVendor").is_file()), None)
+    usb = next((parent for parent in (above, *above.parents) if (parent / "idVendor").is_file()), None)
     if usb is not None:
         numbers = [_read(usb / file) for file in ("idVendor", "idProduct", "serial")]
         names += ["usb:" + ":".join(number for number in numbers if number), f"port:{usb.name}"]
@@ -97,13 +96,13 @@ def _names(folder: Path) -> tuple[str, ...]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 
 
-def watch_source(device: str, gone: Callable[[], None]) -> None:
-    """Call `gone` once the sound server has a device's source no more; returns when nothing can be learned any more.
+def watch_source(device: str, on_removed: Callable[[], None]) -> None:
+    """Call `on_removed` when the sound server removes a device's source; return when the server ends.
 
     Does nothing for other devices, or where the program `pactl` is missing.
     """
@@ -112,21 +111,22 @@ def watch_source(device: str, gone: Callable[[], None]) -> None:
     name = device.removeprefix(PULSE)
     with (
         contextlib.suppress(OSError),
-        subprocess.Popen(["pactl", "subscribe"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as news,  # noqa: S607
+        subprocess.Popen(["pactl", "subscribe"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as pactl,  # noqa: S607
     ):
-        assert news.stdout is not None
+        assert pactl.stdout is not None
         if name not in (list_pulse_sources() or [name]):
-            gone()
-        for line in news.stdout:
+            on_removed()
+        for line in pactl.stdout:
             if b"source #" in line and name not in (list_pulse_sources() or [name]):
-                gone()
+                on_removed()
 
 
 def list_pulse_sources() -> list[str]:
-    """The sound server's sources; none where it does not say."""
+    """List the sound server's sources; none without a server. A name that is not UTF-8 gets replacement characters."""
     command = ["pactl", "list", "short", "sources"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=SERVER_S, stdin=subprocess.DEVNULL)  # noqa: S603
+        listed = subprocess.run(command, capture_output=True, timeout=SERVER_S, stdin=subprocess.DEVNULL)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [line.split("\t")[1] for line in said.stdout.splitlines() if line.count("\t") > 1]
+    lines = listed.stdout.decode(errors="replace").splitlines()
+    return [line.split("\t")[1] for line in lines if line.count("\t") > 1]

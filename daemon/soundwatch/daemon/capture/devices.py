@@ -1,9 +1,9 @@
-"""The inputs that PortAudio knows, and how to name one.
+"""PortAudio's input devices, and their names.
 
-Conventions: an index holds until the next start or the next plug; a name holds. ALSA's place of a card,
-"(hw:1,0)", is therefore left out of the proposed name wherever that still names one device only. More names that
-hold are in `capture/device_names.py`.
-Does not: see devices plugged in after PortAudio started in this process; it freezes its list.
+Conventions: an index changes at the next start or the next plug; a name stays. ALSA's place of a card,
+"(hw:1,0)", is therefore left out of the proposed name if the rest still names one device only. More stable names
+are in `capture/device_names.py`.
+Does not: notice devices that are plugged in after PortAudio started in this process.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from soundwatch.daemon.core.errors import SourceError
 
 _ALSA_PLACE = re.compile(r"\s*\(hw:\d+,\d+\)$")
 _NO_INPUT = (
-    "No microphone: PortAudio lists no input device. Plug one in, see that the sound server runs and that you may "
+    "No microphone: PortAudio lists no input device. Plug one in, check that the sound server runs and that you may "
     "use it (on Linux `arecord -l`, group `audio`), or try `soundwatch run --device demo`."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One input.
+    """One input device.
 
     Attributes:
-        index: PortAudio's number for it, today.
-        name: PortAudio's name for it.
-        host_api: The sound system that it is reached by; one microphone may be listed under several.
-        channels: How many it can record at most.
-        rate_hz: Its own sampling rate.
-        default: Whether it is the one used when none is named.
-        device: What to write after `--device` or `device:` to name it; empty until known.
-        lasting: Other names for it, which hold also where two devices are called alike.
+        index: PortAudio's current number.
+        name: PortAudio's name.
+        host_api: Sound system; one microphone may be listed under several.
+        channels: Largest number of channels.
+        rate_hz: Sampling rate of the device.
+        default: True for the device of the name `default`.
+        device: Text for `--device` or `device:`; empty until known.
+        lasting: Other stable names, also for devices of equal names.
     """
 
     index: int
@@ -52,27 +52,27 @@ class Device:
 
 
 def list_devices() -> tuple[Device, ...]:
-    """All inputs, none on a machine without.
+    """List all input devices.
 
     Raises:
         SourceError: PortAudio is missing or does not answer.
     """
     found = call_portaudio("Listing the input devices", _query)
-    there = list_cards()
+    cards = list_cards()
     return tuple(
-        replace(device, device=stable_name(found, device), lasting=stable_names(device.name, there)) for device in found
+        replace(device, device=stable_name(found, device), lasting=stable_names(device.name, cards)) for device in found
     )
 
 
 def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
-    """The one input that is meant.
+    """Find the one device that a name means.
 
     Args:
-        devices: All there are.
+        devices: All devices.
         wanted: An index; "default"; a name or "name, host API" in full; or a part of one, in any case.
 
     Raises:
-        SourceError: It is none, or several. The message lists those to choose from.
+        SourceError: No device or several devices match. The message lists the choices.
     """
     found = _matches(devices, wanted)
     if len(found) == 1:
@@ -87,7 +87,7 @@ def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
 
 
 def stable_name(devices: Sequence[Device], device: Device) -> str:
-    """The shortest lasting name by which `find_device` finds just this one; its index if it has none."""
+    """Return the shortest stable name for which `find_device` finds this device only, else the index."""
     for name in (_ALSA_PLACE.sub("", device.name), device.name, f"{device.name}, {device.host_api}"):
         if name and not name.isdecimal() and _matches(devices, name) == [device]:
             return name
@@ -95,7 +95,7 @@ def stable_name(devices: Sequence[Device], device: Device) -> str:
 
 
 def devices_text(devices: Sequence[Device]) -> str:
-    """The inputs as a table for people, each with what names it."""
+    """Format the devices as a table, each with its `--device` option."""
     if not devices:
         return _NO_INPUT
     titles = ("", "index", "name", "host API", "channels", "rate_hz", "to listen to it")
@@ -122,7 +122,7 @@ def devices_text(devices: Sequence[Device]) -> str:
 
 
 def devices_json(devices: Sequence[Device]) -> bytes:
-    """The inputs as one line of JSON for programs."""
+    """Encode the devices as one line of JSON."""
     return msgspec.json.encode(list(devices))
 
 
@@ -144,7 +144,7 @@ def _query(sounddevice: ModuleType) -> list[Device]:
 
 
 def _matches(devices: Sequence[Device], wanted: str | int) -> list[Device]:
-    """The devices of the first rule that fits any."""
+    """Return the devices of the first rule that matches any."""
     if isinstance(wanted, int) or wanted.isdecimal():
         return [device for device in devices if device.index == int(wanted)]
     if wanted == "default":
@@ -155,6 +155,6 @@ def _matches(devices: Sequence[Device], wanted: str | int) -> list[Device]:
 
 
 def _quoted(name: str) -> str:
-    """The name as a shell and YAML take it."""
+    """Quote a name for a shell and for YAML."""
     escaped = name.replace("\\", r"\\").replace('"', r"\"")
     return name if re.fullmatch(r"[\w.-]+", name) else f'"{escaped}"'

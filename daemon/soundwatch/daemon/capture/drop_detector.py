@@ -1,16 +1,14 @@
-"""Sound that vanished before it reached us, found by counting samples against the clock.
+"""Detection of unreported losses, by comparing sample counts with the monotonic clock: a reducer over deliveries.
 
-Sound servers drop samples without a word when a program is kept from reading (tried: PulseAudio, a stall
-of 20 s lost 8 s and set no flag). Each delivery's lag is its time less that of its last sample. Deliveries
-come late by chance, so only the least lag of two seconds says anything; when that has risen and stays, the
-rise is sound that was lost.
+Sound servers drop samples without a report when a program does not read in time (observed: PulseAudio, a stall
+of 20 s lost 8 s and set no flag). A delivery's lag is its arrival time minus the time of its last sample. Deliveries
+are delayed at random, so only the minimum lag of two seconds counts; a rise of this minimum that stays is lost sound.
 
-Conventions: nanoseconds of the steady clock, so that what was missed while the machine slept is a loss too; samples
-at the source's rate, known losses counted.
-A rise of less than 150 ms is no loss yet: a delivery holds 100 ms, and which part of the driver's buffer it
-waits for may shift by as much (seen: half of it, on a busy machine). Two clocks' drift of up to 1 in 1000 is
-followed.
-Does not: say where in the last four seconds the loss was, nor how long it was to less than a delivery.
+Conventions: nanoseconds of the monotonic clock, suspended time included; samples at the source's rate, known losses
+counted.
+A rise of less than 150 ms is not a loss: a delivery holds 100 ms, and its phase in the driver's buffer may shift by as
+much (observed: half of a delivery, on a busy machine). A clock drift of up to 1 in 1000 is followed.
+Does not: locate the loss within the last four seconds, or measure it to less than a delivery.
 """
 
 from __future__ import annotations
@@ -26,13 +24,13 @@ DRIFT_NS: Final = 2_000_000  # of one window
 
 @dataclass(frozen=True, slots=True)
 class DropDetectorState:
-    """What deliveries have shown so far.
+    """State between two deliveries.
 
     Attributes:
-        since_ns: When the running window began; None before the first delivery.
-        least_ns: The least lag in it.
-        before_ns: The least lag of the window before.
-        settled_ns: The lag at which nothing is missing.
+        since_ns: Start of the current window; None before the first delivery.
+        least_ns: Minimum lag in the current window.
+        before_ns: Minimum lag in the previous window.
+        settled_ns: Lag without losses.
     """
 
     since_ns: int | None = None
@@ -44,16 +42,16 @@ class DropDetectorState:
 def detect_drops(
     state: DropDetectorState, arrival_ns: int, end_sample: int, rate_hz: int
 ) -> tuple[DropDetectorState, int]:
-    """Take account of one delivery.
+    """Update the state with one delivery.
 
     Args:
-        state: After the delivery before.
-        arrival_ns: When it came.
-        end_sample: Number of the sample after its last.
-        rate_hz: Of these samples.
+        state: State after the previous delivery.
+        arrival_ns: Time of arrival.
+        end_sample: Number of the sample after the delivery's last.
+        rate_hz: Sampling rate.
 
     Returns:
-        The state after it, and how many samples are now known to have been lost before it.
+        The next state, and the number of samples found to be lost before the delivery.
     """
     lag_ns = arrival_ns - end_sample * 1_000_000_000 // rate_hz
     if state.since_ns is None:

@@ -1,9 +1,9 @@
-"""A folder of recordings as one live source: each after the other, by name, in real time.
+"""A folder of recordings as one live source: one after the other, by name, in real time.
 
-Conventions: numbers and channels are those of one stream; its rate changes with the recording. Where one recording ends
-and the next begins a sample is counted as lost, so that no window that holds some of both decides. A recording that
-cannot be heard is told of as a loss, and the next one as its end.
-Does not: see recordings that are added later.
+Conventions: all recordings form one stream with the first one's channels; its rate changes with the recording. Between
+two recordings one sample is counted as lost, so that no window with sound of both is complete. A recording that
+cannot be read is reported as a loss, which the next one ends.
+Does not: notice recordings that are added later.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from soundwatch.daemon.core.types import Block
 
 
 class Folder:
-    """The recordings in a folder, and in those within it.
+    """The recordings in a folder and its subfolders.
 
     Args:
         name: The source's name in events.
         path: The folder.
 
     Raises:
-        SourceError: It holds none, or the first cannot be heard.
+        SourceError: The folder contains no recording, or the first cannot be read.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         found = recordings_in(path)
         if not found:
-            raise SourceError(f"{path} holds no recording; WAV, FLAC, Ogg, MP3, AIFF and the like were wanted.")
+            raise SourceError(f"{path} contains no recording; WAV, FLAC, Ogg, MP3 or AIFF files were wanted.")
         self._later = found[1:]
         self._recording = Recording(name, found[0])
         self.info: SourceInfo = replace(self._recording.info, description=str(path))
@@ -41,7 +41,7 @@ class Folder:
         self._stopped = False
 
     def blocks(self) -> Iterator[Block | SourceStateChange]:
-        """Blocks until the last recording's end or `stop`, and which recordings cannot be heard."""
+        """Yield blocks until the last recording's end or `stop`, and a notice for each unreadable recording."""
         end_sample, rate_hz, broken = 0, self.info.rate_hz, False
         for recording in self._recordings():
             if isinstance(recording, SourceError):
@@ -58,7 +58,7 @@ class Folder:
                     yield Block(samples, rate_hz, offset + block.first_sample, lost_samples)
                     end_sample, joint = offset + block.first_sample + samples.shape[1], 0
                     if broken:
-                        yield SourceStateChange("back", "ended", f"{recording.info.description} is heard.")
+                        yield SourceStateChange("back", "ended", f"{recording.info.description} is readable.")
                         broken = False
             except SourceError as error:
                 yield SourceStateChange("lost", "ended", str(error))
@@ -70,7 +70,7 @@ class Folder:
         self._recording.stop()
 
     def _recordings(self) -> Iterator[Recording | SourceError]:
-        """Each as it is its turn, or why it cannot be heard."""
+        """Open each recording in turn, or yield its error."""
         yield self._recording
         for path in self._later:
             if self._stopped:
@@ -80,10 +80,10 @@ class Folder:
             except SourceError as error:
                 yield error
                 continue
-            self._stop_late()
+            self._stop_new_recording()
             yield self._recording
 
-    def _stop_late(self) -> None:
-        """Stop a recording that was being opened when all was to be stopped."""
+    def _stop_new_recording(self) -> None:
+        """Stop a recording that was being opened during `stop`."""
         if self._stopped:
             self._recording.stop()

@@ -1,7 +1,7 @@
-"""When a recording's samples are due, so that it is heard as a microphone would hear it.
+"""Real-time pacing of recordings.
 
-Conventions: a block is due when its last sample would have been recorded. The moment is computed from the
-sample's number each time, in whole nanoseconds, so that nothing drifts.
+Conventions: a block is due when its last sample would have been recorded. The due time is computed from the
+sample's number, in whole nanoseconds, so that no error accumulates.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ Pace = Literal["real_time", "fast"]
 
 
 def due_ns(start_ns: int, end_sample: int, rate_hz: int) -> int:
-    """When the block that ends before `end_sample` is complete, on the clock of `start_ns`."""
+    """Return the time at which the block that ends before `end_sample` is complete, on the clock of `start_ns`."""
     return start_ns + end_sample * 1_000_000_000 // rate_hz
 
 
 class Pacer:
-    """Waits for samples to be due, and can be told to stop.
+    """Waits until samples are due; `stop` interrupts a wait.
 
     Args:
         pace: "fast" never waits.
-        rate_hz: Of the samples.
+        rate_hz: Sampling rate.
     """
 
     def __init__(self, pace: Pace, rate_hz: int) -> None:
@@ -36,10 +36,10 @@ class Pacer:
         self._latch.acquire()
 
     def wait_for(self, end_sample: int) -> bool:
-        """Wait until the samples before this one are due; the first call starts the clock.
+        """Wait until the samples before `end_sample` are due; the first call starts the clock.
 
         Returns:
-            False once `stop` was called.
+            False after `stop`.
         """
         if self._pace == "real_time" and not self._stopped:
             if self._start_ns is None:
@@ -52,5 +52,5 @@ class Pacer:
     def stop(self) -> None:
         """End every wait."""
         self._stopped = True
-        with contextlib.suppress(RuntimeError):  # the second time it is open already
+        with contextlib.suppress(RuntimeError):  # a second call finds the latch released
             self._latch.release()

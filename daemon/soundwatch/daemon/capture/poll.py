@@ -1,4 +1,4 @@
-"""Waiting for a pipe or a connection, for a moment at a time, so that a frozen other end is noticed."""
+"""Wait for data on a file descriptor, with a time limit, so that a frozen writer is noticed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import select
 
 
 def wait_readable(fd: int, wait_ms: int) -> bool:
-    """Whether a read would not wait; looked at for so long, where the system can."""
-    if not hasattr(select, "poll"):  # Windows: an other end that is frozen goes unnoticed there
+    """Wait up to `wait_ms` for data, and return True if a read would not block."""
+    if not hasattr(select, "poll"):  # Windows: a frozen writer goes unnoticed
         return True
     poll = select.poll()
     poll.register(fd, select.POLLIN)

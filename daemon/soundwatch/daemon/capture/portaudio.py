@@ -1,9 +1,9 @@
-"""PortAudio behind one door: loaded late, and never waited for without end.
+"""Calls of PortAudio: the library is loaded late, and each call has a time limit.
 
-Conventions: `sounddevice` is imported only when a device is asked for: it costs 200 ms, and fails where
-PortAudio's library is missing. What may hang (a stopped sound server holds every call) runs in a thread
-that can be left behind.
-Source: tried with PulseAudio killed and stopped: `Pa_Initialize`, `Pa_OpenStream` and `Pa_AbortStream` hang.
+Conventions: `sounddevice` is imported only when a device is opened: the import takes 200 ms, and fails where
+PortAudio's library is missing. A call that may hang (a stopped sound server blocks every call) runs in a thread
+that is abandoned after the limit.
+Source: tests with PulseAudio killed and stopped: `Pa_Initialize`, `Pa_OpenStream` and `Pa_AbortStream` hang.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ T = TypeVar("T")
 
 
 def load_portaudio() -> ModuleType:
-    """The module `sounddevice`, with PortAudio started.
+    """Import the module `sounddevice`, which starts PortAudio.
 
     Raises:
         SourceUnavailableError: PortAudio's library is missing or does not start.
     """
     try:
         import sounddevice
-    except Exception as error:  # PortAudio's own error is a class of the module that failed to load
+    except Exception as error:  # PortAudio's error class is in the module that failed to load
         raise SourceUnavailableError(
-            f"Microphones need PortAudio, which does not load here: {error}. On Debian and Ubuntu it comes with "
+            f"Microphones need PortAudio, which does not load: {error}. On Debian and Ubuntu install it with "
             "`sudo apt-get install libportaudio2`. Recordings, `-` and `demo` work without it."
         ) from error
     module: ModuleType = sounddevice
@@ -40,30 +40,30 @@ def load_portaudio() -> ModuleType:
 
 
 def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: float = 10.0) -> T:
-    """What `function` makes of the loaded module, in a thread that is left behind if it hangs.
+    """Call `function` in a thread that is abandoned if the call hangs, and return the result.
 
     Args:
-        doing: What is tried, as the start of a sentence.
+        doing: Description of the call, as the start of a sentence.
         function: Called with the module `sounddevice`.
-        timeout_s: How long it may take.
+        timeout_s: Time limit.
 
     Raises:
         SourceError: PortAudio refused, or did not answer in time.
     """
     answer: Future[T] = Future()
 
-    def ask() -> None:
+    def call() -> None:
         try:
             answer.set_result(function(load_portaudio()))
-        except Exception as error:  # noqa: BLE001 -- raised again below, in the thread that asked
+        except Exception as error:  # noqa: BLE001 -- raised again below, in the calling thread
             answer.set_exception(error)
 
     try:
         with capture_native_stderr() as reasons:
-            threading.Thread(target=ask, name="portaudio", daemon=True).start()
+            threading.Thread(target=call, name="portaudio", daemon=True).start()
             return answer.result(timeout_s)
     except TimeoutError as error:
-        _leave_behind()
+        _skip_exit_handler()
         raise SourceError(
             f"{doing} took more than {timeout_s:g} s: the sound system does not answer. Check that its server "
             "(PulseAudio, PipeWire, JACK) runs, or restart it."
@@ -75,28 +75,28 @@ def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: f
 
 
 def rescan_devices() -> None:
-    """Make PortAudio look for devices again: it knows those only that were there when it started.
+    """Restart PortAudio, which lists only the devices that were present at its start.
 
-    Every open stream of this process ends by it.
+    Every open stream of this process ends.
 
     Raises:
         SourceError: The sound system does not answer.
     """
-    call_portaudio("Looking for devices", _renew)
+    call_portaudio("Looking for devices", _restart)
 
 
-def _renew(sounddevice: ModuleType) -> None:
+def _restart(sounddevice: ModuleType) -> None:
     sounddevice._terminate()
     sounddevice._initialize()
 
 
 def _message(error: Exception, reasons: list[str]) -> str:
-    """PortAudio's words, and the last of ALSA's, which often name the true reason."""
-    said = str(error.args[0]) if error.args else str(error)
-    return f"{said} ({reasons[-1].strip()})" if reasons else said
+    """Join PortAudio's message and ALSA's last line, which often gives the cause."""
+    message = str(error.args[0]) if error.args else str(error)
+    return f"{message} ({reasons[-1].strip()})" if reasons else message
 
 
-def _leave_behind() -> None:
+def _skip_exit_handler() -> None:
     """Keep the interpreter's exit from waiting for a PortAudio that hangs."""
     module = sys.modules.get("sounddevice")
     if module is not None and hasattr(module, "_exit_handler"):

@@ -1,8 +1,8 @@
-"""Keeps what native audio libraries print out of the diary, and their reasons for the error message.
+"""Capture of the messages that native audio libraries print, for error messages and to keep the log clean.
 
-Conventions: ALSA, PortAudio and mpg123 write to file descriptor 2 behind Python's back. While they are
-kept, that descriptor leads to a temporary file; at the end lines that are not theirs are passed on.
-Does not: help against a library that prints later, from a thread of its own.
+Conventions: ALSA, PortAudio and mpg123 write to file descriptor 2 directly. During the capture
+that descriptor is a temporary file; at the end, lines of others are passed on.
+Does not: capture messages that a library prints later, from its own thread.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import threading
 from collections.abc import Iterator
 
 _REASONS = ("ALSA lib ",)
-_CHATTER = ("Expression '", "Note: ", "Warning: Xing")  # PortAudio's trace of the call stack; mpg123's doubts
-_one_at_a_time = threading.Lock()  # there is one file descriptor 2
+_NOISE = ("Expression '", "Note: ", "Warning: Xing")  # PortAudio's call stack; mpg123's notes
+_stderr_lock = threading.Lock()  # there is one file descriptor 2
 
 
 @contextlib.contextmanager
 def capture_native_stderr() -> Iterator[list[str]]:
-    """Give a list that holds, once left, what the libraries said of the reason for a failure."""
+    """Yield a list that holds the libraries' error messages after the block."""
     reasons: list[str] = []
-    with _one_at_a_time, tempfile.TemporaryFile() as caught:
+    with _stderr_lock, tempfile.TemporaryFile() as caught:
         try:
             stderr = os.dup(2)
-        except OSError:  # a service may run without
+        except OSError:  # a service may run without standard error
             yield reasons
             return
         os.dup2(caught.fileno(), 2)
@@ -40,9 +40,9 @@ def capture_native_stderr() -> Iterator[list[str]]:
 
 
 def _sort(lines: list[str], reasons: list[str]) -> None:
-    """Keep reasons, drop chatter, and pass on what another thread logged meanwhile."""
+    """Keep reasons, drop noise, and pass on lines that another thread logged meanwhile."""
     for line in lines:
         if line.startswith(_REASONS):
             reasons.append(line)
-        elif line and not line.startswith(_CHATTER) and sys.stderr is not None:
+        elif line and not line.startswith(_NOISE) and sys.stderr is not None:
             sys.stderr.write(line + "\n")

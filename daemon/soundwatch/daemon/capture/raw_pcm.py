@@ -1,9 +1,9 @@
-"""Raw samples on standard input, as another program pipes them.
+"""Raw samples on standard input, from another program's pipe.
 
-Conventions: interleaved little-endian samples without a header; the format has to be told. The source
-reads as fast as the pipeline takes, so the pipe holds back a writer that is faster: nothing is dropped.
-Sample 0 is taken to have been recorded one first read before that read came.
-Does not: pace anything; a pipe from a file is read as fast as it goes.
+Conventions: interleaved little-endian samples without a header, in a configured format. The source
+reads as fast as the pipeline classifies, so the pipe blocks a faster writer and nothing is dropped.
+Sample 0 is assumed to have been recorded one first read before that read.
+Does not: pace; a pipe from a file is read as fast as possible.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ QUEUED_BLOCKS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class PcmFormat:
-    """How raw samples are to be read.
+    """Format of raw samples.
 
     Attributes:
         sample_format: u8, s16le, s24le, s32le or f32le: unsigned, signed or float, bits, little-endian.
         rate_hz: Sampling rate.
-        channels: How many samples make a frame.
+        channels: Number of samples in a frame.
 
     Raises:
-        ConfigError: One of them cannot be used.
+        ConfigError: A value is not supported.
     """
 
     sample_format: str
@@ -56,15 +56,15 @@ class PcmFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of every channel."""
+        """Size of one frame, a sample of each channel."""
         return SAMPLE_BYTES[self.sample_format] * self.channels
 
     @classmethod
     def parse(cls, text: str) -> PcmFormat:
-        """Read "s16le,48000,1": sample format, rate in Hz, channels.
+        """Parse "s16le,48000,1": sample format, rate in Hz, channels.
 
         Raises:
-            ConfigError: It does not read.
+            ConfigError: The text has another form.
         """
         parts = [part.strip() for part in text.split(",")]
         if len(parts) != 3 or not all(part.isdecimal() for part in parts[1:]):
@@ -75,7 +75,7 @@ class PcmFormat:
 
 
 def decode_pcm(data: bytes, pcm: PcmFormat) -> Samples:
-    """Whole frames of bytes as samples (C, S), full scale 1."""
+    """Decode whole frames to samples (C, S), full scale 1."""
     if pcm.sample_format == "f32le":
         flat = np.frombuffer(data, "<f4").astype(np.float32)
     elif pcm.sample_format == "u8":
@@ -96,8 +96,8 @@ class RawPcm:
 
     Args:
         name: The source's name in events.
-        stream: Unbuffered, so that a read returns what is there and holds no lock at the interpreter's end.
-        pcm: How to read them.
+        stream: Unbuffered, so that a read returns available bytes and holds no lock at the interpreter's exit.
+        pcm: Format of the samples.
 
     Raises:
         SourceError: The stream is a terminal.
@@ -120,10 +120,10 @@ class RawPcm:
         self._queue: queue.SimpleQueue[bytes | OSError | None] = queue.SimpleQueue()  # its put may interrupt its get
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks as they come in, until the end of the input or `stop`.
+        """Yield blocks as they arrive, until the end of the input or `stop`.
 
         Raises:
-            SourceError: The input cannot be read, ends inside a frame, or holds what is not a number.
+            SourceError: The input cannot be read, ends inside a frame, or contains a sample that is not a number.
         """
         threading.Thread(target=self._fetch, name="pcm", daemon=True).start()
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
@@ -147,12 +147,12 @@ class RawPcm:
             )
 
     def stop(self) -> None:
-        """Make `blocks` end, even while it waits for input."""
+        """Make `blocks` end, even during a wait for input."""
         self._stopped = True
         self._queue.put(None)
 
     def _fetch(self) -> None:
-        """Read in a thread that may be left behind in a read, since nothing ends a read portably."""
+        """Read in a thread that may be abandoned in a read, since no portable call ends a read."""
         size = self._pcm.rate_hz * BLOCK_MS // 1000 * self._pcm.frame_bytes
         data: bytes | None = None
         while data != b"" and not self._stopped:
@@ -162,14 +162,14 @@ class RawPcm:
             except OSError as error:
                 self._queue.put(error)
                 return
-            if data is None:  # a non-blocking input with nothing to give
+            if data is None:  # a non-blocking input without data
                 time.sleep(BLOCK_MS / 1000)
                 self._room.release()
             else:
                 self._queue.put(data)
 
     def _next(self) -> bytes:
-        """The next bytes; none at the end and after `stop`."""
+        """Return the next bytes; none at the end and after `stop`."""
         data = None if self._stopped else self._queue.get()
         if isinstance(data, OSError):
             raise SourceError(f"Standard input cannot be read: {data.strerror}. Check the pipe it comes from.")
@@ -178,10 +178,10 @@ class RawPcm:
 
 
 def standard_input() -> io.RawIOBase:
-    """Standard input without Python's buffer.
+    """Open standard input without Python's buffer.
 
     Raises:
-        SourceError: The program was started without one.
+        SourceError: Standard input is closed.
     """
     try:
         return open(0, "rb", buffering=0, closefd=False)

@@ -1,9 +1,9 @@
-"""A recording in any format that libsndfile reads, block by block.
+"""Recordings in any format that libsndfile reads, block by block.
 
-Conventions: samples as float32, full scale 1, whatever the file's depth. A file that ends early is heard
-to where it ends, and then it is an error: nothing that was recorded is lost, and nothing is hidden.
-Source: for what a header promised and the file does not hold, libsndfile's own log of the header.
-Does not: notice a truncated Ogg, whose pages make sense at every length.
+Conventions: samples are float32, full scale 1, at any bit depth of the file. A truncated file gives all its
+samples, and then an error: no recorded sound is lost, and no damage is hidden.
+Source: libsndfile's log of the header, for the declared and the present size.
+Does not: notice a truncated Ogg, whose pages are valid at every length.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from soundwatch.daemon.core.types import Block, Samples, read_only
 RECORDING_SUFFIXES: Final = frozenset(
     (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 )
-BLOCK_MS: Final[dict[Pace, int]] = {"real_time": 100, "fast": 250}  # where nobody waits, fewer and longer
+BLOCK_MS: Final[dict[Pace, int]] = {"real_time": 100, "fast": 250}  # fewer and longer where latency does not matter
 LOWEST_RATE_HZ: Final = 1_000
 HIGHEST_RATE_HZ: Final = 384_000
 MOST_CHANNELS: Final = 64
 
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
-_STREAMED_BYTES: Final = 0x7FFF_0000  # what writes to a pipe puts about 2 GiB or more where it cannot know the size
-_UNKNOWN_FRAMES: Final = 2**62  # so does a FLAC encoder that writes to a pipe
-_SAYS_NO_FILE: Final = 7  # also where an .mp3 holds nothing like it
+_STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
+_UNKNOWN_FRAMES: Final = 2**62  # a FLAC encoder that writes to a pipe declares this
+_NO_SUCH_FILE: Final = 7  # libsndfile also reports this for an .mp3 without MP3 data
 
 
-class _OnwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """Kept from seeking after each read, as soundfile does: an MP3 decoder then starts anew, audibly."""
+class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Sound file without the seek that soundfile does after each read, which restarts an MP3 decoder audibly."""
 
     def seekable(self) -> bool:
         return False
 
 
 class Recording:
-    """A file of sound.
+    """A recording.
 
     Args:
         name: The source's name in events.
         path: The file.
-        pace: "real_time" gives blocks when a microphone would.
-        start_unix_ns: UTC of sample 0; None for the moment when `blocks` starts.
-        first_sample: Where to begin, in a file whose format can be read from any sample on.
+        pace: "real_time" gives blocks at the rate of a microphone.
+        start_unix_ns: UTC of sample 0; None for the start of `blocks`.
+        first_sample: First sample to read, in a format that supports seeking.
 
     Raises:
-        SourceError: The file is missing, not readable, not a recording, or holds no sound.
+        SourceError: The file is missing, not readable, not a recording, or contains no sound.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Recording:
         return self._start_unix_ns or 0
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks until the end or `stop`.
+        """Yield blocks until the end or `stop`.
 
         Raises:
-            SourceError: A sample is not a number, or the file ends before its header says; what was
-                readable has been given.
+            SourceError: A sample is not a number, or the file is shorter than its header declares; all readable
+                blocks were given.
         """
         if self._start_unix_ns is None:
             self._start_unix_ns = time.time_ns()
@@ -115,7 +115,7 @@ class Recording:
             raise self._truncated(f"{self._file.frames} samples", f"sample {first_sample} is not there") from error
 
     def _read(self, end_sample: int) -> Any:
-        """The next frames (S, C), none at the end; those of 16 bits as they are."""
+        """Read the next frames (S, C), none at the end; 16-bit frames as integers."""
         try:
             return self._file.read(self._block_samples, dtype=self._dtype, always_2d=True)
         except soundfile.SoundFileError as error:
@@ -130,25 +130,25 @@ class Recording:
 
     def _truncated(self, declared: str, found: str) -> SourceError:
         return SourceError(
-            f"{self._path} is truncated or damaged: its header declares {declared}, but {found}. All before that "
-            "was heard. Copy or record the file anew to hear the rest."
+            f"{self._path} is truncated or damaged: its header declares {declared}, but {found}. All sound before "
+            "that was read. Copy or record the file again for the rest."
         )
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """The recordings in a folder and in those within it, by name."""
+    """List the recordings in a folder and its subfolders, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in RECORDING_SUFFIXES and path.is_file())
 
 
 def _full_scale(frames: Any) -> Samples:
-    """Frames (S, C) as samples (C, S) of full scale 1: what libsndfile makes of 16 bits, in a third of its time."""
+    """Convert frames (S, C) to samples (C, S) of full scale 1, in a third of the time that libsndfile takes."""
     samples = np.empty(frames.shape[::-1], np.float32)
     np.multiply(frames.T, np.float32(2**-15) if frames.dtype == np.int16 else np.float32(1), out=samples)
     return samples
 
 
 def open_recording(path: Path) -> Any:
-    """The opened `soundfile.SoundFile`, with a sensible header and at least one frame.
+    """Open a `soundfile.SoundFile` with a valid header and at least one frame.
 
     Raises:
         SourceError: As for `Recording`.
@@ -156,20 +156,20 @@ def open_recording(path: Path) -> Any:
     _check_regular(path)
     try:
         with capture_native_stderr():
-            file = _OnwardOnly(path)
-    except TypeError:  # soundfile's way to say that a file ending in .raw has no header
+            file = _ForwardOnly(path)
+    except TypeError:  # soundfile raises this for a file name that ends in .raw
         raise SourceError(
-            f"{path} has no header to read a recording by. Give raw samples on standard input: "
-            f"`soundwatch run --device - < {path}`, with their format."
+            f"{path} has no header. Give raw samples on standard input: `soundwatch run --device - < {path}`, "
+            "with their format."
         ) from None
     except soundfile.SoundFileError as error:
         code = getattr(error, "code", 0)
         reason = getattr(error, "error_string", "") or f"libsndfile's error {code}"
-        if code == _SAYS_NO_FILE:
+        if code == _NO_SUCH_FILE:
             reason = "Format not recognised"
         raise SourceError(
-            f"{path} is not a recording that can be read: {reason.rstrip('.')}. WAV, FLAC, Ogg, MP3, AIFF and the "
-            "like were wanted; convert it, e.g. with `ffmpeg -i IN OUT.wav`."
+            f"{path} is not a recording that can be read: {reason.rstrip('.')}. A WAV, FLAC, Ogg, MP3 or AIFF file "
+            "was wanted; convert it, e.g. with `ffmpeg -i IN OUT.wav`."
         ) from error
     problem = _problem(file)
     if problem:
@@ -179,7 +179,7 @@ def open_recording(path: Path) -> Any:
 
 
 def _check_regular(path: Path) -> None:
-    """Refuse early what libsndfile would only call a system error."""
+    """Refuse paths for which libsndfile would only report a system error."""
     try:
         if not path.exists():
             raise SourceError(f"There is no file {path}. Check its name; relative paths start at {Path.cwd()}.")
@@ -188,15 +188,15 @@ def _check_regular(path: Path) -> None:
             raise SourceError(f"{path} is {kind}; a recording was wanted. Pipes can be given on standard input: `-`.")
         with path.open("rb") as file:
             if not file.read(1):
-                raise SourceError(f"{path} is empty (0 bytes); a recording was wanted. Copy or record it anew.")
+                raise SourceError(f"{path} is empty (0 bytes); a recording was wanted. Copy or record it again.")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}. Check its permissions and its disk.") from error
 
 
 def _problem(file: Any) -> str | None:
-    """What is wrong with an opened file's header, if anything."""
+    """Return the fault of an opened file's header, or None."""
     if file.frames == 0:
-        return "holds a header but no sound (0 samples). Copy or record it anew."
+        return "contains a header but no sound (0 samples). Copy or record it again."
     if not LOWEST_RATE_HZ <= file.samplerate <= HIGHEST_RATE_HZ:
         return (
             f"has a sampling rate of {file.samplerate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz can be used. "

@@ -1,10 +1,10 @@
-"""Street sounds made from nothing but numbers, for the demo scene.
+"""Synthesis of street sounds for the demo scene.
 
-Conventions: each sound is (S,) float64 of full scale about 1, near and dry; `street_reverb` puts it into a street.
-Random parts come from a generator that the caller seeds, so that a sound is the same every time.
-Source: what the things do. A siren is a driven horn loudspeaker whose oscillator wails; a car has
-two reed horns a third apart; a breaker's piston strikes a ringing chisel; a bark is a voice with formants.
-Does not: claim to be a recording. What recognises it has learned from real ones.
+Conventions: each sound is (S,) float64 of full scale about 1, near and dry; `street_reverb` adds the street.
+Random parts use the caller's generator, so that equal seeds give equal sounds.
+Source: physical models. A siren is a horn loudspeaker with a sweeping oscillator; a car has
+two reed horns a third apart; a breaker's piston strikes a ringing chisel; a bark is a glottal source with formants.
+Does not: replace recordings, which all models are trained on.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Signal = NDArray[np.float64]
 
 
 def seconds_of(duration_s: float, rate_hz: int) -> Signal:
-    """The time in seconds of every sample (S,)."""
+    """Return the time in seconds of every sample (S,)."""
     return np.arange(round(duration_s * rate_hz)) / rate_hz
 
 
 def fade(signal: Signal, rise_s: float, fall_s: float, rate_hz: int) -> Signal:
-    """The signal with a cosine slope at both ends."""
+    """Apply a cosine slope at both ends."""
     rise, fall = (0.5 - 0.5 * np.cos(np.pi * seconds_of(s, rate_hz) / s) for s in (rise_s, fall_s))
     envelope = np.ones_like(signal)
     envelope[: len(rise)] *= rise
@@ -30,7 +30,7 @@ def fade(signal: Signal, rise_s: float, fall_s: float, rate_hz: int) -> Signal:
 
 
 def convolve(signal: Signal, response: Signal) -> Signal:
-    """The signal (S,) through a filter's response, cut to S."""
+    """Filter a signal (S,) with an impulse response, cut to S."""
     size = 1 << (len(signal) + len(response) - 2).bit_length()
     spectrum = np.fft.rfft(signal, size) * np.fft.rfft(response, size)
     return np.asarray(np.fft.irfft(spectrum, size)[: len(signal)])
@@ -39,7 +39,7 @@ def convolve(signal: Signal, response: Signal) -> Signal:
 def shaped_noise(
     size: int, rate_hz: int, slope: float, low_hz: float, high_hz: float, noise: np.random.Generator
 ) -> Signal:
-    """Noise of unit power whose amplitude falls as 1 / f**slope between two edges, and joins its own start."""
+    """Generate periodic noise of unit power whose amplitude falls as 1 / f**slope between two edges."""
     bins_hz = np.fft.rfftfreq(size, 1 / rate_hz)
     gain = (np.maximum(bins_hz, 1.0) / 1000.0) ** -slope
     gain *= 1 / (1 + (low_hz / np.maximum(bins_hz, 1.0)) ** 4) / (1 + (bins_hz / high_hz) ** 4)
@@ -48,12 +48,12 @@ def shaped_noise(
 
 
 def filter_rms(response: Signal) -> float:
-    """The root of a filter's energy."""
+    """Return the root of a filter's energy."""
     return float(np.sqrt(np.square(response).sum()))
 
 
 def harmonics(frequency_hz: Signal, levels: Signal, rate_hz: int) -> Signal:
-    """A tone of changing frequency (S,) with these levels of its 1st, 2nd, ... harmonic, none past half the rate."""
+    """Synthesize a tone of changing frequency (S,) with levels of its harmonics, none above half the rate."""
     phase = 2 * np.pi * np.cumsum(frequency_hz) / rate_hz
     tone = np.zeros_like(phase)
     for number, level in enumerate(levels, start=1):
@@ -63,14 +63,14 @@ def harmonics(frequency_hz: Signal, levels: Signal, rate_hz: int) -> Signal:
 
 
 def damped_sines(partials: list[tuple[float, float, float]], duration_s: float, rate_hz: int) -> Signal:
-    """The sum of damped sines, each (frequency in Hz, decay time in seconds, level)."""
+    """Sum damped sines, each (frequency in Hz, decay time in seconds, level)."""
     time_s = seconds_of(duration_s, rate_hz)
     rings = [level * np.exp(-time_s / decay_s) * np.sin(2 * np.pi * hz * time_s) for hz, decay_s, level in partials]
     return np.asarray(np.sum(rings, axis=0))
 
 
 def street_reverb(signal: Signal, rate_hz: int, wet: float, noise: np.random.Generator) -> Signal:
-    """The sound in a street: its echo from the houses, and the air's loss of treble, on top of itself."""
+    """Add the reverberation of a street, with the air's loss of treble."""
     time_s = seconds_of(0.9, rate_hz)
     tail = noise.standard_normal(len(time_s)) * np.exp(-time_s / 0.16)
     dulled = np.fft.irfft(np.fft.rfft(tail) / (1 + np.fft.rfftfreq(len(tail), 1 / rate_hz) / 2500.0), len(tail))
@@ -82,7 +82,7 @@ def street_reverb(signal: Signal, rate_hz: int, wet: float, noise: np.random.Gen
 
 
 def siren(duration_s: float, rate_hz: int) -> Signal:
-    """An emergency vehicle's electronic siren that wails, louder in the middle of the time as it drives past."""
+    """Synthesize an electronic siren of a vehicle that drives past."""
     time_s = seconds_of(duration_s, rate_hz)
     rise = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * time_s / 4.5))
     frequency_hz = 600.0 * (1445.0 / 600.0) ** rise
@@ -94,7 +94,7 @@ def siren(duration_s: float, rate_hz: int) -> Signal:
 
 
 def car_horn(duration_s: float, rate_hz: int, low_hz: float) -> Signal:
-    """One press of a horn: two reeds nearly a major third apart, of one brightness."""
+    """Synthesize one press of a car horn: two reeds nearly a major third apart."""
     time_s = seconds_of(duration_s, rate_hz)
     numbers = np.arange(1, 25)
     press = 1.0 - 0.035 * np.exp(-time_s / 0.02)
@@ -107,7 +107,7 @@ def car_horn(duration_s: float, rate_hz: int, low_hz: float) -> Signal:
 
 
 def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
-    """A pneumatic breaker at work: thuds, the ringing chisel, cracking stone, and the exhaust between blows."""
+    """Synthesize a pneumatic breaker: blows, the ringing chisel, cracking stone, and the exhaust."""
     size = len(seconds_of(duration_s, rate_hz))
     gaps_s = (1 + 0.042 * noise.standard_normal(int(duration_s * 17))) / 14.0
     blows = (np.cumsum(gaps_s) * rate_hz).astype(int)
@@ -127,21 +127,21 @@ def jackhammer(duration_s: float, rate_hz: int, noise: np.random.Generator) -> S
 
 
 def dog_bark(rate_hz: int, pitch_hz: float, noise: np.random.Generator) -> Signal:
-    """One bark of a middling dog: a rough voice that rises and falls in a quarter of a second."""
+    """Synthesize one bark of a medium-sized dog: a rough glottal sound of a quarter of a second."""
     time_s = seconds_of(0.25, rate_hz)
     frequency_hz = pitch_hz * (0.95 + 0.38 * np.exp(-(((time_s - 0.09) / 0.05) ** 2)))
     frequency_hz *= 1 + 0.055 * np.interp(time_s, np.arange(72) * 0.0035, noise.standard_normal(72))
-    voice = harmonics(frequency_hz, 1 / np.arange(1, 25) ** 0.84, rate_hz)
-    voice *= 1 + 0.38 * np.sin(np.pi * np.cumsum(frequency_hz) / rate_hz)  # every second pulse is weaker
-    voice = voice / voice.std() + 0.33 * shaped_noise(len(time_s), rate_hz, 0.4, 400.0, 7000.0, noise)
-    mouth = damped_sines([(865, 0.0019, 1.0), (1790, 0.003, 0.8), (2000, 0.0009, 0.3)], 0.03, rate_hz)
-    sound = convolve(voice, mouth)
+    source = harmonics(frequency_hz, 1 / np.arange(1, 25) ** 0.84, rate_hz)
+    source *= 1 + 0.38 * np.sin(np.pi * np.cumsum(frequency_hz) / rate_hz)  # every second pulse is weaker
+    source = source / source.std() + 0.33 * shaped_noise(len(time_s), rate_hz, 0.4, 400.0, 7000.0, noise)
+    formants = damped_sines([(865, 0.0019, 1.0), (1790, 0.003, 0.8), (2000, 0.0009, 0.3)], 0.03, rate_hz)
+    sound = convolve(source, formants)
     breath = (1 - np.exp(-time_s / 0.01)) * np.exp(-np.maximum(0.0, time_s - 0.08) / 0.035)
     return fade(np.tanh(1.9 * sound / np.abs(sound).max()) * breath, 0.003, 0.02, rate_hz)
 
 
 def traffic(duration_s: float, rate_hz: int, noise: np.random.Generator) -> Signal:
-    """A street without events, of unit power, that joins its own start: rumble, tyres, and their slow swell."""
+    """Synthesize periodic traffic noise of unit power: rumble and tires, with a slow swell."""
     size = len(seconds_of(duration_s, rate_hz))
     turn = 2 * np.pi * np.arange(size) / size
     swell = 1 + 0.25 * np.sin(turn) + 0.15 * np.sin(2 * turn + 1)

@@ -1,4 +1,4 @@
-"""The last check before sound enters the pipeline: every sample is a number of sane size."""
+"""Validation of samples before they enter the pipeline: each is a finite number of plausible size."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Samples
 
-LOUDEST: Final = 1000.0  # 60 dB above full scale: no recording, but integers stored as floats, or noise read as them
+MAX_MAGNITUDE: Final = 1000.0  # 60 dB above full scale: integers stored as floats, or noise read as floats
 
 
 def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: str) -> None:
-    """Refuse samples that would end as NaN in every score.
+    """Refuse samples that would give NaN in every score.
 
     Args:
         samples: (C, S).
-        first_sample: Number of the first of them.
-        rate_hz: Of these samples.
-        where: What they come from, for the message.
+        first_sample: Number of the first sample.
+        rate_hz: Sampling rate.
+        where: Description of the source, for the message.
 
     Raises:
-        SourceError: One is NaN, infinite or far out of range; the message says which.
+        SourceError: A sample is NaN, infinite or far out of range; the message names the first one.
     """
-    if np.abs(samples).max(initial=0) <= LOUDEST:  # False for NaN too
+    if np.abs(samples).max(initial=0) <= MAX_MAGNITUDE:  # False for NaN too
         return
-    wrong = ~(np.abs(samples) <= LOUDEST)
+    wrong = ~(np.abs(samples) <= MAX_MAGNITUDE)
     position = int(wrong.any(axis=0).argmax())
     channel = int(wrong[:, position].argmax())
     sample, value = first_sample + position, float(samples[channel, position])

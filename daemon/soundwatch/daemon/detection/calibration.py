@@ -1,13 +1,13 @@
-"""Thresholds for one place, from that place's own background.
+"""Calibration of thresholds for one place, from a recording of its background.
 
-A microphone beside a fan hears another world than the training clips. Given sound in which none of the
-classes occurs, each class's threshold is raised until the daemon's own decision (`detection/decide.py`, with all its
-rules) would report no more false events than are tolerable.
+The background of a place, such as a fan, differs from the training clips. Given sound in which none of the
+classes occurs, each class's threshold is raised until the daemon's own detector (`detection/decide.py`, with all its
+rules) reports no more false events than the target rate.
 
-Conventions: the tolerable rate is for all classes together, and each may use its equal share of it. A
-threshold is only ever raised above the model's: a quiet night says nothing about how loud a siren is.
+Conventions: the target rate is for all classes together, and each class gets an equal share. A
+threshold is only raised above the model's: background without events cannot justify a lower one.
 Uncertainty: n events in T hours bound the true rate from above with 95 % confidence (Poisson, Garwood
-1936): none in one hour still allows 3.0 an hour. `rate_upper_per_h` says so in plain numbers.
+1936): none in one hour still allows 3.0 per hour. `rate_upper_per_h` is this bound.
 Does not: record (`app/build.py`).
 """
 
@@ -34,13 +34,13 @@ MIN_BACKGROUND_S: Final = 600
 
 
 class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the background says of one class.
+    """Calibration of one class.
 
     Attributes:
-        threshold: To be used here; null where even the highest would be raised too often.
-        false_events: In the background at that threshold.
-        rate_upper_per_h: The true rate is below this with 95 % confidence.
-        highest_score: That the background reached.
+        threshold: Threshold for this place; null if even the highest gives too many false events.
+        false_events: Number of false events in the background at that threshold.
+        rate_upper_per_h: Upper bound of the true rate, with 95 % confidence.
+        highest_score: Highest score in the background.
     """
 
     threshold: float | None
@@ -50,14 +50,14 @@ class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Thresholds for one place; the file that `detection.calibration` names.
+    """Thresholds for one place: the file that `detection.calibration` names.
 
     Attributes:
         schema: Version of this record.
-        model: Identity of the model that listened; no other may use it.
-        background_h: Length of the background.
-        target_per_h: False events tolerated, of all classes together.
-        classes: Per label.
+        model: Identity of the model; the file is valid for this model only.
+        background_h: Length of the background in hours.
+        target_per_h: Target rate of false events per hour, all classes together.
+        classes: Calibration of each label.
     """
 
     schema: str = "soundwatch.calibration/1"
@@ -70,13 +70,13 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def calibrate(
     scores: list[Scores], rules: tuple[DetectionRule, ...], contract: ModelContract, target_per_h: float
 ) -> Calibration:
-    """Thresholds at which this background raises no more false events than are tolerable.
+    """Find the thresholds at which this background gives no more false events than the target rate.
 
     Args:
-        scores: Of the background's windows, in order.
-        rules: As they would decide, one per label, at the model's thresholds.
-        contract: Of the model that scored.
-        target_per_h: False events tolerated, of all classes together.
+        scores: Scores of the background's windows, in order.
+        rules: Rules at the model's thresholds, one per label.
+        contract: Contract of the model.
+        target_per_h: Target rate of false events per hour, all classes together.
 
     Raises:
         ConfigError: The background is shorter than `MIN_BACKGROUND_S`.
@@ -97,10 +97,10 @@ def calibrate(
 
 
 def short_background(length_s: float) -> ConfigError:
-    """The error for a background that says too little."""
+    """Return the error for a background that is too short."""
     return ConfigError(
-        f"The background has {length_s:.0f} s; at least {MIN_BACKGROUND_S} s were wanted. A shorter one says nothing "
-        f"of false events an hour: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
+        f"The background has {length_s:.0f} s; at least {MIN_BACKGROUND_S} s were wanted. A shorter one cannot show a "
+        f"rate of false events: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
     )
 
 
@@ -132,7 +132,7 @@ def _calibrate_class(
 
 
 def _count(scores: Iterable[Scores], rule: DetectionRule, contract: ModelContract) -> int:
-    """How many events the daemon would start."""
+    """Count the events that the daemon would start."""
     state, started = initial_state((rule,)), 0
     for window in scores:
         state, events = decide(state, window, None, (rule,), contract.features)
@@ -141,20 +141,20 @@ def _count(scores: Iterable[Scores], rule: DetectionRule, contract: ModelContrac
 
 
 def poisson_upper_rate(events: int, hours: float) -> float:
-    """The rate per hour above which so few events would be seen with a probability of 5 % at most."""
+    """Return the rate per hour above which so few events have a probability of at most 5 %."""
     low, high = 0.0, events + 10.0 * math.sqrt(events + 1) + 10.0
     while high - low > 1e-6:
         mean = (low + high) / 2
-        seen = sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(events + 1))
-        low, high = (mean, high) if seen > 1 - CONFIDENCE else (low, mean)
+        probability = sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(events + 1))
+        low, high = (mean, high) if probability > 1 - CONFIDENCE else (low, mean)
     return high / hours
 
 
 def load_calibration(path: Path, contract: ModelContract) -> Calibration:
-    """Read a calibration and hold it against the model that is to use it.
+    """Read a calibration file and check that it belongs to a model.
 
     Raises:
-        ConfigError: It cannot be read, or was made with another model.
+        ConfigError: The file cannot be read, or was made with another model.
     """
     try:
         calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
@@ -162,11 +162,11 @@ def load_calibration(path: Path, contract: ModelContract) -> Calibration:
         raise ConfigError(f"detection.calibration: {path} cannot be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
-            f"detection.calibration: {path} is no calibration: {error}. Make it with `soundwatch calibrate`."
+            f"detection.calibration: {path} is not a calibration: {error}. Create one with `soundwatch calibrate`."
         ) from error
     if calibration.model != contract.identity or set(calibration.classes) != set(contract.labels):
         raise ConfigError(
-            f"detection.calibration: {path} was made with {calibration.model}, and {contract.identity} listens; "
+            f"detection.calibration: {path} was made with {calibration.model}, and the model is {contract.identity}; "
             "scores of two models cannot be compared. Run `soundwatch calibrate` again."
         )
     return calibration

@@ -1,8 +1,8 @@
-"""Thresholds and seconds from a model, a calibration and a configuration to the rules that decide, in samples.
+"""Detection rules from a model, a calibration and a configuration, in samples.
 
-Conventions: a class's own setting goes before the calibration's, that before `detection`'s, that before the
-model's threshold. Lengths are rounded to whole samples. A class that is not enabled, or that the calibration
-found no threshold for, has one that no score reaches.
+Conventions: a class's own key takes precedence over the calibration, the calibration over `detection`, and `detection`
+over the model's threshold. Lengths are rounded to whole samples. A class that is not enabled, or without a threshold
+in the calibration, gets a threshold that no score reaches.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NEVER = 2.0  # scores end at 1
 def build_rules(
     detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None = None
 ) -> tuple[DetectionRule, ...]:
-    """One rule per label, in the order of the labels."""
+    """Build one rule per label, in the order of the labels."""
     return tuple(_rule(label, detection, contract, calibration) for label in contract.labels)
 
 
 def thresholds_in_force(rules: tuple[DetectionRule, ...], labels: tuple[str, ...]) -> dict[str, float]:
-    """The threshold in force for each class that is listened for."""
+    """Return the threshold of each enabled class."""
     return {label: rule.threshold for label, rule in zip(labels, rules, strict=True) if rule.threshold < _NEVER}
 
 
@@ -59,10 +59,10 @@ def _first(own: float | None, common: float) -> float:
 
 
 def resolve_rules(config: Config, contract: ModelContract) -> tuple[DetectionRule, ...]:
-    """What decides, by the model, the calibration and the configuration.
+    """Build the rules of a configuration for a model, with the configured calibration.
 
     Raises:
-        ConfigError: They contradict each other.
+        ConfigError: Model, calibration and configuration contradict each other.
     """
     check_against_contract(config, contract)
     path = config.detection.calibration

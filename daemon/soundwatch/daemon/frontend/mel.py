@@ -1,11 +1,11 @@
-"""Samples to mel decibels: the front end, in numpy.
+"""Mel spectrogram in decibels, in numpy.
 
 Conventions: in, (C, S) float32 in -1 to 1 at `spec.rate_hz`; out, (C, M, T) float32 decibels.
-Frames are centred: frame t looks at the `n_fft` samples around sample t * hop_samples, the signal
+Frames are centered: frame t covers the `n_fft` samples around sample t * hop_samples, the signal
 mirrored at both ends. Decibels are 10 log10 of mel power, full scale 1.0.
-Source: torchaudio's MelSpectrogram and AmplitudeToDB, which training uses; a parity test holds the
-two together. The slopes follow Slaney's Auditory Toolbox: triangles that meet at their neighbours' peaks.
-Does not: resample, choose windows, or normalise (that is in the network's graph).
+Source: torchaudio's MelSpectrogram and AmplitudeToDB, which training uses; a parity test compares the
+two. The slopes follow Slaney's Auditory Toolbox: triangles that meet at their neighbors' peaks.
+Does not: resample, choose windows, or normalize (the network's graph does).
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from soundwatch.daemon.core.types import Features, Samples, Window, read_only
 
 @dataclass(frozen=True, slots=True)
 class MelState:
-    """What a stream's latest window leaves for the next, which shares most of its frames.
+    """Cached frames of a stream's previous window, which shares most of them with the next.
 
     Attributes:
-        decibels: (C, M, T) of its frames before the cut at `top_db`, or (1, M, T) of a mono signal; None before
-            the first window.
-        first_sample: Number of its first sample.
+        decibels: (C, M, T) decibels before `top_db`, or (1, M, T) of a mono signal; None before the first window.
+        first_sample: Number of the window's first sample.
     """
 
     decibels: NDArray[np.float32] | None = None
@@ -36,13 +35,13 @@ class MelState:
 
 
 def mel(state: MelState, window: Window, spec: FeatureSpec) -> tuple[MelState, Features]:
-    """The mel stage: what the network sees of one window.
+    """Compute the features of one window: the mel stage.
 
-    Frames that look past an end of the window see it mirrored and are the window's own. All others are the
-    stream's, at whole multiples of `hop_samples`: those that the window before held too are not computed again.
+    Frames that reach past an end of the window use mirrored samples and belong to this window only. All others belong
+    to the stream, at whole multiples of `hop_samples`: frames of the previous window are not computed again.
 
     Returns:
-        The state after it, and the features, within 1e-4 dB of `mel_db`.
+        The next state, and the features, within 1e-4 dB of `mel_db`.
     """
     inner = interior_frames(spec)
     passed = (window.first_sample - state.first_sample) // spec.hop_samples
@@ -62,34 +61,34 @@ def mel(state: MelState, window: Window, spec: FeatureSpec) -> tuple[MelState, F
 
 
 def mel_db(samples: Samples, spec: FeatureSpec) -> NDArray[np.float32]:
-    """Mel decibels (C, M, T) of samples (C, S) by themselves, cut off `top_db` below the loudest of all of them."""
+    """Compute mel decibels (C, M, T) of samples (C, S), limited to `top_db` below their maximum."""
     return apply_top_db(frames_to_mel_db(frame_signal(reflect_pad(samples, spec), spec), spec), spec)
 
 
 def interior_frames(spec: FeatureSpec) -> range:
-    """The frames of a window that look at nothing but its samples."""
+    """Return the frames of a window that need no mirrored samples."""
     half = spec.n_fft // 2
     return range(-(-half // spec.hop_samples), (spec.window_samples - spec.n_fft + half) // spec.hop_samples + 1)
 
 
 def reflect_pad(samples: Samples, spec: FeatureSpec) -> Samples:
-    """Samples (C, S) with half a frame at both ends that mirrors them: (C, S + n_fft)."""
+    """Extend samples (C, S) by half a mirrored frame at both ends: (C, S + n_fft)."""
     half = spec.n_fft // 2
     return np.concatenate((samples[:, half:0:-1], samples, samples[:, -2 : -half - 2 : -1]), axis=1)
 
 
 def frame_signal(padded: Samples, spec: FeatureSpec) -> Samples:
-    """Every frame (C, T, n_fft) that begins at a multiple of `hop_samples` of contiguous samples (C, S), as a view."""
+    """Cut contiguous samples (C, S) into frames (C, T, n_fft), one at each multiple of `hop_samples`, as a view."""
     shape = (padded.shape[0], (padded.shape[1] - spec.n_fft) // spec.hop_samples + 1, spec.n_fft)
     channel_bytes, sample_bytes = padded.strides
-    # What numpy's sliding_window_view gives, in a tenth of its time; the buffer's bounds are checked here as well.
+    # Equal to numpy's sliding_window_view, in a tenth of its time; numpy checks the bounds of the buffer.
     return np.ndarray(
         shape, padded.dtype, padded, strides=(channel_bytes, spec.hop_samples * sample_bytes, sample_bytes)
     )
 
 
 def _frames_around(samples: Samples, known_start: int, known_stop: int, spec: FeatureSpec) -> Samples:
-    """The frames (C, T', n_fft) of a window (C, S) before `known_start` and from `known_stop` on."""
+    """Return the frames (C, T', n_fft) of a window (C, S) before `known_start` and from `known_stop` on."""
     half, hop_samples = spec.n_fft // 2, spec.hop_samples
     head = (samples[:, half:0:-1], samples[:, : (known_start - 1) * hop_samples - half + spec.n_fft])
     tail = (samples[:, known_stop * hop_samples - half :], samples[:, -2 : -half - 2 : -1])
@@ -97,17 +96,17 @@ def _frames_around(samples: Samples, known_start: int, known_stop: int, spec: Fe
 
 
 def frames_to_mel_db(frames: Samples, spec: FeatureSpec) -> NDArray[np.float32]:
-    """Mel decibels (C, M, T) of frames (C, T, n_fft), each by itself."""
+    """Compute mel decibels (C, M, T) of frames (C, T, n_fft)."""
     mel_power: NDArray[np.float32] = frame_power(frames) @ mel_filterbank(spec)  # (C, T, M)
     decibels = np.empty((frames.shape[0], spec.n_mels, frames.shape[1]), np.float32)
     np.maximum(mel_power.swapaxes(1, 2), np.float32(spec.power_floor), out=decibels)
-    np.log(decibels, out=decibels)  # a quarter of log10's time: numpy computes several at once
+    np.log(decibels, out=decibels)  # a quarter of log10's time: numpy vectorizes it
     decibels *= np.float32(10 / math.log(10))
     return decibels
 
 
 def apply_top_db(decibels: NDArray[np.float32], spec: FeatureSpec) -> NDArray[np.float32]:
-    """A window's decibels (C, M, T) of its frames' (C or 1, M, T), cut off `top_db` below the loudest of them all."""
+    """Limit decibels (C or 1, M, T) to `top_db` below their maximum, and repeat mono: (C, M, T)."""
     floor_db = -np.inf if spec.top_db is None else decibels.max() - np.float32(spec.top_db)
     out = np.empty((spec.channels, *decibels.shape[1:]), np.float32)
     np.maximum(decibels, np.float32(floor_db), out=out)
@@ -115,14 +114,14 @@ def apply_top_db(decibels: NDArray[np.float32], spec: FeatureSpec) -> NDArray[np
 
 
 def stft_power(samples: Samples, spec: FeatureSpec) -> NDArray[np.float32]:
-    """Squared magnitude (C, T, F) of the short-time Fourier transform of samples (C, S)."""
+    """Compute the squared magnitude (C, T, F) of the short-time Fourier transform of samples (C, S)."""
     return frame_power(frame_signal(reflect_pad(samples, spec), spec))
 
 
 def frame_power(frames: Samples) -> NDArray[np.float32]:
-    """Squared magnitude (C, T, F) of the Fourier transform of frames (C, T, n_fft) under the Hann window."""
-    # float64: the roundings of float32 are 1e-7 of a frame's loudest bin, which is 1e-3 dB of one 70 dB below.
-    # It is the faster of the two in numpy as well (docs/decisions/0011).
+    """Compute the squared magnitude (C, T, F) of the spectrum of frames (C, T, n_fft) under the Hann window."""
+    # float64: float32 rounds to 1e-7 of a frame's largest bin, which is 1e-3 dB of a bin 70 dB below.
+    # float64 is also the faster of the two in numpy (docs/decisions/0011).
     spectrum = np.fft.rfft(frames * hann_window(frames.shape[-1]).astype(np.float64), axis=-1)  # (C, T, F) complex128
     power = np.square(spectrum.real)
     power += np.square(spectrum.imag)
@@ -131,10 +130,10 @@ def frame_power(frames: Samples) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def hann_window(n_fft: int) -> NDArray[np.float32]:
-    """The periodic Hann window: its n_fft + 1st value would be its first.
+    """Return the periodic Hann window (n_fft,).
 
-    Rounded to float32 where torch rounds. A tone leaks through these roundings into the bands far
-    below it, where an exact window would be 0.001 dB away.
+    The steps round to float32 where torch rounds: a tone leaks through the rounding into bands far
+    below it, where an exact window would differ by 0.001 dB.
     """
     phase = np.arange(n_fft, dtype=np.float32) * np.float32(2 * np.pi / n_fft)
     cosine = np.cos(phase.astype(np.float64)).astype(np.float32)
@@ -143,10 +142,10 @@ def hann_window(n_fft: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def mel_filterbank(spec: FeatureSpec) -> NDArray[np.float32]:
-    """Weights (F, M) that sum a power spectrum's F bins into M mel bands.
+    """Return weights (F, M) that sum a power spectrum's F bins into M mel bands.
 
-    Every step rounds to float32 where torchaudio's does. At a triangle's foot a weight is a small
-    difference of large frequencies, and exact arithmetic would be 0.004 dB away on a chirp.
+    The steps round to float32 where torchaudio rounds: at a triangle's foot a weight is a small
+    difference of large frequencies, and exact arithmetic would differ by 0.004 dB on a chirp.
     """
     bins_hz = _linspace(0, spec.rate_hz // 2, spec.n_fft // 2 + 1)[:, None]  # (F, 1); // is torchaudio's too
     low, high = (hz_to_mel(hz, spec.mel_scale) for hz in (spec.mel_min_hz, spec.mel_max_hz))
@@ -161,7 +160,7 @@ def mel_filterbank(spec: FeatureSpec) -> NDArray[np.float32]:
 
 
 def _linspace(start: float, stop: float, count: int) -> NDArray[np.float32]:
-    """torch.linspace in float32: from both ends to the middle, each value rounded once."""
+    """Compute torch.linspace in float32: from both ends to the middle, each value rounded once."""
     first, last = np.float32(start), np.float32(stop)
     step = np.float64((last - first) / np.float32(count - 1))
     index = np.arange(count)
@@ -176,7 +175,7 @@ _SLANEY_LOG_STEP = math.log(6.4) / 27
 
 
 def hz_to_mel(hz: float, scale: str) -> float:
-    """A frequency on the mel scale "htk" or "slaney"."""
+    """Convert a frequency to the mel scale "htk" or "slaney"."""
     if scale == "htk":
         return 2595 * math.log10(1 + hz / 700)
     if hz < _SLANEY_KNEE_HZ:
@@ -185,7 +184,7 @@ def hz_to_mel(hz: float, scale: str) -> float:
 
 
 def mel_to_hz(mels: NDArray[np.float32], scale: str) -> NDArray[np.float32]:
-    """The inverse of `hz_to_mel`; float32 but for the powers, which float32 libraries round each their own way."""
+    """Invert `hz_to_mel` in float32, with powers in float64, since float32 libraries round powers differently."""
     if scale == "htk":
         return 700 * ((10 ** (mels / 2595).astype(np.float64)).astype(np.float32) - 1)
     exponents = _SLANEY_LOG_STEP * (mels - _SLANEY_KNEE_MEL)

@@ -1,12 +1,12 @@
-"""Blocks to overlapping windows of the model's length.
+"""Overlapping windows of the model's length, cut from blocks.
 
 Conventions: blocks (C, S) at the model's rate in; windows start at whole multiples of
 `spec.window_hop_samples` on the stream's clock, whatever the blocks' sizes and whatever was lost.
-Rule at the end of the sound: only sound too short for two windows gets windows that reach past its end,
-zeros after its last sample, as training saw short clips. In a long recording the sudden silence would be
-heard as a bang (tried: a gun shot).
-Rule for a loss: zeros stand for the lost samples, and windows that hold some are not `complete`.
-Does not: judge what an incomplete window is worth (`detection/decide.py`).
+Rule at the end of the sound: only sound too short for two windows gets windows that extend past its end,
+padded with zeros, as short clips in training. In a long recording the sudden silence would be
+classified as a bang (observed: a gun shot).
+Rule for a loss: zeros replace the lost samples, and windows that contain some are not `complete`.
+Does not: decide how an incomplete window counts (`detection/decide.py`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from soundwatch.daemon.core.types import Block, Samples, Window, read_only
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """Where a stream stands between two blocks.
+    """State of a stream between two blocks.
 
     Attributes:
-        pieces: Sound from `first_sample` on, in order; each (C, S), or (1, S) of a mono signal.
-        first_sample: Where the next window starts.
-        end_sample: Number of the next sample to come.
+        pieces: Samples from `first_sample` on, in order; each (C, S), or (1, S) of a mono signal.
+        first_sample: Start of the next window.
+        end_sample: Number of the next sample to arrive.
         lost_until: Number of the sample after the last lost one; 0 if none was lost.
     """
 
@@ -38,10 +38,10 @@ class WindowState:
 
 
 def window(state: WindowState, block: Block | None, spec: FeatureSpec) -> tuple[WindowState, list[Window]]:
-    """The window stage: the next block, or None for the end of the sound.
+    """Add the next block, or None for the end of the sound: the window stage.
 
     Returns:
-        The state after it, and the windows that are now full, oldest first.
+        The next state, and the windows that are now full, oldest first.
     """
     if block is None:
         return state, _last_windows(state, spec)
@@ -54,7 +54,7 @@ def window(state: WindowState, block: Block | None, spec: FeatureSpec) -> tuple[
 
 
 def _cut(state: WindowState, spec: FeatureSpec) -> tuple[WindowState, list[Window]]:
-    """Take off the front every window that is full."""
+    """Cut all full windows."""
     if state.end_sample - state.first_sample < spec.window_samples:
         return state, []
     sound = np.concatenate(state.pieces, axis=1)  # (C, end_sample - first_sample)
@@ -66,13 +66,13 @@ def _cut(state: WindowState, spec: FeatureSpec) -> tuple[WindowState, list[Windo
         windows.append(Window(samples, first_sample, spec.window_samples, first_sample >= state.lost_until))
         first += spec.window_hop_samples
     rest = sound[:, first:]
-    if 2 * rest.shape[1] < sound.shape[1]:  # a view keeps all of `sound` alive: a hop more, which is less than a copy
+    if 2 * rest.shape[1] < sound.shape[1]:  # a view keeps all of `sound` alive; for one hop that is cheaper than a copy
         rest = rest.copy()
     return replace(state, pieces=(rest,), first_sample=state.first_sample + first), windows
 
 
 def _lose(state: WindowState, block: Block, spec: FeatureSpec) -> tuple[WindowState, list[Window]]:
-    """Put zeros for what was lost before a block; a loss longer than a window passes over the windows inside it."""
+    """Insert zeros for samples lost before a block; a loss longer than a window skips the windows inside it."""
     channels, lost_samples = block.samples.shape[0], block.lost_samples
     resumed = state.end_sample + lost_samples
     filled = min(lost_samples, spec.window_samples)
@@ -88,23 +88,23 @@ def _lose(state: WindowState, block: Block, spec: FeatureSpec) -> tuple[WindowSt
 
 
 def _last_windows(state: WindowState, spec: FeatureSpec) -> list[Window]:
-    """The first two windows, as far as they reach past the end of the sound and hold a hop of it."""
+    """Pad the first two windows if they extend past the end of the sound and hold at least a hop of it."""
     windows: list[Window] = []
     first_sample = state.first_sample
     while first_sample <= spec.window_hop_samples:
-        heard = state.end_sample - first_sample
-        if heard < (spec.window_hop_samples if first_sample else 1):
+        valid = state.end_sample - first_sample
+        if valid < (spec.window_hop_samples if first_sample else 1):
             break
-        sound = np.concatenate(state.pieces, axis=1)[:, -heard:]
+        sound = np.concatenate(state.pieces, axis=1)[:, -valid:]
         samples = np.zeros((sound.shape[0], spec.window_samples), np.float32)
-        samples[:, :heard] = sound
-        windows.append(Window(read_only(samples), first_sample, heard, first_sample >= state.lost_until))
+        samples[:, :valid] = sound
+        windows.append(Window(read_only(samples), first_sample, valid, first_sample >= state.lost_until))
         first_sample += spec.window_hop_samples
     return windows
 
 
 def level_dbfs(window: Window) -> float | None:
-    """Level of the heard part of a window."""
-    heard = window.samples[:, : window.valid_samples].ravel()
-    power = float(np.dot(heard, heard)) / max(heard.size, 1)
+    """Compute the level of a window's valid samples; None for digital silence."""
+    valid = window.samples[:, : window.valid_samples].ravel()
+    power = float(np.dot(valid, valid)) / max(valid.size, 1)
     return 10 * math.log10(power) if power > 0 else None
