@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from support.rtsp_server import why_not
 from support.syscall_trace import NetworkWithoutRoute, Trace, tracing_obstacle
 from support.traced_commands import (
     AFTER_RUN,
     COMMANDS,
     DEMO,
+    RTSP_PORT,
     RUN,
     TERMINAL,
     WATCH,
@@ -70,6 +72,7 @@ def test_the_daemon_with_each_source_and_sink_and_its_collector_connect_only_as_
     check(sounding, WATCH, collector)
     assert set(received) == {"pcm+tcp", "page", "radio", "tcp", "viewer", "webhook"}
     assert {address.rpartition(":")[2] for address in daemon.connections} >= {"1883", "8001", "9002"}
+    assert why_not() or f"127.0.0.1:{RTSP_PORT}" in daemon.connections
     for command in AFTER_RUN:
         check(bench, command, bench.trace(command))
 

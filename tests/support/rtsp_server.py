@@ -17,6 +17,7 @@ from support.ports import free_port
 
 TONE_HZ = 500
 RATE_HZ = 44_100
+TESTS = Path(__file__).resolve().parents[1]
 _MISSING = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer"
 _SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -35,9 +36,7 @@ class RtspServer:
 
     def start(self) -> None:
         """Start it, also again after `kill`."""
-        command = [_SYSTEM_PYTHON, "-m", "support.rtsp_server", str(self._port)]
-        tests = Path(__file__).resolve().parents[1]
-        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tests)
+        self._server = subprocess.Popen(server_words(self._port), stdout=subprocess.PIPE, cwd=TESTS)
         assert self._server.stdout is not None
         assert self._server.stdout.readline() == b"ready\n", "the server ended"
 
@@ -47,6 +46,11 @@ class RtspServer:
         self._server.wait(timeout=10)
         assert self._server.stdout is not None
         self._server.stdout.close()
+
+
+def server_words(port: int) -> list[str]:
+    """Return the words that start a server, in the folder `TESTS`."""
+    return [_SYSTEM_PYTHON, "-m", "support.rtsp_server", str(port)]
 
 
 def why_not() -> str | None:

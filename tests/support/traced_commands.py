@@ -27,10 +27,12 @@ from support import loopback_services as services
 from support.checkpoint_factory import write_checkpoint
 from support.labelled_folder import write_classes
 from support.pty_terminal import Terminal
+from support.rtsp_server import TESTS, server_words, why_not
 from support.syscall_trace import NetworkWithoutRoute, Permitted, Trace, read_trace, trace, traced_words
 
 RUN_S: Final = 30
 TERMINAL_S: Final = 6
+RTSP_PORT: Final = 8554
 NO_PROXY_PORT: Final = 9  # `scan/ray_environment.py` sends Ray's HTTP there
 DEVICES: Final = (Path("/dev/null"), Path("/dev/tty"), Path("/dev/shm"), Path("/dev/pts"), Path("/dev/ptmx"))  # noqa: S108
 # The C library asks for a cache of names; PortAudio and ALSA ask for the sound servers that there are.
@@ -190,6 +192,12 @@ class Services:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n", "the services did not start"
 
+    def kill(self) -> None:
+        """End them at once, if they still run."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
     def close(self) -> dict[str, int]:
         """End them, and return how much each of them received."""
         answer, _ = self._process.communicate(timeout=30)
@@ -206,6 +214,7 @@ def run_configuration(folder: Path) -> str:
     soundfile.write(folder / "listen/a.wav", soundfile.read(folder / "recording.wav")[0], services.RATE_HZ)
     os.mkfifo(folder / "pipe")
     pcm = f"s16le,{services.RATE_HZ},1"
+    camera = f'  camera: {{device: "rtsp://127.0.0.1:{RTSP_PORT}/live", pcm: "{pcm}"}}\n' if not why_not() else ""
     return f"""
 node: traced
 sources:
@@ -215,7 +224,7 @@ sources:
   stdin: {{device: "-", pcm: "{pcm}"}}
   pipe: {{device: {folder}/pipe, pcm: "{pcm}"}}
   radio: {{device: "http://127.0.0.1:{services.HTTP_PORT}/radio.wav", pcm: "{pcm}"}}
-  tcp: {{device: "pcm+tcp://127.0.0.1:{services.PCM_TCP_PORT}", pcm: "{pcm}"}}
+{camera}  tcp: {{device: "pcm+tcp://127.0.0.1:{services.PCM_TCP_PORT}", pcm: "{pcm}"}}
   udp: {{device: "pcm+udp://127.0.0.1:{services.PCM_UDP_PORT}", pcm: "{pcm}"}}
   mic0: {{device: "pulse:vmic.monitor"}}
 clips: {{folder: {folder}/clips, speech_guard: false}}
@@ -237,7 +246,7 @@ RUN: Final = TracedCommand(
     ports=frozenset(
         {
             *(services.HTTP_PORT, services.MQTT_PORT, services.PAGE_PORT),
-            *(services.LINES_PORT, services.PCM_TCP_PORT, services.PCM_UDP_PORT),
+            *(services.LINES_PORT, services.PCM_TCP_PORT, services.PCM_UDP_PORT, RTSP_PORT),
         }
     ),
     folders=(_STATE, "clips", "out", _PULSE),
@@ -280,7 +289,9 @@ def run_everything(bench: Bench) -> tuple[Trace, Trace, dict[str, int]]:
     """
     (bench.folder / "run.yaml").write_text(run_configuration(bench.folder))
     reachable = Services(bench)
+    camera = start_camera(bench)
     reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # the daemon stops reading before the feeder stops writing
     # Held open from here, so that neither the daemon nor this process waits for the other to open the pipe.
     named = os.open(bench.folder / "pipe", os.O_RDWR | os.O_NONBLOCK)
     ended = threading.Event()
@@ -292,10 +303,24 @@ def run_everything(bench: Bench) -> tuple[Trace, Trace, dict[str, int]]:
             daemon = run_for(bench, RUN, RUN_S, stdin=reading)
             return daemon, collector.result(), reachable.close()
     finally:
+        reachable.kill()
         ended.set()
         feeder.join()
+        if camera is not None:
+            camera.kill()
+            camera.communicate()
         for descriptor in (reading, writing, named):
             os.close(descriptor)
+
+
+def start_camera(bench: Bench) -> subprocess.Popen[bytes] | None:
+    """Start an RTSP server in the bench's network; None where GStreamer is not installed."""
+    if why_not():
+        return None
+    camera = subprocess.Popen(bench.network.command(server_words(RTSP_PORT)), stdout=subprocess.PIPE, cwd=TESTS)
+    assert camera.stdout is not None
+    assert camera.stdout.readline() == b"ready\n", "the camera ended"
+    return camera
 
 
 def _feed(pipes: tuple[int, ...], recording: Path, ended: threading.Event) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from soundwatch.daemon.diagnostics.audio_checks import check_microphones, check_probe
 from soundwatch.daemon.diagnostics.config_checks import check_configuration, check_model
+from soundwatch.daemon.diagnostics.filter_checks import check_network_filter
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.diagnostics.reporting_checks import check_reporting
 from soundwatch.daemon.diagnostics.storage_checks import check_journal, check_sinks
@@ -28,6 +29,7 @@ PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("journal", check_journal),
     ("sinks", check_sinks),
     ("service", check_service),
+    ("service", check_network_filter),
 )
 
 
