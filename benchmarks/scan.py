@@ -28,13 +28,13 @@ import soundfile
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.daemon.core.config import Config, LogConfig
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.scan import run
 from soundwatch.daemon.scan.emit import DecisionContext, emit_lines
 from soundwatch.daemon.scan.worker import ChunkScores
-from soundwatch.daemon.system.log import make_logger
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "scan.json"
@@ -55,7 +55,7 @@ def make_archive(folder: Path, half_hours: int) -> int:
 def one(engine: str, workers: int, archive: Path) -> dict[str, Any]:
     """A scan, in this process, which did nothing else before."""
     with tempfile.TemporaryDirectory() as folder, run.select_workers(engine, None, workers)() as employed:
-        out, log = Path(folder, "events.jsonl"), make_logger(LogConfig(level="error"))
+        out, log = Path(folder, "events.jsonl"), error_logger()
         started = time.monotonic()
         run.run_scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(employed), log)
         wall_s = time.monotonic() - started

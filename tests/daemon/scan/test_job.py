@@ -16,7 +16,7 @@ import soundfile
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import Config, LogConfig, ModelConfig
+from soundwatch.daemon.core.config import Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError, SourceError
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import EngineContext
@@ -28,12 +28,11 @@ from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.job import WorkerPool
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
-from soundwatch.daemon.system.log import make_logger
 from support.band_model import write_band_model
 from support.fakes import SMALL_CONTRACT, silence, tone
 from support.memory_logger import MemoryLogger
 
-QUIET = make_logger(LogConfig(level="error"))
+QUIET = MemoryLogger("error")
 SMALL_PIECES = ChunkPolicy(from_bytes=100_000, piece_windows=48)
 
 

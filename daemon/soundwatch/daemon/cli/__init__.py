@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import Final
@@ -18,6 +19,8 @@ import click
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ModelError, SinkError, SoundwatchError
 from soundwatch.daemon.system import journald
+from soundwatch.daemon.system.log_output import try_write_stderr
+from soundwatch.daemon.system.standard_streams import standard_streams
 
 COMMANDS: Final = {
     "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
@@ -56,6 +59,7 @@ COMMANDS: Final = {
     "verify": ("soundwatch.export.cli:verify", "Prove a model file again."),
 }
 
+_OUTPUT_ERRORS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"}
 
 
@@ -107,29 +111,36 @@ def soundwatch() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program and exit with the documented code; errors of ours become one sentence."""
+    """Run the program and exit with the documented code; our own errors become one sentence."""
+    with standard_streams():
+        sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run a command and return its exit code."""
     # numpy's BLAS reads this when it is first imported. Its threads would wait for each other's small products by
     # spinning: three times the processor time, on all cores, for nothing.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    code = 0
     try:
-        code = soundwatch.main(args=arguments, standalone_mode=False) or 0
+        code: int = soundwatch.main(args=arguments, standalone_mode=False) or 0
         sys.stdout.flush()
     except SoundwatchError as error:
-        code = _fail(error)
+        return _fail(error)
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        text = io.StringIO()
+        error.show(text)
+        try_write_stderr(text.getvalue().encode())
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        pass
+        return 0
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at exit
-        code = _fail(SinkError(f"Standard output cannot be written: {error.strerror}. Not all was printed."))
-    sys.exit(code)
+        return _fail(SinkError(f"Standard output cannot be written: {error.strerror}. Not all was printed."))
+    return code
 
 
 def _fail(error: SoundwatchError) -> int:
-    click.echo(f"{journald.priority_prefix('error')}soundwatch: {error}", err=True)
+    try_write_stderr(f"{journald.priority_prefix('error')}soundwatch: {error}\n".encode("utf-8", "backslashreplace"))
     return error.exit_code

@@ -70,21 +70,21 @@ def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: b
     from soundwatch.daemon.core.config import LogConfig
     from soundwatch.daemon.fleet.collector import Collector
     from soundwatch.daemon.fleet.display import RecentEvents, print_lines
-    from soundwatch.daemon.system.log import make_logger
+    from soundwatch.daemon.system.log_output import open_logger
 
     reached, opened, latest = _broker(broker), _store(store, writing=True), RecentEvents()
     picture = not plain and is_interactive_terminal()
-    log = make_logger(LogConfig())
 
     def tidy() -> None:
         if keep_days:
             opened.drop_before(datetime.now(UTC) - timedelta(days=keep_days))
 
-    collector = Collector(reached, opened, latest.take if picture else print_lines, log, tidy, past=past)
-    _run(collector, lambda ended: _draw(collector, latest, reached, opened, ended) if picture else None)
-    opened.close()
-    gone = sum(node.lost_lines for node in collector.nodes.values())
-    log.info("gathered", machines=len(collector.nodes), **asdict(collector.counts), gone=gone)
+    with open_logger(LogConfig()) as log:
+        collector = Collector(reached, opened, latest.take if picture else print_lines, log, tidy, past=past)
+        _run(collector, lambda ended: _draw(collector, latest, reached, opened, ended) if picture else None)
+        opened.close()
+        gone = sum(node.lost_lines for node in collector.nodes.values())
+        log.info("gathered", machines=len(collector.nodes), **asdict(collector.counts), gone=gone)
 
 
 @fleet.command()

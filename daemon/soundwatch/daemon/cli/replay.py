@@ -27,7 +27,8 @@ from soundwatch.daemon.core.config import load_config
 def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks: tuple[str, ...], **model: Any) -> None:
     """Run recordings, or folders of them, through the same engine, faster than real time; two runs print the same."""
     from soundwatch.daemon.app.replay import replay as replay_files
-    from soundwatch.daemon.system.log import make_logger
+    from soundwatch.daemon.system.log_output import open_logger
 
     config = apply_options(load_config(config_path), sinks=sinks or ("json",), **model)
-    replay_files(config, files, parse_start(start), make_logger(config.log))
+    with open_logger(config.log) as log:
+        replay_files(config, files, parse_start(start), log)

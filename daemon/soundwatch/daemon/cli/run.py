@@ -69,7 +69,7 @@ def run(
     """
     from soundwatch.daemon.app.daemon import Daemon
     from soundwatch.daemon.capture.devices import list_devices
-    from soundwatch.daemon.system.log import make_logger
+    from soundwatch.daemon.system.log_output import open_logger
 
     def ask() -> RunConfig:
         config = apply_journal(apply_options(load_config(config_path), sinks=sinks, **model), journal)
@@ -86,8 +86,8 @@ def run(
             asked = replace(asked, sources={"demo": SourceConfig(device="demo")})
         return asked
 
-    log = make_logger(load_config(config_path).log)
-    Daemon(ask, log).run()
+    with open_logger(load_config(config_path).log) as log:
+        Daemon(ask, log).run()
 
 
 def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], configured: bool) -> RunConfig:

@@ -52,7 +52,7 @@ def scan(
     The same command goes on where one was stopped or killed.
     """
     from soundwatch.daemon.scan import run
-    from soundwatch.daemon.system.log import make_logger
+    from soundwatch.daemon.system.log_output import open_logger
 
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
@@ -60,4 +60,5 @@ def scan(
     chosen = resolve_format(out, table_format)
     cores = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     employer = run.select_workers(engine, address, cores)
-    run.run_scan(config, paths, out, chosen, parse_start(start), employer, make_logger(config.log))
+    with open_logger(config.log) as log:
+        run.run_scan(config, paths, out, chosen, parse_start(start), employer, log)

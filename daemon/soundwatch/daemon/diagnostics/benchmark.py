@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config import DetectionConfig, LogConfig
+from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ProviderError
 from soundwatch.daemon.core.logger import Logger
@@ -35,7 +35,8 @@ from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, candidate_accelerators
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
-from soundwatch.daemon.system.log import make_logger
+from soundwatch.daemon.system.log import StructuredLogger
+from soundwatch.daemon.system.log_output import StderrOutput
 
 RATE_HZ: Final = 48_000
 BLOCK_SAMPLES: Final = RATE_HZ // 10
@@ -203,7 +204,7 @@ class NullSink:
 
 def error_logger() -> Logger:
     """Return a logger that writes errors only."""
-    return make_logger(LogConfig(level="error"))
+    return StructuredLogger("error", StderrOutput(pretty=True, colored=False))
 
 
 def benchmark_context(classifier: Classifier) -> EngineContext:

@@ -1,29 +1,26 @@
-"""The log on standard error: pretty on a terminal, journal fields under systemd, JSON elsewhere.
+"""The logger: entries with a level, a time and plain fields.
 
-Conventions: an entry is an event in snake_case and fields with units in their names.
-Source: structlog's two renderings. Importing structlog takes 13 MB and 60 ms, for four methods that print a line.
-Does not: keep, rotate or send entries; the process that starts the program does.
+Conventions: an entry is an event in snake_case and fields with units in their names. Field values are reduced to plain
+values in the call, so rendering an entry later cannot fail and shows the state at the time of the call.
+Source: structlog. Importing structlog takes 13 MB and 60 ms, for four methods that write a line.
+Does not: write entries (`log_output.py`), or keep, rotate or send them; the process that starts the program does.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-import msgspec
-
 from soundwatch.daemon.core.clock import format_datetime
-from soundwatch.daemon.core.config import LogConfig
-from soundwatch.daemon.system import journald
 
 Level = Literal["debug", "info", "warning", "error"]
+PlainValue = str | int | float | bool | None | list["PlainValue"]
 
-_LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
-_COLORS: Final = {"debug": "32", "info": "32", "warning": "33", "error": "31"}
+LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
 _RESERVED: Final = ("event", "level", "timestamp")
+_MAX_INT: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +30,13 @@ class LogEntry:
     Attributes:
         level: Severity.
         event: Name of the event.
-        fields: What varies; a name that the JSON form reserves has `_` appended.
+        fields: Plain values by name; a name that the JSON form reserves has `_` appended.
         timestamp: Time in UTC, ISO 8601 with `Z`.
     """
 
     level: Level
     event: str
-    fields: Mapping[str, object]
+    fields: Mapping[str, PlainValue]
     timestamp: str
 
 
@@ -52,7 +49,7 @@ class StructuredLogger:
     """
 
     def __init__(self, level: Level, write: Callable[[LogEntry], object]) -> None:
-        self._minimum = _LEVELS.index(level)
+        self._minimum = LEVELS.index(level)
         self._write_entry = write
 
     def debug(self, event: str, /, **fields: object) -> None:
@@ -72,53 +69,27 @@ class StructuredLogger:
         self._write("error", event, fields)
 
     def _write(self, level: Level, event: str, fields: dict[str, object]) -> None:
-        if _LEVELS.index(level) < self._minimum:
+        if LEVELS.index(level) < self._minimum:
             return
-        named = {f"{key}_" if key in _RESERVED else key: value for key, value in fields.items()}
+        named = {f"{key}_" if key in _RESERVED else key: plain_value(value) for key, value in fields.items()}
         timestamp = format_datetime(datetime.now(UTC), "microseconds")
         self._write_entry(LogEntry(level, event, named, timestamp))
 
 
-@dataclass(frozen=True, slots=True)
-class StderrWriter:
-    """A destination of entries: standard error, or the system's journal behind it.
+def plain_value(value: object) -> PlainValue:
+    """Reduce a value to one that every rendering accepts; never raises.
 
-    Attributes:
-        pretty: Lines for people instead of JSON.
-        colored: With terminal colors.
-        to_journal: Send to the system's journal where it accepts entries.
-        prefixed: Start each line with its priority for the journal, to which standard error leads.
+    Args:
+        value: Any object. Text keeps its characters, with surrogates escaped; other objects become their text.
     """
-
-    pretty: bool
-    colored: bool
-    to_journal: bool = False
-    prefixed: bool = False
-
-    def __call__(self, entry: LogEntry) -> None:
-        """Write one entry."""
-        if self.to_journal and journald.send(entry.level, entry.event, entry.fields):
-            return
-        text = self._pretty(entry) if self.pretty else _json(entry)
-        text = f"<{journald.PRIORITIES[entry.level]}>{text}" if self.prefixed else text
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  # this is the log
-
-    def _pretty(self, entry: LogEntry) -> str:
-        level = f"{entry.level:<8}"
-        shown = f"\x1b[{_COLORS[entry.level]}m{level}\x1b[0m" if self.colored else level
-        fields = (f"{key}={entry.fields[key]!r}" for key in sorted(entry.fields))
-        return " ".join([f"{entry.timestamp} [{shown}] {entry.event}", *fields])
-
-
-def _json(entry: LogEntry) -> str:
-    fields = {**entry.fields, "event": entry.event, "level": entry.level, "timestamp": entry.timestamp}
-    return msgspec.json.encode(fields, enc_hook=str).decode()
-
-
-def make_logger(config: LogConfig) -> StructuredLogger:
-    """Return a logger that writes to standard error as configured."""
-    terminal = sys.stderr.isatty()
-    pretty = config.format == "pretty" or (config.format == "auto" and terminal)
-    in_journal = journald.stderr_is_journal()
-    writer = StderrWriter(pretty, terminal, in_journal and config.format == "auto", in_journal)
-    return StructuredLogger(config.level, writer)
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and abs(value) < _MAX_INT:
+        return value
+    if isinstance(value, list | tuple):
+        return [plain_value(item) for item in value]
+    try:
+        text = str(value)
+    except Exception as error:  # noqa: BLE001  # a log call may not fail its caller
+        text = f"<{type(value).__name__}: {type(error).__name__} in str()>"
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,133 @@
+"""Standard streams that are closed, full or not read never end, freeze or spoil the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.reload_harness import Place
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full and pipes as Linux has them")
+
+WAIT_S = 120.0
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that has no room and is not read."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, bytes(65_536))
+    except BlockingIOError:
+        pass
+    try:
+        while True:
+            os.write(writing, b"x")
+    except BlockingIOError:
+        pass
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
+def until(seen: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not seen():
+        assert process.poll() is None, process.returncode
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def listen(folder: Path, redirection: str = "", **options: Any) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start the daemon on a recording in real time, by a shell where a redirection is given."""
+    place, out = Place(folder), folder / "events.jsonl"
+    place.write()
+    command = [SOUNDWATCH, "run", "--config", str(place.path), "-F", "json", "-F", f"json:{out}"]
+    if redirection:
+        command = ["bash", "-c", f"exec {' '.join(command)} {redirection}"]
+    return subprocess.Popen(command, **options), out
+
+
+def bash(words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of the program with a shell's redirections."""
+    return subprocess.run(["bash", "-c", f"{SOUNDWATCH} {words}"], stderr=subprocess.PIPE, check=False)
+
+
+def events(out: Path) -> int:
+    return len(lines_of(out.read_bytes())) if out.is_file() else 0
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(WAIT_S)
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    "redirection",
+    ["2>&-", ">&-", "<&-", "<&- >&- 2>&-", ">&- 2>/dev/full", "2>/dev/full", ">/dev/full", ">/dev/full 2>&1"],
+)
+def test_streams_that_are_closed_or_full_leave_the_daemon_listening(tmp_path: Path, redirection: str) -> None:
+    process, out = listen(tmp_path, redirection, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with process:
+        until(lambda: events(out) >= 2, process)
+        assert stop(process) == 0
+    assert lines_of(out.read_bytes())[-1]["type"] == "stats", "the file has nothing but whole lines, to the end"
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdout", "both"])
+def test_a_reader_that_does_not_read_freezes_no_sink_and_no_signal(tmp_path: Path, stream: str) -> None:
+    reading, writing = full_pipe()
+    options: dict[str, Any] = {
+        name: writing if stream in (name, "both") else subprocess.DEVNULL for name in ("stdout", "stderr")
+    }
+    process, out = listen(tmp_path, **options)
+    try:
+        with process:
+            until(lambda: events(out) >= 2, process)
+            assert stop(process) == 0
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert lines_of(out.read_bytes())[-1]["type"] == "stats"
+
+
+def test_a_terminal_that_is_stopped_freezes_no_sink_and_no_signal(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    termios.tcflow(terminal, termios.TCOOFF)  # what Ctrl-S does
+    process, out = listen(tmp_path, stdout=subprocess.DEVNULL, stderr=terminal)
+    try:
+        with process:
+            until(lambda: events(out) >= 2, process)
+            assert stop(process) == 0
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_a_refusal_has_its_exit_code_whatever_standard_error_is(tmp_path: Path) -> None:
+    for redirection in ("2>&-", "2>/dev/full"):
+        assert bash(f"replay {tmp_path}/none.wav {redirection}").returncode == 4, redirection
+        assert bash(f"replay --nonsense {redirection}").returncode == 2, redirection
+
+
+def test_a_command_without_standard_output_does_its_work() -> None:
+    done = bash("schema >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = bash("schema >/dev/full")
+    assert done.returncode == 6
+    assert done.stderr.startswith(b"soundwatch: Standard output cannot be written: No space left on device.")
+    assert json.loads(soundwatch("schema").stdout)
