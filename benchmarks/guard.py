@@ -82,7 +82,7 @@ def main() -> None:
 
 def row(what: str, level: str, guard: SpeechGuard, sounds: Sequence[Mono]) -> dict[str, Any]:
     """How many of these sounds (S,) the guard refuses."""
-    refused = sum(guard.hears_speech(to_int16(sound[None]), RATE_HZ) for sound in sounds)
+    refused = sum(guard.detects_speech(to_int16(sound[None]), RATE_HZ) for sound in sounds)
     return {"what": what, "level": level, "clips": len(sounds), "refused": refused}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,19 @@ from soundwatch.daemon.clips.clip_store import (
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
-from support.clip_factory import ANCHOR_UNIX_NS, ID, clip
+from support.clip_factory import ID, clip
 
-NOW = datetime.fromtimestamp(ANCHOR_UNIX_NS / 1e9, UTC)
+DAY_S = 86_400
+
+
+class Steady:
+    """A steady clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> int:
+        return round(self.now_s * 1e9)
 
 
 def ids() -> list[str]:
@@ -44,14 +55,14 @@ def kept(second: int, score: float, class_word: str = "siren", size_bytes: int =
 
 def test_a_clip_is_there_whole_for_its_owner_alone_and_says_what_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "clips"
-    put = ClipStore(folder, ClipsConfig()).put(clip(second=1))
+    put = ClipStore(folder, ClipsConfig()).save(clip(second=1))
     assert put.path.name == f"20260921T141321000Z-mic0-siren-0.9500-{ID}.flac"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(put.path.stat().st_mode) == 0o600
     assert put.path.stat().st_size == put.size_bytes
     samples, rate_hz = soundfile.read(put.path, dtype="int16", always_2d=True)
     assert rate_hz == 8000
-    assert (samples == clip(second=1).cut.frames()).all()
+    assert (samples == clip(second=1).excerpt.frames()).all()
     with soundfile.SoundFile(put.path) as file:
         assert (file.title, file.artist, file.comment) == ("siren", "mic0", ID)
     assert list_clips(folder) == [put]
@@ -78,28 +89,70 @@ def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) 
     (tmp_path / ".20260921T141321000Z-mic0-siren-0.9500-X.flac.4711.part").write_bytes(b"half")
     (tmp_path / "holiday.flac").write_bytes(b"mine")
     (tmp_path / ".hidden").write_bytes(b"mine")
-    opened = ClipStore(tmp_path, ClipsConfig(max_age_days=1e-9))
-    opened.put(clip())
-    opened.trim(NOW + timedelta(days=1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "holiday.flac"]
+    clock = Steady()
+    opened = ClipStore(tmp_path, ClipsConfig(max_age_days=1e-9), clock)
+    opened.save(clip())
+    clock.now_s += 1
+    opened.trim()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ages.json", ".hidden", "holiday.flac"]
 
 
 def test_old_clips_go_whatever_they_are(tmp_path: Path) -> None:
-    opened = ClipStore(tmp_path, ClipsConfig(max_age_days=2))
-    day_s = 86_400
+    clock = Steady()
+    opened = ClipStore(tmp_path, ClipsConfig(max_age_days=2), clock)
     for day, id_ in zip(range(5), ids(), strict=False):
-        opened.put(clip(second=day * day_s, score=0.99, id_=id_))
-    assert opened.trim(NOW + timedelta(days=4.5)) == 3
+        clock.now_s = day * DAY_S
+        opened.save(clip(second=day * DAY_S, score=0.99, id_=id_))
+    clock.now_s = 4.5 * DAY_S
+    assert opened.trim() == 3
     assert [each.id for each in sorted(list_clips(tmp_path), key=lambda each: each.stamp)] == ids()[3:5]
+
+
+def test_age_goes_on_in_the_next_run_and_time_between_runs_does_not_count(tmp_path: Path) -> None:
+    clock, config = Steady(), ClipsConfig(max_age_days=2)
+    first = ClipStore(tmp_path, config, clock)
+    first.save(clip())
+    clock.now_s = 1.5 * DAY_S
+    assert first.trim() == 0
+    later = Steady()  # another boot: the steady clock begins at another value
+    second = ClipStore(tmp_path, config, later)
+    later.now_s = 0.4 * DAY_S
+    assert second.trim() == 0
+    later.now_s = 0.6 * DAY_S
+    assert second.trim() == 1
+
+
+@pytest.mark.parametrize("year", [1970, 1999, 2027, 2106])
+def test_a_start_with_a_wrong_clock_removes_no_clip(tmp_path: Path, year: int) -> None:
+    ClipStore(tmp_path, ClipsConfig()).save(clip())
+    program = (
+        "import sys, time; from pathlib import Path; from soundwatch.daemon.clips.clip_store import ClipStore; "
+        "from soundwatch.daemon.core.config import ClipsConfig; "
+        f"now_s = time.time() + ({year} - 2026) * 365 * 86400; time.time = lambda: now_s; "
+        "time.time_ns = lambda: int(now_s * 1e9); "
+        f"ClipStore(Path({str(tmp_path)!r}), ClipsConfig(max_age_days=1)).trim()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert len(list_clips(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"run_s": -1}', b'{"written_at_s": []}', b"\xff"])
+def test_a_damaged_record_of_ages_removes_no_clip(tmp_path: Path, content: bytes) -> None:
+    opened = ClipStore(tmp_path, ClipsConfig())
+    opened.save(clip())
+    opened.trim()
+    (tmp_path / ".ages.json").write_bytes(content)
+    assert ClipStore(tmp_path, ClipsConfig(max_age_days=1e-3)).trim() == 0
+    assert len(list_clips(tmp_path)) == 1
 
 
 def test_the_oldest_go_first_and_the_best_of_each_class_last() -> None:
     lying = [kept(1, 0.99), kept(2, 0.5), kept(3, 0.6), kept(4, 0.7), kept(5, 0.8, "dog"), kept(6, 0.4, "dog")]
     config = ClipsConfig(best_per_class=2, max_bytes=10_000_000)
-    gone = [each.path.name for each in select_expired(lying, _limited(config, 0), "2026")]
+    gone = [each.path.name for each in select_expired(lying, _limited(config, 0), set())]
     assert gone == ["2-siren", "3-siren", "6-dog", "4-siren", "5-dog", "1-siren"]
-    assert select_expired(lying, _limited(config, 600), "2026") == []
-    assert [each.path.name for each in select_expired(lying, _limited(config, 450), "2026")] == ["2-siren", "3-siren"]
+    assert select_expired(lying, _limited(config, 600), set()) == []
+    assert [each.path.name for each in select_expired(lying, _limited(config, 450), set())] == ["2-siren", "3-siren"]
 
 
 def _limited(config: ClipsConfig, max_bytes: int) -> Any:
@@ -122,7 +175,7 @@ def test_what_is_left_fits_and_the_best_of_a_class_never_goes_before_one_that_is
         replace(kept(second, score, class_word), path=Path(str(number)))
         for number, (second, score, class_word) in enumerate(drawn)
     ]
-    going = select_expired(lying, _limited(ClipsConfig(best_per_class=best), max_bytes), "2026")
+    going = select_expired(lying, _limited(ClipsConfig(best_per_class=best), max_bytes), set())
     left = [each for each in lying if each not in going]
     assert sum(each.size_bytes for each in left) <= max_bytes
     chosen = rank_best(lying, best)
@@ -156,16 +209,16 @@ def test_on_a_full_disk_an_old_one_makes_room_but_none_of_the_best(
     opened = ClipStore(tmp_path, ClipsConfig(best_per_class=1))
     Disk(monkeypatch, tmp_path, 3)
     for second, score, id_ in [(1, 0.99, ids()[1]), (2, 0.5, ids()[2]), (3, 0.6, ids()[3]), (4, 0.5, ids()[4])]:
-        opened.put(clip(4.0 / second, second=second, score=score, id_=id_))
+        opened.save(clip(4.0 / second, second=second, score=score, id_=id_))
     assert sorted(each.id for each in list_clips(tmp_path)) == [ids()[1], ids()[3], ids()[4]]
 
 
 def test_a_full_disk_with_only_the_best_on_it_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = ClipStore(tmp_path, ClipsConfig(best_per_class=1))
     Disk(monkeypatch, tmp_path, 1)
-    opened.put(clip(score=0.9))
+    opened.save(clip(score=0.9))
     with pytest.raises(OSError, match="No space left"):
-        opened.put(clip(score=0.5, second=1, id_=ids()[0]))
+        opened.save(clip(score=0.5, second=1, id_=ids()[0]))
     assert [each.score for each in list_clips(tmp_path)] == [0.9]
     assert not list(tmp_path.glob(".*"))
 
@@ -176,5 +229,5 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "fsync", no_more)
     with pytest.raises(OSError, match="broken"):
-        ClipStore(tmp_path, ClipsConfig()).put(clip())
+        ClipStore(tmp_path, ClipsConfig()).save(clip())
     assert list(tmp_path.iterdir()) == []

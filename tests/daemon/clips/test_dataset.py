@@ -32,7 +32,7 @@ def journal(tmp_path: Path) -> JournalStore:
     store = write_journal(tmp_path / "journal.db", *lines)
     shelf = ClipStore(tmp_path / "clips", ClipsConfig(max_age_days=36_500))
     for number in range(6):
-        shelf.put(clip(second=1800 * number, id_=id_of(number), source="mic 0"))
+        shelf.save(clip(second=1800 * number, id_=id_of(number), source="mic 0"))
     return store
 
 
@@ -71,7 +71,7 @@ def test_why_a_label_gave_no_clip_is_told(tmp_path: Path) -> None:
         event(id_of(3)),
     ]
     store = write_journal(tmp_path / "journal.db", *lines)
-    ClipStore(tmp_path / "clips", ClipsConfig()).put(clip(id_=id_of(3)))
+    ClipStore(tmp_path / "clips", ClipsConfig()).save(clip(id_=id_of(3)))
     for number in range(4):
         say(store, number, "siren")
     assert export_labelled_clips(store, tmp_path / "clips", tmp_path / "lesson").skipped == {

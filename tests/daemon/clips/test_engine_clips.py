@@ -35,8 +35,8 @@ def cut_of(source: Any, config: ClipsConfig = CONFIG) -> tuple[list[PendingClip]
 
 def samples_of(clip: PendingClip, source: Memory) -> bool:
     """Whether a clip is exactly that stretch of its source."""
-    heard = source.samples[:, clip.cut.first_sample : clip.cut.end_sample]
-    return np.array_equal(clip.cut.frames(), to_int16(heard))
+    heard = source.samples[:, clip.excerpt.first_sample : clip.excerpt.end_sample]
+    return np.array_equal(clip.excerpt.frames(), to_int16(heard))
 
 
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 2 * RATE_HZ])
@@ -53,15 +53,15 @@ def test_each_event_is_a_clip_of_the_sources_own_samples(rate_hz: int) -> None:
         assert (clip.label, clip.source) == (end["class"], "mic")
         assert clip.peak_score >= end["peak_score"]
         assert samples_of(clip, source)
-        assert clip.start_unix_ns == clip.cut.first_sample * 1_000_000_000 // rate_hz
+        assert clip.start_unix_ns == clip.excerpt.first_sample * 1_000_000_000 // rate_hz
         expected_s = CONFIG.pre_roll_s + end["duration_s"] + CONFIG.post_roll_s
-        assert clip.cut.duration_s == pytest.approx(expected_s, abs=0.01)
+        assert clip.excerpt.duration_s == pytest.approx(expected_s, abs=0.01)
 
 
 def test_an_event_at_the_end_of_the_stream_has_what_there_is() -> None:
     source = Memory("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True)
     [clip], _ = cut_of(source)
-    assert clip.cut.end_sample == source.samples.shape[1]
+    assert clip.excerpt.end_sample == source.samples.shape[1]
     assert samples_of(clip, source)
 
 
@@ -91,10 +91,10 @@ class Comes(Memory):
 def test_a_lost_source_ends_the_clip_and_its_next_event_is_another_by_the_new_anchor() -> None:
     source = Comes("mic", np.concatenate([silence(0.5), tone(500, 3.0)], axis=1), waits=True)
     (before, after), _ = cut_of(source)
-    assert before.cut.end_sample == 2 * RATE_HZ
+    assert before.excerpt.end_sample == 2 * RATE_HZ
     assert samples_of(before, source)
-    assert after.cut.first_sample >= 5 * RATE_HZ - round(CONFIG.pre_roll_s * RATE_HZ)
-    assert after.start_unix_ns == 60_000_000_000 + after.cut.first_sample * 1_000_000_000 // RATE_HZ
+    assert after.excerpt.first_sample >= 5 * RATE_HZ - round(CONFIG.pre_roll_s * RATE_HZ)
+    assert after.start_unix_ns == 60_000_000_000 + after.excerpt.first_sample * 1_000_000_000 // RATE_HZ
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ def test_nothing_of_a_pause_is_kept() -> None:
     assert [line["reason"] for line in sink.of("end")] == ["paused", "end_of_stream"]
     [gap] = sink.of("gap")
     assert gap["reason"] == "paused"
-    heard = [(piece.first_sample, piece.end_sample) for clip in clips for piece in clip.cut.pieces]
+    heard = [(piece.first_sample, piece.end_sample) for clip in clips for piece in clip.excerpt.segments]
     paused_from, paused_to = (round(float(gap[key][-7:-1]) * RATE_HZ) for key in ("start", "time"))
     assert heard
     for first_sample, end_sample in heard:

@@ -24,20 +24,20 @@ class Bench:
 
     def hear_until(self, end_s: float) -> None:
         while self.now < end_s * RATE_HZ:
-            self.recorder.listen("mic0", ramp(self.now, 100))
+            self.recorder.add_block("mic0", ramp(self.now, 100))
             self.now += 100
 
     def lose(self, seconds: float) -> None:
         self.now += round(seconds * RATE_HZ)
-        self.recorder.listen("mic0", ramp(self.now, 100, round(seconds * RATE_HZ)))
+        self.recorder.add_block("mic0", ramp(self.now, 100, round(seconds * RATE_HZ)))
         self.now += 100
 
     def tell(self, *events: object, over: bool = False) -> None:
-        self.recorder.tell("mic0", Timed(), events, self.now * 500 // RATE_HZ, over=over)  # type: ignore[arg-type]
+        self.recorder.add_events("mic0", Timed(), events, self.now * 500 // RATE_HZ, final=over)  # type: ignore[arg-type]
 
     def held_samples(self) -> int:
-        tape = self.recorder._tapes["mic0"]
-        return tape.end_sample - tape.first_sample
+        buffer = self.recorder._buffers["mic0"]
+        return buffer.end_sample - buffer.first_sample
 
 
 def test_a_clip_has_its_pre_roll_and_waits_for_its_post_roll() -> None:
@@ -51,15 +51,15 @@ def test_a_clip_has_its_pre_roll_and_waits_for_its_post_roll() -> None:
     [clip] = bench.clips
     assert (clip.id, clip.label, clip.peak_score) == ("siren@2000", "siren", 0.95)
     assert clip.start_unix_ns == ANCHOR_UNIX_NS + 3_000_000_000
-    assert clip.cut.frames()[:, 0].tolist() == list(range(3000, 9000))
-    assert clip.cut.lost_samples == 0
+    assert clip.excerpt.frames()[:, 0].tolist() == list(range(3000, 9000))
+    assert clip.excerpt.lost_samples == 0
 
 
 def test_a_post_roll_that_is_there_already_is_not_waited_for() -> None:
     bench = Bench()
     bench.hear_until(12)
     bench.tell(event("start", 4), event("end", 4, 7))
-    assert [clip.cut.duration_s for clip in bench.clips] == [6.0]
+    assert [clip.excerpt.duration_s for clip in bench.clips] == [6.0]
 
 
 def test_a_clip_is_as_long_as_the_longest_and_no_longer_and_does_not_wait_for_the_event_to_end() -> None:
@@ -70,7 +70,7 @@ def test_a_clip_is_as_long_as_the_longest_and_no_longer_and_does_not_wait_for_th
     assert bench.clips == [], "what is heard is ahead of what is decided"
     bench.tell()
     [clip] = bench.clips
-    assert clip.cut.duration_s == 10.0
+    assert clip.excerpt.duration_s == 10.0
     bench.tell(event("end", 4, 299))
     assert len(bench.clips) == 1
 
@@ -101,7 +101,7 @@ def test_what_is_there_is_cut_when_no_more_sound_will_come(offset_s: float | Non
     bench.tell(event("start", 4))
     bench.tell(event("end" if offset_s else "update", 4, offset_s), over=True)
     [clip] = bench.clips
-    assert clip.cut.frames()[[0, -1], 0].tolist() == [3000, 5999]
+    assert clip.excerpt.frames()[[0, -1], 0].tolist() == [3000, 5999]
 
 
 def test_an_event_at_the_very_beginning_has_what_pre_roll_there_is() -> None:
@@ -110,7 +110,7 @@ def test_an_event_at_the_very_beginning_has_what_pre_roll_there_is() -> None:
     bench.tell(event("start", 0.5), event("end", 0.5, 1))
     [clip] = bench.clips
     assert clip.start_unix_ns == ANCHOR_UNIX_NS
-    assert clip.cut.frames()[[0, -1], 0].tolist() == [0, 2999]
+    assert clip.excerpt.frames()[[0, -1], 0].tolist() == [0, 2999]
 
 
 def test_lost_sound_is_zeros_and_counted_so_that_times_hold() -> None:
@@ -121,8 +121,8 @@ def test_lost_sound_is_zeros_and_counted_so_that_times_hold() -> None:
     bench.hear_until(9)
     bench.tell(event("end", 4, 7))
     [clip] = bench.clips
-    frames = clip.cut.frames()[:, 0]
-    assert clip.cut.lost_samples == RATE_HZ
+    frames = clip.excerpt.frames()[:, 0]
+    assert clip.excerpt.lost_samples == RATE_HZ
     assert np.array_equal(frames[:2000], np.arange(3000, 5000))
     assert not frames[2000:3000].any()
     assert np.array_equal(frames[3000:], np.arange(6000, 9000))
@@ -135,16 +135,16 @@ def test_a_loss_longer_than_the_clip_ends_it_where_the_sound_did() -> None:
     bench.lose(3600)
     bench.tell()
     [clip] = bench.clips
-    assert clip.cut.frames()[[0, -1], 0].tolist() == [3000, 4999]
+    assert clip.excerpt.frames()[[0, -1], 0].tolist() == [3000, 4999]
 
 
 def test_another_rate_begins_another_tape_and_ends_what_was_open() -> None:
     bench = Bench()
     bench.hear_until(5)
     bench.tell(event("start", 4))
-    bench.recorder.listen("mic0", ramp(10_000, 100, rate_hz=2000))
-    assert [clip.cut.rate_hz for clip in bench.clips] == [1000]
-    assert bench.recorder._tapes["mic0"].first_sample == 10_000
+    bench.recorder.add_block("mic0", ramp(10_000, 100, rate_hz=2000))
+    assert [clip.excerpt.rate_hz for clip in bench.clips] == [1000]
+    assert bench.recorder._buffers["mic0"].first_sample == 10_000
 
 
 def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
@@ -152,12 +152,12 @@ def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
     bench.hear_until(12)
     bench.tell(event("start", 4), event("start", 5, label="dog_bark"))
     bench.tell(event("end", 4, 7), event("end", 5, 6, label="dog_bark"))
-    assert {clip.label: clip.cut.duration_s for clip in bench.clips} == {"siren": 6.0, "dog_bark": 4.0}
+    assert {clip.label: clip.excerpt.duration_s for clip in bench.clips} == {"siren": 6.0, "dog_bark": 4.0}
 
 
 def test_an_event_of_a_source_that_was_never_heard_makes_nothing() -> None:
     recorder = ClipRecorder(CONFIG, 500, lambda clip: pytest.fail(f"{clip} was cut"))
-    recorder.tell("mic0", Timed(), [event("start", 4)], 4000, over=True)
+    recorder.add_events("mic0", Timed(), [event("start", 4)], 4000, final=True)  # type: ignore[arg-type]
 
 
 def test_sound_of_16_bits_comes_back_bit_for_bit() -> None:
@@ -168,6 +168,6 @@ def test_sound_of_16_bits_comes_back_bit_for_bit() -> None:
 
 
 def test_a_block_without_samples_leaves_no_piece() -> None:
-    tape = RingBuffer(RATE_HZ, 1)
-    tape.add(Block(np.zeros((1, 0), np.float32), RATE_HZ, 500, 500))
-    assert tape.cut(0, 1000) is None
+    buffer = RingBuffer(RATE_HZ, 1)
+    buffer.add(Block(np.zeros((1, 0), np.float32), RATE_HZ, 500, 500))
+    assert buffer.excerpt(0, 1000) is None

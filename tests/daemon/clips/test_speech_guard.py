@@ -59,7 +59,7 @@ def test_speech_counts_however_many_other_classes_score_higher() -> None:
     labels = (*(f"class{number}" for number in range(40)), "conversation")
     guard = build_guard(vector(labels, [0.99] * 40 + [0.5]))
     assert guard is not None
-    assert guard.hears_speech(to_int16(tone(440, 1.0)), 8000)
+    assert guard.detects_speech(to_int16(tone(440, 1.0)), 8000)
 
 
 def test_one_window_of_many_is_enough_and_every_window_counts() -> None:
@@ -67,14 +67,14 @@ def test_one_window_of_many_is_enough_and_every_window_counts() -> None:
     quiet, talk = [0.9, 0.49], [0.1, 0.51]
     sound = to_int16(tone(440, 1.2))  # nine windows of 0.4 s, a hop of 0.1 s apart, and what is at the end
     last = vector(labels, *[quiet] * 8, talk)
-    assert SpeechGuard(last, (1,)).hears_speech(sound, 8000)
+    assert SpeechGuard(last, (1,)).detects_speech(sound, 8000)
     none = vector(labels, quiet)
-    assert not SpeechGuard(none, (1,)).hears_speech(sound, 8000)
+    assert not SpeechGuard(none, (1,)).detects_speech(sound, 8000)
     assert len(none.seen) >= 9
 
 
 def test_a_clip_shorter_than_a_window_is_judged_too() -> None:
-    assert SpeechGuard(vector(("speech",), [0.9]), (0,)).hears_speech(to_int16(tone(440, 0.05)), 8000)
+    assert SpeechGuard(vector(("speech",), [0.9]), (0,)).detects_speech(to_int16(tone(440, 0.05)), 8000)
 
 
 def test_a_model_without_a_speech_label_is_no_guard() -> None:
@@ -82,7 +82,7 @@ def test_a_model_without_a_speech_label_is_no_guard() -> None:
 
 
 def test_a_guard_that_is_named_must_know_speech_and_must_be_there() -> None:
-    with pytest.raises(ConfigError, match="has no label that means speech"):
+    with pytest.raises(ConfigError, match="has no label for speech"):
         build_guards(ClipsConfig(speech_guard=str(load_classifier_file("tutorial").path)), BandClassifier())
     with pytest.raises(ModelError, match="There is no model"):
         build_guards(ClipsConfig(speech_guard="nowhere.onnx"), BandClassifier())
@@ -105,7 +105,7 @@ def test_the_shipped_guard_is_small_and_refuses_no_silence_noise_or_siren() -> N
     assert [guard.classifier.contract.labels[place] for place in guard.speech_ids] == ["speech"]
     noise = np.random.default_rng(1).normal(0, 0.05, (1, 16_000 * 6)).astype(np.float32)
     for sound in (silence(6, 16_000), noise, demo_scene(16_000, 16.0)):
-        assert not guard.hears_speech(to_int16(sound), 16_000)
+        assert not guard.detects_speech(to_int16(sound), 16_000)
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
@@ -114,4 +114,4 @@ def test_the_shipped_guard_refuses_talk_in_a_language_that_it_has_not_learned(vo
     words = ["espeak-ng", "--stdout", "-v", voice, "Have you seen the new shop on the corner? They sell old radios."]
     spoken = subprocess.run(words, capture_output=True, check=True).stdout
     samples, rate_hz = soundfile.read(io.BytesIO(spoken), dtype="float32")
-    assert shipped().hears_speech(to_int16(samples[None] / 4), rate_hz)
+    assert shipped().detects_speech(to_int16(samples[None] / 4), rate_hz)

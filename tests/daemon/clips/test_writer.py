@@ -42,7 +42,7 @@ class Judge:
         if let:
             self.let.set()
 
-    def hears_speech(self, frames: Frames, rate_hz: int) -> bool:
+    def detects_speech(self, frames: Frames, rate_hz: int) -> bool:
         assert frames.shape[1] == 1
         assert rate_hz == 8000
         self.asked.set()
@@ -66,7 +66,7 @@ def writer(folder: Path, *guards: Any) -> tuple[ClipWriter, Lines, MemoryLogger]
 
 def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
     written, lines, log = writer(tmp_path)
-    written.take(clip(2.0, second=1))
+    written.submit(clip(2.0, second=1))
     written.close()
     [line] = lines.lines
     [kept] = list_clips(tmp_path)
@@ -80,7 +80,7 @@ def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
 
 def test_a_clip_with_speech_is_not_written_and_the_line_says_so(tmp_path: Path) -> None:
     written, lines, log = writer(tmp_path, Judge(False), Judge(True))
-    written.take(clip())
+    written.submit(clip())
     written.close()
     assert [(line["file"], line["path"], line["bytes"], line["reason"]) for line in lines.lines] == [
         (None, None, None, "speech")
@@ -91,7 +91,7 @@ def test_a_clip_with_speech_is_not_written_and_the_line_says_so(tmp_path: Path) 
 
 def test_what_the_guard_cannot_judge_is_not_written(tmp_path: Path) -> None:
     written, lines, log = writer(tmp_path, Judge(ValueError("no number")))
-    written.take(clip())
+    written.submit(clip())
     written.close()
     assert [line["reason"] for line in lines.lines] == ["failed"]
     assert list(tmp_path.iterdir()) == []
@@ -101,8 +101,8 @@ def test_what_the_guard_cannot_judge_is_not_written(tmp_path: Path) -> None:
 def test_a_disk_that_fails_costs_clips_and_nothing_else(tmp_path: Path) -> None:
     written, lines, log = writer(tmp_path / "clips")
     (tmp_path / "clips").rmdir()
-    written.take(clip())
-    written.take(clip(second=1))
+    written.submit(clip())
+    written.submit(clip(second=1))
     written.close()
     assert [line["reason"] for line in lines.lines] == ["disk", "disk"]
     assert [fields["lost_clips"] for _, fields in log.written] == [1, 2]
@@ -111,10 +111,10 @@ def test_a_disk_that_fails_costs_clips_and_nothing_else(tmp_path: Path) -> None:
 def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None:
     judge = Judge(False, let=False)
     written, lines, log = writer(tmp_path, judge)
-    written.take(clip())
+    written.submit(clip())
     assert judge.asked.wait(30)
     for second in range(1, QUEUED_CLIPS + 3):
-        written.take(clip(second=second, id_=f"{second:026d}"))
+        written.submit(clip(second=second, id_=f"{second:026d}"))
     assert [line["reason"] for line in lines.lines] == ["queue", "queue"]
     judge.let.set()
     written.close()
@@ -126,6 +126,6 @@ def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None
 def test_what_flac_cannot_hold_is_told_of(tmp_path: Path) -> None:
     written, lines, _ = writer(tmp_path)
     frames = np.zeros((800, 9), np.int16)
-    written.take(replace(clip(), cut=Excerpt([Segment(0, frames)], 0, 800, 8000)))
+    written.submit(replace(clip(), excerpt=Excerpt([Segment(0, frames)], 0, 800, 8000)))
     written.close()
     assert [line["reason"] for line in lines.lines] == ["failed"]

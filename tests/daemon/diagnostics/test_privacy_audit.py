@@ -61,7 +61,7 @@ def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
     os.chmod(tmp_path / "journal.db", 0o644)  # noqa: PTH101
     folder = tmp_path / "clips"
     shelf = ClipStore(folder, ClipsConfig())
-    sizes = [shelf.put(clip(second=second)).size_bytes for second in range(3)]
+    sizes = [shelf.save(clip(second=second)).size_bytes for second in range(3)]
     (folder / "holiday.flac").write_bytes(b"mine")
     config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")), clips=ClipsConfig(folder=str(folder)))
     found = audit(config)

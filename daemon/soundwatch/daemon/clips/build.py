@@ -1,6 +1,6 @@
-"""Puts together what makes clips.
+"""Build the recorder, the writer and the guards of clips.
 
-Conventions: everything that can be refused is refused here, before the first sound is heard.
+Conventions: a wrong configuration is refused here, before the first block.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 def build_clips(
     config: ClipsConfig, context: EngineContext, log: Logger
 ) -> tuple[ClipRecorder, contextlib.AbstractContextManager[ClipWriter]]:
-    """What keeps sound for clips, and what writes them until its end.
+    """Build the recorder, and the writer as a context manager that finishes the queue.
 
     Raises:
-        ConfigError: The folder cannot be used, or the guard has no label that means speech.
-        ModelError: The guard's model cannot be opened.
+        ConfigError: The folder cannot be used, or the guard has no label for speech.
+        ModelError: The model of the guard cannot be opened.
     """
     assert config.folder is not None
-    shelf = ClipStore(Path(config.folder).expanduser(), config)
-    writer = ClipWriter(shelf, build_guards(config, context.classifier), context.node, context.journal, log)
-    recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.take)
+    store = ClipStore(Path(config.folder).expanduser(), config)
+    writer = ClipWriter(store, build_guards(config, context.classifier), context.node, context.journal, log)
+    recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.submit)
     return recorder, contextlib.closing(writer)
 
 
-def build_guards(config: ClipsConfig, listening: Classifier) -> list[SpeechGuard]:
-    """What may refuse a clip: the shipped guard or the one that is named, and the model that listens, if it can.
+def build_guards(config: ClipsConfig, detector: Classifier) -> list[SpeechGuard]:
+    """Build the guards: the shipped or the configured model, and the detection model if it has a label for speech.
 
     Raises:
-        ConfigError: The model that is named has no label that means speech.
-        ModelError: It cannot be opened.
+        ConfigError: The configured model has no label for speech.
+        ModelError: The configured model cannot be opened.
     """
     if config.speech_guard is False:
         return []
     path = GUARD_MODEL if config.speech_guard is True else Path(config.speech_guard).expanduser()
-    named, own = build_guard(load_classifier_file(path, "cpu")), build_guard(listening)
+    named, own = build_guard(load_classifier_file(path, "cpu")), build_guard(detector)
     if named is None:
         raise ConfigError(
-            f"clips.speech_guard: the model {path} has no label that means speech. Name another model, or give true "
+            f"clips.speech_guard: the model {path} has no label for speech. Name another model, or give true "
             "for the one that ships, or false for none."
         )
     return [named, *([own] if own is not None else [])]

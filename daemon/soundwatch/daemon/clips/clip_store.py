@@ -1,11 +1,13 @@
-"""The folder that clips lie in: what they are called, how they get there whole, and which have to go.
+"""A folder of clips: names, atomic writes and retention.
 
-Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac`, of ASCII letters, digits, dashes, dots and underscores; the
-time is UTC of the first sample, the score the event's peak, rounded down. The folder is its owner's alone (0700), and
-so is each file (0600). A file is there whole or not at all. Nothing but files of such names is ever removed.
-Rule: what is older than `max_age_days` goes, whatever it is: that is a promise. For want of room the oldest go first,
-but of each class the `best_per_class` with the highest scores go last, the best of all very last.
-Does not: decide what may be written (`clips/speech_guard.py`), or run in the engine's thread (`writer.py`).
+Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac` in ASCII letters, digits, dashes, dots and underscores. TIME is
+UTC of the first sample, SCORE the peak score of the event, rounded down. The folder has mode 0700 and each file 0600. A
+file is complete or absent. Only files of such names are ever removed.
+Rule for age: the age of a clip is the time that soundwatch ran since it was written, with the sleep of the machine. The
+wall clock is not asked, since one wrong reading would remove everything. Clips older than `max_age_days` are removed.
+Rule for room: the oldest clips are removed first. Of each class the `best_per_class` clips with the highest scores are
+removed last, and the single best of all classes at the very end.
+Does not: decide which clips may be written (`clips/speech_guard.py`), or run in the engine's thread (`writer.py`).
 """
 
 from __future__ import annotations
@@ -16,38 +18,42 @@ import os
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import msgspec
 import soundfile
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 
 _NAME: Final = re.compile(r"(\d{8}T\d{9}Z)-(\w+)-(\w+)-(\d\.\d{4})-([0-9A-Z]{26})\.flac", re.ASCII)
 _PART: Final = re.compile(r"\.[\w.-]+\.flac(\.\d+)?\.part", re.ASCII)
+AGES_NAME: Final = ".ages.json"
+_DAY_S: Final = 86_400.0
 _LONGEST_WORD: Final = 40
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredClip:
-    """A clip that lies there.
+    """One file of the folder.
 
     Attributes:
         path: The file.
-        stamp: Its time, as its name has it: sorts as time does.
-        class_word: Its class, as its name has it.
-        score: Its event's peak score.
-        id: Its event's.
-        size_bytes: Its length.
+        stamp: Time in the name; sorts by time.
+        class_word: Class in the name.
+        score: Peak score of the event.
+        id: Id of the event.
+        size_bytes: Size of the file.
     """
 
     path: Path
@@ -58,24 +64,38 @@ class StoredClip:
     size_bytes: int
 
 
+class AgeRecord(msgspec.Struct, kw_only=True):
+    """The content of `.ages.json`.
+
+    Attributes:
+        run_s: Total time that soundwatch ran with this folder.
+        written_at_s: `run_s` when each clip was written, by the name of its file.
+    """
+
+    run_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    written_at_s: dict[str, float] = {}
+
+
 class ClipStore:
     """A folder of clips.
 
     Args:
-        folder: Made if it is not there.
-        config: How much it may hold.
+        folder: Made if it is absent.
+        config: Limits of age and size.
+        steady_ns: A clock that nobody can set.
 
     Raises:
-        ConfigError: It cannot be made or written to.
+        ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, config: ClipsConfig) -> None:
+    def __init__(self, folder: Path, config: ClipsConfig, steady_ns: Callable[[], int] = monotonic_ns) -> None:
         self.folder = folder
         self._config = config
+        self._steady_ns = steady_ns
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for path in folder.iterdir():
-                if _PART.fullmatch(path.name):  # a killed program left it
+                if _PART.fullmatch(path.name):  # left behind by a program that was killed
                     path.unlink()
         except OSError as error:
             raise ConfigError(
@@ -84,13 +104,15 @@ class ClipStore:
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigError(f"clips.folder {folder} may not be written to by this user. Give another folder.")
+        self._ages = read_ages(folder)
+        self._begin_ns = steady_ns() - round(self._ages.run_s * 1e9)
 
-    def put(self, clip: PendingClip) -> StoredClip:
-        """Write a clip, in place of old ones where there is no room.
+    def save(self, clip: PendingClip) -> StoredClip:
+        """Write a clip; old clips are removed where the disk is full.
 
         Raises:
-            OSError: It cannot be written.
-            LibsndfileError: FLAC cannot hold it.
+            OSError: The clip cannot be written.
+            LibsndfileError: FLAC cannot hold the clip.
         """
         sound = encode_flac(clip)
         path = self.folder / file_name(clip)
@@ -100,66 +122,98 @@ class ClipStore:
             if error.errno not in _NO_ROOM or not self._make_room(len(sound)):
                 raise
             replace_file(path, lambda part: part.write_bytes(sound), mode=0o600)
+        self._ages.written_at_s[path.name] = self._run_s()
         return parse_clip_name(path, len(sound))
 
-    def trim(self, now: datetime) -> int:
-        """Remove what is too old or too much.
+    def trim(self) -> int:
+        """Remove clips that are too old or take too much room, and record the ages of the others.
 
         Returns:
-            How many files that were.
+            The number of removed files.
+
+        Raises:
+            OSError: The folder cannot be read, or the record of ages cannot be written.
         """
-        oldest = format_stamp(now - timedelta(days=self._config.max_age_days))
-        return _remove(select_expired(list_clips(self.folder), self._config, oldest))
+        now_s, clips = self._run_s(), list_clips(self.folder)
+        ages = {clip.path.name: self._ages.written_at_s.get(clip.path.name, now_s) for clip in clips}
+        oldest_s = now_s - self._config.max_age_days * _DAY_S
+        expired = {name for name, written_at_s in ages.items() if written_at_s <= oldest_s}
+        going = select_expired(clips, self._config, expired)
+        removed = _remove(going)
+        self._ages = AgeRecord(run_s=now_s, written_at_s=ages)
+        for clip in going:
+            if not clip.path.exists():
+                self._ages.written_at_s.pop(clip.path.name, None)
+        record = msgspec.json.encode(self._ages)
+        replace_file(self.folder / AGES_NAME, lambda part: part.write_bytes(record), mode=0o600)
+        return removed
 
-    def _make_room(self, wanted_bytes: int) -> bool:
-        """Remove the oldest that are none of the best, until there should be room; False where they are too few."""
-        kept = list_clips(self.folder)
-        best = {each.path for each in rank_best(kept, self._config.best_per_class)}
+    def _run_s(self) -> float:
+        return (self._steady_ns() - self._begin_ns) / 1e9
+
+    def _make_room(self, needed_bytes: int) -> bool:
+        """Remove the oldest clips that are not among the best; False where they free too little."""
+        clips = list_clips(self.folder)
+        best = {clip.path for clip in rank_best(clips, self._config.best_per_class)}
         going, freed_bytes = list[StoredClip](), 0
-        for each in sorted(kept, key=lambda each: each.stamp):
-            if each.path not in best and freed_bytes < wanted_bytes:
-                going.append(each)
-                freed_bytes += each.size_bytes
-        return freed_bytes >= wanted_bytes and _remove(going) > 0
+        for clip in sorted(clips, key=lambda clip: clip.stamp):
+            if clip.path not in best and freed_bytes < needed_bytes:
+                going.append(clip)
+                freed_bytes += clip.size_bytes
+        return freed_bytes >= needed_bytes and _remove(going) > 0
 
 
-def select_expired(kept: Sequence[StoredClip], config: ClipsConfig, oldest_stamp: str) -> list[StoredClip]:
-    """Which of these have to go."""
-    going = [each for each in kept if each.stamp < oldest_stamp]
-    staying = [each for each in kept if each.stamp >= oldest_stamp]
+def read_ages(folder: Path) -> AgeRecord:
+    """Read the record of ages; an absent or damaged record counts as empty, and every clip as new."""
+    try:
+        return msgspec.json.decode((folder / AGES_NAME).read_bytes(), type=AgeRecord)
+    except (OSError, msgspec.DecodeError):
+        return AgeRecord()
+
+
+def select_expired(clips: Sequence[StoredClip], config: ClipsConfig, expired: Set[str]) -> list[StoredClip]:
+    """Select the clips to remove.
+
+    Args:
+        clips: All clips of the folder.
+        config: Limits.
+        expired: Names of the files that are too old.
+    """
+    going = [clip for clip in clips if clip.path.name in expired]
+    staying = [clip for clip in clips if clip.path.name not in expired]
     best = rank_best(staying, config.best_per_class)
-    ordinary = [each for each in staying if each not in set(best)]
-    excess_bytes = sum(each.size_bytes for each in staying) - config.max_bytes
-    for each in [*sorted(ordinary, key=lambda each: each.stamp), *best]:
+    ordinary = [clip for clip in staying if clip not in set(best)]
+    excess_bytes = sum(clip.size_bytes for clip in staying) - config.max_bytes
+    for clip in [*sorted(ordinary, key=lambda clip: clip.stamp), *best]:
         if excess_bytes <= 0:
             break
-        going.append(each)
-        excess_bytes -= each.size_bytes
+        going.append(clip)
+        excess_bytes -= clip.size_bytes
     return going
 
 
-def rank_best(kept: Sequence[StoredClip], best_per_class: int) -> list[StoredClip]:
-    """Of each class those with the highest scores, in the order in which they may go: every class's best comes last."""
+def rank_best(clips: Sequence[StoredClip], best_per_class: int) -> list[StoredClip]:
+    """Return the best clips of each class, ordered for removal: the best one of every class comes last."""
     classes = defaultdict[str, list[StoredClip]](list)
-    for each in sorted(kept, key=lambda each: (each.score, each.stamp), reverse=True):
-        classes[each.class_word].append(each)
-    places = [(place, each) for own in classes.values() for place, each in enumerate(own[:best_per_class])]
-    return [each for _, each in sorted(places, key=lambda placed: (-placed[0], placed[1].score, placed[1].stamp))]
+    for clip in sorted(clips, key=lambda clip: (clip.score, clip.stamp), reverse=True):
+        classes[clip.class_word].append(clip)
+    ranked = [(rank, clip) for members in classes.values() for rank, clip in enumerate(members[:best_per_class])]
+    return [clip for _, clip in sorted(ranked, key=lambda entry: (-entry[0], entry[1].score, entry[1].stamp))]
 
 
 def list_clips(folder: Path) -> list[StoredClip]:
-    """All clips of a folder."""
+    """List all clips of a folder."""
     found = list[StoredClip]()
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name):
-                with contextlib.suppress(FileNotFoundError):  # somebody else removed it
+                with contextlib.suppress(FileNotFoundError):  # another program removed the file
                     found.append(parse_clip_name(Path(entry.path), entry.stat(follow_symlinks=False).st_size))
     return found
 
 
 def parse_clip_name(path: Path, size_bytes: int) -> StoredClip:
-    """What a clip's name says."""
+    """Parse the name of a clip."""
     named = _NAME.fullmatch(path.name)
     assert named is not None
     stamp, _, class_word, score, id_ = named.groups()
@@ -167,28 +221,28 @@ def parse_clip_name(path: Path, size_bytes: int) -> StoredClip:
 
 
 def file_name(clip: PendingClip) -> str:
-    """What a clip is called."""
+    """Return the name of the file of a clip."""
     stamp = format_stamp(datetime.fromtimestamp(clip.start_unix_ns // 1_000_000 / 1000, UTC))
     score = int(clip.peak_score * 10_000) / 10_000
     return f"{stamp}-{filename_word(clip.source)}-{filename_word(clip.label)}-{score:.4f}-{clip.id}.flac"
 
 
 def format_stamp(moment: datetime) -> str:
-    """A time as file names have it, to the millisecond."""
+    """Format a time for a file name, in milliseconds."""
     return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z"
 
 
 def filename_word(text: str) -> str:
-    """A name as a part of a file's: other characters become `_`, and a checksum then tells it from others alike."""
+    """Make a name safe for a file name: other characters become `_`, and a checksum keeps different names apart."""
     safe = re.sub(r"[^A-Za-z0-9_]", "_", text)[:_LONGEST_WORD]
     return safe if safe == text else f"{safe}_{zlib.crc32(text.encode()):08x}"
 
 
 def encode_flac(clip: PendingClip) -> bytes:
-    """A clip as FLAC, with its class, source and event in the tags that players show."""
-    frames = clip.cut.frames()
+    """Encode a clip as FLAC, with class, source and event in the tags."""
+    frames = clip.excerpt.frames()
     buffer = BytesIO()
-    with soundfile.SoundFile(buffer, "w", clip.cut.rate_hz, frames.shape[1], "PCM_16", format="FLAC") as file:
+    with soundfile.SoundFile(buffer, "w", clip.excerpt.rate_hz, frames.shape[1], "PCM_16", format="FLAC") as file:
         file.title, file.artist, file.comment = clip.label, clip.source, clip.id
         file.software = f"soundwatch {__version__}"
         file.write(frames)
@@ -196,9 +250,9 @@ def encode_flac(clip: PendingClip) -> bytes:
 
 
 def _remove(going: Sequence[StoredClip]) -> int:
-    gone = 0
-    for each in going:
+    removed = 0
+    for clip in going:
         with contextlib.suppress(OSError):
-            each.path.unlink()
-            gone += 1
-    return gone
+            clip.path.unlink()
+            removed += 1
+    return removed

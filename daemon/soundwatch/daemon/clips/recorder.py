@@ -1,11 +1,11 @@
-"""Cuts an event's sound, with some before and after it, out of what each source's tape holds.
+"""Cut the sound of events, with pre-roll and post-roll, from the ring buffers of the sources.
 
-Conventions: used by the engine's thread alone, and never waits. Events come in samples at the model's rate, tapes count
-at their source's. Since an event is decided a window after it began, a tape keeps `LOOKBACK_S` beside the pre-roll;
-a clip that is not complete yet keeps its own beginning there, `max_s` at most.
-Rule: a clip is cut once its post-roll is there, once its event is known to have lasted for `max_s`, or when no more
-sound will come: the stream has ended, or its source is lost or paused. What is on the tape may be ahead of what is
-decided, so that the tape's end alone says nothing of an event that lasts.
+Conventions: only the engine's thread uses a recorder, and a recorder never waits. Events have samples at the rate of
+the model, ring buffers at the rate of their source. An event is detected one window after its onset, so a buffer keeps
+`LOOKBACK_S` in addition to the pre-roll; an open clip keeps its begin in the buffer, for `max_s` at most.
+Rule: a clip is cut when its post-roll is complete, when its event has lasted for `max_s`, or when no more sound
+follows: the stream has ended, or its source is lost or paused. The buffer may be ahead of the detection, so the end of
+the buffer does not tell whether an event is still active.
 Does not: write anything (`writer.py`).
 """
 
@@ -13,36 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
+from soundwatch.daemon.events.encoder import LineEncoder
 
 LOOKBACK_S: Final = 15.0
 
 
-class StreamTimes(Protocol):
-    """What names a stream's events and dates its samples."""
-
-    def event_id(self, event: Event) -> str:
-        """An event's id."""
-
-    def at_unix_ns(self, sample: int) -> int:
-        """UTC of a sample at the model's rate."""
-
-
 @dataclass(frozen=True, slots=True)
 class PendingClip:
-    """An event's sound on its way to a file.
+    """The sound of an event before it is written.
 
     Attributes:
-        source: Where it was heard.
-        id: The event's.
-        label: Its class.
-        peak_score: Its highest score, as far as it was known when the clip was cut.
-        start_unix_ns: UTC of the clip's first sample.
-        cut: The sound.
+        source: Name of the source.
+        id: Id of the event.
+        label: Class of the event.
+        peak_score: Peak score of the event when the clip was cut.
+        start_unix_ns: UTC of the first sample.
+        excerpt: The sound.
     """
 
     source: str
@@ -50,117 +41,117 @@ class PendingClip:
     label: str
     peak_score: float
     start_unix_ns: int
-    cut: Excerpt
+    excerpt: Excerpt
 
 
 @dataclass(slots=True)
-class _Wanted:
-    """An event whose clip is not complete yet; samples at the source's rate."""
+class _OpenClip:
+    """An event with an incomplete clip; samples at the rate of the source."""
 
     id: str
     label: str
     peak_score: float
     first_sample: int
-    longest_sample: int
+    limit_sample: int
     end_sample: int | None
     start_unix_ns: int
 
 
 class ClipRecorder:
-    """All sources' tapes, and the events that are to be cut out of them.
+    """The ring buffers of all sources, and the events to cut from them.
 
     Args:
-        config: How much.
-        model_rate_hz: That events' samples count at.
-        hand_over: Takes each clip; must not wait.
+        config: Pre-roll, post-roll and longest clip.
+        model_rate_hz: Rate of the samples in events.
+        submit: Takes each clip; must not wait.
     """
 
-    def __init__(self, config: ClipsConfig, model_rate_hz: int, hand_over: Callable[[PendingClip], object]) -> None:
+    def __init__(self, config: ClipsConfig, model_rate_hz: int, submit: Callable[[PendingClip], object]) -> None:
         self._config = config
         self._model_rate_hz = model_rate_hz
-        self._hand_over = hand_over
-        self._tapes: dict[str, RingBuffer] = {}
-        self._wanted: dict[str, dict[str, _Wanted]] = {}
+        self._submit = submit
+        self._buffers: dict[str, RingBuffer] = {}
+        self._open: dict[str, dict[str, _OpenClip]] = {}
 
-    def listen(self, source: str, block: Block) -> None:
-        """Keep a source's next sound for a while."""
-        tape = self._tapes.get(source)
-        if tape is None or (tape.rate_hz, tape.channels) != (block.rate_hz, block.samples.shape[0]):
-            self._cut(source, over=True)
-            tape = self._tapes[source] = RingBuffer(block.rate_hz, block.samples.shape[0])
-        tape.add(block)
-        self._cut(source, over=False)
-        kept_samples = round((self._config.pre_roll_s + LOOKBACK_S) * tape.rate_hz)
-        begins = [wanted.first_sample for wanted in self._wanted.get(source, {}).values()]
-        tape.forget(min([tape.end_sample - kept_samples, *begins]))
+    def add_block(self, source: str, block: Block) -> None:
+        """Append a block to the buffer of its source."""
+        buffer = self._buffers.get(source)
+        if buffer is None or (buffer.rate_hz, buffer.channels) != (block.rate_hz, block.samples.shape[0]):
+            self._cut(source, final=True)
+            buffer = self._buffers[source] = RingBuffer(block.rate_hz, block.samples.shape[0])
+        buffer.add(block)
+        self._cut(source, final=False)
+        kept_samples = round((self._config.pre_roll_s + LOOKBACK_S) * buffer.rate_hz)
+        begins = [clip.first_sample for clip in self._open.get(source, {}).values()]
+        buffer.discard_before(min([buffer.end_sample - kept_samples, *begins]))
 
-    def tell(
+    def add_events(
         self,
         source: str,
-        stream: StreamTimes,
-        told: Sequence[Event | Gap | StreamSummary],
+        encoder: LineEncoder,
+        events: Sequence[Event | Gap | StreamSummary],
         decided_sample: int,
         *,
-        over: bool,
+        final: bool,
     ) -> None:
-        """Take account of what was decided of a source's sound.
+        """Start, extend and finish clips after a step of the detection.
 
         Args:
-            source: Its name.
-            stream: What names and dates its events.
-            told: What was decided.
-            decided_sample: Up to where, at the model's rate.
-            over: Whether no more sound will come that belongs to these events.
+            source: Name of the source.
+            encoder: Gives ids to events and times to samples.
+            events: Result of the detection.
+            decided_sample: The detection is complete up to this sample, at the rate of the model.
+            final: No more sound of these events follows.
         """
-        tape = self._tapes.get(source)
-        if tape is None:
+        buffer = self._buffers.get(source)
+        if buffer is None:
             return
-        wanted = self._wanted.setdefault(source, {})
-        for event in told:
+        open_clips = self._open.setdefault(source, {})
+        for event in events:
             if not isinstance(event, Event):
                 continue
-            id_ = stream.event_id(event)
+            id_ = encoder.event_id(event)
             if event.type == "start":
-                wanted[id_] = self._begin(tape, id_, event, stream)
-            elif id_ in wanted:
-                wanted[id_].peak_score = event.peak_score
+                open_clips[id_] = self._begin(buffer, id_, event, encoder)
+            elif id_ in open_clips:
+                open_clips[id_].peak_score = event.peak_score
                 if event.offset_sample is not None:
-                    end_sample = self._of(tape, event.offset_sample, self._config.post_roll_s)
-                    wanted[id_].end_sample = min(wanted[id_].longest_sample, end_sample)
-        decided_sample = self._of(tape, decided_sample, 0)
-        for each in wanted.values():
-            if each.end_sample is None and decided_sample >= each.longest_sample:
-                each.end_sample = each.longest_sample
-        self._cut(source, over=over)
+                    end_sample = self._source_sample(buffer, event.offset_sample, self._config.post_roll_s)
+                    open_clips[id_].end_sample = min(open_clips[id_].limit_sample, end_sample)
+        decided_sample = self._source_sample(buffer, decided_sample, 0)
+        for clip in open_clips.values():
+            if clip.end_sample is None and decided_sample >= clip.limit_sample:
+                clip.end_sample = clip.limit_sample
+        self._cut(source, final=final)
 
-    def _begin(self, tape: RingBuffer, id_: str, event: Event, stream: StreamTimes) -> _Wanted:
-        first_sample = max(0, tape.first_sample, self._of(tape, event.onset_sample, -self._config.pre_roll_s))
-        longest_sample = first_sample + round(self._config.max_s * tape.rate_hz)
-        return _Wanted(
+    def _begin(self, buffer: RingBuffer, id_: str, event: Event, encoder: LineEncoder) -> _OpenClip:
+        onset_sample = self._source_sample(buffer, event.onset_sample, -self._config.pre_roll_s)
+        first_sample = max(0, buffer.first_sample, onset_sample)
+        return _OpenClip(
             id=id_,
             label=event.label,
             peak_score=event.peak_score,
             first_sample=first_sample,
-            longest_sample=longest_sample,
+            limit_sample=first_sample + round(self._config.max_s * buffer.rate_hz),
             end_sample=None,
-            start_unix_ns=stream.at_unix_ns(first_sample * self._model_rate_hz // tape.rate_hz),
+            start_unix_ns=encoder.at_unix_ns(first_sample * self._model_rate_hz // buffer.rate_hz),
         )
 
-    def _of(self, tape: RingBuffer, model_sample: int, later_s: float) -> int:
-        """A place at the model's rate, and so much later, at the tape's."""
-        return model_sample * tape.rate_hz // self._model_rate_hz + round(later_s * tape.rate_hz)
+    def _source_sample(self, buffer: RingBuffer, model_sample: int, later_s: float) -> int:
+        """Convert a sample at the rate of the model, plus an offset, to the rate of the source."""
+        return model_sample * buffer.rate_hz // self._model_rate_hz + round(later_s * buffer.rate_hz)
 
-    def _cut(self, source: str, *, over: bool) -> None:
-        """Hand over what is complete, or will not become more so."""
-        tape, wanted = self._tapes.get(source), self._wanted.get(source, {})
-        if tape is None or not wanted:
+    def _cut(self, source: str, *, final: bool) -> None:
+        """Submit the clips that are complete or get no more sound."""
+        buffer, open_clips = self._buffers.get(source), self._open.get(source, {})
+        if buffer is None or not open_clips:
             return
-        for each in list(wanted.values()):
-            if not over and (each.end_sample is None or tape.end_sample < each.end_sample):
+        for clip in list(open_clips.values()):
+            if not final and (clip.end_sample is None or buffer.end_sample < clip.end_sample):
                 continue
-            del wanted[each.id]
-            cut = tape.cut(each.first_sample, each.end_sample or each.longest_sample)
-            if cut is not None:
-                later_ns = (cut.first_sample - each.first_sample) * 1_000_000_000 // tape.rate_hz
-                start_unix_ns = each.start_unix_ns + later_ns
-                self._hand_over(PendingClip(source, each.id, each.label, each.peak_score, start_unix_ns, cut))
+            del open_clips[clip.id]
+            excerpt = buffer.excerpt(clip.first_sample, clip.end_sample or clip.limit_sample)
+            if excerpt is not None:
+                later_ns = (excerpt.first_sample - clip.first_sample) * 1_000_000_000 // buffer.rate_hz
+                start_unix_ns = clip.start_unix_ns + later_ns
+                self._submit(PendingClip(source, clip.id, clip.label, clip.peak_score, start_unix_ns, excerpt))

@@ -1,9 +1,9 @@
-"""Keeps sound in which somebody is likely to talk from being written.
+"""Refuse clips that are likely to contain speech.
 
-Conventions: every window of the clip is scored, at the model's own hop, and every label that means speech counts in
-each of them, however high others are. A clip is refused if one such score reaches its threshold.
-Source: the model `speech` ships with the package; `docs/clips.md` says how well it hears talk and what it misses.
-Does not: know who talks or what is said, or cut talk out of a clip.
+Conventions: every window of the clip is scored, at the hop of the model. A clip is refused if the score of one speech
+label reaches its threshold in one window, whatever the other scores are.
+Source: the model `speech` ships with the package; `docs/clips.md` gives its recall and its false refusals.
+Does not: recognize speakers or words, or cut speech out of a clip.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ _SPEECH: Final = re.compile(r"\b(speech|speaking|talk(ing)?|conversation|narrati
 
 @dataclass(frozen=True, slots=True)
 class SpeechGuard:
-    """A model that can tell speech.
+    """A model with labels for speech.
 
     Attributes:
-        classifier: It.
-        speech_ids: Places of its labels that mean speech.
+        classifier: The model.
+        speech_ids: Indices of its labels for speech.
     """
 
     classifier: Classifier
     speech_ids: tuple[int, ...]
 
-    def hears_speech(self, frames: Frames, rate_hz: int) -> bool:
-        """Whether somebody is likely to talk in this sound (S, C).
+    def detects_speech(self, frames: Frames, rate_hz: int) -> bool:
+        """Return True if a sound (S, C) is likely to contain speech.
 
         Raises:
             ModelError: The network failed.
         """
         contract = self.classifier.contract
         samples = read_only(np.ascontiguousarray(frames.T, np.float32) / np.float32(FULL_SCALE))
-        least = np.array([contract.thresholds[contract.labels[place]] for place in self.speech_ids], np.float32)
-        for _, heard in batched_features([Block(samples, rate_hz, 0), None], contract.features, BATCH_WINDOWS):
-            for scores in classify_windows(self.classifier, features_only(heard)):
-                if (scores.values[list(self.speech_ids)] >= least).any():
+        thresholds = np.array([contract.thresholds[contract.labels[index]] for index in self.speech_ids], np.float32)
+        for _, features in batched_features([Block(samples, rate_hz, 0), None], contract.features, BATCH_WINDOWS):
+            for scores in classify_windows(self.classifier, features_only(features)):
+                if (scores.values[list(self.speech_ids)] >= thresholds).any():
                     return True
         return False
 
 
 def build_guard(classifier: Classifier) -> SpeechGuard | None:
-    """A guard, if the model has a label that means speech."""
-    places = speech_label_ids(classifier.contract.labels)
-    return SpeechGuard(classifier, places) if places else None
+    """Build a guard; None if the model has no label for speech."""
+    speech_ids = speech_label_ids(classifier.contract.labels)
+    return SpeechGuard(classifier, speech_ids) if speech_ids else None
 
 
 def speech_label_ids(labels: Sequence[str]) -> tuple[int, ...]:
-    """Places of the labels that mean that somebody speaks."""
+    """Return the indices of the labels for speech."""
     words = [re.sub(r"[\W_]+", " ", label.lower()) for label in labels]
-    return tuple(place for place, text in enumerate(words) if _SPEECH.search(text))
+    return tuple(index for index, text in enumerate(words) if _SPEECH.search(text))

@@ -22,21 +22,21 @@ from soundwatch.daemon.status.live import LiveFeed
 
 
 class ClipTap(Protocol):
-    """What keeps the latest sound for clips (`clips/recorder.py`); called in the engine's thread, it must not wait."""
+    """The recorder of clips (`clips/recorder.py`), called in the engine's thread; it must not wait."""
 
-    def listen(self, source: str, block: Block) -> None:
-        """Take a source's next sound."""
+    def add_block(self, source: str, block: Block) -> None:
+        """Append a block to the buffer of its source."""
 
-    def tell(
+    def add_events(
         self,
         source: str,
-        stream: LineEncoder,
-        told: Sequence[Event | Gap | StreamSummary],
+        encoder: LineEncoder,
+        events: Sequence[Event | Gap | StreamSummary],
         decided_sample: int,
         *,
-        over: bool,
+        final: bool,
     ) -> None:
-        """Take what was decided of it up to a sample; `over` where no more sound comes that belongs to its events."""
+        """Take the result of the detection up to a sample; with `final` no more sound of its events follows."""
 
 
 class WindowTap(Protocol):

@@ -66,7 +66,7 @@ def emit_lines(waiting: PendingItem, scores: Iterator[Scores]) -> list[Line]:
     over = heard is None or isinstance(heard, ModelSwap) or gone
     if voice.clip_tap is not None and voice.stream is not None:
         decided_sample = heard.features.end_sample if isinstance(heard, FeatureWindow) else waiting.end_sample
-        voice.clip_tap.tell(voice.listening.source.info.name, voice.stream, told, decided_sample, over=over)
+        voice.clip_tap.add_events(voice.listening.source.info.name, voice.stream, told, decided_sample, final=over)
     lines: list[Line] = []
     if told:
         assert voice.stream is not None

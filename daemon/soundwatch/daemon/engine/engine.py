@@ -270,7 +270,7 @@ class Engine:
         voice.state, voice.last_sound_ns = "heard", self._now_ns()
         if voice.clip_tap is not None and not voice.paused:
             for block in blocks:
-                voice.clip_tap.listen(voice.listening.source.info.name, block)
+                voice.clip_tap.add_block(voice.listening.source.info.name, block)
         for block in coalesce_blocks(
             blocks, self._spec
         ):  # here, since each thread that allocates has memory of its own
