@@ -99,7 +99,7 @@ def play_tcp(server: socket.socket, sound: bytes, received: Counter[str]) -> Non
 
 
 def play_udp(sound: bytes) -> None:
-    """Send datagrams in real time, whether anybody listens or not."""
+    """Send datagrams in real time, with or without a receiver."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 
         def send(packet: bytes) -> None:

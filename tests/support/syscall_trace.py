@@ -219,7 +219,7 @@ def _joined(here: Path, text: str) -> Path:
 
 
 def _is_inside(path: Path, folders: tuple[Path, ...]) -> bool:
-    """Tell whether a path is one of the folders, in one, or above one (it was made on the way)."""
+    """Check that a path is one of the folders, in one, or above one (made on the way)."""
     return any(path.is_relative_to(folder) or folder.is_relative_to(path) for folder in folders)
 
 

@@ -1,9 +1,9 @@
-"""What a running daemon has open, held against its configuration: `soundwatch privacy audit --watch`.
+"""Comparison of a running daemon's sockets and files with its configuration: `soundwatch privacy audit --watch`.
 
 Conventions: the daemon is the process that writes to the configured journal; its children count as the daemon does.
 What is open is looked at several times a second: a connection that lasts for less may be missed. Names in the
-configuration are looked up, by this program, since the kernel shows addresses. A loopback connection is explained by
-its port, any other by its address and port.
+configuration are looked up, by this program, since the kernel shows addresses. A connection is explained by its
+address and its port.
 Does not: see the content of a connection, or the other end of a Unix socket, which stays on this machine.
 """
 

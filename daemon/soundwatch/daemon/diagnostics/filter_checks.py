@@ -1,4 +1,4 @@
-"""The service's filter of addresses, held against the service's configuration.
+"""Comparison of the service's filter of addresses with the service's configuration.
 
 Conventions: a destination that the filter does not allow gets no answer and no error, so that the daemon alone cannot
 tell the reason. Only the system's service has a filter.
@@ -80,7 +80,7 @@ def _words(lines: Iterable[str], key: str) -> list[str]:
 
 
 def _covers(allowed: frozenset[str], addresses: tuple[str, ...]) -> bool:
-    """Tell whether each address or network lies in one that is allowed."""
+    """Check that each address or network lies in one that is allowed."""
     if ANY[0] in allowed:
         return True
     networks = [network for word in allowed if (network := _network(word)) is not None]
