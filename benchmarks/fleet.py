@@ -119,7 +119,7 @@ def _unlimited() -> None:
 
 def measured(count: int, minutes: float, store: str, restart: Harm | None, folder: Path) -> dict[str, Any]:
     """All phases with one store."""
-    broker = Mosquitto(folder, free_port(), keeping="")  # with the limits that it has unless told otherwise
+    broker = Mosquitto(folder, free_port(), keeping="")  # with the limits that it has by default
     steady_s = 60 * minutes
     lines = max(1, round(steady_s / LINE_S))
     phases = [Phase(steady_s, lines), Phase(steady_s, lines), Phase(0, FLOOD_LINES), Phase(0, FLOOD_LINES)]
@@ -211,7 +211,7 @@ def _lost(watch: Watch, store: str, lines: int) -> dict[str, int]:
 
 
 def _kept(store: FleetStore) -> int:
-    return sum(last - first + 1 for account in store.accounts().values() for first, last in account.held)
+    return sum(last - first + 1 for coverage in store.coverages().values() for first, last in coverage.held)
 
 
 def _until(done: Callable[[], bool]) -> None:

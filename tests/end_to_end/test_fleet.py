@@ -96,7 +96,7 @@ def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
         fleet = begin(*watch, out="fleet")
         wait_until(lambda: any(line["type"] == "start" for line in shown(tmp_path)), "what was missed")
         postgres.end()
-        wait_until(lambda: b"the store is not to be had" in (tmp_path / "fleet.err").read_bytes())
+        wait_until(lambda: b"store_unavailable" in (tmp_path / "fleet.err").read_bytes())
         postgres.start()
         one.send_signal(signal.SIGTERM)
         two.kill()
@@ -120,7 +120,7 @@ def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
     fleet.send_signal(signal.SIGTERM)
     assert fleet.wait(60) == 0
     last = json.loads((tmp_path / "fleet.err").read_bytes().splitlines()[-1])
-    assert (last["event"], last["machines"], last["gone"], last["refused"]) == ("gathered", 2, 0, 0)
+    assert (last["event"], last["nodes"], last["lost"], last["refused"]) == ("fleet_stopped", 2, 0, 0)
     asked = soundwatch("fleet", "events", "--store", store, "--node", "edge1", "--type", "start", "--since", "1h")
     starts = lines_of(asked.stdout)
     assert starts
@@ -148,7 +148,7 @@ def test_a_terminal_shows_the_machines_and_what_they_hear(begin: Begin, mosquitt
             assert any("edge1" in line and "online" in line and "1 of 1" in line for line in lines)
             assert any("▶" in line and "siren" in line for line in lines)
             one.kill()
-            terminal.wait_for(lambda lines: any("It was killed, or cut off" in line for line in lines))
+            terminal.wait_for(lambda lines: any("It was killed, or its connection" in line for line in lines))
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 0
         assert b"Traceback" not in terminal.written
@@ -158,13 +158,17 @@ def test_a_terminal_shows_the_machines_and_what_they_hear(begin: Begin, mosquitt
 
 def test_wrong_words_are_told(tmp_path: Path) -> None:
     for arguments, code, said in (
-        (["watch", "--broker", "http://x"], 2, "is no broker"),
+        (["watch", "--broker", "http://x"], 2, "is not a broker"),
         (["watch", "--broker", "mqtt://me:secret@x"], 2, "credentials do not belong"),
         (["watch", "--broker", "mqtt://x,retain=1"], 2, "retain is no option"),
-        (["watch", "--broker", "mqtt://x", "--store", "postgresql://me:secret@x/y"], 2, "a password does not belong"),
-        (["watch", "--broker", "mqtt://x", "--store", "mysql://x/y"], 2, "is no store"),
-        (["nodes", "--store", str(tmp_path / "none.db")], 9, "There is no fleet's store"),
-        (["events", "--store", str(tmp_path / "none.db"), "--since", "#5"], 2, "numbers the lines of one machine"),
+        (
+            ["watch", "--broker", "mqtt://x", "--store", "postgresql://me:secret@x/y"],
+            2,
+            "the address contains a password",
+        ),
+        (["watch", "--broker", "mqtt://x", "--store", "mysql://x/y"], 2, "is not a store"),
+        (["nodes", "--store", str(tmp_path / "none.db")], 9, "There is no fleet store"),
+        (["events", "--store", str(tmp_path / "none.db"), "--since", "#5"], 2, "is the number of a line of one node"),
     ):
         done = soundwatch("fleet", *arguments)
         assert (done.returncode, said in done.stderr.decode()) == (code, True), done.stderr
@@ -173,7 +177,7 @@ def test_wrong_words_are_told(tmp_path: Path) -> None:
 
 def test_a_broker_that_is_not_there_is_looked_for_until_it_is_stopped(begin: Begin, tmp_path: Path) -> None:
     fleet = begin("fleet", "watch", "--broker", f"mqtt://127.0.0.1:{free_port()}", "--store", str(tmp_path / "f.db"))
-    wait_until(lambda: b"the broker is not to be had; it is tried again" in (tmp_path / "out.err").read_bytes())
+    wait_until(lambda: b"broker_unavailable" in (tmp_path / "out.err").read_bytes())
     fleet.send_signal(signal.SIGTERM)
     assert fleet.wait(60) == 0
 
@@ -186,4 +190,25 @@ def test_a_reader_that_goes_ends_it(mosquitto: Mosquitto, begin: Begin, tmp_path
         with daemon(begin, tmp_path, mosquitto.address, "edge1"):
             assert fleet.wait(60) == 6
         assert fleet.stderr is not None
-        assert b"All that came is kept" in fleet.stderr.read()
+        assert b"All received lines are stored" in fleet.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("sqlalchemy", ("watch", "--broker", "mqtt://127.0.0.1")),
+        ("sqlalchemy", ("nodes",)),
+        ("sqlalchemy", ("events",)),
+        ("psycopg", ("nodes", "--store", "postgresql://127.0.0.1/fleet")),
+    ],
+)
+def test_a_missing_package_of_the_extra_is_one_sentence(missing: str, words: tuple[str, ...]) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; from soundwatch.daemon.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "fleet", *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"soundwatch: This command needs the Python package {missing}, which is not installed. "
+        "Install it with: pip install 'soundwatch[fleet]'\n"
+    )

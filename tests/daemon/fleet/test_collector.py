@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from soundwatch.daemon.fleet import collector as module
 from soundwatch.daemon.fleet.collector import Collector
+from soundwatch.daemon.fleet.gap_tracker import MAX_JOURNALS, MAX_RANGES
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.store import Batch, FleetStore
 from soundwatch.daemon.journal.query import LineFilter
 from soundwatch.daemon.sinks.dispatcher import SinkWorker
 from soundwatch.daemon.sinks.mqtt.connection import Broker
-from support.fleet_harness import JOURNAL, keys_of
+from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ
+from support.fleet_harness import JOURNAL, keys_of, report_of
 from support.memory_logger import MemoryLogger
 from support.mosquitto import Listener, Mosquitto, wait_until
 from support.ports import free_port
@@ -29,11 +32,11 @@ class Failing(FleetStore):
 
     failing = False
 
-    def keep(self, batch: Batch) -> None:
-        """As the store does, or not."""
+    def save(self, batch: Batch) -> None:
+        """Save a batch, or fail."""
         if self.failing:
             raise OperationalError("INSERT", {}, OSError("the disk is full"))
-        super().keep(batch)
+        super().save(batch)
 
 
 class Fleet:
@@ -59,10 +62,10 @@ class Fleet:
 
     def seqs(self) -> list[int]:
         """Numbers of the lines that were shown, in that order."""
-        return [said.told.seq for said in self.shown]
+        return [message.header.seq for message in self.shown]
 
-    def sentences(self) -> list[str]:
-        """What the diary says."""
+    def log_events(self) -> list[str]:
+        """Names of the logged events."""
         return self.log.events
 
     def end(self) -> None:
@@ -75,7 +78,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Fleet]]:
-    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    monkeypatch.setattr(module, "POLL_S", 0.05)
     fleets: list[Fleet] = []
 
     def begin(mosquitto: Mosquitto, **options: Any) -> Fleet:
@@ -91,7 +94,7 @@ def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> SinkWorker:
     """A machine whose fleet has taken its first line and gone."""
     first = fleet_at(mosquitto)
-    wait_until(lambda: not first.collector.trouble)
+    wait_until(lambda: not first.collector.failures)
     outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
     room.event("start", "A")
     wait_until(lambda: first.seqs() == [1])
@@ -102,7 +105,7 @@ def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[...
 @pytest.mark.slow
 def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> None:
     fleet = fleet_at(mosquitto)
-    wait_until(lambda: not fleet.collector.trouble)
+    wait_until(lambda: not fleet.collector.failures)
     room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
     room.hello()
     room.event("start")
@@ -147,16 +150,16 @@ def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
     wait_until(lambda: second.collector.nodes["edge1"].lost_lines == 100)
     wait_until(lambda: len(second.shown) == 1000)
     problems = second.collector.nodes["edge1"].problems(0)
-    assert "100 of its lines are gone for good." in problems
+    assert "100 of its lines are lost for good." in problems
 
 
 @pytest.mark.slow
 def test_a_store_that_fails_loses_nothing(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "HEARD_MESSAGES", 20)  # far fewer than what comes meanwhile
+    monkeypatch.setattr(module, "MAX_PENDING_MESSAGES", 20)  # far fewer than what comes meanwhile
     fleet = fleet_at(mosquitto)
-    wait_until(lambda: not fleet.collector.trouble)
+    wait_until(lambda: not fleet.collector.failures)
     outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
     room.event("start", "A")
     wait_until(lambda: fleet.seqs() == [1])
@@ -164,15 +167,15 @@ def test_a_store_that_fails_loses_nothing(
     for number in range(200):
         room.event("start", f"B{number}")
     room.wait_for(outlet)
-    wait_until(lambda: fleet.collector.trouble.get("store") == "the disk is full")
+    wait_until(lambda: fleet.collector.failures.get("store") == "the disk is full")
     assert fleet.seqs() == [1], "what is not kept is not shown"
     fleet.store.failing = False
     wait_until(lambda: len(fleet.shown) == 201)
     assert sorted(fleet.seqs()) == list(range(1, 202))
     wait_until(lambda: fleet.collector.counts.dropped)
     assert fleet.collector.nodes["edge1"].lost_lines == 0
-    assert fleet.sentences().count("the store is not to be had; it is tried again") == 1
-    assert fleet.sentences().count("the store is there") == 1
+    assert fleet.log_events().count("store_unavailable") == 1
+    assert fleet.log_events().count("store_available") == 1
 
 
 @pytest.mark.slow
@@ -180,31 +183,31 @@ def test_a_broker_that_is_killed_loses_nothing(
     room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto)
-    wait_until(lambda: not fleet.collector.trouble)
+    wait_until(lambda: not fleet.collector.failures)
     room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
     room.event("start", "A")
     wait_until(lambda: fleet.seqs() == [1])
     mosquitto.kill()
     for number in range(50):
         room.event("start", f"B{number}")
-    wait_until(lambda: "broker" in fleet.collector.trouble)
+    wait_until(lambda: "broker" in fleet.collector.failures)
     mosquitto.start()
     wait_until(lambda: len(fleet.shown) == 51)
     assert sorted(fleet.seqs()) == list(range(1, 52))
-    assert fleet.sentences()[-1] == "the broker is there"
+    assert fleet.log_events()[-1] == "broker_available"
 
 
 def test_garbage_is_counted_and_told_once(
     mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto)
-    wait_until(lambda: not fleet.collector.trouble)
+    wait_until(lambda: not fleet.collector.failures)
     for payload in ("{}", "{}", '{"seq":', '{"x":' + 30_000 * "[", '{"time":"9999-12-31T23:59:59Z"}'):
         listener.say(f"soundwatch/evil/lines/{JOURNAL}", payload)
     listener.say(f"soundwatch/good/lines/{JOURNAL}", str(keys_of(1, "good")).replace("'", '"'))
     wait_until(lambda: fleet.seqs() == [1])
     assert fleet.collector.counts.refused == 5
-    assert fleet.sentences() == ["the broker is there", "a message is no machine's; others are only counted"]
+    assert fleet.log_events() == ["broker_available", "message_refused"]
     assert list(fleet.collector.nodes) == ["good"]
 
 
@@ -247,7 +250,7 @@ def test_so_many_machines_are_asked_at_a_time(
     mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto, past=True)
-    wait_until(lambda: not fleet.collector.trouble)
+    wait_until(lambda: not fleet.collector.failures)
     for number in range(30):
         listener.say(f"soundwatch/n{number}/status", "online")
         report = (
@@ -256,7 +259,36 @@ def test_so_many_machines_are_asked_at_a_time(
         )
         listener.say(f"soundwatch/n{number}/report", report)
     wait_until(lambda: len(fleet.collector.nodes) == 30)
-    wait_until(lambda: fleet.collector.counts.asked == module.ASKED_AT_ONCE)
+    wait_until(lambda: fleet.collector.counts.asked == module.MAX_REQUESTS)
     listener.say("soundwatch/n0/again/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5,"runs":[]}}')
-    wait_until(lambda: fleet.collector.counts.asked == module.ASKED_AT_ONCE + 1)
+    wait_until(lambda: fleet.collector.counts.asked == module.MAX_REQUESTS + 1)
     assert fleet.collector.nodes["n0"].lost_lines == 5
+
+
+def test_a_thousand_journals_of_one_node_leave_the_others_served(
+    mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
+) -> None:
+    fleet = fleet_at(mosquitto)
+    wait_until(lambda: not fleet.collector.failures)
+    for number in range(1200):
+        report = report_of(MAX_SEQ - 1, MAX_SEQ - 1, journal=f"{number:x}", node="odd").report
+        listener.say("soundwatch/odd/report", msgspec.json.encode(report).decode())
+    listener.say(f"soundwatch/good/lines/{JOURNAL}", msgspec.json.encode(keys_of(1, "good")).decode())
+    wait_until(lambda: fleet.seqs() == [1])
+    assert fleet.collector.nodes["odd"].report is not None
+    assert len([key for key in fleet.store.coverages() if key[0] == "odd"]) <= MAX_JOURNALS
+    assert fleet.store.nodes()
+
+
+def test_lines_with_many_gaps_do_not_delay_the_stop(
+    mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
+) -> None:
+    fleet = fleet_at(mosquitto)
+    wait_until(lambda: not fleet.collector.failures)
+    for seq in range(1, 6000, 2):
+        listener.say(f"soundwatch/odd/lines/{JOURNAL}", msgspec.json.encode(keys_of(seq, "odd")).decode())
+    listener.say(f"soundwatch/good/lines/{JOURNAL}", msgspec.json.encode(keys_of(1, "good")).decode())
+    wait_until(lambda: any(line.node == "good" for line in fleet.shown))
+    assert fleet.collector.counts.lines == MAX_RANGES + 1
+    assert fleet.collector.counts.dropped == 3000 - MAX_RANGES
+    fleet.end()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.fleet.messages import MOST_BYTES, LineMessage, ReportMessage, parse_message
+from soundwatch.daemon.fleet.messages import MAX_BYTES, LineMessage, ReportMessage, parse_message
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 from support.fleet_harness import JOURNAL, keys_of, line_of, report_of
@@ -36,7 +36,7 @@ def test_a_report_of_a_later_release_is_read() -> None:
 
 def test_a_line_of_a_later_release_is_read() -> None:
     said = line_of(3, type="whistle", pitch_hz=880, source=None)
-    assert (said.told.type, said.told.seq, said.told.source) == ("whistle", 3, None)
+    assert (said.header.type, said.header.seq, said.header.source) == ("whistle", 3, None)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_line_of_a_later_release_is_read() -> None:
         (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","score":1e999}'),
         (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","source":"\\u0000"}'),
         (LINES, b'{"seq":1,"time":"2026-11-22T08:15:02.418Z","type":"start","node":"edge1","x":"\xff"}'),
-        (LINES, b'{"x":"' + b"a" * MOST_BYTES + b'"}'),
+        (LINES, b'{"x":"' + b"a" * MAX_BYTES + b'"}'),
         ("soundwatch/edge1/lines/../x", b"{}"),
         (f"soundwatch/{'a' * 300}/status", b"online"),
         ("soundwatch/edge1/status", b"dancing"),

@@ -22,7 +22,7 @@ def test_a_machine_that_is_connected_and_says_nothing_is_silent() -> None:
     node = online()
     assert node.state(BEGIN_NS + 89 * SECOND_NS) == "online"
     assert node.state(BEGIN_NS + 91 * SECOND_NS) == "silent"
-    assert list(node.problems(BEGIN_NS + 91 * SECOND_NS)) == ["It is connected to the broker and says nothing."]
+    assert list(node.problems(BEGIN_NS + 91 * SECOND_NS)) == ["It is connected to the broker and sends no reports."]
 
 
 def test_a_machine_that_was_cut_off_hears_nothing_any_more() -> None:
@@ -30,7 +30,7 @@ def test_a_machine_that_was_cut_off_hears_nothing_any_more() -> None:
     assert node_record(node, BEGIN_NS).active == ("siren at mic0",)
     node = with_status(node, status_of("offline"))
     assert (node_record(node, BEGIN_NS).active, node.state(BEGIN_NS)) == ((), "offline")
-    assert list(node.problems(BEGIN_NS)) == ["It was killed, or cut off from the broker."]
+    assert list(node.problems(BEGIN_NS)) == ["It was killed, or its connection to the broker was lost."]
 
 
 def test_a_machine_that_was_stopped_on_purpose_is_no_problem() -> None:
@@ -42,8 +42,8 @@ def test_a_source_that_is_not_heard_or_sounds_poor_is_told() -> None:
     lost = SourceReport(hearing="lost", detail="mic0 was unplugged.")
     node = online(mic0=lost, mic1=SourceReport(hearing="heard", coverage=0.9, faults=("dc_offset", "quiet")))
     assert list(node.problems(BEGIN_NS)) == [
-        "mic0 is not heard: mic0 was unplugged.",
-        "The sound of mic1 is poor: dc offset, quiet.",
+        "mic0 delivers no sound: mic0 was unplugged.",
+        "The sound of mic1 has faults: dc offset, quiet.",
     ]
     assert node.coverage() == 0.9
 
@@ -77,12 +77,12 @@ def test_two_machines_of_one_name_are_told() -> None:
     node = NodeStatus("edge1")
     for journal in ("aa", "bb"):
         node = with_report(node, report_of(1, 1, journal=journal))
-    assert not node.twins, "a machine may begin another journal"
+    assert not node.is_duplicated, "a machine may begin another journal"
     node = with_report(node, report_of(1, 1, journal="aa"))
     assert list(node.problems(BEGIN_NS)) == ["Two machines have this name; give each its own with `node`."]
     for minutes in (11, 12):
         node = with_report(node, report_of(1, 1, journal="aa", heard_unix_ns=BEGIN_NS + minutes * 60 * SECOND_NS))
-    assert not node.twins, "one of them was given another name"
+    assert not node.is_duplicated, "one of them was given another name"
 
 
 def test_nobody_can_fill_the_memory_with_events_that_never_end() -> None:

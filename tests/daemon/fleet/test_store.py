@@ -37,7 +37,7 @@ def store(address: str) -> Iterator[FleetStore]:
 
 
 def kept(store: FleetStore, *seqs: int, node: str = "edge1") -> None:
-    store.keep(Batch([line_of(seq, node) for seq in seqs], {}, []))
+    store.save(Batch([line_of(seq, node) for seq in seqs], {}, (), []))
 
 
 @pytest.mark.slow
@@ -48,8 +48,10 @@ def test_a_line_is_kept_once_and_as_it_came(store: FleetStore) -> None:
 
 
 def test_lines_are_found_by_machine_class_type_and_time(store: FleetStore) -> None:
-    store.keep(
-        Batch([line_of(1), line_of(2, **{"class": "dog_bark"}), line_of(3, type="end"), line_of(4, "edge2")], {}, [])
+    store.save(
+        Batch(
+            [line_of(1), line_of(2, **{"class": "dog_bark"}), line_of(3, type="end"), line_of(4, "edge2")], {}, (), []
+        )
     )
 
     def found(nodes: Sequence[str] = (), last: int | None = None, **keys: Any) -> list[str]:
@@ -70,11 +72,11 @@ def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
         report_of(9, 8, sources={"mic0": SourceReport(hearing="heard")}),
     )
     account = JournalCoverage(3, 8, ((3, 5), (7, 8)), ((6, 6),))
-    store.keep(Batch([], {("edge1", JOURNAL): JournalCoverage(1)}, [NodeStatus("edge1")]))
-    store.keep(Batch([], {("edge1", JOURNAL): account}, [node]))
+    store.save(Batch([], {("edge1", JOURNAL): JournalCoverage(1)}, (), [NodeStatus("edge1")]))
+    store.save(Batch([], {("edge1", JOURNAL): account}, (), [node]))
     store.close()
     again = FleetStore(address, writing=False)
-    assert again.accounts() == {("edge1", JOURNAL): account}
+    assert again.coverages() == {("edge1", JOURNAL): account}
     found = again.nodes()[0]
     assert (found.report, found.status, found.skew_s) == (node.report, "online", 0.0)
     assert found.state(BEGIN_NS) == "online"
@@ -84,17 +86,17 @@ def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
 def test_what_lasts_is_found_by_a_machines_last_report(store: FleetStore) -> None:
     source = SourceReport(hearing="heard", active=("E2",))
     node = with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, sources={"mic0": source}))
-    store.keep(Batch([line_of(1), line_of(2), line_of(3, id="E2", type="update")], {}, [node]))
+    store.save(Batch([line_of(1), line_of(2), line_of(3, id="E2", type="update")], {}, (), [node]))
     assert node_record(store.nodes()[0], BEGIN_NS).active == ("siren at mic0",)
-    store.keep(Batch([], {}, [with_status(node, status_of("offline"))]))
+    store.save(Batch([], {}, (), [with_status(node, status_of("offline"))]))
     assert node_record(store.nodes()[0], BEGIN_NS).active == ()
 
 
 def test_what_cannot_be_kept_whole_is_not_kept_at_all(store: FleetStore) -> None:
-    broken = Batch([line_of(1)], {("edge1", JOURNAL): JournalCoverage(1, held=((1, 1),))}, [NodeStatus(None)])  # type: ignore[arg-type]
+    broken = Batch([line_of(1)], {("edge1", JOURNAL): JournalCoverage(1, held=((1, 1),))}, (), [NodeStatus(None)])  # type: ignore[arg-type]
     with pytest.raises(sql.exc.SQLAlchemyError):
-        store.keep(broken)
-    assert (list(store.lines(LineFilter())), store.accounts()) == ([], {})
+        store.save(broken)
+    assert (list(store.lines(LineFilter())), store.coverages()) == ([], {})
 
 
 @pytest.mark.slow
@@ -125,12 +127,12 @@ def test_a_store_of_another_release_is_refused(address: str) -> None:
         db.execute(sql.text("UPDATE format SET format = 99"))
     engine.dispose()
     store.close()
-    with pytest.raises(StoreError, match="of format 99; this release reads 1"):
+    with pytest.raises(StoreError, match="of format 99; this release reads format 1"):
         FleetStore(address)
 
 
 def test_a_store_that_is_not_there_is_not_made_by_those_who_look(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"There is no fleet's store at .*; `soundwatch fleet watch` makes it"):
+    with pytest.raises(StoreError, match=r"There is no fleet store at .*; `soundwatch fleet watch` creates it"):
         FleetStore(str(tmp_path / "none.db"), writing=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -143,11 +145,11 @@ def test_a_server_that_does_not_answer_is_told() -> None:
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("postgresql://me:secret@host/fleet", "a password does not belong into an address"),
-        ("postgresql://host/fleet?password=secret", "a password does not belong into an address"),
-        ("mysql://host/fleet", "is no store"),
-        ("postgresql://host", "is no store"),
-        ("postgresql://host:port/fleet", "is no store"),
+        ("postgresql://me:secret@host/fleet", "the address contains a password"),
+        ("postgresql://host/fleet?password=secret", "the address contains a password"),
+        ("mysql://host/fleet", "is not a store"),
+        ("postgresql://host", "is not a store"),
+        ("postgresql://host:port/fleet", "is not a store"),
     ],
 )
 def test_a_wrong_address_is_refused(address: str, why: str) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 import click
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.errors import ModelError, SinkError, SoundwatchError
+from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.log_output import try_write_stderr
 from soundwatch.daemon.system.standard_streams import standard_streams
@@ -29,7 +29,7 @@ COMMANDS: Final = {
         "soundwatch.daemon.cli.export_events:export_events",
         "Write what was heard to a file: JSON lines, CSV, Parquet, Audacity, Raven.",
     ),
-    "fleet": ("soundwatch.daemon.cli.fleet:fleet", "Many machines, one picture: gather what their daemons tell."),
+    "fleet": ("soundwatch.daemon.cli.fleet:fleet", "Collect and show the lines of many machines."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
     "scan": ("soundwatch.daemon.cli.scan:scan", "Classify archives with all cores, or on a Ray cluster; resumable."),
@@ -61,6 +61,13 @@ COMMANDS: Final = {
 
 _OUTPUT_ERRORS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"}
+_EXTRAS: Final = {  # optional packages of the daemon, and the extra that installs each
+    "sqlalchemy": "fleet",
+    "psycopg": "fleet",
+    "pyarrow": "scan",
+    "tritonclient": "triton",
+    "ray": "ray",
+}
 
 
 class _Lazy(click.Group):
@@ -133,6 +140,16 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 0
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        return _fail(
+            ConfigError(
+                f"This command needs the Python package {package}, which is not installed. Install it with: "
+                f"pip install 'soundwatch[{_EXTRAS[package]}]'"
+            )
+        )
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
             raise

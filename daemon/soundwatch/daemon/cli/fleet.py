@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from soundwatch.daemon.fleet.store import FleetStore
     from soundwatch.daemon.sinks.mqtt.connection import Broker
 
-HERE_LINES = 20
+DEFAULT_LINES = 20
 
 store_option = click.option(
     "--store",
     metavar="STORE",
     envvar="SOUNDWATCH_FLEET_STORE",
-    help="Where lines are kept: a file for SQLite, or postgresql://[USER@]HOST[:PORT]/DATABASE. "
+    help="Store of the lines: a file for SQLite, or postgresql://[USER@]HOST[:PORT]/DATABASE. "
     "[default: fleet.db beside the journal]",
 )
 format_option = click.option(
@@ -37,13 +37,13 @@ format_option = click.option(
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
     show_default=True,
-    help="auto is text on a terminal, and elsewhere a JSON object a line.",
+    help="auto: text on a terminal, otherwise one JSON object per line.",
 )
 
 
 @click.group()
 def fleet() -> None:
-    """Many machines, one picture: what daemons with `-F mqtt://HOST,fleet=1` tell a broker."""
+    """Collect and show the lines of many nodes with `-F mqtt://HOST,fleet=1`."""
 
 
 @fleet.command()
@@ -61,57 +61,59 @@ def fleet() -> None:
     type=click.FloatRange(min=0),
     default=365,
     show_default=True,
-    help="Older lines are dropped; 0 for never.",
+    help="Older lines are deleted; 0 for never.",
 )
-@click.option("--past", is_flag=True, help="Of machines that are new here, ask for all that their journals have.")
-@click.option("--plain", is_flag=True, help="Print every line as it is kept on a terminal too, not the picture.")
+@click.option("--past", is_flag=True, help="Request the earlier lines of new nodes too.")
+@click.option("--plain", is_flag=True, help="Print lines on a terminal too, instead of the view.")
 def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: bool) -> None:
-    """Gather what all machines tell, keep it, and show it; lines on standard output where that is no terminal."""
+    """Collect the lines of all nodes, store and show them; without a terminal, print them on standard output."""
     from soundwatch.daemon.core.config import LogConfig
     from soundwatch.daemon.fleet.collector import Collector
     from soundwatch.daemon.fleet.display import RecentEvents, print_lines
     from soundwatch.daemon.system.log_output import open_logger
 
-    reached, opened, latest = _broker(broker), _store(store, writing=True), RecentEvents()
-    picture = not plain and is_interactive_terminal()
+    address, fleet_store, recent = _broker(broker), _store(store, writing=True), RecentEvents()
+    has_view = not plain and is_interactive_terminal()
 
-    def tidy() -> None:
+    def clean_up() -> None:
         if keep_days:
-            opened.drop_before(datetime.now(UTC) - timedelta(days=keep_days))
+            fleet_store.drop_before(datetime.now(UTC) - timedelta(days=keep_days))
 
     with open_logger(LogConfig()) as log:
-        collector = Collector(reached, opened, latest.take if picture else print_lines, log, tidy, past=past)
-        _run(collector, lambda ended: _draw(collector, latest, reached, opened, ended) if picture else None)
-        opened.close()
-        gone = sum(node.lost_lines for node in collector.nodes.values())
-        log.info("gathered", machines=len(collector.nodes), **asdict(collector.counts), gone=gone)
+        collector = Collector(address, fleet_store, recent.add if has_view else print_lines, log, clean_up, past=past)
+        _run(collector, lambda ended: _draw(collector, recent, address, fleet_store, ended) if has_view else None)
+        fleet_store.close()
+        lost = sum(node.lost_lines for node in collector.nodes.values())
+        log.info("fleet_stopped", nodes=len(collector.nodes), **asdict(collector.counts), lost=lost)
 
 
 @fleet.command()
 @store_option
 @format_option
 def nodes(store: str | None, format_: Literal["auto", "text", "json"]) -> None:
-    """List the machines: state, sources, coverage, clock, model, and what is wrong."""
+    """List the nodes: state, sources, coverage, clock, model, problems."""
     from soundwatch.daemon.fleet.node_json import node_record
     from soundwatch.daemon.fleet.render import render_text
 
     now_unix_ns = time.time_ns()
-    answers = [node_record(node, now_unix_ns) for node in _store(store).nodes()]
+    records = [node_record(node, now_unix_ns) for node in _store(store).nodes()]
     if wants_text(format_):
         from rich.console import Console
 
         console = Console()
-        for line in render_text(answers):
+        for line in render_text(records):
             console.print(line, soft_wrap=True)
     else:
-        for answer in answers:
-            click.echo(msgspec.json.encode(answer).decode())
+        for record in records:
+            click.echo(msgspec.json.encode(record).decode())
 
 
 @fleet.command()
-@click.option("--node", "nodes", multiple=True, metavar="NAME", help="Only this machine.")
-@click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="The last so many. [default: 20, or --since]")
-@click.option("--out", type=click.Path(path_type=Path), help="A table instead: .jsonl, .csv or .parquet.")
+@click.option("--node", "nodes", multiple=True, metavar="NAME", help="Only this node.")
+@click.option(
+    "-n", "--lines", "count", type=click.IntRange(min=0), help="Number of latest lines. [default: 20, or --since]"
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write a table instead: .jsonl, .csv or .parquet.")
 @filter_options
 @store_option
 @format_option
@@ -121,86 +123,76 @@ def events(
     out: Path | None,
     store: str | None,
     format_: Literal["auto", "text", "json"],
-    **asked: Any,
+    **filters: Any,
 ) -> None:
-    """Print what all machines have heard, by its time, or write it to a table."""
+    """Print the events of all nodes in order of time, or write them to a table."""
     from soundwatch.daemon.cli.tail import format_line
     from soundwatch.daemon.journal import query
     from soundwatch.daemon.sinks.mqtt.topics import topic_segment
     from soundwatch.daemon.tables.writers import resolve_format, write_table
 
-    if (asked["since"] or "").startswith("#"):
-        raise ConfigError("--since #SEQ numbers the lines of one machine; a time or an age was wanted.")
-    wanted = query.parse_filter(datetime.now(UTC), **asked)
-    if count is None and not asked["since"] and out is None:
-        count = HERE_LINES
-    lines = _store(store).lines(wanted, [topic_segment(node) for node in nodes], count)
+    if (filters["since"] or "").startswith("#"):
+        raise ConfigError("--since #SEQ is the number of a line of one node; a time or an age was wanted.")
+    line_filter = query.parse_filter(datetime.now(UTC), **filters)
+    if count is None and not filters["since"] and out is None:
+        count = DEFAULT_LINES
+    lines = _store(store).lines(line_filter, [topic_segment(node) for node in nodes], count)
     if out is not None:
         write_table((f"{line}\n".encode() for line in lines), out, resolve_format(out, None))
         return
     for line in lines:
         if wants_text(format_):
-            said = msgspec.json.decode(line)
-            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # of another release
-                line = f"{said['node']:<20}  {format_line(said)}"
+            keys = msgspec.json.decode(line)
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # a line of another release
+                line = f"{keys['node']:<20}  {format_line(keys)}"
         click.echo(line)
 
 
 def _store(address: str | None, *, writing: bool = False) -> FleetStore:
-    """The store that is meant.
-
-    Raises:
-        ConfigError: The packages for it are not installed.
-    """
+    """Open a store."""
     from soundwatch.daemon.core.config import JournalConfig
+    from soundwatch.daemon.fleet.store import FleetStore
     from soundwatch.daemon.journal.location import journal_path
 
-    try:
-        from soundwatch.daemon.fleet.store import FleetStore
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"`soundwatch fleet` needs the Python package {error.name}, which is not installed. Install it with: "
-            "pip install 'soundwatch[fleet]'"
-        ) from error
-    beside = journal_path(JournalConfig())
-    assert isinstance(beside, Path)
+    default = journal_path(JournalConfig())
+    assert isinstance(default, Path)
     if address is None:
-        beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FleetStore(address or str(beside.with_name("fleet.db")), writing=writing)
+        default.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return FleetStore(address or str(default.with_name("fleet.db")), writing=writing)
 
 
 def _broker(text: str) -> Broker:
-    """The broker that is meant.
+    """Parse the address of a broker.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The address is invalid.
     """
     from soundwatch.daemon.sinks.context import parse_options, parse_sink
     from soundwatch.daemon.sinks.mqtt.options import PORTS, BrokerOptions, parse_broker
 
     spec = parse_sink(text) if text.partition(":")[0] in PORTS else None
     if spec is None:
-        raise ConfigError(f"--broker {text} is no broker; mqtt://HOST[:PORT] or mqtts://HOST[:PORT] was wanted.")
+        raise ConfigError(f"--broker {text} is not a broker; mqtt://HOST[:PORT] or mqtts://HOST[:PORT] was wanted.")
     return parse_broker(spec, parse_options(spec, BrokerOptions))
 
 
 def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> None:
-    """Gather in a thread of its own until a signal comes, or the reader has gone.
+    """Run the collector in a thread until a signal arrives or its output is closed.
 
     Raises:
-        OSError: Nobody reads what is printed.
+        SinkError: Lines cannot be printed.
     """
     from soundwatch.daemon.system.signals import stop_on_signals
 
     failures: list[BaseException] = []
 
-    def gather() -> None:
+    def collect() -> None:
         try:
             collector.run()
-        except BaseException as error:  # noqa: BLE001  # raised again below, where the program can end of it
+        except BaseException as error:  # noqa: BLE001  # raised below, in the main thread
             failures.append(error)
 
-    thread = threading.Thread(target=gather, name="collector")
+    thread = threading.Thread(target=collect, name="collector")
     with stop_on_signals(collector.stop):
         thread.start()
         try:
@@ -213,7 +205,7 @@ def _run(collector: Collector, show: Callable[[Callable[[], bool]], object]) -> 
         raise failures[0]
 
 
-def _draw(collector: Collector, latest: Any, broker: Broker, store: FleetStore, ended: Callable[[], bool]) -> None:
+def _draw(collector: Collector, recent: Any, broker: Broker, store: FleetStore, ended: Callable[[], bool]) -> None:
     from soundwatch.daemon.fleet.display import run_display
 
-    run_display(collector, latest, f"{broker.host}:{broker.port}", store.name, ended)
+    run_display(collector, recent, f"{broker.host}:{broker.port}", store.name, ended)

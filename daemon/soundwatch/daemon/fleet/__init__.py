@@ -1,4 +1,5 @@
-"""Many daemons: collect their lines from a broker into one store, and show them (`soundwatch fleet`).
+"""Collects the lines of many nodes from a broker into one store, and displays them (`soundwatch fleet`).
 
-Never: control the machines it watches.
+Conventions: a node is one machine that runs soundwatch. Every node has bounded shares of memory and time.
+Never: control the nodes.
 """

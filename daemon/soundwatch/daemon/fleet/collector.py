@@ -1,10 +1,9 @@
-"""Gathers what machines say at a broker: keeps it, then shows it, and asks again for what got lost on the way.
+"""Collects the messages of all nodes from a broker: stores them, displays them, and requests lost lines again.
 
-Conventions: one thread. A line is shown once it is kept, and once only. The broker is looked for again whenever it is
-lost; while the store cannot be written, what comes waits, bounded, and what finds no room is asked for again later.
-Rule: `ASKED_AT_ONCE` machines are asked at a time, or those that come back together would drown the rest.
-Does not: know what is missing (`fleet/gap_tracker.py`), where machines stand (`board.py`), or how all is drawn
-(`view.py`).
+Conventions: one thread. A line is displayed once, after it is stored. The connection is retried after each loss. While
+the store cannot be written, messages wait in a bounded queue; dropped lines are requested again later.
+Rule: at most `MAX_REQUESTS` nodes have a pending request, so that their answers fit into the broker's queue.
+Does not: track gaps (`gap_tracker.py`) or node states (`node_status.py`), or draw (`display.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.fleet.gap_tracker import GapTracker, JournalCoverage, Key
+from soundwatch.daemon.fleet.gap_tracker import GapTracker
 from soundwatch.daemon.fleet.messages import (
     TOPICS,
     FleetMessage,
@@ -34,45 +33,33 @@ from soundwatch.daemon.fleet.messages import (
     parse_message,
 )
 from soundwatch.daemon.fleet.node_status import NodeStatus, with_line, with_report, with_status
-from soundwatch.daemon.fleet.store import Batch, database_error_text
+from soundwatch.daemon.fleet.store import Batch, FleetStore, database_error_text
 from soundwatch.daemon.sinks.mqtt.connection import Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.topics import ROOT
 
-HEARD_MESSAGES: Final = 100_000
+MAX_PENDING_MESSAGES: Final = 100_000
 BATCH_MESSAGES: Final = 2000
-ASKED_AT_ONCE: Final = 4  # so that all answers together find room in a broker's queue, Mosquitto's 1,000
-ANSWER_S: Final = 20.0
-LOOK_S: Final = 0.5
+MAX_REQUESTS: Final = 4  # so that all answers together fit into a broker's queue, 1,000 messages in Mosquitto
+REPLY_TIMEOUT_S: Final = 20.0
+POLL_S: Final = 0.5
+CLOSING_S: Final = 2.0  # for the messages that have arrived before the stop
 CONNECTING: Final = "not connected yet"
-TIDY_S: Final = 3600.0
+CLEANUP_S: Final = 3600.0
 FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 30.0
-MOST_NODES: Final = 20_000
-
-
-class FleetStorage(Protocol):
-    """What lines are kept in."""
-
-    def keep(self, batch: Batch) -> None:
-        """Keep all of it, or nothing."""
-
-    def accounts(self) -> dict[Key, JournalCoverage]:
-        """What is known to be here."""
-
-    def nodes(self) -> list[NodeStatus]:
-        """Every machine, as it was."""
+MAX_PAUSE_S: Final = 30.0
+MAX_NODES: Final = 20_000
 
 
 @dataclass(slots=True)
 class CollectorCounts:
-    """What has come of all messages since the program began.
+    """Message counts since the start of the program.
 
     Attributes:
-        lines: New lines that were kept.
-        repeats: Lines that were here already.
-        refused: Messages that were none of ours.
-        dropped: Messages that found no room; lines among them are asked for again.
-        asked: Requests for lines that got lost.
+        lines: New lines that were stored.
+        repeats: Lines that the store already had.
+        refused: Messages that could not be parsed.
+        dropped: Messages that exceeded a limit; their lines are requested again.
+        asked: Requests for lost lines.
     """
 
     lines: int = 0
@@ -83,222 +70,232 @@ class CollectorCounts:
 
 
 class Collector:
-    """Everything that is known of a fleet.
+    """State of a fleet.
 
     Args:
-        broker: Where machines publish.
-        store: Where lines are kept.
-        show: Called with lines that are new and kept.
+        broker: Broker that the nodes publish to.
+        store: Store of the lines.
+        show: Called with new lines after they are stored.
         log: The log.
-        tidy: Called once an hour, in the same thread.
-        past: Whether a new machine's lines of before are wanted too.
+        cleanup: Called once an hour in the collector's thread.
+        past: Request the earlier lines of new nodes too.
     """
 
     def __init__(
         self,
         broker: Broker,
-        store: FleetStorage,
+        store: FleetStore,
         show: Callable[[Sequence[LineMessage]], object],
         log: Logger,
-        tidy: Callable[[], object] = lambda: None,
+        cleanup: Callable[[], object] = lambda: None,
         *,
         past: bool = False,
     ) -> None:
         self.nodes: dict[str, NodeStatus] = {node.name: node for node in store.nodes()}
         self.counts = CollectorCounts()
-        self.trouble: dict[str, str] = {"broker": CONNECTING}  # and of the store
-        self.news = threading.Event()
+        self.failures: dict[str, str] = {"broker": CONNECTING}  # of the broker and the store
+        self.changed = threading.Event()
         self._broker = broker
         self._store = store
         self._show = show
         self._log = log
-        self._tidy = tidy
-        self._tidy_at_s = time.monotonic()
+        self._cleanup = cleanup
+        self._cleanup_at_s = time.monotonic()
         current = {node.name: node.report.journal for node in self.nodes.values() if node.report is not None}
-        self._accounts = GapTracker(store.accounts(), current, past=past)
+        lost = {node.name: node.lost_lines for node in self.nodes.values()}
+        self._gaps = GapTracker(store.coverages(), current, lost, past=past)
         self._client_id = f"{ROOT}-fleet-{secrets.token_hex(6)}"
         self._stopping = threading.Event()
-        self._asked: dict[str, float] = {}  # until when an answer is waited for
-        self._asking: dict[str, None] = {}  # machines with something to be asked for, in order
+        self._stop_by_s = 0.0
+        self._pending_until_s: dict[str, float] = {}  # nodes with a pending request
+        self._to_request: dict[str, None] = {}  # nodes whose gaps have to be checked, in order
 
     def stop(self) -> None:
-        """Have `run` end. Safe in a signal handler."""
+        """Make `run` end; safe in a signal handler."""
+        self._stop_by_s = time.monotonic() + CLOSING_S
         self._stopping.set()
 
     @property
     def stopping(self) -> bool:
-        """Whether it was asked to end."""
+        """`stop` was called."""
         return self._stopping.is_set()
 
     def run(self) -> None:
-        """Gather until it is stopped.
+        """Collect until `stop` is called.
 
         Raises:
-            SinkError: Nobody reads what is shown.
+            SinkError: Lines cannot be printed.
         """
-        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        backoff = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while not self._stopping.is_set():
             try:
-                link = MqttConnection(self._broker, self._client_id, None, HEARD_MESSAGES)
+                connection = MqttConnection(self._broker, self._client_id, None, MAX_PENDING_MESSAGES)
             except OSError as error:
-                self._trouble("broker", str(error))
+                self._set_failure("broker", str(error))
                 self._stopping.wait(backoff.next_s())
                 continue
             backoff.reset()
             try:
-                if refused := link.subscribe(TOPICS):
-                    self._log.warning("the broker does not let soundwatch read topics", topics=", ".join(refused))
-                self._trouble("broker", None)
-                self._serve(link)
+                if refused := connection.subscribe(TOPICS):
+                    self._log.warning("subscription_refused", topics=", ".join(refused))
+                self._set_failure("broker", None)
+                self._serve(connection)
             except OSError as error:
-                self._trouble("broker", str(error))
+                self._set_failure("broker", str(error))
                 self._stopping.wait(backoff.next_s())
             finally:
-                link.close()
-                self._asked = {}
+                connection.close()
+                self._pending_until_s = {}
 
-    def _serve(self, link: MqttConnection) -> None:
-        """What is to be done while a connection lasts.
+    def _serve(self, connection: MqttConnection) -> None:
+        """Process messages while a connection lasts.
 
         Raises:
-            OSError: It does not last.
+            OSError: The connection was lost.
         """
         dropped = 0
         while not self._stopping.is_set():
-            self._settle(self._heard(link))
-            self.counts.dropped += link.dropped_messages - dropped
-            dropped = link.dropped_messages
-            self._ask(link)
-            self._tidy_up()
-            if link.lost is not None and link.heard.empty():
-                raise ConnectionError(link.lost)
-        self._settle(self._heard(link))
+            self._process(self._receive(connection))
+            self.counts.dropped += connection.dropped_messages - dropped
+            dropped = connection.dropped_messages
+            self._send_requests(connection)
+            self._clean_up()
+            if connection.lost is not None and connection.heard.empty():
+                raise ConnectionError(connection.lost)
+        self._process(self._receive(connection))
 
-    def _heard(self, link: MqttConnection) -> list[MqttMessage]:
-        """The next messages, at least one if any comes soon."""
-        found: list[MqttMessage] = []
+    def _receive(self, connection: MqttConnection) -> list[MqttMessage]:
+        """Return the next batch of messages; wait for the first one up to `POLL_S`."""
+        messages: list[MqttMessage] = []
         try:
-            first = link.heard.get(timeout=LOOK_S)
+            message = connection.heard.get(timeout=POLL_S)
             while True:
-                if first is not None:
-                    found.append(first)
-                if len(found) >= BATCH_MESSAGES:
-                    return found
-                first = link.heard.get_nowait()
+                if message is not None:
+                    messages.append(message)
+                if len(messages) >= BATCH_MESSAGES:
+                    return messages
+                message = connection.heard.get_nowait()
         except queue.Empty:
-            return found
+            return messages
 
-    def _settle(self, messages: Sequence[MqttMessage]) -> None:
-        """Take account of messages, and keep what is new."""
+    def _process(self, messages: Sequence[MqttMessage]) -> None:
+        """Update the state with messages, and store the new lines.
+
+        After `stop`, messages that are not processed within `CLOSING_S` are left for the next start.
+        """
         lines: list[LineMessage] = []
-        changed: dict[str, None] = {}  # in more than what they hear, which their lines say
-        for message in messages:
-            said = self._said(message)
-            if said is not None:
-                known = isinstance(said, LineMessage) and said.node in self.nodes
-                self._take(said, lines)
-                node, lost_lines = self.nodes[said.node], self._accounts.lost_lines(said.node)
+        changed: dict[str, None] = {}  # nodes with changes besides their active events
+        for received in messages:
+            if self._stopping.is_set() and time.monotonic() > self._stop_by_s:
+                break
+            message = self._parse(received)
+            if message is not None:
+                known = isinstance(message, LineMessage) and message.node in self.nodes
+                self._apply(message, lines)
+                node, lost_lines = self.nodes[message.node], self._gaps.lost_lines(message.node)
                 if not known or lost_lines != node.lost_lines:
-                    changed[said.node] = None
-                    self.nodes[said.node] = replace(node, lost_lines=lost_lines)
+                    changed[message.node] = None
+                    self.nodes[message.node] = replace(node, lost_lines=lost_lines)
         if not lines and not changed:
             return
-        if not self._keep(Batch(lines, self._accounts.changed(), [self.nodes[name] for name in changed])):
+        if not self._save(Batch(lines, *self._gaps.take_changed(), [self.nodes[name] for name in changed])):
             return
         self.counts.lines += len(lines)
         try:
             self._show(lines)
         except OSError as error:
-            raise SinkError(f"Lines cannot be printed: {error.strerror}. All that came is kept.") from error
-        self.news.set()
+            raise SinkError(f"Lines cannot be printed: {error.strerror}. All received lines are stored.") from error
+        self.changed.set()
 
-    def _said(self, message: MqttMessage) -> FleetMessage | None:
-        if not message.payload:  # a topic was emptied
+    def _parse(self, received: MqttMessage) -> FleetMessage | None:
+        if not received.payload:  # a retained message was deleted
             return None
         try:
-            said = parse_message(message)
-            if said.node not in self.nodes and len(self.nodes) >= MOST_NODES:
-                raise ValueError(f"there are {MOST_NODES} machines already")
+            message = parse_message(received)
+            if message.node not in self.nodes and len(self.nodes) >= MAX_NODES:
+                raise ValueError(f"there are {MAX_NODES} nodes already")
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             self.counts.refused += 1
-            if self.counts.refused == 1:
-                self._log.warning(
-                    "a message is no machine's; others are only counted", topic=message.topic, error=str(error)
-                )
+            if self.counts.refused == 1:  # others are only counted
+                self._log.warning("message_refused", topic=received.topic, error=str(error))
             return None
-        return said
+        return message
 
-    def _take(self, said: FleetMessage, lines: list[LineMessage]) -> None:
-        """Take account of one thing that was said."""
-        node = self.nodes.get(said.node, NodeStatus(said.node))
-        match said:
+    def _apply(self, message: FleetMessage, lines: list[LineMessage]) -> None:
+        """Update the state of a node, and append a new line to `lines`."""
+        node = self.nodes.get(message.node, NodeStatus(message.node))
+        match message:
             case LineMessage():
-                if self._accounts.take(said):
-                    lines.append(said)
-                    node = with_line(node, said)
+                new = self._gaps.add_line(message)
+                if new:
+                    lines.append(message)
+                    node = with_line(node, message)
+                elif new is None:
+                    self.counts.dropped += 1
+                    self._to_request[message.node] = None
                 else:
                     self.counts.repeats += 1
             case StatusMessage():
-                node = with_status(node, said)
-                self._asking[said.node] = None
+                node = with_status(node, message)
+                self._to_request[message.node] = None
             case ReportMessage():
-                node = with_report(node, said)
-                self._accounts.report(said.node, said.report)
-                self._asking[said.node] = None
+                node = with_report(node, message)
+                self._gaps.add_report(message.node, message.report)
+                self._to_request[message.node] = None
             case ResendReplyMessage():
-                self._asked.pop(said.node, None)
-                self._accounts.done(said.node, said.done)
-                self._asking[said.node] = None
-        self.nodes[said.node] = node
+                self._pending_until_s.pop(message.node, None)
+                self._gaps.add_reply(message.node, message.reply)
+                self._to_request[message.node] = None
+        self.nodes[message.node] = node
 
-    def _keep(self, batch: Batch) -> bool:
-        """Keep a batch, however long that takes.
+    def _save(self, batch: Batch) -> bool:
+        """Write a batch to the store, and retry until it is written.
 
         Returns:
-            Whether it is kept; what is not, since the program ends, is asked for at the next start.
+            False if the program ends first; the lines are then requested at the next start.
         """
-        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        backoff = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while True:
             try:
-                self._store.keep(batch)
+                self._store.save(batch)
             except (SQLAlchemyError, OSError) as error:
-                self._trouble("store", database_error_text(error))
+                self._set_failure("store", database_error_text(error))
                 if self._stopping.wait(backoff.next_s()):
                     return False
             else:
-                self._trouble("store", None)
+                self._set_failure("store", None)
                 return True
 
-    def _tidy_up(self) -> None:
-        if time.monotonic() >= self._tidy_at_s:
-            self._tidy_at_s = time.monotonic() + TIDY_S
+    def _clean_up(self) -> None:
+        if time.monotonic() >= self._cleanup_at_s:
+            self._cleanup_at_s = time.monotonic() + CLEANUP_S
             try:
-                self._tidy()
+                self._cleanup()
             except (SQLAlchemyError, OSError) as error:
-                self._trouble("store", database_error_text(error))
+                self._set_failure("store", database_error_text(error))
 
-    def _ask(self, link: MqttConnection) -> None:
-        """Ask machines for what got lost on the way."""
+    def _send_requests(self, connection: MqttConnection) -> None:
+        """Request lost lines."""
         now_s = time.monotonic()
-        self._asked = {node: until_s for node, until_s in self._asked.items() if until_s > now_s}
-        for node in list(self._asking):
-            if len(self._asked) >= ASKED_AT_ONCE:
+        self._pending_until_s = {node: until_s for node, until_s in self._pending_until_s.items() if until_s > now_s}
+        for node in list(self._to_request):
+            if len(self._pending_until_s) >= MAX_REQUESTS:
                 return
-            del self._asking[node]
-            again = None if node in self._asked else self._accounts.wanted(node)
-            if again is not None and self.nodes[node].status == "online":
-                self._asked[node] = now_s + ANSWER_S
+            del self._to_request[node]
+            request = None if node in self._pending_until_s else self._gaps.next_request(node)
+            if request is not None and self.nodes[node].status == "online":
+                self._pending_until_s[node] = now_s + REPLY_TIMEOUT_S
                 self.counts.asked += 1
-                link.mention(MqttMessage(f"{ROOT}/{node}/again", msgspec.json.encode(again)))
+                connection.mention(MqttMessage(f"{ROOT}/{node}/again", msgspec.json.encode(request)))
 
-    def _trouble(self, of: str, reason: str | None) -> None:
-        """Say a change of broker or store, once."""
-        before = self.trouble.get(of)
-        if reason is None and before is not None:
-            del self.trouble[of]
-            self._log.warning(f"the {of} is there")
+    def _set_failure(self, part: str, reason: str | None) -> None:
+        """Record and log a failure of the broker or the store, or its end."""
+        previous = self.failures.get(part)
+        if reason is None and previous is not None:
+            del self.failures[part]
+            self._log.info(f"{part}_available")
         elif reason is not None:
-            self.trouble[of] = reason
-            if before in (None, CONNECTING):
-                self._log.warning(f"the {of} is not to be had; it is tried again", error=reason)
-        self.news.set()
+            self.failures[part] = reason
+            if previous in (None, CONNECTING):
+                self._log.warning(f"{part}_unavailable", error=reason)
+        self.changed.set()

@@ -1,7 +1,7 @@
-"""What machines say, read with care: anybody who may publish at the broker could have said it.
+"""Parses and validates the messages of nodes. Messages are untrusted: any client of the broker can publish them.
 
-Conventions: machines may run later releases, so unknown types of lines and unknown keys pass. A line's `"repeated"`
-mark is of its way here and not kept.
+Conventions: nodes may run later releases, so unknown types of lines and unknown keys are accepted. The mark
+`"repeated"` of a line is removed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ, NodeReport, SafeTe
 from soundwatch.daemon.sinks.mqtt.topics import ROOT, topic_segment
 
 TOPICS: Final = (f"{ROOT}/+/status", f"{ROOT}/+/report", f"{ROOT}/+/again/done", f"{ROOT}/+/lines/+")
-MOST_BYTES: Final = 65_536
-MOST_NAME: Final = 200
+MAX_BYTES: Final = 65_536
+MAX_NAME_LENGTH: Final = 200
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 STATUSES: Final = ("online", "stopped", "offline")
 _MARK: Final = b',"repeated":true}'
@@ -31,20 +31,20 @@ Number = Annotated[int, msgspec.Meta(ge=1, lt=MAX_SEQ)]
 
 
 class LineHeader(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """What of a line the fleet looks at; None where the line has no such key.
+    """Keys of a line that the fleet uses, with the meanings of `events/schema.py`; None for a missing key.
 
     Attributes:
-        seq: Its number.
-        time: As in `events/schema.py`, and so are all others.
-        type: See there.
-        node: See there; what it is for topics has to be where it was said.
-        source: See there.
-        class_: See there.
-        id: See there.
-        score: See there.
-        level_dbfs: See there.
-        duration_s: See there.
-        model: See there.
+        seq: Number of the line.
+        time: Time of the line.
+        type: Type of the line.
+        node: Name of the node; its topic segment must equal the one of the message.
+        source: Name of the source.
+        class_: Class of the event.
+        id: Id of the event.
+        score: Score of the event.
+        level_dbfs: Level of the event.
+        duration_s: Duration of the event.
+        model: Name and hash of the model.
     """
 
     seq: Number
@@ -62,91 +62,91 @@ class LineHeader(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
 
 @dataclass(frozen=True, slots=True)
 class LineMessage:
-    """A line of a machine's journal.
+    """A line of a node's journal.
 
     Attributes:
-        node: The machine.
-        journal: What tells its numbers from another journal's.
-        told: What the line says.
-        line: It, without its end and without the mark of a repetition.
-        repeated: Whether it had that mark.
+        node: Name of the node in topics.
+        journal: Identity of the journal.
+        header: Keys of the line.
+        line: JSON text without newline and without the mark of a repetition.
+        repeated: The line had that mark.
     """
 
     node: str
     journal: str
-    told: LineHeader
+    header: LineHeader
     line: str
     repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StatusMessage:
-    """Whether soundwatch runs on a machine: online, stopped, or offline where it was killed or cut off.
+    """Status of a node: online, stopped, or offline after a crash or a loss of the connection.
 
     Attributes:
-        node: The machine.
+        node: Name of the node in topics.
         status: One of `STATUSES`.
-        heard_unix_ns: When that was heard.
-        retained: Whether it is from an earlier time.
+        received_unix_ns: Time of reception.
+        retained: The message was published before the subscription.
     """
 
     node: str
     status: str
-    heard_unix_ns: int
+    received_unix_ns: int
     retained: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ReportMessage:
-    """How a machine does.
+    """Report of a node.
 
     Attributes:
-        node: The machine.
-        report: Its report.
-        sent_unix_ns: When it was sent, by the machine's clock.
-        heard_unix_ns: When it was heard, by ours.
-        retained: Whether it is from an earlier time.
+        node: Name of the node in topics.
+        report: The report.
+        sent_unix_ns: Time of sending by the node's clock.
+        received_unix_ns: Time of reception by this machine's clock.
+        retained: The message was published before the subscription.
     """
 
     node: str
     report: NodeReport
     sent_unix_ns: int
-    heard_unix_ns: int
+    received_unix_ns: int
     retained: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ResendReplyMessage:
-    """A machine has answered a request for lines.
+    """End of a node's answer to a request for lines.
 
     Attributes:
-        node: The machine.
-        done: What has been answered.
+        node: Name of the node in topics.
+        reply: Range that was answered.
     """
 
     node: str
-    done: ResendReply
+    reply: ResendReply
 
 
 FleetMessage = LineMessage | StatusMessage | ReportMessage | ResendReplyMessage
 
 
 def parse_message(message: MqttMessage) -> FleetMessage:
-    """What a message says.
+    """Parse a message.
 
     Raises:
-        ValueError: It is none of ours; the reason is its text.
+        ValueError: The message is invalid; the text is the reason.
     """
     parts = message.topic.split("/")
-    if len(parts) < 3 or len(parts[1]) > MOST_NAME:
-        raise ValueError(f"a machine's name has {MOST_NAME} letters at most")
-    if len(message.payload) > MOST_BYTES:
-        raise ValueError(f"{len(message.payload)} bytes are too many; at most {MOST_BYTES} are read")
+    if len(parts) < 3 or len(parts[1]) > MAX_NAME_LENGTH:
+        raise ValueError(f"the name of a node has at most {MAX_NAME_LENGTH} characters")
+    if len(message.payload) > MAX_BYTES:
+        raise ValueError(f"the message has {len(message.payload)} bytes; at most {MAX_BYTES} are accepted")
     match parts[2:]:
         case ["status"]:
             status = message.payload.decode(errors="replace")
             if status not in STATUSES:
-                raise ValueError(f"status {status[:40]!r} is none of {', '.join(STATUSES)}")
+                raise ValueError(f"status {status[:40]!r} is not one of {', '.join(STATUSES)}")
             return StatusMessage(parts[1], status, message.heard_unix_ns, message.retained)
         case ["report"]:
             report = _report(parts[1], message.payload)
@@ -156,14 +156,14 @@ def parse_message(message: MqttMessage) -> FleetMessage:
             return ResendReplyMessage(parts[1], msgspec.json.decode(message.payload, type=ResendReply))
         case ["lines", journal] if _JOURNAL.fullmatch(journal):
             return _line(parts[1], journal, message.payload)
-    raise ValueError("no topic of a fleet")
+    raise ValueError("the topic is unknown")
 
 
 def datetime_unix_ns(time: str) -> int:
-    """A moment as lines and reports have it.
+    """Parse the time of a report.
 
     Raises:
-        ValueError: It is none, or has no zone.
+        ValueError: The text is not a time, or has no zone.
     """
     moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
@@ -173,22 +173,22 @@ def datetime_unix_ns(time: str) -> int:
 
 
 def _check_year(moment: datetime) -> None:
-    """Refuse what no clock of a machine says, and databases and time zones have no room for."""
+    """Check that a database and a time zone can represent the year."""
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"the year {moment.year} is none of {FIRST_YEAR} to {LAST_YEAR}")
+        raise ValueError(f"the year {moment.year} is not in {FIRST_YEAR} to {LAST_YEAR}")
 
 
 def _check_name(node: str, name: str) -> None:
-    """Refuse what is said in another machine's name."""
+    """Check that the name in a payload is the node of the topic."""
     if topic_segment(name) != node:
-        raise ValueError(f"{name[:40]} says it where {node} would")
+        raise ValueError(f"the payload names {name[:40]}, the topic {node}")
 
 
 def _report(node: str, payload: bytes) -> NodeReport:
     report = msgspec.json.decode(payload, type=NodeReport)
     _check_name(node, report.node)
     if not _JOURNAL.fullmatch(report.journal):
-        raise ValueError("journal is no identity of one")
+        raise ValueError("journal is not an identity of a journal")
     return report
 
 
@@ -197,8 +197,8 @@ def _line(node: str, journal: str, payload: bytes) -> LineMessage:
     if repeated:
         payload = payload[: -len(_MARK)] + b"}"
     if b"\n" in payload or b"\r" in payload:
-        raise ValueError("a line is one line")
-    told = msgspec.json.decode(payload, type=LineHeader)
-    _check_name(node, told.node)
-    _check_year(told.time)
-    return LineMessage(node, journal, told, payload.decode(), repeated)
+        raise ValueError("a line contains a newline")
+    header = msgspec.json.decode(payload, type=LineHeader)
+    _check_name(node, header.node)
+    _check_year(header.time)
+    return LineMessage(node, journal, header, payload.decode(), repeated)

@@ -1,6 +1,6 @@
-"""A machine of a fleet for other programs: one flat record, as `fleet nodes` prints it.
+"""Record of one node, as `fleet nodes` prints it.
 
-Conventions: JSON, `soundwatch.fleet/1`; units in key suffixes; what is not known is null.
+Conventions: JSON, `soundwatch.fleet/1`; units in key suffixes; unknown values are null.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from soundwatch.daemon.sinks.mqtt.node_report import SourceReport
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one machine stands.
+    """Status of one node.
 
     Attributes:
-        node: Its name, as topics have it.
-        state: online; silent where it is connected and says nothing; stopped; offline; unknown.
-        since: When that was last told of; null before that.
-        heard: When its last report came; null before that.
-        version: Of soundwatch there.
-        model: Name and hash of the model that listens.
-        provider: What runs it.
-        coverage: The least of its sources', 0 to 1.
-        skew_s: What its clock is ahead of ours by.
-        last_seq: Number of its journal's last line.
-        lost_lines: How many of its lines are gone for good.
-        active: Classes that are heard there now, and where.
-        problems: What is wrong, each a sentence.
-        sources: Each of its sources.
+        node: Name of the node in topics.
+        state: online; silent if connected without reports; stopped; offline; unknown.
+        since: Time of the last status message; null before the first.
+        heard: Time of the last report; null before the first.
+        version: Version of soundwatch.
+        model: Name and hash of the model.
+        provider: Execution provider of the model.
+        coverage: Smallest coverage of its sources, 0 to 1.
+        skew_s: Lead of its clock over this machine's clock.
+        last_seq: Number of the journal's last line.
+        lost_lines: Number of lines that are lost for good.
+        active: Classes and sources of its active events.
+        problems: Problems as sentences.
+        sources: Reports of its sources.
     """
 
     schema: Literal["soundwatch.fleet/1"] = "soundwatch.fleet/1"
@@ -52,14 +52,14 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def node_record(node: NodeStatus, now_unix_ns: int) -> NodeRecord:
-    """Where a machine stands now."""
+    """Build the record of a node."""
     report = node.report
-    active = (line.told for line in node.active.values())
+    active = (line.header for line in node.active.values())
     return NodeRecord(
         node=node.name,
         state=node.state(now_unix_ns),
-        since=_moment(node.status_unix_ns),
-        heard=_moment(node.report_unix_ns),
+        since=_time_text(node.status_unix_ns),
+        heard=_time_text(node.report_unix_ns),
         version=report.version if report else None,
         model=report.model if report else None,
         provider=report.provider if report else None,
@@ -67,11 +67,11 @@ def node_record(node: NodeStatus, now_unix_ns: int) -> NodeRecord:
         skew_s=None if node.skew_s is None else round(node.skew_s, 3),
         last_seq=report.last_seq if report else None,
         lost_lines=node.lost_lines,
-        active=tuple(f"{told.class_} at {told.source}" for told in active),
+        active=tuple(f"{header.class_} at {header.source}" for header in active),
         problems=tuple(node.problems(now_unix_ns)),
         sources=report.sources if report else {},
     )
 
 
-def _moment(unix_ns: int) -> str | None:
+def _time_text(unix_ns: int) -> str | None:
     return format_utc(unix_ns) if unix_ns else None

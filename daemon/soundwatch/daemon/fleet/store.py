@@ -1,13 +1,13 @@
-"""What a fleet's machines have told, in SQLite or PostgreSQL, by SQLAlchemy.
+"""Stores the lines of a fleet in SQLite or PostgreSQL, with SQLAlchemy.
 
-Conventions: lines, and what is known to be here, are kept together or not at all.
-Rule: no password belongs into an address, where others can read it; PGPASSWORD and ~/.pgpass are read by libpq.
-Does not: say which columns there are (`fleet/tables.py`), or decide what is kept (`collector.py`).
+Conventions: lines, coverage and nodes of a batch are written in one transaction.
+Rule: an address contains no password, since other users can read it; libpq reads PGPASSWORD and ~/.pgpass.
+Does not: define the tables (`tables.py`), or decide which lines are stored (`collector.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,17 +27,17 @@ from soundwatch.daemon.fleet.tables import (
     LINES,
     NODES,
     SCHEMA,
-    account_row,
+    coverage_row,
     line_row,
-    node_of,
     node_row,
+    parse_node,
     parse_ranges,
 )
 from soundwatch.daemon.journal.query import LineFilter
 
 FORMAT: Final = 1
 PAGE_LINES: Final = 1000
-POSTGRESQL_PATIENCE: Final = {  # of libpq; a server that says nothing must not hold the program up for ever
+POSTGRESQL_TIMEOUTS: Final = {  # of libpq; against a server that does not answer
     "connect_timeout": 10,
     "tcp_user_timeout": 30_000,
     "keepalives_idle": 10,
@@ -48,38 +48,40 @@ SECRETS: Final = ("password", "passfile", "sslpassword")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is kept at once.
+    """Changes of one transaction.
 
     Attributes:
         lines: New lines.
-        accounts: What has changed of what is here.
-        nodes: Machines of which something has changed.
+        coverages: Changed coverages.
+        forgotten: Journals whose coverage is deleted.
+        nodes: Changed nodes.
     """
 
     lines: Sequence[LineMessage]
-    accounts: Mapping[Key, JournalCoverage]
+    coverages: Mapping[Key, JournalCoverage]
+    forgotten: Collection[Key]
     nodes: Sequence[NodeStatus]
 
 
 class FleetStore:
-    """An open store. For one thread at a time.
+    """An open store, for one thread at a time.
 
     Args:
         address: `postgresql://[USER@]HOST[:PORT]/DATABASE`, or a file.
-        writing: Whether it is made where it is not there.
+        writing: Create a missing store.
 
     Raises:
-        ConfigError: The address is none, or holds a password.
-        StoreError: It cannot be opened.
+        ConfigError: The address is invalid, or contains a password.
+        StoreError: The store cannot be opened.
     """
 
     def __init__(self, address: str, *, writing: bool = True) -> None:
         url = database_url(address)
         self.name = address if "://" in address else Path(address).name
         if url.get_backend_name() == "sqlite" and not writing and not Path(url.database or "").is_file():
-            raise StoreError(f"There is no fleet's store at {url.database}; `soundwatch fleet watch` makes it.")
-        patience = {} if url.get_backend_name() == "sqlite" else POSTGRESQL_PATIENCE
-        self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=patience)
+            raise StoreError(f"There is no fleet store at {url.database}; `soundwatch fleet watch` creates it.")
+        timeouts = {} if url.get_backend_name() == "sqlite" else POSTGRESQL_TIMEOUTS
+        self._engine = sql.create_engine(url, pool_pre_ping=True, connect_args=timeouts)
         if self._engine.name == "sqlite":
             sql.event.listen(self._engine, "connect", _prepare)
         try:
@@ -91,22 +93,24 @@ class FleetStore:
             raise
         except (sql.exc.SQLAlchemyError, OSError) as error:
             self._engine.dispose()
-            raise StoreError(f"The fleet's store {address} cannot be opened: {database_error_text(error)}.") from error
+            raise StoreError(f"The fleet store {address} cannot be opened: {database_error_text(error)}.") from error
 
-    def keep(self, batch: Batch) -> None:
-        """Keep all of it, or nothing.
+    def save(self, batch: Batch) -> None:
+        """Write a batch, completely or not at all.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: It cannot be done now.
+            sqlalchemy.exc.SQLAlchemyError: The store cannot be written now.
         """
         with self._engine.begin() as db:
             if batch.lines:
                 db.execute(self._insert(LINES).on_conflict_do_nothing(), [line_row(line) for line in batch.lines])
-            self._upsert(db, JOURNALS, [account_row(*each) for each in batch.accounts.items()])
+            self._upsert(db, JOURNALS, [coverage_row(*item) for item in batch.coverages.items()])
+            for node, journal in batch.forgotten:
+                db.execute(sql.delete(JOURNALS).where(JOURNALS.c.node == node, JOURNALS.c.journal == journal))
             self._upsert(db, NODES, [node_row(node) for node in batch.nodes])
 
-    def accounts(self) -> dict[Key, JournalCoverage]:
-        """What is known to be here."""
+    def coverages(self) -> dict[Key, JournalCoverage]:
+        """Return the coverage of all journals."""
         with self._engine.connect() as db:
             return {
                 (row.node, row.journal): JournalCoverage(
@@ -116,15 +120,15 @@ class FleetStore:
             }
 
     def nodes(self) -> list[NodeStatus]:
-        """Every machine, as it was when something was last kept of it."""
+        """Return all nodes, as they were stored last."""
         with self._engine.connect() as db:
-            nodes = [node_of(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
+            nodes = [parse_node(row) for row in db.execute(sql.select(NODES).order_by(NODES.c.node))]
             return [replace(node, active=self._active(db, node)) for node in nodes]
 
-    def lines(self, wanted: LineFilter, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
-        """Lines as they came, by their time; of many only the `last`."""
+    def lines(self, line_filter: LineFilter, nodes: Sequence[str] = (), last: int | None = None) -> Iterator[str]:
+        """Yield lines in order of time; only the `last` ones if given."""
         columns = LINES.c
-        query = sql.select(columns.line).where(*_conditions(wanted, nodes))
+        query = sql.select(columns.line).where(*_conditions(line_filter, nodes))
         by_time = (columns.time, columns.node, columns.journal, columns.seq)
         with self._engine.connect() as db:
             if last is not None:
@@ -134,20 +138,20 @@ class FleetStore:
             yield from db.execution_options(yield_per=PAGE_LINES).execute(query.order_by(*by_time)).scalars()
 
     def drop_before(self, moment: datetime) -> int:
-        """Drop the lines whose time is before a moment.
+        """Delete the lines before a time.
 
         Returns:
-            How many that were.
+            Number of deleted lines.
         """
         with self._engine.begin() as db:
             return db.execute(sql.delete(LINES).where(LINES.c.time < moment)).rowcount
 
     def close(self) -> None:
-        """Close it."""
+        """Close the store."""
         self._engine.dispose()
 
     def _active(self, db: sql.Connection, node: NodeStatus) -> dict[str, LineMessage]:
-        """The events that last, by a machine's last report."""
+        """Return the active events of a node, by its last report."""
         sources = node.report.sources.values() if node.report and node.status == "online" else ()
         ids = [id_ for source in sources for id_ in source.active]
         if not ids:
@@ -165,7 +169,7 @@ class FleetStore:
         return (sqlite if self._engine.name == "sqlite" else postgresql).insert(table)
 
     def _upsert(self, db: sql.Connection, table: sql.Table, rows: Sequence[dict[str, Any]]) -> None:
-        """Put rows in the place of those with the same key."""
+        """Insert rows, or replace those with equal keys."""
         if not rows:
             return
         insert = self._insert(table)
@@ -179,14 +183,14 @@ class FleetStore:
             if found is None and writing:
                 db.execute(self._insert(FORMATS).on_conflict_do_nothing(), [{"format": FORMAT}])
             elif found != FORMAT:
-                raise StoreError(f"{address} is a fleet's store of format {found}; this release reads {FORMAT}.")
+                raise StoreError(f"{address} is a fleet store of format {found}; this release reads format {FORMAT}.")
 
 
 def database_url(address: str) -> sql.URL:
-    """An address for SQLAlchemy.
+    """Parse an address for SQLAlchemy.
 
     Raises:
-        ConfigError: It is none, or holds a password.
+        ConfigError: The address is invalid, or contains a password.
     """
     if "://" not in address:
         return sql.URL.create("sqlite", database=str(Path(address).expanduser().absolute()))
@@ -196,34 +200,39 @@ def database_url(address: str) -> sql.URL:
         url = sql.URL.create("")
     if url.password is not None or any(key in url.query for key in SECRETS):
         raise ConfigError(
-            "--store: a password does not belong into an address, where others can read it. Set PGPASSWORD, or write "
-            "it into ~/.pgpass."
+            "--store: the address contains a password, which other users can read. Set PGPASSWORD, or write the "
+            "password into ~/.pgpass."
         )
     if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
         raise ConfigError(
-            f"--store {address} is no store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for SQLite, was "
-            "wanted."
+            f"--store {address} is not a store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for SQLite, was "
+            "line_filter."
         )
     return url.set(drivername="postgresql+psycopg")
 
 
 def database_error_text(error: Exception) -> str:
-    """What a database says, in one line."""
+    """Return the message of a database error in one line."""
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
 
 
-def _conditions(wanted: LineFilter, nodes: Sequence[str]) -> list[Any]:
+def _conditions(line_filter: LineFilter, nodes: Sequence[str]) -> list[Any]:
     columns = LINES.c
-    found: list[Any] = []
-    if wanted.since:
-        found.append(columns.time >= datetime.fromisoformat(wanted.since))
-    if wanted.until:
-        found.append(columns.time < datetime.fromisoformat(wanted.until))
-    chosen = (("class", wanted.classes), ("source", wanted.sources), ("type", wanted.types), ("node", nodes))
-    return found + [columns[name].in_(values) for name, values in chosen if values]
+    conditions: list[Any] = []
+    if line_filter.since:
+        conditions.append(columns.time >= datetime.fromisoformat(line_filter.since))
+    if line_filter.until:
+        conditions.append(columns.time < datetime.fromisoformat(line_filter.until))
+    selections = (
+        ("class", line_filter.classes),
+        ("source", line_filter.sources),
+        ("type", line_filter.types),
+        ("node", nodes),
+    )
+    return conditions + [columns[name].in_(values) for name, values in selections if values]
 
 
 def _prepare(connection: Any, _: object) -> None:
-    """Set an SQLite file up."""
+    """Configure an SQLite connection."""
     for setting in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 5000"):
         connection.execute(f"PRAGMA {setting}")

@@ -1,8 +1,8 @@
-"""The tables of a fleet's store, and what stands in their rows.
+"""Tables of a fleet store, and the conversion of their rows.
 
-Conventions: `lines` has each line once, as JSON and with the columns that people ask by; its key holds `time`, so
-that TimescaleDB can make a hypertable of it.
-Does not: read or write (`journal/store.py`).
+Conventions: `lines` has each line once, as JSON and with columns for queries; its key contains `time`, as a hypertable
+of TimescaleDB requires.
+Does not: read or write the store (`store.py`).
 """
 
 from __future__ import annotations
@@ -62,45 +62,45 @@ NODES: Final = sql.Table(
 FORMATS: Final = sql.Table("format", SCHEMA, sql.Column("format", sql.Integer, primary_key=True))
 
 
-def line_row(said: LineMessage) -> dict[str, Any]:
-    """A line as a row."""
-    told = said.told
+def line_row(message: LineMessage) -> dict[str, Any]:
+    """Convert a line to a row."""
+    header = message.header
     return {
-        "node": said.node,
-        "journal": said.journal,
-        "seq": told.seq,
-        "time": told.time,
-        "type": told.type,
-        "source": told.source,
-        "class": told.class_,
-        "id": told.id,
-        "score": told.score,
-        "level_dbfs": told.level_dbfs,
-        "duration_s": told.duration_s,
-        "model": told.model,
-        "line": said.line,
+        "node": message.node,
+        "journal": message.journal,
+        "seq": header.seq,
+        "time": header.time,
+        "type": header.type,
+        "source": header.source,
+        "class": header.class_,
+        "id": header.id,
+        "score": header.score,
+        "level_dbfs": header.level_dbfs,
+        "duration_s": header.duration_s,
+        "model": header.model,
+        "line": message.line,
     }
 
 
-def account_row(key: Key, account: JournalCoverage) -> dict[str, Any]:
-    """An account as a row."""
+def coverage_row(key: Key, coverage: JournalCoverage) -> dict[str, Any]:
+    """Convert a coverage to a row."""
     return {
         "node": key[0],
         "journal": key[1],
-        "begin": account.begin,
-        "sent_seq": account.sent_seq,
-        "held": msgspec.json.encode(account.held).decode(),
-        "gone": msgspec.json.encode(account.gone).decode(),
+        "begin": coverage.begin,
+        "sent_seq": coverage.sent_seq,
+        "held": msgspec.json.encode(coverage.held).decode(),
+        "gone": msgspec.json.encode(coverage.gone).decode(),
     }
 
 
 def parse_ranges(text: str) -> SeqRanges:
-    """Runs as they were kept."""
+    """Parse stored ranges."""
     return msgspec.json.decode(text, type=SeqRanges)
 
 
 def node_row(node: NodeStatus) -> dict[str, Any]:
-    """A machine as a row."""
+    """Convert a node to a row."""
     return {
         "node": node.name,
         "status": node.status,
@@ -112,8 +112,8 @@ def node_row(node: NodeStatus) -> dict[str, Any]:
     }
 
 
-def node_of(row: Any) -> NodeStatus:
-    """A machine as it was kept."""
+def parse_node(row: Any) -> NodeStatus:
+    """Convert a row to a node."""
     return NodeStatus(
         name=row.node,
         status=row.status,

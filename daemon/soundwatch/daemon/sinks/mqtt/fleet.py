@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -58,7 +58,7 @@ class ResendReply(msgspec.Struct, frozen=True):
     journal: str
     after: Seq
     up_to: Seq
-    runs: tuple[Run, ...]
+    runs: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MOST_LINES)]
 
 
 def line_messages(topics: Topics, around: SinkContext, entries: Sequence[JournalEntry]) -> list[MqttMessage]:
