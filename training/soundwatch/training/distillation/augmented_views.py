@@ -57,6 +57,11 @@ class View:
     seed: int
 
     @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Every clip in it."""
+        return tuple(clip for clip in (self.clip, self.partner) if clip)
+
+    @property
     def key(self) -> str:
         """Hash of all draws' origin: the same view has the same name in every run."""
         names = [clip.path.name if clip else "" for clip in (self.clip, self.partner)]
@@ -137,10 +142,10 @@ def _loudness(samples: Samples) -> np.float32:
 def _render(samples: Samples, window_samples: int, rate_hz: int, rng: np.random.Generator) -> Samples:
     """One clip at another speed, somewhere in a window, through another microphone."""
     faster = play_at(samples, int(rng.choice(SPEEDS_PERCENT)))
-    return _equalise(place_randomly(faster, window_samples, rng), rate_hz, rng)
+    return equalise(place_randomly(faster, window_samples, rng), rate_hz, rng)
 
 
-def _equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
+def equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
     """A smooth random response; now and then a microphone without treble or without bass, or a room."""
     length = samples.shape[1]
     hz = np.fft.rfftfreq(2 * length, 1 / rate_hz)  # twice the length: what a room prolongs is cut off, not wrapped

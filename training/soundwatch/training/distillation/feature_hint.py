@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.training.distillation.teacher import HOP_SAMPLES, RATE_HZ, WINDOW_SAMPLES, Heard
-from soundwatch.training.model.network import maps_of
-from soundwatch.training.model.recipe import Recipe
 
 _FLOOR = 1e-2
 
@@ -55,14 +53,6 @@ class Hint(nn.Module):
         wanted = (heard[:, :, : len(self.mean)] - self.mean) / self.deviation
         difference: Tensor = (told.transpose(1, 2) - wanted).square().mean()
         return difference
-
-
-def start_hint(network: nn.Sequential, recipe: Recipe, heard: Heard) -> Hint:
-    """A fresh hint that fits the network's maps and what the teacher heard."""
-    spec, device = recipe.features, next(network.parameters()).device
-    with torch.no_grad():
-        maps = maps_of(network.eval(), torch.zeros(1, spec.channels, spec.n_mels, spec.n_frames, device=device))
-    return Hint(maps.shape[1], maps.shape[3], spec, heard).to(device)
 
 
 def _overlap(frames: int, windows: int, spec: FeatureSpec) -> Tensor:

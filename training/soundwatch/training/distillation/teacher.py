@@ -1,8 +1,9 @@
-"""YAMNet as a teacher: what its tenth layer makes of a sound, while a smaller network learns.
+"""YAMNet as a teacher: its tenth layer's features and its scores of a sound, while a smaller network learns.
 
-Conventions: samples (1, S) float32 in; out, (W, D) float16, one row a window of 0.975 s every 0.48 s:
-the mean, then the largest value, of each of layer 10's channels over bands and frames. A sound is
-brought to one peak first, because YAMNet hears loudness and the student does not.
+Conventions: samples (1, S) float32 in; out, features (W, D) float16, one row a window of 0.975 s every 0.48 s: the mean,
+then the largest value, of each of layer 10's channels over bands and frames; and scores (A,) float16 of its AudioSet
+classes, the highest of the windows. A sound is brought to one peak first, because YAMNet's features depend on loudness
+and the student's do not.
 Source: YAMNet's published TensorFlow Lite build (Google, Apache-2.0), which takes a waveform at 16 kHz.
 Does not: run anywhere but in training, or come with this package.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,9 +31,23 @@ RATE_HZ: Final = 16000
 WINDOW_SAMPLES: Final = 15600
 HOP_SAMPLES: Final = 7680
 WIDTH: Final = 1024
+AUDIOSET_CLASSES: Final = 521
 _LAYER: Final = "yamnet_frames/layer10/pointwise_conv/relu/Relu"
 _PEAK: Final = 0.7
 _INAUDIBLE: Final = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOutputs:
+    """Features and scores of one sound.
+
+    Attributes:
+        features: (W, D); W is 0 for less than one window.
+        scores: (A,), the highest of the windows; zeros for less than one.
+    """
+
+    features: Heard
+    scores: NDArray[np.float16]
 
 
 class Teacher(Protocol):
@@ -43,8 +59,8 @@ class Teacher(Protocol):
 
     sha256: str
 
-    def hear(self, samples: Samples, rate_hz: int) -> Heard:
-        """Features (W, D) of (1, S) samples."""
+    def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:
+        """Features and scores of (1, S) samples."""
         ...
 
     def trunk(self) -> Trunk:
@@ -69,12 +85,16 @@ class YamNet:
         self.sha256 = _hash(path)
         self._path = path
         self._interpreter, self._input, self._layer = _open(path)
+        self._scores = int(self._interpreter.get_output_details()[0]["index"])
 
-    def hear(self, samples: Samples, rate_hz: int) -> Heard:
-        """What layer 10 makes of (1, S) samples: (W, D); W is 0 for less than one window."""
+    def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:
+        """Features of layer 10 and scores of (1, S) samples."""
         resampled = soxr.resample(_to_peak(samples[0]), rate_hz, RATE_HZ)
-        rows = [self._hear_window(resampled[start : start + WINDOW_SAMPLES]) for start in starts(len(resampled))]
-        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float16)
+        rows = [self._run(resampled[start : start + WINDOW_SAMPLES]) for start in starts(len(resampled))]
+        if not rows:
+            return TeacherOutputs(np.zeros((0, WIDTH), np.float16), np.zeros(AUDIOSET_CLASSES, np.float16))
+        features, scores = zip(*rows, strict=True)
+        return TeacherOutputs(np.stack(features), np.max(scores, axis=0))
 
     def trunk(self) -> Trunk:
         """Its convolutions.
@@ -84,11 +104,13 @@ class YamNet:
         """
         return read_trunk(self._path)
 
-    def _hear_window(self, window: NDArray[np.float32]) -> Heard:
+    def _run(self, window: NDArray[np.float32]) -> tuple[Heard, NDArray[np.float16]]:
+        """Features (D,) and scores (A,) of one window."""
         self._interpreter.set_tensor(self._input, window.astype(np.float32, copy=False))
         self._interpreter.invoke()
         maps = self._interpreter.get_tensor(self._layer)[0]  # (T, M, channels)
-        return np.concatenate([maps.mean(axis=(0, 1)), maps.max(axis=(0, 1))]).astype(np.float16)
+        features = np.concatenate([maps.mean(axis=(0, 1)), maps.max(axis=(0, 1))]).astype(np.float16)
+        return features, self._interpreter.get_tensor(self._scores).reshape(-1).astype(np.float16)
 
 
 def starts(length_samples: int) -> range:

@@ -1,8 +1,8 @@
-"""Lessons: views with what the teacher hears in them, computed once and kept on disk.
+"""Lessons: views and street mixes with the teacher's features of them, computed once and kept on disk.
 
-Conventions: `mel_db` (N, M, T), `encode_block` (N, W, D), both float16, and targets (N, K) float32, all in the
-order of the views. One `.npz` a view lies in `soundwatch/lessons` under the cache's folder, named by all
-that it is made of. 8 views of 2,400 clips take 0.9 GB there, and about 20 ms each to make.
+Conventions: `mel_db` (N, M, T), `heard` (N, W, D), both float16, and targets (N, K) and groups (N, G) float32, all in
+the order of the views. One `.npz` a view lies in `soundwatch/lessons` under the cache's folder, named by all that it is
+made of. 25,000 views take 1.1 GB there, and about 20 ms each to make.
 Does not: evict; delete the folder to free its space.
 """
 
@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -28,10 +29,15 @@ from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.cache import cache_folder
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import View, render_view, target_of
+from soundwatch.training.distillation.sound_groups import GROUPS, group_scores
+from soundwatch.training.distillation.street_mixes import StreetMix, mix_groups, mix_target, render_mix
 from soundwatch.training.distillation.teacher import Heard, Teacher
 from soundwatch.training.model.frontend import MelFrontEnd
 
-_LAYOUT = "2"
+NO_GROUPS: Final = np.zeros(len(GROUPS), np.float32)
+_LAYOUT: Final = "3"
+
+_Stored = tuple[NDArray[np.float16], Heard, NDArray[np.float16]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,15 @@ class TeacherTargets:
 
     Attributes:
         mel_db: What the student is shown (N, M, T).
-        heard: What the teacher hears (N, W, D).
-        targets: Shares of the classes (N, K).
+        heard: The teacher's features (N, W, D).
+        targets: How audible each class is (N, K); NaN where that is not known.
+        groups: The same of each group of everyday sounds (N, G), by the teacher's scores and the clips' kinds.
     """
 
     mel_db: NDArray[np.float16]
     heard: Heard
     targets: NDArray[np.float32]
+    groups: NDArray[np.float32]
 
 
 def teacher_targets_folder() -> Path:
@@ -55,7 +63,7 @@ def teacher_targets_folder() -> Path:
 
 
 def cache_teacher_targets(
-    views: Sequence[View],
+    views: Sequence[View | StreetMix],
     classes: int,
     spec: FeatureSpec,
     teacher: Teacher,
@@ -68,54 +76,61 @@ def cache_teacher_targets(
         DataError: The folder cannot be written.
     """
     folder, front_end = teacher_targets_folder(), MelFrontEnd(spec)
-    pairs = []
+    stored: list[_Stored] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for view in track(views, description="Preparing lessons", console=console, disable=not console.is_terminal):
             file = folder / f"{_key(view, spec, teacher)}.npz"
-            pairs.append(_stored(file) or _prepare(view, spec, teacher, read, front_end, file))
+            stored.append(_read_stored(file) or _prepare(view, spec, teacher, read, front_end, file))
     except OSError as error:
         raise DataError(
             f"Lessons cannot be written to {folder}: {error}. About {len(views) // 25} MB were wanted; make room, or "
             "name another folder in XDG_CACHE_HOME."
         ) from error
-    targets = np.stack([target_of(view, classes) for view in views])
-    return TeacherTargets(np.stack([mel for mel, _ in pairs]), np.stack([heard for _, heard in pairs]), targets)
+    mel_db, heard, scores = (np.stack(arrays) for arrays in zip(*stored, strict=True))
+    targets = np.stack([_target(view, classes) for view in views])
+    named = np.stack([mix_groups(view) if isinstance(view, StreetMix) else NO_GROUPS for view in views])
+    return TeacherTargets(mel_db, heard, targets, np.maximum(named, group_scores(scores)))
+
+
+def _target(view: View | StreetMix, classes: int) -> NDArray[np.float32]:
+    return mix_target(view, classes) if isinstance(view, StreetMix) else target_of(view, classes)
 
 
 def _prepare(
-    view: View,
+    view: View | StreetMix,
     spec: FeatureSpec,
     teacher: Teacher,
     read: Callable[[Clip], Samples],
     front_end: MelFrontEnd,
     file: Path,
-) -> tuple[NDArray[np.float16], Heard]:
-    """Mel decibels and teacher's features of one view, left on disk."""
-    samples = render_view(view, read, spec.window_samples, spec.rate_hz)
+) -> _Stored:
+    """Mel decibels, teacher's features and scores of one view, left on disk."""
+    render = render_mix if isinstance(view, StreetMix) else render_view
+    samples = render(view, read, spec.window_samples, spec.rate_hz)  # type: ignore[arg-type]  # one of the two
     mel_db = front_end.features(torch.from_numpy(samples[None]))[0, 0].numpy().astype(np.float16)
-    heard = teacher.hear(samples, spec.rate_hz)
+    outputs = teacher.outputs(samples, spec.rate_hz)
 
     def write(part: Path) -> None:
         with part.open("wb") as stream:
-            np.savez(stream, mel_db=mel_db, heard=heard)
+            np.savez(stream, mel_db=mel_db, heard=outputs.features, scores=outputs.scores)
 
     replace_file(file, write)
-    return mel_db, heard
+    return mel_db, outputs.features, outputs.scores
 
 
-def _stored(file: Path) -> tuple[NDArray[np.float16], Heard] | None:
-    """What is on disk; None where it is not, or was cut short."""
+def _read_stored(file: Path) -> _Stored | None:
+    """The arrays on disk; None where there are none, or the file was cut short."""
     try:
         with np.load(file) as arrays:
-            return arrays["mel_db"], arrays["heard"]
+            return arrays["mel_db"], arrays["heard"], arrays["scores"]
     except (FileNotFoundError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def _key(view: View, spec: FeatureSpec, teacher: Teacher) -> str:
+def _key(view: View | StreetMix, spec: FeatureSpec, teacher: Teacher) -> str:
     """Name of a lesson: changes when the sound, the front end or the teacher would."""
-    paths = [str(clip.path.resolve()) for clip in (view.clip, view.partner) if clip]
+    paths = [str(clip.path.resolve()) for clip in view.clips]
     decibels = msgspec.structs.replace(spec, normalisation="none")  # the network's own first layer does that
     identity = (_LAYOUT, view.key, paths, msgspec.json.encode(decibels), teacher.sha256)
     return hashlib.sha256(repr(identity).encode()).hexdigest()

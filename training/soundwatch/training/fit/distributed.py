@@ -62,7 +62,8 @@ class DistributedContext:
         first, end = (total * rank // self.world for rank in (self.rank, self.rank + 1))
         self.rows.first, self.rows.count, self.rows.total = first, end - first, total
         heard = None if batch.heard is None else batch.heard[first:end]
-        return Batch(batch.mel_db[first:end], batch.targets[first:end], heard)
+        groups = None if batch.groups is None else batch.groups[first:end]
+        return Batch(batch.mel_db[first:end], batch.targets[first:end], heard, groups)
 
     def shared_layers(self, network: nn.Sequential) -> nn.Sequential:
         """The network with layers that act on all ranks' rows as one; its weights and their names stay."""

@@ -31,11 +31,13 @@ class Batch:
         mel_db: (N, C, M, T).
         targets: (N, K).
         heard: (N, V, D); None without a teacher.
+        groups: (N, G); None where the recipe learns no groups.
     """
 
     mel_db: Tensor
     targets: Tensor
     heard: Tensor | None
+    groups: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,10 @@ class DistillationBatches:
         targets = (1 - teaching.soft_share) * hard + teaching.soft_share * self.soft[rows]
         mel_db = torch.from_numpy(self.lessons.mel_db[rows, None].astype(np.float32)).to(self.device)
         heard = torch.from_numpy(self.lessons.heard[rows].astype(np.float32)).to(self.device)
+        groups = torch.from_numpy(self.lessons.groups[rows]).to(self.device) if self.recipe.street else None
         return Batch(
             augment_mel(mel_db.expand(-1, self.recipe.features.channels, -1, -1), self.recipe.augmentation),
             torch.from_numpy(targets.astype(np.float32)).to(self.device),
             heard,
+            groups,
         )

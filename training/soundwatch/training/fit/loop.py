@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.batches import Reader, Scored, count_batches, scoring_batches
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.distillation.feature_hint import Hint, start_hint
+from soundwatch.training.distillation.auxiliary import Auxiliary, start_auxiliary
 from soundwatch.training.distillation.init_from_teacher import init_from_teacher, sample_clips
 from soundwatch.training.fit.distributed import DistributedContext
 from soundwatch.training.fit.examples import Batch, ClipBatches, DistillationBatches
@@ -35,7 +35,7 @@ from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.losses import compute_loss
-from soundwatch.training.model.network import build_network, logits_of, maps_of
+from soundwatch.training.model.network import build_network, logits_of, maps_of, pooled_of
 from soundwatch.training.model.recipe import Recipe
 
 Row = dict[str, float | None]
@@ -48,7 +48,7 @@ class Run:
     Attributes:
         network: Moved by the optimiser.
         ema: Running mean of its weights; None where the recipe keeps none.
-        hint: Told of the teacher's features; None without a teacher.
+        hint: Layers that exist only while training; None without a teacher.
         optimiser: AdamW.
         scheduler: One cycle over all steps.
         epoch: Epochs done.
@@ -57,7 +57,7 @@ class Run:
 
     network: nn.Sequential
     ema: nn.Sequential | None
-    hint: Hint | None
+    hint: Auxiliary | None
     optimiser: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
@@ -88,7 +88,7 @@ def start_run(session: RunSetup, taught: DistillationBatches | None = None, read
         init_from_teacher(network, session.teacher.trunk(), sounds, recipe.features)
     network = session.ranks.shared_layers(network)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    hint = start_hint(network, recipe, taught.lessons.heard) if taught else None
+    hint = start_auxiliary(network, recipe, taught.lessons.heard) if taught else None
     numbers = recipe.optimisation
     optimiser = build_optimiser(network, recipe, hint)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -160,17 +160,19 @@ class LossModule(nn.Module):
 
     Args:
         network: That learns.
-        hint: Told of the teacher's features; None without a teacher.
+        hint: Layers that exist only while training; None without a teacher.
         recipe: The experiment.
         device: That computes.
     """
 
-    def __init__(self, network: nn.Sequential, hint: Hint | None, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, network: nn.Sequential, hint: Auxiliary | None, recipe: Recipe, device: torch.device) -> None:
         super().__init__()
         self.network, self.hint = network, hint
         self._recipe, self._device = recipe, device
 
-    def forward(self, mel_db: Tensor, targets: Tensor, heard: Tensor | None) -> Tensor:
+    def forward(
+        self, mel_db: Tensor, targets: Tensor, heard: Tensor | None, groups: Tensor | None = None
+    ) -> Tensor:
         """The loss, a mean over the rows; of no rows it is 0."""
         recipe = self._recipe
         # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.
@@ -178,9 +180,10 @@ class LossModule(nn.Module):
         hinted: Tensor | float = 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
             maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))
-            logits = logits_of(self.network, maps)
-            if self.hint and heard is not None and recipe.teaching:
-                hinted = recipe.teaching.feature_weight * self.hint(maps, heard)
+            pooled = pooled_of(self.network, maps)
+            logits = logits_of(self.network, pooled)
+            if self.hint and heard is not None:
+                hinted = self.hint(maps, pooled, heard, groups)
         smoothing_share = 0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share  # lessons are smooth
         loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + hinted
         return loss if len(targets) else loss.nan_to_num()  # the mean of nothing, which moves nothing
@@ -189,7 +192,7 @@ class LossModule(nn.Module):
 def _step(run: Run, learner: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch) -> float:
     """Move the weights once, and their running mean after them; returns the loss."""
     own = ranks.own(batch)
-    loss, everyones_loss = ranks.weigh(learner(own.mel_db, own.targets, own.heard))
+    loss, everyones_loss = ranks.weigh(learner(own.mel_db, own.targets, own.heard, own.groups))
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimiser.step()

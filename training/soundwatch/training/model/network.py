@@ -103,9 +103,15 @@ def maps_of(network: nn.Sequential, mel_db: Tensor) -> Tensor:
     return maps
 
 
-def logits_of(network: nn.Sequential, maps: Tensor) -> Tensor:
-    """The rest of the way, from maps to logits (N, K)."""
-    logits: Tensor = network[-_POOL_AND_HEAD:](maps)
+def pooled_of(network: nn.Sequential, maps: Tensor) -> Tensor:
+    """The features (N, P) that the head sees, from maps."""
+    pooled: Tensor = network[-_POOL_AND_HEAD:-1](maps)
+    return pooled
+
+
+def logits_of(network: nn.Sequential, pooled: Tensor) -> Tensor:
+    """The rest of the way, from pooled features to logits (N, K)."""
+    logits: Tensor = network[-1](pooled)
     return logits
 
 

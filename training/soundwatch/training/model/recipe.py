@@ -164,6 +164,34 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     body_learning_rate_share: float = 1.0
 
 
+class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Street mixes that a taught network learns from besides its views: sounds over real streets and over each other.
+
+    Attributes:
+        target_mixes: Mixes of every clip of a class.
+        rare_factor: Times as many at most of a class that has few clips in its fold.
+        negative_mixes: Mixes of negatives in all, balanced by kind and recording.
+        background_mixes: Stretches of ambience alone.
+        synthetic_mixes: Noise, hum, silence and dry knocks made on the spot.
+        snr_db: Lowest and highest ratio of a sound to its background.
+        background_probability: Of a real background under a sound; otherwise there is noise.
+        second_probability: Of a second sound, a target of the same fold or a negative.
+        group_weight: Of the loss of the groups of everyday sounds, which are learned beside the classes; 0 leaves it out.
+        seed: Of the mixes' draws: runs that differ only in the recipe's seed share them.
+    """
+
+    target_mixes: int
+    rare_factor: float
+    negative_mixes: int
+    background_mixes: int
+    synthetic_mixes: int
+    snr_db: tuple[float, float]
+    background_probability: float
+    second_probability: float
+    group_weight: float
+    seed: int
+
+
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a trained network learns new classes. Its batch norms keep their statistics: few clips cannot give better.
 
@@ -191,6 +219,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         seed: Of every random draw.
         finetune: How to start from a trained network; null starts from drawn weights.
         teaching: By a teacher; None learns from labels alone.
+        street: Street mixes to learn from beside the views; None for none. It needs `teaching`.
         model: Name of the models it makes, where that is not its own.
         false_event_price: Share of the sounds found that one false event an hour is worth, where thresholds are chosen.
     """
@@ -206,6 +235,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int
     finetune: FineTuning | None = None
     teaching: Distillation | None = None
+    street: StreetMixes | None = None
     model: str = ""
     false_event_price: float = 0.015
 
@@ -217,6 +247,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"false_event_price is {self.false_event_price}; a share between 0 and 1 was wanted.")
         if self.finetune and self.teaching:
             raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
+        if self.street and not self.teaching:
+            raise ConfigError("A street section goes with a teaching section; add it, or leave street out.")
         if self.activation == "softmax" and self.augmentation.synthetic_negative_share:
             raise ConfigError(
                 "activation is softmax, whose scores sum to one, and synthetic_negative_share asks for examples of "

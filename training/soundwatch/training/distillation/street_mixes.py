@@ -1,0 +1,226 @@
+"""Street mixes: windows as a microphone in a street or a room gives them, with what is audible in them.
+
+Conventions: samples are (1, S) float32. A mix has up to two sounds over a background recording, or over noise; any of
+the three may be missing. A mix depends on its clips, its number and the seed alone, so that runs on other folds share
+it. Sounds of two official folds are never joined; backgrounds and negatives have no fold. Targets (K,) are 1 for a
+class that is as loud as everything else, 0 for one that is `INAUDIBLE_DB` quieter, NaN where a clip does not say
+whether the class is audible: such outputs are left out of the loss.
+Source: signal-to-noise ratios are of root mean squares, the sound's over its own length, as in the street scenes.
+Does not: change levels: a network whose reference is its window's peak does not see them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwatch.daemon.core.types import Samples
+from soundwatch.training.data.augment import play_at
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.negatives import coloured_noise, synthetic_negative
+from soundwatch.training.distillation.sound_groups import GROUPS, group_of
+from soundwatch.training.distillation.augmented_views import SPEEDS_PERCENT, equalise
+
+INAUDIBLE_DB: Final = 15.0
+UNSURE_SHARE: Final = 0.3
+LEVEL_DIFFERENCE_DB: Final = 12.0
+CUT_PROBABILITY: Final = 0.4
+KEPT_SHARE: Final = 0.6
+EQUALISED_PROBABILITY: Final = 0.6
+NOISE_PROBABILITY: Final = 0.4
+NOISE_SNR_DB: Final = (5.0, 45.0)
+KNOCK_SNR_DB: Final = (3.0, 30.0)
+KNOCK_DECAY_S: Final = (0.003, 0.06)
+KNOCK_HZ: Final = (60.0, 4000.0)
+_QUIET: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class StreetSound:
+    """A clip with what is known of it.
+
+    Attributes:
+        clip: Its recording; `class_id` is None for a negative.
+        kind: What kinds of negatives are balanced by; a class's name for a target.
+        uncertain: Classes that may be audible in it besides.
+        background: True for ambience, which lies under other sounds.
+    """
+
+    clip: Clip
+    kind: str
+    uncertain: frozenset[int] = frozenset()
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A clip in a mix.
+
+    Attributes:
+        sound: The clip.
+        level_db: Its root mean square, as all parts' of a mix are counted.
+    """
+
+    sound: StreetSound
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreetMix:
+    """What one mix is made of.
+
+    Attributes:
+        sounds: Up to two clips in the foreground.
+        background: Ambience under them; None leaves noise or nothing.
+        number: Tells mixes of the same clips apart.
+        seed: Of the recipe.
+    """
+
+    sounds: tuple[StreetSound, ...]
+    background: StreetSound | None
+    number: int
+    seed: int
+    snr_db: tuple[float, float]
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Every clip in it."""
+        return tuple(part.sound.clip for part in self.parts)
+
+    @property
+    def key(self) -> str:
+        """Hash of all draws' origin: a mix has the same name in every run."""
+        background = self.background.clip.path.name if self.background else ""
+        names = ["street", *(f"{each.kind}/{each.clip.path.name}" for each in self.sounds), background, self.snr_db]
+        return hashlib.sha256(repr((names, self.number, self.seed)).encode()).hexdigest()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its clips at their levels: the foreground around `snr_db` above a background at 0 dB."""
+        draws = np.random.default_rng(int(self.key[16:32], 16)).random(2)
+        level_db = self.snr_db[0] + draws[0] * (self.snr_db[1] - self.snr_db[0])
+        levels_db = (level_db, level_db + (2 * draws[1] - 1) * LEVEL_DIFFERENCE_DB)
+        parts = [Part(sound, float(level)) for sound, level in zip(self.sounds, levels_db, strict=False)]
+        return (*parts, Part(self.background, 0.0)) if self.background else tuple(parts)
+
+
+def render_mix(
+    mix: StreetMix, read: Callable[[Clip], Samples], window_samples: int, rate_hz: int
+) -> Samples:
+    """The mix's window (1, S)."""
+    rng = np.random.default_rng(int(mix.key[:16], 16))
+    if not mix.parts:
+        made = knocks if mix.number % 2 else synthetic_negative
+        return made(rng, rate_hz, window_samples)
+    window = np.zeros((1, window_samples), np.float32)
+    for part in mix.parts:
+        placed = _placed(_mono(read(part.sound.clip)), part.sound, window_samples, rate_hz, rng)
+        window += np.float32(10 ** (part.level_db / 20)) * placed
+    if mix.background is None or rng.random() < NOISE_PROBABILITY:
+        level = _loudness(window) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+        window = window + np.float32(level) * coloured_noise(rng, window_samples)
+    return window
+
+
+def mix_target(mix: StreetMix, classes: int) -> NDArray[np.float32]:
+    """How audible each class is in a mix (K,); NaN where that is not known."""
+    target = np.zeros(classes, np.float32)
+    audible = _audible(mix)
+    for part, share in audible:
+        class_id = part.sound.clip.class_id
+        if class_id is not None:
+            target[class_id] = max(target[class_id], share)
+    for part, share in audible:
+        for class_id in part.sound.uncertain:
+            if share > UNSURE_SHARE and target[class_id] < 1:
+                target[class_id] = np.nan
+    return target
+
+
+def mix_groups(mix: StreetMix) -> NDArray[np.float32]:
+    """How audible each group of other sounds is in a mix, as far as the clips' kinds name one (G,)."""
+    target = np.zeros(len(GROUPS), np.float32)
+    for part, share in _audible(mix):
+        place = group_of(part.sound.kind)
+        if place is not None:
+            target[place] = max(target[place], share)
+    return target
+
+
+def _audible(mix: StreetMix) -> list[tuple[Part, float]]:
+    """Each part and how audible it is, by its level over the loudest other part's."""
+    parts = mix.parts
+    shares = []
+    for part in parts:
+        others = [other.level_db for other in parts if other is not part]
+        louder_db = part.level_db - max(others) if others else 0.0
+        shares.append((part, float(np.clip(1 + louder_db / INAUDIBLE_DB, 0, 1))))
+    return shares
+
+
+def knocks(rng: np.random.Generator, rate_hz: int, window_samples: int) -> Samples:
+    """One to four dry knocks (1, S) over noise: bursts that ring at one frequency and die away at once."""
+    window = coloured_noise(rng, window_samples)
+    for _ in range(rng.integers(1, 5)):
+        decay_s = float(np.exp(rng.uniform(*np.log(KNOCK_DECAY_S))))
+        time_s = np.arange(round(8 * decay_s * rate_hz)) / rate_hz
+        frequency_hz = np.exp(rng.uniform(*np.log(KNOCK_HZ)))
+        tone = np.sin(2 * np.pi * frequency_hz * time_s + rng.uniform(0, 2 * np.pi))
+        share = rng.random()
+        burst = (share * tone + (1 - share) * rng.standard_normal(len(time_s))) * np.exp(-time_s / decay_s)
+        start = int(rng.integers(0, window_samples - len(time_s)))
+        window[0, start : start + len(time_s)] += (10 ** (rng.uniform(*KNOCK_SNR_DB) / 20) * burst).astype(np.float32)
+    return window
+
+
+def _placed(
+    samples: Samples, sound: StreetSound, window_samples: int, rate_hz: int, rng: np.random.Generator
+) -> Samples:
+    """A clip of root mean square 1 at another speed, somewhere in a window (1, S), maybe cut off by its edges."""
+    if sound.background:
+        clip = _stretch(samples, window_samples, rng)
+        return _repeated(clip, window_samples) / _loudness(clip)
+    samples = _stretch(samples, 2 * window_samples, rng)
+    samples = play_at(samples, int(rng.choice(SPEEDS_PERCENT)))
+    samples = samples / _loudness(samples)
+    spare = window_samples - samples.shape[1]
+    if spare < 0:
+        window = _stretch(samples, window_samples, rng)
+    elif rng.random() < CUT_PROBABILITY:
+        kept = round(KEPT_SHARE * samples.shape[1])
+        window = _at(samples, int(rng.integers(kept - samples.shape[1], window_samples - kept + 1)), window_samples)
+    else:
+        window = _at(samples, int(rng.integers(0, spare + 1)), window_samples)
+    return equalise(window, rate_hz, rng) if rng.random() < EQUALISED_PROBABILITY else window
+
+
+def _at(samples: Samples, start: int, window_samples: int) -> Samples:
+    """A clip that starts at a sample of the window (1, S), which may lie before it."""
+    window = np.zeros((1, window_samples), np.float32)
+    kept = samples[:, max(0, -start) : window_samples - start]
+    window[:, max(0, start) : max(0, start) + kept.shape[1]] = kept
+    return window
+
+
+def _stretch(samples: Samples, length_samples: int, rng: np.random.Generator) -> Samples:
+    """A random stretch of a long recording, all of a short one."""
+    start = int(rng.integers(0, max(1, samples.shape[1] - length_samples + 1)))
+    return samples[:, start : start + length_samples]
+
+
+def _repeated(samples: Samples, length_samples: int) -> Samples:
+    """Ambience that is too short again and again."""
+    return np.tile(samples, -(-length_samples // samples.shape[1]))[:, :length_samples]
+
+
+def _mono(samples: Samples) -> Samples:
+    return np.asarray(samples.mean(axis=0, keepdims=True), np.float32)
+
+
+def _loudness(samples: Samples) -> np.float32:
+    return np.float32(np.sqrt(np.mean(np.square(samples))) + _QUIET)
