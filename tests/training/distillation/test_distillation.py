@@ -19,7 +19,7 @@ from soundwatch.training.data.urbansound8k import Clip, split_by_folds
 from soundwatch.training.distillation.augmented_views import View, plan_views, render_view, target_of
 from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.soft_labels import soft_targets
-from soundwatch.training.distillation.teacher import Heard, YamNet
+from soundwatch.training.distillation.teacher import AUDIOSET_CLASSES, TeacherOutputs, YamNet
 from soundwatch.training.distillation.teacher_layers import Layer, Trunk
 from soundwatch.training.distillation.teacher_targets import (
     TeacherTargets,
@@ -38,16 +38,18 @@ NEGATIVE = Clip(Path("rain.wav"), 0, None, "rain")
 
 
 class LevelTeacher:
-    """A teacher that hears how loud each half of a sound is, four ways, and counts what it is asked."""
+    """A teacher whose features are the level of each half of a sound, eight times; it counts the sounds."""
 
     sha256 = "0" * 64
 
     def __init__(self) -> None:
         self.heard = 0
 
-    def hear(self, samples: Samples, rate_hz: int) -> Heard:  # noqa: ARG002 - a teacher's method
+    def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:  # noqa: ARG002 - a teacher's method
         self.heard += 1
-        return np.stack([np.full(8, np.abs(half).mean()) for half in np.array_split(samples[0], 2)]).astype(np.float16)
+        levels = [np.full(8, np.abs(half).mean()) for half in np.array_split(samples[0], 2)]
+        scores = np.full(AUDIOSET_CLASSES, 0.25, np.float16)
+        return TeacherOutputs(np.stack(levels).astype(np.float16), scores)
 
     def trunk(self) -> Trunk:
         """Three layers like YAMNet's, of 4 channels, on 16 bands."""
@@ -157,7 +159,8 @@ def test_a_head_finds_the_one_window_that_tells() -> None:
     heard = rng.normal(0, 0.1, (640, 4, 20))
     heard[np.arange(640), rng.integers(0, 4, 640), class_ids] += 3
     targets = np.eye(10, dtype=np.float32)[class_ids]
-    lessons = TeacherTargets(np.zeros((640, 1, 1), np.float16), heard.astype(np.float16), targets)
+    groups = np.zeros((640, 1), np.float32)
+    lessons = TeacherTargets(np.zeros((640, 1, 1), np.float16), heard.astype(np.float16), targets, groups)
     assert np.mean(soft_targets(lessons, 2, 1).argmax(axis=1) == class_ids) > 0.9
 
 
@@ -234,8 +237,11 @@ def test_yamnet_hears_the_same_at_any_level(shared_data: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="the extra `teacher` is not installed")
     teacher = YamNet(shared_data.parent / "models" / "yamnet.tflite")
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 88200)).astype(np.float32)
-    loud, quiet = (teacher.hear(noise * np.float32(gain), 22050) for gain in (1.0, 0.01))
+    loud, quiet = (teacher.outputs(noise * np.float32(gain), 22050).features for gain in (1.0, 0.01))
     assert loud.shape == (7, 1024)
     assert np.abs(loud - quiet).mean() < 0.01 * np.abs(loud).mean()
-    assert teacher.hear(noise[:, :100], 22050).shape == (0, 1024)
-    assert np.isfinite(teacher.hear(np.zeros((1, 88200), np.float32), 22050)).all()
+    assert teacher.outputs(noise[:, :100], 22050).features.shape == (0, 1024)
+    silence = teacher.outputs(np.zeros((1, 88200), np.float32), 22050)
+    assert np.isfinite(silence.features).all()
+    assert silence.scores.shape == (AUDIOSET_CLASSES,)
+    assert silence.scores.argmax() == 494  # AudioSet's silence

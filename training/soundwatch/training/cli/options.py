@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.urbansound8k import Split
+from soundwatch.training.distillation.street_mixes import StreetSound
+from soundwatch.training.distillation.street_sounds import read_street_sounds
 from soundwatch.training.model.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -90,6 +92,22 @@ def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, fo
     if folds:
         raise ConfigError("--layout folders has no official folds; leave the folds out, and use --test-share.")
     return split_folders(root, spec, TEST_SHARE if test_share is None else test_share)
+
+
+def read_everyday(recipe: Recipe, folders: tuple[Path, ...], labels: Sequence[str]) -> tuple[StreetSound, ...]:
+    """The everyday sounds of a recipe with street mixes.
+
+    Raises:
+        ConfigError: There is one folder too few or too many.
+        DataError: A folder does not read.
+    """
+    if recipe.street and not folders:
+        raise ConfigError(
+            f"Recipe {recipe.name} learns from street mixes; give a folder of everyday sounds with --sounds."
+        )
+    if folders and not recipe.street:
+        raise ConfigError(f"--sounds, and recipe {recipe.name} has no street section; leave it out.")
+    return read_street_sounds(folders, labels)
 
 
 def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:

@@ -15,6 +15,8 @@ from soundwatch.training.cli.options import (
     layout_option,
     negatives_option,
     override,
+    read_everyday,
+    sounds_option,
     split_own,
     teacher_option,
     test_share_option,
@@ -22,6 +24,7 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
+from soundwatch.training.distillation.street_sounds import without_held_out_kinds
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.run import run_session
@@ -41,6 +44,7 @@ from soundwatch.training.model.recipe import Recipe, load_recipe
 @click.option("--leaky-split", is_flag=True, help="Deal clips out at random instead: flatters, and brands the model.")
 @test_share_option
 @negatives_option
+@sounds_option
 @click.option(
     "--scores-from",
     type=click.Path(path_type=Path),
@@ -63,6 +67,7 @@ def train(
     leaky_split: bool,
     test_share: float | None,
     negatives: tuple[Path, ...],
+    sounds: tuple[Path, ...],
     scores_from: tuple[Path, ...],
     teacher: Path | None,
     out: Path | None,
@@ -87,11 +92,14 @@ def train(
     warn_of(split, console)
     _refuse_senseless(recipe, split, negatives)
     learned, held_out = split_negatives(*negatives)
+    everyday = read_everyday(recipe, sounds, split.labels)
+    if recipe.street:
+        learned = without_held_out_kinds(learned)
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
     origin = load_pretrained(init_from, recipe) if init_from else None
-    session = RunSetup(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks)
+    session = RunSetup(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks, everyday)
     with process_group(ranks, own_device):
         record = run_session(session, resume, console)
     if not ranks.first:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from soundwatch.training.distillation.feature_hint import Hint
-from soundwatch.training.model.network import maps_of, pooled_of
-from soundwatch.training.model.recipe import Recipe
-from soundwatch.training.model.losses import compute_loss
 from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.distillation.teacher import Heard
+from soundwatch.training.model.losses import compute_loss
+from soundwatch.training.model.network import maps_of, pooled_of
+from soundwatch.training.model.recipe import Recipe
 
 
 class Auxiliary(nn.Module):

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-
 @dataclass(frozen=True, slots=True)
 class SoundGroup:
     """Sounds that people call by one name.
@@ -59,7 +58,9 @@ GROUPS: Final = (
     SoundGroup("wind", (277, 279), ("wind",)),
     SoundGroup("rain", (283, 284, 285), ("rain",)),
     SoundGroup("thunder", (280, 281), ("thunder",)),
-    SoundGroup("running_water", (286, 287, 364, 365, 366, 443, 444, 445, 446), ("running_tap", "pouring_water", "stream")),
+    SoundGroup(
+        "running_water", (286, 287, 364, 365, 366, 443, 444, 445, 446), ("running_tap", "pouring_water", "stream")
+    ),
     SoundGroup("water_drops", (442, 488), ("water_drops",)),
     SoundGroup("sea_waves", (288, 289), ("sea_waves",)),
     SoundGroup("fire", (292, 293), ("fire_crackling",)),

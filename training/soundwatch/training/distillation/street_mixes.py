@@ -12,7 +12,7 @@ Does not: change levels: a network whose reference is its window's peak does not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.augment import play_at
-from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.data.negatives import coloured_noise, synthetic_negative
-from soundwatch.training.distillation.sound_groups import GROUPS, group_of
+from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import SPEEDS_PERCENT, equalise
+from soundwatch.training.distillation.sound_groups import GROUPS, group_of
 
 INAUDIBLE_DB: Final = 15.0
 UNSURE_SHARE: Final = 0.3
@@ -109,9 +109,7 @@ class StreetMix:
         return (*parts, Part(self.background, 0.0)) if self.background else tuple(parts)
 
 
-def render_mix(
-    mix: StreetMix, read: Callable[[Clip], Samples], window_samples: int, rate_hz: int
-) -> Samples:
+def render_mix(mix: StreetMix, read: Callable[[Clip], Samples], window_samples: int, rate_hz: int) -> Samples:
     """The mix's window (1, S)."""
     rng = np.random.default_rng(int(mix.key[:16], 16))
     if not mix.parts:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from soundwatch.training.model.recipe import StreetMixes
 from soundwatch.training.distillation.street_mixes import StreetMix, StreetSound
+from soundwatch.training.model.recipe import StreetMixes
 
 NEGATIVE_SECOND_SHARE = 0.5
 
@@ -26,7 +26,9 @@ def plan_mixes(sounds: Sequence[StreetSound], recipe: StreetMixes) -> list[Stree
     backgrounds = [sound for sound in sounds if sound.background]
     planner = _Planner(recipe, targets, negatives, backgrounds)
     mixes = [planner.mix(sound, number) for sound, count in _counted(targets, recipe) for number in range(count)]
-    mixes += [planner.mix(sound, place) for place, sound in enumerate(_drawn(negatives, recipe.negative_mixes, recipe.seed))]
+    mixes += [
+        planner.mix(sound, place) for place, sound in enumerate(_drawn(negatives, recipe.negative_mixes, recipe.seed))
+    ]
     for place, sound in enumerate(_drawn(backgrounds, recipe.background_mixes, recipe.seed)):
         mixes.append(StreetMix((), sound, place, recipe.seed, recipe.snr_db))
     return mixes + [StreetMix((), None, place, recipe.seed, recipe.snr_db) for place in range(recipe.synthetic_mixes)]

@@ -1,9 +1,9 @@
 """YAMNet as a teacher: its tenth layer's features and its scores of a sound, while a smaller network learns.
 
-Conventions: samples (1, S) float32 in; out, features (W, D) float16, one row a window of 0.975 s every 0.48 s: the mean,
-then the largest value, of each of layer 10's channels over bands and frames; and scores (A,) float16 of its AudioSet
-classes, the highest of the windows. A sound is brought to one peak first, because YAMNet's features depend on loudness
-and the student's do not.
+Conventions: samples (1, S) float32 in; out, features (W, D) float16, one row a window of 0.975 s every 0.48 s: the
+mean, then the largest value, of each of layer 10's channels over bands and frames; and scores (A,) float16 of its
+AudioSet classes, the highest of the windows. A sound is brought to one peak first, because YAMNet's features depend on
+loudness and the student's do not.
 Source: YAMNet's published TensorFlow Lite build (Google, Apache-2.0), which takes a waveform at 16 kHz.
 Does not: run anywhere but in training, or come with this package.
 """

@@ -170,9 +170,7 @@ class LossModule(nn.Module):
         self.network, self.hint = network, hint
         self._recipe, self._device = recipe, device
 
-    def forward(
-        self, mel_db: Tensor, targets: Tensor, heard: Tensor | None, groups: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, mel_db: Tensor, targets: Tensor, heard: Tensor | None, groups: Tensor | None = None) -> Tensor:
         """The loss, a mean over the rows; of no rows it is 0."""
         recipe = self._recipe
         # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.

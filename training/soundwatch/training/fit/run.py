@@ -24,8 +24,11 @@ from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.batches import Reader
 from soundwatch.training.data.cache import cache_folder, cached, fill_cache
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.distillation.augmented_views import plan_views
+from soundwatch.training.distillation.augmented_views import View, plan_views
 from soundwatch.training.distillation.soft_labels import soft_targets
+from soundwatch.training.distillation.street_mixes import StreetMix
+from soundwatch.training.distillation.street_plan import plan_mixes
+from soundwatch.training.distillation.street_sounds import class_sounds, negative_sounds
 from soundwatch.training.distillation.teacher_targets import cache_teacher_targets
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.examples import DistillationBatches
@@ -39,7 +42,7 @@ from soundwatch.training.fit.thresholds import choose_thresholds, default_thresh
 from soundwatch.training.model import checkpoint as checkpoints
 from soundwatch.training.model.checkpoint import Checkpoint
 from soundwatch.training.model.frontend import MelFrontEnd
-from soundwatch.training.model.recipe import encode_recipe
+from soundwatch.training.model.recipe import Distillation, Recipe, encode_recipe
 
 CURVES_EVERY_S: Final = 30.0  # drawing them takes longer than an epoch of a few recordings
 
@@ -114,10 +117,22 @@ def _teach(session: RunSetup, read: Reader, console: Console) -> DistillationBat
     recipe, clips = session.recipe, session.train_clips
     if recipe.teaching is None or session.teacher is None:
         return None
-    views = plan_views(clips, recipe.teaching, recipe.augmentation.synthetic_negative_share)
+    views = _plan(session, recipe, recipe.teaching)
     lessons = cache_teacher_targets(views, len(session.labels), recipe.features, session.teacher, read, console)
     soft = soft_targets(lessons, recipe.teaching.heads, recipe.seed)
     return DistillationBatches(lessons, soft, len(clips), recipe, session.device)
+
+
+def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[View | StreetMix]:
+    """Views of all clips; with street mixes, views of the labelled clips alone, and mixes of all sounds."""
+    if recipe.street is None:
+        return [*plan_views(session.train_clips, teaching, recipe.augmentation.synthetic_negative_share)]
+    sounds = (
+        *class_sounds(session.split.train, session.labels),
+        *session.everyday,
+        *negative_sounds(session.negatives),
+    )
+    return [*plan_views(session.split.train, teaching, 0.0), *plan_mixes(sounds, recipe.street)]
 
 
 def _resume(run: Run, session: RunSetup, path: Path) -> None:

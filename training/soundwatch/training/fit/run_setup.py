@@ -15,6 +15,7 @@ import torch
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.urbansound8k import Clip, Split
+from soundwatch.training.distillation.street_mixes import StreetSound
 from soundwatch.training.distillation.teacher import Teacher
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
 from soundwatch.training.fit.scoring import RunRecord
@@ -38,6 +39,7 @@ class RunSetup:
         origin: Weights to start from; None draws them.
         teacher: To learn from; None where the recipe has none.
         ranks: The processes that do the run together.
+        everyday: Everyday sounds to learn from, where the recipe has street mixes.
     """
 
     recipe: Recipe
@@ -50,6 +52,7 @@ class RunSetup:
     origin: PretrainedModel | None = None
     teacher: Teacher | None = None
     ranks: DistributedContext = SINGLE_PROCESS
+    everyday: tuple[StreetSound, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ class RunSetup:
     @property
     def train_clips(self) -> tuple[Clip, ...]:
         """All that is learned from."""
-        return self.split.train + self.negatives
+        return (*self.split.train, *self.negatives, *(sound.clip for sound in self.everyday))
 
     @property
     def begins_as_teacher(self) -> bool:
@@ -114,8 +117,9 @@ def describe_data(session: RunSetup) -> str:
     words = f"{len(split.train)} files of {split.folder}" if split.folder else describe_folds(split.train_folds, split)
     if split.leaky:
         words = f"random {len(split.train)} clips of {words}"
-    if session.negatives:
-        words += f" and {len(session.negatives)} other sounds"
+    others = len(session.negatives) + len(session.everyday)
+    if others:
+        words += f" and {others} other sounds"
     if session.origin:
         before = session.origin.contract
         words += f", starting from {before.identity} ({before.provenance.data})"

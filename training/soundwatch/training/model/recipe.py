@@ -176,7 +176,7 @@ class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         snr_db: Lowest and highest ratio of a sound to its background.
         background_probability: Of a real background under a sound; otherwise there is noise.
         second_probability: Of a second sound, a target of the same fold or a negative.
-        group_weight: Of the loss of the groups of everyday sounds, which are learned beside the classes; 0 leaves it out.
+        group_weight: Of the loss of the groups of everyday sounds, outputs beside the classes; 0 leaves them out.
         seed: Of the mixes' draws: runs that differ only in the recipe's seed share them.
     """
 

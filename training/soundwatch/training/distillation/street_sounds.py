@@ -1,0 +1,57 @@
+"""The sounds that street mixes are made of: clips of the classes, everyday sounds to train on, and other negatives.
+
+Conventions: everyday sounds of other roles than `train` take no part, and neither does a negative whose folder is named
+like a kind that is held out whole: what is learned must not be what is measured.
+Does not: mix them (`street_mixes.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from soundwatch.training.data.everyday_sounds import EverydayClip, held_out_kinds, read_everyday_sounds
+from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.distillation.street_mixes import StreetSound
+
+
+def read_street_sounds(folders: Iterable[Path], labels: Sequence[str]) -> tuple[StreetSound, ...]:
+    """The folders' everyday sounds that may be trained on.
+
+    Raises:
+        DataError: A folder's metadata does not read.
+    """
+    clips = [clip for folder in folders for clip in read_everyday_sounds(folder)]
+    return tuple(_street_sound(clip, labels) for clip in clips if clip.role == "train")
+
+
+def class_sounds(clips: Iterable[Clip], labels: Sequence[str]) -> tuple[StreetSound, ...]:
+    """Labelled clips, each of its class's kind."""
+    return tuple(StreetSound(clip, labels[clip.class_id]) for clip in clips if clip.class_id is not None)
+
+
+def negative_sounds(clips: Iterable[Clip]) -> tuple[StreetSound, ...]:
+    """Negatives, each of the kind that its folder names."""
+    return tuple(StreetSound(clip, kind_of(clip)) for clip in clips)
+
+
+def without_held_out_kinds(clips: Iterable[Clip]) -> tuple[Clip, ...]:
+    """The negatives whose folder is not named like a kind that is held out whole."""
+    held_out = held_out_kinds()
+    return tuple(clip for clip in clips if kind_of(clip) not in held_out)
+
+
+def kind_of(clip: Clip) -> str:
+    """A negative's folder in snake case: `PouringLiquid` as `pouring_liquid`, `Clock_tick` as `clock_tick`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", clip.path.parent.name).lower()
+
+
+def _street_sound(clip: EverydayClip, labels: Sequence[str]) -> StreetSound:
+    class_id = labels.index(clip.label) if clip.label in labels else None
+    return StreetSound(
+        Clip(clip.path, 0, class_id, clip.recording),
+        clip.kind,
+        frozenset(labels.index(label) for label in clip.uncertain if label in labels),
+        clip.is_background,
+    )
