@@ -18,7 +18,7 @@ def test_the_default_network_has_about_270_thousand() -> None:
     assert 250_000 < count_parameters(build_network(load_recipe("urban"))) < 290_000
 
 
-@pytest.mark.parametrize("name", ["tutorial", "urban", "urban-taught"])
+@pytest.mark.parametrize("name", ["tutorial", "urban", "urban-street", "urban-taught"])
 def test_digital_silence_gives_finite_logits(name: str) -> None:
     recipe = load_recipe(name)
     network = build_network(recipe).eval()
@@ -37,7 +37,7 @@ def test_a_constant_example_normalises_to_zeros_and_its_neighbour_is_untouched()
     assert abs(float(normal[1].std(correction=0)) - 1) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["tutorial", "urban", "urban-taught"])
+@pytest.mark.parametrize("name", ["tutorial", "urban", "urban-street", "urban-taught"])
 def test_an_examples_logits_do_not_depend_on_its_batch(name: str) -> None:
     recipe = load_recipe(name)
     network = build_network(recipe).eval()

@@ -8,9 +8,18 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.cli.options import Folds, Seeds, negatives_option, override, teacher_option
-from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.cli.options import (
+    Folds,
+    Seeds,
+    negatives_option,
+    override,
+    read_everyday,
+    sounds_option,
+    split_negatives_for,
+    teacher_option,
+)
 from soundwatch.training.distillation.teacher import open_teacher
+from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.recipe import load_recipe
 
 
@@ -19,6 +28,7 @@ from soundwatch.training.model.recipe import load_recipe
 @click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
 @click.option("--folds", type=Folds(), help="To score, each by all others present.  [default: all present]")
 @negatives_option
+@sounds_option
 @teacher_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
@@ -37,6 +47,7 @@ def crossval(
     recipe_name: str,
     folds: tuple[int, ...] | None,
     negatives: tuple[Path, ...],
+    sounds: tuple[Path, ...],
     teacher: Path | None,
     out: Path | None,
     epochs: int | None,
@@ -52,7 +63,8 @@ def crossval(
     if address is not None and engine != "ray":
         raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
     recipe = override(load_recipe(recipe_name), epochs, None)
-    sides = split_negatives(*negatives)
+    sides = split_negatives_for(recipe, negatives)
+    everyday = read_everyday(recipe, sounds, LABELS)
     out = out or Path("runs") / f"crossval-{recipe.name}"
     console = Console(stderr=True)
     trainer = run_sequentially(console)
@@ -61,7 +73,7 @@ def crossval(
 
         trainer = run_on_ray(address, console)
     open_teacher(recipe, teacher)  # what is wrong with it is said now, not by a worker
-    reports = cross_validate(root, recipe, folds, sides, out, trainer, device, teacher, seeds)
+    reports = cross_validate(root, recipe, folds, sides, out, trainer, device, teacher, seeds, everyday)
     click.echo("\n".join(map(to_markdown, reports)), nl=False)
     if len(reports) > 1:
         click.echo(f"\n{across_seeds(reports)}")

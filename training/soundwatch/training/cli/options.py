@@ -13,9 +13,10 @@ from rich.console import Console
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
-from soundwatch.training.data.urbansound8k import Split
+from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.distillation.street_mixes import StreetSound
-from soundwatch.training.distillation.street_sounds import read_street_sounds
+from soundwatch.training.distillation.street_sounds import read_street_sounds, without_held_out_kinds
 from soundwatch.training.model.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -92,6 +93,16 @@ def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, fo
     if folds:
         raise ConfigError("--layout folders has no official folds; leave the folds out, and use --test-share.")
     return split_folders(root, spec, TEST_SHARE if test_share is None else test_share)
+
+
+def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
+    """Negatives to train on and negatives to score; a recipe with street mixes leaves out kinds held out whole.
+
+    Raises:
+        DataError: A folder holds no recordings.
+    """
+    learned, held_out = split_negatives(*folders)
+    return (without_held_out_kinds(learned) if recipe.street else learned), held_out
 
 
 def read_everyday(recipe: Recipe, folders: tuple[Path, ...], labels: Sequence[str]) -> tuple[StreetSound, ...]:

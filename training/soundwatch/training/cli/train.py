@@ -17,14 +17,13 @@ from soundwatch.training.cli.options import (
     override,
     read_everyday,
     sounds_option,
+    split_negatives_for,
     split_own,
     teacher_option,
     test_share_option,
     warn_of,
 )
-from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
-from soundwatch.training.distillation.street_sounds import without_held_out_kinds
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.run import run_session
@@ -91,10 +90,8 @@ def train(
         split = _split_official(root, recipe, train_folds, test_folds, leaky_split, test_share)
     warn_of(split, console)
     _refuse_senseless(recipe, split, negatives)
-    learned, held_out = split_negatives(*negatives)
+    learned, held_out = split_negatives_for(recipe, negatives)
     everyday = read_everyday(recipe, sounds, split.labels)
-    if recipe.street:
-        learned = without_held_out_kinds(learned)
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)

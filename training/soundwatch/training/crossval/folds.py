@@ -20,6 +20,7 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.crossval.report import CrossValidation, summarise, write_report
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.distillation.street_mixes import StreetSound
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.run import run_session
@@ -42,6 +43,7 @@ class FoldRun:
         out: The run's folder.
         device: auto, cpu or cuda.
         teacher: File of the teacher, for a recipe that learns from one.
+        everyday: Everyday sounds to learn from, for a recipe with street mixes.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class FoldRun:
     out: Path
     device: str
     teacher: Path | None
+    everyday: tuple[StreetSound, ...] = ()
 
 
 Trainer = Callable[[Sequence[FoldRun]], list[RunRecord]]
@@ -67,6 +70,7 @@ def cross_validate(
     device: str = "auto",
     teacher: Path | None = None,
     seeds: tuple[int, ...] = (),
+    everyday: tuple[StreetSound, ...] = (),
 ) -> list[CrossValidation]:
     """Train and score every fold, and leave `crossval.json`, `crossval.md` and two pictures.
 
@@ -80,6 +84,7 @@ def cross_validate(
         device: That computes: auto, cpu or cuda.
         teacher: File of the teacher, for a recipe that learns from one.
         seeds: To do all with, each by itself; none for the recipe's own.
+        everyday: Everyday sounds to learn from, for a recipe with street mixes.
 
     Returns:
         A report a seed.
@@ -102,6 +107,7 @@ def cross_validate(
             place / f"fold{fold}",
             device,
             teacher,
+            everyday,
         )
         for seed, place in places.items()
         for fold in folds or present
@@ -129,7 +135,8 @@ def train_fold(run: FoldRun, console: Console) -> RunRecord:
     console.print(f"Fold {run.fold}, seed {run.recipe.seed}: learning from {', '.join(map(str, run.others))}")
     split = split_by_folds(run.root, run.others, (run.fold,))
     teacher = open_teacher(run.recipe, run.teacher)
-    session = RunSetup(run.recipe, split, *run.negatives, (), run.out, pick_device(run.device), teacher=teacher)
+    device = pick_device(run.device)
+    session = RunSetup(run.recipe, split, *run.negatives, (), run.out, device, teacher=teacher, everyday=run.everyday)
     return _finished(session) or run_session(session, (run.out / checkpoint.FILE_NAME).exists(), console)
 
 

@@ -42,16 +42,16 @@ class WindowHead(nn.Module):
         return weighted.sum(dim=1)
 
 
-def soft_targets(lessons: TeacherTargets, heads: int, seed: int) -> NDArray[np.float32]:
+def soft_targets(lessons: TeacherTargets, heads: int, seed: int, bfloat16: bool = False) -> NDArray[np.float32]:
     """Mean scores (N, K) that `heads` heads, each from its own seed, give the lessons they were trained on."""
     scores = np.zeros_like(lessons.targets)
     for number in range(heads):
-        scores += _score(fit_head(lessons, seed * 1000 + number), lessons) / heads
+        scores += _score(fit_head(lessons, seed * 1000 + number, bfloat16), lessons) / heads
     return scores
 
 
-def fit_head(lessons: TeacherTargets, seed: int) -> WindowHead:
-    """One head, in eval mode."""
+def fit_head(lessons: TeacherTargets, seed: int, bfloat16: bool = False) -> WindowHead:
+    """One head, in eval mode; multiplied in bfloat16 where the recipe says so."""
     torch.manual_seed(seed)
     head = WindowHead(lessons.heard.shape[2], lessons.targets.shape[1])
     steps = PASSES * -(-len(lessons.heard) // BATCH_LESSONS)
@@ -65,7 +65,9 @@ def fit_head(lessons: TeacherTargets, seed: int) -> WindowHead:
             partner = torch.randperm(len(rows))
             heard = share[..., None] * heard + (1 - share[..., None]) * heard[partner]
             targets = share * targets + (1 - share) * targets[partner]
-            loss = compute_loss(head(heard), targets, "sigmoid", SMOOTHING_SHARE)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                logits = head(heard)
+            loss = compute_loss(logits.float(), targets, "sigmoid", SMOOTHING_SHARE)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -119,7 +119,7 @@ def _teach(session: RunSetup, read: Reader, console: Console) -> DistillationBat
         return None
     views = _plan(session, recipe, recipe.teaching)
     lessons = cache_teacher_targets(views, len(session.labels), recipe.features, session.teacher, read, console)
-    soft = soft_targets(lessons, recipe.teaching.heads, recipe.seed)
+    soft = soft_targets(lessons, recipe.teaching.heads, recipe.seed, recipe.teaching.bfloat16)
     return DistillationBatches(lessons, soft, len(clips), recipe, session.device)
 
 
