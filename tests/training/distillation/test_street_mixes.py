@@ -208,7 +208,7 @@ def everyday(tmp_path: Path) -> Path:
 
 
 def test_only_sounds_to_train_on_are_read_with_what_is_not_known_of_them(everyday: Path) -> None:
-    sounds = read_street_sounds([everyday], LABELS)
+    sounds = read_street_sounds(everyday, LABELS)
     assert {sound.kind for sound in sounds} == {"cat", "drums", "siren", "traffic"}
     assert len(sounds) < 32
     assert {sound.uncertain for sound in sounds if sound.kind == "drums"} == {frozenset({MUSIC})}
@@ -228,7 +228,7 @@ def test_a_run_on_street_mixes_resumes_to_the_last_bit_and_leaves_a_plain_networ
     street = msgspec.structs.replace(STREET, negative_mixes=20)
     recipe = msgspec.structs.replace(tiny_recipe, teaching=TEACHING, street=street)
     split = split_by_folds(tiny_data, (1, 3), (2,))
-    sounds = read_street_sounds([everyday], LABELS)
+    sounds = read_street_sounds(everyday, LABELS)
     whole, cut = (
         RunSetup(recipe, split, (), (), (), tmp_path / name, torch.device("cpu"), None, LevelTeacher(), everyday=sounds)
         for name in ("whole", "cut")

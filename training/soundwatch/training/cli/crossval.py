@@ -28,7 +28,7 @@ from soundwatch.training.model.recipe import load_recipe
 @click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
 @click.option("--folds", type=Folds(), help="To score, each by all others present.  [default: all present]")
 @negatives_option
-@sounds_option
+@sounds_option()
 @teacher_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the runs and the report.  [default: runs/crossval-RECIPE]"
@@ -47,7 +47,7 @@ def crossval(
     recipe_name: str,
     folds: tuple[int, ...] | None,
     negatives: tuple[Path, ...],
-    sounds: tuple[Path, ...],
+    sounds: Path | None,
     teacher: Path | None,
     out: Path | None,
     epochs: int | None,

@@ -105,20 +105,20 @@ def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tupl
     return (without_held_out_kinds(learned) if recipe.street else learned), held_out
 
 
-def read_everyday(recipe: Recipe, folders: tuple[Path, ...], labels: Sequence[str]) -> tuple[StreetSound, ...]:
+def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) -> tuple[StreetSound, ...]:
     """The everyday sounds of a recipe with street mixes.
 
     Raises:
         ConfigError: There is one folder too few or too many.
-        DataError: A folder does not read.
+        DataError: The folder does not read.
     """
-    if recipe.street and not folders:
+    if recipe.street and folder is None:
         raise ConfigError(
             f"Recipe {recipe.name} learns from street mixes; give a folder of everyday sounds with --sounds."
         )
-    if folders and not recipe.street:
+    if folder is not None and not recipe.street:
         raise ConfigError(f"--sounds, and recipe {recipe.name} has no street section; leave it out.")
-    return read_street_sounds(folders, labels)
+    return read_street_sounds(folder, labels) if folder is not None else ()
 
 
 def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:

@@ -43,7 +43,7 @@ from soundwatch.training.model.recipe import Recipe, load_recipe
 @click.option("--leaky-split", is_flag=True, help="Deal clips out at random instead: flatters, and brands the model.")
 @test_share_option
 @negatives_option
-@sounds_option
+@sounds_option()
 @click.option(
     "--scores-from",
     type=click.Path(path_type=Path),
@@ -66,7 +66,7 @@ def train(
     leaky_split: bool,
     test_share: float | None,
     negatives: tuple[Path, ...],
-    sounds: tuple[Path, ...],
+    sounds: Path | None,
     scores_from: tuple[Path, ...],
     teacher: Path | None,
     out: Path | None,

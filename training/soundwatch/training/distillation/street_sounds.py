@@ -16,14 +16,13 @@ from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.street_mixes import StreetSound
 
 
-def read_street_sounds(folders: Iterable[Path], labels: Sequence[str]) -> tuple[StreetSound, ...]:
-    """The folders' everyday sounds that may be trained on.
+def read_street_sounds(folder: Path, labels: Sequence[str]) -> tuple[StreetSound, ...]:
+    """The folder's everyday sounds that may be trained on.
 
     Raises:
-        DataError: A folder's metadata does not read.
+        DataError: The folder's metadata does not read.
     """
-    clips = [clip for folder in folders for clip in read_everyday_sounds(folder)]
-    return tuple(_street_sound(clip, labels) for clip in clips if clip.role == "train")
+    return tuple(_street_sound(clip, labels) for clip in read_everyday_sounds(folder) if clip.role == "train")
 
 
 def class_sounds(clips: Iterable[Clip], labels: Sequence[str]) -> tuple[StreetSound, ...]:
