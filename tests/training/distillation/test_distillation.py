@@ -19,8 +19,7 @@ from soundwatch.training.data.urbansound8k import Clip, split_by_folds
 from soundwatch.training.distillation.augmented_views import View, plan_views, render_view, target_of
 from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.soft_labels import soft_targets
-from soundwatch.training.distillation.teacher import AUDIOSET_CLASSES, TeacherOutputs, YamNet
-from soundwatch.training.distillation.teacher_layers import Layer, Trunk
+from soundwatch.training.distillation.teacher import AUDIOSET_CLASSES, YamNet
 from soundwatch.training.distillation.teacher_targets import (
     TeacherTargets,
     cache_teacher_targets,
@@ -29,35 +28,10 @@ from soundwatch.training.distillation.teacher_targets import (
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
-from soundwatch.training.model.recipe import Distillation, Recipe, SeparableCnn
+from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from support.level_teacher import TEACHING, LevelTeacher
 
-TEACHING = Distillation(
-    views=2, views_seed=1, mix_probability=0.5, heads=1, soft_share=0.5, feature_weight=1.0, bfloat16=False
-)
 NEGATIVE = Clip(Path("rain.wav"), 0, None, "rain")
-
-
-class LevelTeacher:
-    """A teacher whose features are the level of each half of a sound, eight times; it counts the sounds."""
-
-    sha256 = "0" * 64
-
-    def __init__(self) -> None:
-        self.heard = 0
-
-    def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:  # noqa: ARG002 - a teacher's method
-        self.heard += 1
-        levels = [np.full(8, np.abs(half).mean()) for half in np.array_split(samples[0], 2)]
-        scores = np.full(AUDIOSET_CLASSES, 0.25, np.float16)
-        return TeacherOutputs(np.stack(levels).astype(np.float16), scores)
-
-    def trunk(self) -> Trunk:
-        """Three layers like YAMNet's, of 4 channels, on 16 bands."""
-        rng = torch.Generator().manual_seed(3)
-        kernels = [torch.randn(shape, generator=rng) for shape in ((4, 1, 3, 3), (4, 1, 3, 3), (6, 4, 1, 1))]
-        mel = torch.eye(16).repeat_interleave(16, dim=1)  # (M, F - 1)
-        layers = [Layer(k, torch.ones(len(k)), 2 if n == 0 else 1, n == 1) for n, k in enumerate(kernels)]
-        return Trunk(torch.nn.functional.pad(mel, (0, 1)), layers)
 
 
 def _clips(folds: tuple[int, ...] = (1, 2)) -> tuple[Clip, ...]:

@@ -14,7 +14,6 @@ import soundfile
 import torch
 from click.testing import CliRunner
 from rich.console import Console
-from tests.training.distillation.test_distillation import TEACHING, LevelTeacher
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Samples
@@ -42,6 +41,7 @@ from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_c
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.losses import compute_loss
 from soundwatch.training.model.recipe import Recipe, StreetMixes
+from support.level_teacher import TEACHING, LevelTeacher
 
 STREET = StreetMixes(
     target_mixes=2,
@@ -190,7 +190,7 @@ def everyday(tmp_path: Path) -> Path:
     """A cat, music that may be street music, a siren and traffic of several recordings each, and a held-out kind."""
     folder, rate_hz = tmp_path / "everyday", 8000
     kinds = {"cat": "", "drums": "", "siren": "siren", "traffic": "", "snoring": ""}
-    rows = []
+    rows: list[dict[str, str]] = []
     for kind, label in kinds.items():
         (folder / kind).mkdir(parents=True)
         for number in range(8):
