@@ -40,7 +40,8 @@ from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.losses import compute_loss
-from soundwatch.training.model.recipe import Recipe, StreetMixes
+from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.street_recipe import StreetMixes
 from support.level_teacher import TEACHING, LevelTeacher
 
 STREET = StreetMixes(
@@ -271,3 +272,17 @@ def test_everyday_sounds_too_few_or_too_many_are_refused(
 def test_street_mixes_need_a_teacher(tiny_recipe: Recipe) -> None:
     with pytest.raises(ConfigError, match="goes with a teaching section"):
         msgspec.structs.replace(tiny_recipe, street=STREET).__post_init__()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"negative_mixes": -1}, "street.negative_mixes is -1; it must be 0 or more"),
+        ({"second_probability": 1.5}, "street.second_probability is 1.5; it must lie in 0 to 1"),
+        ({"rare_factor": 0.5}, "street.rare_factor is 0.5; it must be 1 or more"),
+        ({"snr_db": (25.0, 0.0)}, "the lowest ratio stands first"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        msgspec.structs.replace(STREET, **changed).__post_init__()

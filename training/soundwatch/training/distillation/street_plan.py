@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from soundwatch.training.distillation.street_mixes import StreetMix, StreetSound
-from soundwatch.training.model.recipe import StreetMixes
+from soundwatch.training.model.street_recipe import StreetMixes
 
 NEGATIVE_SECOND_SHARE = 0.5
 

@@ -21,6 +21,7 @@ import yaml
 from soundwatch.daemon.core.config import parse_yaml
 from soundwatch.daemon.core.contract import Activation, FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError, ContractError
+from soundwatch.training.model.street_recipe import StreetMixes
 from soundwatch.training.model.yaml_keys import refuse_unknown_keys
 
 
@@ -162,34 +163,6 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     bfloat16: bool
     start: Literal["drawn", "teacher"] = "drawn"
     body_learning_rate_share: float = 1.0
-
-
-class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Street mixes that a taught network learns from besides its views: sounds over real streets and over each other.
-
-    Attributes:
-        target_mixes: Mixes of every clip of a class.
-        rare_factor: Times as many at most of a class that has few clips in its fold.
-        negative_mixes: Mixes of negatives in all, balanced by kind and recording.
-        background_mixes: Stretches of ambience alone.
-        synthetic_mixes: Noise, hum, silence and dry knocks made on the spot.
-        snr_db: Lowest and highest ratio of a sound to its background.
-        background_probability: Of a real background under a sound; otherwise there is noise.
-        second_probability: Of a second sound, a target of the same fold or a negative.
-        group_weight: Of the loss of the groups of everyday sounds, outputs beside the classes; 0 leaves them out.
-        seed: Of the mixes' draws: runs that differ only in the recipe's seed share them.
-    """
-
-    target_mixes: int
-    rare_factor: float
-    negative_mixes: int
-    background_mixes: int
-    synthetic_mixes: int
-    snr_db: tuple[float, float]
-    background_probability: float
-    second_probability: float
-    group_weight: float
-    seed: int
 
 
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,51 @@
+"""The section of a recipe that says which street mixes are learned.
+
+Conventions: as in `recipe.py`, whose `street` section this is.
+Does not: plan or render mixes; `distillation/` does.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from soundwatch.daemon.core.errors import ConfigError
+
+
+class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Street mixes that a taught network learns from besides its views: sounds over real streets and over each other.
+
+    Attributes:
+        target_mixes: Mixes of every clip of a class.
+        rare_factor: Times as many at most of a class that has few clips in its fold.
+        negative_mixes: Mixes of negatives in all, balanced by kind and recording.
+        background_mixes: Stretches of ambience alone.
+        synthetic_mixes: Noise, hum, silence and dry knocks made on the spot.
+        snr_db: Lowest and highest ratio of a sound to its background.
+        background_probability: Of a real background under a sound; otherwise there is noise.
+        second_probability: Of a second sound, a target of the same fold or a negative.
+        group_weight: Of the loss of the groups of everyday sounds, outputs beside the classes; 0 leaves them out.
+        seed: Of the mixes' draws: runs that differ only in the recipe's seed share them.
+    """
+
+    target_mixes: int
+    rare_factor: float
+    negative_mixes: int
+    background_mixes: int
+    synthetic_mixes: int
+    snr_db: tuple[float, float]
+    background_probability: float
+    second_probability: float
+    group_weight: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("target_mixes", "negative_mixes", "background_mixes", "synthetic_mixes", "group_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"street.{name} is {getattr(self, name)}; it must be 0 or more.")
+        for name in ("background_probability", "second_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"street.{name} is {getattr(self, name)}; it must lie in 0 to 1.")
+        if self.rare_factor < 1:
+            raise ConfigError(f"street.rare_factor is {self.rare_factor}; it must be 1 or more.")
+        if self.snr_db[0] > self.snr_db[1]:
+            raise ConfigError(f"street.snr_db is {self.snr_db}; the lowest ratio stands first.")
