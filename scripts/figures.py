@@ -17,6 +17,7 @@ from statistics import mean, stdev
 from typing import Any, Final
 
 import msgspec
+from event_figures import EVENT_FIGURES
 from fault_figures import FAULT_FIGURES
 from fleet_figures import FLEET_FIGURES
 from guard_figures import GUARD_FIGURES
@@ -175,6 +176,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     **SCAN_FIGURES,
     **SHADOW_FIGURES,
     **TRIAL_FIGURES,
+    **EVENT_FIGURES,
 }
 
 

@@ -42,7 +42,6 @@ def runtime_summary(results: Results) -> str:
         ("processor time for a second of 48 kHz stereo", f"{stage_ms(results, 'all'):.1f} ms"),
         ("recordings, on one core", f"{replay['times_real_time_once_started']:.0f} times real time"),
         ("window heard to line written", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
-        ("onset of a sound to its `start` line", f"{microphone['onset_to_start_ms']['median'] / 1000:.1f} s"),
         ("memory", f"{microphone['resident_mb']:.0f} MB"),
     )
     return f"{table(('what', 'figure'), rows)}\n\n{machine_of(results)}"
@@ -55,7 +54,6 @@ def runtime(results: Results) -> str:
         ("`soundwatch --help`, start to end, s", measured(results["help_s"], 2)),
         ("`soundwatch run`, start to `hello`, s", measured(microphone["hello_s"], 2)),
         (f"last sample of a window to its line, ms ({microphone['events']} lines)", _ms(microphone, "window_to_line")),
-        ("onset of a sound to its `start` line, ms", _ms(microphone, "onset_to_start")),
         ("resident memory after a minute, MB", f"{microphone['resident_mb']:.0f}"),
         (
             f"`soundwatch replay` of {replay['audio_s'] / 60:.0f} minutes, processor time, s",

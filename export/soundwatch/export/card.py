@@ -33,6 +33,7 @@ def model_card(contract: ModelContract) -> str:
         _training(contract),
         "## Licence",
         _licence(contract.provenance.licence),
+        *([_sources(contract.provenance.sources)] if contract.provenance.sources else []),
         "## The front end",
         _front_end(contract.features),
         "## What it does not do",
@@ -134,6 +135,11 @@ def _licence(licence: str) -> str:
             "set, and for commercial use train on recordings that allow it. soundwatch's code is Apache-2.0."
         )
     return terms
+
+
+def _sources(sources: Sequence[str]) -> str:
+    listed = "\n".join(f"- {source}" for source in sources)
+    return f"Everyday sounds that it was also trained on, with their licences:\n\n{listed}"
 
 
 def _front_end(spec: FeatureSpec) -> str:

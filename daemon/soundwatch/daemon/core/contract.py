@@ -184,6 +184,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         soundwatch: Version of soundwatch.
         torch: Version of torch.
         licence: License terms of the data that apply to the weights.
+        sources: Everyday sounds trained on: where each is from, its license and the number of clips.
     """
 
     recipe: str
@@ -198,6 +199,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     soundwatch: str
     torch: str
     licence: str
+    sources: tuple[str, ...] = ()
 
 
 class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

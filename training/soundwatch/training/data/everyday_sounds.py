@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -187,6 +187,12 @@ def read_everyday_sounds(folder: Path) -> tuple[EverydayClip, ...]:
         if not clip.path.exists():
             raise DataError(f"{clip.path} is listed in {metadata} and is not there; unpack the whole folder.")
     return clips
+
+
+def describe_sources(clips: Iterable[EverydayClip]) -> tuple[str, ...]:
+    """Say where clips are from and under which licence, in the order of the sources' names."""
+    counts = Counter((clip.source, clip.licence) for clip in clips)
+    return tuple(f"{source}: {licence} ({count} clips)" for (source, licence), count in sorted(counts.items()))
 
 
 def held_out_kinds() -> frozenset[str]:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role
-from soundwatch.training.evaluation.event_counts import raised_by_clips
+from soundwatch.training.evaluation.event_counts import SceneCounts, raised_by_clips
 from soundwatch.training.evaluation.held_out import HeldOut
 from soundwatch.training.evaluation.openset import wilson
 from soundwatch.training.evaluation.price import GRID
@@ -201,6 +201,18 @@ def scenario_figures(
 ) -> ScenarioFigures:
     """What a scenario gave at these thresholds."""
     counts = street.count(contract, [[thresholds[label] for label in contract.labels]])
+    return count_figures(counts, street.snr_db, street.negatives_per_h, street.backgrounds, thresholds, seed)
+
+
+def count_figures(
+    counts: SceneCounts,
+    snr_db: float,
+    negatives_per_h: float,
+    backgrounds: int,
+    thresholds: dict[str, float],
+    seed: int,
+) -> ScenarioFigures:
+    """What the first row of counts says, at thresholds in the order of its classes."""
     draws = _draws(counts.there.shape[1], seed)
     there, found, false = counts.there, counts.found[0], counts.false[0]
     classes = {
@@ -212,14 +224,14 @@ def scenario_figures(
             delay_s=delay_of(counts.delays_s[0][k]),
             sources=dict(Counter(counts.false_kinds[0][k]).most_common(_TOP_SOURCES)),
         )
-        for k, label in enumerate(contract.labels)
+        for k, label in enumerate(thresholds)
     }
     shares = [each.found.value for each in classes.values() if each.found is not None]
     return ScenarioFigures(
-        snr_db=street.snr_db,
-        negatives_per_h=street.negatives_per_h,
+        snr_db=snr_db,
+        negatives_per_h=negatives_per_h,
         hours=round(counts.hours, 3),
-        backgrounds=len({each.recording for scene, _ in street.scenes for each in scene.backgrounds}),
+        backgrounds=backgrounds,
         found=_share(found.sum(axis=0), there.sum(axis=0), draws),
         found_of_classes=round(float(np.mean(shares)), 4),
         false_per_h=_rate(false.sum(axis=0), counts.hours, draws),
@@ -234,6 +246,11 @@ def raised_figures(
     """How many of these clips raise an event at these thresholds."""
     row = [thresholds[label] for label in contract.labels]
     raised = raised_by_clips(clips, ([detect_in(each, contract, row)] for each in tracks), contract.labels, 1)[0]
+    return raised_share(clips, raised, contract.labels)
+
+
+def raised_share(clips: Sequence[EverydayClip], raised: NDArray[np.bool_], labels: Sequence[str]) -> Raised:
+    """The share of clips of which any class (K, N) was raised."""
     hits = int(raised.any(axis=0).sum())
     low, high = wilson(hits, len(clips))
     return Raised(
@@ -241,7 +258,7 @@ def raised_figures(
         recordings=len({clip.recording for clip in clips}),
         kinds=len({clip.kind for clip in clips}),
         share=Interval(value=round(hits / len(clips), 4), low=round(low, 4), high=round(high, 4)),
-        classes={label: int(raised[k].sum()) for k, label in enumerate(contract.labels) if raised[k].any()},
+        classes={label: int(raised[k].sum()) for k, label in enumerate(labels) if raised[k].any()},
     )
 
 

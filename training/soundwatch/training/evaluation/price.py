@@ -27,17 +27,19 @@ _ROUNDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Counts at every threshold of `GRID`.
+    """Counts at every threshold of a grid.
 
     Attributes:
         scenes: Streets, each weighing the same.
         raised: (T, K, N) whether a clip raised a class that it does not hold.
         recordings: (N,) a number for the recording of each clip.
+        grid: (T,) thresholds, rising; the last one mutes.
     """
 
     scenes: tuple[SceneCounts, ...]
     raised: NDArray[np.bool_]
     recordings: NDArray[np.int64]
+    grid: tuple[float, ...] = GRID
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def choose_by_price(evidence: Evidence, price: float, seed: int) -> Chosen:
     """Choose a threshold for each class by the rule above."""
     rng = np.random.default_rng(seed)
     choices = np.array([_search(_resampled(evidence, rng), price) for _ in range(RESAMPLES)])  # (R, K) places
-    grid = np.array(GRID)
+    grid = np.array(evidence.grid)
     places = np.round(np.median(choices, axis=0)).astype(int)
     low, high = np.percentile(choices, [5, 95], axis=0, method="nearest").astype(int)
     return Chosen(tuple(grid[places].tolist()), tuple(grid[low].tolist()), tuple(grid[high].tolist()))
@@ -77,7 +79,7 @@ def choose_by_price(evidence: Evidence, price: float, seed: int) -> Chosen:
 
 def choose_once(evidence: Evidence, price: float) -> tuple[float, ...]:
     """Choose on the evidence as it is, without resampling."""
-    return tuple(GRID[place] for place in _search(_rates(evidence, None), price))
+    return tuple(evidence.grid[place] for place in _search(_rates(evidence, None), price))
 
 
 def _resampled(evidence: Evidence, rng: np.random.Generator) -> _Rates:
@@ -112,7 +114,7 @@ def _search(rates: _Rates, price: float) -> list[int]:
     """
     classes = rates.found.shape[1]
     value = rates.found / classes - price * rates.false / 2  # (T, K): each part of the rate counts half
-    starts = ([len(GRID) - 1] * classes, [_highest_best(value[:, class_id]) for class_id in range(classes)])
+    starts = ([len(value) - 1] * classes, [_highest_best(value[:, class_id]) for class_id in range(classes)])
     found = [_descend(rates, value, price, start) for start in starts]
     return max(found, key=lambda places: _worth(rates, value, price, places))
 

@@ -42,6 +42,11 @@ class ScoredStreet:
     negatives_per_h: float
     scenes: tuple[tuple[Scene, Track], ...]
 
+    @property
+    def backgrounds(self) -> int:
+        """How many recordings the scenes are built on."""
+        return len({each.recording for scene, _ in self.scenes for each in scene.backgrounds})
+
     def count(self, contract: ModelContract, thresholds: Sequence[Sequence[float]]) -> SceneCounts:
         """Counts at each of T lists of thresholds, one a class."""
         spec = contract.features
@@ -68,6 +73,16 @@ def street_material(targets: Sequence[Target], sounds: Sequence[EverydayClip], r
     return Material((*targets, *own), tuple(clip for clip in chosen if clip.is_negative), backgrounds)
 
 
+def scene_specs(minutes: float, seed: int) -> list[SceneSpec]:
+    """Scenes of each scenario, scenario after scenario."""
+    count = max(1, round(minutes / SCENE_MINUTES))
+    return [
+        SceneSpec(minutes / count, snr_db, rate, seed * 1000 + number)
+        for snr_db, rate in SCENARIOS
+        for number in range(count)
+    ]
+
+
 def score_streets(
     classifier: Classifier,
     material: Material,
@@ -81,12 +96,8 @@ def score_streets(
     Raises:
         DataError: The material makes no scene, or a clip cannot be read.
     """
-    count = max(1, round(minutes / SCENE_MINUTES))
-    specs = [
-        SceneSpec(minutes / count, snr_db, rate, seed * 1000 + number)
-        for snr_db, rate in SCENARIOS
-        for number in range(count)
-    ]
+    specs = scene_specs(minutes, seed)
+    count = len(specs) // len(SCENARIOS)
     scored = []
     for spec in track(specs, "Streets", console=console):
         scene = plan_scene(material, spec)
@@ -112,13 +123,18 @@ def score_clips(
     tracks = []
     for clip in track(clips, "Everyday sounds", console=console):
         if cache is None:
-            tracks.append(score_track(_alone(clip.path), classifier))
+            tracks.append(score_track(alone(clip.path), classifier))
         else:
-            tracks.append(cached_track(f"clip {clip.file}", partial(_alone, clip.path), classifier, cache))
+            tracks.append(cached_track(f"clip {clip.file}", partial(alone, clip.path), classifier, cache))
     return tracks
 
 
-def _alone(path: Path) -> Iterator[Block | None]:
+def alone(path: Path) -> Iterator[Block | None]:
+    """A recording by itself: all of it, then its end.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:

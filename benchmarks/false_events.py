@@ -1,0 +1,284 @@
+"""Found against false events an hour, on sounds that nothing was chosen on, beside YAMNet by two programs' rules.
+
+Run `python benchmarks/false_events.py --data DIR --sounds DIR --cache DIR --yamnet FILE --network RUN1 --network RUN2`
+with networks of one recipe that each hold back folds; it writes results/false-events.json. Score tracks are kept in
+`--cache`. One core needs some minutes a network, twenty for YAMNet.
+
+Conventions: streets and sounds of `soundwatch evaluate --street --sounds` whose role is test_recordings or test_kinds.
+Thresholds of a cross-validated network are chosen on the other networks' held-out folds, with validation sounds, at
+each price of `PRICES`; those of YAMNet on fold 2, for fold 1, among thresholds down to 0.002; both rules also run with
+one threshold for all classes. `--model` is heard with its own thresholds; it has learned from the folds, so only
+its false events mean something. Every system's events are matched within one collar, of 5 s.
+Does not: train.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from runtime import machine
+from yamnet import YamNetScorer, by_frigate, by_yamcam
+
+from soundwatch.daemon import __version__
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.types import Classifier
+from soundwatch.training.data.everyday_sounds import EverydayClip, Role, read_everyday_sounds
+from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.evaluation.busy_street import Material, Target, plan_scene
+from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool, raised_by_clips
+from soundwatch.training.evaluation.event_report import TEST_ROLES, count_figures, raised_share
+from soundwatch.training.evaluation.held_out import hold_out, open_network
+from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
+from soundwatch.training.evaluation.scene_audio import render_scene
+from soundwatch.training.evaluation.score_track import Detection, Track, detect_in, score_track
+from soundwatch.training.evaluation.street import foreground_clips
+from soundwatch.training.evaluation.street_events import (
+    SCENARIOS,
+    alone,
+    negatives_by_group,
+    scene_specs,
+    street_material,
+)
+from soundwatch.training.model.labels import LABELS
+
+RESULTS: Final = Path(__file__).parent / "results" / "false-events.json"
+PRICES: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
+SHIPPED_PRICE: Final = 0.015
+LOW_GRID: Final = (*np.round(np.geomspace(0.002, 0.999, 40), 4).tolist(), 1.1)
+VALIDATION: Final[tuple[Role, ...]] = ("validation",)
+WINDOW_S, HOP_S = 4.0, 1.0
+SEED: Final = 1
+CONSOLE: Final = Console(stderr=True)
+
+Detect = Callable[[Track, Sequence[float]], list[Detection]]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Scores and a rule, with clips of folds that it has not learned from.
+
+    Attributes:
+        key: Of its tracks in the cache.
+        score: A sound's track.
+        detect: Events of a track at thresholds.
+        targets: Of the folds.
+        folds: Of UrbanSound8K.
+        grid: Thresholds to choose among.
+    """
+
+    key: str
+    score: Callable[[Any], Track]
+    detect: Detect
+    targets: tuple[Target, ...]
+    folds: tuple[int, ...]
+    grid: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every system is put on."""
+
+    sounds: tuple[EverydayClip, ...]
+    minutes: float
+    cache: Path
+
+    def track(self, system: System, name: str, blocks: Callable[[], Any]) -> Track:
+        """A track, from the cache where it is there."""
+        path = self.cache / system.key / f"{_file_name(name)}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return Track(kept["values"], kept["first_samples"], kept["end_samples"])
+        track = system.score(blocks())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
+        return track
+
+    def streets(
+        self, system: System, roles: tuple[Role, ...], rows: Sequence[Sequence[float]]
+    ) -> tuple[list[SceneCounts], list[int]]:
+        """Counts of each scenario at rows of thresholds, and how many backgrounds each had."""
+        material: Material = street_material(system.targets, self.sounds, roles)
+        specs = scene_specs(self.minutes, SEED)
+        counts, backgrounds = [], []
+        size = len(specs) // len(SCENARIOS)
+        for place in range(len(SCENARIOS)):
+            parts, recordings = [], set()
+            for spec in specs[place * size : (place + 1) * size]:
+                scene = plan_scene(material, spec)
+                track = self.track(system, f"{roles} {system.folds} {spec}", partial(render_scene, scene))
+                detections = [system.detect(track, row) for row in rows]
+                parts.append(count_scene(scene, detections, LABELS, WINDOW_S, HOP_S))
+                recordings |= {each.recording for each in scene.backgrounds}
+            counts.append(pool(parts))
+            backgrounds.append(len(recordings))
+        return counts, backgrounds
+
+    def raised(self, system: System, clips: Sequence[EverydayClip], rows: Sequence[Sequence[float]]) -> Any:
+        """Which clips raise which class, (T, K, N)."""
+        tracks = (self.track(system, f"clip {clip.file}", partial(alone, clip.path)) for clip in clips)
+        return raised_by_clips(clips, ([system.detect(t, row) for row in rows] for t in tracks), LABELS, len(rows))
+
+
+def _file_name(name: str) -> str:
+    """A file name for a track."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def network_system(classifier: Classifier, targets: tuple[Target, ...], folds: tuple[int, ...]) -> System:
+    """A network by the daemon's decision."""
+    contract: ModelContract = classifier.contract
+    assert contract.labels == LABELS
+    return System(
+        contract.weights_sha256[:12],
+        lambda blocks: score_track(blocks, classifier),
+        lambda track, thresholds: detect_in(track, contract, thresholds),
+        targets,
+        folds,
+        GRID,
+    )
+
+
+def evidence_of(bench: Bench, systems: Sequence[System]) -> Evidence:
+    """Counts of validation streets and sounds at every threshold of the systems' grid."""
+    clips = [clip for clip in bench.sounds if clip.role in VALIDATION and clip.is_clean_negative]
+    numbers = {name: place for place, name in enumerate(sorted({clip.recording for clip in clips}))}
+    grid = systems[0].grid
+    rows = [[threshold] * len(LABELS) for threshold in grid]
+    scenes = [bench.streets(system, VALIDATION, rows)[0] for system in systems]
+    return Evidence(
+        tuple(pool(parts) for parts in zip(*scenes, strict=True)),
+        np.concatenate([bench.raised(system, clips, rows) for system in systems], axis=2),
+        np.tile([numbers[clip.recording] for clip in clips], len(systems)),
+        grid,
+    )
+
+
+def figures(
+    bench: Bench, name: str, systems: Sequence[System], thresholds: Sequence[Sequence[float]]
+) -> dict[str, Any]:
+    """What systems give on the test sounds, each at its own thresholds, counted together."""
+    streets = [bench.streets(system, TEST_ROLES, [row]) for system, row in zip(systems, thresholds, strict=True)]
+    pooled = [pool([counts[place] for counts, _ in streets]) for place in range(len(SCENARIOS))]
+    named = dict(zip(LABELS, np.mean(thresholds, axis=0).round(3).tolist(), strict=True))
+    scenarios = [
+        count_figures(counts, snr_db, rate, streets[0][1][place], named, SEED)
+        for place, (counts, (snr_db, rate)) in enumerate(zip(pooled, SCENARIOS, strict=True))
+    ]
+    raised = {}
+    for group, clips in negatives_by_group(bench.sounds, TEST_ROLES).items():
+        parts = [bench.raised(system, clips, [row])[0] for system, row in zip(systems, thresholds, strict=True)]
+        raised[group] = raised_share([*clips] * len(systems), np.concatenate(parts, axis=1), LABELS)
+    return {"name": name, "scenarios": scenarios, "raised": raised}
+
+
+def sweep(
+    bench: Bench, name: str, systems: Sequence[System], choosers: Sequence[Sequence[System]]
+) -> list[dict[str, Any]]:
+    """Figures at each price, each system's thresholds chosen on what its choosers give on validation sounds."""
+    evidences = [evidence_of(bench, each) for each in choosers]
+    points = []
+    for price in PRICES:
+        chosen = [choose_by_price(evidence, price, SEED).thresholds for evidence in evidences]
+        points.append({"price": price, **figures(bench, name, systems, chosen)})
+        told(points[-1])
+    return points
+
+
+def told(entry: dict[str, Any]) -> None:
+    """One line of progress."""
+    first = entry["scenarios"][0]
+    shares = ", ".join(f"{group} {100 * each.share.value:.1f} %" for group, each in entry["raised"].items())
+    CONSOLE.print(
+        f"{entry['name']} {entry.get('price', '')}: found {first.found.value:.3f}, {first.false_per_h.value:.1f}/h, "
+        f"{shares}"
+    )
+
+
+def curves(bench: Bench, systems: Sequence[System]) -> dict[str, list[tuple[float, float, float]]]:
+    """Per class, (threshold, found, false events an hour) on the test streets, the mean over scenarios."""
+    grid = systems[0].grid
+    rows = [[threshold] * len(LABELS) for threshold in grid]
+    streets = [bench.streets(system, TEST_ROLES, rows)[0] for system in systems]
+    pooled = [pool(parts) for parts in zip(*streets, strict=True)]
+    found = np.mean([each.found.sum(axis=2) / np.maximum(each.there.sum(axis=1), 1) for each in pooled], axis=0)
+    false = np.mean([each.false.sum(axis=2) / each.hours for each in pooled], axis=0)
+    return {
+        label: [(t, round(float(found[i, k]), 4), round(float(false[i, k]), 3)) for i, t in enumerate(grid)]
+        for k, label in enumerate(LABELS)
+    }
+
+
+def targets_of(root: Path, fold: int) -> tuple[Target, ...]:
+    """Clips of a fold in the foreground of their recordings."""
+    data = foreground_clips(root, labelled_clips(split_by_folds(root, (fold,), ())))
+    return tuple(Target(clip.path, data.label_of(clip), clip.recording) for clip in data.clips)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sounds", type=Path, required=True)
+    parser.add_argument("--yamnet", type=Path)
+    parser.add_argument(
+        "--network", action="append", default=[], help="a run, checkpoint or file that holds folds back"
+    )
+    parser.add_argument("--model", default="urban", help="what ships")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--cache", type=Path, required=True)
+    arguments = parser.parse_args()
+    bench = Bench(read_everyday_sounds(arguments.sounds), arguments.minutes, arguments.cache)
+    entries: list[dict[str, Any]] = []
+    drawn: dict[str, Any] = {}
+    held_out = [hold_out(open_network(network), arguments.data, None) for network in arguments.network]
+    networks = [network_system(each.classifier, each.targets, each.folds) for each in held_out]
+    if networks:
+        others = [[other for other in networks if other is not each] or [each] for each in networks]
+        entries += sweep(bench, "cross-validated", networks, others)
+        drawn["cross-validated"] = curves(bench, networks)
+    shipped = open_network(arguments.model)
+    learned = hold_out(shipped, arguments.data, (1, 2, 3))
+    own = network_system(shipped, learned.targets, learned.folds)
+    entries.append(figures(bench, "shipped", [own], [[shipped.contract.thresholds[label] for label in LABELS]]))
+    told(entries[-1])
+    drawn["shipped"] = curves(bench, [own])
+    if arguments.yamnet:
+        scorer = YamNetScorer(arguments.yamnet)
+        for name, rule in (("YAMNet, Frigate's rule", by_frigate), ("YAMNet, yamcam's rule", by_yamcam)):
+            peer, chooser = (
+                System("yamnet", scorer.score, rule, targets_of(arguments.data, fold), (fold,), LOW_GRID)
+                for fold in (1, 2)
+            )
+            entries += sweep(bench, name, [peer], [[chooser]])
+            for threshold in (0.1, 0.3, 0.5, 0.8):
+                entries.append({"threshold": threshold, **figures(bench, name, [peer], [[threshold] * len(LABELS)])})
+                told(entries[-1])
+            drawn[name] = curves(bench, [peer])
+    results = {
+        "command": "python benchmarks/false_events.py --data DIR --sounds DIR --yamnet YAMNET"
+        + "".join(f" --network runs/{Path(network).name}" for network in arguments.network),
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "machine": machine(),
+        "shipped": shipped.contract.identity,
+        "networks": [each.classifier.contract.identity for each in held_out],
+        "shipped_price": SHIPPED_PRICE,
+        "entries": entries,
+        "curves": drawn,
+    }
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    print(RESULTS)
+
+
+if __name__ == "__main__":
+    main()

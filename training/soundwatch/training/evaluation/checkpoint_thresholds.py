@@ -1,0 +1,47 @@
+"""Thresholds of a finished run, chosen on streets by the runs that its scores are taken from.
+
+Conventions: those runs are of the same recipe and hold folds back; the run's checkpoint is written anew with another
+contract and the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from soundwatch.daemon.core.contract import decode_contract, encode_contract
+from soundwatch.training.data.everyday_sounds import EverydayClip
+from soundwatch.training.evaluation.held_out import hold_out, open_network
+from soundwatch.training.evaluation.street_thresholds import ROLES, choose_in_street, describe_evidence, gather_evidence
+from soundwatch.training.model import checkpoint as checkpoints
+from soundwatch.training.model.recipe import decode_recipe
+
+
+def choose_for_run(
+    out: Path, runs: Sequence[Path], root: Path, sounds: Sequence[EverydayClip], console: Console
+) -> dict[str, float]:
+    """Choose thresholds at the recipe's price, and write them into the run's checkpoint.
+
+    Args:
+        out: The run's folder.
+        runs: Folders of finished runs that hold folds back.
+        root: UrbanSound8K.
+        sounds: Everyday sounds; only those whose role is validation are used.
+        console: For progress.
+
+    Raises:
+        DataError: A run holds no fold back, or there are too few clips for a street.
+        ModelError: A checkpoint does not read.
+    """
+    path = out / checkpoints.FILE_NAME
+    state = checkpoints.read_checkpoint(path)
+    contract = decode_contract(state.contract, str(path))
+    networks = [hold_out(open_network(run), root, None) for run in runs]
+    evidence = gather_evidence(networks, sounds, ROLES, console)
+    price = decode_recipe(state.recipe).false_event_price
+    chosen = choose_in_street(evidence, contract, price, describe_evidence(networks, sounds, ROLES))
+    checkpoints.save_checkpoint(path, replace(state, contract=encode_contract(chosen)))
+    return chosen.thresholds
