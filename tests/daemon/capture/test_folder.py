@@ -75,7 +75,9 @@ def test_a_folder_stops_between_its_recordings_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("choice", ["right", "pair"])
 def test_channels_that_a_recording_does_not_have_are_refused(tmp_path: Path, choice: str) -> None:
     write(tmp_path / "1.wav", 0.1)
-    with pytest.raises(SourceError, match=f"channels: {choice} was asked of .*1.wav, which has 1; it takes two"):
+    with pytest.raises(
+        SourceError, match=f"channels: {choice} was configured for .*1.wav, which has 1; {choice} needs two"
+    ):
         open_live_source("yard", str(tmp_path / "1.wav"), choice)  # type: ignore[arg-type]
 
 

@@ -96,3 +96,28 @@ def test_a_class_that_is_not_enabled_is_never_heard() -> None:
     rules = build_rules(detection, SMALL_CONTRACT)
     assert rules[0].threshold > 1
     assert thresholds_in_force(rules, SMALL_CONTRACT.labels) == {"high": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("sources: {mic0: {device: a}, mic0: {device: b}}", "mic0"),
+        ("node: a\nnode: b", "node"),
+        ("detection:\n  classes:\n    siren: {threshold: 0.5}\n    siren: {threshold: 0.9}", "siren"),
+    ],
+)
+def test_a_key_that_appears_twice_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"the key '{key}' appears twice, line"):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_an_ambiguous_address_of_a_source_is_refused_with_its_key(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("sources: {gate: {device: 'rtsp://cam:p@ss/w:rd#1@host'}}")
+    with pytest.raises(ConfigError, match=r"sources\.gate\.device rtsp://\*\*\*@host is ambiguous.*percent-encode"):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes("\ufeffnode: edge1".encode())
+    assert load_config(tmp_path / "c.yaml").node == "edge1"

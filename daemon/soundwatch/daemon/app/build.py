@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
+from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.core.config import Config, SourceConfig, check_against_contract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source import Source
@@ -67,19 +66,5 @@ def calibrate_from_source(config: Config, background: Source, target_per_h: floa
 
 
 def select_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceConfig]:
-    """The sources to listen to: those named, each in the configuration or a device itself; else all."""
-    if not devices:
-        return config.sources
-    return {
-        device if device in config.sources else source_name(device): config.sources.get(
-            device, SourceConfig(device=device)
-        )
-        for device in devices
-    }
-
-
-def source_name(device: str) -> str:
-    """What a device that the configuration does not name is called in events."""
-    if "://" in device:  # a URL may hold a password
-        return urlsplit(device).hostname or "network"
-    return {"-": "stdin"}.get(device, Path(device).stem if Path(device).exists() else device)
+    """Return the named sources, each a key of the configuration or a device; without any, all of the configuration."""
+    return name_devices(devices, config.sources) if devices else config.sources

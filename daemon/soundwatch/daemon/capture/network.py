@@ -1,79 +1,74 @@
-"""Raw samples that come over a connection: from ffmpeg (cameras, radio), over TCP or UDP, or from a named pipe.
+"""Raw samples over a connection: TCP, UDP, multicast, or a named pipe; and the source that reads any connection.
 
-Conventions: interleaved little-endian samples without a header, in the format that was told; ffmpeg is asked for it.
-What is connected is taken to be live: sample 0 was recorded one first read before that read came, nothing is held back
-for a busy machine, and the end of the stream is a loss. A connection is closed with its source. Nothing numbers the
-samples on their way, so what vanished is found by the clock alone (`capture/drop_detector.py`): 150 ms and more within
-four seconds, and less as soon as it has added up to that.
-Does not: connect again (`capture/reconnect.py`), or hear what a stream says of its own times.
+Conventions: interleaved little-endian samples without a header, in a configured format. A connection is live: sample 0
+is assumed to have been recorded one first read before that read, a busy machine does not slow the sender, and the end
+of the stream is a loss. A connection is closed with its source. The samples carry no numbers, so losses are found by
+the clock only (`capture/drop_detector.py`): 150 ms and more within four seconds, and smaller ones once they add up.
+A multicast group is joined on the interface that the system chooses and on loopback, or on the one that
+`?interface=ADDRESS` names, for IPv6 `?interface=NAME`.
+Does not: reconnect (`capture/reconnect.py`), start ffmpeg (`capture/ffmpeg.py`), or read a stream's own time stamps.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
-import subprocess
-import threading
+import struct
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
 from soundwatch.daemon.capture.poll import wait_readable
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns
-from soundwatch.daemon.core.errors import ConfigError, SourceError, SourceUnavailableError, StallError
-from soundwatch.daemon.core.redact import redact_text, redact_url
+from soundwatch.daemon.core.errors import ConfigError, SourceError, StallError
+from soundwatch.daemon.core.loopback import IpAddress
+from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, read_only
 
-FIRST_S: Final = 15.0  # cameras take their time to begin
+FIRST_S: Final = 15.0  # cameras need some seconds to start
 SILENT_S: Final = 2.5
 CONNECTING_S: Final = 5.0
-ENDING_S: Final = 0.2
-LOOK_UP_MS: Final = 100
+POLL_MS: Final = 100
 BLOCK_MS: Final = 100
 LARGEST_DATAGRAM_BYTES: Final = 1 << 16
-ASKED_OF_FFMPEG: Final = {
-    "rtsp": ("-rtsp_flags", "prefer_tcp"),  # over UDP it would leave out what is lost without a word
-    "http": ("-re",),  # radio comes in chunks of many seconds, recordings as fast as they can be sent
-    "https": ("-re",),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What is read from.
+    """An open connection.
 
     Attributes:
-        fd: Its file descriptor, in non-blocking mode or not.
-        close: Gives it back, and returns why it ended where that is known.
-        datagrams: Whether each read gives one datagram of whole frames, which may be empty without being the end.
+        fd: File descriptor to read from, in non-blocking mode or not.
+        close: Closes the connection, and returns the reason for its end, or an empty text. Its argument is True if
+            sound was received.
+        datagrams: True if each read gives one datagram of whole frames; an empty one is not the end.
     """
 
     fd: int
-    close: Callable[[], str]
+    close: Callable[[bool], str]
     datagrams: bool = False
 
 
-class NetworkSourceAudit:
+class NetworkSource:
     """A live source of raw samples.
 
     Args:
         name: The source's name in events.
-        description: Where they come from.
+        description: Address without its secrets.
         connect: Opens the connection, or raises `SourceError`.
-        pcm: How to read them.
+        pcm: Format of the samples.
 
     Raises:
-        SourceError: There is no connection to be had.
+        SourceError: The connection cannot be opened.
     """
 
     def __init__(self, name: str, description: str, connect: Callable[[], Connection], pcm: PcmFormat) -> None:
@@ -84,11 +79,11 @@ class NetworkSourceAudit:
         self._connection = connect()
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks as they come in, until `stop`.
+        """Yield blocks as they arrive, until `stop`.
 
         Raises:
-            StallError: Nothing has come for some seconds.
-            SourceError: The connection has ended, or gives what is not a number.
+            StallError: Nothing has arrived for some seconds.
+            SourceError: The connection has ended, or gives a sample that is not a number.
         """
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
         watch, ended = DropDetectorState(), False
@@ -110,7 +105,7 @@ class NetworkSourceAudit:
                 end_sample += lost + size
             ended = not self._stopped
         finally:
-            reason = self._connection.close()
+            reason = self._connection.close(end_sample > 0)
         if ended:
             raise SourceError(f"{self.info.description} ended{': ' if reason else '.'}{reason}")
 
@@ -119,22 +114,22 @@ class NetworkSourceAudit:
         self._stopped = True
 
     def _read(self, patience_s: float) -> bytes:
-        """What has come; none at the end and after `stop`."""
+        """Read available bytes; none at the end and after `stop`."""
         size = self.info.rate_hz * BLOCK_MS // 1000 * self._pcm.frame_bytes
-        datagrams, empty_looks = self._connection.datagrams, 0
+        datagrams, empty_polls = self._connection.datagrams, 0
         while not self._stopped:
-            if wait_readable(self._connection.fd, LOOK_UP_MS):
+            if wait_readable(self._connection.fd, POLL_MS):
                 with contextlib.suppress(BlockingIOError):
-                    data = self._received(LARGEST_DATAGRAM_BYTES if datagrams else size)
+                    data = self._receive(LARGEST_DATAGRAM_BYTES if datagrams else size)
                     if data or not datagrams:
                         return data
-                time.sleep(LOOK_UP_MS / 1000)
-            empty_looks += 1  # not time, which also passes while this program is frozen
-            if empty_looks * LOOK_UP_MS >= patience_s * 1000:
+                time.sleep(POLL_MS / 1000)
+            empty_polls += 1  # polls, not time, which also passes while this program is suspended
+            if empty_polls * POLL_MS >= patience_s * 1000:
                 raise StallError(f"{self.info.description} has delivered nothing for {patience_s:g} s.")
         return b""
 
-    def _received(self, size: int) -> bytes:
+    def _receive(self, size: int) -> bytes:
         try:
             return os.read(self._connection.fd, size)
         except BlockingIOError:
@@ -143,139 +138,116 @@ class NetworkSourceAudit:
             raise SourceError(f"{self.info.description} cannot be read: {error.strerror}.") from error
 
 
-def ffmpeg(url: str, pcm: PcmFormat) -> Connection:
-    """What ffmpeg makes of a URL.
+def connect_tcp(url: str) -> Connection:
+    """Connect to pcm+tcp://HOST:PORT.
 
     Raises:
-        SourceUnavailableError: There is no ffmpeg.
+        SourceError: The host does not answer.
+        ConfigError: The address is malformed.
     """
-    asked = ("-f", pcm.sample_format, "-ar", str(pcm.rate_hz), "-ac", str(pcm.channels), "pipe:1")
-    how = ASKED_OF_FFMPEG.get(urlsplit(url).scheme, ())
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", *how, "-i", url, "-map", "0:a:0", *asked]
+    host, port, _ = _parse_address(url)
     try:
-        process = subprocess.Popen(  # noqa: S603 -- a list, and the URL is the user's own
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # a terminal's Ctrl-C is the daemon's to answer
-        )
+        connected = socket.create_connection((host, port), CONNECTING_S)
     except OSError as error:
-        raise SourceUnavailableError(
-            f"{redact_url(url)} needs the program ffmpeg, which cannot be started: {error.strerror}. On Debian and "
-            "Ubuntu it comes with `sudo apt-get install ffmpeg`."
-        ) from error
-    assert process.stdout is not None
-    assert process.stderr is not None
-    stdout, stderr, said = process.stdout, process.stderr, deque[str](maxlen=1)
-
-    def listen() -> None:
-        for line in stderr:
-            said.append(redact_text(line.decode(errors="replace").replace(url, redact_url(url))).strip())
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-
-    def close() -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(ENDING_S)  # where it has ended the stream, its last words come right before its end
-        process.kill()
-        process.wait()
-        listener.join(ENDING_S)
-        stdout.close()
-        stderr.close()
-        return said[0] if said else ""
-
-    return Connection(stdout.fileno(), close)
-
-
-def tcp(address: str) -> Connection:
-    """A TCP connection to pcm+tcp://HOST:PORT.
-
-    Raises:
-        SourceError: Nobody answers there.
-        ConfigError: It is no address.
-    """
-    place = _place(address)
-    try:
-        connected = socket.create_connection(place, CONNECTING_S)
-    except OSError as error:
-        raise SourceError(f"{address} does not answer: {error.strerror or error}.") from error
+        raise SourceError(f"{url} does not answer: {error.strerror or error}.") from error
     connected.setblocking(False)
 
-    def close() -> str:
+    def close(_: bool) -> str:
         connected.close()
         return ""
 
     return Connection(connected.fileno(), close)
 
 
-def udp(address: str) -> Connection:
-    """What is sent to pcm+udp://HOST:PORT, whoever sends it.
+def connect_udp(url: str) -> Connection:
+    """Receive datagrams at pcm+udp://HOST:PORT, from any sender; join the group if HOST is a multicast address.
 
     Raises:
-        SourceError: It is not this machine's, or somebody else listens there.
-        ConfigError: It is no address.
+        SourceError: The address is not of this machine, is in use, or the group cannot be joined.
+        ConfigError: The address is malformed.
     """
-    place = _place(address)
+    host, port, interface = _parse_address(url)
     try:
-        family, kind, protocol, _, bound = socket.getaddrinfo(*place, type=socket.SOCK_DGRAM)[0]
-        listening = socket.socket(family, kind, protocol)
+        family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        receiver = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise SourceError(f"{address} cannot be listened to: {error.strerror or error}.") from error
+        raise SourceError(f"{url} cannot be received: {error.strerror or error}.") from error
     try:
-        listening.setblocking(False)
-        listening.bind(bound)
+        receiver.setblocking(False)
+        group = ipaddress.ip_address(str(bound[0]).partition("%")[0])
+        if group.version == 6 and group.is_multicast and interface:
+            bound = (str(bound[0]), port, 0, socket.if_nametoindex(interface))
+        if group.is_multicast:
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several programs may join one group
+        receiver.bind(bound)
+        if group.is_multicast:
+            _join(receiver, group, interface, int(bound[3]) if len(bound) > 2 else 0)
+        elif interface:
+            raise ConfigError(f"{url} names an interface, which only a multicast address needs; remove it.")
     except OSError as error:
-        listening.close()
+        receiver.close()
         raise SourceError(
-            f"{address} cannot be listened to: {error.strerror or error}. Give an address of this machine and a port "
-            "that is free."
+            f"{url} cannot be received: {error.strerror or error}. Give an address of this machine, or a multicast "
+            "group with ?interface=ADDRESS of this machine (IPv6: its name), and a port that is free."
         ) from error
+    except ConfigError:
+        receiver.close()
+        raise
 
-    def close() -> str:
-        listening.close()
+    def close(_: bool) -> str:
+        receiver.close()
         return ""
 
-    return Connection(listening.fileno(), close, datagrams=True)
+    return Connection(receiver.fileno(), close, datagrams=True)
 
 
-def _place(address: str) -> tuple[str, int]:
-    """Host and port."""
-    try:
-        parts = urlsplit(address)
-        if parts.hostname and parts.port:
-            return parts.hostname, parts.port
-    except ValueError:
-        pass
-    raise ConfigError(f"{address!r} is no address; write {address.partition('://')[0]}://HOST:PORT.")
-
-
-def fifo(path: Path) -> Connection:
-    """A named pipe; a writer may come and go.
+def _join(receiver: socket.socket, group: IpAddress, interface: str, scope: int) -> None:
+    """Join a multicast group.
 
     Raises:
-        SourceError: It cannot be opened.
+        OSError: The group can be joined on no interface.
+    """
+    if group.version == 6:
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group.packed + struct.pack("@I", scope))
+        return
+    chosen = (interface,) if interface else ("0.0.0.0", "127.0.0.1")  # noqa: S104  # any: the system's choice
+    refused: OSError | None = None
+    joined = 0
+    for address in chosen:
+        try:
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group.packed + socket.inet_aton(address))
+        except OSError as error:
+            refused = error
+        else:
+            joined += 1
+    if not joined and refused is not None:
+        raise refused
+
+
+def _parse_address(url: str) -> tuple[str, int, str]:
+    """Return host, port and interface of an address."""
+    check_address(url)
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    interface = options.pop("interface", "")
+    if parts.hostname and parts.port and not options and parts.path in ("", "/"):
+        return parts.hostname, parts.port, interface
+    raise ConfigError(f"{redact_url(url)!r} is not a valid address; write {parts.scheme}://HOST:PORT.")
+
+
+def connect_fifo(path: Path) -> Connection:
+    """Open a named pipe; its writer may close and reopen it.
+
+    Raises:
+        SourceError: The pipe cannot be opened.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise SourceError(f"{path} cannot be opened: {error.strerror}.") from error
 
-    def close() -> str:
+    def close(_: bool) -> str:
         os.close(fd)
-        return "nobody writes to it"
+        return "no program writes to it"
 
     return Connection(fd, close)
-
-
-def connector_for(device: str, pcm: PcmFormat) -> Callable[[], Connection] | None:
-    """What opens the connection that a device's name means; None if it means none."""
-    if device.startswith("pcm+tcp://"):
-        return partial(tcp, device)
-    if device.startswith("pcm+udp://"):
-        return partial(udp, device)
-    if "://" in device:
-        return partial(ffmpeg, device, pcm)
-    return partial(fifo, Path(device)) if Path(device).is_fifo() else None

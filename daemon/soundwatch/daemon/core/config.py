@@ -19,6 +19,7 @@ import yaml
 from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.redact import check_address
 
 LONGEST_BYTES: Final = 1 << 20
 YEAR_S: Final = 31_536_000.0
@@ -158,10 +159,26 @@ def load_config(path: Path | None) -> Config:
     except (msgspec.ValidationError, RecursionError) as error:
         raise ConfigError(f"{path}: {_explain(str(error))}") from error
     _check_text(config, path)
+    for name, source in config.sources.items():
+        if "://" in str(source.device):
+            check_address(str(source.device), f"{path}: sources.{name}.device")
     if config.detection.calibration is None:
         return config
     beside = str(path.parent / config.detection.calibration)
     return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=beside))
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML loader that refuses a repeated key, of which YAML would keep the last value only."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.YAMLError(f"the key {key.value!r} appears twice, line {key.start_mark.line + 1}")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def parse_yaml(content: bytes, where: str) -> Any:
@@ -175,7 +192,7 @@ def parse_yaml(content: bytes, where: str) -> Any:
         ConfigError: The content is not YAML in UTF-8.
     """
     try:
-        return yaml.safe_load(content.decode("utf-8"))
+        return yaml.load(content.decode("utf-8-sig"), _UniqueKeyLoader)  # noqa: S506  # a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError of the parser
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
 

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 
 HIDDEN: Final = "***"
@@ -56,10 +55,11 @@ def redact_sink(text: str) -> str:
     return redact_url(address) + _OPTION.sub(_redact_option, options)
 
 
-def redacted_config(config: Config) -> dict[str, Any]:
-    """Return every value in force as builtin types, with secrets hidden."""
-    shown: dict[str, Any] = _redact_tree(msgspec.to_builtins(config), redact_url)
-    shown["sinks"] = _redact_tree(msgspec.to_builtins(config.sinks), redact_sink)
+def redacted_config(config: msgspec.Struct) -> dict[str, Any]:
+    """Return every value of a `Config` as builtin types, with secrets hidden."""
+    values = msgspec.to_builtins(config)
+    shown: dict[str, Any] = _redact_tree(values, redact_url)
+    shown["sinks"] = _redact_tree(values["sinks"], redact_sink)
     return shown
 
 

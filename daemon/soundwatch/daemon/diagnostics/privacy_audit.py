@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from soundwatch.daemon.capture import source_kind
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
@@ -124,11 +125,11 @@ def audit(config: Config) -> Audit:
     destinations = tuple(_destination(parse_sink(text)) for text in config.sinks)
     network = tuple(
         NetworkSourceAudit(
-            source=name, address=host, reach=network_reach(host), encrypted=scheme in ("https", "rtsps", "srt")
+            source=name, address=host, reach=network_reach(host), encrypted=encrypted(str(source.device))
         )
         for name, source in config.sources.items()
-        if "://" in str(source.device)
-        for scheme, host in [(urlsplit(str(source.device)).scheme, urlsplit(str(source.device)).hostname or "")]
+        if (encrypted := source_kind(source.device).encrypted) is not None
+        for host in [urlsplit(str(source.device)).hostname or ""]
     )
     reporting = library_reporting(os.environ)
     return Audit(

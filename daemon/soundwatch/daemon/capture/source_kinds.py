@@ -1,0 +1,267 @@
+"""The table of source kinds: how to recognize a device, name it, open it, and whether its sound is encrypted.
+
+Conventions: a kind is added by one entry in `SOURCE_KINDS`, which is searched in order; the last entry matches all.
+Does not: read sound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from soundwatch.daemon.capture.capture_process import MicrophoneProcess
+from soundwatch.daemon.capture.demo import Demo
+from soundwatch.daemon.capture.ffmpeg import connect_ffmpeg
+from soundwatch.daemon.capture.folder import Folder
+from soundwatch.daemon.capture.microphone import Microphone
+from soundwatch.daemon.capture.monitor import MonitoredSource
+from soundwatch.daemon.capture.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
+from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
+from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconnecting
+from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
+from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.redact import check_address, redact_url
+from soundwatch.daemon.core.source import LiveSource, Source, SourceInfo
+from soundwatch.daemon.core.types import Block
+
+_SUFFIXES: Final = (*RECORDING_SUFFIXES, ".m4a", ".aac", ".wma", ".raw", ".pcm")  # opening the last five fails
+_PATH_PREFIXES: Final = ("/", "./", "../", "~/")
+_ENCRYPTED_SCHEMES: Final = frozenset({"https", "rtsps", "srt"})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """Parameters of a source.
+
+    Attributes:
+        name: Name in events.
+        device: Text of `device`, or a microphone's index.
+        channels: Number of channels to open; None for the device's own, two at most.
+        pcm: Format of raw samples.
+        wait: Wait for an absent device instead of failing.
+    """
+
+    name: str
+    device: str | int
+    channels: int | None
+    pcm: PcmFormat
+    wait: bool = True
+
+    @property
+    def path(self) -> Path:
+        """The device as a path."""
+        return Path(str(self.device)).expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """One kind of source.
+
+    Attributes:
+        name: Name of the kind.
+        matches: True if a device is of this kind.
+        open: Opens a source that ends at its first loss.
+        open_live: Opens a source that is reopened after each loss.
+        event_names: Names for events of a device that the configuration does not name, from short to unique.
+        encrypted: True if the sound of a device is encrypted on its network; None if it passes no network.
+    """
+
+    name: str
+    matches: Callable[[str | int], bool]
+    open: Callable[[SourceRequest], Source]
+    open_live: Callable[[SourceRequest], LiveSource]
+    event_names: Callable[[str], tuple[str, ...]]
+    encrypted: Callable[[str], bool] | None = None
+
+
+def source_kind(device: str | int) -> SourceKind:
+    """Return the kind of a device."""
+    return next(kind for kind in SOURCE_KINDS if kind.matches(device))
+
+
+def open_source(name: str, device: str | int, channels: int | None = None, pcm: str = "s16le,44100,1") -> Source:
+    """Open a source that ends at its first loss.
+
+    Args:
+        name: Name in events.
+        device: `demo`; `-` for raw PCM on standard input; a URL that ffmpeg reads; pcm+tcp://HOST:PORT;
+            pcm+udp://HOST:PORT; the path of a recording, a named pipe or a folder; else a microphone's name, a part of
+            it, its index, or `default`.
+        channels: Number of channels of a microphone; None for its own, two at most.
+        pcm: Format of raw PCM: sample format, rate in Hz, channels.
+
+    Raises:
+        SourceError: The source cannot be opened.
+        ConfigError: `pcm` is malformed, or an address is ambiguous.
+    """
+    return source_kind(device).open(SourceRequest(name, device, channels, PcmFormat.parse(pcm), wait=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _BlocksOnly:
+    """A source without its notices."""
+
+    source: LiveSource
+
+    @property
+    def info(self) -> SourceInfo:
+        return self.source.info
+
+    @property
+    def start_unix_ns(self) -> int:
+        return self.source.start_unix_ns
+
+    def blocks(self) -> Iterator[Block]:
+        return (item for item in self.source.blocks() if isinstance(item, Block))
+
+    def stop(self) -> None:
+        self.source.stop()
+
+
+def open_live_source(
+    name: str,
+    device: str | int,
+    channels: int | ChannelSelection | None = None,
+    pcm: str = "s16le,44100,1",
+    wait: bool = True,
+) -> LiveSource:
+    """Open a monitored source that is reopened after each loss.
+
+    Args:
+        name: As for `open_source`, and so are `device` and `pcm`.
+        device: As for `open_source`.
+        channels: As for `open_source`, or a selection of channels.
+        pcm: As for `open_source`.
+        wait: Wait for an absent device instead of failing.
+
+    Raises:
+        SourceError: The source cannot be opened, or has fewer channels than the selection needs.
+        ConfigError: `pcm` is malformed, or an address is ambiguous.
+    """
+    choice = channels if isinstance(channels, str) else None
+    count = channels if isinstance(channels, int) else None
+    if choice is not None and MIN_CHANNELS[choice] > 1:
+        count = MIN_CHANNELS[choice]
+    source = source_kind(device).open_live(SourceRequest(name, device, count, PcmFormat.parse(pcm), wait))
+    found = source.info.channels
+    if choice is not None and 0 < found < MIN_CHANNELS[choice]:
+        source.stop()
+        raise SourceError(
+            f"channels: {choice} was configured for {source.info.description}, which has {found}; {choice} needs two. "
+            "Use left or mix, remove the key, or set two channels in `pcm`."
+        )
+    return MonitoredSource(source, choice)
+
+
+Connector = Callable[[str, PcmFormat], Connection]
+
+
+def _network_kind(
+    name: str, matches: Callable[[str | int], bool], connect: Connector, encrypted: Callable[[str], bool]
+) -> SourceKind:
+    """Build the kind of an address."""
+
+    def open_once(request: SourceRequest) -> NetworkSource:
+        url = str(request.device)
+        check_address(url)
+        return NetworkSource(request.name, redact_url(url), lambda: connect(url, request.pcm), request.pcm)
+
+    return SourceKind(name, matches, open_once, _reconnecting(open_once), _host_names, encrypted)
+
+
+def _reconnecting(open_once: Callable[[SourceRequest], LiveSource]) -> Callable[[SourceRequest], LiveSource]:
+    """Reopen a connected source after each loss."""
+    return lambda request: open_reconnecting(
+        lambda: open_once(request), request.name, redact_url(str(request.device)), request.wait
+    )
+
+
+def _open_fifo(request: SourceRequest) -> NetworkSource:
+    return NetworkSource(request.name, str(request.path), lambda: connect_fifo(request.path), request.pcm)
+
+
+def _open_microphone(request: SourceRequest) -> LiveSource:
+    first = MicrophoneProcess(request.name, request.device, request.channels, request.wait)
+    return ReconnectingSource(
+        first, lambda: MicrophoneProcess(request.name, request.device, request.channels, wait=True)
+    )
+
+
+def _same(name: str, matches: Callable[[str | int], bool], open_: Callable[[SourceRequest], Source]) -> SourceKind:
+    """Build a kind that cannot be lost."""
+    return SourceKind(name, matches, open_, open_, _path_names)
+
+
+def _has_scheme(device: str | int, scheme: str = "") -> bool:
+    return f"{scheme}://" in str(device) and str(device).startswith(scheme)
+
+
+def _is_recording(device: str | int) -> bool:
+    """Return True for an existing path, or for text that looks like one."""
+    if isinstance(device, int):
+        return False
+    looks_like_path = device.startswith(_PATH_PREFIXES) or device.lower().endswith(_SUFFIXES)
+    return looks_like_path or (not device.isdecimal() and Path(device).exists())
+
+
+def _host_names(url: str) -> tuple[str, ...]:
+    """Return the host, the host with its port, and the whole address without its secrets."""
+    parts = urlsplit(redact_url(url))
+    host = parts.hostname or "network"
+    place = f"{host}:{parts.port}" if parts.port else host
+    return (host, place, _joined(f"{place}{parts.path}"), _joined(f"{place}{parts.path}?{parts.query}"))
+
+
+def _path_names(device: str) -> tuple[str, ...]:
+    """Return the stem of an existing path, with more and more of its folders; other devices name themselves."""
+    path = Path(device).expanduser()
+    if not path.exists():
+        return ({"-": "stdin"}.get(device, device),)
+    folders = path.resolve().parent.parts[1:]
+    stems = ("/".join((*folders[len(folders) - count :], path.stem)) for count in range(len(folders) + 1))
+    return (*map(_joined, stems), _joined(str(path.resolve())))
+
+
+def _joined(text: str) -> str:
+    """Replace separators of paths and queries, since names are parts of addresses of the API."""
+    return re.sub(r"[/?&=#*]+", "-", text).strip("-")
+
+
+SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
+    _same("demo", lambda device: device == "demo", lambda request: Demo(request.name)),
+    _same("stdin", lambda device: device == "-", lambda request: RawPcm(request.name, standard_input(), request.pcm)),
+    _network_kind(
+        "tcp", lambda device: _has_scheme(device, "pcm+tcp"), lambda url, _: connect_tcp(url), lambda _: False
+    ),
+    _network_kind(
+        "udp", lambda device: _has_scheme(device, "pcm+udp"), lambda url, _: connect_udp(url), lambda _: False
+    ),
+    _network_kind("url", _has_scheme, connect_ffmpeg, lambda url: urlsplit(url).scheme in _ENCRYPTED_SCHEMES),
+    SourceKind(
+        "fifo",
+        lambda device: Path(str(device)).expanduser().is_fifo(),
+        _open_fifo,
+        _reconnecting(_open_fifo),
+        _path_names,
+    ),
+    SourceKind(
+        "folder",
+        lambda device: Path(str(device)).expanduser().is_dir(),
+        lambda request: _BlocksOnly(Folder(request.name, request.path)),
+        lambda request: Folder(request.name, request.path),
+        _path_names,
+    ),
+    _same("recording", _is_recording, lambda request: Recording(request.name, request.path)),
+    SourceKind(
+        "microphone",
+        lambda _: True,
+        lambda request: Microphone(request.name, request.device, request.channels),
+        _open_microphone,
+        _path_names,
+    ),
+)
