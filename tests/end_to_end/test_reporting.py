@@ -6,6 +6,7 @@ and the call is seen though it fails. docs/privacy.md names the folders.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -46,10 +47,12 @@ def network() -> Iterator[NetworkWithoutRoute]:
 
 
 @pytest.fixture(scope="module")
-def bench(network: NetworkWithoutRoute, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = Bench(tmp_path_factory.mktemp("traced"), network)
-    bench.prepare()
-    return bench
+def bench(network: NetworkWithoutRoute) -> Iterator[Bench]:
+    # pytest's own folder may be too long for the paths of Ray's sockets.
+    with tempfile.TemporaryDirectory(prefix="soundwatch-") as folder:
+        bench = Bench(Path(folder), network)
+        bench.prepare()
+        yield bench
 
 
 def check(bench: Bench, command: TracedCommand, traced: Trace) -> None:

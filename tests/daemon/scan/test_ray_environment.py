@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from soundwatch.daemon.scan.ray_environment import NO_PROXY, local_cluster_environment
+from support.cli_runner import soundwatch
+from support.labelled_folder import write_sound
 
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 -- the variable's name
 
@@ -34,3 +37,15 @@ def test_a_token_is_made_only_where_the_user_set_nothing(monkeypatch: pytest.Mon
     monkeypatch.setenv(setting, "theirs")
     with local_cluster_environment():
         assert os.environ[TOKEN] == ("theirs" if setting == TOKEN else "")
+
+
+def test_a_temporary_folder_too_long_for_rays_sockets_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    write_sound(tmp_path / "archive/a.wav")
+    command = ("scan", tmp_path / "archive", "--out", tmp_path / "out.jsonl", "--engine", "ray", "--workers", "1")
+    done = soundwatch(*command, env={"TMPDIR": str(folder)})
+    assert done.returncode == 2, done.stderr
+    assert b"Ray cannot be started on this machine" in done.stderr
+    assert b"TMPDIR" in done.stderr

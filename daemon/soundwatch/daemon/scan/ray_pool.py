@@ -116,9 +116,15 @@ def connect(address: str | None, cores: int | None) -> Any:
     try:
         with local_cluster_environment() if address is None else nullcontext():
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **where)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if address is None:
+            raise ConfigError(
+                f"Ray cannot be started on this machine: {reason} Use --engine local; or, where a path is too long, a "
+                "shorter folder for temporary files (TMPDIR)."
+            ) from error
         raise ConfigError(
-            f"There is no Ray cluster at {address or 'this machine'}: {' '.join(str(error).split())[:200]} Start one "
-            "with `ray start --head`, or leave --address out to use this machine alone."
+            f"There is no Ray cluster at {address}: {reason} Start one with `ray start --head`, or leave --address out "
+            "to use this machine alone."
         ) from error
     return ray
