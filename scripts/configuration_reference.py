@@ -8,12 +8,10 @@ Does not: repeat a comment for the same key of one class; it says whose meaning 
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Final
 
 import msgspec
@@ -23,12 +21,12 @@ from tables import table
 from types_told import attributes, cell, default_of, values_of
 
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.sinks.context import KINDS
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
+from soundwatch.daemon.web.settings import HttpOptions
 
 Place = tuple[str, ...]
 
 _KEY: Final = re.compile(r"^( *)([a-z_][a-z0-9_]*):( \S)?")
-_OPTIONS: Final = re.compile(r"\bparse_options\(\s*\w+,\s*(\w+)\s*\)")
 _ANY: Final = "*"
 
 
@@ -124,10 +122,11 @@ def _meaning(place: Place, field: msgspec.inspect.Field, said: dict[Place, str])
 
 def sinks() -> str:
     """The kinds of sinks, and the options of each."""
-    kinds = table(("kind", "as"), ((f"`{kind}`", cell(said)) for kind, (_, said) in KINDS.items()))
+    kinds = table(("kind", "as"), ((f"`{name}`", cell(kind.help)) for name, kind in OUTPUT_KINDS.items()))
     records: dict[type[msgspec.Struct], list[str]] = {}
-    for kind, (opener, _) in KINDS.items():
-        records.setdefault(options_record(opener), []).append(f"`{kind}`")
+    for name, kind in OUTPUT_KINDS.items():
+        record = HttpOptions if kind.load is None else kind.load()[0]
+        records.setdefault(record, []).append(f"`{name}`")
     rows = [(", ".join(names), *row) for record, names in records.items() for row in _option_rows(record)]
     return f"{kinds}\n\n{table(('of', 'option', 'default', 'values', 'meaning'), rows)}"
 
@@ -140,19 +139,3 @@ def _option_rows(record: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
             sys.exit(f"The docstring of {record.__name__} does not say what {field.name} means.")
         values = cell(values_of(field.type, field.encode_name))
         yield f"`{field.encode_name}`", _default(field), values, cell(said[field.name])
-
-
-def options_record(opener: str) -> type[msgspec.Struct]:
-    """The record that a sink's module, or one that it takes a name from, reads options into."""
-    module = importlib.import_module(opener.partition(":")[0])
-    near = {getattr(value, "__module__", None) for value in vars(module).values()}
-    others = sorted(name for name in near if name and name.startswith("soundwatch.daemon.") and name != module.__name__)
-    for each in (module, *map(importlib.import_module, others)):
-        if each.__name__ != "soundwatch.daemon.sinks" and (found := _OPTIONS.search(inspect.getsource(each))):
-            return _record(each, found[1])
-    sys.exit(f"{opener}: no `parse_options(spec, RECORD)` is called there, so its options are not known.")
-
-
-def _record(module: ModuleType, name: str) -> type[msgspec.Struct]:
-    record: type[msgspec.Struct] = getattr(module, name)
-    return record

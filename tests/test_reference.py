@@ -11,14 +11,15 @@ from typing import Annotated
 import msgspec
 import pytest
 from command_reference import FOUND, codes, commands
-from configuration_reference import comments, options_record
+from configuration_reference import comments
 from event_reference import EVERY, events, line_schemas, type_of
 from regions import renewed
 from types_told import attributes, values_of
 
 from soundwatch.daemon.cli import soundwatch as group
-from soundwatch.daemon.sinks.context import KINDS
 from soundwatch.daemon.sinks.file import JsonOptions
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
+from soundwatch.daemon.web.settings import HttpOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")
@@ -94,9 +95,10 @@ def test_types_are_told_with_their_units_and_bounds() -> None:
 
 
 def test_the_options_of_every_kind_of_sink_are_found_and_explained() -> None:
-    assert options_record(KINDS["json"][0]) is JsonOptions
-    for opener, _ in KINDS.values():
-        record = options_record(opener)
+    records: list[type[msgspec.Struct]] = [kind.load()[0] for kind in OUTPUT_KINDS.values() if kind.load is not None]
+    assert JsonOptions in records
+    records.append(HttpOptions)
+    for record in records:
         assert set(attributes(record)) == {field.name for field in msgspec.structs.fields(record)}
 
 

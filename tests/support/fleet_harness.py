@@ -63,6 +63,6 @@ def report_of(
 
 def status_of(status: str, heard_unix_ns: int = BEGIN_NS, node: str = "edge1") -> StatusMessage:
     """A status as it comes from the broker."""
-    said = parse_message(MqttMessage(f"soundwatch/{node}/status", status.encode(), heard_unix_ns=heard_unix_ns))
+    said = parse_message(MqttMessage(f"soundwatch/{node}/status", status.encode(), received_unix_ns=heard_unix_ns))
     assert isinstance(said, StatusMessage)
     return said

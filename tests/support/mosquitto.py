@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -77,6 +78,52 @@ class Mosquitto:
         except OSError:
             return False
         return True
+
+
+class OlderBroker:
+    """A broker of MQTT 3.1.1 only: Mosquitto behind a relay that turns clients of MQTT 5 away.
+
+    Args:
+        port: Port of the broker behind it.
+        refusal: Answer to a client of MQTT 5; none where the broker hangs up.
+    """
+
+    def __init__(self, port: int, refusal: bytes) -> None:
+        self._port = port
+        self._refusal = refusal
+        self.refused = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            hello = client.recv(65_536)
+            if hello[hello.index(b"MQTT") + 4] > 4:
+                self.refused += 1
+                client.sendall(self._refusal)
+                client.close()
+                continue
+            broker = socket.create_connection(("127.0.0.1", self._port))
+            broker.sendall(hello)
+            for source, target in ((client, broker), (broker, client)):
+                threading.Thread(target=self._relay, args=(source, target), daemon=True).start()
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(65_536):
+                target.sendall(chunk)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Accept no more clients."""
+        self._server.close()
 
 
 class Listener:

@@ -21,7 +21,7 @@ from random import Random
 import aiomqtt
 
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.sinks.mqtt.fleet import MOST_LINES
+from soundwatch.daemon.sinks.mqtt.fleet import MAX_LINES
 from support.fleet_harness import keys_of
 
 REPORT_S = 30.0
@@ -145,11 +145,11 @@ class Machine:
     async def _answer(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             asked = json.loads(bytes(message.payload))
-            last = min(asked["up_to"], asked["after"] + MOST_LINES, len(self.lines))
+            last = min(asked["up_to"], asked["after"] + MAX_LINES, len(self.lines))
             for first in range(asked["after"], last, AT_ONCE):
                 some = range(first, min(first + AT_ONCE, last))
                 await asyncio.gather(*(self._publish(client, place, repeated=True) for place in some))
-            more = last == asked["after"] + MOST_LINES
+            more = last == asked["after"] + MAX_LINES
             runs = [[asked["after"] + 1, last]] if last > asked["after"] else []
             done = asked | {"up_to": last if more else asked["up_to"], "runs": runs}
             await client.publish(f"{self.base}/again/done", json.dumps(done).encode(), 1)

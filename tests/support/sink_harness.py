@@ -1,4 +1,4 @@
-"""What a sink has around it in the daemon: a journal, a board, and a diary that can be read."""
+"""The surroundings of a sink in the daemon: a journal, a snapshot, a dispatcher, and the real log in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from soundwatch.daemon.core.types import EventType
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine, SourceHealthLine
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
-from soundwatch.daemon.sinks.context import SinkConfig, SinkContext, open_sink, parse_sink
+from soundwatch.daemon.sinks.context import ActiveModel, PreparedSink, SinkConfig, SinkContext
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher, SinkWorker
+from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from support.memory_logger import MemoryLogger
@@ -21,16 +22,17 @@ from support.mosquitto import wait_until
 
 TIME = "2026-11-22T08:15:02.418Z"
 CLASSES = ("dog_bark", "siren")
+OPENING_S = 60.0
 
 
-class Room:
-    """A daemon without ears.
+class SinkHarness:
+    """A daemon without sources.
 
     Args:
-        path: The journal's file; none where it is left out.
-        sources: What is listened to.
-        classes: What is listened for.
-        node: The machine's name.
+        path: File of the journal; memory where it is left out.
+        sources: Names of the sources.
+        classes: Classes that are enabled.
+        node: Name of the machine.
     """
 
     def __init__(
@@ -43,33 +45,39 @@ class Room:
         self.node = node
         self.log = MemoryLogger()
         self.switched: list[tuple[str, bool]] = []
-        self.notice = StatusTracker(sources)
+        self.status = StatusTracker(sources)
         self.live = LiveFeed()
         self.classes = classes
-        self.journal = Journal(JournalStore(path), RetentionLimits(1e9, 64_000_000), node, self.log, self.notice.read)
-        self.outlets = SinkDispatcher(self.log, lambda _: None)
-        self.around = SinkContext(
+        self.journal = Journal(JournalStore(path), RetentionLimits(1e9, 64_000_000), node, self.log, self.status.apply)
+        self.dispatcher = SinkDispatcher(self.log, lambda _: None)
+        self.context = SinkContext(
             node=node,
-            labels=CLASSES,
-            board=lambda: self.notice.board,
-            live=self.live,
-            switch=lambda source, listen: self.switched.append((source, listen)),
             log=self.log,
-            classes=lambda: self.classes,
-            after=self.journal.after,
-            last_seq=lambda: self.journal.last_seq,
-            journal=self.journal.store.identity(),
-            model=lambda: "double@sha256:abababababab",
-            provider=lambda: "DoubleProvider",
+            journal=self.journal,
+            status=self.status,
+            live=self.live,
+            model=lambda: ActiveModel("double@sha256:abababababab", "DoubleProvider", CLASSES, self.classes),
+            set_listening=lambda source, listen: self.switched.append((source, listen)),
+            sinks=self.dispatcher.statuses,
         )
 
+    @property
+    def journal_id(self) -> str:
+        """Identity of the journal."""
+        return self.journal.store.identity()
+
+    def prepare(self, text: SinkConfig) -> PreparedSink:
+        """Prepare a sink."""
+        return prepare_sink(parse_sink(text), self.context)
+
     def open(self, text: SinkConfig) -> SinkWorker:
-        """Hand lines to a sink from now on."""
-        opened = open_sink(parse_sink(text), self.around)
-        return self.outlets.add(opened.sink, self.journal, durable=opened.durable, most=opened.most)
+        """Start a sink, and wait for its first attempt to open."""
+        worker = self.dispatcher.add(self.prepare(text), self.journal)
+        assert worker.wait_tried(OPENING_S)
+        return worker
 
     def event(self, type_: EventType, id_: str = "A", class_: str = "dog_bark", source: str = "mic0") -> None:
-        """Something is heard."""
+        """Append a line of an event."""
         over = type_ == "end"
         self.journal.append(
             EventLine(
@@ -95,7 +103,7 @@ class Room:
         )
 
     def hello(self, source: str = "mic0") -> None:
-        """A source is heard for the first time."""
+        """Append the first line of a source."""
         self.journal.append(
             HelloLine(
                 seq=UNNUMBERED,
@@ -117,7 +125,7 @@ class Room:
         )
 
     def pause(self, source: str = "mic0") -> None:
-        """A source is paused."""
+        """Append a line of a paused source."""
         self.journal.append(
             SourceHealthLine(
                 seq=UNNUMBERED,
@@ -132,27 +140,29 @@ class Room:
             )
         )
 
-    def wait_for(self, outlet: SinkWorker) -> None:
+    def wait_for(self, worker: SinkWorker) -> None:
         """Wait until a sink has taken all lines so far."""
         self.journal.flush()
         last_seq = self.journal.last_seq
-        wait_until(lambda: outlet.state.delivered_seq >= last_seq, f"{outlet.state}")
+        wait_until(lambda: worker.status.delivered_seq >= last_seq, f"{worker.status}")
 
-    def sentences(self) -> list[str]:
-        """What the diary says."""
+    def logged(self) -> list[str]:
+        """Return the events of the log, without details for finding a fault."""
         return [entry.event for entry in self.log.entries if entry.level != "debug"]
 
     def close(self) -> dict[str, int]:
-        """End it as the daemon ends."""
+        """End as the daemon ends."""
         self.journal.flush()
-        left = self.outlets.close()
+        left = self.dispatcher.close()
         self.journal.close()
         return left
 
 
 @pytest.fixture
-def room() -> Iterator[Room]:
-    """One, ended after the test."""
-    made = Room()
+def harness() -> Iterator[SinkHarness]:
+    """Yield a harness, ended after the test without waiting for sinks that fail."""
+    made = SinkHarness()
     yield made
-    made.close()
+    made.journal.flush()
+    made.dispatcher.close(0)
+    made.journal.close()

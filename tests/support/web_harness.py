@@ -21,8 +21,9 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.events.schema import EventLine, Line, SourceHealthLine
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
-from soundwatch.daemon.sinks.context import SinkContext, parse_sink
-from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
+from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.status import SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.context import WebContext
@@ -91,16 +92,17 @@ def a_site(
 ) -> Iterator[Site]:
     """A running server; `changes` are the view's."""
     notice = StatusTracker(("mic0", "yard"))
-    journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, MemoryLogger(), notice.read)
+    journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, MemoryLogger(), notice.apply)
     switched: list[tuple[str, bool]] = []
     log = MemoryLogger()
     sink_context = SinkContext(
         node=NODE,
-        labels=SMALL_CONTRACT.labels,
-        board=lambda: notice.board,
-        live=LiveFeed(),
-        switch=lambda source, listen: switched.append((source, listen)),
         log=log,
+        journal=journal,
+        status=notice,
+        live=LiveFeed(),
+        model=lambda: ActiveModel("small@sha256:abababababab", "DoubleProvider", SMALL_CONTRACT.labels, ("low",)),
+        set_listening=lambda source, listen: switched.append((source, listen)),
     )
     config = changes.pop("config", Config())
     context = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, sink_context.live)

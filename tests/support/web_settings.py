@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.sinks.kinds import parse_sink
 from soundwatch.daemon.web.settings import Settings, parse_settings
 
 

@@ -11,7 +11,7 @@ import pytest
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
 from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
-from soundwatch.daemon.sinks.context import KINDS
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
 from support.cli_runner import soundwatch
 from support.clip_factory import clip
 from support.journal_factory import event, write_journal
@@ -131,7 +131,7 @@ def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, 
 
 
 def test_no_kind_of_sink_is_forgotten() -> None:
-    assert set(KINDS) == {"json", "terminal", "http", "mqtt", "mqtts", "webhook", "command", "unix", "tcp"}
+    assert set(OUTPUT_KINDS) == {"json", "terminal", "http", "mqtt", "mqtts", "webhook", "command", "unix", "tcp"}
 
 
 @pytest.mark.slow

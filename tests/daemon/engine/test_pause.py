@@ -44,7 +44,7 @@ class Switched:
 def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResult]]:
     context, sink = ears_of(BandClassifier())
     readings: list[WindowResult] = []
-    context.live.watch(readings.append)
+    context.live.subscribe(readings.append)
     engine = Engine(context, MemoryLogger())
     source = Switched(seconds)
     source.before = {second: lambda on=on: engine.switch("mic", on) for second, on in switches.items()}  # type: ignore[misc]
@@ -98,7 +98,7 @@ def test_a_reading_tells_of_each_window_and_is_pictured_only_while_somebody_watc
     assert all(reading.features is None for reading in readings)
     context, _ = ears_of(BandClassifier())
     features_wanted: list[WindowResult] = []
-    leave = context.live.watch(features_wanted.append, pictures=True)
+    leave = context.live.subscribe(features_wanted.append, features=True)
     Engine(context, MemoryLogger()).run([SourceSession(Switched(1))])
     assert features_wanted[0].features is not None
     leave()

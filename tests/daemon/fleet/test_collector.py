@@ -24,7 +24,7 @@ from support.fleet_harness import JOURNAL, keys_of, report_of
 from support.memory_logger import MemoryLogger
 from support.mosquitto import Listener, Mosquitto, wait_until
 from support.ports import free_port
-from support.sink_harness import Room
+from support.sink_harness import SinkHarness
 
 
 class Failing(FleetStore):
@@ -91,28 +91,30 @@ def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             each.end()
 
 
-def left_after_one_line(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> SinkWorker:
+def left_after_one_line(harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> SinkWorker:
     """A machine whose fleet has taken its first line and gone."""
     first = fleet_at(mosquitto)
     wait_until(lambda: not first.collector.failures)
-    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
-    room.event("start", "A")
+    worker = harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    harness.event("start", "A")
     wait_until(lambda: first.seqs() == [1])
     first.end()
-    return outlet
+    return worker
 
 
 @pytest.mark.slow
-def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> None:
+def test_lines_are_kept_shown_once_and_folded(
+    harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+) -> None:
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.failures)
-    room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
-    room.hello()
-    room.event("start")
+    harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    harness.hello()
+    harness.event("start")
     wait_until(lambda: fleet.seqs() == [1, 2])
     node = fleet.collector.nodes["edge1"]
     assert (node.status, list(node.active)) == ("online", ["A"])
-    room.event("end")
+    harness.event("end")
     wait_until(lambda: not fleet.collector.nodes["edge1"].active)
     wait_until(lambda: (report := fleet.collector.nodes["edge1"].report) and report.sent_seq == 3)
     assert abs(fleet.collector.nodes["edge1"].skew_s or 0) < 60
@@ -121,15 +123,15 @@ def test_lines_are_kept_shown_once_and_folded(room: Room, mosquitto: Mosquitto, 
 
 @pytest.mark.slow
 def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
-    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+    harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
-    outlet = left_after_one_line(room, mosquitto, fleet_at)
+    worker = left_after_one_line(harness, mosquitto, fleet_at)
     for number in range(700):
-        room.event("start", f"B{number}")
-    room.wait_for(outlet)
+        harness.event("start", f"B{number}")
+    harness.wait_for(worker)
     second = fleet_at(mosquitto)
     wait_until(lambda: len(second.shown) == 700)
-    room.event("start", "C")
+    harness.event("start", "C")
     wait_until(lambda: len(second.shown) == 701)
     assert sorted(second.seqs()) == list(range(2, 703)), "each once, though four requests were answered for it"
     assert second.collector.counts.asked >= 4
@@ -139,13 +141,13 @@ def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
 
 @pytest.mark.slow
 def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
-    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+    harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
-    outlet = left_after_one_line(room, mosquitto, fleet_at)
+    worker = left_after_one_line(harness, mosquitto, fleet_at)
     for number in range(1100):  # more than the journal has at hand, so that the file is asked
-        room.event("start", f"B{number}")
-    room.wait_for(outlet)
-    room.journal.store.transaction(lambda db: db.execute("DELETE FROM lines WHERE seq <= 101"))
+        harness.event("start", f"B{number}")
+    harness.wait_for(worker)
+    harness.journal.store.transaction(lambda db: db.execute("DELETE FROM lines WHERE seq <= 101"))
     second = fleet_at(mosquitto)
     wait_until(lambda: second.collector.nodes["edge1"].lost_lines == 100)
     wait_until(lambda: len(second.shown) == 1000)
@@ -155,18 +157,18 @@ def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
 
 @pytest.mark.slow
 def test_a_store_that_fails_loses_nothing(
-    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
+    harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_PENDING_MESSAGES", 20)  # far fewer than what comes meanwhile
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.failures)
-    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
-    room.event("start", "A")
+    worker = harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    harness.event("start", "A")
     wait_until(lambda: fleet.seqs() == [1])
     fleet.store.failing = True
     for number in range(200):
-        room.event("start", f"B{number}")
-    room.wait_for(outlet)
+        harness.event("start", f"B{number}")
+    harness.wait_for(worker)
     wait_until(lambda: fleet.collector.failures.get("store") == "the disk is full")
     assert fleet.seqs() == [1], "what is not kept is not shown"
     fleet.store.failing = False
@@ -180,16 +182,16 @@ def test_a_store_that_fails_loses_nothing(
 
 @pytest.mark.slow
 def test_a_broker_that_is_killed_loses_nothing(
-    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+    harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.failures)
-    room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
-    room.event("start", "A")
+    harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
+    harness.event("start", "A")
     wait_until(lambda: fleet.seqs() == [1])
     mosquitto.kill()
     for number in range(50):
-        room.event("start", f"B{number}")
+        harness.event("start", f"B{number}")
     wait_until(lambda: "broker" in fleet.collector.failures)
     mosquitto.start()
     wait_until(lambda: len(fleet.shown) == 51)
@@ -216,30 +218,30 @@ def test_a_broker_that_drops_what_it_has_no_room_for_loses_nothing(
     mosquitto_folder: Path, fleet_at: Callable[..., Fleet]
 ) -> None:
     broker = Mosquitto(mosquitto_folder, free_port(), "allow_anonymous true\nmax_queued_messages 30\n", keeping="")
-    rooms = [Room(node=f"edge{number}") for number in range(4)]
+    harnesses = [SinkHarness(node=f"edge{number}") for number in range(4)]
     try:
-        for room in rooms:
-            outlet = room.open(f"mqtt://{broker.address},fleet=1,report_s=0.2,discovery=0")
+        for harness in harnesses:
+            worker = harness.open(f"mqtt://{broker.address},fleet=1,report_s=0.2,discovery=0")
             for number in range(400):
-                room.event("start", f"E{number}")
-            room.wait_for(outlet)
+                harness.event("start", f"E{number}")
+            harness.wait_for(worker)
         fleet = fleet_at(broker, past=True)
         wait_until(lambda: len(fleet.shown) == 4 * 400)
         assert sorted(fleet.seqs()) == sorted(4 * list(range(1, 401)))
         assert [node.lost_lines for node in fleet.collector.nodes.values()] == [0, 0, 0, 0]
         assert fleet.collector.counts.asked > 4 * 2, "some of it was dropped, and asked for once more"
     finally:
-        for room in rooms:
-            room.close()
+        for harness in harnesses:
+            harness.close()
         broker.kill()
 
 
 def test_a_machine_that_forgets_that_it_is_online_is_asked_all_the_same(
-    room: Room, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
+    harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
-    outlet = room.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2,retain=0")
-    room.event("start")
-    room.wait_for(outlet)
+    worker = harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2,retain=0")
+    harness.event("start")
+    harness.wait_for(worker)
     fleet = fleet_at(mosquitto, past=True)
     wait_until(lambda: fleet.seqs() == [1])
     assert fleet.collector.nodes["edge1"].status == "online"

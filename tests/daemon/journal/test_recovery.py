@@ -11,19 +11,19 @@ import pytest
 from soundwatch.daemon.journal import journal as journals
 from soundwatch.daemon.journal.store import JournalStore
 from support.mosquitto import wait_until
-from support.sink_harness import Room
+from support.sink_harness import SinkHarness
 
 
-def all_after(room: Room, seq: int) -> list[int]:
+def all_after(harness: SinkHarness, seq: int) -> list[int]:
     found = []
-    while entries := room.journal.after(seq, 7):
+    while entries := harness.journal.after(seq, 7):
         found += [entry.seq for entry in entries]
         seq = entries[-1].seq
     return found
 
 
 def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    harness: SinkHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "PENDING_LINES", 10)
     hanging, go_on, real = threading.Event(), threading.Event(), JournalStore.commit
@@ -33,20 +33,20 @@ def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
         go_on.wait(60)
         return real(self, *arguments)  # type: ignore[arg-type]
 
-    room.event("start")
-    room.journal.flush()
+    harness.event("start")
+    harness.journal.flush()
     monkeypatch.setattr(JournalStore, "commit", commit)
-    room.event("update")
+    harness.event("update")
     assert hanging.wait(60)
     for _ in range(30):
-        room.event("update")
+        harness.event("update")
     go_on.set()
-    room.journal.flush()
-    assert room.journal.dropped_lines == 20
+    harness.journal.flush()
+    assert harness.journal.dropped_lines == 20
     expected = [1, 2, *range(23, 33)]
-    assert all_after(room, 0) == expected
+    assert all_after(harness, 0) == expected
     for seq in range(33):
-        assert all_after(room, seq) == [each for each in expected if each > seq]
+        assert all_after(harness, seq) == [each for each in expected if each > seq]
 
 
 @pytest.mark.slow
@@ -63,20 +63,20 @@ def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
             sizes.append(len(rows))
         return real(self, rows, cursors)  # type: ignore[arg-type]
 
-    room = Room(tmp_path / "journal.db")
+    harness = SinkHarness(tmp_path / "journal.db")
     monkeypatch.setattr(JournalStore, "commit", commit)
     broken.set()
     for _ in range(2 * journals.BATCH_LINES + 50):
-        room.event("update")
-    room.journal.flush()
-    assert room.journal.failing
-    before = all_after(room, 0)
+        harness.event("update")
+    harness.journal.flush()
+    assert harness.journal.failing
+    before = all_after(harness, 0)
     broken.clear()
-    wait_until(lambda: not room.journal.failing)
-    room.journal.flush()
+    wait_until(lambda: not harness.journal.failing)
+    harness.journal.flush()
     assert max(sizes) <= journals.BATCH_LINES
-    after = all_after(room, 0)
+    after = all_after(harness, 0)
     assert after[: len(before)] == before
     assert after == list(range(1, len(after) + 1))
-    assert [seq for (seq,) in room.journal.store.ask("SELECT seq FROM lines ORDER BY seq")] == after
-    room.close()
+    assert [seq for (seq,) in harness.journal.store.ask("SELECT seq FROM lines ORDER BY seq")] == after
+    harness.close()

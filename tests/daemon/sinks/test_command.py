@@ -10,7 +10,7 @@ import pytest
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from support.mosquitto import wait_until
-from support.sink_harness import Room
+from support.sink_harness import SinkHarness
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs here are shell scripts")
 
@@ -30,111 +30,117 @@ def is_alive(process_id: int) -> bool:
 
 
 def test_a_program_has_the_line_on_its_input_and_the_fields_in_its_environment(
-    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: SinkHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MQTT_PASSWORD", "secret")
     out = tmp_path / "out"
     fields = "$SOUNDWATCH_TYPE $SOUNDWATCH_CLASS $SOUNDWATCH_SCORE $SOUNDWATCH_DURATION_S [$MQTT_PASSWORD]"
     hook = script(tmp_path / "hook", f'cat >>{out}; echo "{fields}" >>{out}')
-    outlet = room.open(f"command:{hook}")
-    room.event("start")
-    room.event("update")
-    room.event("end")
-    room.wait_for(outlet)
+    worker = harness.open(f"command:{hook}")
+    harness.event("start")
+    harness.event("update")
+    harness.event("end")
+    harness.wait_for(worker)
     start, start_fields, end, end_fields = out.read_text().splitlines()
     assert [json.loads(line)["type"] for line in (start, end)] == ["start", "end"], "updates are not asked for"
     assert start_fields == "start dog_bark 0.93  []"
     assert end_fields == "end dog_bark 0.93 13.0 []"
 
 
-def test_types_choose_the_lines(room: Room, tmp_path: Path) -> None:
+def test_types_choose_the_lines(harness: SinkHarness, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    outlet = room.open(f"command:{script(tmp_path / 'hook', f'echo $SOUNDWATCH_TYPE >>{out}')},types=update+hello")
-    room.hello()
+    worker = harness.open(f"command:{script(tmp_path / 'hook', f'echo $SOUNDWATCH_TYPE >>{out}')},types=update+hello")
+    harness.hello()
     for type_ in ("start", "update", "end"):
-        room.event(type_)
-    room.wait_for(outlet)
+        harness.event(type_)
+    harness.wait_for(worker)
     assert out.read_text().split() == ["hello", "update"]
 
 
-def test_how_programs_end_is_told_when_it_changes_and_what_they_say_is_noted(room: Room, tmp_path: Path) -> None:
+def test_how_programs_end_is_told_when_it_changes_and_what_they_say_is_noted(
+    harness: SinkHarness, tmp_path: Path
+) -> None:
     hook = script(tmp_path / "hook", f"echo it is over >&2; test ! -e {tmp_path}/bad || exit 3")
-    outlet = room.open(f"command:{hook}")
+    worker = harness.open(f"command:{hook}")
     for bad in (False, True, True, False):
         (tmp_path / "bad").touch() if bad else (tmp_path / "bad").unlink(missing_ok=True)
-        room.event("start")
-        room.wait_for(outlet)
-    assert room.sentences() == ["a program ended with exit code 3", "a program ended with exit code 0"]
-    assert [fields["output"] for fields in room.log.fields("a program ended")] == ["it is over"] * 4
-    assert outlet.state.state == "working", "an event is done with when its program has ended"
+        harness.event("start")
+        harness.wait_for(worker)
+    assert harness.logged() == ["command_status_changed"] * 2
+    assert [fields["exit_status"] for fields in harness.log.fields("command_status_changed")] == [
+        "exit code 3",
+        "exit code 0",
+    ]
+    assert [fields["output"] for fields in harness.log.fields("command_finished")] == ["it is over"] * 4
+    assert worker.status.state == "working", "an event is done with when its program has ended"
 
 
 @pytest.mark.slow
-def test_a_hanging_program_is_killed_with_all_that_it_has_started(room: Room, tmp_path: Path) -> None:
+def test_a_hanging_program_is_killed_with_all_that_it_has_started(harness: SinkHarness, tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"sleep 1000 & echo $! >{tmp_path}/child; sleep 1000")
-    outlet = room.open(f"command:{hook},timeout_s=0.5")
-    room.event("start")
-    room.wait_for(outlet)
-    assert room.sentences() == ["a program ended by being killed after 0.5 s"]
+    worker = harness.open(f"command:{hook},timeout_s=0.5")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert [fields["exit_status"] for fields in harness.log.fields("command_status_changed")] == ["killed after 0.5 s"]
     child = int((tmp_path / "child").read_text())
     wait_until(lambda: not is_alive(child))
 
 
-def test_what_a_program_leaves_running_is_killed_when_it_ends(room: Room, tmp_path: Path) -> None:
+def test_what_a_program_leaves_running_is_killed_when_it_ends(harness: SinkHarness, tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"for i in 1 2 3 4 5; do sleep 1000 & echo $! >>{tmp_path}/children; done")
-    outlet = room.open(f"command:{hook}")
-    room.event("start")
-    room.wait_for(outlet)
-    assert room.sentences() == []
+    worker = harness.open(f"command:{hook}")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert harness.logged() == []
     children = [int(line) for line in (tmp_path / "children").read_text().split()]
     assert len(children) == 5
     wait_until(lambda: not any(is_alive(child) for child in children))
 
 
 @pytest.mark.slow
-def test_no_more_than_so_many_run_at_once(room: Room, tmp_path: Path) -> None:
+def test_no_more_than_so_many_run_at_once(harness: SinkHarness, tmp_path: Path) -> None:
     running = tmp_path / "running"
     running.mkdir()
     hook = script(tmp_path / "hook", f"touch {running}/$$; ls {running} | wc -l >>{tmp_path}/counts; rm {running}/$$")
-    outlet = room.open(f"command:{hook},at_once=3")
+    worker = harness.open(f"command:{hook},max_parallel=3")
     for _ in range(30):
-        room.event("start")
-    room.wait_for(outlet)
+        harness.event("start")
+    harness.wait_for(worker)
     counts = [int(count) for count in (tmp_path / "counts").read_text().split()]
     assert len(counts) == 30
     assert max(counts) <= 3
 
 
 @pytest.mark.slow
-def test_a_program_that_writes_without_end_takes_no_memory(room: Room, tmp_path: Path) -> None:
-    outlet = room.open(f"command:{script(tmp_path / 'hook', 'yes')},timeout_s=0.5")
-    room.event("start")
-    room.wait_for(outlet)
-    assert len(room.log.written[0][1]["output"]) <= 4096
+def test_a_program_that_writes_without_end_takes_no_memory(harness: SinkHarness, tmp_path: Path) -> None:
+    worker = harness.open(f"command:{script(tmp_path / 'hook', 'yes')},timeout_s=0.5")
+    harness.event("start")
+    harness.wait_for(worker)
+    assert len(harness.log.written[0][1]["output"]) <= 4096
 
 
-def test_a_program_that_cannot_be_started_is_tried_again(room: Room, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_is_tried_again(harness: SinkHarness, tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"echo >>{tmp_path}/out")
-    outlet = room.open(f"command:{hook}")
+    worker = harness.open(f"command:{hook}")
     hook.chmod(0o644)
     hook.rename(tmp_path / "away")
-    room.event("start")
-    wait_until(lambda: outlet.state.state == "failing")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
     (tmp_path / "away").rename(hook)
     hook.chmod(0o755)
-    room.wait_for(outlet)
+    harness.wait_for(worker)
     assert (tmp_path / "out").read_text() == "\n"
 
 
 def test_a_program_that_runs_when_the_daemon_stops_is_killed_and_its_event_kept(tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"echo $$ >{tmp_path}/process; sleep 1000")
-    room = Room(tmp_path / "journal.db")
-    room.open(f"command:{hook}")
-    room.event("start")
+    harness = SinkHarness(tmp_path / "journal.db")
+    harness.open(f"command:{hook}")
+    harness.event("start")
     process = int(wait_until(lambda: (tmp_path / "process").exists() and (tmp_path / "process").read_text()))
-    room.journal.flush()
-    assert room.outlets.close(0.1) == {f"command:{hook}": 1}
-    room.journal.close()
+    harness.journal.flush()
+    assert harness.dispatcher.close(0.1) == {f"command:{hook}": 1}
+    harness.journal.close()
     wait_until(lambda: not is_alive(process))
 
 
@@ -142,20 +148,24 @@ def test_a_program_that_runs_when_the_daemon_stops_is_killed_and_its_event_kept(
     ("text", "told"),
     [
         ("command", "command:PATH was wanted"),
-        ("command:/bin/sh,at_once=0", "at_once"),
+        ("command:/bin/sh,max_parallel=0", "max_parallel"),
         ("command:/bin/sh,types=begin", "begin is no type of line"),
         ("command:/bin/sh,types=sstart", "did you mean start?"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(room: Room, text: str, told: str) -> None:
+def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        room.open(text)
+        harness.open(text)
     assert told in str(refused.value)
 
 
-def test_a_program_that_is_not_there_or_none_is_refused(room: Room, tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match="is no file"):
-        room.open(f"command:{tmp_path}/none")
+def test_a_program_that_is_not_there_or_none_fails_the_sink_and_the_check(harness: SinkHarness, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("echo")
-    with pytest.raises(SinkError, match="cannot be executed"):
-        room.open(f"command:{tmp_path}/text")
+    for name, reason in (("none", "is no file"), ("text", "cannot be executed")):
+        with pytest.raises(SinkError, match=reason):
+            harness.prepare(f"command:{tmp_path}/{name}").check()
+        assert reason in str(harness.open(f"command:{tmp_path}/{name}").status.reason)
+
+
+def test_the_former_name_of_max_parallel_is_accepted(harness: SinkHarness) -> None:
+    assert harness.prepare("command:/bin/sh,at_once=3").batch_lines == 3

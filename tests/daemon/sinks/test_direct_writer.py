@@ -65,7 +65,7 @@ def test_a_full_disk_loses_counted_lines_says_so_once_and_recovers() -> None:
     assert [line["seq"] for line in other.lines] == [1, 2, 3, 4]
     assert journal.losses == {"full": 2}
     assert len(log.written) == 2
-    assert log.written[0][1] == {"sink": "full", "error": "No space left on device"}
+    assert log.written[0][1] == {"sink": "full", "reason": "No space left on device"}
     assert log.written[1][1] == {"sink": "full", "lost_lines": 2}
 
 

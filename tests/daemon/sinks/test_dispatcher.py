@@ -17,6 +17,7 @@ from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore, RetentionLimits
 from soundwatch.daemon.sinks import dispatcher as outlets_module
+from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from support.memory_logger import MemoryLogger
 
@@ -53,6 +54,10 @@ class Reader:
         self.closed = True
 
 
+def prepared(sink: Reader, *, durable: bool = True) -> PreparedSink:
+    return PreparedSink(sink.name, ("reader", sink.name), lambda: sink, lambda: None, durable)
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlets_module, "FIRST_PAUSE_S", 0.01)
@@ -76,22 +81,22 @@ def run(
     journal: Journal, sink: Reader, lines: int, *, durable: bool = True
 ) -> tuple[SinkDispatcher, MemoryLogger, list[str]]:
     log, gone = MemoryLogger(), list[str]()
-    outlets = SinkDispatcher(log, gone.append)
-    outlets.add(sink, journal, durable=durable)
+    workers = SinkDispatcher(log, gone.append)
+    workers.add(prepared(sink, durable=durable), journal)
     for _ in range(lines):
         journal.append(gap())
     journal.flush()
-    return outlets, log, gone
+    return workers, log, gone
 
 
 def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
     one, two = Reader("one"), Reader("two")
-    outlets, *_ = run(journal, one, 0)
-    outlets.add(two, journal, durable=False)
+    workers, *_ = run(journal, one, 0)
+    workers.add(prepared(two, durable=False), journal)
     for _ in range(250):
         journal.append(gap())
     journal.flush()
-    assert outlets.close() == {}
+    assert workers.close() == {}
     assert [line["seq"] for line in one.lines] == list(range(1, 251))
     assert one.lines == two.lines
     assert one.closed
@@ -100,13 +105,13 @@ def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
 
 def test_what_a_failing_sink_may_have_taken_comes_again_and_says_so(journal: Journal) -> None:
     sink = Reader(failures={1: OSError("no"), 2: OSError("no")}, takes=1)
-    outlets, log, _ = run(journal, sink, 1)
+    workers, log, _ = run(journal, sink, 1)
     until(lambda: sink.calls >= 3)
     journal.append(gap())
     journal.flush()
-    assert outlets.close() == {}
+    assert workers.close() == {}
     assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(1, None), (1, True), (1, True), (2, None)]
-    assert log.events == ["a sink is failing; its lines are kept for it", "a sink works again"]
+    assert log.events == ["sink_failed", "sink_recovered"]
 
 
 def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
@@ -114,14 +119,14 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
     real = hanging.deliver
     hanging.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
     quick = Reader("quick")
-    outlets, *_ = run(journal, hanging, 0)
-    outlets.add(quick, journal, durable=False)
+    workers, *_ = run(journal, hanging, 0)
+    workers.add(prepared(quick, durable=False), journal)
     for _ in range(100):
         journal.append(gap())
     until(lambda: len(quick.lines) == 100)
-    assert [lines for state, lines in outlets.look() if state.name == "hanging"] == [100]
+    assert [lines for state, lines in workers.statuses() if state.name == "hanging"] == [100]
     held.set()
-    assert outlets.close() == {}
+    assert workers.close() == {}
     assert len(hanging.lines) == 100
 
 
@@ -135,8 +140,8 @@ def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Pa
     journal.close()
     again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     sink = Reader()
-    outlets, *_ = run(again, sink, 0)
-    assert outlets.close() == {}
+    workers, *_ = run(again, sink, 0)
+    assert workers.close() == {}
     assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(3, True), (4, True), (5, None), (6, None)]
     again.close()
 
@@ -145,29 +150,29 @@ def test_a_sink_that_keeps_no_place_begins_with_the_next_line(journal: Journal) 
     journal.append(gap())
     journal.flush()
     sink = Reader()
-    outlets, *_ = run(journal, sink, 1, durable=False)
-    outlets.close()
+    workers, *_ = run(journal, sink, 1, durable=False)
+    workers.close()
     assert [line["seq"] for line in sink.lines] == [2]
 
 
 def test_a_reader_that_has_gone_is_not_tried_again_and_when_all_have_it_is_told(journal: Journal) -> None:
     gone, other = Reader("gone", {1: ReaderClosedError("gone")}), Reader("other", {2: ReaderClosedError("gone")})
-    outlets, _, all_gone = run(journal, gone, 0, durable=False)
-    outlets.add(other, journal, durable=False)
+    workers, _, all_gone = run(journal, gone, 0, durable=False)
+    workers.add(prepared(other, durable=False), journal)
     journal.append(gap())
-    until(lambda: outlets.states[0].state == "gone" and len(other.lines) == 1)
+    until(lambda: workers.statuses()[0][0].state == "gone" and len(other.lines) == 1)
     assert all_gone == []
     journal.append(gap())
     until(lambda: all_gone == ["gone, other"])
     assert gone.calls == 1
-    assert outlets.close() == {}
+    assert workers.close() == {}
 
 
 def test_lines_that_a_sink_cannot_take_before_the_end_are_counted(journal: Journal) -> None:
     sink = Reader(failures=dict.fromkeys(range(1, 10_000), OSError("away")))
-    outlets, *_ = run(journal, sink, 3)
-    assert outlets.close(patience_s=0.05) == {"reader": 3}
-    assert outlets.states[0].reason == "away"
+    workers, *_ = run(journal, sink, 3)
+    assert workers.close(patience_s=0.05) == {"reader": 3}
+    assert workers.statuses()[0][0].reason == "away"
 
 
 def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Path) -> None:
@@ -181,9 +186,9 @@ def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Pat
     JournalStore(tmp_path / "journal.db").drop_oldest(0.4)
     again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     sink = Reader()
-    outlets, log, _ = run(again, sink, 0)
-    assert outlets.close() == {}
+    workers, log, _ = run(again, sink, 0)
+    assert workers.close() == {}
     assert [line["seq"] for line in sink.lines] == [5, 6, 7, 8, 9, 10]
-    assert outlets.states[0].lost_lines == 4
-    assert log.events == ["the journal had dropped lines before a sink could take them"]
+    assert workers.statuses()[0][0].lost_lines == 4
+    assert log.events == ["sink_lines_dropped"]
     again.close()

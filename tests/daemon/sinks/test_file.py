@@ -10,32 +10,39 @@ from pathlib import Path
 
 import pytest
 
+from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.file import FileSink, open_file
 from support.delivery_loss import small_disk
 from support.mosquitto import wait_until
-from support.sink_harness import Room
+from support.sink_harness import SinkHarness
+
+
+def prepared(sink: FileSink) -> PreparedSink:
+    return PreparedSink(sink.name, (sink.name,), lambda: sink, lambda: None, durable=False)
 
 
 def seqs(path: Path) -> list[int]:
     return [json.loads(line)["seq"] for line in path.read_text().splitlines()]
 
 
-def test_a_file_that_is_renamed_is_followed_by_a_new_one_and_no_line_is_in_neither(room: Room, tmp_path: Path) -> None:
+def test_a_file_that_is_renamed_is_followed_by_a_new_one_and_no_line_is_in_neither(
+    harness: SinkHarness, tmp_path: Path
+) -> None:
     path = tmp_path / "events.jsonl"
-    outlet = room.open(f"json:{path}")
+    worker = harness.open(f"json:{path}")
     for turn in range(1, 4):
-        room.event("start")
-        room.wait_for(outlet)
+        harness.event("start")
+        harness.wait_for(worker)
         path.rename(tmp_path / f"events.jsonl.{turn}")
-    room.event("end")
-    room.wait_for(outlet)
+    harness.event("end")
+    harness.wait_for(worker)
     assert [seqs(tmp_path / f"events.jsonl.{turn}") for turn in (1, 2, 3)] == [[1], [2], [3]]
     assert seqs(path) == [4]
-    assert room.sentences() == []
+    assert harness.logged() == []
 
 
-def test_logrotate_as_documented_loses_nothing(room: Room, tmp_path: Path) -> None:
+def test_logrotate_as_documented_loses_nothing(harness: SinkHarness, tmp_path: Path) -> None:
     logrotate = shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin")
     if logrotate is None:
         pytest.skip("logrotate is not installed")
@@ -43,48 +50,48 @@ def test_logrotate_as_documented_loses_nothing(room: Room, tmp_path: Path) -> No
     rules = tmp_path / "rules"
     rules.write_text(f"{path} {{\n rotate 9\n missingok\n su {os.getuid()} {os.getgid()}\n}}\n")
     rules.chmod(0o644)
-    outlet = room.open(f"json:{path}")
+    worker = harness.open(f"json:{path}")
     for _ in range(3):
-        room.event("start")
-        room.wait_for(outlet)
+        harness.event("start")
+        harness.wait_for(worker)
         subprocess.run([logrotate, "--force", "--state", tmp_path / "state", rules], check=True)
-    room.event("end")
-    room.wait_for(outlet)
+    harness.event("end")
+    harness.wait_for(worker)
     assert [seqs(each) for each in sorted(tmp_path.glob("events.jsonl*"))] == [[4], [3], [2], [1]]
 
 
-def test_a_file_whose_folder_went_is_waited_for(room: Room, tmp_path: Path) -> None:
+def test_a_file_whose_folder_went_is_waited_for(harness: SinkHarness, tmp_path: Path) -> None:
     folder = tmp_path / "mounted"
     folder.mkdir()
-    outlet = room.open(f"json:{folder}/events.jsonl")
+    worker = harness.open(f"json:{folder}/events.jsonl")
     folder.rename(tmp_path / "away")
-    room.event("start")
-    wait_until(lambda: outlet.state.state == "failing")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
     folder.mkdir()
-    room.wait_for(outlet)
+    harness.wait_for(worker)
     (line,) = [json.loads(text) for text in (folder / "events.jsonl").read_text().splitlines()]
     assert (line["seq"], line["repeated"]) == (1, True)
 
 
-def test_a_full_disk_is_waited_for_and_all_lines_follow(room: Room, tmp_path: Path) -> None:
+def test_a_full_disk_is_waited_for_and_all_lines_follow(harness: SinkHarness, tmp_path: Path) -> None:
     try:
         with small_disk(tmp_path / "disk", 1_000_000) as disk:
             path = disk.folder / "events.jsonl"
-            outlet = room.open(f"json:{path}")
-            room.event("start")
-            room.wait_for(outlet)
+            worker = harness.open(f"json:{path}")
+            harness.event("start")
+            harness.wait_for(worker)
             disk.fill()
             for _ in range(50):
-                room.event("update")
-            wait_until(lambda: outlet.state.state == "failing")
-            assert outlet.state.reason == "No space left on device"
+                harness.event("update")
+            wait_until(lambda: worker.status.state == "failing")
+            assert worker.status.reason == "No space left on device"
             disk.free()
-            room.wait_for(outlet)
+            harness.wait_for(worker)
             texts = path.read_text().splitlines()
             whole = [json.loads(text) for text in texts if text.endswith("}") and text.startswith("{")]
             assert len(texts) - len(whole) <= 1, "at most the one line that the disk took a part of is broken"
             assert {line["seq"] for line in whole} == set(range(1, 52))
-            outlet.close(0)
+            worker.close(0)
     except PermissionError as error:
         pytest.skip(str(error))
 
@@ -98,18 +105,18 @@ def test_a_file_that_ends_within_a_line_is_gone_on_with_on_a_line_of_its_own(tmp
     assert path.read_bytes() == b'{"seq":1}\n{"se\n{"seq":2}\n'
 
 
-def test_a_reader_that_goes_ends_a_pipe_for_good_and_no_file(room: Room, tmp_path: Path) -> None:
+def test_a_reader_that_goes_ends_a_pipe_for_good_and_no_file(harness: SinkHarness, tmp_path: Path) -> None:
     gone: list[str] = []
-    outlets = SinkDispatcher(room.log, gone.append)
+    workers = SinkDispatcher(harness.log, gone.append)
     reading, writing = os.pipe()
-    pipe = outlets.add(FileSink("stdout", writing), room.journal, durable=False)
-    file = outlets.add(open_file(str(tmp_path / "events.jsonl")), room.journal, durable=False)
+    pipe = workers.add(prepared(FileSink("stdout", writing)), harness.journal)
+    file = workers.add(prepared(open_file(str(tmp_path / "events.jsonl"))), harness.journal)
     os.close(reading)
-    room.event("start")
-    room.wait_for(file)
-    wait_until(lambda: pipe.state.state == "gone")
-    room.event("end")
-    room.wait_for(file)
+    harness.event("start")
+    harness.wait_for(file)
+    wait_until(lambda: pipe.status.state == "gone")
+    harness.event("end")
+    harness.wait_for(file)
     assert gone == [], "there is another sink"
-    assert outlets.close() == {}
+    assert workers.close() == {}
     os.close(writing)

@@ -16,8 +16,9 @@ import pytest
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import WindowResult
 from support.cli_runner import VALIDATOR
+from support.mosquitto import wait_until
 from support.ports import free_port
-from support.sink_harness import CLASSES, Room
+from support.sink_harness import CLASSES, SinkHarness
 
 PATIENCE_S = 60.0
 
@@ -51,21 +52,21 @@ class Client:
 class Place:
     """A TCP sink and who reads there."""
 
-    def __init__(self, room: Room, options: str = "") -> None:
+    def __init__(self, harness: SinkHarness, options: str = "") -> None:
         self.address = ("127.0.0.1", free_port())
-        self.outlet = room.open(f"tcp://127.0.0.1:{self.address[1]}{options}")
+        self.worker = harness.open(f"tcp://127.0.0.1:{self.address[1]}{options}")
         self._clients: list[Client] = []
 
     def client(self) -> Client:
         self._clients.append(Client(self.address))
         return self._clients[-1]
 
-    def known(self, room: Room, *clients: Client) -> None:
+    def known(self, harness: SinkHarness, *clients: Client) -> None:
         """Wait until these are taken up: lines come until each has one."""
         for client in clients:
             client.socket.settimeout(0.05)
             while True:
-                room.event("update", "known")
+                harness.event("update", "known")
                 try:
                     if client.socket.recv(1, socket.MSG_PEEK):
                         break
@@ -79,8 +80,8 @@ class Place:
 
 
 @pytest.fixture
-def place(room: Room) -> Iterator[Place]:
-    made = Place(room)
+def place(harness: SinkHarness) -> Iterator[Place]:
+    made = Place(harness)
     yield made
     made.close()
 
@@ -94,13 +95,13 @@ def until(client: Client, id_: str) -> list[int]:
 
 
 @pytest.mark.slow
-def test_every_reader_gets_all_lines_from_when_it_came(room: Room, place: Place) -> None:
-    room.event("start", "before")
-    room.wait_for(place.outlet)
+def test_every_reader_gets_all_lines_from_when_it_came(harness: SinkHarness, place: Place) -> None:
+    harness.event("start", "before")
+    harness.wait_for(place.worker)
     clients = [place.client() for _ in range(3)]
-    place.known(room, *clients)
+    place.known(harness, *clients)
     for number in range(200):
-        room.event("update", str(number))
+        harness.event("update", str(number))
     for client in clients:
         seqs = until(client, "199")
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "without holes"
@@ -108,32 +109,32 @@ def test_every_reader_gets_all_lines_from_when_it_came(room: Room, place: Place)
 
 
 @pytest.mark.slow
-def test_a_reader_that_asks_gets_what_was_before(room: Room, place: Place) -> None:
+def test_a_reader_that_asks_gets_what_was_before(harness: SinkHarness, place: Place) -> None:
     for number in range(300):
-        room.event("update", str(number))
-    room.wait_for(place.outlet)
+        harness.event("update", str(number))
+    harness.wait_for(place.worker)
     client = place.client()
     client.socket.sendall(b'{"since": 100}\n')
     assert until(client, "299") == list(range(101, 301))
-    room.event("start", "new")
+    harness.event("start", "new")
     assert until(client, "new") == [301]
 
 
-def test_what_was_before_the_daemon_started_is_given_before_anything_is_heard(room: Room) -> None:
+def test_what_was_before_the_daemon_started_is_given_before_anything_is_heard(harness: SinkHarness) -> None:
     for _ in range(3):
-        room.event("update")
-    room.journal.flush()
-    place = Place(room)
+        harness.event("update")
+    harness.journal.flush()
+    place = Place(harness)
     client = place.client()
     client.socket.sendall(b'{"since": 1}\n')
     assert [client.line()["seq"] for _ in range(2)] == [2, 3]
     place.close()
 
 
-def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(room: Room, place: Place) -> None:
+def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(harness: SinkHarness, place: Place) -> None:
     for number in range(300):
-        room.event("update", str(number))
-    room.wait_for(place.outlet)
+        harness.event("update", str(number))
+    harness.wait_for(place.worker)
     asking, silent = place.client(), place.client()
     asking.socket.sendall(b'{"since":0}')
     for client in (asking, silent):
@@ -144,16 +145,16 @@ def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(room: Room
 
 @pytest.mark.slow
 def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
-    room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
+    harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soundwatch.daemon.sinks.socket_client.STALL_S", 0.2)
-    monkeypatch.setattr("soundwatch.daemon.sinks.socket_client.PARTING_S", 60.0)
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_client.BYE_LIMIT_S", 60.0)
     slow = place.client()
-    place.known(room, slow)
-    while "a reader took nothing and was dropped" not in room.sentences():
+    place.known(harness, slow)
+    while "socket_client_disconnected" not in harness.logged():
         for _ in range(500):
-            room.event("update", "many")
-        room.wait_for(place.outlet)
+            harness.event("update", "many")
+        harness.wait_for(place.worker)
     lines = slow.rest()
     assert lines[-1]["type"] == "bye"
     VALIDATOR.validate(lines[-1])
@@ -167,7 +168,7 @@ def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b'{"since": -1}\n', b'{"until": 3}\n', b"x" * 5000])
-def test_a_reader_that_says_something_else_is_told_and_dropped(room: Room, place: Place, said: bytes) -> None:
+def test_a_reader_that_says_something_else_is_told_and_dropped(harness: SinkHarness, place: Place, said: bytes) -> None:
     client = place.client()
     client.socket.sendall(said)
     (bye,) = client.rest()
@@ -175,42 +176,44 @@ def test_a_reader_that_says_something_else_is_told_and_dropped(room: Room, place
 
 
 def test_more_readers_than_there_may_be_are_told_and_dropped(
-    room: Room, place: Place, monkeypatch: pytest.MonkeyPatch
+    harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MOST_READERS", 2)
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MAX_CLIENTS", 2)
     first = place.client(), place.client()
-    place.known(room, *first)
+    place.known(harness, *first)
     (bye,) = place.client().rest()
-    assert bye["reason"] == "crowded"
+    assert bye["reason"] == "too_many_clients"
 
 
-def test_readers_that_left_are_forgotten(room: Room, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MOST_READERS", 3)
+def test_readers_that_left_are_forgotten(harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MAX_CLIENTS", 3)
     for _ in range(20):
         client = place.client()
-        place.known(room, client)
+        place.known(harness, client)
         client.close()
-        room.event("update")
-        room.wait_for(place.outlet)
+        harness.event("update")
+        harness.wait_for(place.worker)
 
 
-def test_readers_get_what_there_is_when_the_daemon_stops(room: Room) -> None:
-    place = Place(room)
+def test_readers_get_what_there_is_when_the_daemon_stops(harness: SinkHarness) -> None:
+    place = Place(harness)
     client = place.client()
-    place.known(room, client)
-    room.event("end", "last")
-    room.close()
+    place.known(harness, client)
+    harness.event("end", "last")
+    harness.close()
     *lines, bye = client.rest()
     assert lines[-1]["id"] == "last"
     assert (bye["type"], bye["reason"], bye["last_seq"]) == ("bye", "stopped", lines[-1]["seq"])
     place.close()
 
 
-def test_scores_are_given_to_those_who_asked_for_them(room: Room) -> None:
-    place = Place(room, ",scores=1")
+def test_scores_are_given_to_those_who_asked_for_them(harness: SinkHarness) -> None:
+    place = Place(harness, ",scores=1")
     client = place.client()
-    place.known(room, client)
-    room.live.publish(WindowResult("mic0", 1_000_000_000, CLASSES, np.full(2, 0.5, np.float32), -30.0, 0, 1, 1.0, 0.0))
+    place.known(harness, client)
+    harness.live.publish(
+        WindowResult("mic0", 1_000_000_000, CLASSES, np.full(2, 0.5, np.float32), -30.0, 0, 1, 1.0, 0.0)
+    )
     while (line := client.line())["type"] != "scores":
         assert line["type"] == "update"
     assert line["scores"] == {"dog_bark": 0.5, "siren": 0.5}
@@ -226,36 +229,37 @@ def short_folder() -> Iterator[Path]:
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
 def test_a_unix_socket_is_its_owners_alone_and_goes_with_the_daemon(short_folder: Path) -> None:
     path = short_folder / "events.sock"
-    room = Room()
-    outlet = room.open(f"unix:{path}")
+    harness = SinkHarness()
+    worker = harness.open(f"unix:{path}")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    room.event("start")
-    room.wait_for(outlet)
+    harness.event("start")
+    harness.wait_for(worker)
     client = Client(str(path))
     client.socket.sendall(b'{"since":0}\n')
     assert client.line()["seq"] == 1
-    with pytest.raises(SinkError, match="another program's socket"):
-        room.open(f"unix:{path}")
-    room.close()
+    assert "another program's socket" in str(harness.open(f"unix:{path}").status.reason)
+    harness.close()
     client.close()
     assert not path.exists()
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
-def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(room: Room, short_folder: Path) -> None:
+def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(
+    harness: SinkHarness, short_folder: Path
+) -> None:
     path = short_folder / "events.sock"
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
-    room.open(f"unix:{path}")
+    harness.open(f"unix:{path}")
     Client(str(path)).close()
     file = short_folder / "file"
     file.write_text("mine")
-    with pytest.raises(SinkError, match="is no socket"):
-        room.open(f"unix:{file}")
+    for other, reason in ((file, "is no socket"), (short_folder / "none" / "events.sock", "No such file or directory")):
+        with pytest.raises(SinkError, match=reason):
+            harness.prepare(f"unix:{other}").check()
+        assert reason in str(harness.open(f"unix:{other}").status.reason)
     assert file.read_text() == "mine"
-    with pytest.raises(SinkError, match="No such file or directory"):
-        room.open(f"unix:{short_folder}/none/events.sock")
 
 
 @pytest.mark.parametrize(
@@ -269,17 +273,21 @@ def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(room:
         ("unix:/tmp/x,allow_remote=1", "allow_remote is no option of it"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(room: Room, text: str, told: str) -> None:
+def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        room.open(text)
+        harness.open(text)
     assert told in str(refused.value)
 
 
-def test_other_machines_may_read_only_where_that_was_asked_for_and_it_is_warned_of(room: Room) -> None:
-    room.open(f"tcp://0.0.0.0:{free_port()},allow_remote=1")
-    assert room.sentences() == ["whoever reaches this address can read every event"]
+def test_other_machines_may_read_only_where_that_was_asked_for_and_it_is_warned_of(harness: SinkHarness) -> None:
+    harness.open(f"tcp://0.0.0.0:{free_port()},allow_remote=1")
+    assert harness.logged() == ["sink_reachable_from_network"]
 
 
-def test_a_port_in_use_is_refused(room: Room) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(SinkError, match="cannot be listened on"):
-        room.open(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+def test_a_port_in_use_is_waited_for(harness: SinkHarness) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        worker = harness.open(f"tcp://127.0.0.1:{port}")
+        assert "cannot be listened on" in str(worker.status.reason)
+    wait_until(lambda: worker.status.state == "working")
+    Client(("127.0.0.1", port)).close()

@@ -9,8 +9,8 @@ import pytest
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.events.schema import json_schema
-from soundwatch.daemon.sinks.context import parse_sink
 from soundwatch.daemon.sinks.file import FileSink, open_file
+from soundwatch.daemon.sinks.kinds import parse_sink
 from soundwatch.daemon.sinks.line_filter import TYPES
 
 

@@ -21,7 +21,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.webhook import retry_after_s
 from support.mosquitto import wait_until
 from support.ports import free_port
-from support.sink_harness import Room
+from support.sink_harness import SinkHarness
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -102,11 +102,11 @@ def server() -> Iterator[Server]:
     serving.close()
 
 
-def test_start_and_end_are_posted_as_they_are(room: Room, server: Server) -> None:
-    outlet = room.open(f"webhook:http://{server.address}/events?a=b")
+def test_start_and_end_are_posted_as_they_are(harness: SinkHarness, server: Server) -> None:
+    worker = harness.open(f"webhook:http://{server.address}/events?a=b")
     for type_ in ("start", "update", "end"):
-        room.event(type_)
-    room.wait_for(outlet)
+        harness.event(type_)
+    harness.wait_for(worker)
     assert server.types == ["start", "end"]
     path, headers, body = server.requests[0]
     assert (path, headers["content-type"]) == ("/events?a=b", "application/json")
@@ -115,12 +115,12 @@ def test_start_and_end_are_posted_as_they_are(room: Room, server: Server) -> Non
     assert [headers["idempotency-key"] for _, headers, _ in server.requests] == ["A_start", "A_end"]
 
 
-def test_updates_of_one_event_have_ids_of_their_own(room: Room, server: Server) -> None:
-    outlet = room.open(f"webhook:http://{server.address},types=update+hello")
-    room.hello()
-    room.event("update")
-    room.event("update")
-    room.wait_for(outlet)
+def test_updates_of_one_event_have_ids_of_their_own(harness: SinkHarness, server: Server) -> None:
+    worker = harness.open(f"webhook:http://{server.address},types=update+hello")
+    harness.hello()
+    harness.event("update")
+    harness.event("update")
+    harness.wait_for(worker)
     ids = [headers["webhook-id"] for _, headers, _ in server.requests]
     assert len(set(ids)) == 3
     assert ids[1:] == ["A_update_2", "A_update_3"]
@@ -130,79 +130,79 @@ def test_updates_of_one_event_have_ids_of_their_own(room: Room, server: Server) 
 @pytest.mark.parametrize(
     "bad", [status(500), status(503), status(429), status(404), status(401), break_off], ids=lambda each: each.__name__
 )
-def test_what_may_succeed_later_is_posted_again_and_marked(room: Room, server: Server, bad: Any) -> None:
+def test_what_may_succeed_later_is_posted_again_and_marked(harness: SinkHarness, server: Server, bad: Any) -> None:
     server.answers += [bad, bad]
-    outlet = room.open(f"webhook:http://{server.address}")
-    room.event("start")
-    room.event("end")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address}")
+    harness.event("start")
+    harness.event("end")
+    harness.wait_for(worker)
     assert server.types == ["start", "start", "start", "end"]
     assert [json.loads(body).get("repeated") for _, _, body in server.requests] == [None, True, True, None]
     assert len({headers["webhook-id"] for _, headers, _ in server.requests}) == 2
-    assert room.sentences() == ["a sink is failing; its lines are kept for it", "a sink works again"]
+    assert harness.logged() == ["sink_failed", "sink_recovered"]
 
 
-def test_an_answer_that_breaks_off_after_its_status_is_one(room: Room, server: Server) -> None:
+def test_an_answer_that_breaks_off_after_its_status_is_one(harness: SinkHarness, server: Server) -> None:
     server.answers.append(break_off_in_the_body)
-    outlet = room.open(f"webhook:http://{server.address}")
-    room.event("start")
-    room.event("end")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address}")
+    harness.event("start")
+    harness.event("end")
+    harness.wait_for(worker)
     assert server.types == ["start", "end"]
 
 
 @pytest.mark.parametrize("code", [400, 413, 422])
-def test_what_never_can_succeed_is_skipped_counted_and_said(room: Room, server: Server, code: int) -> None:
+def test_what_never_can_succeed_is_skipped_counted_and_said(harness: SinkHarness, server: Server, code: int) -> None:
     server.answers.append(status(code))
-    outlet = room.open(f"webhook:http://{server.address}")
-    room.event("start")
-    room.event("end")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address}")
+    harness.event("start")
+    harness.event("end")
+    harness.wait_for(worker)
     assert server.types == ["start", "end"]
-    (said, fields), *_ = room.log.written
-    assert said == "an event was refused and is skipped"
-    assert (fields["skipped_lines"], fields["id"], str(code) in fields["error"]) == (1, "A", True)
+    (said, fields), *_ = harness.log.written
+    assert said == "webhook_line_skipped"
+    assert (fields["skipped_lines"], fields["id"], str(code) in fields["reason"]) == (1, "A", True)
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_is_left_after_the_timeout(room: Room, server: Server) -> None:
+def test_a_server_that_hangs_is_left_after_the_timeout(harness: SinkHarness, server: Server) -> None:
     server.answers.append(lambda _: wait_until_set(server.going))
-    outlet = room.open(f"webhook:http://{server.address},timeout_s=0.3")
-    room.event("start")
-    wait_until(lambda: outlet.state.state == "failing")
-    assert "timed out" in (outlet.state.reason or "")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address},timeout_s=0.3")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
+    assert "timed out" in (worker.status.reason or "")
+    harness.wait_for(worker)
     assert server.types == ["start", "start"]
 
 
 @pytest.mark.slow
-def test_a_server_that_is_not_there_is_waited_for(room: Room) -> None:
+def test_a_server_that_is_not_there_is_waited_for(harness: SinkHarness) -> None:
     port = free_port()
-    outlet = room.open(f"webhook:http://127.0.0.1:{port}/secret-path")
-    room.event("start")
-    wait_until(lambda: outlet.state.state == "failing")
-    assert "refused" in (outlet.state.reason or "")
-    assert "secret-path" not in repr(room.log.written) + outlet.state.name
+    worker = harness.open(f"webhook:http://127.0.0.1:{port}/secret-path")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
+    assert "refused" in (worker.status.reason or "")
+    assert "secret-path" not in repr(harness.log.written) + worker.status.name
 
 
 @pytest.mark.slow
-def test_redirects_are_not_followed(room: Room, server: Server) -> None:
+def test_redirects_are_not_followed(harness: SinkHarness, server: Server) -> None:
     server.answers.append(status(302, Location=f"http://{server.address}/elsewhere"))
-    outlet = room.open(f"webhook:http://{server.address}/here")
-    room.event("start")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address}/here")
+    harness.event("start")
+    harness.wait_for(worker)
     assert {path for path, _, _ in server.requests} == {"/here"}
-    assert "redirects are not followed" in room.log.written[0][1]["error"]
+    assert "redirects are not followed" in harness.log.written[0][1]["reason"]
 
 
 @pytest.mark.slow
-def test_a_server_that_asks_to_wait_is_not_asked_before(room: Room, server: Server) -> None:
+def test_a_server_that_asks_to_wait_is_not_asked_before(harness: SinkHarness, server: Server) -> None:
     server.answers.append(status(429, Retry_After="3000"))
-    outlet = room.open(f"webhook:http://{server.address}")
-    room.event("start")
-    wait_until(lambda: outlet.state.state == "failing")
-    room.journal.flush()
-    assert room.outlets.close(1.0) == {outlet.state.name: 1}, "it still waits"
+    worker = harness.open(f"webhook:http://{server.address}")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
+    harness.journal.flush()
+    assert harness.dispatcher.close(1.0) == {worker.status.name: 1}, "it still waits"
     assert server.types == ["start"]
 
 
@@ -222,10 +222,10 @@ def secret_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_requests_are_signed_as_standard_webhooks_are(room: Room, server: Server, secret_file: Path) -> None:
-    outlet = room.open(f"webhook:http://{server.address},secret_file={secret_file}")
-    room.event("start")
-    room.wait_for(outlet)
+def test_requests_are_signed_as_standard_webhooks_are(harness: SinkHarness, server: Server, secret_file: Path) -> None:
+    worker = harness.open(f"webhook:http://{server.address},secret_file={secret_file}")
+    harness.event("start")
+    harness.wait_for(worker)
     _, headers, body = server.requests[0]
     assert StandardWebhook(SECRET).verify(body, headers)["class"] == "dog_bark"
     with pytest.raises(WebhookVerificationError):
@@ -235,16 +235,16 @@ def test_requests_are_signed_as_standard_webhooks_are(room: Room, server: Server
 
 
 def test_the_documented_check_takes_what_is_ours_and_nothing_else(
-    room: Room, server: Server, secret_file: Path
+    harness: SinkHarness, server: Server, secret_file: Path
 ) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/sinks.md").read_text(), re.S | re.M)
     (snippet,) = [block for block in blocks if "webhook-signature" in block]
     names: dict[str, Any] = {}
     exec(snippet, names)  # noqa: S102  # the documentation's own words
     is_genuine = names["is_genuine"]
-    outlet = room.open(f"webhook:http://{server.address},secret_file={secret_file}")
-    room.event("start")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address},secret_file={secret_file}")
+    harness.event("start")
+    harness.wait_for(worker)
     _, headers, body = server.requests[0]
     assert is_genuine(SECRET, headers, body)
     assert not is_genuine(SECRET, headers, body + b" ")
@@ -253,69 +253,74 @@ def test_the_documented_check_takes_what_is_ours_and_nothing_else(
     assert not is_genuine("whsec_" + base64.b64encode(bytes(32)).decode(), headers, body)
 
 
-def test_a_token_is_sent_and_never_shown(room: Room, server: Server, tmp_path: Path) -> None:
+def test_a_token_is_sent_and_never_shown(harness: SinkHarness, server: Server, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("tk_123\n")
     server.answers.append(status(500))
-    outlet = room.open(f"webhook:http://{server.address},token_file={tmp_path}/token")
-    room.event("start")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook:http://{server.address},token_file={tmp_path}/token")
+    harness.event("start")
+    harness.wait_for(worker)
     assert server.requests[0][1]["authorization"] == "Bearer tk_123"
-    assert "tk_123" not in repr(room.log.written)
+    assert "tk_123" not in repr(harness.log.written)
 
 
-def test_the_address_may_be_in_a_file(room: Room, server: Server, tmp_path: Path) -> None:
+def test_the_address_may_be_in_a_file(harness: SinkHarness, server: Server, tmp_path: Path) -> None:
     (tmp_path / "url").write_text(f"http://{server.address}/hook\n")
-    outlet = room.open(f"webhook,url_file={tmp_path}/url")
-    room.event("start")
-    room.wait_for(outlet)
+    worker = harness.open(f"webhook,url_file={tmp_path}/url")
+    harness.event("start")
+    harness.wait_for(worker)
     assert server.requests[0][0] == "/hook"
 
 
 @pytest.mark.parametrize(
     ("template", "content_type", "body"),
     [
-        ("slack", "application/json", {"text": 'dog bark at a&lt;b&gt;"c" (edge1) since 08:15:02 UTC, score 0.93'}),
+        (
+            "slack",
+            "application/json",
+            {"text": 'dog bark at a&lt;b&gt;"c" (edge1) since 2026-11-22 08:15:02 UTC, score 0.93'},
+        ),
         (
             "discord",
             "application/json",
             {
-                "content": 'dog bark at a<b>"c" (edge1) since 08:15:02 UTC, score 0.93',
+                "content": 'dog bark at a<b>"c" (edge1) since 2026-11-22 08:15:02 UTC, score 0.93',
                 "allowed_mentions": {"parse": []},
             },
         ),
-        ("ntfy", "text/plain; charset=utf-8", 'dog bark at a<b>"c" (edge1) since 08:15:02 UTC, score 0.93'),
+        ("ntfy", "text/plain; charset=utf-8", 'dog bark at a<b>"c" (edge1) since 2026-11-22 08:15:02 UTC, score 0.93'),
     ],
 )
 def test_chat_services_get_a_sentence_for_each_start(
     server: Server, template: str, content_type: str, body: object
 ) -> None:
     source = 'a<b>"c"'
-    room = Room(sources=(source,))
-    outlet = room.open(f"webhook:http://{server.address},template={template}")
-    room.event("start", source=source)
-    room.event("end", source=source)
-    room.wait_for(outlet)
+    harness = SinkHarness(sources=(source,))
+    worker = harness.open(f"webhook:http://{server.address},template={template}")
+    harness.event("start", source=source)
+    harness.event("end", source=source)
+    harness.wait_for(worker)
     ((_, headers, said),) = server.requests
     assert headers["content-type"] == content_type
     assert (json.loads(said) if isinstance(body, dict) else said.decode()) == body
-    room.close()
+    harness.close()
 
 
 def test_a_template_of_ones_own_is_filled_in(server: Server, tmp_path: Path) -> None:
     source = 'a "b" \\ c'
-    room = Room(sources=(source,))
+    harness = SinkHarness(sources=(source,))
     (tmp_path / "own.json").write_text('{"what": "$sound", "where": "${source}", "cost": "$$1", "offset": "$offset"}')
     (tmp_path / "own.txt").write_text("$class $type")
-    outlets = [
-        room.open(f"webhook:http://{server.address}/{kind},template={tmp_path}/own.{kind}") for kind in ("json", "txt")
+    workers = [
+        harness.open(f"webhook:http://{server.address}/{kind},template={tmp_path}/own.{kind}")
+        for kind in ("json", "txt")
     ]
-    room.event("start", source=source)
-    for outlet in outlets:
-        room.wait_for(outlet)
+    harness.event("start", source=source)
+    for worker in workers:
+        harness.wait_for(worker)
     bodies = {path: body for path, _, body in server.requests}
     assert json.loads(bodies["/json"]) == {"what": "dog bark", "where": source, "cost": "$1", "offset": ""}
     assert bodies["/txt"] == b"dog_bark start"
-    room.close()
+    harness.close()
 
 
 @pytest.mark.parametrize(
@@ -326,26 +331,26 @@ def test_a_template_of_ones_own_is_filled_in(server: Server, tmp_path: Path) -> 
         ('{"a": "$ 5"}', "dollar sign"),
     ],
 )
-def test_a_template_that_cannot_work_is_refused(room: Room, tmp_path: Path, words: str, told: str) -> None:
+def test_a_template_that_cannot_work_is_refused(harness: SinkHarness, tmp_path: Path, words: str, told: str) -> None:
     (tmp_path / "own.json").write_text(words)
     with pytest.raises(ConfigError, match=told):
-        room.open(f"webhook:http://127.0.0.1,template={tmp_path}/own.json")
+        harness.open(f"webhook:http://127.0.0.1,template={tmp_path}/own.json")
 
 
 @pytest.mark.slow
-def test_a_server_of_another_authority_is_not_trusted(room: Room, tmp_path: Path) -> None:
+def test_a_server_of_another_authority_is_not_trusted(harness: SinkHarness, tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
     server = Server(context)
-    trusted = room.open(f"webhook:https://{server.address}/a,ca={tmp_path}/ca.pem")
-    wary = room.open(f"webhook:https://{server.address}/b,ca={tmp_path}/stranger.pem")
-    room.event("start")
-    room.wait_for(trusted)
-    wait_until(lambda: wary.state.state == "failing")
-    assert "CERTIFICATE_VERIFY_FAILED" in (wary.state.reason or "")
+    trusted = harness.open(f"webhook:https://{server.address}/a,ca={tmp_path}/ca.pem")
+    wary = harness.open(f"webhook:https://{server.address}/b,ca={tmp_path}/stranger.pem")
+    harness.event("start")
+    harness.wait_for(trusted)
+    wait_until(lambda: wary.status.state == "failing")
+    assert "CERTIFICATE_VERIFY_FAILED" in (wary.status.reason or "")
     assert {path for path, _, _ in server.requests} == {"/a"}
     server.close()
 
@@ -359,20 +364,26 @@ def test_a_server_of_another_authority_is_not_trusted(room: Room, tmp_path: Path
         ("webhook:https://host/x,types=strt", "did you mean start"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(room: Room, text: str, told: str) -> None:
+def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        room.open(text)
+        harness.open(text)
     assert told in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
-def test_a_secret_that_is_none_is_refused_with_how_to_make_one(room: Room, tmp_path: Path) -> None:
+def test_a_secret_that_is_none_is_refused_with_how_to_make_one(harness: SinkHarness, tmp_path: Path) -> None:
     for text in ("open sesame", "whsec_!!", "whsec_YWJj"):
         (tmp_path / "secret").write_text(text)
         with pytest.raises(ConfigError, match="openssl rand") as refused:
-            room.open(f"webhook:http://host,secret_file={tmp_path}/secret")
+            harness.open(f"webhook:http://host,secret_file={tmp_path}/secret")
         assert text not in str(refused.value)
-    with pytest.raises(SinkError, match="cannot be read"):
-        room.open(f"webhook:http://host,secret_file={tmp_path}/none")
-    with pytest.raises(SinkError, match="none of json, slack, discord, ntfy, nor a file"):
-        room.open("webhook:http://host,template=teams")
+    with pytest.raises(ConfigError, match="none of json, slack, discord, ntfy, nor a file"):
+        harness.open("webhook:http://host,template=teams")
+
+
+def test_files_that_are_not_there_fail_the_sink_and_the_check(harness: SinkHarness, tmp_path: Path) -> None:
+    for option in ("secret_file", "token_file", "url_file", "template", "ca"):
+        text = f"webhook:http://{option}.invalid,{option}={tmp_path}/{option}.none"
+        with pytest.raises(SinkError, match="No such file"):
+            harness.prepare(text).check()
+        assert "No such file" in str(harness.open(text).status.reason)

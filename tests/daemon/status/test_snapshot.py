@@ -66,24 +66,24 @@ def health(state: Any) -> SourceHealthLine:
 def after(*lines: Line) -> StatusSnapshot:
     notice = StatusTracker(("mic",))
     for line in lines:
-        notice.read(line)
-    return notice.board
+        notice.apply(line)
+    return notice.snapshot
 
 
 def test_a_source_is_being_opened_until_something_is_told_of_it() -> None:
-    assert after().sources["mic"].hearing == "opening"
+    assert after().sources["mic"].state == "opening"
 
 
 def test_a_source_is_heard_waited_for_lost_paused_and_ended() -> None:
     states: list[SourceTransition | Line] = ["waiting", hello(), "lost", "back", "paused", "resumed"]
     lines: list[Line] = [health(each) if isinstance(each, str) else each for each in states]
-    seen = [after(*lines[: count + 1]).sources["mic"].hearing for count in range(len(lines))]
+    seen = [after(*lines[: count + 1]).sources["mic"].state for count in range(len(lines))]
     assert seen == ["waiting", "heard", "lost", "heard", "paused", "heard"]
     so_far, ended = (
         StatsLine(**OF_MIC, windows=1, duration_s=4.0, lost_s=0.0, coverage=1.0, final=final) for final in (False, True)
     )
-    assert after(hello(), so_far).sources["mic"].hearing == "heard"
-    assert after(hello(), so_far, ended).sources["mic"].hearing == "ended"
+    assert after(hello(), so_far).sources["mic"].state == "heard"
+    assert after(hello(), so_far, ended).sources["mic"].state == "ended"
 
 
 def test_events_that_last_are_known_and_counted_once() -> None:

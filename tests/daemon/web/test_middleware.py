@@ -15,6 +15,7 @@ import websockets
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web import middleware, timeouts
 from support.web_harness import IDS, Site, a_site, event_line, wait_until, write_token
 
@@ -293,11 +294,12 @@ def test_no_page_has_script_or_style_in_it_or_asks_another_machine_for_anything(
 def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> None:
-        raise RuntimeError("an internal secret")
+    class Broken(StatusTracker):
+        def __getattribute__(self, name: str) -> object:
+            raise RuntimeError("an internal secret")
 
     with a_site() as ill:
-        object.__setattr__(ill.view.sink_context, "board", broken)
+        object.__setattr__(ill.view.sink_context, "status", Broken())
         with ill.client() as client:
             answer = client.get("/api/health")
             assert client.get("/api/classes").status_code == 200, "the next one is answered"

@@ -130,13 +130,13 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
 
 def test_without_clients_there_is_no_subscription(site: Site) -> None:
     live, journal = site.view.sink_context.live, site.journal
-    watchers = len(live._watchers)
+    watchers = len(live._subscribers)
     with ws(site, "?columns=1") as socket_:
         next_of(socket_, "welcome")
         wait_until(lambda: live.features_wanted)
         assert len(journal._readers) == 1
     wait_until(lambda: not live.features_wanted)
-    assert (len(live._watchers), journal._readers) == (watchers, [])
+    assert (len(live._subscribers), journal._readers) == (watchers, [])
 
 
 def test_a_quiet_stream_sends_heartbeats(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
-from soundwatch.daemon.sinks.context import SinkContext
+from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 from soundwatch.daemon.system.signals import stop_on_signals
@@ -109,22 +109,26 @@ class Daemon:
     def _open_journal(self) -> Journal:
         config = self._asked.config
         store = open_for_writing(config.journal, self._log)
-        return Journal(store, retention_limits(config.journal), node_name(config), self._log, self._notice.read)
+        return Journal(store, retention_limits(config.journal), node_name(config), self._log, self._notice.apply)
 
     def _sink_context(self) -> SinkContext:
         return SinkContext(
             node=self._context.node,
-            labels=self._context.classifier.contract.labels,
-            board=lambda: self._notice.board,
-            live=self._context.live,
-            switch=self._engine.switch,
             log=self._log,
-            classes=lambda: tuple(self._context.thresholds),
-            after=self._journal.after,
-            last_seq=lambda: self._journal.last_seq,
-            journal=self._journal.store.identity(),
-            model=lambda: self._context.classifier.contract.identity,
-            provider=lambda: self._context.classifier.provider,
+            journal=self._journal,
+            status=self._notice,
+            live=self._context.live,
+            model=self._active_model,
+            set_listening=self._engine.switch,
+        )
+
+    def _active_model(self) -> ActiveModel:
+        classifier = self._context.classifier
+        return ActiveModel(
+            identity=classifier.contract.identity,
+            provider=classifier.provider,
+            labels=classifier.contract.labels,
+            classes=tuple(self._context.thresholds),
         )
 
     def _shadow_for(self, config: Config, context: EngineContext) -> ShadowRunner | None:
@@ -219,13 +223,8 @@ class Daemon:
             SoundwatchError: Something cannot be opened; all is as before.
         """
         context = self._rebuilt(asked.config)
-        sinks = self._sending.opened(changes.sinks_new, changes.sinks_gone)
-        try:
-            sources = {name: self._opened(name, asked) for name in changes.sources_new}
-        except SoundwatchError:
-            for opened in sinks.values():
-                opened.sink.close()
-            raise
+        sinks = self._sending.prepare(changes.sinks_new, changes.sinks_gone)
+        sources = {name: self._opened(name, asked) for name in changes.sources_new}
         if context is not None:
             before, self._context = self._context, context
             self._engine.exchange(context)
@@ -237,10 +236,10 @@ class Daemon:
         for name, source in sources.items():
             self._sessions[name] = self._program.add(source)
             self._engine.add(self._sessions[name])
-        for place, opened in sinks.items():
-            self._sending.add(changes.sinks_new[place], opened)
         for text in changes.sinks_gone:
             self._sending.remove(text)
+        for text, prepared in zip(changes.sinks_new, sinks, strict=True):
+            self._sending.add(text, prepared)
 
     def _rebuilt(self, config: Config) -> EngineContext | None:
         """What all sources are to share from now on, if that is other than before; model files are read again.

@@ -1,16 +1,18 @@
-"""Hands the journal's lines to everyone who was asked for: the sinks, and the server with its viewers.
+"""The outputs of a running daemon: the sinks, and the page with its viewers.
 
-Conventions: opened first, so that what cannot be opened is refused before a sound is heard; closed last, so that every
-line has been offered to everybody.
-Does not: run sinks (`sinks/dispatcher.py`) or the server (`web/server.py`).
+Conventions: outputs start before the sources, so that wrong words are refused before the first sound; they end last, so
+that every line has been offered to each. A sink that cannot be opened does not stop the daemon: it is tried again.
+Does not: run sinks (`sinks/dispatcher.py`) or the page (`web/server.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
@@ -19,29 +21,23 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import socket_path
 from soundwatch.daemon.journal.store import MEMORY
-from soundwatch.daemon.sinks.context import (
-    SERVER,
-    OpenedSink,
-    SinkConfig,
-    SinkContext,
-    SinkSpec,
-    open_sink,
-    parse_sink,
-    sink_key,
-)
+from soundwatch.daemon.sinks.context import PreparedSink, SinkConfig, SinkContext, SinkSpec
 from soundwatch.daemon.sinks.dispatcher import CLOSING_S, SinkDispatcher, SinkWorker
+from soundwatch.daemon.sinks.kinds import is_page, parse_sink, prepare_sink, sink_key
+
+OPENING_S: Final = 2.0  # for the first attempts, so that sockets are there when the daemon is ready
 
 
 class OutputManager:
-    """All sinks of a running program.
+    """All outputs of a running daemon.
 
     Args:
-        context: What all sources share now; it may be exchanged.
-        config: In force; it may be exchanged.
-        journal: Where lines come from.
-        sink_context: What sinks may look at.
-        fail: Called when nobody is left to hand anything to.
-        log: The diary.
+        context: Returns the dependencies that all sources share; a reload replaces them.
+        config: Returns the configuration in force; a reload replaces it.
+        journal: Source of the lines.
+        sink_context: View of the daemon for sinks.
+        fail: Called when no reader is left.
+        log: Log of the daemon.
     """
 
     def __init__(
@@ -58,89 +54,96 @@ class OutputManager:
         self._journal = journal
         self._fail = fail
         self._log = log
-        self._outlets = SinkDispatcher(sink_context.log, self._all_gone)
-        self._sink_context = replace(sink_context, sinks=self._outlets.look)
-        self._by_word: dict[str, SinkWorker] = {}
+        self._dispatcher = SinkDispatcher(log, self._all_gone)
+        self._sink_context = replace(sink_context, sinks=self._dispatcher.statuses)
+        self._workers: dict[str, SinkWorker] = {}  # by `sink_key`
+        self._places: dict[str, object] = {}
         self._servers = contextlib.ExitStack()
-        self._served = False
-        self._own: SinkWorker | None = None
+        self._has_page = False
+        self._tail_socket: SinkWorker | None = None
 
     def open_all(self) -> None:
-        """Open what the configuration names, servers last, since they show the rest.
+        """Start the configured outputs, pages last, since they show the others.
 
         Raises:
-            ConfigError: One of them is none, or is named twice.
-            SinkError: One cannot be opened.
+            ConfigError: An output is unknown, or two have one place.
+            SinkError: The page's address cannot be used.
         """
-        for text in sorted(self._config().sinks, key=lambda text: parse_sink(text).kind == SERVER):
-            spec = parse_sink(text)
-            if spec.kind == SERVER:
-                self._served = True
-                self._log.info("serving", url=self._servers.enter_context(self._server(spec)))
-            else:
-                self.add(text, self.opened([text])[0])
-        self._open_own_socket()
+        sinks = [text for text in self._config().sinks if not is_page(text)]
+        for text, prepared in zip(sinks, self.prepare(sinks), strict=True):
+            self.add(text, prepared)
+        self._open_tail_socket()
+        until_s = time.monotonic() + OPENING_S
+        for worker in self._workers.values():
+            worker.wait_tried(max(0.0, until_s - time.monotonic()))
+        for text in self._config().sinks:
+            if is_page(text):
+                self._has_page = True
+                self._log.info("serving", url=self._servers.enter_context(self._server(parse_sink(text))))
 
-    def _open_own_socket(self) -> None:
-        """Let this user's programs read along beside the journal, with what is heard just now (`soundwatch tail`)."""
+    def _open_tail_socket(self) -> None:
+        """Serve lines and scores to this user's programs at the journal (`soundwatch tail`)."""
         path = self._journal.store.path
         if not isinstance(path, Path):
             return
+        prepared = prepare_sink(SinkSpec("unix", str(socket_path(path)), {"scores": True}), self._sink_context)
         try:
-            spec = SinkSpec("unix", str(socket_path(path)), {"scores": True})
-            opened = open_sink(spec, self._sink_context)
-        except SinkError as error:  # a system without such sockets, or a path too long for one
-            self._sink_context.log.debug("there is no socket beside the journal", error=str(error))
+            prepared.check()
+        except SinkError as error:  # a system without Unix sockets
+            self._log.debug("tail_socket_unavailable", reason=str(error))
             return
-        self._own = SinkWorker(opened.sink, self._journal, durable=False, log=self._sink_context.log, gone=lambda: None)
+        self._tail_socket = SinkWorker(prepared, self._journal, self._log)
+        self._tail_socket.wait_tried(OPENING_S)
 
-    def opened(self, texts: Sequence[SinkConfig], gone: Sequence[SinkConfig] = ()) -> dict[int, OpenedSink]:
-        """Sinks that are ready to take the place of those that will be gone, by their place; all or none.
+    def prepare(self, texts: Sequence[SinkConfig], leaving: Sequence[SinkConfig] = ()) -> list[PreparedSink]:
+        """Prepare sinks that take the place of those that leave.
 
         Raises:
-            ConfigError: One of them is none, or writes where another one does.
-            SinkError: One cannot be opened.
+            ConfigError: A sink is wrong, or has the place of another one.
         """
-        leaving = set(map(sink_key, gone))
-        names = {outlet.state.name for word, outlet in self._by_word.items() if word not in leaving}
-        ready: dict[int, OpenedSink] = {}
-        try:
-            for place, text in enumerate(texts):
-                ready[place] = opened = open_sink(parse_sink(text), self._sink_context)
-                _refuse_a_second(opened.sink.name, names)
-        except Exception:
-            for each in ready.values():
-                each.sink.close()
-            raise
-        return ready
+        gone = set(map(sink_key, leaving))
+        names = {worker.status.name for key, worker in self._workers.items() if key not in gone}
+        places = {place for key, place in self._places.items() if key not in gone}
+        prepared = [prepare_sink(parse_sink(text), self._sink_context) for text in texts]
+        for sink in prepared:
+            if sink.name in names or sink.place in places:
+                raise ConfigError(
+                    f"Two sinks write to {sink.name}, and each place can be written to once: the journal remembers how "
+                    "far it has come. Leave one of them out."
+                )
+            names.add(sink.name)
+            places.add(sink.place)
+        return prepared
 
-    def add(self, text: SinkConfig, opened: OpenedSink) -> None:
-        """Begin to hand lines to a sink."""
-        outlet = self._outlets.add(opened.sink, self._journal, durable=opened.durable, most=opened.most)
-        self._by_word[sink_key(text)] = outlet
+    def add(self, text: SinkConfig, prepared: PreparedSink) -> None:
+        """Start a sink."""
+        self._workers[sink_key(text)] = self._dispatcher.add(prepared, self._journal)
+        self._places[sink_key(text)] = prepared.place
 
     def remove(self, text: SinkConfig) -> None:
-        """Let a sink take what is left, and close it."""
-        self._outlets.remove(self._by_word.pop(sink_key(text)))
+        """Deliver a sink's remaining lines, and end the sink."""
+        key = sink_key(text)
+        del self._places[key]
+        self._dispatcher.remove(self._workers.pop(key))
 
     def close(self) -> None:
-        """Let all take what is left.
+        """Deliver the remaining lines, and end all outputs.
 
         Raises:
-            SinkError: A sink has not taken lines that nothing keeps for it.
+            SinkError: Lines were not delivered, and no journal keeps them.
         """
         self._journal.flush()
         self._servers.close()
-        if self._own is not None:
-            self._own.finish()
-            self._own.close(CLOSING_S)
-        for name, lines in self._outlets.close().items():
+        if self._tail_socket is not None:
+            self._tail_socket.finish()
+            self._tail_socket.close(CLOSING_S)
+        for name, lines in self._dispatcher.close().items():
             if self._journal.store.path == MEMORY:
                 raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")
-            self._sink_context.log.warning("lines are left for the next start", sink=name, lines=lines)
+            self._log.warning("lines_left_for_next_start", sink=name, lines=lines)
 
     def _all_gone(self, names: str) -> None:
-        if not self._served:  # whoever looks at the page still gets all
+        if not self._has_page:  # its viewers still get all lines
             self._fail(
                 SinkError(
                     f"The reader of {names} has gone and nothing else is written to; stopping. Give a file with "
@@ -149,25 +152,13 @@ class OutputManager:
             )
 
     def _server(self, spec: SinkSpec) -> contextlib.AbstractContextManager[str]:
-        """The server, imported only now: 15 MB that nobody else pays for."""
+        """Return the page, imported only now: 15 MB that runs without a page do not pay for."""
         from soundwatch.daemon.web.context import WebContext
         from soundwatch.daemon.web.server import serve
 
         folder = self._config().clips.folder
         clips = Path(folder).expanduser() if folder else None
-        view = WebContext(self._sink_context, self._config, self._context, self._journal, self._outlets.look, clips)
-        return serve(spec, view)
-
-
-def _refuse_a_second(name: str, names: set[str]) -> None:
-    """Note a sink's name.
-
-    Raises:
-        ConfigError: Another one has it: both would move the one cursor that the journal keeps for it.
-    """
-    if name in names:
-        raise ConfigError(
-            f"Two sinks write to {name}, and each place can be written to once: the journal remembers how far it has "
-            "come. Leave one of them out."
+        view = WebContext(
+            self._sink_context, self._config, self._context, self._journal, self._dispatcher.statuses, clips
         )
-    names.add(name)
+        return serve(spec, view)

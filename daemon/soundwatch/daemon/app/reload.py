@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from soundwatch.daemon.core.config import Config, SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.sinks.context import SERVER, SinkConfig, parse_sink, sink_key
+from soundwatch.daemon.sinks.context import SinkConfig
+from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 
 RESTART_ONLY_KEYS = ("node", "journal", "clips", "log")  # what is built into everything that runs
 
@@ -80,8 +81,8 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     old, new = dict.fromkeys(map(sink_key, before.config.sinks)), dict.fromkeys(map(sink_key, after.config.sinks))
     gone, come = [word for word in old if word not in new], [word for word in new if word not in old]
     written = {sink_key(text): text for text in (*before.config.sinks, *after.config.sinks)}
-    if any(parse_sink(written[word]).kind == SERVER for word in (*gone, *come)):
-        standing.append(f"the sink {SERVER}")
+    if any(is_page(written[word]) for word in (*gone, *come)):
+        standing.append("the page (http)")
     if standing:
         raise ConfigError(f"{', '.join(standing)} cannot be changed while the program runs; start it again for that.")
     if not after.sources:

@@ -16,9 +16,10 @@ from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.encoder import scores_line
-from soundwatch.daemon.sinks.context import parse_options, parse_sink
+from soundwatch.daemon.sinks.context import parse_options
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from soundwatch.daemon.sinks.file import FileSink, JsonOptions, open_file
+from soundwatch.daemon.sinks.kinds import parse_sink
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
@@ -45,7 +46,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     assert isinstance(relay, DirectWriter)
     for sink, wanted in zip(sinks, with_scores, strict=True):
         if wanted:
-            context.live.watch(partial(_write_scores, relay, sink, context.node))
+            context.live.subscribe(partial(_write_scores, relay, sink, context.node))
     failures: list[SourceError] = []
     program = Lifecycle()
     with contextlib.closing(relay), stop_on_signals(program.stop):

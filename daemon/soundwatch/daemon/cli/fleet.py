@@ -167,10 +167,11 @@ def _broker(text: str) -> Broker:
     Raises:
         ConfigError: The address is invalid.
     """
-    from soundwatch.daemon.sinks.context import parse_options, parse_sink
-    from soundwatch.daemon.sinks.mqtt.options import PORTS, BrokerOptions, parse_broker
+    from soundwatch.daemon.sinks.context import parse_options
+    from soundwatch.daemon.sinks.kinds import parse_sink
+    from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
 
-    spec = parse_sink(text) if text.partition(":")[0] in PORTS else None
+    spec = parse_sink(text) if text.partition(":")[0] in ("mqtt", "mqtts") else None
     if spec is None:
         raise ConfigError(f"--broker {text} is not a broker; mqtt://HOST[:PORT] or mqtts://HOST[:PORT] was wanted.")
     return parse_broker(spec, parse_options(spec, BrokerOptions))

@@ -34,7 +34,7 @@ from soundwatch.daemon.diagnostics.process_table import (
     written_files,
 )
 from soundwatch.daemon.journal.location import journal_path, writer_pid
-from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.sinks.kinds import parse_sink
 
 LOOK_S: Final = 0.2
 DNS_PORT: Final = 53

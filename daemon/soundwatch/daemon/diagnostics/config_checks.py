@@ -14,7 +14,7 @@ from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.inference.providers import CUDA, unavailable_reason
-from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.sinks.kinds import parse_sink
 
 
 def check_configuration(case: CheckInput) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.sinks.context import parse_sink
+from soundwatch.daemon.sinks.kinds import parse_sink
 
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "triton": 8000}
 PAGE_PORT: Final = 8433

@@ -27,7 +27,8 @@ from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.context import SinkSpec, parse_sink
+from soundwatch.daemon.sinks.context import SinkSpec
+from soundwatch.daemon.sinks.kinds import parse_sink
 
 NetworkReach = Literal["machine", "house", "outside", "unknown"]
 _AT_HOME: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")

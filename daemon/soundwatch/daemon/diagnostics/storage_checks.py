@@ -15,7 +15,8 @@ from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
-from soundwatch.daemon.sinks.context import SinkSpec, parse_sink
+from soundwatch.daemon.sinks.context import SinkSpec
+from soundwatch.daemon.sinks.kinds import parse_sink
 
 ANSWERING_S: Final = 3.0
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "tcp": 0}

@@ -291,7 +291,7 @@ class Engine:
         if voice.dropped:
             self._voices.remove(voice)
             self._progress.voices.remove(voice)
-            self._context.live.forget(voice.listening.source.info.name)
+            self._context.live.remove(voice.listening.source.info.name)
 
     def _hand_over(self, batch: list[PendingItem]) -> None:
         """Give the network a batch, or tell at once what holds no window."""

@@ -237,7 +237,7 @@ class ByeLine(msgspec.Struct, frozen=True, kw_only=True):
     type: Literal["bye"] = "bye"
     time: str
     node: str
-    reason: Literal["slow", "crowded", "malformed", "stopped"]
+    reason: Literal["slow", "too_many_clients", "malformed", "stopped"]
     detail: str
     last_seq: int | None
 

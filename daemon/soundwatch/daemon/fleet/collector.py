@@ -160,7 +160,7 @@ class Collector:
             dropped = connection.dropped_messages
             self._send_requests(connection)
             self._clean_up()
-            if connection.lost is not None and connection.heard.empty():
+            if connection.lost is not None and connection.received.empty():
                 raise ConnectionError(connection.lost)
         self._process(self._receive(connection))
 
@@ -168,13 +168,13 @@ class Collector:
         """Return the next batch of messages; wait for the first one up to `POLL_S`."""
         messages: list[MqttMessage] = []
         try:
-            message = connection.heard.get(timeout=POLL_S)
+            message = connection.received.get(timeout=POLL_S)
             while True:
                 if message is not None:
                     messages.append(message)
                 if len(messages) >= BATCH_MESSAGES:
                     return messages
-                message = connection.heard.get_nowait()
+                message = connection.received.get_nowait()
         except queue.Empty:
             return messages
 
@@ -286,7 +286,7 @@ class Collector:
             if request is not None and self.nodes[node].status == "online":
                 self._pending_until_s[node] = now_s + REPLY_TIMEOUT_S
                 self.counts.asked += 1
-                connection.mention(MqttMessage(f"{ROOT}/{node}/again", msgspec.json.encode(request)))
+                connection.publish_best_effort(MqttMessage(f"{ROOT}/{node}/again", msgspec.json.encode(request)))
 
     def _set_failure(self, part: str, reason: str | None) -> None:
         """Record and log a failure of the broker or the store, or its end."""

@@ -22,7 +22,7 @@ from soundwatch.daemon.fleet.collector import Collector
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord, node_record
 from soundwatch.daemon.fleet.render import FleetViewState, render_fleet
-from soundwatch.daemon.terminal.sink import LogCapture
+from soundwatch.daemon.sinks.terminal.sink import LogCapture
 
 KEPT_EVENTS: Final = 100
 PAUSE_S: Final = 0.5

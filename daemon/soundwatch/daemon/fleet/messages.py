@@ -147,11 +147,11 @@ def parse_message(message: MqttMessage) -> FleetMessage:
             status = message.payload.decode(errors="replace")
             if status not in STATUSES:
                 raise ValueError(f"status {status[:40]!r} is not one of {', '.join(STATUSES)}")
-            return StatusMessage(parts[1], status, message.heard_unix_ns, message.retained)
+            return StatusMessage(parts[1], status, message.received_unix_ns, message.retained)
         case ["report"]:
             report = _report(parts[1], message.payload)
             sent_unix_ns = datetime_unix_ns(report.time)
-            return ReportMessage(parts[1], report, sent_unix_ns, message.heard_unix_ns, message.retained)
+            return ReportMessage(parts[1], report, sent_unix_ns, message.received_unix_ns, message.retained)
         case ["again", "done"]:
             return ResendReplyMessage(parts[1], msgspec.json.decode(message.payload, type=ResendReply))
         case ["lines", journal] if _JOURNAL.fullmatch(journal):

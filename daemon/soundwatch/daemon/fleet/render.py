@@ -17,7 +17,7 @@ from rich.text import Text
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord
 from soundwatch.daemon.fleet.node_status import State
-from soundwatch.daemon.terminal.render import rule
+from soundwatch.daemon.sinks.terminal.render import rule
 
 MIN_EVENT_ROWS: Final = 4
 MAX_EXACT_SKEW_S: Final = 0.1

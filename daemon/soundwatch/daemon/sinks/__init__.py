@@ -1,4 +1,5 @@
-"""Destinations of lines: files, sockets, webhooks, commands, MQTT; each read from the journal at its own pace.
+"""Destinations of lines: files, sockets, webhooks, commands, MQTT, the terminal.
 
+Conventions: each destination reads the journal at its own pace.
 Never: slow the engine down, or end the daemon.
 """

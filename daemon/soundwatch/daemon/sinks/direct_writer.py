@@ -1,78 +1,72 @@
-"""Numbers the lines and hands each to every sink, here and now: what a replay has in place of the journal.
+"""Numbers lines and writes each to every destination at once: the journal's stand-in for a replay.
 
-Conventions: `seq` counts from 1 without holes, over all sources. A line is written whole or counted
-as lost; a sink that fails is said once, and once more when it works again.
-Does not: keep lines for sinks that are away.
+Conventions: `seq` counts from 1 without holes, over all sources. A line is written whole or counted as lost. Changes of
+state are logged as those of live sinks are (`sinks/status.py`).
+Does not: keep lines for destinations that are away.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
-from msgspec import Struct
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.sinks.protocols import LineWriter
-
-
-@dataclass(slots=True)
-class _Outlet:
-    sink: LineWriter
-    failing: str | None = None
-    lost_lines: int = 0
-    closed: bool = False
+from soundwatch.daemon.sinks.status import SinkStatus, failure_text, with_state
 
 
 class DirectWriter:
-    """Lines in, numbered lines out to every sink. Safe to call from several threads.
+    """Lines in, numbered lines out to every destination. Safe to call from several threads.
 
     Args:
-        sinks: Where the lines go.
-        log: The log.
+        sinks: Destinations of the lines.
+        log: Log of the program.
     """
 
-    def __init__(self, sinks: list[LineWriter], log: Logger) -> None:
-        self._outlets = [_Outlet(sink) for sink in sinks]
+    def __init__(self, sinks: Sequence[LineWriter], log: Logger) -> None:
+        self._sinks = list(sinks)
+        self._statuses = [SinkStatus(sink.name) for sink in sinks]
         self._log = log
         self._seq = 0
         self._lock = threading.Lock()
 
     def append(self, line: Line) -> None:
-        """Number a line and write it to every sink.
+        """Number a line and write it to every destination.
 
         Raises:
-            SinkError: The readers of all sinks have gone.
+            SinkError: The readers of all destinations have gone.
         """
         with self._lock:
             self._seq += 1
             encoded = msgspec.json.encode(with_seq(line, self._seq)) + b"\n"
-            for outlet in self._outlets:
-                self._write(outlet, encoded)
-            if all(outlet.closed for outlet in self._outlets):
-                names = ", ".join(outlet.sink.name for outlet in self._outlets)
+            self._statuses = [
+                self._write(sink, status, encoded) for sink, status in zip(self._sinks, self._statuses, strict=True)
+            ]
+            if all(status.state == "gone" for status in self._statuses):
+                names = ", ".join(status.name for status in self._statuses)
                 raise SinkError(
                     f"The reader of {names} has gone after {self._seq - 1} lines and nothing else is written to; "
                     "stopping. Give a file with -F json:PATH to keep events when a reader goes."
                 )
 
-    def write_unnumbered(self, sink: LineWriter, line: Struct) -> None:
-        """Write a line that has no number, such as `scores`, to one sink alone."""
+    def write_unnumbered(self, sink: LineWriter, line: msgspec.Struct) -> None:
+        """Write a line that has no number, such as `scores`, to one destination alone."""
         with self._lock:
-            for outlet in self._outlets:
-                if outlet.sink is sink:
-                    self._write(outlet, msgspec.json.encode(line) + b"\n")
+            place = self._sinks.index(sink)
+            self._statuses[place] = self._write(sink, self._statuses[place], msgspec.json.encode(line) + b"\n")
 
     @property
     def losses(self) -> dict[str, int]:
-        """Lines lost so far, by the name of each sink that lost some."""
-        return {outlet.sink.name: outlet.lost_lines for outlet in self._outlets if outlet.lost_lines}
+        """Number of lines lost so far, by name, for each destination that lost some."""
+        return {status.name: status.lost_lines for status in self._statuses if status.lost_lines}
 
     def report_losses(self) -> None:
-        """Say what could not be written.
+        """Raise an error if lines could not be written.
 
         Raises:
             SinkError: Lines were lost.
@@ -84,28 +78,20 @@ class DirectWriter:
             )
 
     def close(self) -> None:
-        """Close every sink."""
-        for outlet in self._outlets:
-            outlet.sink.close()
+        """Close every destination."""
+        for sink in self._sinks:
+            sink.close()
 
-    def _write(self, outlet: _Outlet, line: bytes) -> None:
-        if outlet.closed:
-            return
+    def _write(self, sink: LineWriter, status: SinkStatus, line: bytes) -> SinkStatus:
+        """Write a line; return the destination's status afterward."""
+        if status.state == "gone":
+            return status
         try:
-            outlet.sink.write(line)
-        except BrokenPipeError:
-            outlet.closed = True
-            self._log.warning("the reader has gone; no more lines are written there", sink=outlet.sink.name)
+            sink.write(line)
+        except BrokenPipeError as error:
+            return with_state(status, "gone", failure_text(error), self._log)
         except OSError as error:
-            outlet.lost_lines += 1
-            if outlet.failing is None:
-                outlet.failing = error.strerror or str(error)
-                self._log.warning(
-                    "lines cannot be written and are lost until this is mended; listening goes on",
-                    sink=outlet.sink.name,
-                    error=outlet.failing,
-                )
-        else:
-            if outlet.failing is not None:
-                outlet.failing = None
-                self._log.warning("lines are written again", sink=outlet.sink.name, lost_lines=outlet.lost_lines)
+            return with_state(
+                replace(status, lost_lines=status.lost_lines + 1), "failing", failure_text(error), self._log
+            )
+        return status if status.state == "working" else with_state(status, "working", None, self._log)

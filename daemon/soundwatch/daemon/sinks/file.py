@@ -1,7 +1,9 @@
-"""Lines to standard output and to files.
+"""Lines to standard output, to files, to named pipes and to devices.
 
 Conventions: each line reaches the operating system before `write` returns. `json` is standard output, `json:PATH`
-appends to a file, which is opened anew by its name when it was moved away or `reopen` is called.
+appends to a path. A file that was renamed or removed is opened again by its path before the next line.
+Rule for paths that are no regular files: they are opened and written without blocking. A pipe that nobody reads is a
+failure, and is tried again; a pipe that is full is waited for `STALL_S` at a time.
 Does not: decide what a failure means (`sinks/dispatcher.py`, `sinks/direct_writer.py`).
 """
 
@@ -10,17 +12,33 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
+import stat
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
+from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.place import file_place
 from soundwatch.daemon.sinks.score_stream import ScoreStreamSink
+
+STALL_S: Final = 5.0
+POLL_S: Final = 0.2
+_FLAGS: Final = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe without a reader, a device that is not ready
+    | getattr(os, "O_NOCTTY", 0)  # a terminal that is a file of events does not become ours
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 
 
 class FileSink:
@@ -30,70 +48,109 @@ class FileSink:
     see at most one broken line.
 
     Args:
-        name: As the log names it.
-        file_descriptor: Of the open file.
-        path: Where it is opened again; None for standard output, which is not closed here either.
+        name: Name in the log.
+        file_descriptor: Descriptor of the open file.
+        path: Path that is opened again; None for standard output, which is not closed here either.
     """
 
     def __init__(self, name: str, file_descriptor: int, path: Path | None = None) -> None:
         self.name = name
-        self._file_descriptor = file_descriptor
+        self._file_descriptor: int | None = file_descriptor
         self._path = path
         self._torn = path is not None and _ends_torn(path)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the descriptor
+        self._closed = threading.Event()
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Write lines, to the file that now has the name.
+        """Write lines to the file that has the path now.
 
         Raises:
-            OSError: None or a part of them was written.
-            ReaderClosedError: The pipe has no reader any more.
+            OSError: None or a part of the lines was written.
+            ReaderClosedError: Standard output has no reader any more.
         """
-        if self._path is not None and self._moved():
+        if self._path is not None and self._is_replaced():
             self.reopen()
         try:
             for entry in entries:
                 self.write(entry.marked)
         except BrokenPipeError as error:
-            raise ReaderClosedError(f"The reader of {self.name} has gone.") from error
+            if self._path is None:
+                raise ReaderClosedError(f"The reader of {self.name} has gone.") from error
+            self._release()  # a named pipe may get another reader
+            raise OSError(errno.EPIPE, "the reader of this pipe has gone") from error
 
     def reopen(self) -> None:
-        """Open the file by its name, as after it was rotated.
+        """Open the file by its path, as after a rotation.
 
         Raises:
-            OSError: It cannot be.
+            OSError: The path cannot be opened.
         """
         if self._path is None:
             return
+        descriptor, torn = _open_for_append(self._path), _ends_torn(self._path)
         with self._lock:
-            fresh = _appending(self._path)
-            os.close(self._file_descriptor)
-            self._file_descriptor, self._torn = fresh, _ends_torn(self._path)
+            if self._closed.is_set():
+                os.close(descriptor)
+                return
+            previous, self._file_descriptor, self._torn = self._file_descriptor, descriptor, torn
+        if previous is not None:
+            os.close(previous)
 
     def write(self, line: bytes) -> None:
         """Write one line.
 
         Raises:
-            OSError: None or a part of it was written.
+            OSError: None or a part of the line was written.
         """
         with self._lock:
+            if self._file_descriptor is None:
+                raise OSError(errno.EBADF, "the file is closed")
             text = b"\n" + line if self._torn else line
+            waited_from_s: float | None = None
             while text:
-                written = os.write(self._file_descriptor, text)
+                try:
+                    written = os.write(self._file_descriptor, text)
+                except BlockingIOError:
+                    waited_from_s = waited_from_s or time.monotonic()
+                    self._wait_writable(self._file_descriptor, waited_from_s)
+                    continue
                 if written == 0:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                waited_from_s = None
                 text = text[written:]
                 self._torn = bool(text)
 
     def close(self) -> None:
-        """Close the file, if it was opened here."""
-        path, self._path = self._path, None
-        if path is not None:
-            os.close(self._file_descriptor)
+        """Close the file if it was opened here."""
+        self._closed.set()
+        if self._path is not None:
+            self._release()
 
-    def _moved(self) -> bool:
-        """Whether the name means another file by now, or none."""
+    def _release(self) -> None:
+        with self._lock:
+            descriptor, self._file_descriptor = self._file_descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _wait_writable(self, descriptor: int, since_s: float) -> None:
+        """Wait a moment for a reader that is slow.
+
+        Raises:
+            OSError: The reader took nothing for `STALL_S`, or the sink was closed.
+        """
+        if self._closed.is_set():
+            raise InterruptedError("soundwatch is being stopped")
+        if time.monotonic() > since_s + STALL_S:
+            raise OSError(errno.EAGAIN, f"the reader took nothing for {STALL_S:g} s")
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        poll.poll(POLL_S * 1000)
+
+    def _is_replaced(self) -> bool:
+        """Return whether the path names another file by now, or none."""
         assert self._path is not None
+        if self._file_descriptor is None:
+            return True
         ours = os.fstat(self._file_descriptor)
         with contextlib.suppress(FileNotFoundError):
             there = self._path.stat()
@@ -102,30 +159,33 @@ class FileSink:
 
 
 class JsonOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `json` can be told.
+    """Options of `json`.
 
     Attributes:
-        scores: Whether to write a `scores` line for each window too.
+        scores: Write a `scores` line for each window too.
     """
 
     scores: bool = False
 
 
-def open_json(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
-    """The sink `json` or `json:PATH`.
+def prepare_json(spec: SinkSpec, options: JsonOptions, context: SinkContext) -> PreparedSink:
+    """Prepare the sink `json` or `json:PATH`."""
 
-    Raises:
-        ConfigError: An option is wrong.
-        SinkError: The file cannot be opened.
-    """
-    options = parse_options(spec, JsonOptions)
-    file = open_file(spec.target)
-    sink = ScoreStreamSink(file, sink_context.live, sink_context.node) if options.scores else file
-    return OpenedSink(sink, durable=bool(spec.target))
+    def open_() -> FileSink | ScoreStreamSink:
+        file = open_file(spec.target)
+        return ScoreStreamSink(file, context.live, context.node) if options.scores else file
+
+    return PreparedSink(
+        name=spec.target or "stdout",
+        place=file_place(spec.target),
+        open=open_,
+        check=lambda: _check(spec.target),
+        durable=bool(spec.target),
+    )
 
 
 def open_file(path_text: str) -> FileSink:
-    """Standard output, or the file of this path.
+    """Open standard output, or the file of a path.
 
     Raises:
         SinkError: The file cannot be opened.
@@ -134,7 +194,7 @@ def open_file(path_text: str) -> FileSink:
         return FileSink("stdout", sys.stdout.fileno())
     path = Path(path_text)
     try:
-        return FileSink(path_text, _appending(path), path)
+        return FileSink(path_text, _open_for_append(path), path)
     except OSError as error:
         raise SinkError(
             f"{path} cannot be opened for events: {error.strerror}. Give a file in a folder that exists and that "
@@ -142,14 +202,55 @@ def open_file(path_text: str) -> FileSink:
         ) from error
 
 
-def _appending(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+def _check(path_text: str) -> None:
+    """Check that a path can be written to, and create nothing.
+
+    Raises:
+        SinkError: The path cannot be written to.
+    """
+    path = Path(path_text)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK):
+            return
+        reason = "is not there and cannot be made"
+    except OSError as error:
+        reason = f"cannot be looked at: {error.strerror}"
+    else:
+        if not stat.S_ISDIR(mode) and not stat.S_ISSOCK(mode) and os.access(path, os.W_OK):
+            return
+        kind = {stat.S_IFDIR: "is a folder", stat.S_IFSOCK: "is a socket"}
+        reason = kind.get(stat.S_IFMT(mode), "cannot be written to by this user")
+    raise SinkError(f"{path} {reason}. Give a file in a folder that exists and that this user may write to.")
+
+
+def _open_for_append(path: Path) -> int:
+    """Open a path without blocking.
+
+    Raises:
+        OSError: The path cannot be opened; for a pipe, nobody reads it.
+    """
+    try:
+        try:
+            return os.open(path, _FLAGS)
+        except FileNotFoundError:  # made only where it is missing: O_CREAT on another user's pipe is refused
+            return os.open(path, _FLAGS | os.O_CREAT, 0o600)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        is_pipe = path.is_fifo()
+        text = "nobody reads this pipe" if is_pipe else "this is a socket, or a device that is not there"
+        raise OSError(errno.ENXIO, text) from error
 
 
 def _ends_torn(path: Path) -> bool:
-    """Whether a file ends within a line, since a program was killed while its disk was full."""
+    """Return whether a regular file ends within a line, since a program was killed while its disk was full."""
     if not path.is_file() or not path.stat().st_size:
         return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except PermissionError:  # a file that may be written and not read
+        return False

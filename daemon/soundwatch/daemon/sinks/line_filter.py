@@ -1,4 +1,4 @@
-"""Which lines a sink wants that does something for each: a request, a program.
+"""Selection of lines for sinks that act once for each line: a request, a program.
 
 Conventions: types are joined by `+`, as in `types=start+end`.
 """
@@ -21,7 +21,7 @@ Fields = dict[str, Any]
 
 
 def matching_lines(entries: Sequence[JournalEntry], types: frozenset[str]) -> Iterator[tuple[JournalEntry, Fields]]:
-    """Those of some lines that are of these types, each with its fields."""
+    """Yield the lines of these types, each with its fields."""
     for entry in entries:
         fields: Fields = msgspec.json.decode(entry.marked)
         if fields["type"] in types:
@@ -29,10 +29,10 @@ def matching_lines(entries: Sequence[JournalEntry], types: frozenset[str]) -> It
 
 
 def parse_types(spec: SinkSpec, text: str) -> frozenset[str]:
-    """What `types=` asks for.
+    """Parse the option `types`.
 
     Raises:
-        ConfigError: One is no type of line.
+        ConfigError: A type of line is unknown.
     """
     types = text.split("+")
     for type_ in types:

@@ -9,41 +9,37 @@ from soundwatch.daemon.journal.entry import JournalEntry
 
 
 class LineWriter(Protocol):
-    """Where a replay's lines go, one at a time."""
+    """A destination of single lines; a replay writes to it."""
 
     @property
     def name(self) -> str:
-        """As the log names it."""
+        """Name in the log."""
 
     def write(self, line: bytes) -> None:
         """Write one line and flush it.
 
         Raises:
-            OSError: It could not be written; the next line may succeed.
+            OSError: The line could not be written; the next line may succeed.
         """
 
     def close(self) -> None:
-        """Release what is held. May be called twice."""
+        """Release resources. A second call does nothing."""
 
 
 class Sink(Protocol):
-    """Where a journal's lines go. Each has a thread of its own, so `deliver` may wait."""
-
-    @property
-    def name(self) -> str:
-        """As the log and the journal's cursors name it: the same after a restart, and without a password."""
+    """A destination of the journal's lines. Each sink has its own thread, so `deliver` may wait."""
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Hand lines on, in order; when this returns they are out of this program's hands.
+        """Deliver lines in order; after the return they are out of this program's hands.
 
         Raises:
-            OSError: Some may not have arrived; all of them will be given again, marked as repeated.
-            ReaderClosedError: Nobody will ever read there any more.
+            OSError: Some lines may not have arrived; all of them are delivered again, marked as repeated.
+            ReaderClosedError: The reader has gone for good.
         """
 
     def close(self) -> None:
-        """Release what is held. May be called twice, and while `deliver` waits."""
+        """Release resources and interrupt a waiting `deliver`. A second call does nothing."""
 
 
 class WritableSink(Sink, LineWriter, Protocol):
-    """Both: its `write` may be called from any thread, between what it delivers."""
+    """A sink whose `write` may be called from any thread, between deliveries."""

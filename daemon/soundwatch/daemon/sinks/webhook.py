@@ -1,58 +1,61 @@
-"""Each event is posted to a web address: as its JSON line, or as a chat service wants it.
+"""Posts each event to a web address: as its JSON line, or as a chat service expects it.
 
-Conventions: one request an event, in order; 2xx has it, whatever follows. What may succeed later (no answer, 5xx, 429,
-a wrong secret or address) is tried again, not before `Retry-After` says; what never can, since it is about this event
-(400, 413, 422 ...), is skipped, counted and said. Redirects are not followed, certificates are checked. An address may
-hold a secret, so only its host is ever shown.
-Rule: `webhook-id` is the same however often an event comes, so a receiver can leave out what it has had; signed, with
-the time of sending in the signature, so that nobody else can send it, nor later.
+Conventions: one request an event, in order; any status 2xx is an acceptance. A request that may succeed later (no
+answer, 5xx, 429, a wrong secret or address) is repeated, not before `Retry-After`. A refusal of one event (400, 413,
+422 ...) skips the event; skipped events are counted and logged. An address may hold a secret, so only its host is
+shown.
+Rule: `webhook-id` is equal for every delivery of an event, so a receiver can drop repetitions. The signature covers
+the time of sending, so that nobody else can send an event, nor later.
 Source: standardwebhooks.com; httpwg.org/specs/rfc9110.html#field.retry-after.
-Does not: know chat services (`sinks/webhook_templates.py`).
+Does not: speak HTTP (`sinks/http_post.py`) or know chat services (`sinks/webhook_templates.py`).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import email.utils
 import hashlib
 import hmac
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
-import urllib3
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
+from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.http_post import Answer, HttpPoster
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
-from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template
+from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template, parse_time_zone
 
-CURABLE: Final = (401, 402, 403, 404, 407, 408, 410, 421, 423, 425, 429)  # 4xx that are not about one event
+RETRYABLE: Final = (401, 402, 403, 404, 407, 408, 410, 421, 423, 425, 429)  # 4xx that are not about one event
 LONGEST_WAIT_S: Final = 3600.0
-READ_BYTES: Final = 65_536
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # what secrets begin with, not one
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # the prefix of secrets, not one
 
 
 class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `webhook` can be told.
+    """Options of `webhook`.
 
     Attributes:
         url_file: A file that holds the address, where the address is a secret.
-        secret_file: A file that holds what requests are signed with, `whsec_` and base64.
+        secret_file: A file that holds the key of the signature, `whsec_` and base64.
         token_file: A file that holds a bearer token.
         template: json, slack, discord, ntfy, or a file.
-        types: The lines that are posted; null for start and end of `json`, for start of all others.
-        timeout_s: How long an answer may take.
-        ca: Certificates that the server's is checked with, in place of the system's.
+        types: Types of lines that are posted; null for start and end of `json`, for start of all others.
+        timeout_s: Deadline of a request, from the look-up of the host to the head of the answer.
+        max_age_s: Age above which a line is skipped instead of posted; null for any age.
+        time_zone: Zone of times in texts for people: UTC, local, or a name like Europe/Berlin.
+        ca: Certificates that check the server's, in place of the system's.
     """
 
     url_file: str | None = None
@@ -61,116 +64,124 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
     template: str = "json"
     types: str | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    max_age_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    time_zone: str = "UTC"
     ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Everything that a webhook needs, with the contents of the files that the options name.
+
+    Attributes:
+        url: Address of the server.
+        body: Makes the body of a request.
+        headers: Headers of every request.
+        secret: Key of the signature; None for no signature.
+        tls: Context that checks the server's certificate.
+    """
+
+    url: str
+    body: BodyTemplate
+    headers: Mapping[str, str]
+    secret: bytes | None
+    tls: ssl.SSLContext
 
 
 class WebhookSink:
     """An address that events are posted to.
 
     Args:
-        url: It.
-        types: The lines that are posted.
-        body: What makes a request's body of one.
-        headers: What all requests have.
-        secret: What they are signed with; None for no signature.
-        tls: What the server's certificate is checked with; None for the system's.
-        timeout_s: How long an answer may take.
-        sink_context: Whom it is told when an event is skipped.
+        name: Name in the log.
+        settings: Address, body and credentials.
+        types: Types of lines that are posted.
+        options: Deadline and age limit.
+        log: Log of the daemon.
     """
 
     def __init__(
-        self,
-        url: str,
-        types: frozenset[str],
-        body: BodyTemplate,
-        headers: dict[str, str],
-        secret: bytes | None,
-        tls: ssl.SSLContext | None,
-        timeout_s: float,
-        sink_context: SinkContext,
+        self, name: str, settings: WebhookSettings, types: frozenset[str], options: WebhookOptions, log: Logger
     ) -> None:
-        self.name = f"webhook:{urlsplit(url).hostname}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
         self.skipped_lines = 0
-        self._url = url
+        self._name = name
+        self._settings = settings
         self._types = types
-        self._body = body
-        self._headers = headers
-        self._secret = secret
-        self._pool = urllib3.PoolManager(ssl_context=tls, timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s))
-        self._log = sink_context.log
+        self._max_age_s = options.max_age_s
+        self._poster = HttpPoster(settings.url, settings.tls, options.timeout_s)
+        self._log = log
         self._not_before_s = 0.0
         self._closing = threading.Event()
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Post what is wanted, and wait for the answer.
+        """Post the matching lines, and wait for the answers.
 
         Raises:
-            OSError: It has not arrived, but may later.
+            OSError: A line has not arrived, but may later.
         """
         for entry, fields in matching_lines(entries, self._types):
+            if self._settings.body.omits(fields):
+                continue
+            if self._max_age_s is not None and _age_s(fields, time.time()) > self._max_age_s:
+                self._skip(fields, f"the line is older than {self._max_age_s:g} s")
+                continue
             if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
                 raise InterruptedError("soundwatch is being stopped")
-            self._take(self._post(entry, fields), fields)
+            self._handle(self._post(entry, fields), fields)
 
     def close(self) -> None:
-        """Close the connection, once no answer is waited for."""
+        """End the request that is under way."""
         self._closing.set()
-        self._pool.clear()
+        self._poster.close()
 
-    def _post(self, entry: JournalEntry, fields: Fields) -> urllib3.BaseHTTPResponse:
-        body = self._body.render(entry, fields)
+    def _post(self, entry: JournalEntry, fields: Fields) -> Answer:
+        settings = self._settings
+        body = settings.body.render(entry, fields, time.time())
         key, sent_s = idempotency_key(fields), int(time.time())
-        headers = self._headers | {"Content-Type": self._body.content_type}
+        headers = {**settings.headers, "Content-Type": settings.body.content_type}
         headers |= {"webhook-id": key, "webhook-timestamp": str(sent_s), "Idempotency-Key": key}
-        if self._secret is not None:
-            headers["webhook-signature"] = signature(self._secret, key, sent_s, body)
-        try:
-            answer = self._pool.request(
-                "POST", self._url, body=body, headers=headers, redirect=False, retries=False, preload_content=False
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise ConnectionError(_plain(error, self._url)) from None
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
-            answer.read(READ_BYTES)  # to the end, mostly: then the connection serves for the next
-        answer.close()
-        return answer
+        if settings.secret is not None:
+            headers["webhook-signature"] = signature(settings.secret, key, sent_s, body)
+        return self._poster.post(body, headers)
 
-    def _take(self, answer: urllib3.BaseHTTPResponse, fields: Fields) -> None:
-        """Decide what an answer means.
+    def _handle(self, answer: Answer, fields: Fields) -> None:
+        """Accept, skip or repeat.
 
         Raises:
-            OSError: The event has to be posted again.
+            OSError: The line has to be posted again.
         """
         status = answer.status
         if 200 <= status < 300:
             return
-        if 400 <= status < 500 and status not in CURABLE:
-            self.skipped_lines += 1
-            if self.skipped_lines.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ...
-                why = f"the server answered {status} {answer.reason or ''}".strip()
-                counted = {"skipped_lines": self.skipped_lines, "id": fields.get("id"), "type": fields["type"]}
-                self._log.warning("an event was refused and is skipped", sink=self.name, error=why, **counted)
+        text = f"the server answered {status} {answer.reason}".strip()
+        if 400 <= status < 500 and status not in RETRYABLE:
+            self._skip(fields, text)
             return
-        self._not_before_s = time.monotonic() + retry_after_s(answer.headers.get("Retry-After"), time.time())
+        self._not_before_s = time.monotonic() + retry_after_s(answer.retry_after, time.time())
         hint = "; redirects are not followed, give the address where it leads" if 300 <= status < 400 else ""
-        raise ConnectionError(f"the server answered {status} {answer.reason or ''}".strip() + hint)
+        raise ConnectionError(text + hint)
+
+    def _skip(self, fields: Fields, reason: str) -> None:
+        self.skipped_lines += 1
+        if self.skipped_lines.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ...
+            counted = {"skipped_lines": self.skipped_lines, "id": fields.get("id"), "type": fields["type"]}
+            self._log.warning("webhook_line_skipped", sink=self._name, reason=reason, **counted)
 
 
 def idempotency_key(fields: Fields) -> str:
-    """What a line is known by, however often it comes."""
+    """Return the key of a line, which is equal for every delivery of it."""
     if fields["type"] in ("start", "end"):
         return f"{fields['id']}_{fields['type']}"
     return f"{fields.get('id') or fields['time']}_{fields['type']}_{fields['seq']}"
 
 
 def signature(secret: bytes, key: str, sent_s: int, body: bytes) -> str:
-    """The header `webhook-signature`: an HMAC-SHA256 of id, time and body."""
+    """Return the header `webhook-signature`: an HMAC-SHA256 of key, time and body."""
     digest = hmac.new(secret, f"{key}.{sent_s}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
 def retry_after_s(text: str | None, now_unix_s: float) -> float:
-    """Seconds that a server asks to wait, an hour at most."""
+    """Return the pause in seconds that a server asks for, an hour at most."""
     if text is None:
         return 0.0
     try:
@@ -182,36 +193,71 @@ def retry_after_s(text: str | None, now_unix_s: float) -> float:
     return min(max(0.0, wait_s), LONGEST_WAIT_S)
 
 
-def open_webhook(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
-    """The sink `webhook:URL`.
+def prepare_webhook(spec: SinkSpec, options: WebhookOptions, context: SinkContext) -> PreparedSink:
+    """Prepare the sink `webhook:URL`.
 
     Raises:
-        ConfigError: The address, the secret, the template or an option is wrong.
-        SinkError: A file of the options cannot be read.
+        ConfigError: The address, an option or the content of a file is wrong.
     """
-    options = parse_options(spec, WebhookOptions)
+    types = parse_types(
+        SinkSpec(spec.kind, "", {}), options.types or ("start+end" if options.template == "json" else "start")
+    )
+    parse_time_zone(options.time_zone)
+    url = None
+    try:
+        url = load_settings(spec, options).url
+    except SinkError:  # a file that cannot be read now is tried again, as every sink that cannot be opened
+        if options.url_file is None:
+            url = spec.target
+    name = f"webhook:{options.url_file}" if url is None else webhook_name(url)
+
+    def open_() -> WebhookSink:
+        return WebhookSink(name, load_settings(spec, options), types, options, context.log)
+
+    return PreparedSink(
+        name=name,
+        place=("webhook", url or options.url_file),
+        open=open_,
+        check=lambda: load_settings(spec, options),
+        durable=True,
+        batch_lines=1,
+    )
+
+
+def webhook_name(url: str) -> str:
+    """Return the name of a webhook, which shows the host only."""
+    return f"webhook:{urlsplit(url).hostname}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
+
+
+def load_settings(spec: SinkSpec, options: WebhookOptions) -> WebhookSettings:
+    """Read the files that the options name.
+
+    Raises:
+        ConfigError: The address or the content of a file is wrong.
+        SinkError: A file cannot be read.
+    """
     url = _read(options.url_file) if options.url_file else spec.target
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        named = False
+    if not named:
         raise ConfigError("-F webhook: its address has to begin with https:// or http:// and name a host.")
     headers = {"User-Agent": f"soundwatch/{__version__}"}
     if options.token_file:
         headers["Authorization"] = f"Bearer {_read(options.token_file)}"
-    types = options.types or ("start+end" if options.template == "json" else "start")
     try:
-        tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
+        tls = ssl.create_default_context(cafile=options.ca)
     except OSError as error:
         raise SinkError(f"{options.ca} cannot be used: {error}.") from error
-    sink = WebhookSink(
-        url=url,
-        types=parse_types(SinkSpec(spec.kind, "", {}), types),
-        body=load_template(options.template),
-        headers=headers,
-        secret=_secret(options.secret_file) if options.secret_file else None,
-        tls=tls,
-        timeout_s=options.timeout_s,
-        sink_context=sink_context,
-    )
-    return OpenedSink(sink, durable=True, most=1)
+    secret = _secret(options.secret_file) if options.secret_file else None
+    return WebhookSettings(url, load_template(options.template, options.time_zone), headers, secret, tls)
+
+
+def _age_s(fields: Fields, now_unix_s: float) -> float:
+    """Return the age of a line, from its own time."""
+    return now_unix_s - datetime.fromisoformat(fields["time"]).timestamp()
 
 
 def _secret(path: str) -> bytes:
@@ -232,13 +278,8 @@ def _secret(path: str) -> bytes:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+        return Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise SinkError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _plain(error: Exception, url: str) -> str:
-    """Why a request failed, without the address's secrets."""
-    path = urlsplit(url)._replace(scheme="", netloc="").geturl()
-    text = str(error)
-    return text.replace(url, "...").replace(path, "...") if len(path) > 1 else text
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text in UTF-8.") from error

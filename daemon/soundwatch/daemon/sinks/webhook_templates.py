@@ -1,17 +1,20 @@
-"""What a webhook's requests say: the line itself, a sentence for a chat service, or a file's own words.
+"""Bodies of a webhook's requests: the line itself, a sentence for a chat service, or a template file.
 
-Conventions: `$NAME` is an event's field; values are escaped for where they stand, since names of classes and sources
-are data. A file whose name ends in `.json` is JSON and its placeholders stand inside strings, any other is plain text.
-What a template makes is tried with an event of our own before the first real one.
-Does not: post (`webhook.py`).
+Conventions: `$NAME` is a field of the event; values are escaped for their place, since names of classes and sources are
+data. A file whose name ends in `.json` is JSON and its placeholders stand inside strings; any other file is plain text.
+A template is tried with a sample event before the first real one. Times for people have a zone, and a date unless it
+is today's.
+Does not: post (`sinks/webhook.py`).
 """
 
 from __future__ import annotations
 
 import difflib
 import string
+import zoneinfo
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
@@ -24,75 +27,108 @@ from soundwatch.daemon.sinks.line_filter import Fields
 JSON: Final = "application/json"
 PLAIN: Final = "text/plain; charset=utf-8"
 PLACEHOLDERS: Final = (
-    *("text", "sound", "type", "seq", "id", "time", "node", "source", "class", "score", "peak_score"),
-    *("level_dbfs", "onset", "offset", "duration_s", "reason", "model"),
+    *("text", "sound", "when", "type", "seq", "id", "time", "node", "source", "class", "score", "peak_score"),
+    *("level_dbfs", "onset", "offset", "duration_s", "reason", "model", "continues"),
 )
 SAMPLE: Final[Fields] = dict.fromkeys(PLACEHOLDERS) | {
     "type": "start",
     "class": "dog_bark",
     "source": 'a "b" \\',
-    "onset": "",
+    "time": "2026-11-22T08:15:02.418Z",
+    "onset": "2026-11-22T08:15:02.418Z",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class BodyTemplate:
-    """What makes a request's body.
+    """A template of a request's body.
 
     Attributes:
-        template: Its words; None for the line as it is.
-        content_type: What it is.
-        escape: Makes a value fit where it stands.
+        template: Text of the template; None for the line as it is.
+        content_type: Type of the content.
+        escape: Escapes a value for its place.
+        is_chat: Whether people read it; then a line that only continues an event is omitted.
+        zone: Zone of times for people; None for the system's.
     """
 
     template: string.Template | None
     content_type: str
     escape: Callable[[str], str]
+    is_chat: bool = False
+    zone: tzinfo | None = UTC
 
-    def render(self, entry: JournalEntry, fields: Fields) -> bytes:
-        """The body for a line."""
+    def omits(self, fields: Fields) -> bool:
+        """Return whether a line is no news for people: it continues an event that was posted."""
+        return self.is_chat and fields.get("continues") is not None
+
+    def render(self, entry: JournalEntry, fields: Fields, now_unix_s: float) -> bytes:
+        """Return the body for a line."""
         if self.template is None:
             return entry.marked.rstrip(b"\n")
-        values = {key: self.escape(value) for key, value in _values(fields).items()}
+        now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(self.zone)
+        values = {key: self.escape(value) for key, value in _values(fields, now).items()}
         return self.template.substitute(values).encode()
 
 
-def load_template(template: str) -> BodyTemplate:
-    """A template by its name, or from its file.
+def load_template(template: str, time_zone: str = "UTC") -> BodyTemplate:
+    """Return a built-in template, or read a file.
 
     Raises:
-        ConfigError: It has an unknown placeholder, or makes no JSON.
+        ConfigError: The time zone or a placeholder is unknown, or the template makes no JSON.
         SinkError: The file cannot be read.
     """
+    zone = parse_time_zone(time_zone)
     if template in _BUILT_IN:
-        return _BUILT_IN[template]
+        return replace(_BUILT_IN[template], zone=zone)
     path = Path(template).expanduser()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        known = ", ".join(_BUILT_IN)
-        raise SinkError(f"The template {template} is none of {known}, nor a file: {error.strerror}.") from error
+        text = f"The template {template} is none of {', '.join(_BUILT_IN)}, nor a file: {error.strerror}."
+        if path.name == template and not path.suffix:  # a name, not a path
+            raise ConfigError(text) from error
+        raise SinkError(text) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"The template {template} is no text in UTF-8.") from error
     is_json = path.suffix == ".json"
-    body = BodyTemplate(string.Template(text), JSON if is_json else PLAIN, _in_json if is_json else str)
+    body = BodyTemplate(string.Template(text), JSON if is_json else PLAIN, _in_json if is_json else str, zone=zone)
     _try(body, template)
     return body
 
 
-def _try(body: BodyTemplate, name: str) -> None:
-    """Make a body of an event of our own.
+def parse_time_zone(name: str) -> tzinfo | None:
+    """Return a time zone; None for the system's.
 
     Raises:
-        ConfigError: It cannot be made.
+        ConfigError: The name is unknown.
+    """
+    if name == "local":
+        return None
+    if name == "UTC":
+        return UTC
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"time_zone: {name} is no time zone of this system; UTC, local, or a name like Europe/Berlin was wanted."
+        ) from error
+
+
+def _try(body: BodyTemplate, name: str) -> None:
+    """Make a body of a sample event.
+
+    Raises:
+        ConfigError: The body cannot be made.
     """
     try:
-        made = body.render(JournalEntry(1, b""), SAMPLE)
+        made = body.render(JournalEntry(1, b""), SAMPLE, 0.0)
         if body.content_type == JSON:
             msgspec.json.decode(made)
     except KeyError as error:
         key = str(error.args[0])
         near = difflib.get_close_matches(key, PLACEHOLDERS, n=1)
         hint = f"did you mean ${near[0]}? " if near else ""
-        known = ", ".join(f"${each}" for each in PLACEHOLDERS)
+        known = ", ".join(f"${placeholder}" for placeholder in PLACEHOLDERS)
         raise ConfigError(f"The template {name}: ${key} is no placeholder; {hint}known: {known}.") from None
     except ValueError as error:
         raise ConfigError(
@@ -101,21 +137,29 @@ def _try(body: BodyTemplate, name: str) -> None:
         ) from None
 
 
-def _values(fields: Fields) -> Mapping[str, str]:
-    """Each placeholder's value as text; of lines that have no such field it is empty."""
+def _values(fields: Fields, now: datetime) -> Mapping[str, str]:
+    """Return each placeholder's value as text; a field that the line lacks is empty."""
     values = {key: "" if fields.get(key) is None else str(fields[key]) for key in PLACEHOLDERS}
     sound = values["class"].replace("_", " ")
-    return values | {"sound": sound, "text": _sentence(sound, values)}
+    when = time_text((values["offset"] if values["type"] == "end" else values["onset"]) or values["time"], now)
+    return values | {"sound": sound, "when": when, "text": _sentence(sound, values, when)}
 
 
-def _sentence(sound: str, values: Mapping[str, str]) -> str:
-    """A line for people."""
+def time_text(time: str, now: datetime) -> str:
+    """Return a time for people in the zone of `now`: with its zone, and with its date unless it is today's."""
+    local = datetime.fromisoformat(time).astimezone(now.tzinfo)
+    date = "" if local.date() == now.date() else f"{local:%Y-%m-%d} "
+    return f"{date}{local:%H:%M:%S} {local:%Z}"
+
+
+def _sentence(sound: str, values: Mapping[str, str], when: str) -> str:
+    """Return a sentence for people."""
     where = f"{values['source']} ({values['node']})" if values["source"] else values["node"]
     if values["type"] == "end":
-        return f"{sound} at {where} is over after {values['duration_s']} s"
+        return f"{sound} at {where} ended {when} after {values['duration_s']} s"
     if sound:
-        return f"{sound} at {where} since {values['onset'][11:19]} UTC, score {values['score']}"
-    return f"{values['type']} of {where}"
+        return f"{sound} at {where} since {when}, score {values['score']}"
+    return f"{values['type']} of {where}, {when}"
 
 
 def _in_json(text: str) -> str:
@@ -128,7 +172,9 @@ def _in_slack(text: str) -> str:
 
 _BUILT_IN: Final = {
     "json": BodyTemplate(None, JSON, str),
-    "slack": BodyTemplate(string.Template('{"text": "$text"}'), JSON, _in_slack),
-    "discord": BodyTemplate(string.Template('{"content": "$text", "allowed_mentions": {"parse": []}}'), JSON, _in_json),
-    "ntfy": BodyTemplate(string.Template("$text"), PLAIN, str),
+    "slack": BodyTemplate(string.Template('{"text": "$text"}'), JSON, _in_slack, is_chat=True),
+    "discord": BodyTemplate(
+        string.Template('{"content": "$text", "allowed_mentions": {"parse": []}}'), JSON, _in_json, is_chat=True
+    ),
+    "ntfy": BodyTemplate(string.Template("$text"), PLAIN, str, is_chat=True),
 }

@@ -1,4 +1,4 @@
-"""Current state of the daemon, folded from its lines, and live scores for those who watch.
+"""Current state of the daemon, folded from its lines, and the live scores for subscribers.
 
 Never: change what it reports.
 """

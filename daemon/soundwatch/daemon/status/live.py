@@ -1,8 +1,8 @@
-"""What is heard right now, window by window, for those who look: a page, a terminal, a metric.
+"""Live scores: the latest window of each source, and the subscribers that get every window.
 
-Conventions: a reading is kept until the source's next one and then gone; nothing here is written or sent by itself.
-What a window looked like is kept only while somebody watches for it.
-Does not: tell events (`journal/journal.py`).
+Conventions: a result is kept until the source's next one; nothing here is written or sent. A window's features are kept
+only while a subscriber wants them.
+Does not: know events (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -17,43 +17,47 @@ from soundwatch.daemon.core.types import StreamSummary, WindowResult
 
 
 class LiveFeed:
-    """The latest reading of each source, how each is, and who is called with each new reading."""
+    """The latest result and the statistics of each source, and the subscribers to new results."""
 
     def __init__(self) -> None:
         self.latest: dict[str, WindowResult] = {}
         self.source_stats: dict[str, SourceStats] = {}
-        self._watchers: list[Callable[[WindowResult], None]] = []
-        self._pictured = 0
+        self._subscribers: list[Callable[[WindowResult], None]] = []
+        self._feature_subscribers = 0
 
     @property
     def features_wanted(self) -> bool:
-        """Whether readings are to have their features."""
-        return self._pictured > 0
+        """Whether results are to hold their features."""
+        return self._feature_subscribers > 0
 
-    def watch(self, watcher: Callable[[WindowResult], None], *, pictures: bool = False) -> Callable[[], None]:
-        """Have `watcher` called with each reading, in the engine's thread; it must not wait.
+    def subscribe(self, subscriber: Callable[[WindowResult], None], *, features: bool = False) -> Callable[[], None]:
+        """Call a function with each result, in the engine's thread; the function must not wait.
+
+        Args:
+            subscriber: The function.
+            features: Keep the features in the results while this lasts.
 
         Returns:
-            What ends that.
+            A function that ends the subscription. A second call does nothing.
         """
-        self._watchers = [*self._watchers, watcher]
-        self._pictured += pictures
+        self._subscribers = [*self._subscribers, subscriber]
+        self._feature_subscribers += features
 
-        def leave() -> None:
-            if watcher in self._watchers:
-                self._watchers = [each for each in self._watchers if each is not watcher]
-                self._pictured -= pictures
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers = [other for other in self._subscribers if other is not subscriber]
+                self._feature_subscribers -= features
 
-        return leave
+        return unsubscribe
 
-    def publish(self, reading: WindowResult) -> None:
-        """Take a new reading."""
-        self.latest[reading.source] = reading
-        for watcher in self._watchers:
-            watcher(reading)
+    def publish(self, result: WindowResult) -> None:
+        """Keep a result, and hand it to the subscribers."""
+        self.latest[result.source] = result
+        for subscriber in self._subscribers:
+            subscriber(result)
 
-    def forget(self, source: str) -> None:
-        """Drop what was heard of a source that is no more."""
+    def remove(self, source: str) -> None:
+        """Remove a source."""
         with contextlib.suppress(KeyError):
             del self.latest[source]
         with contextlib.suppress(KeyError):
@@ -62,14 +66,14 @@ class LiveFeed:
 
 @dataclass(frozen=True, slots=True)
 class SourceStats:
-    """How a source is now, and how it was so far: all that a metric or a page may want to tell of it.
+    """Running statistics of one source.
 
     Attributes:
-        state: waiting before its first sound, then heard, lost, or paused because somebody asked for that.
-        losses: How often it was lost.
-        summary: What its stream has come to; while it is lost, up to then.
-        shifted_ns: What its times have been moved by in all.
-        quality: What its sound was like in the last ten seconds; None before they are over, and where it is lost.
+        state: waiting before the first sound, then heard, lost, or paused on request.
+        losses: Number of times that the source was lost.
+        summary: Totals of the stream; while the source is lost, up to the loss.
+        shifted_ns: Sum of the corrections of the stream's times.
+        quality: Audio quality of the last ten seconds; None before they are over and while the source is lost.
     """
 
     state: Literal["waiting", "heard", "lost", "paused"] = "waiting"

@@ -1,8 +1,8 @@
-"""Where everything stands, found by reading the lines: a reducer that the page, MQTT and metrics share.
+"""State of the sources, folded from the lines: a reducer that the page, MQTT and the metrics share.
 
-Conventions: one line in, the next state out; states are frozen, so any thread may look at the latest. Times are as
-lines have them.
-Does not: know windows or levels (`live.py`), or how sinks do (`outlets.py`).
+Conventions: one line in, the next state out. States are frozen, so any thread may read the latest. Times are those of
+the lines.
+Does not: know windows or levels (`live.py`), or sinks (`sinks/status.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from soundwatch.daemon.events.schema import (
 )
 
 SourceState = Literal["opening", "waiting", "heard", "lost", "paused", "ended"]
-_HEARING: Final[Mapping[SourceTransition, SourceState]] = {
+_STATES: Final[Mapping[SourceTransition, SourceState]] = {
     "waiting": "waiting",
     "lost": "lost",
     "back": "heard",
@@ -39,21 +39,21 @@ _HEARING: Final[Mapping[SourceTransition, SourceState]] = {
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Where one source stands.
+    """State of one source.
 
     Attributes:
-        hearing: Whether it is heard, and if not, why.
-        since: When that began.
-        detail: The same as a sentence for people.
-        hello: What it is; None before its first sound.
-        faults: What is wrong with its sound.
-        active: Its events that last, by id.
-        events: How many have started, by class.
-        gaps: How many there were.
-        lost_s: How much sound they came to.
+        state: State of the source.
+        since: Start of the state.
+        detail: Explanation for people.
+        hello: The line `hello` of the stream; None before the first sound.
+        faults: Faults of the sound.
+        active: Last line of each event that has no end yet.
+        events: Number of events that started, by class.
+        gaps: Number of gaps.
+        lost_s: Sound missing in all gaps.
     """
 
-    hearing: SourceState = "opening"
+    state: SourceState = "opening"
     since: str = ""
     detail: str = ""
     hello: HelloLine | None = None
@@ -66,12 +66,12 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """Where everything stands.
+    """State of the daemon.
 
     Attributes:
-        sources: Each source, by name.
-        overload: The machine's last word on whether it keeps up; None before the first.
-        journal: The journal's last word on whether it can be written; None before the first.
+        sources: State of each source, by name.
+        overload: Last line about overload; None before the first.
+        journal: Last line about the journal; None before the first.
     """
 
     sources: Mapping[str, SourceStatus] = field(default_factory=dict)
@@ -80,54 +80,54 @@ class StatusSnapshot:
 
 
 class StatusTracker:
-    """The latest board, for any thread to look at.
+    """The latest snapshot, for any thread to read.
 
     Args:
-        names: The sources that there are.
+        names: Names of the sources.
     """
 
     def __init__(self, names: tuple[str, ...] = ()) -> None:
-        self.board = StatusSnapshot({name: SourceStatus() for name in names})
+        self.snapshot = StatusSnapshot({name: SourceStatus() for name in names})
         self._lock = threading.Lock()  # lines come from the engine's thread, from the journal's, and from that of clips
 
-    def read(self, line: Line) -> None:
-        """Take account of one line."""
+    def apply(self, line: Line) -> None:
+        """Fold one line into the snapshot."""
         with self._lock:
-            self.board = apply_line(self.board, line)
+            self.snapshot = apply_line(self.snapshot, line)
 
 
-def apply_line(board: StatusSnapshot, line: Line) -> StatusSnapshot:
-    """The board after one more line."""
+def apply_line(snapshot: StatusSnapshot, line: Line) -> StatusSnapshot:
+    """Return the snapshot after one more line."""
     if isinstance(line, OverloadLine):
-        return replace(board, overload=line)
+        return replace(snapshot, overload=line)
     if isinstance(line, JournalHealthLine):
-        return replace(board, journal=line)
+        return replace(snapshot, journal=line)
     if isinstance(line, ReloadLine | ProviderLine):
-        return board
-    source = _of_source(board.sources.get(line.source, SourceStatus()), line)
-    return replace(board, sources={**board.sources, line.source: source})
+        return snapshot
+    source = _of_source(snapshot.sources.get(line.source, SourceStatus()), line)
+    return replace(snapshot, sources={**snapshot.sources, line.source: source})
 
 
 def _of_source(source: SourceStatus, line: Line) -> SourceStatus:
     match line:
         case HelloLine():
-            return replace(source, hearing="heard", since=line.time, detail="", hello=line, active=())
+            return replace(source, state="heard", since=line.time, detail="", hello=line, active=())
         case EventLine():
             return _of_event(source, line)
         case GapLine():
             return replace(source, gaps=source.gaps + 1, lost_s=source.lost_s + line.duration_s)
         case SourceHealthLine():
-            return replace(source, hearing=_HEARING[line.state], since=line.time, detail=line.detail)
+            return replace(source, state=_STATES[line.state], since=line.time, detail=line.detail)
         case QualityLine():
             return replace(source, faults=line.faults)
         case StatsLine() if line.final:
-            return replace(source, hearing="ended", since=line.time)
+            return replace(source, state="ended", since=line.time)
         case _:
             return source
 
 
 def _of_event(source: SourceStatus, line: EventLine) -> SourceStatus:
-    others = tuple(each for each in source.active if each.id != line.id)
+    others = tuple(event for event in source.active if event.id != line.id)
     events = source.events
     if line.type == "start":
         events = {**events, line.class_: events.get(line.class_, 0) + 1}

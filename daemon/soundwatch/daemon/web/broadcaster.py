@@ -167,7 +167,7 @@ class Broadcaster:
         self._loop = asyncio.get_running_loop()
         self._unsubscribe = [
             self._view.journal.listen(self._on_lines),
-            self._view.sink_context.live.watch(self._on_window, pictures=features_wanted),
+            self._view.sink_context.live.subscribe(self._on_window, features=features_wanted),
         ]
 
     def _on_lines(self) -> None:

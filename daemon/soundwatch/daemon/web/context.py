@@ -12,7 +12,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.context import SinkContext
-from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.sinks.status import SinkStatus
 
 
 @dataclass(frozen=True, slots=True)

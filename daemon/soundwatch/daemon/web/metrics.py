@@ -63,7 +63,7 @@ class Metrics:
 
     def _daemon(self) -> Iterator[Metric]:
         view = self._view
-        overload = view.sink_context.board().overload
+        overload = view.sink_context.status.snapshot.overload
         yield gauge(
             "info",
             "Version, model, provider and node; always 1.",
@@ -81,8 +81,8 @@ class Metrics:
         yield counter("journal_dropped_lines", "Lines lost because there was no room or no time.", (), [((), lost)])
 
     def _sources(self) -> Iterator[Metric]:
-        sources = self._view.sink_context.board().sources
-        heard = [((name,), source.hearing == "heard") for name, source in sources.items()]
+        sources = self._view.sink_context.status.snapshot.sources
+        heard = [((name,), source.state == "heard") for name, source in sources.items()]
         yield gauge("source_heard", "1 while a source delivers sound.", ("source",), heard)
         active = [((name,), len(source.active)) for name, source in sources.items()]
         yield gauge("active_events", "Active events.", ("source",), active)

@@ -34,7 +34,7 @@ from soundwatch.daemon.web.schemas import (
 def sources(view: WebContext) -> SourcesResponse:
     """Return the status of all sources."""
     latest = view.sink_context.live.latest
-    statuses = view.sink_context.board().sources
+    statuses = view.sink_context.status.snapshot.sources
     return SourcesResponse(sources=tuple(_source(name, status, latest.get(name)) for name, status in statuses.items()))
 
 
@@ -42,7 +42,7 @@ def _source(name: str, status: SourceStatus, window: WindowResult | None) -> Sou
     hello = status.hello
     return SourceResponse(
         name=name,
-        hearing=status.hearing,
+        hearing=status.state,
         since=status.since or None,
         detail=status.detail,
         description=hello.description if hello else None,
@@ -114,7 +114,7 @@ def model(view: WebContext) -> ModelResponse:
 def health(view: WebContext) -> HealthResponse:
     """Return the health of the daemon."""
     problems = tuple(_problems(view))
-    overload = view.sink_context.board().overload
+    overload = view.sink_context.status.snapshot.overload
     journal = view.journal
     return HealthResponse(
         state="poor" if problems else "good",
@@ -146,10 +146,10 @@ def _journal_state(journal: Journal) -> Literal["working", "failing", "memory"]:
 
 
 def _problems(view: WebContext) -> Iterator[str]:
-    snapshot = view.sink_context.board()
+    snapshot = view.sink_context.status.snapshot
     for name, source in snapshot.sources.items():
-        if source.hearing in ("waiting", "lost", "ended"):
-            yield f"{name} delivers no sound: {source.detail or source.hearing}"
+        if source.state in ("waiting", "lost", "ended"):
+            yield f"{name} delivers no sound: {source.detail or source.state}"
         if source.faults:
             yield f"The sound of {name} has faults: {', '.join(source.faults).replace('_', ' ')}."
     if snapshot.overload is not None and snapshot.overload.state == "degraded":

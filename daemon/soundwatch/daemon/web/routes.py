@@ -125,9 +125,9 @@ def _classes(request: ApiRequest) -> str:
 
 
 def _switch(request: ApiRequest, *, listen: bool) -> SwitchResponse:
-    if request.name not in request.view.sink_context.board().sources:
+    if request.name not in request.view.sink_context.status.snapshot.sources:
         raise RequestRefused(404, "No source has this name.")
-    request.view.sink_context.switch(request.name, listen)
+    request.view.sink_context.set_listening(request.name, listen)
     return SwitchResponse(source=request.name, listen=listen)
 
 

@@ -62,7 +62,7 @@ def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
     app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.sink_context.log)
     server = _Server(app, broadcaster, view.sink_context.log)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
-    unsubscribe = view.sink_context.live.watch(latencies.observe)
+    unsubscribe = view.sink_context.live.subscribe(latencies.observe)
     thread.start()
     try:
         host, port = listener.getsockname()[:2]

@@ -1,1 +1,1 @@
-"""The room `mqtt`."""
+"""Events and states at an MQTT broker, for Home Assistant and for fleets."""

@@ -1,8 +1,10 @@
-"""One connection to an MQTT 5 broker, from its beginning to its loss.
+"""One connection to an MQTT broker, from its beginning to its loss.
 
-Conventions: what was published counts as taken when the broker has acknowledged it (QoS 1). A connection that is lost
-is never taken up again: then nothing that was on its way is sent a second time by itself, unmarked. Whoever publishes
-waits; what is heard goes into a bounded queue.
+Conventions: MQTT 5, or MQTT 3.1.1 where the broker has no other. A message counts as accepted when the broker has
+acknowledged it (QoS 1). A lost connection is never resumed, so no message is sent a second time unmarked. Publishers
+wait for the acknowledgement; received messages go into a bounded queue.
+Rule for what a broker does not support (retained messages, QoS 1, large packets): the connection does without, and
+`limits` says so.
 Source: docs.oasis-open.org/mqtt/mqtt/v5.0; paho-mqtt.
 Does not: connect again, or know topics (`sinks/mqtt/sink.py`).
 """
@@ -18,29 +20,37 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from soundwatch.daemon.sinks.mqtt.limits import (
+    FAILURE_CODE,
+    BrokerLimits,
+    Refusal,
+    limits_after_refusal,
+    limits_of_connack,
+    refusal_of_size,
+)
 
 KEEPALIVE_S: Final = 30
 ANSWER_S: Final = 20.0
 CLOSING_S: Final = 2.0
-IN_FLIGHT: Final = 20  # messages that paho has on their way to the broker
-AT_ONCE: Final = 100  # that are handed to it, so that it need not wait for all of them before it sends more
-HEARD_MESSAGES: Final = 10_000
-REFUSED: Final = 128  # reason codes from here on are failures
+IN_FLIGHT: Final = 20  # messages on their way to the broker
+BATCH_MESSAGES: Final = 100  # handed to paho at once
+QUEUE_MESSAGES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where a broker is and how to be let in.
+    """Address and credentials of a broker.
 
     Attributes:
-        host: Its name or address.
-        port: Its port.
-        tls: What its certificate is checked with; None for a connection that is not encrypted.
-        username: Whom it knows us as; None for nobody.
-        password: The proof; never shown.
+        host: Name or address.
+        port: Port.
+        tls: Context that checks the broker's certificate; None for a connection without encryption.
+        username: User name; None for none.
+        password: Password; never shown.
     """
 
     host: str
@@ -52,50 +62,131 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class MqttMessage:
-    """What is published, or was heard.
+    """A message to publish, or a received one.
 
     Attributes:
-        topic: Where.
-        payload: What.
-        retained: To be kept by the broker; of one that was heard, that it was.
-        heard_unix_ns: When it was heard, by our clock.
+        topic: Topic.
+        payload: Payload.
+        retained: Whether the broker is to keep it; of a received message, whether the broker had kept it.
+        received_unix_ns: Time of the reception by this machine's clock.
     """
 
     topic: str
     payload: bytes
     retained: bool = False
-    heard_unix_ns: int = 0
+    received_unix_ns: int = 0
 
 
 class MqttConnection:
     """A connection.
 
     Args:
-        broker: Where to.
-        client_id: Who we are; the broker ends an older connection of the same name.
-        will: What the broker says for us when we are lost; None for nothing.
-        most_heard: How many messages that were heard may wait to be looked at; more are dropped and counted.
+        broker: Address and credentials.
+        client_id: Identity of this client; the broker ends an older connection of an equal one.
+        will: Message that the broker publishes if this client is lost; None for none.
+        capacity_messages: Size of the queue of received messages; more messages are dropped and counted.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The connection cannot be made.
     """
 
     def __init__(
-        self, broker: Broker, client_id: str, will: MqttMessage | None, most_heard: int = HEARD_MESSAGES
+        self, broker: Broker, client_id: str, will: MqttMessage | None, capacity_messages: int = QUEUE_MESSAGES
     ) -> None:
-        self.heard = queue.Queue[MqttMessage | None](most_heard)
+        self.received = queue.Queue[MqttMessage | None](capacity_messages)
         self.dropped_messages = 0
         self.lost: str | None = None
+        self.limits = BrokerLimits()
         self._answers: dict[int, Sequence[ReasonCode | None]] = {}
         self._connected = False
-        self._at_once = AT_ONCE
-        self._news = threading.Condition()  # guards the four above
-        self._turn = threading.Lock()  # one at a time hands something over
-        self._client = client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
+        self._refusal_code: int | None = None
+        self._batch_messages = BATCH_MESSAGES
+        self._change = threading.Condition()  # guards the state above
+        self._turn = threading.Lock()  # one publisher at a time
+        while True:
+            self._client = self._new_client(broker, client_id, will)
+            try:
+                self._connect(broker)
+            except OSError:
+                self.close()
+                fallback = self._fallback()
+                if fallback is None:
+                    raise
+                self.limits, self.lost, self._refusal_code = fallback, None, None
+            else:
+                return
+
+    def publish(self, messages: Sequence[MqttMessage]) -> None:
+        """Publish messages and wait until the broker has accepted all.
+
+        Raises:
+            PermissionError: The broker refuses one.
+            OSError: The connection is lost; some messages may not have arrived.
+        """
+        for refusal in self.publish_each(messages):
+            raise PermissionError(f"the broker refuses {refusal.topic}: {refusal.reason}")
+
+    def publish_each(self, messages: Sequence[MqttMessage]) -> list[Refusal]:
+        """Publish messages, wait for the acknowledgements, and return the refused ones.
+
+        Raises:
+            OSError: The connection is lost; some messages may not have arrived.
+        """
+        refusals: list[Refusal] = []
+        fitting: list[MqttMessage] = []
+        for message in messages:
+            refusal = refusal_of_size(self.limits, message.topic, message.payload)
+            if refusal is None:
+                fitting.append(message)
+            else:
+                refusals.append(refusal)
+        for first in range(0, len(fitting), self._batch_messages):
+            batch = fitting[first : first + self._batch_messages]
+            with self._turn:
+                self._answers.clear()  # of messages without acknowledgement
+                refusals += self._settle([self._send(message, self.limits.qos) for message in batch], batch)
+        return refusals
+
+    def publish_best_effort(self, message: MqttMessage) -> None:
+        """Publish a message that may be lost, without waiting."""
+        with self._turn:
+            self._send(message, qos=0)
+
+    def subscribe(self, topics: Sequence[str]) -> list[str]:
+        """Subscribe to topics.
+
+        Returns:
+            Topics that the broker refuses.
+
+        Raises:
+            OSError: The connection is lost.
+        """
+        wanted: list[Any] = (
+            [(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in topics]
+            if self.limits.protocol == "5"
+            else [(topic, 1) for topic in topics]
         )
+        with self._turn:
+            number = self._client.subscribe(wanted)[1] or 0
+            with self._change:
+                self._wait(lambda: number in self._answers)
+                answers = self._answers.pop(number)
+        return [
+            topic
+            for topic, answer in zip(topics, answers, strict=True)
+            if answer is not None and answer.value >= FAILURE_CODE
+        ]
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _new_client(self, broker: Broker, client_id: str, will: MqttMessage | None) -> paho.Client:
+        protocol = MQTTProtocolVersion.MQTTv5 if self.limits.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
         if will is not None:
-            client.will_set(will.topic, will.payload, qos=1, retain=will.retained)
+            client.will_set(will.topic, will.payload, qos=self.limits.qos, retain=will.retained and self.limits.retain)
         client.connect_timeout = ANSWER_S
         if broker.tls is not None:
             client.tls_set_context(broker.tls)
@@ -106,79 +197,52 @@ class MqttConnection:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        return client
+
+    def _connect(self, broker: Broker) -> None:
         try:
-            client.connect(broker.host, broker.port, KEEPALIVE_S)
-            client.loop_start()
-            with self._news:
-                self._wait(lambda: self._connected)
-        except OSError:
-            self.close()
-            raise
+            self._client.connect(broker.host, broker.port, KEEPALIVE_S)
         except ValueError as error:  # a host name that cannot be one
             raise OSError(str(error)) from error
+        self._client.loop_start()
+        with self._change:
+            self._wait(lambda: self._connected)
 
-    def publish(self, messages: Sequence[MqttMessage]) -> None:
-        """Hand messages over and wait until the broker has them all.
-
-        Raises:
-            OSError: It does not have all, for all that is known.
-        """
-        for first in range(0, len(messages), self._at_once):
-            some = messages[first : first + self._at_once]
-            with self._turn:
-                self._answers.clear()  # of what was only mentioned
-                self._settle([self._send(message, qos=1) for message in some], some)
-
-    def mention(self, message: MqttMessage) -> None:
-        """Hand over a message that may be lost, and wait for nothing."""
-        with self._turn:
-            self._send(message, qos=0)
-
-    def subscribe(self, topics: Sequence[str]) -> list[str]:
-        """Hear what others publish there, and what the broker has kept.
-
-        Returns:
-            Topics that the broker keeps from us.
-
-        Raises:
-            OSError: The connection is lost.
-        """
-        wanted = [(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in topics]
-        with self._turn:
-            number = self._client.subscribe(wanted)[1] or 0
-            with self._news:
-                self._wait(lambda: number in self._answers)
-                answers = self._answers.pop(number)
-        return [
-            topic
-            for topic, answer in zip(topics, answers, strict=True)
-            if answer is not None and answer.value >= REFUSED
-        ]
-
-    def close(self) -> None:
-        """End it, with a goodbye where it still stands."""
-        self._client.disconnect()
-        self._client.loop_stop()
+    def _fallback(self) -> BrokerLimits | None:
+        """Return the limits of another attempt, if the broker was reached and did not accept this one."""
+        return None if self.lost is None else limits_after_refusal(self.limits, self._refusal_code)
 
     def _send(self, message: MqttMessage, qos: int) -> int:
-        return self._client.publish(message.topic, message.payload, qos, message.retained).mid
+        retained = message.retained and self.limits.retain
+        return self._client.publish(message.topic, message.payload, qos, retained).mid
 
-    def _settle(self, numbers: Sequence[int], messages: Sequence[MqttMessage]) -> None:
-        """Wait until all were acknowledged."""
-        try:
-            with self._news:
-                self._wait(lambda: all(number in self._answers for number in numbers))
-        finally:  # also where the broker ends the connection over it
-            for number, message in zip(numbers, messages, strict=True):
-                answer = self._answers.pop(number, [None])[0]
-                if answer is not None and answer.value >= REFUSED:
-                    raise PermissionError(f"the broker refuses {message.topic}: {answer}")
-
-    def _wait(self, done: Callable[[], bool]) -> None:
-        """Wait for an answer, with `_news` held.
+    def _settle(self, numbers: Sequence[int], messages: Sequence[MqttMessage]) -> list[Refusal]:
+        """Wait for the acknowledgements; return the refused messages.
 
         Raises:
-            OSError: None will come.
+            OSError: The connection is lost, and no message was refused before.
+        """
+        lost: OSError | None = None
+        try:
+            with self._change:
+                self._wait(lambda: all(number in self._answers for number in numbers))
+        except OSError as error:
+            lost = error
+        answers = [self._answers.pop(number, [None])[0] for number in numbers]
+        refusals = [
+            Refusal(message.topic, str(answer))
+            for message, answer in zip(messages, answers, strict=True)
+            if answer is not None and answer.value >= FAILURE_CODE
+        ]
+        if lost is not None and not refusals:  # some brokers refuse a message and then hang up
+            raise lost
+        return refusals
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        """Wait for an answer, with `_change` held.
+
+        Raises:
+            OSError: No answer comes.
         """
         until_s = time.monotonic() + ANSWER_S
         while not done():
@@ -189,40 +253,48 @@ class MqttConnection:
                 self.lost = f"no answer from the broker within {ANSWER_S:.0f} seconds"
                 self._wake()
                 raise TimeoutError(self.lost)
-            self._news.wait(left_s)
+            self._change.wait(left_s)
 
     def _wake(self) -> None:
-        """Have whoever waits see what has happened, with `_news` held."""
-        self._news.notify_all()
-        if self.lost is not None and not self.heard.full():
-            self.heard.put_nowait(None)
+        """Wake all waiting threads, with `_change` held."""
+        self._change.notify_all()
+        if self.lost is not None and not self.received.full():
+            self.received.put_nowait(None)
 
-    def _on_connect(self, _: object, __: object, ___: object, reason: ReasonCode, properties: Any) -> None:
-        with self._news:
+    def _on_connect(self, client: object, __: object, ___: object, reason: ReasonCode, properties: Any) -> None:
+        with self._change:
+            if client is not self._client:
+                return
             self._connected = not reason.is_failure
             if reason.is_failure:
+                self._refusal_code = reason.value
                 self.lost = f"the broker refuses the connection: {reason}"
+                self._wake()
+                return
             allowed = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
-            self._at_once = AT_ONCE if allowed >= IN_FLIGHT else allowed
+            self._batch_messages = BATCH_MESSAGES if allowed >= IN_FLIGHT else allowed
+            self.limits = limits_of_connack(self.limits, properties)
             self._wake()
 
-    def _on_disconnect(self, _: object, __: object, ___: object, reason: ReasonCode, ____: object) -> None:
-        with self._news:
+    def _on_disconnect(self, client: object, __: object, ___: object, reason: ReasonCode, ____: object) -> None:
+        with self._change:
+            if client is not self._client:
+                return
             self.lost = self.lost or f"the connection to the broker was lost: {reason}"
             self._wake()
 
     def _on_publish(self, _: object, __: object, number: int, reason: ReasonCode, ___: object) -> None:
-        with self._news:
+        with self._change:
             self._answers[number] = [reason]
             self._wake()
 
     def _on_subscribe(self, _: object, __: object, number: int, reasons: Sequence[ReasonCode], ___: object) -> None:
-        with self._news:
+        with self._change:
             self._answers[number] = reasons
             self._wake()
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
-        if self.heard.full():
+        if self.received.full():
             self.dropped_messages += 1
         else:
-            self.heard.put_nowait(MqttMessage(message.topic, bytes(message.payload), message.retain, time.time_ns()))
+            self.received.put_nowait(MqttMessage(message.topic, bytes(message.payload), message.retain, time.time_ns()))

@@ -1,11 +1,11 @@
-"""What a machine tells a fleet over MQTT: every line of its journal, how it does, and lines that got lost once more.
+"""Messages of a machine to a fleet: every line of the journal, a report, and lost lines on request.
 
-Conventions: lines go to a topic that names the journal, so that a number means one line for ever. A fleet that sees a
-hole in them asks with an `ResendRequest`; the answer is those lines, marked as repeated, as far as the journal still
-has them, and then a `ResendReply` that says which these were. What gets lost again on the way is so known from what is
-no more.
-Rule: a request is answered with `MOST_LINES` at most, so that nobody can keep a machine busy with one; whoever needs
-more asks again from where `ResendReply` says.
+Conventions: the topic of the lines names the journal, so a number always means one line. A fleet that misses lines
+sends a `ResendRequest`. The answer is the lines that the journal still has, marked as repeated, and then a
+`ResendReply` with their numbers. So the fleet can tell lines that were lost on the way from lines that no longer
+exist.
+Rule: a request is answered with `MAX_LINES` lines at most, so that one request cannot keep a machine busy; the fleet
+continues from the number in `ResendReply`.
 Does not: publish (`sinks/mqtt/sink.py`).
 """
 
@@ -25,19 +25,18 @@ from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.node_report import Seq, build_report
 from soundwatch.daemon.sinks.mqtt.topics import Topics
 
-MOST_LINES: Final = 200
-
+MAX_LINES: Final = 200
 
 Run = tuple[Seq, Seq]  # numbers without a hole, both ends included
 
 
 class ResendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a fleet asks for.
+    """A request for lines.
 
     Attributes:
-        journal: Whose numbers are meant.
-        after: Lines after this one,
-        up_to: and up to this one.
+        journal: Journal of the numbers.
+        after: Number before the first line.
+        up_to: Number of the last line.
     """
 
     journal: str
@@ -46,45 +45,49 @@ class ResendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ResendReply(msgspec.Struct, frozen=True):
-    """What the journal has of that, all of it sent just now.
+    """The lines of a request that the journal has, sent just before.
 
     Attributes:
-        journal: Whose numbers are meant.
-        after: As it was asked,
-        up_to: and up to where this is answered.
-        runs: The numbers between the two that there are.
+        journal: Journal of the numbers.
+        after: Number before the first line, as requested.
+        up_to: Number up to which the request is answered.
+        runs: Numbers between the two that exist.
     """
 
     journal: str
     after: Seq
     up_to: Seq
-    runs: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MOST_LINES)]
+    runs: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MAX_LINES)]
 
 
-def line_messages(topics: Topics, around: SinkContext, entries: Sequence[JournalEntry]) -> list[MqttMessage]:
-    """Lines as a fleet gets them."""
-    topic = topics.lines(around.journal)
+def line_messages(topics: Topics, journal_id: str, entries: Sequence[JournalEntry]) -> list[MqttMessage]:
+    """Return lines as messages to a fleet."""
+    topic = topics.lines(journal_id)
     return [MqttMessage(topic, entry.marked[:-1]) for entry in entries]
 
 
-def report_payload(around: SinkContext, sent_seq: int | None, report_s: float) -> bytes:
-    """How this machine does now."""
-    return msgspec.json.encode(build_report(around, sent_seq, report_s, time.time_ns()))
+def report_payload(context: SinkContext, sent_seq: int | None, report_s: float) -> bytes:
+    """Return the report of this machine."""
+    return msgspec.json.encode(build_report(context, sent_seq, report_s, time.time_ns()))
 
 
-def resend_answer(topics: Topics, around: SinkContext, payload: bytes) -> list[MqttMessage]:
-    """The lines that a fleet asks for, as many as it gets at once, and up to where these are all that there are.
+def resend_answer(topics: Topics, context: SinkContext, request: MqttMessage) -> list[MqttMessage]:
+    """Return the requested lines, `MAX_LINES` at most, and the reply.
 
     Raises:
-        msgspec.MsgspecError: It asks for something else.
+        msgspec.MsgspecError: The request is malformed.
     """
-    again = msgspec.json.decode(payload, type=ResendRequest)
-    found = around.after(again.after, MOST_LINES) if again.journal == around.journal else []
-    entries = [replace(entry, repeated=True) for entry in found if entry.seq <= again.up_to]
-    more = len(found) == MOST_LINES == len(entries)
-    up_to = entries[-1].seq if more else again.up_to
+    wanted = msgspec.json.decode(request.payload, type=ResendRequest)
+    journal_id = context.journal.store.identity()
+    found = context.journal.after(wanted.after, MAX_LINES) if wanted.journal == journal_id else []
+    entries = [replace(entry, repeated=True) for entry in found if entry.seq <= wanted.up_to]
+    more = len(found) == MAX_LINES == len(entries)
+    up_to = entries[-1].seq if more else wanted.up_to
     runs: SeqRanges = ()
     for entry in entries:
         runs = add_range(runs, entry.seq, entry.seq)
-    done = ResendReply(again.journal, again.after, up_to, runs)
-    return [*line_messages(topics, around, entries), MqttMessage(topics.again_done, msgspec.json.encode(done))]
+    reply = ResendReply(wanted.journal, wanted.after, up_to, runs)
+    return [
+        *line_messages(topics, journal_id, entries),
+        MqttMessage(f"{request.topic}/done", msgspec.json.encode(reply)),
+    ]

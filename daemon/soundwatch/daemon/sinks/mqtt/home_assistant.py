@@ -1,7 +1,7 @@
-"""What Home Assistant is told of a machine, so that it makes entities of its topics by itself.
+"""Description of a machine for Home Assistant, which makes entities of its topics.
 
-Conventions: one retained message a machine (device discovery, Home Assistant 2024.11 and later). An entity is there
-while soundwatch runs and its source is heard; unique ids are made of node, source and class, so they outlast restarts.
+Conventions: one retained message a machine (device discovery, Home Assistant 2024.11 and later). An entity is available
+while soundwatch runs and its source delivers sound. Unique ids are made of node, source and class, so they are stable.
 Source: home-assistant.io/integrations/mqtt, sections on discovery, binary_sensor, event, sensor and switch.
 Does not: publish (`sinks/mqtt/sink.py`).
 """
@@ -18,33 +18,33 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
 
 BIRTH_TOPIC: Final = "homeassistant/status"
-LATE_LEVELS: Final = 6  # after so many that did not come a level is not known any more
+LATE_LEVELS: Final = 6  # missed levels after which a level is unknown
 _ONLINE: Final = "{{ 'online' if value == 'online' else 'offline' }}"
-_HEARD: Final = "{{ 'online' if value == 'heard' else 'offline' }}"
+_SOURCE_RUNS: Final = "{{ 'online' if value == 'heard' else 'offline' }}"
 
 Component = dict[str, Any]
 
 
 def device_id(node: str) -> str:
-    """A machine's name where only ASCII letters, digits, `_` and `-` may be."""
+    """Return an id of a machine of ASCII letters, digits, `_` and `-` only."""
     plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in node)
     mark = "" if plain == node else "_" + hashlib.sha256(node.encode()).hexdigest()[:6]
     return f"soundwatch_{plain}{mark}"
 
 
 def discovery_topic(node: str) -> str:
-    """Where a machine is described."""
+    """Return the topic of a machine's description."""
     return f"homeassistant/device/{device_id(node)}/config"
 
 
 def discovery_payload(node: str, sources: Sequence[str], classes: Sequence[str], level_s: float) -> bytes:
-    """The description.
+    """Return the description.
 
     Args:
         node: Name of the machine.
-        sources: What it listens to.
-        classes: What it listens for.
-        level_s: Seconds between two levels; 0 where none are published.
+        sources: Names of the sources.
+        classes: Classes that are enabled.
+        level_s: Interval of levels; 0 where none are published.
     """
     topics = Topics(node)
     components = {"running": _running(topics)}
@@ -70,7 +70,7 @@ def discovery_payload(node: str, sources: Sequence[str], classes: Sequence[str],
 
 
 def removal_payload(old: bytes, new: bytes) -> bytes | None:
-    """The old description with those entities emptied that the new one lacks, which removes them; None for none."""
+    """Return the new description with empty entries for entities that only the old one has; None for no such one."""
     try:
         before, after = msgspec.json.decode(old)["components"], msgspec.json.decode(new)["components"]
         removed = {key: {"platform": before[key]["platform"]} for key in before if key not in after}
@@ -91,16 +91,16 @@ def _running(topics: Topics) -> Component:
 
 
 def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: float) -> Mapping[str, Component]:
-    """A source's entities, by what their ids end in."""
+    """Return the entities of a source, by the end of their ids."""
     running = {"topic": topics.status, "value_template": _ONLINE}
-    heard = [running, {"topic": topics.source_status(source), "value_template": _HEARD}]
+    available = [running, {"topic": topics.source_status(source), "value_template": _SOURCE_RUNS}]
     components: dict[str, Component] = {
         f"class_{topic_segment(class_)}": {
             "platform": "binary_sensor",
             "name": f"{source} {class_.replace('_', ' ')}",
             "device_class": "sound",
             "state_topic": topics.class_state(source, class_),
-            "availability": heard,
+            "availability": available,
             "availability_mode": "all",
         }
         for class_ in classes
@@ -130,7 +130,7 @@ def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: flo
             "state_topic": topics.level(source),
             "value_template": "{{ value_json.level_dbfs }}",
             "expire_after": round(level_s * LATE_LEVELS) + 1,
-            "availability": heard,
+            "availability": available,
             "availability_mode": "all",
         }
     return components

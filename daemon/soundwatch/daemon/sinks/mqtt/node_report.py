@@ -1,7 +1,7 @@
-"""How one machine does, as it tells a fleet: who it is, what it hears with, and how far its journal has come.
+"""Report of one machine to a fleet: name, versions, model, sources, and the last number of the journal.
 
-Conventions: JSON, `soundwatch.report/1`; `time` is the machine's own clock when it was sent. Unknown keys pass.
-Does not: send or gather them (`sinks/mqtt_fleet.py`, `fleet/`).
+Conventions: JSON, `soundwatch.report/1`; `time` is the machine's own clock at sending. Unknown keys pass.
+Does not: send or collect reports (`sinks/mqtt/sink.py`, `fleet/`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Seq = Annotated[int, msgspec.Meta(ge=0, lt=MAX_SEQ)]
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How one source does.
+    """State of one source.
 
     Attributes:
-        hearing: Whether it is heard, and if not, why.
-        since: When that began; None before anything was known.
-        detail: The same for people.
-        description: What it is; None before its first sound.
-        coverage: Share of its stream that was heard, 0 to 1; None before its first sound.
-        faults: What is wrong with its sound.
-        active: Ids of its events that last.
+        hearing: State of the source.
+        since: Start of the state; None before the first state.
+        detail: Explanation for people.
+        description: Device; None before the first sound.
+        coverage: Share of the stream that was analyzed, 0 to 1; None before the first sound.
+        faults: Faults of the sound.
+        active: Ids of the events that have no end yet.
     """
 
     hearing: SafeText
@@ -47,19 +47,19 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How a machine does.
+    """State of a machine.
 
     Attributes:
-        time: When it says so, by its own clock.
-        node: Its name.
-        journal: What tells its journal's numbers from another's.
-        last_seq: Number of its journal's last line.
-        sent_seq: Number of the last line that it has sent to this fleet; None where it has sent none since it began.
-        version: Of soundwatch.
-        model: Name and hash of the model that listens.
-        provider: What runs it.
-        report_s: Seconds until it says so again.
-        sources: Each, by name.
+        time: Time of the report, by the machine's own clock.
+        node: Name of the machine.
+        journal: Identity of the journal.
+        last_seq: Number of the journal's last line.
+        sent_seq: Number of the last line that was sent to this fleet; None for none since the start.
+        version: Version of soundwatch.
+        model: Name and hash of the model.
+        provider: Execution provider.
+        report_s: Interval of reports.
+        sources: State of each source, by name.
     """
 
     schema: SafeText = REPORT_SCHEMA
@@ -75,36 +75,38 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[SafeText, SourceReport]
 
 
-def build_report(around: SinkContext, sent_seq: int | None, report_s: float, now_unix_ns: int) -> NodeReport:
-    """How this machine does now."""
-    source_stats = dict(around.live.source_stats)
+def build_report(context: SinkContext, sent_seq: int | None, report_s: float, now_unix_ns: int) -> NodeReport:
+    """Return the report of this machine."""
+    source_stats, model = dict(context.live.source_stats), context.model()
     return NodeReport(
         time=format_utc(now_unix_ns),
-        node=around.node,
-        journal=around.journal,
-        last_seq=around.last_seq(),
+        node=context.node,
+        journal=context.journal.store.identity(),
+        last_seq=context.journal.last_seq,
         sent_seq=sent_seq,
         version=__version__,
-        model=around.model(),
-        provider=around.provider(),
+        model=model.identity,
+        provider=model.provider,
         report_s=report_s,
-        sources={name: _source(board, source_stats.get(name)) for name, board in around.board().sources.items()},
+        sources={
+            name: _source(status, source_stats.get(name)) for name, status in context.status.snapshot.sources.items()
+        },
     )
 
 
-def _source(board: SourceStatus, truth: SourceStats | None) -> SourceReport:
-    coverage = truth.summary.coverage if truth is not None else None
+def _source(status: SourceStatus, stats: SourceStats | None) -> SourceReport:
+    coverage = stats.summary.coverage if stats is not None else None
     return SourceReport(
-        hearing=board.hearing,
-        since=board.since or None,
-        detail=_one_line(board.detail),
-        description=_one_line(board.hello.description) if board.hello else None,
+        hearing=status.state,
+        since=status.since or None,
+        detail=_one_line(status.detail),
+        description=_one_line(status.hello.description) if status.hello else None,
         coverage=None if coverage is None else round(coverage, 6),
-        faults=board.faults,
-        active=tuple(event.id for event in board.active),
+        faults=status.faults,
+        active=tuple(event.id for event in status.active),
     )
 
 
 def _one_line(text: str) -> str:
-    """A text as a report may have it."""
+    """Return a text on one line, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:1000]

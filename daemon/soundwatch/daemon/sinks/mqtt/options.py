@@ -1,7 +1,7 @@
-"""What the sinks `mqtt` and `mqtts` can be told, and the broker that comes of it.
+"""Options of the sinks `mqtt` and `mqtts`, and the broker's address and credentials.
 
 Conventions: a broker's certificate is always checked. Credentials come from the environment or a file, never from an
-address, where others could read them.
+address, which others could read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,17 +18,15 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 
-PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-
 
 class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to be let in at a broker.
+    """Credentials at a broker.
 
     Attributes:
         credentials_file: A file of two lines, user name and password, in place of MQTT_USERNAME and MQTT_PASSWORD.
-        ca: Certificates that the broker's is checked with, in place of the system's.
-        cert: Our own certificate.
-        key: Its key.
+        ca: Certificates that check the broker's, in place of the system's.
+        cert: Certificate of this client.
+        key: Key of that certificate.
     """
 
     credentials_file: str | None = None
@@ -38,13 +36,13 @@ class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
-    """What `mqtt` and `mqtts` can be told.
+    """Options of `mqtt` and `mqtts`.
 
     Attributes:
-        retain: Whether the broker keeps states for those who come later.
-        discovery: Whether Home Assistant is told of the entities.
+        retain: Have the broker keep states for later subscribers.
+        discovery: Describe the entities to Home Assistant.
         level_s: Seconds between two levels of a source; 0 for none.
-        fleet: Whether every line, and a report each `report_s`, are published for `soundwatch fleet`.
+        fleet: Publish every line, and a report each `report_s`, for `soundwatch fleet`.
         report_s: Seconds between two reports.
     """
 
@@ -56,20 +54,25 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
 
 
 def parse_broker(spec: SinkSpec, options: BrokerOptions) -> Broker:
-    """Where it is and how to be let in.
+    """Return the broker of a sink.
 
     Raises:
         ConfigError: The address or an option is wrong.
         SinkError: A file of the options cannot be read.
     """
-    host, port = _address(spec)
+    host, port = parse_address(spec)
     return Broker(host, port, _tls(spec, options), *_credentials(spec, options))
 
 
-def _address(spec: SinkSpec) -> tuple[str, int]:
+def parse_address(spec: SinkSpec) -> tuple[str, int]:
+    """Return host and port of a broker.
+
+    Raises:
+        ConfigError: The address is wrong, or holds credentials.
+    """
     try:
         url = urlsplit(f"{spec.kind}:{spec.target}")
-        host, port = url.hostname, url.port or PORTS[spec.kind]
+        host, port = url.hostname, url.port or spec.default_port or 0
     except ValueError:
         host, port, url = None, 0, urlsplit("")
     if url.username is not None or url.password is not None:
@@ -88,7 +91,9 @@ def _credentials(spec: SinkSpec, options: BrokerOptions) -> tuple[str | None, st
     if options.credentials_file is None:
         return os.environ.get("MQTT_USERNAME"), os.environ.get("MQTT_PASSWORD")
     try:
-        username, password = Path(options.credentials_file).expanduser().read_text(encoding="utf-8").splitlines()[:2]
+        username, password = (
+            Path(options.credentials_file).expanduser().read_text(encoding="utf-8-sig").splitlines()[:2]
+        )
     except OSError as error:
         raise SinkError(f"{options.credentials_file} cannot be read: {error.strerror}.") from error
     except ValueError as error:

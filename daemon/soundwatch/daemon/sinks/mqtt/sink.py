@@ -1,10 +1,12 @@
-"""Events and states to an MQTT 5 broker, and to Home Assistant by it.
+"""Events and states to an MQTT broker, and through it to Home Assistant.
 
-Conventions: a line is taken when the broker has acknowledged it. States (online, ON, OFF, heard ...) are never
-replayed: they come from the board as it stands, all of them on every connection, and within one those that change; of a
-long absence only the `event` lines come late. What the broker still keeps of sources and classes that are no more
-is emptied. One thread keeps the connection; it is made again after `FIRST_PAUSE_S`, each time twice as late.
-Rule: a kept message under `.../set` is old and is not obeyed.
+Conventions: a line counts as delivered when the broker has acknowledged it. States (online, ON, OFF, heard ...) are
+never replayed: they come from the current snapshot, all of them on every connection, then those that change. After a
+long absence only the `event` lines come late. Retained messages about sources and classes that no longer exist are
+removed. One thread keeps the connection.
+Rule: a retained message under `.../set` is old and is ignored.
+Rule: two machines of one name do not overwrite each other (`sinks/mqtt/ownership.py`).
+Rule: what goes with the events (discovery, states, reports) never blocks them (`sinks/mqtt/states.py`).
 Source: the topics are those of `sinks/mqtt/topics.py`.
 Does not: read options (`sinks/mqtt/options.py`), speak MQTT (`sinks/mqtt/connection.py`), or describe entities
 (`sinks/mqtt/home_assistant.py`).
@@ -14,29 +16,26 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from soundwatch.daemon.core.backoff import Backoff
+from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
+from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, resend_answer
-from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC, discovery_payload, discovery_topic, removal_payload
-from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_broker
-from soundwatch.daemon.sinks.mqtt.topics import (
-    Topics,
-    check_names,
-    event_payload,
-    level_payload,
-    retained_states,
-    topic_segment,
-)
+from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
+from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, parse_broker
+from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
+from soundwatch.daemon.sinks.mqtt.states import StatePublisher
+from soundwatch.daemon.sinks.mqtt.topics import Topics, check_names, event_payload, level_payload, topic_segment
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
@@ -44,249 +43,220 @@ FIRST_PATIENCE_S: Final = 2.0
 
 
 class MqttSink:
-    """A broker that lines and states go to.
+    """A broker that lines and states are published to.
 
     Args:
-        name: As the log and the cursors name it.
-        broker: Where it is.
-        options: What it is told.
-        sink_context: Where states, levels and the switch are.
+        name: Name in the log.
+        broker: Address and credentials.
+        options: Options of the sink.
+        context: View of the daemon.
     """
 
-    def __init__(self, name: str, broker: Broker, options: MqttOptions, sink_context: SinkContext) -> None:
-        self.name = name
+    def __init__(self, name: str, broker: Broker, options: MqttOptions, context: SinkContext) -> None:
+        self._name = name
         self._broker = broker
         self._options = options
-        self._sink_context = sink_context
-        self._topics = Topics(sink_context.node)
-        self._discovery_topic = discovery_topic(sink_context.node)
-        self._said: dict[str, bytes] = {}  # on this connection
-        self._saying = threading.Lock()  # guards it
-        self._link: MqttConnection | None = None
-        self._up = threading.Event()  # a link is there, or never will be
+        self._context = context
+        self._log = context.log
+        self._topics = Topics(context.node)
+        self._states = StatePublisher(name, self._topics, options, context)
+        boot, journal = secrets.token_hex(8), context.journal.store.identity()
+        self._client_id = f"soundwatch-{topic_segment(context.node)}-{boot}"
+        self._ownership = Ownership(Owner(journal, boot), self._topics, context.log, name)
+        self._connection: MqttConnection | None = None
+        self._connected = threading.Event()  # a connection is there, or never will be
         self._closing = threading.Event()
-        self._reason: str | None = None  # why there is no link, once that was said
+        self._reason: str | None = None  # why there is no connection, once that was logged
         self._patience_s = FIRST_PATIENCE_S
         self._sent_seq: int | None = None
         self._levels_unix_ns: dict[str, int] = {}
-        self._keeper = threading.Thread(target=self._keep, name=f"connection to {name}", daemon=True)
-        self._keeper.start()
+        self._thread = threading.Thread(target=self._run, name=f"connection to {name}", daemon=True)
+        self._thread.start()
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Publish what has changed, and the events among the lines.
+        """Publish changed states, and the events among the lines.
 
         Raises:
-            OSError: The broker does not have all, for all that is known.
+            OSError: Some messages may not have arrived.
         """
-        self._up.wait(self._patience_s)
-        link = self._link
-        if link is None:
+        self._connected.wait(self._patience_s)
+        connection = self._connection
+        if connection is None:
             self._patience_s = LONGEST_PAUSE_S
             raise ConnectionError(self._reason or "not connected to the broker yet")
-        self._say_states(link)
+        self._states.publish(connection)
         payloads = [found for entry in entries if (found := event_payload(entry)) is not None]
         messages = [MqttMessage(self._topics.event(source), payload) for source, payload in payloads]
         if self._options.fleet:
-            messages += line_messages(self._topics, self._sink_context, entries)
-        link.publish(messages)
+            messages += line_messages(self._topics, self._context.journal.store.identity(), entries)
+        for refusal in connection.publish_each(messages):
+            if not refusal.too_large:
+                raise PermissionError(f"the broker refuses {refusal.topic}: {refusal.reason}")
+            self._log.error("mqtt_line_too_large", sink=self._name, topic=refusal.topic, reason=refusal.reason)
         self._sent_seq = entries[-1].seq
         self._patience_s = FIRST_PATIENCE_S
 
     def close(self) -> None:
-        """Say goodbye, if the broker is there."""
+        """Publish the last states and disconnect, if the broker is there."""
         if self._closing.is_set():
             return
         self._closing.set()
-        self._up.set()
-        link = self._link
-        if link is not None:
+        self._connected.set()
+        connection = self._connection
+        if connection is not None:
             with contextlib.suppress(queue.Full):
-                link.heard.put_nowait(None)
-        self._keeper.join(CLOSING_S)
+                connection.received.put_nowait(None)
+        self._thread.join(CLOSING_S)
 
-    def _keep(self) -> None:
-        """The keeper's thread: connect, serve, and connect again."""
+    def _run(self) -> None:
+        """Connect, serve, and connect again."""
         backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         will = MqttMessage(self._topics.status, b"offline", self._options.retain)
         while not self._closing.is_set():
             try:
-                link = MqttConnection(self._broker, f"soundwatch-{topic_segment(self._sink_context.node)}", will)
+                connection = MqttConnection(self._broker, self._client_id, will)
             except OSError as error:
-                self._tell(str(error))
+                self._log_state(str(error))
                 self._closing.wait(backoff.next_s())
                 continue
-            began_s = time.monotonic()
+            began_s, refused_before = time.monotonic(), self._refused_count
             try:
-                self._greet(link)
-                self._serve(link)
-                self._part(link)
+                self._announce(connection)
+                self._serve(connection)
+                self._say_goodbye(connection)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next connection may do
-                self._tell(str(error) or type(error).__name__)
+                self._log_state(str(error) or type(error).__name__)
             finally:
-                self._link = None
+                self._connection = None
                 if not self._closing.is_set():
-                    self._up.clear()
-                link.close()
-            if time.monotonic() > began_s + LONGEST_PAUSE_S:
-                backoff.reset()
+                    self._connected.clear()
+                connection.close()
+            if time.monotonic() > began_s + LONGEST_PAUSE_S or self._refused_count > refused_before:
+                backoff.reset()  # the broker hung up on a topic that the next connection leaves out
             self._closing.wait(backoff.next_s())
 
-    def _greet(self, link: MqttConnection) -> None:
-        """Say how everything stands, and begin to hear what the broker and others say."""
-        with self._saying:
-            self._said = {}
-        base = self._topics.base
-        heard = [f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC, self._discovery_topic]
-        heard += [self._topics.again] if self._options.fleet else []
-        for topic in link.subscribe(heard):
-            self._sink_context.log.warning(
-                "the broker does not let soundwatch read a topic", sink=self.name, topic=topic
-            )
-        self._say_states(link)
-        self._link = link
-        self._tell(None)
-        self._up.set()
+    @property
+    def _refused_count(self) -> int:
+        return len(self._states.refused_topics) + len(self._ownership.refused_topics)
 
-    def _serve(self, link: MqttConnection) -> None:
-        """What is to be done while a connection lasts.
+    def _announce(self, connection: MqttConnection) -> None:
+        """Take the name, publish all states, and subscribe to commands."""
+        self._ownership.acquire(connection, retain=self._options.retain)
+        if connection.limits.missing:
+            missing = ", ".join(connection.limits.missing)
+            self._log.info("mqtt_broker_lacks", sink=self._name, missing=missing)
+        base = self._topics.base
+        topics = [self._topics.status, f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC]
+        topics += [self._states.discovery_topic, *(self._topics.resend if self._options.fleet else ())]
+        for topic in connection.subscribe(topics):
+            self._states.log_refused(topic, "no permission to read")
+        self._states.publish_all(connection)
+        self._connection = connection
+        self._log_state(None)
+        self._connected.set()
+
+    def _serve(self, connection: MqttConnection) -> None:
+        """Publish what is due, and handle messages.
 
         Raises:
-            OSError: It does not last.
+            OSError: The connection is lost, or another machine keeps the name.
         """
-        every_s = {self._say_levels: self._options.level_s}
+        interval_s: dict[Callable[[MqttConnection], None], float] = {self._publish_levels: self._options.level_s}
         if self._options.fleet:
-            every_s[self._report] = self._options.report_s
-        due_s = {say: 0.0 for say, pause_s in every_s.items() if pause_s}
+            interval_s[self._publish_report] = self._options.report_s
+        due_s = {publish: 0.0 for publish, pause_s in interval_s.items() if pause_s}
         while not self._closing.is_set():
-            for say, at_s in due_s.items():
+            for publish, at_s in due_s.items():
                 if time.monotonic() >= at_s:
-                    say(link)
-                    due_s[say] = time.monotonic() + every_s[say]
+                    publish(connection)
+                    due_s[publish] = time.monotonic() + interval_s[publish]
             with contextlib.suppress(queue.Empty):
                 until_s = min(due_s.values(), default=None)
                 wait_s = None if until_s is None else max(0.0, until_s - time.monotonic())
-                message = link.heard.get(timeout=wait_s)
-                if message is not None:
-                    self._obey(link, message)
-            if link.lost is not None:
-                raise ConnectionError(link.lost)
+                message = connection.received.get(timeout=wait_s)
+                if message is not None and not self._ownership.handle(connection, message):
+                    self._handle(connection, message)
+            if connection.lost is not None:
+                raise ConnectionError(connection.lost)
 
-    def _part(self, link: MqttConnection) -> None:
-        """Say that this is the end."""
-        self._say_states(link)
+    def _say_goodbye(self, connection: MqttConnection) -> None:
+        self._states.publish(connection)
         if self._options.fleet:
-            self._report(link)
-        link.publish([MqttMessage(self._topics.status, b"stopped", self._options.retain)])
+            self._publish_report(connection)
+        stopped = MqttMessage(self._topics.status, b"stopped", self._options.retain)
+        self._states.publish_extra(connection, "states", [stopped])
 
-    def _obey(self, link: MqttConnection, message: MqttMessage) -> None:
-        """Do what a message asks for."""
+    def _handle(self, connection: MqttConnection, message: MqttMessage) -> None:
+        """Handle a message of Home Assistant, a fleet, a user, or the broker's memory."""
         if message.topic == BIRTH_TOPIC:
             if message.payload == b"online" and not message.retained:
-                with self._saying:
-                    self._said = {}
-                self._say_states(link)
-        elif message.topic == self._topics.again:
-            self._say_again(link, message)
+                self._states.publish_all(connection)
+        elif message.topic == self._topics.status:
+            if message.payload != b"online" and not message.retained:  # the will of an earlier connection came late
+                self._states.publish_all(connection)
+        elif message.topic in self._topics.resend:
+            self._resend(connection, message)
         elif message.topic.endswith("/set"):
-            self._switch(message)
-        elif message.retained and message.payload:
-            self._empty(link, message)
+            self._handle_command(message)
+        elif message.retained and message.payload and self._ownership.may_remove:
+            self._states.remove_stale(connection, message)
 
-    def _switch(self, message: MqttMessage) -> None:
-        source = next((name for name in self._sources() if self._topics.set(name) == message.topic), None)
+    def _handle_command(self, message: MqttMessage) -> None:
+        sources = self._context.status.snapshot.sources
+        source = next((name for name in sources if self._topics.set(name) == message.topic), None)
         if message.retained or source is None or message.payload not in (b"ON", b"OFF"):
-            why = "it was retained" if message.retained else "ON or OFF to a source was wanted"
-            self._sink_context.log.warning(
-                "an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=why
-            )
+            self._log_ignored(message, "it was retained" if message.retained else "ON or OFF to a source was wanted")
         else:
-            self._sink_context.switch(source, message.payload == b"ON")
+            self._context.set_listening(source, message.payload == b"ON")
 
-    def _say_again(self, link: MqttConnection, message: MqttMessage) -> None:
-        """Publish lines once more that a fleet lacks."""
+    def _resend(self, connection: MqttConnection, message: MqttMessage) -> None:
+        """Publish lines that a fleet requests."""
         try:
-            answer = [] if message.retained else resend_answer(self._topics, self._sink_context, message.payload)
+            answer = [] if message.retained else resend_answer(self._topics, self._context, message)
         except (msgspec.MsgspecError, ValueError, RecursionError, sqlite3.Error) as error:
-            reason = f"{error}."
-            self._sink_context.log.warning(
-                "an MQTT message was not obeyed", sink=self.name, topic=message.topic, reason=reason
-            )
+            self._log_ignored(message, f"{error}.")
             return
-        link.publish(answer)
+        connection.publish_each(answer)
 
-    def _report(self, link: MqttConnection) -> None:
-        payload = report_payload(self._sink_context, self._sent_seq, self._options.report_s)
-        link.publish([MqttMessage(self._topics.report, payload, self._options.retain)])
+    def _publish_report(self, connection: MqttConnection) -> None:
+        payload = report_payload(self._context, self._sent_seq, self._options.report_s)
+        report = MqttMessage(self._topics.report, payload, self._options.retain)
+        self._states.publish_extra(connection, "report", [report])
 
-    def _empty(self, link: MqttConnection, kept: MqttMessage) -> None:
-        """Remove what the broker has kept from an earlier time and nobody says any more."""
-        wanted = self._wanted()
-        if kept.topic not in wanted:
-            link.publish([MqttMessage(kept.topic, b"", retained=True)])
-        elif kept.topic == self._discovery_topic:
-            now = wanted[kept.topic]
-            if removing := self._removing(kept.payload, now):
-                link.publish([*removing, MqttMessage(kept.topic, now, self._options.retain)])
+    def _publish_levels(self, connection: MqttConnection) -> None:
+        for source, result in list(self._context.live.latest.items()):
+            if self._levels_unix_ns.get(source) != result.end_unix_ns:
+                self._levels_unix_ns[source] = result.end_unix_ns
+                connection.publish_best_effort(MqttMessage(self._topics.level(source), level_payload(result)))
 
-    def _removing(self, before: bytes, now: bytes) -> list[MqttMessage]:
-        """What says which entities are no more, before the others are told of; nothing where none has gone."""
-        fewer = removal_payload(before, now)
-        return [] if fewer is None else [MqttMessage(self._discovery_topic, fewer, self._options.retain)]
+    def _log_ignored(self, message: MqttMessage, reason: str) -> None:
+        self._log.warning("mqtt_message_ignored", sink=self._name, topic=message.topic, reason=reason)
 
-    def _say_states(self, link: MqttConnection) -> None:
-        """Publish those states that are not what was last said on this connection."""
-        with self._saying:
-            wanted, said = self._wanted(), self._said
-            news = [MqttMessage(topic, b"", retained=True) for topic in said if topic not in wanted]
-            if self._discovery_topic in said and self._discovery_topic in wanted:
-                news += self._removing(said[self._discovery_topic], wanted[self._discovery_topic])
-            for topic, payload in wanted.items():
-                if said.get(topic) != payload:
-                    news.append(MqttMessage(topic, payload, self._options.retain))
-            link.publish(news)
-            self._said = wanted
-
-    def _say_levels(self, link: MqttConnection) -> None:
-        for source, reading in list(self._sink_context.live.latest.items()):
-            if self._levels_unix_ns.get(source) != reading.end_unix_ns:
-                self._levels_unix_ns[source] = reading.end_unix_ns
-                link.mention(MqttMessage(self._topics.level(source), level_payload(reading)))
-
-    def _wanted(self) -> dict[str, bytes]:
-        """What every kept topic is to say, the description for Home Assistant first."""
-        around, options = self._sink_context, self._options
-        described: dict[str, bytes] = {}
-        if options.discovery:
-            described[self._discovery_topic] = discovery_payload(
-                around.node, self._sources(), around.classes(), options.level_s
-            )
-        return described | retained_states(around.board(), self._topics, around.classes())
-
-    def _sources(self) -> list[str]:
-        return list(self._sink_context.board().sources)
-
-    def _tell(self, reason: str | None) -> None:
-        """Say a change of the connection, once."""
+    def _log_state(self, reason: str | None) -> None:
+        """Log a change of the connection, once."""
         before, self._reason = self._reason, reason
         if reason is None and before is not None:
-            self._sink_context.log.warning("connected to the broker again", sink=self.name)
+            self._log.info("mqtt_connected", sink=self._name)
         elif reason is not None and before is None and not self._closing.is_set():
-            self._sink_context.log.warning(
-                "not connected to the broker; it is tried again", sink=self.name, error=reason
-            )
+            self._log.warning("mqtt_disconnected", sink=self._name, reason=reason)
 
 
-def open_mqtt(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
-    """The sinks `mqtt://HOST[:PORT]` and `mqtts://HOST[:PORT]`.
+def prepare_mqtt(spec: SinkSpec, options: MqttOptions, context: SinkContext) -> PreparedSink:
+    """Prepare the sink `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
 
     Raises:
-        ConfigError: The address or an option is wrong.
-        SinkError: A file of the options cannot be read.
+        ConfigError: The address or an option is wrong, or two names would share topics.
     """
-    options = parse_options(spec, MqttOptions)
-    broker = parse_broker(spec, options)
-    check_names("sources", list(sink_context.board().sources))
-    check_names("classes", sink_context.labels)
-    return OpenedSink(
-        MqttSink(f"{spec.kind}://{broker.host}:{broker.port}", broker, options, sink_context), durable=True
+    host, port = parse_address(spec)
+    check_names("sources", list(context.status.snapshot.sources))
+    check_names("classes", context.model().labels)
+    with contextlib.suppress(SinkError):  # a file that cannot be read now is tried again
+        parse_broker(spec, options)
+    name = f"{spec.kind}://{host}:{port}"
+    return PreparedSink(
+        name=name,
+        place=("mqtt", host, port),
+        open=lambda: MqttSink(name, parse_broker(spec, options), options, context),
+        check=lambda: parse_broker(spec, options),
+        durable=True,
     )

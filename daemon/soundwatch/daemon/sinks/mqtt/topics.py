@@ -1,6 +1,6 @@
-"""What MQTT topics are called, and what each is to say just now.
+"""Names of the MQTT topics, and the payloads of the retained ones.
 
-Conventions: `soundwatch/<node>/<source>/...`, a topic for each class, since one that several share resets the others in
+Conventions: `soundwatch/<node>/<source>/...`, a topic for each class, since a shared topic resets the other classes in
 Home Assistant. In names all but letters, digits, `_`, `.` and `-` becomes `_`.
 Does not: publish (`sinks/mqtt/sink.py`), or describe them to Home Assistant (`sinks/mqtt/home_assistant.py`).
 """
@@ -29,27 +29,27 @@ class Topics:
     """The topics of one machine.
 
     Attributes:
-        node: Its name.
+        node: Name of the machine.
     """
 
     node: str
 
     @property
     def base(self) -> str:
-        """What all begin with."""
+        """Common start of all topics."""
         return f"{ROOT}/{topic_segment(self.node)}"
 
     @property
     def status(self) -> str:
-        """Whether soundwatch runs: online, stopped, or offline where it was killed or cut off."""
+        """State of soundwatch: online, stopped, or offline if it was killed or cut off."""
         return f"{self.base}/status"
 
     def source_status(self, source: str) -> str:
-        """Whether a source is heard: opening, waiting, heard, lost, paused or ended."""
+        """State of a source: opening, waiting, heard, lost, paused or ended."""
         return f"{self.base}/{topic_segment(source)}/status"
 
     def class_state(self, source: str, class_: str) -> str:
-        """Whether a class is heard there: ON or OFF."""
+        """State of a class: ON or OFF."""
         return f"{self.base}/{topic_segment(source)}/class/{topic_segment(class_)}"
 
     def event(self, source: str) -> str:
@@ -57,7 +57,7 @@ class Topics:
         return f"{self.base}/{topic_segment(source)}/event"
 
     def level(self, source: str) -> str:
-        """How loud it is."""
+        """Level of a source."""
         return f"{self.base}/{topic_segment(source)}/level"
 
     def lines(self, journal: str) -> str:
@@ -66,33 +66,38 @@ class Topics:
 
     @property
     def report(self) -> str:
-        """How the machine does, for a fleet."""
+        """Report of the machine, for a fleet."""
         return f"{self.base}/report"
 
     @property
-    def again(self) -> str:
-        """Where a fleet asks for lines that it lacks."""
-        return f"{self.base}/again"
+    def resend(self) -> tuple[str, str]:
+        """Requests of a fleet for lines; the second is the former name, accepted until version 0.2."""
+        return f"{self.base}/resend", f"{self.base}/again"
 
     @property
-    def again_done(self) -> str:
-        """What has come of that."""
-        return f"{self.base}/again/done"
+    def owner(self) -> str:
+        """Machine that uses this name now."""
+        return f"{self.base}/owner"
+
+    @property
+    def claim(self) -> str:
+        """Question of a machine that starts, whether its name is free."""
+        return f"{self.base}/claim"
 
     def set(self, source: str) -> str:
-        """Where ON and OFF resume and pause it."""
+        """Commands ON and OFF, which resume and pause a source."""
         return f"{self.base}/{topic_segment(source)}/set"
 
 
-class _Head(msgspec.Struct):
-    """What of a line says where it goes."""
+class _LineHeader(msgspec.Struct):
+    """Fields of a line that choose its topic."""
 
     type: str
     source: str | None = None
 
 
 def topic_segment(name: str) -> str:
-    """A name as a part of a topic."""
+    """Return a name as a part of a topic."""
     return re.sub(r"[^\w.-]", "_", name) or "_"
 
 
@@ -100,7 +105,7 @@ def check_names(kind: str, names: Sequence[str]) -> None:
     """Refuse names that would share topics.
 
     Raises:
-        ConfigError: Two do.
+        ConfigError: Two names would share topics.
     """
     for one, other in combinations(names, 2):
         if topic_segment(one) == topic_segment(other):
@@ -109,25 +114,25 @@ def check_names(kind: str, names: Sequence[str]) -> None:
             )
 
 
-def retained_states(board: StatusSnapshot, topics: Topics, classes: Sequence[str]) -> dict[str, bytes]:
-    """What every topic that keeps its last word is to say."""
-    said = {topics.status: b"online"}
-    for name, source in board.sources.items():
-        said[topics.source_status(name)] = source.hearing.encode()
-        heard = {event.class_ for event in source.active}
-        said |= {topics.class_state(name, class_): b"ON" if class_ in heard else b"OFF" for class_ in classes}
-    return said
+def retained_states(snapshot: StatusSnapshot, topics: Topics, classes: Sequence[str]) -> dict[str, bytes]:
+    """Return the payload of every retained topic of states."""
+    payloads = {topics.status: b"online"}
+    for name, source in snapshot.sources.items():
+        payloads[topics.source_status(name)] = source.state.encode()
+        active = {event.class_ for event in source.active}
+        payloads |= {topics.class_state(name, class_): b"ON" if class_ in active else b"OFF" for class_ in classes}
+    return payloads
 
 
 def event_payload(entry: JournalEntry) -> tuple[str, bytes] | None:
-    """Of an event's line, its source and the line with `event_type`, which Home Assistant wants; None of others."""
-    head = msgspec.json.decode(entry.line, type=_Head)
+    """Return source and payload of an event's line, with `event_type` for Home Assistant; None for other lines."""
+    head = msgspec.json.decode(entry.line, type=_LineHeader)
     if head.source is None or head.type not in ("start", "update", "end"):
         return None
     return head.source, entry.marked[:-2] + f',"event_type":"{head.type}"}}'.encode()
 
 
-def level_payload(reading: WindowResult) -> bytes:
-    """How loud a window was."""
-    level_dbfs = None if reading.level_dbfs is None else round(reading.level_dbfs, 1)
-    return msgspec.json.encode({"time": format_utc(reading.end_unix_ns), "level_dbfs": level_dbfs})
+def level_payload(result: WindowResult) -> bytes:
+    """Return the payload of a level."""
+    level_dbfs = None if result.level_dbfs is None else round(result.level_dbfs, 1)
+    return msgspec.json.encode({"time": format_utc(result.end_unix_ns), "level_dbfs": level_dbfs})

@@ -26,8 +26,8 @@ from rich.console import Console, Group
 from rich.live import Live as Screen
 
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import OpenedSink, SinkContext, SinkSpec, parse_options
-from soundwatch.daemon.terminal.render import ViewState, render
+from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.terminal.render import ViewState, render
 
 if os.name == "posix":
     import termios
@@ -48,14 +48,15 @@ class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of `terminal`: none."""
 
 
-def open_terminal(spec: SinkSpec, sink_context: SinkContext) -> OpenedSink:
-    """Open the sink `terminal`.
-
-    Raises:
-        ConfigError: An option was given.
-    """
-    parse_options(spec, TerminalOptions)
-    return OpenedSink(TerminalSink(sink_context), durable=False)
+def prepare_terminal(_: SinkSpec, __: TerminalOptions, context: SinkContext) -> PreparedSink:
+    """Prepare the sink `terminal`."""
+    return PreparedSink(
+        name="terminal",
+        place=("terminal",),
+        open=lambda: TerminalSink(context),
+        check=lambda: None,
+        durable=False,
+    )
 
 
 class TerminalSink:
@@ -75,7 +76,7 @@ class TerminalSink:
         self._log_capture = LogCapture()
         self._changed = threading.Event()
         self._closing = threading.Event()
-        self._unsubscribe = sink_context.live.watch(lambda _: self._changed.set())
+        self._unsubscribe = sink_context.live.subscribe(lambda _: self._changed.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
         for thread in self._threads:
@@ -106,7 +107,7 @@ class TerminalSink:
         context = self._sink_context
         return ViewState(
             node=context.node,
-            snapshot=context.board(),
+            snapshot=context.status.snapshot,
             latest=dict(context.live.latest),
             events=list(reversed(list(self._events.values()))),
             sinks=[(status, behind) for status, behind in context.sinks() if status.name != self.name],

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.schema import JournalHealthLine, OverloadLine
-from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.terminal.render import ViewState, bar, render
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
-from soundwatch.daemon.terminal.render import ViewState, bar, render
 from support.journal_factory import TIME, event, hello
 
 NOW = datetime(2026, 9, 21, 14, 13, 31, tzinfo=UTC)
@@ -29,7 +29,7 @@ def reading(name: str, level_dbfs: float | None = -40.0) -> WindowResult:
 
 
 def view_state(*names: str, **changes: Any) -> ViewState:
-    running = SourceStatus(hearing="heard", hello=hello(*LABELS))
+    running = SourceStatus(state="heard", hello=hello(*LABELS))
     snapshot = StatusSnapshot(dict.fromkeys(names, running))
     latest = {name: reading(name) for name in names}
     return replace(ViewState("balcony", snapshot, latest, [], [(SinkStatus("stdout"), 0)], [], NOW), **changes)
@@ -64,7 +64,7 @@ def test_active_events_show_their_duration_so_far_and_ended_ones_their_reason() 
 
 
 def test_a_lost_source_shows_the_reason_and_no_old_level() -> None:
-    lost = SourceStatus(hearing="lost", detail="It was unplugged.", hello=hello(*LABELS))
+    lost = SourceStatus(state="lost", detail="It was unplugged.", hello=hello(*LABELS))
     state = view_state("mic0", snapshot=StatusSnapshot({"mic0": lost}))
     [line] = [line for line in shown(state) if "mic0" in line]
     assert "lost" in line

@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.sinks.dispatcher import SinkStatus
+from soundwatch.daemon.sinks.status import SinkStatus
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 
 MIN_DBFS: Final = -80.0
@@ -94,11 +94,11 @@ def _head(state: ViewState, width: int) -> list[Text]:
 
 def _source(name: str, source: SourceStatus, state: ViewState, classes: int, width: int) -> list[Text]:
     """Return the rows of a source: its level and its highest classes."""
-    window = state.latest.get(name) if source.hearing == "heard" else None
-    style = _STATE_STYLES[source.hearing]
+    window = state.latest.get(name) if source.state == "heard" else None
+    style = _STATE_STYLES[source.state]
     line = Text.assemble((" ● ", style), (f"{name[:16]:<16}", "bold"), " ")
     if window is None:
-        line.append(f"{source.hearing}  ", style).append(_one_line(source.detail), "bright_black")
+        line.append(f"{source.state}  ", style).append(_one_line(source.detail), "bright_black")
         return [line]
     level = window.level_dbfs
     share = 0.0 if level is None else 1 - level / MIN_DBFS

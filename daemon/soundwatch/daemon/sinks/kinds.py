@@ -1,0 +1,160 @@
+"""The table of output kinds: each kind declares its help, its reach, its port and its opener here and nowhere else.
+
+Conventions: an output is one word, `KIND[:TARGET][,KEY=VALUE...]`, on the command line and in the configuration alike.
+In the configuration, an output may also be a mapping of `sink` and options. A loader imports the module of its kind
+when a sink of that kind is prepared, so that an unused kind costs no memory.
+Does not: run sinks (`sinks/dispatcher.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.sinks.context import PreparedSink, SinkConfig, SinkContext, SinkSpec, parse_options
+
+Reach = Literal["local", "program", "address"]
+Prepare = Callable[[SinkSpec, Any, SinkContext], PreparedSink]
+Loader = Callable[[], tuple[type[msgspec.Struct], Prepare]]
+
+_OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputKind:
+    """One kind of output.
+
+    Attributes:
+        help: Forms that `-F` accepts.
+        reach: Destination of the lines: this machine, a program that may send them anywhere, or a network address.
+        local: Where lines stay, by the target; for the reach `local` only.
+        default_port: Port of an address that names none.
+        load: Imports the kind; returns the record of its options and the function that prepares a sink. None for the
+            page, which `app/outputs.py` serves: the page reads the journal itself, once for each viewer.
+    """
+
+    help: str
+    reach: Reach
+    load: Loader | None
+    local: Callable[[str], str] = str
+    default_port: int | None = None
+
+
+def _json() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.file import JsonOptions, prepare_json
+
+    return JsonOptions, prepare_json
+
+
+def _terminal() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.terminal.sink import TerminalOptions, prepare_terminal
+
+    return TerminalOptions, prepare_terminal
+
+
+def _mqtt() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.mqtt.options import MqttOptions
+    from soundwatch.daemon.sinks.mqtt.sink import prepare_mqtt
+
+    return MqttOptions, prepare_mqtt
+
+
+def _webhook() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.webhook import WebhookOptions, prepare_webhook
+
+    return WebhookOptions, prepare_webhook
+
+
+def _command() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.command import CommandOptions, prepare_command
+
+    return CommandOptions, prepare_command
+
+
+def _unix() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.socket_listeners import UnixOptions, prepare_unix
+
+    return UnixOptions, prepare_unix
+
+
+def _tcp() -> tuple[type[msgspec.Struct], Prepare]:
+    from soundwatch.daemon.sinks.socket_listeners import TcpOptions, prepare_tcp
+
+    return TcpOptions, prepare_tcp
+
+
+OUTPUT_KINDS: Final[Mapping[str, OutputKind]] = {
+    "json": OutputKind(
+        "json (standard output), json:PATH",
+        "local",
+        _json,
+        local=lambda target: "a file" if target else "standard output; what reads it decides where they go",
+    ),
+    "terminal": OutputKind("terminal (the live view)", "local", _terminal, local=lambda _: "the terminal"),
+    "http": OutputKind("http://HOST:PORT (the page, its API and metrics)", "address", None, default_port=8433),
+    "mqtt": OutputKind("mqtt://HOST[:PORT]", "address", _mqtt, default_port=1883),
+    "mqtts": OutputKind("mqtts://HOST[:PORT]", "address", _mqtt, default_port=8883),
+    "webhook": OutputKind("webhook:URL", "address", _webhook),
+    "command": OutputKind("command:PATH", "program", _command),
+    "unix": OutputKind("unix:PATH", "local", _unix, local=lambda _: "programs on this machine"),
+    "tcp": OutputKind("tcp://HOST:PORT", "address", _tcp),
+}
+
+
+def parse_sink(text: SinkConfig) -> SinkSpec:
+    """Parse a word or a mapping.
+
+    Raises:
+        ConfigError: The kind is unknown.
+    """
+    options: dict[str, Any] = {}
+    if isinstance(text, Mapping):
+        options = {key: value for key, value in text.items() if key != "sink"}
+        word = str(text.get("sink", ""))
+    else:
+        word = text
+    while found := _OPTION.search(word):
+        options.setdefault(found[1], found[2])
+        word = word[: found.start()]
+    kind, _, target = word.partition(":")
+    if kind not in OUTPUT_KINDS:
+        known = "; ".join(each.help for each in OUTPUT_KINDS.values())
+        raise ConfigError(f"-F {word} names no known sink; one of these was wanted: {known}.")
+    return SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
+
+
+def sink_key(text: SinkConfig) -> str:
+    """Return a key that is equal for equal outputs, however they are written.
+
+    Raises:
+        ConfigError: The kind is unknown.
+    """
+    spec = parse_sink(text)
+    return repr((spec.kind, spec.target, sorted((key, str(value)) for key, value in spec.options.items())))
+
+
+def is_page(text: SinkConfig) -> bool:
+    """Return whether an output is the page, which is served and not a sink.
+
+    Raises:
+        ConfigError: The kind is unknown.
+    """
+    return OUTPUT_KINDS[parse_sink(text).kind].load is None
+
+
+def prepare_sink(spec: SinkSpec, context: SinkContext) -> PreparedSink:
+    """Check a sink's words and prepare it; nothing is opened yet.
+
+    Raises:
+        ConfigError: The target or an option is wrong.
+    """
+    load = OUTPUT_KINDS[spec.kind].load
+    if load is None:
+        raise ConfigError(f"-F {spec.text} is no sink.")
+    record, prepare = load()
+    return prepare(spec, parse_options(spec, record), context)
