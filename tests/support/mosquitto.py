@@ -108,10 +108,15 @@ class OlderBroker:
                 client.sendall(self._refusal)
                 client.close()
                 continue
-            broker = socket.create_connection(("127.0.0.1", self._port))
+            threading.Thread(target=self._relay_both, args=(client, hello), daemon=True).start()
+
+    def _relay_both(self, client: socket.socket, hello: bytes) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as broker:
             broker.sendall(hello)
-            for source, target in ((client, broker), (broker, client)):
-                threading.Thread(target=self._relay, args=(source, target), daemon=True).start()
+            back = threading.Thread(target=self._relay, args=(broker, client), daemon=True)
+            back.start()
+            self._relay(client, broker)
+            back.join()
 
     def _relay(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
