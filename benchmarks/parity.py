@@ -30,7 +30,7 @@ from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.daemon.frontend.resample import resample_clip
 from soundwatch.export.formats import SUFFIXES, WRITERS
-from soundwatch.export.ladder import (
+from soundwatch.export.parity import (
     ParityDifference,
     Scorer,
     SkippedVariant,

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.contract import EvaluationScore, Provenance
-from soundwatch.export.card import model_card
+from soundwatch.export.model_card import model_card
 from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 
 SCORE = EvaluationScore(

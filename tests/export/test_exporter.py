@@ -14,9 +14,9 @@ from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError, VerificationError
 from soundwatch.daemon.frontend import mel
-from soundwatch.export import card, formats, ladder
+from soundwatch.export import formats, model_card, parity
 from soundwatch.export.exporter import export_checkpoint, verify_file
-from soundwatch.export.ladder import MEL_LIMIT_DB, SCORE_LIMIT
+from soundwatch.export.parity import MEL_LIMIT_DB, SCORE_LIMIT
 from soundwatch.training.model.checkpoint import load_network
 from support.checkpoint_factory import SMALL_RECIPE, random_network, write_checkpoint
 
@@ -40,20 +40,20 @@ def test_only_the_format_asked_for_is_kept_and_its_paths_are_printed(
     assert capsys.readouterr().out.splitlines() == [str(out / f"small{suffix}"), str(out / "small.md")]
 
 
-def test_every_rung_is_climbed_with_every_probe_within_its_limits(exported: Path, checkpoint: Path) -> None:
+def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, checkpoint: Path) -> None:
     for file in ("small.onnx", "small.ts"):
         verification = verify_file(exported / file, "auto", checkpoint, None, QUIET)
         verification.insist()
         runtime = "ONNX Runtime" if file.endswith("onnx") else "TorchScript"
-        rungs = {each.rung for each in verification.differences} | {each.rung for each in verification.not_run}
-        assert rungs == {f"{runtime} CPU", f"{runtime} CUDA", f"daemon, {runtime}"}
+        variants = {each.rung for each in verification.differences} | {each.rung for each in verification.not_run}
+        assert variants == {f"{runtime} CPU", f"{runtime} CUDA", f"daemon, {runtime}"}
         assert len(verification.differences) == PROBES * (3 - len(verification.not_run))
         assert all(0 <= each.mel_db <= MEL_LIMIT_DB for each in verification.differences)
         assert all(0 <= each.score <= SCORE_LIMIT for each in verification.differences)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_a_rung_without_its_device_is_not_run_and_says_so(exported: Path) -> None:
+def test_a_variant_without_its_device_is_reported_as_not_run(exported: Path) -> None:
     (skipped,) = verify_file(exported / "small.onnx", "auto", None, None, QUIET).not_run
     assert (skipped.rung, skipped.reason) == ("ONNX Runtime CUDA", "no CUDA device")
 
@@ -77,7 +77,7 @@ def test_a_daemon_that_hears_otherwise_fails_the_export_and_keeps_the_old_file(
 ) -> None:
     (tmp_path / "small.onnx").write_bytes(b"old")
     true_mel_db = mel.mel_db
-    monkeypatch.setattr(ladder, "mel_db", lambda samples, spec: true_mel_db(samples, spec) + np.float32(0.01))
+    monkeypatch.setattr(parity, "mel_db", lambda samples, spec: true_mel_db(samples, spec) + np.float32(0.01))
     with pytest.raises(VerificationError, match=r"daemon, (ONNX Runtime|TorchScript) on .* 0\.01 dB"):
         export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET)
     assert (tmp_path / "small.onnx").read_bytes() == b"old"
@@ -128,8 +128,8 @@ def test_verify_prints_its_table_before_it_fails_with_code_8(
     exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     true_mel_db = mel.mel_db
-    monkeypatch.setattr(ladder, "mel_db", lambda samples, spec: true_mel_db(samples, spec) * np.float32(np.nan))
-    monkeypatch.setattr(ladder, "_score_one_by_one", lambda _, decibels: np.zeros((len(decibels), 10), np.float32))
+    monkeypatch.setattr(parity, "mel_db", lambda samples, spec: true_mel_db(samples, spec) * np.float32(np.nan))
+    monkeypatch.setattr(parity, "_score_one_by_one", lambda _, decibels: np.zeros((len(decibels), 10), np.float32))
     with pytest.raises(SystemExit) as stopped:
         main(["verify", str(exported / "small.onnx")])
     assert stopped.value.code == 8
@@ -145,4 +145,4 @@ def test_verify_takes_a_recording_for_its_clip(exported: Path, tmp_path: Path) -
 
 def test_the_card_is_that_of_the_contract(exported: Path, checkpoint: Path) -> None:
     _, contract = load_network(checkpoint)
-    assert card.model_card(contract) == (exported / "small.md").read_text("utf-8")
+    assert model_card.model_card(contract) == (exported / "small.md").read_text("utf-8")

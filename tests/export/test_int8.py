@@ -11,10 +11,10 @@ from rich.console import Console
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.export import int8_trial
+from soundwatch.export import int8_comparison
 from soundwatch.export.exporter import verify_file
 from soundwatch.export.int8 import to_int8
-from soundwatch.export.int8_trial import (
+from soundwatch.export.int8_comparison import (
     CALIBRATION_CLIPS,
     calibration_windows,
     compare_int8,
@@ -46,7 +46,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_twin_scores_nearly_alike_and_says_what_it_is(exported: Path, windows: np.ndarray, tmp_path: Path) -> None:
+def test_an_int8_network_scores_nearly_alike_and_has_its_own_contract(
+    exported: Path, windows: np.ndarray, tmp_path: Path
+) -> None:
     network = load_classifier_file(exported / "small.onnx", "cpu")
     content, contract = to_int8(network.path, network.contract, windows)
     (tmp_path / "twin.onnx").write_bytes(content)
@@ -61,7 +63,7 @@ def test_a_twin_scores_nearly_alike_and_says_what_it_is(exported: Path, windows:
     assert "QuantizeLinear" in operators
 
 
-def test_making_a_twin_again_makes_the_same(exported: Path, windows: np.ndarray) -> None:
+def test_quantization_is_reproducible(exported: Path, windows: np.ndarray) -> None:
     contract = load_classifier_file(exported / "small.onnx", "cpu").contract
     assert to_int8(exported / "small.onnx", contract, windows) == to_int8(exported / "small.onnx", contract, windows)
 
@@ -83,7 +85,7 @@ def test_a_network_without_a_second_convolution_is_refused(tmp_path: Path, windo
         (1.3, 0.737, 0.737, False),
     ],
 )
-def test_a_twin_is_kept_where_it_is_quicker_and_as_good(
+def test_an_int8_file_is_kept_where_it_is_faster_and_as_accurate(
     ratio: float, accuracy: float, accuracy_int8: float, kept: bool
 ) -> None:
     assert is_worth_shipping(ratio, accuracy, accuracy_int8) is kept
@@ -93,7 +95,7 @@ def test_a_twin_is_kept_where_it_is_quicker_and_as_good(
 def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
     kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(int8_trial, "is_worth_shipping", lambda *_: kept)
+    monkeypatch.setattr(int8_comparison, "is_worth_shipping", lambda *_: kept)
     arguments = ["--int8", "--data", str(recordings), "--layout", "folders", "--out", str(tmp_path)]
     with pytest.raises(SystemExit) as stopped:
         main(["export", "tutorial", *arguments])
@@ -126,7 +128,9 @@ def test_options_that_do_not_go_together_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_twin_gets_no_twin(exported: Path, windows: np.ndarray, tmp_path: Path, recordings: Path) -> None:
+def test_an_int8_network_is_not_quantized_again(
+    exported: Path, windows: np.ndarray, tmp_path: Path, recordings: Path
+) -> None:
     content, contract = to_int8(
         exported / "small.onnx", load_classifier_file(exported / "small.onnx").contract, windows
     )

@@ -14,7 +14,7 @@ from soundwatch.daemon.core.contract import decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export.cli import export
-from soundwatch.export.triton import configuration, export_repository
+from soundwatch.export.triton_repository import configuration, export_repository
 
 QUIET = Console(quiet=True)
 

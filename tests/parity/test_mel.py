@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.frontend.mel import hann_window, mel_db, mel_filterbank
-from soundwatch.export.ladder import MEL_LIMIT_DB, torch_mel
+from soundwatch.export.parity import MEL_LIMIT_DB, torch_mel
 from soundwatch.export.probes import probes
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import load_recipe

@@ -15,7 +15,7 @@ from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.inference.classifier import SHIPPED_MODELS, load_classifier_file, resolve_model
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES, to_onnx
-from soundwatch.export.ladder import Variant, compare_variants, eager_scorer, file_variants, torch_mel
+from soundwatch.export.parity import Variant, compare_variants, eager_scorer, file_variants, torch_mel
 from soundwatch.export.probes import probes
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.network import ExampleNormalisation

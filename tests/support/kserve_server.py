@@ -128,7 +128,7 @@ def _config(folder: Path) -> str:
 
 def write_repository(repository: Path, model: Path, contract: Any) -> Path:
     """What `export --format triton` writes, of a test's own ONNX file."""
-    from soundwatch.export.triton import configuration
+    from soundwatch.export.triton_repository import configuration
 
     version = repository / contract.name / "1"
     version.mkdir(parents=True, exist_ok=True)

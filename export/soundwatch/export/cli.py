@@ -1,6 +1,6 @@
 """`soundwatch export` and `soundwatch verify`.
 
-Conventions: the files' paths, or the table, go to stdout; progress goes to stderr.
+Conventions: paths of files, or the table, go to stdout; progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
-from soundwatch.export.triton import export_repository
+from soundwatch.export.triton_repository import export_repository
 from soundwatch.training.cli.options import Folds, layout_option
 
 _clip_option = click.option(
     "--clip",
     type=click.Path(path_type=Path),
-    help="Recording whose first window is the ladder's clip.  [default: one made by code]",
+    help="Recording whose first window is the probe clip.  [default: one made by code]",
 )
 
 
@@ -51,14 +51,14 @@ def export(
     layout: str,
     folds: tuple[int, ...] | None,
 ) -> None:
-    """Turn a checkpoint into model files that are proven to compute the same.
+    """Export a checkpoint to verified model files.
 
-    Every format is written under another name and climbs the probe ladder; only if all of it passes are
+    Every format is written under another name and is verified with the probes; only if all pass are
     the files asked for put in place. Their paths are printed.
 
-    With --int8 the ONNX file gets a twin in 8-bit integers, which is kept if it takes nine tenths of the time at
-    most on this machine and loses half a point of accuracy at most; both are said. CHECKPOINT may then be a
-    model file or a shipped model's name as well.
+    With --int8 the ONNX file is also quantized to 8-bit integers. The int8 file is kept if it takes at most nine
+    tenths of the time on this machine and loses at most half a point of accuracy; both are printed. CHECKPOINT may
+    then also be a model file or the name of a shipped model.
     """
     console = Console(stderr=True)
     if not int8 and (root or folds):
@@ -86,8 +86,8 @@ def _export_int8(
     data: tuple[Path, str, tuple[int, ...] | None],
     console: Console,
 ) -> None:
-    """The ONNX file of a checkpoint, if it is not one already, and its twin."""
-    from soundwatch.export.int8_trial import compare_int8, load_calibration_data
+    """Write the ONNX file of a checkpoint, if there is none yet, and its int8 version."""
+    from soundwatch.export.int8_comparison import compare_int8, load_calibration_data
 
     if choice != "onnx":
         raise ConfigError(f"--int8 is for ONNX; leave --format {choice} out, or export it by itself.")
@@ -99,9 +99,9 @@ def _export_int8(
         model = files[0]
     out.mkdir(parents=True, exist_ok=True)
     contract = load_classifier_file(model, "cpu", "onnx").contract
-    twins, trial = compare_int8(model, out, load_calibration_data(*data, contract), console)
+    int8_files, trial = compare_int8(model, out, load_calibration_data(*data, contract), console)
     console.print(str(trial), highlight=False)
-    for file in (*files, *twins):
+    for file in (*files, *int8_files):
         click.echo(file)
 
 
@@ -112,7 +112,7 @@ def _export_int8(
 @_clip_option
 @click.option("--json", "as_json", is_flag=True, help="Print every difference as JSON.")
 def verify(model: str, checkpoint: Path | None, backend: Backend, clip: Path | None, as_json: bool) -> None:
-    """Prove a model file again: MODEL is urban, tutorial or a file.
+    """Verify a model file: MODEL is urban, tutorial or a path.
 
     Without its checkpoint the file is compared with itself: its network fed by torchaudio, and by the daemon.
     """

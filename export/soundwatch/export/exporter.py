@@ -1,4 +1,4 @@
-"""A checkpoint to model files that are in place only once they are proven, and a finished file proven again.
+"""Export of checkpoints and verification of model files; a file is put in place after it was verified.
 
 Conventions: `NAME.onnx`, `NAME.ts` and the card `NAME.md`, with the contract's name.
 Does not: train, or choose thresholds: the checkpoint's contract is written as it is.
@@ -16,9 +16,9 @@ from rich.progress import track
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, VerificationError
 from soundwatch.daemon.inference.classifier import Backend, backend_of, load_classifier_file, resolve_model
-from soundwatch.export.card import model_card
 from soundwatch.export.formats import INT8_SUFFIX, SUFFIXES, WRITERS
-from soundwatch.export.ladder import (
+from soundwatch.export.model_card import model_card
+from soundwatch.export.parity import (
     INT8_SCORE_LIMIT,
     SCORE_LIMIT,
     Scorer,
@@ -37,25 +37,25 @@ from soundwatch.training.model.checkpoint import load_network
 def export_checkpoint(
     checkpoint: Path, formats: Sequence[Backend], out: Path, clip: Path | None, console: Console
 ) -> tuple[list[Path], Verification]:
-    """Write the files, prove them, and put those asked for in place with their card.
+    """Write the model files, verify them, and put the requested ones in place with their card.
 
-    Every format is climbed whichever is asked for: a network that two exporters understand differently
-    is not to be trusted in either.
+    Every format is verified, whichever is requested: a network that two exporters interpret differently cannot be
+    trusted in either.
 
     Args:
         checkpoint: What `soundwatch train` wrote.
         formats: Those to keep.
         out: Folder, made if it is not there.
-        clip: A recording for the ladder's clip; None for one made by code.
+        clip: A recording for the probe clip; None for one made by code.
         console: For progress.
 
     Returns:
-        The files in place, the card last, and what the ladder found.
+        The files in place, the card last, and the verification.
 
     Raises:
         ModelError: The checkpoint does not read.
         ConfigError: The folder cannot be written to.
-        VerificationError: A rung differs. No file is left.
+        VerificationError: A variant differs. No file is left.
     """
     network, contract = load_network(checkpoint)
     try:
@@ -64,16 +64,16 @@ def export_checkpoint(
             files = {backend: Path(folder) / f"{contract.name}{suffix}" for backend, suffix in SUFFIXES.items()}
             for backend, file in track(files.items(), "Writing", console=console, transient=True):
                 file.write_bytes(WRITERS[backend](network, contract))
-            rungs = [
+            variants = [
                 rung for backend, file in files.items() for rung in file_variants(file, backend, contract.features)
             ]
             eager = eager_scorer(network, contract.activation)
-            verification = _verify(contract, "torch", eager, rungs, clip, console)
+            verification = _verify(contract, "torch", eager, variants, clip, console)
             verification.insist()
             card = Path(folder) / f"{contract.name}.md"
             card.write_text(model_card(contract), encoding="utf-8")
-            proven = [*(files[backend] for backend in formats), card]
-            return [file.replace(out / file.name) for file in proven], verification
+            verified = [*(files[backend] for backend in formats), card]
+            return [file.replace(out / file.name) for file in verified], verification
     except OSError as error:
         raise ConfigError(
             f"{out} cannot be written to: {error.strerror}. Choose another --out, or make room."
@@ -83,7 +83,7 @@ def export_checkpoint(
 def verify_file(
     model: str | Path, backend: Backend, checkpoint: Path | None, clip: Path | None, console: Console
 ) -> Verification:
-    """Climb the ladder with a finished file, from its checkpoint's network or, without, from the file itself.
+    """Verify a model file against the network of its checkpoint or, without one, against the file itself.
 
     Raises:
         ModelError: The file or the checkpoint does not read.
@@ -92,11 +92,11 @@ def verify_file(
     path = resolve_model(model)
     backend = backend_of(path, backend)
     contract = load_classifier_file(path, "cpu", backend).contract
-    rungs = file_variants(path, backend, contract.features)
+    variants = file_variants(path, backend, contract.features)
     if checkpoint is None:
-        on_cpu = rungs.pop(0)
+        on_cpu = variants.pop(0)
         assert isinstance(on_cpu, Variant)
-        return _verify(contract, on_cpu.name, on_cpu.score, rungs, clip, console)
+        return _verify(contract, on_cpu.name, on_cpu.score, variants, clip, console)
     network, expected = load_network(checkpoint)
     if expected.weights_sha256 != contract.weights_sha256:
         raise VerificationError(
@@ -104,22 +104,22 @@ def verify_file(
             "Give the checkpoint that the file was exported from, or export it again."
         )
     eager = eager_scorer(network, contract.activation)
-    return _verify(contract, "torch", eager, rungs, clip, console)
+    return _verify(contract, "torch", eager, variants, clip, console)
 
 
 def _verify(
     contract: ModelContract,
     name: str,
     score: Scorer,
-    rungs: Sequence[Variant | SkippedVariant],
+    variants: Sequence[Variant | SkippedVariant],
     clip: Path | None,
     console: Console,
 ) -> Verification:
-    """Climb from the scorer of this name over the rungs that can be climbed here."""
+    """Compare the reference scorer with every variant that this machine can run."""
     reference = Variant(name, torch_mel(contract.features), score)
-    climbed = [rung for rung in rungs if isinstance(rung, Variant)]
-    steps = track(climbed, "Climbing the probe ladder", console=console, transient=True)
+    compared = [rung for rung in variants if isinstance(rung, Variant)]
+    steps = track(compared, "Verifying", console=console, transient=True)
     limit = INT8_SCORE_LIMIT if contract.name.endswith(INT8_SUFFIX) else SCORE_LIMIT
     differences = compare_variants(reference, steps, probes(contract.features, clip), limit)
-    not_run = tuple(rung for rung in rungs if isinstance(rung, SkippedVariant))
+    not_run = tuple(rung for rung in variants if isinstance(rung, SkippedVariant))
     return Verification(contract.identity, reference.name, tuple(differences), not_run)

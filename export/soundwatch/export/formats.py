@@ -3,7 +3,7 @@
 Conventions: the graph maps `mel_db` (N, C, M, T) float32 to `logits` (N, K) for any N. The contract
 lies under `CONTRACT_KEY`, in ONNX's `metadata_props` or TorchScript's `_extra_files`.
 Source: PyTorch's exporter based on torch.export (`dynamo=True`).
-Does not: write to disk (`exporter.py`), or prove anything (`ladder.py`).
+Does not: write to disk (`exporter.py`), or verify (`parity.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Writer = Callable[[nn.Module, ModelContract], bytes]
 
 
 def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
-    """The content of an ONNX file that needs no second one."""
+    """Return the content of a self-contained ONNX file."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
     windows = torch.zeros(2, *contract.features.input_shape)  # two, since torch.export takes a batch of one as fixed
     with warnings.catch_warnings():
@@ -50,14 +50,14 @@ def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
 
 
 def _forget_origin(graph: Any) -> None:
-    """Remove the exporter's notes, which hold stack traces with paths of the machine that exports."""
+    """Remove the notes of the exporter, which hold stack traces with paths of this machine."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
 
 
 def to_torchscript(network: nn.Module, contract: ModelContract) -> bytes:
-    """The content of a TorchScript file."""
+    """Return the content of a TorchScript file."""
     content = io.BytesIO()
     with warnings.catch_warnings():
         # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
@@ -67,6 +67,6 @@ def to_torchscript(network: nn.Module, contract: ModelContract) -> bytes:
     return content.getvalue()
 
 
-INT8_SUFFIX: Final = "-int8"  # of a twin's name
+INT8_SUFFIX: Final = "-int8"  # of the int8 file's name
 SUFFIXES: Final[dict[Backend, str]] = {"onnx": ".onnx", "torchscript": ".ts"}
 WRITERS: Final[dict[Backend, Writer]] = {"onnx": to_onnx, "torchscript": to_torchscript}

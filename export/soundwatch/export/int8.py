@@ -1,12 +1,12 @@
-"""A network's twin in 8-bit integers, made from what its maps hold on some windows.
+"""Static int8 quantization of a network, calibrated on windows.
 
-Conventions: ONNX in, ONNX out; windows are mel decibels (N, C, M, T) of recordings that it was trained on. The twin
-takes and gives what the network does, carries its contract under another name (`NAME-int8`) and hash, and says so.
-Source: ONNX Runtime's static quantisation. Weights are rounded for each output channel by itself, to 7 bits: two
-products of 8 bits overflow the 16 in which processors without VNNI add them up, and would differ from machine to
-machine. Maps are rounded to 8 bits between the least and the largest value seen; a ReLU becomes part of that range.
-The first convolution sees decibels, few channels and most of the frames: it stays in float32, and so do pools and head.
-Does not: judge whether the twin is worth having (`int8_trial.py`).
+Conventions: ONNX in, ONNX out; windows are mel decibels (N, C, M, T) of training recordings. The int8 network
+has the inputs and outputs of the original, and its contract under another name (`NAME-int8`) and hash.
+Source: static quantization of ONNX Runtime. Weights are quantized for each output channel, to 7 bits: two 8-bit
+products overflow the 16-bit sums of CPUs without VNNI, and results would differ between machines. Activations are
+quantized to 8 bits between the smallest and the largest observed value; a ReLU becomes part of that range. The first
+convolution sees decibels, few channels and most frames: it stays in float32, and so do the pools and the head.
+Does not: decide whether the int8 file is kept (`int8_comparison.py`).
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from soundwatch.export.formats import INT8_SUFFIX
 
 
 class _Windows(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime's class has no types
-    """Windows one by one, as ONNX Runtime asks for them."""
+    """Calibration windows, one at a time."""
 
     def __init__(self, name: str, mel_db: NDArray[np.float32]) -> None:
         self._feeds: Iterator[dict[str, NDArray[np.float32]]] = ({name: window[None]} for window in mel_db)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next, or None after the last."""
+        """Return the next window, or None after the last."""
         return next(self._feeds, None)
 
 
 def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) -> tuple[bytes, ModelContract]:
-    """The content of the twin's file, and its contract.
+    """Return the content of the int8 file, and its contract.
 
     Args:
         path: The network's ONNX file.
@@ -82,7 +82,7 @@ def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) ->
 
 
 def _convolutions(graph: Any) -> list[str]:
-    """Names of all convolutions but the first, and of the ReLUs behind them."""
+    """Return the names of all convolutions but the first, and of the ReLUs after them."""
     convolutions = [node for node in graph.node if node.op_type == "Conv"][1:]
     given = {node.output[0] for node in convolutions}
     behind = [node for node in graph.node if node.op_type == "Relu" and node.input[0] in given]
@@ -90,7 +90,7 @@ def _convolutions(graph: Any) -> list[str]:
 
 
 def _contract(contract: ModelContract, graph: Any, windows: int) -> ModelContract:
-    """The twin's, with a hash of every number that it computes with."""
+    """Return the contract of the int8 network, with a hash of its parameters."""
     numbers = sorted((each.name, onnx.numpy_helper.to_array(each).tobytes()) for each in graph.initializer)
     digest = hashlib.sha256()
     for name, content in numbers:

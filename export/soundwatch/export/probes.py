@@ -1,4 +1,4 @@
-"""The sounds that every rung of the ladder hears: silence, noise, tone, chirp, impulse, a clip, unequal channels.
+"""Probes for parity: silence, noise, tone, chirp, impulse, a clip, unequal channels.
 
 Conventions: each is one window (C, S) float32 of the spec, the same on every machine and every run.
 What has other than C channels goes through the daemon's channel rule.
@@ -23,7 +23,7 @@ SEED = 15
 
 
 def probes(spec: FeatureSpec, clip: Path | None = None) -> dict[str, Samples]:
-    """Each probe's name and samples.
+    """Return the samples of each probe by name.
 
     Args:
         spec: The front end that they are for.
@@ -50,19 +50,19 @@ def probes(spec: FeatureSpec, clip: Path | None = None) -> dict[str, Samples]:
 
 
 def fit_channels(signal: NDArray[np.floating], spec: FeatureSpec) -> Samples:
-    """A signal (S,) or (C', S) at the spec's rate as samples (C, S)."""
+    """Return a signal (S,) or (C', S) at the rate of the spec as samples (C, S)."""
     samples = np.atleast_2d(signal).astype(np.float32)
     return np.ascontiguousarray(match_channels(samples, spec.channels))
 
 
 def _chirp(time_s: NDArray[np.float64], rate_hz: int) -> NDArray[np.float64]:
-    """A sweep at half scale from 20 Hz to a tenth below the highest frequency."""
+    """Return a sweep at half scale from 20 Hz to 0.9 times the Nyquist frequency."""
     slope = (0.45 * rate_hz - 20) / time_s[-1]  # Hz a second
     return np.asarray(0.5 * np.sin(2 * np.pi * (20 + slope / 2 * time_s) * time_s))
 
 
 def _bark(time_s: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Something like three barks in a quiet street: falling harmonics in bursts, over faint noise."""
+    """Return three synthetic barks: bursts of falling harmonics over faint noise."""
     bark = 0.003 * rng.standard_normal(time_s.size)
     for start_s in time_s[-1] * np.array([0.1, 0.3, 0.65]):
         since_s = np.clip(time_s - start_s, 0, None)
@@ -73,7 +73,7 @@ def _bark(time_s: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.f
 
 
 def _first_window(path: Path, spec: FeatureSpec) -> NDArray[np.floating]:
-    """The first window (C, S) of a recording; zeros stand after its end."""
+    """Return the first window (C, S) of a recording, zero-padded."""
     recording = Recording(path.stem, path, "fast", 0)
     wanted = spec.window_samples * recording.info.rate_hz // spec.rate_hz + 1
     blocks = takewhile(lambda block: block.first_sample < wanted, recording.blocks())

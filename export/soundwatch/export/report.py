@@ -1,4 +1,4 @@
-"""What a climb of the ladder found, as a record, a table and JSON.
+"""Result of a verification, as a record, a table and JSON.
 
 Conventions: one row of the table, and one object of the JSON, is one rung on one probe.
 """
@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from soundwatch.daemon.core.errors import VerificationError
-from soundwatch.export.ladder import MEL_LIMIT_DB, ParityDifference, SkippedVariant
+from soundwatch.export.parity import MEL_LIMIT_DB, ParityDifference, SkippedVariant
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Verification:
 
     @property
     def score_limit(self) -> float:
-        """How far a score may be away, on any rung."""
+        """Return the largest permitted score difference of any variant."""
         return max(difference.score_limit for difference in self.differences)
 
     def insist(self) -> None:
-        """Do nothing if every difference is within its limits.
+        """Raise unless every difference is within its limits.
 
         Raises:
             VerificationError: One is not.
@@ -55,7 +55,7 @@ class Verification:
 
 
 def to_json(verification: Verification) -> bytes:
-    """One object, indented."""
+    """Return one indented JSON object."""
     passed = all(difference.passed for difference in verification.differences)
     limits = {"mel_limit_db": MEL_LIMIT_DB, "score_limit": verification.score_limit}
     return msgspec.json.format(msgspec.json.encode({"passed": passed, **limits, **_fields(verification)}), indent=2)
@@ -67,7 +67,7 @@ def _fields(verification: Verification) -> dict[str, object]:
 
 
 def to_table(verification: Verification) -> Table:
-    """A section for each rung, a row for each probe; red beyond the limits."""
+    """Return a table with a section for each variant and a row for each probe; red beyond the limits."""
     table = Table(title=f"{verification.model}: largest differences from {verification.compared_with}")
     for heading in ("rung", "probe", "mel dB", "score"):
         table.add_column(heading)

@@ -14,7 +14,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
-from soundwatch.export.card import model_card
+from soundwatch.export.model_card import model_card
 
 
 def write_with_contract(model: str | Path, contract: ModelContract, out: Path) -> list[Path]:

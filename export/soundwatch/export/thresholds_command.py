@@ -10,7 +10,7 @@ from rich.console import Console
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.export.card import operation_table
+from soundwatch.export.model_card import operation_table
 from soundwatch.export.rewrite import write_with_contract
 from soundwatch.training.cli.options import Folds, sounds_option
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds

@@ -7,15 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import (
-    EndReason,
-    Event,
-    FeatureWindow,
-    Gap,
-    Scores,
-    StreamSummary,
-    WindowResult,
-)
+from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary, WindowResult
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
 from soundwatch.daemon.events.encoder import anchor_line, quality_line, source_health_line

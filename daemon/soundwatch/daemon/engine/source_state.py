@@ -12,11 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from soundwatch.daemon.core.source import SourceNotice
-from soundwatch.daemon.core.types import (
-    Block,
-    FeatureWindow,
-    Gap,
-)
+from soundwatch.daemon.core.types import Block, FeatureWindow, Gap
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import LineEncoder

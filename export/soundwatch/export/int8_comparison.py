@@ -1,12 +1,12 @@
-"""Whether a network's 8-bit twin is worth having: both measured on this machine, one beside the other.
+"""Comparison of a network with its int8 version, measured on this machine in turn.
 
 Conventions: processor milliseconds a window, one thread; accuracy is top-1 of whole clips, as `soundwatch evaluate`
 has it.
-Rule: the twin is kept where it takes `MIN_SPEEDUP` of the network's time at most, and loses `MOST_POINTS` of accuracy
-at most.
-The ranges of its maps are learned from recordings that the network was trained on, never from those it is scored on;
-where there are no others it is scored on what it was trained on, and that is said.
-Does not: make the twin (`int8.py`).
+Rule: the int8 file is kept if it takes at most `MIN_SPEEDUP` of the time of the network and loses at most `MOST_POINTS`
+of accuracy.
+Calibration uses recordings that the network was trained on, never those that score it. Where there are no others, the
+network is scored on its training data, and the result says so.
+Does not: quantize (`int8.py`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.pipeline.scoring import source_features
-from soundwatch.export.card import model_card
 from soundwatch.export.formats import INT8_SUFFIX
 from soundwatch.export.int8 import to_int8
+from soundwatch.export.model_card import model_card
 from soundwatch.training.cli.options import split_own
 from soundwatch.training.data.urbansound8k import Clip, read_metadata, split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model
@@ -49,7 +49,7 @@ SEED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class CalibrationData:
-    """Recordings for the trial.
+    """Recordings for the comparison.
 
     Attributes:
         calibration: Clips that the network was trained on.
@@ -67,7 +67,7 @@ class CalibrationData:
 
 
 class Int8Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured.
+    """Result of the comparison.
 
     Attributes:
         model: The network's name and hash.
@@ -113,14 +113,14 @@ class Int8Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_worth_shipping(ratio: float, accuracy: float, accuracy_int8: float) -> bool:
-    """Whether a twin is kept, by the rule above."""
+    """Return whether an int8 network is kept, by the rule above."""
     return ratio <= WORTH_IT and round(100 * (accuracy - accuracy_int8), 6) <= MOST_POINTS
 
 
 def compare_int8(
     model: Path, out: Path, material: CalibrationData, console: Console
 ) -> tuple[list[Path], Int8Comparison]:
-    """Make a network's twin, measure both, and put the twin and its card in place if it is worth having.
+    """Quantize a network, measure both, and put the int8 file and its card in place if the rule keeps it.
 
     Args:
         model: The network's ONNX file, or a shipped model's name.
@@ -156,7 +156,7 @@ def compare_int8(
 
 
 def calibration_windows(clips: Sequence[Clip], spec: FeatureSpec, console: Console) -> NDArray[np.float32]:
-    """Mel decibels (N, C, M, T) of the first windows of some clips, drawn alike each time."""
+    """Return mel decibels (N, C, M, T) of the first windows of a fixed random selection of clips."""
     drawn = np.random.default_rng(SEED).permutation(len(clips))[:CALIBRATION_CLIPS]
     sources = (
         Recording(clips[place].path.stem, clips[place].path, "fast", 0)
@@ -169,7 +169,7 @@ def calibration_windows(clips: Sequence[Clip], spec: FeatureSpec, console: Conso
 def _measure(
     network: Classifier, twin: Classifier, windows: int, material: CalibrationData, console: Console
 ) -> Int8Comparison:
-    """Both networks' time, by turns, and both's accuracy."""
+    """Measure the time of both networks in turn, and the accuracy of both."""
     rounds = [(window_ms(network, 1), window_ms(twin, 1)) for _ in range(ROUNDS)]
     ratios = [quick / slow for slow, quick in rounds]
     before, after = (
@@ -199,7 +199,7 @@ def _measure(
 def load_calibration_data(
     root: Path, layout: str, folds: tuple[int, ...] | None, contract: ModelContract
 ) -> CalibrationData:
-    """Recordings for a model's trial: UrbanSound8K by its folds, or what a folder a class holds out.
+    """Load the recordings for a comparison: UrbanSound8K by folds, or the held-out part of class folders.
 
     Args:
         root: The recordings.

@@ -1,4 +1,4 @@
-"""A model's card: what it hears, how well, on whose recordings, and what it does not do.
+"""Model card: classes, accuracy, data sources, licence and limits.
 
 Conventions: Markdown, generated from the contract alone, so that it cannot say what the model does not.
 """
@@ -12,12 +12,12 @@ from soundwatch.daemon.core.operation import Operation
 
 
 def model_card(contract: ModelContract) -> str:
-    """The card of a model file that carries this contract."""
+    """Return the card of a model with this contract, as Markdown."""
     sections = [
         f"# {contract.name}",
         f"`{contract.identity}`. Written by `soundwatch export` from the contract inside the model file.",
         "## What it hears",
-        _hears(contract),
+        _classes_text(contract),
         "## How well",
         *(
             [_scores(contract)]
@@ -42,7 +42,7 @@ def model_card(contract: ModelContract) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _hears(contract: ModelContract) -> str:
+def _classes_text(contract: ModelContract) -> str:
     spec = contract.features
     nature = {
         "softmax": "Scores compete: those of one window sum to 1, so one of the classes is always the likeliest.",

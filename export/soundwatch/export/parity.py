@@ -1,9 +1,9 @@
-"""The probe ladder: the same sounds through every way of computing a model, each compared with torch.
+"""Parity of model variants: the same probes through each variant, compared with torch.
 
 Conventions: differences are the largest over all values of one probe: of mel in dB, of scores as they
-are. A rung that cannot be climbed here is "not run", with the reason; it is never passed over in silence.
+are. A variant that cannot run here is reported as "not run" with the reason.
 torchaudio computes in float64 here: torch's float32 FFT is itself 1e-3 dB off where a mel band lies
-70 dB below a tone (benchmarks/results/parity.md), and would say nothing of the rung compared.
+70 dB below a tone (benchmarks/results/parity.md), and would say nothing about the variant.
 Source: YAMNet's `export.py`.
 Does not: write files (`exporter.py`) or print (`report.py`).
 """
@@ -41,7 +41,7 @@ Scorer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way of computing a model.
+    """One way to compute a model.
 
     Attributes:
         name: As the table shows it.
@@ -56,7 +56,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class SkippedVariant:
-    """A rung that this machine cannot climb, and why."""
+    """A variant that this machine cannot run, and the reason."""
 
     rung: str
     reason: str
@@ -64,7 +64,7 @@ class SkippedVariant:
 
 @dataclass(frozen=True, slots=True)
 class ParityDifference:
-    """How far one rung is from the one compared with, on one probe."""
+    """Difference of one variant from the reference on one probe."""
 
     probe: str
     rung: str
@@ -74,18 +74,18 @@ class ParityDifference:
 
     @property
     def passed(self) -> bool:
-        """Whether both are within their limits; a difference that is not a number is not."""
+        """Return whether both differences are within their limits; NaN is not."""
         return self.mel_db <= MEL_LIMIT_DB and self.score <= self.score_limit
 
 
 def compare_variants(
-    reference: Variant, rungs: Iterable[Variant], sounds: Mapping[str, Samples], score_limit: float = SCORE_LIMIT
+    reference: Variant, variants: Iterable[Variant], sounds: Mapping[str, Samples], score_limit: float = SCORE_LIMIT
 ) -> list[ParityDifference]:
-    """Compare each rung with the reference on each sound."""
-    wanted_mel, wanted_scores = _hear(reference, sounds)
+    """Compare each variant with the reference on each probe."""
+    wanted_mel, wanted_scores = _run_variant(reference, sounds)
     differences = []
-    for rung in rungs:
-        mels, scores = _hear(rung, sounds)
+    for rung in variants:
+        mels, scores = _run_variant(rung, sounds)
         for index, probe in enumerate(sounds):
             mel_difference_db = float(np.abs(mels[index] - wanted_mel[index]).max())
             score_difference = float(np.abs(scores[index] - wanted_scores[index]).max())
@@ -93,19 +93,19 @@ def compare_variants(
     return differences
 
 
-def _hear(rung: Variant, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mel decibels (N, C, M, T) and scores (N, K) of N sounds, scored as one batch."""
+def _run_variant(rung: Variant, sounds: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mel decibels (N, C, M, T) and scores (N, K) of N probes, scored as one batch."""
     mels = np.stack([rung.front_end(samples) for samples in sounds.values()])
     return mels, rung.score(mels)
 
 
 def eager_scorer(network: nn.Module, activation: Activation) -> Scorer:
-    """The network as torch runs it, with torch's own activation."""
+    """Return a scorer that runs the network in torch, with the activation of torch."""
     return partial(_score_eagerly, network, activation)
 
 
 def file_variants(path: Path, backend: Backend, spec: FeatureSpec) -> list[Variant | SkippedVariant]:
-    """A model file: fed by torchaudio on each device, then by the daemon's front end."""
+    """Return the variants of a model file: the torchaudio front end on each device, and the daemon's front end."""
     name = RUNTIMES[backend]
     classifier = load_classifier_file(path, "cpu", backend)
     torchaudio_mel = torch_mel(spec)
@@ -120,7 +120,7 @@ def file_variants(path: Path, backend: Backend, spec: FeatureSpec) -> list[Varia
 
 
 def torch_mel(spec: FeatureSpec, dtype: torch.dtype = torch.float64) -> FrontEnd:
-    """The front end of torchaudio, computing in `dtype`; training computes in float32."""
+    """Return the torchaudio front end in `dtype`; training uses float32."""
     return partial(_compute_mel, MelFrontEnd(spec).to(dtype), dtype)
 
 
@@ -138,5 +138,5 @@ def _score_eagerly(network: nn.Module, activation: Activation, decibels: NDArray
 
 
 def _score_one_by_one(classifier: Classifier, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As the daemon does: a batch of one for each window."""
+    """Score each window as a batch of one, as the daemon does."""
     return np.concatenate([classifier.classify(window[None]) for window in decibels])

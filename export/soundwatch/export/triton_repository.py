@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA's Triton Inference Server.
+"""Model repository for NVIDIA's Triton Inference Server.
 
 Conventions: `NAME/config.pbtxt`, `NAME/1/model.onnx` and the card `NAME/NAME.md`; the folder that holds NAME is what
 `tritonserver --model-repository` is given. The server has the network alone: mel decibels in, logits out. The front end
@@ -30,16 +30,16 @@ QUEUE_US: Final = 5_000  # windows that come within it are one batch; a two-hund
 def export_repository(
     checkpoint: Path, out: Path, clip: Path | None, console: Console
 ) -> tuple[list[Path], Verification]:
-    """Write and prove the network, and put its repository in place.
+    """Write and verify the network, and put its repository in place.
 
     Args:
         checkpoint: What `soundwatch train` wrote.
         out: The model repository, made if it is not there; other models in it stay.
-        clip: A recording for the ladder's clip; None for one made by code.
+        clip: A recording for the probe clip; None for one made by code.
         console: For progress.
 
     Returns:
-        The files in place, the card last, and what the ladder found.
+        The files in place, the card last, and the verification.
 
     Raises:
         SoundwatchError: As `export_checkpoint`.
@@ -66,7 +66,7 @@ def export_repository(
 
 
 def configuration(contract: ModelContract) -> str:
-    """The text of `config.pbtxt`."""
+    """Return the text of `config.pbtxt`."""
     shape = ", ".join(map(str, contract.features.input_shape))
     return f"""# Written by `soundwatch export --format triton` for {contract.identity}.
 name: {json.dumps(contract.name)}
