@@ -30,14 +30,14 @@ def test_an_export_leaves_one_file_a_format_and_a_card(exported: Path) -> None:
 
 @pytest.mark.parametrize(("choice", "suffix"), [("onnx", ".onnx"), ("torchscript", ".ts")])
 def test_only_the_format_asked_for_is_kept_and_its_paths_are_printed(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], choice: str, suffix: str
+    checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], choice: str, suffix: str
 ) -> None:
     out = tmp_path / "new" / "folder"
     with pytest.raises(SystemExit) as stopped:
         main(["export", str(checkpoint), "--format", choice, "--out", str(out)])
     assert stopped.value.code == 0
     assert sorted(path.name for path in out.iterdir()) == ["small.md", f"small{suffix}"]
-    assert capsys.readouterr().out.splitlines() == [str(out / f"small{suffix}"), str(out / "small.md")]
+    assert capfd.readouterr().out.splitlines() == [str(out / f"small{suffix}"), str(out / "small.md")]
 
 
 def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, checkpoint: Path) -> None:
@@ -113,11 +113,11 @@ def test_a_folder_that_cannot_be_made_is_refused(checkpoint: Path, tmp_path: Pat
         export_checkpoint(checkpoint, ["onnx"], tmp_path / "file" / "out", None, QUIET)
 
 
-def test_verify_prints_every_difference_as_json(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_prints_every_difference_as_json(exported: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["verify", str(exported / "small.onnx"), "--json"])
     assert stopped.value.code == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capfd.readouterr().out)
     assert found["passed"] is True
     assert found["compared_with"] == "ONNX Runtime CPU"
     assert {each["rung"] for each in found["differences"]} >= {"daemon, ONNX Runtime"}
@@ -125,7 +125,7 @@ def test_verify_prints_every_difference_as_json(exported: Path, capsys: pytest.C
 
 
 def test_verify_prints_its_table_before_it_fails_with_code_8(
-    exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exported: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     true_mel_db = mel.mel_db
     monkeypatch.setattr(parity, "mel_db", lambda samples, spec: true_mel_db(samples, spec) * np.float32(np.nan))
@@ -133,7 +133,7 @@ def test_verify_prints_its_table_before_it_fails_with_code_8(
     with pytest.raises(SystemExit) as stopped:
         main(["verify", str(exported / "small.onnx")])
     assert stopped.value.code == 8
-    printed = capsys.readouterr()
+    printed = capfd.readouterr()
     assert "daemon, ONNX Runtime" in printed.out
     assert "does not compute what ONNX Runtime CPU does" in printed.err
 

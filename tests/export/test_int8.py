@@ -93,7 +93,7 @@ def test_an_int8_file_is_kept_where_it_is_faster_and_as_accurate(
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
-    kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(int8_comparison, "is_worth_shipping", lambda *_: kept)
     arguments = ["--int8", "--data", str(recordings), "--layout", "folders", "--out", str(tmp_path)]
@@ -102,7 +102,7 @@ def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
     assert stopped.value.code == 0
     files = ["tutorial-int8.md", "tutorial-int8.onnx"] if kept else []
     assert sorted(path.name for path in tmp_path.iterdir()) == files
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert sorted(Path(line).name for line in out.splitlines()) == files
     said = " ".join(err.split())
     assert "times the processor time of tutorial@sha256:" in said
@@ -120,12 +120,12 @@ def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["export", "tutorial", *arguments, "--out", str(tmp_path)])
     assert stopped.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in capfd.readouterr().err
 
 
 def test_an_int8_network_is_not_quantized_again(
