@@ -142,6 +142,16 @@ def test_classify_prints_one_line_a_file_with_every_class(model: Path, scene: Pa
     assert soundwatch("classify", scene, "--model", model).stdout.decode().startswith(f"{scene}: ")
 
 
+@pytest.mark.parametrize("command", ["replay", "classify"])
+def test_a_recording_whose_channels_cancel_is_reported(command: str, model: Path, config: Path, tmp_path: Path) -> None:
+    for name, right, warned in (("opposite", -1, True), ("equal", 1, False)):
+        path = tmp_path / f"{name}.flac"
+        soundfile.write(path, np.stack([SCENE[0], right * SCENE[0]], axis=1), RATE_HZ)
+        done = soundwatch(command, path, "--model", model, "--config", config)
+        assert done.returncode == 0
+        assert (b"cancel each other" in done.stderr) is warned
+
+
 def test_digital_silence_is_no_event_and_no_nan(model: Path, config: Path, tmp_path: Path) -> None:
     path = tmp_path / "silence.wav"
     soundfile.write(path, np.zeros((RATE_HZ * 3, 2)), RATE_HZ)

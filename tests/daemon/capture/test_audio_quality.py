@@ -68,6 +68,14 @@ def holed(sound: Sound) -> Sound:
         (lambda sound: sound + np.float32(0.05), ("dc_offset",)),
         (lambda sound: sound - np.float32(0.05), ("dc_offset",)),
         (clipped, ("clipping",)),
+        (lambda sound: np.concatenate([sound[:1], -sound[:1]]), ("opposite_channels",)),
+        (lambda sound: np.concatenate([sound[:1], -0.95 * sound[:1]]), ("opposite_channels",)),
+        (lambda sound: np.concatenate([sound[:1], 0.01 * sound[1:] - sound[:1]]), ("opposite_channels",)),
+        (lambda sound: np.concatenate([sound[:1], -sound[:1]]) + np.float32(0.01), ("opposite_channels",)),
+        (lambda sound: np.concatenate([sound[:1], sound[:1]]), ()),
+        (lambda sound: np.concatenate([sound[:1], -0.3 * sound[:1]]), ()),
+        (lambda sound: np.concatenate([sound, -sound]), ("opposite_channels",)),
+        (lambda sound: np.concatenate([sound, street(channels=14)]), ()),
         (holed, ("zeros",)),
         (lambda sound: sound[:1], ()),
     ],
@@ -194,7 +202,24 @@ def test_of_a_quiet_left_and_a_loud_right_channel_the_chosen_is_heard(
     assert isinstance(block, Block)
     assert isinstance(quality, AudioQuality)
     np.testing.assert_allclose(block.samples[:, 0], channels, rtol=1e-6)
-    assert quality.peak == pytest.approx(max(channels)), "what is not heard is not examined"
+    assert quality.peak == pytest.approx(0.8 if choice == "mix" else max(channels)), "a mix is measured before it"
+
+
+def test_channels_that_cancel_are_reported_before_they_are_mixed() -> None:
+    class Opposite:
+        info = SourceInfo("mic", "USB", RATE_HZ, 2)
+        start_unix_ns = 0
+
+        def blocks(self) -> Iterator[Block]:
+            yield Block(street(channels=1) * np.array([[1], [-1]], np.float32), RATE_HZ, 0)
+
+        def stop(self) -> None:
+            pass
+
+    for choice, found in (("mix", ("opposite_channels",)), (None, ("opposite_channels",)), ("left", ()), ("right", ())):
+        *_, quality = MonitoredSource(Opposite(), choice).blocks()  # type: ignore[arg-type]
+        assert isinstance(quality, AudioQuality)
+        assert quality.faults == found
 
 
 def test_a_source_is_examined_as_it_is_heard_and_anew_after_a_loss() -> None:

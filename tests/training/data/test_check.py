@@ -72,6 +72,7 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, 4000)
         (_write("bell/x.wav", np.zeros(4000)), {"silent": ("warning", 1)}),
         (_write("bell/x.wav", 1e-3 * NOISE), {"nearly silent": ("warning", 1)}),
         (_write("bell/x.wav", np.clip(30 * NOISE, -1, 1)), {"clipped": ("warning", 1)}),
+        (_write("bell/x.wav", np.stack([NOISE, -NOISE], axis=1)), {"opposite channels": ("warning", 1)}),
         (_copy_to("door/bell0-3.wav"), {"two classes": ("error", 1)}),
         (_copy_to("bell/copy.wav"), {"leak": ("error", 1)}),
         (_copy_to("bell/bell0-3.wav"), {"copies": ("warning", 1)}),

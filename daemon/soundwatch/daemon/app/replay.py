@@ -10,6 +10,7 @@ from pathlib import Path
 from soundwatch.daemon.app.build import build_context
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
+from soundwatch.daemon.capture.channel_check import OPPOSITE_ADVICE, ChannelCheck
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
@@ -52,7 +53,10 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     with contextlib.closing(relay), stop_on_signals(program.stop):
         for path in recordings:
             try:
-                program.add(Recording(path.stem, path, "fast", start_unix_ns)).read_through(context)
+                checked = ChannelCheck(Recording(path.stem, path, "fast", start_unix_ns))
+                program.add(checked).read_through(context)
+                if checked.opposite_channels and context.classifier.contract.features.channels == 1:
+                    log.warning("opposite_channels", file=str(path), advice=OPPOSITE_ADVICE)
             except SourceError as error:
                 log.error("a recording was not heard to its end", file=str(path), error=str(error))
                 failures.append(error)

@@ -1,12 +1,12 @@
-"""Whether what a microphone gives can be the sound of a place at all: a reducer over its blocks.
+"""Faults of a source's sound, such as silence, clipping, or channels that cancel: a reducer over its blocks.
 
-Conventions: samples (C, S) of full scale 1; levels in dB relative to it, None for digital silence. What is found does
-not depend on how the sound is cut into blocks. A period is ten seconds, each second tallied by itself.
-Rule: a fault of one period is a fault; one that three periods in a row do not show is none any more, so that a fault
-that comes and goes is not told of each time. Noise is a fault when it has lasted for a minute. The rate is judged once
-a minute, by the least late of the deliveries in its first and in its last ten seconds, since deliveries are late by
-chance, and by more while this machine is busy.
-Does not: judge what is heard, or know silence in a quiet room from a microphone that hears little.
+Conventions: samples (C, S) of full scale 1; levels in dB relative to it, None for digital silence. The result does not
+depend on the block boundaries. A period is ten seconds, with separate statistics for each second.
+Rule: a fault of one period is reported; it ends after three periods in a row without it, so that an intermittent fault
+is not reported each time. Noise is a fault after one minute. The rate is measured once per minute, by the minimum lag
+of the deliveries in the first and in the last ten seconds, since deliveries are delayed at random.
+The mean of the channels is checked too, since a mono model gets it: channels of opposite phase cancel.
+Does not: classify, or distinguish a quiet room from an insensitive microphone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.core.channels import to_mono
 from soundwatch.daemon.core.source import AudioFault, AudioQuality
 from soundwatch.daemon.core.types import Block, Samples
 
@@ -25,13 +26,15 @@ PERIOD_S: Final = 10
 CLEAN_PERIODS: Final = 3
 CLIPPED_FROM: Final = 0.9999  # 16 bits reach 0.99997
 CLIPPED_SHARE: Final = 1e-3  # 10 ms of ten seconds: more than a slammed door
-OFFSET: Final = 0.02  # of full scale; good inputs have a tenth of it, and it takes headroom from every sound
-DEAD_RATIO: Final = 1e-3  # a channel 60 dB below the other: microphones side by side never differ so
-ZEROS_MS: Final = 100  # of a microphone's own noise not a millisecond is exactly zero
+OFFSET: Final = 0.02  # of full scale; good inputs have a tenth, and an offset takes headroom
+DEAD_RATIO: Final = 1e-3  # a channel 60 dB below the other: microphones at one place never differ so much
+CANCELLED_SHARE: Final = 0.05  # of the power that the mean of independent channels has: 13 dB below
+ZEROS_MS: Final = 100  # a microphone's own noise is never exactly zero for a millisecond
 NOISE_DBFS: Final = -20.0
 NOISY_PERIODS: Final = 6
-WAIT_MS: Final = 1000
-QUIET_PEAK: Final = 10 ** (-70 / 20)  # ten steps of 16 bits in ten seconds: even a quiet room's noise is more
+GAP_MS: Final = 1000
+SMALLEST_POWER: Final = 1e-12  # -120 dBFS: below the rounding of 16 bits
+QUIET_PEAK: Final = 10 ** (-70 / 20)  # ten steps of 16 bits: the noise of a quiet room is louder
 RATE_NS: Final = 60_000_000_000
 EDGE_NS: Final = 10_000_000_000
 RATE_SHARE: Final = 0.005
@@ -39,60 +42,77 @@ RATE_SHARE: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class LevelStats:
-    """What a stretch of sound comes to.
+    """Statistics of consecutive samples.
 
     Attributes:
-        samples: How many in each channel.
-        sums: Of each channel.
-        squares: The same of their squares.
-        peak: The largest magnitude.
-        clipped_samples: How many, over all channels, are at full scale.
-        twins: Whether there are two channels that are the same.
-        first_zeros: How many samples are exactly zero in all channels before the first that is not.
-        last_zeros: The same after the last that is not.
-        most_zeros: The longest such run.
+        samples: Number of samples per channel.
+        sums: Sum of each channel.
+        squares: Sum of squares of each channel.
+        mean_squares: Sum of squares of the channels' mean.
+        peak: Largest magnitude.
+        clipped_samples: Number of samples at full scale, over all channels.
+        same_channels: True if there are two equal channels.
+        first_zeros: Number of leading samples that are exactly zero in all channels.
+        last_zeros: Number of trailing samples that are exactly zero in all channels.
+        longest_zeros: Longest run of samples that are exactly zero in all channels.
     """
 
     samples: int
     sums: tuple[float, ...]
     squares: tuple[float, ...]
+    mean_squares: float
     peak: float
     clipped_samples: int
-    twins: bool
+    same_channels: bool
     first_zeros: int
     last_zeros: int
-    most_zeros: int
+    longest_zeros: int
 
     @classmethod
     def of(cls, samples: Samples) -> LevelStats:
-        """Of samples (C, S)."""
+        """Compute the statistics of samples (C, S)."""
         size = np.abs(samples)
-        first_zeros, last_zeros, most_zeros = _zeros(samples)
+        first_zeros, last_zeros, longest_zeros = _zero_runs(samples)
         return cls(
             samples=samples.shape[1],
             sums=tuple(samples.sum(axis=1, dtype=np.float64).tolist()),
             squares=tuple(np.square(samples, dtype=np.float64).sum(axis=1).tolist()),
+            mean_squares=float(np.square(to_mono(samples), dtype=np.float64).sum()),
             peak=float(size.max(initial=0)),
             clipped_samples=int(np.count_nonzero(size >= CLIPPED_FROM)),
-            twins=samples.shape[0] == 2 and np.array_equal(samples[0], samples[1]),
+            same_channels=samples.shape[0] == 2 and np.array_equal(samples[0], samples[1]),
             first_zeros=first_zeros,
             last_zeros=last_zeros,
-            most_zeros=most_zeros,
+            longest_zeros=longest_zeros,
         )
 
     def __add__(self, other: LevelStats) -> LevelStats:
-        """Of both stretches."""
+        """Join the statistics of two consecutive pieces."""
         return LevelStats(
             samples=self.samples + other.samples,
             sums=tuple(map(sum, zip(self.sums, other.sums, strict=True))),
             squares=tuple(map(sum, zip(self.squares, other.squares, strict=True))),
+            mean_squares=self.mean_squares + other.mean_squares,
             peak=max(self.peak, other.peak),
             clipped_samples=self.clipped_samples + other.clipped_samples,
-            twins=self.twins and other.twins,
+            same_channels=self.same_channels and other.same_channels,
             first_zeros=self.first_zeros + (other.first_zeros if self.first_zeros == self.samples else 0),
             last_zeros=other.last_zeros + (self.last_zeros if other.last_zeros == other.samples else 0),
-            most_zeros=max(self.most_zeros, other.most_zeros, self.last_zeros + other.first_zeros),
+            longest_zeros=max(self.longest_zeros, other.longest_zeros, self.last_zeros + other.first_zeros),
         )
+
+    @property
+    def opposite_channels(self) -> bool:
+        """True if the channels cancel in their mean; offsets, which carry no sound, are left out."""
+        channels, samples = len(self.sums), max(1, self.samples)
+        if channels < 2:
+            return False
+        power = sum(
+            square / samples - (total / samples) ** 2 for square, total in zip(self.squares, self.sums, strict=True)
+        )
+        mean_power = self.mean_squares / samples - (sum(self.sums) / channels / samples) ** 2
+        independent_power = power / channels**2
+        return independent_power > SMALLEST_POWER and mean_power < CANCELLED_SHARE * independent_power
 
     @property
     def level_dbfs(self) -> float | None:
@@ -101,14 +121,14 @@ class LevelStats:
         return 10 * math.log10(power) if power > 0 else None
 
 
-def _zeros(samples: Samples) -> tuple[int, int, int]:
-    """How many samples are exactly zero in all channels at the start, at the end, and in the longest run."""
-    heard = samples[0] != 0
-    if heard.all():  # as is all but always so, and takes a tenth of the time
+def _zero_runs(samples: Samples) -> tuple[int, int, int]:
+    """Count the samples that are exactly zero in all channels at the start, at the end, and in the longest run."""
+    nonzero = samples[0] != 0
+    if nonzero.all():  # the usual case, in a tenth of the time
         return 0, 0, 0
     for channel in samples[1:]:
-        heard |= channel != 0
-    places = np.flatnonzero(heard)
+        nonzero |= channel != 0
+    places = np.flatnonzero(nonzero)
     if not len(places):
         return samples.shape[1], samples.shape[1], samples.shape[1]
     first, last = int(places[0]), samples.shape[1] - 1 - int(places[-1])
@@ -117,19 +137,19 @@ def _zeros(samples: Samples) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class QualityState:
-    """Where it stands.
+    """State between two blocks.
 
     Attributes:
-        seconds: Tallies of the running period; the last may be of less than a second.
-        absent: For each fault that was told of, for how many periods it has not been seen.
-        counted_samples: Delivered in the running minute.
-        first_ns: How late deliveries came for what they held, at least, in the minute's first seconds.
-        last_ns: The same in its last.
-        measured_hz: The last minute's rate.
-        arrived_ns: When the last delivery came.
-        waited_ns: The longest time between two of this period.
-        noisy_periods: How many in a row had no second below the limit for noise.
-        twins: Whether the channels were the same when something was heard last; None before.
+        seconds: Statistics of the current period's seconds; the last may be shorter.
+        absent: For each reported fault, the number of periods without it.
+        counted_samples: Samples delivered in the current minute.
+        first_ns: Minimum lag of deliveries in the minute's first seconds.
+        last_ns: Minimum lag of deliveries in the minute's last seconds.
+        measured_hz: Rate of the last minute.
+        arrived_ns: Time of the last delivery.
+        gap_ns: Longest time between two deliveries of this period.
+        noisy_periods: Number of periods in a row with no second below the limit for noise.
+        same_channels: True if the channels were equal in the last period with sound; None before.
     """
 
     seconds: tuple[LevelStats, ...] = ()
@@ -139,62 +159,63 @@ class QualityState:
     last_ns: int | None = None
     measured_hz: float | None = None
     arrived_ns: int | None = None
-    waited_ns: int = 0
+    gap_ns: int = 0
     noisy_periods: int = 0
-    twins: bool | None = None
+    same_channels: bool | None = None
 
 
 def update_quality(
     state: QualityState, block: Block, arrival_ns: int | None
 ) -> tuple[QualityState, list[AudioQuality]]:
-    """Take account of one block.
+    """Update the state with one block.
 
     Args:
-        state: After the block before.
-        block: The next.
-        arrival_ns: When it came, by the steady clock; None where that says nothing.
+        state: State after the previous block.
+        block: The next block.
+        arrival_ns: Time of arrival by the monotonic clock; None for a source without a clock of its own.
 
     Returns:
-        The state after it, and what each period that it ends was like.
+        The next state, and the quality of each period that the block completes.
     """
     if arrival_ns is not None:
-        state = _timed(_awaited(state, arrival_ns), block, arrival_ns)
-    told: list[AudioQuality] = []
+        state = _measure_rate(_measure_gap(state, arrival_ns), block, arrival_ns)
+    completed: list[AudioQuality] = []
     rest = block.samples
     while rest.shape[1]:
         begun = state.seconds[-1].samples % block.rate_hz if state.seconds else 0
         piece, rest = np.split(rest, [block.rate_hz - begun], axis=1)
-        tally = LevelStats.of(piece)
-        seconds = (*state.seconds[:-1], state.seconds[-1] + tally) if begun else (*state.seconds, tally)
+        stats = LevelStats.of(piece)
+        seconds = (*state.seconds[:-1], state.seconds[-1] + stats) if begun else (*state.seconds, stats)
         state = replace(state, seconds=seconds)
         if len(seconds) == PERIOD_S and seconds[-1].samples == block.rate_hz:
-            state, quality = _judged(state, block.rate_hz)
-            told.append(quality)
-    return state, told
+            state, quality = _complete_period(state, block.rate_hz)
+            completed.append(quality)
+    return state, completed
 
 
 def assess_period(
     seconds: tuple[LevelStats, ...],
     rate_hz: int,
     measured_hz: float | None,
-    waited_ns: int = 0,
+    gap_ns: int = 0,
     rate_share: float = RATE_SHARE,
 ) -> AudioQuality:
-    """What is wrong with a period of sound by itself, and its numbers."""
+    """Assess a period of sound without its history."""
     whole = reduce(LevelStats.__add__, seconds)
     loudest, quietest = max(whole.squares), min(whole.squares)
     dc_offset = max((total / whole.samples for total in whole.sums), key=abs)
     clipped_share = whole.clipped_samples / (whole.samples * len(whole.sums))
-    zeros_ms, waited_ms = whole.most_zeros * 1000 // rate_hz, waited_ns // 1_000_000
+    zeros_ms, gap_ms = whole.longest_zeros * 1000 // rate_hz, gap_ns // 1_000_000
     found: dict[AudioFault, bool] = {
         "silent": whole.peak == 0,
         "quiet": 0 < whole.peak < QUIET_PEAK,
         "zeros": whole.peak > 0 and zeros_ms >= ZEROS_MS,
         "dead_channel": quietest < DEAD_RATIO**2 * loudest,
+        "opposite_channels": whole.opposite_channels,
         "dc_offset": abs(dc_offset) > OFFSET,
         "clipping": clipped_share > CLIPPED_SHARE,
         "rate": measured_hz is not None and abs(measured_hz / rate_hz - 1) > rate_share,
-        "stalls": waited_ms >= WAIT_MS,
+        "stalls": gap_ms >= GAP_MS,
     }
     levels = [second.level_dbfs for second in seconds]
     return AudioQuality(
@@ -204,23 +225,23 @@ def assess_period(
         peak=whole.peak,
         dc_offset=dc_offset,
         clipped_share=clipped_share,
-        same_channels=whole.twins and whole.peak > 0,
+        same_channels=whole.same_channels and whole.peak > 0,
         measured_hz=measured_hz,
         longest_zero_run_ms=zeros_ms,
-        longest_gap_ms=waited_ms,
+        longest_gap_ms=gap_ms,
     )
 
 
 def reset_period(state: QualityState) -> QualityState:
-    """Where a period begins that has nothing to do with what was before; what was found still holds."""
+    """Start a new period after a loss; keep the reported faults."""
     return replace(
-        state, seconds=(), counted_samples=0, first_ns=None, last_ns=None, arrived_ns=None, waited_ns=0, noisy_periods=0
+        state, seconds=(), counted_samples=0, first_ns=None, last_ns=None, arrived_ns=None, gap_ns=0, noisy_periods=0
     )
 
 
-def _judged(state: QualityState, rate_hz: int) -> tuple[QualityState, AudioQuality]:
-    """At the end of a period: what it was like, with the faults that hold."""
-    quality = assess_period(state.seconds, rate_hz, state.measured_hz, state.waited_ns)
+def _complete_period(state: QualityState, rate_hz: int) -> tuple[QualityState, AudioQuality]:
+    """Assess a complete period, and add the faults that have not ended yet."""
+    quality = assess_period(state.seconds, rate_hz, state.measured_hz, state.gap_ns)
     noisy = quality.floor_dbfs is not None and quality.floor_dbfs > NOISE_DBFS
     noisy_periods = state.noisy_periods + 1 if noisy else 0
     absent = dict.fromkeys(quality.faults, 0)
@@ -230,27 +251,27 @@ def _judged(state: QualityState, rate_hz: int) -> tuple[QualityState, AudioQuali
     for fault, periods in before.items():
         if fault not in absent and periods + 1 < CLEAN_PERIODS:
             absent[fault] = periods + 1
-    heard = quality.peak > 0  # silence says nothing of whether channels are the same
-    changed = absent.keys() != before.keys() or (heard and state.twins not in (None, quality.same_channels))
+    sounding = quality.peak > 0  # in silence, equal channels mean nothing
+    changed = absent.keys() != before.keys() or (sounding and state.same_channels not in (None, quality.same_channels))
     state = replace(
         state,
         seconds=(),
         absent=tuple(absent.items()),
-        waited_ns=0,
+        gap_ns=0,
         noisy_periods=noisy_periods,
-        twins=quality.same_channels if heard else state.twins,
+        same_channels=quality.same_channels if sounding else state.same_channels,
     )
     return state, replace(quality, faults=tuple(sorted(absent)), changed=changed)
 
 
-def _awaited(state: QualityState, arrival_ns: int) -> QualityState:
-    """Note how long nothing had come."""
-    waited_ns = 0 if state.arrived_ns is None else arrival_ns - state.arrived_ns
-    return replace(state, arrived_ns=arrival_ns, waited_ns=max(state.waited_ns, waited_ns))
+def _measure_gap(state: QualityState, arrival_ns: int) -> QualityState:
+    """Measure the time since the previous delivery."""
+    gap_ns = 0 if state.arrived_ns is None else arrival_ns - state.arrived_ns
+    return replace(state, arrived_ns=arrival_ns, gap_ns=max(state.gap_ns, gap_ns))
 
 
-def _timed(state: QualityState, block: Block, arrival_ns: int) -> QualityState:
-    """Count what is delivered against the clock; what was lost is not delivered."""
+def _measure_rate(state: QualityState, block: Block, arrival_ns: int) -> QualityState:
+    """Compare the number of delivered samples with the clock."""
     counted_samples = state.counted_samples + block.samples.shape[1]
     counted_ns = counted_samples * 1_000_000_000 // block.rate_hz
     lag_ns = arrival_ns - counted_ns

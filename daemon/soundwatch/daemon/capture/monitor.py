@@ -1,8 +1,9 @@
-"""A live source whose sound and clock are examined all the time, and of which only the chosen channels are heard.
+"""Monitoring of a live source's sound and clock, and selection of its channels.
 
-Conventions: what is found comes among the blocks; beyond the choice of channels these are passed on as they are. While
-the source is away there is nothing to examine, and after that a new period begins; what was found before still holds.
-A new anchor comes before the block that it was found by. A source that waits has no clock of its own to examine.
+Conventions: notices come among the blocks, which change only by the selection of channels. After a loss a new period of
+measurement begins; reported faults stay. A clock correction comes before the block that showed the error. A source with
+backpressure has no clock of its own. The sound is measured after the selection, but before `mix` averages the channels,
+since channels that cancel are silent in their mean.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from soundwatch.daemon.core.types import Block
 
 
 class MonitoredSource:
-    """A source, and what is wrong with its sound and its times.
+    """A source with notices about its sound and its times.
 
     Args:
-        source: It.
-        choice: Which of its channels are heard; None for all.
-        now: Tells both clocks.
+        source: The source.
+        choice: Selected channels; None for all.
+        now: Reads both clocks.
     """
 
     def __init__(
@@ -33,51 +34,52 @@ class MonitoredSource:
         self._source = source
         self._choice = choice
         self._now = now
-        self._anchoring: ClockSyncState | None = None
+        self._clock_state: ClockSyncState | None = None
 
     @property
     def info(self) -> SourceInfo:
-        """As the source has it."""
+        """As of the source."""
         return self._source.info
 
     @property
     def start_unix_ns(self) -> int:
-        """As the source has it."""
+        """As of the source."""
         return self._source.start_unix_ns
 
     def blocks(self) -> Iterator[Block | SourceNotice]:
-        """As the source gives them, and what has become of its clock before a block, of its sound after it.
+        """Yield the source's blocks and notices, a clock correction before its block, and quality after its block.
 
         Raises:
             SourceError: As for the source.
         """
         state = QualityState()
-        for each in self._source.blocks():
-            if isinstance(each, Block):
+        for item in self._source.blocks():
+            if isinstance(item, Block):
                 now = self._now()
-                arrival_ns = now.steady_ns if each.arrival_ns is None else each.arrival_ns
-                waits = self.info.supports_backpressure
-                moved = None if waits else self._clock(each, arrival_ns, now)
-                if moved is not None:
-                    yield moved
-                block = replace(each, samples=select_channels(each.samples, self._choice))
+                arrival_ns = now.steady_ns if item.arrival_ns is None else item.arrival_ns
+                has_clock = not self.info.supports_backpressure
+                correction = self._sync_clock(item, arrival_ns, now) if has_clock else None
+                if correction is not None:
+                    yield correction
+                block = replace(item, samples=select_channels(item.samples, self._choice))
                 yield block
-                state, told = update_quality(state, block, None if waits else arrival_ns)
-                yield from told
+                measured = item if self._choice == "mix" else block
+                state, periods = update_quality(state, measured, arrival_ns if has_clock else None)
+                yield from periods
                 continue
-            yield each
-            if isinstance(each, SourceStateChange):
+            yield item
+            if isinstance(item, SourceStateChange):
                 state = reset_period(state)
-                self._anchoring = self._anchoring and reset_after_loss(self._anchoring)
+                self._clock_state = self._clock_state and reset_after_loss(self._clock_state)
 
     def stop(self) -> None:
         """Make `blocks` end."""
         self._source.stop()
 
-    def _clock(self, block: Block, arrival_ns: int, now: ClockReading) -> ClockCorrection | None:
-        """What has to become of the stream's times."""
-        if self._anchoring is None:
-            self._anchoring = ClockSyncState(self.start_unix_ns, now.ahead_ns)
+    def _sync_clock(self, block: Block, arrival_ns: int, now: ClockReading) -> ClockCorrection | None:
+        """Compare the stream's times with the clock."""
+        if self._clock_state is None:
+            self._clock_state = ClockSyncState(self.start_unix_ns, now.ahead_ns)
         end_sample = block.first_sample + block.samples.shape[1]
-        self._anchoring, moved = sync_clock(self._anchoring, end_sample, block.rate_hz, arrival_ns, now)
-        return moved
+        self._clock_state, correction = sync_clock(self._clock_state, end_sample, block.rate_hz, arrival_ns, now)
+        return correction

@@ -20,18 +20,23 @@ from soundwatch.daemon.core.errors import SourceError
 @model_options
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
     """Score whole recordings: the mean over their windows, one line a file."""
+    from soundwatch.daemon.capture import Recording
+    from soundwatch.daemon.capture.channel_check import OPPOSITE_ADVICE, ChannelCheck
     from soundwatch.daemon.inference.loading import load_classifier
-    from soundwatch.daemon.pipeline.scoring import score_recording
+    from soundwatch.daemon.pipeline.scoring import score_source
 
     classifier = load_classifier(apply_options(load_config(config_path), **model).model)
     failures = []
     for path in files:
         try:
-            scores = score_recording(path, classifier)
+            checked = ChannelCheck(Recording(path.stem, path, "fast", 0))
+            scores = score_source(checked, classifier)
         except SourceError as error:
             click.echo(f"soundwatch: {error}", err=True)
             failures.append(error)
             continue
+        if checked.opposite_channels and classifier.contract.features.channels == 1:
+            click.echo(f"soundwatch: {path}: {OPPOSITE_ADVICE}", err=True)
         if as_json:
             rounded = {label: round(score, 4) for label, score in scores.items()}
             click.echo(msgspec.json.encode({"file": str(path), "scores": rounded}))

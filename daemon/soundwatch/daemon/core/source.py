@@ -13,7 +13,18 @@ from soundwatch.daemon.core.types import Block
 
 SourceTransition = Literal["waiting", "lost", "back", "paused", "resumed"]
 SourceTransitionReason = Literal["absent", "ended", "stalled", "asked"]
-AudioFault = Literal["silent", "quiet", "noisy", "zeros", "dead_channel", "dc_offset", "clipping", "rate", "stalls"]
+AudioFault = Literal[
+    "silent",
+    "quiet",
+    "noisy",
+    "zeros",
+    "dead_channel",
+    "opposite_channels",
+    "dc_offset",
+    "clipping",
+    "rate",
+    "stalls",
+]
 ClockCorrectionReason = Literal["clock_step", "drift"]
 
 

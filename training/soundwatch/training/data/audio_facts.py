@@ -17,6 +17,8 @@ from typing import Final
 import numpy as np
 import soundfile
 
+from soundwatch.daemon.capture.audio_quality import LevelStats
+
 CLIPPED_FROM: Final = 0.999
 _BLOCK_FRAMES: Final = 1 << 18
 
@@ -33,6 +35,7 @@ class SoundFacts:
         finite: False where a sample is NaN or infinite.
         peak_dbfs: Of its largest sample.
         clipped_share: Of all samples.
+        opposite_channels: True if the channels cancel in their mean.
         content: Hash of all samples and the rate.
     """
 
@@ -43,6 +46,7 @@ class SoundFacts:
     finite: bool
     peak_dbfs: float
     clipped_share: float
+    opposite_channels: bool
     content: str
 
 
@@ -57,13 +61,16 @@ def measure_sound(path: Path) -> SoundFacts | str:
 
 def _measure(file: soundfile.SoundFile) -> SoundFacts:
     digest = hashlib.sha256(f"{file.samplerate} {file.channels}".encode())
-    frames, clipped, peak, finite = 0, 0, 0.0, True
+    frames, clipped, peak, finite, stats = 0, 0, 0.0, True, None
     for block in file.blocks(_BLOCK_FRAMES, dtype="float32", always_2d=True):  # (S, C)
         sizes = np.abs(block)
         finite = finite and bool(np.isfinite(sizes).all())
         frames += len(block)
         clipped += int(np.sum(sizes >= CLIPPED_FROM))
         peak = max(peak, float(sizes.max(initial=0.0)))
+        if file.channels > 1 and finite:
+            part = LevelStats.of(block.T)
+            stats = part if stats is None else stats + part
         digest.update(block.tobytes())
     return SoundFacts(
         rate_hz=file.samplerate,
@@ -73,5 +80,6 @@ def _measure(file: soundfile.SoundFile) -> SoundFacts:
         finite=finite,
         peak_dbfs=20 * math.log10(peak) if peak else -math.inf,
         clipped_share=clipped / max(1, frames * file.channels),
+        opposite_channels=stats is not None and stats.opposite_channels,
         content=digest.hexdigest(),
     )

@@ -93,6 +93,14 @@ def find_oddities(sounds: Sounds, root: Path) -> Iterator[Finding]:
         root,
         f"Files with more than {CLIPPED_SHARE:.1%} of their samples at full scale.",
     )
+    yield from _those(
+        full,
+        lambda facts: facts.opposite_channels,
+        "warning",
+        "opposite channels",
+        root,
+        "Files whose channels cancel each other, so that a mono model gets silence. Keep one channel of each.",
+    )
 
 
 def _those(
