@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soundwatch.daemon.capture.devices import Device, devices_json, devices_text, find_device, stable_name
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.capture.portaudio import load_portaudio
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError
 
 
 def device(index: int, name: str, host_api: str = "ALSA", *, default: bool = False, proposed: str = "") -> Device:
@@ -114,3 +119,31 @@ def test_the_json_form_carries_every_field() -> None:
             "lasting": [],
         }
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ALSA is Linux's sound system")
+def test_a_name_that_is_not_utf8_hides_no_other_device(tmp_path: Path) -> None:
+    """On the real library: two names that end within a letter, and a good one."""
+    try:
+        load_portaudio()
+    except SourceUnavailableError as error:
+        pytest.skip(str(error))
+    names = (b"Mikrofon K\xc3", b"\xff", b"yard")
+    (tmp_path / ".asoundrc").write_bytes(b"".join(b'pcm."%s" { type null }\n' % name for name in names))
+    program = (
+        "from soundwatch.daemon.capture.devices import devices_json, list_devices; "
+        "import sys; sys.stdout.buffer.write(devices_json(list_devices()))"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    listed = {device["name"] for device in json.loads(done.stdout)}
+    assert {"Mikrofon K\ufffd", "\ufffd", "yard"} <= listed
+    opening = "import sys; from soundwatch.daemon.capture import Microphone; Microphone('mic0', sys.argv[1])"
+    for name, message in (
+        ("yard", ""),
+        ("Mikrofon", "SourceError: Opening Mikrofon K\ufffd, ALSA failed: the device's name"),
+    ):
+        tried = subprocess.run([sys.executable, "-c", opening, name], env=environment, capture_output=True, check=False)
+        last = (tried.stderr.decode().splitlines() or [""])[-1]
+        assert message in last
+        assert bool(last) is bool(message), last

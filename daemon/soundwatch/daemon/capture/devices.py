@@ -3,15 +3,17 @@
 Conventions: an index changes at the next start or the next plug; a name stays. ALSA's place of a card,
 "(hw:1,0)", is therefore left out of the proposed name if the rest still names one device only. More stable names
 are in `capture/device_names.py`.
+A name that is not UTF-8 is listed with replacement characters; such a device cannot be opened, all others can.
 Does not: notice devices that are plugged in after PortAudio started in this process.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 import msgspec
 
@@ -138,9 +140,24 @@ def _query(sounddevice: ModuleType) -> list[Device]:
             rate_hz=round(found["default_samplerate"]),
             default=defaults[:1] == [index],  # PortAudio prefers its first host API that has one
         )
-        for index, found in enumerate(sounddevice.query_devices())
+        for index, found in enumerate(_query_each(sounddevice))
         if found["max_input_channels"] > 0
     ]
+
+
+def _query_each(sounddevice: ModuleType) -> Iterator[dict[str, Any]]:
+    """Query the devices one by one, since one name that is not UTF-8 fails the query of all."""
+    for index in range(sounddevice._lib.Pa_GetDeviceCount()):
+        try:
+            yield sounddevice.query_devices(index)
+        except UnicodeDecodeError as error:
+            info = sounddevice._lib.Pa_GetDeviceInfo(index)
+            yield {
+                "name": bytes(error.object).decode(errors="replace"),
+                "hostapi": info.hostApi,
+                "max_input_channels": info.maxInputChannels,
+                "default_samplerate": info.defaultSampleRate,
+            }
 
 
 def _matches(devices: Sequence[Device], wanted: str | int) -> list[Device]:

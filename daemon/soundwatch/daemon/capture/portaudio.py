@@ -68,6 +68,11 @@ def call_portaudio(doing: str, function: Callable[[ModuleType], T], timeout_s: f
             f"{doing} took more than {timeout_s:g} s: the sound system does not answer. Check that its server "
             "(PulseAudio, PipeWire, JACK) runs, or restart it."
         ) from error
+    except UnicodeDecodeError as error:
+        name = bytes(error.object).decode(errors="replace")
+        raise SourceError(
+            f"{doing} failed: the device's name is not UTF-8 ({name!r}). Rename the device in the sound system."
+        ) from error
     except Exception as error:
         if type(error).__name__ != "PortAudioError":
             raise
