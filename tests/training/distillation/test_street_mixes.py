@@ -199,7 +199,14 @@ def everyday(tmp_path: Path) -> Path:
             tone = 0.3 * np.sin(np.arange(3000) * (len(rows) + 1) / 30)
             soundfile.write(folder / file, tone.astype(np.float32), rate_hz)
             near = "street_music" if kind == "drums" else ""
-            known = {"file": file, "kind": kind, "recording": f"{kind}{number}", "is_target_class": label}
+            known = {
+                "source": "a recorder",
+                "licence": "CC0",
+                "file": file,
+                "kind": kind,
+                "recording": f"{kind}{number}",
+                "is_target_class": label,
+            }
             rows.append(dict.fromkeys(COLUMNS, "") | known | {"near_target": near})
     with (folder / "metadata.csv").open("w", newline="") as file_:
         writer = csv.DictWriter(file_, COLUMNS)
@@ -209,7 +216,9 @@ def everyday(tmp_path: Path) -> Path:
 
 
 def test_only_sounds_to_train_on_are_read_with_what_is_not_known_of_them(everyday: Path) -> None:
-    sounds = read_street_sounds(everyday, LABELS)
+    everyday_sounds = read_street_sounds(everyday, LABELS)
+    sounds = everyday_sounds.sounds
+    assert everyday_sounds.sources == (f"a recorder: CC0 ({len(sounds)} clips)",)
     assert {sound.kind for sound in sounds} == {"cat", "drums", "siren", "traffic"}
     assert len(sounds) < 32
     assert {sound.uncertain for sound in sounds if sound.kind == "drums"} == {frozenset({MUSIC})}
@@ -253,7 +262,8 @@ def test_a_run_on_street_mixes_resumes_to_the_last_bit_and_leaves_a_plain_networ
     assert all(torch.equal(one.hint[name], (other.hint or {})[name]) for name in one.hint)
     network, contract = load_network(whole.out / FILE_NAME)
     assert network[-1].out_features == len(LABELS)
-    assert f"{len(sounds)} other sounds" in contract.provenance.data
+    assert f"{len(sounds.sounds)} other sounds" in contract.provenance.data
+    assert contract.provenance.sources == sounds.sources
 
 
 @pytest.mark.parametrize(

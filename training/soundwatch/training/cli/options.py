@@ -15,8 +15,12 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Clip, Split
-from soundwatch.training.distillation.street_mixes import StreetSound
-from soundwatch.training.distillation.street_sounds import read_street_sounds, without_held_out_kinds
+from soundwatch.training.distillation.street_sounds import (
+    NO_EVERYDAY_SOUNDS,
+    EverydaySounds,
+    read_street_sounds,
+    without_held_out_kinds,
+)
 from soundwatch.training.model.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -105,7 +109,7 @@ def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tupl
     return (without_held_out_kinds(learned) if recipe.street else learned), held_out
 
 
-def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) -> tuple[StreetSound, ...]:
+def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) -> EverydaySounds:
     """The everyday sounds of a recipe with street mixes.
 
     Raises:
@@ -118,7 +122,7 @@ def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) ->
         )
     if folder is not None and not recipe.street:
         raise ConfigError(f"--sounds, and recipe {recipe.name} has no street section; leave it out.")
-    return read_street_sounds(folder, labels) if folder is not None else ()
+    return read_street_sounds(folder, labels) if folder is not None else NO_EVERYDAY_SOUNDS
 
 
 def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:

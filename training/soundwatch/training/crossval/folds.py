@@ -20,7 +20,7 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.crossval.report import CrossValidation, summarise, write_report
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
-from soundwatch.training.distillation.street_mixes import StreetSound
+from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.run import run_session
@@ -54,7 +54,7 @@ class FoldRun:
     out: Path
     device: str
     teacher: Path | None
-    everyday: tuple[StreetSound, ...] = ()
+    everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
 
 
 Trainer = Callable[[Sequence[FoldRun]], list[RunRecord]]
@@ -70,7 +70,7 @@ def cross_validate(
     device: str = "auto",
     teacher: Path | None = None,
     seeds: tuple[int, ...] = (),
-    everyday: tuple[StreetSound, ...] = (),
+    everyday: EverydaySounds = NO_EVERYDAY_SOUNDS,
 ) -> list[CrossValidation]:
     """Train and score every fold, and leave `crossval.json`, `crossval.md` and two pictures.
 

@@ -9,20 +9,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from soundwatch.training.data.everyday_sounds import EverydayClip, held_out_kinds, read_everyday_sounds
+from soundwatch.training.data.everyday_sounds import (
+    EverydayClip,
+    describe_sources,
+    held_out_kinds,
+    read_everyday_sounds,
+)
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.street_mixes import StreetSound
 
 
-def read_street_sounds(folder: Path, labels: Sequence[str]) -> tuple[StreetSound, ...]:
+@dataclass(frozen=True, slots=True)
+class EverydaySounds:
+    """Everyday sounds to train on.
+
+    Attributes:
+        sounds: The clips.
+        sources: Where they are from, under which licences and how many.
+    """
+
+    sounds: tuple[StreetSound, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+NO_EVERYDAY_SOUNDS: Final = EverydaySounds()
+
+
+def read_street_sounds(folder: Path, labels: Sequence[str]) -> EverydaySounds:
     """The folder's everyday sounds that may be trained on.
 
     Raises:
         DataError: The folder's metadata does not read.
     """
-    return tuple(_street_sound(clip, labels) for clip in read_everyday_sounds(folder) if clip.role == "train")
+    clips = [clip for clip in read_everyday_sounds(folder) if clip.role == "train"]
+    return EverydaySounds(tuple(_street_sound(clip, labels) for clip in clips), describe_sources(clips))
 
 
 def class_sounds(clips: Iterable[Clip], labels: Sequence[str]) -> tuple[StreetSound, ...]:

@@ -129,7 +129,7 @@ def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[Vie
         return [*plan_views(session.train_clips, teaching, recipe.augmentation.synthetic_negative_share)]
     sounds = (
         *class_sounds(session.split.train, session.labels),
-        *session.everyday,
+        *session.everyday.sounds,
         *negative_sounds(session.negatives),
     )
     return [*plan_views(session.split.train, teaching, 0.0), *plan_mixes(sounds, recipe.street)]

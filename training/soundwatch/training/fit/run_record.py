@@ -21,6 +21,7 @@ from soundwatch.training.model.network import count_parameters
 
 LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
 TEACHER_LICENCE = "begun as YAMNet's first layers: Copyright Google, Apache-2.0"
+EVERYDAY_LICENCE = "everyday sounds: each by its source's licence"
 OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
 
 
@@ -34,6 +35,8 @@ def build_contract(
     licences = [learned_from, *([before.provenance.licence] if before else [])]
     if session.begins_as_teacher:
         licences.append(TEACHER_LICENCE)
+    if session.everyday.sources:
+        licences.append(EVERYDAY_LICENCE)
     provenance = Provenance(
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
@@ -47,6 +50,7 @@ def build_contract(
         soundwatch=version("soundwatch"),
         torch=str(torch.__version__),
         licence="; ".join(dict.fromkeys(licences)),
+        sources=session.everyday.sources,
     )
     return ModelContract(
         name=recipe.model or recipe.name,

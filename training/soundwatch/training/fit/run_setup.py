@@ -15,7 +15,7 @@ import torch
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.urbansound8k import Clip, Split
-from soundwatch.training.distillation.street_mixes import StreetSound
+from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import Teacher
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
 from soundwatch.training.fit.scoring import RunRecord
@@ -52,7 +52,7 @@ class RunSetup:
     origin: PretrainedModel | None = None
     teacher: Teacher | None = None
     ranks: DistributedContext = SINGLE_PROCESS
-    everyday: tuple[StreetSound, ...] = ()
+    everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class RunSetup:
     @property
     def train_clips(self) -> tuple[Clip, ...]:
         """All that is learned from."""
-        return (*self.split.train, *self.negatives, *(sound.clip for sound in self.everyday))
+        return (*self.split.train, *self.negatives, *(sound.clip for sound in self.everyday.sounds))
 
     @property
     def begins_as_teacher(self) -> bool:
@@ -117,7 +117,7 @@ def describe_data(session: RunSetup) -> str:
     words = f"{len(split.train)} files of {split.folder}" if split.folder else describe_folds(split.train_folds, split)
     if split.leaky:
         words = f"random {len(split.train)} clips of {words}"
-    others = len(session.negatives) + len(session.everyday)
+    others = len(session.negatives) + len(session.everyday.sounds)
     if others:
         words += f" and {others} other sounds"
     if session.origin:
