@@ -75,11 +75,13 @@ class Timed(Engine):
         super().__init__(context, error_logger())
         self.delays_ms = array("d")
 
-    def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
+    def emit(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
         """Note it."""
-        super().tell(batch, scores)
+        super().emit(batch, scores)
         now_ns = time.monotonic_ns()
-        self.delays_ms.extend((now_ns - each.since_ns) / 1e6 for each in batch if isinstance(each.heard, FeatureWindow))
+        self.delays_ms.extend(
+            (now_ns - each.since_ns) / 1e6 for each in batch if isinstance(each.content, FeatureWindow)
+        )
 
 
 class Counted(Engine):
@@ -89,9 +91,9 @@ class Counted(Engine):
         super().__init__(context, error_logger())
         self.windows = 0
 
-    def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
+    def emit(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
         """Count them."""
-        super().tell(batch, scores)
+        super().emit(batch, scores)
         self.windows += len(scores)
 
 

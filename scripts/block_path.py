@@ -62,14 +62,14 @@ class PathRecorder:
                 self._on = False
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        FileSink.write = write  # type: ignore[method-assign]
+        FileSink.write = write  # type: ignore[assignment,method-assign]
         threading.setprofile(self)
         sys.setprofile(self)
         try:
             work()
         finally:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]
+            threading.setprofile(None)
             FileSink.write = self._write  # type: ignore[method-assign]
         return list(self.files)
 
@@ -88,7 +88,7 @@ def block_paths() -> dict[str, list[str]]:
 def _live(out: Path) -> None:
     config = Config(journal=JournalConfig(path="memory"), sinks=(f"json:{out}",))
     run = RunConfig(config, {"demo": SourceConfig(device="demo")})
-    Daemon(lambda: run, error_logger()).run()
+    Daemon(run, lambda: run, error_logger()).run()
 
 
 def _replay(scene: Path, out: Path) -> None:

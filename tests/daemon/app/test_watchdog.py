@@ -40,16 +40,16 @@ class Quiet:
         raise AssertionError
 
 
-def voice(
+def source(
     name: str, state: Any, heard_s: float = 0, waits: bool = False, windows: int = 0, active: bool = False
 ) -> EngineSource:
     decided = tuple(ClassState(active=active and label == LABELS[0]) for label in LABELS)
-    listening = SourceSession(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
-    stream = LineEncoder("test", listening.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
+    session = SourceSession(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
+    encoder = LineEncoder("test", session.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
     return EngineSource(
-        listening,
+        session,
         DetectionState(decided, windows),
-        stream=stream,
+        encoder=encoder,
         state=state,
         last_sound_ns=round(heard_s * SECOND_NS),
     )
@@ -58,50 +58,50 @@ def voice(
 @pytest.mark.parametrize(
     ("of", "now_s", "stage"),
     [
-        (voice("mic0", "heard", heard_s=96), 100, None),
-        (voice("mic0", "heard", heard_s=94), 100, "the capture of mic0"),
-        (voice("mic0", "away", heard_s=1), 100_000, None),
-        (voice("mic0", "over", heard_s=1), 100_000, None),
-        (voice("stdin", "heard", heard_s=1, waits=True), 100_000, None),
-        (voice("camera", "opening"), 29, None),
-        (voice("camera", "opening"), 31, "the capture of camera"),
+        (source("mic0", "heard", heard_s=96), 100, None),
+        (source("mic0", "heard", heard_s=94), 100, "the capture of mic0"),
+        (source("mic0", "waiting", heard_s=1), 100_000, None),
+        (source("mic0", "ended", heard_s=1), 100_000, None),
+        (source("stdin", "heard", heard_s=1, waits=True), 100_000, None),
+        (source("camera", "opening"), 29, None),
+        (source("camera", "opening"), 31, "the capture of camera"),
     ],
-    ids=["goes on", "frozen", "waited for", "over", "waits for its writer", "begins late", "never begins"],
+    ids=["goes on", "frozen", "waited for", "ended", "waits for its writer", "begins late", "never begins"],
 )
 def test_a_source_that_is_away_or_waits_is_not_frozen_and_one_that_falls_silent_is(
     of: EngineSource, now_s: int, stage: str | None
 ) -> None:
-    progress = EngineProgress(0, [voice("other", "heard", heard_s=now_s), of])
+    progress = EngineProgress(0, [source("other", "heard", heard_s=now_s), of])
     assert stalled_stage(progress, now_s * SECOND_NS, PATIENCE_NS) == stage
 
 
 def test_a_network_is_frozen_that_has_had_a_batch_for_long() -> None:
     progress = EngineProgress(0, [], batch_since_ns=10 * SECOND_NS)
     assert stalled_stage(progress, 14 * SECOND_NS, PATIENCE_NS) is None
-    assert stalled_stage(progress, 16 * SECOND_NS, PATIENCE_NS) == "the network"
+    assert stalled_stage(progress, 16 * SECOND_NS, PATIENCE_NS) == "the model"
 
 
 def test_the_program_is_at_work_once_a_window_was_classified_or_every_microphone_is_waited_for() -> None:
     assert not is_ready(EngineProgress(0))
-    assert not is_ready(EngineProgress(0, [voice("mic0", "heard", windows=0)]))
-    assert is_ready(EngineProgress(0, [voice("mic0", "heard", windows=1), voice("yard", "opening")]))
-    assert not is_ready(EngineProgress(0, [voice("mic0", "away"), voice("yard", "opening")]))
-    assert is_ready(EngineProgress(0, [voice("mic0", "away"), voice("yard", "away")]))
+    assert not is_ready(EngineProgress(0, [source("mic0", "heard", windows=0)]))
+    assert is_ready(EngineProgress(0, [source("mic0", "heard", windows=1), source("yard", "opening")]))
+    assert not is_ready(EngineProgress(0, [source("mic0", "waiting"), source("yard", "opening")]))
+    assert is_ready(EngineProgress(0, [source("mic0", "waiting"), source("yard", "waiting")]))
 
 
 def test_the_outlook_names_what_sounds_and_what_is_waited_for_and_stays_short() -> None:
-    progress = EngineProgress(0, [voice("mic0", "heard", active=True), voice("yard", "away")])
+    progress = EngineProgress(0, [source("mic0", "heard", active=True), source("yard", "waiting")])
     assert status_text(progress) == "1 of 2 sources heard; low on mic0; waiting for yard"
-    many = EngineProgress(0, [voice(f"m{number}", "away") for number in range(300)])
+    many = EngineProgress(0, [source(f"m{number}", "waiting") for number in range(300)])
     assert status_text(many) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
 
 
 def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_since() -> None:
-    old, new = voice("mic0", "heard", active=True), voice("yard", "heard")
-    assert new.stream is not None
+    old, new = source("mic0", "heard", active=True), source("yard", "heard")
+    assert new.encoder is not None
     labels = ("quiet", *LABELS)
     contract = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
-    new.stream = replace(new.stream, contract=contract)
+    new.encoder = replace(new.encoder, contract=contract)
     new.detection_state = DetectionState(tuple(ClassState(active=label == "quiet") for label in labels), 1)
     assert status_text(EngineProgress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
 
@@ -120,21 +120,21 @@ class Told(SystemdNotifier):
 def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_it_goes_on() -> None:
     notifier, log = Told(), MemoryLogger()
     supervised = Watchdog(notifier, log)
-    progress = EngineProgress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
+    progress = EngineProgress(0, [source("mic0", "heard", heard_s=1, windows=1)])
     for now_s in range(2, 9):
         supervised(progress, now_s * SECOND_NS)
     assert notifier.said == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
     assert [fields["stage"] for _, fields in log.written] == ["the capture of mic0"]
-    progress.voices[0].last_sound_ns = 9 * SECOND_NS
+    progress.sources[0].last_sound_ns = 9 * SECOND_NS
     supervised(progress, 9 * SECOND_NS)
     assert notifier.said[-1] == "WATCHDOG=1"
-    assert log.written[1] == ("it goes on", {"stage": "the capture of mic0"})
+    assert log.written[1] == ("stage_recovered", {"stage": "the capture of mic0"})
 
 
 def test_turns_that_come_thick_and_fast_are_passed_over() -> None:
     notifier = Told()
     supervised = Watchdog(notifier, MemoryLogger())
-    progress = EngineProgress(0, [voice("mic0", "heard", heard_s=1, windows=1)])
+    progress = EngineProgress(0, [source("mic0", "heard", heard_s=1, windows=1)])
     for turn in range(10_000):
         supervised(progress, 2 * SECOND_NS + turn * 1_000)
     assert notifier.said.count("WATCHDOG=1") == 1

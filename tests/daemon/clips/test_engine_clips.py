@@ -118,7 +118,7 @@ def test_nothing_of_a_pause_is_kept() -> None:
     context, sink = ears_of(BandClassifier())
     recorder = ClipRecorder(CONFIG, RATE_HZ, clips.append)
     engine = Engine(replace(context, clip_tap=recorder), MemoryLogger())
-    source.switch = engine.switch
+    source.switch = engine.set_listening
     engine.run([SourceSession(source)])
     assert [line["reason"] for line in sink.of("end")] == ["paused", "end_of_stream"]
     [gap] = sink.of("gap")
@@ -133,4 +133,4 @@ def test_nothing_of_a_pause_is_kept() -> None:
 def test_without_clips_no_sound_is_kept() -> None:
     context, _ = ears_of(BandClassifier())
     assert context.clip_tap is None
-    assert Engine(context, MemoryLogger()).voice(SourceSession(Memory("mic", SOUND))).clip_tap is None
+    assert Engine(context, MemoryLogger()).add_source(SourceSession(Memory("mic", SOUND))).clip_tap is None

@@ -49,7 +49,7 @@ def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> Non
     assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
     for name, samples in sounds.items():
         context, alone = ears_of(BandClassifier())
-        SourceSession(Memory(name, samples)).read_through(context)
+        SourceSession(Memory(name, samples)).replay(context)
         assert without_number(together.lines, name) == without_number(alone.lines, name)
         assert len(alone.of("start")) >= 1
 
@@ -61,7 +61,7 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
     told = []
     for listen in (
         lambda context, listening: Engine(context, MemoryLogger()).run([listening]),
-        lambda context, it: it.read_through(context),
+        lambda context, it: it.replay(context),
     ):
         sink = Kept()
         rules = build_rules(DetectionConfig(confirm_windows=1), classifier.contract)
@@ -75,11 +75,13 @@ def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> 
 def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
     context, _ = ears_of(BandClassifier())
     engine = Engine(context, MemoryLogger())
-    voices = [engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)]
-    for voice in voices:
-        engine.take(voice, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
-    assert [waiting.voice for waiting in engine.next_batch()] == voices[:BATCH_WINDOWS]
-    assert [waiting.voice for waiting in engine.next_batch()] == voices[BATCH_WINDOWS:]
+    sources = [
+        engine.add_source(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)
+    ]
+    for source in sources:
+        engine.process_block(source, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
+    assert [waiting.source for waiting in engine.next_batch()] == sources[:BATCH_WINDOWS]
+    assert [waiting.source for waiting in engine.next_batch()] == sources[BATCH_WINDOWS:]
     assert engine.next_batch() == []
 
 
@@ -160,8 +162,8 @@ class Clockwork:
         self.now_ns = 0
         self.context, self.sink = ears_of(BandClassifier())
         self.engine = Engine(self.context, MemoryLogger(), lambda: self.now_ns)
-        self.voices = [
-            self.engine.voice(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
+        self.sources = [
+            self.engine.add_source(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
         ]
         self.window_ns = window_ns
         self.running: tuple[int, list[PendingItem]] | None = None
@@ -174,23 +176,23 @@ class Clockwork:
             self._classify_until(due_ns)
             self.now_ns = due_ns
             block = tone(500, 0.1)
-            for voice in self.voices:
+            for source in self.sources:
                 first_sample = self.arrived * BLOCK_SAMPLES
-                self.engine.take(voice, Block(block, SMALL_SPEC.rate_hz, first_sample), self.now_ns)
-                self.most_waiting = max(self.most_waiting, voice.waiting_windows)
+                self.engine.process_block(source, Block(block, SMALL_SPEC.rate_hz, first_sample), self.now_ns)
+                self.most_waiting = max(self.most_waiting, source.waiting_windows)
             self.arrived += 1
             self._start()
 
     def _start(self) -> None:
         if self.running is None and (batch := self.engine.next_batch()):
-            windows = sum(isinstance(waiting.heard, FeatureWindow) for waiting in batch)
+            windows = sum(isinstance(waiting.content, FeatureWindow) for waiting in batch)
             self.running = (self.now_ns + windows * self.window_ns(self.now_ns), batch)
 
     def _classify_until(self, due_ns: int) -> None:
         while self.running is not None and self.running[0] <= due_ns:
             self.now_ns, batch = self.running
-            self.engine.tell(
-                batch, classify_windows(self.context.classifier, features_only([w.heard for w in batch if w.heard]))
+            self.engine.emit(
+                batch, classify_windows(self.context.classifier, features_only([w.content for w in batch if w.content]))
             )
             self.running = None
             self._start()
@@ -220,10 +222,10 @@ def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_
     assert [(line["state"], line["hop_s"]) for line in health[2:]] == [("degraded", 0.2), ("recovered", 0.1)]
     assert health[-1]["dropped_windows"] == len(machine.sink.of("gap"))
     assert health[-1]["source"] is None
-    for voice in machine.voices:
-        own = [gap for gap in machine.sink.of("gap") if gap["source"] == voice.listening.source.info.name]
-        assert voice.detection_state.lost_samples == round(sum(gap["duration_s"] for gap in own) * SMALL_SPEC.rate_hz)
-        assert voice.waiting_windows <= 1
+    for source in machine.sources:
+        own = [gap for gap in machine.sink.of("gap") if gap["source"] == source.name]
+        assert source.detection_state.lost_samples == round(sum(gap["duration_s"] for gap in own) * SMALL_SPEC.rate_hz)
+        assert source.waiting_windows <= 1
 
 
 def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None:
@@ -241,15 +243,15 @@ def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None
 def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms: list[int]) -> None:
     machine = Clockwork(3, lambda now_ns: 1_000_000 * window_ms[now_ns // 5_000_000_000 % len(window_ms)])
     machine.go_on(25)
-    for voice in machine.voices:
+    for source in machine.sources:
         told_until_s = 0.0
         for gap in machine.sink.of("gap"):
-            if gap["source"] == voice.listening.source.info.name:
+            if gap["source"] == source.name:
                 start_s = datetime.fromisoformat(gap["start"]).timestamp()
                 assert start_s >= told_until_s - 1e-6
                 told_until_s = start_s + gap["duration_s"]
         heard_s = machine.arrived / 10
-        assert 0 <= voice.detection_state.lost_samples <= heard_s * SMALL_SPEC.rate_hz
+        assert 0 <= source.detection_state.lost_samples <= heard_s * SMALL_SPEC.rate_hz
 
 
 @dataclass(slots=True)
@@ -355,20 +357,19 @@ def test_stats_come_again_and_again_and_the_last_are_final() -> None:
 def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
     context, _ = ears_of(BandClassifier())
     engine = Engine(context, MemoryLogger())
-    voice = engine.voice(SourceSession(Comes("mic", silence(0), waits=True)))
-    assert voice.truth.state == "waiting"
-    states = [voice.truth]
-    for each in voice.listening.source.blocks():
-        if isinstance(each, Block):
-            engine.take(voice, each, 0)
+    source = engine.add_source(SourceSession(Comes("mic", silence(0), waits=True)))
+    states = [source.state]
+    for delivery in source.session.source.blocks():
+        if isinstance(delivery, Block):
+            engine.process_block(source, delivery, 0)
         else:
-            engine.meet(voice, each)
+            engine.handle_notice(source, delivery)
         batch = engine.next_batch()
-        engine.tell(batch, classify_windows(context.classifier, features_only([waiting.heard for waiting in batch])))
-        states += [voice.truth] if voice.truth.state != states[-1].state else []
-    assert [truth.state for truth in states] == ["waiting", "heard", "lost", "heard"]
-    assert (voice.truth.losses, voice.truth.shifted_ns) == (1, 60_000_000_000)
-    assert voice.truth.summary.coverage == pytest.approx(4 / 9, abs=0.01)
-    engine.meet(voice, GOOD)
-    engine.tell(engine.next_batch(), [])
-    assert voice.truth.quality is GOOD
+        engine.emit(batch, classify_windows(context.classifier, features_only([item.content for item in batch])))
+        states += [source.state] if source.state != states[-1] else []
+    assert states == ["opening", "waiting", "lost", "heard"], "its first block is marked by the capture's handover"
+    assert (source.stats.losses, source.stats.shifted_ns) == (1, 60_000_000_000)
+    assert source.stats.summary.coverage == pytest.approx(4 / 9, abs=0.01)
+    engine.handle_notice(source, GOOD)
+    engine.emit(engine.next_batch(), [])
+    assert source.stats.quality is GOOD

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from soundwatch.daemon.engine.inference_queue import (
-    LONGEST_PATIENCE_NS,
-    PATIENCE_NS,
+    MAX_RECOVERY_NS,
+    RECOVERY_NS,
     SETTLE_NS,
     LoadState,
     adapt_stride,
@@ -24,37 +24,37 @@ def after(state: LoadState, behind_ns: int, start_s: float, seconds: float, most
 
 
 def test_a_machine_that_keeps_up_classifies_every_window() -> None:
-    assert after(LoadState(), HOP_NS - 1, 0, 3600).every == 1
+    assert after(LoadState(), HOP_NS - 1, 0, 3600).stride_windows == 1
 
 
 def test_a_hop_behind_the_hop_widens_at_once_and_further_only_after_a_while() -> None:
     state = adapt_stride(LoadState(), HOP_NS, 0, HOP_NS, 4)
-    assert state.every == 2
-    assert adapt_stride(state, 2 * HOP_NS, SETTLE_NS - 1, HOP_NS, 4).every == 2
-    assert adapt_stride(state, 2 * HOP_NS - 1, SETTLE_NS, HOP_NS, 4).every == 2
-    assert adapt_stride(state, 2 * HOP_NS, SETTLE_NS, HOP_NS, 4).every == 4
+    assert state.stride_windows == 2
+    assert adapt_stride(state, 2 * HOP_NS, SETTLE_NS - 1, HOP_NS, 4).stride_windows == 2
+    assert adapt_stride(state, 2 * HOP_NS - 1, SETTLE_NS, HOP_NS, 4).stride_windows == 2
+    assert adapt_stride(state, 2 * HOP_NS, SETTLE_NS, HOP_NS, 4).stride_windows == 4
 
 
 @pytest.mark.slow
 def test_no_sound_is_passed_over_however_slow_the_machine() -> None:
-    assert after(LoadState(), 60 * S_NS, 0, 3600, most=4).every == 4
-    assert after(LoadState(), 60 * S_NS, 0, 3600, most=3).every == 2
-    assert after(LoadState(), 60 * S_NS, 0, 3600, most=1).every == 1
+    assert after(LoadState(), 60 * S_NS, 0, 3600, most=4).stride_windows == 4
+    assert after(LoadState(), 60 * S_NS, 0, 3600, most=3).stride_windows == 2
+    assert after(LoadState(), 60 * S_NS, 0, 3600, most=1).stride_windows == 1
 
 
 def test_calm_narrows_the_hop_step_by_step() -> None:
     state = adapt_stride(adapt_stride(LoadState(), HOP_NS, 0, HOP_NS, 4), 2 * HOP_NS, SETTLE_NS, HOP_NS, 4)
-    assert state.every == 4
-    state = after(state, 0, 6, PATIENCE_NS / S_NS)
-    assert state.every == 2
-    assert after(state, 0, 16, PATIENCE_NS / S_NS).every == 1
+    assert state.stride_windows == 4
+    state = after(state, 0, 6, RECOVERY_NS / S_NS)
+    assert state.stride_windows == 2
+    assert after(state, 0, 16, RECOVERY_NS / S_NS).stride_windows == 1
 
 
 def test_a_window_that_waits_for_long_begins_the_calm_anew() -> None:
     state = adapt_stride(LoadState(), HOP_NS, 0, HOP_NS, 4)
-    state = adapt_stride(state, HOP_NS, PATIENCE_NS - 1, HOP_NS, 4)  # half of the hop in force
-    assert adapt_stride(state, 0, PATIENCE_NS, HOP_NS, 4).every == 2
-    assert adapt_stride(state, 0, 2 * PATIENCE_NS - 1, HOP_NS, 4).every == 1
+    state = adapt_stride(state, HOP_NS, RECOVERY_NS - 1, HOP_NS, 4)  # half of the hop in force
+    assert adapt_stride(state, 0, RECOVERY_NS, HOP_NS, 4).stride_windows == 2
+    assert adapt_stride(state, 0, 2 * RECOVERY_NS - 1, HOP_NS, 4).stride_windows == 1
 
 
 def test_a_hop_narrowed_too_early_is_tried_again_later_and_later_and_after_long_calm_as_soon_as_ever() -> None:
@@ -62,11 +62,11 @@ def test_a_hop_narrowed_too_early_is_tried_again_later_and_later_and_after_long_
     for _ in range(10):
         state = adapt_stride(state, HOP_NS, now_ns, HOP_NS, 2)
         widened_ns = now_ns
-        while state.every == 2:
+        while state.stride_windows == 2:
             now_ns += S_NS
             state = adapt_stride(state, 0, now_ns, HOP_NS, 2)
         waits_ns.append(now_ns - widened_ns)
         now_ns += 2 * S_NS
-    assert waits_ns[:4] == [PATIENCE_NS, 2 * PATIENCE_NS, 4 * PATIENCE_NS, 8 * PATIENCE_NS]
-    assert max(waits_ns) == LONGEST_PATIENCE_NS
-    assert adapt_stride(state, 0, now_ns + 2 * LONGEST_PATIENCE_NS, HOP_NS, 2).patience_ns == PATIENCE_NS
+    assert waits_ns[:4] == [RECOVERY_NS, 2 * RECOVERY_NS, 4 * RECOVERY_NS, 8 * RECOVERY_NS]
+    assert max(waits_ns) == MAX_RECOVERY_NS
+    assert adapt_stride(state, 0, now_ns + 2 * MAX_RECOVERY_NS, HOP_NS, 2).recovery_ns == RECOVERY_NS

@@ -47,7 +47,7 @@ def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResul
     context.live.subscribe(readings.append)
     engine = Engine(context, MemoryLogger())
     source = Switched(seconds)
-    source.before = {second: lambda on=on: engine.switch("mic", on) for second, on in switches.items()}  # type: ignore[misc]
+    source.before = {second: lambda on=on: engine.set_listening("mic", on) for second, on in switches.items()}  # type: ignore[misc]
     engine.run([SourceSession(source)])
     return sink, readings
 

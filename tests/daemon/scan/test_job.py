@@ -98,7 +98,7 @@ def replayed(config: Config, archive: Path) -> bytes:
     context = EngineContext("test", classifier, rules, in_force, SampleClock(), DirectWriter([sink], MemoryLogger()))
     for found in find_recordings([archive]).recordings:
         with contextlib.suppress(SourceError):
-            SourceSession(Recording(found.path.stem, found.path, "fast", 0)).read_through(context)
+            SourceSession(Recording(found.path.stem, found.path, "fast", 0)).replay(context)
     return lines.getvalue()
 
 

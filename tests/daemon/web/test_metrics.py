@@ -113,7 +113,7 @@ GOOD = AudioQuality(
 
 
 def test_every_figure_of_a_sources_sound_is_a_metric_and_what_does_not_exist_has_no_sample() -> None:
-    good, lost = SourceStats("heard", losses=2, shifted_ns=-1_500_000_000, quality=GOOD), SourceStats("lost", losses=1)
+    good, lost = SourceStats(losses=2, shifted_ns=-1_500_000_000, quality=GOOD), SourceStats(losses=1)
     samples = [sample for metric in source_metrics({"mic0": good, "yard": lost}) for sample in metric.samples]
     found = {(sample.name, sample.labels["source"]): sample.value for sample in samples}
     assert found == {

@@ -1,6 +1,6 @@
-"""The sources that a program listens to, and the wish to stop.
+"""Active sources and the shutdown flag.
 
-Conventions: stopping takes no lock, so a signal handler may ask for it, and so may any thread.
+Conventions: stopping takes no lock, so signal handlers and every thread may call it.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from soundwatch.daemon.system.sd_notify import SystemdNotifier
 
 
 class Lifecycle:
-    """The sources that are being listened to, and the wish to stop.
+    """Active sources and the shutdown flag.
 
     Args:
-        notifier: Tells the service manager of that.
+        notifier: Notifies the service manager of the shutdown.
     """
 
     def __init__(self, notifier: SystemdNotifier | None = None) -> None:
         self._notifier = notifier or SystemdNotifier()
         self.sessions: list[SourceSession] = []
-        self.stop_asked = False
+        self.stopping = False
         self.failure: SoundwatchError | None = None
 
     def add(self, source: LiveSource) -> SourceSession:
-        """Take up a source that has been opened."""
-        listening = SourceSession(source)
-        self.sessions = [*self.sessions, listening]
-        if self.stop_asked:
-            listening.stop()
-        return listening
+        """Add a source that has been opened."""
+        session = SourceSession(source)
+        self.sessions = [*self.sessions, session]
+        if self.stopping:
+            session.stop()
+        return session
 
-    def remove(self, listening: SourceSession) -> None:
-        """Forget a source that is not wanted any longer."""
-        self.sessions = [each for each in self.sessions if each is not listening]
+    def remove(self, session: SourceSession) -> None:
+        """Remove a source."""
+        self.sessions = [other for other in self.sessions if other is not session]
 
     def stop(self) -> None:
         """End every source's events and then the program."""
-        self.stop_asked = True
+        self.stopping = True
         self._notifier.stopping()
-        for listening in self.sessions:
-            listening.stop()
+        for session in self.sessions:
+            session.stop()
 
     def fail(self, error: SoundwatchError) -> None:
-        """Stop, and end with an error."""
+        """Stop, and keep the error to end with."""
         self.failure = error
         self.stop()

@@ -1,6 +1,6 @@
-"""What of a new configuration can be taken up while the program runs, and what that comes to.
+"""Difference of two configurations, and which differences a running daemon can apply.
 
-Conventions: pure. Names of sources and words of sinks are compared as they are written.
+Conventions: pure. Names of sources and texts of sinks are compared as written.
 Does not: open or close anything (`app/daemon.py`).
 """
 
@@ -14,17 +14,17 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.sinks.context import SinkConfig
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 
-RESTART_ONLY_KEYS = ("node", "journal", "clips", "log")  # what is built into everything that runs
+RESTART_ONLY_KEYS = ("node", "journal", "clips", "log")  # built into every part that runs
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What a program is to do.
+    """Configuration and sources of one run.
 
     Attributes:
         config: Everything but the sources.
-        sources: What to listen to, by name.
-        waiting: Which of them are waited for where their microphone is not there yet.
+        sources: Sources by name.
+        waiting: Names of sources that may be absent at start.
     """
 
     config: Config
@@ -34,15 +34,15 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigDiff:
-    """What is other than before.
+    """Difference between two configurations.
 
     Attributes:
-        sources_gone: By name; one that is changed is gone and new.
-        sources_new: By name.
-        sinks_gone: As they are written.
-        sinks_new: The same.
-        deciding: Whether thresholds, rules or the model are other ones, as far as the configuration tells.
-        shadow: Whether another model is to run beside it, or on another share of windows.
+        sources_gone: Names of removed sources; a changed source is removed and new.
+        sources_new: Names of new sources.
+        sinks_gone: Texts of removed sinks.
+        sinks_new: Texts of new sinks.
+        deciding: True if thresholds, rules or the model differ in the configuration.
+        shadow: True if the shadow model or its share of windows differs.
     """
 
     sources_gone: tuple[str, ...]
@@ -54,7 +54,7 @@ class ConfigDiff:
 
     @property
     def text(self) -> str:
-        """The same for people, without what an address may hide."""
+        """Return the difference as text for people, without addresses."""
         parts = [
             *(f"source {name} is gone" for name in self.sources_gone if name not in self.sources_new),
             *(f"source {name} is changed" for name in self.sources_gone if name in self.sources_new),
@@ -68,23 +68,23 @@ class ConfigDiff:
 
 
 def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
-    """What is other, if all of it can be taken up.
+    """Compare two configurations.
 
     Raises:
-        ConfigError: Something of it takes a new start, or a sink is none.
+        ConfigError: A difference needs a restart, or a sink text is invalid.
     """
-    words = [sink_key(text) for text in after.config.sinks]
-    twice = next((text for text in after.config.sinks if words.count(sink_key(text)) > 1), None)
+    keys = [sink_key(text) for text in after.config.sinks]
+    twice = next((text for text in after.config.sinks if keys.count(sink_key(text)) > 1), None)
     if twice is not None:
-        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice in the same words; leave one of them out.")
-    standing = [key for key in RESTART_ONLY_KEYS if getattr(before.config, key) != getattr(after.config, key)]
+        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice in equal words; leave one of them out.")
+    restart_only = [key for key in RESTART_ONLY_KEYS if getattr(before.config, key) != getattr(after.config, key)]
     old, new = dict.fromkeys(map(sink_key, before.config.sinks)), dict.fromkeys(map(sink_key, after.config.sinks))
     gone, come = [word for word in old if word not in new], [word for word in new if word not in old]
     written = {sink_key(text): text for text in (*before.config.sinks, *after.config.sinks)}
     if any(is_page(written[word]) for word in (*gone, *come)):
-        standing.append("the page (http)")
-    if standing:
-        raise ConfigError(f"{', '.join(standing)} cannot be changed while the program runs; start it again for that.")
+        restart_only.append("the page (http)")
+    if restart_only:
+        raise ConfigError(f"{', '.join(restart_only)} cannot be changed while the program runs; restart it for that.")
     if not after.sources:
         raise ConfigError("There is no source left to listen to; name one in `sources`.")
     other = {name for name in before.sources if before.sources[name] != after.sources.get(name)}

@@ -25,12 +25,12 @@ from soundwatch.daemon.system.signals import stop_on_signals
 
 
 def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logger) -> None:
-    """Run recordings, and folders of them, through the same engine, one after another, as fast as it goes.
+    """Run recordings, and folders of them, through the pipeline one by one, faster than real time.
 
     Raises:
         SoundwatchError: A recording or the model cannot be used, or a line could not be written.
     """
-    recordings = [each for path in paths for each in (path.is_dir() and recordings_in(path)) or [path]]
+    recordings = [file for path in paths for file in (path.is_dir() and recordings_in(path)) or [path]]
     files = [parse_sink(text) for text in config.sinks]
     for spec in files:
         if spec.kind != "json":
@@ -42,31 +42,29 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
         sinks.extend(open_file(spec.target) for spec in files)
         return DirectWriter([*sinks], log)
 
-    context = build_context(config, SampleClock(), open_sinks)
-    relay = context.journal
-    assert isinstance(relay, DirectWriter)
+    context, writer = build_context(config, SampleClock(), open_sinks)
     for sink, wanted in zip(sinks, with_scores, strict=True):
         if wanted:
-            context.live.subscribe(partial(_write_scores, relay, sink, context.node))
+            context.live.subscribe(partial(_write_scores, writer, sink, context.node))
     failures: list[SourceError] = []
-    program = Lifecycle()
-    with contextlib.closing(relay), stop_on_signals(program.stop):
+    lifecycle = Lifecycle()
+    with contextlib.closing(writer), stop_on_signals(lifecycle.stop):
         for path in recordings:
             try:
                 checked = ChannelCheck(Recording(path.stem, path, "fast", start_unix_ns))
-                program.add(checked).read_through(context)
+                lifecycle.add(checked).replay(context)
                 if checked.opposite_channels and context.classifier.contract.features.channels == 1:
                     log.warning("opposite_channels", file=str(path), advice=OPPOSITE_ADVICE)
             except SourceError as error:
-                log.error("a recording was not heard to its end", file=str(path), error=str(error))
+                log.error("recording_failed", file=str(path), error=str(error))
                 failures.append(error)
-            relay.report_losses()
-            if program.stop_asked:
+            writer.report_losses()
+            if lifecycle.stopping:
                 break
     if failures:
         raise failures[0]
 
 
-def _write_scores(relay: DirectWriter, sink: FileSink, node: str, window: WindowResult) -> None:
+def _write_scores(writer: DirectWriter, sink: FileSink, node: str, window: WindowResult) -> None:
     """Write a window's scores to a sink that asked for them; its events follow."""
-    relay.write_unnumbered(sink, scores_line(window, node))
+    writer.write_unnumbered(sink, scores_line(window, node))

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 @click.option(
     "--channels",
     type=click.Choice(["left", "right", "mix", "pair"]),
-    help="Which channels of the sources are heard: one, the mean of all, the first two. [default: as configured]",
+    help="Channels of the sources to use: one, the mean of all, the first two. [default: as configured]",
 )
-@click.option("--or-demo", is_flag=True, help="Where there is no microphone at all, say so and run the demo scene.")
-@click.option("--plain", is_flag=True, help="Print JSON lines on a terminal too, where else a live view is shown.")
+@click.option("--or-demo", is_flag=True, help="Run the demo scene on a machine without a microphone.")
+@click.option("--plain", is_flag=True, help="Print JSON lines on a terminal too, instead of the live view.")
 @click.option("--web", is_flag=True, help="Serve the page at http://127.0.0.1:8433 too: -F http://127.0.0.1:8433.")
 @config_option
 @sink_option
@@ -63,15 +63,15 @@ def run(
     sinks: tuple[str, ...],
     **model: Any,
 ) -> None:
-    """Listen, and tell what is heard until the sound ends or SIGINT or SIGTERM comes.
+    """Detect sounds until the sources end, or SIGINT or SIGTERM stops the program.
 
-    That is JSON events, one a line, on standard output; where that is a terminal and -F is not given, a live view.
+    Events go to standard output, one JSON object a line; on a terminal without -F, a live view is shown.
     """
     from soundwatch.daemon.app.daemon import Daemon
     from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.system.log_output import open_logger
 
-    def ask() -> RunConfig:
+    def read() -> Config:
         config = apply_journal(apply_options(load_config(config_path), sinks=sinks, **model), journal)
         if web:
             config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
@@ -79,23 +79,26 @@ def run(
         if not plain and not sinks and is_interactive_terminal():
             shown = tuple("terminal" if sink == "json" else sink for sink in config.sinks)
             config = msgspec.structs.replace(config, sinks=shown)
-        said = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
-        asked = _asked(config, devices, said, config_path is not None)
+        return config
+
+    def run_config(config: Config) -> RunConfig:
+        given = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
         if or_demo and not devices and not list_devices():
-            log.warning("no microphone on this machine; the demo scene plays instead")
-            asked = replace(asked, sources={"demo": SourceConfig(device="demo")})
-        return asked
+            log.warning("no_microphone", device="demo")
+            return replace(_run_config(config, devices, given, False), sources={"demo": SourceConfig(device="demo")})
+        return _run_config(config, devices, given, config_path is not None)
 
-    with open_logger(load_config(config_path).log) as log:
-        Daemon(ask, log).run()
+    config = read()
+    with open_logger(config.log) as log:
+        Daemon(run_config(config), lambda: run_config(read()), log).run()
 
 
-def _asked(config: Config, devices: tuple[str, ...], said: dict[str, Any], configured: bool) -> RunConfig:
-    """What is to be listened to, as the command line and the configuration have it."""
+def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any], configured: bool) -> RunConfig:
+    """Combine the configuration and the options of the command line."""
     from soundwatch.daemon.app.build import select_sources
     from soundwatch.daemon.app.reload import RunConfig
 
     sources = select_sources(config, devices)
-    sources = {name: msgspec.structs.replace(source, **said) for name, source in sources.items()}
-    waiting = config.sources if configured else ()  # whoever types a device's name is there to correct it
+    sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}
+    waiting = config.sources if configured else ()  # a device name typed by a person is reported if it is wrong
     return RunConfig(config, sources, waiting)

@@ -13,6 +13,7 @@ from soundwatch.daemon.core.types import Block
 
 SourceTransition = Literal["waiting", "lost", "back", "paused", "resumed"]
 SourceTransitionReason = Literal["absent", "ended", "stalled", "asked"]
+SourceState = Literal["opening", "waiting", "heard", "lost", "paused", "ended"]
 AudioFault = Literal[
     "silent",
     "quiet",
@@ -94,6 +95,11 @@ class ClockCorrection:
 
 
 SourceNotice = SourceStateChange | AudioQuality | ClockCorrection
+
+
+def state_after(transition: SourceTransition) -> SourceState:
+    """Return the state of a source after a transition."""
+    return "heard" if transition == "back" or transition == "resumed" else transition
 
 
 class LiveSource(Protocol):

@@ -1,7 +1,6 @@
-"""A source's own thread: its blocks, kept until a window can be full, and its news, in order.
+"""The capture thread's reading of a source: blocks in batches and notices, in order.
 
-Conventions: as in `engine/engine.py`. Handing a block over costs as much as the network does, so it is done once a
-window.
+Conventions: as in `engine.py`. A handover costs as much as inference, so blocks are handed over once a window.
 """
 
 from __future__ import annotations
@@ -15,35 +14,36 @@ from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.engine.source_state import EngineSource
 
 
-def batched_blocks(voice: EngineSource, spec: FeatureSpec) -> Iterator[list[Block] | SourceNotice]:
-    """What a source gives until it ends; where it breaks its listening keeps the failure."""
+def batched_blocks(source: EngineSource, spec: FeatureSpec) -> Iterator[list[Block] | SourceNotice]:
+    """Yield a source's blocks in batches, and its notices, until the sound ends; a failure is kept in its session."""
     kept: list[Block] = []
     try:
-        for each in voice.listening.source.blocks():
-            if isinstance(each, Block):
-                kept.append(each)
-                if voice.stream is not None and not each.lost_samples and not _may_fill_a_window(voice, kept, spec):
+        for delivery in source.session.source.blocks():
+            if isinstance(delivery, Block):
+                kept.append(delivery)
+                first = source.encoder is None or delivery.lost_samples
+                if not first and not _may_fill_a_window(source, kept, spec):
                     continue
             if kept:
                 yield kept
                 kept = []
-            if not isinstance(each, Block):  # told at once: it may be long before there is a block
-                yield each
+            if not isinstance(delivery, Block):  # at once: the next block may be far away
+                yield delivery
     except SourceError as error:
-        voice.listening.failure = error
+        source.session.failure = error
     if kept:
         yield kept
 
 
-def _may_fill_a_window(voice: EngineSource, kept: list[Block], spec: FeatureSpec) -> bool:
-    """Whether the next window ends in what is kept, or that is a hop long.
+def _may_fill_a_window(source: EngineSource, kept: list[Block], spec: FeatureSpec) -> bool:
+    """Return True if the next window ends in the kept blocks, or the blocks are a hop long.
 
-    The window's end may still be in the resampler: then it comes with the next block.
+    The window's end may still be in the resampler; the window then comes with the next block.
     """
     rate_hz, first_sample = kept[0].rate_hz, kept[0].first_sample
     end_sample: int = kept[-1].first_sample + kept[-1].samples.shape[1]
     if (end_sample - first_sample) * spec.rate_hz >= spec.window_hop_samples * rate_hz:
         return True
-    known = voice.handovers == voice.processed_handovers  # or else which window is next is yet to be seen
-    window_end_sample = voice.front_end_state.windowing.first_sample + spec.window_samples
-    return known and end_sample * spec.rate_hz >= window_end_sample * rate_hz
+    up_to_date = source.handovers == source.processed_handovers  # else the next window is not known yet
+    window_end_sample = source.front_end_state.windowing.first_sample + spec.window_samples
+    return up_to_date and end_sample * spec.rate_hz >= window_end_sample * rate_hz

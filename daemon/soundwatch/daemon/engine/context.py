@@ -1,8 +1,7 @@
-"""One source that is listened to, and what all sources share.
+"""Dependencies that all sources of one engine share.
 
-Conventions: `hello` is written once the first block is there, since only then is it known when the
-stream started. A source that breaks ends its open events with `source_lost` before it is reported.
-Does not: choose sources or models (`app/build.py`), or listen to several at once (`engine/engine.py`).
+Conventions: `hello` is written after the first block, since the start of the stream is known only then.
+Does not: choose sources or models (`app/build.py`).
 """
 
 from __future__ import annotations
@@ -51,19 +50,19 @@ class WindowTap(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineContext:
-    """What all sources of one program share.
+    """Dependencies shared by all sources of one engine.
 
     Attributes:
         node: Name of this machine.
-        classifier: The network.
+        classifier: The model.
         rules: One per label.
-        thresholds: In force, per class that is listened for.
-        clock: Tells when a line is written.
-        journal: Where lines go.
-        live: Where what is heard now can be looked at.
-        stats_s: After how much sound a live source's `stats` are written, again and again; None for at its end only.
-        clip_tap: What clips are cut from; None where no sound is kept.
-        shadow: A second network that is held against this one; None for none.
+        thresholds: Thresholds in force by enabled class.
+        clock: Source of the times at which lines are written.
+        journal: Receives the lines.
+        live: Receives window results.
+        stats_s: Sound between two `stats` lines of a live source; None for one at its end only.
+        clip_tap: Receives sound for clips; None if no sound is kept.
+        shadow: A second model that is compared with this one; None for none.
     """
 
     node: str
@@ -77,8 +76,8 @@ class EngineContext:
     clip_tap: ClipTap | None = None
     shadow: WindowTap | None = None
 
-    def stream(self, source: LiveSource) -> LineEncoder:
-        """What makes the lines of a source that has given its first block."""
+    def encoder(self, source: LiveSource) -> LineEncoder:
+        """Return the line encoder of a source that has given its first block."""
         return LineEncoder(
             node=self.node,
             source=source.info,
@@ -89,18 +88,18 @@ class EngineContext:
             clock=self.clock,
         )
 
-    def current(self, stream: LineEncoder) -> LineEncoder:
-        """The same, by what runs the network now: a server's absence changes that."""
+    def with_current_provider(self, encoder: LineEncoder) -> LineEncoder:
+        """Return the encoder with the provider that runs the model now: an absent server changes it."""
         provider = self.classifier.provider
-        return stream if stream.provider == provider else replace(stream, provider=provider)
+        return encoder if encoder.provider == provider else replace(encoder, provider=provider)
 
     def provider_changed(self, before: str) -> Line:
-        """The line that tells of it."""
+        """Return the health line of a change of the provider."""
         detail = str(log_fields(self.classifier).get("obstacle", "the server has shown the same model"))
         written_unix_ns = self.clock.written_unix_ns(time.time_ns())
         return provider_line(self.classifier.provider, before, detail, self.node, written_unix_ns)
 
-    def rebind(self, stream: LineEncoder) -> LineEncoder:
-        """What makes the lines of a stream that another network has decided on so far."""
+    def rebind(self, encoder: LineEncoder) -> LineEncoder:
+        """Return the encoder of a stream that continues with this context's model."""
         contract, provider = self.classifier.contract, self.classifier.provider
-        return replace(stream, contract=contract, provider=provider, thresholds=self.thresholds)
+        return replace(encoder, contract=contract, provider=provider, thresholds=self.thresholds)

@@ -1,4 +1,8 @@
-"""Turn the items of the inference queue into events, lines and statistics of one source."""
+"""Detection and lines for the items of the inference queue.
+
+Conventions: as in `engine.py`. The journal numbers the lines.
+Does not: run the model (`inference_thread.py`) or append lines (`engine.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,108 +19,118 @@ from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.pipeline.pipeline import detect_events, end_events, finish_stream
 
 
-def emit_lines(waiting: PendingItem, scores: Iterator[Scores]) -> list[Line]:
-    """Decide what one has to tell, and make lines of it.
+def emit_lines(item: PendingItem, scores: Iterator[Scores]) -> list[Line]:
+    """Run detection for one queued item and return its lines.
 
     Args:
-        waiting: It; its voice is changed.
-        scores: Those of the batch's windows that are not taken yet; one is taken if this is a window.
+        item: The item; its source's state is updated.
+        scores: Scores of the batch's remaining windows; one is taken if the item is a window.
     """
-    context, voice, heard = waiting.context, waiting.voice, waiting.heard
-    labels = context.classifier.contract.labels
-    told: Sequence[Event | Gap | StreamSummary] = ()
-    if isinstance(heard, SourceStateChange):
-        if heard.state in ("lost", "paused"):
-            reason: EndReason = "paused" if heard.state == "paused" else "source_lost"
-            voice.detection_state, told = end_events(
-                voice.detection_state, waiting.end_sample, context.rules, labels, reason
-            )
-    elif isinstance(heard, ModelSwap):
-        voice.detection_state, told = end_events(
-            voice.detection_state, waiting.end_sample, heard.context.rules, labels, "model_changed"
-        )
-    elif heard is None:
-        told = finish_stream(voice.detection_state, waiting.end_sample, labels, voice.listening.end_reason())
-        if context.shadow is not None and voice.stream is not None:
-            context.shadow.end(voice.stream, waiting.end_sample)
-    elif isinstance(heard, FeatureWindow | Gap):
-        own = [next(scores)] if isinstance(heard, FeatureWindow) else []
-        voice.detection_state, told = detect_events(
-            voice.detection_state, [heard], own, context.rules, context.classifier.contract.features
-        )
-        if isinstance(heard, FeatureWindow):
-            context.live.publish(_reading(waiting, heard, own[0], context))
-            if context.shadow is not None and voice.stream is not None:
-                context.shadow.take(voice.stream, heard.features, own[0])
-        detection_state = voice.detection_state
-        summary = StreamSummary(
-            detection_state.windows, detection_state.end_sample, detection_state.lost_samples, final=False
-        )
-        voice.truth = replace(voice.truth, state="heard", summary=summary)
-        told = [*told, *_stats_due(voice, context)]
-    gone = isinstance(heard, SourceStateChange) and heard.state in ("lost", "paused")
-    over = heard is None or isinstance(heard, ModelSwap) or gone
-    if voice.clip_tap is not None and voice.stream is not None:
-        decided_sample = heard.features.end_sample if isinstance(heard, FeatureWindow) else waiting.end_sample
-        voice.clip_tap.add_events(voice.listening.source.info.name, voice.stream, told, decided_sample, final=over)
+    context, source, content = item.context, item.source, item.content
+    results = _detect(item, scores)
+    lost = isinstance(content, SourceStateChange) and content.state in ("lost", "paused")
+    if source.clip_tap is not None and source.encoder is not None:
+        decided_sample = content.features.end_sample if isinstance(content, FeatureWindow) else item.end_sample
+        ended = content is None or isinstance(content, ModelSwap) or lost
+        source.clip_tap.add_events(source.name, source.encoder, results, decided_sample, final=ended)
     lines: list[Line] = []
-    if told:
-        assert voice.stream is not None
-        voice.stream = context.current(voice.stream)
-        lines = [voice.stream.line(each) for each in told]
-    if isinstance(heard, ModelSwap) and voice.stream is not None:
-        voice.stream = heard.context.rebind(voice.stream)
-        lines.append(voice.stream.hello())
-    if isinstance(heard, SourceStateChange | AudioQuality | ClockCorrection):
-        lines += _news(voice, heard, waiting.end_sample, context)
-    context.live.source_stats[voice.listening.source.info.name] = voice.truth
+    if results:
+        assert source.encoder is not None
+        source.encoder = context.with_current_provider(source.encoder)
+        lines = [source.encoder.line(result) for result in results]
+    if isinstance(content, ModelSwap) and source.encoder is not None:
+        source.encoder = content.context.rebind(source.encoder)
+        lines.append(source.encoder.hello())
+    if isinstance(content, SourceStateChange | AudioQuality | ClockCorrection):
+        lines += _notice_lines(source, content, item.end_sample, context)
+    context.live.source_stats[source.name] = source.stats
     return lines
 
 
-def _reading(waiting: PendingItem, heard: FeatureWindow, scores: Scores, context: EngineContext) -> WindowResult:
-    """One window for those who look."""
-    detection_state, stream = waiting.voice.detection_state, waiting.voice.stream
-    assert stream is not None
-    return WindowResult(
-        source=waiting.voice.listening.source.info.name,
-        end_unix_ns=stream.at_unix_ns(scores.end_sample),
-        labels=scores.labels,
-        values=scores.values,
-        level_dbfs=heard.level_dbfs,
-        delay_ns=max(0, time.monotonic_ns() - waiting.since_ns),
-        windows=detection_state.windows,
-        heard_s=stream.seconds(scores.end_sample - detection_state.lost_samples),
-        lost_s=stream.seconds(detection_state.lost_samples),
-        features=heard.features if context.live.features_wanted else None,
+def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap | StreamSummary]:
+    """Update detection by one item and return its events, gaps and summaries."""
+    context, source, content = item.context, item.source, item.content
+    labels = context.classifier.contract.labels
+    events: Sequence[Event | Gap | StreamSummary] = ()
+    if isinstance(content, FeatureWindow):
+        return _detect_window(item, content, next(scores))
+    if isinstance(content, Gap):
+        source.detection_state, events = detect_events(
+            source.detection_state, [content], [], context.rules, context.classifier.contract.features
+        )
+        return [*events, *_update_summary(source, context)]
+    if isinstance(content, SourceStateChange) and content.state in ("lost", "paused"):
+        reason: EndReason = "paused" if content.state == "paused" else "source_lost"
+        source.detection_state, events = end_events(
+            source.detection_state, item.end_sample, context.rules, labels, reason
+        )
+    elif isinstance(content, ModelSwap):
+        source.detection_state, events = end_events(
+            source.detection_state, item.end_sample, content.context.rules, labels, "model_changed"
+        )
+    elif content is None:
+        events = finish_stream(source.detection_state, item.end_sample, labels, source.session.end_reason())
+        if context.shadow is not None and source.encoder is not None:
+            context.shadow.end(source.encoder, item.end_sample)
+    return events
+
+
+def _detect_window(item: PendingItem, window: FeatureWindow, scores: Scores) -> Sequence[Event | Gap | StreamSummary]:
+    """Update detection by one window, and pass the window to the live feed and the shadow model."""
+    context, source = item.context, item.source
+    source.detection_state, events = detect_events(
+        source.detection_state, [window], [scores], context.rules, context.classifier.contract.features
     )
+    context.live.publish(_window_result(item, window, scores))
+    if context.shadow is not None and source.encoder is not None:
+        context.shadow.take(source.encoder, window.features, scores)
+    return [*events, *_update_summary(source, context)]
 
 
-def _stats_due(voice: EngineSource, context: EngineContext) -> list[StreamSummary]:
-    """What the stream has come to, if it is time to say so."""
+def _update_summary(source: EngineSource, context: EngineContext) -> list[StreamSummary]:
+    """Update the summary in a source's statistics, and return the summary if a stats line is due."""
+    state = source.detection_state
+    summary = StreamSummary(state.windows, state.end_sample, state.lost_samples, final=False)
+    source.stats = replace(source.stats, summary=summary)
     if context.stats_s is None:
         return []
     period = round(context.stats_s * context.classifier.contract.features.rate_hz)
-    due = voice.stats_sample or period
-    reached = voice.truth.summary.end_sample
-    voice.stats_sample = due if reached < due else (reached // period + 1) * period
-    return [] if reached < due else [voice.truth.summary]
+    due = source.stats_sample or period
+    source.stats_sample = due if state.end_sample < due else (state.end_sample // period + 1) * period
+    return [] if state.end_sample < due else [summary]
 
 
-def _news(voice: EngineSource, news: SourceNotice, end_sample: int, context: EngineContext) -> list[Line]:
-    """Take note of what has become of a source, and make a line of it where there is something new."""
-    written_unix_ns, name = context.clock.written_unix_ns(time.time_ns()), voice.listening.source.info.name
-    match news:
-        case SourceStateChange(state="back" | "resumed"):
-            voice.truth = replace(voice.truth, state="heard")
+def _window_result(item: PendingItem, window: FeatureWindow, scores: Scores) -> WindowResult:
+    """Return one window's result for the live feed."""
+    state, encoder = item.source.detection_state, item.source.encoder
+    assert encoder is not None
+    return WindowResult(
+        source=item.source.name,
+        end_unix_ns=encoder.at_unix_ns(scores.end_sample),
+        labels=scores.labels,
+        values=scores.values,
+        level_dbfs=window.level_dbfs,
+        delay_ns=max(0, time.monotonic_ns() - item.since_ns),
+        windows=state.windows,
+        heard_s=encoder.seconds(scores.end_sample - state.lost_samples),
+        lost_s=encoder.seconds(state.lost_samples),
+        features=window.features if item.context.live.features_wanted else None,
+    )
+
+
+def _notice_lines(source: EngineSource, notice: SourceNotice, end_sample: int, context: EngineContext) -> list[Line]:
+    """Update a source's statistics by a notice, and return the notice's line; none if its quality has not changed."""
+    written_unix_ns, name = context.clock.written_unix_ns(time.time_ns()), source.name
+    match notice:
         case SourceStateChange(state="waiting" | "lost" | "paused" as state):
-            losses = voice.truth.losses + (state == "lost")
-            voice.truth = replace(voice.truth, state=state, losses=losses, quality=None)
+            source.stats = replace(source.stats, losses=source.stats.losses + (state == "lost"), quality=None)
         case AudioQuality():
-            voice.truth = replace(voice.truth, quality=news)
-            return [quality_line(news, context.node, name, written_unix_ns)] if news.changed else []
+            source.stats = replace(source.stats, quality=notice)
+            return [quality_line(notice, context.node, name, written_unix_ns)] if notice.changed else []
         case ClockCorrection():
-            assert voice.stream is not None  # it is found by a block that is not the first
-            voice.truth = replace(voice.truth, shifted_ns=voice.truth.shifted_ns + news.shift_ns)
-            voice.stream = voice.stream.moved(end_sample + 1, news.start_unix_ns)  # that one may have been told of
-            return [anchor_line(news, context.node, name, written_unix_ns)]
-    return [source_health_line(news, context.node, name, written_unix_ns)]
+            assert source.encoder is not None  # a block that is not the first finds it
+            source.stats = replace(source.stats, shifted_ns=source.stats.shifted_ns + notice.shift_ns)
+            next_sample = end_sample + 1  # the line at `end_sample` may be written already
+            source.encoder = source.encoder.moved(next_sample, notice.start_unix_ns)
+            return [anchor_line(notice, context.node, name, written_unix_ns)]
+    return [source_health_line(notice, context.node, name, written_unix_ns)]

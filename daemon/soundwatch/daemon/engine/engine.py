@@ -1,12 +1,11 @@
-"""All sources' sound through one network: each source is captured in a thread of its own, all else is here.
+"""The engine: all sources through one model.
 
-Conventions: one thread, the caller's, takes every block through the pipeline and writes every line; one more runs the
-network, since that can go on beside Python. A source's thread keeps its blocks until a window can be full, so that the
-hand-over and the resampler are paid for once a window. Windows that are ready while the network runs are classified
-together as soon as it is free, so none waits longer than one batch lasts, and a lone source's does not wait at all.
-Times are nanoseconds of a monotonic clock.
-A machine that is too slow is `engine/inference_queue.py`'s to deal with.
-Does not: open sources or models (`app/build.py`).
+Conventions: each source is captured in a thread of its own, and the model runs in one more. The caller's thread takes
+every block through the pipeline and writes every line; other threads put functions into its inbox. A capture thread
+keeps its blocks until a window can be full, so the handover and the resampler are paid for once a window. Windows that
+become ready during inference are classified together afterwards, so none waits longer than one batch, and the window
+of a single source does not wait at all. Times are nanoseconds of a monotonic clock.
+Does not: open sources or models (`app/build.py`), or handle a machine that is too slow (`inference_queue.py`).
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ import contextlib
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceStateChange, SourceTransition
+from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, SourceTransition, state_after
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
 from soundwatch.daemon.detection.decide import initial_state
 from soundwatch.daemon.engine.capture_thread import batched_blocks
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.emitter import emit_lines
 from soundwatch.daemon.engine.inference_queue import MAX_PENDING_WINDOWS, InferenceQueue
+from soundwatch.daemon.engine.inference_thread import InferenceThread
 from soundwatch.daemon.engine.liveness import EngineProgress, TickHandler
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import (
@@ -36,27 +35,28 @@ from soundwatch.daemon.engine.source_state import (
     EngineSource,
     ModelSwap,
     PendingItem,
-    accumulate_skipped,
+    add_paused_gap,
+    log_notice,
     mark_paused,
-    prepend_skipped,
+    take_paused_gap,
 )
 from soundwatch.daemon.events.encoder import overload_line
 from soundwatch.daemon.frontend.resample import coalesce_blocks
-from soundwatch.daemon.inference.classifier import classify_windows, log_fields
-from soundwatch.daemon.pipeline.pipeline import DetectionState, extract_features, features_only, flush_features
+from soundwatch.daemon.inference.classifier import log_fields
+from soundwatch.daemon.pipeline.pipeline import DetectionState, extract_features, flush_features
 
-WAKE_S: Final = 0.5  # how often the main thread looks up on Windows, where a wait keeps signals out
+WAKE_S: Final = 0.5  # longest wait of the main thread: on Windows a wait holds back signals
 CLOSING_S: Final = 5.0
 
 
 class Engine:
-    """What all sources go through.
+    """All sources of one daemon.
 
     Args:
-        context: What they share.
+        context: Dependencies that the sources share.
         log: The log.
         now_ns: A monotonic clock.
-        watch: Called at each turn of the loop with where the engine stands, and when that was.
+        on_tick: Called on each turn of the loop with the engine's progress and the time.
     """
 
     def __init__(
@@ -64,257 +64,235 @@ class Engine:
         context: EngineContext,
         log: Logger,
         now_ns: Callable[[], int] = time.monotonic_ns,
-        watch: TickHandler = lambda *_: None,
+        on_tick: TickHandler = lambda *_: None,
     ) -> None:
         self._context = context
         self._log = log
         self._provider = context.classifier.provider
         self._spec = context.classifier.contract.features
         self._now_ns = now_ns
-        self._watch = watch
+        self._on_tick = on_tick
         self._progress = EngineProgress(now_ns())
-        self._backlog = InferenceQueue(self._spec, now_ns)
-        self._voices = list[EngineSource]()
+        self._pending = InferenceQueue(self._spec, now_ns)
+        self._inference = InferenceThread(lambda error: self._inbox.put(partial(_raise, error)))
+        self._sources = list[EngineSource]()
         self._threads = list[threading.Thread]()
-        self._going_on = 0
-        self._inbox = queue.SimpleQueue[Callable[[], None]]()  # what is to be done here, whoever found it
-        self._batches = queue.SimpleQueue[list[PendingItem] | None]()
-        self._classified = deque[tuple[list[PendingItem], list[Scores]]]()
+        self._active_captures = 0
+        self._inbox = queue.SimpleQueue[Callable[[], None]]()  # work for this thread, from every thread
 
-    def voice(self, listening: SourceSession) -> EngineSource:
-        """A source that is about to be heard."""
-        voice = EngineSource(
-            listening, DetectionState(initial_state(self._context.rules)), clip_tap=self._context.clip_tap
+    def add_source(self, session: SourceSession) -> EngineSource:
+        """Register a source before its first block."""
+        source = EngineSource(
+            session, DetectionState(initial_state(self._context.rules)), clip_tap=self._context.clip_tap
         )
-        self._progress.voices.append(voice)
-        return voice
+        self._progress.sources.append(source)
+        return source
 
     def run(self, sessions: Sequence[SourceSession]) -> None:
-        """Listen until all are done; one that broke keeps its `failure`.
+        """Listen until all sources have ended; one that failed keeps its `failure`.
 
         Raises:
             SinkError: No line can be written any more.
-            ModelError: The network failed.
+            ModelError: Inference failed.
         """
-        network = threading.Thread(target=self._classify, daemon=True)
-        network.start()
-        for listening in sessions:
-            self._begin(listening)
+        self._inference.start()
+        for session in sessions:
+            self._start_capture(session)
         try:
-            while self._backlog.running or self._backlog or self._going_on:
+            while self._pending.running or self._pending or self._active_captures:
                 with contextlib.suppress(queue.Empty):
                     self._inbox.get(timeout=WAKE_S)()
-                while self._classified:  # before any more blocks, so that the network is not kept waiting by them
-                    self.tell(*self._classified.popleft())
-                while self._backlog and not self._backlog.running:
-                    self._hand_over(self.next_batch())
-                self._watch(self._progress, self._now_ns())
+                while self._inference.completed:  # before more blocks, so that the model never waits for them
+                    self.emit(*self._inference.completed.popleft())
+                while self._pending and not self._pending.running:
+                    self._submit(self.next_batch())
+                self._on_tick(self._progress, self._now_ns())
         finally:
-            self._batches.put(None)
-            for voice in self._voices:
-                voice.listening.stop()
-                voice.handover_slots.release(MAX_HANDOVERS)
-            for thread in (network, *self._threads):
+            for source in self._sources:
+                source.session.stop()
+                source.handover_slots.release(MAX_HANDOVERS)
+            self._inference.close(CLOSING_S)
+            for thread in self._threads:
                 thread.join(CLOSING_S)
 
-    def add(self, listening: SourceSession) -> None:
-        """Hear one more source. For any thread."""
-        self._inbox.put(partial(self._begin, listening))
+    def add(self, session: SourceSession) -> None:
+        """Start one more source. Safe to call from every thread."""
+        self._inbox.put(partial(self._start_capture, session))
 
-    def drop(self, listening: SourceSession) -> None:
-        """Hear a source no longer; its events end as at a shutdown. For any thread."""
-        self._inbox.put(partial(self._drop, listening))
+    def remove(self, session: SourceSession) -> None:
+        """Stop a source; its events end as at a shutdown. Safe to call from every thread."""
+        self._inbox.put(partial(self._remove, session))
 
-    def exchange(self, context: EngineContext) -> None:
-        """Decide by other rules or another network from the next window on. For any thread.
+    def swap_model(self, context: EngineContext) -> None:
+        """Use other rules or another model from the next window on. Safe to call from every thread.
 
-        The front end has to be the same, so that no window is missed.
+        The front end has to be the same, so that no window is lost.
         """
-        self._inbox.put(partial(self._exchange, context))
+        self._inbox.put(partial(self._swap_model, context))
 
-    def _begin(self, listening: SourceSession) -> None:
-        voice = self.voice(listening)
-        thread = threading.Thread(target=self._capture, args=(voice,), daemon=True)
-        self._voices.append(voice)
-        self._threads.append(thread)
-        self._going_on += 1
-        thread.start()
+    def set_listening(self, source: str, listen: bool) -> None:
+        """Pause a source, so that its sound is discarded, or resume it. Safe to call from every thread."""
+        self._inbox.put(partial(self._set_listening, source, listen))
 
-    def _drop(self, listening: SourceSession) -> None:
-        listening.stop()
-        for voice in self._voices:
-            voice.dropped = voice.dropped or voice.listening is listening
-
-    def _exchange(self, context: EngineContext) -> None:
-        before, self._context, self._provider = self._context, context, context.classifier.provider
-        if context.classifier is not before.classifier:
-            for voice in self._voices:
-                if voice.stream is not None and voice.state != "over":
-                    end_sample = voice.front_end_state.windowing.end_sample
-                    self._backlog.put(PendingItem(before, voice, ModelSwap(context), self._now_ns(), end_sample))
-
-    def take(self, voice: EngineSource, block: Block | None, since_ns: int) -> None:
-        """A source's next block, which came at `since_ns`, or None where its sound ended by itself."""
-        if voice.stream is None:
+    def process_block(self, source: EngineSource, block: Block | None, since_ns: int) -> None:
+        """Process a source's next block, which arrived at `since_ns`, or None if its sound ended by itself."""
+        if source.encoder is None:
             if block is None:
                 return
-            voice.stream = self._context.stream(voice.listening.source)
-            self._context.journal.append(voice.stream.hello())
-        if voice.paused and block is not None:
-            voice.skipped = accumulate_skipped(voice.skipped, block)
+            source.encoder = self._context.encoder(source.session.source)
+            self._context.journal.append(source.encoder.hello())
+        if source.paused and block is not None:
+            source.paused_gap = add_paused_gap(source.paused_gap, block)
             return
-        resumed = voice.skipped is not None
-        voice.front_end_state, heard = extract_features(
-            voice.front_end_state, prepend_skipped(voice, block), self._spec, self._backlog.every
+        resumed = source.paused_gap is not None
+        source.front_end_state, contents = extract_features(
+            source.front_end_state, take_paused_gap(source, block), self._spec, self._pending.stride_windows
         )
-        self._line_up(voice, mark_paused(heard) if resumed else heard, since_ns)
-        if not voice.waits:
-            self._weigh(since_ns)
+        self._enqueue(source, mark_paused(contents) if resumed else contents, since_ns)
+        if not source.has_backpressure:
+            self._adapt_stride(since_ns)
 
-    def meet(self, voice: EngineSource, news: SourceNotice) -> None:
-        """A source is waited for, lost or back, its sound is examined, or its times are moved."""
-        now_ns, source = self._now_ns(), voice.listening.source.info.name
-        if isinstance(news, SourceStateChange) and news.state in ("lost", "paused"):
-            voice.front_end_state, heard = flush_features(voice.front_end_state, self._spec, self._backlog.every)
-            self._line_up(voice, heard, now_ns)
-        self._backlog.put(PendingItem(self._context, voice, news, now_ns, voice.front_end_state.windowing.end_sample))
-        if isinstance(news, SourceStateChange):
-            voice.state = "heard" if news.state in ("back", "resumed") else "away"
-            write = self._log.info if voice.state == "heard" else self._log.warning
-            write(f"source_{news.state}", source=source, reason=news.detail)
-        elif isinstance(news, ClockCorrection):
-            self._log.warning("source_clock_corrected", source=source, reason=news.reason, shift_s=news.shift_ns / 1e9)
-        elif news.changed:
-            write = self._log.warning if news.faults else self._log.info
-            write(f"audio_quality_{'poor' if news.faults else 'good'}", source=source, faults=", ".join(news.faults))
-
-    def switch(self, source: str, listen: bool) -> None:
-        """Pause a source, so that its sound is thrown away unheard, or listen to it again. For any thread."""
-        self._inbox.put(partial(self._switch, source, listen))
-
-    def _switch(self, source: str, listen: bool) -> None:
-        for voice in self._voices:
-            if voice.listening.source.info.name == source and voice.paused is listen:
-                state: SourceTransition = "resumed" if listen else "paused"
-                self.meet(voice, SourceStateChange(state, "asked", f"{source} is {state}."))
-                voice.paused = not listen
-
-    def _line_up(self, voice: EngineSource, heard: Sequence[FeatureWindow | Gap], since_ns: int) -> None:
-        for each in heard:
-            self._backlog.put(PendingItem(self._context, voice, each, since_ns))
-
-    def end(self, voice: EngineSource) -> None:
-        """A source's sound is over."""
-        voice.paused = False
-        if voice.skipped is not None:
-            self.take(voice, replace(voice.skipped, lost_samples=0), self._now_ns())
-        if voice.listening.end_reason() == "end_of_stream":
-            self.take(voice, None, self._now_ns())
-        if voice.stream is not None:
-            self._backlog.put(
-                PendingItem(self._context, voice, None, self._now_ns(), voice.front_end_state.windowing.end_sample)
+    def handle_notice(self, source: EngineSource, notice: SourceNotice) -> None:
+        """Handle a change of a source's state, audio quality or clock."""
+        now_ns = self._now_ns()
+        if isinstance(notice, SourceStateChange) and notice.state in ("lost", "paused"):
+            source.front_end_state, contents = flush_features(
+                source.front_end_state, self._spec, self._pending.stride_windows
             )
+            self._enqueue(source, contents, now_ns)
+        self._pending.put(PendingItem(self._context, source, notice, now_ns, source.end_sample))
+        if isinstance(notice, SourceStateChange):
+            source.state = state_after(notice.state)
+        log_notice(self._log, source.name, notice)
+
+    def finish_source(self, source: EngineSource) -> None:
+        """Enqueue the end of a source's sound."""
+        source.paused = False
+        if source.paused_gap is not None:
+            self.process_block(source, replace(source.paused_gap, lost_samples=0), self._now_ns())
+        if source.session.end_reason() == "end_of_stream":
+            self.process_block(source, None, self._now_ns())
+        if source.encoder is not None:
+            self._pending.put(PendingItem(self._context, source, None, self._now_ns(), source.end_sample))
 
     def next_batch(self) -> list[PendingItem]:
-        """What the network is to have next."""
-        return self._backlog.next_batch()
+        """Remove and return the next batch for the model."""
+        return self._pending.next_batch()
 
-    def tell(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
-        """Decide and write what a batch has to tell, with the scores of its windows.
+    def emit(self, batch: Sequence[PendingItem], scores: Sequence[Scores]) -> None:
+        """Detect events in a batch, with the scores of its windows, and append their lines.
 
         Raises:
             SinkError: No line can be written any more.
         """
-        self._tell_of_provider()
-        self._backlog.running = []
+        self._report_provider()
+        self._pending.running = []
         self._progress.batch_since_ns = None
-        each_score = iter(scores)
-        for waiting in batch:
-            for line in emit_lines(waiting, each_score):
+        remaining = iter(scores)
+        for item in batch:
+            for line in emit_lines(item, remaining):
                 self._context.journal.append(line)
 
-    def _tell_of_provider(self) -> None:
-        """Say so where the batch was run by something else than the one before."""
+    def _start_capture(self, session: SourceSession) -> None:
+        source = self.add_source(session)
+        thread = threading.Thread(target=self._capture, args=(source,), daemon=True)
+        self._sources.append(source)
+        self._threads.append(thread)
+        self._active_captures += 1
+        thread.start()
+
+    def _remove(self, session: SourceSession) -> None:
+        session.stop()
+        for source in self._sources:
+            source.removed = source.removed or source.session is session
+
+    def _swap_model(self, context: EngineContext) -> None:
+        before, self._context, self._provider = self._context, context, context.classifier.provider
+        if context.classifier is not before.classifier:
+            for source in self._sources:
+                if source.encoder is not None and source.state != "ended":
+                    swap = PendingItem(before, source, ModelSwap(context), self._now_ns(), source.end_sample)
+                    self._pending.put(swap)
+
+    def _set_listening(self, name: str, listen: bool) -> None:
+        for source in self._sources:
+            if source.name == name and source.paused is listen:
+                state: SourceTransition = "resumed" if listen else "paused"
+                self.handle_notice(source, SourceStateChange(state, "asked", f"{name} is {state}."))
+                source.paused = not listen
+
+    def _enqueue(self, source: EngineSource, contents: Sequence[FeatureWindow | Gap], since_ns: int) -> None:
+        for content in contents:
+            self._pending.put(PendingItem(self._context, source, content, since_ns))
+
+    def _submit(self, batch: list[PendingItem]) -> None:
+        """Hand a batch to the model, or emit it at once if it has no window."""
+        if any(isinstance(item.content, FeatureWindow) for item in batch):
+            self._progress.batch_since_ns = self._now_ns()
+            self._inference.submit(batch)
+        else:
+            self.emit(batch, [])
+
+    def _report_provider(self) -> None:
+        """Report a change of the provider that ran the batch."""
         before, self._provider = self._provider, self._context.classifier.provider
         if self._provider != before:
-            self._log.warning("something else runs the model", before=before, **log_fields(self._context.classifier))
+            self._log.warning("provider_changed", before=before, **log_fields(self._context.classifier))
             self._context.journal.append(self._context.provider_changed(before))
 
-    def _weigh(self, since_ns: int) -> None:
-        """Say so where the hop has to widen, or may narrow again."""
-        health = self._backlog.weigh(since_ns)
-        if health is not None:
+    def _adapt_stride(self, since_ns: int) -> None:
+        """Widen or narrow the hop where necessary, and report it."""
+        change = self._pending.adapt(since_ns)
+        if change is not None:
             written_unix_ns = self._context.clock.written_unix_ns(time.time_ns())
-            line = overload_line(health, self._context.node, written_unix_ns, self._spec.rate_hz)
+            line = overload_line(change, self._context.node, written_unix_ns, self._spec.rate_hz)
             self._context.journal.append(line)
 
-    def _capture(self, voice: EngineSource) -> None:
-        """One source's thread: hands over what comes, stamped with when that was."""
+    def _capture(self, source: EngineSource) -> None:
+        """Run one source's thread: hand over its blocks, stamped with their arrival."""
         try:
-            for each in batched_blocks(voice, self._spec):
-                if isinstance(each, list):
-                    self._hand_in(voice, each)
+            for delivery in batched_blocks(source, self._spec):
+                if isinstance(delivery, list):
+                    self._hand_over(source, delivery)
                 else:
-                    self._inbox.put(partial(self.meet, voice, each))
-        except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where the program can end of it
+                    self._inbox.put(partial(self.handle_notice, source, delivery))
+        except BaseException as error:  # noqa: BLE001  # a bug of ours: raised where it can end the program
             self._inbox.put(partial(_raise, error))
-        self._inbox.put(partial(self._end_one, voice))
+        self._inbox.put(partial(self._end_capture, source))
 
-    def _hand_in(self, voice: EngineSource, kept: list[Block]) -> None:
+    def _hand_over(self, source: EngineSource, blocks: list[Block]) -> None:
         since_ns = self._now_ns()
-        voice.handover_slots.acquire()
-        voice.handovers += 1
-        self._inbox.put(partial(self._take_kept, voice, kept, since_ns))
+        source.handover_slots.acquire()
+        source.handovers += 1
+        self._inbox.put(partial(self._process_handover, source, blocks, since_ns))
 
-    def _take_kept(self, voice: EngineSource, blocks: list[Block], since_ns: int) -> None:
-        voice.state, voice.last_sound_ns = "heard", self._now_ns()
-        if voice.clip_tap is not None and not voice.paused:
+    def _process_handover(self, source: EngineSource, blocks: list[Block], since_ns: int) -> None:
+        source.state, source.last_sound_ns = "heard", self._now_ns()
+        if source.clip_tap is not None and not source.paused:
             for block in blocks:
-                voice.clip_tap.add_block(voice.listening.source.info.name, block)
-        for block in coalesce_blocks(
-            blocks, self._spec
-        ):  # here, since each thread that allocates has memory of its own
-            self.take(voice, block, since_ns)
-        voice.processed_handovers += 1
-        if voice.waits and voice.waiting_windows >= MAX_PENDING_WINDOWS:
-            voice.deferred_slots += 1
+                source.clip_tap.add_block(source.name, block)
+        # coalesced in this thread, since every thread that allocates has memory of its own
+        for block in coalesce_blocks(blocks, self._spec):
+            self.process_block(source, block, since_ns)
+        source.processed_handovers += 1
+        if source.has_backpressure and source.waiting_windows >= MAX_PENDING_WINDOWS:
+            source.deferred_slots += 1
         else:
-            voice.handover_slots.release()
+            source.handover_slots.release()
 
-    def _end_one(self, voice: EngineSource) -> None:
-        self._going_on -= 1
-        voice.state = "over"
-        self.end(voice)
-        if voice.listening.failure is not None:
-            source = voice.listening.source.info.name
-            self._log.warning("a source was lost", source=source, error=str(voice.listening.failure))
-        if voice.dropped:
-            self._voices.remove(voice)
-            self._progress.voices.remove(voice)
-            self._context.live.remove(voice.listening.source.info.name)
-
-    def _hand_over(self, batch: list[PendingItem]) -> None:
-        """Give the network a batch, or tell at once what holds no window."""
-        if any(isinstance(waiting.heard, FeatureWindow) for waiting in batch):
-            self._progress.batch_since_ns = self._now_ns()
-            self._batches.put(batch)
-        else:
-            self.tell(batch, [])
-
-    def _classify(self) -> None:
-        """The network's thread."""
-        while (batch := self._batches.get()) is not None:
-            try:
-                features = features_only([each.heard for each in batch])
-                self._classified.append((batch, classify_windows(batch[0].context.classifier, features)))
-                self._inbox.put(_wake)
-            except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the main thread
-                self._inbox.put(partial(_raise, error))
+    def _end_capture(self, source: EngineSource) -> None:
+        self._active_captures -= 1
+        source.state = "ended"
+        self.finish_source(source)
+        if source.session.failure is not None:
+            self._log.warning("source_failed", source=source.name, error=str(source.session.failure))
+        if source.removed:
+            self._sources.remove(source)
+            self._progress.sources.remove(source)
+            self._context.live.remove(source.name)
 
 
-def _wake() -> None:
-    """There is something to be seen to."""
-
-
-def _raise(error: BaseException) -> None:
-    raise error
+def _raise(error: BaseException | None) -> None:
+    """Raise in the engine's thread; with None the call only wakes it."""
+    if error is not None:
+        raise error

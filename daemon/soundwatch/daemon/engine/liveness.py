@@ -1,9 +1,8 @@
-"""Whether all sources and the network go on, as the engine's main thread sees it.
+"""Liveness of the sources and the model, checked by the engine's main thread.
 
-Conventions: nanoseconds of the engine's clock. Who watches over the program asks at each turn of the engine's loop, so
-a main thread that hangs is one that does not ask. A source that is waited for is no frozen one, nor is one that waits
-for us or for its writer; a network that has had a batch for long is.
-Does not: tell anybody (`app/watchdog.py`).
+Conventions: nanoseconds of the engine's clock. The check runs on each turn of the engine's loop, so a main thread that
+hangs runs none. A source that is away or has backpressure is not stalled; a model that has had a batch for long is.
+Does not: notify the service manager (`app/watchdog.py`).
 """
 
 from __future__ import annotations
@@ -14,22 +13,23 @@ from typing import Final
 
 from soundwatch.daemon.engine.source_state import EngineSource
 
-FIRST_SOUND_NS: Final = 30_000_000_000  # a camera may take 15 s to begin, and is then said to be waited for
+FIRST_SOUND_NS: Final = 30_000_000_000  # a camera may take 15 s to start, and is then `waiting`
 SHOWN: Final = 5
+AWAY: Final = ("waiting", "lost", "paused")
 
 
 @dataclass(slots=True)
 class EngineProgress:
-    """Where the engine stands.
+    """Progress of the engine.
 
     Attributes:
-        began_ns: When it was made.
-        voices: All sources.
-        batch_since_ns: Since when the network has had what it has now; None while it has nothing.
+        began_ns: Time of the engine's construction.
+        sources: All sources.
+        batch_since_ns: Start of the current batch's inference; None without one.
     """
 
     began_ns: int
-    voices: list[EngineSource] = field(default_factory=list)
+    sources: list[EngineSource] = field(default_factory=list)
     batch_since_ns: int | None = None
 
 
@@ -37,41 +37,41 @@ TickHandler = Callable[[EngineProgress, int], None]
 
 
 def stalled_stage(progress: EngineProgress, now_ns: int, patience_ns: int) -> str | None:
-    """The stage that has not gone on for longer than `patience_ns`, or None."""
+    """Return the stage that has made no progress for longer than `patience_ns`, or None."""
     if progress.batch_since_ns is not None and now_ns - progress.batch_since_ns > patience_ns:
-        return "the network"
-    for voice in progress.voices:
-        if voice.waits or voice.state in ("away", "over"):
+        return "the model"
+    for source in progress.sources:
+        if source.has_backpressure or source.state not in ("opening", "heard"):
             continue
-        if voice.state == "opening":
+        if source.state == "opening":
             late = now_ns - progress.began_ns > max(patience_ns, FIRST_SOUND_NS)
         else:
-            late = now_ns - voice.last_sound_ns > patience_ns
+            late = now_ns - source.last_sound_ns > patience_ns
         if late:
-            return f"the capture of {voice.listening.source.info.name}"
+            return f"the capture of {source.name}"
     return None
 
 
 def is_ready(progress: EngineProgress) -> bool:
-    """Whether a window has been classified, or there can be none because every microphone is waited for."""
-    voices = progress.voices
-    return any(voice.detection_state.windows for voice in voices) or (
-        bool(voices) and all(voice.state == "away" for voice in voices)
+    """Return True once a window was classified, or every source is away."""
+    sources = progress.sources
+    return any(source.detection_state.windows for source in sources) or (
+        bool(sources) and all(source.state in AWAY for source in sources)
     )
 
 
 def status_text(progress: EngineProgress) -> str:
-    """What is heard just now, in a line for people; a source's labels are those of the model that heard it."""
-    heard = [voice for voice in progress.voices if voice.state == "heard"]
+    """Return the active sounds and the absent sources in one line for people."""
+    heard = [source for source in progress.sources if source.state == "heard"]
     sounds = [
-        f"{label} on {voice.listening.source.info.name}"
-        for voice in heard
-        if voice.stream is not None
-        for label, hearing in zip(voice.stream.contract.labels, voice.detection_state.decided, strict=True)
-        if hearing.active
+        f"{label} on {source.name}"
+        for source in heard
+        if source.encoder is not None
+        for label, class_state in zip(source.encoder.contract.labels, source.detection_state.decided, strict=True)
+        if class_state.active
     ]
-    away = [voice.listening.source.info.name for voice in progress.voices if voice.state == "away"]
-    parts = [f"{len(heard)} of {len(progress.voices)} sources heard"]
+    away = [source.name for source in progress.sources if source.state in AWAY]
+    parts = [f"{len(heard)} of {len(progress.sources)} sources heard"]
     if sounds:
         parts.append(_some(sounds))
     if away:

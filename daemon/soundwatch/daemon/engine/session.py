@@ -17,77 +17,81 @@ from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, Detection
 
 @dataclass(slots=True)
 class SourceSession:
-    """One source that is listened to until it ends, breaks or is stopped.
+    """One source until it ends, fails or is stopped.
 
     Attributes:
         source: The source.
-        stopping: Whether it was asked to end.
-        failure: Why it broke.
+        stopping: True once it was asked to end.
+        failure: Reason of its failure.
     """
 
     source: LiveSource
     stopping: bool = False
     failure: SourceError | None = None
 
-    def read_through(self, context: EngineContext) -> None:
-        """Hear a recording by itself, here and now, as fast as it goes.
+    def replay(self, context: EngineContext) -> None:
+        """Run a recording through the pipeline in the calling thread, faster than real time.
 
         Raises:
-            SourceError: The source broke; its events have been ended.
+            SourceError: The source failed; its events have been ended.
             SinkError: No line can be written any more.
         """
-        sound = self._sound()
-        first = next(sound, None)
+        blocks = self._blocks()
+        first = next(blocks, None)
         if first is not None:
-            stream = context.stream(self.source)
-            context.journal.append(stream.hello())
-            blocks = chain([first], sound)
-            told_of = run_pipeline(
-                blocks,
+            encoder = context.encoder(self.source)
+            context.journal.append(encoder.hello())
+            results = run_pipeline(
+                chain([first], blocks),
                 context.classifier,
                 context.rules,
                 self.end_reason,
                 OFFLINE_BATCH_WINDOWS,
-                partial(self._publish, context, stream),
+                partial(self._publish_window, context, encoder),
             )
-            for told in told_of:
-                context.journal.append(context.current(stream).line(told))
+            for result in results:
+                context.journal.append(context.with_current_provider(encoder).line(result))
         if self.failure is not None:
             raise self.failure
 
-    def _publish(
-        self, context: EngineContext, stream: LineEncoder, window: FeatureWindow, scores: Scores, before: DetectionState
+    def _publish_window(
+        self,
+        context: EngineContext,
+        encoder: LineEncoder,
+        window: FeatureWindow,
+        scores: Scores,
+        before: DetectionState,
     ) -> None:
-        """Show a window of a recording to those who look at the live feed."""
+        """Publish a window of a recording to the live feed."""
         context.live.publish(
             WindowResult(
                 source=self.source.info.name,
-                end_unix_ns=stream.at_unix_ns(scores.end_sample),
+                end_unix_ns=encoder.at_unix_ns(scores.end_sample),
                 labels=scores.labels,
                 values=scores.values,
                 level_dbfs=window.level_dbfs,
                 delay_ns=0,
                 windows=before.windows + 1,
-                heard_s=stream.seconds(scores.end_sample - before.lost_samples),
-                lost_s=stream.seconds(before.lost_samples),
+                heard_s=encoder.seconds(scores.end_sample - before.lost_samples),
+                lost_s=encoder.seconds(before.lost_samples),
             )
         )
 
     def stop(self) -> None:
-        """Make the source end. Safe in a signal handler: it takes no lock."""
+        """End the source soon. Safe in a signal handler: it takes no lock."""
         self.stopping = True
         self.source.stop()
 
     def end_reason(self) -> EndReason:
-        """What ended, or would now end, the source's events."""
+        """Return the reason that ends the source's events."""
         if self.failure is not None:
             return "source_lost"
         return "shutdown" if self.stopping else "end_of_stream"
 
-    def _sound(self) -> Iterator[Block | None]:
-        """The source's blocks, and None if it was heard to its end."""
+    def _blocks(self) -> Iterator[Block | None]:
+        """Yield the source's blocks, and None if its sound ended by itself."""
         try:
-            yield from (each for each in self.source.blocks() if isinstance(each, Block))
+            yield from (block for block in self.source.blocks() if isinstance(block, Block))
         except SourceError as error:
             self.failure = error
         if self.end_reason() == "end_of_stream":

@@ -1,7 +1,7 @@
-"""One source as the engine knows it, and what it has to tell.
+"""The engine's state of one source, and the items that wait for the model.
 
-Conventions: as in `engine/engine.py`, whose records these are. Its thread alone writes to them, where nothing else is
-said.
+Conventions: as in `engine.py`. The engine's thread alone writes to these records, except where an attribute says
+otherwise.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
-from soundwatch.daemon.core.source import SourceNotice
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceState, SourceStateChange
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.session import SourceSession
@@ -24,33 +25,33 @@ MAX_HANDOVERS: Final = 4
 
 @dataclass(slots=True)
 class EngineSource:
-    """One source as the engine knows it.
+    """State of one source.
 
     Attributes:
-        listening: The source, and how its sound ended.
-        detection_state: Where it stands behind the network.
-        front_end_state: Where it stands before it.
-        stream: What makes its lines; None before its first block.
-        waiting_windows: How many of its windows wait for the network.
-        handover_slots: How often more it may hand sound over before it has to wait.
-        handovers: How often it has handed sound over; its own thread counts.
-        processed_handovers: How many of those have been through the pipeline.
-        deferred_slots: How many of those it is not given back before its windows are done.
+        session: The source and the reason of its end.
+        detection_state: State behind the model.
+        front_end_state: State before the model.
+        encoder: Makes its lines; None before the first block.
+        waiting_windows: Number of its windows in the inference queue.
+        handover_slots: Handovers that the capture thread may make before it has to wait.
+        handovers: Handovers made; the capture thread counts.
+        processed_handovers: Handovers that have been through the pipeline.
+        deferred_slots: Slots that are released once waiting windows are done.
         windowed_until: Number of the sample after its latest window.
-        paused: Whether its sound is thrown away unheard, since somebody asked for that.
-        skipped: All that was thrown away, as a block without samples that comes after it.
-        state: Whether it is to be heard just now; away while it is waited for.
-        last_sound_ns: When its sound was last taken.
-        truth: How it is and was; a frozen record, so that any thread may read it.
-        stats_sample: When its stats are written next.
-        clip_tap: What clips are cut from; None where no sound is kept.
-        dropped: Whether it was taken out of the configuration, so that nothing of it is wanted once it is over.
+        paused: True while its sound is discarded on request.
+        paused_gap: All discarded sound, as a block without samples that follows it.
+        state: State of the source when its last block or notice arrived.
+        last_sound_ns: Arrival of its last block.
+        stats: Running statistics; a frozen record, so any thread may read it.
+        stats_sample: Sample at which its stats are due next.
+        clip_tap: Receives sound for clips; None if no sound is kept.
+        removed: True once it was taken out of the configuration.
     """
 
-    listening: SourceSession
+    session: SourceSession
     detection_state: DetectionState
     front_end_state: FrontEndState = field(default_factory=FrontEndState)
-    stream: LineEncoder | None = None
+    encoder: LineEncoder | None = None
     waiting_windows: int = 0
     handover_slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_HANDOVERS))
     handovers: int = 0
@@ -58,26 +59,36 @@ class EngineSource:
     deferred_slots: int = 0
     windowed_until: int = 0
     paused: bool = False
-    skipped: Block | None = None
-    state: Literal["opening", "heard", "away", "over"] = "opening"
+    paused_gap: Block | None = None
+    state: SourceState = "opening"
     last_sound_ns: int = 0
-    truth: SourceStats = field(default_factory=SourceStats)
+    stats: SourceStats = field(default_factory=SourceStats)
     stats_sample: int = 0
     clip_tap: ClipTap | None = None
-    dropped: bool = False
+    removed: bool = False
 
     @property
-    def waits(self) -> bool:
-        """Whether the source loses nothing by not being read."""
-        return self.listening.source.info.supports_backpressure
+    def name(self) -> str:
+        """Name in events."""
+        return self.session.source.info.name
+
+    @property
+    def has_backpressure(self) -> bool:
+        """True if the source loses nothing while it is not read."""
+        return self.session.source.info.supports_backpressure
+
+    @property
+    def end_sample(self) -> int:
+        """Number of the sample after the last that was windowed, at the model's rate."""
+        return self.front_end_state.windowing.end_sample
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSwap:
-    """From here on another network decides.
+    """A change of the model in a source's stream.
 
     Attributes:
-        context: What all sources share from here on.
+        context: Dependencies from here on.
     """
 
     context: EngineContext
@@ -85,41 +96,52 @@ class ModelSwap:
 
 @dataclass(slots=True)
 class PendingItem:
-    """What a source has to tell when its turn comes.
+    """One item in the inference queue.
 
     Attributes:
-        context: What all sources shared when it came.
-        voice: The source.
-        heard: A window, a loss, what has become of the source or its sound, another network, or None where the sound
-            is over.
-        since_ns: When its last sample came.
-        end_sample: Where the stream ended then, for what holds no place of its own.
-        new_samples: How much sound a window is the first to hold.
+        context: Dependencies at the time of its arrival.
+        source: The source.
+        content: A window, a loss, a notice, a model swap, or None for the end of the sound.
+        since_ns: Arrival of its last sample.
+        end_sample: End of the stream at that time, for content without a position of its own.
+        new_samples: Sound that a window is the first to contain.
     """
 
     context: EngineContext
-    voice: EngineSource
-    heard: FeatureWindow | Gap | SourceNotice | ModelSwap | None
+    source: EngineSource
+    content: FeatureWindow | Gap | SourceNotice | ModelSwap | None
     since_ns: int
     end_sample: int = 0
     new_samples: int = 0
 
 
-def accumulate_skipped(skipped: Block | None, block: Block) -> Block:
-    """What was thrown away so far and one block more, as a block without samples that comes after both."""
-    lost_samples = block.lost_samples + block.samples.shape[1] + (0 if skipped is None else skipped.lost_samples)
+def log_notice(log: Logger, source: str, notice: SourceNotice) -> None:
+    """Log a notice of a source; recovery is info."""
+    if isinstance(notice, SourceStateChange):
+        write = log.info if notice.state in ("back", "resumed") else log.warning
+        write(f"source_{notice.state}", source=source, reason=notice.detail)
+    elif isinstance(notice, ClockCorrection):
+        log.warning("source_clock_corrected", source=source, reason=notice.reason, shift_s=notice.shift_ns / 1e9)
+    elif notice.changed:
+        write = log.warning if notice.faults else log.info
+        write(f"audio_quality_{'poor' if notice.faults else 'good'}", source=source, faults=", ".join(notice.faults))
+
+
+def add_paused_gap(gap: Block | None, block: Block) -> Block:
+    """Add a discarded block to the gap so far; the result is a block without samples that follows both."""
+    lost_samples = block.lost_samples + block.samples.shape[1] + (0 if gap is None else gap.lost_samples)
     end_sample = block.first_sample + block.samples.shape[1]
     return Block(block.samples[:, :0], block.rate_hz, end_sample, lost_samples)
 
 
-def prepend_skipped(voice: EngineSource, block: Block | None) -> Block | None:
-    """The next block, with what was thrown away before it counted as lost."""
-    skipped, voice.skipped = voice.skipped, None
-    if skipped is None or block is None:
+def take_paused_gap(source: EngineSource, block: Block | None) -> Block | None:
+    """Return the next block with the gap before it counted as lost, and clear the gap."""
+    gap, source.paused_gap = source.paused_gap, None
+    if gap is None or block is None:
         return block
-    return replace(block, lost_samples=block.lost_samples + skipped.lost_samples)
+    return replace(block, lost_samples=block.lost_samples + gap.lost_samples)
 
 
-def mark_paused(heard: Sequence[FeatureWindow | Gap]) -> list[FeatureWindow | Gap]:
-    """What is heard after a pause: the gap in it is the pause's."""
-    return [replace(each, reason="paused") if isinstance(each, Gap) else each for each in heard]
+def mark_paused(contents: Sequence[FeatureWindow | Gap]) -> list[FeatureWindow | Gap]:
+    """Give the gaps in the sound after a pause the reason `paused`."""
+    return [replace(content, reason="paused") if isinstance(content, Gap) else content for content in contents]

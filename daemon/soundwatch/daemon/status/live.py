@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from soundwatch.daemon.core.source import AudioQuality
 from soundwatch.daemon.core.types import StreamSummary, WindowResult
@@ -66,17 +65,15 @@ class LiveFeed:
 
 @dataclass(frozen=True, slots=True)
 class SourceStats:
-    """Running statistics of one source.
+    """Running statistics of one source. The status tracker has its state (`snapshot.py`).
 
     Attributes:
-        state: waiting before the first sound, then heard, lost, or paused on request.
         losses: Number of times that the source was lost.
         summary: Totals of the stream; while the source is lost, up to the loss.
         shifted_ns: Sum of the corrections of the stream's times.
         quality: Audio quality of the last ten seconds; None before they are over and while the source is lost.
     """
 
-    state: Literal["waiting", "heard", "lost", "paused"] = "waiting"
     losses: int = 0
     summary: StreamSummary = field(default_factory=lambda: StreamSummary(0, 0, 0, final=False))
     shifted_ns: int = 0

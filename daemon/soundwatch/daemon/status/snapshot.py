@@ -10,9 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
 
-from soundwatch.daemon.core.source import SourceTransition
+from soundwatch.daemon.core.source import SourceState, state_after
 from soundwatch.daemon.events.schema import (
     EventLine,
     GapLine,
@@ -26,15 +25,6 @@ from soundwatch.daemon.events.schema import (
     SourceHealthLine,
     StatsLine,
 )
-
-SourceState = Literal["opening", "waiting", "heard", "lost", "paused", "ended"]
-_STATES: Final[Mapping[SourceTransition, SourceState]] = {
-    "waiting": "waiting",
-    "lost": "lost",
-    "back": "heard",
-    "paused": "paused",
-    "resumed": "heard",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +107,7 @@ def _of_source(source: SourceStatus, line: Line) -> SourceStatus:
         case GapLine():
             return replace(source, gaps=source.gaps + 1, lost_s=source.lost_s + line.duration_s)
         case SourceHealthLine():
-            return replace(source, state=_STATES[line.state], since=line.time, detail=line.detail)
+            return replace(source, state=state_after(line.state), since=line.time, detail=line.detail)
         case QualityLine():
             return replace(source, faults=line.faults)
         case StatsLine() if line.final:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from soundwatch.daemon.status.snapshot import SourceState
+from soundwatch.daemon.core.source import SourceState
 
 Text = Annotated[str, Meta(max_length=100)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # exact in JavaScript
