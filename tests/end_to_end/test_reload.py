@@ -64,7 +64,7 @@ def test_other_thresholds_hold_from_the_next_window_on(place: Place, daemon: Dae
         ("sinks: [json, carrier-pigeon]", "names no known sink"),
         ("sinks: [json, 'json:/no/such/folder/x.jsonl']", "cannot be opened for events"),
         ("sinks: [json, 'json,scores=1']", "Two sinks write to stdout, and each place can be written to once"),
-        ("sinks: [json, json]", "The sink json is named twice in the same words"),
+        ("sinks: [json, json]", "The sink json is named twice"),
     ],
 )
 def test_what_is_wrong_is_refused_loudly_and_all_goes_on_as_it_was(

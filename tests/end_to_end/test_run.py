@@ -58,7 +58,7 @@ def test_a_source_that_breaks_does_not_stop_the_others(model: Path, tmp_path: Pa
     config.write_text(f"sources: {{cut: {{device: {cut}}}, whole: {{device: {whole}}}}}\n{DETECTION}")
     done = soundwatch("run", "--config", config, "--model", model)
     assert done.returncode == 0, "one was heard to its end"
-    assert b"a source was lost" in done.stderr
+    assert b"source_failed" in done.stderr
     assert [line["type"] for line in lines_of(done.stdout) if line["source"] == "whole"][-1] == "stats"
     alone = soundwatch("run", "--config", config, "--model", model, "--device", "cut")
     assert alone.returncode == 4, "all were lost"

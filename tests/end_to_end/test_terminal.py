@@ -45,14 +45,14 @@ def text(lines: list[str]) -> str:
 
 
 def test_a_terminal_shows_level_classes_and_events_and_q_ends_it(terminal: Terminal) -> None:
-    seen = ("soundwatch", "dBFS", "low", "active", "listening")  # the last one is of the log
+    seen = ("soundwatch", "dBFS", "low", "active", "source_opened")  # the last one is of the log
     lines = terminal.wait_for(lambda lines: all(word in text(lines) for word in seen))
     assert "soundwatch" in lines[0]
     assert not any(line.startswith("{") for line in lines)
     terminal.type(b"q")
     assert terminal.end() == 0
     after = terminal.written.partition(LEAVES_OTHER_SCREEN)[2]
-    assert b"listening" in after, "what was said meanwhile is there to be read"
+    assert b"source_opened" in after, "what was said meanwhile is there to be read"
     assert b"Traceback" not in terminal.written
 
 

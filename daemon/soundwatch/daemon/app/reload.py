@@ -76,7 +76,7 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     keys = [sink_key(text) for text in after.config.sinks]
     twice = next((text for text in after.config.sinks if keys.count(sink_key(text)) > 1), None)
     if twice is not None:
-        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice in equal words; leave one of them out.")
+        raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice; leave one of them out.")
     restart_only = [key for key in RESTART_ONLY_KEYS if getattr(before.config, key) != getattr(after.config, key)]
     old, new = dict.fromkeys(map(sink_key, before.config.sinks)), dict.fromkeys(map(sink_key, after.config.sinks))
     gone, come = [word for word in old if word not in new], [word for word in new if word not in old]
