@@ -51,7 +51,7 @@ def test_what_decides_is_told_apart_from_what_does_not(values: dict[str, Any]) -
     [
         ({"node": "other"}, "node cannot be changed while the program runs; restart it"),
         ({"journal": JournalConfig(path="memory")}, "journal cannot be changed"),
-        ({"sinks": ("json", "http://127.0.0.1:8433")}, "the sink http cannot be changed"),
+        ({"sinks": ("json", "http://127.0.0.1:8433")}, r"the page \(http\) cannot be changed"),
         ({"sinks": ("pigeon",)}, "names no known sink"),
     ],
 )
