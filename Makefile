@@ -57,7 +57,7 @@ dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/hatchling build -d dist
 
 lock: .venv/test.stamp  ## Write constraints.txt anew: the releases that the tests run with.
-	$(BIN)/python scripts/lock.py
+	$(BIN)/python scripts/lock_dependencies.py
 
 audit: .venv/bin/python  ## Ask PyPI for known vulnerabilities of the locked releases; says so where it cannot be asked.
 	sh scripts/audit

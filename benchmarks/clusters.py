@@ -12,30 +12,25 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import soundfile
-from runtime import figure, machine
+from harness import figure, provenance, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.inference.classifier import activate, load_classifier_file
 from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
 from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
 from soundwatch.training.model.labels import LABELS
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "clusters.json"
 CLIPS_A_CLASS: Final = 16
 TIMES: Final = 200
 
@@ -126,17 +121,13 @@ def main() -> None:
     parser.add_argument("--note", default="a Triton server", help="what it is")
     options = parser.parse_args()
     results = {
-        "command": "python benchmarks/clusters.py" + (" --triton HOST:PORT --note TEXT" if options.triton else ""),
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance("python benchmarks/clusters.py" + (" --triton HOST:PORT --note TEXT" if options.triton else "")),
         "load_before": round(os.getloadavg()[0], 1),
         "model": load_classifier_file("urban", "cpu").contract.identity,
         "training": training(),
         "serving": serving(options.triton, options.note) if options.triton else None,
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("clusters", results)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from harness import machine
 from rich.console import Console
-from runtime import machine
 from yamnet import YamNetScorer, by_frigate, by_yamcam
 
 from soundwatch.daemon import __version__

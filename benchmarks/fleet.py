@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import resource
 import signal
 import subprocess
@@ -26,19 +24,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
+from harness import free_port, provenance, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.fleet.store import FleetStore
 from soundwatch.daemon.journal.query import LineFilter
-from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "fleet.json"
 LINE_S: Final = 10.0
 FLOOD_LINES: Final = 50
 AWAY_S: Final = 5.0
@@ -48,7 +44,6 @@ Harm = tuple[Callable[[], object], Callable[[], object]]  # what ends something,
 
 sys.path.insert(0, str(ROOT / "tests"))
 from support.mosquitto import Mosquitto  # noqa: E402
-from support.ports import free_port  # noqa: E402
 from support.postgres import Postgres  # noqa: E402
 from support.simulated_fleet import Phase, run_machines  # noqa: E402 -- the tests' own
 
@@ -238,15 +233,7 @@ def main() -> None:
     parser.add_argument("--stores", default="sqlite,postgresql")
     asked = parser.parse_args()
     results: dict[str, Any] = {
-        "command": " ".join(["python benchmarks/fleet.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
+        **provenance(" ".join(["python benchmarks/fleet.py", *sys.argv[1:]])),
         "machines": asked.machines,
         "line_s": LINE_S,
         "stores": {},
@@ -266,7 +253,7 @@ def main() -> None:
         print(json.dumps(results["stores"][name]), flush=True)
         if restart is not None:
             restart[0]()
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_results("fleet", results)
 
 
 if __name__ == "__main__":

@@ -7,23 +7,18 @@ results/losses.json. What is done and counted: tests/support/delivery_loss.py.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon import __version__
-from soundwatch.training.fit.machine import processor
+from harness import provenance, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "losses.json"
 DISK_BYTES: Final = 16_000_000
 STEPS: Final = 20
 
@@ -69,16 +64,13 @@ def main() -> None:
     shutil.rmtree(folder)
     print(account)
     results = {
-        "command": "python benchmarks/losses.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "soundwatch": __version__,
-        "machine": {"processor": processor(), "system": f"{platform.system()} {platform.machine()}"},
+        **provenance("python benchmarks/losses.py"),
         "disk_bytes": DISK_BYTES,
         "took_s": round(time.monotonic() - began_s),
         "done": done,
         "account": as_dict(account),
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_results("losses", results)
 
 
 if __name__ == "__main__":

@@ -9,27 +9,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+from harness import figure, provenance, repeat, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.training.fit.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 SOUNDWATCH = str(Path(sys.executable).with_name("soundwatch"))
@@ -41,29 +38,6 @@ PARTS = {
     "numpy": "Python's and its packages' libraries",
     "python": "Python's and its packages' libraries",
 }
-
-Figure = dict[str, float]
-
-
-def figure(values: list[float]) -> Figure:
-    """Median and range."""
-    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
-
-
-def repeat(count: int, measure: Callable[[], float]) -> Figure:
-    """The figure of some runs, after one that warms up."""
-    measure()
-    return figure([measure() for _ in range(count)])
-
-
-def machine() -> dict[str, str | int]:
-    """What the figures were measured on."""
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count() or 0,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
 
 
 def help_s() -> float:
@@ -202,10 +176,7 @@ def main() -> None:
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as folder:
         results = {
-            "command": "python benchmarks/runtime.py",
-            "date": datetime.now(UTC).date().isoformat(),
-            "version": __version__,
-            "machine": machine(),
+            **provenance("python benchmarks/runtime.py"),
             "model": load_classifier_file(model).contract.identity,
             "help_s": repeat(9, help_s),
             "stages": stages(model),
@@ -213,8 +184,7 @@ def main() -> None:
             "microphone": live(model, Path(folder)),
         }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("runtime", results)
 
 
 if __name__ == "__main__":

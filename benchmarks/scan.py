@@ -15,18 +15,15 @@ import json
 import multiprocessing
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import soundfile
+from harness import in_own_process, provenance, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
@@ -36,8 +33,6 @@ from soundwatch.daemon.scan import run
 from soundwatch.daemon.scan.emit import DecisionContext, emit_lines
 from soundwatch.daemon.scan.worker import ChunkScores
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "scan.json"
 RATE_HZ: Final = 48_000
 HALF_HOUR_S: Final = 1800
 
@@ -70,15 +65,6 @@ def one(engine: str, workers: int, archive: Path) -> dict[str, Any]:
         "coordinator_mb": round(here.ru_maxrss / 1024, 1),
         "worker_mb": round(there.ru_maxrss / 1024, 1),
     }
-
-
-def in_its_own_process(engine: str, workers: int, archive: Path) -> dict[str, Any]:
-    """The same, where memory and processor time are its own."""
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
-    command = [sys.executable, __file__, "--one", engine, str(workers), str(archive)]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    part: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return part
 
 
 def judged_a_second() -> float:
@@ -114,17 +100,14 @@ def main() -> None:
         engine, workers, archive = options.one
         print(json.dumps(one(engine, int(workers), Path(archive))))
         return
-    from runtime import machine  # here, where it takes no memory of what is measured
 
     with tempfile.TemporaryDirectory() as folder:
         archive_bytes = make_archive(Path(folder), options.half_hours)
         engines = options.engines.split(",")
-        scans = [in_its_own_process(engine, workers, Path(folder)) for engine in engines for workers in (1, 2)]
+        runs = [("--one", engine, str(workers), folder) for engine in engines for workers in (1, 2)]
+        scans = [in_own_process(__file__, *run) for run in runs]
     results = {
-        "command": f"python benchmarks/scan.py --half-hours {options.half_hours} --engines {options.engines}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance(f"python benchmarks/scan.py --half-hours {options.half_hours} --engines {options.engines}"),
         "load_before": round(os.getloadavg()[0], 1),
         "model": load_classifier_file("urban", "cpu").contract.identity,
         "audio_h": options.half_hours / 2,
@@ -132,8 +115,7 @@ def main() -> None:
         "scans": scans,
         "judged_windows_a_second": round(judged_a_second()),
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("scan", results)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from streams import Paced, Timed, resident_mb
+from harness import provenance, resident_mb, write_results
+from streams import Paced, Timed
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config, ShadowConfig
 from soundwatch.daemon.diagnostics.benchmark import benchmark_context, error_logger
 from soundwatch.daemon.engine.session import SourceSession
@@ -31,8 +29,6 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.shadow.build import open_shadow
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "shadow.json"
 SHARES: Final = (0.0, 0.1, 1.0)
 
 
@@ -101,7 +97,6 @@ def main() -> None:
     if options.one is not None:
         print(json.dumps(trial(options.model, options.one, options.streams, options.seconds)))
         return
-    from runtime import machine  # here, where it takes no memory of what is measured
 
     asked = ("--model", options.model, "--streams", str(options.streams), "--seconds", str(options.seconds))
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
@@ -114,17 +109,13 @@ def main() -> None:
             turn.append(json.loads(done.stdout.splitlines()[-1]))
         turns.append(turn)
     results = {
-        "command": "python benchmarks/shadow.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance("python benchmarks/shadow.py"),
         "model": load_classifier_file(options.model, "cpu").contract.identity,
         "streams": options.streams,
         "seconds": options.seconds,
         "turns": turns,
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("shadow", results)
 
 
 if __name__ == "__main__":

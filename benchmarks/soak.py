@@ -16,10 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,31 +24,21 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from harness import free_port, provenance, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.demo import demo_scene
-from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "soak.json"
 PICTURE: Final = ROOT / "docs" / "pictures" / "soak.png"
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 RATE_HZ: Final = 16_000
 SCENE_S: Final = 60
 HOUR_S: Final = 3600
 LOOKS_AN_HOUR: Final = 6
-
-
-def free_port() -> int:
-    """A port that nobody listens at just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -175,18 +162,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = {
-            "command": f"python benchmarks/soak.py --hours {arguments.hours:g}",
-            "date": datetime.now(UTC).date().isoformat(),
-            "soundwatch": __version__,
-            "machine": {
-                "processor": processor(),
-                "cores": os.cpu_count(),
-                "system": f"{platform.system()} {platform.machine()}",
-                "python": platform.python_version(),
-            },
+            **provenance(f"python benchmarks/soak.py --hours {arguments.hours:g}"),
             **soak(arguments.hours, Path(folder)),
         }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_results("soak", results)
     draw(results)
     print({key: value for key, value in results.items() if key != "looks"})
 

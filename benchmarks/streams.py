@@ -11,22 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import subprocess
-import sys
 import threading
 import time
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from harness import in_own_process, provenance, resident_mb, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.capture.pacing import Pacer
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, FeatureWindow, Scores, read_only
@@ -38,8 +32,6 @@ from soundwatch.daemon.engine.source_state import PendingItem
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "streams.json"
 NOISE: Final = list(NoiseSource("noise", 1.0).blocks())
 
 
@@ -114,12 +106,6 @@ class Counting:
         """Nothing is held."""
 
 
-def resident_mb() -> float:
-    """What this process holds now."""
-    found = re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
-
-
 def live(model: str, streams: int, seconds: float) -> dict[str, Any]:
     """Some streams in real time."""
     sink = Counting()
@@ -185,15 +171,6 @@ def day(model: str, hours: int) -> dict[str, Any]:
     }
 
 
-def in_its_own_process(*arguments: str) -> dict[str, Any]:
-    """One part of the results."""
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
-    command = [sys.executable, __file__, *arguments]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    part: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return part
-
-
 def main() -> None:
     """Measure all, or one part of it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -209,21 +186,16 @@ def main() -> None:
         part = day(options.model, options.hours) if options.day else live(options.model, options.one, seconds)
         print(json.dumps(part))
         return
-    from runtime import machine  # here, where it takes no memory of what is measured
 
     common = ("--model", options.model, "--minutes", str(options.minutes), "--hours", str(options.hours))
     asked = f"--minutes {options.minutes:g} --streams {options.streams} --hours {options.hours}"
     results = {
-        "command": f"python benchmarks/streams.py {asked}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance(f"python benchmarks/streams.py {asked}"),
         "model": load_classifier_file(options.model, "cpu").contract.identity,
-        "live": [in_its_own_process(*common, "--one", streams) for streams in options.streams.split(",")],
-        "day": in_its_own_process(*common, "--day"),
+        "live": [in_own_process(__file__, *common, "--one", streams) for streams in options.streams.split(",")],
+        "day": in_own_process(__file__, *common, "--day"),
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("streams", results)
 
 
 if __name__ == "__main__":

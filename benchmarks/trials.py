@@ -21,16 +21,14 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+from harness import provenance
 from rich.console import Console
-from runtime import machine
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, read_only
@@ -198,10 +196,7 @@ def write(trial: Trial, entries: list[dict[str, Any]], arguments: argparse.Names
     words = ["python benchmarks/trials.py --data DIR", *["--negatives DIR"] * len(arguments.negatives)]
     words += [f"--{name} {value}" for name in ("shipped", "minutes", "limit") if (value := getattr(arguments, name))]
     results = {
-        "command": " ".join([*words, *(f"runs/{folder.name}" for folder in arguments.runs)]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance(" ".join([*words, *(f"runs/{folder.name}" for folder in arguments.runs)])),
         "entries": entries,
     }
     RESULTS.mkdir(exist_ok=True)

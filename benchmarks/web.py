@@ -11,9 +11,7 @@ Conventions: processor time is user and system time of the daemon and its childr
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 import signal
 import socket
 import statistics
@@ -24,18 +22,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from runtime import machine
+from harness import cpu_s, provenance, resident_mb, write_results
 from websockets.sync.client import connect
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.inference.classifier import load_classifier_file
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "web.json"
 SOUNDWATCH: Final = str(Path(sys.executable).with_name("soundwatch"))
 KINDS: Final = ("without", "unwatched", "watched")
 TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
@@ -56,25 +50,6 @@ def daemon(folder: Path, port: int | None) -> Iterator[int]:
             yield process.pid
         finally:
             process.send_signal(signal.SIGTERM)
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process and of those it started."""
-    total = 0.0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            values = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        if int(stat.parent.name) == pid or int(values[1]) == pid:
-            total += (int(values[11]) + int(values[12])) * TICK_S
-    return total
-
-
-def resident_mb(pid: int) -> float:
-    """What a process holds now."""
-    found = re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def wait_for_first_lines(files: list[Path]) -> None:
@@ -145,10 +120,7 @@ def main() -> None:
         for kind in ("unwatched", "watched")
     }
     results = {
-        "command": f"python benchmarks/web.py --minutes {options.minutes:g} --rounds {options.rounds}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance(f"python benchmarks/web.py --minutes {options.minutes:g} --rounds {options.rounds}"),
         "model": load_classifier_file("urban", "cpu").contract.identity,
         "rounds": rounds,
         "share_of_a_core": {kind: median("share_of_a_core", kind) for kind in KINDS},
@@ -157,8 +129,7 @@ def main() -> None:
         "resident_mb": {kind: median("resident_mb", kind) for kind in KINDS},
         "viewer_bytes_a_second": statistics.median(each["viewer_bytes_a_second"] for each in rounds),
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("web", results)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 from tables import table
-from types_told import cell
+from type_docs import cell
 
 from soundwatch.daemon.cli import COMMANDS
 from soundwatch.daemon.cli import soundwatch as group

@@ -16,9 +16,9 @@ from typing import Final
 
 import msgspec
 import yaml
-from regions import ROOT
+from generated_regions import ROOT
 from tables import table
-from types_told import attributes, cell, default_of, values_of
+from type_docs import attributes, cell, default_of, values_of
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS

@@ -42,8 +42,8 @@ def faults(results: Results) -> str:
     return f"{table((*titles, 'lost by another microphone, s', 'wrong events'), rows)}\n\n{note}"
 
 
-def hardships(results: Results) -> str:
-    """A row a hardship: what was counted, and whether all that has to hold did."""
+def fault_injection(results: Results) -> str:
+    """Return a row for each fault: what has to hold, and whether it held."""
     rows = []
     for fault in results["faults"]:
         broken = [claim for claim, holds in fault["claims"].items() if not holds]
@@ -55,7 +55,7 @@ def hardships(results: Results) -> str:
         f"`{results['command']}`, {results['date']}: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['system']}."
     )
-    return f"{table(('hardship', 'has to hold', 'held', 'counted'), rows)}\n\n{note}"
+    return f"{table(('fault', 'has to hold', 'held', 'counted'), rows)}\n\n{note}"
 
 
 def _disconnects(many: Results) -> tuple[str, ...]:
@@ -108,8 +108,8 @@ def soak(results: Results) -> str:
 
 
 FAULT_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
-    "faults": ("faults.json", faults),
-    "hardship": ("hardship.json", hardships),
+    "faults": ("microphone_faults.json", faults),
+    "fault-injection": ("fault_injection.json", fault_injection),
     "soak": ("soak.json", soak),
-    "growth": ("faults.json", growth),
+    "growth": ("microphone_faults.json", growth),
 }

@@ -20,10 +20,10 @@ import msgspec
 from event_figures import EVENT_FIGURES
 from fault_figures import FAULT_FIGURES
 from fleet_figures import FLEET_FIGURES
+from generated_regions import ROOT, write
 from guard_figures import GUARD_FIGURES
 from loss_figures import LOSS_FIGURES
 from privacy_figures import PRIVACY_FIGURES
-from regions import ROOT, write
 from runtime_figures import RUNTIME_FIGURES
 from scan_figures import SCAN_FIGURES
 from shadow_figures import SHADOW_FIGURES

@@ -33,4 +33,4 @@ def _refused(row: Results | None) -> str:
     return "" if row is None else f"{row['refused'] / max(1, row['clips']):.2f} of {row['clips']}"
 
 
-GUARD_FIGURES = {"guard-speech": ("guard.json", guard_speech), "guard-others": ("guard.json", guard_others)}
+GUARD_FIGURES = {"guard-speech": ("speech_guard.json", guard_speech), "guard-others": ("guard.json", guard_others)}

@@ -18,7 +18,7 @@ from typing import Final
 from command_reference import commands, exit_codes
 from configuration_reference import configuration, sinks
 from event_reference import events
-from regions import write
+from generated_regions import write
 
 REFERENCES: Final[dict[str, Callable[[], str]]] = {
     "configuration": configuration,

@@ -166,7 +166,7 @@ RUNTIME_FIGURES: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "runtime": ("runtime.json", runtime),
     "stages": ("runtime.json", stages),
     "memory": ("runtime.json", memory),
-    "peers": ("peers.json", peers),
+    "peers": ("comparison.json", peers),
     "streams": ("streams.json", streams),
     "web": ("web.json", web),
 }

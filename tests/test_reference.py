@@ -13,8 +13,8 @@ import pytest
 from command_reference import FOUND, codes, commands
 from configuration_reference import comments
 from event_reference import EVERY, events, line_schemas, type_of
-from regions import renewed
-from types_told import attributes, values_of
+from generated_regions import renewed
+from type_docs import attributes, values_of
 
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.sinks.file import JsonOptions

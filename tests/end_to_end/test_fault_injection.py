@@ -1,4 +1,4 @@
-"""The short form of benchmarks/hardship.py: what happens in a year, and what has to hold each time."""
+"""The short form of benchmarks/fault_injection.py: what happens in a year, and what has to hold each time."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ Conventions: 16-bit mono WAV at `RATE_HZ`, `LENGTH_S` long, in a folder `speech`
 Rule: a real clip is `speech` where YAMNet hears talk in one of its windows (`HEARD`), `other` where it hears next to
 none (`UNHEARD`), and left out in between. Beside those, espeak-ng talks alone, and over real clips of the other kind.
 Source: the talk is `sounds/speech_synthesis.py`'s; YAMNet's first six classes are speech, its thirteenth is whispering.
-Does not: know real voices but those in the clips that are given. `benchmarks/guard.py` measures on others.
+Does not: know real voices but those in the clips that are given. `benchmarks/speech_guard.py` measures on others.
 """
 
 from __future__ import annotations

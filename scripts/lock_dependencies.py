@@ -1,6 +1,6 @@
 """Writes constraints.txt: the release of every package that the tests run with, by name.
 
-Usage: python scripts/lock.py (needs the package index; a minute)
+Usage: python scripts/lock_dependencies.py (needs the package index; a minute)
 
 Conventions: made on x86-64 Linux with the oldest Python that is supported. Local versions are left out: `torch==2.13.0`
 means the CPU build or any CUDA build of it, whichever the index gives, so that pip's choice of one stays pip's.

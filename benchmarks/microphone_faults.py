@@ -1,7 +1,7 @@
 """Faults done to microphones, and what the daemon makes of each.
 
-Run `python benchmarks/faults.py` (fifteen minutes; needs PulseAudio, see
-tests/support/virtual_microphone.py); it writes results/faults.json.
+Run `python benchmarks/microphone_faults.py` (fifteen minutes; needs PulseAudio, see
+tests/support/virtual_microphone.py); it writes results/microphone_faults.json.
 
 A low tone, on and off, is played into a virtual microphone all the time. It goes through the daemon's own capture,
 engine and journal, with a small model that knows a low and a high tone. Meanwhile a fault is injected, and mended.
@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -31,14 +30,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import soundfile
+from harness import provenance, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import DetectionConfig
@@ -51,10 +49,8 @@ from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
-from soundwatch.training.fit.machine import processor
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "faults.json"
 AWAY_S: Final = 5.0
 FROZEN_S: Final = 20.0  # the sound server keeps about twelve
 HOUR_NS: Final = 3_600_000_000_000
@@ -443,17 +439,12 @@ def main() -> None:
         print(fault.name, *runs, sep="\n  ", flush=True)
     disconnects = disconnect(options.disconnects)
     print(f"{options.disconnects} disconnects", disconnects, sep="\n  ", flush=True)
-    system, command = f"{platform.system()} {platform.machine()}", f"python benchmarks/faults.py --times {times}"
-    machine = {"processor": processor(), "cores": os.cpu_count(), "system": system, "python": platform.python_version()}
     results = {
-        "command": command,
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine,
+        **provenance(f"python benchmarks/microphone_faults.py --times {times}"),
         "faults": faults,
         "disconnects": disconnects,
     }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_results("microphone_faults", results)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How well the speech guard hears talk that it has not learned from, and how many other clips it refuses.
 
-    python benchmarks/guard.py --data UrbanSound8K --negatives DIR --teacher YAMNET.tflite --voices DIR
+    python benchmarks/speech_guard.py --data UrbanSound8K --negatives DIR --teacher YAMNET.tflite --voices DIR
 
 What is judged is what the daemon would judge: the very function, on 16-bit frames at each recording's own rate. The
 shipped guard learned from folds 2 and 3, so fold 1's clips are other recordings. Whether there is talk in those is
@@ -8,7 +8,7 @@ YAMNet's word, not a person's: at least 0.5 in one of its windows is speech, at 
 --voices names a folder of recorded prompts, a folder a voice, as Debian's packages asterisk-core-sounds-*-g722 have
 them in /usr/share/asterisk/sounds: people who read in five languages, none of whom it has heard, at 16 kHz. ffmpeg
 decodes them. espeak-ng's English is another of its languages, by other variants. Talk over a clip is as loud as the
-clip, or 10 dB louder. Writes benchmarks/results/guard.json.
+clip, or 10 dB louder. Writes benchmarks/results/speech_guard.json.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from soundwatch.training.model.labels import LABELS
 from soundwatch.training.sounds.babble import voices
 from soundwatch.training.sounds.speech_dataset import HEARD, UNHEARD, SpeechDetector
 
-OUT = Path(__file__).parent / "results" / "guard.json"
+OUT = Path(__file__).parent / "results" / "speech_guard.json"
 RATE_HZ = 16_000
 PROMPTS_A_VOICE = 40
 SHORTEST_S, LONGEST_S = 1.0, 6.0
@@ -67,7 +67,7 @@ def main() -> None:
     long = [np.concatenate(part) for sounds in silent.values() for part in _parts(sounds)]
     refusals.append(row(f"{LONG_CLIPS} clips of a class in a row", "no talk", guard, long))
     result = {
-        "command": "python benchmarks/guard.py --data DIR --negatives DIR --teacher YAMNET.tflite --voices DIR",
+        "command": "python benchmarks/speech_guard.py --data DIR --negatives DIR --teacher YAMNET.tflite --voices DIR",
         "machine": processor(),
         "model": guard.classifier.contract.identity,
         "bytes": options.model.stat().st_size,

@@ -1,29 +1,23 @@
 """A year's hardships done to a real `soundwatch run`, and whether what has to hold did.
 
-Run `python benchmarks/hardship.py` (about ten minutes, most of it 200 kills; the disks take root); it writes
-results/hardship.json. tests/support/fault_injection.py lists the faults and what has to hold; CI runs it with
+Run `python benchmarks/fault_injection.py` (about ten minutes, most of it 200 kills; the disks take root); it writes
+results/fault_injection.json. tests/support/fault_injection.py lists the faults and what has to hold; CI runs it with
 fewer kills.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from soundwatch.daemon import __version__
-from soundwatch.training.fit.machine import processor
+from harness import provenance, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "hardship.json"
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -49,18 +43,10 @@ def main() -> None:
         print(f"{outcome.fault}: {outcome.broken or 'all holds'} {outcome.seen}", flush=True)
         outcomes.append({"fault": outcome.fault, "claims": outcome.claims, "seen": outcome.seen})
     results = {
-        "command": f"python benchmarks/hardship.py --kills {arguments.kills}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "soundwatch": __version__,
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
+        **provenance(f"python benchmarks/fault_injection.py --kills {arguments.kills}"),
         "faults": outcomes,
     }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_results("fault_injection", results)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What hearing a stream costs, beside what else people run: each figure a ratio from one run.
+"""Cost of one stream beside other programs: each figure is a ratio from one run.
 
-Run `python benchmarks/peers.py` on an idle machine; it takes some minutes and writes results/peers.json. YAMNet's
-file is looked for beside the checkout, silero-vad among the installed packages (`pip install --no-deps silero-vad`:
-its own requirements would replace ONNX Runtime); what is not there is said to be so.
+Run `python benchmarks/comparison.py` on an idle machine; it takes some minutes and writes results/comparison.json.
+YAMNet's file is expected beside the checkout, silero-vad among the installed packages (`pip install --no-deps
+silero-vad`: its own requirements would replace ONNX Runtime). A peer that is missing is reported as not run.
 
 Conventions: one thread each, in a process of its own, by turns; processor milliseconds for a second of one stream.
 soundwatch hears 48 kHz stereo and writes JSON; the others are given mono at their own rate, and only score it.
@@ -13,24 +13,19 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import re
-import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from harness import figure, in_own_process, provenance, write_results
 
-from soundwatch.daemon import __version__
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "peers.json"
 YAMNET: Final = ROOT.parent / "shared" / "models" / "yamnet.tflite"
 SECONDS: Final = 60
 ROUNDS: Final = 5
@@ -135,19 +130,11 @@ def measure(name: str, model: str) -> dict[str, float]:
 
 
 def in_its_own_process(name: str, model: str) -> dict[str, float] | str:
-    """The same, or why it cannot be had."""
-    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    command = [sys.executable, __file__, "--model", model, "--one", name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return done.stderr.strip().splitlines()[-1]
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
-def figure(values: list[float]) -> dict[str, float]:
-    """Median and range."""
-    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+    """Measure one peer in its own process, or return why it cannot run."""
+    try:
+        return in_own_process(__file__, "--model", model, "--one", name)
+    except subprocess.CalledProcessError as error:
+        return str(error.stderr.strip().splitlines()[-1])
 
 
 def compare(model: str) -> list[dict[str, Any]]:
@@ -180,20 +167,15 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options.model)))
         return
-    from runtime import machine
 
     from soundwatch.daemon.inference.classifier import load_classifier_file
 
     results = {
-        "command": "python benchmarks/peers.py",
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "machine": machine(),
+        **provenance("python benchmarks/comparison.py"),
         "model": load_classifier_file(options.model, "cpu").contract.identity,
         "peers": compare(options.model),
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(RESULTS.read_text(), end="")
+    write_results("comparison", results)
 
 
 if __name__ == "__main__":
