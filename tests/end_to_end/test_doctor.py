@@ -84,8 +84,7 @@ def test_a_damaged_journal_and_a_folder_that_is_not_there_are_faults(tmp_path: P
 
 
 def test_lines_that_wait_for_a_sink_are_told(tmp_path: Path) -> None:
-    from soundwatch.daemon.journal.entry import Cursor
-    from soundwatch.daemon.journal.store import StoredLine
+    from soundwatch.daemon.journal.entry import Cursor, StoredLine
 
     store = JournalStore(tmp_path / "journal.db")
     line = StoredLine(1, "2026-11-26T00:00:00.000Z", "gap", "mic0", None, None, b"{}\n")

@@ -98,7 +98,7 @@ def test_scores_can_be_followed_while_it_runs_and_only_then(daemon: subprocess.P
     daemon.wait()
     after = soundwatch("tail", "--scores", "-n", "0")
     assert after.returncode == 9
-    assert b"only from a soundwatch that runs" in after.stderr
+    assert b"only from a running soundwatch" in after.stderr
 
 
 def test_a_second_run_on_the_same_journal_says_so_and_stops(config: Path, daemon: subprocess.Popen[bytes]) -> None:

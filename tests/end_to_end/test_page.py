@@ -165,7 +165,7 @@ def test_what_an_event_was_is_said_with_a_button_and_taken_back(browser: Browser
     page.get_by_role("button", name="Delete label").click()
     page.get_by_label("Correct class").select_option("high")
     expect(page.locator(".verdict")).to_contain_text("Your label: high.")
-    assert site.journal.store.ask("SELECT id, class FROM labels") == [(IDS[1], "high")]
+    assert site.journal.store.query("SELECT id, class FROM labels") == [(IDS[1], "high")]
     page.get_by_role("button", name="Delete label").click()
     page.get_by_label("Correct class").select_option("none of the classes")
     expect(page.locator(".mark")).to_have_text("✗ none")

@@ -213,7 +213,7 @@ def damage(place: Place) -> Outcome:
         outcome.claims["it starts again"] = hears(place)
         ends_well(outcome, process)
     aside = list(place.folder.glob("journal.db.damaged-*"))
-    outcome.claims["the file is put aside, loudly"] = bool(aside) and "the journal was damaged" in said(place)
+    outcome.claims["the file is put aside, loudly"] = bool(aside) and "journal_salvaged" in said(place)
     no_traceback(outcome, place)
     return outcome
 

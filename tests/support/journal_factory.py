@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from soundwatch.daemon.events.schema import ClipLine, EventLine, HelloLine, Line
-from soundwatch.daemon.journal.store import JournalStore, StoredLine
+from soundwatch.daemon.journal.entry import StoredLine
+from soundwatch.daemon.journal.store import JournalStore
 
 TIME = "2026-09-21T14:13:21.000Z"
 

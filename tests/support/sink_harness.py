@@ -10,8 +10,10 @@ import pytest
 
 from soundwatch.daemon.core.types import EventType
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine, SourceHealthLine
+from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
+from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import ActiveModel, PreparedSink, SinkConfig, SinkContext
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher, SinkWorker
 from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink

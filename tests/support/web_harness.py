@@ -19,8 +19,10 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.events.schema import EventLine, Line, SourceHealthLine
+from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits
+from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
 from soundwatch.daemon.sinks.kinds import parse_sink
 from soundwatch.daemon.sinks.status import SinkStatus

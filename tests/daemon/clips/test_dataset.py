@@ -12,7 +12,7 @@ from soundwatch.daemon.clips.dataset import export_labelled_clips
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.daemon.events.schema import Line
-from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label
+from soundwatch.daemon.journal.labels import known_classes, last_event_line, parse_label, set_label
 from soundwatch.daemon.journal.store import JournalStore
 from support.cli_runner import soundwatch
 from support.clip_factory import clip
@@ -37,7 +37,7 @@ def journal(tmp_path: Path) -> JournalStore:
 
 
 def say(store: JournalStore, number: int, class_: str | None) -> None:
-    store.label(id_of(number), "2026-09-22T08:00:00.000Z", class_)
+    set_label(store, id_of(number), "2026-09-22T08:00:00.000Z", class_)
 
 
 def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside(
@@ -130,7 +130,7 @@ def test_a_journal_that_a_daemon_writes_to_takes_labels_all_the_while(journal: J
     done = soundwatch("label", id_of(1), "none", "--journal", str(journal.path))
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"siren of 2026-09-21T14:13:21.000Z at mic0: none of the kind\n"
-    assert journal.ask("SELECT id, class FROM labels") == [(id_of(1), None)]
+    assert journal.query("SELECT id, class FROM labels") == [(id_of(1), None)]
 
 
 @pytest.mark.slow

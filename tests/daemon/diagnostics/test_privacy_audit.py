@@ -11,6 +11,7 @@ import pytest
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
 from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
+from soundwatch.daemon.journal.labels import set_label
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
 from support.cli_runner import soundwatch
 from support.clip_factory import clip
@@ -57,7 +58,7 @@ def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
     store = write_journal(
         tmp_path / "journal.db", event("A", time="2026-01-01T00:00:00.000Z"), event("B"), event("C", "dog_bark")
     )
-    store.label("A", "2026-09-22T08:00:00.000Z", None)
+    set_label(store, "A", "2026-09-22T08:00:00.000Z", None)
     os.chmod(tmp_path / "journal.db", 0o644)  # noqa: PTH101
     folder = tmp_path / "clips"
     shelf = ClipStore(folder, ClipsConfig())

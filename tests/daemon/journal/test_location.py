@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from soundwatch.daemon.journal.location import writer_pid
+from soundwatch.daemon.journal.lock import writer_pid
 
 
 def lock_of(journal: Path, process: int) -> Path:

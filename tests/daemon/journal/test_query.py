@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.journal.entry import StoredLine
+from soundwatch.daemon.journal.follow import follow_lines
 from soundwatch.daemon.journal.query import (
     PAGE_LINES,
     LineFilter,
-    follow_lines,
     parse_filter,
     read_last_lines,
     read_lines,
 )
-from soundwatch.daemon.journal.store import MEMORY, JournalStore, StoredLine
+from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.store import JournalStore
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -65,8 +67,8 @@ def test_lines_to_come_follow_those_there_without_a_hole_or_a_repeat(store: Jour
     def wait(_: float) -> None:
         store.commit(next(to_come))
 
-    found = follow_lines(store, LineFilter(classes=("siren",), after_seq=1), wait)
-    assert [next(found).seq for _ in range(3)] == [3, 5, 7]
+    found = follow_lines(store, LineFilter(classes=("siren",), after_seq=1), wait=wait)
+    assert [int(next(found)) for _ in range(3)] == [3, 5, 7]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from support.sink_harness import SinkHarness
 
 def all_after(harness: SinkHarness, seq: int) -> list[int]:
     found = []
-    while entries := harness.journal.after(seq, 7):
+    while entries := harness.journal.read_after(seq, 7):
         found += [entry.seq for entry in entries]
         seq = entries[-1].seq
     return found
@@ -78,5 +78,5 @@ def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
     after = all_after(harness, 0)
     assert after[: len(before)] == before
     assert after == list(range(1, len(after) + 1))
-    assert [seq for (seq,) in harness.journal.store.ask("SELECT seq FROM lines ORDER BY seq")] == after
+    assert [seq for (seq,) in harness.journal.store.query("SELECT seq FROM lines ORDER BY seq")] == after
     harness.close()

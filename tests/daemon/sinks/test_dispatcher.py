@@ -13,9 +13,9 @@ import pytest
 
 from soundwatch.daemon.core.errors import ReaderClosedError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
-from soundwatch.daemon.journal.entry import Cursor, JournalEntry
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.store import JournalStore, RetentionLimits
+from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks import dispatcher as outlets_module
 from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
@@ -46,7 +46,7 @@ class Reader:
         self.calls += 1
         failure = self.failures.get(self.calls)
         taken = entries if failure is None else entries[: self.takes]
-        self.lines += [json.loads(entry.marked) for entry in taken]
+        self.lines += [json.loads(entry.encoded) for entry in taken]
         if failure is not None:
             raise failure
 
@@ -136,7 +136,9 @@ def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Pa
     for _ in range(6):
         journal.append(gap())
     journal.flush()
-    journal.move("reader", Cursor(attempted=4, delivered=2), wait=True)  # killed while lines 3 and 4 were under way
+    journal.set_cursor(
+        "reader", Cursor(attempted=4, delivered=2), wait=True
+    )  # killed while lines 3 and 4 were under way
     journal.close()
     again = Journal(JournalStore(tmp_path / "journal.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     sink = Reader()
@@ -178,7 +180,7 @@ def test_lines_that_a_sink_cannot_take_before_the_end_are_counted(journal: Journ
 def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db")
     journal = Journal(store, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
-    journal.move("reader", Cursor(0, 0), wait=True)
+    journal.set_cursor("reader", Cursor(0, 0), wait=True)
     for _ in range(10):
         journal.append(gap())
     journal.flush()

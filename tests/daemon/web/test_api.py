@@ -113,7 +113,7 @@ def test_what_a_person_says_of_an_event_is_kept_and_can_be_taken_back(site: Site
         assert events(site, text="high") == [IDS[1]], "it is found by what it was"
         none = client.post(path, json={"right": False, "class": None}).json()["label"]
         assert (none["right"], none["class"]) == (False, None)
-        assert site.journal.store.ask("SELECT id, class FROM labels") == [(IDS[1], None)]
+        assert site.journal.store.query("SELECT id, class FROM labels") == [(IDS[1], None)]
         assert client.delete(path).json()["label"] is None
         assert client.get(f"/api/events/{IDS[1]}").json()["label"] is None
 
@@ -137,7 +137,7 @@ def test_a_label_that_means_nothing_is_refused(site: Site, body: bytes) -> None:
         answer = client.post(f"/api/events/{IDS[1]}/label", content=body)
     assert answer.status_code == 422
     assert answer.json()["error"]
-    assert site.journal.store.ask("SELECT * FROM labels") == []
+    assert site.journal.store.query("SELECT * FROM labels") == []
 
 
 def test_an_event_that_is_not_there_has_no_label(site: Site) -> None:
@@ -151,7 +151,7 @@ def test_lines_come_as_they_were_written_from_any_number_on(site: Site) -> None:
     site.tell(event_line(1), event_line(2), event_line(3))
     answer = site.get("/api/lines", params={"since": 1, "limit": 1}).json()
     assert [line["seq"] for line in answer["lines"]] == [2]
-    assert answer["lines"][0] == json.loads(site.journal.after(1)[0].line)
+    assert answer["lines"][0] == json.loads(site.journal.read_after(1)[0].line)
     assert answer["last_seq"] == 3
 
 

@@ -20,7 +20,7 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import socket_path
-from soundwatch.daemon.journal.store import MEMORY
+from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.context import PreparedSink, SinkConfig, SinkContext, SinkSpec
 from soundwatch.daemon.sinks.dispatcher import CLOSING_S, SinkDispatcher, SinkWorker
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, prepare_sink, sink_key

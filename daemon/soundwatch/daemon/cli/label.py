@@ -28,6 +28,6 @@ def label(event_id: str, said: str, config_path: Path | None, journal: str | Non
     store = open_for_labels(apply_journal(load_config(config_path), journal).journal)
     event = labels.last_event_line(store, event_id)
     class_ = labels.parse_label(said, event, labels.known_classes(store))
-    store.label(event_id, format_utc(time.time_ns()), class_)
+    labels.set_label(store, event_id, format_utc(time.time_ns()), class_)
     store.close()
     click.echo(f"{event['class']} of {event['onset']} at {event['source']}: {class_ or 'none of the kind'}")

@@ -45,7 +45,7 @@ def tail(
 ) -> None:
     """Print what was heard, out of the journal: the last lines, those since some time, those to come."""
     from soundwatch.daemon.journal import query
-    from soundwatch.daemon.journal.follow import follow_socket
+    from soundwatch.daemon.journal.follow import follow_lines
     from soundwatch.daemon.journal.location import open_for_reading
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
@@ -58,12 +58,9 @@ def tail(
     for entry in there:
         _show(entry.line, text)
         last_seq = max(last_seq, entry.seq)
-    if scores:
-        for line in follow_socket(Path(store.path), last_seq, wanted):
+    if scores or follow:
+        for line in follow_lines(store, replace(wanted, after_seq=last_seq), scores=scores):
             _show(line, text)
-    elif follow:
-        for entry in query.follow_lines(store, replace(wanted, after_seq=last_seq)):
-            _show(entry.line, text)
 
 
 def _show(line: bytes, text: bool) -> None:

@@ -17,6 +17,8 @@ import msgspec
 
 from soundwatch.daemon.clips.clip_store import StoredClip, filename_word, list_clips
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.journal.events import last_clip_line
+from soundwatch.daemon.journal.labels import all_labels
 from soundwatch.daemon.journal.store import JournalStore
 
 
@@ -40,7 +42,7 @@ def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> Dat
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
-    labels = store.ask("SELECT id, class FROM labels ORDER BY id")
+    labels = all_labels(store)
     if not labels:
         raise DataError(
             f"There are no labels in {store.path}. Give some on the page, or with `soundwatch label ID right`."
@@ -64,10 +66,10 @@ def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> Dat
 
 def _why_not(store: JournalStore, event_id: str) -> str:
     """Why an event has no clip."""
-    told = store.ask("SELECT line FROM lines WHERE id = ? AND type = 'clip' ORDER BY seq DESC LIMIT 1", event_id)
-    if not told:
+    line = last_clip_line(store, event_id)
+    if line is None:
         return "no clip was made"
-    reason = msgspec.json.decode(told[0][0])["reason"]
+    reason = msgspec.json.decode(line)["reason"]
     return "the clip is there no more" if reason is None else f"the clip was not written: {reason}"
 
 

@@ -25,6 +25,7 @@ from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
+from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec
@@ -155,12 +156,11 @@ def audit_journal(config: JournalConfig) -> JournalAudit:
     found = msgspec.structs.replace(found, mode=_mode(path), size_bytes=sum(sizes))
     try:
         store = JournalStore(path, writing=False)
-        [(lines, oldest)] = store.ask("SELECT COUNT(*), MIN(time) FROM lines")
-        [(labels,)] = store.ask("SELECT COUNT(*) FROM labels")
+        totals = journal_totals(store)
         store.close()
     except (StoreError, sqlite3.Error) as error:
         return msgspec.structs.replace(found, problem=str(error))
-    return msgspec.structs.replace(found, lines=lines, oldest=oldest, labels=labels)
+    return msgspec.structs.replace(found, lines=totals.lines, oldest=totals.oldest, labels=totals.labels)
 
 
 def audit_clips(config: ClipsConfig) -> ClipsAudit:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
+from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec
@@ -49,16 +50,15 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
 def _of_file(path: Path) -> Iterator[Finding]:
     try:
         store = JournalStore(path, writing=False)
-        check = store.ask("PRAGMA quick_check(1)")[0][0]
-        count, first, last = store.ask("SELECT COUNT(*), MIN(time), MAX(time) FROM lines")[0]
+        damage, totals = store.damage(), journal_totals(store)
         behind = {name: store.last_seq() - cursor.delivered for name, cursor in store.cursors().items()}
     except (StoreError, sqlite3.Error) as error:
-        yield Finding("journal", "fault", f"{path}: {error}", "It is put aside at the next start.")
+        yield Finding("journal", "fault", f"{path}: {error}", "The next start salvages readable lines.")
         return
     size = f"{path.stat().st_size / 1e6:.1f} MB"
-    state: State = "ok" if check == "ok" else "fault"
-    span = f", {first} to {last}" if count else ""
-    yield Finding("journal", state, f"{path}: {count} lines{span}, {size}, {check}")
+    state: State = "ok" if damage is None else "fault"
+    span = f", {totals.oldest} to {totals.newest}" if totals.lines else ""
+    yield Finding("journal", state, f"{path}: {totals.lines} lines{span}, {size}, {damage or 'ok'}")
     for name, lines in behind.items():
         if lines:
             yield Finding("journal", "note", f"{lines} lines are kept for {name}, which has not taken them yet.")

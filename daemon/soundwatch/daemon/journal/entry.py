@@ -1,6 +1,6 @@
-"""What passes from the journal to those who read it, and what a sink has to be.
+"""Records that pass from the journal to its readers.
 
-Conventions: as in `core/types.py`. A line is delivered at least once; one that may have been delivered before says so.
+Conventions: as in `core/types.py`. A line is delivered at least once; a line that may be a repetition is marked.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-BATCH_LINES: Final = 100  # that a sink is given at once
+BATCH_LINES: Final = 100  # largest batch for a sink
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A line of the journal on its way to a reader.
+    """A line of the journal.
 
     Attributes:
-        seq: Its number.
+        seq: Number of the line.
         line: JSON, ended by a newline.
-        repeated: Whether it may have been delivered before.
+        repeated: The line may have been delivered before.
     """
 
     seq: int
@@ -26,19 +26,58 @@ class JournalEntry:
     repeated: bool = False
 
     @property
-    def marked(self) -> bytes:
-        """The line, with `"repeated":true` as its last key if it is."""
+    def encoded(self) -> bytes:
+        """The line; a repeated line has `"repeated":true` as its last key."""
         return self.line[:-2] + b',"repeated":true}\n' if self.repeated else self.line
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a sink has come.
+    """Position of a sink in the journal.
 
     Attributes:
-        attempted: The last line that was given to it.
-        delivered: The last line that it has taken for certain.
+        attempted: Number of the last line that was handed to the sink.
+        delivered: Number of the last line that the sink has confirmed.
     """
 
     attempted: int
     delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLine:
+    """A line and its indexed fields."""
+
+    seq: int
+    time: str
+    type: str
+    source: str | None
+    class_: str | None
+    id: str | None
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionLimits:
+    """Limits of a journal.
+
+    Attributes:
+        max_age_s: Older lines are removed.
+        max_bytes: Beyond this size the oldest lines are removed.
+    """
+
+    max_age_s: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrimResult:
+    """Outcome of a trim.
+
+    Attributes:
+        removed_lines: Number of removed lines.
+        undelivered_lines: How many of them a sink had not confirmed.
+    """
+
+    removed_lines: int
+    undelivered_lines: int

@@ -1,57 +1,112 @@
-"""Lines of a running soundwatch as they come, what is heard just now included, over the socket beside its journal."""
+"""Follow the lines of a journal: from the socket of a running daemon, or else from the file.
+
+Conventions: the socket also sends `scores` lines, which are in no file. The file is read again every `POLL_S`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import socket_path
-from soundwatch.daemon.journal.query import LineFilter
+from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.store import JournalStore
+
+POLL_S: Final = 0.2
 
 
 class _Line(msgspec.Struct, rename={"class_": "class"}):
-    """What is asked of a line."""
+    """Part of a line that a filter needs."""
 
     type: str
+    time: str
+    seq: int | None = None
     source: str | None = None
     class_: str | None = None
 
 
-def follow_socket(journal: Path, after_seq: int, wanted: LineFilter) -> Iterator[bytes]:
-    """Those that are wanted, and `scores` lines, until the program ends.
+def follow_lines(
+    store: JournalStore, wanted: LineFilter, *, scores: bool = False, wait: Callable[[float], object] = time.sleep
+) -> Iterator[bytes]:
+    """Yield the lines after `wanted.after_seq`, and then new ones, without end.
 
     Args:
-        journal: Its file.
-        after_seq: Number of the last line that is known.
-        wanted: Which sources, classes and types; `scores` have no class.
+        store: The journal.
+        wanted: Conditions; `scores` lines have no class.
+        scores: Yield `scores` lines too, which needs a running daemon.
+        wait: Waits until the file is read again.
 
     Raises:
-        StoreError: No program writes to that journal, or it has no socket.
+        StoreError: With `scores`, no daemon answers.
+    """
+    seq = wanted.after_seq
+    while True:
+        try:
+            connection = _connect(Path(store.path))
+        except StoreError:
+            if scores:
+                raise
+            for entry in read_lines(store, replace(wanted, after_seq=seq)):
+                seq = entry.seq
+                yield entry.line
+            wait(POLL_S)
+            continue
+        with connection:
+            for line, number in _receive(connection, seq):
+                seq = number or seq
+                if _matches(line, wanted, scores):
+                    yield line
+        if scores:  # the daemon has ended
+            return
+        wait(POLL_S)
+
+
+def _connect(journal: Path) -> socket.socket:
+    """Connect to the daemon that writes to a journal.
+
+    Raises:
+        StoreError: No daemon answers, or the system has no such sockets.
     """
     path = socket_path(journal)
     try:
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(path))
     except (OSError, AttributeError) as error:
+        raise StoreError(f"This system has no Unix sockets: {error}.") from error
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
         raise StoreError(
-            f"Scores are heard only from a soundwatch that runs, and none answers at {path}: {error}. Start it, or "
-            "give its journal with --journal."
+            f"Scores come only from a running soundwatch, and none answers at {path}: {error}. Start one, or give its "
+            "journal with --journal."
         ) from error
-    with connection:
+    return connection
+
+
+def _receive(connection: socket.socket, after_seq: int) -> Iterator[tuple[bytes, int | None]]:
+    """Yield lines and their numbers until the daemon closes the connection."""
+    with contextlib.suppress(OSError):
         connection.sendall(msgspec.json.encode({"since": after_seq}) + b"\n")
         for line in connection.makefile("rb"):
-            if _is_wanted(msgspec.json.decode(line, type=_Line), wanted):
-                yield line
+            if line.endswith(b"\n"):
+                yield line, msgspec.json.decode(line, type=_Line).seq
 
 
-def _is_wanted(line: _Line, wanted: LineFilter) -> bool:
+def _matches(encoded: bytes, wanted: LineFilter, scores: bool) -> bool:
+    line = msgspec.json.decode(encoded, type=_Line)
     if line.type == "bye" or (wanted.sources and line.source not in wanted.sources):
         return False
     if line.type == "scores":
-        return True
+        return scores
+    if line.time < wanted.since or (wanted.until and line.time >= wanted.until):
+        return False
     in_class = not wanted.classes or line.class_ in wanted.classes
     return in_class and (not wanted.types or line.type in wanted.types)

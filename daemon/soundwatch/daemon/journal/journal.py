@@ -1,33 +1,36 @@
-"""Numbers the lines, keeps them, and lets every sink read them at its own pace.
+"""Number the lines, store them, and let every sink read at its own pace.
 
-Conventions: `seq` goes on over restarts without holes. `append` takes no longer than numbering a line does: a thread of
-the journal's own writes, and only what is written is given to readers. Of lines in memory `TAIL_LINES` are kept at
-hand, so that readers that keep up never ask the file.
-Rule for a disk that hangs: `PENDING_LINES` wait to be written, then the oldest of them are dropped and counted.
-Rule for a disk that fails: lines go to a journal in memory of `FALLBACK_BYTES`, its oldest dropped and counted, and
-from there to the file once it can be written again. Listening never waits for it.
+Conventions: `seq` continues over restarts without holes. `append` only numbers a line: a thread of the journal writes,
+and readers get a line after it is written. Memory holds the last `TAIL_LINES`, so readers that keep up never read the
+file.
+Rule for a disk that hangs: `PENDING_LINES` lines wait to be written, then the oldest of them are dropped and counted.
+Rule for a disk that fails: lines go to a journal in memory of `FALLBACK_BYTES`, where the oldest are dropped and
+counted, and move to the file when it can be written again. Detection never waits for the file.
+Rule for errors: no error ends the thread of the journal.
 Does not: run sinks (`sinks/dispatcher.py`), or know SQL (`journal/store.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.events.schema import UNNUMBERED, JournalHealthLine, Line, with_seq
-from soundwatch.daemon.journal.entry import Cursor, JournalEntry
-from soundwatch.daemon.journal.store import MEMORY, JournalStore, RetentionLimits, StoredLine
+from soundwatch.daemon.events.schema import Line, with_seq
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine
+from soundwatch.daemon.journal.health import JournalHealth
+from soundwatch.daemon.journal.sqlite import MEMORY, is_corruption
+from soundwatch.daemon.journal.store import JournalStore
 
 TAIL_LINES: Final = 1000
 BATCH_LINES: Final = 500
@@ -36,18 +39,17 @@ FALLBACK_BYTES: Final = 8_000_000
 RETRY_S: Final = 2.0
 TRIM_S: Final = 60.0
 CLOSING_S: Final = 10.0
-_UNMOVED: Final = "SELECT * FROM lines WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
 class Journal:
-    """Lines in, numbered lines out, to as many readers as there are. Safe to call from several threads.
+    """Lines in, numbered lines out, to any number of readers. Safe to call from several threads.
 
     Args:
         store: The file.
-        limits: How much of it to keep.
+        limits: Limits of age and size.
         node: Name of this machine.
         log: The log.
-        watch: Called with each line as it is numbered, in the thread that appends it.
+        watch: Called with each numbered line, in the thread that appends it.
         unix_ns: The wall clock.
     """
 
@@ -60,233 +62,243 @@ class Journal:
         watch: Callable[[Line], object] = lambda _: None,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.dropped_lines = 0
         self._store = store
         self._limits = limits
-        self._node = node
         self._log = log
         self._watch = watch
-        self._unix_ns = unix_ns
-        self._spare: JournalStore | None = None  # while the file cannot be written
+        self._health = JournalHealth(store, node, log, self.append, unix_ns)
+        self._fallback: JournalStore | None = None  # in use while the file cannot be written
         self._seq = self._written_seq = store.last_seq()
         self._cursors = store.cursors()
+        self._readers_of_run = set[str]()  # sinks that asked for their cursor in this run
         self._new_cursors: dict[str, Cursor] = {}
         self._pending = deque[StoredLine]()
         self._tail = deque[JournalEntry](maxlen=TAIL_LINES)
-        self._news = threading.Condition()  # guards all of these
+        self._changed = threading.Condition()  # guards all fields above
         self._readers: list[Callable[[], None]] = []
         self._trimmed_s = -TRIM_S
-        self._tried_s = 0.0
-        self._cramped = False  # whether old lines have to go for new ones
-        self._cramped_s = 0.0
+        self._retried_s = 0.0
         self._closing = False
-        self._writer = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._damaged = False  # a reader has met a damaged page
+        self._health.check()
+        self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
         self._writer.start()
 
     @property
     def store(self) -> JournalStore:
-        """The file, for whoever looks things up in it."""
+        """The file, for queries."""
         return self._store
 
     @property
+    def dropped_lines(self) -> int:
+        """Number of lines that were lost so far."""
+        return self._health.dropped_lines
+
+    @property
     def failing(self) -> bool:
-        """Whether lines are kept in memory just now, since the file cannot be written."""
-        return self._spare is not None
+        """The file cannot be written, and lines are kept in memory."""
+        return self._fallback is not None
 
     @property
     def last_seq(self) -> int:
-        """Number of the last line that readers can have."""
+        """Number of the last line that readers can get."""
         return self._written_seq
 
     def append(self, line: Line) -> None:
         """Number a line and queue it for the file."""
-        with self._news:
+        with self._changed:
             self._seq += 1
             line = with_seq(line, self._seq)
             self._pending.append(_row(line))
             if len(self._pending) > PENDING_LINES:
                 self._pending.popleft()
-                self.dropped_lines += 1
-            self._news.notify_all()
+                self._health.dropped_lines += 1
+            self._changed.notify_all()
         self._watch(line)
 
-    def after(self, seq: int, most: int = BATCH_LINES) -> list[JournalEntry]:
-        """The next lines after number `seq`, `most` at most; none where there are none yet."""
-        with self._news:
-            if self._tail and self._tail[0].seq <= seq + 1:  # there may be holes in it, of lines that were dropped
-                return list(islice((entry for entry in self._tail if entry.seq > seq), most))
-            spare, end_seq = self._spare, self._written_seq
-        found = [entry for entry in self._store.after(seq, most) if entry.seq <= end_seq] if seq < end_seq else []
-        if spare is not None and len(found) < most:
+    def read_after(self, seq: int, limit: int = BATCH_LINES) -> list[JournalEntry]:
+        """Return the next lines after number `seq`, at most `limit`; an empty list where there are none yet."""
+        with self._changed:
+            if self._tail and self._tail[0].seq <= seq + 1:  # dropped lines leave holes
+                return list(islice((entry for entry in self._tail if entry.seq > seq), limit))
+            fallback, end_seq = self._fallback, self._written_seq
+        found = self._read_file(seq, end_seq, limit) if seq < end_seq else []
+        if fallback is not None and len(found) < limit:
             try:
-                found += spare.after(found[-1].seq if found else seq, most - len(found))
-            except sqlite3.ProgrammingError:  # it was closed just now: all of it is in the file
-                return self.after(seq, most)
+                found += fallback.read_after(found[-1].seq if found else seq, limit - len(found))
+            except sqlite3.ProgrammingError:  # closed a moment ago: all of its lines are in the file
+                return self.read_after(seq, limit)
         return found
 
+    def _read_file(self, seq: int, end_seq: int, limit: int) -> list[JournalEntry]:
+        try:
+            return [entry for entry in self._store.read_after(seq, limit) if entry.seq <= end_seq]
+        except sqlite3.DatabaseError as error:
+            with self._changed:
+                self._damaged = self._damaged or is_corruption(error)
+                self._changed.notify_all()
+            raise
+
     def cursor(self, sink: str) -> Cursor:
-        """How far a sink has come; one that is new begins with the next line."""
-        with self._news:
-            return self._cursors.get(sink, Cursor(self._written_seq, self._written_seq))
+        """Return the cursor of a sink; a new sink begins with the next line."""
+        with self._changed:
+            self._readers_of_run.add(sink)
+            return self._cursors.setdefault(sink, Cursor(self._written_seq, self._written_seq))
 
-    def move(self, sink: str, cursor: Cursor, *, wait: bool = False) -> None:
-        """Keep how far a sink has come; with `wait`, not before that is written, or cannot be."""
-        with self._news:
+    def set_cursor(self, sink: str, cursor: Cursor, *, wait: bool = False) -> None:
+        """Store the cursor of a sink; with `wait`, return after it is written or cannot be."""
+        with self._changed:
             self._cursors[sink] = self._new_cursors[sink] = cursor
-            self._news.notify_all()
+            self._changed.notify_all()
             if wait:
-                self._news.wait_for(lambda: sink not in self._new_cursors or self._closing or self.failing)
+                self._changed.wait_for(lambda: sink not in self._new_cursors or self._closing or self.failing)
 
-    def listen(self, reader: Callable[[], None]) -> Callable[[], None]:
-        """Have `reader` called whenever there are new lines, in the journal's thread; it must not wait.
+    def subscribe(self, reader: Callable[[], None]) -> Callable[[], None]:
+        """Call `reader` on new lines, in the thread of the journal; `reader` must not wait.
 
         Returns:
-            What ends that.
+            A function that ends the subscription.
         """
-        with self._news:
+        with self._changed:
             self._readers.append(reader)
 
-        def leave() -> None:
-            with self._news, contextlib.suppress(ValueError):
+        def unsubscribe() -> None:
+            with self._changed, contextlib.suppress(ValueError):
                 self._readers.remove(reader)
 
-        return leave
+        return unsubscribe
 
     def flush(self) -> None:
-        """Wait until all lines so far are there for readers, ten seconds at most."""
-        with self._news:
-            self._news.wait_for(lambda: self._written_seq >= self._seq and not self._new_cursors, CLOSING_S)
+        """Wait until readers can get all lines so far; give up after ten seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._written_seq >= self._seq and not self._new_cursors, CLOSING_S)
 
     def close(self) -> None:
-        """Write what is there and close the file."""
-        with self._news:
+        """Write the queued lines and close the file."""
+        with self._changed:
             self._closing = True
-            self._news.notify_all()
+            self._changed.notify_all()
         self._writer.join(CLOSING_S)
         self._store.close()
 
-    def _write(self) -> None:
-        """The journal's thread."""
+    def _run(self) -> None:
+        """Write lines until `close`."""
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._pending or self._new_cursors or self._closing, self._patience_s())
+            with self._changed:
+                self._changed.wait_for(self._has_work, self._timeout_s())
                 rows = [self._pending.popleft() for _ in range(min(BATCH_LINES, len(self._pending)))]
                 cursors, closing = dict(self._new_cursors), self._closing
-            if rows or cursors or self._spare is not None:
-                self._keep(rows, list(cursors.items()))
-            if rows or cursors:
-                self._hand_out(rows, cursors)
-            self._trim()
+            try:
+                self._step(rows, cursors)
+            except Exception as error:  # noqa: BLE001  # no error may end this thread, which all sinks depend on
+                self._log.error("journal_step_failed", error=str(error) or type(error).__name__, lines=len(rows))
             if closing and not self._pending:
                 return
 
-    def _patience_s(self) -> float:
-        return RETRY_S if self._spare is not None else TRIM_S
+    def _step(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
+        """Write one batch, publish it, and trim the file."""
+        if self._damaged and self._fallback is None:
+            self._damaged = False
+            self._recreate([])
+        if rows or cursors or self._fallback is not None:
+            self._persist(rows, list(cursors.items()))
+        if rows or cursors:
+            self._publish(rows, cursors)
+        self._trim()
 
-    def _hand_out(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
-        """Let readers have what is kept."""
-        with self._news:
+    def _has_work(self) -> bool:
+        return bool(self._pending or self._new_cursors or self._closing or self._damaged)
+
+    def _timeout_s(self) -> float:
+        return RETRY_S if self._fallback is not None else TRIM_S
+
+    def _publish(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
+        """Give written lines to the readers."""
+        with self._changed:
             self._tail += [JournalEntry(row.seq, row.line) for row in rows]
             self._written_seq = rows[-1].seq if rows else self._written_seq
             for sink, cursor in cursors.items():
                 if self._new_cursors.get(sink) == cursor:
                     del self._new_cursors[sink]
-            self._news.notify_all()
+            self._changed.notify_all()
             readers = list(self._readers) if rows else []
         for reader in readers:
             reader()
 
-    def _keep(self, rows: Sequence[StoredLine], cursors: Sequence[tuple[str, Cursor]]) -> None:
+    def _persist(self, rows: Sequence[StoredLine], cursors: Sequence[tuple[str, Cursor]]) -> None:
         """Write to the file, or to memory where that fails."""
-        if self._spare is not None:
-            self._keep_spare(self._spare, rows)
-            if time.monotonic() >= self._tried_s + RETRY_S or self._closing:
-                self._try_again(self._spare)
+        if self._fallback is not None:
+            self._persist_in_memory(self._fallback, rows)
+            if time.monotonic() >= self._retried_s + RETRY_S or self._closing:
+                self._retry(self._fallback)
             return
         try:
-            self._count(self._store.commit(rows, cursors))
+            self._health.dropped(self._store.commit(rows, cursors))
         except sqlite3.Error as error:
-            if _is_damaged(error) and self._started_anew(rows):
+            if is_corruption(error) and self._recreate(rows):
                 return
-            self._spare = JournalStore(MEMORY)
-            self._tried_s = time.monotonic()
-            self._keep_spare(self._spare, rows)
-            self._tell("failing", f"the journal cannot be written: {error}; lines are kept in memory until it can")
+            self._fallback = JournalStore(MEMORY)
+            self._retried_s = time.monotonic()
+            self._persist_in_memory(self._fallback, rows)
+            self._health.failed(error)
+        self._health.check()
 
-    def _keep_spare(self, spare: JournalStore, rows: Sequence[StoredLine]) -> None:
-        spare.commit(rows)
-        self._count(spare.trim(RetentionLimits(0, FALLBACK_BYTES), ""))
+    def _persist_in_memory(self, fallback: JournalStore, rows: Sequence[StoredLine]) -> None:
+        fallback.commit(rows)
+        self._health.dropped(fallback.trim(RetentionLimits(math.inf, FALLBACK_BYTES)).removed_lines)
 
-    def _try_again(self, spare: JournalStore) -> None:
-        """Move what is in memory to the file, a batch at a time, since there is room for no more at once."""
-        self._tried_s = time.monotonic()
+    def _retry(self, fallback: JournalStore) -> None:
+        """Move the lines in memory to the file, in batches, since the file has room for one batch at a time."""
+        self._retried_s = time.monotonic()
         moved = False
         while not moved:
             try:
-                rows = [StoredLine(*values) for values in spare.ask(_UNMOVED, self._store.last_seq(), BATCH_LINES)]
-                self._count(self._store.commit(rows, list(self._cursors.items())))
+                rows = fallback.stored_after(self._store.last_seq(), BATCH_LINES)
+                self._health.dropped(self._store.commit(rows, list(self._cursors.items())))
                 moved = len(rows) < BATCH_LINES
             except sqlite3.Error as error:
-                moved = _is_damaged(error) and self._started_anew(
-                    [StoredLine(*each) for each in spare.ask(_UNMOVED, 0, -1)]
-                )
+                moved = is_corruption(error) and self._recreate(fallback.stored_after(0, -1))
                 if not moved:
                     return
-        self._spare = None
-        spare.close()
-        self._tell("working", "the journal is written again")
+        self._fallback = None
+        fallback.close()
+        self._health.check()
+        self._health.recovered()
 
-    def _started_anew(self, rows: Sequence[StoredLine]) -> bool:
-        """Whether another file could be begun in place of one that is damaged."""
+    def _recreate(self, rows: Sequence[StoredLine]) -> bool:
+        """Begin a new file with the readable rows of a damaged one; False where this fails."""
         try:
-            quarantined_path = self._store.renew(rows[0].seq - 1 if rows else self._written_seq)
+            self._store.recreate(rows[0].seq - 1 if rows else self._written_seq)
             self._store.commit(rows, list(self._cursors.items()))
-        except (StoreError, sqlite3.Error):
+        except (StoreError, sqlite3.Error) as error:
+            self._log.error("journal_salvage_failed", error=str(error))
             return False
-        self._tell(
-            "failing", f"the journal was damaged; it was put aside as {quarantined_path}, and a new one was begun"
-        )
+        self._health.check()
         return True
-
-    def _count(self, dropped_lines: int) -> None:
-        """Take account of lines that had to go for want of room, and say so once."""
-        if not dropped_lines:
-            return
-        self.dropped_lines += dropped_lines
-        self._cramped_s = time.monotonic()
-        if not self._cramped:
-            self._cramped = True
-            self._tell("failing", "the disk is full: the journal drops its oldest lines for new ones")
 
     def _trim(self) -> None:
         now_s = time.monotonic()
-        if now_s < self._trimmed_s + TRIM_S or self._spare is not None:
+        if now_s < self._trimmed_s + TRIM_S or self._fallback is not None:
             return
         self._trimmed_s = now_s
-        oldest_unix_ns = max(0, self._unix_ns() - round(self._limits.max_age_s * 1e9))
-        if self._cramped and now_s >= self._cramped_s + 2 * TRIM_S:
-            self._cramped = False
-            self._tell("working", "the journal has room again")
-        with contextlib.suppress(sqlite3.Error):  # tried again a minute later; `_keep` tells what is wrong
-            self._store.trim(self._limits, format_utc(oldest_unix_ns))
-
-    def _tell(self, state: Literal["failing", "working"], detail: str) -> None:
-        """Say it, and write a line of it."""
-        self._log.warning(detail, dropped_lines=self.dropped_lines)
-        self.append(
-            JournalHealthLine(
-                seq=UNNUMBERED,
-                time=format_utc(self._unix_ns()),
-                node=self._node,
-                state=state,
-                detail=detail,
-                dropped_lines=self.dropped_lines,
-            )
+        with self._changed:
+            behind = {sink: self._cursors[sink].delivered for sink in self._readers_of_run}
+        slowest = min(behind, key=lambda sink: behind[sink], default=None)
+        try:
+            trimmed = self._store.trim(self._limits, None if slowest is None else behind[slowest])
+        except sqlite3.Error as error:  # the next trim is a minute later
+            if not is_corruption(error) or not self._recreate([]):
+                self._log.warning("journal_trim_failed", error=str(error))
+            return
+        self._health.dropped(
+            trimmed.undelivered_lines,
+            f"the limits of age or size removed lines that {slowest} had not yet taken",
         )
+        self._health.check()
 
 
 def _row(line: Line) -> StoredLine:
-    """A line and what it is looked up by."""
+    """Return a line with its indexed fields."""
     return StoredLine(
         seq=line.seq,
         time=line.time,
@@ -296,7 +308,3 @@ def _row(line: Line) -> StoredLine:
         id=getattr(line, "id", None),
         line=msgspec.json.encode(line) + b"\n",
     )
-
-
-def _is_damaged(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,4 +1,4 @@
-"""Labels that people give to events, stored beside the lines."""
+"""Labels that people give to events, in the table `labels` of the journal."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.store import JournalStore
 
 _CLASS: Final = re.compile(r"\w[\w .-]*")
-
-
 _NEAR: Final = 0.8
 
 
 def last_event_line(store: JournalStore, event_id: str) -> dict[str, Any]:
-    """The last line of an event.
+    """Return the last line of an event.
 
     Raises:
-        ConfigError: There is no such event.
+        ConfigError: The journal has no such event.
     """
     query = "SELECT line FROM lines WHERE id = ? AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1"
-    for (line,) in store.ask(query, event_id):
+    for (line,) in store.query(query, event_id):
         found: dict[str, Any] = msgspec.json.decode(line)
         return found
     raise ConfigError(
@@ -33,30 +31,53 @@ def last_event_line(store: JournalStore, event_id: str) -> dict[str, Any]:
     )
 
 
-def parse_label(said: str, event: dict[str, Any], known: Sequence[str]) -> str | None:
-    """What a person said an event was: `right`, `none`, or a class.
+def all_labels(store: JournalStore) -> list[tuple[str, str | None]]:
+    """Return the id and the class of every labelled event, by id; None stands for no class."""
+    return [(event_id, class_) for event_id, class_ in store.query("SELECT id, class FROM labels ORDER BY id")]
+
+
+def delete_label(store: JournalStore, event_id: str) -> None:
+    """Remove the label of an event.
 
     Raises:
-        ConfigError: It cannot name a class, or is a known one misspelt.
+        sqlite3.Error: The file cannot be written.
     """
-    if said == "right":
+    store.transaction(lambda db: db.execute("DELETE FROM labels WHERE id = ?", (event_id,)))
+
+
+def set_label(store: JournalStore, event_id: str, time: str, class_: str | None) -> None:
+    """Store the class of an event; None stands for no class.
+
+    Raises:
+        sqlite3.Error: The file cannot be written.
+    """
+    store.transaction(lambda db: db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (event_id, time, class_)))
+
+
+def parse_label(text: str, event: dict[str, Any], known: Sequence[str]) -> str | None:
+    """Parse a label of an event: `right`, `none`, or a class; None stands for no class.
+
+    Raises:
+        ConfigError: The text cannot name a class, or is close to a known class.
+    """
+    if text == "right":
         return str(event["class"])
-    if said == "none":
+    if text == "none":
         return None
-    if not _CLASS.fullmatch(said):
+    if not _CLASS.fullmatch(text):
         raise ConfigError(
-            f"{said!r} cannot name a class: letters, digits, spaces, dots, dashes and underscores can, and a letter or "
+            f"{text!r} cannot name a class: letters, digits, spaces, dots, dashes and underscores can, and a letter or "
             "digit comes first. Or say right, or none."
         )
-    near = [] if said in known else difflib.get_close_matches(said, [*known, "right", "none"], n=1, cutoff=_NEAR)
+    near = [] if text in known else difflib.get_close_matches(text, [*known, "right", "none"], n=1, cutoff=_NEAR)
     if near:
-        raise ConfigError(f"{said} is no class so far; did you mean {near[0]}? Known: {', '.join(known)}.")
-    return said
+        raise ConfigError(f"{text} is no class so far; did you mean {near[0]}? Known: {', '.join(known)}.")
+    return text
 
 
 def known_classes(store: JournalStore) -> list[str]:
-    """The classes that models have had, and those that people have named."""
-    hellos = store.ask("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT 20")
-    named = store.ask("SELECT DISTINCT class FROM labels WHERE class IS NOT NULL")
+    """Return the classes of models and of labels."""
+    hellos = store.query("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT 20")
+    named = store.query("SELECT DISTINCT class FROM labels WHERE class IS NOT NULL")
     of_models = [label for (line,) in hellos for label in msgspec.json.decode(line)["classes"]]
     return sorted({*of_models, *(class_ for (class_,) in named)})

@@ -1,7 +1,7 @@
-"""Where the journal's file lies, and that one program at a time writes to it.
+"""Find and open the journal of a configuration.
 
-Conventions: without `journal.path` it is `journal.db` in $STATE_DIRECTORY, which systemd sets, or else in the folder
-that the system has for the state of a user's programs. `memory` keeps nothing once the program ends.
+Conventions: without `journal.path` the file is `journal.db` in $STATE_DIRECTORY, which systemd sets, or else in the
+folder of the system for the state of programs of a user. `memory` keeps nothing after the end of the program.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import platformdirs
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.journal.store import DISK_BYTES, MEMORY, JournalStore, RetentionLimits
-
-if os.name == "posix":
-    import fcntl
+from soundwatch.daemon.journal.entry import RetentionLimits
+from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 
 DAY_S: Final = 86_400.0
 
 
 def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
-    """The journal's file, as configured."""
+    """Return the path of the configured journal."""
     if config.path == "memory":
         return MEMORY
     if config.path is not None:
@@ -36,24 +36,24 @@ def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:
 
 
 def socket_path(path: Path) -> Path:
-    """Where a running program lets this user's programs read along."""
+    """Return the path of the socket on which a running daemon sends its lines."""
     return path.with_name(f"{path.name}.sock")
 
 
 def retention_limits(config: JournalConfig) -> RetentionLimits:
-    """How much it keeps."""
+    """Return the configured limits."""
     return RetentionLimits(config.max_age_days * DAY_S, config.max_bytes)
 
 
 def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
-    """The journal's file, for the one program that writes to it.
+    """Open the journal for the one program that writes to it.
 
     Args:
-        config: Where it lies.
+        config: Its path.
         log: The log.
 
     Raises:
-        StoreError: Another program writes to it, or a file that was asked for cannot be opened.
+        StoreError: Another program writes to the file, or the configured file cannot be opened.
     """
     path = journal_path(config)
     if path == MEMORY:
@@ -61,26 +61,20 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     assert isinstance(path, Path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _claim(path)
-        store = JournalStore(path)
+        return _open_locked(path)
     except OSError as error:
-        return _without(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), log)
+        return _fall_back(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), log)
     except StoreError as error:
         if error.in_use:
             raise
-        return _without(config, error, log)
-    if store.quarantined_path is not None:
-        log.warning(
-            "the journal was damaged; it was put aside, and a new one was begun", file=str(store.quarantined_path)
-        )
-    return store
+        return _fall_back(config, error, log)
 
 
 def open_for_reading(config: JournalConfig) -> JournalStore:
-    """The same for a program that only looks things up; a daemon may be writing to it.
+    """Open the journal for a program that only reads, also while a daemon writes.
 
     Raises:
-        StoreError: There is none.
+        StoreError: There is no file.
     """
     path = journal_path(config)
     if not isinstance(path, Path) or not path.exists():
@@ -92,71 +86,30 @@ def open_for_reading(config: JournalConfig) -> JournalStore:
 
 
 def open_for_labels(config: JournalConfig) -> JournalStore:
-    """The same for a program that also keeps what a person says of an event, which a daemon need not stop for.
+    """Open the journal for a program that reads and adds labels, also while a daemon writes.
 
     Raises:
-        StoreError: There is none.
+        StoreError: There is no file.
     """
-    store = open_for_reading(config)  # and not for writing: that may put a damaged file aside, which is the daemon's
+    store = open_for_reading(config)  # opening for writing could replace a damaged file, which only the daemon may do
     store.transaction(lambda db: db.execute("PRAGMA query_only = OFF"))
     return store
 
 
-def writer_pid(path: Path) -> int | None:
-    """The process that writes to this journal just now; None where there is none, or where that cannot be told."""
-    lock = path.with_name(path.name + ".lock")
-    if os.name != "posix" or not lock.exists():
-        return None
-    with lock.open("rb") as claim:
-        named = claim.read(32).decode(errors="replace").strip()
-        if not named.isdecimal() or not _is_alive(int(named)):
-            return None
-        try:  # another process may have got its number since; whoever holds the lock is ours
-            fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return int(named)
-    return None
-
-
-def _is_alive(process: int) -> bool:
+def _open_locked(path: Path) -> JournalStore:
+    lock = JournalLock(path)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return JournalStore(path, lock=lock)
+    except BaseException:
+        lock.release()
+        raise
 
 
-def _without(config: JournalConfig, error: StoreError, log: Logger) -> JournalStore:
-    """A journal in memory, where the disk is full or nobody named a file; else what was asked for has to be."""
+def _fall_back(config: JournalConfig, error: StoreError, log: Logger) -> JournalStore:
+    """Open a journal in memory where the disk is full or no file was configured; else raise the error."""
     path = journal_path(config)
     full = isinstance(path, Path) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < DISK_BYTES
     if config.path is not None and not full:
         raise error
-    log.warning("there is no journal: events are kept in memory, and are gone when this program ends", error=str(error))
+    log.warning("journal_in_memory", error=str(error))
     return JournalStore(MEMORY)
-
-
-def _claim(path: Path) -> None:
-    """Hold the journal until this program ends.
-
-    Raises:
-        StoreError: Another one has it.
-    """
-    if os.name != "posix":
-        return
-    lock = path.with_name(path.name + ".lock")
-    claim = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(claim, 32).decode(errors="replace").strip()
-        os.close(claim)
-        raise StoreError(
-            f"The journal {path} is in use by another soundwatch, process {owner or 'unknown'}. Stop that one, or "
-            "give this one a journal of its own with --journal FILE, or none with --journal memory.",
-            in_use=True,
-        ) from None
-    os.truncate(claim, 0)
-    os.write(claim, str(os.getpid()).encode())  # the descriptor is never closed: the claim ends with the program

@@ -1,15 +1,14 @@
-"""What a person or a program asks of the journal: lines since some moment, of some class, and those to come.
+"""Queries for lines by time, class, source and type.
 
-Conventions: lines come as they are kept, oldest first. A moment is a time with its zone, an age such as 10m, or `#SEQ`.
+Conventions: lines come oldest first. A moment is a time with its zone, an age such as 10m, or `#SEQ`.
 Does not: write to the journal.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore
 
-LOOK_S: Final = 0.2
 PAGE_LINES: Final = 500
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -27,15 +25,15 @@ _AGE = re.compile(r"(\d+)\s*([smhd])")
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Which lines.
+    """Conditions of a query; an empty one holds for all lines.
 
     Attributes:
-        after_seq: Those after this one.
-        since: Those whose `time` is not before this one, as lines have it; empty for all.
-        until: Those whose `time` is before this one; empty for all.
-        classes: Of these classes; none for all lines, whether or not they have one.
-        sources: Of these sources; none for all.
-        types: Of these types; none for all.
+        after_seq: Lines with a higher number.
+        since: Lines with this `time` or a later one.
+        until: Lines with an earlier `time`.
+        classes: Lines of these classes.
+        sources: Lines of these sources.
+        types: Lines of these types.
     """
 
     after_seq: int = 0
@@ -47,7 +45,7 @@ class LineFilter:
 
     @property
     def condition(self) -> tuple[str, list[Any]]:
-        """The same for SQL: a condition, and its values."""
+        """The conditions in SQL, and their values."""
         parts, values = ["time >= ?"], list[Any]([self.since])
         if self.until:
             parts.append("time < ?")
@@ -67,18 +65,18 @@ def parse_filter(
     sources: Sequence[str] = (),
     types: Sequence[str] = (),
 ) -> LineFilter:
-    """Which lines a person has asked for.
+    """Parse the conditions of a command.
 
     Args:
-        now: What ages count from.
+        now: Origin of ages.
         since: A time, an age, or `#SEQ`.
         until: A time or an age.
-        classes: As in `LineFilter`, and so are `sources` and `types`.
-        sources: See there.
-        types: See there.
+        classes: As in `LineFilter`.
+        sources: As in `LineFilter`.
+        types: As in `LineFilter`.
 
     Raises:
-        ConfigError: A moment is none.
+        ConfigError: A text is not a moment.
     """
     numbered = since is not None and since.startswith("#") and since[1:].isdecimal()
     return LineFilter(
@@ -92,7 +90,7 @@ def parse_filter(
 
 
 def _moment(text: str, now: datetime) -> str:
-    """A moment that a person has named, as lines have it."""
+    """Parse a moment; return the time as in lines."""
     if age := _AGE.fullmatch(text):
         return format_datetime(now - timedelta(seconds=int(age[1]) * UNITS_S[age[2]]))
     try:
@@ -108,7 +106,7 @@ def _moment(text: str, now: datetime) -> str:
 
 
 def read_lines(store: JournalStore, wanted: LineFilter) -> Iterator[JournalEntry]:
-    """All lines that are wanted and there."""
+    """Yield the lines of the journal that match."""
     seq = wanted.after_seq
     while page := _page(store, wanted, seq):
         yield from page
@@ -116,26 +114,16 @@ def read_lines(store: JournalStore, wanted: LineFilter) -> Iterator[JournalEntry
 
 
 def read_last_lines(store: JournalStore, wanted: LineFilter, count: int) -> list[JournalEntry]:
-    """The last of them."""
+    """Return the last lines that match."""
     condition, values = wanted.condition
     query = f"SELECT seq, line FROM lines WHERE seq > ? AND {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    return [JournalEntry(number, line) for number, line in reversed(store.ask(query, wanted.after_seq, *values, count))]
-
-
-def follow_lines(
-    store: JournalStore, wanted: LineFilter, wait: Callable[[float], object] = time.sleep
-) -> Iterator[JournalEntry]:
-    """All lines that are wanted, and then those that come, for ever."""
-    seq = wanted.after_seq
-    while True:
-        for entry in read_lines(store, replace(wanted, after_seq=seq)):
-            seq = entry.seq
-            yield entry
-        wait(LOOK_S)
+    return [
+        JournalEntry(number, line) for number, line in reversed(store.query(query, wanted.after_seq, *values, count))
+    ]
 
 
 def _page(store: JournalStore, wanted: LineFilter, seq: int) -> list[JournalEntry]:
-    """The next lines after number `seq`: so many that no reader holds the writer up."""
+    """Return the next lines after number `seq`, few enough not to delay the writer."""
     condition, values = wanted.condition
     query = f"SELECT seq, line FROM lines WHERE seq > ? AND {condition} ORDER BY seq LIMIT ?"  # noqa: S608
-    return [JournalEntry(number, line) for number, line in store.ask(query, seq, *values, PAGE_LINES)]
+    return [JournalEntry(number, line) for number, line in store.query(query, seq, *values, PAGE_LINES)]

@@ -1,23 +1,29 @@
-"""An SQLite file as a journal wants it: its tables, its log, its room, and what counts as damage.
+"""The SQLite file of a journal: schema, write-ahead log, preallocation and damage.
 
-Conventions: as in `journal/store.py`, whose other half this is.
+Conventions: as in `journal/store.py`.
 Source: sqlite.org/wal.html, sqlite.org/pragma.html.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+from soundwatch.daemon.core.errors import StoreError
 
 FORMAT: Final = 1
 PAGE_BYTES: Final = 4096
 LOG_PAGES: Final = 100
-RESERVED_BYTES: Final = 1_000_000  # more than the log's pages
+RESERVED_BYTES: Final = 1_000_000  # more than the pages of the log
 IDENTITY_BYTES: Final = 8
+MAX_AGE_STEP_S: Final = 3600.0
+MEMORY: Final = ":memory:"
 
 _TABLES: Final = """
 CREATE TABLE lines (
@@ -31,27 +37,45 @@ CREATE TABLE cursors (sink TEXT PRIMARY KEY, attempted INTEGER NOT NULL, deliver
 CREATE TABLE labels (id TEXT PRIMARY KEY, time TEXT NOT NULL, class TEXT);
 CREATE TABLE room (filler BLOB);
 """
-_IDENTITY: Final = "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)"
+# Tables that earlier releases of this format did not have.
+_LATER_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ages (seq INTEGER PRIMARY KEY, run_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS runtime (run_s REAL NOT NULL, first_seq INTEGER NOT NULL);
+"""
 
 
 def configure_database(db: sqlite3.Connection, writing: bool) -> None:
-    """Set an open file up, and make its tables where there are none."""
+    """Set up an open file; a writer also checks it, rebuilds damaged indexes and makes absent tables.
+
+    Raises:
+        sqlite3.DatabaseError: The file is damaged, or belongs to another program.
+    """
     db.execute("PRAGMA busy_timeout = 2000")
     if not writing:
         db.execute("PRAGMA query_only = ON")
         return
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise corruption_errors(str(found))
+    if damage_of(db) is not None:
+        db.execute("REINDEX")  # an index can be rebuilt from its table; any other damage is still there afterwards
+        if (damage := damage_of(db)) is not None:
+            raise corruption_error(damage)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
         db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-    with db:  # earlier releases had no such table
-        db.execute(_IDENTITY)
-        new = (secrets.token_hex(IDENTITY_BYTES),)
-        db.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", new)
+    db.executescript(f"BEGIN; {_LATER_TABLES} COMMIT;")
+    with db:
+        identity = (secrets.token_hex(IDENTITY_BYTES),)
+        db.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", identity)
+        db.execute("INSERT INTO runtime SELECT 0, 1 WHERE NOT EXISTS (SELECT 1 FROM runtime)")
+
+
+def damage_of(db: sqlite3.Connection) -> str | None:
+    """Return the first damage of a file, indexes included; None for a sound file."""
+    found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    return None if found == "ok" else found
 
 
 def preallocate(db: sqlite3.Connection) -> None:
@@ -64,19 +88,105 @@ def preallocate(db: sqlite3.Connection) -> None:
 
 
 def free_bytes(path: Path | str) -> int:
-    """What the disk of a file has to give; nothing where that cannot be asked."""
+    """Return the free space of the disk of a file; 0 where it is unknown."""
     with contextlib.suppress(OSError):
         return shutil.disk_usage(Path(path).parent).free
     return 0
 
 
-def corruption_errors(found: str) -> sqlite3.DatabaseError:
-    """What SQLite itself raises only when it comes upon the damage."""
+def corruption_error(found: str) -> sqlite3.DatabaseError:
+    """Return the error that SQLite raises on reading a damaged page."""
     error = sqlite3.DatabaseError(found)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 
 
-def is_corruption(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error says that the file is not what it should be, rather than that it cannot be reached."""
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def is_corruption(error: sqlite3.Error) -> bool:
+    """Return True if an error reports damage of the file, False if the file cannot be reached."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def open_database(path: Path | Literal[":memory:"], writing: bool) -> sqlite3.Connection:
+    """Open a journal file; a writer also makes it, with mode 0600.
+
+    Raises:
+        sqlite3.DatabaseError: The file is damaged, belongs to another program, or cannot be made.
+        StoreError: The file belongs to another release.
+        OSError: The file cannot be made.
+    """
+    if path == MEMORY:
+        db = sqlite3.connect(MEMORY, check_same_thread=False)
+    else:
+        if writing and not Path(path).exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+    try:
+        configure_database(db, writing)
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    if found != FORMAT:
+        db.close()
+        raise StoreError(
+            f"{path} is a journal of format {found}; this release reads {FORMAT}. Give another journal.path, "
+            "or the release that wrote it."
+        )
+    return db
+
+
+def copy_open_database(db: sqlite3.Connection, path: Path) -> Path:
+    """Copy an open database, also one without a path, to a temporary file beside `path`; return that file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with contextlib.closing(sqlite3.connect(part)) as copy:
+        db.backup(copy)
+    return part
+
+
+def remove_expired(db: sqlite3.Connection, now_s: float, max_age_s: float) -> int:
+    """Remove lines by the marks of age, and add a mark, in an open transaction.
+
+    Args:
+        db: The journal.
+        now_s: Total running time so far.
+        max_age_s: Lines that are older are removed.
+
+    Returns:
+        The number of removed lines.
+    """
+    removed = 0
+    expired_seq = db.execute("SELECT MAX(seq) FROM ages WHERE run_s <= ?", (now_s - max_age_s,)).fetchone()[0]
+    if expired_seq is not None:
+        removed = db.execute("DELETE FROM lines WHERE seq <= ?", (expired_seq,)).rowcount
+        db.execute("DELETE FROM ages WHERE seq <= ?", (expired_seq,))
+    marked_s = db.execute("SELECT MAX(run_s) FROM ages").fetchone()[0]
+    if marked_s is None or now_s >= marked_s + min(MAX_AGE_STEP_S, max_age_s / 10):
+        mark = "INSERT OR IGNORE INTO ages SELECT seq, ? FROM sqlite_sequence WHERE name = 'lines'"
+        db.execute(mark, (now_s,))
+    db.execute("UPDATE runtime SET run_s = ?", (now_s,))
+    return removed
+
+
+def free_name(path: Path, kind: str) -> Path:
+    """Return an unused name beside a file."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    found, number = path.with_name(f"{path.name}.{kind}-{stamp}"), 1
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}.{kind}-{stamp}-{number}")
+    return found
+
+
+def move_aside(path: Path, target: Path) -> None:
+    """Rename a database with its log.
+
+    Raises:
+        OSError: A file cannot be renamed.
+    """
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        if file.exists():
+            file.replace(target.with_name(target.name + suffix))

@@ -1,13 +1,14 @@
-"""The journal's file: lines, how far each sink has come, and what people said of events, in SQLite.
+"""The file of the journal: lines, cursors of the sinks and labels of people, in SQLite.
 
-Conventions: `seq` counts from 1 without holes and goes on where the file ends. A commit is safe from the end of this
-program as soon as it returns, and from a loss of power within a second or two (WAL, synchronous NORMAL). Age is
-that of a line's `time`.
-Rule for a full disk: the file always has room for the next lines, and so has its log, which is written over from its
-start again and again. Where the disk has no more room to give, that of the oldest lines is used instead. A commit
-that needs room when there is none would fill the log, and then even dropping lines would fail.
-Rule for a damaged file: it is put aside under another name, and a new one is begun.
-Source: sqlite.org/wal.html. Each `LOG_PAGES` the log is copied into the file, and then written from its start again.
+Conventions: `seq` counts from 1 without holes and continues where the file ends. A commit survives the end of this
+program as soon as it returns, and a loss of power after a second or two (WAL, synchronous NORMAL). The age of a line is
+the time that soundwatch ran since the line was written, with the sleep of the machine: the wall clock is not asked,
+since one wrong reading would remove everything. Marks in the table `ages` give that time for line numbers.
+Rule for a full disk: the file and its log always have room for the next lines. Where the disk has no room left, the
+oldest lines give theirs. A commit without room would fill the log, and then even removing lines would fail.
+Rule for a damaged file: it is renamed, and a new file gets its readable rows (`journal/salvage.py`).
+Rule for a file that is deleted or replaced while it is open: it is written to its path again.
+Source: sqlite.org/wal.html. After `LOG_PAGES` the log is copied into the file, and then written from its start again.
 Does not: know threads, apart from its one lock (`journal/journal.py`).
 """
 
@@ -17,182 +18,241 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
+from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.journal.entry import Cursor, JournalEntry
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult
+from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.salvage import SalvageResult, salvage, set_last_seq
 from soundwatch.daemon.journal.sqlite import (
-    FORMAT,
+    MEMORY,
     PAGE_BYTES,
     RESERVED_BYTES,
-    configure_database,
+    copy_open_database,
     free_bytes,
+    free_name,
     is_corruption,
+    move_aside,
+    open_database,
     preallocate,
+    remove_expired,
 )
 
-LOW_PAGES: Final = 128  # more than the lines that are committed at once take
+LOW_PAGES: Final = 128  # more than one commit takes
 DISK_BYTES: Final = 4 * RESERVED_BYTES
 DROPPED_SHARE: Final = 0.1
-MOST_DROPPED: Final = 2000
-MEMORY: Final = ":memory:"
+MAX_DROPPED: Final = 2000
 
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLine:
-    """A line and what it is looked up by."""
-
-    seq: int
-    time: str
-    type: str
-    source: str | None
-    class_: str | None
-    id: str | None
-    line: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionLimits:
-    """How much a journal keeps.
-
-    Attributes:
-        max_age_s: Older lines are dropped.
-        max_bytes: The oldest are dropped where all take more.
-    """
-
-    max_age_s: float
-    max_bytes: int
+Result = TypeVar("Result")
 
 
 class JournalStore:
-    """An open file. Safe to use from several threads, one at a time.
+    """An open journal file. Safe to use from several threads, one at a time.
 
     Args:
-        path: The file, made if it is not there; `MEMORY` for none.
-        writing: Whether lines will be written; else it has to be there.
+        path: The file, made if it is absent; `MEMORY` for none.
+        writing: The caller writes lines; a reader needs an existing file.
+        lock: The right to write, held until `close`; None where only one process can know the path.
+        steady_ns: A clock that nobody can set.
+
+    Attributes:
+        quarantined_path: The damaged file, under its new name; None where there was none.
+        salvaged: What was copied from the damaged file; None where there was none.
+        restored: The file was deleted or replaced while it was open, and has been written to its path again.
 
     Raises:
-        StoreError: It cannot be opened or made.
+        StoreError: The file cannot be opened or made.
     """
 
-    def __init__(self, path: Path | Literal[":memory:"], *, writing: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path | Literal[":memory:"],
+        *,
+        writing: bool = True,
+        lock: JournalLock | None = None,
+        steady_ns: Callable[[], int] = monotonic_ns,
+    ) -> None:
         self.path = path
         self.quarantined_path: Path | None = None
+        self.salvaged: SalvageResult | None = None
+        self.restored = False
+        self._file_lock = lock
+        self._writing = writing
         self._lock = threading.RLock()
+        self._steady_ns = steady_ns
         try:
-            self._db = self._opened(writing)
+            self._db = open_database(self.path, writing)
             if writing and path != MEMORY and free_bytes(path) >= DISK_BYTES:
-                preallocate(self._db)  # the log's was given back when the file was closed last
+                preallocate(self._db)  # closing the file gave the room of the log back
         except sqlite3.DatabaseError as error:
             if not writing or not is_corruption(error):
                 raise StoreError(f"{path} cannot be opened as a journal: {error}.") from error
-            self._renew()
-        self._identity: str = self.ask("SELECT id FROM identity")[0][0] if writing else ""
+            self._salvage()
+        self._identity: str = self.query("SELECT id FROM identity")[0][0] if writing else ""
+        self._begin_ns = steady_ns() - round((self.query("SELECT run_s FROM runtime")[0][0] if writing else 0) * 1e9)
 
     def commit(self, rows: Sequence[StoredLine], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
-        """Keep lines, and how far sinks have come, all or nothing.
+        """Write lines and cursors, all or none.
 
         Returns:
-            How many of the oldest lines had to go for it.
+            The number of old lines that were removed to make room.
 
         Raises:
-            sqlite3.Error: It cannot be done.
+            sqlite3.Error: They cannot be written.
         """
         with self._lock:
-            dropped = self._make_room()
+            self.check_file()
+            removed = self._make_room()
             self._commit(rows, cursors)
-        return dropped
+        return removed
 
-    def after(self, seq: int, most: int) -> list[JournalEntry]:
-        """The next lines after number `seq`."""
-        found = self.ask("SELECT seq, line FROM lines WHERE seq > ? ORDER BY seq LIMIT ?", seq, most)
+    def read_after(self, seq: int, limit: int) -> list[JournalEntry]:
+        """Return the next lines after number `seq`."""
+        found = self.query("SELECT seq, line FROM lines WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
         return [JournalEntry(number, line) for number, line in found]
 
+    def stored_after(self, seq: int, limit: int) -> list[StoredLine]:
+        """Return the next lines after number `seq` with their indexed fields; all of them where `limit` is -1."""
+        found = self.query("SELECT * FROM lines WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+        return [StoredLine(*values) for values in found]
+
     def last_seq(self) -> int:
-        """The last number that was given; 0 before the first line."""
-        found = self.ask("SELECT seq FROM sqlite_sequence WHERE name = 'lines'")
+        """Return the last number that was given; 0 before the first line."""
+        found = self.query("SELECT seq FROM sqlite_sequence WHERE name = 'lines'")
         return found[0][0] if found else 0
 
     def identity(self) -> str:
-        """What tells this journal's numbers from another's of the same machine; it stays while its numbers go on."""
+        """Return a name that distinguishes the numbers of this journal from those of another one of the machine."""
         return self._identity
 
     def cursors(self) -> dict[str, Cursor]:
-        """How far each sink that keeps its place has come."""
-        found = self.ask("SELECT sink, attempted, delivered FROM cursors")
+        """Return the cursor of each sink that has one."""
+        found = self.query("SELECT sink, attempted, delivered FROM cursors")
         return {sink: Cursor(attempted, delivered) for sink, attempted, delivered in found}
 
     def open_events(self) -> list[bytes]:
-        """The last line of every event that has no end."""
+        """Return the last line of every event without an end."""
         latest = "SELECT MAX(seq) FROM lines WHERE id IS NOT NULL AND type IN ('start', 'update', 'end') GROUP BY id"
-        found = self.ask(f"SELECT line FROM lines WHERE type != 'end' AND seq IN ({latest}) ORDER BY seq")  # noqa: S608
+        found = self.query(f"SELECT line FROM lines WHERE type != 'end' AND seq IN ({latest}) ORDER BY seq")  # noqa: S608
         return [line for (line,) in found]
 
-    def label(self, event_id: str, time: str, class_: str | None) -> None:
-        """Keep what a person said an event was: a class, or None for nothing of the kind."""
-        with self._lock, self._db:
-            self._db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (event_id, time, class_))
+    def trim(self, limits: RetentionLimits, delivered_seq: int | None = None) -> TrimResult:
+        """Remove lines that are too old, and the oldest lines where the file is too large; add a mark of age.
 
-    def trim(self, limits: RetentionLimits, oldest_time: str) -> int:
-        """Drop what is older than `oldest_time`, or too much.
+        Args:
+            limits: Of age and size.
+            delivered_seq: Number of the last line that every sink has confirmed; None where there is no sink.
 
-        Returns:
-            How many lines that were.
+        Raises:
+            sqlite3.Error: The file cannot be written.
         """
         with self._lock:
+            self.check_file()
+            first_seq = self._first_seq()
             with self._db:
-                dropped = self._db.execute("DELETE FROM lines WHERE time < ?", (oldest_time,)).rowcount
-            pages, free = (self.ask(f"PRAGMA {what}")[0][0] for what in ("page_count", "freelist_count"))
+                removed = remove_expired(self._db, self._run_s(), limits.max_age_s)
+            pages, free = (self.query(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count"))
             if (pages - free) * PAGE_BYTES > limits.max_bytes:
-                dropped += self.drop_oldest(DROPPED_SHARE)
-        return dropped
+                removed += self.drop_oldest(DROPPED_SHARE)
+            undelivered = 0
+            if removed and delivered_seq is not None:
+                undelivered = max(0, self._first_seq() - 1 - max(delivered_seq, first_seq - 1))
+            with self._db:
+                self._db.execute("UPDATE runtime SET first_seq = ?", (self._first_seq(),))
+        return TrimResult(removed, min(undelivered, removed))
 
     def drop_oldest(self, share: float) -> int:
-        """Drop the oldest lines: a share of all, one at least, `MOST_DROPPED` at most."""
+        """Remove the oldest lines: a share of all, at least one, at most `MAX_DROPPED`."""
         with self._lock, self._db:
             count = self._db.execute("SELECT COUNT(*) FROM lines").fetchone()[0]
             oldest = "SELECT seq FROM lines ORDER BY seq LIMIT ?"
-            most = min(max(1, int(count * share)), MOST_DROPPED)
-            return self._db.execute(f"DELETE FROM lines WHERE seq IN ({oldest})", (most,)).rowcount  # noqa: S608
+            limit = min(max(1, int(count * share)), MAX_DROPPED)
+            return self._db.execute(f"DELETE FROM lines WHERE seq IN ({oldest})", (limit,)).rowcount  # noqa: S608
 
-    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """What a query finds."""
+    def query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query.
+
+        Raises:
+            sqlite3.Error: The file cannot be read by its writer.
+            StoreError: The file cannot be read by another program.
+        """
         with self._lock:
-            return self._db.execute(query, values).fetchall()
+            try:
+                return self._db.execute(query, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                if self._writing:
+                    raise
+                raise StoreError(
+                    f"{self.path} cannot be read: {error}. `soundwatch run` salvages a damaged journal when it starts."
+                ) from error
 
-    def transaction(self, change: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Change several things, all or none."""
+    def transaction(self, change: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Make several changes, all or none."""
         with self._lock, self._db:
             return change(self._db)
 
-    def renew(self, last_seq: int) -> Path | None:
-        """Put a damaged file aside and begin a new one whose first line is the one after `last_seq`."""
+    def recreate(self, last_seq: int) -> SalvageResult:
+        """Rename a damaged file and begin a new one with its readable rows; the next line follows `last_seq`.
+
+        Raises:
+            StoreError: The file cannot be renamed, or a new one cannot be made.
+        """
         with self._lock:
-            identity = self._identity
-            self._renew()
+            identity, run_s = self._identity, self._run_s()
+            result = self._salvage()
             with self._db:
-                self._db.execute("INSERT INTO sqlite_sequence VALUES ('lines', ?)", (last_seq,))
-                self._db.execute("UPDATE identity SET id = ?", (identity,))  # since its numbers go on
+                set_last_seq(self._db, max(last_seq, result.last_seq))
+                self._db.execute("UPDATE identity SET id = ?", (identity,))  # since the numbers go on
+                self._db.execute("UPDATE runtime SET run_s = ?", (run_s,))
             self._identity = identity
-        return self.quarantined_path
+        return result
+
+    def check_file(self) -> None:
+        """Write the journal to its path again if the file was deleted or replaced.
+
+        Raises:
+            sqlite3.OperationalError: This is impossible, or another program writes to the new file.
+        """
+        with self._lock:
+            if self._file_lock is None or self._file_lock.current:
+                return
+            try:
+                self._restore(Path(self.path), self._file_lock)
+            except (OSError, StoreError) as error:
+                raise sqlite3.OperationalError(
+                    f"{self.path} was deleted or replaced, and cannot be restored: {error}"
+                ) from error
+            self.restored = True
+
+    def damage(self) -> str | None:
+        """Check the file and its indexes; return the first damage, None for a sound file."""
+        found = str(self.query("PRAGMA integrity_check(1)")[0][0])
+        return None if found == "ok" else found
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let other processes write to it."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
+        if self._file_lock is not None:
+            self._file_lock.release()
+
+    def _run_s(self) -> float:
+        return (self._steady_ns() - self._begin_ns) / 1e9
+
+    def _first_seq(self) -> int:
+        """Return the number of the first line; the next number where there is no line."""
+        found = self.query("SELECT MIN(seq) FROM lines")[0][0]
+        return self.last_seq() + 1 if found is None else int(found)
 
     def _make_room(self) -> int:
-        """See that the next lines find room in the file.
+        """Ensure room for the next lines in the file.
 
         Returns:
-            How many of the oldest had to go for it.
+            The number of old lines that were removed.
         """
-        if self.path == MEMORY or self.ask("PRAGMA freelist_count")[0][0] >= LOW_PAGES:
+        if self.path == MEMORY or self.query("PRAGMA freelist_count")[0][0] >= LOW_PAGES:
             return 0
         if free_bytes(self.path) < DISK_BYTES:
             return self.drop_oldest(DROPPED_SHARE)
@@ -210,46 +270,33 @@ class JournalStore:
                 [(sink, cursor.attempted, cursor.delivered) for sink, cursor in cursors],
             )
 
-    def _opened(self, writing: bool) -> sqlite3.Connection:
-        """The file, with its tables.
-
-        Raises:
-            sqlite3.DatabaseError: It is none of ours, damaged, or cannot be made.
-            StoreError: It is of another release.
-        """
-        if self.path == MEMORY:
-            db = sqlite3.connect(MEMORY, check_same_thread=False)
-        else:
-            mode = "rwc" if writing else "rw"  # a reader of a log that is being written to has to share its memory
-            db = sqlite3.connect(
-                f"{Path(self.path).absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False
-            )
-        try:
-            configure_database(db, writing)
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.DatabaseError:
-            db.close()
-            raise
-        if found != FORMAT:
-            db.close()
-            raise StoreError(
-                f"{self.path} is a journal of format {found}; this release reads {FORMAT}. Give another journal.path, "
-                "or the release that wrote it."
-            )
-        return db
-
-    def _renew(self) -> None:
-        """Put the file aside and begin a new one."""
+    def _salvage(self) -> SalvageResult:
+        """Rename the file, and begin a new one with its readable rows."""
         path = Path(self.path)
         with contextlib.suppress(AttributeError, sqlite3.Error):
             self._db.close()
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self.quarantined_path = path.with_name(f"{path.name}.damaged-{stamp}")
+        self.quarantined_path = free_name(path, "damaged")
         try:
-            for suffix in ("", "-wal", "-shm"):
-                file = path.with_name(path.name + suffix)
-                if file.exists():
-                    file.rename(self.quarantined_path.with_name(self.quarantined_path.name + suffix))
-            self._db = self._opened(writing=True)
+            move_aside(path, self.quarantined_path)
+            if self._file_lock is not None:
+                self._file_lock.renew()
+            self._db = open_database(self.path, writing=True)
+            self.salvaged = salvage(self.quarantined_path, self._db)
         except (OSError, sqlite3.DatabaseError) as error:
-            raise StoreError(f"{path} is damaged and cannot be put aside: {error}. Move it away.") from error
+            raise StoreError(f"{path} is damaged and cannot be renamed: {error}. Move it away.") from error
+        return self.salvaged
+
+    def _restore(self, path: Path, lock: JournalLock) -> None:
+        """Copy the open file, which has no path any more, to its path; a file that is there now is renamed."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.exists():
+            lock.check_free()
+        part = copy_open_database(self._db, path)
+        self._db.close()  # removes the log by its name, so it comes before the new file has that name
+        if path.exists():
+            move_aside(path, free_name(path, "replaced"))
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        part.replace(path)
+        lock.renew()
+        self._db = open_database(self.path, writing=True)

@@ -26,7 +26,8 @@ from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.detection.rules import resolve_rules
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal import query
-from soundwatch.daemon.journal.location import journal_path, open_for_reading, writer_pid
+from soundwatch.daemon.journal.location import journal_path, open_for_reading
+from soundwatch.daemon.journal.lock import writer_pid
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.shadow.build import load_shadow
 from soundwatch.daemon.shadow.yaml_edit import set_yaml_value, write_atomically

@@ -106,7 +106,7 @@ class CommandSink:
         reader = threading.Thread(target=_read, args=(process, output), daemon=True)
         reader.start()
         with contextlib.suppress(OSError), contextlib.closing(process.stdin) as stdin:  # type: ignore[type-var]
-            os.write(stdin.fileno(), entry.marked)  # type: ignore[union-attr]  # an empty pipe takes a line whole
+            os.write(stdin.fileno(), entry.encoded)  # type: ignore[union-attr]  # an empty pipe takes a line whole
         try:
             code = process.wait(self._timeout_s)
             exit_status = f"exit code {code}" if code >= 0 else f"signal {-code}"

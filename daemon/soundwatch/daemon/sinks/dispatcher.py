@@ -56,7 +56,7 @@ class SinkWorker:
         self._tried = threading.Event()
         self._last_seq: int | None = None  # of the last line to deliver, once the daemon stops
         self._stopped = threading.Event()
-        self._unsubscribe = journal.listen(self._wake.set)
+        self._unsubscribe = journal.subscribe(self._wake.set)
         self._thread = threading.Thread(target=self._run, name=f"sink {prepared.name}", daemon=True)
         self._thread.start()
 
@@ -147,7 +147,7 @@ class SinkWorker:
 
     def _next(self) -> Sequence[JournalEntry]:
         """Return the next lines, marked where they may have been delivered before."""
-        entries = self._journal.after(self._cursor.delivered, self._prepared.batch_lines)
+        entries = self._journal.read_after(self._cursor.delivered, self._prepared.batch_lines)
         if entries and entries[0].seq > self._cursor.delivered + 1:
             lost_lines = entries[0].seq - self._cursor.delivered - 1
             self.status = replace(self.status, lost_lines=self.status.lost_lines + lost_lines)
@@ -159,7 +159,7 @@ class SinkWorker:
     def _move(self, cursor: Cursor, *, wait: bool) -> None:
         self._cursor = cursor
         if self._prepared.durable:
-            self._journal.move(self.status.name, cursor, wait=wait)
+            self._journal.set_cursor(self.status.name, cursor, wait=wait)
 
     def _set_state(self, state: SinkState, reason: str | None) -> None:
         self.status = with_state(self.status, state, reason, self._log)

@@ -72,7 +72,7 @@ class FileSink:
             self.reopen()
         try:
             for entry in entries:
-                self.write(entry.marked)
+                self.write(entry.encoded)
         except BrokenPipeError as error:
             if self._path is None:
                 raise ReaderClosedError(f"The reader of {self.name} has gone.") from error

@@ -23,7 +23,7 @@ Fields = dict[str, Any]
 def matching_lines(entries: Sequence[JournalEntry], types: frozenset[str]) -> Iterator[tuple[JournalEntry, Fields]]:
     """Yield the lines of these types, each with its fields."""
     for entry in entries:
-        fields: Fields = msgspec.json.decode(entry.marked)
+        fields: Fields = msgspec.json.decode(entry.encoded)
         if fields["type"] in types:
             yield entry, fields
 

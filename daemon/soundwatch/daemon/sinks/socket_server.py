@@ -146,7 +146,7 @@ class SocketServerSink:
             return
         with contextlib.suppress(OSError):
             connection.setblocking(False)
-            client = SocketClient(connection, self._context.journal.after, self._context.node, time.monotonic())
+            client = SocketClient(connection, self._context.journal.read_after, self._context.node, time.monotonic())
             if len(self._clients) >= MAX_CLIENTS:
                 client.disconnect("too_many_clients")
             with self._lock:

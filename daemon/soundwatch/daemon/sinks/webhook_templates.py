@@ -64,7 +64,7 @@ class BodyTemplate:
     def render(self, entry: JournalEntry, fields: Fields, now_unix_s: float) -> bytes:
         """Return the body for a line."""
         if self.template is None:
-            return entry.marked.rstrip(b"\n")
+            return entry.encoded.rstrip(b"\n")
         now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(self.zone)
         values = {key: self.escape(value) for key, value in _values(fields, now).items()}
         return self.template.substitute(values).encode()

@@ -14,7 +14,7 @@ from starlette.routing import Route as Path
 from soundwatch.daemon.web import openapi
 from soundwatch.daemon.web.clip_files import TYPES, clip_path
 from soundwatch.daemon.web.context import WebContext
-from soundwatch.daemon.web.events import last_clip_line
+from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
@@ -83,7 +83,7 @@ def _path_name(request: Request) -> str:
 def _clips(view: WebContext) -> Endpoint:
     async def respond(request: Request) -> Response:
         parse_query(request.scope["query_string"], Query)
-        line = await asyncio.to_thread(last_clip_line, view.journal.store, request.path_params["name"])
+        line = await asyncio.to_thread(last_clip, view.journal.store, request.path_params["name"])
         path = None if line is None else await asyncio.to_thread(clip_path, view.clips, line.file)
         if path is None:
             raise RequestRefused(404, "This event has no clip, or its clip was deleted.")

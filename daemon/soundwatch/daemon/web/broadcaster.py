@@ -143,7 +143,7 @@ class Broadcaster:
         journal = self._view.journal
         if journal.last_seq <= subscriber.seq:
             return []
-        entries = await asyncio.to_thread(journal.after, subscriber.seq, BATCH_LINES)
+        entries = await asyncio.to_thread(journal.read_after, subscriber.seq, BATCH_LINES)
         if not entries:
             return []
         messages = [Message("line", entry.line.rstrip(b"\n"), entry.seq) for entry in entries]
@@ -166,7 +166,7 @@ class Broadcaster:
             return
         self._loop = asyncio.get_running_loop()
         self._unsubscribe = [
-            self._view.journal.listen(self._on_lines),
+            self._view.journal.subscribe(self._on_lines),
             self._view.sink_context.live.subscribe(self._on_window, features=features_wanted),
         ]
 

@@ -7,13 +7,21 @@ are active. An event whose `start` line the journal has deleted is not found.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from soundwatch.daemon.core.clock import format_datetime, format_utc
 from soundwatch.daemon.events.schema import EventLine
+from soundwatch.daemon.journal.events import (
+    QUARTER_S,
+    EventRow,
+    count_starts,
+    find_event_row,
+    find_event_rows,
+    last_clip_line,
+)
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import TIME_FORMAT
@@ -28,22 +36,6 @@ from soundwatch.daemon.web.schemas import (
     Label,
 )
 
-QUARTER_S: Final = 900
-
-_EVENTS: Final = """
-SELECT seq, first_time, last, clip, labels.time, labels.class FROM (
-    SELECT s.seq, s.id, s.time AS first_time, s.class AS event_class, s.source,
-        (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1)
-            AS last,
-        (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
-    FROM lines s WHERE s.type = 'start'
-) LEFT JOIN labels USING (id)
-"""
-
-_SEARCH_TEXT: Final = (
-    "event_class || ' ' || replace(event_class, '_', ' ') || ' ' || source || ' ' || coalesce(labels.class, '')"
-)
-
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of a `clip` line that the API uses."""
@@ -56,69 +48,58 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
     """Return one page of events, newest first."""
-    conditions: dict[str, Any] = {
-        "seq < ?": query.before,
-        "event_class = ?": query.class_,
-        "source = ?": query.source,
-        "first_time >= ?": _format_time(query.since),
-        "first_time < ?": _format_time(query.until),
-        "json_extract(CAST(last AS TEXT), '$.peak_score') >= ?": query.min_score,
-        f"instr(lower({_SEARCH_TEXT}), ?) > 0": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
+    wanted: dict[str, Any] = {
+        "before_seq": query.before,
+        "class": query.class_,
+        "source": query.source,
+        "since": _format_time(query.since),
+        "until": _format_time(query.until),
+        "min_peak_score": query.min_score,
+        "text": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
     }
-    given = {condition: value for condition, value in conditions.items() if value is not UNSET}
-    where = f"WHERE {' AND '.join(given)}" if given else ""
-    found = store.ask(f"{_EVENTS} {where} ORDER BY seq DESC LIMIT ?", *given.values(), query.limit + 1)
+    found = find_event_rows(store, _given(wanted), query.limit + 1)
     page = found[: query.limit]
     return EventsResponse(
-        events=tuple(_event(*row) for row in page), next=page[-1][0] if len(found) > query.limit else None
+        events=tuple(_event(row) for row in page), next=page[-1].seq if len(found) > query.limit else None
     )
 
 
 def find_event(store: JournalStore, event_id: str) -> EventResponse | None:
     """Return the event of an id; None if there is none."""
-    found = store.ask(f"{_EVENTS} WHERE id = ? LIMIT 1", event_id)
-    return _event(*found[0]) if found else None
+    row = find_event_row(store, event_id)
+    return None if row is None else _event(row)
 
 
-def last_clip_line(store: JournalStore, event_id: str) -> ClipLine | None:
+def last_clip(store: JournalStore, event_id: str) -> ClipLine | None:
     """Return the last `clip` line of an event; None if there is none."""
-    found = store.ask("SELECT line FROM lines WHERE id = ? AND type = 'clip' ORDER BY seq DESC LIMIT 1", event_id)
-    return msgspec.json.decode(found[0][0], type=ClipLine) if found else None
+    line = last_clip_line(store, event_id)
+    return None if line is None else msgspec.json.decode(line, type=ClipLine)
 
 
 def count_events(store: JournalStore, query: CountsQuery) -> CountsResponse:
     """Count the events of each class in each quarter of an hour."""
-    conditions = {
-        "time >= ?": _format_time(query.since),
-        "time < ?": _format_time(query.until),
-        "source = ?": query.source,
-    }
-    given = {condition: value for condition, value in conditions.items() if value is not UNSET}
-    where = " AND ".join(("type = 'start'", *given))
-    found = store.ask(
-        f"SELECT class, CAST(strftime('%s', time) AS INTEGER) / {QUARTER_S} AS quarter, COUNT(*) FROM lines "  # noqa: S608
-        f"WHERE {where} GROUP BY class, quarter ORDER BY quarter, class",
-        *given.values(),
-    )
+    wanted = {"since": _format_time(query.since), "until": _format_time(query.until), "source": query.source}
     return CountsResponse(
         counts=tuple(
             Count(class_=class_, time=format_utc(quarter * QUARTER_S * 1_000_000_000), events=events)
-            for class_, quarter, events in found
+            for class_, quarter, events in count_starts(store, _given(wanted))
         )
     )
 
 
-def _event(
-    seq: int, time: str, last: bytes, clip: bytes | None, label_time: str | None, label_class: str | None
-) -> EventResponse:
-    line = msgspec.json.decode(last, type=EventLine)
+def _given(wanted: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if value is not UNSET}
+
+
+def _event(row: EventRow) -> EventResponse:
+    line = msgspec.json.decode(row.last, type=EventLine)
     label = None
-    if label_time is not None:
-        label = Label(right=label_class == line.class_, class_=label_class, time=label_time)
+    if row.label_time is not None:
+        label = Label(right=row.label_class == line.class_, class_=row.label_class, time=row.label_time)
     return EventResponse(
         id=line.id,
-        seq=seq,
-        time=time,
+        seq=row.seq,
+        time=row.time,
         source=line.source,
         class_=line.class_,
         active=line.type != "end",
@@ -132,7 +113,7 @@ def _event(
         latency_ms=line.latency_ms,
         model=line.model,
         provider=line.provider,
-        clip=_clip(line.id, clip),
+        clip=_clip(line.id, row.clip),
         label=label,
     )
 

@@ -13,7 +13,7 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.encoder import scores_line
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.store import MEMORY
+from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import SourceStatus
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.schemas import (

@@ -16,6 +16,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.redact import redacted_config
+from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.web import events, responses
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.middleware import RequestRefused
@@ -90,7 +91,7 @@ def _event(request: ApiRequest) -> EventResponse:
 
 def _lines(request: ApiRequest) -> LinesResponse:
     journal, query = request.view.journal, request.query
-    entries = journal.after(query.since, query.limit)
+    entries = journal.read_after(query.since, query.limit)
     return LinesResponse(lines=tuple(msgspec.Raw(entry.line) for entry in entries), last_seq=journal.last_seq)
 
 
@@ -105,7 +106,7 @@ def _label(request: ApiRequest) -> EventResponse:
         if class_ == event.class_:
             raise RequestRefused(422, f"The event's class is {class_}; to confirm it, send right: true.")
     try:
-        request.view.journal.store.label(event.id, format_utc(time.time_ns()), class_)
+        set_label(request.view.journal.store, event.id, format_utc(time.time_ns()), class_)
     except sqlite3.Error as error:
         raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
     return _event(request)
@@ -114,7 +115,7 @@ def _label(request: ApiRequest) -> EventResponse:
 def _unlabel(request: ApiRequest) -> EventResponse:
     event = _event(request)
     try:
-        request.view.journal.store.transaction(lambda db: db.execute("DELETE FROM labels WHERE id = ?", (event.id,)))
+        delete_label(request.view.journal.store, event.id)
     except sqlite3.Error as error:
         raise RequestRefused(503, f"The journal cannot be written: {error}.") from error
     return _event(request)

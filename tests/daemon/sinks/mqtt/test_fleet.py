@@ -29,7 +29,7 @@ def test_every_line_is_published_under_its_journals_name(
     harness.wait_for(worker)
     said = wait_until(lambda: len(listener.said(lines_topic(harness))) == 3 and listener.events(lines_topic(harness)))
     assert [line["type"] for line in said] == ["hello", "start", "health"]
-    assert listener.said(lines_topic(harness))[1] == harness.journal.after(1, 1)[0].line[:-1], "byte for byte"
+    assert listener.said(lines_topic(harness))[1] == harness.journal.read_after(1, 1)[0].line[:-1], "byte for byte"
     assert "event_type" in listener.events("soundwatch/edge1/mic0/event")[0], (
         "and Home Assistant gets what it always got"
     )

@@ -63,7 +63,7 @@ class ResendReply(msgspec.Struct, frozen=True):
 def line_messages(topics: Topics, journal_id: str, entries: Sequence[JournalEntry]) -> list[MqttMessage]:
     """Return lines as messages to a fleet."""
     topic = topics.lines(journal_id)
-    return [MqttMessage(topic, entry.marked[:-1]) for entry in entries]
+    return [MqttMessage(topic, entry.encoded[:-1]) for entry in entries]
 
 
 def report_payload(context: SinkContext, sent_seq: int | None, report_s: float) -> bytes:
@@ -79,7 +79,7 @@ def resend_answer(topics: Topics, context: SinkContext, request: MqttMessage) ->
     """
     wanted = msgspec.json.decode(request.payload, type=ResendRequest)
     journal_id = context.journal.store.identity()
-    found = context.journal.after(wanted.after, MAX_LINES) if wanted.journal == journal_id else []
+    found = context.journal.read_after(wanted.after, MAX_LINES) if wanted.journal == journal_id else []
     entries = [replace(entry, repeated=True) for entry in found if entry.seq <= wanted.up_to]
     more = len(found) == MAX_LINES == len(entries)
     up_to = entries[-1].seq if more else wanted.up_to

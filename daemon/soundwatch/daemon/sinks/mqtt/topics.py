@@ -129,7 +129,7 @@ def event_payload(entry: JournalEntry) -> tuple[str, bytes] | None:
     head = msgspec.json.decode(entry.line, type=_LineHeader)
     if head.source is None or head.type not in ("start", "update", "end"):
         return None
-    return head.source, entry.marked[:-2] + f',"event_type":"{head.type}"}}'.encode()
+    return head.source, entry.encoded[:-2] + f',"event_type":"{head.type}"}}'.encode()
 
 
 def level_payload(result: WindowResult) -> bytes:
