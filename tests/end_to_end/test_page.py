@@ -19,6 +19,7 @@ from soundwatch.daemon.events.schema import ClipLine
 from support.browser import a_browser, complaints_of, skip_without_chromium
 from support.demo_daemon import demo_daemon, has_told, wait_for
 from support.ports import free_port
+from support.reverse_proxy import frame_page, reverse_proxy
 from support.web_harness import IDS, Site, a_site, event_line, lost_line, reading, write_token
 
 WAIT_MS = 60_000
@@ -119,11 +120,11 @@ def test_a_source_is_paused_and_listened_to_again_by_its_button(browser: Browser
     button = page.locator(".source button")
     expect(button).to_have_text("Pause")
     button.click()
-    expect(page.locator(".hearing")).to_have_text("Paused")
+    expect(page.locator(".source-state")).to_have_text("Paused")
     expect(page.locator(".level")).to_have_text("–")
     expect(button).to_have_text("Resume")
     button.click()
-    expect(page.locator(".hearing")).to_have_text("Running")
+    expect(page.locator(".source-state")).to_have_text("Running")
     assert said == []
     page.context.close()
 
@@ -182,7 +183,7 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
     page, said = opened(browser, site.url)
     expect(page.locator(".with-sound").last).to_have_text("♪")
     rows(page).last.locator("summary").click()
-    expect(page.locator("audio")).to_have_attribute("src", f"/api/clips/{IDS[1]}")
+    expect(page.locator("audio")).to_have_attribute("src", f"api/clips/{IDS[1]}")
     page.wait_for_function("() => document.querySelector('canvas.clip-picture').width > 300")
     brightest = page.evaluate(
         "() => { const {width, height} = document.querySelector('canvas.clip-picture');"
@@ -218,7 +219,7 @@ def test_a_lost_source_and_a_failing_program_are_told_where_one_looks(browser: B
     expect(page.locator("#events-state")).to_contain_text("No events yet today.")
     site.tell(lost_line())
     expect(page.locator("#status")).to_have_text("1 problem")
-    expect(page.locator(".hearing").first).to_have_text("Lost")
+    expect(page.locator(".source-state").first).to_have_text("Lost")
     expect(page.locator(".problems")).to_have_text("mic0 delivers no sound: mic0 was unplugged.")
     assert said == []
     page.context.close()
@@ -268,6 +269,41 @@ def test_the_page_can_be_read_and_used_by_everybody(
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert said == []
     page.context.close()
+
+
+@pytest.mark.parametrize("upgrades", [True, False], ids=["with websocket", "without websocket"])
+def test_the_page_works_under_a_path_of_a_proxy(browser: Browser, tmp_path: Path, upgrades: bool) -> None:
+    word = f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}"
+    with a_site(word) as site, reverse_proxy(site.address, "/deep/path", upgrades=upgrades) as url:
+        page, said = opened(browser, f"{url}/deep/path/")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#status")).to_have_text("No source is running")
+        expect(page.locator("#banner")).to_be_hidden()
+        site.tell(today(1), today(1, "end"))
+        expect(rows(page)).to_have_count(1)
+        page.get_by_role("button", name="Pause").first.click()
+        wait_for(lambda: site.switched == [("mic0", False)])
+        rows(page).first.locator("summary").click()
+        page.get_by_role("button", name="Correct").click()
+        expect(page.locator(".mark")).to_have_text("✓ correct")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        assert page.url == f"{url}/deep/path/login"
+        assert [text for text in said if "WebSocket" not in text] == []
+        page.context.close()
+
+
+def test_the_page_shows_in_a_frame_of_a_configured_origin_only(browser: Browser) -> None:
+    with a_site("http://127.0.0.1:0") as refusing, frame_page(refusing.url) as url:
+        page, _ = opened(browser, url)
+        expect(page.frame_locator("iframe").locator("#status")).to_have_count(0)
+        page.context.close()
+    port = free_port()
+    with a_site(f"http://127.0.0.1:0,frame=http://127.0.0.1:{port}") as site, frame_page(site.url, port) as url:
+        page, _ = opened(browser, url)
+        expect(page.frame_locator("iframe").locator("#status")).to_have_text("No source is running")
+        page.context.close()
 
 
 def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site) -> None:

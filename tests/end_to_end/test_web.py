@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -118,3 +119,31 @@ def test_a_daemon_without_a_page_imports_none_of_it() -> None:
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit and /proc are Linux's")
+def test_exhausted_file_descriptors_give_log_lines_and_no_traceback_and_the_page_recovers(tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with demo_daemon(port, env={"STATE_DIRECTORY": str(tmp_path)}, log=log) as url:
+        wait_for(lambda: has_told(url))  # every module is imported by now
+        [pid] = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if f":{port}" in read(path)]
+        used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 10, hard))
+        crowd = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(30)]
+        wait_for(lambda: b"web_server_error" in log.read_bytes())
+        for client in crowd:
+            client.close()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        wait_for(lambda: get(url, "/api/health"))
+    lines = log.read_bytes().splitlines()
+    assert [b"Too many open files" in line for line in lines if b"web_server_error" in line] == [True]
+    assert not any(b"Traceback" in line for line in lines)
+
+
+def read(path: Path) -> str:
+    """Read a file of another process; empty once the process has ended."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -13,6 +13,7 @@ import pytest
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.status import SinkStatus
 from support.fakes import SMALL_CONTRACT
+from support.journal_factory import hello
 from support.web_harness import IDS, NODE, Site, a_site, event_line, lost_line, reading
 
 
@@ -173,14 +174,21 @@ def test_a_source_is_told_with_its_last_window(site: Site) -> None:
     last = mic0["last"]
     assert (last["level_dbfs"], last["scores"], last["delay_ms"]) == (-30.0, {"low": 0.75, "high": 0.25}, 20.0)
     assert last["coverage"] == 0.9
-    assert (yard["hearing"], yard["last"]) == ("opening", None)
+    assert (mic0["state"], mic0["hearing"]) == ("opening", "opening")
+    assert (yard["state"], yard["last"]) == ("opening", None)
+
+
+def test_a_source_that_delivers_sound_is_running_and_keeps_its_former_word(site: Site) -> None:
+    site.tell(hello("low"))
+    mic0, _ = site.get("/api/sources").json()["sources"]
+    assert (mic0["state"], mic0["hearing"]) == ("running", "heard")
 
 
 def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
     with site.client() as client:
-        assert client.post("/api/sources/mic0/pause").status_code == 202
-        assert client.post("/api/sources/mic0/resume").json() == {"source": "mic0", "listen": True}
-        assert client.post("/api/sources/cellar/pause").status_code == 404
+        assert client.post("/api/sources/mic0/pause", json={}).status_code == 202
+        assert client.post("/api/sources/mic0/resume", json={}).json() == {"source": "mic0", "listen": True}
+        assert client.post("/api/sources/cellar/pause", json={}).status_code == 404
         assert client.get("/api/sources/mic0/pause").status_code == 405
     assert site.switched == [("mic0", False), ("mic0", True)]
 

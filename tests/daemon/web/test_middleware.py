@@ -63,7 +63,7 @@ def test_two_hosts_or_none_are_refused(site: Site) -> None:
 )
 def test_another_sites_page_can_neither_post_nor_read(site: Site, origin: str) -> None:
     with site.client(headers={"Origin": origin}) as client:
-        assert client.post("/api/sources/mic0/pause").status_code == 403
+        assert client.post("/api/sources/mic0/pause", json={}).status_code == 403
         assert client.post(f"/api/events/{IDS[1]}/label", json={"right": True}).status_code == 403
         assert client.delete(f"/api/events/{IDS[1]}/label").status_code == 403
         assert client.get("/api/stream").status_code == 403
@@ -128,8 +128,8 @@ def test_without_the_token_nothing_is_told(guarded: Site) -> None:
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
     with guarded.client() as client:
-        assert client.post("/api/sources/mic0/pause").status_code == 401
-    assert guarded.get("/").headers["location"] == "/login"
+        assert client.post("/api/sources/mic0/pause", json={}).status_code == 401
+    assert guarded.get("/").headers["location"] == "login"
     assert guarded.get("/login").status_code == 200
     with pytest.raises(websockets.InvalidStatus) as refused, connect(_ws(guarded)):
         pass
@@ -154,7 +154,7 @@ def test_the_token_in_a_url_opens_nothing(guarded: Site) -> None:
 def test_the_login_form_gives_a_cookie_that_scripts_and_other_sites_never_get(guarded: Site) -> None:
     with guarded.client() as client:
         wrong = client.post("/login", data={"token": TOKEN[:-1]})
-        assert wrong.headers["location"] == "/login?wrong"
+        assert wrong.headers["location"] == "login?wrong"
         assert "set-cookie" not in wrong.headers
         answer = client.post("/login", data={"token": TOKEN})
         cookie = answer.headers["set-cookie"]
@@ -277,8 +277,8 @@ def test_no_page_has_script_or_style_in_it_or_asks_another_machine_for_anything(
         assert "<style" not in text
         assert " style=" not in text
         assert " on" not in [part[:3] for part in text.split('="')]
-        assert text.count("<script") == text.count('<script src="/static/') + text.count(
-            '<script type="module" src="/static/'
+        assert text.count("<script") == text.count('<script src="static/') + text.count(
+            '<script type="module" src="static/'
         )
     for file in static.iterdir():
         text = file.read_text()
@@ -317,14 +317,83 @@ def test_a_visitor_who_goes_in_the_middle_of_what_he_sends_is_not_worth_a_word(s
     assert site.log.written == before
 
 
-def test_a_crowd_of_connections_is_turned_away_and_those_after_it_are_not(site: Site) -> None:
-    crowd = [socket.create_connection(site.address, timeout=10) for _ in range(150)]
+def answer_or_reset(client: socket.socket) -> bytes:
+    """Read to the end of the connection; a reset counts as its end."""
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := client.recv(4096):
+            answer += part
+    return answer
+
+
+def test_connections_beyond_the_limit_are_refused_with_one_log_line_and_later_ones_are_served(site: Site) -> None:
+    crowd = [socket.create_connection(site.address, timeout=10) for _ in range(300)]
     try:
-        assert site.get("/api/health").status_code == 503
+        refused = crowd[timeouts.MAX_CONNECTIONS :]
+        assert {answer_or_reset(client)[:12] for client in refused} <= {b"", b"HTTP/1.1 503"}
+        assert [event for event, _ in site.log.written] == ["connections_refused"]
     finally:
-        for each in crowd:
-            each.close()
+        for client in crowd:
+            client.close()
     wait_until(lambda: site.get("/api/health").status_code == 200)
+
+
+def test_one_client_cannot_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "is_loopback", lambda _: False)  # as clients of other machines
+    monkeypatch.setattr(timeouts, "MAX_CLIENT_CONNECTIONS", 3)
+    with a_site() as site:
+        crowd = [socket.create_connection(site.address, timeout=10) for _ in range(5)]
+        with socket.create_connection(site.address, timeout=10, source_address=("127.0.0.2", 0)) as other:
+            assert [answer_or_reset(client)[:12] for client in crowd[3:]] == [b"HTTP/1.1 503"] * 2
+            other.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert answer_or_reset(other).startswith(b"HTTP/1.1 200")
+        for client in crowd:
+            client.close()
+
+
+def test_only_the_configured_origins_may_frame_the_page() -> None:
+    with a_site("http://127.0.0.1:0,frame=https://home.example https://other.example:8123") as site:
+        framed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}
+        headers = site.get("/", headers=framed).headers
+        assert (
+            "frame-ancestors 'self' https://home.example https://other.example:8123"
+            in (headers["content-security-policy"])
+        )
+        assert "x-frame-options" not in headers
+        assert site.get("/api/health", headers=framed).status_code == 403
+    with a_site() as site:
+        assert site.get("/", headers=framed).status_code == 403
+
+
+def test_the_page_of_the_named_proxy_may_send_requests_and_others_may_not() -> None:
+    with a_site("http://127.0.0.1:0,host=home.example") as site, site.client() as client:
+        for origin, status in (("https://home.example:8123", 202), ("https://evil.example", 403)):
+            answer = client.post("/api/sources/mic0/pause", json={}, headers={"Origin": origin})
+            assert answer.status_code == status
+
+
+def test_two_servers_of_one_host_have_separate_cookies(tmp_path: Path) -> None:
+    word = f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}"
+    with a_site(word) as one, a_site(word) as other, httpx.Client(trust_env=False) as client:
+        for site in (one, other):
+            client.post(f"{site.url}/login", data={"token": TOKEN})
+        assert len(client.cookies) == 2
+        client.post(f"{other.url}/logout")
+        assert client.get(f"{one.url}/api/health").status_code == 200
+        assert client.get(f"{other.url}/api/health").status_code == 401
+
+
+@pytest.mark.parametrize("body", [b"", b"listen=0", b"{", b"[]", b'{"x":1}'])
+def test_a_post_that_is_not_json_pauses_no_source(site: Site, body: bytes) -> None:
+    before = list(site.switched)
+    with site.client() as client:
+        for type_ in ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", None):
+            headers = {} if type_ is None else {"Content-Type": type_}
+            answer = client.post("/api/sources/mic0/pause", content=body, headers=headers)
+            assert answer.status_code == 415
+        answer = client.post("/api/sources/mic0/pause", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422
+    assert site.switched == before
 
 
 def _ws(site: Site) -> str:

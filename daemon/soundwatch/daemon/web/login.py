@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.rate_limit import RateLimiter
-from soundwatch.daemon.web.session import COOKIE, COOKIE_S, cookie_value, is_token
+from soundwatch.daemon.web.session import COOKIE_S, cookie_name, cookie_value, is_token
 from soundwatch.daemon.web.settings import Settings
 
 ATTEMPT_RATE_HZ: Final = 0.1
@@ -27,6 +27,8 @@ class LoginHandler:
 
     def __init__(self, settings: Settings) -> None:
         self._token = settings.token
+        self._cookie = cookie_name(settings.port)
+        self._framed = bool(settings.frame_ancestors)
         self._rates = RateLimiter(ATTEMPT_RATE_HZ, ATTEMPT_BURST)
 
     async def log_in(self, request: Request) -> Response:
@@ -39,19 +41,25 @@ class LoginHandler:
             retry_after = {"Retry-After": str(round(1 / ATTEMPT_RATE_HZ))}
             raise RequestRefused(429, "There were too many attempts; wait a little.", retry_after)
         if self._token is None:
-            return RedirectResponse("/", 303)
+            return _redirect(".")
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=5)
         if not is_token(form.get("token", [""])[0].strip(), self._token):
-            return RedirectResponse("/login?wrong", 303)
-        response = RedirectResponse("/", 303)
+            return _redirect("login?wrong")
+        response = _redirect(".")
         value = cookie_value(self._token, int(time.time()))
         secure = request.headers.get("x-forwarded-proto") == "https"  # a forged header only restricts the cookie
-        response.set_cookie(COOKIE, value, COOKIE_S, httponly=True, samesite="strict", secure=secure)
+        samesite: Literal["none", "strict"] = "none" if self._framed and secure else "strict"  # None requires Secure
+        response.set_cookie(self._cookie, value, COOKIE_S, httponly=True, samesite=samesite, secure=secure)
         return response
 
     async def log_out(self, request: Request) -> Response:
         """Delete the cookie."""
         del request
-        response = RedirectResponse("/login", 303)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response = _redirect("login")
+        response.delete_cookie(self._cookie, httponly=True, samesite="strict")
         return response
+
+
+def _redirect(location: str) -> Response:
+    """Redirect to a relative address, which is right under any path of a reverse proxy."""
+    return RedirectResponse(location, 303)

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.schemas import ErrorResponse
-from soundwatch.daemon.web.session import COOKIE, is_cookie, is_token
+from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
 from soundwatch.daemon.web.settings import Settings
 
 MAX_HEAD_BYTES: Final = 16_384
@@ -81,6 +81,7 @@ class SecurityMiddleware:
         self._settings = settings
         self._log = log
         self._now_s = now_s
+        self._headers = _response_headers(settings)
         self._rates = RateLimiter(REQUEST_RATE_HZ, REQUEST_BURST)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +93,7 @@ class SecurityMiddleware:
             started = started or message["type"] in ("http.response.start", "websocket.accept")
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -131,11 +132,15 @@ class SecurityMiddleware:
             raise RequestRefused(
                 421, "The Host header does not name this server. If it should, add the name with ,host=NAME."
             )
-        _check_origin(scope, headers)
+        _check_origin(scope, headers, self._settings)
         token = self._settings.token
-        if token is not None and not scope["path"].startswith(OPEN_PATHS) and not _is_authenticated(headers, token):
+        if (
+            token is not None
+            and not scope["path"].startswith(OPEN_PATHS)
+            and not _is_authenticated(headers, token, cookie_name(self._settings.port))
+        ):
             if scope["type"] == "http" and scope["path"] == "/":
-                raise RequestRefused(303, "Log in first.", {"Location": "/login"})
+                raise RequestRefused(303, "Log in first.", {"Location": "login"})
             raise RequestRefused(
                 401, "A token is required: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"}
             )
@@ -144,6 +149,16 @@ class SecurityMiddleware:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
+
+
+def _response_headers(settings: Settings) -> dict[str, str]:
+    """Return the headers of every response; only the configured origins may frame the page."""
+    if not settings.frame_ancestors:
+        return HEADERS
+    ancestors = " ".join(("'self'", *settings.frame_ancestors))
+    policy = HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {ancestors}")
+    others = {name: value for name, value in HEADERS.items() if name != "X-Frame-Options"}  # has no list of origins
+    return others | {"Content-Security-Policy": policy}
 
 
 async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> None:
@@ -161,23 +176,33 @@ async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> Non
     await send({"type": f"{prefix}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 
-def _check_origin(scope: Scope, headers: Headers) -> None:
+def _check_origin(scope: Scope, headers: Headers, settings: Settings) -> None:
     """Check that no page of another site sent the request.
 
     Raises:
         RequestRefused: A page of another site sent it.
     """
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower():
+    if origin is not None and not _is_own_origin(origin, headers["host"], settings):
         raise RequestRefused(403, "Pages of other sites may not send this request.")
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return
-    is_link = scope["type"] == "http" and scope["method"] == "GET" and headers.get("sec-fetch-dest") == "document"
+    is_link = (
+        scope["type"] == "http"
+        and scope["method"] == "GET"
+        and headers.get("sec-fetch-dest") in (("document", "iframe") if settings.frame_ancestors else ("document",))
+    )
     if not is_link or scope["path"].startswith("/api/"):
         raise RequestRefused(403, "Pages of other sites may not send this request.")
 
 
-def _is_authenticated(headers: Headers, token: str) -> bool:
+def _is_own_origin(origin: str, host: str, settings: Settings) -> bool:
+    """Check that an origin is the requested host, or the host of the reverse proxy (`,host=NAME`)."""
+    netloc = urlsplit(origin).netloc.lower()
+    return netloc == host.lower() or (settings.proxy_host != "" and _host_name(netloc) == settings.proxy_host)
+
+
+def _is_authenticated(headers: Headers, token: str, cookie: str) -> bool:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return is_token(given.strip(), token)
@@ -186,7 +211,7 @@ def _is_authenticated(headers: Headers, token: str) -> bool:
         cookies.load(headers.get("cookie", ""))
     except CookieError:
         return False
-    return COOKIE in cookies and is_cookie(cookies[COOKIE].value, token, int(time.time()))
+    return cookie in cookies and is_cookie(cookies[cookie].value, token, int(time.time()))
 
 
 def _host_name(host: str) -> str:

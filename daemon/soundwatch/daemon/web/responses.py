@@ -42,6 +42,7 @@ def _source(name: str, status: SourceStatus, window: WindowResult | None) -> Sou
     hello = status.hello
     return SourceResponse(
         name=name,
+        state="running" if status.state == "heard" else status.state,
         hearing=status.state,
         since=status.since or None,
         detail=status.detail,

@@ -36,6 +36,7 @@ from soundwatch.daemon.web.schemas import (
     Query,
     SinksResponse,
     SourcesResponse,
+    SwitchBody,
     SwitchResponse,
 )
 
@@ -166,6 +167,7 @@ ROUTES: Final = (
         "Pause a source: its sound is discarded.",
         SwitchResponse,
         lambda request: _switch(request, listen=False),
+        body=SwitchBody,
         status=202,
     ),
     Route(
@@ -174,6 +176,7 @@ ROUTES: Final = (
         "Resume a source.",
         SwitchResponse,
         lambda request: _switch(request, listen=True),
+        body=SwitchBody,
         status=202,
     ),
     Route(

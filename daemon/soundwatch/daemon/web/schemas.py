@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from soundwatch.daemon.core.source import SourceState
 
+ApiSourceState = Literal["opening", "waiting", "running", "lost", "paused", "ended"]
 Text = Annotated[str, Meta(max_length=100)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # exact in JavaScript
 Moment = Annotated[
@@ -88,6 +89,10 @@ class LabelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     right: bool
     class_: Text | None = None
+
+
+class SwitchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Empty body of a request to pause or resume: a form of another site cannot send JSON."""
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,9 +183,13 @@ class ReadingResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Status of a source, its faults, and its last window; `last` is null before the first window."""
+    """Status of a source, its faults, and its last window; `last` is null before the first window.
+
+    `hearing` is the former name of `state`, with `heard` for `running`; the next version removes it.
+    """
 
     name: str
+    state: ApiSourceState
     hearing: SourceState
     since: str | None
     detail: str

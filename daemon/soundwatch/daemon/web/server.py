@@ -12,10 +12,11 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.routing import Route as Path
@@ -35,10 +36,11 @@ from soundwatch.daemon.web.middleware import MAX_HEAD_BYTES, SecurityMiddleware
 from soundwatch.daemon.web.settings import Settings, parse_settings
 from soundwatch.daemon.web.static_files import StaticFiles
 from soundwatch.daemon.web.streams import Streams
-from soundwatch.daemon.web.timeouts import TimeoutHttpProtocol, TimeoutWebSocketProtocol
+from soundwatch.daemon.web.timeouts import ServerConfig, TimeoutHttpProtocol, TimeoutWebSocketProtocol
 
-MAX_CONNECTIONS: Final = 100
+BACKLOG: Final = 32
 MAX_MESSAGE_BYTES: Final = 1024
+LOG_INTERVAL_S: Final = 60.0
 PING_S: Final = 20.0
 CLOSING_S: Final = 3.0
 HANDLER_THREADS: Final = 2  # for handlers that read the journal file
@@ -58,6 +60,7 @@ def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
     settings = parse_settings(spec, view.sink_context.node, os.environ)
     view = replace(view, token_wanted=settings.token is not None)
     listener = _bind(settings)
+    settings = replace(settings, port=listener.getsockname()[1])
     broadcaster, latencies = Broadcaster(view), LatencyHistograms()
     app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.sink_context.log)
     server = _Server(app, broadcaster, view.sink_context.log)
@@ -111,13 +114,39 @@ def _bind(settings: Settings) -> socket.socket:
         ) from error
 
 
+class _RateLimitedLog:
+    """A warning that is logged at most once in `LOG_INTERVAL_S`, with the count since the last one."""
+
+    def __init__(self, log: Logger, event: str) -> None:
+        self._log = log
+        self._event = event
+        self._count = 0
+        self._due_s = 0.0
+
+    def add(self, **fields: object) -> None:
+        """Count one occurrence, and log if the interval is over."""
+        self._count += 1
+        if time.monotonic() >= self._due_s:
+            self._log.warning(self._event, count=self._count, **fields)
+            self._count, self._due_s = 0, time.monotonic() + LOG_INTERVAL_S
+
+
+def _error_text(context: dict[str, Any]) -> str:
+    """Return the error of an event loop in one line, as when no file descriptor is left to accept a connection."""
+    error = context.get("exception")
+    return f"{context['message']}: {type(error).__name__}: {error}" if error else str(context["message"])
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server without its wake-up ten times a second."""
 
     def __init__(self, app: ASGIApp, broadcaster: Broadcaster, log: Logger) -> None:
+        self._refused = _RateLimitedLog(log, "connections_refused")
+        self._errors = _RateLimitedLog(log, "web_server_error")
         super().__init__(
-            uvicorn.Config(
+            ServerConfig(
                 app,
+                self._refused.add,
                 http=TimeoutHttpProtocol,
                 ws=TimeoutWebSocketProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
@@ -132,7 +161,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                backlog=BACKLOG,
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 timeout_graceful_shutdown=1,
             )
@@ -166,6 +195,7 @@ class _Server(uvicorn.Server):
 
     async def _run(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda _, context: self._errors.add(error=_error_text(context)))
         self._loop.set_default_executor(ThreadPoolExecutor(HANDLER_THREADS, "web"))
         if self._stopped.is_set():
             return

@@ -10,8 +10,13 @@ import hashlib
 import hmac
 from typing import Final
 
-COOKIE: Final = "soundwatch_session"
+_COOKIE: Final = "soundwatch_session"
 COOKIE_S: Final = 30 * 86_400
+
+
+def cookie_name(port: int) -> str:
+    """Return the name of the cookie; a browser sends the cookies of a host to all its ports."""
+    return f"{_COOKIE}_{port}"
 
 
 def is_token(given: str, token: str) -> bool:
@@ -34,7 +39,7 @@ def is_cookie(value: str, token: str, now_unix_s: int) -> bool:
 
 
 def _signature(until_unix_s: int, token: str) -> str:
-    return hmac.new(token.encode(), f"{COOKIE} {until_unix_s}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(token.encode(), f"{_COOKIE} {until_unix_s}".encode(), hashlib.sha256).hexdigest()
 
 
 def _digest(text: str) -> bytes:

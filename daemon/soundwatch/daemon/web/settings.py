@@ -1,11 +1,12 @@
 """Address, names and token of the web server.
 
-Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME]`. A loopback address needs no token, since other
-machines cannot reach it. Any other address needs one: from the file, or from SOUNDWATCH_TOKEN.
+Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME][,frame=ORIGIN]`. A loopback address needs no token,
+since other machines cannot reach it. Any other address needs one: from the file, or from SOUNDWATCH_TOKEN.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from soundwatch.daemon.sinks.context import SinkSpec, parse_options
 PORT: Final = 8433
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
 MIN_TOKEN_LENGTH: Final = 16
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -30,10 +32,12 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         token_file: File with the token.
         host: Additional host name, for a reverse proxy.
+        frame: Origins of pages that may frame the page, separated by spaces.
     """
 
     token_file: str | None = None
     host: str | None = None
+    frame: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,16 @@ class Settings:
         port: TCP port; 0 for any free one.
         token: Token of the clients; None if no token is required.
         names: Accepted names in the `Host` header.
+        proxy_host: Host name of the reverse proxy; empty if there is none.
+        frame_ancestors: Origins of pages that may frame the page.
     """
 
     host: str
     port: int
     token: str | None
     names: frozenset[str]
+    proxy_host: str = ""
+    frame_ancestors: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -91,7 +99,19 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
         names |= {machine.lower(), f"{machine.lower()}.local"}
     if options.host:
         names.add(options.host.lower())
-    return Settings(host, port, token, frozenset(names))
+    proxy_host = (options.host or "").lower()
+    return Settings(host, port, token, frozenset(names), proxy_host, _parse_origins(spec, options.frame or ""))
+
+
+def _parse_origins(spec: SinkSpec, text: str) -> tuple[str, ...]:
+    origins = tuple(text.split())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"-F {spec.text}: frame={origin} is not an origin; http://HOST[:PORT] or https://HOST[:PORT] was "
+                "wanted, several separated by spaces."
+            )
+    return origins
 
 
 def _parse_address(spec: SinkSpec) -> tuple[str, int]:

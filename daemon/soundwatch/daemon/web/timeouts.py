@@ -1,6 +1,8 @@
-"""uvicorn's HTTP and WebSocket protocols, with limits on the time that a client may take to send or to read.
+"""uvicorn's HTTP and WebSocket protocols, with limits on connections and on the time to send or to read.
 
-Conventions: a WebSocket client that reads too slowly is closed with 1013 after its unread data. An HTTP client that
+Conventions: a connection beyond `MAX_CONNECTIONS`, or beyond `MAX_CLIENT_CONNECTIONS` of one client, is refused when
+it is accepted, before a request is read. Loopback clients share the total limit only, since a reverse proxy is one of
+them. A WebSocket client that reads too slowly is closed with 1013 after its unread data. An HTTP client that
 reads too slowly is disconnected; a browser then resumes its event stream by itself.
 """
 
@@ -8,15 +10,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from soundwatch.daemon.core.loopback import is_loopback
+from soundwatch.daemon.web.rate_limit import client_key
+
+MAX_CONNECTIONS: Final = 100
+MAX_CLIENT_CONNECTIONS: Final = 32
 REQUEST_S: Final = 10.0
 WRITE_S: Final = 10.0
 LINGER_S: Final = 20.0
 TRY_AGAIN_LATER: Final = 1013
+
+
+_TOO_MANY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class Timeout:
@@ -42,17 +56,39 @@ class Timeout:
             self._timer = None
 
 
+class ServerConfig(uvicorn.Config):
+    """uvicorn's configuration with a callback.
+
+    Args:
+        app: ASGI application.
+        on_refused: Called in the event loop for each refused connection.
+        options: Options of uvicorn.
+    """
+
+    def __init__(self, app: ASGIApp, on_refused: Callable[[], object], **options: Any) -> None:
+        super().__init__(app, **options)
+        self.on_refused = on_refused
+
+
 class TimeoutHttpProtocol(H11Protocol):
-    """HTTP/1.1 with a limit on the time for a request head and for a blocked write."""
+    """HTTP/1.1 with limits on connections, on the time for a request head and on the time for a blocked write."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """Start the request timeout for a new connection."""
+        """Refuse the connection if there are too many; otherwise start the request timeout."""
         super().connection_made(transport)
         self._request_timeout, self._write_timeout = Timeout(), Timeout()
+        if self._exceeds_limit():
+            assert isinstance(self.config, ServerConfig)
+            self.config.on_refused()
+            transport.write(_TOO_MANY)
+            transport.close()
+            return
         self._request_timeout.set(self.loop, REQUEST_S, self._abort_if_idle)
 
     def data_received(self, data: bytes) -> None:
         """Stop the request timeout once the head is complete; further partial data does not restart the timeout."""
+        if self.transport.is_closing():
+            return
         super().data_received(data)
         if not self._awaits_head():
             self._request_timeout.cancel()
@@ -74,6 +110,16 @@ class TimeoutHttpProtocol(H11Protocol):
         """Cancel the write timeout when the client reads again."""
         self._write_timeout.cancel()
         super().resume_writing()
+
+    def _exceeds_limit(self) -> bool:
+        if len(self.connections) > MAX_CONNECTIONS:
+            return True
+        address = self.client[0] if self.client else ""
+        if is_loopback(address):
+            return False
+        client = client_key(address)
+        others = (getattr(connection, "client", None) for connection in self.connections)
+        return sum(other is not None and client_key(other[0]) == client for other in others) > MAX_CLIENT_CONNECTIONS
 
     def _awaits_head(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request, unlike uvicorn's annotation

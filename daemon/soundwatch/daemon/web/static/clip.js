@@ -3,6 +3,7 @@
 import { ramp } from "./colours.js";
 import { el, setText } from "./dom.js";
 import { span } from "./format.js";
+import { relative } from "./net.js";
 
 const SIZE = 1024; // samples per spectrum
 const COLUMNS = 600;
@@ -11,11 +12,12 @@ const MAX_HZ = 8000;
 
 export class Clip {
   constructor(clip) {
-    this.audio = el("audio", { controls: true, preload: "none", src: clip.url });
+    const url = relative(clip.url);
+    this.audio = el("audio", { controls: true, preload: "none", src: url });
     this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": "Spectrogram of the clip, 0 to 8 kHz" });
     this.caption = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} ` : "");
     this.element = el("div", { class: "clip" }, this.canvas, this.audio, this.caption);
-    this.load(clip.url);
+    this.load(url);
   }
 
   stop() {

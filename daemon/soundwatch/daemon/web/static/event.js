@@ -108,7 +108,7 @@ function labelForm(item) {
   const refused = el("p", { class: "refused", role: "alert" });
   const send = async (method, body) => {
     try {
-      item.changed(await ask(`/api/events/${event.id}/label`, { method, body }));
+      item.changed(await ask(`api/events/${event.id}/label`, { method, body }));
       item.labelForm.querySelector("button")?.focus();
     } catch (error) {
       setText(refused, `The label was not saved: ${error.message}`);

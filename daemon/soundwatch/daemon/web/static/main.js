@@ -18,24 +18,24 @@ let boot = null;
 let soon = null;
 
 async function begin() {
-  const [{ classes }, model] = await Promise.all([ask("/api/classes"), ask("/api/model")]);
+  const [{ classes }, model] = await Promise.all([ask("api/classes"), ask("api/model")]);
   now.begin(classes, bandsHz(model.contract.features));
   today.begin(classes);
   showModel(model);
   await refresh();
-  const events = await ask("/api/events", { query: { limit: 20, since: new Date(Date.now() - 120000).toISOString() } });
+  const events = await ask("api/events", { query: { limit: 20, since: new Date(Date.now() - 120000).toISOString() } });
   for (const event of events.events) now.take(event);
 }
 
 async function refresh() {
-  const [health, { sources }, { sinks }] = await Promise.all(["health", "sources", "sinks"].map((name) => ask(`/api/${name}`)));
+  const [health, { sources }, { sinks }] = await Promise.all(["health", "sources", "sinks"].map((name) => ask(`api/${name}`)));
   now.show(sources);
   today.sources(sources.map((source) => source.name));
   showHealth(health, sources, sinks);
   setText(byId("node"), health.node);
   byId("logout").hidden = !health.token_wanted;
   document.title = `soundwatch on ${health.node}`;
-  const running = sources.filter((source) => source.hearing === "heard").length;
+  const running = sources.filter((source) => source.state === "running").length;
   const poor = health.state === "poor";
   byId("status").dataset.state = poor ? "poor" : "open";
   setText(byId("status"), poor ? many(health.problems.length, "problem") : running ? "Running" : "No source is running");

@@ -8,7 +8,7 @@ import { Spectrogram } from "./spectrogram.js";
 const STATES = {
   opening: "Opening",
   waiting: "Waiting for the device",
-  heard: "Running",
+  running: "Running",
   lost: "Lost",
   paused: "Paused",
   ended: "Ended",
@@ -56,7 +56,7 @@ export class Now {
     const canvas = el("canvas", { class: "picture", role: "img" });
     const panel = {
       canvas,
-      state: el("span", { class: "hearing" }),
+      state: el("span", { class: "source-state" }),
       about: el("p", { class: "muted about" }),
       level: el("p", { class: "level" }),
       button: el("button", { type: "button", onclick: () => this.switch(source.name) }),
@@ -97,15 +97,15 @@ export class Now {
 
   update(source) {
     const panel = this.panels.get(source.name);
-    setText(panel.state, STATES[source.hearing] ?? source.hearing);
-    panel.state.dataset.state = source.faults.length && source.hearing === "heard" ? "poor" : source.hearing;
+    setText(panel.state, STATES[source.state] ?? source.state);
+    panel.state.dataset.state = source.faults.length && source.state === "running" ? "poor" : source.state;
     const faults = source.faults.length ? `Faults in the sound: ${source.faults.map(words).join(", ")}.` : "";
-    const detail = source.hearing === "heard" || source.hearing === "paused" ? (source.description ?? "") : source.detail;
+    const detail = source.state === "running" || source.state === "paused" ? (source.description ?? "") : source.detail;
     setText(panel.about, [faults || detail].join(" "));
-    panel.paused = source.hearing === "paused";
+    panel.paused = source.state === "paused";
     if (panel.wanted === undefined || panel.wanted === panel.paused) this.ready(panel, source.name);
-    panel.button.hidden = source.hearing === "ended";
-    if (source.hearing !== "heard") this.clear(panel);
+    panel.button.hidden = source.state === "ended";
+    if (source.state !== "running") this.clear(panel);
     else if (source.last) this.scores(panel, source.last);
     panel.canvas.setAttribute(
       "aria-label",
@@ -127,7 +127,7 @@ export class Now {
     panel.button.disabled = true;
     panel.timer = setTimeout(() => this.ready(panel, name), SWITCHING_MS);
     try {
-      await ask(`/api/sources/${encodeURIComponent(name)}/${panel.wanted ? "pause" : "resume"}`, { method: "POST" });
+      await ask(`api/sources/${encodeURIComponent(name)}/${panel.wanted ? "pause" : "resume"}`, { method: "POST", body: {} });
     } catch (error) {
       this.ready(panel, name);
       setText(panel.about, error.message);

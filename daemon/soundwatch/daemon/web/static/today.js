@@ -79,7 +79,7 @@ export class Today {
     await this.load(null, request);
     try {
       const source = byId("source").value;
-      const { counts } = await ask("/api/counts", { query: { since: this.since.toISOString(), until: this.until.toISOString(), source } });
+      const { counts } = await ask("api/counts", { query: { since: this.since.toISOString(), until: this.until.toISOString(), source } });
       if (request === this.request) this.hours.show(counts);
     } catch {
       return; // the list shows the error
@@ -98,7 +98,7 @@ export class Today {
       before,
     };
     try {
-      const page = await ask("/api/events", { query });
+      const page = await ask("api/events", { query });
       if (request !== this.request) return;
       if (before === null) this.events.clear();
       for (const event of page.events) this.events.set(event.id, event);
@@ -113,7 +113,7 @@ export class Today {
   // Handles a line of the stream.
   take(line) {
     if (line.type === "clip" && line.id) {
-      if (this.events.has(line.id)) ask(`/api/events/${line.id}`).then((event) => this.changed(event), () => {});
+      if (this.events.has(line.id)) ask(`api/events/${line.id}`).then((event) => this.changed(event), () => {});
       return;
     }
     const before = this.events.get(line.id);

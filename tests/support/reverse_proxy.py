@@ -1,0 +1,93 @@
+"""A reverse proxy that serves a server under a path, with or without WebSockets, and a page that frames another."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def reverse_proxy(address: tuple[str, int], prefix: str, *, upgrades: bool) -> Iterator[str]:
+    """Serve `address` under a path, one request per connection; without upgrades, no WebSocket connects.
+
+    Yields:
+        The URL of the proxy.
+    """
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (part := self.request.recv(65_536)):
+                    return
+                head += part
+            head, _, body = head.partition(b"\r\n\r\n")
+            method, path, rest = head.split(b" ", 2)
+            if not path.startswith(prefix.encode() + b"/"):
+                self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            if not (upgrades and b"upgrade: websocket" in rest.lower()):
+                rest = re.sub(rb"\r\n(?i:connection|upgrade|sec-websocket-[a-z]+): [^\r]*", b"", rest)
+                rest += b"\r\nConnection: close"
+            head = b" ".join((method, path.removeprefix(prefix.encode()), rest))
+            with socket.create_connection(address) as server:
+                server.sendall(head + b"\r\n\r\n" + body)
+                up = threading.Thread(target=copy, args=(self.request, server), daemon=True)
+                up.start()
+                copy(server, self.request)
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@contextmanager
+def frame_page(url: str, port: int = 0) -> Iterator[str]:
+    """Serve a page that frames `url`.
+
+    Yields:
+        The URL of the page.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = (
+                f'<!doctype html><title>frame</title><iframe src="{url}/" width="900" height="600"></iframe>'.encode()
+            )
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Write no access log."""
+
+    with Server(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """A server with a thread per connection."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    block_on_close = False
+
+
+def copy(source: socket.socket, target: socket.socket) -> None:
+    """Copy bytes until either side ends, then end both."""
+    with suppress(OSError):
+        while part := source.recv(65_536):
+            target.sendall(part)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
