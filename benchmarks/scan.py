@@ -71,7 +71,9 @@ def judged_a_second() -> float:
     """Windows whose scores one core makes lines of, a second: what no worker can do for the one who hands out."""
     contract = load_classifier_file("urban", "cpu").contract
     rules, windows = build_rules(Config().detection, contract), 20_000
-    judging = DecisionContext("bench", contract, rules, thresholds_in_force(rules, contract.labels), 0)
+    judging = DecisionContext(
+        "bench", contract, rules, thresholds_in_force(rules, contract.labels), 0, {Path("bench.wav"): "bench"}
+    )
     spec, rng = contract.features, np.random.default_rng(0)
     scores = rng.beta(0.3, 2.0, (windows, len(contract.labels))).astype(np.float32)
     pieces = ChunkScores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from soundwatch.daemon.app.build import build_context
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
 from soundwatch.daemon.capture.channel_check import OPPOSITE_ADVICE, ChannelCheck
+from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
@@ -30,7 +32,9 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     Raises:
         SoundwatchError: A recording or the model cannot be used, or a line could not be written.
     """
-    recordings = [file for path in paths for file in (path.is_dir() and recordings_in(path)) or [path]]
+    found = [file for path in paths for file in (path.is_dir() and recordings_in(path)) or [path]]
+    recordings = list({os.path.abspath(file): file for file in found}.values())  # noqa: PTH100  # resolve() follows links
+    names = name_recordings(recordings)
     files = [parse_sink(text) for text in config.sinks]
     for spec in files:
         if spec.kind != "json":
@@ -51,7 +55,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     with contextlib.closing(writer), stop_on_signals(lifecycle.stop):
         for path in recordings:
             try:
-                checked = ChannelCheck(Recording(path.stem, path, "fast", start_unix_ns))
+                checked = ChannelCheck(Recording(names[path], path, "fast", start_unix_ns))
                 lifecycle.add(checked).replay(context)
                 if checked.opposite_channels and context.classifier.contract.features.channels == 1:
                     log.warning("opposite_channels", file=str(path), advice=OPPOSITE_ADVICE)

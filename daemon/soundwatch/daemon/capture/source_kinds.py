@@ -218,13 +218,16 @@ def _host_names(url: str) -> tuple[str, ...]:
 
 
 def _path_names(device: str) -> tuple[str, ...]:
-    """Return the stem of an existing path, with more and more of its folders; other devices name themselves."""
+    """Return the names of an existing path; other devices name themselves."""
     path = Path(device).expanduser()
-    if not path.exists():
-        return ({"-": "stdin"}.get(device, device),)
+    return path_names(path) if path.exists() else ({"-": "stdin"}.get(device, device),)
+
+
+def path_names(path: Path) -> tuple[str, ...]:
+    """Return the stem of a path, its file name, its stem with more and more of its folders, and all of the path."""
     folders = path.resolve().parent.parts[1:]
-    stems = ("/".join((*folders[len(folders) - count :], path.stem)) for count in range(len(folders) + 1))
-    return (*map(_joined, stems), _joined(str(path.resolve())))
+    stems = ("-".join((*folders[len(folders) - count :], path.stem)) for count in range(1, len(folders) + 1))
+    return (*map(_joined, (path.stem, path.name, *stems)), _joined(str(path.resolve())))
 
 
 def _joined(text: str) -> str:

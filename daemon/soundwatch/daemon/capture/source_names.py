@@ -1,4 +1,4 @@
-"""Names of sources that the command line gives as devices.
+"""Names of sources that the command line gives as devices, and of recordings.
 
 Conventions: a name is the shortest one of its device that no other source has: a recording's stem, or as many of its
 folders as needed; an address's host, then its port, its path, its query without secrets. Names never hold a secret.
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from soundwatch.daemon.capture.source_kinds import source_kind
+from soundwatch.daemon.capture.source_kinds import path_names, source_kind
 from soundwatch.daemon.core.config import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address, redact_url
@@ -36,14 +37,29 @@ def name_devices(devices: Sequence[str], configured: Mapping[str, SourceConfig])
         if "://" in device:
             check_address(device, "--device")
     unnamed = [device for device in devices if device not in configured]
-    names = dict(zip(unnamed, _unique_names(unnamed, set(devices) & configured.keys()), strict=True))
+    candidates = [source_kind(device).event_names(device) for device in unnamed]
+    names = dict(zip(unnamed, _unique_names(candidates, set(devices) & configured.keys()), strict=True))
     return {names.get(device, device): configured.get(device, SourceConfig(device=device)) for device in devices}
 
 
-def _unique_names(devices: Sequence[str], taken: set[str]) -> list[str]:
-    """Choose a name for each device that neither another device nor `taken` has."""
-    candidates = [source_kind(device).event_names(device) for device in devices]
-    chosen = [0] * len(devices)
+def name_recordings(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return a name for each recording: its stem, or as much of its path as no other recording shares.
+
+    Args:
+        paths: Each path once.
+    """
+    counts = Counter(path.stem for path in paths)
+    names = {path: path.stem for path in paths}
+    shared = [path for path in paths if counts[path.stem] > 1]
+    unique = _unique_names(
+        [path_names(path) for path in shared], {stem for stem, count in counts.items() if count == 1}
+    )
+    return names | dict(zip(shared, unique, strict=True))
+
+
+def _unique_names(candidates: Sequence[tuple[str, ...]], taken: set[str]) -> list[str]:
+    """Choose the first candidate of each source that neither another source nor `taken` has."""
+    chosen = [0] * len(candidates)
     while True:
         names = [options[min(level, len(options) - 1)] for options, level in zip(candidates, chosen, strict=True)]
         counts = Counter(names)

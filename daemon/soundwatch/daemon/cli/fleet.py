@@ -16,6 +16,7 @@ import msgspec
 
 from soundwatch.daemon.cli.options import filter_options, is_interactive_terminal, wants_text
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.fleet.collector import Collector
@@ -144,7 +145,7 @@ def events(
         if wants_text(format_):
             keys = msgspec.json.decode(line)
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):  # a line of another release
-                line = f"{keys['node']:<20}  {format_line(keys)}"
+                line = f"{printable(keys['node']):<20}  {format_line(keys)}"
         click.echo(line)
 
 

@@ -13,15 +13,16 @@ import msgspec
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option, wants_text
 from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.text import printable
 
-HERE_LINES = 10
+DEFAULT_LINES = 10
 TOP = 3
 _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with the lines to come, until Ctrl-C.")
-@click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="The last so many. [default: 10]")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
+@click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="Number of last lines. [default: 10]")
 @click.option(
     "--format",
     "format_",
@@ -30,7 +31,7 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
     show_default=True,
     help="auto is text on a terminal, and elsewhere JSON lines as `run` prints them.",
 )
-@click.option("--scores", is_flag=True, help="Every window's scores too, as they come; goes on until Ctrl-C.")
+@click.option("--scores", is_flag=True, help="Print every window's scores too, until Ctrl-C.")
 @filter_options
 @config_option
 @journal_option
@@ -41,21 +42,21 @@ def tail(
     scores: bool,
     config_path: Path | None,
     journal: str | None,
-    **asked: Any,
+    **filters: Any,
 ) -> None:
-    """Print what was heard, out of the journal: the last lines, those since some time, those to come."""
+    """Print lines of the journal: the last ones, those since some time, those to come."""
     from soundwatch.daemon.journal import query
     from soundwatch.daemon.journal.follow import follow_lines
     from soundwatch.daemon.journal.location import open_for_reading
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
-    wanted = query.parse_filter(datetime.now(UTC), **asked)
+    wanted = query.parse_filter(datetime.now(UTC), **filters)
     text = wants_text(format_)
-    if count is None and not asked["since"]:
-        count = HERE_LINES
-    there = query.read_lines(store, wanted) if count is None else query.read_last_lines(store, wanted, count)
+    if count is None and not filters["since"]:
+        count = DEFAULT_LINES
+    found = query.read_lines(store, wanted) if count is None else query.read_last_lines(store, wanted, count)
     last_seq = store.last_seq()
-    for entry in there:
+    for entry in found:
         _show(entry.line, text)
         last_seq = max(last_seq, entry.seq)
     if scores or follow:
@@ -64,30 +65,41 @@ def tail(
 
 
 def _show(line: bytes, text: bool) -> None:
-    """Print one line, at once."""
+    """Print one line without delay."""
     click.echo(format_line(msgspec.json.decode(line)) if text else line.decode(), nl=text)
     sys.stdout.flush()
 
 
 def format_line(line: dict[str, Any]) -> str:
-    """A line for people: when, where, what."""
-    head = f"{line['time'][:19].replace('T', ' ')}  {line['source'] or '':<12}  {line['type']:<7}"
+    """Format a line for people: local time with its offset from UTC, source, type and content; never a control code."""
+    time = datetime.fromisoformat(line["time"]).astimezone().isoformat(" ", "seconds")
+    return printable(f"{time}  {line['source'] or '':<12}  {line['type']:<7}  {_content(line)}").rstrip()
+
+
+def _content(line: dict[str, Any]) -> str:
     if line["type"] == "clip":
-        return f"{head}  {line['class']:<16}  {line['file'] or 'not written: ' + line['reason']}"
+        return f"{line['class']:<16}  {line['file'] or 'not written: ' + line['reason']}"
     if line["type"] == "differ":
-        model, beside = (f"{line[key]:.3f} (from {line[of] or 'never'})" for key, of in _SCORES)
-        return f"{head}  {line['class']:<16}  model {model}, shadow {beside}"
+        model, shadow = (f"{line[key]:.3f} (from {line[of] or 'never'})" for key, of in _SCORES)
+        return f"{line['class']:<16}  model {model}, shadow {shadow}"
     if line["type"] == "shadow":
-        heard = {key: sum(line[key].values()) for key in ("both", "only_model", "only_shadow")}
-        counts = f"both {heard['both']}, only model {heard['only_model']}, only shadow {heard['only_shadow']}"
-        return f"{head}  {line['windows']:<6} windows    {counts}"
+        sums = {key: sum(line[key].values()) for key in ("both", "only_model", "only_shadow")}
+        counts = f"both {sums['both']}, only model {sums['only_model']}, only shadow {sums['only_shadow']}"
+        return f"{line['windows']:<6} windows    {counts}"
     if "class" in line:
-        level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
-        lasted = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"
-        return f"{head}  {line['class']:<16}  {line['score']:.2f}{level}{lasted}"
+        return _event(line)
     if "scores" in line:
-        level = "no sound at all" if line["level_dbfs"] is None else f"{line['level_dbfs']:.0f} dBFS"
-        best = sorted(line["scores"].items(), key=lambda each: -each[1])[:TOP]
-        return f"{head}  {level:<16}  " + "  ".join(f"{label} {score:.2f}" for label, score in best)
-    said = line.get("detail") or ", ".join(line.get("faults") or ()) or line.get("reason") or line.get("description")
-    return f"{head}  {line.get('state') or '':<16}  {said or ''}".rstrip()
+        level = "digital silence" if line["level_dbfs"] is None else f"{line['level_dbfs']:.0f} dBFS"
+        best = sorted(line["scores"].items(), key=lambda item: -item[1])[:TOP]
+        return f"{level:<16}  " + "  ".join(f"{label} {score:.2f}" for label, score in best)
+    detail = line.get("detail") or ", ".join(line.get("faults") or ()) or line.get("reason") or line.get("description")
+    return f"{line.get('state') or '':<16}  {detail or ''}"
+
+
+def _event(line: dict[str, Any]) -> str:
+    """Format an event: the score of the window, or at its end the peak score."""
+    ended = line["type"] == "end"
+    score = f"peak {line['peak_score']:.2f}" if ended else f"{line['score']:.2f}"
+    level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
+    duration = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"
+    return f"{line['class']:<16}  {score}{level}{duration}"

@@ -52,6 +52,7 @@ class LineEncoder:
         thresholds: In force here, per class that is listened for.
         clock: Tells when a line is written.
         anchors: Where times were moved since.
+        file: Path that event lines name; None for none.
     """
 
     node: str
@@ -62,6 +63,7 @@ class LineEncoder:
     thresholds: dict[str, float]
     clock: Clock
     anchors: tuple[Anchor, ...] = ()
+    file: str | None = None
 
     def at_unix_ns(self, sample: int) -> int:
         """UTC of a sample at the model's rate."""
@@ -153,6 +155,7 @@ class LineEncoder:
             latency_ms=max(0, (written_unix_ns - onset_unix_ns) // 1_000_000),
             model=self.contract.identity,
             provider=self.provider,
+            file=msgspec.UNSET if self.file is None else self.file,
         )
 
     def event_id(self, event: Event) -> str:

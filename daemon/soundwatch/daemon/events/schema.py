@@ -65,6 +65,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cl
     latency_ms: int
     model: str
     provider: str
+    file: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class GapLine(msgspec.Struct, frozen=True, kw_only=True):

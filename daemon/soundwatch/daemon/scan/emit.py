@@ -1,13 +1,14 @@
-"""Scores to lines, recording after recording: the place where a scan decides.
+"""Detection and lines of scanned recordings, one after another.
 
-Conventions: what comes out is what `replay` writes of the same recordings in the same order, to the byte.
+Conventions: the lines are those that `replay` writes of these recordings in this order, to the byte, and event lines
+name their `file` too.
 Does not: compute scores (`scan/worker.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +30,15 @@ _NO_MEL = np.zeros((0, 0, 0), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """What it takes to make lines of scores.
+    """Dependencies of the detection.
 
     Attributes:
-        node: Name of this machine, as events carry it.
-        contract: Of the model that scored.
+        node: Name of this machine in events.
+        contract: Contract of the model that scored.
         rules: One per label.
-        thresholds: In force, per class that is listened for.
+        thresholds: Thresholds in force by enabled class.
         start_unix_ns: UTC of each recording's sample 0.
+        names: Name of each recording in events.
     """
 
     node: str
@@ -44,47 +46,49 @@ class DecisionContext:
     rules: tuple[DetectionRule, ...]
     thresholds: dict[str, float]
     start_unix_ns: int
+    names: Mapping[Path, str]
 
 
-def emit_lines(recordings: Iterable[tuple[Path, Sequence[ChunkScores]]], judging: DecisionContext) -> Iterator[bytes]:
-    """The lines of all recordings, numbered through."""
+def emit_lines(recordings: Iterable[tuple[Path, Sequence[ChunkScores]]], context: DecisionContext) -> Iterator[bytes]:
+    """Yield the lines of all recordings, numbered through."""
     seq = 0
     for path, pieces in recordings:
-        for line in _recording(path, pieces, judging, seq):
+        for line in _recording(path, pieces, context, seq):
             seq += 1
             yield msgspec.json.encode(line) + b"\n"
 
 
-def _recording(path: Path, pieces: Sequence[ChunkScores], judging: DecisionContext, seq: int) -> Iterator[Line]:
-    """The lines of one recording, the first with the number after `seq`; none where nothing was heard of it."""
+def _recording(path: Path, pieces: Sequence[ChunkScores], context: DecisionContext, seq: int) -> Iterator[Line]:
+    """Yield the lines of one recording, the first with the number after `seq`; none if no sound was read."""
     if not pieces or not pieces[0].heard_any:
         return
-    stream = LineEncoder(
-        node=judging.node,
-        source=SourceInfo(path.stem, str(path), pieces[0].rate_hz, pieces[0].channels),
-        start_unix_ns=judging.start_unix_ns,
-        contract=judging.contract,
+    encoder = LineEncoder(
+        node=context.node,
+        source=SourceInfo(context.names[path], str(path), pieces[0].rate_hz, pieces[0].channels),
+        start_unix_ns=context.start_unix_ns,
+        contract=context.contract,
         provider=pieces[0].provider,
-        thresholds=judging.thresholds,
+        thresholds=context.thresholds,
         clock=SampleClock(),
+        file=str(path),
     )
     seq += 1
-    yield with_seq(stream.hello(), seq)
-    for told in _told(pieces, judging):
+    yield with_seq(encoder.hello(), seq)
+    for result in _detect(pieces, context):
         seq += 1
-        yield with_seq(stream.line(told), seq)
+        yield with_seq(encoder.line(result), seq)
 
 
-def _told(pieces: Sequence[ChunkScores], judging: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:
-    """All that is to be told of one recording, the `StreamSummary` last."""
-    detection_state = DetectionState(initial_state(judging.rules))
-    spec, labels = judging.contract.features, judging.contract.labels
+def _detect(pieces: Sequence[ChunkScores], context: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:
+    """Yield the events and gaps of one recording, the `StreamSummary` last."""
+    detection_state = DetectionState(initial_state(context.rules))
+    spec, labels = context.contract.features, context.contract.labels
     last = pieces[-1]
     assert last.end_sample is not None
-    for scores, level_dbfs in _windows(pieces, last.end_sample, judging.contract):
-        heard = FeatureWindow(Features(_NO_MEL, scores.first_sample, scores.end_sample, complete=True), level_dbfs)
-        detection_state, told = detect_events(detection_state, [heard], [scores], judging.rules, spec)
-        yield from told
+    for scores, level_dbfs in _windows(pieces, last.end_sample, context.contract):
+        window = FeatureWindow(Features(_NO_MEL, scores.first_sample, scores.end_sample, complete=True), level_dbfs)
+        detection_state, events = detect_events(detection_state, [window], [scores], context.rules, spec)
+        yield from events
     reason: EndReason = "end_of_stream" if last.failure is None else "source_lost"
     yield from finish_stream(detection_state, last.end_sample, labels, reason)
 
@@ -92,7 +96,7 @@ def _told(pieces: Sequence[ChunkScores], judging: DecisionContext) -> Iterator[E
 def _windows(
     pieces: Sequence[ChunkScores], end_sample: int, contract: ModelContract
 ) -> Iterator[tuple[Scores, float | None]]:
-    """Every window's scores and level."""
+    """Yield the scores and the level in dBFS of every window."""
     spec, first_sample = contract.features, 0
     for piece in pieces:
         values = np.frombuffer(piece.scores, np.float32).reshape(-1, len(contract.labels))

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, cast
 
+from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
@@ -71,10 +72,11 @@ def run_scan(
     contract = load_classifier_file(config.model.file, "cpu", backend).contract
     rules = resolve_rules(config, contract)
     node = config.node or socket.gethostname()
-    judging = DecisionContext(node, contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns)
     search = find_recordings(paths)
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))
+    names = name_recordings([recording.path for recording in search.recordings])
+    judging = DecisionContext(node, contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns, names)
     log.info("recordings found", recordings=len(search.recordings), other_files=search.other_files)
     kept = ScoreCache(out.with_name(f"{out.name}.scan"), contract.identity)
     halt = StopFlag()

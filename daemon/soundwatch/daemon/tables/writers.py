@@ -255,7 +255,7 @@ def _write_audacity(lines: Iterable[bytes], path: Path) -> None:
 def _free(folder: Path, row: EventRow) -> Path:
     """A recording's labels lie as the recording does, under the folder; those of a microphone by its name."""
     recording = Path(row.file or "")
-    if recording.stem != row.source:
+    if not recording.stem or recording.stem not in row.source:
         recording = Path(row.source.replace(os.sep, "_"))
     inside = [part for part in recording.parts if part not in (recording.anchor, os.pardir)]
     path, number = folder.joinpath(*inside[:-1], f"{inside[-1]}.txt"), 1
