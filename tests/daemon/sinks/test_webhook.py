@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from standardwebhooks import WebhookVerificationError
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.webhook import retry_after_s
+from soundwatch.daemon.sinks.webhook_templates import load_template, parse_time_zone, time_text
 from support.mosquitto import wait_until
 from support.ports import free_port
 from support.sink_harness import SinkHarness
@@ -50,6 +54,7 @@ class Server:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.going = self.going  # type: ignore[attr-defined]  # for its handlers
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.address = f"127.0.0.1:{self._server.server_port}"
@@ -387,3 +392,139 @@ def test_files_that_are_not_there_fail_the_sink_and_the_check(harness: SinkHarne
         with pytest.raises(SinkError, match="No such file"):
             harness.prepare(text).check()
         assert "No such file" in str(harness.open(text).status.reason)
+
+
+def drip(part: bytes, pause_s: float, count: int) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with a few bytes at a time."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        outer_going = handler.server.going  # type: ignore[attr-defined]  # set by the fixture's server
+        with contextlib.suppress(OSError):
+            for _ in range(count):
+                handler.wfile.write(part)
+                outer_going.wait(pause_s)
+        handler.close_connection = True
+
+    return answer
+
+
+@pytest.mark.parametrize("where", ["status", "headers"])
+def test_a_server_that_answers_byte_by_byte_is_left_at_the_deadline(
+    harness: SinkHarness, server: Server, where: str
+) -> None:
+    head = b"" if where == "status" else b"HTTP/1.1 200 OK\r\nX-Slow: "
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(head)
+        drip(b"H", 0.1, 10_000)(handler)
+
+    server.answers.append(answer)
+    worker = harness.open(f"webhook:http://{server.address},timeout_s=0.5")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
+    assert "timed out" in (worker.status.reason or "")
+    harness.wait_for(worker)
+    assert server.types == ["start", "start"]
+
+
+def test_2xx_counts_at_the_head_of_the_answer(harness: SinkHarness, server: Server) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        drip(b"x", 0.1, 10_000)(handler)
+
+    server.answers += [answer, answer]
+    worker = harness.open(f"webhook:http://{server.address},timeout_s=30")
+    harness.event("start")
+    harness.event("end")
+    harness.wait_for(worker)
+    assert server.types == ["start", "end"]
+    assert harness.logged() == []
+
+
+def test_a_name_that_is_looked_up_for_ever_is_left_at_the_deadline(
+    harness: SinkHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        never.wait(60)
+        raise socket.gaierror("the name server does not answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    worker = harness.open("webhook:http://hangs.example,timeout_s=0.3")
+    harness.event("start")
+    wait_until(lambda: worker.status.state == "failing")
+    assert "timed out" in (worker.status.reason or "")
+    never.set()
+
+
+def test_a_daemon_that_stops_does_not_wait_for_an_answer(server: Server) -> None:
+    harness = SinkHarness()
+    server.answers.append(lambda _: server.going.wait(600) and None)  # type: ignore[arg-type]
+    worker = harness.open(f"webhook:http://{server.address},timeout_s=600")
+    harness.event("start")
+    wait_until(lambda: server.requests)
+    harness.journal.flush()
+    assert harness.dispatcher.close(0.1) == {worker.status.name: 1}
+    harness.journal.close()
+
+
+def test_lines_that_are_too_old_are_skipped_and_counted(harness: SinkHarness, server: Server) -> None:
+    worker = harness.open(f"webhook:http://{server.address},max_age_s=3600")
+    young = harness.open(f"webhook:http://{server.address}/any,max_age_s=1e12")
+    harness.event("start")
+    harness.wait_for(worker)
+    harness.wait_for(young)
+    assert [path for path, _, _ in server.requests] == ["/any"]
+    (skipped,) = harness.log.fields("webhook_line_skipped")
+    assert (skipped["skipped_lines"], "older than 3600 s" in skipped["reason"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "text"),
+    [
+        ("2026-11-22T09:00:00Z", "UTC", "08:15:02 UTC"),
+        ("2026-11-23T00:00:00Z", "UTC", "2026-11-22 08:15:02 UTC"),
+        ("2027-11-22T09:00:00Z", "UTC", "2026-11-22 08:15:02 UTC"),
+        ("2026-11-22T09:00:00Z", "Europe/Berlin", "09:15:02 CET"),
+        ("2026-11-22T09:00:00Z", "Asia/Kathmandu", "14:00:02 +0545"),
+        ("2026-11-22T20:00:00Z", "Asia/Tokyo", "2026-11-22 17:15:02 JST"),
+    ],
+)
+def test_times_for_people_have_a_zone_and_a_date_unless_it_is_todays(now: str, zone: str, text: str) -> None:
+    local_now = datetime.fromisoformat(now).astimezone(parse_time_zone(zone))
+    assert time_text("2026-11-22T08:15:02.418Z", local_now) == text
+
+
+def test_a_time_zone_that_is_unknown_is_refused(harness: SinkHarness) -> None:
+    for zone in ("Mars/Olympus", "../../etc/passwd", ""):
+        with pytest.raises(ConfigError, match="is no time zone"):
+            harness.open(f"webhook:http://127.0.0.1,time_zone={zone}")
+
+
+def test_chat_templates_leave_out_what_only_continues_an_event() -> None:
+    for name in ("slack", "discord", "ntfy"):
+        assert load_template(name).omits({"type": "start", "continues": "A"})
+        assert not load_template(name).omits({"type": "start", "continues": None})
+    assert not load_template("json").omits({"type": "start", "continues": "A"})
+
+
+def test_an_end_says_when_the_event_ended(harness: SinkHarness, server: Server) -> None:
+    worker = harness.open(f"webhook:http://{server.address},template=ntfy,types=end")
+    harness.event("end")
+    harness.wait_for(worker)
+    assert server.requests[0][2].decode() == "dog bark at mic0 (edge1) ended 2026-11-22 08:15:02 UTC after 13.0 s"
+
+
+def test_byte_order_marks_in_files_are_ignored(harness: SinkHarness, server: Server, tmp_path: Path) -> None:
+    mark = "\ufeff"
+    (tmp_path / "url").write_text(f"{mark}http://{server.address}/hook\r\n", "utf-8")
+    (tmp_path / "token").write_text(f"{mark}tk_123\r\n", "utf-8")
+    (tmp_path / "secret").write_text(f"{mark}{SECRET}\n", "utf-8")
+    (tmp_path / "own.json").write_text(f'{mark}{{"what": "$sound"}}', "utf-8")
+    options = ",".join(f"{key}_file={tmp_path}/{key}" for key in ("url", "token", "secret"))
+    worker = harness.open(f"webhook,{options},template={tmp_path}/own.json")
+    harness.event("start")
+    harness.wait_for(worker)
+    path, headers, body = server.requests[0]
+    assert (path, headers["authorization"], json.loads(body)) == ("/hook", "Bearer tk_123", {"what": "dog bark"})

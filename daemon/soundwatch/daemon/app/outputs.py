@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -102,18 +102,9 @@ class OutputManager:
             ConfigError: A sink is wrong, or has the place of another one.
         """
         gone = set(map(sink_key, leaving))
-        names = {worker.status.name for key, worker in self._workers.items() if key not in gone}
+        names: set[object] = {worker.status.name for key, worker in self._workers.items() if key not in gone}
         places = {place for key, place in self._places.items() if key not in gone}
-        prepared = [prepare_sink(parse_sink(text), self._sink_context) for text in texts]
-        for sink in prepared:
-            if sink.name in names or sink.place in places:
-                raise ConfigError(
-                    f"Two sinks write to {sink.name}, and each place can be written to once: the journal remembers how "
-                    "far it has come. Leave one of them out."
-                )
-            names.add(sink.name)
-            places.add(sink.place)
-        return prepared
+        return prepare_all(texts, self._sink_context, names | places)
 
     def add(self, text: SinkConfig, prepared: PreparedSink) -> None:
         """Start a sink."""
@@ -162,3 +153,27 @@ class OutputManager:
             self._sink_context, self._config, self._context, self._journal, self._dispatcher.statuses, clips
         )
         return serve(spec, view)
+
+
+def prepare_all(
+    texts: Sequence[SinkConfig], context: SinkContext, taken: Collection[object] = ()
+) -> list[PreparedSink]:
+    """Prepare sinks, each with a name and a place of its own.
+
+    Args:
+        texts: Sinks as the user wrote them.
+        context: View of the daemon.
+        taken: Names and places of other sinks.
+
+    Raises:
+        ConfigError: A sink is wrong, or has the name or the place of another one.
+    """
+    used, prepared = set(taken), [prepare_sink(parse_sink(text), context) for text in texts]
+    for sink in prepared:
+        if sink.name in used or sink.place in used:
+            raise ConfigError(
+                f"Two sinks write to {sink.name}, and each place can be written to once: the journal remembers how "
+                "far it has come. Leave one of them out."
+            )
+        used |= {sink.name, sink.place}
+    return prepared

@@ -16,7 +16,8 @@ from soundwatch.daemon.core.config import load_config
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
-    """Check a configuration against its model, and print every value in force as YAML, but no URL's secrets."""
+    """Check a configuration with its model and its sinks, and print all values in force as YAML, without secrets."""
+    from soundwatch.daemon.app.check import check_outputs
     from soundwatch.daemon.core.redact import redacted_config
     from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
     from soundwatch.daemon.inference.loading import load_classifier
@@ -24,6 +25,7 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     config = load_config(path or config_path)
     contract = load_classifier(config.model).contract
     rules = resolve_rules(config, contract)
+    check_outputs(config, contract)
     shadow = None
     if config.shadow.file is not None:
         from soundwatch.daemon.shadow.build import load_shadow

@@ -35,7 +35,7 @@ from soundwatch.daemon.diagnostics.process_table import (
 )
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.lock import writer_pid
-from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink
 
 LOOK_S: Final = 0.2
 DNS_PORT: Final = 53
@@ -157,9 +157,10 @@ def explain(config: Config, folder: Path) -> Explanations:
     programs = []
     for text in config.sinks:
         spec = parse_sink(text)
-        if spec.kind in ("json", "unix") and spec.target:
+        reach = OUTPUT_KINDS[spec.kind].reach
+        if reach == "local" and spec.target:
             files.append((folder / Path(spec.target).expanduser(), f"sink {spec.kind}"))
-        elif spec.kind == "command":
+        elif reach == "program":
             programs.append(spec.target)
     devices = ((name, str(source.device)) for name, source in config.sources.items())
     files += [(Path(device), f"source {name}") for name, device in devices if device.startswith("/")]

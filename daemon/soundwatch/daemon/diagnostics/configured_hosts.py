@@ -12,11 +12,9 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
 
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "triton": 8000}
-PAGE_PORT: Final = 8433
-_NETWORK_SINKS: Final = ("http", "tcp", "mqtt", "mqtts", "webhook")
+_PORTS: Final = {"http": 80, "https": 443, "triton": 8000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +42,9 @@ def configured_hosts(config: Config) -> Iterator[ConfiguredHost]:
     """
     for text in config.sinks:
         spec = parse_sink(text)
-        if spec.kind in _NETWORK_SINKS:
-            url = urlsplit(spec.target if "://" in spec.target else f"{spec.kind}://{spec.target.removeprefix('//')}")
-            listens = spec.kind in ("http", "tcp")
-            port = PAGE_PORT if spec.kind == "http" and _port(url) is None else _port(url)
-            yield ConfiguredHost(f"sink {spec.kind}", url.hostname or "", port or _PORTS.get(url.scheme), listens)
+        if (address := sink_url(spec)) is not None:
+            listens = OUTPUT_KINDS[spec.kind].listens
+            yield ConfiguredHost(f"sink {spec.kind}", address.hostname or "", sink_port(spec), listens)
     for name, source in config.sources.items():
         url = urlsplit(str(source.device))
         if "://" in str(source.device):

@@ -29,15 +29,10 @@ from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec
-from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url
 
 NetworkReach = Literal["machine", "house", "outside", "unknown"]
 _AT_HOME: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
-_HERE: Final = {
-    "json": "standard output; what reads it decides where they go",
-    "terminal": "the terminal",
-    "unix": "programs on this machine",
-}
 
 
 class JournalAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,13 +189,13 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
 
 def _destination(spec: SinkSpec) -> Destination:
     """A sink, by where its lines go."""
-    if spec.kind in _HERE:
-        says = "a file" if spec.kind == "json" and spec.target else _HERE[spec.kind]
-        return Destination(sink=spec.text, reach="machine", says=says)
-    if spec.kind == "command":
+    kind = OUTPUT_KINDS[spec.kind]
+    if kind.reach == "local":
+        return Destination(sink=spec.text, reach="machine", says=kind.local(spec.target))
+    if kind.reach == "program":
         return Destination(sink=spec.text, reach="unknown", says="a program, which may send them anywhere")
-    address = spec.target if "://" in spec.target else f"//{spec.target.removeprefix('//')}"
-    host = urlsplit(address).hostname or ""
+    url = sink_url(spec)
+    host = (None if url is None else url.hostname) or ""
     shown = f"{spec.kind}://{host}"  # a path or a password may be what opens the door there
     reach = network_reach(host) if host else "unknown"
     if host in ("0.0.0.0", "::"):  # noqa: S104  # it is only compared

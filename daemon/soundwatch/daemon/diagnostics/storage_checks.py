@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
@@ -17,10 +16,9 @@ from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec
-from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
 
 ANSWERING_S: Final = 3.0
-PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "tcp": 0}
 
 
 def check_journal(case: CheckInput) -> Iterator[Finding]:
@@ -75,14 +73,12 @@ def check_sinks(case: CheckInput) -> Iterator[Finding]:
 
 
 def _reached(spec: SinkSpec) -> Finding:
-    address = spec.target if "://" in spec.target else f"{spec.kind}:{spec.target}"
-    parts = urlsplit(address)
-    if not parts.hostname:
+    url = sink_url(spec)
+    if url is None or not url.hostname:
         return _written(spec)
-    shown = f"{spec.kind} at {parts.hostname}"
+    shown, port = f"{spec.kind} at {url.hostname}", sink_port(spec) or 0
     try:
-        port = parts.port or PORTS.get(parts.scheme, 0)
-        with socket.create_connection((parts.hostname, port), ANSWERING_S):
+        with socket.create_connection((url.hostname, port), ANSWERING_S):
             return Finding("sinks", "ok", f"{shown}, port {port}, answers.")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -95,6 +91,6 @@ def _written(spec: SinkSpec) -> Finding:
         return Finding("sinks", "ok", "standard output")
     path = Path(spec.target.split(" ", 1)[0])
     place = path if path.exists() else path.parent
-    if os.access(place, os.W_OK if spec.kind != "command" else os.X_OK):
+    if os.access(place, os.X_OK if OUTPUT_KINDS[spec.kind].reach == "program" else os.W_OK):
         return Finding("sinks", "ok", f"{spec.kind} {path}")
     return Finding("sinks", "fault", f"{spec.kind} {path} cannot be used by this user.", "Correct its path or rights.")

@@ -208,6 +208,8 @@ def _check(path_text: str) -> None:
     Raises:
         SinkError: The path cannot be written to.
     """
+    if not path_text:
+        return
     path = Path(path_text)
     try:
         mode = path.stat().st_mode

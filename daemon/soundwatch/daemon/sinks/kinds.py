@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -22,6 +23,7 @@ Reach = Literal["local", "program", "address"]
 Prepare = Callable[[SinkSpec, Any, SinkContext], PreparedSink]
 Loader = Callable[[], tuple[type[msgspec.Struct], Prepare]]
 
+_SCHEME_PORTS: Final = {"http": 80, "https": 443}
 _OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
 
 
@@ -34,6 +36,7 @@ class OutputKind:
         reach: Destination of the lines: this machine, a program that may send them anywhere, or a network address.
         local: Where lines stay, by the target; for the reach `local` only.
         default_port: Port of an address that names none.
+        listens: Whether the address is this machine's own, where others connect.
         load: Imports the kind; returns the record of its options and the function that prepares a sink. None for the
             page, which `app/outputs.py` serves: the page reads the journal itself, once for each viewer.
     """
@@ -43,6 +46,7 @@ class OutputKind:
     load: Loader | None
     local: Callable[[str], str] = str
     default_port: int | None = None
+    listens: bool = False
 
 
 def _json() -> tuple[type[msgspec.Struct], Prepare]:
@@ -96,13 +100,15 @@ OUTPUT_KINDS: Final[Mapping[str, OutputKind]] = {
         local=lambda target: "a file" if target else "standard output; what reads it decides where they go",
     ),
     "terminal": OutputKind("terminal (the live view)", "local", _terminal, local=lambda _: "the terminal"),
-    "http": OutputKind("http://HOST:PORT (the page, its API and metrics)", "address", None, default_port=8433),
+    "http": OutputKind(
+        "http://HOST:PORT (the page, its API and metrics)", "address", None, default_port=8433, listens=True
+    ),
     "mqtt": OutputKind("mqtt://HOST[:PORT]", "address", _mqtt, default_port=1883),
     "mqtts": OutputKind("mqtts://HOST[:PORT]", "address", _mqtt, default_port=8883),
     "webhook": OutputKind("webhook:URL", "address", _webhook),
     "command": OutputKind("command:PATH", "program", _command),
     "unix": OutputKind("unix:PATH", "local", _unix, local=lambda _: "programs on this machine"),
-    "tcp": OutputKind("tcp://HOST:PORT", "address", _tcp),
+    "tcp": OutputKind("tcp://HOST:PORT", "address", _tcp, listens=True),
 }
 
 
@@ -136,6 +142,23 @@ def sink_key(text: SinkConfig) -> str:
     """
     spec = parse_sink(text)
     return repr((spec.kind, spec.target, sorted((key, str(value)) for key, value in spec.options.items())))
+
+
+def sink_url(spec: SinkSpec) -> SplitResult | None:
+    """Return the network address of an output; None for an output without one."""
+    if OUTPUT_KINDS[spec.kind].reach != "address":
+        return None
+    return urlsplit(spec.target if "://" in spec.target else f"{spec.kind}://{spec.target.removeprefix('//')}")
+
+
+def sink_port(spec: SinkSpec) -> int | None:
+    """Return the port of an output's address, or its default; None for an output without one."""
+    url = sink_url(spec)
+    try:
+        written = None if url is None else url.port
+    except ValueError:  # no number, which preparing the sink refuses
+        return None
+    return written or (None if url is None else spec.default_port or _SCHEME_PORTS.get(url.scheme))
 
 
 def is_page(text: SinkConfig) -> bool:

@@ -1,0 +1,45 @@
+"""Checks the outputs of a configuration without opening them, for `check-config`.
+
+Conventions: what a running daemon would wait for and try again is an error here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from soundwatch.daemon.app.build import node_name
+from soundwatch.daemon.app.outputs import prepare_all
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.journal.entry import RetentionLimits
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
+from soundwatch.daemon.sinks.kinds import is_page
+from soundwatch.daemon.status.live import LiveFeed
+from soundwatch.daemon.status.snapshot import StatusTracker
+from soundwatch.daemon.system.log import StructuredLogger
+
+
+def check_outputs(config: Config, contract: ModelContract) -> None:
+    """Check every sink of a configuration.
+
+    Raises:
+        ConfigError: A sink is unknown or its options are wrong, or two sinks have one place.
+        SinkError: A sink cannot be opened.
+    """
+    log, limits = StructuredLogger("error", lambda _: None), RetentionLimits(1.0, 1_000_000)
+    with contextlib.closing(Journal(JournalStore(MEMORY), limits, node_name(config), log)) as journal:
+        model = ActiveModel(contract.identity, "", contract.labels, contract.labels)
+        context = SinkContext(
+            node=node_name(config),
+            log=log,
+            journal=journal,
+            status=StatusTracker(tuple(config.sources)),
+            live=LiveFeed(),
+            model=lambda: model,
+            set_listening=lambda _, __: None,
+        )
+        for prepared in prepare_all([text for text in config.sinks if not is_page(text)], context):
+            prepared.check()

@@ -1,0 +1,89 @@
+"""The table of output kinds: a kind that is added there is known everywhere, and nothing else has to be touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from configuration_reference import sinks as sinks_reference
+
+from soundwatch.daemon.cli.options import sink_option
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
+from soundwatch.daemon.diagnostics.finding import CheckInput
+from soundwatch.daemon.diagnostics.privacy_audit import audit
+from soundwatch.daemon.diagnostics.storage_checks import check_sinks
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, OutputKind
+from support.sink_harness import SinkHarness
+
+
+class PagerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of `pager`.
+
+    Attributes:
+        beeps: Number of beeps.
+    """
+
+    beeps: int = 1
+
+
+class PagerSink:
+    """A sink that counts its beeps."""
+
+    def __init__(self, beeps: int) -> None:
+        self.count = 0
+        self._beeps = beeps
+
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
+        self.count += self._beeps * len(entries)
+
+    def close(self) -> None:
+        self._beeps = 0
+
+
+def test_a_kind_that_is_added_to_the_table_is_known_everywhere(
+    harness: SinkHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[PagerSink] = []
+
+    def prepare(spec: SinkSpec, options: PagerOptions, _: SinkContext) -> PreparedSink:
+        def open_() -> PagerSink:
+            opened.append(PagerSink(options.beeps))
+            return opened[-1]
+
+        return PreparedSink(spec.text, (spec.target,), open_, lambda: None, durable=True)
+
+    kind = OutputKind("pager://HOST[:PORT]", "address", lambda: (PagerOptions, prepare), default_port=4444)
+    monkeypatch.setitem(OUTPUT_KINDS, "pager", kind)
+    config = Config(sinks=("pager://127.0.0.2,beeps=2",))
+
+    worker = harness.open(config.sinks[0])
+    harness.event("start")
+    harness.wait_for(worker)
+    assert opened[0].count == 2, "it runs"
+    with pytest.raises(ConfigError, match="did you mean beeps"):
+        harness.open("pager://127.0.0.2,beps=2")
+    with pytest.raises(ConfigError, match=r"known sink; .*pager://HOST\[:PORT\]"):
+        harness.open("page://")
+    assert list(configured_hosts(config)) == [ConfiguredHost("sink pager", "127.0.0.2", 4444, listens=False)]
+    assert [(each.sink, each.reach) for each in audit(config).destinations] == [("pager://127.0.0.2", "machine")]
+    (finding,) = check_sinks(CheckInput(config, None, Path("config.yaml"), listens=False))
+    assert "pager at 127.0.0.2" in finding.seen
+    assert "| `pager` | `beeps` | `1` |" in sinks_reference()
+
+
+@pytest.mark.parametrize("name", OUTPUT_KINDS)
+def test_the_help_of_the_option_names_every_kind(name: str) -> None:
+    option = sink_option(lambda: None).__click_params__[0]  # type: ignore[attr-defined]
+    if name not in ("mqtts", "terminal"):
+        assert name in option.help
+
+
+def test_the_page_is_no_sink(harness: SinkHarness) -> None:
+    with pytest.raises(ConfigError, match="is no sink"):
+        harness.open("http://127.0.0.1:8433")
