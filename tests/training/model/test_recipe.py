@@ -124,3 +124,12 @@ def test_the_shipped_recipes_are_those_that_the_shipped_models_name() -> None:
     """A hash that changes would make every model's provenance a lie."""
     assert load_recipe("tutorial").sha256.startswith("5bc68f8bb294")
     assert "finetune" not in encode_recipe(load_recipe("tutorial"))
+
+
+def test_the_price_of_a_false_event_changes_no_hash_since_it_changes_no_weight() -> None:
+    recipe = load_recipe("urban-street")
+    dearer, other = (
+        msgspec.structs.replace(recipe, **changed) for changed in ({"false_event_price": 0.1}, {"seed": 9})
+    )
+    assert dearer.sha256 == recipe.sha256
+    assert other.sha256 != recipe.sha256

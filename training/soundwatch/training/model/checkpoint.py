@@ -146,7 +146,7 @@ def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: DataPlan, pat
         ConfigError: The recipe or the data is another.
     """
     found = decode_recipe(checkpoint.recipe)
-    if found != recipe:
+    if found.sha256 != recipe.sha256:
         names = [name for name in recipe.__struct_fields__ if getattr(found, name) != getattr(recipe, name)]
         raise ConfigError(
             f"{path} was made by recipe {found.name} ({found.sha256[:12]}), which differs from this run's "

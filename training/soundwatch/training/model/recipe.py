@@ -230,8 +230,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def sha256(self) -> str:
-        """Hash of every value above."""
-        return hashlib.sha256(encode_recipe(self).encode()).hexdigest()
+        """Hash of every value above that changes the weights: of all but the price of a false event."""
+        values = msgspec.to_builtins(self)
+        values.pop("false_event_price", None)
+        return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
 
 
 def encode_recipe(recipe: Recipe) -> str:
