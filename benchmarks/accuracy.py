@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/accuracy.py RUN_DIR...
 
-Conventions: one entry a run, in the order given; shares are 0 to 1. A run's figures are of the clips it
+Conventions: one entry a run, in the order given; entries of other recipes stay. Shares are 0 to 1. A run's figures are of the clips it
 was not trained on; a run that trained on everything has none and is listed for its time and its command.
 Does not: train. The commands that made the runs are in the entries.
 """
@@ -17,7 +17,7 @@ import msgspec
 
 from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
-from soundwatch.training.model.recipe import decode_recipe
+from soundwatch.training.model.recipe import Recipe, decode_recipe
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 
@@ -26,12 +26,15 @@ def main(folders: list[Path]) -> None:
     if not folders:
         sys.exit(__doc__)
     entries = [describe(folder) for folder in folders]
+    before = msgspec.json.decode(RESULTS.read_bytes())["runs"] if RESULTS.exists() else []
+    recipes = {entry["recipe"] for entry in entries}
+    entries = [entry for entry in before if entry["recipe"] not in recipes] + entries
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode({"runs": entries}), indent=1) + b"\n")
     for entry in entries:
         print(f"{entry['recipe']}: {entry['command']}")
-        for score in entry["scores"]:
-            print(f"  {score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
+        for score in msgspec.to_builtins(entry["scores"]):
+            print(f"  {score['tested_on']}: accuracy {score['accuracy']:.3f}, macro F1 {score['macro_f1']:.3f}")
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def describe(folder: Path) -> dict[str, Any]:
     record = read_run(folder)
     checkpoint = read_checkpoint(folder / FILE_NAME)
     contract = msgspec.json.decode(checkpoint.contract)
-    taught = decode_recipe(checkpoint.recipe).teaching is not None
+    recipe = decode_recipe(checkpoint.recipe)
     return {
         "recipe": record.recipe,
         "recipe_sha256": record.recipe_sha256,
@@ -51,18 +54,20 @@ def describe(folder: Path) -> dict[str, Any]:
         "training_seconds": record.seconds,
         "machine": record.machine,
         "torch": record.torch,
-        "command": command(record, taught, rebind=len(contract["scores"]) - len(record.scores)),
+        "command": command(record, recipe, rebind=len(contract["scores"]) - len(record.scores)),
         "weights_sha256": contract["weights_sha256"],
         "false_alarms_on_held_out_negatives": false_alarms(record),
         "scores": record.scores,
     }
 
 
-def command(record: RunRecord, taught: bool, rebind: int) -> str:
+def command(record: RunRecord, recipe: Recipe, rebind: int) -> str:
     """The command line that makes such a run, with names for the folders; scores were taken over of so many runs."""
     words = ["soundwatch train --data DIR --recipe", record.recipe]
-    if taught:
+    if recipe.teaching:
         words.append("--teacher YAMNET")
+    if recipe.street:
+        words.append("--sounds DIR")
     if record.negatives:
         words.append("--negatives DIR")
     if record.plan.test_folds:

@@ -31,7 +31,7 @@ from tables import share, table
 from trial_figures import TRIAL_FIGURES
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
-SHIPPED: Final = ("urban-taught", "urban", "tutorial")
+SHIPPED: Final = ("urban-street", "urban-taught", "urban", "tutorial")
 
 Results = dict[str, Any]
 
