@@ -3,7 +3,7 @@
 Usage: python benchmarks/accuracy.py RUN_DIR...
 
 Conventions: one entry a run, in the order given; entries of other recipes stay. Shares are 0 to 1. A run's figures are
-of the clips it was not trained on; a run that trained on everything has none and is listed for its time and its command.
+of the clips it was not trained on; one that trained on everything has none and is listed for its time and command.
 Does not: train. The commands that made the runs are in the entries.
 """
 
