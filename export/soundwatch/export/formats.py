@@ -20,6 +20,7 @@ from torch import nn
 
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.inference.classifier import Backend
+from soundwatch.daemon.inference.content_hash import CONTENT_KEY, onnx_content_sha256, torchscript_content_sha256
 
 Writer = Callable[[nn.Module, ModelContract], bytes]
 
@@ -44,8 +45,15 @@ def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
     assert program is not None
     model = program.model_proto
     _forget_origin(model.graph)
-    onnx.helper.set_model_props(model, {CONTRACT_KEY: encode_contract(contract)})
     onnx.checker.check_model(model, full_check=True)
+    return with_metadata(model, contract)
+
+
+def with_metadata(model: onnx.ModelProto, contract: ModelContract) -> bytes:
+    """Serialize a model with its contract and the hash of its tensors and graph as the only metadata."""
+    del model.metadata_props[:]
+    content_sha256 = onnx_content_sha256(model.SerializeToString(deterministic=True))
+    onnx.helper.set_model_props(model, {CONTRACT_KEY: encode_contract(contract), CONTENT_KEY: content_sha256})
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -63,7 +71,10 @@ def to_torchscript(network: nn.Module, contract: ModelContract) -> bytes:
         # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
         warnings.filterwarnings("ignore", r"`torch\.jit\.(script|save)` is deprecated", DeprecationWarning)
         script = torch.jit.script(network)
-        torch.jit.save(script, content, _extra_files={CONTRACT_KEY: encode_contract(contract)})
+        torch.jit.save(script, content)
+        extra = {CONTRACT_KEY: encode_contract(contract), CONTENT_KEY: torchscript_content_sha256(content.getvalue())}
+        content = io.BytesIO()
+        torch.jit.save(script, content, _extra_files=extra)
     return content.getvalue()
 
 

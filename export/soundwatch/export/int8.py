@@ -24,9 +24,9 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.export.formats import INT8_SUFFIX
+from soundwatch.export.formats import INT8_SUFFIX, with_metadata
 
 
 class _Windows(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime's class has no types
@@ -76,9 +76,8 @@ def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) ->
     finally:
         root.setLevel(level)
     own = _contract(contract, model.graph, len(mel_db))
-    onnx.helper.set_model_props(model, {CONTRACT_KEY: encode_contract(own)})
     onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True)), own
+    return with_metadata(model, own), own
 
 
 def _convolutions(graph: Any) -> list[str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import onnx
 
 from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
+from soundwatch.export.formats import with_metadata
 from soundwatch.export.model_card import model_card
 
 
@@ -28,12 +29,10 @@ def write_with_contract(model: str | Path, contract: ModelContract, out: Path) -
     if path.suffix != ".onnx":
         raise ModelError(f"{path} is no ONNX file; export the checkpoint to ONNX first.")
     network = onnx.load(path)
-    del network.metadata_props[:]
-    onnx.helper.set_model_props(network, {CONTRACT_KEY: encode_contract(contract)})
     file, card = out / f"{contract.name}.onnx", out / f"{contract.name}.md"
 
     def write(part: Path) -> None:
-        part.write_bytes(network.SerializeToString(deterministic=True))
+        part.write_bytes(with_metadata(network, contract))
         load_classifier_file(part, "cpu", "onnx")
 
     try:

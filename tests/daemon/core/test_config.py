@@ -12,7 +12,6 @@ from soundwatch.daemon.core.config import (
     ClassConfig,
     Config,
     DetectionConfig,
-    ModelConfig,
     check_against_contract,
     load_config,
 )
@@ -75,12 +74,6 @@ def test_a_class_that_the_model_does_not_have_is_refused_with_the_nearest() -> N
     config = Config(detection=DetectionConfig(classes={"hihg": ClassConfig()}))
     with pytest.raises(ConfigError, match=r"detection.classes.hihg: the model double@.* did you mean high\?"):
         check_against_contract(config, SMALL_CONTRACT)
-
-
-def test_a_pinned_model_is_held_to_its_hash() -> None:
-    check_against_contract(Config(model=ModelConfig(sha256="ABAB")), SMALL_CONTRACT)
-    with pytest.raises(ConfigError, match=r"model\.sha256 pins cd, but urban holds abab"):
-        check_against_contract(Config(model=ModelConfig(sha256="cd")), SMALL_CONTRACT)
 
 
 def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> None:

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from soundwatch.daemon.inference import io_binding
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.io_binding import BATCHES, BoundSession, split_into_batches
-from soundwatch.daemon.inference.providers import CPU, CUDA, unavailable_reason
+from soundwatch.daemon.inference.providers import CPU, CUDA, CardOptions, unavailable_reason
 from support.fakes import SMALL_SPEC
 from support.model_files import write_onnx
+
+NO_CUDA = unavailable_reason(CUDA, CardOptions())
 
 
 class Counted:
@@ -83,7 +85,10 @@ def test_pages_that_cannot_be_locked_are_left_as_they_are(monkeypatch: pytest.Mo
     io_binding._lock(np.zeros(3, np.float32))
 
 
-@pytest.mark.skipif(unavailable_reason(CUDA) is not None, reason=f"no CUDA here: {unavailable_reason(CUDA)}")
+@pytest.mark.skipif(
+    unavailable_reason(CUDA, CardOptions()) is not None,
+    reason=f"no CUDA here: {unavailable_reason(CUDA, CardOptions())}",
+)
 def test_a_card_gives_what_the_processor_gives() -> None:
     mel_db = np.random.default_rng(3).normal(-40, 15, (21, 1, 64, 201)).astype(np.float32)
     on_card, on_cpu = load_classifier_file("urban", "cuda"), load_classifier_file("urban", "cpu")

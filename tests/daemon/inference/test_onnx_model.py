@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.core.errors import ModelError, ProviderError
 from soundwatch.daemon.inference import onnx_model, providers
 from soundwatch.daemon.inference.classifier import load_classifier_file, log_fields
 from soundwatch.daemon.inference.onnx_model import OnnxModel, select_fastest
-from soundwatch.daemon.inference.providers import CPU, CUDA
+from soundwatch.daemon.inference.providers import CPU, CUDA, CardOptions
 from support.fakes import SMALL_CONTRACT
 from support.model_files import write_onnx
 
@@ -50,6 +50,19 @@ def test_an_accelerator_that_computes_otherwise_is_not_taken_however_quick() -> 
     clock = Clock()
     taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 1.0, off=0.02)], clock)
     assert (taken.provider, taken.window_ms) == (CPU, {CPU: 2.0})
+    assert "its logits differ from the processor's by 0.02" in taken.not_taken[CUDA]
+
+
+def test_an_accelerator_that_is_too_slow_or_fails_is_not_taken_with_the_reason() -> None:
+    def fail(_: Mels) -> Mels:
+        raise ModelError("out of memory")
+
+    clock = Clock()
+    failing = OnnxModel(SMALL_CONTRACT, "DmlExecutionProvider", fail)
+    taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 24.0), failing], clock)
+    assert taken.provider == CPU
+    slow = f"it takes 1.5 ms for a window, {CPU} takes 2 ms"
+    assert taken.not_taken == {CUDA: slow, "DmlExecutionProvider": "out of memory"}
 
 
 def test_a_slow_first_run_and_one_that_was_disturbed_count_for_nothing() -> None:
@@ -68,15 +81,15 @@ def test_without_a_rival_nothing_is_run() -> None:
 @pytest.fixture
 def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], None]:
     """A CUDA that seems usable, and opens as it is told to."""
-    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
-    monkeypatch.setattr(providers, "_library_obstacle", lambda _: None)
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
+    monkeypatch.setattr(providers, "_library_fault", lambda _: None)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     truly_open = onnx_model._open
 
     def open_as(result: OnnxModel | Exception) -> None:
-        def opened(path: Path, content: bytes, provider: str, threads: int) -> OnnxModel:
+        def opened(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:
             if provider == CPU:
-                return truly_open(path, content, provider, threads)
+                return truly_open(path, content, provider, threads, card)
             if isinstance(result, Exception):
                 raise result
             return result
@@ -92,13 +105,15 @@ def test_auto_goes_on_without_a_rival_that_does_not_start(
     rival(ProviderError("a card that is full"))
     opened = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
     assert (opened.provider, opened.window_ms) == (CPU, {})
+    assert opened.not_taken == {CUDA: "a card that is full"}
+    assert log_fields(opened)["not_taken"] == opened.not_taken
 
 
 def test_what_auto_measured_comes_with_the_model(
     tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]
 ) -> None:
     path = write_onnx(tmp_path / "m.onnx")
-    slow = onnx_model._open(path, path.read_bytes(), CPU, 1)
+    slow = onnx_model._open(path, path.read_bytes(), CPU, 1, CardOptions())
 
     def slower(mel_db: Mels) -> Mels:
         for _ in range(3):
@@ -115,19 +130,19 @@ def test_what_auto_measured_comes_with_the_model(
 def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers, "unavailable_reason", lambda _: None)
-    monkeypatch.setattr(providers, "provider_options", lambda _: [CPU])
+    monkeypatch.setattr(providers, "unavailable_reason", lambda *_: None)
+    monkeypatch.setattr(providers, "provider_options", lambda *_: [CPU])
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
-    with pytest.raises(ProviderError, match=f"{CUDA} was asked for and {CPU} runs instead"):
+    with pytest.raises(ProviderError, match=f"{CUDA} was requested and {CPU} runs instead"):
         load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")
 
 
 def test_a_provider_that_does_not_start_is_told_from_a_file_that_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers, "unavailable_reason", lambda _: None)
+    monkeypatch.setattr(providers, "unavailable_reason", lambda *_: None)
     options: dict[str, list[str | tuple[str, dict[str, str]]]] = {CPU: [CPU]}
-    monkeypatch.setattr(providers, "provider_options", lambda name: options.get(name, [("Nonsense", {}), CPU]))
+    monkeypatch.setattr(providers, "provider_options", lambda name, _: options.get(name, [("Nonsense", {}), CPU]))
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
     with pytest.raises(ProviderError, match=f"{CUDA} does not start: .* choose provider auto or cpu"):
         load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")

@@ -8,56 +8,58 @@ from soundwatch.daemon.inference.providers import (
     CPU,
     CUDA,
     TENSORRT,
+    CardOptions,
     candidate_accelerators,
     choose_provider,
     fastest_provider,
     provider_options,
 )
 
+CARD = CardOptions()
 ALL = [TENSORRT, CUDA, "OpenVINOExecutionProvider", "CoreMLExecutionProvider", CPU]
 
 
 @pytest.fixture
 def every_library_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
-    monkeypatch.setattr(providers, "_library_obstacle", lambda _: None)
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
+    monkeypatch.setattr(providers, "_library_fault", lambda _: None)
 
 
 def test_where_there_is_but_the_processor_nothing_is_to_be_measured() -> None:
-    assert choose_provider("auto", False, [CPU]) == CPU
-    assert candidate_accelerators([CPU]) == []
+    assert choose_provider("auto", [CPU], CARD) == "auto"
+    assert candidate_accelerators([CPU], CARD) == {}
 
 
 def test_a_card_without_its_driver_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: "a test")
-    assert choose_provider("auto", False, [TENSORRT, CUDA, CPU]) == CPU
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: "a test")
+    assert candidate_accelerators([TENSORRT, CUDA, CPU], CARD) == {CUDA: "a test"}
 
 
 @pytest.mark.usefixtures("every_library_loads")
 def test_auto_is_left_to_a_measurement_where_there_is_an_accelerator() -> None:
-    assert choose_provider("auto", False, ALL) == "auto"
-    assert choose_provider("auto", True, ALL) == CUDA
+    assert choose_provider("auto", ALL, CARD) == "auto"
+    assert set(candidate_accelerators(ALL, CARD).values()) == {None}
 
 
 @pytest.mark.usefixtures("every_library_loads")
 def test_tensorrt_has_to_be_asked_for_by_name() -> None:
-    assert TENSORRT not in candidate_accelerators(ALL)
-    assert choose_provider(TENSORRT, False, ALL) == TENSORRT
+    assert TENSORRT not in candidate_accelerators(ALL, CARD)
+    assert choose_provider(TENSORRT, ALL, CARD) == TENSORRT
 
 
 @pytest.mark.parametrize("name", ["OpenVINOExecutionProvider", "CoreMLExecutionProvider"])
 def test_a_provider_that_this_build_has_may_be_asked_for_by_name(name: str) -> None:
-    assert choose_provider(name, False, ALL) == name
+    assert choose_provider(name, ALL, CARD) == name
 
 
 @pytest.mark.parametrize("name", [CUDA, TENSORRT])
 def test_a_provider_whose_libraries_do_not_load_is_refused_with_what_does_not(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda: None)
-    monkeypatch.setattr(providers, "_library_obstacle", lambda _: "its libraries do not load (libcudnn.so.9)")
+    monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
+    monkeypatch.setattr(providers, "_library_fault", lambda _: "its libraries do not load (libcudnn.so.9)")
     with pytest.raises(ProviderError, match=rf"{name} cannot be used: .*libcudnn.so.9.* choose provider auto or cpu"):
-        choose_provider(name, False, ALL)
+        choose_provider(name, ALL, CARD)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +77,17 @@ def test_an_accelerator_is_taken_where_it_is_twice_as_quick(window_ms: dict[str,
 
 
 def test_cuda_is_bounded_and_repeatable_and_the_processor_runs_what_is_left() -> None:
-    first, rest = provider_options(CUDA)
+    first, rest = provider_options(CUDA, CardOptions(2, 1 << 28))
     assert isinstance(first, tuple)
     name, options = first
     assert (name, rest) == (CUDA, CPU)
-    assert int(options["gpu_mem_limit"]) <= 1 << 30
+    assert (options["gpu_mem_limit"], options["device_id"]) == (str(1 << 28), "2")
     assert options["arena_extend_strategy"] == "kSameAsRequested"
     assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE"
-    assert [each if isinstance(each, str) else each[0] for each in provider_options(TENSORRT)] == [TENSORRT, CUDA, CPU]
-    assert provider_options("OpenVINOExecutionProvider") == ["OpenVINOExecutionProvider", CPU]
-    assert provider_options(CPU) == [CPU]
+    assert [each if isinstance(each, str) else each[0] for each in provider_options(TENSORRT, CARD)] == [
+        TENSORRT,
+        CUDA,
+        CPU,
+    ]
+    assert provider_options("OpenVINOExecutionProvider", CARD) == ["OpenVINOExecutionProvider", CPU]
+    assert provider_options(CPU, CARD) == [CPU]

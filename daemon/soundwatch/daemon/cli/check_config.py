@@ -20,10 +20,12 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     from soundwatch.daemon.app.check import check_outputs
     from soundwatch.daemon.core.redact import redacted_config
     from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
+    from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier
 
     config = load_config(path or config_path)
-    contract = load_classifier(config.model).contract
+    classifier = load_classifier(config.model)
+    contract = classifier.contract
     rules = resolve_rules(config, contract)
     check_outputs(config, contract)
     shadow = None
@@ -32,6 +34,8 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
 
         shadow = load_shadow(config, contract)
     click.echo(yaml.safe_dump(redacted_config(config), sort_keys=False, allow_unicode=True), nl=False)
+    if isinstance(classifier, LoadedModel):
+        click.echo(f"# model.sha256: {classifier.content_sha256}")
     click.echo(f"# model {contract.identity}; thresholds in force:")
     for label, threshold in thresholds_in_force(rules, contract.labels).items():
         click.echo(f"#   {label}: {threshold}")

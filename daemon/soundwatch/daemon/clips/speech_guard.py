@@ -11,17 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from soundwatch.daemon.clips.ring_buffer import FULL_SCALE, Frames
 from soundwatch.daemon.core.types import Block, Classifier, read_only
-from soundwatch.daemon.inference.classifier import classify_windows
+from soundwatch.daemon.inference.classifier import classify_windows, model_path
 from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
 
-GUARD_MODEL: Final = Path(__file__).parents[1] / "models" / "speech.onnx"
+GUARD_MODEL: Final = model_path("speech")
 BATCH_WINDOWS: Final = 16
 _SPEECH: Final = re.compile(r"\b(speech|speaking|talk(ing)?|conversation|narration|whisper(ing)?|chatter|babbling)\b")
 

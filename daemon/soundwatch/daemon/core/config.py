@@ -81,6 +81,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     backend: Annotated[str, msgspec.Meta(pattern=BACKENDS)] = "auto"
     provider: str = "auto"
     require_cuda: bool = False
+    device_id: Annotated[int, msgspec.Meta(ge=0, le=63)] = 0
+    gpu_memory_bytes: Annotated[int, msgspec.Meta(ge=64_000_000)] = 512 * 1024 * 1024
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
 
 
@@ -208,14 +210,8 @@ def check_against_contract(config: Config, contract: ModelContract) -> None:
     """Refuse a configuration that does not fit a model.
 
     Raises:
-        ConfigError: Another model is pinned, or a configured class is not a class of the model.
+        ConfigError: A configured class is not a class of the model.
     """
-    pinned = config.model.sha256
-    if pinned is not None and not contract.weights_sha256.startswith(pinned.lower()):
-        raise ConfigError(
-            f"model.sha256 pins {pinned}, but {config.model.file} holds {contract.weights_sha256}. "
-            "Give the pinned model's file, or remove model.sha256 to accept this one."
-        )
     for label in config.detection.classes:
         if label not in contract.labels:
             near = difflib.get_close_matches(label, contract.labels, n=1)

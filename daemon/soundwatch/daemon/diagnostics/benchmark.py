@@ -33,7 +33,7 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.daemon.inference.providers import CPU, candidate_accelerators
+from soundwatch.daemon.inference.providers import CPU, CardOptions, candidate_accelerators
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from soundwatch.daemon.system.log import StructuredLogger
 from soundwatch.daemon.system.log_output import StderrOutput
@@ -146,7 +146,8 @@ def usable_providers() -> tuple[str, ...]:
     """The providers that the program may take by itself on this machine."""
     import onnxruntime
 
-    return (CPU, *candidate_accelerators(onnxruntime.get_available_providers()))
+    found = candidate_accelerators(onnxruntime.get_available_providers(), CardOptions())
+    return (CPU, *(name for name, reason in found.items() if reason is None))
 
 
 def streams_carried(path_ms: float, network_ms: float, cores: int) -> int:

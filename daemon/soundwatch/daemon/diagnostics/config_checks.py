@@ -12,8 +12,9 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.redact import redact_url
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
+from soundwatch.daemon.inference.classifier import LoadedModel
 from soundwatch.daemon.inference.loading import load_classifier
-from soundwatch.daemon.inference.providers import CUDA, unavailable_reason
+from soundwatch.daemon.inference.providers import CUDA, CardOptions, unavailable_reason
 from soundwatch.daemon.sinks.kinds import parse_sink
 
 
@@ -49,9 +50,9 @@ def check_model(case: CheckInput) -> Iterator[Finding]:
     yield Finding("model", "ok", f"{model.contract.identity}, {front_end}: {', '.join(model.contract.labels)}")
     yield Finding("model", "ok", f"run by {model.provider}")
     if model.provider != CUDA and asked.provider in ("auto", "cuda"):
-        yield Finding(
-            "model", "note", f"CUDA is not used: {unavailable_reason(CUDA) or 'the processor is quicker, as measured'}."
-        )
+        reasons = model.not_taken if isinstance(model, LoadedModel) else {}
+        reason = reasons.get(CUDA) or unavailable_reason(CUDA, CardOptions(asked.device_id)) or "it was not measured"
+        yield Finding("model", "note", f"CUDA is not used: {reason}.")
     if case.config.shadow.file is not None:
         yield _examined_shadow(case.config, model.contract)
 

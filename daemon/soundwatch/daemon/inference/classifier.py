@@ -1,15 +1,19 @@
-"""The classify stage: a model file, opened and proven usable, that turns mel decibels into scores.
+"""The classify stage: a model file, opened and tested, that maps mel decibels to scores.
 
 Conventions: in, mel decibels (N, C, M, T) float32; out, scores (N, K) float32 in [0, 1], never NaN.
 A model file is one file that carries its contract: ONNX in `metadata_props`, TorchScript in
 `_extra_files`. Its network gives logits; the contract's activation is applied here.
+A model file is a program: its first run has a time limit.
 Does not: import ONNX Runtime or torch before a model is opened, compute features (`frontend/mel.py`), or
-weigh scores against thresholds (`detection/decide.py`).
+compare scores with thresholds (`detection/decide.py`).
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -21,18 +25,21 @@ from soundwatch.daemon.core.contract import Activation, ModelContract
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
 from soundwatch.daemon.inference import onnx_model, torchscript_model
+from soundwatch.daemon.inference.fallback import FallbackNetwork
+from soundwatch.daemon.inference.providers import CardOptions
 from soundwatch.daemon.inference.torchscript_model import Logits
 from soundwatch.daemon.inference.triton_client import RemoteClassifier
 
 Backend = Literal["auto", "onnx", "torchscript"]
 
 MOST_BYTES: Final = 1 << 30
+FIRST_RUN_S: Final = 120.0  # a first window takes milliseconds; choosing kernels on a slow card takes up to a minute
 SHIPPED_MODELS: Final = ("urban", "tutorial")
 _TORCHSCRIPT_SUFFIXES: Final = frozenset({".pt", ".ts"})
 
 
 def classify_windows(classifier: Classifier, windows: Sequence[Features]) -> list[Scores]:
-    """The classify stage: what the network says of some windows, whichever streams they are of."""
+    """Classify windows of any streams: the classify stage."""
     if not windows:
         return []
     values = read_only(classifier.classify(np.stack([features.mel_db for features in windows])))  # (N, K)
@@ -42,19 +49,19 @@ def classify_windows(classifier: Classifier, windows: Sequence[Features]) -> lis
     ]
 
 
-def default_model() -> Path:
-    """The model file that is used where none is named."""
-    return resolve_model(SHIPPED_MODELS[0])
+def model_path(name: str) -> Path:
+    """Return the path of a model that is part of the package, such as `urban` or `speech`."""
+    return Path(__file__).parents[1] / "models" / f"{name}.onnx"
 
 
 def resolve_model(name_or_path: str | Path) -> Path:
-    """The file of a shipped model's name, or the path itself.
+    """Return the file of a shipped model's name, or the path itself.
 
     Raises:
         ModelError: There is no such file.
     """
     shipped = str(name_or_path) in SHIPPED_MODELS
-    path = Path(__file__).parents[1] / "models" / f"{name_or_path}.onnx" if shipped else Path(name_or_path)
+    path = model_path(str(name_or_path)) if shipped else Path(name_or_path)
     if not path.exists():
         raise ModelError(
             f"There is no model {path}. Name a model file, or a model that is shipped: {', '.join(SHIPPED_MODELS)}."
@@ -64,7 +71,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
 
 
 def backend_of(path: Path, backend: Backend) -> Literal["onnx", "torchscript"]:
-    """What a model file is, where "auto" goes by its suffix."""
+    """Return the format of a model file; "auto" uses the suffix."""
     if backend == "auto":
         return "torchscript" if path.suffix in _TORCHSCRIPT_SUFFIXES else "onnx"
     return backend
@@ -72,27 +79,41 @@ def backend_of(path: Path, backend: Backend) -> Literal["onnx", "torchscript"]:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model file that is ready to run; satisfies `types.Classifier`.
+    """An opened model file; satisfies `types.Classifier`.
 
     Attributes:
         path: The file.
-        contract: What it carries.
-        provider: What runs it, as the runtime reports it.
-        logits: Its network: mel decibels (N, C, M, T) to logits (N, K).
-        window_ms: What a window took with each provider that was tried for it; empty where there was no choice.
+        contract: Contract of the file.
+        first_provider: Execution provider at the start, as the runtime reports it.
+        logits: The network: mel decibels (N, C, M, T) to logits (N, K).
+        content_sha256: Hash of the file's tensors and graph.
+        window_ms: Time for a window with each measured provider; empty without a choice.
+        not_taken: Reason against each accelerator that auto did not take.
     """
 
     path: Path
     contract: ModelContract
-    provider: str
+    first_provider: str
     logits: Logits
+    content_sha256: str
     window_ms: dict[str, float] = field(default_factory=dict)
+    not_taken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def provider(self) -> str:
+        """Current execution provider; the processor after an accelerator has failed."""
+        return self.logits.provider if isinstance(self.logits, FallbackNetwork) else self.first_provider
+
+    @property
+    def failure(self) -> str | None:
+        """Reason for the fallback to the processor; None while the first provider runs."""
+        return self.logits.failure if isinstance(self.logits, FallbackNetwork) else None
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T).
+        """Compute scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T).
 
         Raises:
-            ModelError: The network failed, or gave something that is not a finite number.
+            ModelError: The network failed, or gave a logit that is not a finite number.
         """
         logits = self.logits(mel_db)
         if not np.isfinite(logits).all():
@@ -105,19 +126,24 @@ class LoadedModel:
 
 
 def log_fields(classifier: Classifier) -> dict[str, object]:
-    """What the log says of a model: its name, what runs it, and what each took where there was a choice."""
-    facts: dict[str, object] = {"model": classifier.contract.identity, "provider": classifier.provider}
-    if isinstance(classifier, LoadedModel) and classifier.window_ms:
-        facts["window_ms"] = classifier.window_ms
+    """Return the fields of a log entry about a model: identity, provider, times, reasons against other providers."""
+    fields: dict[str, object] = {"model": classifier.contract.identity, "provider": classifier.provider}
+    if isinstance(classifier, LoadedModel):
+        if classifier.window_ms:
+            fields["window_ms"] = classifier.window_ms
+        if classifier.not_taken:
+            fields["not_taken"] = classifier.not_taken
+        if classifier.failure:
+            fields["obstacle"] = classifier.failure
     if isinstance(classifier, RemoteClassifier) and classifier.obstacle:
-        facts["obstacle"] = classifier.obstacle
-    return facts
+        fields["obstacle"] = classifier.obstacle
+    return fields
 
 
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """Scores (N, K) in [0, 1] of finite logits (N, K)."""
+    """Map finite logits (N, K) to scores (N, K) in [0, 1]."""
     if activation == "sigmoid":
-        # 1 / (1 + e^-x) = e^-log(e^0 + e^-x), which overflows nowhere.
+        # 1 / (1 + e^-x) = e^-log(e^0 + e^-x), which does not overflow.
         scores: NDArray[np.float32] = np.exp(-np.logaddexp(np.float32(0), -logits))
         return scores
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -129,31 +155,55 @@ def load_classifier_file(
     path: str | Path,
     provider: str = "auto",
     backend: Backend = "auto",
-    require_cuda: bool = False,
     threads: int = 1,
+    card: CardOptions | None = None,
+    patience_s: float = FIRST_RUN_S,
 ) -> LoadedModel:
-    """Open a model file and run it once on zeros, so that what cannot work fails here and not later.
+    """Open a model file and run it once on zeros, so that a model that cannot work fails at the start.
 
     Args:
         path: The file, or the name of a shipped model.
-        provider: "auto" for the quickest, "cpu", "cuda", or the name of any provider that ONNX Runtime has.
-        backend: What the file is; "auto" goes by its suffix (.pt and .ts are TorchScript).
-        require_cuda: Whether running on the processor is an error.
-        threads: Threads that one window's classification may use.
+        provider: "auto" for the fastest, "cpu", "cuda", or the name of a provider of ONNX Runtime.
+        backend: Format of the file; "auto" uses the suffix (.pt and .ts are TorchScript).
+        threads: Number of threads for one window.
+        card: Card and memory limit for CUDA.
+        patience_s: Time limit for opening and the first run; with auto, accelerators have it each.
 
     Raises:
-        ModelError: The file is missing, damaged, of the wrong shape, or in more than one file.
-        ContractError: It carries no contract, or one that does not read.
-        ProviderError: What was asked to run it cannot be had.
+        ModelError: The file is missing, damaged, altered, of the wrong shape, in more than one file, or too slow.
+        ContractError: The file carries no contract, or a malformed one.
+        ProviderError: The requested provider cannot be used.
     """
     path = resolve_model(path)
     backend = backend_of(path, backend)
     content = _read(path)
+    opened: Future[LoadedModel] = Future()
+
+    def open_and_run() -> None:
+        try:
+            opened.set_result(_open(path, content, provider, backend, threads, card or CardOptions()))
+        except BaseException as error:  # noqa: BLE001  # raised again in the calling thread
+            opened.set_exception(error)
+
+    threading.Thread(target=open_and_run, name="model-first-run", daemon=True).start()
+    try:
+        return opened.result(patience_s)
+    except FutureTimeoutError as error:
+        raise ModelError(
+            f"{path} did not finish its first window within {patience_s:g} s. A model file is a program, and this "
+            "one may not end. Use a model from a source that you trust, or a faster machine."
+        ) from error
+
+
+def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: int, card: CardOptions) -> LoadedModel:
+    """Open a model file and run it once."""
     if backend == "torchscript":
-        model = LoadedModel(path, *torchscript_model.load_torchscript(path, content, provider, require_cuda, threads))
+        loaded = torchscript_model.load_torchscript(path, content, provider, threads, card.device_id)
+        model = LoadedModel(path, *loaded)
     else:
-        file = onnx_model.load_onnx(path, content, provider, require_cuda, threads)
-        model = LoadedModel(path, file.contract, file.provider, file.logits, file.window_ms)
+        file = onnx_model.load_onnx(path, content, provider, threads, card)
+        network, sha256 = file.logits, file.content_sha256
+        model = LoadedModel(path, file.contract, file.provider, network, sha256, file.window_ms, file.not_taken)
     contract = model.contract
     seen = model.logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
     if seen != (1, len(contract.labels)):
@@ -165,11 +215,11 @@ def load_classifier_file(
 
 
 def _read(path: Path) -> bytes:
-    """The file's bytes, at least one."""
+    """Read the file."""
     try:
         size_bytes = path.stat().st_size
         if not path.is_file() and not path.is_dir():
-            raise ModelError(f"{path} is no regular file; a model that `soundwatch export` wrote was wanted.")
+            raise ModelError(f"{path} is not a regular file; a model that `soundwatch export` wrote was wanted.")
         if size_bytes > MOST_BYTES:
             raise ModelError(f"{path} has {size_bytes} bytes; a model of {MOST_BYTES} bytes at most was wanted.")
         content = path.read_bytes()

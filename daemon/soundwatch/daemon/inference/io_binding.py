@@ -1,11 +1,12 @@
-"""A network on an accelerator: a few fixed batch shapes, buffers bound once, all run before the first sound is heard.
+"""A network on an accelerator: fixed batch shapes, bound buffers, and a warm-up before the first window.
 
-Conventions: in, mel decibels (N, C, M, T) float32; out, logits (N, K) float32, for any N. A batch is filled up to the
-next of `BATCHES`; what is more than the largest is done in turns. A window's logits may depend on the shape it is
-computed in (kernels differ), by a rounding.
-Why: for each shape that it meets, an accelerator's provider chooses kernels and plans memory, which takes up to
-seconds, and its arena keeps what every shape ever needed (onnxruntime issues 11627, 22271). Buffers that stay in place
-are locked in memory once, and no run allocates.
+Conventions: in, mel decibels (N, C, M, T) float32; out, logits (N, K) float32, for any N. A batch is padded to the
+next of `BATCHES`; more windows than the largest are computed in several batches. A window's logits may depend on the
+shape by a rounding, since kernels differ.
+Why: for each new shape, an accelerator's provider chooses kernels and plans memory, which takes up to
+seconds, and its arena keeps the memory of every shape (onnxruntime issues 11627, 22271). Fixed buffers
+are locked in memory once, and no run allocates. Locked buffers start at a page and fill whole pages, since a page
+cannot be locked twice.
 Source: ONNX Runtime's IOBinding and OrtValue; CUDA's `cudaHostRegister`.
 Does not: run on the processor, where a batch is computed window by window (`inference/onnx_model.py`).
 """
@@ -13,6 +14,8 @@ Does not: run on the processor, where a batch is computed window by window (`inf
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 import sys
 import weakref
 from collections.abc import Sequence
@@ -30,10 +33,10 @@ class _Slot:
     """One batch shape.
 
     Attributes:
-        mel_db: (B, C, M, T) in the machine's memory, where a batch is gathered.
-        on_device: The same on the device.
-        logits: (B, K) in the machine's memory, where the session writes them.
-        binding: Of the session to the two.
+        mel_db: (B, C, M, T) in the machine's memory, for gathering a batch.
+        on_device: Copy of `mel_db` on the device.
+        logits: (B, K) in the machine's memory, written by the session.
+        binding: Binding of the session to the buffers.
     """
 
     mel_db: NDArray[np.float32]
@@ -43,24 +46,27 @@ class _Slot:
 
 
 class BoundSession:
-    """A session whose every batch shape is bound and warm; a function of arrays.
+    """A session with bound and warmed-up batch shapes; a function of arrays.
 
     Args:
-        session: Of ONNX Runtime, with one input and one output.
+        session: Session of ONNX Runtime, with one input and one output.
         input_shape: (C, M, T).
         classes: K.
-        device: Where the input is to lie: "cuda", or "cpu" for providers that fetch it themselves.
+        device: Place of the input: "cuda", or "cpu" for providers that copy it themselves.
+        device_id: Number of the card.
     """
 
-    def __init__(self, session: Any, input_shape: tuple[int, int, int], classes: int, device: str) -> None:
+    def __init__(
+        self, session: Any, input_shape: tuple[int, int, int], classes: int, device: str, device_id: int = 0
+    ) -> None:
         self._session = session
-        self._slots = {batch: _bind(session, (batch, *input_shape), classes, device) for batch in BATCHES}
+        self._slots = {batch: _bind(session, (batch, *input_shape), classes, device, device_id) for batch in BATCHES}
         for slot in self._slots.values():
-            for _ in range(2):  # the first chooses kernels and allocates
+            for _ in range(2):  # the first run chooses kernels and allocates
                 self._session.run_with_iobinding(slot.binding)
 
     def __call__(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, K) of mel decibels (N, C, M, T)."""
+        """Compute logits (N, K) of mel decibels (N, C, M, T)."""
         logits, first = [], 0
         for batch in split_into_batches(len(mel_db)):
             logits.append(self._run(self._slots[batch], mel_db[first : first + batch]))
@@ -68,7 +74,7 @@ class BoundSession:
         return np.concatenate(logits)
 
     def _run(self, slot: _Slot, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, K) of N windows, at most as many as the slot takes; its other rows hold what they held."""
+        """Compute logits (N, K) of N windows, at most the slot's number; its other rows stay as they are."""
         slot.mel_db[: len(mel_db)] = mel_db
         slot.on_device.update_inplace(slot.mel_db)
         self._session.run_with_iobinding(slot.binding)
@@ -76,36 +82,53 @@ class BoundSession:
 
 
 def split_into_batches(windows: int) -> list[int]:
-    """The batch shapes that so many windows are computed in, one after another."""
+    """Return the batch shapes for a number of windows, in order."""
     full, rest = divmod(windows, BATCHES[-1])
     return [BATCHES[-1]] * full + [next(batch for batch in BATCHES if batch >= rest)] * bool(rest)
 
 
-def _bind(session: Any, shape: Sequence[int], classes: int, device: str) -> _Slot:
-    """Buffers for one batch shape, bound to the session."""
+def _bind(session: Any, shape: Sequence[int], classes: int, device: str, device_id: int) -> _Slot:
+    """Bind buffers for one batch shape to the session."""
     from onnxruntime import OrtValue
 
-    mel_db, logits = np.zeros(shape, np.float32), np.zeros((shape[0], classes), np.float32)
+    mel_db, logits = page_aligned(shape), page_aligned((shape[0], classes))
     if device == "cuda":
         _lock(mel_db)
         _lock(logits)
-    on_device = OrtValue.ortvalue_from_numpy(mel_db, device, 0)
+    on_device = OrtValue.ortvalue_from_numpy(mel_db, device, device_id)
     binding = session.io_binding()
     binding.bind_ortvalue_input(session.get_inputs()[0].name, on_device)
     binding.bind_ortvalue_output(session.get_outputs()[0].name, OrtValue.ortvalue_from_numpy(logits))
     return _Slot(mel_db, on_device, logits, binding)
 
 
-def _lock(array: NDArray[np.float32]) -> None:
-    """Keep an array's pages in place while it lives, so that the card fetches them by itself.
+def page_aligned(shape: Sequence[int]) -> NDArray[np.float32]:
+    """Allocate zeros that start at a page and share none of their pages."""
+    size_bytes = whole_pages(math.prod(shape) * 4)
+    memory = np.zeros(size_bytes + mmap.PAGESIZE, np.uint8)
+    start = -memory.ctypes.data % mmap.PAGESIZE
+    return memory[start : start + math.prod(shape) * 4].view(np.float32).reshape(shape)
 
-    Where the runtime's library is not found, or refuses, copies are slower and nothing else is other.
+
+def whole_pages(size_bytes: int) -> int:
+    """Round a size up to whole pages."""
+    return -(-size_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _lock(array: NDArray[np.float32]) -> bool:
+    """Lock an array's pages in memory while it lives, so that the card copies them directly.
+
+    Returns:
+        False if the runtime's library is missing or refuses; copies are then slower. A refusal's error is cleared,
+        since ONNX Runtime would take it for a failure of its own next call.
     """
     try:
         runtime = ctypes.CDLL("cudart64_13.dll" if sys.platform == "win32" else "libcudart.so.13")
-        place, size_bytes = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-        refused = runtime.cudaHostRegister(place, size_bytes, ctypes.c_uint(0))
+        place, size_bytes = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(whole_pages(array.nbytes))
+        if runtime.cudaHostRegister(place, size_bytes, ctypes.c_uint(0)):
+            runtime.cudaGetLastError()
+            return False
     except (OSError, AttributeError):
-        return
-    if not refused:
-        weakref.finalize(array, runtime.cudaHostUnregister, place).atexit = False  # the card may have gone by then
+        return False
+    weakref.finalize(array, runtime.cudaHostUnregister, place).atexit = False  # the driver may have shut down by then
+    return True

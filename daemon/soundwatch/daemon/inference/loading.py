@@ -1,4 +1,4 @@
-"""Open the classifier that a configuration names."""
+"""Loading of the classifier that a configuration names."""
 
 from __future__ import annotations
 
@@ -6,20 +6,53 @@ from functools import partial
 from typing import cast
 
 from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.core.errors import ConfigError, ProviderError
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.daemon.inference.classifier import Backend, activate, load_classifier_file
+from soundwatch.daemon.inference.classifier import Backend, LoadedModel, activate, load_classifier_file
+from soundwatch.daemon.inference.providers import CUDA, CardOptions
 from soundwatch.daemon.inference.triton_client import SCHEME, connect_remote
 
 
 def load_classifier(config: ModelConfig) -> Classifier:
-    """The classifier that the configuration names.
+    """Load the configured classifier.
 
     Raises:
         ModelError: The file cannot be used.
-        ProviderError: What was asked to run it cannot be had.
-        ConfigError: It is to run on a server, and the client for that is not installed.
+        ProviderError: The requested provider cannot be used.
+        ConfigError: Another model is pinned, or the client of a remote server is not installed.
     """
     remote = config.backend if config.backend.startswith(SCHEME) else None
-    backend = cast(Backend, "auto" if remote else config.backend)  # the configuration's pattern lets no other pass
-    local = load_classifier_file(config.file, config.provider, backend, config.require_cuda, config.threads)
+    local = load_local_classifier(config)
     return connect_remote(remote, local, partial(activate, activation=local.contract.activation)) if remote else local
+
+
+def load_local_classifier(config: ModelConfig) -> LoadedModel:
+    """Load the configured model file, which runs here even if a server is configured, and check its pin.
+
+    Raises:
+        ModelError: The file cannot be used.
+        ProviderError: The requested provider cannot be used.
+        ConfigError: Another model is pinned.
+    """
+    backend = cast(Backend, "auto" if config.backend.startswith(SCHEME) else config.backend)  # checked by its pattern
+    card = CardOptions(config.device_id, config.gpu_memory_bytes)
+    model = load_classifier_file(config.file, requested_provider(config), backend, config.threads, card)
+    if config.sha256 is not None and not model.content_sha256.startswith(config.sha256.lower()):
+        raise ConfigError(
+            f"model.sha256 pins {config.sha256}, and the tensors and graph of {config.file} have the hash "
+            f"{model.content_sha256}. Give the pinned file, set the key to this hash, or remove it to accept any model."
+        )
+    return model
+
+
+def requested_provider(config: ModelConfig) -> str:
+    """Return the requested provider; `require_cuda` is `provider: cuda`.
+
+    Raises:
+        ProviderError: CUDA is required, and another provider is requested.
+    """
+    if not config.require_cuda:
+        return config.provider
+    if config.provider not in ("auto", "cuda", CUDA):
+        raise ProviderError(f"CUDA is required, and provider {config.provider} is requested; remove one of the two.")
+    return "cuda"

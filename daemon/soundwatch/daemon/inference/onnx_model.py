@@ -1,10 +1,11 @@
-"""ONNX model files: one file, opened with the provider that is asked for or with the quickest, and checked.
+"""ONNX model files: one file, opened with the requested provider or with the fastest, and checked.
 
 Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
-Rule for auto: the processor, unless an accelerator may be had here; then each is opened, classifies the same noise
-several times, and is taken if it agrees with the processor and `providers.quickest` says so. On a machine without
-one nothing is measured.
-Does not: import ONNX Runtime before a file is opened, or know providers by what they need (`inference/providers.py`).
+Rule for auto: the processor, unless an accelerator can be used; then each is opened, classifies the same noise
+several times, and is taken if it agrees with the processor and is fast enough (`providers.fastest_provider`). The
+reason against each other accelerator is kept. On a machine without an accelerator nothing is measured.
+An accelerator's network falls back to the processor's when it fails in mid-run (`inference/fallback.py`).
+Does not: import ONNX Runtime before a file is opened, or know a provider's needs (`inference/providers.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +24,13 @@ from numpy.typing import NDArray
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
 from soundwatch.daemon.inference import providers
+from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, onnx_content_sha256
+from soundwatch.daemon.inference.fallback import FallbackNetwork
 from soundwatch.daemon.inference.io_binding import BATCHES, BoundSession
+from soundwatch.daemon.inference.providers import CardOptions
 from soundwatch.daemon.inference.torchscript_model import Logits
 
-MAX_LOGIT_DIFFERENCE: Final = 0.01  # of a logit: some thousandths of a score. What computes in 16 bits is further off.
+MAX_LOGIT_DIFFERENCE: Final = 0.01  # some thousandths of a score; a provider that computes in 16 bits differs more
 ROUNDS: Final = 3
 
 
@@ -35,46 +39,64 @@ class OnnxModel:
     """An opened file.
 
     Attributes:
-        contract: That it carries.
-        provider: What runs it, as the session reports it.
-        logits: Its network.
-        window_ms: What a window took with each provider that was tried; empty where there was no choice.
+        contract: Contract of the file.
+        provider: Execution provider, as the session reports it.
+        logits: The network.
+        window_ms: Time for a window with each measured provider; empty without a choice.
+        not_taken: Reason against each accelerator that auto did not take.
+        content_sha256: Hash of the file's tensors and graph.
     """
 
     contract: ModelContract
     provider: str
     logits: Logits
-    window_ms: dict[str, float]
+    window_ms: dict[str, float] = field(default_factory=dict)
+    not_taken: dict[str, str] = field(default_factory=dict)
+    content_sha256: str = ""
 
 
-def load_onnx(path: Path, content: bytes, provider: str, require_cuda: bool, threads: int) -> OnnxModel:
-    """Open the ONNX file `path` of this content.
+def load_onnx(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:
+    """Open the ONNX file `path` with this content.
 
     Raises:
-        ModelError: It is no ONNX model, or of another shape than its contract says.
-        ContractError: It carries no contract.
-        ProviderError: What was asked to run it cannot be had.
+        ModelError: The content is not an ONNX model, was altered, or has another shape than its contract declares.
+        ContractError: The file carries no contract.
+        ProviderError: The requested provider cannot be used.
     """
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
-    wanted = providers.choose_provider(provider, require_cuda, available)
+    wanted = providers.choose_provider(provider, available, card)
+    if wanted == providers.CPU:
+        return _open(path, content, wanted, threads, card)
+    on_cpu = _open(path, content, providers.CPU, threads, card)
     if wanted != "auto":
-        return _open(path, content, wanted, threads)
-    tried = [_open(path, content, providers.CPU, threads)]
-    for name in providers.candidate_accelerators(available):
+        return _with_fallback(_open(path, content, wanted, threads, card), on_cpu)
+    tried, not_taken = [on_cpu], dict[str, str]()
+    for name, reason in providers.candidate_accelerators(available, card).items():
+        if reason is not None:
+            not_taken[name] = reason
+            continue
         try:
-            tried.append(_open(path, content, name, threads))
-        except ProviderError:
-            continue  # nobody asked for it
-    return select_fastest(tried)
+            tried.append(_open(path, content, name, threads, card))
+        except ProviderError as error:
+            not_taken[name] = str(error)
+    chosen = select_fastest(tried)
+    chosen = replace(chosen, not_taken={**not_taken, **chosen.not_taken})
+    return chosen if chosen.provider == providers.CPU else _with_fallback(chosen, on_cpu)
+
+
+def _with_fallback(accelerated: OnnxModel, on_cpu: OnnxModel) -> OnnxModel:
+    """Fall back to the processor when the accelerator fails."""
+    network = FallbackNetwork(accelerated.provider, accelerated.logits, on_cpu.provider, on_cpu.logits)
+    return replace(accelerated, logits=network)
 
 
 def select_fastest(tried: list[OnnxModel], now_ns: Callable[[], int] = time.perf_counter_ns) -> OnnxModel:
-    """The one to take of a file opened with several providers, the processor first, and what each took for a window.
+    """Select one of several providers of a file, with the times and the reasons against the others.
 
     Args:
-        tried: At least one.
+        tried: At least one; the processor is the first.
         now_ns: A monotonic clock.
     """
     on_cpu = tried[0]
@@ -82,59 +104,80 @@ def select_fastest(tried: list[OnnxModel], now_ns: Callable[[], int] = time.perf
         return on_cpu
     noise = np.random.default_rng(0).normal(-40, 15, (BATCHES[-1], *on_cpu.contract.features.input_shape))
     mel_db = noise.astype(np.float32)
-    wanted, window_ms = on_cpu.logits(mel_db), dict[str, float]()
-    for each in tried:
-        if not np.allclose(each.logits(mel_db), wanted, rtol=0, atol=MAX_LOGIT_DIFFERENCE):  # and so that all is warm
+    wanted, window_ms, not_taken = on_cpu.logits(mel_db), dict[str, float](), dict[str, str]()
+    for model in tried:
+        try:
+            logits = model.logits(mel_db)  # also warms up
+        except ModelError as error:
+            if model is on_cpu:
+                raise
+            not_taken[model.provider] = str(error)
+            continue
+        difference = float(np.abs(logits - wanted).max())
+        if not difference <= MAX_LOGIT_DIFFERENCE:
+            not_taken[model.provider] = (
+                f"its logits differ from the processor's by {difference:.2g}, and {MAX_LOGIT_DIFFERENCE:g} is the limit"
+            )
             continue
         spent_ns = []
         for _ in range(ROUNDS):
             started_ns = now_ns()
-            each.logits(mel_db)
+            model.logits(mel_db)
             spent_ns.append(now_ns() - started_ns)
-        window_ms[each.provider] = round(min(spent_ns) / 1e6 / len(mel_db), 4)
+        window_ms[model.provider] = round(min(spent_ns) / 1e6 / len(mel_db), 4)
     taken = providers.fastest_provider(window_ms)
-    chosen = next(each for each in tried if each.provider == taken)
-    return OnnxModel(chosen.contract, chosen.provider, chosen.logits, window_ms)
+    for name, needed_ms in window_ms.items():
+        if name not in (taken, providers.CPU):
+            not_taken[name] = f"it takes {needed_ms:g} ms for a window, {taken} takes {window_ms[taken]:g} ms"
+    chosen = next(model for model in tried if model.provider == taken)
+    return replace(chosen, window_ms=window_ms, not_taken=not_taken)
 
 
-def _open(path: Path, content: bytes, provider: str, threads: int) -> OnnxModel:
-    """The file, run by this provider and no other."""
-    session = _session(path, content, provider, threads)
+def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:
+    """Open the file with one provider, and refuse another."""
+    session = _session(path, content, provider, threads, card)
     running = str(session.get_providers()[0])
     if running != provider:
         raise ProviderError(
-            f"{provider} was asked for and {running} runs instead: ONNX Runtime fell back without saying why. "
+            f"{provider} was requested and {running} runs instead: ONNX Runtime fell back without a reason. "
             "Choose provider auto or cpu."
         )
     try:
-        text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+        metadata = session.get_modelmeta().custom_metadata_map
     except UnicodeDecodeError as error:
         raise ContractError(f"The metadata in {path} is damaged: {error}. Copy or export the model again.") from error
+    text = metadata.get(CONTRACT_KEY)
     if text is None:
         raise ContractError(
             f"{path} is ONNX without a soundwatch contract ({CONTRACT_KEY!r} in its metadata). "
             "A model that `soundwatch export` wrote was wanted."
         )
     contract = decode_contract(text, str(path))
+    try:
+        content_sha256 = onnx_content_sha256(content)
+    except ValueError as error:
+        raise ModelError(f"{path} does not read as ONNX: {error}. Copy or export the model again.") from error
+    check_content(path, content_sha256, metadata.get(CONTENT_KEY))
     _check_input(path, session, contract)
-    return OnnxModel(contract, running, partial(_explained, path, _network(session, running, contract)), {})
+    network = partial(_explained, path, _network(session, running, contract, card))
+    return OnnxModel(contract, running, network, content_sha256=content_sha256)
 
 
-def _network(session: Any, provider: str, contract: ModelContract) -> Logits:
-    """The session as a function of arrays."""
+def _network(session: Any, provider: str, contract: ModelContract, card: CardOptions) -> Logits:
+    """Return the session as a function of arrays."""
     if provider == providers.CPU:
         return partial(_one_by_one, session, session.get_inputs()[0].name)
     device = "cuda" if provider in providers.NVIDIA_PROVIDERS else "cpu"
     try:
-        return BoundSession(session, contract.features.input_shape, len(contract.labels), device)
+        return BoundSession(session, contract.features.input_shape, len(contract.labels), device, card.device_id)
     except Exception as error:  # ONNX Runtime's errors have no common base but this
         raise ProviderError(
-            f"{provider} cannot run this model: {_reason(error)} Mend that, or choose provider auto or cpu."
+            f"{provider} cannot run this model: {_reason(error)} Fix that, or choose provider auto or cpu."
         ) from error
 
 
-def _session(path: Path, content: bytes, provider: str, threads: int) -> Any:
-    """An ONNX Runtime session that stays quiet, sleeps while it waits, and reads one file only."""
+def _session(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> Any:
+    """Create an ONNX Runtime session that prints nothing, sleeps while it waits, and reads one file only."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -142,12 +185,12 @@ def _session(path: Path, content: bytes, provider: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights in a second file would be looked for in the working directory: they are never found here.
+    # ONNX Runtime looks for weights in a second file in the working directory; this folder holds none.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    onnxruntime.set_default_logger_severity(4)  # what a provider says while it fails to start, `provider` says better
+    onnxruntime.set_default_logger_severity(4)  # `ProviderError` explains a provider that does not start
     try:
         return onnxruntime.InferenceSession(
-            content, options, providers=providers.provider_options(provider), enable_fallback=0
+            content, options, providers=providers.provider_options(provider, card), enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime's errors have no common base but this
         if "xternal data" in str(error):
@@ -155,9 +198,9 @@ def _session(path: Path, content: bytes, provider: str, threads: int) -> Any:
                 f"{path} keeps its weights in a second file. One file was wanted; export the checkpoint again."
             ) from error
         if provider != providers.CPU:
-            _session(path, content, providers.CPU, threads)  # or else it is the file that is at fault
+            _session(path, content, providers.CPU, threads, card)  # raises ModelError if the file is at fault
             raise ProviderError(
-                f"{provider} does not start: {_reason(error)} Mend that, or choose provider auto or cpu."
+                f"{provider} does not start: {_reason(error)} Fix that, or choose provider auto or cpu."
             ) from error
         raise ModelError(
             f"{path} does not read as ONNX: {_reason(error)} A model that `soundwatch export` wrote was wanted."
@@ -167,7 +210,7 @@ def _session(path: Path, content: bytes, provider: str, threads: int) -> Any:
 
 
 def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
-    """Refuse a network whose input is not what the contract's front end gives."""
+    """Refuse a network whose input differs from the output of the contract's front end."""
     seen = [(value.type, value.shape) for value in session.get_inputs()]
     wanted = contract.features.input_shape
     fits = len(seen) == 1 and seen[0][0] == "tensor(float)" and len(seen[0][1]) == 4
@@ -185,7 +228,7 @@ def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
 
 
 def _explained(path: Path, run: Logits, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A network whose failure says which file's it is."""
+    """Run a network, and name its file on a failure."""
     try:
         return run(mel_db)
     except Exception as error:  # ONNX Runtime's errors have no common base but this
@@ -193,15 +236,15 @@ def _explained(path: Path, run: Logits, mel_db: NDArray[np.float32]) -> NDArray[
 
 
 def _one_by_one(session: Any, name: str, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A session on the processor, window by window.
+    """Run a session on the processor, window by window.
 
-    Its kernels round otherwise for several windows than for one (2e-6 of a logit), so an event would depend on who
-    else was heard just then. Sixteen together are but 6 % faster (docs/decisions/0013).
+    Kernels round differently for several windows than for one (2e-6 of a logit), so an event would depend on the
+    windows of other sources. A batch of sixteen is only 6 % faster (docs/decisions/0013).
     """
-    each = [np.asarray(session.run(None, {name: window[None]})[0], np.float32) for window in mel_db]
-    return each[0] if len(each) == 1 else np.concatenate(each)
+    logits = [np.asarray(session.run(None, {name: window[None]})[0], np.float32) for window in mel_db]
+    return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
 
 def _reason(error: Exception) -> str:
-    """ONNX Runtime's words without its prefix, on one line."""
+    """Return ONNX Runtime's message without its prefix, on one line."""
     return " ".join(str(error).rsplit(" : ", 1)[-1].split())

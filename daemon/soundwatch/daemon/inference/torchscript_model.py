@@ -1,7 +1,7 @@
 """TorchScript model files, for machines that have torch anyway.
 
 Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
-Does not: get imported, nor import torch, before a TorchScript file is opened.
+Does not: import torch before a TorchScript file is opened.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
+from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, torchscript_content_sha256
 
 CPU = "TorchScript-CPU"
 CUDA = "TorchScript-CUDA"
@@ -26,14 +27,17 @@ Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def load_torchscript(
-    path: Path, content: bytes, provider: str, require_cuda: bool, threads: int
-) -> tuple[ModelContract, str, Logits]:
-    """The contract in the TorchScript file `path` of this content, what runs it, and its network.
+    path: Path, content: bytes, provider: str, threads: int, device_id: int
+) -> tuple[ModelContract, str, Logits, str]:
+    """Open the TorchScript file `path` with this content.
+
+    Returns:
+        Contract, provider, network, and the hash of the content.
 
     Raises:
-        ModelError: torch is not installed, or the file is no TorchScript model.
+        ModelError: torch is not installed, or the file is not a TorchScript model, or was altered.
         ContractError: The file carries no contract.
-        ProviderError: CUDA is demanded and torch has none, or `provider` is none of torch's.
+        ProviderError: CUDA is requested and torch has none, or `provider` is not one of torch's.
     """
     try:
         import torch
@@ -42,10 +46,10 @@ def load_torchscript(
             f"{path} is a TorchScript model, which needs torch, and torch does not import ({error}). "
             "Install it with pip install 'soundwatch[training]', or use the model's .onnx file."
         ) from error
-    device = _choose_device(provider, require_cuda, torch.cuda.is_available())
+    device = _choose_device(provider, torch.cuda.is_available(), device_id)
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # as in `inference/providers.py`: parity needs float32's digits
-    extra = {CONTRACT_KEY: ""}
+    extra = {CONTRACT_KEY: "", CONTENT_KEY: ""}
     try:
         with warnings.catch_warnings():
             # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
@@ -62,27 +66,32 @@ def load_torchscript(
             "Export the checkpoint with `soundwatch export`."
         )
     contract = decode_contract(extra[CONTRACT_KEY], str(path))
-    return contract, CUDA if device == "cuda" else CPU, partial(_run, path, network.eval(), device)
+    try:
+        content_sha256 = torchscript_content_sha256(content)
+    except ValueError as error:
+        raise ModelError(f"{path} does not read as TorchScript: {error}. Copy or export the model again.") from error
+    declared = extra[CONTENT_KEY]
+    check_content(path, content_sha256, (declared if isinstance(declared, str) else declared.decode()) or None)
+    running = CPU if device == "cpu" else CUDA
+    return contract, running, partial(_run, path, network.eval(), device), content_sha256
 
 
-def _choose_device(provider: str, require_cuda: bool, has_cuda: bool) -> str:
-    """The torch device "cpu" or "cuda" for a provider's name."""
+def _choose_device(provider: str, has_cuda: bool, device_id: int) -> str:
+    """Return the torch device for a provider's name: "cpu", or "cuda:0"."""
     if provider not in ("auto", "cpu", "cuda"):
         raise ProviderError(f"Provider {provider} is ONNX Runtime's; for a TorchScript model choose auto, cpu or cuda.")
-    if require_cuda and provider == "cpu":
-        raise ProviderError("CUDA is required, and provider cpu is asked for; leave one of the two out.")
-    if (require_cuda or provider == "cuda") and not has_cuda:
+    if provider == "cuda" and not has_cuda:
         raise ProviderError("CUDA cannot be used: torch sees no CUDA device. Choose provider auto or cpu.")
-    return "cuda" if has_cuda and provider != "cpu" else "cpu"
+    return f"cuda:{device_id}" if has_cuda and provider != "cpu" else "cpu"
 
 
 def _run(path: Path, network: Any, device: str, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network as a function of arrays."""
+    """Run the network on arrays."""
     import torch
 
     try:
         with torch.inference_mode():
-            # A copy, because records' arrays are read-only and torch has no such thing.
+            # A copy, because records' arrays are read-only, which torch does not support.
             output = network(torch.tensor(mel_db, device=device))
             return np.asarray(output.float().cpu().numpy(), np.float32)
     except (RuntimeError, AttributeError) as error:

@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.inference.loading import requested_provider
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.process_pool import MOST_TRIES, worker_crash_reason
 from soundwatch.daemon.scan.ray_environment import local_cluster_environment
@@ -53,7 +54,8 @@ class RayPool:
             SoundwatchError: A worker cannot do its work at all.
         """
         ray = self._ray
-        remote = ray.remote(num_cpus=1, num_gpus=int(task.model.require_cuda), max_retries=MOST_TRIES - 1)(score_chunk)
+        cards = int(requested_provider(task.model) == "cuda")
+        remote = ray.remote(num_cpus=1, num_gpus=cards, max_retries=MOST_TRIES - 1)(score_chunk)
         shared = ray.put(task)
         running: dict[Any, Chunk] = {}
         while True:

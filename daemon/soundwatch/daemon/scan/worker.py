@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import cast
 
 import msgspec
 import numpy as np
@@ -23,7 +22,8 @@ from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState
-from soundwatch.daemon.inference.classifier import Backend, classify_windows, load_classifier_file
+from soundwatch.daemon.inference.classifier import classify_windows
+from soundwatch.daemon.inference.loading import load_local_classifier
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, FrontEndState, extract_features
 from soundwatch.daemon.scan.chunks import Chunk, lead_in_windows
 
@@ -91,8 +91,7 @@ def score_chunk(task: ScoringTask, piece: Chunk) -> ChunkScores:
 
 @lru_cache(maxsize=1)
 def _opened(model: ModelConfig) -> Classifier:
-    backend = cast(Backend, model.backend)
-    return load_classifier_file(model.file, model.provider, backend, model.require_cuda, model.threads)
+    return load_local_classifier(model)
 
 
 class _Hearing:

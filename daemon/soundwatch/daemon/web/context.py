@@ -10,6 +10,7 @@ from pathlib import Path
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.inference.classifier import model_path
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.context import SinkContext
 from soundwatch.daemon.sinks.status import SinkStatus
@@ -60,7 +61,7 @@ class WebContext:
         name = self.config().model.file
         file = Path(name)
         if not file.suffix:
-            file = Path(__file__).parents[1] / "models" / f"{name}.onnx"
+            file = model_path(name)
         try:
             return file.with_suffix(".md").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
