@@ -109,6 +109,37 @@ def test_an_event_that_never_lets_go_is_ended_and_a_new_one_waits_for_the_cooldo
     assert second_onset >= first_end
 
 
+def continued(scores: Sequence[float | None], how: DetectionRule) -> list[tuple[str, int | None]]:
+    return [(event.type, event.continues_sample) for event in full_events_of(scores, how, "shutdown")]
+
+
+def test_an_event_continues_the_one_before_where_the_sound_never_paused() -> None:
+    events = full_events_of([0.9] * 30, rule(longest=2 * W, cooldown=W), "shutdown")
+    onsets = [event.onset_sample for event in events if event.type == "start"]
+    starts = [event.continues_sample for event in events if event.type == "start"]
+    assert starts == [None, *onsets[:-1]]
+    ends = [event.continues_sample for event in events if event.type == "end"]
+    assert ends == starts, "every line of an event says the same"
+
+
+@pytest.mark.parametrize(
+    ("scores", "how"),
+    [
+        ([0.9] * 12 + [0.0] + [0.9] * 12, rule(longest=2 * W, cooldown=10 * HOP)),
+        ([0.9] * 8 + [0.0] * 4 + [0.9] * 4, rule()),
+        ([0.9, 0.0] * 8, rule(longest=10 * W)),
+    ],
+    ids=["a pause within the cooldown", "an end by decay", "barks"],
+)
+def test_an_event_after_a_pause_is_new(scores: list[float | None], how: DetectionRule) -> None:
+    assert all(sample is None for type_, sample in continued(scores, how) if type_ == "start")
+
+
+def test_a_score_between_release_and_threshold_is_no_pause() -> None:
+    long = rule(longest=2 * W)
+    assert [sample for type_, sample in continued([0.9] * 12 + [0.5] * 3 + [0.9] * 8, long) if type_ == "start"][-1]
+
+
 def test_within_the_cooldown_nothing_starts() -> None:
     barks = [0.9, 0, 0.9, 0, 0.9, 0]
     assert len(events_of(barks, rule())) == 6

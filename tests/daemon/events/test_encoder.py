@@ -100,6 +100,15 @@ def test_latency_is_from_the_onset_to_the_line() -> None:
     assert as_json(stream.line(event()))["latency_ms"] == 2039
 
 
+def test_a_continuing_event_bears_the_id_of_the_one_before_and_others_have_no_such_key() -> None:
+    first = as_json(STREAM.line(event(onset_sample=8000)))
+    second = as_json(STREAM.line(event(onset_sample=16_004, continues_sample=8000)))
+    assert "continues" not in first
+    assert second["continues"] == first["id"]
+    moved = STREAM.with_anchor(12_000, START_UNIX_NS + 3_600_000_000_000)
+    assert as_json(moved.line(event(onset_sample=16_004, continues_sample=8000)))["continues"] == first["id"]
+
+
 def test_silence_has_a_null_level() -> None:
     assert as_json(STREAM.line(event(level_dbfs=None)))["level_dbfs"] is None
 
@@ -168,12 +177,12 @@ def test_every_line_satisfies_the_published_schema(
 
 def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() -> None:
     hour_ns = 3_600_000_000_000
-    moved = STREAM.moved(24_000, START_UNIX_NS + hour_ns)
+    moved = STREAM.with_anchor(24_000, START_UNIX_NS + hour_ns)
     start, end = event(), event(type="end", offset_sample=32_000, reason="decay")
     assert as_json(moved.line(end))["id"] == as_json(STREAM.line(start))["id"]
     assert as_json(moved.line(end))["onset"] == "2026-11-22T08:15:02.000Z"
     assert as_json(moved.line(end))["offset"] == "2026-11-22T09:15:04.000Z"
-    back = STREAM.moved(24_000, START_UNIX_NS - hour_ns)
+    back = STREAM.with_anchor(24_000, START_UNIX_NS - hour_ns)
     assert as_json(back.line(end))["offset"] == "2026-11-22T08:15:03.500Z", "half as late, not earlier"
 
 

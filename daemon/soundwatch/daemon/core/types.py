@@ -20,7 +20,15 @@ Samples = NDArray[np.float32]
 
 EventType = Literal["start", "update", "end"]
 EndReason = Literal[
-    "decay", "max_duration", "end_of_stream", "shutdown", "source_lost", "paused", "model_changed", "interrupted"
+    "decay",
+    "max_duration",
+    "end_of_stream",
+    "shutdown",
+    "source_lost",
+    "paused",
+    "model_changed",
+    "clock_set",
+    "interrupted",
 ]
 GapReason = Literal["capture", "overload", "paused"]
 OverloadState = Literal["degraded", "recovered"]
@@ -133,6 +141,8 @@ class Event:
         onset_sample: Start of the sound. With `label` it identifies the event.
         offset_sample: End of the sound; None while it lasts.
         reason: Reason for the end; None while the sound lasts.
+        continues_sample: Onset of the event that this one continues, since that one ended by its longest duration while
+            the sound went on; None for a new sound.
     """
 
     type: EventType
@@ -145,6 +155,7 @@ class Event:
     onset_sample: int
     offset_sample: int | None = None
     reason: EndReason | None = None
+    continues_sample: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

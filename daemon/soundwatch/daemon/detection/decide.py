@@ -59,6 +59,9 @@ class ClassState(msgspec.Struct, frozen=True):
         active: True between start and end of an event.
         last_report_sample: Time of the event's last start or update.
         ended_sample: Offset of the last event; None before the first.
+        unbroken_sample: Onset of the last event if it ended by its longest duration and the score has not fallen to
+            release since; else None.
+        continues_sample: Onset of the event that the current one continues; None for a new sound.
     """
 
     evidence_samples: int = 0
@@ -70,6 +73,8 @@ class ClassState(msgspec.Struct, frozen=True):
     active: bool = False
     last_report_sample: int = 0
     ended_sample: int | None = None
+    unbroken_sample: int | None = None
+    continues_sample: int | None = None
 
 
 DetectorState = tuple[ClassState, ...]
@@ -118,6 +123,8 @@ _Step = tuple[ClassState, EventType | None, EndReason | None]
 def _step_idle(state: ClassState, rule: DetectionRule, scores: Scores, score: float, spec: FeatureSpec) -> _Step:
     """Collect evidence for an event, or discard it."""
     state = _rise(state, rule, scores, score, spec)
+    if score < rule.release and state.unbroken_sample is not None:
+        state = replace(state, unbroken_sample=None)
     ended = state.ended_sample
     cooling = ended is not None and scores.end_sample < ended + rule.cooldown_samples
     if score < rule.threshold or cooling:
@@ -137,7 +144,8 @@ def _step_idle(state: ClassState, rule: DetectionRule, scores: Scores, score: fl
     )
     if state.evidence_samples < rule.confirm_samples:
         return state, None, None
-    return replace(state, active=True, last_report_sample=scores.end_sample), "start", None
+    started = replace(state, active=True, last_report_sample=scores.end_sample, continues_sample=state.unbroken_sample)
+    return started, "start", None
 
 
 def _step_active(state: ClassState, rule: DetectionRule, scores: Scores, score: float, _: FeatureSpec) -> _Step:
@@ -148,7 +156,8 @@ def _step_active(state: ClassState, rule: DetectionRule, scores: Scores, score: 
         shortest = state.onset_sample + rule.min_duration_samples
         return _end(state, max(scores.first_sample, shortest)), "end", "decay"
     if lasted_samples >= rule.max_duration_samples:
-        return _end(state, scores.end_sample), "end", "max_duration"
+        ended = _end(state, scores.end_sample)
+        return replace(ended, unbroken_sample=state.onset_sample), "end", "max_duration"
     if scores.end_sample - state.last_report_sample >= rule.update_samples:
         return replace(state, last_report_sample=scores.end_sample), "update", None
     return state, None, None
@@ -184,6 +193,7 @@ def _end(state: ClassState, offset_sample: int) -> ClassState:
         evidence_samples=0,
         rise_sample=None,
         ended_sample=max(offset_sample, state.onset_sample),
+        unbroken_sample=None,
     )
 
 
@@ -207,4 +217,5 @@ def _event(
         onset_sample=state.onset_sample,
         offset_sample=state.ended_sample if type_ == "end" else None,
         reason=reason,
+        continues_sample=state.continues_sample,
     )

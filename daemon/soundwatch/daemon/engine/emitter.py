@@ -16,6 +16,7 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
 from soundwatch.daemon.events.encoder import anchor_line, quality_line, source_health_line
 from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.events.timeline import MAX_AHEAD_NS
 from soundwatch.daemon.pipeline.pipeline import detect_events, end_events, finish_stream
 
 
@@ -31,7 +32,7 @@ def emit_lines(item: PendingItem, scores: Iterator[Scores]) -> list[Line]:
     lost = isinstance(content, SourceStateChange) and content.state in ("lost", "paused")
     if source.clip_tap is not None and source.encoder is not None:
         decided_sample = content.features.end_sample if isinstance(content, FeatureWindow) else item.end_sample
-        ended = content is None or isinstance(content, ModelSwap) or lost
+        ended = content is None or isinstance(content, ModelSwap) or lost or _is_ahead(item)
         source.clip_tap.add_events(source.name, source.encoder, results, decided_sample, final=ended)
     lines: list[Line] = []
     if results:
@@ -68,11 +69,23 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
         source.detection_state, events = end_events(
             source.detection_state, item.end_sample, content.context.rules, labels, "model_changed"
         )
+    elif _is_ahead(item):
+        source.detection_state, events = end_events(
+            source.detection_state, item.end_sample, context.rules, labels, "clock_set"
+        )
     elif content is None:
         events = finish_stream(source.detection_state, item.end_sample, labels, source.session.end_reason())
         if context.shadow is not None and source.encoder is not None:
             context.shadow.end(source.encoder, item.end_sample)
     return events
+
+
+def _is_ahead(item: PendingItem) -> bool:
+    """Return True if the clock was set back so far that the stream has to begin again."""
+    notice, encoder = item.content, item.source.encoder
+    if not isinstance(notice, ClockCorrection) or encoder is None:
+        return False
+    return encoder.ahead_ns(item.end_sample + 1, notice.start_unix_ns) > MAX_AHEAD_NS
 
 
 def _detect_window(item: PendingItem, window: FeatureWindow, scores: Scores) -> Sequence[Event | Gap | StreamSummary]:
@@ -130,7 +143,11 @@ def _notice_lines(source: EngineSource, notice: SourceNotice, end_sample: int, c
         case ClockCorrection():
             assert source.encoder is not None  # a block that is not the first finds it
             source.stats = replace(source.stats, shifted_ns=source.stats.shifted_ns + notice.shift_ns)
-            next_sample = end_sample + 1  # the line at `end_sample` may be written already
-            source.encoder = source.encoder.moved(next_sample, notice.start_unix_ns)
-            return [anchor_line(notice, context.node, name, written_unix_ns)]
+            line, next_sample = anchor_line(notice, context.node, name, written_unix_ns), end_sample + 1
+            if source.encoder.ahead_ns(next_sample, notice.start_unix_ns) > MAX_AHEAD_NS:
+                source.encoder = source.encoder.restarted(notice.start_unix_ns)
+                return [line, source.encoder.hello()]
+            # the line at `end_sample` may be written already, so the anchor holds from the next sample
+            source.encoder = source.encoder.with_anchor(next_sample, notice.start_unix_ns)
+            return [line]
     return [source_health_line(notice, context.node, name, written_unix_ns)]

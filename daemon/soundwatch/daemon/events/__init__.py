@@ -1,4 +1,4 @@
-"""The wire format: line records, their schema, and the encoder that makes lines of events.
+"""The wire format: line records, their schema, and their encoder.
 
 Never: decide, store or deliver.
 """

@@ -1,7 +1,7 @@
-"""From sample numbers to the lines that other programs read.
+"""Make lines of events, gaps, notices and summaries.
 
-Conventions: as in `events/schema.py`, which has the lines. Times come from the sample clock, counted from UTC of sample
-0, and from where that was moved (`events/timeline.py`).
+Conventions: as in `events/schema.py`. Times come from the sample clock: UTC of sample 0, and later corrections
+(`events/timeline.py`). A new line has no number yet.
 Does not: number or write the lines (`journal/journal.py`).
 """
 
@@ -41,17 +41,17 @@ _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class LineEncoder:
-    """What turns one source's sample numbers into lines.
+    """Encoder of the lines of one source.
 
     Attributes:
         node: Name of this machine.
-        source: What is listened to.
+        source: Properties of the source.
         start_unix_ns: UTC of sample 0.
-        contract: Of the model that listens.
-        provider: What runs it.
-        thresholds: In force here, per class that is listened for.
-        clock: Tells when a line is written.
-        anchors: Where times were moved since.
+        contract: Contract of the model.
+        provider: Execution provider of the model.
+        thresholds: Threshold of each active class.
+        clock: Gives the time at which a line is written.
+        anchors: Corrections of the times, oldest first.
         file: Path that event lines name; None for none.
     """
 
@@ -66,31 +66,39 @@ class LineEncoder:
     file: str | None = None
 
     def at_unix_ns(self, sample: int) -> int:
-        """UTC of a sample at the model's rate."""
+        """Return UTC of a sample at the rate of the model."""
         return sample_unix_ns(sample, self.contract.features.rate_hz, self.start_unix_ns, self.anchors)
 
-    def moved(self, from_sample: int, start_unix_ns: int) -> LineEncoder:
-        """The same, where from a sample on times count from another UTC of sample 0."""
+    def with_anchor(self, from_sample: int, start_unix_ns: int) -> LineEncoder:
+        """Return an encoder with another UTC of sample 0, which holds from a sample on."""
         rate_hz = self.contract.features.rate_hz
         return replace(self, anchors=add_anchor(self.anchors, from_sample, rate_hz, self.start_unix_ns, start_unix_ns))
 
-    def utc(self, sample: int) -> str:
-        """The same as text: `2026-11-22T08:15:02.418Z`."""
+    def restarted(self, start_unix_ns: int) -> LineEncoder:
+        """Return the encoder of a new stream with another UTC of sample 0."""
+        return replace(self, start_unix_ns=start_unix_ns, anchors=())
+
+    def ahead_ns(self, sample: int, start_unix_ns: int) -> int:
+        """Return how far the time of a sample is ahead of a clock that gives another UTC of sample 0."""
+        return self.at_unix_ns(sample) - sample_unix_ns(sample, self.contract.features.rate_hz, start_unix_ns, ())
+
+    def format_time(self, sample: int) -> str:
+        """Format UTC of a sample."""
         return format_utc(self.at_unix_ns(sample))
 
     def seconds(self, samples: int) -> float:
-        """A length at the model's rate, to the millisecond."""
+        """Convert a number of samples to seconds, rounded to milliseconds."""
         return round(samples / self.contract.features.rate_hz, 3)
 
     def hello(self) -> HelloLine:
-        """The first line."""
+        """Return the first line of a stream."""
         spec = self.contract.features
         return HelloLine(
             seq=UNNUMBERED,
-            time=self.utc(0),
+            time=self.format_time(0),
             node=self.node,
             source=self.source.name,
-            stream_start=self.utc(0),
+            stream_start=self.format_time(0),
             version=__version__,
             model=self.contract.identity,
             provider=self.provider,
@@ -103,44 +111,44 @@ class LineEncoder:
             hop_s=self.seconds(spec.window_hop_samples),
         )
 
-    def line(self, told: Event | Gap | StreamSummary) -> Line:
-        """What the pipeline told, as a line."""
-        match told:
+    def line(self, result: Event | Gap | StreamSummary) -> Line:
+        """Return the line of a result of the detection."""
+        match result:
             case Event():
-                return self._event(told)
+                return self._event(result)
             case Gap():
                 return GapLine(
                     seq=UNNUMBERED,
-                    time=self.utc(told.first_sample + told.lost_samples),
+                    time=self.format_time(result.first_sample + result.lost_samples),
                     node=self.node,
                     source=self.source.name,
-                    start=self.utc(told.first_sample),
-                    duration_s=self.seconds(told.lost_samples),
-                    reason=told.reason,
+                    start=self.format_time(result.first_sample),
+                    duration_s=self.seconds(result.lost_samples),
+                    reason=result.reason,
                 )
             case StreamSummary():
                 return StatsLine(
                     seq=UNNUMBERED,
-                    time=self.utc(told.end_sample),
+                    time=self.format_time(result.end_sample),
                     node=self.node,
                     source=self.source.name,
-                    windows=told.windows,
-                    duration_s=self.seconds(told.end_sample),
-                    lost_s=self.seconds(told.lost_samples),
-                    coverage=None if told.coverage is None else round(told.coverage, 6),
-                    final=told.final,
+                    windows=result.windows,
+                    duration_s=self.seconds(result.end_sample),
+                    lost_s=self.seconds(result.lost_samples),
+                    coverage=None if result.coverage is None else round(result.coverage, 6),
+                    final=result.final,
                 )
 
     def _event(self, event: Event) -> EventLine:
         written_unix_ns = self.clock.written_unix_ns(self.at_unix_ns(event.decision_sample))
         start_unix_ns = self.anchors[-1].start_unix_ns if self.anchors else self.start_unix_ns
         onset_unix_ns = sample_unix_ns(event.onset_sample, self.contract.features.rate_hz, start_unix_ns, ())
-        ended = event.offset_sample
+        ended, continued = event.offset_sample, event.continues_sample
         return EventLine(
             type=event.type,
             seq=UNNUMBERED,
             id=self.event_id(event),
-            time=self.utc(event.decision_sample),
+            time=self.format_time(event.decision_sample),
             node=self.node,
             source=self.source.name,
             class_=event.label,
@@ -148,26 +156,28 @@ class LineEncoder:
             score=round_down(event.score),
             peak_score=round_down(event.peak_score),
             level_dbfs=None if event.level_dbfs is None else round(event.level_dbfs, 1),
-            onset=self.utc(event.onset_sample),
-            offset=None if ended is None else self.utc(ended),
+            onset=self.format_time(event.onset_sample),
+            offset=None if ended is None else self.format_time(ended),
             duration_s=None if ended is None else self.seconds(ended - event.onset_sample),
             reason=event.reason,
             latency_ms=max(0, (written_unix_ns - onset_unix_ns) // 1_000_000),
             model=self.contract.identity,
             provider=self.provider,
             file=msgspec.UNSET if self.file is None else self.file,
+            continues=msgspec.UNSET if continued is None else self._id(event.label, continued),
         )
 
     def event_id(self, event: Event) -> str:
-        """A ULID made of what the event is, so that replaying a recording names it alike."""
-        onset_unix_ns = self.at_unix_ns(event.onset_sample)
-        what = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{event.label}\n{event.onset_sample}"
-        drawn = hashlib.sha256(what.encode()).digest()[:10]
-        return ulid(onset_unix_ns // 1_000_000, drawn)
+        """Return the id of an event: a ULID of its properties, so every replay of a recording gives the same id."""
+        return self._id(event.label, event.onset_sample)
+
+    def _id(self, label: str, onset_sample: int) -> str:
+        key = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{label}\n{onset_sample}"
+        return ulid(self.at_unix_ns(onset_sample) // 1_000_000, hashlib.sha256(key.encode()).digest()[:10])
 
 
 def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_hz: int) -> OverloadLine:
-    """A change in the machine's health as a line; `rate_hz` is the model's."""
+    """Return the line of a change of overload; `rate_hz` is the rate of the model."""
     return OverloadLine(
         seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
@@ -180,29 +190,29 @@ def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_
 
 
 def provider_line(provider: str, before: str, detail: str, node: str, written_unix_ns: int) -> ProviderLine:
-    """That something else runs the model now, as a line."""
+    """Return the line of a change of the execution provider."""
     return ProviderLine(
         seq=UNNUMBERED, time=format_utc(written_unix_ns), node=node, provider=provider, before=before, detail=detail
     )
 
 
-def source_health_line(plight: SourceStateChange, node: str, source: str, written_unix_ns: int) -> SourceHealthLine:
-    """What has become of a source, as a line."""
+def source_health_line(change: SourceStateChange, node: str, source: str, written_unix_ns: int) -> SourceHealthLine:
+    """Return the line of a change of a source's state."""
     return SourceHealthLine(
         seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         node=node,
         source=source,
-        state=plight.state,
-        reason=plight.reason,
-        detail=plight.detail,
-        away_s=round(plight.away_ns / 1e9, 3),
-        missed_s=round(plight.missed_ns / 1e9, 3),
+        state=change.state,
+        reason=change.reason,
+        detail=change.detail,
+        away_s=round(change.away_ns / 1e9, 3),
+        missed_s=round(change.missed_ns / 1e9, 3),
     )
 
 
 def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns: int) -> QualityLine:
-    """What a source's sound is like, as a line."""
+    """Return the line of a source's audio quality."""
     return QualityLine(
         seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
@@ -222,31 +232,31 @@ def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns:
     )
 
 
-def anchor_line(moved: ClockCorrection, node: str, source: str, written_unix_ns: int) -> AnchorLine:
-    """That a source's times are moved, as a line."""
+def anchor_line(correction: ClockCorrection, node: str, source: str, written_unix_ns: int) -> AnchorLine:
+    """Return the line of a correction of a source's times."""
     return AnchorLine(
         seq=UNNUMBERED,
         time=format_utc(written_unix_ns),
         node=node,
         source=source,
-        reason=moved.reason,
-        shift_ms=round(moved.shift_ns / 1_000_000),
+        reason=correction.reason,
+        shift_ms=round(correction.shift_ns / 1_000_000),
     )
 
 
-def scores_line(reading: WindowResult, node: str) -> ScoresLine:
-    """What one window sounded like, as a line."""
+def scores_line(result: WindowResult, node: str) -> ScoresLine:
+    """Return the line of one window's scores."""
     return ScoresLine(
-        time=format_utc(reading.end_unix_ns),
+        time=format_utc(result.end_unix_ns),
         node=node,
-        source=reading.source,
-        level_dbfs=_tenths(reading.level_dbfs),
-        scores=dict(zip(reading.labels, map(round_down, reading.values.tolist()), strict=True)),
+        source=result.source,
+        level_dbfs=_tenths(result.level_dbfs),
+        scores=dict(zip(result.labels, map(round_down, result.values.tolist()), strict=True)),
     )
 
 
 def interrupted_line(last: bytes, written_unix_ns: int) -> EventLine:
-    """The end of an event that a killed program left open: it was heard until its last line, as far as is known."""
+    """Return the end of an event that a killed program left open; its offset is the time of its last line."""
     event = msgspec.json.decode(last, type=EventLine)
     lasted_s = (datetime.fromisoformat(event.time) - datetime.fromisoformat(event.onset)).total_seconds()
     return msgspec.structs.replace(
@@ -260,9 +270,9 @@ def interrupted_line(last: bytes, written_unix_ns: int) -> EventLine:
     )
 
 
-def ulid(unix_ms: int, drawn: bytes) -> str:
-    """A ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits, five to each of Crockford's 26 letters."""
-    number = unix_ms << 80 | int.from_bytes(drawn, "big")
+def ulid(unix_ms: int, suffix: bytes) -> str:
+    """Return a ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits as 26 characters of five bits."""
+    number = unix_ms << 80 | int.from_bytes(suffix, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
@@ -271,5 +281,5 @@ def _tenths(value: float | None) -> float | None:
 
 
 def round_down(value: float) -> float:
-    """Four digits, rounded down: a score never reads higher than what was decided on."""
+    """Round down to four digits: a printed score is never higher than the score of the decision."""
     return math.floor(value * 10_000) / 10_000

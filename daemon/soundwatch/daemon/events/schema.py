@@ -1,9 +1,9 @@
-"""The lines that other programs read: `soundwatch.event/1`, one flat JSON object each.
+"""The wire format: lines of `soundwatch.event/1`, one flat JSON object each.
 
-Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing
-value is null, never NaN; class names are the model's labels. `docs/events.md` explains every key.
-Source of the habits: rtl_433's JSON output, and what its users asked of it.
-Does not: make them (`events/encoder.py`), or number and write them (`journal/journal.py`).
+Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing value is null, never
+NaN; class names are labels of the model. `docs/events.md` explains every key.
+Source: the JSON output of rtl_433, and requests of its users.
+Does not: make lines (`events/encoder.py`), or number and write them (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
 class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of a source: who speaks, and what can be heard."""
+    """First line of a stream: node, source, model and classes."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["hello"] = "hello"
@@ -44,7 +44,7 @@ class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """A sound that starts, lasts or ends."""
+    """Start, update or end of an event; `continues` is the id of an event that ended by its longest duration."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: EventType
@@ -66,10 +66,11 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cl
     model: str
     provider: str
     file: str | msgspec.UnsetType = msgspec.UNSET
+    continues: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class GapLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound that was lost, or not listened to, between `start` and `time`."""
+    """Sound between `start` and `time` that was lost or not classified."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["gap"] = "gap"
@@ -83,7 +84,7 @@ class GapLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine falls behind its sources, or keeps up again; `source` is null, since it is all of them."""
+    """Start or end of overload; `source` is null, since overload concerns all sources."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -99,7 +100,7 @@ class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A source is not to be heard, or is again; `away_s` is how long, as far as is known when the line is written."""
+    """Change of a source's state; `away_s` is the length of its absence when the line is written."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -115,7 +116,7 @@ class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A source's sound cannot be that of a place, or can be again; the numbers are the last ten seconds'."""
+    """Audio quality of a source; the measurements are those of the last ten seconds."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -137,7 +138,7 @@ class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A source's later times are moved, since the wall clock was set or the source's own clock drifts."""
+    """Correction of a source's later times, since the wall clock was set or the clock of the source drifts."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -151,7 +152,7 @@ class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The journal cannot be written as it should, or can again; `source` is null, since it is all of them."""
+    """Change of the journal's state; `source` is null, since the journal serves all sources."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -166,7 +167,7 @@ class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Something else runs the model from now on; `source` is null, since it runs it for all of them."""
+    """Change of the execution provider; `source` is null, since the provider serves all sources."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -182,7 +183,7 @@ class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Another configuration is in force, or was refused; `source` is null, since it is all of them."""
+    """Result of a reload; `source` is null, since a configuration concerns all sources."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -198,7 +199,7 @@ class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one window sounded like, whether or not it decided anything; it is never kept and has no number."""
+    """Scores of one window; the journal never stores this line, so it has no number."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["scores"] = "scores"
@@ -210,7 +211,7 @@ class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """An event's sound is in a file now, or is not to be: then `file` is null, and `reason` says why."""
+    """Clip of an event; without a file, `file` is null and `reason` gives the cause."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["clip"] = "clip"
@@ -232,7 +233,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cla
 
 
 class ByeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line to a reader of a socket, before it is closed; `last_seq` is the last that it was given."""
+    """Last line to a reader of a socket; `last_seq` is the number of the last line that the reader got."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["bye"] = "bye"
@@ -244,7 +245,7 @@ class ByeLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source's stream has come to so far, and as its last line with `final` what it came to."""
+    """Totals of a stream so far; with `final`, of the whole stream."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["stats"] = "stats"
@@ -283,11 +284,11 @@ def with_seq(line: Line, seq: int) -> Line:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of every line. It lets unknown keys pass, since later releases may add some."""
+    """Return the JSON Schema (2020-12) of every line; it allows unknown keys, since later releases may add some."""
     lines, parts = msgspec.json.schema_components((*get_args(Line), ScoresLine, ByeLine))
     for part in parts.values():
         if "seq" in part["properties"]:
-            part["properties"]["repeated"] = {"const": True}  # a mark of its delivery (`delivery.Entry`)
+            part["properties"]["repeated"] = {"const": True}  # added on delivery (`journal.entry.JournalEntry`)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{SCHEMA.replace('/', ':')}",

@@ -1,6 +1,6 @@
-"""The lines that tell of a second model beside the first; the rest of `events/schema.py`, whose conventions hold.
+"""Lines of the comparison with a shadow model; a part of `events/schema.py`, whose conventions hold.
 
-Does not: make them (`shadow/beside.py`).
+Does not: make lines (`shadow/runner.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ShadowReason = Literal["interval", "ended", "changed", "failed"]
 
 
 class DifferLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """Of two models beside each other one begins to hear a class where the other does not."""
+    """One model begins to detect a class and the other does not."""
 
     schema: Literal["soundwatch.event/1"] = "soundwatch.event/1"
     type: Literal["differ"] = "differ"
@@ -31,7 +31,7 @@ class DifferLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "c
 
 
 class ShadowLine(msgspec.Struct, frozen=True, kw_only=True):
-    """How two models compared on a source since the last such line."""
+    """Comparison of two models on one source since the last line of this type."""
 
     schema: Literal["soundwatch.event/1"] = "soundwatch.event/1"
     type: Literal["shadow"] = "shadow"

@@ -1,11 +1,10 @@
-"""UTC of a stream's samples, where the wall clock may be set and the microphone's may drift.
+"""UTC of the samples of a stream while the wall clock is set and the clock of the microphone drifts.
 
 Conventions: samples at one rate; nanoseconds.
-Rule: an anchor says what UTC sample 0 would have, and holds from one sample on; what is before keeps its time for good,
-so that an event's onset reads the same in its start and in its end. Times never run back. Where an anchor is earlier
-than the one before, samples get times half as far apart as they are until the anchor has caught up: after a clock that
-was set back by an hour, that takes two.
-Does not: know clocks (`capture/anchor.py`).
+Rule: an anchor gives UTC of sample 0 and holds from one sample on. Earlier samples keep their times, so the onset of an
+event is equal in its start and in its end. Times never decrease. After an anchor that is earlier than the one before,
+time advances at half speed until it agrees with the anchor. Beyond `MAX_AHEAD_NS` the engine begins a stream.
+Does not: know clocks (`capture/clock_sync.py`).
 """
 
 from __future__ import annotations
@@ -15,17 +14,18 @@ from dataclasses import dataclass
 from typing import Final
 
 SECOND_NS: Final = 1_000_000_000
-KEPT_ANCHORS: Final = 256  # at most one in ten seconds drifts: more than an event's longest time at its default
+KEPT_ANCHORS: Final = 256  # drift adds one in ten seconds at most: more than the default longest event needs
+MAX_AHEAD_NS: Final = 300 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """From where on what holds.
+    """UTC offset of a stream from one sample on.
 
     Attributes:
-        from_sample: The first sample that it holds for.
-        from_unix_ns: UTC of that by the anchor before; none after it is earlier.
-        start_unix_ns: UTC that sample 0 would have.
+        from_sample: The first sample of its range.
+        from_unix_ns: UTC of that sample by the anchor before; no later sample is earlier.
+        start_unix_ns: UTC of sample 0.
     """
 
     from_sample: int
@@ -34,7 +34,7 @@ class Anchor:
 
 
 def sample_unix_ns(sample: int, rate_hz: int, start_unix_ns: int, anchors: Sequence[Anchor]) -> int:
-    """UTC of a sample, in a stream that began at `start_unix_ns` and was given these anchors, oldest first."""
+    """Return UTC of a sample of a stream that began at `start_unix_ns`, with its anchors, oldest first."""
     for anchor in reversed(anchors):
         if sample >= anchor.from_sample:
             slowed_ns = anchor.from_unix_ns + (sample - anchor.from_sample) * SECOND_NS // (2 * rate_hz)
@@ -45,6 +45,6 @@ def sample_unix_ns(sample: int, rate_hz: int, start_unix_ns: int, anchors: Seque
 def add_anchor(
     anchors: tuple[Anchor, ...], from_sample: int, rate_hz: int, start_unix_ns: int, now_start_unix_ns: int
 ) -> tuple[Anchor, ...]:
-    """The anchors with one more, which puts sample 0 at `now_start_unix_ns` for what comes from `from_sample` on."""
+    """Return the anchors and a new one, which gives UTC `now_start_unix_ns` to sample 0 from `from_sample` on."""
     from_unix_ns = sample_unix_ns(from_sample, rate_hz, start_unix_ns, anchors)
     return (*anchors[1 - KEPT_ANCHORS :], Anchor(from_sample, from_unix_ns, now_start_unix_ns))

@@ -160,7 +160,7 @@ class ShadowRunner:
         pair, class_id = self.pair, difference.class_id
         return DifferLine(
             seq=UNNUMBERED,
-            time=stream.utc(difference.at_sample),
+            time=stream.format_time(difference.at_sample),
             node=stream.node,
             source=stream.source.name,
             class_=pair.labels[class_id],
@@ -181,10 +181,10 @@ class ShadowRunner:
 
         return ShadowLine(
             seq=UNNUMBERED,
-            time=stream.utc(tally.end_sample),
+            time=stream.format_time(tally.end_sample),
             node=stream.node,
             source=stream.source.name,
-            start=stream.utc(first_sample),
+            start=stream.format_time(first_sample),
             model=self.pair.model,
             shadow=self.pair.shadow,
             windows=tally.windows,
