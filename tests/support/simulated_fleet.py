@@ -115,7 +115,7 @@ class Machine:
             will=will,
             timeout=60,
         ) as client:
-            await client.subscribe(f"{self.base}/again", 1)
+            await client.subscribe(f"{self.base}/resend", 1)
             await client.publish(f"{self.base}/status", b"online", 1, True)
             self.connected = True
             async with asyncio.TaskGroup() as tasks:
@@ -152,7 +152,7 @@ class Machine:
             more = last == asked["after"] + MAX_LINES
             runs = [[asked["after"] + 1, last]] if last > asked["after"] else []
             done = asked | {"up_to": last if more else asked["up_to"], "runs": runs}
-            await client.publish(f"{self.base}/again/done", json.dumps(done).encode(), 1)
+            await client.publish(f"{self.base}/resend/done", json.dumps(done).encode(), 1)
 
     async def _report(self, client: aiomqtt.Client) -> None:
         await asyncio.sleep(Random(self.number).uniform(0, REPORT_S))  # noqa: S311  # no secret

@@ -262,7 +262,7 @@ def test_so_many_machines_are_asked_at_a_time(
         listener.say(f"soundwatch/n{number}/report", report)
     wait_until(lambda: len(fleet.collector.nodes) == 30)
     wait_until(lambda: fleet.collector.counts.asked == module.MAX_REQUESTS)
-    listener.say("soundwatch/n0/again/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5,"runs":[]}}')
+    listener.say("soundwatch/n0/resend/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5,"runs":[]}}')
     wait_until(lambda: fleet.collector.counts.asked == module.MAX_REQUESTS + 1)
     assert fleet.collector.nodes["n0"].lost_lines == 5
 

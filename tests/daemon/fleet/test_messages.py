@@ -67,7 +67,7 @@ def test_a_line_of_a_later_release_is_read() -> None:
         ),
         ("soundwatch/edge1/report", msgspec.json.encode(report_of(1, 1).report).replace(b"30.0", b"1e300")),
         ("soundwatch/edge1/report", msgspec.json.encode(report_of(1, 1).report).replace(b"2026-", b"2400-")),
-        ("soundwatch/edge1/again/done", b'{"journal":"00","after":-1,"up_to":2}'),
+        ("soundwatch/edge1/resend/done", b'{"journal":"00","after":-1,"up_to":2}'),
         ("soundwatch", b"online"),
     ],
 )
@@ -78,7 +78,7 @@ def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
 
 @pytest.mark.slow
 @given(
-    st.sampled_from(["lines/00", "report", "status", "again/done", "x"]),
+    st.sampled_from(["lines/00", "report", "status", "resend/done", "again/done", "x"]),
     st.one_of(
         st.binary(max_size=200),
         st.recursive(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.journal.entry import JournalEntry
 from support.cli_runner import VALIDATOR
 from support.mosquitto import wait_until
 from support.ports import free_port
@@ -218,6 +220,25 @@ def test_scores_are_given_to_those_who_asked_for_them(harness: SinkHarness) -> N
         assert line["type"] == "update"
     assert line["scores"] == {"dog_bark": 0.5, "siren": 0.5}
     place.close()
+
+
+def test_clients_are_served_again_after_an_error_of_the_journal(
+    harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = harness.journal.read_after, [sqlite3.OperationalError("disk I/O error")] * 3
+
+    def after(seq: int, limit: int = 500) -> list[JournalEntry]:
+        if failures:
+            raise failures.pop()
+        return real(seq, limit)
+
+    monkeypatch.setattr(harness.journal, "read_after", after)
+    client = place.client()
+    client.socket.sendall(b'{"since": 0}\n')
+    for number in range(5):
+        harness.event("update", str(number))
+    assert until(client, "4") == [1, 2, 3, 4, 5]
+    assert not failures
 
 
 @pytest.fixture

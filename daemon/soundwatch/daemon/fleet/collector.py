@@ -286,7 +286,7 @@ class Collector:
             if request is not None and self.nodes[node].status == "online":
                 self._pending_until_s[node] = now_s + REPLY_TIMEOUT_S
                 self.counts.asked += 1
-                connection.publish_best_effort(MqttMessage(f"{ROOT}/{node}/again", msgspec.json.encode(request)))
+                connection.publish_best_effort(MqttMessage(f"{ROOT}/{node}/resend", msgspec.json.encode(request)))
 
     def _set_failure(self, part: str, reason: str | None) -> None:
         """Record and log a failure of the broker or the store, or its end."""

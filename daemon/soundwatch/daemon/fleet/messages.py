@@ -18,7 +18,13 @@ from soundwatch.daemon.sinks.mqtt.fleet import ResendReply
 from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ, NodeReport, SafeText
 from soundwatch.daemon.sinks.mqtt.topics import ROOT, topic_segment
 
-TOPICS: Final = (f"{ROOT}/+/status", f"{ROOT}/+/report", f"{ROOT}/+/again/done", f"{ROOT}/+/lines/+")
+TOPICS: Final = (
+    f"{ROOT}/+/status",
+    f"{ROOT}/+/report",
+    f"{ROOT}/+/resend/done",
+    f"{ROOT}/+/again/done",
+    f"{ROOT}/+/lines/+",
+)
 MAX_BYTES: Final = 65_536
 MAX_NAME_LENGTH: Final = 200
 FIRST_YEAR, LAST_YEAR = 1970, 2200
@@ -152,7 +158,7 @@ def parse_message(message: MqttMessage) -> FleetMessage:
             report = _report(parts[1], message.payload)
             sent_unix_ns = datetime_unix_ns(report.time)
             return ReportMessage(parts[1], report, sent_unix_ns, message.received_unix_ns, message.retained)
-        case ["again", "done"]:
+        case ["resend" | "again", "done"]:  # the second is the former name, accepted until version 0.2
             return ResendReplyMessage(parts[1], msgspec.json.decode(message.payload, type=ResendReply))
         case ["lines", journal] if _JOURNAL.fullmatch(journal):
             return _line(parts[1], journal, message.payload)

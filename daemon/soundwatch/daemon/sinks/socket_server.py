@@ -54,10 +54,11 @@ class SocketServerSink:
         self._lock = threading.Lock()  # guards the clients and the number
         self._last_seq = context.journal.last_seq
         self._closing = threading.Event()
+        self._error = ""  # the last one that was logged
         self._results = deque[WindowResult](maxlen=PENDING_SCORES)
         self._wake_sender, self._wake_receiver = socket.socketpair()
-        for each in (server, self._wake_sender, self._wake_receiver):
-            each.setblocking(False)
+        for socket_ in (server, self._wake_sender, self._wake_receiver):
+            socket_.setblocking(False)
         self._unsubscribe: Callable[[], None] = context.live.subscribe(self._add) if scores else lambda: None
         self._thread = threading.Thread(target=self._serve, name=f"clients of {name}", daemon=True)
         self._thread.start()
@@ -96,7 +97,7 @@ class SocketServerSink:
         give_up_s = float("inf")
         try:
             while not self._closing.is_set() or (self._clients and time.monotonic() < give_up_s):
-                self._poll()
+                self._poll_guarded()
                 if self._closing.is_set() and give_up_s == float("inf"):
                     give_up_s = time.monotonic() + CLOSING_S / 2
                     for client in self._clients:
@@ -107,6 +108,19 @@ class SocketServerSink:
                 socket_.close()
             for client in self._clients:
                 client.close()
+
+    def _poll_guarded(self) -> None:
+        """Poll; an error of the journal is logged, and the clients are served again later."""
+        try:
+            self._poll()
+            self._error = ""
+        except Exception as error:  # noqa: BLE001  # a sink may fail in any way; its thread may not end
+            if self._error != str(error):
+                self._error = str(error)
+                self._context.log.error(
+                    "socket_server_failed", sink=self._name, reason=f"{type(error).__name__}: {error}"
+                )
+            self._closing.wait(FULL_S)
 
     def _poll(self) -> None:
         """Wait for an event and handle it."""

@@ -58,7 +58,7 @@ class BodyTemplate:
     zone: tzinfo | None = UTC
 
     def omits(self, fields: Fields) -> bool:
-        """Return whether a line is no news for people: it continues an event that was posted."""
+        """Return whether a line only continues an event that was posted before."""
         return self.is_chat and fields.get("continues") is not None
 
     def render(self, entry: JournalEntry, fields: Fields, now_unix_s: float) -> bytes:

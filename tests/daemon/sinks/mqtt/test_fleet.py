@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pytest
 
 from soundwatch.daemon.sinks.mqtt.fleet import MAX_LINES
 from soundwatch.daemon.sinks.mqtt.node_report import NodeReport
@@ -12,7 +13,7 @@ from support.mosquitto import Listener, Mosquitto, kept, wait_until
 from support.sink_harness import SinkHarness
 
 REPORT = "soundwatch/edge1/report"
-AGAIN = "soundwatch/edge1/again"
+RESEND = "soundwatch/edge1/resend"
 
 
 def lines_topic(harness: SinkHarness) -> str:
@@ -41,7 +42,7 @@ def test_without_being_asked_a_machine_tells_a_fleet_nothing(
     worker = harness.open(f"mqtt://{mosquitto.address}")
     harness.event("start")
     harness.wait_for(worker)
-    listener.say(AGAIN, json.dumps({"journal": harness.journal_id, "after": 0, "up_to": 9}))
+    listener.say(RESEND, json.dumps({"journal": harness.journal_id, "after": 0, "up_to": 9}))
     harness.event("end")
     wait_until(lambda: len(listener.said("soundwatch/edge1/mic0/event")) == 2)
     assert not [topic for topic, *_ in listener.messages if "/lines/" in topic or topic == REPORT or "done" in topic]
@@ -65,8 +66,9 @@ def test_a_report_says_who_it_is_and_how_far_it_has_come(
     assert REPORT in kept(mosquitto.port), "whoever comes later sees it too"
 
 
+@pytest.mark.parametrize("topic", [RESEND, "soundwatch/edge1/again"], ids=["resend", "its former name"])
 def test_lines_that_got_lost_come_again_marked_and_then_what_has_been_answered(
-    harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
+    harness: SinkHarness, mosquitto: Mosquitto, listener: Listener, topic: str
 ) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address},fleet=1")
     for number in range(5):
@@ -74,11 +76,11 @@ def test_lines_that_got_lost_come_again_marked_and_then_what_has_been_answered(
     harness.wait_for(worker)
     wait_until(lambda: len(listener.said(lines_topic(harness))) == 5)
     asked = {"journal": harness.journal_id, "after": 1, "up_to": 3}
-    listener.say(AGAIN, json.dumps(asked))
-    wait_until(lambda: listener.last(f"{AGAIN}/done"))
+    listener.say(topic, json.dumps(asked))
+    wait_until(lambda: listener.last(f"{topic}/done"))
     again = listener.events(lines_topic(harness))[5:]
     assert [(line["seq"], line["repeated"]) for line in again] == [(2, True), (3, True)]
-    assert listener.events(f"{AGAIN}/done") == [asked | {"runs": [[2, 3]]}]
+    assert listener.events(f"{topic}/done") == [asked | {"runs": [[2, 3]]}]
 
 
 def test_one_request_is_answered_with_so_many_lines_at_most(
@@ -91,14 +93,14 @@ def test_one_request_is_answered_with_so_many_lines_at_most(
     wait_until(lambda: listener.last("soundwatch/edge1/status") == b"online")
 
     def ask(after: int) -> None:
-        listener.say(AGAIN, json.dumps({"journal": harness.journal_id, "after": after, "up_to": 10_000}))
+        listener.say(RESEND, json.dumps({"journal": harness.journal_id, "after": after, "up_to": 10_000}))
 
     ask(0)
-    wait_until(lambda: len(listener.said(f"{AGAIN}/done")) == 1)
-    assert listener.events(f"{AGAIN}/done")[0]["up_to"] == len(listener.said(lines_topic(harness))) == MAX_LINES
+    wait_until(lambda: len(listener.said(f"{RESEND}/done")) == 1)
+    assert listener.events(f"{RESEND}/done")[0]["up_to"] == len(listener.said(lines_topic(harness))) == MAX_LINES
     ask(MAX_LINES)
-    wait_until(lambda: len(listener.said(f"{AGAIN}/done")) == 2)
-    assert listener.events(f"{AGAIN}/done")[1]["up_to"] == 10_000, "there are no more"
+    wait_until(lambda: len(listener.said(f"{RESEND}/done")) == 2)
+    assert listener.events(f"{RESEND}/done")[1]["up_to"] == 10_000, "there are no more"
     assert len(listener.said(lines_topic(harness))) == MAX_LINES + 10
 
 
@@ -109,9 +111,9 @@ def test_requests_that_are_none_are_told_and_change_nothing(
     wait_until(lambda: listener.last("soundwatch/edge1/status") == b"online")
     wrong = (b"", b"{}", b'{"journal":"x","after":-1,"up_to":3}', b'{"journal":"x","after":0,"up_to":3,"y":1}')
     for payload in (*wrong, b'{"journal":"\xff"}', b'{"journal":' + b"[" * 5000):
-        listener.say(AGAIN, payload)
+        listener.say(RESEND, payload)
     wait_until(lambda: len(harness.logged()) == 6)
     assert set(harness.logged()) == {"mqtt_message_ignored"}
-    listener.say(AGAIN, '{"journal":"another","after":0,"up_to":3}')
-    wait_until(lambda: listener.last(f"{AGAIN}/done"), "an answer: it has no such lines")
+    listener.say(RESEND, '{"journal":"another","after":0,"up_to":3}')
+    wait_until(lambda: listener.last(f"{RESEND}/done"), "an answer: it has no such lines")
     assert not listener.said(lines_topic(harness))
