@@ -62,7 +62,7 @@ def test_other_thresholds_hold_from_the_next_window_on(place: Place, daemon: Dae
         ("sorces: {}", "did you mean `sources`?"),
         ("node: elsewhere", "node cannot be changed while the program runs"),
         ("sinks: [json, carrier-pigeon]", "names no known sink"),
-        ("sinks: [json, 'json:/no/such/folder/x.jsonl']", "cannot be opened for events"),
+        ("sinks: [json, 'json:/no/such/x.jsonl,scroes=1']", "did you mean scores?"),
         ("sinks: [json, 'json,scores=1']", "Two sinks write to stdout, and each place can be written to once"),
         ("sinks: [json, json]", "The sink json is named twice"),
     ],
