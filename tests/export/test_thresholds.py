@@ -45,7 +45,7 @@ def test_a_model_is_written_with_thresholds_and_what_they_gave(model: Path, data
     after = load_classifier_file(tmp_path / "out" / "tones.onnx", "cpu").contract
     assert after.identity == before.identity
     assert after.operation is not None
-    assert after.operation.price == 0.015
+    assert after.operation.price == 0.01
     assert "fold 2" in after.operation.measured_on
     assert set(after.operation.classes) == set(after.labels)
     for label, each in after.operation.classes.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from soundwatch.training.evaluation.event_counts import SceneCounts
-from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price, choose_once
+from soundwatch.training.evaluation.price import GRID, MARGIN, Evidence, choose_by_price, choose_once, lowered_places
 
 MINUTES = 60
 
@@ -58,3 +58,14 @@ def test_the_choice_has_an_interval_and_lies_in_it() -> None:
     assert all(
         low <= value <= high for low, value, high in zip(chosen.low, chosen.thresholds, chosen.high, strict=True)
     )
+
+
+def test_false_events_are_counted_a_margin_below_the_threshold() -> None:
+    places = lowered_places(GRID)
+    odds = np.log(np.array(GRID[:-1]) / (1 - np.array(GRID[:-1])))
+    high = [place for place, value in enumerate(odds) if value - MARGIN > odds[0]]
+    assert all(abs(odds[places[place]] - (odds[place] - MARGIN)) < 0.4 for place in high)
+    assert places[-1] == len(GRID) - 1
+    close = choose_once(evidence([0.95], [0.6]), 0.02)
+    assert close[0] > 0.6
+    assert choose_once(evidence([0.65], [0.6]), 0.05) == (1.0,)

@@ -23,8 +23,10 @@ from soundwatch.training.cli.options import (
     test_share_option,
     warn_of,
 )
+from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
 from soundwatch.training.distillation.teacher import open_teacher
+from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
@@ -48,7 +50,7 @@ from soundwatch.training.model.recipe import Recipe, load_recipe
     "--scores-from",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Finished run of the same recipe: take over its scores, and choose thresholds on them. Repeatable.",
+    help="Finished run of the same recipe: take over its scores, and choose thresholds on it. Repeatable.",
 )
 @teacher_option
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE-FOLDS]")
@@ -101,6 +103,8 @@ def train(
         record = run_session(session, resume, console)
     if not ranks.first:
         return
+    if sounds is not None and scores_from and layout != "folders":
+        choose_for_run(out, scores_from, root, read_everyday_sounds(sounds), console)
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
     click.echo(f"{out / 'checkpoint.pt'}")

@@ -210,7 +210,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     teaching: Distillation | None = None
     street: StreetMixes | None = None
     model: str = ""
-    false_event_price: float = 0.015
+    false_event_price: float = 0.01
 
     def __post_init__(self) -> None:
         for name in ("batch_clips", "epochs"):
