@@ -164,7 +164,7 @@ def test_one_that_is_unreadable_among_many_costs_nothing_but_the_exit_code(
 @pytest.mark.parametrize(
     ("options", "message", "code"),
     [
-        (("--out", "events.txt"), b"does not tell its format", 2),
+        (("--out", "events.txt"), b"names no format", 2),
         (("--out", "events.csv", "--address", "auto"), b"--address auto is Ray's; add --engine ray", 2),
         (("--out", "events.csv", "--start", "noon"), b"--start noon is no time", 2),
         (("--out", "nowhere/events.csv"), b"nowhere/events.csv.scan cannot be written", 6),

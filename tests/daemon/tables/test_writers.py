@@ -103,7 +103,7 @@ def test_labels_take_the_place_of_labels_and_of_nothing_else(tmp_path: Path) -> 
     note = folder / "rec" / "notes.txt"
     note.write_text("do not lose this")
     for refused in (lambda: resolve_format(folder, "audacity"), lambda: write_table(lines(), folder, "audacity")):
-        with pytest.raises(ConfigError, match=r"notes\.txt is no file of labels"):
+        with pytest.raises(ConfigError, match=r"notes\.txt is not a label file"):
             refused()
     assert note.read_text() == "do not lose this"
     assert stale.exists()
@@ -144,5 +144,5 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_name_that_does_not_tell_its_format_needs_one() -> None:
     assert resolve_format(Path("a.CSV"), None) == "csv"
     assert resolve_format(Path("a.txt"), "raven") == "raven"
-    with pytest.raises(ConfigError, match=r"a\.txt does not tell its format"):
+    with pytest.raises(ConfigError, match=r"The suffix of a\.txt names no format"):
         resolve_format(Path("a.txt"), None)

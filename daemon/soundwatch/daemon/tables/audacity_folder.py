@@ -1,6 +1,6 @@
-"""Whether a folder holds nothing but Audacity's labels, so that new ones may take its place.
+"""Check that a folder holds only labels of Audacity before it is replaced.
 
-Conventions: a file of labels ends in `.txt`, and its first line begins with two times.
+Conventions: a label file ends in `.txt`, and its first line begins with two times.
 Does not: write labels (`tables/writers.py`).
 """
 
@@ -12,16 +12,16 @@ from soundwatch.daemon.core.errors import ConfigError
 
 
 def check_replaceable(folder: Path) -> None:
-    """Let nobody's files be lost where a folder of labels is put in the place of another one.
+    """Check that a folder holds only label files.
 
     Raises:
-        ConfigError: It holds something else.
+        ConfigError: The folder holds another file.
     """
     for file in folder.rglob("*"):
         if not file.is_dir() and not _holds_labels(file):
             raise ConfigError(
-                f"{folder} is there, and {file} is no file of labels; labels only replace a folder that holds "
-                "nothing else. Give a folder that is not there yet."
+                f"{folder} exists, and {file} is not a label file; labels replace only a folder of label "
+                "files. Give a new folder."
             )
 
 

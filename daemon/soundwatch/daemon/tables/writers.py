@@ -1,14 +1,13 @@
-"""Lines to the files that other programs open: JSON lines, CSV, Parquet, Audacity's labels, Raven's selection tables.
+"""Write lines as JSON lines, CSV, Parquet, labels of Audacity or selection tables of Raven.
 
-Conventions: lines come as bytes of JSON in the order they were written, `hello` before the events of its stream; a file
-that is open for reading is such lines. JSON lines are kept as they are; in all other formats a row is an event, made of
-its `start`, `update` and `end`, and stands where its last line stood. An event that lasts to the end of the lines has a
-row with what is known. `onset_s` and `offset_s` count from the start of the recording or stream.
-A file appears under its name once it is whole, or not at all, and takes the place of one that was there; so does
-Audacity's folder, but only of one that holds nothing but labels.
-Source: Audacity's and Raven Pro's manuals; Raven's columns in the order that BirdNET-Analyzer writes them, whose
+Conventions: lines are bytes of JSON in the order of writing, `hello` before the events of its stream; a file that is
+open for reading is an iterable of such lines. JSON lines are copied. In all other formats a row is an event, made of
+its `start`, `update` and `end`, at the place of its last line. An event without an end has a row of the known values.
+`onset_s` and `offset_s` count from the start of the recording or stream.
+A file is complete or absent, and replaces an existing file; a folder of Audacity replaces only a folder of labels.
+Source: the manuals of Audacity and Raven Pro; the columns of Raven in the order of BirdNET-Analyzer, whose
 `Begin Time (s)` counts through all recordings that are opened together.
-Does not: choose events.
+Does not: select events.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _ROWS_AT_ONCE: Final = 8192
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """An event, as tables have it; times in UTC, `_s` in seconds of its recording or stream."""
+    """One row of a table; times in UTC, `_s` in seconds of the recording or stream."""
 
     file: str | None
     source: str
@@ -59,8 +58,8 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cla
     provider: str
 
 
-class _Told(msgspec.Struct, frozen=True, rename={"class_": "class"}):
-    """What tables need of any line."""
+class _Fields(msgspec.Struct, frozen=True, rename={"class_": "class"}):
+    """Fields of a line that tables use."""
 
     type: str
     node: str | None = None
@@ -82,12 +81,12 @@ class _Told(msgspec.Struct, frozen=True, rename={"class_": "class"}):
 
 
 class _Stream(msgspec.Struct, frozen=True):
-    """What events count from.
+    """Origin of the times of events.
 
     Attributes:
-        description: The recording's path, or what the device is called.
-        start: UTC of its first sample.
-        before_s: How long all that had ended before it lasted.
+        description: Path of the recording, or name of the device.
+        start: UTC of the first sample.
+        before_s: Total duration of the recordings before this one.
     """
 
     description: str | None = None
@@ -96,21 +95,21 @@ class _Stream(msgspec.Struct, frozen=True):
 
 
 def resolve_format(path: Path, named: TableFormat | None) -> TableFormat:
-    """The format that a file is to have, by its name where none is asked for.
+    """Return the format of a file: the given one, or the one of its suffix.
 
     Raises:
-        ConfigError: Its name does not tell, or what is asked for is not installed or may not be put there.
+        ConfigError: The suffix is unknown, a package is not installed, or the path cannot be replaced.
     """
     chosen = named or _SUFFIXES.get(path.suffix.lower())
     if chosen is None:
         raise ConfigError(
-            f"{path} does not tell its format; name it .jsonl, .csv or .parquet, or give --format {'|'.join(FORMATS)}."
+            f"The suffix of {path} names no format. Use .jsonl, .csv or .parquet, or give --format {'|'.join(FORMATS)}."
         )
     if chosen == "audacity":
         check_replaceable(path)
     if chosen == "parquet":
         try:
-            import pyarrow.parquet  # noqa: F401  # before hours of work, not after
+            import pyarrow.parquet  # noqa: F401  # checked before the work begins
         except ImportError as error:
             raise ConfigError(
                 "Parquet needs the Python package pyarrow, which is not installed. Install it with: "
@@ -120,11 +119,11 @@ def resolve_format(path: Path, named: TableFormat | None) -> TableFormat:
 
 
 def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> None:
-    """Write lines to a file of this format; for Audacity to a folder, one file a recording.
+    """Write lines to a file; for Audacity to a folder with one file for each recording.
 
     Raises:
-        ConfigError: Its folder holds what is none of ours.
-        SinkError: It cannot be written; nothing of it is left.
+        ConfigError: The folder holds files that are not labels.
+        SinkError: The file cannot be written; no part of it is left.
     """
 
     def write(part: Path) -> None:
@@ -143,54 +142,54 @@ def write_table(lines: Iterable[bytes], path: Path, format_: TableFormat) -> Non
 
 
 def event_rows(lines: Iterable[bytes]) -> Iterator[tuple[EventRow, _Stream]]:
-    """The events that lines tell of, and the stream of each."""
+    """Yield the events of lines, each with its stream."""
     streams: dict[tuple[str | None, str | None], _Stream] = {}
-    lasting: dict[str, tuple[_Told, _Stream]] = {}
+    active: dict[str, tuple[_Fields, _Stream]] = {}
     ended_s = 0.0
     for line in lines:
-        told = msgspec.json.decode(line, type=_Told)
-        where = (told.node, told.source)
-        if told.type == "hello":
-            start = datetime.fromisoformat(told.stream_start) if told.stream_start else None
-            streams[where] = _Stream(told.description, start, ended_s)
-        elif told.type == "stats" and told.final:
-            ended_s += told.duration_s or 0.0
-        elif told.type in ("start", "update", "end") and told.id:
-            first, stream = lasting.pop(told.id, (told, streams.get(where, _Stream())))
-            event = msgspec.structs.replace(told, level_dbfs=first.level_dbfs)
-            if told.type == "end":
+        fields = msgspec.json.decode(line, type=_Fields)
+        key = (fields.node, fields.source)
+        if fields.type == "hello":
+            start = datetime.fromisoformat(fields.stream_start) if fields.stream_start else None
+            streams[key] = _Stream(fields.description, start, ended_s)
+        elif fields.type == "stats" and fields.final:
+            ended_s += fields.duration_s or 0.0
+        elif fields.type in ("start", "update", "end") and fields.id:
+            first, stream = active.pop(fields.id, (fields, streams.get(key, _Stream())))
+            event = msgspec.structs.replace(fields, level_dbfs=first.level_dbfs)
+            if fields.type == "end":
                 yield _row(event, stream), stream
             else:
-                lasting[told.id] = event, stream
-    for told, stream in lasting.values():
-        yield _row(told, stream), stream
+                active[fields.id] = event, stream
+    for fields, stream in active.values():
+        yield _row(fields, stream), stream
 
 
-def _row(told: _Told, stream: _Stream) -> EventRow:
+def _row(event: _Fields, stream: _Stream) -> EventRow:
     return EventRow(
         file=stream.description,
-        source=told.source or "",
-        node=told.node or "",
-        class_=told.class_,
-        class_id=told.class_id,
-        onset=told.onset,
-        offset=told.offset,
-        onset_s=_since(stream.start, told.onset),
-        offset_s=_since(stream.start, told.offset),
-        duration_s=told.duration_s,
-        peak_score=told.peak_score,
-        level_dbfs=told.level_dbfs,
-        reason=told.reason,
-        id=told.id,
-        model=told.model,
-        provider=told.provider,
+        source=event.source or "",
+        node=event.node or "",
+        class_=event.class_,
+        class_id=event.class_id,
+        onset=event.onset,
+        offset=event.offset,
+        onset_s=_since(stream.start, event.onset),
+        offset_s=_since(stream.start, event.offset),
+        duration_s=event.duration_s,
+        peak_score=event.peak_score,
+        level_dbfs=event.level_dbfs,
+        reason=event.reason,
+        id=event.id,
+        model=event.model,
+        provider=event.provider,
     )
 
 
-def _since(start: datetime | None, moment: str | None) -> float | None:
-    if start is None or moment is None:
+def _since(start: datetime | None, time: str | None) -> float | None:
+    if start is None or time is None:
         return None
-    return (datetime.fromisoformat(moment) - start).total_seconds()
+    return (datetime.fromisoformat(time) - start).total_seconds()
 
 
 def _write_jsonl(lines: Iterable[bytes], path: Path) -> None:
@@ -225,7 +224,7 @@ def _write_parquet(lines: Iterable[bytes], path: Path) -> None:
 
 
 def _plain(type_: Any) -> type:
-    """`str` of `str | None`."""
+    """Return `str` for `str | None`."""
     return type_ if isinstance(type_, type) else _plain(type_.__args__[0])
 
 
@@ -253,7 +252,7 @@ def _write_audacity(lines: Iterable[bytes], path: Path) -> None:
 
 
 def _free(folder: Path, row: EventRow) -> Path:
-    """A recording's labels lie as the recording does, under the folder; those of a microphone by its name."""
+    """Return an unused label file: at the relative path of the recording, or named after the microphone."""
     recording = Path(row.file or "")
     if not recording.stem or recording.stem not in row.source:
         recording = Path(row.source.replace(os.sep, "_"))
@@ -267,15 +266,15 @@ def _free(folder: Path, row: EventRow) -> Path:
 
 
 def _on_a_recording(row: EventRow) -> tuple[float, float]:
-    """Where an event lies on its recording, in seconds; one that still lasted ends where it began.
+    """Return onset and offset of an event in seconds; an event without an end ends at its onset.
 
     Raises:
-        ConfigError: Nothing tells where its stream began.
+        ConfigError: The start of its stream is unknown.
     """
     if row.onset_s is None:
         raise ConfigError(
-            f"The lines have no hello of {row.source} before its event of {row.onset}, so where that lies on the sound "
-            "is not known. Include the stream's start, or choose csv, parquet or jsonl."
+            f"The lines have no hello of {row.source} before its event of {row.onset}, so its position in the "
+            "recording is unknown. Include the start of the stream, or choose csv, parquet or jsonl."
         )
     return row.onset_s, row.onset_s if row.offset_s is None else row.offset_s
 
