@@ -7,7 +7,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from soundwatch.daemon.diagnostics import storage_checks as keeping_module
 from soundwatch.daemon.diagnostics.checks import run_checks
@@ -39,18 +41,38 @@ def test_a_recording_as_the_only_source_needs_nothing(tmp_path: Path) -> None:
     assert code == 0
     assert not [each for each in findings if each["state"] == "fault"]
     assert "urban@sha256:" in of(findings, "model")
-    assert "CUDA is not used" in of(findings, "model") or "CUDAExecutionProvider" in of(findings, "model")
+    assert "CUDA is not used: " in of(findings, "model") or "CUDA" in of(findings, "model")
+    assert "as measured" not in of(findings, "model"), "no CUDA session has started here"
     assert "sources.street.device: demo" in of(findings, "configuration")
     assert "SQLite" in of(findings, "versions")
 
 
-def test_a_microphone_is_found_and_listened_to(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
+def sound_file(path: Path, left: float, right: float) -> Path:
+    """Twenty seconds of stereo noise with a gain for each channel."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 20 * 48_000)
+    soundfile.write(path, np.stack([left * noise, right * noise], axis=1), 48_000)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("gains", "code", "state"),
+    [((1.0, 0.8), 0, "ok"), (None, FAULTY, "fault"), ((1.0, -1.0), FAULTY, "fault"), ((1.0, 0.0), 0, "warning")],
+    ids=["good", "silent", "channels cancel", "one channel silent"],
+)
+def test_a_microphone_is_probed_and_the_severity_is_that_of_its_sound(
+    virtual_microphone: VirtualMicrophone, tmp_path: Path, gains: tuple[float, float] | None, code: int, state: str
+) -> None:
     config = written(tmp_path / "config.yaml", "sources: {mic0: {device: pulse}}")
-    code, findings = found("--config", config, env=virtual_microphone.env)
-    assert [each for each in findings if each["state"] == "fault"] == []
-    assert code == 0
+    playing = None
+    if gains is not None:
+        playing = virtual_microphone.start_playing(sound_file(tmp_path / "noise.wav", *gains))
+    result, findings = found("--config", config, env=virtual_microphone.env)
+    if playing is not None:
+        playing.kill()
+        playing.wait(20)
     assert "ok: source mic0 is pulse" in of(findings, "microphones")
-    assert "Hz" in of(findings, "probe")
+    assert [each["state"] for each in findings if each["part"] == "probe"] == [state], of(findings, "probe")
+    assert result == code
 
 
 def test_a_microphone_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
@@ -67,9 +89,21 @@ def test_a_configuration_that_does_not_read_is_a_fault_and_the_rest_is_looked_at
     assert "soundwatch" in of(findings, "versions")
 
 
-def test_a_password_is_not_told(tmp_path: Path) -> None:
-    config = written(tmp_path / "config.yaml", "sources: {cam: {device: 'rtsp://me:secret@127.0.0.1:1/stream'}}")
-    done = soundwatch("doctor", "--config", config)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sources: {cam: {device: 'rtsp://me:secret@127.0.0.1:1/stream'}}",
+        "sources: {cam: {device: 'rtsp://127.0.0.1:1/stream?user=me&password=secret'}}",
+        "sinks: ['webhook:http://127.0.0.1:1/hooks/secret']",
+        "sinks: ['webhook:http://127.0.0.1:1/x,hmac_key=secret']",
+        "sinks: ['mqtt://me:secret@127.0.0.1:1']",
+        "sinks: ['webhok:http://me:secret@127.0.0.1:1/x']",
+        "sinks: ['command:/bin/true --token secret', 'tcp://127.0.0.1:1']",
+    ],
+)
+def test_no_finding_contains_a_secret(tmp_path: Path, text: str) -> None:
+    config = written(tmp_path / "config.yaml", f"{text}\n")
+    done = soundwatch("doctor", "--no-probe", "--config", config)
     assert b"secret" not in done.stdout + done.stderr
     assert b"127.0.0.1" in done.stdout
 
@@ -110,5 +144,5 @@ def test_a_part_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("soundwatch.daemon.diagnostics.checks.PARTS", (("clock", breaks),))
     findings = list(run_checks(CheckInput(None, None, None, listens=False)))
-    assert findings == [Finding("clock", "fault", "cannot be looked at: ZeroDivisionError: oh", "Report this.")]
+    assert findings == [Finding("clock", "fault", "The check failed: ZeroDivisionError: oh", "Report this.")]
     assert "Faults: 1." in findings_text(findings)

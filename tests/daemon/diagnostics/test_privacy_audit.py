@@ -11,11 +11,12 @@ import pytest
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
 from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
+from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.journal.labels import set_label
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
 from support.cli_runner import soundwatch
 from support.clip_factory import clip
-from support.journal_factory import event, write_journal
+from support.journal_factory import TIME, event, write_journal
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,9 @@ def test_by_default_nothing_is_there_and_nothing_leaves() -> None:
     assert not found.leaves_house
     assert (found.journal.path, found.clips.folder, found.clips.clips) == (None, None, 0)
     assert [each.reach for each in found.destinations] == ["machine"]
-    assert "  none is written; a few seconds are in memory while they are scored" in audit_text(found)
+    assert "  none is written with these options; a few seconds are in memory while they are scored" in audit_text(
+        found
+    )
 
 
 def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
@@ -85,7 +88,8 @@ def test_a_journal_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
     assert "cannot be opened" in found.journal.problem
 
 
-def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of() -> None:
+def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUNDWATCH_TOKEN", "sixteen-letters-")
     found = audit(
         Config(
             journal=JournalConfig(path="memory"),
@@ -142,8 +146,35 @@ def test_the_exit_code_says_whether_anything_leaves_the_house_and_nothing_is_sta
     stays = soundwatch("privacy", "audit", "--config", config)
     assert stays.returncode == 0, stays.stderr
     assert stays.stdout.decode().splitlines()[-1] == "Nothing leaves the house."
-    leaves = soundwatch("privacy", "audit", "--config", config, "-F", "http://8.8.8.8:80", "--json")
+    leaves = soundwatch("privacy", "audit", "--config", config, "-F", "tcp://8.8.8.8:80", "--json")
     assert leaves.returncode == 12, leaves.stderr
     assert json.loads(leaves.stdout)["leaves_house"]
     assert not (tmp_path / "journal.db").exists()
     assert not (tmp_path / "clips").exists()
+
+
+def test_clips_of_an_earlier_run_are_reported_without_the_option(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    store = ClipStore(folder, ClipsConfig())
+    paths = [store.save(clip(second=second)).path for second in range(3)]
+    lines = [
+        ClipLine(
+            seq=number, time=TIME, node="n", source="mic0", id=f"E{number}", class_="siren", file=path.name,
+            path=str(path), reason=None, start=TIME, duration_s=2.0, lost_s=0.0, bytes=1, rate_hz=16_000, channels=1,
+        )
+        for number, path in enumerate(paths, 1)
+    ]  # fmt: skip
+    write_journal(tmp_path / "journal.db", *lines)
+    paths[0].unlink()
+    journal = JournalConfig(path=str(tmp_path / "journal.db"))
+    found = audit(Config(journal=journal))
+    assert found.clips.earlier == {str(folder): 2}
+    assert f"  {folder}: 2 clips of earlier runs" in audit_text(found)
+    assert audit(Config(journal=journal, clips=ClipsConfig(folder=str(folder)))).clips.earlier == {}
+
+
+@pytest.mark.parametrize("sink", ["http://0.0.0.0:8433", "http://[::]:8433", "http://192.0.2.1", "http://host:x"])
+def test_an_address_that_run_refuses_is_refused(sink: str) -> None:
+    done = soundwatch("privacy", "audit", "-F", sink)
+    assert done.returncode == 2
+    assert b"requires a token" in done.stderr or b"is not an address" in done.stderr

@@ -50,6 +50,15 @@ def test_an_event_is_told_once_as_its_last_line_has_it(site: Site) -> None:
     assert site.get(f"/api/events/{IDS[1]}").json() == second
 
 
+def test_the_level_of_an_event_is_that_of_its_start_as_in_tables(site: Site) -> None:
+    site.tell(
+        event_line(1, level_dbfs=-30.0),
+        event_line(1, "update", level_dbfs=-40.0),
+        event_line(1, "end", level_dbfs=-70.0),
+    )
+    assert site.get(f"/api/events/{IDS[1]}").json()["level_dbfs"] == -30.0
+
+
 def test_events_can_be_asked_for_by_what_they_are(site: Site) -> None:
     site.tell(
         event_line(1),

@@ -1,4 +1,4 @@
-"""Doctor, privacy audit, benchmark: checks of an installation.
+"""Checks of an installation: doctor, privacy audit, benchmark.
 
 Never: repair or change anything.
 """

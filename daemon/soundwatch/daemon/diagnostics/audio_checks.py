@@ -1,8 +1,7 @@
-"""The microphones: whether there are any, whether this user may use them, whether one is any good."""
+"""Checks of the microphones: presence, permissions, and the quality of their sound."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -11,15 +10,16 @@ from typing import Final
 
 from soundwatch.daemon.capture.device_names import list_cards, resolve_device
 from soundwatch.daemon.capture.devices import Device, devices_text, find_device, list_devices
-from soundwatch.daemon.capture.probe import probe_text, record_probe
+from soundwatch.daemon.capture.probe import ADVICE, probe_text, record_probe
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
+from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 
 SOUND: Final = Path("/dev/snd")
+SILENT: Final = frozenset({"silent", "opposite_channels", "stalls"})  # faults with which no event can be detected
 
 
 def check_microphones(case: CheckInput) -> Iterator[Finding]:
-    """Whether PortAudio lists any, and whether each source's is among them."""
+    """Check that PortAudio lists microphones, and that it lists the one of each source."""
     yield from _permissions()
     try:
         devices = list_devices()
@@ -32,20 +32,32 @@ def check_microphones(case: CheckInput) -> Iterator[Finding]:
 
 
 def check_probe(case: CheckInput) -> Iterator[Finding]:
-    """What each source's microphone sounds like."""
+    """Record a few seconds of each source's microphone and assess the sound."""
+    devices = list_devices() if case.listens else ()
     for name, device in _microphones(case) if case.listens else ():
-        with contextlib.suppress(SourceError):  # told with the microphones
-            yield Finding("probe", "ok", f"{name}: {probe_text(record_probe(str(device)))}")
+        if _found(name, device, devices).state == "ok":  # a missing one is a finding of `check_microphones`
+            yield _assess(name, str(device))
+
+
+def _assess(name: str, device: str) -> Finding:
+    """Assess one microphone; the severity is that of its worst fault."""
+    try:
+        probe = record_probe(device)
+    except SourceError as error:
+        return Finding("probe", "fault", f"{name}: {error}", "Close other programs that use the microphone.")
+    faults = probe.quality.faults
+    state: State = "fault" if SILENT & set(faults) else "warning" if faults else "ok"
+    return Finding("probe", state, f"{name}: {probe_text(probe)}", " ".join(ADVICE[fault] for fault in faults))
 
 
 def _permissions() -> Iterator[Finding]:
-    """On Linux, whether this user may open sound cards."""
+    """Check on Linux that this user may open sound cards."""
     if not sys.platform.startswith("linux"):
         return
     if not SOUND.is_dir():
         yield Finding("microphones", "note", "No sound card: there is no /dev/snd. A sound server may still have one.")
         return
-    closed = [each for each in SOUND.glob("pcm*c") if not os.access(each, os.R_OK | os.W_OK)]
+    closed = [path for path in SOUND.glob("pcm*c") if not os.access(path, os.R_OK | os.W_OK)]
     if closed:
         todo = "sudo usermod -aG audio $USER, then log in again; under systemd the unit does it."
         yield Finding("microphones", "warning", f"This user may not open {closed[0]}.", todo)
@@ -59,7 +71,7 @@ def _found(name: str, device: str | int, devices: tuple[Device, ...]) -> Finding
     try:
         found = find_device(devices, resolve_device(device) if isinstance(device, str) else device)
     except SourceError as error:
-        return Finding("microphones", "fault", f"source {name}: {error}", "It is waited for until it is there.")
+        return Finding("microphones", "fault", f"source {name}: {error}", "`soundwatch run` waits for the device.")
     return Finding("microphones", "ok", f"source {name} is {found.name}, {found.rate_hz} Hz")
 
 

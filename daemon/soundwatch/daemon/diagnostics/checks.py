@@ -1,8 +1,8 @@
-"""What is the matter with an installation: each part looked at, and what to do about it.
+"""Runs the checks of an installation, part by part.
 
-Conventions: a finding is `ok`, a `note` that explains something, a `warning`, or a `fault` that keeps soundwatch from
-hearing or telling. Nothing is changed, no daemon is started or stopped, and nothing is asked over the network but
-whether the sinks' own addresses answer.
+Conventions: a finding is `ok`, a `note` with an explanation, a `warning`, or a `fault` that prevents detection or
+delivery of events. Every text of a finding is redacted here. Nothing is changed, no daemon is started or stopped, and
+the network is used only to connect to the addresses of the sinks.
 Does not: repair anything.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from soundwatch.daemon.core.redact import redact_text
 from soundwatch.daemon.diagnostics.audio_checks import check_microphones, check_probe
 from soundwatch.daemon.diagnostics.config_checks import check_configuration, check_model
 from soundwatch.daemon.diagnostics.filter_checks import check_network_filter
@@ -34,15 +35,20 @@ PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
 
 
 def run_checks(case: CheckInput, begun: Callable[[str], object] = lambda _: None) -> Iterator[Finding]:
-    """Everything that is found, part by part.
+    """Yield the findings of all parts.
 
     Args:
-        case: What to look at.
-        begun: Called with each part's name before it is looked at.
+        case: Configuration and options.
+        begun: Called with the name of each part before its checks.
     """
     for name, part in PARTS:
         begun(name)
         try:
-            yield from part(case)
-        except Exception as error:  # noqa: BLE001  # a part that cannot be looked at is a finding too
-            yield Finding(name, "fault", f"cannot be looked at: {type(error).__name__}: {error}", "Report this.")
+            yield from map(_redact, part(case))
+        except Exception as error:  # noqa: BLE001  # a check that fails is a finding
+            yield _redact(Finding(name, "fault", f"The check failed: {type(error).__name__}: {error}", "Report this."))
+
+
+def _redact(finding: Finding) -> Finding:
+    """Hide the secrets of addresses in the texts of a finding."""
+    return Finding(finding.part, finding.state, redact_text(finding.seen), redact_text(finding.todo))

@@ -1,4 +1,4 @@
-"""What the doctor looks at, and what it says."""
+"""Input and findings of the checks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MARKS: Final[dict[State, str]] = {"ok": "  ok ", "note": "  -  ", "warning": "  
 
 @dataclass(frozen=True, slots=True)
 class CheckInput:
-    """What is to be looked at.
+    """Input of the checks.
 
     Attributes:
-        config: The configuration in force; None where it cannot be read.
-        error: Why it cannot.
-        path: Its file; None where there is none.
-        listens: Whether the microphone may be listened to for some seconds.
+        config: Configuration in force; None if it is invalid.
+        error: Reason if it is invalid.
+        path: File of the configuration; None if there is none.
+        listens: Record a few seconds of each microphone.
     """
 
     config: Config | None
@@ -34,13 +34,13 @@ class CheckInput:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        part: Of which part of the program it is.
-        state: How it is.
-        seen: What was seen.
-        todo: What to do about it; empty where nothing has to be done.
+        part: Checked part of the program.
+        state: Severity.
+        seen: Observation.
+        todo: Advice; empty if there is nothing to do.
     """
 
     part: str
@@ -50,7 +50,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
-    """Findings for people, by part."""
+    """Format findings as text, by part."""
     lines: list[str] = []
     for number, finding in enumerate(findings):
         part = finding.part if not number or findings[number - 1].part != finding.part else ""
@@ -60,5 +60,5 @@ def findings_text(findings: Sequence[Finding]) -> str:
         if finding.todo:
             lines.append(f"{'':<21}-> {finding.todo}")
     faults, warnings = (sum(finding.state == state for finding in findings) for state in ("fault", "warning"))
-    verdict = f"Faults: {faults}. Warnings: {warnings}." if faults or warnings else "All is well."
+    verdict = f"Faults: {faults}. Warnings: {warnings}." if faults or warnings else "No faults, no warnings."
     return "\n".join([*lines, "", verdict])

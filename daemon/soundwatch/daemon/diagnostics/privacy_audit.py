@@ -24,12 +24,14 @@ from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.diagnostics.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
 from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url
+from soundwatch.daemon.web.settings import parse_settings
 
 NetworkReach = Literal["machine", "house", "outside", "unknown"]
 _AT_HOME: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
@@ -62,7 +64,8 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         folder: Where new clips go; null where no sound is written.
-        others: Files in that folder that are none of ours.
+        others: Other files in that folder.
+        earlier: Folders with clips of earlier runs, by the journal, and the number of their clips.
         speech_guard: What refuses clips with speech: `speech`, a model's path, or null for nothing.
     """
 
@@ -72,6 +75,7 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     oldest: str | None = None
     others: int = 0
+    earlier: dict[str, int] = {}
     speech_guard: str | None = None
     max_age_days: float
     max_bytes: int
@@ -117,9 +121,13 @@ def audit(config: Config) -> Audit:
     """Look at everything that this configuration keeps and sends.
 
     Raises:
-        ConfigError: A sink is none.
+        ConfigError: A sink is invalid, or `run` would refuse its address.
     """
-    destinations = tuple(_destination(parse_sink(text)) for text in config.sinks)
+    specs = [parse_sink(text) for text in config.sinks]
+    for spec in specs:
+        if spec.kind == "http":
+            parse_settings(spec, "", os.environ)  # refused here as by `run`
+    destinations = tuple(map(_destination, specs))
     network = tuple(
         NetworkSourceAudit(
             source=name, address=host, reach=network_reach(host), encrypted=encrypted(str(source.device))
@@ -129,10 +137,11 @@ def audit(config: Config) -> Audit:
         for host in [urlsplit(str(source.device)).hostname or ""]
     )
     reporting = library_reporting(os.environ)
+    clips = audit_clips(config.clips)
     return Audit(
         reporting=reporting,
         journal=audit_journal(config.journal),
-        clips=audit_clips(config.clips),
+        clips=msgspec.structs.replace(clips, earlier=earlier_clips(config.journal, clips.folder)),
         destinations=destinations,
         network_sources=network,
         leaves_house=bool(reporting) or any(each.reach in ("outside", "unknown") for each in destinations),
@@ -242,7 +251,7 @@ def audit_text(found: Audit) -> Sequence[str]:
     told.append(f"  kept for {journal.max_age_days:g} days, {_megabytes(journal.max_bytes)} at most")
     told.append("Sound")
     if clips.folder is None:
-        told.append("  none is written; a few seconds are in memory while they are scored")
+        told.append("  none is written with these options; a few seconds are in memory while they are scored")
     else:
         told.append(f"  {clips.folder}{_readable_by(clips.mode)}")
         told.append(f"  {clips.problem or _amount(clips.clips, 'clip', clips.size_bytes, clips.oldest)}")
@@ -251,6 +260,8 @@ def audit_text(found: Audit) -> Sequence[str]:
         guard = clips.speech_guard
         told.append(f"  speech guard: {guard}" if guard else "  no speech guard: clips may hold what people say")
         told.append(f"  kept for {clips.max_age_days:g} days, {_megabytes(clips.max_bytes)} at most")
+    for place, count in clips.earlier.items():
+        told.append(f"  {place}: {_count(count, 'clip')} of earlier runs")
     told.append("Where events go")
     told += [f"  {each.sink}: {each.says}" for each in found.destinations]
     for source in found.network_sources:

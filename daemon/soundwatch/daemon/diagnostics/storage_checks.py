@@ -1,4 +1,4 @@
-"""The journal and the sinks: whether lines can be kept, and whether they arrive."""
+"""Checks of the journal and the sinks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWERING_S: Final = 3.0
 
 
 def check_journal(case: CheckInput) -> Iterator[Finding]:
-    """Whether the file is sound, and the disk has room."""
+    """Check that the journal file is valid, and that the disk has room."""
     if case.config is None:
         return
     path = journal_path(case.config.journal)
@@ -34,15 +34,20 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
         yield Finding("journal", "fault", f"This user may not write to {folder}.", "Give another journal.path.")
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < DISK_BYTES:
-        todo = "Make room. Until then the oldest lines go for new ones, and clips cannot be written."
+        todo = "Free some space. Until then the oldest lines are deleted for new ones, and clips cannot be written."
         yield Finding("journal", "fault", f"The disk of {folder} has {free_bytes / 1e6:.1f} MB left.", todo)
     if path.exists():
         yield from _of_file(path)
     else:
-        yield Finding("journal", "note", f"{path} is not there yet; `soundwatch run` makes it.")
+        yield Finding("journal", "note", f"{path} does not exist yet; `soundwatch run` creates it.")
     for damaged in sorted(path.parent.glob(f"{path.name}.damaged-*")):
         if damaged.suffix not in ("-wal", "-shm"):
-            yield Finding("journal", "note", f"{damaged} was put aside as damaged.", "Delete it if nobody needs it.")
+            yield Finding(
+                "journal",
+                "note",
+                f"{damaged} is a damaged journal of an earlier start.",
+                "Delete the file if it is not needed.",
+            )
 
 
 def _of_file(path: Path) -> Iterator[Finding]:
@@ -59,16 +64,16 @@ def _of_file(path: Path) -> Iterator[Finding]:
     yield Finding("journal", state, f"{path}: {totals.lines} lines{span}, {size}, {damage or 'ok'}")
     for name, lines in behind.items():
         if lines:
-            yield Finding("journal", "note", f"{lines} lines are kept for {name}, which has not taken them yet.")
+            yield Finding("journal", "note", f"{lines} lines are kept for {name}, which has not written them yet.")
 
 
 def check_sinks(case: CheckInput) -> Iterator[Finding]:
-    """Whether each sink's address answers, or its folder can be written to."""
+    """Check that the address of each sink answers, or that its folder is writable."""
     for text in () if case.config is None else case.config.sinks:
         try:
             spec = parse_sink(text)
         except ConfigError:
-            continue  # told with the configuration
+            continue  # a finding of `check_configuration`
         yield _reached(spec)
 
 

@@ -1,4 +1,4 @@
-"""The machine: what is installed, whether its clock is right, whether a service runs."""
+"""Checks of the machine: installed packages, clock, service."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 
 PACKAGES: Final = ("numpy", "onnxruntime-gpu", "onnxruntime", "sounddevice", "soxr", "soundfile", "msgspec")
-TOLD_S: Final = 5.0
-EARLIEST_UNIX_S: Final = 1_767_225_600  # 2026: a machine without a clock wakes up long before
+ANSWER_S: Final = 5.0
+EARLIEST_UNIX_S: Final = 1_767_225_600  # 2026; a machine without a battery clock starts long before
 
 
 def check_versions(case: CheckInput) -> Iterator[Finding]:
-    """What is installed."""
+    """List the installed packages, and check that they are compatible."""
     del case
     versions = {name: _version(name) for name in PACKAGES}
     packages = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
@@ -43,35 +43,37 @@ def check_versions(case: CheckInput) -> Iterator[Finding]:
 
 
 def check_clock(case: CheckInput) -> Iterator[Finding]:
-    """Whether times in events can be right."""
+    """Check that the clock is set and synchronized."""
     del case
     now_s = time.time()
     shown = format_datetime(datetime.fromtimestamp(now_s, UTC), "seconds")
     if now_s < EARLIEST_UNIX_S:
         yield Finding("clock", "fault", f"The clock says {shown}.", "Set it, or wait for the network to do so.")
         return
-    synchronised = _said("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    synchronised = _output_of("timedatectl", "show", "--property=NTPSynchronized", "--value")
     if synchronised == "no":
         todo = "`timedatectl set-ntp true`, or another time service: event times are as wrong as this clock."
-        yield Finding("clock", "warning", f"{shown}, not kept by the network.", todo)
+        yield Finding("clock", "warning", f"{shown}, not synchronized over the network.", todo)
     else:
-        kept = "kept by the network" if synchronised == "yes" else "nothing says who keeps it"
+        kept = "synchronized over the network" if synchronised == "yes" else "synchronization unknown"
         yield Finding("clock", "ok", f"{shown}, {kept}.")
 
 
 def check_service(case: CheckInput) -> Iterator[Finding]:
-    """Whether systemd runs soundwatch."""
+    """Check the state of the service."""
     del case
     for scope in ("--system", "--user"):
-        state = _said("systemctl", scope, "is-active", "soundwatch")
+        state = _output_of("systemctl", scope, "is-active", "soundwatch")
         if state in ("active", "reloading"):
             yield Finding("service", "ok", f"systemd runs soundwatch ({scope[2:]}).")
         elif state == "failed":
             log = f"journalctl {'--user ' if scope == '--user' else ''}-u soundwatch -e"
-            yield Finding("service", "fault", f"systemd's soundwatch ({scope[2:]}) has failed.", f"`{log}` says why.")
+            yield Finding(
+                "service", "fault", f"systemd's soundwatch ({scope[2:]}) has failed.", f"`{log}` shows the reason."
+            )
         elif state == "activating":
             yield Finding(
-                "service", "note", f"systemd is starting soundwatch ({scope[2:]}): it waits for its first sound."
+                "service", "note", f"systemd is starting soundwatch ({scope[2:]}): it waits for the first sound."
             )
 
 
@@ -82,13 +84,13 @@ def _version(package: str) -> str:
         return ""
 
 
-def _said(*command: str) -> str:
-    """What a program prints; nothing where there is none or it does not answer."""
+def _output_of(*command: str) -> str:
+    """Return the output of a program; empty if it is missing or does not answer."""
     if shutil.which(command[0]) is None:
         return ""
     try:
         done = subprocess.run(  # noqa: S603 -- fixed words
-            command, capture_output=True, text=True, timeout=TOLD_S, check=False, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, timeout=ANSWER_S, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -15,8 +15,8 @@ from soundwatch.daemon.journal.store import JournalStore
 QUARTER_S: Final = 900
 
 _EVENTS: Final = """
-SELECT seq, first_time, last, clip, labels.time, labels.class FROM (
-    SELECT s.seq, s.id, s.time AS first_time, s.class AS event_class, s.source,
+SELECT seq, first_time, first, last, clip, labels.time, labels.class FROM (
+    SELECT s.seq, s.id, s.time AS first_time, s.line AS first, s.class AS event_class, s.source,
         (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1)
             AS last,
         (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
@@ -45,6 +45,7 @@ class EventRow:
     Attributes:
         seq: Number of its first line.
         time: Time of its first line.
+        first: Its `start` line, JSON.
         last: Its last line, JSON.
         clip: Its last `clip` line, JSON; None where there is none.
         label_time: Time of its label; None where there is none.
@@ -53,6 +54,7 @@ class EventRow:
 
     seq: int
     time: str
+    first: bytes
     last: bytes
     clip: bytes | None
     label_time: str | None

@@ -105,7 +105,7 @@ def _event(row: EventRow) -> EventResponse:
         active=line.type != "end",
         score=line.score,
         peak_score=line.peak_score,
-        level_dbfs=line.level_dbfs,
+        level_dbfs=msgspec.json.decode(row.first, type=EventLine).level_dbfs,
         onset=line.onset,
         offset=line.offset,
         duration_s=line.duration_s,

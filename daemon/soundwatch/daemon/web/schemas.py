@@ -119,7 +119,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"
 
 
 class EventResponse(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """An event from its last line; `seq` is the number of its first line."""
+    """An event from its last line; `seq` and `level_dbfs` are those of its first line, as in tables."""
 
     id: str
     seq: int

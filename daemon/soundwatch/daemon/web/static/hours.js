@@ -35,7 +35,7 @@ export class Hours {
     rows.sort((one, other) => other[2] - one[2] || one[0].localeCompare(other[0]));
     const highest = Math.max(1, ...rows.flatMap(([, hours]) => hours));
     const focused = document.activeElement?.dataset?.class;
-    const list = el("ul", { class: "multiples", "aria-label": "Events of each class by the hour" });
+    const list = el("ul", { class: rows.length > 1 ? "multiples" : "multiples single", "aria-label": "Events of each class by the hour" });
     list.append(...rows.slice(0, 2).map(axis), ...rows.map((row) => this.row(row, highest)));
     box.replaceChildren(rows.length ? list : "");
     if (focused !== undefined) box.querySelector(`button[data-class="${CSS.escape(focused)}"]`)?.focus();

@@ -117,7 +117,7 @@ export class Today {
       return;
     }
     const before = this.events.get(line.id);
-    const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq };
+    const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq, level_dbfs: before ? before.level_dbfs : line.level_dbfs };
     if (this.daysBack === 0 && line.type === "start" && !before) {
       const source = byId("source").value;
       if (!source || source === line.source) {

@@ -1,0 +1,40 @@
+"""Finds clips of earlier runs outside the configured folder, by the `clip` lines of the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.journal.location import journal_path
+from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.store import JournalStore
+
+
+def earlier_clips(config: JournalConfig, folder: str | None) -> dict[str, int]:
+    """Count the clips that exist outside the configured folder.
+
+    Args:
+        config: The journal.
+        folder: Configured folder of the clips; None if no clips are recorded.
+
+    Returns:
+        Number of clips by folder; empty if the journal cannot be read, which `audit_journal` reports.
+    """
+    path = journal_path(config)
+    if not isinstance(path, Path) or not path.exists():
+        return {}
+    try:
+        store = JournalStore(path, writing=False)
+        lines = [msgspec.json.decode(entry.line) for entry in read_lines(store, LineFilter(types=("clip",)))]
+        store.close()
+    except (StoreError, sqlite3.Error):
+        return {}
+    current = None if folder is None else Path(folder).resolve()
+    files = {Path(line["path"]).resolve() for line in lines if line.get("path")}
+    counts = Counter(str(file.parent) for file in files if file.parent != current and file.is_file())
+    return dict(sorted(counts.items()))
