@@ -79,7 +79,7 @@ def test_two_machines_and_a_fleet_that_is_killed_and_its_store_too(
     store = postgres.database()
     watch = ("fleet", "watch", "--broker", f"mqtt://{mosquitto.address}", "--store", store)
     fleet = begin(*watch, out="fleet")
-    wait_until(lambda: b"the broker is there" in (tmp_path / "fleet.err").read_bytes())
+    wait_until(lambda: b"broker_available" in (tmp_path / "fleet.err").read_bytes())
     with (
         daemon(begin, tmp_path, mosquitto.address, "edge1") as one,
         daemon(begin, tmp_path, mosquitto.address, "edge2") as two,
