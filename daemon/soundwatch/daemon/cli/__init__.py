@@ -19,6 +19,7 @@ import click
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError
 from soundwatch.daemon.system import journald
+from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import try_write_stderr
 from soundwatch.daemon.system.standard_streams import standard_streams
 
@@ -119,6 +120,7 @@ def soundwatch() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit with the documented code; our own errors become one sentence."""
+    run_as_init()
     with standard_streams():
         sys.exit(_run(arguments))
 

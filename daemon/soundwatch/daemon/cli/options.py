@@ -15,6 +15,7 @@ import msgspec
 
 from soundwatch.daemon.core.config import BACKENDS, Config, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.system.job_control import in_foreground
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +55,8 @@ def apply_clips(config: Config, folder: str | None) -> Config:
 
 def is_interactive_terminal() -> bool:
     """Whether standard output is a terminal that a picture can be drawn on."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    usable = sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    return usable and in_foreground(sys.stdout.fileno())
 
 
 def wants_text(format_: str) -> bool:

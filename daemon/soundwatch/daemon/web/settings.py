@@ -132,7 +132,7 @@ def _read_token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, 
     if options.token_file is not None:
         origin = options.token_file
         try:
-            token = Path(origin).expanduser().read_text(encoding="utf-8").strip()
+            token = Path(origin).expanduser().read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"-F {spec.text}: {origin} cannot be read: {getattr(error, 'strerror', None) or 'it is not a text'}. "

@@ -28,6 +28,7 @@ from rich.live import Live as Screen
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
 from soundwatch.daemon.sinks.terminal.render import ViewState, render
+from soundwatch.daemon.system.job_control import in_foreground, stop_job
 
 if os.name == "posix":
     import termios
@@ -42,6 +43,7 @@ MAX_REFRESH_S: Final = 1.0
 KEY_POLL_S: Final = 0.2
 CLOSING_S: Final = 2.0
 _QUIT_KEYS: Final = (b"q", b"Q", b"\x04", b"")  # Ctrl-D, and the empty read of a closed terminal
+_SUSPEND_KEY: Final = b"\x1a"  # Ctrl-Z
 
 
 class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,10 @@ class TerminalSink:
         self._log_capture = LogCapture()
         self._changed = threading.Event()
         self._closing = threading.Event()
+        self._suspended = threading.Event()
+        self._left = threading.Event()  # the view has given the terminal back
+        if os.name == "posix" and sys.stdin.isatty() and not in_foreground(sys.stdin.fileno()):
+            self._suspended.set()
         self._unsubscribe = sink_context.live.subscribe(lambda _: self._changed.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
@@ -118,31 +124,65 @@ class TerminalSink:
     def _draw(self) -> None:
         """Draw until the sink closes; the target of a thread."""
         try:
-            with Screen(
-                console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-            ) as screen:
-                while not self._closing.is_set():
-                    self._changed.clear()
-                    lines = render(self._state(), self._console.width, self._console.height)
-                    screen.update(Group(*lines), refresh=True)
-                    self._closing.wait(1 / MAX_REFRESH_HZ)
-                    self._changed.wait(MAX_REFRESH_S)
+            while not self._closing.is_set():
+                if self._suspended.is_set():
+                    self._left.set()
+                    self._closing.wait(KEY_POLL_S)
+                    continue
+                with Screen(
+                    console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+                ) as screen:
+                    self._draw_on(screen)
         except OSError:
             self._on_terminal_closed()
 
+    def _draw_on(self, screen: Screen) -> None:
+        """Draw until the sink closes or is suspended."""
+        while not self._closing.is_set() and not self._suspended.is_set():
+            self._changed.clear()
+            lines = render(self._state(), self._console.width, self._console.height)
+            screen.update(Group(*lines), refresh=True)
+            self._closing.wait(1 / MAX_REFRESH_HZ)
+            self._changed.wait(MAX_REFRESH_S)
+
     def _watch_keys(self) -> None:
-        """Wait for the key q; the target of a thread."""
+        """Wait for the keys q and Ctrl-Z; the target of a thread."""
         if os.name != "posix" or not sys.stdin.isatty():
             return
         keys = sys.stdin.fileno()
         try:
-            with _unbuffered(keys):
-                while not self._closing.is_set():
-                    if select.select([keys], [], [], KEY_POLL_S)[0] and os.read(keys, 64)[:1] in _QUIT_KEYS:
-                        self._stop()
-                        return
+            self._wait_for_foreground(keys)
+            while not self._closing.is_set():
+                with _unbuffered(keys):
+                    self._suspended.clear()
+                    key = self._wait_for_key(keys)
+                    if key == _SUSPEND_KEY:
+                        self._left.clear()
+                        self._suspended.set()
+                        self._changed.set()
+                        self._left.wait(CLOSING_S)
+                if key == _SUSPEND_KEY:
+                    stop_job()
+                    self._wait_for_foreground(keys)
+                elif key is not None:
+                    self._stop()
+                    return
         except (OSError, termios.error):
             self._on_terminal_closed()
+
+    def _wait_for_key(self, keys: int) -> bytes | None:
+        """Return the next key that has a meaning, or None once the sink closes."""
+        while not self._closing.is_set():
+            if select.select([keys], [], [], KEY_POLL_S)[0]:
+                key = os.read(keys, 64)[:1]
+                if key in (*_QUIT_KEYS, _SUSPEND_KEY):
+                    return key
+        return None
+
+    def _wait_for_foreground(self, keys: int) -> None:
+        """Draw only while this job has the terminal: a background job that changes the terminal is stopped."""
+        while not in_foreground(keys) and not self._closing.is_set():
+            self._closing.wait(KEY_POLL_S)
 
     def _on_terminal_closed(self) -> None:
         if not self._closing.is_set():
@@ -199,10 +239,13 @@ class LogCapture:
 
 @contextlib.contextmanager
 def _unbuffered(keys: int) -> Iterator[None]:
-    """Switch the terminal to unbuffered input without echo; Ctrl-C stays a signal."""
+    """Switch the terminal to unbuffered input without echo; Ctrl-C stays a signal, Ctrl-Z becomes a key."""
     saved = termios.tcgetattr(keys)
     try:
-        tty.setcbreak(keys)
+        tty.setcbreak(keys, termios.TCSADRAIN)
+        changed = termios.tcgetattr(keys)
+        changed[6][termios.VSUSP] = bytes([os.fpathconf(keys, "PC_VDISABLE")])
+        termios.tcsetattr(keys, termios.TCSADRAIN, changed)
         yield
     finally:
         termios.tcsetattr(keys, termios.TCSADRAIN, saved)
