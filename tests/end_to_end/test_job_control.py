@@ -1,11 +1,10 @@
-"""The daemon as a job of a shell: background, Ctrl-Z, foreground again."""
+"""The daemon as a job of a shell."""
 
 from __future__ import annotations
 
 import os
 import pty
 import select
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +17,7 @@ from support.reload_harness import Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="job control as Linux has it")]
 
-WAIT_S = 20.0
-LEAVES_OTHER_SCREEN = b"\x1b[?1049l"
+WAIT_S = 120.0
 
 
 class Shell:
@@ -88,63 +86,3 @@ def test_a_background_job_listens_and_is_ended_by_kill(shell: Shell, command: st
     shell.run("kill %1; wait %1")
     assert lines_of(out.read_bytes())[-1]["type"] == "stats"
     shell.check_terminal()
-
-
-def test_ctrl_z_gives_the_terminal_back_and_fg_draws_again(shell: Shell, command: str) -> None:
-    shell.type(f"{command}\n".encode())
-    shell.until(lambda: b"dBFS" in shell.written)
-    shell.type(b"\x1a")
-    shell.until(lambda: b"READY> " in shell.written)
-    assert LEAVES_OTHER_SCREEN in shell.written
-    shell.check_terminal()
-    shell.run("jobs")
-    assert b"Stopped" in shell.written
-    shell.type(b"fg\n")
-    shell.until(lambda: b"dBFS" in shell.written)
-    shell.type(b"q")
-    shell.until(lambda: b"READY> " in shell.written)
-    shell.check_terminal()
-
-
-def test_a_suspended_view_goes_on_in_the_background_without_the_terminal(
-    shell: Shell, command: str, tmp_path: Path
-) -> None:
-    out = tmp_path / "events.jsonl"
-    shell.type(f"{command} -F terminal -F json:{out}\n".encode())
-    shell.until(lambda: b"dBFS" in shell.written)
-    shell.type(b"\x1a")
-    shell.until(lambda: b"READY> " in shell.written)
-    before = events(out)
-    shell.run("bg")
-    shell.until(lambda: events(out) > before)
-    shell.run("kill %1; wait %1")
-    assert lines_of(out.read_bytes())[-1]["type"] == "stats"
-
-
-def test_process_1_reaps_what_hooks_leave_behind_and_ends_with_the_programs_code(tmp_path: Path) -> None:
-    hook = tmp_path / "hook"
-    hook.write_text(f"#!/bin/sh\nsetsid sleep 0.1 </dev/null >/dev/null 2>&1 &\necho x >>{tmp_path}/runs\n")
-    hook.chmod(0o755)
-    place = Place(tmp_path)
-    place.write()
-    unshare = ["unshare", "--fork", "--pid", "--mount-proc"]
-    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this user may not make a process namespace")
-    inner = f"{SOUNDWATCH} run --config {place.path} --journal memory -F command:{hook} -F json:{tmp_path}/events.jsonl"
-    with subprocess.Popen([*unshare, "sh", "-c", f"exec {inner}"], stderr=subprocess.PIPE) as process:
-        deadline_s = time.monotonic() + WAIT_S
-        while events(tmp_path / "runs") < 3:
-            assert time.monotonic() < deadline_s
-            assert process.poll() is None
-            time.sleep(0.1)
-        [init] = [int(pid) for pid in _children(process.pid)]
-        time.sleep(1)
-        states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in _children(init)]
-        assert states.count("Z") <= 1, states
-        os.kill(init, 15)
-        assert process.wait(WAIT_S) == 0
-    assert lines_of((tmp_path / "events.jsonl").read_bytes())[-1]["type"] == "stats"
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

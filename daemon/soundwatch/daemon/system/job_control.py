@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 if sys.platform != "win32":
 
@@ -22,6 +23,7 @@ if sys.platform != "win32":
     def stop_job() -> None:
         """Stop all processes of this job, as Ctrl-Z does, until the shell continues them."""
         os.killpg(os.getpgrp(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # or this thread would run on for a while
 
 else:
 

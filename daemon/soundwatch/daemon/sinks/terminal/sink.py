@@ -173,6 +173,8 @@ class TerminalSink:
     def _wait_for_key(self, keys: int) -> bytes | None:
         """Return the next key that has a meaning, or None once the sink closes."""
         while not self._closing.is_set():
+            if in_foreground(keys) and termios.tcgetattr(keys)[3] & termios.ICANON:
+                _set_unbuffered(keys)  # the shell restored its own settings after it had continued the job
             if select.select([keys], [], [], KEY_POLL_S)[0]:
                 key = os.read(keys, 64)[:1]
                 if key in (*_QUIT_KEYS, _SUSPEND_KEY):
@@ -242,13 +244,17 @@ def _unbuffered(keys: int) -> Iterator[None]:
     """Switch the terminal to unbuffered input without echo; Ctrl-C stays a signal, Ctrl-Z becomes a key."""
     saved = termios.tcgetattr(keys)
     try:
-        tty.setcbreak(keys, termios.TCSADRAIN)
-        changed = termios.tcgetattr(keys)
-        changed[6][termios.VSUSP] = bytes([os.fpathconf(keys, "PC_VDISABLE")])
-        termios.tcsetattr(keys, termios.TCSADRAIN, changed)
+        _set_unbuffered(keys)
         yield
     finally:
         termios.tcsetattr(keys, termios.TCSADRAIN, saved)
+
+
+def _set_unbuffered(keys: int) -> None:
+    tty.setcbreak(keys, termios.TCSADRAIN)
+    changed = termios.tcgetattr(keys)
+    changed[6][termios.VSUSP] = bytes([os.fpathconf(keys, "PC_VDISABLE")])
+    termios.tcsetattr(keys, termios.TCSADRAIN, changed)
 
 
 def _interrupt() -> None:
