@@ -1,9 +1,9 @@
-"""What people said of events: kept beside the journal's lines, and made into a folder to train on.
+"""Export the clips of labelled events as a data set for training.
 
-Conventions: a label is the class that an event really was, or None for none of the kind. Clips are copied, never moved.
-They lie in `sounds/CLASS/`, and those of none in `negatives/`, as `soundwatch train --layout folders --negatives` takes
-them. A copy is called `SOURCE_HOUR-ID`: what is before the dash names the recording it was cut from, and clips of one
-source within one hour are so alike that training may not learn one and be scored on another.
+Conventions: a label is the true class of an event, or None for no class. Clips are copied to `sounds/CLASS/`, and those
+without a class to `negatives/`, as `soundwatch train --layout folders --negatives` reads them. A copy has the name
+`SOURCE_HOUR-ID`. The part before the dash names the recording: clips of one source within one hour are similar, so
+training must not use one of them and be evaluated on another.
 Does not: train.
 """
 
@@ -23,11 +23,11 @@ from soundwatch.daemon.journal.store import JournalStore
 
 
 class DatasetExport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the labels.
+    """Result of an export.
 
     Attributes:
-        copied: How many clips, by class; those of none are `negatives`.
-        skipped: Why labels gave no clip, with how many.
+        copied: Number of copied clips, by class; `negatives` for those without a class.
+        skipped: Number of labels without a clip, by reason.
     """
 
     copied: dict[str, int]
@@ -65,7 +65,7 @@ def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> Dat
 
 
 def _why_not(store: JournalStore, event_id: str) -> str:
-    """Why an event has no clip."""
+    """Return the reason why an event has no clip."""
     line = last_clip_line(store, event_id)
     if line is None:
         return "no clip was made"
@@ -74,7 +74,7 @@ def _why_not(store: JournalStore, event_id: str) -> str:
 
 
 def _copy(kept: StoredClip, folder: Path) -> None:
-    """Copy a clip under a name by which training knows its recording."""
+    """Copy a clip under a name that identifies its recording to training."""
     source = kept.path.name.split("-")[1]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
