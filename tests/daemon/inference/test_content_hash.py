@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import soundfile
 from onnx import numpy_helper
 
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.classifier import load_classifier_file, model_path
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, onnx_content_sha256
+from support.cli_runner import soundwatch
 from support.model_files import write_onnx
 
 
@@ -69,3 +71,25 @@ def test_metadata_and_the_producer_do_not_change_the_hash(tmp_path: Path) -> Non
 def test_content_that_is_no_model_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"at byte|no integer"):
         onnx_content_sha256(content)
+
+
+@pytest.mark.parametrize("name", ["urban", "tutorial", "speech"])
+def test_a_shipped_model_declares_its_hash(name: str) -> None:
+    declared_sha256 = {entry.key: entry.value for entry in onnx.load(model_path(name)).metadata_props}[CONTENT_KEY]
+    assert declared_sha256 == load_classifier_file(model_path(name), "cpu").content_sha256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["verify", "replay", "classify", "check-config"])
+def test_no_command_uses_an_altered_model(tmp_path: Path, command: str) -> None:
+    model = onnx.load(model_path("tutorial"))
+    change_weight(model)
+    path = tmp_path / "altered.onnx"
+    path.write_bytes(model.SerializeToString())
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, np.zeros(8000), 8000)
+    (tmp_path / "c.yaml").write_text(f"model: {{file: {path}}}")
+    arguments = {"verify": [path], "check-config": [tmp_path / "c.yaml"]}.get(command, [sound, "--model", path])
+    done = soundwatch(command, *arguments)
+    assert done.returncode == 3
+    assert b"was altered after its export" in done.stderr
