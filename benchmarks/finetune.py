@@ -189,7 +189,7 @@ def learn(way: Way, split: Split, seed: int) -> float:
     run = start_run(session)
     train(run, session, read, _keep_nothing, Console(quiet=True))
     held_out = mel_batches(split.test, session, read, MelFrontEnd(recipe.features))
-    _, scores = scoring.score_mels(run.counts, held_out, recipe, CPU)
+    _, scores = scoring.score_mels(run.eval_model, held_out, recipe, CPU)
     source_stats = np.array([clip.class_id for clip in split.test], np.int64)
     return round(measure(count_confusion(scores, source_stats)).accuracy, 4)
 

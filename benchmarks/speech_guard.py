@@ -86,13 +86,13 @@ def row(what: str, level: str, guard: SpeechGuard, sounds: Sequence[Mono]) -> di
     return {"what": what, "level": level, "clips": len(sounds), "refused": refused}
 
 
-def sorted_clips(data: Path, ear: SpeechDetector) -> tuple[list[Mono], dict[str, list[Mono]]]:
+def sorted_clips(data: Path, detector: SpeechDetector) -> tuple[list[Mono], dict[str, list[Mono]]]:
     """Fold 1's clips in which there is talk, and by class those in which there is none."""
     talking: list[Mono] = []
     silent: dict[str, list[Mono]] = {label: [] for label in LABELS}
     for clip in split_by_folds(data, (1,), ()).train:
         sound = read(clip)
-        score = ear.talk_score(sound)
+        score = detector.speech_score(sound)
         if score >= HEARD:
             talking.append(sound)
         elif score <= UNHEARD and clip.class_id is not None:

@@ -90,9 +90,9 @@ def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data:
 
 
 def test_a_card_is_asked_for_where_there_is_one_and_never_waited_for_in_vain() -> None:
-    from soundwatch.training.crossval.ray_runs import _cards_a_run
+    from soundwatch.training.crossval.ray_runs import _gpus_per_run
 
     asked = {("auto", 0): 0, ("auto", 4): 1, ("cpu", 4): 0, ("cuda", 1): 1}
-    assert {(device, cards): _cards_a_run(device, cards) for device, cards in asked} == asked
+    assert {(device, cards): _gpus_per_run(device, cards) for device, cards in asked} == asked
     with pytest.raises(ConfigError, match="the Ray cluster has no GPU"):
-        _cards_a_run("cuda", 0)
+        _gpus_per_run("cuda", 0)

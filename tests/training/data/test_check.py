@@ -36,7 +36,7 @@ def _findings(root: Path, layout: str = "folders") -> dict[str, tuple[str, int]]
 def test_a_sound_data_set_has_no_findings(tmp_path: Path) -> None:
     done = _check(write_classes(tmp_path / "sounds"), "--layout", "folders")
     assert done.exit_code == 0, done.exception
-    assert "Nothing to mend." in done.stdout
+    assert "No faults found." in done.stdout
     assert "8000 Hz: 30" in done.stdout
 
 

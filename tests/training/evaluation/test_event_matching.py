@@ -57,14 +57,14 @@ def test_figures_are_those_of_the_hand() -> None:
     told = [TimedLabel("siren", 2.0), TimedLabel("dog_bark", 12.0), TimedLabel("siren", 40.0)]
     pairs = match_events(there, told, 1.0)
     assert count_matches(there, told, pairs, None) == MatchCounts(
-        there=4, told=3, right=2, recall=0.5, precision=0.6667, f1=0.5714
+        reference=4, estimated=3, matched=2, recall=0.5, precision=0.6667, f1=0.5714
     )
     assert count_matches(there, told, pairs, "siren") == MatchCounts(
-        there=1, told=2, right=1, recall=1.0, precision=0.5, f1=0.6667
+        reference=1, estimated=2, matched=1, recall=1.0, precision=0.5, f1=0.6667
     )
     assert count_matches(there, told, pairs, "dog_bark").recall == 0.5
     assert count_matches(there, told, pairs, "car_horn") == MatchCounts(
-        there=1, told=0, right=0, recall=0.0, precision=None, f1=0.0
+        reference=1, estimated=0, matched=0, recall=0.0, precision=None, f1=0.0
     )
     assert count_matches(there, told, pairs, "drilling").f1 is None
 
@@ -78,8 +78,8 @@ def test_counts_are_sed_evals(scene: dict[str, Any]) -> None:
     there, told = ([TimedLabel(*each) for each in scene[side]] for side in ("there", "told"))
     pairs = match_events(there, told, scene["collar_s"])
     found = count_matches(there, told, pairs, None)
-    assert [found.there, found.told, found.right] == scene["all"]
+    assert [found.reference, found.estimated, found.matched] == scene["all"]
     assert found.f1 == pytest.approx(scene["f1"] or 0.0, abs=1e-4)
     for label, counts in scene["classes"].items():
         of_class = count_matches(there, told, pairs, label)
-        assert [of_class.there, of_class.told, of_class.right] == counts
+        assert [of_class.reference, of_class.estimated, of_class.matched] == counts

@@ -84,7 +84,7 @@ def test_only_the_whistle_raises_an_event(bands: Classifier, negatives: tuple[Cl
 
 
 def test_no_recording_is_no_figure(bands: Classifier) -> None:
-    with pytest.raises(DataError, match="There is no recording to hear"):
+    with pytest.raises(DataError, match="There is no recording to test"):
         evaluate_openset(bands, (), (), True, 2, 1, SILENT)
 
 

@@ -84,7 +84,7 @@ def test_a_clip_stands_as_far_above_the_ambience_as_stated(data: LabelledClips, 
 def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:
     report = evaluate_street(TenTones(), data, (), (30.0, -30.0), 60, 1, SILENT)
     loud, drowned = report.levels
-    assert (loud.found.there, loud.found.told, loud.found.right) == (20, 20, 20)
+    assert (loud.found.reference, loud.found.estimated, loud.found.matched) == (20, 20, 20)
     assert (loud.found.recall, loud.found.precision, loud.found.f1, loud.macro_f1) == (1, 1, 1, 1)
     assert loud.false_events_per_h == 0
     assert loud.found_tight.recall == 1
@@ -93,7 +93,7 @@ def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:
     assert 0 < loud.latency_s.median <= loud.latency_s.p95 < 0.6
     assert loud.onset_late_s is not None
     assert abs(loud.onset_late_s.median) <= 0.1
-    assert (drowned.found.recall, drowned.found.told, drowned.latency_s) == (0, 0, None)
+    assert (drowned.found.recall, drowned.found.estimated, drowned.latency_s) == (0, 0, None)
     assert (report.collar_s, report.tight_collar_s) == (0.5, 0.1)
     assert (report.clips, report.recordings) == (20, 20)
     assert report.ambience == ("pink noise", "brown noise")
@@ -104,9 +104,9 @@ def test_false_events_near_a_clip_and_far_from_any_are_told_apart(data: Labelled
     # A clip of the fourth class that plays the tone of the fifth: one miss, and one false event beside it.
     clips = tuple(replace(clip, class_id=3) if clip.class_id == 4 else clip for clip in data.clips)
     level = evaluate_street(TenTones(), replace(data, clips=clips), (), (30.0,), 60, 1, SILENT).levels[0]
-    missed = level.found.there - level.found.right
+    missed = level.found.reference - level.found.matched
     assert missed >= 1
-    assert level.found.told - level.found.right == missed
+    assert level.found.estimated - level.found.matched == missed
     assert level.false_events_per_h == pytest.approx(missed / level.hours, abs=0.01)
     assert level.false_events_alone_per_h == 0
 

@@ -59,7 +59,7 @@ def test_rows_are_dealt_out_so_that_each_is_somebodys_and_nobody_has_two_more() 
 
     for total in range(1, 9):
         batch = Batch(torch.arange(total)[:, None], torch.arange(total), None)
-        shares = [DistributedContext(rank, 3).own(batch).targets.tolist() for rank in range(3)]
+        shares = [DistributedContext(rank, 3).shard(batch).targets.tolist() for rank in range(3)]
         assert [row for share in shares for row in share] == list(range(total))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -70,4 +70,4 @@ def test_a_process_that_torchrun_did_not_start_is_alone(monkeypatch: pytest.Monk
     monkeypatch.delenv("RANK", raising=False)
     assert distributed_context(torch.device("cpu")) == (SINGLE_PROCESS, torch.device("cpu"))
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.Dropout(0.5))
-    assert SINGLE_PROCESS.shared_layers(network) is network
+    assert SINGLE_PROCESS.sync_layers(network) is network

@@ -134,7 +134,7 @@ def test_a_fine_tuning_that_was_cut_off_goes_on_as_it_would_have(
     said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         run_session(cut, False, Interrupted(file=io.StringIO()))
-    assert said[-1] == "Stopped after epoch 2 of 3; the same command with --resume goes on."
+    assert said[-1] == "Stopped after epoch 2 of 3; the same command with --resume continues it."
     with pytest.raises(ConfigError, match="was made from other clips"):
         run_session(replace(cut, origin=None), True, SILENT)
     run_session(cut, True, SILENT)

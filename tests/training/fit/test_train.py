@@ -114,7 +114,7 @@ def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny
 def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
     _run(session)
-    with pytest.raises(ConfigError, match="is there already; --resume"):
+    with pytest.raises(ConfigError, match="exists already; --resume"):
         _run(session)
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espea
 class Ear:
     """Hears talk in what is loud, none in what is quiet, and cannot tell in between."""
 
-    def talk_score(self, sound: Mono) -> float:
+    def speech_score(self, sound: Mono) -> float:
         peak = float(np.abs(sound).max())
         return 0.9 if peak > 0.6 else 0.3 if peak > 0.3 else 0.01
 

@@ -82,7 +82,7 @@ def train(
     Several processes do one run together: torchrun --nproc-per-node N -m soundwatch.training train ...
     """
     ranks, own_device = distributed_context(pick_device(device))
-    console = Console(stderr=True, quiet=not ranks.first)
+    console = Console(stderr=True, quiet=not ranks.is_main)
     recipe = _choose_recipe(recipe_name, init_from, epochs, seed)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
@@ -101,7 +101,7 @@ def train(
     session = RunSetup(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks, everyday)
     with process_group(ranks, own_device):
         record = run_session(session, resume, console)
-    if not ranks.first:
+    if not ranks.is_main:
         return
     if sounds is not None and scores_from and layout != "folders":
         choose_for_run(out, scores_from, root, read_everyday_sounds(sounds), console)

@@ -1,11 +1,10 @@
-"""Leave one fold out, for every fold there is: the official protocol, on as much of the data as is present.
+"""Leave-one-fold-out cross-validation: the official protocol, on the folds that are present.
 
-Conventions: each fold is scored by a network that learned from all others. A fold whose run is finished in
-the output folder is not trained again, and one that was cut off is resumed, so that the protocol goes on.
-Folds, and seeds where several are asked for, know nothing of each other: whoever trains them (`Trainer`) may do so one
-after another or all at once.
+Conventions: a network trained on all other folds scores each fold. A fold with a finished run in
+the output folder is not trained again, and an interrupted run is resumed.
+Folds and seeds are independent, so a `Trainer` may run them in sequence or in parallel.
 Source: Salamon, Jacoby and Bello, "A Dataset and Taxonomy for Urban Sound Research", 2014.
-Does not: choose anything on the scores.
+Does not: select anything by the scores.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import msgspec
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.crossval.report import CrossValidation, summarise, write_report
+from soundwatch.training.crossval.report import CrossValidation, summarize, write_report
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import open_teacher
@@ -32,18 +31,18 @@ from soundwatch.training.model.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class FoldRun:
-    """One fold to be scored, with one seed: all that a process on any machine must know.
+    """One test fold with one seed, with all inputs for a process on any machine.
 
     Attributes:
         root: Folder in UrbanSound8K's layout.
-        recipe: The experiment, with its seed.
-        fold: To score.
-        others: To learn from.
-        negatives: Recordings of none of the classes to learn from, and to score.
-        out: The run's folder.
+        recipe: Recipe with its seed.
+        fold: Test fold.
+        others: Training folds.
+        negatives: Folders of recordings of none of the classes, for training and test.
+        out: Output folder of the run.
         device: auto, cpu or cuda.
-        teacher: File of the teacher, for a recipe that learns from one.
-        everyday: Everyday sounds to learn from, for a recipe with street mixes.
+        teacher: File of the teacher, for a recipe with distillation.
+        everyday: Everyday sounds for training, for a recipe with street mixes.
     """
 
     root: Path
@@ -72,25 +71,25 @@ def cross_validate(
     seeds: tuple[int, ...] = (),
     everyday: EverydaySounds = NO_EVERYDAY_SOUNDS,
 ) -> list[CrossValidation]:
-    """Train and score every fold, and leave `crossval.json`, `crossval.md` and two pictures.
+    """Train and score every fold, and write `crossval.json`, `crossval.md` and two pictures.
 
     Args:
         root: Folder in UrbanSound8K's layout.
-        recipe: The experiment.
-        folds: To score, each by a network that learns from all others present; None scores all present.
-        negatives: Recordings of none of the classes to learn from, and to score.
-        out: One folder a fold is made there, and the report; of several seeds, one folder a seed with all that.
-        trainer: Does the runs.
-        device: That computes: auto, cpu or cuda.
-        teacher: File of the teacher, for a recipe that learns from one.
-        seeds: To do all with, each by itself; none for the recipe's own.
-        everyday: Everyday sounds to learn from, for a recipe with street mixes.
+        recipe: Recipe of the runs.
+        folds: Test folds, each scored by a network trained on all others; None means all present folds.
+        negatives: Folders of recordings of none of the classes, for training and test.
+        out: Output folder, with one folder per fold and the report; with several seeds, with one such folder per seed.
+        trainer: Executes the runs.
+        device: auto, cpu or cuda.
+        teacher: File of the teacher, for a recipe with distillation.
+        seeds: Seeds to repeat everything with; empty for the recipe's own.
+        everyday: Everyday sounds for training, for a recipe with street mixes.
 
     Returns:
-        A report a seed.
+        One report per seed.
 
     Raises:
-        ConfigError: Fewer than two folds are there.
+        ConfigError: Fewer than two folds are present.
         DataError: The data is incomplete.
     """
     present = split_by_folds(root, None, ()).train_folds
@@ -114,25 +113,25 @@ def cross_validate(
     ]
     records, reports = trainer(runs), []
     for seed, place in places.items():
-        report = summarise([record for run, record in zip(runs, records, strict=True) if run.recipe.seed == seed])
+        report = summarize([record for run, record in zip(runs, records, strict=True) if run.recipe.seed == seed])
         write_report(report, place)
         reports.append(report)
     return reports
 
 
 def run_sequentially(console: Console) -> Trainer:
-    """Do the runs here, each with all that this machine has."""
+    """Return a trainer that executes the runs one after another on this machine."""
     return lambda runs: [train_fold(run, console) for run in runs]
 
 
 def train_fold(run: FoldRun, console: Console) -> RunRecord:
-    """Train and score one fold, go on with it, or read what came of it.
+    """Train and score one fold, resume it, or read its finished record.
 
     Raises:
-        ConfigError: Its folder holds another run.
+        ConfigError: The folder holds another run.
         DataError: The data is incomplete.
     """
-    console.print(f"Fold {run.fold}, seed {run.recipe.seed}: learning from {', '.join(map(str, run.others))}")
+    console.print(f"Fold {run.fold}, seed {run.recipe.seed}: training on {', '.join(map(str, run.others))}")
     split = split_by_folds(run.root, run.others, (run.fold,))
     teacher = open_teacher(run.recipe, run.teacher)
     device = pick_device(run.device)
@@ -141,7 +140,7 @@ def train_fold(run: FoldRun, console: Console) -> RunRecord:
 
 
 def _finished(session: RunSetup) -> RunRecord | None:
-    """The record of a run that is done, if it is this one."""
+    """Read the record of a finished run; None if the folder holds no finished run."""
     if not (session.out / scoring.FILE_NAME).exists():
         return None
     record = read_run(session.out)

@@ -1,9 +1,9 @@
 """Folds and seeds as tasks of a Ray cluster: https://docs.ray.io, Ray Core's tasks.
 
-Conventions: a run is a task of one card on `--device cuda`, and on `auto` where the cluster has cards; else of a core.
-Ray does a run again whose worker or machine was lost, and it goes on from its checkpoint. Every machine sees the data
-and `--out` under the same paths, and has the same soundwatch.
-Does not: share out one run; that is `fit/distributed.py`'s.
+Conventions: a run is a task with one GPU on `--device cuda`, and on `auto` if the cluster has GPUs; else one core.
+If a worker or machine is lost, Ray reruns its task, which resumes from its checkpoint. Every machine sees the data
+and `--out` under equal paths, and has an equal version of soundwatch.
+Does not: distribute one run (`fit/distributed.py`).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ MOST_TRIES: Final = 3
 
 
 def run_on_ray(address: str | None, console: Console) -> Trainer:
-    """Do the runs on a cluster, or on one of this machine alone where none is named."""
+    """Return a trainer that executes the runs on a cluster, or on a local cluster without an address."""
     return lambda runs: _train_all(runs, address, console)
 
 
 def _train_all(runs: Sequence[FoldRun], address: str | None, console: Console) -> list[RunRecord]:
-    """All runs' records, in the runs' order.
+    """Execute all runs, and return their records in order.
 
     Raises:
-        SoundwatchError: One of them cannot be done; those that are done stay.
+        SoundwatchError: A run failed; finished runs stay.
     """
     ray = connect(address, cores=None)
     try:
-        cards = _cards_a_run(runs[0].device, ray.cluster_resources().get("GPU", 0))
-        task = ray.remote(num_cpus=1, num_gpus=cards, max_retries=MOST_TRIES - 1)(_train_quietly)
+        gpus = _gpus_per_run(runs[0].device, ray.cluster_resources().get("GPU", 0))
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=MOST_TRIES - 1)(_train_quietly)
         pending = {task.remote(_absolute(run)): number for number, run in enumerate(runs)}
         records: dict[int, RunRecord] = {}
         while pending:
@@ -50,19 +50,19 @@ def _train_all(runs: Sequence[FoldRun], address: str | None, console: Console) -
         ray.shutdown()
 
 
-def _cards_a_run(device: str, cards: float) -> int:
-    """How many cards a task asks for.
+def _gpus_per_run(device: str, gpus: float) -> int:
+    """Return the number of GPUs of a task.
 
     Raises:
-        ConfigError: CUDA is asked for, and the cluster has no card: the task would wait for ever.
+        ConfigError: CUDA is requested and the cluster has no GPU: the task would wait forever.
     """
-    if device == "cuda" and not cards:
+    if device == "cuda" and not gpus:
         raise ConfigError("--device cuda, and the Ray cluster has no GPU; use --device cpu, or add machines with one.")
-    return int(device != "cpu" and cards > 0)
+    return int(device != "cpu" and gpus > 0)
 
 
 def _absolute(run: FoldRun) -> FoldRun:
-    """Paths that mean the same in a worker's own folder."""
+    """Make all paths absolute, since a worker has another working directory."""
     return replace(
         run,
         root=Path(run.root).resolve(),
@@ -83,6 +83,6 @@ def _result(ray: Any, done: Any, run: FoldRun) -> RunRecord:
     except ray.exceptions.RayError as error:
         raise ConfigError(
             f"Fold {run.fold}, seed {run.recipe.seed} lost its worker {MOST_TRIES} times: "
-            f"{' '.join(str(error).split())[:200]} Look to that machine's memory; the same command goes on."
+            f"{' '.join(str(error).split())[:200]} Check the memory of that machine; the same command resumes."
         ) from error
     return record

@@ -1,8 +1,8 @@
-"""The report of a cross-validation: figures over folds, and how far scores can be believed.
+"""Report of a cross-validation: figures over folds, and calibration of the scores.
 
-Conventions: mean and spread are over folds, never over clips thrown together; recall and the confusion matrix are of
-all folds' clips. Calibration: of the clips called with a score between two tenths, the share called rightly;
-the expected calibration error is the mean distance of the two, weighted by clips.
+Conventions: mean and spread are over folds, never over pooled clips; recall and the confusion matrix are over
+the clips of all folds. Calibration: the share of correct clips among those with a highest score in a bin of 0.1;
+the expected calibration error is the mean difference of share and score, weighted by clips.
 Does not: train (`crossval/folds.py`).
 """
 
@@ -26,7 +26,7 @@ BINS: Final = 10
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure over folds: mean, standard deviation (null for one fold), lowest and highest."""
+    """Statistics of a figure over folds: mean, standard deviation (null for one fold), minimum and maximum."""
 
     mean: float
     deviation: float | None
@@ -35,7 +35,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):
-    """Clips called with a score between two tenths: how many, their mean score, the share called rightly."""
+    """Clips with a highest score in a bin of 0.1: their number, mean score and share of correct ones."""
 
     clips: int
     mean_score: float | None
@@ -43,7 +43,7 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoldFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One fold, scored by a network that learned from the others."""
+    """Figures of one fold, scored by a network trained on the others."""
 
     fold: int
     clips: int
@@ -54,7 +54,7 @@ class FoldFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
-    """The report: `crossval.json`."""
+    """Report of a cross-validation: `crossval.json`."""
 
     recipe: str
     recipe_sha256: str
@@ -69,8 +69,8 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
     calibration_error: float
 
 
-def summarise(records: Sequence[RunRecord]) -> CrossValidation:
-    """The report of finished runs, one a fold."""
+def summarize(records: Sequence[RunRecord]) -> CrossValidation:
+    """Build the report of finished runs, one per fold."""
     figures, confusions, scores, class_ids = [], [], [], []
     for record in records:
         clips = [clip for clip in record.held_out if clip.class_id is not None]
@@ -92,26 +92,26 @@ def summarise(records: Sequence[RunRecord]) -> CrossValidation:
         class_ids.append(source_stats)
     confusion = np.sum(confusions, axis=0)
     bins = calibration_bins(np.concatenate(scores), np.concatenate(class_ids))
-    clips_done = sum(each.clips for each in bins)
+    clips_done = sum(part.clips for part in bins)
     return CrossValidation(
         recipe=records[0].recipe,
         recipe_sha256=records[0].recipe_sha256,
         seed=records[0].seed,
         parameters=records[0].parameters,
         folds=tuple(figures),
-        accuracy=_spread([each.accuracy for each in figures]),
-        macro_f1=_spread([each.macro_f1 for each in figures]),
+        accuracy=_spread([fold.accuracy for fold in figures]),
+        macro_f1=_spread([fold.macro_f1 for fold in figures]),
         recall=_labelled(measure(confusion).recall),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         calibration=bins,
         calibration_error=round(
-            sum(each.clips * abs((each.right or 0) - (each.mean_score or 0)) for each in bins) / clips_done, 4
+            sum(part.clips * abs((part.right or 0) - (part.mean_score or 0)) for part in bins) / clips_done, 4
         ),
     )
 
 
 def calibration_bins(scores: NDArray[np.float32], class_ids: NDArray[np.int64]) -> tuple[Bin, ...]:
-    """How right the highest scores are, by tenths; scores (N, K), true classes (N,)."""
+    """Compute the calibration of the highest scores in bins of 0.1; scores (N, K), true classes (N,)."""
     highest, right = scores.max(axis=1), scores.argmax(axis=1) == class_ids
     tenth = np.minimum((highest * BINS).astype(int), BINS - 1)
     return tuple(
@@ -125,18 +125,18 @@ def calibration_bins(scores: NDArray[np.float32], class_ids: NDArray[np.int64]) 
 
 
 def to_markdown(report: CrossValidation) -> str:
-    """The report as a page."""
+    """Format the report as Markdown."""
     lines = [
         f"# Cross-validation of `{report.recipe}`",
         "",
         f"{report.parameters:,} parameters, seed {report.seed}, recipe sha256 {report.recipe_sha256[:12]}. Each fold "
-        "is scored by a network that learned from all others present.",
+        "is scored by a network trained on all other present folds.",
         "",
         "| fold | clips | accuracy | macro F1 | training minutes |",
         "|---|---|---|---|---|",
         *(
-            f"| {each.fold} | {each.clips} | {each.accuracy:.3f} | {each.macro_f1:.3f} | {each.seconds / 60:.1f} |"
-            for each in report.folds
+            f"| {fold.fold} | {fold.clips} | {fold.accuracy:.3f} | {fold.macro_f1:.3f} | {fold.seconds / 60:.1f} |"
+            for fold in report.folds
         ),
         f"| mean | | {_text(report.accuracy)} | {_text(report.macro_f1)} | |",
         "",
@@ -152,18 +152,18 @@ def to_markdown(report: CrossValidation) -> str:
 
 
 def across_seeds(reports: Sequence[CrossValidation]) -> str:
-    """Several seeds' mean accuracies in a sentence: how much of a figure is luck."""
+    """Describe the spread of the mean accuracy over several seeds."""
     spread = _spread([report.accuracy.mean for report in reports])
     return f"Mean accuracy over {len(reports)} seeds: {_text(spread)}"
 
 
 def write_report(report: CrossValidation, out: Path) -> None:
-    """Leave the report and its pictures."""
+    """Write the report and its pictures."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "crossval.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     (out / "crossval.md").write_text(to_markdown(report), encoding="utf-8")
     draw_confusion(out / "confusion.png", np.array(report.confusion, np.int64), LABELS, f"{report.recipe}, all folds")
-    known = [(each.mean_score, each.right, each.clips) for each in report.calibration]
+    known = [(part.mean_score, part.right, part.clips) for part in report.calibration]
     draw_calibration(
         out / "calibration.png",
         [(score, right, clips) for score, right, clips in known if score is not None and right is not None],

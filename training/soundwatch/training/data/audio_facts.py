@@ -1,9 +1,9 @@
-"""What one recording's file is, measured over every sample of it.
+"""Properties of an audio file, measured over all its samples.
 
 Conventions: levels are dBFS, full scale 1.0; digital silence is minus infinity inside, null in JSON. A sample is
-clipped from 0.999 of full scale on. Two files of one content decode to the same samples at the same rate, whatever they
-are called and however they are packed without loss.
-Does not: judge (`data/check.py`).
+clipped from 0.999 of full scale on. Two files have one content if they decode to equal samples at equal rates; names
+and lossless encodings may differ.
+Does not: assess (`data/check.py`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _BLOCK_FRAMES: Final = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class SoundFacts:
-    """A file that decodes.
+    """Properties of a readable file.
 
     Attributes:
-        rate_hz: Its sampling rate.
-        channels: Its channels.
+        rate_hz: Sampling rate.
+        channels: Number of channels.
         encoding: Container and sample format, e.g. "WAV PCM_16".
-        duration_s: Its length.
-        finite: False where a sample is NaN or infinite.
-        peak_dbfs: Of its largest sample.
-        clipped_share: Of all samples.
+        duration_s: Length.
+        finite: False if a sample is NaN or infinite.
+        peak_dbfs: Level of the largest sample.
+        clipped_share: Share of clipped samples.
         opposite_channels: True if the channels cancel in their mean.
         content: Hash of all samples and the rate.
     """
@@ -51,7 +51,7 @@ class SoundFacts:
 
 
 def measure_sound(path: Path) -> SoundFacts | str:
-    """The facts of a file, or, in words, why it cannot be decoded."""
+    """Measure a file, or return the reason if it cannot be decoded."""
     try:
         with soundfile.SoundFile(path) as file:
             return _measure(file)

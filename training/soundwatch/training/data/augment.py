@@ -1,10 +1,10 @@
-"""What is done to clips in training, and how a clip becomes one window.
+"""Augmentation of training clips, and placement of a clip in one window.
 
 Conventions: samples are (C, S) float32 numpy before batching, then torch (N, C, S); mel decibels are
-(N, C, M, T). Every draw comes from the generator that is passed in, or from torch's global one, which
-the loop seeds anew for each epoch.
+(N, C, M, T). All random numbers come from the given generator, or from torch's global one, which
+the loop seeds for each epoch.
 Source: SpecAugment (Park et al. 2019) through torchaudio's maskings; mixup (Zhang et al. 2018).
-Does not: touch clips that are evaluated: those get `place_first`, as the daemon would.
+Does not: change test clips: they get `place_first`, as in the daemon.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from soundwatch.training.model.torchaudio_transforms import FrequencyMasking, Re
 
 
 def place_randomly(samples: Samples, window_samples: int, rng: np.random.Generator) -> Samples:
-    """A window with all of a short clip somewhere in it, or a random stretch of a long one."""
+    """Return a window with a short clip at a random position, or a random segment of a long clip."""
     spare = window_samples - samples.shape[1]
     if spare < 0:
         start = rng.integers(0, -spare + 1)
@@ -32,7 +32,7 @@ def place_randomly(samples: Samples, window_samples: int, rng: np.random.Generat
 
 
 def augment_samples(samples: Samples, window_samples: int, recipe: Augmentation, rng: np.random.Generator) -> Samples:
-    """One clip (C, S) as an augmented window (C, window_samples)."""
+    """Augment one clip (C, S) to a window (C, window_samples)."""
     if len(recipe.speeds_percent) > 1:
         samples = play_at(samples, int(rng.choice(recipe.speeds_percent)))
     window = place_randomly(samples, window_samples, rng)
@@ -48,7 +48,7 @@ def augment_samples(samples: Samples, window_samples: int, recipe: Augmentation,
 
 
 def play_at(samples: Samples, speed_percent: int) -> Samples:
-    """The clip faster or slower, its pitch with it."""
+    """Change the speed of the clip, and its pitch."""
     if speed_percent == 100:
         return samples
     faster: Samples = _resampler(speed_percent)(torch.from_numpy(samples)).numpy()
@@ -61,9 +61,9 @@ def _resampler(speed_percent: int) -> Resample:
 
 
 def augment_mel(mel_db: Tensor, recipe: Augmentation) -> Tensor:
-    """Equalise at random, then mask stretches of bands and frames with the example's own mean."""
+    """Apply a random equalizer, then mask ranges of bands and frames with the example's mean."""
     if recipe.band_jitter_db:
-        mel_db = mel_db + _equaliser_db(mel_db, recipe.band_jitter_db)
+        mel_db = mel_db + _equalizer_db(mel_db, recipe.band_jitter_db)
     mean_db = mel_db.mean(dim=(1, 2, 3), keepdim=True)
     bands = FrequencyMasking(int(recipe.frequency_mask_share * mel_db.shape[2]))
     frames = TimeMasking(int(recipe.time_mask_share * mel_db.shape[3]))
@@ -72,20 +72,20 @@ def augment_mel(mel_db: Tensor, recipe: Augmentation) -> Tensor:
 
 
 def _masked(example: Tensor, masks: list[FrequencyMasking | TimeMasking]) -> Tensor:
-    """One example (C, M, T) whose mean is 0 with all masks applied: the same for its channels."""
+    """Apply all masks to one example (C, M, T) with mean 0, equally for all channels."""
     for mask in masks:
         example = mask(example)
     return example
 
 
-def _equaliser_db(mel_db: Tensor, deviation_db: float) -> Tensor:
-    """A smooth random gain a band (N, 1, M, 1): eight draws over the bands, lines between them."""
+def _equalizer_db(mel_db: Tensor, deviation_db: float) -> Tensor:
+    """Draw a smooth random gain per band (N, 1, M, 1): eight random points with linear interpolation."""
     knots = deviation_db * torch.randn(mel_db.shape[0], 1, 8, device=mel_db.device)
     return torch.nn.functional.interpolate(knots, mel_db.shape[2], mode="linear", align_corners=True)[..., None]
 
 
 def mix(mel_db: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Each example mixed with another of the batch, and its targets (N, K) likewise."""
+    """Mix each example and its targets (N, K) with another of the batch (mixup)."""
     if not alpha:
         return mel_db, targets
     share = torch.from_numpy(rng.beta(alpha, alpha, len(mel_db)).astype(np.float32)).to(mel_db.device)  # (N,)

@@ -1,10 +1,10 @@
-"""Clips as batches of windows and targets.
+"""Batches of windows and targets from clips.
 
 Conventions: samples (N, C, S) float32 tensors, targets (N, K): one at a clip's class, zeros for a
-sound that is none of them. A batch is as wide as its widest clip; mono ones are repeated to fit.
-Of a long recording training takes stretches, a new one each time; scoring takes the windows that the
-daemon would, every hop that lies within it.
-Does not: decode (`data/cache.py`) or touch mel decibels (`data/augment.py`).
+negative. A batch has the largest channel count of its clips; mono clips are repeated to fit.
+Training takes random segments of a long recording; scoring takes the windows of the
+daemon, every hop within the recording.
+Does not: decode (`data/cache.py`) or change mel decibels (`data/augment.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Scored = tuple[Tensor, Tensor, NDArray[np.int64]]
 def training_batches(
     clips: Sequence[Clip], classes: int, recipe: Recipe, read: Reader, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch: every clip's windows and the recipe's synthetic negatives, augmented, in random order."""
+    """Yield one epoch: the windows of all clips and the recipe's synthetic negatives, augmented, in random order."""
     spec, augmentation = recipe.features, recipe.augmentation
     windows = [clip for clip in clips for _ in range(clip.windows)]
     synthetic = round(augmentation.synthetic_negative_share * len(windows))
@@ -50,23 +50,23 @@ def training_batches(
 
 
 def _stretch(clip: Clip, read: Reader, spec: FeatureSpec, rng: np.random.Generator) -> Samples:
-    """The clip, or of one that has several windows two windows' length, so that no hour is played faster for one."""
+    """Return the clip, or a segment of two windows of a longer clip, so a speed change does not process an hour."""
     samples = read(clip)
     if clip.windows == 1:
         return samples
     start = int(rng.integers(0, max(1, samples.shape[1] - 2 * spec.window_samples + 1)))
-    return samples[:, start : start + 2 * spec.window_samples].copy()  # out of a file that is mapped, read-only
+    return samples[:, start : start + 2 * spec.window_samples].copy()  # the file is memory-mapped, read-only
 
 
 def count_batches(clips: Sequence[Clip], recipe: Recipe) -> int:
-    """Batches that `training_batches` gives in an epoch."""
+    """Count the batches of `training_batches` in an epoch."""
     windows = sum(clip.windows for clip in clips)
     examples = windows + round(recipe.augmentation.synthetic_negative_share * windows)
     return -(-examples // recipe.batch_clips)
 
 
 def scoring_batches(clips: Sequence[Clip], classes: int, recipe: Recipe, read: Reader) -> Iterator[Scored]:
-    """Every clip's windows as they are, in order: samples, targets, and the place (N,) of each window's clip."""
+    """Yield the unchanged windows of all clips in order: samples, targets, and the index (N,) of each window's clip."""
     windows = (
         (samples, place) for place, clip in enumerate(clips) for samples in daemon_windows(read(clip), recipe.features)
     )
@@ -77,7 +77,7 @@ def scoring_batches(clips: Sequence[Clip], classes: int, recipe: Recipe, read: R
 
 
 def daemon_windows(samples: Samples, spec: FeatureSpec) -> list[Samples]:
-    """The windows (C, W) of a recording (C, S) that the daemon's score of it is the mean of."""
+    """Return the windows (C, W) of a recording (C, S) whose mean score is the daemon's score."""
     starts = range(0, samples.shape[1] - spec.window_samples + 1, spec.window_hop_samples)
     if not starts:
         return [place_first(samples, spec.window_samples)]
@@ -85,14 +85,14 @@ def daemon_windows(samples: Samples, spec: FeatureSpec) -> list[Samples]:
 
 
 def _stack(windows: Sequence[Samples]) -> Tensor:
-    """Windows (C or 1, S) as one tensor (N, C, S)."""
+    """Stack windows (C or 1, S) to one tensor (N, C, S)."""
     channels = max(window.shape[0] for window in windows)
     wide = [np.broadcast_to(window, (channels, window.shape[1])) for window in windows]
     return torch.from_numpy(np.stack(wide).astype(np.float32, copy=False))
 
 
 def _targets(clips: Sequence[Clip | None], classes: int) -> Tensor:
-    """Targets (N, K)."""
+    """Build targets (N, K)."""
     targets = torch.zeros(len(clips), classes)
     for row, clip in enumerate(clips):
         if clip is not None and clip.class_id is not None:

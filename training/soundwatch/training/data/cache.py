@@ -1,9 +1,9 @@
-"""Decoded clips on disk, so that an epoch does not decode again.
+"""Disk cache of decoded clips.
 
-Conventions: one `.npy` a clip, (C, S) float32 at the recipe's rate, made by the daemon's own
-`resample_clip`: what training sees is what the microphone's path gives, to the last bit. C is the
+Conventions: one `.npy` per clip, (C, S) float32 at the recipe's rate, resampled by the daemon's
+`resample_clip`, so training gets bit-identical samples to the live path. C is the
 recipe's channel count where the recording has as many, else 1 (the repeat costs nothing later). A file
-is named by a hash of the clip's path, size and time of change, and of rate, channels and library.
+is named by a hash of the clip's path, size and modification time, and of rate, channels and library.
 Source: soundfile decodes; libsoxr resamples. 4 s of mono at 44.1 kHz takes 0.7 MB.
 Does not: cut to windows, or evict; delete the folder to free its space.
 """
@@ -34,16 +34,16 @@ _LAYOUT: Final = "1"
 
 
 def cache_folder() -> Path:
-    """Where decoded clips are kept: `soundwatch/clips` in XDG_CACHE_HOME, or in ~/.cache."""
+    """Return the cache folder: `soundwatch/clips` in XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "soundwatch" / "clips"
 
 
 def decode(path: Path, spec: FeatureSpec) -> Samples:
-    """A recording (C, S) at the spec's rate; C is `spec.channels` where the recording has as many, else 1.
+    """Decode a recording (C, S) at the spec's rate; C is `spec.channels` where the recording has as many, else 1.
 
     Raises:
-        DataError: It is not there, is not audio, is empty or holds numbers that are not finite.
+        DataError: The file does not exist, is not audio, is empty or has samples that are not finite.
     """
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
@@ -60,7 +60,7 @@ def decode(path: Path, spec: FeatureSpec) -> Samples:
 
 
 def cached(clip: Clip, spec: FeatureSpec, folder: Path) -> Samples:
-    """The decoded clip, from the folder or, the first time, from its recording.
+    """Read a decoded clip from the cache, or decode its recording the first time.
 
     Raises:
         DataError: The recording cannot be used.
@@ -68,7 +68,7 @@ def cached(clip: Clip, spec: FeatureSpec, folder: Path) -> Samples:
     file = folder / f"{_key(clip.path, spec)}.npy"
     try:
         return np.asarray(np.load(file, mmap_mode="r" if clip.windows > 1 else None), np.float32)
-    except (FileNotFoundError, ValueError, EOFError):  # not there yet, or cut short by a full disk
+    except (FileNotFoundError, ValueError, EOFError):  # not cached yet, or truncated by a full disk
         samples = decode(clip.path, spec)
         _write(file, samples)
         return samples
@@ -93,15 +93,15 @@ def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: 
 
 
 def _size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
-    """What the clips take, if each is as long as its windows and mono."""
+    """Estimate the size of the clips, if each is as long as its windows and mono."""
     return sum(clip.windows for clip in clips) * spec.window_samples * 4 // 1_000_000 + 1
 
 
 def _key(path: Path, spec: FeatureSpec) -> str:
-    """Name of a decoded clip: changes when the recording or what is made of it would.
+    """Return the cache key of a clip, which changes with the recording and its processing.
 
     Raises:
-        DataError: The recording is not there any more.
+        DataError: The recording no longer exists.
     """
     try:
         status = path.stat()
@@ -116,7 +116,7 @@ def _key(path: Path, spec: FeatureSpec) -> str:
 
 
 def _write(file: Path, samples: Samples) -> None:
-    """Write a cached file in one step, since two runs may fill one cache."""
+    """Write a cached file atomically, since two runs may fill one cache."""
 
     def write(part: Path) -> None:
         with part.open("wb") as stream:

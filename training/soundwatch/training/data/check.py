@@ -1,7 +1,7 @@
-"""A look at all of a data set before an hour is spent on it: what is there, and what is wrong.
+"""Check of a data set before training: counts and faults.
 
-Conventions: every file is decoded whole, so that what is counted is what training will meet.
-Does not: change any file, decide what is wrong (`data/findings.py`), or print (`data/check_report.py`).
+Conventions: every file is decoded completely, as in training.
+Does not: change any file, find faults (`data/findings.py`), or print (`data/check_report.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Value = TypeVar("_Value", int, str)
 
 
 class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
-    """One class: files there, recordings that they were cut from, their length, and files a fold."""
+    """Counts of one class: files, original recordings, length, and files per fold."""
 
     files: int
     recordings: int
@@ -44,7 +44,7 @@ class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What is there; `durations_s` are the shortest, the median and the longest."""
+    """Counts and findings of a data set; `durations_s` are minimum, median and maximum."""
 
     root: str
     layout: Layout
@@ -60,15 +60,15 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def errors(self) -> int:
-        """How many findings make training wrong."""
-        return sum(each.severity == "error" for each in self.findings)
+        """Number of findings that make training wrong."""
+        return sum(finding.severity == "error" for finding in self.findings)
 
 
 def check_data(root: Path, layout: Layout, console: Console) -> DataCheck:
-    """Decode every file of a data set, with a progress bar, and say what is there and what is wrong.
+    """Decode every file of a data set, with a progress bar, and report counts and findings.
 
     Raises:
-        DataError: There is no data set, or its metadata does not read.
+        DataError: The data set does not exist, or its metadata cannot be read.
     """
     labels: tuple[str, ...] = LABELS
     if layout == "folders":
@@ -94,18 +94,18 @@ def check_data(root: Path, layout: Layout, console: Console) -> DataCheck:
         channels=_tally(facts.channels for _, facts in sounds),
         encodings=_tally(facts.encoding for _, facts in sounds),
         durations_s=None if shape is None else (round(shape[0], 3), round(shape[1], 3), round(shape[2], 3)),
-        findings=tuple(sorted(findings, key=lambda each: each.severity)),
+        findings=tuple(sorted(findings, key=lambda finding: finding.severity)),
     )
 
 
 def _count(class_id: int, measured: Measured) -> ClassCount:
-    own = [(clip, facts) for clip, facts in measured if clip.class_id == class_id]
-    seconds = sum(facts.duration_s for _, facts in own if isinstance(facts, SoundFacts))
+    in_class = [(clip, facts) for clip, facts in measured if clip.class_id == class_id]
+    seconds = sum(facts.duration_s for _, facts in in_class if isinstance(facts, SoundFacts))
     return ClassCount(
-        files=len(own),
-        recordings=len({clip.recording for clip, _ in own}),
+        files=len(in_class),
+        recordings=len({clip.recording for clip, _ in in_class}),
         minutes=round(seconds / 60, 2),
-        folds=_tally(clip.fold for clip, _ in own if clip.fold),
+        folds=_tally(clip.fold for clip, _ in in_class if clip.fold),
     )
 
 

@@ -1,7 +1,7 @@
-"""A data check as tables for a person.
+"""Data check as tables for a terminal.
 
-Conventions: printed on stdout, since it is the product; without a terminal there is no colour.
-Does not: decide anything.
+Conventions: the report goes to stdout; without a terminal it has no color.
+Does not: assess.
 """
 
 from __future__ import annotations
@@ -14,35 +14,37 @@ from soundwatch.training.data.check import DataCheck
 
 
 def show_check(check: DataCheck, console: Console) -> None:
-    """Print what is there, then what is wrong."""
+    """Print the counts, then the findings."""
     console.print(_classes(check))
     console.print(_facts(check))
     for finding in check.findings:
-        colour = {"error": "red", "warning": "yellow"}[finding.severity]
-        console.print(f"[{colour}]{finding.severity}: {finding.kind} ({finding.count})[/] {escape(finding.text)}")
+        color = {"error": "red", "warning": "yellow"}[finding.severity]
+        console.print(f"[{color}]{finding.severity}: {finding.kind} ({finding.count})[/] {escape(finding.text)}")
         for example in finding.examples:
             console.print(f"    {escape(example)}", soft_wrap=True, highlight=False)
         if finding.examples and finding.count > len(finding.examples):
             console.print(f"    ... and {finding.count - len(finding.examples)} more")
     if not check.findings:
-        console.print("[green]Nothing to mend.[/]")
+        console.print("[green]No faults found.[/]")
 
 
 def _classes(check: DataCheck) -> Table:
-    """Per class: files, recordings, minutes, and files a fold."""
-    folds = sorted({fold for each in check.classes.values() for fold in each.folds})
+    """Build the table of files, recordings, minutes, and files per fold of class_count class."""
+    folds = sorted({fold for count in check.classes.values() for fold in count.folds})
     table = Table(title=f"{escape(check.root)}: {check.files} of {check.listed} files, {check.minutes:.0f} minutes")
     table.add_column("class")
     for name in ("files", "recordings", "minutes", *(f"fold {fold}" for fold in folds)):
         table.add_column(name, justify="right")
-    for label, each in check.classes.items():
-        counts = (str(each.folds.get(fold, 0)) for fold in folds)
-        table.add_row(escape(label), str(each.files), str(each.recordings), f"{each.minutes:.1f}", *counts)
+    for label, class_count in check.classes.items():
+        counts = (str(class_count.folds.get(fold, 0)) for fold in folds)
+        table.add_row(
+            escape(label), str(class_count.files), str(class_count.recordings), f"{class_count.minutes:.1f}", *counts
+        )
     return table
 
 
 def _facts(check: DataCheck) -> Table:
-    """What the files are."""
+    """Build the table of rates, channels, encodings and lengths."""
     table = Table(show_header=False)
     table.add_row("rates", _tally({f"{rate_hz} Hz": count for rate_hz, count in check.rates_hz.items()}))
     table.add_row("channels", _tally({str(channels): count for channels, count in check.channels.items()}))

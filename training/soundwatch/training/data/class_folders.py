@@ -1,11 +1,11 @@
-"""People's own sounds: a folder a class, and a split that keeps a recording on one side.
+"""Data sets with one folder per class, and a split that keeps each recording on one side.
 
-Conventions: a class is named by its folder. A recording is a file's name up to its first dash, or, where the
-file lies in a folder within its class's, that folder; the name counts in every class, so that one
-recording cut into two classes is still one. Files that libsndfile does not read are left out and counted.
-Lengths are any: a recording gives an epoch as many windows as fit into it, a minute's at most.
-The recordings to score are chosen by a hash of their names, so that each run holds out the same.
-Does not: decode (`data/cache.py`), or find fault with the recordings (`data/check.py`).
+Conventions: a folder's name is the class. A recording is identified by a file's name up to its first dash, or by
+the folder below the class folder; the name is shared by all classes, so a recording in
+two classes is one recording. Files that libsndfile does not read are left out and counted.
+Lengths are free: an epoch takes as many windows of a recording as fit into it, up to one minute.
+A hash of their names selects the test recordings, so every run holds out the same ones.
+Does not: decode (`data/cache.py`), or check the recordings (`data/check.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from soundwatch.training.data.urbansound8k import Clip, Split
 
 RULE: Final = "a recording is a file's name up to its first dash, or the folder it lies in below its class's"
 TEST_SHARE: Final = 0.2
-TERMS: Final = "TERMS.txt"  # what may be done with weights that are learned from a folder, where somebody has said it
+TERMS: Final = "TERMS.txt"  # optional terms for weights that are trained on a folder
 SUFFIXES: Final = frozenset(
     {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".aifc", ".oga", ".opus", ".snd", ".wave"}
 ) - {".raw"}
@@ -33,10 +33,10 @@ _LABEL: Final = re.compile(r"\w[\w .-]*")
 
 
 def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[Path, ...]]:
-    """The classes, their recordings and the files that are none, each in the order of their names.
+    """List the classes, their recordings and other files, each sorted by name.
 
     Raises:
-        DataError: There is no such folder, no folder in it, one without recordings, or one that cannot name a class.
+        DataError: The folder does not exist or has no folders, or one has no recordings or no valid class name.
     """
     if not root.is_dir():
         raise DataError(f"No folder {root}; a folder that holds a folder of recordings for each class was wanted.")
@@ -66,21 +66,21 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
 
 
 def recording_of(path: Path, folder: Path) -> str:
-    """What a file of a class's folder was cut from, by the rule above."""
+    """Return the recording of a file in a class folder, by the rule above."""
     parts = path.relative_to(folder).parts
     return parts[0] if len(parts) > 1 else path.stem.partition("-")[0]
 
 
 def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Split:
-    """The recordings to learn from and to score.
+    """Split the recordings into training and test recordings.
 
     Args:
-        root: Holds a folder a class.
-        spec: For the length of a window; None where nothing is learned.
-        test_share: Of each class's recordings, to score; 0 scores none, 1 all.
+        root: Folder with one folder per class.
+        spec: Front end, for the length of a window; None without training.
+        test_share: Share of test recordings per class; 0 tests on none, 1 on all.
 
     Raises:
-        DataError: The folder is wrong, a file's length cannot be read, or a class cannot stand on both sides.
+        DataError: The folder is wrong, a file's length cannot be read, or a class has too few recordings.
     """
     labels, listed, ignored = list_folders(root)
     clips = [_measured(clip, spec) for clip in listed] if spec else listed
@@ -106,11 +106,11 @@ def _terms(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}. Mend it, or take it away.") from error
+        raise DataError(f"{path} cannot be read as text: {error}. Correct or remove it.") from error
 
 
 def _measured(clip: Clip, spec: FeatureSpec) -> Clip:
-    """The clip with the number of windows that an epoch takes of it."""
+    """Return the clip with its number of windows per epoch."""
     try:
         duration_s = min(soundfile.info(clip.path).duration, _LONGEST_S)
     except (OSError, soundfile.SoundFileError) as error:
@@ -122,7 +122,7 @@ def _measured(clip: Clip, spec: FeatureSpec) -> Clip:
 
 
 def hold_out(labels: tuple[str, ...], clips: tuple[Clip, ...], share: float) -> set[str]:
-    """Recordings to score: of each class its share and at least one, and at least one of each left to learn from."""
+    """Select the test recordings: a share of each class, at least one, leaving at least one for training."""
     if share in (0, 1):
         return {clip.recording for clip in clips if share}
     classes = {label: {clip.recording for clip in clips if clip.class_id == k} for k, label in enumerate(labels)}

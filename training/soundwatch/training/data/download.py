@@ -1,7 +1,7 @@
-"""UrbanSound8K from its archive, through `soundata`, which knows where it lies and what its files hash to.
+"""Download of UrbanSound8K with `soundata`, which knows its address and the hashes of its files.
 
 Source: soundata (Fuentes et al. 2021), `initialize(name, data_home).download()`, then `.validate()`.
-Does not: mirror the data, or load it: it then lies in its own layout, which `train` reads.
+Does not: mirror the data, or load it: `train` reads the downloaded layout.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ DATASET = "urbansound8k"
 
 
 def download(folder: Path) -> int:
-    """Fetch all of UrbanSound8K into a folder; what is there already is not fetched again.
+    """Download UrbanSound8K into a folder; existing files are not downloaded again.
 
     Returns:
-        The number of clips that are there.
+        The number of clips in the folder.
 
     Raises:
         DataError: soundata is not installed, the download failed, or files are missing after it or damaged.
@@ -36,12 +36,12 @@ def download(folder: Path) -> int:
         dataset = soundata.initialize(DATASET, data_home=str(folder))
         dataset.download()
         missing, damaged = dataset.validate()
-    except Exception as error:  # its network library's own, and zipfile's
+    except Exception as error:  # exceptions of its network library and of zipfile
         raise DataError(
             f"The download into {folder} failed: {type(error).__name__}: {error}. What is complete is kept; give the "
             f"same command again. {OBTAIN}"
         ) from error
-    # Each is {"clips": {id: [paths]}, "metadata": {id: [paths]}}.
+    # Both are {"clips": {id: [paths]}, "metadata": {id: [paths]}}.
     wrong = sum(len(paths) for kind in (missing, damaged) for files in kind.values() for paths in files.values())
     if wrong:
         raise DataError(

@@ -121,7 +121,7 @@ class EverydayClip:
         source: Where it is from.
         licence: As the source states it.
         label: The class that it holds; None for a negative.
-        near_label: The class that a listener could take it for; None where there is none.
+        near_label: The class that a listener could confuse it with; None where there is none.
         uncertain: Classes that may be audible besides, so that an event of theirs is neither right nor false.
         tags: SONYC's coarse tags; empty for other clips.
         role: Its part of the split.

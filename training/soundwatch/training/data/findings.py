@@ -1,8 +1,8 @@
-"""What is wrong with a data set, and what a person should know of it.
+"""Findings of a data check: errors and warnings.
 
-Conventions: what stops training or makes its scores wrong is an error, all else a warning. Each generator gives
-one finding a kind, or none. A leak is one sound on both sides of a split.
-Source: UrbanSound8K's five recordings in two folds are its own; `train` leaves them out, so they are a warning.
+Conventions: a finding that stops training or makes its scores wrong is an error, any other a warning. Each generator
+yields at most one finding per kind. A leak is one sound on both sides of a split.
+Source: UrbanSound8K itself has five recordings in two folds; `train` leaves them out, so they are a warning.
 Does not: decode (`data/audio_facts.py`).
 """
 
@@ -28,18 +28,18 @@ Severity = Literal["error", "warning"]
 QUIET_DBFS: Final = -60.0
 CLIPPED_SHARE: Final = 1e-3
 SHOWN: Final = 10
-_MEND: Final = "Replace them, or take them out."
+_REMEDY: Final = "Replace them, or take them out."
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to mend or to know.
+    """One kind of fault in a data set.
 
     Attributes:
         severity: An error makes training wrong.
-        kind: What it is.
-        count: Of the files, folds or classes concerned.
-        text: What was seen and what to do.
-        examples: The first of them.
+        kind: Name of the fault.
+        count: Number of files, folds or classes concerned.
+        text: Description and advice.
+        examples: The first files, folds or classes concerned.
     """
 
     severity: Severity
@@ -50,29 +50,29 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _finding(severity: Severity, kind: str, seen: Sequence[Path | str], root: Path, text: str) -> Iterator[Finding]:
-    """One finding, or none where nothing was seen."""
-    examples = tuple(str(each.relative_to(root)) if isinstance(each, Path) else each for each in seen[:SHOWN])
+    """Yield one finding, or none if nothing was seen."""
+    examples = tuple(str(item.relative_to(root)) if isinstance(item, Path) else item for item in seen[:SHOWN])
     if seen:
         yield Finding(severity=severity, kind=kind, count=len(seen), text=text, examples=examples)
 
 
 def find_faults(measured: Measured, root: Path) -> Iterator[Finding]:
-    """Files that training would stop at."""
+    """Find files that would stop the training."""
     unreadable = [(clip.path, facts) for clip, facts in measured if isinstance(facts, str)]
     reason = unreadable[0][1].rstrip(".") if unreadable else ""
-    text = f"Files that cannot be decoded, the first because: {reason}. {_MEND}"
+    text = f"Files that cannot be decoded, the first because: {reason}. {_REMEDY}"
     yield from _finding("error", "unreadable", [path for path, _ in unreadable], root, text)
     sounds = [(clip, facts) for clip, facts in measured if isinstance(facts, SoundFacts)]
     yield from _those(
-        sounds, lambda facts: not facts.duration_s, "error", "empty", root, f"Files without sound. {_MEND}"
+        sounds, lambda facts: not facts.duration_s, "error", "empty", root, f"Files without sound. {_REMEDY}"
     )
     yield from _those(
-        sounds, lambda facts: not facts.finite, "error", "not finite", root, f"Files with NaN or infinity. {_MEND}"
+        sounds, lambda facts: not facts.finite, "error", "not finite", root, f"Files with NaN or infinity. {_REMEDY}"
     )
 
 
 def find_oddities(sounds: Sounds, root: Path) -> Iterator[Finding]:
-    """Files that train, and may not teach what they should."""
+    """Find files that can be trained on, but may harm the result."""
     full = [(clip, facts) for clip, facts in sounds if facts.duration_s and facts.finite]
     yield from _those(
         full, lambda facts: facts.peak_dbfs == -math.inf, "warning", "silent", root, "Files of digital silence only."
@@ -110,7 +110,7 @@ def _those(
 
 
 def find_copies(sounds: Sounds, root: Path) -> Iterator[Finding]:
-    """Files of one content: across classes they contradict each other, across folds or recordings they leak."""
+    """Find files with equal content: a contradiction across classes, a leak across folds or recordings."""
     by_content: dict[str, list[Clip]] = defaultdict(list)
     for clip, facts in sounds:
         if facts.duration_s and facts.peak_dbfs > -math.inf:
@@ -120,26 +120,24 @@ def find_copies(sounds: Sounds, root: Path) -> Iterator[Finding]:
     def named(clips: Sequence[Clip]) -> str:
         return " = ".join(str(clip.path.relative_to(root)) for clip in clips)
 
-    torn = [named(each) for each in copies if len({clip.class_id for clip in each}) > 1]
-    text = "Sounds that stand in two classes. Keep each in the one that it is of."
-    yield from _finding("error", "two classes", torn, root, text)
-    one_class = [each for each in copies if len({clip.class_id for clip in each}) == 1]
-    apart = [each for each in one_class if len({clip.fold or clip.recording for clip in each}) > 1]
-    text = (
-        "Sounds that stand in two folds or under two recordings, so that one may be scored that was learned. Keep one."
-    )
-    yield from _finding("error", "leak", [named(each) for each in apart], root, text)
-    beside = [named(each) for each in one_class if each not in apart]
-    yield from _finding("warning", "copies", beside, root, "Sounds that are there more than once. One is enough.")
+    contradictory = [named(clips) for clips in copies if len({clip.class_id for clip in clips}) > 1]
+    text = "Sounds in two classes. Keep each in its correct class."
+    yield from _finding("error", "two classes", contradictory, root, text)
+    one_class = [clips for clips in copies if len({clip.class_id for clip in clips}) == 1]
+    leaks = [clips for clips in one_class if len({clip.fold or clip.recording for clip in clips}) > 1]
+    text = "Sounds in two folds or under two recordings, so a test clip may be in the training set. Keep one of them."
+    yield from _finding("error", "leak", [named(clips) for clips in leaks], root, text)
+    duplicates = [named(clips) for clips in one_class if clips not in leaks]
+    yield from _finding("warning", "copies", duplicates, root, "Sounds that occur more than once. One is enough.")
 
 
 def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
-    """UrbanSound8K's list against its folders."""
-    listed, there = Counter(clip.fold for clip in clips), Counter(clip.fold for clip in clips if clip.path.is_file())
-    absent = [f"fold{fold}" for fold in sorted(listed) if not there[fold]]
+    """Compare UrbanSound8K's metadata with its folders."""
+    listed, present = Counter(clip.fold for clip in clips), Counter(clip.fold for clip in clips if clip.path.is_file())
+    absent = [f"fold{fold}" for fold in sorted(listed) if not present[fold]]
     text = "Folds without a clip. The others can be used; `soundwatch data download` gets all."
-    yield from _finding("error" if not there else "warning", "absent", absent, root, text)
-    gone = [clip.path for clip in clips if there[clip.fold] and not clip.path.is_file()]
+    yield from _finding("error" if not present else "warning", "absent", absent, root, text)
+    gone = [clip.path for clip in clips if present[clip.fold] and not clip.path.is_file()]
     yield from _finding("warning", "missing", gone, root, "Clips that the metadata lists and that have no file.")
     known = {clip.path for clip in clips}
     strays = [path for path in sorted((root / "audio").glob("fold*/*")) if path.is_file() and path not in known]
@@ -151,15 +149,19 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     for clip in clips:
         if clip.path.is_file():
             folds[clip.recording].add(clip.fold)
-    split = [f"{name} in folds {', '.join(map(str, sorted(each)))}" for name, each in folds.items() if len(each) > 1]
-    text = "Recordings that stand in two folds. `train` leaves them out of training where they are scored."
+    split = [
+        f"{name} in folds {', '.join(map(str, sorted(in_folds)))}"
+        for name, in_folds in folds.items()
+        if len(in_folds) > 1
+    ]
+    text = "Recordings in two folds. `train` leaves them out of the training set if they are in the test set."
     yield from _finding("warning", "two folds", split, root, text)
 
 
 def about_folders(
     labels: tuple[str, ...], clips: tuple[Clip, ...], ignored: Sequence[Path], root: Path
 ) -> Iterator[Finding]:
-    """A folder a class: whether it can be split, and what is no recording."""
+    """Check a data set of class folders: classes that cannot be split, and files that are not recordings."""
     try:
         hold_out(labels, clips, TEST_SHARE)
     except DataError as error:

@@ -1,7 +1,7 @@
-"""Labelled clips that a model is judged on, of UrbanSound8K or of a folder a class.
+"""Labeled test clips, of UrbanSound8K or of class folders.
 
-Conventions: a clip's `class_id` counts through the labels. Every clip here has one.
-Does not: choose which clips are held out (`data/urbansound8k.py`, `data/class_folders.py`).
+Conventions: a clip's `class_id` is an index into the labels. Every clip here has one.
+Does not: select the held-out clips (`data/urbansound8k.py`, `data/class_folders.py`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from soundwatch.training.data.urbansound8k import Clip, Split
 
 @dataclass(frozen=True, slots=True)
 class LabelledClips:
-    """What is heard.
+    """Test clips and their labels.
 
     Attributes:
-        clips: To judge on.
-        labels: That their classes count through.
-        folds: Of UrbanSound8K that they are of; empty for other data.
-        folder: The data's name; None for UrbanSound8K.
+        clips: Test clips.
+        labels: Names of the classes, in the order of `class_id`.
+        folds: UrbanSound8K folds of the clips; empty for other data.
+        folder: Name of the data set; None for UrbanSound8K.
     """
 
     clips: tuple[Clip, ...]
@@ -30,28 +30,28 @@ class LabelledClips:
     folder: str | None
 
     def label_of(self, clip: Clip) -> str:
-        """The clip's class."""
+        """Return the class of a clip."""
         assert clip.class_id is not None, f"{clip.path} has no class"
         return self.labels[clip.class_id]
 
 
 def labelled_clips(split: Split) -> LabelledClips:
-    """The side of a split that is judged on: the test side of a folder a class, else all of the folds read."""
+    """Return the test side of a split of class folders, or all clips of the given UrbanSound8K folds."""
     return LabelledClips(split.test if split.folder else split.train, split.labels, split.train_folds, split.folder)
 
 
 def name_data(folds: tuple[int, ...], folder: str | None) -> str:
-    """The data in words."""
+    """Describe the data set."""
     if folder:
         return folder
     return f"UrbanSound8K fold{'s' if len(folds) > 1 else ''} {', '.join(str(fold) for fold in folds)}"
 
 
 def check_labels(contract: ModelContract, labels: tuple[str, ...], folder: str | None) -> None:
-    """Refuse a model that does not know the classes.
+    """Refuse a model without the classes of the data.
 
     Raises:
-        ContractError: It lacks one of them.
+        ContractError: The model lacks one of the classes.
     """
     if not set(labels) <= set(contract.labels):
         raise ContractError(

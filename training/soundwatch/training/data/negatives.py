@@ -1,9 +1,9 @@
-"""Sounds that are none of the classes: recordings from a folder, and noise made on the spot.
+"""Sounds of none of the classes: recordings from a folder, and synthetic noise.
 
-Conventions: a recording's file is held out from training for good or never, by a hash of what it was
-cut from, so that every run holds out the same ones. Synthetic sounds are (1, S) float32.
+Conventions: a hash of the original recording decides if a file is held out from training, so every run
+holds out the same files. Synthetic sounds are (1, S) float32.
 Source: the takes of one ESC-50 source clip share the number between the first two dashes.
-Does not: decide what a false alarm is (`fit/thresholds.py`).
+Does not: define a false alarm (`fit/thresholds.py`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _HELD_OUT_ONE_IN: Final = 4
 
 
 def split_negatives(*folders: Path) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
-    """The folders' recordings, those to train on and those held out.
+    """Split the recordings of the folders into training and held-out recordings.
 
     Raises:
-        DataError: There is no such folder, or no recording in it.
+        DataError: A folder does not exist or has no recordings.
     """
     clips = [clip for folder in folders for clip in _recordings(folder)]
     held_out = tuple(clip for clip in clips if _is_held_out(clip.recording))
@@ -44,7 +44,7 @@ def _recordings(folder: Path) -> list[Clip]:
 
 
 def _recording(path: Path) -> str:
-    """What a file was cut from: `1-17367-A.ogg` from Freesound's 17367; any other file from itself."""
+    """Return the original recording of a file: Freesound's 17367 for `1-17367-A.ogg`, else the file itself."""
     parts = path.stem.split("-")
     return parts[1] if len(parts) >= 3 and parts[1].isdigit() else f"{path.parent.name}/{path.stem}"
 
@@ -54,7 +54,7 @@ def _is_held_out(recording: str) -> bool:
 
 
 def coloured_noise(rng: np.random.Generator, length_samples: int) -> Samples:
-    """Noise (1, S) of unit deviation whose power falls (or rises) by a random slope of -2 to 0.5 over frequency."""
+    """Generate noise (1, S) of unit deviation whose power has a random slope of -2 to 0.5 over frequency."""
     spectrum = np.fft.rfft(rng.standard_normal(length_samples).astype(np.float32))
     slope = rng.uniform(-2.0, 0.5)
     frequencies = np.arange(1, spectrum.size + 1, dtype=np.float32)
@@ -63,7 +63,7 @@ def coloured_noise(rng: np.random.Generator, length_samples: int) -> Samples:
 
 
 def synthetic_negative(rng: np.random.Generator, rate_hz: int, length_samples: int) -> Samples:
-    """Silence, noise or mains hum (1, S), at a level from inaudible to loud."""
+    """Generate silence, noise or mains hum (1, S), at a level from inaudible to loud."""
     kind = rng.choice(["silence", "noise", "hum"], p=[0.1, 0.6, 0.3])
     if kind == "silence":
         return np.zeros((1, length_samples), np.float32)
@@ -75,7 +75,7 @@ def synthetic_negative(rng: np.random.Generator, rate_hz: int, length_samples: i
 
 
 def _hum(rng: np.random.Generator, rate_hz: int, length_samples: int) -> Samples:
-    """Harmonics of 50 or 60 Hz with random phases and falling levels (1, S)."""
+    """Generate harmonics of 50 or 60 Hz with random phases and falling levels (1, S)."""
     phase = 2 * np.pi * rng.choice([50.0, 60.0]) * np.arange(length_samples) / rate_hz
     hum = np.zeros(length_samples)
     for harmonic in range(1, 9):

@@ -19,10 +19,10 @@ Mono = NDArray[np.float32]
 
 
 def read_recording(path: Path) -> tuple[Samples, int]:
-    """A recording's samples (C, S), as the daemon decodes it, and their rate.
+    """Decode a recording as the daemon does, and return its samples (C, S) and their rate.
 
     Raises:
-        DataError: It cannot be read to its end.
+        DataError: The file cannot be read to its end.
     """
     try:
         source = Recording(path.stem, path, "fast", 0)
@@ -32,10 +32,10 @@ def read_recording(path: Path) -> tuple[Samples, int]:
 
 
 def read_mono(path: Path) -> Mono:
-    """A recording (S,) at `RATE_HZ`, its channels' mean.
+    """Read a recording (S,) at `RATE_HZ`, averaged over its channels.
 
     Raises:
-        DataError: It cannot be read to its end.
+        DataError: The file cannot be read to its end.
     """
     samples, rate_hz = read_recording(path)
     mono: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ")
@@ -43,5 +43,5 @@ def read_mono(path: Path) -> Mono:
 
 
 def rms(sound: Mono) -> float:
-    """Root mean square; 0 for nothing."""
+    """Compute the root mean square; 0 for an empty signal."""
     return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) if sound.size else 0.0

@@ -1,6 +1,6 @@
-"""Clips for mixing: mono at one rate, at a root mean square of 1, so that a level in decibels is a gain.
+"""Clips for mixing: mono at one rate, with a root mean square of 1, so a level in decibels is a gain.
 
-Conventions: (S,) float32 at `RATE_HZ`. A file that ends before its header says so counts as far as it can be read.
+Conventions: (S,) float32 at `RATE_HZ`. A truncated file is used as far as it can be read.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ RATE_HZ: Final = 22_050
 
 @lru_cache(maxsize=4096)  # 0.5 MB a clip of 6 s; a scene uses some hundred of them several times
 def read_unit(path: Path) -> Mono:
-    """A recording (S,) at `RATE_HZ`, at a root mean square of 1; as much of it as can be read.
+    """Read a recording (S,) at `RATE_HZ`, with a root mean square of 1, as far as it can be read.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The file cannot be read.
     """
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise DataError(f"{path} cannot be read: {error}. Copy the file anew.") from error
+        raise DataError(f"{path} cannot be read: {error}. Copy the file again.") from error
     mono: Mono = samples.mean(axis=1, dtype=np.float32)
     if rate_hz != RATE_HZ:
         mono = soxr.resample(mono, rate_hz, RATE_HZ, quality="HQ").astype(np.float32)

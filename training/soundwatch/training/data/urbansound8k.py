@@ -1,12 +1,12 @@
-"""UrbanSound8K's own layout as typed records, and splits that keep a recording on one side.
+"""Reader of UrbanSound8K's layout, and splits that keep each recording on one side.
 
 Conventions: `metadata/UrbanSound8K.csv` and `audio/fold1/` to `audio/fold10/` under one folder. Folds
 are numbered from 1. A recording is the number before the first dash of a clip's file name: one
-Freesound upload, of which several clips were cut.
+Freesound upload, from which several clips were cut.
 Source: Salamon, Jacoby and Bello, "A Dataset and Taxonomy for Urban Sound Research", 2014. Its authors
-ask for the official folds: a random split puts pieces of one recording on both sides and flatters any network.
-Even the official folds share five recordings (106905, 132016, 176638, 180937, 77751); clips to train on
-whose recording is scored are left out here.
+ask for the official folds: a random split puts pieces of one recording on both sides and inflates all scores.
+Even the official folds share five recordings (106905, 132016, 176638, 180937, 77751); training clips
+whose recording is in the test set are left out here.
 Does not: open audio (`data/cache.py`).
 """
 
@@ -26,7 +26,7 @@ from soundwatch.training.model.labels import LABELS
 
 COLUMNS: Final = ("slice_file_name", "fold", "classID", "class")
 OBTAIN: Final = (
-    "UrbanSound8K (8732 clips, 6 GB, CC BY-NC 3.0) is had by `pip install soundata` and "
+    "UrbanSound8K (8732 clips, 6 GB, CC BY-NC 3.0) is available with `pip install soundata` and "
     "`soundwatch data download DIR`, or by hand from "
     "https://urbansounddataset.weebly.com/urbansound8k.html. Then give the folder that holds audio/ and metadata/."
 )
@@ -35,14 +35,14 @@ LEAKY_TEST_SHARE: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One labelled piece of a recording.
+    """One labeled piece of a recording.
 
     Attributes:
-        path: Its file.
+        path: Path of the file.
         fold: Official fold, from 1; 0 for a clip that is not UrbanSound8K's.
-        class_id: Place of its class among the split's labels; None where it is none of them.
-        recording: What it was cut from; clips of one recording never stand on both sides of a split.
-        windows: That an epoch takes of it, each from another place.
+        class_id: Index of its class in the split's labels; None for a negative.
+        recording: Original recording; all clips of a recording are on one side of a split.
+        windows: Number of windows per epoch, each at another position.
     """
 
     path: Path
@@ -53,27 +53,27 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """Its file's name; with its folder before it where files of two classes may be called alike."""
-        alike = self.fold == 0 and self.class_id is not None
-        return f"{self.path.parent.name}/{self.path.name}" if alike else self.path.name
+        """File name, with its folder where two classes may have files of one name."""
+        ambiguous = self.fold == 0 and self.class_id is not None
+        return f"{self.path.parent.name}/{self.path.name}" if ambiguous else self.path.name
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The clips of one run.
+    """Training and test clips of one run.
 
     Attributes:
-        train: Learned from.
-        test: Only scored.
+        train: Training clips.
+        test: Test clips.
         train_folds: Official folds that `train` comes from.
         test_folds: Official folds that `test` comes from.
-        leaky: True where clips were dealt out at random, so that recordings stand on both sides.
-        missing: Per fold used, how many of its clips have no file.
+        leaky: True for a random split, which puts recordings on both sides.
+        missing: Number of clips without a file, per fold.
         withheld: Clips of the train folds left out of `train` because their recording is in `test`.
-        labels: The classes that `class_id` counts through.
-        folder: Name of the folder whose folders are the classes; None for UrbanSound8K.
-        ignored: Files of that folder that are no recordings.
-        terms: Of weights that are learned from it, where that folder says.
+        labels: Names of the classes, in the order of `class_id`.
+        folder: Name of the folder with the class folders; None for UrbanSound8K.
+        ignored: Number of files in that folder that are not recordings.
+        terms: Terms for weights trained on it, if the folder has some.
     """
 
     train: tuple[Clip, ...]
@@ -90,16 +90,16 @@ class Split:
 
 
 def read_metadata(root: Path) -> tuple[Clip, ...]:
-    """Every clip that the metadata lists, whether its file is there or not, in the metadata's order.
+    """Read all clips of the metadata in its order, with or without a file.
 
     Raises:
-        DataError: There is no such folder or file, or its columns are others.
+        DataError: The folder or file does not exist, or a column is missing.
     """
     metadata = root / "metadata" / "UrbanSound8K.csv"
     if not metadata.is_file():
         raise DataError(
-            f"No {metadata}; a folder in UrbanSound8K's layout was wanted. For a folder of recordings a class of your "
-            f"own, add --layout folders. {OBTAIN}"
+            f"No {metadata}; a folder in UrbanSound8K's layout was wanted. For your own folder of recordings per "
+            f"class, add --layout folders. {OBTAIN}"
         )
     try:
         with metadata.open(newline="", encoding="utf-8") as file:
@@ -112,7 +112,7 @@ def read_metadata(root: Path) -> tuple[Clip, ...]:
 
 
 def _read_rows(rows: csv.DictReader[str], root: Path, metadata: Path) -> tuple[Clip, ...]:
-    """All lines of the metadata."""
+    """Parse all rows of the metadata."""
     columns = rows.fieldnames or []
     lacking = [column for column in COLUMNS if column not in columns]
     if lacking:
@@ -124,7 +124,7 @@ def _read_rows(rows: csv.DictReader[str], root: Path, metadata: Path) -> tuple[C
 
 
 def _clip(root: Path, row: dict[str, str], where: str) -> Clip:
-    """One line of the metadata."""
+    """Parse one row of the metadata."""
     name = row["slice_file_name"] or ""
     try:
         fold, class_id = int(row["fold"]), int(row["classID"])
@@ -139,16 +139,16 @@ def _clip(root: Path, row: dict[str, str], where: str) -> Clip:
 
 
 def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: tuple[int, ...]) -> Split:
-    """The official split.
+    """Split by the official folds.
 
     Args:
         root: The folder with audio/ and metadata/.
-        train_folds: To learn from; None is every fold that is there and not tested on.
-        test_folds: To score; may be empty.
+        train_folds: Training folds; None means every present fold that is not a test fold.
+        test_folds: Test folds; may be empty.
 
     Raises:
-        ConfigError: A fold stands on both sides.
-        DataError: A fold is not there.
+        ConfigError: A fold is on both sides.
+        DataError: A fold is missing.
     """
     listed = read_metadata(root)
     present = [clip for clip in listed if clip.path.is_file()]
@@ -160,8 +160,8 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
         raise ConfigError(f"Fold {both[0]} is to be trained on and tested on; a fold may do one of the two.")
     for fold in (*train_folds, *test_folds):
         if fold not in folds:
-            there = ", ".join(str(each) for each in sorted(folds)) or "none"
-            raise DataError(f"Fold {fold} has no clips in {root / 'audio'}; folds there: {there}. {OBTAIN}")
+            found = ", ".join(str(number) for number in sorted(folds)) or "none"
+            raise DataError(f"Fold {fold} has no clips in {root / 'audio'}; folds there: {found}. {OBTAIN}")
     test = tuple(clip for clip in present if clip.fold in test_folds)
     scored = {clip.recording for clip in test}
     wanted = [clip for clip in present if clip.fold in train_folds]
@@ -173,10 +173,10 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
 
 
 def split_leakily(root: Path, seed: int) -> Split:
-    """A random fifth of all clips to score on, as tutorials split: its scores measure nothing.
+    """Hold out a random fifth of all clips, as tutorials do: its scores are not valid.
 
     Raises:
-        DataError: There are no clips.
+        DataError: The folder has no clips.
     """
     whole = split_by_folds(root, None, ())
     order = np.random.default_rng(seed).permutation(len(whole.train))
@@ -187,7 +187,7 @@ def split_leakily(root: Path, seed: int) -> Split:
 
 
 def _count_missing(listed: Iterable[Clip], present: Iterable[Clip], folds: set[int]) -> dict[int, int]:
-    """Per fold, the clips listed less the clips there, where that is not 0."""
+    """Count the listed clips without a file, per fold, where there are any."""
     counts = Counter(clip.fold for clip in listed if clip.fold in folds)
     counts.subtract(clip.fold for clip in present if clip.fold in folds)
     return {fold: count for fold, count in sorted(counts.items()) if count}

@@ -1,4 +1,4 @@
-"""Learning from YAMNet: teacher targets, soft labels, initialization.
+"""Distillation from YAMNet: teacher targets, soft labels, initialization.
 
 Never: be needed to run a model.
 """

@@ -1,12 +1,12 @@
-"""Views: a clip augmented, half of the time mixed with another, as one window that a teacher hears too.
+"""Augmented views of a clip, half of them mixed with another clip, as one window for student and teacher.
 
-Conventions: samples are (1, S) float32. A view hangs on its clip, its partner, its number and the seed
-alone, so that runs on other folds share it. Partners come from the clip's own fold or are negatives: no
-view joins two folds. Targets (K,) say what is heard: a clip that is as loud as the other is wholly there, one that is
-`DROWNED_DB` quieter is not. So a siren over rain is a siren, and of two sounds both are true.
+Conventions: samples are (1, S) float32. A view depends on its clip, its partner, its number and the seed
+alone, so runs on other folds share it. Partners come from the fold of the clip or are negatives: no
+view joins two folds. Targets (K,) are audibilities: 1 for a clip as loud as the other, 0 for one that is
+`DROWNED_DB` quieter. So a siren over rain has the target 1, and two equally loud sounds both have 1.
 Source: mixing at equal loudness and a random share is between-class learning (Tokozume et al. 2018), whose targets
-are the shares; scores that do not compete need not share, and found fewer sounds in a street when they did (0010).
-Does not: mask mel decibels (`distillation/teacher_targets.py`), or touch clips that are scored.
+are the shares; independent scores need no shares, and found fewer sounds in a street with them (0010).
+Does not: mask mel decibels (`distillation/teacher_targets.py`), or change test clips.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _QUIET: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one view is made of.
+    """Definition of one view.
 
     Attributes:
-        clip: Heard; None is noise or silence made on the spot.
-        partner: Heard with it; None where it is alone.
-        number: Of this view of the clip, from 1 (of this noise, from 1); 0 is the clip as it is.
-        seed: Of the recipe.
+        clip: Clip of the view; None for synthetic noise or silence.
+        partner: Second clip; None without a mix.
+        number: Number of this view of the clip or noise, from 1; 0 is the unchanged clip.
+        seed: Seed of the recipe.
     """
 
     clip: Clip | None
@@ -58,28 +58,28 @@ class View:
 
     @property
     def clips(self) -> tuple[Clip, ...]:
-        """Every clip in it."""
+        """All clips of the view."""
         return tuple(clip for clip in (self.clip, self.partner) if clip)
 
     @property
     def key(self) -> str:
-        """Hash of all draws' origin: the same view has the same name in every run."""
+        """Hash that identifies the view in every run."""
         names = [clip.path.name if clip else "" for clip in (self.clip, self.partner)]
         return hashlib.sha256(repr((names, self.number, self.seed)).encode()).hexdigest()
 
     @property
     def generator(self) -> np.random.Generator:
-        """The generator that every draw of this view comes from."""
+        """Return the random generator of this view."""
         return np.random.default_rng(int(self.key[:16], 16))
 
     @property
     def share(self) -> float:
-        """Of the clip in the mix with its partner, by amplitude at equal loudness."""
+        """Share of the clip in the mix with its partner, by amplitude at equal loudness."""
         return float(np.random.default_rng(int(self.key[16:32], 16)).random()) if self.partner else 1.0
 
 
 def plan_views(clips: Sequence[Clip], recipe: Distillation, synthetic_share: float) -> list[View]:
-    """Every clip as it is, then all of its views, then `synthetic_share` of them all in synthetic noise."""
+    """Plan every unchanged clip, then its views, then `synthetic_share` of their number in synthetic noise."""
     seed = recipe.views_seed
     pools = {fold: [clip for clip in clips if clip.fold == fold] for fold in {clip.fold for clip in clips}}
     negatives = [clip for clip in clips if clip.class_id is None]
@@ -94,17 +94,17 @@ def plan_views(clips: Sequence[Clip], recipe: Distillation, synthetic_share: flo
 
 
 def _draw(*words: object) -> int:
-    """32 random bits that hang on the words alone."""
+    """Return 32 random bits that depend on the words alone."""
     return int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:4], "big")
 
 
 def _partner(clip: Clip, pool: Sequence[Clip], number: int, seed: int) -> Clip:
-    """The clip of the pool with the lowest draw: where one leaves the pool, no other clip's partner changes."""
+    """Return the clip of the pool with the lowest draw, so a removed clip changes no other clip's partner."""
     return min(pool, key=lambda other: _draw("partner", clip.path.name, other.path.name, number, seed))
 
 
 def render_view(view: View, read: Callable[[Clip], Samples], window_samples: int, rate_hz: int) -> Samples:
-    """The view's window (1, S)."""
+    """Render the window of a view (1, S)."""
     rng = view.generator
     if view.clip is None:
         return synthetic_negative(rng, rate_hz, window_samples)
@@ -122,7 +122,7 @@ def render_view(view: View, read: Callable[[Clip], Samples], window_samples: int
 
 
 def target_of(view: View, classes: int) -> NDArray[np.float32]:
-    """How surely each class is heard in the view (K,), by the rule above."""
+    """Compute the audibility of each class in the view (K,), by the rule above."""
     target = np.zeros(classes, np.float32)
     for clip, share in ((view.clip, view.share), (view.partner, 1 - view.share)):
         if clip is not None and clip.class_id is not None:
@@ -140,15 +140,15 @@ def _loudness(samples: Samples) -> np.float32:
 
 
 def _render(samples: Samples, window_samples: int, rate_hz: int, rng: np.random.Generator) -> Samples:
-    """One clip at another speed, somewhere in a window, through another microphone."""
+    """Change speed, position in the window and frequency response of one clip."""
     faster = play_at(samples, int(rng.choice(SPEEDS_PERCENT)))
     return equalise(place_randomly(faster, window_samples, rng), rate_hz, rng)
 
 
 def equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
-    """A smooth random response; now and then a microphone without treble or without bass, or a room."""
+    """Apply a smooth random response; sometimes a microphone without treble or without bass, or a room."""
     length = samples.shape[1]
-    hz = np.fft.rfftfreq(2 * length, 1 / rate_hz)  # twice the length: what a room prolongs is cut off, not wrapped
+    hz = np.fft.rfftfreq(2 * length, 1 / rate_hz)  # twice the length: reverberation is cut off, not wrapped
     gain_db = np.interp(np.log(hz + _KNOT_HZ[0]), np.log(_KNOT_HZ), rng.normal(0, KNOT_DB, len(_KNOT_HZ)))
     if rng.random() < DULL_PROBABILITY:
         gain_db -= 40 * np.clip(hz / rng.uniform(2500, 9000) - 1, 0, 2)
@@ -162,7 +162,7 @@ def equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Sample
 
 
 def _room(length: int, rate_hz: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A room's impulse response (S,): the sound itself, then noise that falls by 60 dB in `ROOM_RT60_S`."""
+    """Generate a room's impulse response (S,): the direct sound, then noise that decays by 60 dB in `ROOM_RT60_S`."""
     time_s = np.arange(length) / rate_hz
     tail = rng.normal(0, 1, length) * 10 ** (-3 * time_s / rng.uniform(*ROOM_RT60_S))
     tail *= rng.uniform(0.3, 1.5) / np.sqrt(np.square(tail).sum())

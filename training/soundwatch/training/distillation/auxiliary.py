@@ -1,8 +1,8 @@
-"""The outputs that a student has only while it is trained: the teacher's features and groups of everyday sounds.
+"""Auxiliary outputs of a student in training: the teacher's features and groups of everyday sounds.
 
-Conventions: the loss is added to that of the classes. Groups are learned from the features that the head sees, after
-dropout, by one linear layer.
-Does not: stay in the model: the layers are dropped with the training run.
+Conventions: the loss is added to that of the classes. One linear layer predicts the groups from the input features
+of the head, after dropout.
+Does not: stay in the model: the layers are removed after training.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from soundwatch.training.model.recipe import Recipe
 
 
 class Auxiliary(nn.Module):
-    """The hint layer and, where the recipe has street mixes with groups, a layer for the groups.
+    """Hint layer and, if the recipe has street mixes with groups, a layer for the groups.
 
     Attributes:
         hint: Predicts the teacher's features from the maps.
-        groups: Logits (N, G) of pooled features; None where groups are not learned.
+        groups: Predicts logits (N, G) from pooled features; None without groups.
     """
 
     def __init__(self, hint: Hint, groups: nn.Linear | None, feature_weight: float, group_weight: float) -> None:
@@ -32,7 +32,7 @@ class Auxiliary(nn.Module):
         self._feature_weight, self._group_weight = feature_weight, group_weight
 
     def forward(self, maps: Tensor, pooled: Tensor, heard: Tensor, groups: Tensor | None) -> Tensor:
-        """Weighted loss of maps (N, W, M, T) and pooled features (N, P) for features (N, V, D) and groups (N, G)."""
+        """Compute the weighted loss of maps (N, W, M, T) and pooled (N, P) for heard (N, V, D) and groups (N, G)."""
         loss: Tensor = self._feature_weight * self.hint(maps, heard)
         if self.groups is not None and groups is not None:
             logits = self.groups(pooled).float()
@@ -41,7 +41,7 @@ class Auxiliary(nn.Module):
 
 
 def start_auxiliary(network: nn.Sequential, recipe: Recipe, heard: Heard) -> Auxiliary:
-    """Fresh layers that fit the network's maps and the teacher's features (N, V, D) of all lessons."""
+    """Build layers for the network's maps and the teacher's features (N, V, D) of all examples."""
     assert recipe.teaching is not None
     spec, device = recipe.features, next(network.parameters()).device
     with torch.no_grad():

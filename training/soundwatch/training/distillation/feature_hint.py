@@ -1,10 +1,10 @@
-"""What the student is told of the teacher's features, beside its targets.
+"""Hint loss: prediction of the teacher's features from the student's maps.
 
-Conventions: maps are (N, W, M, T) as the student's last convolution leaves them, features (N, V, D) of V
-windows of the teacher. A map's frame counts for a window by the time that both share. Features are
-compared after each of the D numbers is brought to mean 0 and deviation 1 over the lessons.
-Source: FitNets (Romero et al. 2015) regress a teacher's inner layer; here a mean over bands of it.
-Does not: stay in the model: the hint layer is dropped with the training run.
+Conventions: maps are (N, W, M, T) from the student's last convolution, features (N, V, D) from V
+windows of the teacher. The weight of a map's frame in a window is their common time. Each of the D features
+is standardized to mean 0 and deviation 1 over all examples.
+Source: FitNets (Romero et al. 2015) regress an inner layer of the teacher; here the mean over its bands.
+Does not: stay in the model: the hint layer is removed after training.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _FLOOR = 1e-2
 
 
 class Hint(nn.Module):
-    """A linear layer from the student's maps to the first half of the teacher's features: its means over a window.
+    """Linear layer from the student's maps to the first half of the teacher's features, the means over a window.
 
     Attributes:
-        tell: The layer.
+        tell: Linear layer.
     """
 
     overlap: Tensor
@@ -31,13 +31,13 @@ class Hint(nn.Module):
     deviation: Tensor
 
     def __init__(self, channels: int, frames: int, spec: FeatureSpec, heard: Heard) -> None:
-        """Fit the scales to what was heard.
+        """Fit the scales to the teacher's features.
 
         Args:
-            channels: Of the maps.
-            frames: Of the maps, over one window of the student.
-            spec: The student's front end.
-            heard: Features (N, V, D) of all lessons.
+            channels: Channels of the maps.
+            frames: Frames of the maps in one window of the student.
+            spec: Front end of the student.
+            heard: Teacher features (N, V, D) of all examples.
         """
         super().__init__()
         width = heard.shape[2] // 2
@@ -48,7 +48,7 @@ class Hint(nn.Module):
         self.register_buffer("deviation", torch.from_numpy(sample.std(axis=(0, 1)) + _FLOOR))
 
     def forward(self, maps: Tensor, heard: Tensor) -> Tensor:
-        """Mean squared difference between what the maps tell and the teacher's features (N, V, D)."""
+        """Compute the mean squared error between predicted and actual teacher features (N, V, D)."""
         told = self.tell(maps.mean(dim=2)).float() @ self.overlap  # (N, D / 2, V)
         wanted = (heard[:, :, : len(self.mean)] - self.mean) / self.deviation
         difference: Tensor = (told.transpose(1, 2) - wanted).square().mean()
@@ -56,7 +56,7 @@ class Hint(nn.Module):
 
 
 def _overlap(frames: int, windows: int, spec: FeatureSpec) -> Tensor:
-    """(T, V): how much of each window of the teacher falls to each frame of the maps; columns sum to 1."""
+    """Compute the share of each map frame in each teacher window (T, V); columns sum to 1."""
     frame_s = spec.window_samples / spec.rate_hz / frames
     shares = np.zeros((frames, windows), np.float32)
     for window in range(windows):

@@ -1,11 +1,11 @@
-"""A student's start: the teacher's own first layers, before the student is trained like any network.
+"""Initialization of a student from the teacher's first layers.
 
-Conventions: the student is a `separable` network as wide as YAMNet, which is built of the same layers; kernels are
-(out, in, M, T), bands before frames. Each batch norm is set so that its channel has the mean and the deviation that
-the teacher's has on the same training sounds: other frames, another level and another window are made up for that far.
+Conventions: the student is a `separable` network with YAMNet's widths and kinds of layers; kernels are
+(out, in, M, T), bands before frames. Each batch norm is set so that its channel has the mean and deviation of
+the teacher's channel on the training sounds. This corrects other frames, levels and windows to that extent.
 Source: YAMNet is MobileNet v1 with its batch norms folded into biases; its front end is 25 ms frames every 10 ms, 64
-mel bands, log(magnitude + 0.001). Starting a student as a part of its teacher is DistilBERT's way (Sanh et al. 2019).
-Does not: train, or see a clip that is scored.
+mel bands, log(magnitude + 0.001). DistilBERT initializes a student from its teacher too (Sanh et al. 2019).
+Does not: train, or use a test clip.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ _FRAME_SAMPLES: Final = 400
 _HOP_SAMPLES: Final = 160
 _N_FFT: Final = 512
 _LOG_OFFSET: Final = 0.001
-_QUIETEST: Final = -6.9  # log of the offset: the teacher never heard less
+_QUIETEST: Final = -6.9  # log of the offset: the minimum of the teacher's input
 _PEAK: Final = 0.7
 
 
 def sample_clips(clips: Sequence[Clip], window_samples: int, read: Reader) -> Tensor:
-    """Up to `SOUNDS` of the clips, evenly chosen, as windows (N, S)."""
+    """Return up to `SOUNDS` evenly selected clips as windows (N, S)."""
     chosen = clips[:: max(1, len(clips) // SOUNDS)][:SOUNDS]
     return torch.stack([torch.from_numpy(place_first(read(clip)[:1], window_samples)[0]) for clip in chosen])
 
 
 @torch.no_grad()
 def init_from_teacher(network: nn.Sequential, trunk: Trunk, sounds: Tensor, spec: FeatureSpec) -> None:
-    """Give a fresh `separable` network the teacher's first layers; its head stays as drawn.
+    """Load the teacher's first layers into a new `separable` network; its head keeps its random weights.
 
     Args:
-        network: In training mode before and after.
-        trunk: The teacher's.
+        network: Student network, in training mode before and after.
+        trunk: Layers of the teacher.
         sounds: Training clips (N, S) at the student's rate.
-        spec: The student's front end.
+        spec: Front end of the student.
 
     Raises:
-        ConfigError: The network is not built like the teacher.
+        ConfigError: The network has another structure than the teacher.
     """
     stages = _stages(network, trunk)
     sounds = sounds * (_PEAK / sounds.abs().amax(dim=1, keepdim=True).clamp(min=1e-5))
@@ -70,7 +70,7 @@ def init_from_teacher(network: nn.Sequential, trunk: Trunk, sounds: Tensor, spec
 
 
 def _stages(network: nn.Sequential, trunk: Trunk) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """The student's convolutions with their batch norms, held against the teacher's."""
+    """Return the student's convolutions with their batch norms, after a comparison with the teacher's."""
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
     seen = [tuple(convolution.weight.shape) for convolution in convolutions]
     wanted = [tuple(layer.kernel.shape) for layer in trunk.layers[: len(seen)]]
@@ -84,7 +84,7 @@ def _stages(network: nn.Sequential, trunk: Trunk) -> list[tuple[nn.Conv2d, nn.Ba
 
 
 def _start_bands(network: nn.Sequential, mel_db: Tensor, heard: Tensor) -> Tensor:
-    """Set the offsets of the bands so that their means are the teacher's; returns what the first convolution sees."""
+    """Set the offsets of the bands to match the teacher's means, and return the input of the first convolution."""
     seen = mel_db
     for layer in network:
         if isinstance(layer, BandScale):
@@ -97,19 +97,19 @@ def _start_bands(network: nn.Sequential, mel_db: Tensor, heard: Tensor) -> Tenso
 
 
 def _resampled(sounds: Tensor, rate_hz: int) -> Tensor:
-    """Sounds (N, S) at the teacher's rate."""
+    """Resample sounds (N, S) to the teacher's rate."""
     return torch.from_numpy(soxr.resample(sounds.T.numpy(), rate_hz, _RATE_HZ).T.copy())
 
 
 def _log_mel(samples: Tensor, mel: Tensor) -> Tensor:
-    """The teacher's front end: samples (N, S) at its rate to (N, 1, M, T)."""
+    """Compute the teacher's front end: samples (N, S) at its rate to (N, 1, M, T)."""
     frames = samples.unfold(-1, _FRAME_SAMPLES, _HOP_SAMPLES) * torch.hann_window(_FRAME_SAMPLES)
     magnitude = torch.fft.rfft(frames, _N_FFT).abs()  # (N, T, F)
     return torch.log(magnitude @ mel.T + _LOG_OFFSET).transpose(1, 2)[:, None]
 
 
 def _convolve(maps: Tensor, layer: Layer) -> Tensor:
-    """The layer's response before its ReLU, padded as TensorFlow's SAME does."""
+    """Compute the response of a layer before its ReLU, with TensorFlow's SAME padding."""
     if layer.kernel.shape[-1] == 3:
         maps = functional.pad(maps, (1, 1, 1, 1) if layer.stride == 1 else (0, 1, 0, 1))
     groups = len(layer.kernel) if layer.depthwise else 1
@@ -117,7 +117,7 @@ def _convolve(maps: Tensor, layer: Layer) -> Tensor:
 
 
 def _align(norm: nn.BatchNorm2d, response: Tensor, wanted: Tensor) -> Tensor:
-    """Give each channel of a response the mean and deviation of the teacher's; returns what its ReLU leaves."""
+    """Set the batch norm to give each channel the teacher's mean and deviation, and return the output of its ReLU."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     norm.running_mean.copy_(response.mean(dim=(0, 2, 3)))

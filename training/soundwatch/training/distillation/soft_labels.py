@@ -1,8 +1,8 @@
-"""Heads: small classifiers on what the teacher hears, trained on the training clips' labels.
+"""Soft labels from small classifiers (heads) on the teacher's features, trained on the training labels.
 
-Conventions: in, (N, W, D) features; out, (N, K) logits: each window's own, weighted by a second output of
-the same layer, so that a shot in one window of seven is not drowned by the silence in six.
-Does not: see any clip that is scored, or outlive the training run.
+Conventions: in, (N, W, D) features; out, (N, K) logits: the mean over windows, weighted by a second output of
+the layer, so a shot in one window of seven is not lost in the silence of six.
+Does not: use a test clip, or exist after the training run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIXUP_ALPHA: Final = 0.3
 
 
 class WindowHead(nn.Module):
-    """Two linear layers a window, and a learned weight for each window and class."""
+    """Two linear layers per window, with a learned weight for each window and class."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class WindowHead(nn.Module):
         self.weights = nn.Linear(HIDDEN, classes)
 
     def forward(self, heard: Tensor) -> Tensor:
-        """Logits (N, K) of features (N, W, D)."""
+        """Compute logits (N, K) of features (N, W, D)."""
         hidden = self.hidden(self.normalise(heard.flatten(0, 1)).unflatten(0, heard.shape[:2]))
         weighted: Tensor = self.logits(hidden) * self.weights(hidden).softmax(dim=1)
         return weighted.sum(dim=1)
 
 
 def soft_targets(lessons: TeacherTargets, heads: int, seed: int, bfloat16: bool = False) -> NDArray[np.float32]:
-    """Mean scores (N, K) that `heads` heads, each from its own seed, give the lessons they were trained on."""
+    """Train `heads` heads with different seeds, and return their mean scores (N, K) on the training examples."""
     scores = np.zeros_like(lessons.targets)
     for number in range(heads):
         scores += _score(fit_head(lessons, seed * 1000 + number, bfloat16), lessons) / heads
@@ -51,7 +51,7 @@ def soft_targets(lessons: TeacherTargets, heads: int, seed: int, bfloat16: bool 
 
 
 def fit_head(lessons: TeacherTargets, seed: int, bfloat16: bool = False) -> WindowHead:
-    """One head, in eval mode; multiplied in bfloat16 where the recipe says so."""
+    """Train one head and return it in eval mode; in bfloat16 if requested."""
     torch.manual_seed(seed)
     head = WindowHead(lessons.heard.shape[2], lessons.targets.shape[1])
     steps = PASSES * -(-len(lessons.heard) // BATCH_LESSONS)
@@ -77,7 +77,7 @@ def fit_head(lessons: TeacherTargets, seed: int, bfloat16: bool = False) -> Wind
 
 @torch.no_grad()
 def _score(head: WindowHead, lessons: TeacherTargets) -> NDArray[np.float32]:
-    """Scores (N, K) of all lessons."""
+    """Compute scores (N, K) of all examples."""
     rows = range(0, len(lessons.heard), 512)
     parts = [head(torch.from_numpy(lessons.heard[row : row + 512]).float()).sigmoid().numpy() for row in rows]
     return np.concatenate(parts)

@@ -1,9 +1,9 @@
-"""Groups of everyday sounds that a network learns beside its classes, from YAMNet's scores and the clips' kinds.
+"""Groups of everyday sounds as auxiliary outputs, with targets from YAMNet's scores and the clips' kinds.
 
 Conventions: G groups in the order of `GROUPS`. A group's soft target is the highest of its AudioSet classes' scores in
-a window; where a clip's kind names a group, the group's target is at least how audible the clip is in its mix.
-Source: places in YAMNet's output, in the order of its published class map (AudioSet's ontology, CC BY 4.0).
-Does not: name the ten classes: those are learned from labels.
+a window; if a clip's kind names a group, the group's target is at least the audibility of the clip in its mix.
+Source: indexes into YAMNet's output, in the order of its published class map (AudioSet's ontology, CC BY 4.0).
+Does not: contain the ten classes: their targets come from labels.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class SoundGroup:
-    """Sounds that people call by one name.
+    """Group of sounds with a common name.
 
     Attributes:
-        name: In snake case.
-        audioset: Places of its classes in YAMNet's output.
-        kinds: Folders of everyday sounds that hold it.
+        name: Name in snake case.
+        audioset: Indexes of its classes in YAMNet's output.
+        kinds: Folders of everyday sounds in the group.
     """
 
     name: str
@@ -98,11 +98,11 @@ _PLACES_OF_KIND: Final = {kind: place for place, group in enumerate(GROUPS) for 
 
 
 def group_of(kind: str) -> int | None:
-    """Place of the group that a kind of sound belongs to; None where it belongs to none."""
+    """Return the index of the group of a kind of sound; None without a group."""
     return _PLACES_OF_KIND.get(kind)
 
 
 def group_scores(audioset_scores: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scores (..., G) of the groups, of YAMNet's scores (..., A)."""
+    """Compute scores (..., G) of the groups from YAMNet's scores (..., A)."""
     columns = [audioset_scores[..., list(group.audioset)].max(axis=-1) for group in GROUPS]
     return np.stack(columns, axis=-1).astype(np.float32)

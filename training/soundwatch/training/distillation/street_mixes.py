@@ -1,12 +1,12 @@
-"""Street mixes: windows as a microphone in a street or a room gives them, with what is audible in them.
+"""Street mixes: training windows that simulate a microphone in a street or a room, with audibility targets.
 
 Conventions: samples are (1, S) float32. A mix has up to two sounds over a background recording, or over noise; any of
-the three may be missing. A mix depends on its clips, its number and the seed alone, so that runs on other folds share
+the three may be missing. A mix depends on its clips, its number and the seed alone, so runs on other folds share
 it. Sounds of two official folds are never joined; backgrounds and negatives have no fold. Targets (K,) are 1 for a
-class that is as loud as everything else, 0 for one that is `INAUDIBLE_DB` quieter, NaN where a clip does not say
+class that is as loud as everything else, 0 for one that is `INAUDIBLE_DB` quieter, and NaN if it is unknown
 whether the class is audible: such outputs are left out of the loss.
 Source: signal-to-noise ratios are of root mean squares, the sound's over its own length, as in the street scenes.
-Does not: change levels: a network whose reference is its window's peak does not see them.
+Does not: change levels: a network that normalizes by the window's peak does not depend on them.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _QUIET: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class StreetSound:
-    """A clip with what is known of it.
+    """Clip for street mixes with its labels.
 
     Attributes:
-        clip: Its recording; `class_id` is None for a negative.
-        kind: What kinds of negatives are balanced by; a class's name for a target.
-        uncertain: Classes that may be audible in it besides.
-        background: True for ambience, which lies under other sounds.
+        clip: Clip; `class_id` is None for a negative.
+        kind: Kind of a negative, for balanced draws; the class of a target.
+        uncertain: Other classes that may be audible in it.
+        background: True for ambience, which is mixed under other sounds.
     """
 
     clip: Clip
@@ -59,11 +59,11 @@ class StreetSound:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A clip in a mix.
+    """Clip in a mix with its level.
 
     Attributes:
-        sound: The clip.
-        level_db: Its root mean square, as all parts' of a mix are counted.
+        sound: Clip.
+        level_db: Root mean square relative to the other parts of the mix.
     """
 
     sound: StreetSound
@@ -72,13 +72,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class StreetMix:
-    """What one mix is made of.
+    """Definition of one mix.
 
     Attributes:
-        sounds: Up to two clips in the foreground.
-        background: Ambience under them; None leaves noise or nothing.
-        number: Tells mixes of the same clips apart.
-        seed: Of the recipe.
+        sounds: Up to two foreground clips.
+        background: Ambience; None for noise or no background.
+        number: Number that distinguishes mixes of equal clips.
+        seed: Seed of the recipe.
     """
 
     sounds: tuple[StreetSound, ...]
@@ -89,19 +89,19 @@ class StreetMix:
 
     @property
     def clips(self) -> tuple[Clip, ...]:
-        """Every clip in it."""
+        """All clips of the mix."""
         return tuple(part.sound.clip for part in self.parts)
 
     @property
     def key(self) -> str:
-        """Hash of all draws' origin: a mix has the same name in every run."""
+        """Hash that identifies the mix in every run."""
         background = self.background.clip.path.name if self.background else ""
         names = ["street", *(f"{each.kind}/{each.clip.path.name}" for each in self.sounds), background, self.snr_db]
         return hashlib.sha256(repr((names, self.number, self.seed)).encode()).hexdigest()
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Its clips at their levels: the foreground around `snr_db` above a background at 0 dB."""
+        """Return the clips with their levels: the foreground around `snr_db` above a background at 0 dB."""
         draws = np.random.default_rng(int(self.key[16:32], 16)).random(2)
         level_db = self.snr_db[0] + draws[0] * (self.snr_db[1] - self.snr_db[0])
         levels_db = (level_db, level_db + (2 * draws[1] - 1) * LEVEL_DIFFERENCE_DB)
@@ -110,7 +110,7 @@ class StreetMix:
 
 
 def render_mix(mix: StreetMix, read: Callable[[Clip], Samples], window_samples: int, rate_hz: int) -> Samples:
-    """The mix's window (1, S)."""
+    """Render the window of a mix (1, S)."""
     rng = np.random.default_rng(int(mix.key[:16], 16))
     if not mix.parts:
         made = knocks if mix.number % 2 else synthetic_negative
@@ -126,7 +126,7 @@ def render_mix(mix: StreetMix, read: Callable[[Clip], Samples], window_samples: 
 
 
 def mix_target(mix: StreetMix, classes: int) -> NDArray[np.float32]:
-    """How audible each class is in a mix (K,); NaN where that is not known."""
+    """Compute the audibility of each class in a mix (K,); NaN if unknown."""
     target = np.zeros(classes, np.float32)
     audible = _audible(mix)
     for part, share in audible:
@@ -141,7 +141,7 @@ def mix_target(mix: StreetMix, classes: int) -> NDArray[np.float32]:
 
 
 def mix_groups(mix: StreetMix) -> NDArray[np.float32]:
-    """How audible each group of other sounds is in a mix, as far as the clips' kinds name one (G,)."""
+    """Compute the audibility of each group of other sounds in a mix (G,), from the clips' kinds."""
     target = np.zeros(len(GROUPS), np.float32)
     for part, share in _audible(mix):
         place = group_of(part.sound.kind)
@@ -151,7 +151,7 @@ def mix_groups(mix: StreetMix) -> NDArray[np.float32]:
 
 
 def _audible(mix: StreetMix) -> list[tuple[Part, float]]:
-    """Each part and how audible it is, by its level over the loudest other part's."""
+    """Return each part with its audibility, by its level relative to the loudest other part."""
     parts = mix.parts
     shares = []
     for part in parts:
@@ -162,7 +162,7 @@ def _audible(mix: StreetMix) -> list[tuple[Part, float]]:
 
 
 def knocks(rng: np.random.Generator, rate_hz: int, window_samples: int) -> Samples:
-    """One to four dry knocks (1, S) over noise: bursts that ring at one frequency and die away at once."""
+    """Generate one to four dry knocks (1, S) over noise: bursts at one frequency with a fast decay."""
     window = coloured_noise(rng, window_samples)
     for _ in range(rng.integers(1, 5)):
         decay_s = float(np.exp(rng.uniform(*np.log(KNOCK_DECAY_S))))
@@ -179,7 +179,7 @@ def knocks(rng: np.random.Generator, rate_hz: int, window_samples: int) -> Sampl
 def _placed(
     samples: Samples, sound: StreetSound, window_samples: int, rate_hz: int, rng: np.random.Generator
 ) -> Samples:
-    """A clip of root mean square 1 at another speed, somewhere in a window (1, S), maybe cut off by its edges."""
+    """Place a clip of root mean square 1 at another speed at a random position in a window (1, S), possibly cut off."""
     if sound.background:
         clip = _stretch(samples, window_samples, rng)
         return _repeated(clip, window_samples) / _loudness(clip)
@@ -198,7 +198,7 @@ def _placed(
 
 
 def _at(samples: Samples, start: int, window_samples: int) -> Samples:
-    """A clip that starts at a sample of the window (1, S), which may lie before it."""
+    """Place a clip at a sample of the window (1, S), which may be negative."""
     window = np.zeros((1, window_samples), np.float32)
     kept = samples[:, max(0, -start) : window_samples - start]
     window[:, max(0, start) : max(0, start) + kept.shape[1]] = kept
@@ -206,13 +206,13 @@ def _at(samples: Samples, start: int, window_samples: int) -> Samples:
 
 
 def _stretch(samples: Samples, length_samples: int, rng: np.random.Generator) -> Samples:
-    """A random stretch of a long recording, all of a short one."""
+    """Return a random segment of a long recording, or all of a short one."""
     start = int(rng.integers(0, max(1, samples.shape[1] - length_samples + 1)))
     return samples[:, start : start + length_samples]
 
 
 def _repeated(samples: Samples, length_samples: int) -> Samples:
-    """Ambience that is too short again and again."""
+    """Repeat ambience that is too short."""
     return np.tile(samples, -(-length_samples // samples.shape[1]))[:, :length_samples]
 
 

@@ -1,7 +1,7 @@
-"""Which street mixes a run is made of.
+"""Plan of the street mixes of a run.
 
-Conventions: mixes of targets depend on their own fold and on sounds without a fold, so that runs on other folds share
-them. Negatives are drawn by kind, then by recording, so that no kind and no recording speaks for all of them.
+Conventions: mixes of targets depend on their own fold and on sounds without a fold, so runs on other folds share
+them. Negatives are drawn by kind, then by recording, so no kind and no recording dominates.
 Does not: render (`street_mixes.py`).
 """
 
@@ -20,7 +20,7 @@ NEGATIVE_SECOND_SHARE = 0.5
 
 
 def plan_mixes(sounds: Sequence[StreetSound], recipe: StreetMixes) -> list[StreetMix]:
-    """All mixes of a run: of targets, of negatives balanced by kind and recording, of backgrounds alone, of knocks."""
+    """Plan all mixes of a run: targets, negatives balanced by kind and recording, backgrounds alone, and knocks."""
     targets = [sound for sound in sounds if sound.clip.class_id is not None]
     negatives = [sound for sound in sounds if sound.clip.class_id is None and not sound.background]
     backgrounds = [sound for sound in sounds if sound.background]
@@ -35,7 +35,7 @@ def plan_mixes(sounds: Sequence[StreetSound], recipe: StreetMixes) -> list[Stree
 
 
 class _Planner:
-    """Draws what a sound is mixed with."""
+    """Random selection of the other parts of a mix."""
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class _Planner:
         self.recipe = recipe
         folds = {sound.clip.fold for sound in targets}
         self.targets = {fold: [other for other in targets if other.clip.fold in (fold, 0)] for fold in folds}
-        # Long lists drawn once, from which an index is a balanced draw.
+        # Long lists drawn once; a random index into them is a balanced draw.
         self.negatives = _drawn(negatives, 4 * len(negatives), recipe.seed + 1)
         self.backgrounds = _drawn(backgrounds, 4 * len(backgrounds), recipe.seed + 1)
 
     def mix(self, sound: StreetSound, number: int) -> StreetMix:
-        """One mix of a sound; its draws depend on its name and number alone."""
+        """Plan one mix of a sound; the draws depend on its name and number alone."""
         recipe = self.recipe
         rng = np.random.default_rng(_bits("street", sound.kind, sound.clip.path.name, number, recipe.seed))
         second, ground, kind = rng.random(3)
@@ -69,7 +69,7 @@ class _Planner:
 
 
 def _counted(targets: Sequence[StreetSound], recipe: StreetMixes) -> list[tuple[StreetSound, int]]:
-    """Each target with its number of mixes: more where its class has few clips in its fold."""
+    """Return each target with its number of mixes, which is larger for a class with few clips in its fold."""
     counts: dict[tuple[int, int | None], int] = defaultdict(int)
     for sound in targets:
         counts[sound.clip.fold, sound.clip.class_id] += 1
@@ -82,7 +82,7 @@ def _counted(targets: Sequence[StreetSound], recipe: StreetMixes) -> list[tuple[
 
 
 def _drawn(sounds: Sequence[StreetSound], count: int, seed: int) -> list[StreetSound]:
-    """`count` draws: a kind by the root of its recordings, one of its recordings, one of the recording's clips."""
+    """Draw `count` sounds: a kind by the root of its number of recordings, then a recording, then a clip."""
     kinds: dict[str, dict[str, list[StreetSound]]] = defaultdict(lambda: defaultdict(list))
     for sound in sounds:
         kinds[sound.kind][sound.clip.recording].append(sound)
@@ -100,5 +100,5 @@ def _drawn(sounds: Sequence[StreetSound], count: int, seed: int) -> list[StreetS
 
 
 def _bits(*words: object) -> int:
-    """32 random bits that depend on the words alone."""
+    """Return 32 random bits that depend on the words alone."""
     return int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:4])

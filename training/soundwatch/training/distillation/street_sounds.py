@@ -1,7 +1,7 @@
-"""The sounds that street mixes are made of: clips of the classes, everyday sounds to train on, and other negatives.
+"""Sounds for street mixes: clips of the classes, everyday sounds for training, and other negatives.
 
-Conventions: everyday sounds of other roles than `train` take no part, and neither does a negative whose folder is named
-like a kind that is held out whole: what is learned must not be what is measured.
+Conventions: everyday sounds of other roles than `train` are excluded, and so are negatives in a folder with the name
+of a held-out kind: training and test data must be disjoint.
 Does not: mix them (`street_mixes.py`).
 """
 
@@ -25,11 +25,11 @@ from soundwatch.training.distillation.street_mixes import StreetSound
 
 @dataclass(frozen=True, slots=True)
 class EverydaySounds:
-    """Everyday sounds to train on.
+    """Everyday sounds for training.
 
     Attributes:
-        sounds: The clips.
-        sources: Where they are from, under which licences and how many.
+        sounds: Clips.
+        sources: Sources of the clips, with license and number.
     """
 
     sounds: tuple[StreetSound, ...] = ()
@@ -40,33 +40,33 @@ NO_EVERYDAY_SOUNDS: Final = EverydaySounds()
 
 
 def read_street_sounds(folder: Path, labels: Sequence[str]) -> EverydaySounds:
-    """The folder's everyday sounds that may be trained on.
+    """Read the everyday sounds of a folder that are for training.
 
     Raises:
-        DataError: The folder's metadata does not read.
+        DataError: The metadata of the folder cannot be read.
     """
     clips = [clip for clip in read_everyday_sounds(folder) if clip.role == "train"]
     return EverydaySounds(tuple(_street_sound(clip, labels) for clip in clips), describe_sources(clips))
 
 
 def class_sounds(clips: Iterable[Clip], labels: Sequence[str]) -> tuple[StreetSound, ...]:
-    """Labelled clips, each of its class's kind."""
+    """Convert labeled clips, with the class as kind."""
     return tuple(StreetSound(clip, labels[clip.class_id]) for clip in clips if clip.class_id is not None)
 
 
 def negative_sounds(clips: Iterable[Clip]) -> tuple[StreetSound, ...]:
-    """Negatives, each of the kind that its folder names."""
+    """Convert negatives, with the name of the folder as kind."""
     return tuple(StreetSound(clip, kind_of(clip)) for clip in clips)
 
 
 def without_held_out_kinds(clips: Iterable[Clip]) -> tuple[Clip, ...]:
-    """The negatives whose folder is not named like a kind that is held out whole."""
+    """Exclude negatives in a folder with the name of a held-out kind."""
     held_out = held_out_kinds()
     return tuple(clip for clip in clips if kind_of(clip) not in held_out)
 
 
 def kind_of(clip: Clip) -> str:
-    """A negative's folder in snake case: `PouringLiquid` as `pouring_liquid`, `Clock_tick` as `clock_tick`."""
+    """Convert a negative's folder to snake case: `PouringLiquid` to `pouring_liquid`, `Clock_tick` to `clock_tick`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", clip.path.parent.name).lower()
 
 

@@ -1,11 +1,11 @@
-"""YAMNet as a teacher: its tenth layer's features and its scores of a sound, while a smaller network learns.
+"""YAMNet as a teacher: features of its tenth layer and scores of a sound, for distillation.
 
 Conventions: samples (1, S) float32 in; out, features (W, D) float16, one row a window of 0.975 s every 0.48 s: the
-mean, then the largest value, of each of layer 10's channels over bands and frames; and scores (A,) float16 of its
-AudioSet classes, the highest of the windows. A sound is brought to one peak first, because YAMNet's features depend on
-loudness and the student's do not.
+mean, then the maximum, of each of layer 10's channels over bands and frames; and scores (A,) float16 of its
+AudioSet classes, the maximum over the windows. A sound is scaled to a fixed peak first, because YAMNet's features
+depend on loudness and the student's do not.
 Source: YAMNet's published TensorFlow Lite build (Google, Apache-2.0), which takes a waveform at 16 kHz.
-Does not: run anywhere but in training, or come with this package.
+Does not: run outside training; the file is not part of this package.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _INAUDIBLE: Final = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class TeacherOutputs:
-    """Features and scores of one sound.
+    """Teacher features and scores of one sound.
 
     Attributes:
-        features: (W, D); W is 0 for less than one window.
-        scores: (A,), the highest of the windows; zeros for less than one.
+        features: Features (W, D); W is 0 for less than one window.
+        scores: Scores (A,), the maximum over the windows; zeros for less than one window.
     """
 
     features: Heard
@@ -51,28 +51,28 @@ class TeacherOutputs:
 
 
 class Teacher(Protocol):
-    """A network that hears more than the one that is trained.
+    """Teacher network of distillation.
 
     Attributes:
-        sha256: Of its file.
+        sha256: Hash of its file.
     """
 
     sha256: str
 
     def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:
-        """Features and scores of (1, S) samples."""
+        """Compute features and scores of (1, S) samples."""
         ...
 
     def trunk(self) -> Trunk:
-        """Its first layers, for a student to start from."""
+        """Return its first layers, for the initialization of a student."""
         ...
 
 
 class YamNet:
-    """An open YAMNet.
+    """YAMNet teacher.
 
     Attributes:
-        sha256: Of its file.
+        sha256: Hash of its file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class YamNet:
 
         Raises:
             ConfigError: `ai-edge-litert` is not installed.
-            ModelError: There is no such file, or it is not YAMNet's waveform build.
+            ModelError: The file does not exist, or is not YAMNet's waveform build.
         """
         self.sha256 = _hash(path)
         self._path = path
@@ -88,7 +88,7 @@ class YamNet:
         self._scores = int(self._interpreter.get_output_details()[0]["index"])
 
     def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:
-        """Features of layer 10 and scores of (1, S) samples."""
+        """Compute features of layer 10 and scores of (1, S) samples."""
         resampled = soxr.resample(_to_peak(samples[0]), rate_hz, RATE_HZ)
         rows = [self._run(resampled[start : start + WINDOW_SAMPLES]) for start in starts(len(resampled))]
         if not rows:
@@ -97,7 +97,7 @@ class YamNet:
         return TeacherOutputs(np.stack(features), np.max(scores, axis=0))
 
     def trunk(self) -> Trunk:
-        """Its convolutions.
+        """Return its convolutions.
 
         Raises:
             ModelError: The file has other layers.
@@ -105,7 +105,7 @@ class YamNet:
         return read_trunk(self._path)
 
     def _run(self, window: NDArray[np.float32]) -> tuple[Heard, NDArray[np.float16]]:
-        """Features (D,) and scores (A,) of one window."""
+        """Compute features (D,) and scores (A,) of one window."""
         self._interpreter.set_tensor(self._input, window.astype(np.float32, copy=False))
         self._interpreter.invoke()
         maps = self._interpreter.get_tensor(self._layer)[0]  # (T, M, channels)
@@ -114,12 +114,12 @@ class YamNet:
 
 
 def starts(length_samples: int) -> range:
-    """First samples of the whole windows in a sound, both at the teacher's rate."""
+    """Return the first samples of the complete windows in a sound, at the teacher's rate."""
     return range(0, length_samples - WINDOW_SAMPLES + 1, HOP_SAMPLES)
 
 
 def _to_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sound at a peak of 0.7; as it is where there is next to nothing to hear."""
+    """Scale the sound to a peak of 0.7; near silence stays unchanged."""
     peak = float(np.abs(samples).max(initial=0.0))
     return samples * np.float32(_PEAK / peak) if peak > _INAUDIBLE else samples
 
@@ -132,7 +132,7 @@ def _hash(path: Path) -> str:
 
 
 def _open(path: Path) -> tuple[Any, int, int]:
-    """The interpreter, and the places of its input and of layer 10."""
+    """Open the interpreter, and return it with the indexes of its input and of layer 10."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -143,7 +143,7 @@ def _open(path: Path) -> tuple[Any, int, int]:
     wanted = "YAMNet's .tflite build that takes 15600 samples was wanted"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of what is asked for here: that inner layers stay readable
+            warnings.simplefilter("ignore")  # it warns about readable inner layers, which are needed here
             interpreter = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -156,11 +156,11 @@ def _open(path: Path) -> tuple[Any, int, int]:
 
 
 def open_teacher(recipe: Recipe, path: Path | None) -> Teacher | None:
-    """The teacher of a recipe that learns from one.
+    """Open the teacher of a recipe with distillation.
 
     Raises:
-        ConfigError: There is one too few or too many, or the library that runs it is not installed.
-        ModelError: It does not open.
+        ConfigError: The teacher is missing or not needed, or its library is not installed.
+        ModelError: The file cannot be opened.
     """
     if recipe.teaching and not path:
         raise ConfigError(f"Recipe {recipe.name} learns from a teacher; give YAMNet's .tflite file with --teacher.")

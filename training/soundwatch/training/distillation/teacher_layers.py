@@ -1,9 +1,9 @@
-"""YAMNet's layers, read from its file: what a student may start from.
+"""Reader of YAMNet's layers, for the initialization of a student.
 
-Conventions: kernels are (out, in, M, T) float32, bands before frames as everywhere here; TensorFlow has frames first.
-Weights that the file keeps in 8 bits are multiplied out.
+Conventions: kernels are (out, in, M, T) float32, bands before frames; TensorFlow has frames first.
+8-bit weights of the file are dequantized.
 Source: YAMNet is MobileNet v1 with its batch norms folded into biases; every second convolution is depthwise.
-Does not: run them (`distillation/teacher.py`), or give them to a student (`distillation/init_from_teacher.py`).
+Does not: run the layers (`distillation/teacher.py`), or initialize a student (`distillation/init_from_teacher.py`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _STRIDES: Final = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One of the teacher's convolutions, its batch norm folded in.
+    """Convolution of the teacher with its batch norm folded in.
 
     Attributes:
-        kernel: (out, in, M, T); in is 1 where it is depthwise.
-        bias: (out,).
-        stride: Over bands and frames alike.
-        depthwise: True where each channel has a kernel of its own.
+        kernel: Weights (out, in, M, T); in is 1 for a depthwise convolution.
+        bias: Bias (out,).
+        stride: Stride over bands and frames.
+        depthwise: True for a depthwise convolution.
     """
 
     kernel: Tensor
@@ -43,11 +43,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """What the teacher does before its classes.
+    """Layers of the teacher below its classes.
 
     Attributes:
         mel: Weights (M, F) of its mel bands.
-        layers: In order.
+        layers: Convolutions in order.
     """
 
     mel: Tensor
@@ -55,14 +55,14 @@ class Trunk:
 
 
 def read_trunk(path: Path) -> Trunk:
-    """The convolutions and mel bands of YAMNet's .tflite file.
+    """Read the convolutions and mel bands of YAMNet's .tflite file.
 
     Raises:
         ModelError: The file has other layers.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    # Without delegates: one of them would hide the single operations.
+    # Without delegates: a delegate would hide the single operations.
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=resolver)
     interpreter.allocate_tensors()
@@ -87,7 +87,7 @@ def read_trunk(path: Path) -> Trunk:
 
 
 def _values(interpreter: Any, detail: dict[str, Any]) -> NDArray[np.float32]:
-    """A tensor as float32, multiplied out where the file keeps it in 8 bits."""
+    """Read a tensor as float32, dequantized if it has 8 bits."""
     stored = interpreter.get_tensor(detail["index"])
     if stored.dtype != np.int8:
         return np.array(stored, np.float32)

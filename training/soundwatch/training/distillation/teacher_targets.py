@@ -1,8 +1,8 @@
-"""Lessons: views and street mixes with the teacher's features of them, computed once and kept on disk.
+"""Disk cache of views and street mixes with the teacher's features.
 
 Conventions: `mel_db` (N, M, T), `heard` (N, W, D), both float16, and targets (N, K) and groups (N, G) float32, all in
-the order of the views. One `.npz` a view lies in `soundwatch/lessons` under the cache's folder, named by all that it is
-made of. 25,000 views take 1.1 GB there, and about 20 ms each to make.
+the order of the views. One `.npz` per view is in `soundwatch/lessons` under the cache's folder, named by a hash of all
+inputs. 25,000 views take 1.1 GB there, and about 20 ms each to compute.
 Does not: evict; delete the folder to free its space.
 """
 
@@ -42,13 +42,13 @@ _Stored = tuple[NDArray[np.float16], Heard, NDArray[np.float16]]
 
 @dataclass(frozen=True, slots=True)
 class TeacherTargets:
-    """All views of a run, as arrays.
+    """Arrays of all views of a run.
 
     Attributes:
-        mel_db: What the student is shown (N, M, T).
-        heard: The teacher's features (N, W, D).
-        targets: How audible each class is (N, K); NaN where that is not known.
-        groups: The same of each group of everyday sounds (N, G), by the teacher's scores and the clips' kinds.
+        mel_db: Mel decibels of the student (N, M, T).
+        heard: Teacher features (N, W, D).
+        targets: Audibility of each class (N, K); NaN if unknown.
+        groups: Audibility of each group of everyday sounds (N, G), from the teacher's scores and the clips' kinds.
     """
 
     mel_db: NDArray[np.float16]
@@ -58,7 +58,7 @@ class TeacherTargets:
 
 
 def teacher_targets_folder() -> Path:
-    """Where lessons are kept, beside the decoded clips."""
+    """Return the cache folder, next to that of the decoded clips."""
     return cache_folder().with_name("lessons")
 
 
@@ -70,7 +70,7 @@ def cache_teacher_targets(
     read: Callable[[Clip], Samples],
     console: Console,
 ) -> TeacherTargets:
-    """Render and hear all views that are not on disk yet, with a progress bar.
+    """Render all views that are not cached, and compute their teacher features, with a progress bar.
 
     Raises:
         DataError: The folder cannot be written.
@@ -105,7 +105,7 @@ def _prepare(
     front_end: MelFrontEnd,
     file: Path,
 ) -> _Stored:
-    """Mel decibels, teacher's features and scores of one view, left on disk."""
+    """Compute mel decibels, teacher features and scores of one view, and store them."""
     render = render_mix if isinstance(view, StreetMix) else render_view
     samples = render(view, read, spec.window_samples, spec.rate_hz)  # type: ignore[arg-type]  # one of the two
     mel_db = front_end.features(torch.from_numpy(samples[None]))[0, 0].numpy().astype(np.float16)
@@ -120,7 +120,7 @@ def _prepare(
 
 
 def _read_stored(file: Path) -> _Stored | None:
-    """The arrays on disk; None where there are none, or the file was cut short."""
+    """Read the stored arrays; None if the file is missing or truncated."""
     try:
         with np.load(file) as arrays:
             return arrays["mel_db"], arrays["heard"], arrays["scores"]
@@ -129,8 +129,8 @@ def _read_stored(file: Path) -> _Stored | None:
 
 
 def _key(view: View | StreetMix, spec: FeatureSpec, teacher: Teacher) -> str:
-    """Name of a lesson: changes when the sound, the front end or the teacher would."""
+    """Return the cache key of a view, which changes with the sound, the front end and the teacher."""
     paths = [str(clip.path.resolve()) for clip in view.clips]
-    decibels = msgspec.structs.replace(spec, normalisation="none")  # the network's own first layer does that
+    decibels = msgspec.structs.replace(spec, normalisation="none")  # the network's first layer normalizes
     identity = (_LAYOUT, view.key, paths, msgspec.json.encode(decibels), teacher.sha256)
     return hashlib.sha256(repr(identity).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Scores on clips, streets, open sets and degraded conditions, with the daemon's own decision.
+"""Evaluation on clips, streets, open sets and degraded conditions, with the daemon's own decision.
 
 Never: change a model.
 """

@@ -1,13 +1,13 @@
 """Streets with many real backgrounds, hard negatives, and soft knocks near the noise floor.
 
-Conventions: a scene is a plan first, made by random draws from a seed alone, and sound later.
-Backgrounds follow each other, each one recording at its own level, faded over a second; no excerpt is repeated within
-a background. Foreground sounds never overlap. A sound's level is its root mean square over its own length above that of
-the background under it; a negative's differs from the targets' by up to `NEGATIVE_SPREAD_DB`, and a knock lies within
-`KNOCK_DB` of the background.
-Uncertain classes: a background or a negative may hold a class that its label does not name; `uncertain_at` says so,
-and events of these classes are not counted there.
-Does not: make sound (`scene_audio.py`), or know a model.
+Conventions: a scene is planned first, by random draws from a seed alone, and rendered later.
+Backgrounds follow each other with cross-fades of a second, each one recording at its own level; no excerpt is repeated
+within a background. Foreground sounds never overlap. A sound's level is its root mean square over its own length
+relative to that of the background; the level of a negative differs from the targets' by up to `NEGATIVE_SPREAD_DB`,
+and a knock is within `KNOCK_DB` of the background.
+Uncertain classes: a background or a negative may contain a class that its label does not name. `uncertain_at` reports
+it, and events of these classes are not counted there.
+Does not: render audio (`scene_audio.py`), or know a model.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Target:
     """A clip of one of the classes.
 
     Attributes:
-        path: Its file.
-        label: Its class.
-        recording: What it was cut from.
+        path: Path of the file.
+        label: Class of the clip.
+        recording: Original recording.
     """
 
     path: Path
@@ -55,12 +55,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What scenes are made of.
+    """Clips for scenes.
 
     Attributes:
         targets: Clips of the classes.
-        negatives: Foreground sounds that hold none of them.
-        backgrounds: Ambience.
+        negatives: Foreground sounds of none of the classes.
+        backgrounds: Clips of ambience.
     """
 
     targets: tuple[Target, ...]
@@ -70,13 +70,13 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class SceneSpec:
-    """How a scene is drawn.
+    """Parameters of a scene.
 
     Attributes:
-        minutes: Its length.
-        snr_db: Targets above the background.
-        negatives_per_h: Hard negatives an hour.
-        seed: Of every draw.
+        minutes: Length.
+        snr_db: Level of targets above the background.
+        negatives_per_h: Hard negatives per hour.
+        seed: Random seed.
     """
 
     minutes: float
@@ -87,18 +87,18 @@ class SceneSpec:
 
 @dataclass(frozen=True, slots=True)
 class Foreground:
-    """A sound in a scene.
+    """Foreground sound in a scene.
 
     Attributes:
-        part: What it is there for.
-        path: Its file.
-        label: Its class; None unless it is a target.
+        part: Role in the scene.
+        path: Path of the file.
+        label: Class of a target; None for other sounds.
         kind: Kind of an everyday sound; the class of a target.
-        recording: What it was cut from.
-        uncertain: Classes that it may hold.
-        onset_s: Where it begins.
-        length_s: How long it is.
-        level_db: Above the background.
+        recording: Original recording.
+        uncertain: Classes that it may contain.
+        onset_s: Onset.
+        length_s: Length.
+        level_db: Level above the background.
     """
 
     part: Part
@@ -114,16 +114,16 @@ class Foreground:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """A stretch of ambience.
+    """Segment of ambience.
 
     Attributes:
-        paths: Excerpts of one recording, each once.
-        kind: Of them.
-        recording: Of them.
-        uncertain: Classes that they may hold.
-        start_s: Where it begins.
-        end_s: Where the next one begins.
-        level_dbfs: Its root mean square.
+        paths: Excerpts of one recording, without repeats.
+        kind: Kind of the recording.
+        recording: Original recording.
+        uncertain: Classes that it may contain.
+        start_s: Start.
+        end_s: Start of the next background.
+        level_dbfs: Root mean square.
     """
 
     paths: tuple[Path, ...]
@@ -137,13 +137,13 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A planned scene.
+    """Planned scene.
 
     Attributes:
-        spec: How it was drawn.
-        foreground: Sounds, in order.
-        backgrounds: Ambience, in order, without gaps.
-        length_s: In all.
+        spec: Parameters of the scene.
+        foreground: Foreground sounds in order.
+        backgrounds: Backgrounds in order, without gaps.
+        length_s: Total length.
     """
 
     spec: SceneSpec
@@ -152,7 +152,7 @@ class Scene:
     length_s: float
 
     def uncertain_at(self, label: str, second: float, reach_s: float) -> bool:
-        """True where the class may be audible in the `reach_s` before this second, or just after it."""
+        """Return True if the class may be audible in the `reach_s` before this second, or just after it."""
         return any(
             label in each.uncertain and each.start_s - 1 <= second <= each.end_s + reach_s for each in self.backgrounds
         ) or any(
@@ -162,10 +162,10 @@ class Scene:
 
 
 def plan_scene(material: Material, spec: SceneSpec) -> Scene:
-    """Draw a scene.
+    """Draw a scene from a seed.
 
     Raises:
-        DataError: There are no targets, no negatives or no backgrounds.
+        DataError: Targets, negatives or backgrounds are missing.
     """
     for name in ("targets", "negatives", "backgrounds"):
         if not getattr(material, name):
@@ -214,7 +214,7 @@ def _place(sound: Foreground, onset_s: float, level_db: float) -> Foreground:
 
 
 def _spread(sounds: Sequence[Foreground], length_s: float, rng: np.random.Generator) -> Iterator[Foreground]:
-    """Sounds one after another with random gaps that fill the scene; what does not fit is left out."""
+    """Place sounds one after another with random gaps that fill the scene, and omit those that do not fit."""
     spare_s = length_s - sum(sound.length_s for sound in sounds)
     gaps_s = rng.uniform(0.5, 1.5, len(sounds) + 1)
     gaps_s = np.maximum(MIN_GAP_S, gaps_s * max(0.0, spare_s) / gaps_s.sum())
@@ -254,7 +254,7 @@ def _backgrounds(material: Material, length_s: float, rng: np.random.Generator) 
 
 
 def _rounds(items: Sequence[Item], group: Callable[[Item], str], rng: np.random.Generator) -> Iterator[Item]:
-    """Draw without end: groups in turn, and within a group every item before one comes again."""
+    """Draw endlessly: groups in turn, and within a group all items before a repeat."""
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         groups[group(item)].append(item)

@@ -1,7 +1,7 @@
-"""Thresholds of a finished run, chosen on streets by the runs that its scores are taken from.
+"""Thresholds of a finished run, selected on streets with its cross-validation runs.
 
-Conventions: those runs are of the same recipe and hold folds back; the run's checkpoint is written anew with another
-contract and the same weights.
+Conventions: these runs have an equal recipe and held-out folds; the run's checkpoint is rewritten with another
+contract and unchanged weights.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from soundwatch.training.model.recipe import decode_recipe
 def choose_for_run(
     out: Path, runs: Sequence[Path], root: Path, sounds: Sequence[EverydayClip], console: Console
 ) -> dict[str, float]:
-    """Choose thresholds at the recipe's price, and write them into the run's checkpoint.
+    """Select thresholds at the recipe's price, and write them into the run's checkpoint.
 
     Args:
-        out: The run's folder.
-        runs: Folders of finished runs that hold folds back.
-        root: UrbanSound8K.
-        sounds: Everyday sounds; only those whose role is validation are used.
-        console: For progress.
+        out: Folder of the run.
+        runs: Folders of finished runs with held-out folds.
+        root: Folder of UrbanSound8K.
+        sounds: Everyday sounds; only those with the role validation are used.
+        console: Console for the progress.
 
     Raises:
-        DataError: A run holds no fold back, or there are too few clips for a street.
-        ModelError: A checkpoint does not read.
+        DataError: A run has no held-out fold, or there are too few clips for a street.
+        ModelError: A checkpoint cannot be read.
     """
     path = out / checkpoints.FILE_NAME
     state = checkpoints.read_checkpoint(path)

@@ -1,8 +1,8 @@
-"""A model file scored on labelled recordings, through the very stages that the daemon runs.
+"""Evaluation of a model file on labeled recordings, through the stages of the daemon.
 
-Conventions: a clip's scores are those of `soundwatch classify`: decoded block by block, resampled,
+Conventions: the scores of a clip are those of `soundwatch classify`: decoded block by block, resampled,
 windowed, mel decibels in numpy, ONNX Runtime or TorchScript; the mean over windows for a longer clip.
-Does not: train, or use torch's front end; a difference from the training run's own scores would be a fault.
+Does not: train, or use torch's front end; a difference from the training run's scores would be a fault.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from soundwatch.training.model.labels import LABELS
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How one class was found.
+    """Metrics of one class.
 
     Attributes:
-        clips: Of this class.
-        precision: Share right among the clips called so; 0 where none was.
-        recall: Share found among its clips; None where it has none.
-        f1: Harmonic mean of the two.
+        clips: Number of clips of the class.
+        precision: Share of correct clips among those predicted as the class; 0 without predictions.
+        recall: Share of correct clips among the clips of the class; None without clips.
+        f1: Harmonic mean of precision and recall.
     """
 
     clips: int
@@ -43,19 +43,19 @@ class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's figures on some folds.
+    """Metrics of a model on some folds.
 
     Attributes:
-        model: Its name and hash.
-        provider: What ran it.
-        folder: Name of the folder scored on; null for UrbanSound8K.
-        folds: Scored on.
-        trained_on_these: Those of them that the model was trained on: their figures measure memory.
-        clips: Scored.
-        accuracy: Share of clips whose highest class is theirs.
+        model: Name and hash of the model.
+        provider: Execution provider.
+        folder: Name of the data set; null for UrbanSound8K.
+        folds: Test folds.
+        trained_on_these: Test folds that the model was trained on: their figures measure memory.
+        clips: Number of clips.
+        accuracy: Share of correctly classified clips.
         macro_f1: Mean of F1 over classes with clips.
-        classes: Per class.
-        confusion: Counts, rows the true class, columns the called one, in the order of `classes`.
+        classes: Metrics per class.
+        confusion: Counts with true classes as rows and predicted classes as columns, in the order of `classes`.
     """
 
     model: str
@@ -81,15 +81,15 @@ def evaluate_model(
     """Score every clip, with a progress bar.
 
     Args:
-        classifier: The model.
-        clips: To score.
-        folds: Of UrbanSound8K that they are of; empty for other data.
-        console: For progress.
-        labels: That the clips' classes are counted through.
-        folder: The data's name; None for UrbanSound8K.
+        classifier: Model to evaluate.
+        clips: Test clips.
+        folds: UrbanSound8K folds of the clips; empty for other data.
+        console: Console for the progress.
+        labels: Names of the classes, in the order of `class_id`.
+        folder: Name of the data set; None for UrbanSound8K.
 
     Raises:
-        ContractError: The model does not know all of the labels.
+        ContractError: The model lacks one of the labels.
         DataError: A clip cannot be read.
     """
     contract = classifier.contract
@@ -140,7 +140,7 @@ def _figures(
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """The figures as a page."""
+    """Format the metrics as Markdown."""
     folds = ", ".join(str(fold) for fold in evaluation.folds)
     data = evaluation.folder or f"UrbanSound8K fold{'s' if len(evaluation.folds) > 1 else ''} {folds}"
     lines = [
@@ -160,13 +160,13 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 
 def warning(evaluation: Evaluation) -> str:
-    """What makes these figures worthless, if something does."""
+    """Return a warning if the figures measure memory, else an empty string."""
     folds = ", ".join(str(fold) for fold in evaluation.trained_on_these)
-    return f"This model was trained on fold {folds}: these figures measure memory, not hearing." if folds else ""
+    return f"This model was trained on fold {folds}: these figures measure memory, not recognition." if folds else ""
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Leave `evaluation.json`, `evaluation.md` and `confusion.png` in a folder."""
+    """Write `evaluation.json`, `evaluation.md` and `confusion.png` to a folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1))
     (out / "evaluation.md").write_text(to_markdown(evaluation), encoding="utf-8")

@@ -1,11 +1,11 @@
-"""What microphones, rooms and recorders do to a clip.
+"""Degradations of a clip by microphones, rooms and recorders.
 
-Conventions: a condition takes samples (C, S) float32 and their rate and gives the same after it. Full
-scale is 1. Noise comes from the generator that is passed in. Clips are as the data set has them:
-nothing is normalised before.
+Conventions: a condition maps samples (C, S) float32 and their rate to degraded samples and rate. Full
+scale is 1. Noise comes from the given generator. The input clips are unchanged: they are not
+normalized before.
 Source: filters are windowed sincs (Hann, 1023 taps, -6 dB at the edge); room responses are white noise
-that falls by 60 dB in the stated time, as strong in all as the direct sound (Polack's model).
-Does not: change a clip's length by more than a resampler's rounding, or its level except where said.
+that decays by 60 dB in the stated time, with the total energy of the direct sound (Polack's model).
+Does not: change a clip's length by more than a resampler's rounding, or its level unless stated.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _HISS_RATE_HZ: Final = 44_100
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One change.
+    """One degradation.
 
     Attributes:
-        name: As a report shows it.
-        group: What kind of change it is.
-        change: (C, S) samples, rate and generator to (C', S') samples and rate.
+        name: Name in reports.
+        group: Kind of the degradation.
+        change: Function of (C, S) samples, rate and generator that returns (C', S') samples and rate.
     """
 
     name: str
@@ -55,13 +55,13 @@ def _clip(samples: Samples, rate_hz: int, _: np.random.Generator, gain_db: float
 
 
 def _overdrive(samples: Samples, rate_hz: int, _: np.random.Generator, over_db: float) -> tuple[Samples, int]:
-    """The clip's peak this far above full scale, cut off, and back at its own level."""
+    """Amplify the peak above full scale, clip, and restore the level."""
     ceiling = np.abs(samples).max() * np.float32(10 ** (-over_db / 20))
     return np.clip(samples, -ceiling, ceiling), rate_hz
 
 
 def _quantise(samples: Samples, rate_hz: int, _: np.random.Generator, bits: int) -> tuple[Samples, int]:
-    """Rounded to steps of 2 / 2^bits, without dither."""
+    """Round to steps of 2 / 2^bits, without dither."""
     steps = np.float32(2 ** (bits - 1))
     return np.asarray(np.clip(np.round(samples * steps), -steps, steps - 1) / steps, np.float32), rate_hz
 
@@ -77,20 +77,20 @@ def _high_pass(samples: Samples, rate_hz: int, _: np.random.Generator, edge_hz: 
 
 
 def _sinc(edge_hz: float, rate_hz: int) -> Mono:
-    """A low-pass filter; one above half the rate passes everything."""
+    """Design a low-pass filter; an edge above half the rate passes everything."""
     share = min(2 * edge_hz / rate_hz, 1.0)
     taps = share * np.sinc(share * (np.arange(_TAPS) - _TAPS // 2)) * np.hanning(_TAPS + 2)[1:-1]
     return np.asarray(taps / taps.sum(), np.float32)
 
 
 def _filtered(samples: Samples, taps: Mono) -> Samples:
-    """Convolved, without the filter's delay."""
+    """Filter without delay."""
     late = taps.size // 2
     return _convolved(samples, taps)[:, late : late + samples.shape[1]]
 
 
 def _convolved(samples: Samples, response: Mono) -> Samples:
-    """The whole convolution (C, S + taps - 1)."""
+    """Compute the full convolution (C, S + taps - 1)."""
     length = samples.shape[1] + response.size - 1
     size = 1 << (length - 1).bit_length()
     spectrum = np.fft.rfft(samples, size, axis=1) * np.fft.rfft(response, size)
@@ -102,12 +102,12 @@ def _resampled(samples: Samples, rate_hz: int, _: np.random.Generator, to_hz: in
 
 
 def _second_channel(samples: Samples, rate_hz: int, _: np.random.Generator, gain_db: float) -> tuple[Samples, int]:
-    """The first channel, and the same again so much louder."""
+    """Return two channels: the first one, and a copy of it with a gain."""
     return np.concatenate([samples[:1], samples[:1] * np.float32(10 ** (gain_db / 20))]), rate_hz
 
 
 def _hiss(samples: Samples, rate_hz: int, rng: np.random.Generator, snr_db: float) -> tuple[Samples, int]:
-    """A source of 44.1 kHz with noise from 12 to 20 kHz, this far under the clip."""
+    """Resample to 44.1 kHz and add noise from 12 to 20 kHz at a given level below the clip."""
     wide, wide_hz = _resampled(samples, rate_hz, rng, _HISS_RATE_HZ)
     spectrum = np.fft.rfft(rng.standard_normal(wide.shape[1], np.float32))
     frequencies_hz = np.fft.rfftfreq(wide.shape[1], 1 / wide_hz)
@@ -120,13 +120,13 @@ def _pink(samples: Samples, rate_hz: int, rng: np.random.Generator, snr_db: floa
 
 
 def _with_noise(samples: Samples, noise: Mono, snr_db: float) -> Samples:
-    """The same noise in all channels, this far under the clip's root mean square."""
+    """Add equal noise to all channels, at a given level below the clip's root mean square."""
     level = rms(samples.ravel()) * 10 ** (-snr_db / 20) / max(rms(noise), 1e-12)
     return samples + noise * np.float32(level)
 
 
 def _room(samples: Samples, rate_hz: int, rng: np.random.Generator, rt60_s: float) -> tuple[Samples, int]:
-    """In a room, at the clip's own level."""
+    """Add a room response, at the level of the clip."""
     time_s = np.arange(1, round(rt60_s * rate_hz)) / rate_hz
     tail = rng.standard_normal(time_s.size) * 10 ** (-3 * time_s / rt60_s)
     response = np.concatenate([[1.0], tail / np.sqrt(np.sum(np.square(tail)))]).astype(np.float32)

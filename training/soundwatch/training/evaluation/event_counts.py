@@ -1,10 +1,10 @@
-"""Found targets and false events of a scene and of clips by themselves, at many thresholds at once.
+"""Counts of found targets and false events in scenes and single clips, for many thresholds at once.
 
-Conventions: T thresholds, K classes, M minutes of a scene, N clips. An event is right if it matches a target of its
-class within the collar, a window and a hop, each event with one target at most. Every other event is false, unless
-its class is uncertain where it was raised. Counts are kept by the minute of a target's or a false event's onset, so
-that intervals can be drawn by resampling minutes.
-Does not: choose thresholds.
+Conventions: T thresholds, K classes, M minutes of a scene, N clips. An event is correct if it matches a target of its
+class within the collar, a window and a hop, each event with at most one target. Every other event is false, unless
+its class is uncertain there. Counts are per minute of the onset of a target or false event, for
+confidence intervals by resampling minutes.
+Does not: select thresholds.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Counts = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class SceneCounts:
-    """What a scene gave.
+    """Counts of a scene.
 
     Attributes:
-        hours: Its length.
-        there: (K, M) targets.
-        found: (T, K, M) of them.
-        false: (T, K, M) false events.
-        delays_s: Per threshold and class, seconds from a found target's onset to its line.
-        false_kinds: Per threshold and class, the kind of the sound that was on when a false event began.
+        hours: Length.
+        there: Number of targets (K, M).
+        found: Number of found targets (T, K, M).
+        false: Number of false events (T, K, M).
+        delays_s: Seconds from the onset of a found target to its line, per threshold and class.
+        false_kinds: Kind of the active sound at the start of a false event, per threshold and class.
     """
 
     hours: float
@@ -47,7 +47,7 @@ class SceneCounts:
 def count_scene(
     scene: Scene, detections: Sequence[Sequence[Detection]], labels: tuple[str, ...], window_s: float, hop_s: float
 ) -> SceneCounts:
-    """Count what each of T lists of detections makes of a scene."""
+    """Count targets and false events of a scene for T lists of detections."""
     minutes = max(1, round(scene.length_s / 60))
     shape = (len(labels), minutes)
     there, found, false = (
@@ -84,7 +84,7 @@ def _minute(second: float, minutes: int) -> int:
 
 
 def _kind_at(scene: Scene, second: float, window_s: float) -> str:
-    """The latest sound in the window that ends at this second; else the background's kind."""
+    """Return the kind of the latest sound in the window that ends at this second, or of the background."""
     inside = [each for each in scene.foreground if each.onset_s < second <= each.onset_s + each.length_s + window_s]
     if inside:
         return f"{inside[-1].part}: {inside[-1].kind}"
@@ -97,7 +97,7 @@ def raised_by_clips(
     labels: tuple[str, ...],
     rows: int,
 ) -> NDArray[np.bool_]:
-    """Which classes a clip raised an event of that it does not hold, (T, K, N), from T lists of detections a clip."""
+    """Find the wrong classes with an event in each clip, (T, K, N), from T lists of detections per clip."""
     raised = np.zeros((rows, len(labels), len(clips)), np.bool_)
     for place, (clip, of_clip) in enumerate(zip(clips, detections, strict=True)):
         for row, detected in enumerate(of_clip):
@@ -109,7 +109,7 @@ def raised_by_clips(
 
 
 def pool(parts: Sequence[SceneCounts]) -> SceneCounts:
-    """Several scenes as one."""
+    """Combine the counts of several scenes."""
     rows, classes = parts[0].found.shape[:2]
     return SceneCounts(
         sum(part.hours for part in parts),

@@ -1,11 +1,11 @@
-"""Events told against sounds that were there: sed_eval's event-based measure, by onset.
+"""Matching of estimated events to reference events: sed_eval's event-based metric, by onset.
 
-Conventions: times in seconds. An event may be matched to a sound of its class whose onset is at most
-the collar away, before or after; each to one at most, as many pairs as can be made.
+Conventions: times in seconds. An estimated event may match a reference event of its class whose onset is at most
+the collar away, before or after. Each event is in at most one pair, and the number of pairs is maximal.
 Source: Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016; the counts
-are those of sed_eval 0.2.1's `EventBasedMetrics` with `evaluate_offset=False`, which a golden file holds
-them to. The package itself brings 47 others (640 MB: librosa, numba, a video downloader) and is not needed.
-Does not: look at offsets; a window of some seconds blurs them.
+are those of sed_eval 0.2.1's `EventBasedMetrics` with `evaluate_offset=False`; a golden file
+verifies them. The package itself brings 47 others (640 MB: librosa, numba, a video downloader) and is not needed.
+Does not: compare offsets; a window of some seconds blurs them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import msgspec
 
 
 class TimedLabel(NamedTuple):
-    """One sound that was there, or one event that was told.
+    """Reference or estimated event.
 
     Attributes:
-        label: Its class.
-        onset_s: When it began, from the start of the recording.
+        label: Class.
+        onset_s: Onset from the start of the recording.
     """
 
     label: str
@@ -29,74 +29,81 @@ class TimedLabel(NamedTuple):
 
 
 class MatchCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How events fit sounds.
+    """Counts and metrics of a matching.
 
     Attributes:
-        there: Sounds that were there (sed_eval's Nref).
-        told: Events that were told (Nsys).
-        right: Of both, those matched to each other (Ntp).
-        recall: right / there; None where nothing was there.
-        precision: right / told; None where nothing was told.
-        f1: Harmonic mean of the two; None where neither anything was there nor told.
+        reference: Number of reference events (sed_eval's Nref; `there` in JSON).
+        estimated: Number of estimated events (Nsys; `told` in JSON).
+        matched: Number of matched pairs (Ntp; `right` in JSON).
+        recall: matched / reference; None without reference events.
+        precision: matched / estimated; None without estimated events.
+        f1: Harmonic mean of recall and precision; None without any event.
     """
 
-    there: int
-    told: int
-    right: int
+    reference: int = msgspec.field(name="there")
+    estimated: int = msgspec.field(name="told")
+    matched: int = msgspec.field(name="right")
     recall: float | None
     precision: float | None
     f1: float | None
 
 
-def match_events(there: Sequence[TimedLabel], told: Sequence[TimedLabel], collar_s: float) -> list[tuple[int, int]]:
-    """The largest matching: pairs of places in `there` and in `told`, ordered by the sounds' onsets.
+def match_events(
+    reference: Sequence[TimedLabel], estimated: Sequence[TimedLabel], collar_s: float
+) -> list[tuple[int, int]]:
+    """Compute a maximum matching: index pairs into `reference` and `estimated`, ordered by reference onset.
 
-    Every sound accepts events of one width, so taking the earliest acceptable event for the earliest
-    sound never costs a pair.
+    All collars are equal, so the earliest acceptable event for the earliest reference
+    event never costs a pair.
     """
     pairs = []
-    for label in sorted({mark.label for mark in there}):
-        waiting = iter(sorted(_of(label, told), key=lambda place: told[place].onset_s))
+    for label in sorted({item.label for item in reference}):
+        waiting = iter(sorted(_of(label, estimated), key=lambda index: estimated[index].onset_s))
         event = next(waiting, None)
-        for sound in sorted(_of(label, there), key=lambda place: there[place].onset_s):
-            while event is not None and there[sound].onset_s - told[event].onset_s > collar_s:
+        for target in sorted(_of(label, reference), key=lambda index: reference[index].onset_s):
+            while event is not None and reference[target].onset_s - estimated[event].onset_s > collar_s:
                 event = next(waiting, None)
-            if event is not None and told[event].onset_s - there[sound].onset_s <= collar_s:
-                pairs.append((sound, event))
+            if event is not None and estimated[event].onset_s - reference[target].onset_s <= collar_s:
+                pairs.append((target, event))
                 event = next(waiting, None)
-    return sorted(pairs, key=lambda pair: there[pair[0]].onset_s)
+    return sorted(pairs, key=lambda pair: reference[pair[0]].onset_s)
 
 
-def _of(label: str, marks: Sequence[TimedLabel]) -> list[int]:
-    return [place for place, mark in enumerate(marks) if mark.label == label]
+def _of(label: str, items: Sequence[TimedLabel]) -> list[int]:
+    return [index for index, item in enumerate(items) if item.label == label]
 
 
 def count_matches(
-    there: Sequence[TimedLabel], told: Sequence[TimedLabel], pairs: Sequence[tuple[int, int]], label: str | None
+    reference: Sequence[TimedLabel],
+    estimated: Sequence[TimedLabel],
+    pairs: Sequence[tuple[int, int]],
+    label: str | None,
 ) -> MatchCounts:
-    """Figures of one class, or of all with None."""
+    """Compute the counts of one class, or of all classes for None."""
     if label is None:
-        return figures(len(there), len(told), len(pairs))
-    right = sum(there[sound].label == label for sound, _ in pairs)
-    return figures(len(_of(label, there)), len(_of(label, told)), right)
+        return figures(len(reference), len(estimated), len(pairs))
+    matched = sum(reference[target].label == label for target, _ in pairs)
+    return figures(len(_of(label, reference)), len(_of(label, estimated)), matched)
 
 
-def figures(there: int, told: int, right: int) -> MatchCounts:
-    """Figures of these counts; a share of nothing is None."""
+def figures(reference: int, estimated: int, matched: int) -> MatchCounts:
+    """Build `MatchCounts`; a ratio with denominator 0 is None."""
     return MatchCounts(
-        there=there,
-        told=told,
-        right=right,
-        recall=_share(right, there),
-        precision=_share(right, told),
-        f1=_share(2 * right, there + told),
+        reference=reference,
+        estimated=estimated,
+        matched=matched,
+        recall=_share(matched, reference),
+        precision=_share(matched, estimated),
+        f1=_share(2 * matched, reference + estimated),
     )
 
 
 def pool_counts(parts: Sequence[MatchCounts]) -> MatchCounts:
-    """Figures of several recordings together."""
+    """Combine the counts of several recordings."""
     return figures(
-        sum(part.there for part in parts), sum(part.told for part in parts), sum(part.right for part in parts)
+        sum(part.reference for part in parts),
+        sum(part.estimated for part in parts),
+        sum(part.matched for part in parts),
     )
 
 

@@ -1,4 +1,4 @@
-"""What streets and everyday sounds say of a model, as a page and as a picture.
+"""Page and picture of a report on streets and everyday sounds.
 
 Conventions: rows in the order of the report; PNG, drawn with matplotlib's Agg.
 Does not: compute any figure.
@@ -20,7 +20,7 @@ from soundwatch.training.evaluation.street import Delay
 
 
 def event_page(report: EventReport) -> Page:
-    """A model in streets with many backgrounds, and among everyday sounds."""
+    """Build the page of a report."""
     names = [f"{each.snr_db:g} dB, {each.negatives_per_h:g} negatives/h" for each in report.scenarios]
     labels = list(report.scenarios[0].classes)
     return Page(
@@ -31,7 +31,7 @@ def event_page(report: EventReport) -> Page:
             f"{', '.join(map(str, report.folds)) or 'none'}; seed {report.seed}; {report.provider}. In brackets: 95 %, "
             "by resampling minutes, or Wilson's for recordings.",
             "An event is right if its class sounds and its onset is at most a window and a hop from the true one. "
-            "Latency is from the true onset to when the event could be told.",
+            "Latency is from the true onset to when the event could be reported.",
         ),
         memory_warning(report.trained_on_these),
         (
@@ -98,7 +98,7 @@ def event_page(report: EventReport) -> Page:
 
 
 def _at(curve: tuple[tuple[float, float, float], ...], rate: float) -> str:
-    """The largest share found with so many false events at most, and its threshold."""
+    """Format the largest share found at a maximum rate of false events, and its threshold."""
     threshold, found, _ = max((point for point in curve if point[2] <= rate), key=lambda point: (point[1], point[0]))
     return f"{percent(found)} ({threshold:.2f})"
 
@@ -130,7 +130,7 @@ def _rate(interval: Interval) -> str:
 
 
 def _sources(report: EventReport, label: str) -> str:
-    """The sounds that were on when most of a class's false events began, over all streets."""
+    """List the most frequent sounds at the start of a class's false events, over all streets."""
     counts: dict[str, int] = {}
     for figures in report.scenarios:
         for source, count in figures.classes[label].sources.items():
@@ -139,7 +139,7 @@ def _sources(report: EventReport, label: str) -> str:
 
 
 def draw_events(path: Path, report: EventReport) -> None:
-    """Found against false events an hour, each class apart, with the threshold in force marked."""
+    """Draw the share found against false events per hour for each class, with the threshold in force marked."""
     labels = list(report.scenarios[0].classes)
     columns = min(5, len(labels))
     shape = (-(-len(labels) // columns), columns)

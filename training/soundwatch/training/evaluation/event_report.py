@@ -1,8 +1,8 @@
-"""What streets and everyday sounds say of a model, as records: found, false events an hour, latency.
+"""Report on streets and everyday sounds: share found, false events per hour, latency.
 
 Intervals: 95 %, by resampling minutes (`RESAMPLES` times) for the scenes' rates and shares, Wilson's for shares of
 clips.
-Does not: score sound (`street_events.py`), or print (`event_page.py`).
+Does not: compute scores (`street_events.py`), or print (`event_page.py`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TOP_SOURCES: Final = 8
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure and its 95 % interval."""
+    """Figure with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -49,15 +49,15 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassInStreet(msgspec.Struct, frozen=True, kw_only=True):
-    """One class in a scenario.
+    """Figures of one class in a scenario.
 
     Attributes:
-        threshold: In force.
-        there: Targets.
-        found: Share of them; None without targets.
-        false_per_h: False events an hour.
-        delay_s: From onset to line; None where nothing was found.
-        sources: Sounds that were on when false events began, the most frequent ones.
+        threshold: Threshold in force.
+        there: Number of targets.
+        found: Share of found targets; None without targets.
+        false_per_h: False events per hour.
+        delay_s: Time from onset to line; None without found targets.
+        sources: Most frequent sounds at the start of false events.
     """
 
     threshold: float
@@ -69,18 +69,18 @@ class ClassInStreet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScenarioFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in one scenario.
+    """Figures of a model in one scenario.
 
     Attributes:
-        snr_db: Targets above the background.
-        negatives_per_h: Hard negatives an hour.
+        snr_db: Level of targets above the background.
+        negatives_per_h: Hard negatives per hour.
         hours: Length.
-        backgrounds: Recordings that it was built on.
-        found: Share of all targets.
-        found_of_classes: Mean of the classes' shares.
-        false_per_h: False events an hour, all classes.
-        delay_s: From onset to line; None where nothing was found.
-        classes: Per label.
+        backgrounds: Number of background recordings.
+        found: Share of found targets, over all classes.
+        found_of_classes: Mean of the shares of the classes.
+        false_per_h: False events per hour, over all classes.
+        delay_s: Time from onset to line; None without found targets.
+        classes: Figures per class.
     """
 
     snr_db: float
@@ -95,14 +95,14 @@ class ScenarioFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Raised(msgspec.Struct, frozen=True, kw_only=True):
-    """Clips of none of the classes, played one by one.
+    """Figures of negatives, each played alone.
 
     Attributes:
-        clips: How many.
-        recordings: That these were cut from.
-        kinds: How many.
-        share: Of clips that raised an event.
-        classes: Clips that raised each class.
+        clips: Number of clips.
+        recordings: Number of original recordings.
+        kinds: Number of kinds.
+        share: Share of clips that raised an event.
+        classes: Number of clips that raised each class.
     """
 
     clips: int
@@ -113,20 +113,20 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in streets and among everyday sounds.
+    """Report of a model on streets and everyday sounds.
 
     Attributes:
-        model: Its name and hash.
-        provider: What ran it.
-        folds: That UrbanSound8K's targets come from.
-        trained_on_these: Those of them that the model was trained on: shares found measure memory there.
-        roles: Of the everyday sounds.
-        seed: Of every draw.
-        targets: Clips of the classes to draw from.
-        negatives: Clips of none of them to draw from.
-        scenarios: In order.
-        raised: Under a group's name.
-        curves: Per class, points (threshold, found share, false events an hour), the mean over scenarios.
+        model: Name and hash of the model.
+        provider: Execution provider.
+        folds: UrbanSound8K folds of the targets.
+        trained_on_these: Folds that the model was trained on: their shares found measure memory.
+        roles: Roles of the everyday sounds.
+        seed: Random seed.
+        targets: Number of available targets.
+        negatives: Number of available negatives.
+        scenarios: Figures per scenario.
+        raised: Figures of single clips, per group.
+        curves: Points (threshold, share found, false events per hour) per class, averaged over scenarios.
     """
 
     model: str
@@ -151,7 +151,7 @@ def report_events(
     console: Console,
     cache: Path | None = None,
 ) -> EventReport:
-    """Judge a network in streets of these roles, and on their recordings one by one.
+    """Evaluate a network on streets of these roles, and on their recordings one by one.
 
     Raises:
         DataError: There are too few clips for a street, or one cannot be read.
@@ -182,7 +182,7 @@ def report_events(
 def _curves(
     streets: Sequence[ScoredStreet], contract: ModelContract
 ) -> dict[str, tuple[tuple[float, float, float], ...]]:
-    """Per class, a point (threshold, found, false events an hour) for each threshold of the grid."""
+    """Compute a point (threshold, found, false events per hour) for each class and threshold of the grid."""
     rows = [[threshold] * len(contract.labels) for threshold in GRID]
     counts = [street.count(contract, rows) for street in streets]
     found = np.mean([each.found.sum(axis=2) / np.maximum(each.there.sum(axis=1), 1) for each in counts], axis=0)
@@ -199,7 +199,7 @@ def _curves(
 def scenario_figures(
     street: ScoredStreet, contract: ModelContract, thresholds: dict[str, float], seed: int
 ) -> ScenarioFigures:
-    """What a scenario gave at these thresholds."""
+    """Compute the figures of a scenario at these thresholds."""
     counts = street.count(contract, [[thresholds[label] for label in contract.labels]])
     return count_figures(counts, street.snr_db, street.negatives_per_h, street.backgrounds, thresholds, seed)
 
@@ -212,7 +212,7 @@ def count_figures(
     thresholds: dict[str, float],
     seed: int,
 ) -> ScenarioFigures:
-    """What the first row of counts says, at thresholds in the order of its classes."""
+    """Compute figures from the first row of counts, at thresholds in the order of its classes."""
     draws = _draws(counts.there.shape[1], seed)
     there, found, false = counts.there, counts.found[0], counts.false[0]
     classes = {
@@ -243,14 +243,14 @@ def count_figures(
 def raised_figures(
     clips: Sequence[EverydayClip], tracks: Sequence[Track], contract: ModelContract, thresholds: dict[str, float]
 ) -> Raised:
-    """How many of these clips raise an event at these thresholds."""
+    """Compute the share of clips that raise an event at these thresholds."""
     row = [thresholds[label] for label in contract.labels]
     raised = raised_by_clips(clips, ([detect_in(each, contract, row)] for each in tracks), contract.labels, 1)[0]
     return raised_share(clips, raised, contract.labels)
 
 
 def raised_share(clips: Sequence[EverydayClip], raised: NDArray[np.bool_], labels: Sequence[str]) -> Raised:
-    """The share of clips of which any class (K, N) was raised."""
+    """Compute the share of clips with any raised class (K, N)."""
     hits = int(raised.any(axis=0).sum())
     low, high = wilson(hits, len(clips))
     return Raised(
@@ -263,7 +263,7 @@ def raised_share(clips: Sequence[EverydayClip], raised: NDArray[np.bool_], label
 
 
 def delay_of(delays_s: Sequence[float]) -> Delay | None:
-    """Median and 95 % of these delays; None of none."""
+    """Compute the median and 95th percentile of delays; None without delays."""
     if not delays_s:
         return None
     median, p95 = np.percentile(delays_s, [50, 95])
@@ -271,7 +271,7 @@ def delay_of(delays_s: Sequence[float]) -> Delay | None:
 
 
 def _draws(minutes: int, seed: int) -> NDArray[np.int64]:
-    """How often each minute is in each resample, (R, M)."""
+    """Draw the count of each minute in each resample, (R, M)."""
     rng = np.random.default_rng(seed)
     return np.array([np.bincount(rng.integers(minutes, size=minutes), minlength=minutes) for _ in range(RESAMPLES)])
 

@@ -1,7 +1,7 @@
-"""Networks with the UrbanSound8K clips that they have not learned from.
+"""Networks with their held-out UrbanSound8K clips.
 
-Conventions: a network is a model file or a checkpoint. The folds that it holds back are those of the data that its
-contract does not name. Targets are the clips that the metadata calls the foreground of their recording.
+Conventions: a network is a model file or a checkpoint. Its held-out folds are those of the data that its
+contract does not name. Targets are clips that the metadata marks as foreground of their recording.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from soundwatch.training.model.checkpoint import load_network
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """A network and what it is judged on.
+    """Network with its test clips.
 
     Attributes:
-        classifier: The network.
-        targets: Clips of these folds.
-        folds: Of UrbanSound8K.
-        learned: Those of them that the network has learned from.
+        classifier: Network to evaluate.
+        targets: Clips of the folds.
+        folds: UrbanSound8K folds.
+        learned: Folds among them that the network was trained on.
     """
 
     classifier: Classifier
@@ -45,24 +45,24 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointClassifier:
-    """The network of a checkpoint, run by torch; satisfies `types.Classifier`."""
+    """Classifier that runs the network of a checkpoint in torch."""
 
     network: nn.Module
     contract: ModelContract
     provider: str = "torch"
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (N, K) of mel decibels (N, C, M, T)."""
+        """Compute scores (N, K) of mel decibels (N, C, M, T)."""
         with torch.inference_mode():
             logits: NDArray[np.float32] = self.network(torch.from_numpy(mel_db)).numpy()
         return activate(logits, self.contract.activation)
 
 
 def open_network(path: str | Path) -> Classifier:
-    """A checkpoint (`.pt` of `soundwatch train`, or its folder), a model file, or a shipped model's name.
+    """Open a checkpoint (`.pt` of `soundwatch train`, or its folder), a model file, or a shipped model by name.
 
     Raises:
-        ModelError: There is no such file, or it does not read.
+        ModelError: The file does not exist or cannot be read.
     """
     checkpoint = Path(path) / "checkpoint.pt" if Path(path).is_dir() else Path(path)
     if checkpoint.name.endswith("checkpoint.pt"):
@@ -71,10 +71,10 @@ def open_network(path: str | Path) -> Classifier:
 
 
 def hold_out(classifier: Classifier, root: Path, folds: Sequence[int] | None) -> HeldOut:
-    """Pair a network with the clips of these folds, or of all that it has not learned from.
+    """Pair a network with the clips of these folds, or of all folds outside its training set.
 
     Raises:
-        DataError: It has learned from all folds that are there, and none is named.
+        DataError: The network was trained on all present folds, and none is named.
     """
     learned = set(classifier.contract.provenance.folds)
     present = split_by_folds(root, None, ()).train_folds

@@ -1,8 +1,8 @@
-"""Sound in memory through the daemon's whole path: the events that a live source would have raised.
+"""Event detection on samples in memory, through the daemon's complete path.
 
-Conventions: sound is mono, (S,) float32, until it becomes a `Block`. Decisions are those of the default
-configuration at the thresholds of the model's contract. Times of events are seconds from the start.
-Does not: score recordings without deciding (`evaluation/clips.py`).
+Conventions: sound is mono, (S,) float32, until it becomes a `Block`. Decisions use the default
+configuration and the thresholds of the model's contract. Event times are seconds from the start.
+Does not: score recordings without detection (`evaluation/clips.py`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from soundwatch.daemon.pipeline.pipeline import run_pipeline
 
 @dataclass(frozen=True, slots=True)
 class DetectedEvent:
-    """An event that was raised, in seconds.
+    """Detected event, with times in seconds.
 
     Attributes:
-        label: The class.
-        onset_s: When the daemon says that it began.
-        told_s: When it could be told.
-        offset_s: When it ended.
+        label: Class.
+        onset_s: Detected onset.
+        told_s: Time of the decision.
+        offset_s: End.
     """
 
     label: str
@@ -38,11 +38,11 @@ class DetectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class MemorySource:
-    """Samples that are there already, as a `types.Source`.
+    """Samples in memory as a source.
 
     Attributes:
-        samples: (C, S).
-        rate_hz: Of them.
+        samples: Samples (C, S).
+        rate_hz: Sample rate.
     """
 
     samples: Samples
@@ -51,47 +51,47 @@ class MemorySource:
 
     @property
     def info(self) -> SourceInfo:
-        """What it is."""
+        """Description of the source."""
         return SourceInfo("memory", "samples in memory", self.rate_hz, self.samples.shape[0])
 
     def blocks(self) -> Iterator[Block]:
-        """All of it in one block."""
+        """Yield all samples in one block."""
         yield Block(read_only(np.ascontiguousarray(self.samples, np.float32)), self.rate_hz, 0)
 
     def to_its_end(self) -> Iterator[Block | None]:
-        """The same, and then the end of the sound."""
+        """Yield all samples in one block, then None for the end of the sound."""
         yield from self.blocks()
         yield None
 
     def stop(self) -> None:
-        """Nothing waits."""
+        """Do nothing: there is no thread to stop."""
 
 
 def detect_in_blocks(blocks: Iterable[Block | None], classifier: Classifier) -> tuple[list[DetectedEvent], float]:
-    """The events that these blocks raise in the daemon, and the length of the sound in seconds.
+    """Detect events in blocks as the daemon does, and return them with the length of the sound in seconds.
 
-    As in `run_pipeline`, None after the blocks says that the sound ends, as a recording does: one too short for two
-    windows then gets them all the same. A microphone that is turned off gives none.
+    As in `run_pipeline`, None after the blocks marks the end of a recording: one too short for two
+    windows is then padded. A stopped microphone gives no None.
     """
     contract = classifier.contract
     rate_hz = contract.features.rate_hz
     rules = build_rules(DetectionConfig(), contract)
     starts: dict[str, Event] = {}
-    heard: list[DetectedEvent] = []
+    detected: list[DetectedEvent] = []
     length_s = 0.0
-    for told in run_pipeline(blocks, classifier, rules, lambda: "end_of_stream"):
-        if isinstance(told, StreamSummary):
-            length_s = told.end_sample / rate_hz
-        elif isinstance(told, Event) and told.type == "start":
-            starts[told.label] = told
-        elif isinstance(told, Event) and told.offset_sample is not None:
-            began = starts.pop(told.label)
-            heard.append(
+    for item in run_pipeline(blocks, classifier, rules, lambda: "end_of_stream"):
+        if isinstance(item, StreamSummary):
+            length_s = item.end_sample / rate_hz
+        elif isinstance(item, Event) and item.type == "start":
+            starts[item.label] = item
+        elif isinstance(item, Event) and item.offset_sample is not None:
+            began = starts.pop(item.label)
+            detected.append(
                 DetectedEvent(
-                    told.label,
+                    item.label,
                     began.onset_sample / rate_hz,
                     began.decision_sample / rate_hz,
-                    told.offset_sample / rate_hz,
+                    item.offset_sample / rate_hz,
                 )
             )
-    return sorted(heard, key=lambda event: event.onset_s), length_s
+    return sorted(detected, key=lambda event: event.onset_s), length_s

@@ -1,9 +1,9 @@
-"""What a model makes of sounds that are none of its classes: single recordings, and an hour of ambience.
+"""Open-set evaluation: sounds of none of the classes, as single recordings and an hour of ambience.
 
-Conventions: a false alarm is an event of the daemon at the thresholds of the model's contract, whatever
-its class. A recording is heard as `soundwatch replay` hears its file, an ambience as a microphone would
-that is turned off after the time stated. Rates are events that start, an hour.
-Does not: count windows or scores; nor tell apart recordings that were used to choose the thresholds.
+Conventions: a false alarm is an event of the daemon at the thresholds of the model's contract, of any
+class. A recording is processed as by `soundwatch replay`, an ambience as from a microphone
+that is stopped after the stated time. Rates are started events per hour.
+Does not: count windows or scores, or separate recordings that selected the thresholds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from soundwatch.training.sounds.ambience import Ambience, ambiences, gain_to_dbf
 _BLOCK_SAMPLES: Final = 10 * RATE_HZ
 _Z: Final = 1.96
 
-# Kind, levels in dBFS, minutes each: 60 in all.
+# Kind, levels in dBFS, minutes each: 60 in total.
 COMPOSITION: Final = (
     ("rain", (-25.0, -45.0), 4.0),
     ("sea", (-25.0, -45.0), 4.0),
@@ -44,11 +44,11 @@ COMPOSITION: Final = (
 
 
 class RaisedShare(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of some recordings raised an event.
+    """Number of recordings that raised an event.
 
     Attributes:
-        recordings: Heard.
-        raised: Of them, those with at least one event.
+        recordings: Number of recordings.
+        raised: Number of recordings with at least one event.
     """
 
     recordings: int
@@ -56,11 +56,11 @@ class RaisedShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FalseAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording that raised events it should not have.
+    """Recording with false events.
 
     Attributes:
-        recording: Its folder and file name.
-        classes: Of the events.
+        recording: Folder and file name.
+        classes: Classes of the events.
     """
 
     recording: str
@@ -68,14 +68,14 @@ class FalseAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmbienceResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of ambience at one level.
+    """Result of one kind of ambience at one level.
 
     Attributes:
-        kind: As `sounds/ambience.py` calls it.
+        kind: Name in `sounds/ambience.py`.
         level_dbfs: Root mean square; None for digital silence.
         minutes: Length.
-        events: That started, per class.
-        active_share: Of the time, in which some event lasted.
+        events: Number of started events per class.
+        active_share: Share of the time with an active event.
     """
 
     kind: str
@@ -86,25 +86,25 @@ class AmbienceResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSetReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A model among sounds that are none of its classes.
+    """Report of an open-set evaluation.
 
     Attributes:
-        model: Its name and hash.
-        provider: What ran it.
-        thresholds: Of its contract.
-        held_out_only: True where recordings that training uses were left out.
-        seed: Of every draw.
-        negatives: All recordings.
-        raised_share: Of them, those that raised an event.
+        model: Name and hash of the model.
+        provider: Execution provider.
+        thresholds: Thresholds of the contract.
+        held_out_only: True if training recordings were left out.
+        seed: Random seed.
+        negatives: Result over all recordings.
+        raised_share: Share of recordings that raised an event.
         raised_share_low: Lower end of its 95 % confidence interval (Wilson).
-        raised_share_high: Upper end.
-        kinds: Per folder.
-        alarms: The recordings that raised events.
-        ambience: The parts heard.
-        ambience_h: Their length.
-        false_events_per_h: In them.
-        false_events_per_h_high: The true rate is below this with 95 % confidence.
-        skipped: Kinds of ambience that could not be had, and why.
+        raised_share_high: Upper end of the interval.
+        kinds: Results per folder.
+        alarms: Recordings that raised events.
+        ambience: Results of the parts of ambience.
+        ambience_h: Total length of the ambience.
+        false_events_per_h: Rate of false events in the ambience.
+        false_events_per_h_high: Upper bound of the true rate with 95 % confidence.
+        skipped: Missing kinds of ambience, with the reasons.
     """
 
     model: str
@@ -134,31 +134,31 @@ def evaluate_openset(
     seed: int,
     console: Console,
 ) -> OpenSetReport:
-    """Hear every recording by itself, then the ambience.
+    """Evaluate every recording alone, then the ambience.
 
     Args:
-        classifier: To be judged.
-        negatives: To be heard by themselves.
-        ambient: Those that ambience may be made of.
-        held_out_only: Whether the negatives are only those that training holds out.
-        minutes: Of ambience in all; 60 is the composition as it stands.
-        seed: Of every draw.
-        console: For the progress.
+        classifier: Model to evaluate.
+        negatives: Recordings to evaluate alone.
+        ambient: Recordings for ambience.
+        held_out_only: True if the negatives are only those that training holds out.
+        minutes: Total length of the ambience; 60 gives the lengths in `COMPOSITION`.
+        seed: Random seed.
+        console: Console for the progress.
 
     Raises:
-        DataError: A recording cannot be read, or there is none.
+        DataError: A recording cannot be read, or there are none.
     """
     if not negatives:
         raise DataError(
-            "There is no recording to hear: training holds out about one in four, and none of these. Give more "
-            "recordings, or --unseen where no training used them."
+            "There is no recording to test: training holds out about one in four, and none of these. Give more "
+            "recordings, or --unseen if no training used them."
         )
     alarms: dict[str, tuple[str, ...]] = {}
     for clip in track(negatives, "Other sounds", console=console):
-        heard, _ = detect_in_blocks(MemorySource(*read_recording(clip.path)).to_its_end(), classifier)
-        if heard:
-            alarms[_name(clip)] = tuple(sorted({event.label for event in heard}))
-    parts, skipped = _hear_ambience(classifier, ambient, minutes, seed, console)
+        detected, _ = detect_in_blocks(MemorySource(*read_recording(clip.path)).to_its_end(), classifier)
+        if detected:
+            alarms[_name(clip)] = tuple(sorted({event.label for event in detected}))
+    parts, skipped = _evaluate_ambience(classifier, ambient, minutes, seed, console)
     low, high = wilson(len(alarms), len(negatives))
     hours = sum(part.minutes for part in parts) / 60
     events = sum(sum(part.events.values()) for part in parts)
@@ -187,51 +187,51 @@ def _name(clip: Clip) -> str:
 
 
 def _by_kind(negatives: Sequence[Clip], alarms: dict[str, tuple[str, ...]]) -> dict[str, RaisedShare]:
-    heard = Counter(clip.path.parent.name for clip in negatives)
+    counts = Counter(clip.path.parent.name for clip in negatives)
     raised = Counter(clip.path.parent.name for clip in negatives if _name(clip) in alarms)
-    return {kind: RaisedShare(recordings=count, raised=raised[kind]) for kind, count in sorted(heard.items())}
+    return {kind: RaisedShare(recordings=count, raised=raised[kind]) for kind, count in sorted(counts.items())}
 
 
-def _hear_ambience(
+def _evaluate_ambience(
     classifier: Classifier, held_out: Sequence[Clip], minutes: float, seed: int, console: Console
 ) -> tuple[tuple[AmbienceResult, ...], tuple[str, ...]]:
-    """The composition, each part as a stream of its own, and what is missing of it."""
+    """Evaluate each part of the composition as a separate stream, and return the results and the missing kinds."""
     kinds, skipped = ambiences(held_out, seed)
     wanted = [(kind, level, each * minutes / 60) for kind, levels, each in COMPOSITION for level in levels]
     parts = []
     for kind, level_dbfs, each in track([part for part in wanted if part[0] in kinds], "Ambience", console=console):
-        heard, length_s = detect_in_blocks(_stream(kinds[kind], level_dbfs, round(each * 60 * RATE_HZ)), classifier)
+        detected, length_s = detect_in_blocks(_stream(kinds[kind], level_dbfs, round(each * 60 * RATE_HZ)), classifier)
         parts.append(
             AmbienceResult(
                 kind=kind,
                 level_dbfs=None if kind == "digital silence" else level_dbfs,
                 minutes=round(length_s / 60, 4),
-                events=dict(sorted(Counter(event.label for event in heard).items())),
-                active_share=round(_active_s(heard) / length_s, 4),
+                events=dict(sorted(Counter(event.label for event in detected).items())),
+                active_share=round(_active_s(detected) / length_s, 4),
             )
         )
     return tuple(parts), skipped
 
 
 def _stream(ambience: Ambience, level_dbfs: float, length_samples: int) -> Iterator[Block]:
-    """An ambience at a level, ten seconds at a time."""
+    """Yield an ambience at a level in blocks of ten seconds."""
     gain = gain_to_dbfs(level_dbfs)
     for first_sample in range(0, length_samples, _BLOCK_SAMPLES):
         size = min(_BLOCK_SAMPLES, length_samples - first_sample)
         yield Block(read_only(ambience.take(size)[None] * gain), RATE_HZ, first_sample)
 
 
-def _active_s(heard: Sequence[DetectedEvent]) -> float:
-    """The time in which at least one event lasted."""
+def _active_s(events: Sequence[DetectedEvent]) -> float:
+    """Compute the time with at least one active event."""
     active_s, until_s = 0.0, 0.0
-    for event in heard:
+    for event in events:
         active_s += max(0.0, event.offset_s - max(event.onset_s, until_s))
         until_s = max(until_s, event.offset_s)
     return active_s
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % confidence interval of a share."""
+    """Compute Wilson's 95 % confidence interval of a share."""
     share, spread = hits / count, _Z**2 / count
     middle = (share + spread / 2) / (1 + spread)
     half = _Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)

@@ -11,17 +11,17 @@ Trial = Literal["street", "open-set", "robustness"]
 
 
 class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says of a trial; None for what it does not.
+    """Command-line options of an evaluation scenario; None if not given.
 
     Attributes:
-        trial: Which; None for plain accuracy.
-        snr_db: Ratios of the street's scenes.
-        minutes: Length of a scene, or of the ambience in all.
-        negatives: Folders of sounds that are none of the classes.
-        unseen: True where training has used none of them.
-        sounds: Folder of everyday sounds and streets; None for ambience made of noise and negatives.
-        limit: How many recordings or clips to take, at random.
-        seed: Of every draw.
+        trial: Name of the scenario; None for plain accuracy.
+        snr_db: Signal-to-noise ratios of the street scenes.
+        minutes: Length of a scene, or total length of the ambience.
+        negatives: Folders of sounds of none of the classes.
+        unseen: True if training has used none of them.
+        sounds: Folder of everyday sounds and streets; None for ambience of noise and negatives.
+        limit: Number of random recordings or clips to use.
+        seed: Random seed.
     """
 
     trial: Trial | None

@@ -1,13 +1,13 @@
-"""Thresholds for all classes at a price a false event an hour, chosen jointly by a coordinate search.
+"""Joint selection of thresholds at a price per false event per hour, by coordinate search.
 
-Rule: the thresholds that give the largest share found, the mean over classes and scenes, less `price` for every false
-event an hour. False events are counted at a threshold that lies `MARGIN` lower in log odds: sounds that nobody chose on
-score higher than the few that one has. The rate is the mean of the scenes' and of everyday sounds heard one by one,
-`CLIPS_PER_H` of which make an hour; a clip counts once however many classes it raises, which is what joins the
-classes. A class that is not worth its false events at any threshold gets 1, which mutes it; the report names it.
-Intervals: the choice is repeated on resamples of the scenes' minutes and of the clips' recordings; what ships is the
-median of these choices, which scatters less than the single best choice, and their 5 and 95 % are its interval.
-Does not: look at a scene or a clip that is reported.
+Rule: the thresholds maximize the share found, averaged over classes and scenes, minus `price` for every false
+event per hour. False events are counted at a threshold that is `MARGIN` lower in log odds, since unseen sounds
+score higher than the sounds of the selection. The rate is the mean of that in scenes and that of single everyday
+sounds, `CLIPS_PER_H` of which count as an hour; a clip counts once for any number of raised classes, which couples
+the classes. A class that is not worth its false events at any threshold gets 1, which disables it; the report names it.
+Intervals: the selection is repeated on resamples of the scenes' minutes and of the clips' recordings. The result is
+the median of these selections, which varies less than a single selection; their 5 and 95 % are its interval.
+Does not: use a reported scene or clip.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Evidence:
     """Counts at every threshold of a grid.
 
     Attributes:
-        scenes: Streets, each weighing the same.
-        raised: (T, K, N) whether a clip raised a class that it does not hold.
-        recordings: (N,) a number for the recording of each clip.
-        grid: (T,) thresholds, rising; the last one mutes.
+        scenes: Streets, with equal weights.
+        raised: True where a clip raised a wrong class (T, K, N).
+        recordings: Index of each clip's recording (N,).
+        grid: Thresholds (T,) in rising order; the last one disables a class.
     """
 
     scenes: tuple[SceneCounts, ...]
@@ -47,12 +47,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Thresholds, in the order of the labels.
+    """Selected thresholds, in the order of the labels.
 
     Attributes:
-        thresholds: To be used.
-        low: 5 % of the resamples chose less.
-        high: 5 % of the resamples chose more.
+        thresholds: Median over the resamples.
+        low: 5th percentile of the resamples.
+        high: 95th percentile of the resamples.
     """
 
     thresholds: tuple[float, ...]
@@ -62,7 +62,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Evidence as rates: found (T, K) is a share, false (T, K) an hour, clips (T, K, N) a weight where raised."""
+    """Evidence as rates: share found (T, K), false events per hour (T, K), weights of raised clips (T, K, N)."""
 
     found: NDArray[np.float64]
     false: NDArray[np.float64]
@@ -71,7 +71,7 @@ class _Rates:
 
 
 def choose_by_price(evidence: Evidence, price: float, seed: int) -> Chosen:
-    """Choose a threshold for each class by the rule above."""
+    """Select a threshold for each class by the rule above."""
     rng = np.random.default_rng(seed)
     choices = np.array([_search(_resampled(evidence, rng), price) for _ in range(RESAMPLES)])  # (R, K) places
     grid = np.array(evidence.grid)
@@ -81,7 +81,7 @@ def choose_by_price(evidence: Evidence, price: float, seed: int) -> Chosen:
 
 
 def choose_once(evidence: Evidence, price: float) -> tuple[float, ...]:
-    """Choose on the evidence as it is, without resampling."""
+    """Select thresholds on the evidence without resampling."""
     return tuple(evidence.grid[place] for place in _search(_rates(evidence, None), price))
 
 
@@ -119,9 +119,9 @@ def lowered_places(grid: Sequence[float]) -> list[int]:
 
 
 def _search(rates: _Rates, price: float) -> list[int]:
-    """Places in the grid that no change of a single class makes better, the better of two starts.
+    """Search for grid indexes that no change of a single class improves, and return the better of two starts.
 
-    One start mutes every class, the other one lets every class have what is best for it in the streets.
+    One start disables every class, the other one uses the best threshold of each class in the streets.
     """
     classes = rates.found.shape[1]
     value = rates.found / classes - price * rates.false / 2  # (T, K): each part of the rate counts half
@@ -131,7 +131,7 @@ def _search(rates: _Rates, price: float) -> list[int]:
 
 
 def _descend(rates: _Rates, value: NDArray[np.float64], price: float, places: list[int]) -> list[int]:
-    """Change one class after another to its best place until none changes."""
+    """Move one class after another to its best index until none changes."""
     classes = rates.found.shape[1]
     for _ in range(_ROUNDS):
         before = list(places)
@@ -148,12 +148,12 @@ def _descend(rates: _Rates, value: NDArray[np.float64], price: float, places: li
 
 
 def _worth(rates: _Rates, value: NDArray[np.float64], price: float, places: list[int]) -> float:
-    """Share found less the price of all false events."""
+    """Compute the share found minus the price of all false events."""
     raised = np.any([rates.raised[place, class_id] for class_id, place in enumerate(places)], axis=0)
     streets = sum(float(value[place, class_id]) for class_id, place in enumerate(places))
     return streets - price * float(raised @ rates.weights) / 2
 
 
 def _highest_best(gains: NDArray[np.float64]) -> int:
-    """The highest threshold among those that gain most."""
+    """Return the highest threshold with the largest gain."""
     return int(np.flatnonzero(gains >= gains.max() - 1e-12)[-1])

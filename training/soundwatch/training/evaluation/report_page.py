@@ -1,6 +1,6 @@
-"""Figures as a page: the same sentences and tables as Markdown, and in colour for a terminal.
+"""Report page with sentences and tables, as Markdown or for a terminal.
 
-Conventions: a cell is text; what was not there to be measured is an empty cell.
+Conventions: a cell is text; a missing figure is an empty cell.
 Does not: compute any figure.
 """
 
@@ -14,12 +14,12 @@ from rich.table import Table as RichTable
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings.
+    """Table of text cells.
 
     Attributes:
-        title: What the rows are.
-        headings: One a column.
-        rows: A cell a column.
+        title: Title.
+        headings: Column headings.
+        rows: Rows of cells.
     """
 
     title: str
@@ -29,13 +29,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A report.
+    """Report page.
 
     Attributes:
-        title: Its first line.
+        title: Title.
         sentences: Paragraphs before the tables.
-        warning: What makes the figures worthless; empty if nothing does.
-        tables: In order.
+        warning: Reason if the figures are not valid; else empty.
+        tables: Tables in order.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Page:
 
 
 def to_markdown(page: Page) -> str:
-    """The page as Markdown."""
+    """Format the page as Markdown."""
     lines = [f"# {page.title}", *page.sentences]
     if page.warning:
         lines.append(f"**{page.warning}**")
@@ -56,7 +56,7 @@ def to_markdown(page: Page) -> str:
 
 
 def show(page: Page, console: Console) -> None:
-    """The page on a terminal."""
+    """Print the page on a terminal."""
     console.print(page.title, style="bold")
     for sentence in page.sentences:
         console.print(sentence, markup=False)
@@ -70,11 +70,11 @@ def show(page: Page, console: Console) -> None:
 
 
 def percent(share: float | None) -> str:
-    """A share of 0 to 1 with one digit after the point; nothing for None."""
+    """Format a share from 0 to 1 in percent with one decimal; empty for None."""
     return "" if share is None else f"{100 * share:.1f} %"
 
 
 def memory_warning(folds: tuple[int, ...]) -> str:
-    """What folds that were trained on make of a report's figures."""
+    """Return a warning if the model was trained on these folds, else an empty string."""
     names = ", ".join(str(fold) for fold in folds)
-    return f"This model was trained on fold {names}: these figures measure memory, not hearing." if folds else ""
+    return f"This model was trained on fold {names}: these figures measure memory, not recognition." if folds else ""

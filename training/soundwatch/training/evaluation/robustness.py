@@ -1,9 +1,9 @@
-"""What a change of the sound costs a model: accuracy on the same clips, before and after.
+"""Robustness evaluation: accuracy on clips before and after degradations.
 
 Conventions: a clip's scores are those of `soundwatch classify` through the daemon's own stages; points
-are hundredths of a share. Changes are judged clip by clip, so their error is that of the clips whose
-call changed: sqrt(lost + gained) / clips.
-Does not: change clips (`evaluation/conditions.py`), or let events decide.
+are hundredths of a share. Changes are compared clip by clip, so their standard error depends on the clips whose
+prediction changed: sqrt(lost + gained) / clips.
+Does not: degrade clips (`evaluation/conditions.py`), or detect events.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from soundwatch.training.evaluation.offline_detection import MemorySource
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition.
+    """Result of one condition.
 
     Attributes:
-        name: Of the condition.
-        group: What kind of change it is.
-        limited: True where the project promises that it costs at most two points.
-        accuracy: Share of clips whose highest class is theirs.
-        change_points: Accuracy less that of the clean clips, in points.
+        name: Name of the condition.
+        group: Kind of the condition.
+        limited: True if the project limits its cost to two points.
+        accuracy: Share of correctly classified clips.
+        change_points: Accuracy minus that of the clean clips, in points.
         error_points: Standard error of the change.
-        lost: Clips that were called right clean and are not now.
-        gained: Clips that are called right only now.
-        passing_share: Share of clips whose own class reaches its threshold.
+        lost: Number of clips that are correct only without the condition.
+        gained: Number of clips that are correct only with the condition.
+        passing_share: Share of clips whose class reaches its threshold.
     """
 
     name: str
@@ -52,19 +52,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A model under what microphones do.
+    """Report of a robustness evaluation.
 
     Attributes:
-        model: Its name and hash.
-        provider: What ran it.
-        folder: The clips' data; None for UrbanSound8K.
-        folds: That clips come from.
-        trained_on_these: Those of them that the model was trained on: their figures measure memory.
-        seed: Of every draw.
-        clips: Scored under each condition.
-        accuracy: Of the clean clips.
-        passing_share: Of the clean clips whose own class reaches its threshold.
-        changes: One a condition.
+        model: Name and hash of the model.
+        provider: Execution provider.
+        folder: Name of the data set; None for UrbanSound8K.
+        folds: UrbanSound8K folds of the clips.
+        trained_on_these: Folds that the model was trained on: their figures measure memory.
+        seed: Random seed.
+        clips: Number of clips per condition.
+        accuracy: Accuracy on the clean clips.
+        passing_share: Share of clean clips whose class reaches its threshold.
+        changes: Results per condition.
     """
 
     model: str
@@ -83,7 +83,7 @@ def evaluate_robustness(classifier: Classifier, data: LabelledClips, seed: int, 
     """Score every clip clean and under every condition.
 
     Raises:
-        ContractError: The model does not know all of the labels.
+        ContractError: The model lacks one of the labels.
         DataError: A clip cannot be read.
     """
     contract, clips = classifier.contract, data.clips
@@ -114,7 +114,7 @@ def evaluate_robustness(classifier: Classifier, data: LabelledClips, seed: int, 
 
 
 def _scores(classifier: Classifier, clip: Clip, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Scores (1 + conditions, K) of one clip, clean first, in the order of the model's labels."""
+    """Compute scores (1 + conditions, K) of one clip, clean first, in the order of the model's labels."""
     samples, rate_hz = read_recording(clip.path)
     sounds = [
         MemorySource(samples, rate_hz),
@@ -125,7 +125,7 @@ def _scores(classifier: Classifier, clip: Clip, rng: np.random.Generator) -> NDA
 
 
 def compare(condition: Condition, before: NDArray[np.bool_], after: NDArray[np.bool_], passing_share: float) -> Change:
-    """What a condition cost, from which clips were called right before and after it (N,)."""
+    """Compare the correctly classified clips (N,) before and after a condition."""
     lost, gained = int(np.sum(before & ~after)), int(np.sum(~before & after))
     return Change(
         name=condition.name,

@@ -1,6 +1,6 @@
-"""`soundwatch evaluate --street`, `--open-set` and `--robustness`: which trial, on what, to where.
+"""Scenarios of `soundwatch evaluate`: `--street`, `--open-set` and `--robustness`.
 
-Conventions: a trial leaves `street.json`, `street.md` and `street.png` (or of its own name) in `--out`.
+Conventions: a scenario writes `street.json`, `street.md` and `street.png` (by its name) to `--out`.
 Without `--json` the page goes to stdout as Markdown; with it the page goes to stderr, JSON to stdout.
 Does not: measure (`evaluation/street.py`, `evaluation/openset.py`, `evaluation/robustness.py`).
 """
@@ -42,17 +42,17 @@ _SEED: Final = 1
 def run_trial(
     classifier: Classifier, options: TrialOptions, root: Path | None, split: Split | None, console: Console
 ) -> Report:
-    """Run the trial that was asked for.
+    """Run the requested scenario.
 
     Args:
-        classifier: To be judged.
-        options: As the command line has them.
-        root: Of the data; None for the open set.
-        split: What is scored; None for the open set.
-        console: For the progress.
+        classifier: Model to evaluate.
+        options: Options of the command line.
+        root: Folder of the data; None for the open set.
+        split: Test clips; None for the open set.
+        console: Console for the progress.
 
     Raises:
-        ContractError: The model does not know all of the labels.
+        ContractError: The model lacks one of the labels.
         DataError: A clip cannot be read, or there are too few.
     """
     seed = _SEED if options.seed is None else options.seed
@@ -60,8 +60,8 @@ def run_trial(
     learned, held_out = split_negatives(*options.negatives)
     others = (*learned, *held_out) if options.unseen else held_out
     if root is None or split is None:
-        heard = _some(others, options.limit, seed)
-        return evaluate_openset(classifier, heard, others, not options.unseen, minutes, seed, console)
+        recordings = _some(others, options.limit, seed)
+        return evaluate_openset(classifier, recordings, others, not options.unseen, minutes, seed, console)
     data = labelled_clips(split)
     if options.trial == "robustness":
         data = replace(data, clips=_some(data.clips, options.limit, seed))
@@ -76,14 +76,14 @@ def run_trial(
 
 
 def _some(clips: tuple[Clip, ...], limit: int | None, seed: int) -> tuple[Clip, ...]:
-    """So many at random, in their own order; all without a limit."""
+    """Select up to `limit` random clips, in their order; all without a limit."""
     if limit is None or limit >= len(clips):
         return clips
     return tuple(clips[place] for place in sorted(np.random.default_rng(seed).permutation(len(clips))[:limit]))
 
 
 def print_report(report: Report, as_json: bool, out: Path | None, console: Console) -> None:
-    """Print a report, and leave its files in a folder."""
+    """Print a report, and write its files to a folder."""
     page = page_of(report)
     if out:
         _write(report, page, out)
@@ -95,7 +95,7 @@ def print_report(report: Report, as_json: bool, out: Path | None, console: Conso
 
 
 def page_of(report: Report) -> Page:
-    """The page of whichever report it is."""
+    """Build the page of a report."""
     if isinstance(report, EventReport):
         return event_page(report)
     if isinstance(report, StreetReport):

@@ -1,7 +1,7 @@
-"""The sound of a planned street.
+"""Audio of a planned street.
 
-Conventions: mono at `RATE_HZ`, as a microphone would give it; nothing is clipped. Excerpts of a background fade into
-each other, and backgrounds into the next one, at equal power.
+Conventions: mono at `RATE_HZ`; nothing is clipped. Excerpts of a background, and successive backgrounds, have
+equal-power cross-fades.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK_S: Final = 10
 
 
 def render_scene(scene: Scene) -> Iterator[Block]:
-    """The scene as a microphone would give it, `BLOCK_S` at a time."""
+    """Yield the audio of a scene in blocks of `BLOCK_S`."""
     sound = np.zeros(round(scene.length_s * RATE_HZ), np.float32)
     for background in scene.backgrounds:
         _add(sound, _chain(background), background.start_s, background.level_dbfs)
@@ -33,7 +33,7 @@ def render_scene(scene: Scene) -> Iterator[Block]:
 
 
 def _chain(background: Background) -> Mono:
-    """The excerpts of a background, faded into each other and at both ends."""
+    """Join the excerpts of a background with cross-fades, and fade both ends."""
     fade = round(BACKGROUND_FADE_S * RATE_HZ)
     pieces = [_faded(read_unit(path), fade) for path in background.paths]
     chain = np.zeros(sum(piece.size - fade for piece in pieces) + fade, np.float32)
@@ -45,7 +45,7 @@ def _chain(background: Background) -> Mono:
 
 
 def _faded(sound: Mono, fade: int) -> Mono:
-    """At least two fades long, with both ends faded at equal power."""
+    """Fade both ends at equal power, after extension to at least two fades."""
     if sound.size < 2 * fade:
         sound = np.resize(sound, 2 * fade)
     angle = np.linspace(0, np.pi / 2, fade, dtype=np.float32)

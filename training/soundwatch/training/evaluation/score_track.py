@@ -1,8 +1,8 @@
-"""Scores of every window of a sound, kept, so that any thresholds can be tried on them by the daemon's own decision.
+"""Stored scores of every window of a sound, for detection at any thresholds.
 
-Conventions: values are (N, K) float32 in [0, 1]; times are seconds from the start. A track of the same sound by the
-same weights is read from its file instead of being computed again.
-Does not: decide by any rule but `decide`'s.
+Conventions: values are (N, K) float32 in [0, 1]; times are seconds from the start. Tracks are cached by
+sound and weights.
+Does not: detect events by any rule but `decide`'s.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ BATCH_WINDOWS = 16
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The scores of a sound's windows.
+    """Scores of the windows of a sound.
 
     Attributes:
-        values: (N, K).
-        first_samples: (N,) where each window begins, at the model's rate.
-        end_samples: (N,) where each window's sound ends.
+        values: Scores (N, K).
+        first_samples: First sample of each window (N,), at the model's rate.
+        end_samples: End of the sound in each window (N,).
     """
 
     values: NDArray[np.float32]
@@ -44,12 +44,12 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """An event that was raised.
+    """Detected event.
 
     Attributes:
-        class_id: Its class.
-        onset_s: Where the daemon says that it began.
-        at_s: When its line could be written.
+        class_id: Index of the class.
+        onset_s: Detected onset.
+        at_s: Time of the decision.
     """
 
     class_id: int
@@ -58,12 +58,12 @@ class Detection:
 
 
 def score_track(blocks: Iterable[Block | None], classifier: Classifier) -> Track:
-    """Score a sound; None after the blocks says that the sound ends, as a recording does."""
+    """Score a sound; None after the blocks marks the end of a recording."""
     rows: list[NDArray[np.float32]] = []
     firsts: list[int] = []
     ends: list[int] = []
-    for _, heard in batched_features(blocks, classifier.contract.features, BATCH_WINDOWS):
-        for scores in classify_windows(classifier, features_only(heard)):
+    for _, items in batched_features(blocks, classifier.contract.features, BATCH_WINDOWS):
+        for scores in classify_windows(classifier, features_only(items)):
             rows.append(scores.values)
             firsts.append(scores.first_sample)
             ends.append(scores.end_sample)
@@ -74,12 +74,12 @@ def score_track(blocks: Iterable[Block | None], classifier: Classifier) -> Track
 def cached_track(
     name: str, blocks: Callable[[], Iterable[Block | None]], classifier: Classifier, folder: Path
 ) -> Track:
-    """The track of this name by these weights: read from the folder, or scored and left there."""
+    """Read the track of this name and these weights from the folder, or compute and store it."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     path = folder / classifier.contract.weights_sha256[:12] / f"{digest}.npz"
     if path.exists():
-        with np.load(path) as kept:
-            return Track(kept["values"], kept["first_samples"], kept["end_samples"])
+        with np.load(path) as stored:
+            return Track(stored["values"], stored["first_samples"], stored["end_samples"])
     track = score_track(blocks(), classifier)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, values=track.values, first_samples=track.first_samples, end_samples=track.end_samples)
@@ -87,7 +87,7 @@ def cached_track(
 
 
 def detect_in(track: Track, contract: ModelContract, thresholds: Sequence[float]) -> list[Detection]:
-    """The events that the daemon raises at these thresholds, one a class, with its other rules as by default."""
+    """Detect events as the daemon does at these thresholds, one per class, with the default for all other rules."""
     named = dict(zip(contract.labels, thresholds, strict=True))
     rules = build_rules(DetectionConfig(), replace(contract, thresholds=named))
     state, detections = initial_state(rules), list[Detection]()

@@ -1,9 +1,9 @@
-"""Events in a street: clips of held-out folds mixed over ambience, heard by the daemon, and matched.
+"""Street evaluation: held-out clips mixed over ambience, event detection, and matching.
 
-Conventions: seconds and decibels in names. Two collars, both sed_eval's and both to either side of the
-true onset: the wide one is a window and a hop, since a window that holds any of a sound may start its
-event; the tight one is a hop, which is as near as the daemon claims to put an onset. Figures without
-another word are at the wide collar.
+Conventions: there are two collars, as in sed_eval, on both sides of the
+true onset: the wide one is a window and a hop, since a window with any part of a sound may start its
+event; the tight one is a hop, the stated accuracy of the daemon's onsets. Figures use the wide collar
+unless stated otherwise.
 Does not: mix (`evaluation/street_scene.py`), match (`evaluation/event_matching.py`) or print (`street_report.py`).
 """
 
@@ -35,11 +35,11 @@ STRETCH_S: Final = 60
 
 
 class Delay(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds after a sound's true onset, of the sounds found.
+    """Delay after the true onset of found sounds, in seconds.
 
     Attributes:
-        median: Half of them come no later.
-        p95: 95 % of them come no later.
+        median: Median.
+        p95: 95th percentile.
     """
 
     median: float
@@ -47,19 +47,19 @@ class Delay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnrFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One scene, at one signal-to-noise ratio.
+    """Figures of one scene at one signal-to-noise ratio.
 
     Attributes:
-        snr_db: Of clips to ambience.
+        snr_db: Ratio of clips to ambience.
         hours: Length of the scene.
-        found: All classes together, at the wide collar.
-        found_tight: The same at the tight one.
+        found: Counts over all classes, at the wide collar.
+        found_tight: Counts over all classes, at the tight collar.
         macro_f1: Mean of F1 over classes with clips.
-        classes: Per class, at the wide collar.
-        false_events_per_h: Events that match no clip.
-        false_events_alone_per_h: Those of them that no clip is near.
-        latency_s: When their events could be told; None where nothing was found.
-        onset_late_s: When their events say that they began; None where nothing was found.
+        classes: Counts per class, at the wide collar.
+        false_events_per_h: Events without a matching clip.
+        false_events_alone_per_h: False events far from any clip.
+        latency_s: Delay of the decision; None without found clips.
+        onset_late_s: Delay of the detected onset; None without found clips.
     """
 
     snr_db: float
@@ -75,23 +75,23 @@ class SnrFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in a street.
+    """Report of a street evaluation.
 
     Attributes:
-        model: Its name and hash.
-        provider: What ran it.
-        thresholds: Of its contract.
-        folder: The clips' data; None for UrbanSound8K.
-        folds: That clips come from.
-        trained_on_these: Those of them that the model was trained on: their figures measure memory.
-        seed: Of every draw.
-        clips: In the scene.
-        recordings: That these were cut from.
-        ambience: Kinds, a minute of each in turn.
-        skipped: Kinds that could not be had, and why.
-        collar_s: The wide one.
-        tight_collar_s: The tight one.
-        levels: A scene each, of the same clips at the same onsets.
+        model: Name and hash of the model.
+        provider: Execution provider.
+        thresholds: Thresholds of the contract.
+        folder: Name of the data set; None for UrbanSound8K.
+        folds: UrbanSound8K folds of the clips.
+        trained_on_these: Folds that the model was trained on: their figures measure memory.
+        seed: Random seed.
+        clips: Number of clips in the scene.
+        recordings: Number of their original recordings.
+        ambience: Kinds of ambience, a minute of each in turn.
+        skipped: Missing kinds of ambience, with the reasons.
+        collar_s: Wide collar.
+        tight_collar_s: Tight collar.
+        levels: Figures per signal-to-noise ratio, with equal clips and onsets.
     """
 
     model: str
@@ -119,20 +119,20 @@ def evaluate_street(
     seed: int,
     console: Console,
 ) -> StreetReport:
-    """Hear a scene of these clips at every ratio.
+    """Evaluate a scene of these clips at every ratio.
 
     Args:
-        classifier: To be judged.
+        classifier: Model to evaluate.
         data: Clips in the foreground of their recordings.
-        held_out: Negatives that ambience may be made of.
-        snrs_db: A scene each.
-        minutes: Longest length of a scene.
-        seed: Of every draw.
-        console: For the progress.
+        held_out: Negatives for the ambience.
+        snrs_db: Signal-to-noise ratios, one scene each.
+        minutes: Maximum length of a scene.
+        seed: Random seed.
+        console: Console for the progress.
 
     Raises:
-        ContractError: The model does not know all of the labels.
-        DataError: The clips make no scene, or one cannot be read.
+        ContractError: The model lacks one of the labels.
+        DataError: There are too few clips for a scene, or one cannot be read.
     """
     contract = classifier.contract
     check_labels(contract, data.labels, data.folder)
@@ -144,8 +144,8 @@ def evaluate_street(
         kinds, skipped = _in_street(held_out, seed)
         mixed = render_scene(placed, round_robin(list(kinds.values()), STRETCH_S * RATE_HZ), snr_db)
         blocks = track(mixed, f"Street at {snr_db:g} dB", len(placed) + 1, console=console)
-        heard, length_s = detect_in_blocks(blocks, classifier)
-        levels.append(_figures(snr_db, data.labels, placed, heard, length_s / 3600, collars_s))
+        detected, length_s = detect_in_blocks(blocks, classifier)
+        levels.append(_figures(snr_db, data.labels, placed, detected, length_s / 3600, collars_s))
     return StreetReport(
         model=contract.identity,
         provider=classifier.provider,
@@ -165,7 +165,7 @@ def evaluate_street(
 
 
 def _in_street(held_out: Sequence[Clip], seed: int) -> tuple[dict[str, Ambience], tuple[str, ...]]:
-    """The kinds of ambience that a street has, out of those that can be had."""
+    """Select the available kinds of ambience of a street."""
     kinds, skipped = ambiences(held_out, seed)
     return {name: kinds[name] for name in KINDS if name in kinds}, skipped
 
@@ -174,29 +174,31 @@ def _figures(
     snr_db: float,
     labels: tuple[str, ...],
     placed: Sequence[PlacedClip],
-    heard: Sequence[DetectedEvent],
+    detected: Sequence[DetectedEvent],
     hours: float,
     collars_s: tuple[float, float],
 ) -> SnrFigures:
-    there = [TimedLabel(each.label, each.onset_sample / RATE_HZ) for each in placed]
-    told = [TimedLabel(event.label, event.onset_s) for event in heard]
-    others = sorted({event.label for event in heard} - set(labels))
-    pairs, tight = (match_events(there, told, collar_s) for collar_s in collars_s)
-    classes = {label: count_matches(there, told, pairs, label) for label in (*labels, *others)}
-    right = {event for _, event in pairs}
-    false = [mark for place, mark in enumerate(told) if place not in right]
-    alone = [mark for mark in false if all(abs(mark.onset_s - sound.onset_s) > collars_s[0] for sound in there)]
+    reference = [TimedLabel(each.label, each.onset_sample / RATE_HZ) for each in placed]
+    estimated = [TimedLabel(event.label, event.onset_s) for event in detected]
+    others = sorted({event.label for event in detected} - set(labels))
+    pairs, tight = (match_events(reference, estimated, collar_s) for collar_s in collars_s)
+    classes = {label: count_matches(reference, estimated, pairs, label) for label in (*labels, *others)}
+    matched = {event for _, event in pairs}
+    false = [mark for place, mark in enumerate(estimated) if place not in matched]
+    alone = [mark for mark in false if all(abs(mark.onset_s - sound.onset_s) > collars_s[0] for sound in reference)]
     return SnrFigures(
         snr_db=snr_db,
         hours=round(hours, 4),
-        found=count_matches(there, told, pairs, None),
-        found_tight=count_matches(there, told, tight, None),
-        macro_f1=round(float(np.mean([each.f1 for each in classes.values() if each.there and each.f1 is not None])), 4),
+        found=count_matches(reference, estimated, pairs, None),
+        found_tight=count_matches(reference, estimated, tight, None),
+        macro_f1=round(
+            float(np.mean([each.f1 for each in classes.values() if each.reference and each.f1 is not None])), 4
+        ),
         classes=classes,
         false_events_per_h=round(len(false) / hours, 2),
         false_events_alone_per_h=round(len(alone) / hours, 2),
-        latency_s=_delay([heard[event].told_s - there[sound].onset_s for sound, event in pairs]),
-        onset_late_s=_delay([told[event].onset_s - there[sound].onset_s for sound, event in pairs]),
+        latency_s=_delay([detected[event].told_s - reference[sound].onset_s for sound, event in pairs]),
+        onset_late_s=_delay([estimated[event].onset_s - reference[sound].onset_s for sound, event in pairs]),
     )
 
 
@@ -208,10 +210,10 @@ def _delay(delays_s: Sequence[float]) -> Delay | None:
 
 
 def foreground_clips(root: Path, data: LabelledClips) -> LabelledClips:
-    """UrbanSound8K's clips that the metadata calls the foreground of their recording (salience 1); all of other data.
+    """Select UrbanSound8K clips in the foreground of their recording (salience 1); all clips of other data.
 
     Raises:
-        DataError: The metadata does not say it.
+        DataError: The metadata has no column salience.
     """
     if data.folder:
         return data

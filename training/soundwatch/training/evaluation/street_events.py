@@ -1,9 +1,9 @@
-"""Streets and everyday sounds, scored by a model: the material, and the tracks that thresholds are tried on.
+"""Streets and everyday sounds scored by a model: clips, scenes and score tracks.
 
-Conventions: scenarios are pairs of a signal-to-noise ratio and hard negatives an hour. Each is a chain of scenes of
-`SCENE_MINUTES`, drawn with their own seeds; one seed gives the same scenes for every model. Clips of none of the
-classes are also scored one by one, each from its start to its end.
-Does not: choose thresholds (`street_thresholds.py`), or report (`event_report.py`).
+Conventions: scenarios are pairs of a signal-to-noise ratio and hard negatives per hour. Each is a chain of scenes of
+`SCENE_MINUTES` with their own seeds; one seed gives equal scenes for every model. Negatives are
+also scored one by one, each from its start to its end.
+Does not: select thresholds (`street_thresholds.py`), or report (`event_report.py`).
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class ScoredStreet:
 
     @property
     def backgrounds(self) -> int:
-        """How many recordings the scenes are built on."""
+        """Number of background recordings."""
         return len({each.recording for scene, _ in self.scenes for each in scene.backgrounds})
 
     def count(self, contract: ModelContract, thresholds: Sequence[Sequence[float]]) -> SceneCounts:
-        """Counts at each of T lists of thresholds, one a class."""
+        """Count targets and false events at each of T lists of thresholds, one per class."""
         spec = contract.features
         window_s, hop_s = spec.window_ms / 1000, spec.window_hop_samples / spec.rate_hz
         return pool(
@@ -66,7 +66,7 @@ class ScoredStreet:
 
 
 def street_material(targets: Sequence[Target], sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> Material:
-    """What scenes are made of: these targets and those among the sounds, the sounds' negatives and backgrounds."""
+    """Collect the clips for scenes: these targets and those of the sounds, negatives and backgrounds."""
     chosen = [clip for clip in sounds if clip.role in roles]
     own = tuple(Target(clip.path, clip.label, clip.recording) for clip in chosen if clip.label is not None)
     backgrounds = tuple(clip for clip in chosen if clip.is_background and clip.tags <= _BACKGROUND_TAGS)
@@ -74,7 +74,7 @@ def street_material(targets: Sequence[Target], sounds: Sequence[EverydayClip], r
 
 
 def scene_specs(minutes: float, seed: int) -> list[SceneSpec]:
-    """Scenes of each scenario, scenario after scenario."""
+    """List the scenes of each scenario in order."""
     count = max(1, round(minutes / SCENE_MINUTES))
     return [
         SceneSpec(minutes / count, snr_db, rate, seed * 1000 + number)
@@ -91,10 +91,10 @@ def score_streets(
     console: Console,
     cache: tuple[Path, str] | None = None,
 ) -> tuple[ScoredStreet, ...]:
-    """Score every scenario's scenes; with a folder and a name for the material, keep the scores there.
+    """Score the scenes of every scenario; with a folder and a name for the material, cache the scores there.
 
     Raises:
-        DataError: The material makes no scene, or a clip cannot be read.
+        DataError: The material is too small for a scene, or a clip cannot be read.
     """
     specs = scene_specs(minutes, seed)
     count = len(specs) // len(SCENARIOS)
@@ -115,7 +115,7 @@ def score_streets(
 def score_clips(
     classifier: Classifier, clips: Sequence[EverydayClip], console: Console, cache: Path | None = None
 ) -> list[Track]:
-    """Score each clip by itself, from its start to its end.
+    """Score each clip alone, from its start to its end.
 
     Raises:
         DataError: A clip cannot be read.
@@ -130,21 +130,21 @@ def score_clips(
 
 
 def alone(path: Path) -> Iterator[Block | None]:
-    """A recording by itself: all of it, then its end.
+    """Yield a recording in one block, then None for its end.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The file cannot be read.
     """
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise DataError(f"{path} cannot be read: {error}. Copy the file anew.") from error
+        raise DataError(f"{path} cannot be read: {error}. Copy the file again.") from error
     yield Block(read_only(np.ascontiguousarray(samples.T)), rate_hz, 0)
     yield None
 
 
 def negatives_by_group(sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> dict[str, list[EverydayClip]]:
-    """Clips of none of the classes in groups: by role, and street recordings whose tags name none."""
+    """Group the negatives by role, with a group of street recordings whose tags name no class."""
     groups: dict[str, list[EverydayClip]] = {
         role: [clip for clip in sounds if clip.role == role and clip.label is None and clip.kind != STREET_KIND]
         for role in roles

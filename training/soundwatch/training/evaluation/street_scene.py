@@ -1,11 +1,11 @@
-"""A long recording with known onsets: clips of held-out recordings mixed over ambience.
+"""Long recording with known onsets: held-out clips mixed over ambience.
 
-Conventions: mono at `RATE_HZ`. Clips come in rounds of one a class, in random order, so that a scene
-holds every class about as often; between a clip's end and the next onset lie 6 to 14 s, drawn at random.
-As in scaper, the ambience keeps its level and a clip is put so many decibels above it: SNR is the root
-mean square of the clip over its own length against that of the ambience over all of its. Nothing is
+Conventions: mono at `RATE_HZ`. Clips come in rounds of one per class, in random order, so a scene
+has about equally many clips of every class; 6 to 14 s of random length separate a clip's end and the next onset.
+As in scaper, the ambience keeps its level and the clip is set relative to it: SNR is the root
+mean square of the clip over its own length relative to that of the ambience over its full length. Nothing is
 clipped.
-Does not: let clips overlap, or hide that a clip brings its own street along in its background.
+Does not: let clips overlap, or remove the background noise of a clip.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ GAP_S: Final = (6.0, 14.0)
 
 @dataclass(frozen=True, slots=True)
 class PlacedClip:
-    """A clip and where it begins.
+    """Clip with its onset.
 
     Attributes:
-        clip: A clip of one of the classes.
-        label: Its class.
-        onset_sample: Of the scene, at `RATE_HZ`.
+        clip: Clip of one of the classes.
+        label: Class.
+        onset_sample: Onset in samples of the scene, at `RATE_HZ`.
     """
 
     clip: Clip
@@ -44,10 +44,10 @@ class PlacedClip:
 
 
 def plan_scene(data: LabelledClips, seed: int, limit_s: float) -> tuple[PlacedClip, ...]:
-    """Where each clip goes, until the time is up or fewer than two classes have clips left.
+    """Place clips until the time is used or fewer than two classes have clips left.
 
     Raises:
-        DataError: There are clips of fewer than two classes.
+        DataError: The clips are of fewer than two classes.
     """
     rng = np.random.default_rng(seed)
     placed: list[PlacedClip] = []
@@ -67,7 +67,7 @@ def plan_scene(data: LabelledClips, seed: int, limit_s: float) -> tuple[PlacedCl
 
 
 def _rounds(data: LabelledClips, rng: np.random.Generator) -> Iterator[Clip]:
-    """One clip of each class a round, no two of a class in a row."""
+    """Yield rounds of one clip per class, without a class twice in a row."""
     shuffled = [data.clips[place] for place in rng.permutation(len(data.clips))]
     waiting = [[clip for clip in shuffled if clip.class_id == class_id] for class_id in range(len(data.labels))]
     last = -1
@@ -81,7 +81,7 @@ def _rounds(data: LabelledClips, rng: np.random.Generator) -> Iterator[Clip]:
 
 
 def render_scene(placed: Sequence[PlacedClip], ambience: Ambience, snr_db: float) -> Iterator[Block]:
-    """The scene as a microphone would give it, a clip and the ambience before it at a time."""
+    """Yield the audio of a scene, each block one clip and the ambience before it."""
     end_sample = 0
     level = gain_to_dbfs(AMBIENCE_DBFS)
     for each in placed:

@@ -1,9 +1,9 @@
-"""Thresholds chosen on streets and everyday sounds that a recipe's networks have not learned from.
+"""Selection of thresholds on held-out streets and everyday sounds.
 
-Conventions: the evidence comes from networks of one recipe, each with targets of the folds that it holds back, and
-from the sounds whose role is validation; it counts together, since thresholds are the recipe's. The contract keeps
-what was found on this evidence, which is better than what a new place will give.
-Does not: know how thresholds are weighed (`price.py`).
+Conventions: the evidence comes from networks of one recipe, each with targets of its held-out folds, and
+from the sounds with the role validation. It is combined, since the thresholds are those of the recipe. The contract
+records the result on this evidence, which is better than the result at a new place.
+Does not: know the selection rule (`price.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def gather_evidence(
     console: Console,
     cache: Path | None = None,
 ) -> Evidence:
-    """Score streets and sounds of these roles by each network, and count at every threshold of the grid.
+    """Score streets and sounds of these roles with each network, and count at every threshold of the grid.
 
     Raises:
         DataError: There are too few clips for a street, or one cannot be read.
@@ -67,7 +67,7 @@ def gather_evidence(
 
 
 def choose_in_street(evidence: Evidence, contract: ModelContract, price: float, measured_on: str) -> ModelContract:
-    """The contract with thresholds chosen by the price, and what they gave on the evidence."""
+    """Select thresholds by the price, and return a contract with them and their result on the evidence."""
     chosen = choose_by_price(evidence, price, SEED)
     places = [GRID.index(threshold) for threshold in chosen.thresholds]
     found, false = rates_of(evidence)
@@ -97,24 +97,24 @@ def choose_in_street(evidence: Evidence, contract: ModelContract, price: float, 
 
 
 def rates_of(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share found and false events an hour, (T, K) each, the mean over scenes."""
+    """Compute share found and false events per hour, (T, K) each, averaged over scenes."""
     found = [scene.found.sum(axis=2) / np.maximum(scene.there.sum(axis=1), 1) for scene in evidence.scenes]
     false = [scene.false.sum(axis=2) / scene.hours for scene in evidence.scenes]
     return np.mean(found, axis=0), np.mean(false, axis=0)
 
 
 def _curve(found: NDArray[np.float64], false: NDArray[np.float64]) -> tuple[OperatingPoint, ...]:
-    """The largest share found at each of `CURVE_RATES_PER_H`, and the threshold that gives it."""
+    """Compute the largest share found at each of `CURVE_RATES_PER_H`, and its threshold."""
     points = []
     for rate in CURVE_RATES_PER_H:
-        allowed = np.flatnonzero(false <= rate)  # never empty: at a threshold of 1 nothing is raised
+        allowed = np.flatnonzero(false <= rate)  # never empty: a threshold of 1 raises nothing
         best = int(allowed[np.argmax(found[allowed])])
         points.append(OperatingPoint(threshold=GRID[best], found=round(float(found[best]), 4), false_per_h=rate))
     return tuple(points)
 
 
 def describe_evidence(networks: Sequence[HeldOut], sounds: Sequence[EverydayClip], roles: Sequence[Role]) -> str:
-    """The evidence in words."""
+    """Describe the evidence."""
     parts = []
     for network in networks:
         folds = ", ".join(map(str, network.folds))

@@ -1,4 +1,4 @@
-"""What the street, the open set and the robustness trial say, as pages.
+"""Pages of the street, open-set and robustness reports.
 
 Conventions: rows in the order of the reports.
 Does not: draw (`evaluation/trial_pictures.py`).
@@ -15,7 +15,7 @@ from soundwatch.training.evaluation.street_scene import AMBIENCE_DBFS, GAP_S
 
 
 def street_page(report: StreetReport) -> Page:
-    """A model in a street."""
+    """Build the page of a street report."""
     headings = tuple(f"{level.snr_db:g} dB" for level in report.levels)
     labels = list(report.levels[0].classes)
     recall = tuple((label, *(percent(each.classes[label].recall) for each in report.levels)) for label in labels)
@@ -28,7 +28,7 @@ def street_page(report: StreetReport) -> Page:
             f"minute of each in turn; seed {report.seed}; {report.provider}.",
             f"An event is right if its class sounds and its onset is at most {report.collar_s:g} s (a window and a "
             f"hop) from the true one; the tight collar is {report.tight_collar_s:g} s (a hop). Latency is from the "
-            "true onset to when the event could be told.",
+            "true onset to when the event could be reported.",
             *(f"Left out: {reason}." for reason in report.skipped),
         ),
         memory_warning(report.trained_on_these),
@@ -74,7 +74,7 @@ def _level(level: SnrFigures) -> tuple[str, ...]:
 
 
 def openset_page(report: OpenSetReport) -> Page:
-    """A model among sounds that are none of its classes."""
+    """Build the page of an open-set report."""
     origin = "that training holds out" if report.held_out_only else "that no training is known to have used"
     low, high = percent(report.raised_share_low), percent(report.raised_share_high)
     kinds = tuple((kind, str(each.recordings), str(each.raised)) for kind, each in report.kinds.items())
@@ -106,7 +106,7 @@ def openset_page(report: OpenSetReport) -> Page:
 
 
 def robustness_page(report: RobustnessReport) -> Page:
-    """A model under what microphones do."""
+    """Build the page of a robustness report."""
     rows = tuple(
         (
             each.name,

@@ -1,6 +1,6 @@
-"""Pictures of the street, the open set and the robustness trial.
+"""Pictures of the street, open-set and robustness reports.
 
-Conventions: PNG, drawn with matplotlib's Agg, so no display is needed.
+Conventions: PNG from matplotlib's Agg, so no display is needed.
 Does not: compute any figure.
 """
 
@@ -23,7 +23,7 @@ _COLOURS = ("tab:blue", "tab:orange")
 
 
 def draw_street(path: Path, report: StreetReport) -> None:
-    """Shares over SNR, and the share found by class."""
+    """Draw shares over SNR, and the share found by class."""
     levels = sorted(report.levels, key=lambda level: level.snr_db)
     snrs_db = [level.snr_db for level in levels]
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
@@ -50,7 +50,7 @@ def draw_street(path: Path, report: StreetReport) -> None:
 
 
 def draw_openset(path: Path, report: OpenSetReport) -> None:
-    """Recordings by kind, those that raise an event in another colour."""
+    """Draw the recordings by kind, with those that raise an event in another color."""
     kinds = list(report.kinds)
     figure, axes = plt.subplots(figsize=(8, 1 + 0.25 * len(kinds)), layout="constrained")
     axes.barh(kinds, [report.kinds[kind].recordings for kind in kinds], color=_COLOURS[0], label="recordings")
@@ -61,7 +61,7 @@ def draw_openset(path: Path, report: OpenSetReport) -> None:
 
 
 def draw_robustness(path: Path, report: RobustnessReport) -> None:
-    """The change in points of every condition, with its standard error."""
+    """Draw the change in points of every condition, with its standard error."""
     names = [change.name for change in report.changes]
     figure, axes = plt.subplots(figsize=(8, 1 + 0.28 * len(names)), layout="constrained")
     axes.barh(

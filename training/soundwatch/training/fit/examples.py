@@ -1,8 +1,8 @@
-"""What one epoch shows the network: batches of mel decibels, targets and, with a teacher, what it hears.
+"""Batches of an epoch: mel decibels, targets and, with a teacher, the teacher's features.
 
 Conventions: mel decibels (N, C, M, T) masked and mixed, targets (N, K), heard (N, V, D) float32 or None.
-Every draw comes from the generator that is passed in, or from torch's global one.
-Does not: render views (`distillation/augmented_views.py`), or move weights (`fit/loop.py`).
+All random numbers come from the given generator, or from torch's global one.
+Does not: render views (`distillation/augmented_views.py`), or update weights (`fit/loop.py`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from soundwatch.training.model.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's examples.
+    """Examples of one step.
 
     Attributes:
-        mel_db: (N, C, M, T).
-        targets: (N, K).
-        heard: (N, V, D); None without a teacher.
-        groups: (N, G); None where the recipe learns no groups.
+        mel_db: Mel decibels (N, C, M, T).
+        targets: Targets (N, K).
+        heard: Teacher features (N, V, D); None without a teacher.
+        groups: Group targets (N, G); None if the recipe has no auxiliary groups.
     """
 
     mel_db: Tensor
@@ -42,14 +42,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ClipBatches:
-    """Every clip once an epoch, augmented anew each time.
+    """Batches with every clip once per epoch, with new augmentation each time.
 
     Attributes:
-        clips: To learn from.
-        classes: Number of them.
-        recipe: The experiment.
-        read: Gives a clip's samples.
-        device: That computes.
+        clips: Training clips.
+        classes: Number of classes.
+        recipe: Recipe of the run.
+        read: Returns the samples of a clip.
+        device: Device of the batches.
     """
 
     clips: Sequence[Clip]
@@ -59,11 +59,11 @@ class ClipBatches:
     device: torch.device
 
     def count(self) -> int:
-        """Batches of an epoch."""
+        """Count the batches of an epoch."""
         return count_batches(self.clips, self.recipe)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """One epoch's batches."""
+        """Yield the batches of one epoch."""
         front_end = MelFrontEnd(self.recipe.features).to(self.device)
         augmentation = self.recipe.augmentation
         for samples, targets in training_batches(self.clips, self.classes, self.recipe, self.read, rng):
@@ -73,14 +73,14 @@ class ClipBatches:
 
 @dataclass(frozen=True, slots=True)
 class DistillationBatches:
-    """As many lessons an epoch as there are clips, drawn from all views.
+    """Batches for distillation: as many examples per epoch as there are clips, drawn from all views.
 
     Attributes:
-        lessons: All views.
-        soft: What the teacher's heads say of them (N, K).
-        clips: Clips that they are views of.
-        recipe: The experiment; it has a teacher.
-        device: That computes.
+        lessons: Mel decibels and teacher features of all views.
+        soft: Soft labels of the views (N, K).
+        clips: Number of original clips.
+        recipe: Recipe of the run; it has a teacher.
+        device: Device of the batches.
     """
 
     lessons: TeacherTargets
@@ -90,11 +90,11 @@ class DistillationBatches:
     device: torch.device
 
     def count(self) -> int:
-        """Batches of an epoch."""
+        """Count the batches of an epoch."""
         return -(-self.clips // self.recipe.batch_clips)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """One epoch's batches."""
+        """Yield the batches of one epoch."""
         order = rng.permutation(len(self.lessons.targets))[: self.clips]
         for start in range(0, len(order), self.recipe.batch_clips):
             yield self._batch(order[start : start + self.recipe.batch_clips])

@@ -1,10 +1,10 @@
-"""Learning new classes from a trained network: a new head first, then all layers, slowly.
+"""Fine-tuning of a pretrained network on new classes: the new head first, then all layers at a lower rate.
 
-Conventions: the head is the network's last layer. Which layers move in an epoch follows from its number, so that a
-run that was cut off goes on as it would have.
+Conventions: the head is the network's last layer. The epoch number decides which layers are trained, so
+an interrupted run resumes identically.
 Source: the order (head alone, then all at a lower rate) is ULMFiT's gradual unfreezing in two steps (Howard and
 Ruder, 2018).
-Does not: read the weights to start from (`model/pretrained.py`).
+Does not: read the pretrained weights (`model/pretrained.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from soundwatch.training.model.recipe import FineTuning, Recipe
 
 
 def load_backbone(network: nn.Sequential, origin: PretrainedModel) -> None:
-    """Give a fresh network the trained layers; its head stays as it was drawn."""
+    """Load the pretrained layers into a new network; its head keeps its random weights."""
     network.load_state_dict(network.state_dict() | origin.body)
 
 
 def build_optimiser(network: nn.Sequential, recipe: Recipe, hint: nn.Module | None) -> torch.optim.Optimizer:
-    """AdamW at the recipe's peak rate; layers that were trained before go at their share of it."""
+    """Build AdamW at the recipe's peak learning rate; pretrained layers get their share of it."""
     numbers = recipe.optimisation
     trained = recipe.finetune or recipe.teaching
     body_rate = numbers.max_learning_rate * (trained.body_learning_rate_share if trained else 1.0)
@@ -35,7 +35,7 @@ def build_optimiser(network: nn.Sequential, recipe: Recipe, hint: nn.Module | No
 
 
 def freeze_layers(network: nn.Sequential, tuning: FineTuning, epoch: int) -> None:
-    """Hold still what may not move in this epoch, counted from 1; batch norm's statistics never move."""
+    """Freeze the layers that are not trained in this epoch, counted from 1; batch norm's statistics stay fixed."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()

@@ -1,10 +1,10 @@
-"""The training loop, to be read from top to bottom.
+"""Training loop, in reading order from top to bottom.
 
-Conventions: every random draw of an epoch comes from (seed, epoch), so that a run that was cut off and
-resumed ends with the same weights, bit for bit, on the same machine and number of threads (a test
-proves it on the CPU; it was never tried on CUDA). The last epoch's weights count (their running mean
-where the recipe keeps one); no epoch is chosen on scores.
-Source: the shape is nanoGPT's `train.py`.
+Conventions: all random numbers of an epoch come from (seed, epoch), so an interrupted and
+resumed run ends with bit-identical weights, on one machine and number of threads (a test
+proves it on the CPU; it was never tested on CUDA). The result is the weights of the last epoch (their running mean
+if the recipe has one); no epoch is selected by scores.
+Source: the structure is that of nanoGPT's `train.py`.
 Does not: read command lines (`cli.py`), or write reports (`fit/plots.py`).
 """
 
@@ -43,16 +43,16 @@ Row = dict[str, float | None]
 
 @dataclass(slots=True)
 class Run:
-    """All that changes while a run goes on; a checkpoint holds exactly this.
+    """Mutable state of a run; a checkpoint stores exactly this.
 
     Attributes:
-        network: Moved by the optimiser.
-        ema: Running mean of its weights; None where the recipe keeps none.
-        hint: Layers that exist only while training; None without a teacher.
-        optimiser: AdamW.
-        scheduler: One cycle over all steps.
-        epoch: Epochs done.
-        history: A row of figures for each of them.
+        network: Network under training.
+        ema: Running mean of its weights; None if the recipe has none.
+        hint: Auxiliary layers of training; None without a teacher.
+        optimiser: AdamW optimizer.
+        scheduler: One-cycle learning rate schedule over all steps.
+        epoch: Number of finished epochs.
+        history: One row of figures per epoch.
     """
 
     network: nn.Sequential
@@ -64,29 +64,29 @@ class Run:
     history: list[Row] = field(default_factory=list)
 
     @property
-    def counts(self) -> nn.Module:
-        """The network whose weights count."""
+    def eval_model(self) -> nn.Module:
+        """Network of the result: the running mean if there is one."""
         return self.network if self.ema is None else self.ema
 
 
 def start_run(session: RunSetup, taught: DistillationBatches | None = None, read: Reader | None = None) -> Run:
-    """A run before its first epoch, its weights drawn from the recipe's seed, its session's origin's or its teacher's.
+    """Start a run with random weights from the recipe's seed, pretrained weights, or the teacher's first layers.
 
     Raises:
-        ConfigError: The network is not built like the teacher that it is to start as.
-        ModelError: The teacher's layers do not read.
+        ConfigError: The network has another structure than the teacher that initializes it.
+        ModelError: The teacher's layers cannot be read.
     """
     recipe = session.recipe
-    torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add up in an order of their own
+    torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add in a nondeterministic order
     seed_everything(recipe.seed, 0)
-    # Channels last is a fifth faster on CPUs and changes no weight's meaning.
+    # Channels-last memory is a fifth faster on CPUs and changes no weight.
     network = build_network(recipe, len(session.labels))
     if session.origin:
         load_backbone(network, session.origin)
-    if session.begins_as_teacher and session.teacher and read:
+    if session.inits_from_teacher and session.teacher and read:
         sounds = sample_clips(session.split.train, recipe.features.window_samples, read)
         init_from_teacher(network, session.teacher.trunk(), sounds, recipe.features)
-    network = session.ranks.shared_layers(network)
+    network = session.ranks.sync_layers(network)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     hint = start_auxiliary(network, recipe, taught.lessons.heard) if taught else None
     numbers = recipe.optimisation
@@ -102,7 +102,7 @@ def start_run(session: RunSetup, taught: DistillationBatches | None = None, read
 
 
 def seed_everything(seed: int, epoch: int) -> np.random.Generator:
-    """Seed torch, and give a generator for all that numpy draws: both from (seed, epoch) alone."""
+    """Seed torch and return a numpy generator, both from (seed, epoch) alone."""
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
     return np.random.default_rng((seed, epoch))
 
@@ -115,7 +115,7 @@ def train(
     console: Console,
     taught: DistillationBatches | None = None,
 ) -> None:
-    """Do the epochs that are left on the session's clips, or on a teacher's lessons, saving after each.
+    """Train the remaining epochs on the session's clips or on distillation batches, and save after each.
 
     Raises:
         ConfigError: The loss is no longer a finite number.
@@ -133,19 +133,19 @@ def train(
         run.network.train()
         if recipe.finetune:
             freeze_layers(run.network, recipe.finetune, epoch)
-        learner = session.ranks.learner(LossModule(run.network, run.hint, recipe, device))
+        loss_module = session.ranks.wrap_ddp(LossModule(run.network, run.hint, recipe, device))
         losses: list[float] = []
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             batches = examples.epoch(rng)
             for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
-                losses.append(_step(run, learner, recipe, session.ranks, batch))
+                losses.append(_step(run, loss_module, recipe, session.ranks, batch))
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
         run.epoch = epoch
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
         row["learning_rate"] = float(run.scheduler.get_last_lr()[-1])
         if held_out:
-            loss, scores = score_mels(run.counts, held_out, recipe, device)
+            loss, scores = score_mels(run.eval_model, held_out, recipe, device)
             metrics = measure(count_confusion(scores, class_ids))
             row |= {"test_loss": loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
             row |= {f"recall_{label}": value for label, value in zip(session.labels, metrics.recall, strict=True)}
@@ -156,13 +156,13 @@ def train(
 
 
 class LossModule(nn.Module):
-    """A batch to its loss.
+    """Forward pass and loss of one batch.
 
     Args:
-        network: That learns.
-        hint: Layers that exist only while training; None without a teacher.
-        recipe: The experiment.
-        device: That computes.
+        network: Network under training.
+        hint: Auxiliary layers of training; None without a teacher.
+        recipe: Recipe of the run.
+        device: Device of the computation.
     """
 
     def __init__(self, network: nn.Sequential, hint: Auxiliary | None, recipe: Recipe, device: torch.device) -> None:
@@ -171,9 +171,9 @@ class LossModule(nn.Module):
         self._recipe, self._device = recipe, device
 
     def forward(self, mel_db: Tensor, targets: Tensor, heard: Tensor | None, groups: Tensor | None = None) -> Tensor:
-        """The loss, a mean over the rows; of no rows it is 0."""
+        """Compute the mean loss over the rows; 0 without rows."""
         recipe = self._recipe
-        # bfloat16 has float32's range, so that no loss scaling (and no state of it) is needed.
+        # bfloat16 has float32's range, so no loss scaling (and no state of it) is needed.
         halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
         hinted: Tensor | float = 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
@@ -182,29 +182,31 @@ class LossModule(nn.Module):
             logits = logits_of(self.network, pooled)
             if self.hint and heard is not None:
                 hinted = self.hint(maps, pooled, heard, groups)
-        smoothing_share = 0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share  # lessons are smooth
+        smoothing_share = (
+            0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share
+        )  # distillation targets are smoothed already
         loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + hinted
-        return loss if len(targets) else loss.nan_to_num()  # the mean of nothing, which moves nothing
+        return loss if len(targets) else loss.nan_to_num()  # the mean of no rows is NaN and must not update weights
 
 
-def _step(run: Run, learner: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch) -> float:
-    """Move the weights once, and their running mean after them; returns the loss."""
-    own = ranks.own(batch)
-    loss, everyones_loss = ranks.weigh(learner(own.mel_db, own.targets, own.heard, own.groups))
+def _step(run: Run, loss_module: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch) -> float:
+    """Update the weights once, then their running mean, and return the loss."""
+    shard = ranks.shard(batch)
+    loss, mean_loss = ranks.reduce_loss(loss_module(shard.mel_db, shard.targets, shard.heard, shard.groups))
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimiser.step()
     run.scheduler.step()
     if run.ema is not None:
-        # Early on the mean looks back less far, or the first weights would stay in it for many epochs.
+        # A smaller decay at the start keeps the initial weights from staying in the mean for many epochs.
         steps = run.scheduler.last_epoch
-        _follow(run.ema, run.network, min(recipe.optimisation.ema_decay, (1 + steps) / (10 + steps)))
-    return everyones_loss
+        _update_ema(run.ema, run.network, min(recipe.optimisation.ema_decay, (1 + steps) / (10 + steps)))
+    return mean_loss
 
 
 @torch.no_grad()
-def _follow(ema: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the running mean, batch norm's own statistics included, towards the network."""
+def _update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update the running mean, including batch norm's statistics."""
     for mean, value in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)
@@ -213,7 +215,7 @@ def _follow(ema: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def mel_batches(clips: tuple[Clip, ...], session: RunSetup, read: Reader, front_end: MelFrontEnd) -> list[Scored]:
-    """Mel decibels, targets and places of clips that are scored: the same every epoch, so computed once."""
+    """Compute mel decibels, targets and clip indexes of the test clips, once for all epochs."""
     batches = scoring_batches(clips, len(session.labels), session.recipe, read)
     return [
         (front_end.features(samples.to(session.device)).cpu(), targets, places) for samples, targets, places in batches
@@ -229,7 +231,7 @@ def _not_finite(losses: list[float], epoch: int) -> str:
 
 
 def describe(row: Row, epochs: int) -> str:
-    """One epoch's figures as a line."""
+    """Format the figures of one epoch as a line."""
     line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.3f}"
     if row.get("accuracy") is not None:
         line += f"  held out: loss {row['test_loss']:.3f} accuracy {row['accuracy']:.3f} macro F1 {row['macro_f1']:.3f}"

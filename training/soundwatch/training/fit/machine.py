@@ -1,6 +1,6 @@
-"""What figures are measured on, so that a record or a table can name it.
+"""Name of the machine, for records and tables of measurements.
 
-Does not: import torch; benchmarks of the runtime alone name their machine with it too.
+Does not: import torch; benchmarks of the runtime alone use it too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The CPU's model where Linux tells it, else what Python knows."""
+    """Return the CPU model from Linux, or Python's name for it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

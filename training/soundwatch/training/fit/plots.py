@@ -1,6 +1,6 @@
-"""A run's figures as files: CSV, and learning curves and confusion matrix as PNG.
+"""Figures of a run as files: CSV log, learning curves and confusion matrix as PNG.
 
-Conventions: pictures are drawn with matplotlib's Agg, so no display is needed.
+Conventions: matplotlib's Agg draws the pictures, so no display is needed.
 Does not: compute any figure.
 """
 
@@ -21,7 +21,7 @@ from soundwatch.training.fit.metrics import Counts
 
 
 def write_log(path: Path, history: Sequence[Row]) -> None:
-    """All epochs so far as CSV, in one step."""
+    """Write all finished epochs as CSV, atomically."""
 
     def write(part: Path) -> None:
         with part.open("w", newline="", encoding="utf-8") as file:
@@ -33,7 +33,7 @@ def write_log(path: Path, history: Sequence[Row]) -> None:
 
 
 def draw_curves(path: Path, history: Sequence[Row]) -> None:
-    """Loss, and on held-out clips accuracy and macro F1, over epochs."""
+    """Draw the loss, and accuracy and macro F1 on held-out clips, over epochs."""
     epochs = [row["epoch"] for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for name in ("train_loss", "test_loss"):
@@ -53,7 +53,7 @@ def draw_curves(path: Path, history: Sequence[Row]) -> None:
 
 
 def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: str) -> None:
-    """Counts with the true class down and the called class across, shaded by the row's share."""
+    """Draw the counts with true classes as rows and predicted classes as columns, shaded by the share of the row."""
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     figure, axes = plt.subplots(figsize=(8, 7), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -66,22 +66,22 @@ def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: 
         [(row, column) for row in range(len(labels)) for column in range(len(labels))], confusion.ravel(), strict=True
     ):
         if count:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
 def draw_calibration(path: Path, bins: Sequence[tuple[float, float, int]], title: str) -> None:
-    """Share called rightly over the mean score, a dot a bin whose area is its share of the clips."""
+    """Draw the share of correct clips over the mean score, one dot per bin, with an area by its share of the clips."""
     figure, axes = plt.subplots(figsize=(6, 6), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
     clips = sum(count for *_, count in bins)
-    scores, rights = [score for score, *_ in bins], [right for _, right, _ in bins]
-    axes.plot(scores, rights, color="C0")
-    axes.scatter(scores, rights, s=[1200 * count / clips + 10 for *_, count in bins], color="C0", alpha=0.6)
+    scores, shares = [score for score, *_ in bins], [share for _, share, _ in bins]
+    axes.plot(scores, shares, color="C0")
+    axes.scatter(scores, shares, s=[1200 * count / clips + 10 for *_, count in bins], color="C0", alpha=0.6)
     axes.set_xlabel("highest score, mean of the bin")
-    axes.set_ylabel("share called rightly")
+    axes.set_ylabel("share correct")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_title(title)

@@ -1,8 +1,8 @@
-"""One training run from its session to a finished folder.
+"""One training run from its setup to a finished folder.
 
-Conventions: the folder holds `checkpoint.pt` (which says all of itself), `log.csv`, `curves.png` and,
-at the end, `run.json` and `confusion.png`. Everything a person reads on the way goes to the console.
-Does not: compute gradients (`fit/loop.py`), or export (the export room reads the checkpoint).
+Conventions: the folder holds `checkpoint.pt` (which describes itself), `log.csv`, `curves.png` and,
+at the end, `run.json` and `confusion.png`. Progress goes to the console.
+Does not: compute gradients (`fit/loop.py`), or export (the export package reads the checkpoint).
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ from soundwatch.training.model.checkpoint import Checkpoint
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import Distillation, Recipe, encode_recipe
 
-CURVES_EVERY_S: Final = 30.0  # drawing them takes longer than an epoch of a few recordings
+CURVES_EVERY_S: Final = 30.0  # drawing takes longer than an epoch of a few recordings
 
 
 def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
-    """Train, score, and leave a finished folder.
+    """Train, score, and write a finished folder.
 
     Raises:
-        ConfigError: The folder holds another run, or the loss ceased to be finite.
+        ConfigError: The folder holds another run, or the loss is no longer finite.
         DataError: A clip cannot be decoded.
         SinkError: The folder cannot be written.
     """
     recipe, out = session.recipe, session.out
     path = out / checkpoints.FILE_NAME
     if resume and not path.exists():
-        raise ConfigError(f"--resume, and there is no {path} to go on from; leave it out to start a run.")
+        raise ConfigError(f"--resume, and there is no {path} to resume from; leave it out to start a run.")
     if path.exists() and not resume:
-        raise ConfigError(f"{path} is there already; --resume goes on from it, another --out starts anew.")
+        raise ConfigError(f"{path} exists already; --resume continues it, another --out starts a new run.")
     folder = cache_folder()
     everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
-    for ours in session.ranks.in_turn():
+    for ours in session.ranks.main_first():
         if ours:
             fill_cache(everything, recipe.features, folder, console)
     with _writing_to(out):
@@ -76,7 +76,7 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
 
     def save(run: Run) -> None:
         nonlocal drawn_s
-        if not session.ranks.first:
+        if not session.ranks.is_main:
             return
         with _writing_to(out):
             _save(run, session, (), default_thresholds(session.labels))
@@ -86,34 +86,36 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
                 drawn_s = time.monotonic()
 
     taught = None
-    for ours in session.ranks.in_turn():
+    for ours in session.ranks.main_first():
         if ours:
-            taught = _teach(session, read, console)
+            taught = _prepare_distillation(session, read, console)
     run = start_run(session, taught, read)
     if resume:
         _resume(run, session, path)
     try:
         train(run, session, read, save, console, taught)
     except KeyboardInterrupt:
-        console.print(f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume goes on.")
+        console.print(
+            f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume continues it."
+        )
         raise
     return _finish(run, session, read)
 
 
 @contextmanager
 def _writing_to(out: Path) -> Iterator[None]:
-    """Turn what goes wrong while writing into a message that says where."""
+    """Convert write errors into a `SinkError` with the folder."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise SinkError(
-            f"The run cannot be written to {out}: {error}. Make room there, or choose another --out; what was saved "
-            "before is whole, and --resume goes on from it."
+            f"The run cannot be written to {out}: {error}. Free space there, or choose another --out; earlier "
+            "saves are intact, and --resume continues from them."
         ) from error
 
 
-def _teach(session: RunSetup, read: Reader, console: Console) -> DistillationBatches | None:
-    """The lessons that the session's teacher makes of its clips; None without a teacher."""
+def _prepare_distillation(session: RunSetup, read: Reader, console: Console) -> DistillationBatches | None:
+    """Compute the distillation batches of the session's clips; None without a teacher."""
     recipe, clips = session.recipe, session.train_clips
     if recipe.teaching is None or session.teacher is None:
         return None
@@ -124,7 +126,7 @@ def _teach(session: RunSetup, read: Reader, console: Console) -> DistillationBat
 
 
 def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[View | StreetMix]:
-    """Views of all clips; with street mixes, views of the labelled clips alone, and mixes of all sounds."""
+    """Plan views of all clips; with street mixes, views of the labeled clips only, and mixes of all sounds."""
     if recipe.street is None:
         return [*plan_views(session.train_clips, teaching, recipe.augmentation.synthetic_negative_share)]
     sounds = (
@@ -136,7 +138,7 @@ def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[Vie
 
 
 def _resume(run: Run, session: RunSetup, path: Path) -> None:
-    """Put a run where its checkpoint left it."""
+    """Restore a run from its checkpoint."""
     state = checkpoints.read_checkpoint(path)
     checkpoints.refuse_other_run(state, session.recipe, session.plan, path)
     run.network.load_state_dict(state.model)
@@ -150,7 +152,7 @@ def _resume(run: Run, session: RunSetup, path: Path) -> None:
 
 
 def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thresholds: dict[str, float]) -> None:
-    """Write the checkpoint with what the contract can say now."""
+    """Write the checkpoint with a contract of the current state."""
     contract = build_contract(run, session, scores, thresholds)
     state = Checkpoint(
         contract=encode_contract(contract),
@@ -168,14 +170,14 @@ def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thre
 
 
 def _finish(run: Run, session: RunSetup, read: Reader) -> RunRecord:
-    """Score what was held out, and write the contract's last form and the run's record."""
+    """Score the held-out clips, and write the final contract and the record of the run."""
     held_out = _score_held_out(run, session, read)
-    own = _own_scores(session, held_out)
-    scores = own + tuple(score for source in session.sources for score in source.scores)
+    fold_scores = _fold_scores(session, held_out)
+    scores = fold_scores + tuple(score for source in session.sources for score in source.scores)
     evidence = [clip for source in session.sources for clip in source.held_out]
     thresholds = choose_thresholds(evidence, session.labels) if evidence else default_thresholds(session.labels)
-    record = build_record(run, session, own, held_out)
-    if not session.ranks.first:
+    record = build_record(run, session, fold_scores, held_out)
+    if not session.ranks.is_main:
         return record
     with _writing_to(session.out):
         _save(run, session, scores, thresholds)
@@ -185,28 +187,28 @@ def _finish(run: Run, session: RunSetup, read: Reader) -> RunRecord:
 
 
 def _score_held_out(run: Run, session: RunSetup, read: Reader) -> tuple[ScoredClip, ...]:
-    """Scores of every held-out clip and negative."""
+    """Score every held-out clip and negative."""
     clips = session.split.test + session.held_out_negatives
     if not clips:
         return ()
     front_end = MelFrontEnd(session.recipe.features).to(session.device)
     batches = mel_batches(clips, session, read, front_end)
-    _, values = score_mels(run.counts, batches, session.recipe, session.device)
+    _, values = score_mels(run.eval_model, batches, session.recipe, session.device)
     return tuple(
         ScoredClip(clip=clip.name, class_id=clip.class_id, values=tuple(round(float(value), 5) for value in row))
         for clip, row in zip(clips, values, strict=True)
     )
 
 
-def _own_scores(session: RunSetup, held_out: tuple[ScoredClip, ...]) -> tuple[EvaluationScore, ...]:
-    """The run's score on its held-out folds, if it has any; leaves the confusion matrix."""
-    labelled = [(clip.values, clip.class_id) for clip in held_out if clip.class_id is not None]
-    if not labelled:
+def _fold_scores(session: RunSetup, held_out: tuple[ScoredClip, ...]) -> tuple[EvaluationScore, ...]:
+    """Compute the run's score on its held-out folds, if it has any, and draw the confusion matrix."""
+    labeled = [(clip.values, clip.class_id) for clip in held_out if clip.class_id is not None]
+    if not labeled:
         return ()
-    values = np.array([value for value, _ in labelled], np.float32)
-    metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labelled])))
+    values = np.array([value for value, _ in labeled], np.float32)
+    metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labeled])))
     tested_on = describe_scored(session.split)
-    if session.ranks.first:
+    if session.ranks.is_main:
         with _writing_to(session.out):
             title = f"{session.recipe.name}: {tested_on}"
             draw_confusion(session.out / "confusion.png", metrics.confusion, session.labels, title)

@@ -1,6 +1,6 @@
-"""What a run says of itself: the model's contract, and the record that later runs and reports quote.
+"""Contract of a run's model, and the record of the run for later runs and reports.
 
-Conventions: a contract describes the weights that count at this moment, so it is built anew for every checkpoint.
+Conventions: a contract describes the current weights, so every checkpoint gets a new one.
 Does not: compute scores (`fit/scoring.py`), or choose thresholds (`fit/thresholds.py`).
 """
 
@@ -28,12 +28,12 @@ OWN_LICENCE = "weights from recordings of your own: whatever terms those have"
 def build_contract(
     run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thresholds: dict[str, float]
 ) -> ModelContract:
-    """The contract of the weights that count now."""
+    """Build the contract of the current weights."""
     recipe, split = session.recipe, session.split
     before = session.origin.contract if session.origin else None
     learned_from = (split.terms or OWN_LICENCE) if split.folder else LICENCE
     licences = [learned_from, *([before.provenance.licence] if before else [])]
-    if session.begins_as_teacher:
+    if session.inits_from_teacher:
         licences.append(TEACHER_LICENCE)
     if session.everyday.sources:
         licences.append(EVERYDAY_LICENCE)
@@ -60,14 +60,14 @@ def build_contract(
         thresholds=thresholds,
         provenance=provenance,
         scores=scores,
-        weights_sha256=hash_weights(run.counts.state_dict()),
+        weights_sha256=hash_weights(run.eval_model.state_dict()),
     )
 
 
 def build_record(
     run: Run, session: RunSetup, own: tuple[EvaluationScore, ...], held_out: tuple[ScoredClip, ...]
 ) -> RunRecord:
-    """The finished run, as later runs and reports quote it."""
+    """Build the record of a finished run."""
     on_cuda = session.device.type == "cuda"
     machine = Machine(
         processor=processor(),

@@ -1,6 +1,6 @@
-"""What one training run is given, before anything is computed.
+"""Inputs of a training run, before any computation.
 
-Conventions: clips that are scored are never among those learned from.
+Conventions: test clips are never in the training set.
 Does not: train (`fit/run.py`).
 """
 
@@ -26,20 +26,20 @@ from soundwatch.training.model.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class RunSetup:
-    """What a run is given.
+    """Inputs of a run.
 
     Attributes:
-        recipe: The experiment.
-        split: Labelled clips to learn from and to score.
-        negatives: Recordings of none of the classes to learn from.
-        held_out_negatives: The same to score.
-        sources: Finished runs of the same recipe whose scores the contract takes over.
-        out: The run's folder.
-        device: That computes.
-        origin: Weights to start from; None draws them.
-        teacher: To learn from; None where the recipe has none.
-        ranks: The processes that do the run together.
-        everyday: Everyday sounds to learn from, where the recipe has street mixes.
+        recipe: Recipe of the run.
+        split: Labeled training and test clips.
+        negatives: Training recordings of none of the classes.
+        held_out_negatives: Test recordings of none of the classes.
+        sources: Finished runs of the recipe, whose scores go into the contract.
+        out: Output folder.
+        device: Device of the computation.
+        origin: Pretrained weights; None for random weights.
+        teacher: Teacher of distillation; None if the recipe has none.
+        ranks: Process group of the run.
+        everyday: Everyday sounds for training, if the recipe has street mixes.
     """
 
     recipe: Recipe
@@ -56,22 +56,22 @@ class RunSetup:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The K classes."""
+        """Names of the K classes."""
         return self.split.labels
 
     @property
     def train_clips(self) -> tuple[Clip, ...]:
-        """All that is learned from."""
+        """All training clips."""
         return (*self.split.train, *self.negatives, *(sound.clip for sound in self.everyday.sounds))
 
     @property
-    def begins_as_teacher(self) -> bool:
-        """Whether the network starts as its teacher's first layers."""
+    def inits_from_teacher(self) -> bool:
+        """True if the network is initialized from its teacher's first layers."""
         return self.recipe.teaching is not None and self.recipe.teaching.start == "teacher"
 
     @property
     def plan(self) -> DataPlan:
-        """The data, as a checkpoint remembers it."""
+        """Data plan for the checkpoint."""
         sides = [[clip.name for clip in side] for side in (self.train_clips, self.split.test)]
         digest = hashlib.sha256(msgspec.json.encode(sides)).hexdigest()
         return DataPlan(
@@ -85,10 +85,10 @@ class RunSetup:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of `--device`: auto is CUDA where torch finds it.
+    """Return the device of `--device`: auto is CUDA if torch finds it.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there.
+        ConfigError: CUDA was requested and is not available.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda, and torch finds no CUDA device; use --device cpu, or install its driver.")
@@ -96,7 +96,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def describe_scored(split: Split) -> str:
-    """What is scored, in words."""
+    """Describe the test data."""
     if split.folder:
         return f"{len(split.test)} held-out files of {split.folder}"
     words = describe_folds(split.test_folds, split)
@@ -104,7 +104,7 @@ def describe_scored(split: Split) -> str:
 
 
 def describe_folds(folds: tuple[int, ...], split: Split) -> str:
-    """Folds in words, with what is missing of them."""
+    """Describe folds, with their missing clips."""
     names = ", ".join(
         f"{fold} ({split.missing[fold]} clips missing)" if fold in split.missing else str(fold) for fold in folds
     )
@@ -112,7 +112,7 @@ def describe_folds(folds: tuple[int, ...], split: Split) -> str:
 
 
 def describe_data(session: RunSetup) -> str:
-    """What was learned from, in words."""
+    """Describe the training data."""
     split = session.split
     words = f"{len(split.train)} files of {split.folder}" if split.folder else describe_folds(split.train_folds, split)
     if split.leaky:

@@ -1,7 +1,7 @@
-"""What a network says of held-out clips: loss, scores, metrics, and the records that are kept of them.
+"""Scores of held-out clips: loss, scores, metrics, and their records.
 
-Conventions: scores are (N, K) in [0, 1]; a clip of none of the classes has no label. `run.json` in a
-run's folder holds the `RunRecord`, so that later runs and reports can quote it.
+Conventions: scores are (N, K) in [0, 1]; a negative has no label. `run.json` in a
+run's folder holds the `RunRecord` for later runs and reports.
 Does not: choose thresholds (`fit/thresholds.py`), or score exported models (`evaluation/clips.py`).
 """
 
@@ -29,12 +29,12 @@ FILE_NAME: Final = "run.json"
 
 
 class ScoredClip(msgspec.Struct, frozen=True, kw_only=True):
-    """One held-out clip and its scores.
+    """Scores of one held-out clip.
 
     Attributes:
         clip: File name.
-        class_id: Place of its class among the labels; None where it is none of them.
-        values: (K,) scores.
+        class_id: Index of its class in the labels; None for a negative.
+        values: Scores (K,).
     """
 
     clip: str
@@ -43,12 +43,12 @@ class ScoredClip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run was computed on.
+    """Machine of a run.
 
     Attributes:
-        processor: The CPU's model.
-        cores: That this machine has.
-        threads: That torch used.
+        processor: CPU model.
+        cores: Number of CPU cores.
+        threads: Number of torch's threads.
         device: cpu, or the accelerator's name.
     """
 
@@ -59,22 +59,22 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished run.
+    """Record of a finished run.
 
     Attributes:
-        recipe: Name.
-        recipe_sha256: Hash of its every value.
-        plan: The data.
-        negatives: Number of recordings of none of the classes learned from.
-        epochs: Done.
-        seed: Of every random draw.
-        parameters: Number of trained numbers.
-        clips: Number of clips learned from.
-        seconds: Spent on the epochs, scoring included.
-        machine: That spent them.
-        torch: Its version.
-        scores: Of the held-out folds; empty where there were none.
-        held_out: Every held-out clip and negative.
+        recipe: Name of the recipe.
+        recipe_sha256: Hash of the recipe.
+        plan: Training and test data.
+        negatives: Number of training recordings of none of the classes.
+        epochs: Number of finished epochs.
+        seed: Random seed.
+        parameters: Number of trained parameters.
+        clips: Number of training clips.
+        seconds: Time of the epochs, including scoring.
+        machine: Machine of the run.
+        torch: Version of torch.
+        scores: Scores on the held-out folds; empty if there are none.
+        held_out: Scores of all held-out clips and negatives.
     """
 
     recipe: str
@@ -93,10 +93,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The record of a finished run.
+    """Read the record of a finished run.
 
     Raises:
-        DataError: There is none, or it does not read.
+        DataError: The record does not exist or cannot be read.
     """
     file = folder / FILE_NAME
     try:
@@ -111,13 +111,13 @@ def read_run(folder: Path) -> RunRecord:
 def score_mels(
     network: nn.Module, batches: Sequence[Scored], recipe: Recipe, device: torch.device
 ) -> tuple[float, NDArray[np.float32]]:
-    """Mean loss of all windows, and scores (N, K) of N clips as their windows' mean, in eval mode.
+    """Compute the mean loss of all windows, and scores (N, K) of N clips as the mean over their windows, in eval mode.
 
     Args:
-        network: To score with.
-        batches: Mel decibels, targets, and the place of each window's clip among the N.
-        recipe: For its activation.
-        device: That computes.
+        network: Network to score with.
+        batches: Mel decibels, targets, and the index of each window's clip.
+        recipe: Recipe, for its activation.
+        device: Device of the computation.
     """
     network.eval()
     losses, scores = [], []
@@ -133,7 +133,7 @@ def score_mels(
 
 
 def to_score(metrics: Metrics, labels: Sequence[str], trained_on: str, tested_on: str) -> EvaluationScore:
-    """Metrics as the contract carries them."""
+    """Convert metrics to the contract's record."""
     return EvaluationScore(
         trained_on=trained_on,
         tested_on=tested_on,

@@ -1,9 +1,9 @@
-"""A training run on disk: one file that says what it is, and from which the run goes on bit for bit.
+"""Checkpoint of a training run: one self-describing file from which the run resumes bit-identically.
 
 Conventions: a dict that `torch.load(weights_only=True)` reads: strings of JSON for the contract, the
-recipe and the plan, and states of tensors. It is written under another name and renamed, so that a cut
-leaves the one before. The weights that count are `ema` where the recipe keeps a running mean, else `model`.
-Does not: train (`fit/loop.py`), or write files that the daemon reads (the export room does).
+recipe and the plan, and state dicts. The file is written under another name and renamed, so an interrupted write
+leaves the previous file. The final weights are `ema` where the recipe has a running mean, else `model`.
+Does not: train (`fit/loop.py`), or write files that the daemon reads (the export package does).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ FILE_NAME: Final = "checkpoint.pt"
 
 
 class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a run learns from and is scored on, as far as it must not change when it goes on.
+    """Training and test data of a run, as far as they must not change on resume.
 
     Attributes:
-        train_folds: UrbanSound8K folds learned from.
-        test_folds: UrbanSound8K folds scored.
-        leaky_split: True where the clips were dealt out at random.
-        clips_sha256: Hash of the names of all clips and negatives on either side.
+        train_folds: UrbanSound8K folds of the training set.
+        test_folds: UrbanSound8K folds of the test set.
+        leaky_split: True for a random split of the clips.
+        clips_sha256: Hash of the names of all training and test clips and negatives.
         labels: The classes.
-        origin: Identity of the model whose weights it started from; None where they were drawn.
+        origin: Identity of the pretrained model; None for random initial weights.
     """
 
     train_folds: tuple[int, ...]
@@ -51,19 +51,19 @@ class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All that a run is after an epoch.
+    """State of a run after an epoch.
 
     Attributes:
-        contract: Of the weights that count.
-        recipe: The experiment.
-        plan: Its data.
-        model: State of the network as the optimiser moves it.
-        ema: State of the running mean; None where the recipe keeps none.
-        optimiser: State of the optimiser.
-        scheduler: State of the learning rate's schedule.
-        epoch: Epochs done.
-        history: A row of figures for each of them.
-        hint: State of the layer that tells the teacher's features; None without a teacher.
+        contract: Contract of the final weights, as JSON.
+        recipe: Recipe, as JSON.
+        plan: Data plan, as JSON.
+        model: State of the network under training.
+        ema: State of the running mean of the weights; None if the recipe has none.
+        optimiser: State of the optimizer.
+        scheduler: State of the learning rate schedule.
+        epoch: Number of finished epochs.
+        history: One row of figures per epoch.
+        hint: State of the layer that predicts the teacher's features; None without a teacher.
     """
 
     contract: str
@@ -79,7 +79,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the file in one step: it is the old one until it is the new one."""
+    """Write the file atomically."""
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
     replace_file(path, lambda part: torch.save({"schema": SCHEMA, **fields}, part))
 
@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote, onto the CPU.
 
     Raises:
-        ModelError: There is no such file, or it is not a checkpoint of soundwatch.
+        ModelError: The file does not exist or is not a checkpoint of soundwatch.
     """
     wanted = "a checkpoint that `soundwatch train` wrote was wanted"
     if not path.is_file():
@@ -100,23 +100,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(**values)
         _check_types(checkpoint)
         return checkpoint
-    except Exception as error:  # torch's unpickler fails in whichever way a damaged file leads it
+    except Exception as error:  # torch's unpickler raises any exception on a damaged file
         raise ModelError(f"{path} does not read as a checkpoint ({type(error).__name__}); {wanted}.") from error
 
 
 def _check_types(checkpoint: Checkpoint) -> None:
-    """Raise `TypeError` where a value that is used is of another type than was saved."""
+    """Raise `TypeError` if a value has another type than `save_checkpoint` writes."""
     texts, states = (checkpoint.contract, checkpoint.recipe, checkpoint.plan), (checkpoint.model, checkpoint.ema or {})
     tensors = [value for state in states for value in state.values()]
-    if not all(isinstance(text, str) for text in texts) or not all(isinstance(each, Tensor) for each in tensors):
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise TypeError("a value has another type")
 
 
 def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
-    """The network of a checkpoint in eval mode, with the weights that count, and its contract.
+    """Load the network of a checkpoint in eval mode, with the final weights, and its contract.
 
     Raises:
-        ModelError: It is not a checkpoint, or its weights are not those that its contract names.
+        ModelError: The file is not a checkpoint, or the hash of its weights differs from that in its contract.
     """
     checkpoint = read_checkpoint(path)
     contract = decode_contract(checkpoint.contract, str(path))
@@ -131,7 +131,7 @@ def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names and bytes of all tensors, in the order of their names."""
+    """Compute SHA-256 over the names and bytes of all tensors, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(name.encode())
@@ -140,10 +140,10 @@ def hash_weights(state: Mapping[str, Tensor]) -> str:
 
 
 def refuse_other_run(checkpoint: Checkpoint, recipe: Recipe, plan: DataPlan, path: Path) -> None:
-    """Compare a checkpoint with the run that wants to go on from it.
+    """Refuse to resume a checkpoint of another run.
 
     Raises:
-        ConfigError: The recipe or the data is another.
+        ConfigError: The recipe or the data differ.
     """
     found = decode_recipe(checkpoint.recipe)
     if found.sha256 != recipe.sha256:

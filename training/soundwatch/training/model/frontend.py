@@ -1,11 +1,11 @@
-"""Samples to mel decibels in torch: the front end that training and export see.
+"""Front end of training and export in torch: samples to mel decibels.
 
 Conventions: in, (N, C, S) float32 in -1 to 1 at `spec.rate_hz`; out, (N, C, M, T) float32 decibels,
-`top_db` below each example's own peak. C may be 1 where `spec.channels` is more: the one channel is
-computed once and repeated, as `resample_clip` would have repeated its samples.
+`top_db` below the peak of each example. C may be 1 where `spec.channels` is more: the single channel is
+computed once and repeated, as `resample_clip` repeats its samples.
 Source: torchaudio's MelSpectrogram and AmplitudeToDB, built from the model's `FeatureSpec`. A parity
-test holds it to within 1e-3 dB of `soundwatch.daemon.mel`, which is what runs at the microphone.
-Does not: resample, choose windows, or normalise (the network's first layer does).
+test compares it with the daemon's `frontend/mel.py` within 1e-3 dB.
+Does not: resample, choose windows, or normalize (the network's first layer does).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from soundwatch.training.model.torchaudio_transforms import AmplitudeToDB, MelSp
 
 
 class MelFrontEnd(nn.Module):
-    """The mel stage of a contract as a module without weights."""
+    """Mel stage of a contract as a module without weights."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         super().__init__()
@@ -40,14 +40,14 @@ class MelFrontEnd(nn.Module):
         self.decibels.amin = spec.power_floor
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Mel decibels (N, C, M, T) of samples (N, C or 1, S)."""
+        """Compute mel decibels (N, C, M, T) of samples (N, C or 1, S)."""
         mel_power = self.mel(samples)  # (N, C or 1, M, T)
-        # Rank 4 matters: torchaudio takes the peak over the whole batch of a rank-3 input.
+        # The rank must be 4: torchaudio takes the peak over the whole batch of a rank-3 input.
         mel_db: Tensor = self.decibels(mel_power)
         return mel_db.expand(-1, self.channels, -1, -1)
 
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:
-        """The same without a graph for gradients, which nothing before the network needs."""
+        """Compute mel decibels (N, C, M, T) without gradients."""
         mel_db: Tensor = self(samples)
         return mel_db

@@ -1,4 +1,4 @@
-"""The ten classes, in UrbanSound8K's own order and spelling: a class's place is its `classID`."""
+"""The ten classes in UrbanSound8K's order and spelling: the index of a class is its `classID`."""
 
 from __future__ import annotations
 

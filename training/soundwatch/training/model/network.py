@@ -1,11 +1,11 @@
-"""The networks: mel decibels to one logit a class.
+"""Networks: mel decibels to one logit per class.
 
-Conventions: in, (N, C, M, T) decibels as `MelFrontEnd` and the daemon's mel stage give; out, (N, K)
-logits. Normalisation is the first layer, so it travels inside every exported graph, and the head, one linear
+Conventions: in, (N, C, M, T) decibels from `MelFrontEnd` or the daemon's mel stage; out, (N, K)
+logits. Normalization is the first layer, so every exported graph contains it. The head, one linear
 layer, is the last. Every module here can be scripted, traced and exported to ONNX with a free batch size.
 Source: `blocks` is the reference tutorial's audio classifier; `pooled` a plain 3x3 CNN with mean and max pooling;
-`separable` has MobileNet's depthwise-separable layers (Howard et al. 2017), which YAMNet is made of too.
-Does not: apply the activation; the exporter adds the one that the contract names.
+`separable` has MobileNet's depthwise-separable layers (Howard et al. 2017), as YAMNet has.
+Does not: apply the activation; the exporter adds the activation of the contract.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.recipe import BlockCnn, PooledCnn, Recipe, SeparableCnn
 
 _NEPERS_PER_DB: Final = math.log(10) / 20  # decibels of power as natural logarithms of magnitude
-_POOL_AND_HEAD: Final = 3  # either kind ends in a pool, a layer without weights and a linear layer
+_POOL_AND_HEAD: Final = 3  # both kinds end in a pool, a layer without weights and a linear layer
 
 
 class ExampleNormalisation(nn.Module):
-    """Each example less its mean, over its standard deviation or `floor_db` if that is larger.
+    """Normalization of each example by its mean and its standard deviation, which is at least `floor_db`.
 
-    Digital silence has standard deviation 0: it comes out as zeros, never as NaN.
+    Digital silence has standard deviation 0: the output is zeros, never NaN.
     """
 
     def __init__(self, floor_db: float) -> None:
@@ -36,22 +36,22 @@ class ExampleNormalisation(nn.Module):
         self.floor_db = floor_db
 
     def forward(self, mel_db: Tensor) -> Tensor:
-        """Normalised (N, C, M, T); mean and population deviation are taken over C, M and T."""
-        centred = mel_db - _mean(mel_db)
-        deviation_db = _mean(centred.square()).sqrt()
-        return centred / deviation_db.clamp(min=self.floor_db)
+        """Normalize (N, C, M, T); mean and population deviation are taken over C, M and T."""
+        centered = mel_db - _mean(mel_db)
+        deviation_db = _mean(centered.square()).sqrt()
+        return centered / deviation_db.clamp(min=self.floor_db)
 
 
 class PeakNormalisation(nn.Module):
-    """Each example less its largest decibel: the same sound is the same at any gain."""
+    """Normalization of each example by its largest decibel: the output does not depend on gain."""
 
     def forward(self, mel_db: Tensor) -> Tensor:
-        """Decibels (N, C, M, T) of 0 and below."""
+        """Return decibels (N, C, M, T) of at most 0."""
         return mel_db - mel_db.amax(dim=(1, 2, 3), keepdim=True)
 
 
 class BandScale(nn.Module):
-    """A learned slope and offset for each mel band."""
+    """Learned slope and offset for each mel band."""
 
     def __init__(self, bands: int) -> None:
         super().__init__()
@@ -59,26 +59,29 @@ class BandScale(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, 1, bands, 1))
 
     def forward(self, mel_db: Tensor) -> Tensor:
-        """Scaled (N, C, M, T)."""
+        """Scale (N, C, M, T)."""
         return mel_db * self.weight + self.bias
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Mean (N, 1, 1, 1), first over frames: ONNX Runtime adds up one by one, and 44,160 decibels lose three digits."""
+    """Compute the mean (N, 1, 1, 1), first over frames.
+
+    ONNX Runtime adds values one by one, and a sum of 44,160 decibels loses three digits.
+    """
     return values.mean(dim=3, keepdim=True).mean(dim=(1, 2), keepdim=True)
 
 
 class MeanMaxPool(nn.Module):
-    """(N, W, M, T) to (N, 2 W): mean over bands of the mean, and of the largest, over frames."""
+    """Pooling of (N, W, M, T) to (N, 2 W): mean over bands, then mean and maximum over frames."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Pooled features: what the sound is like throughout, and at its clearest moment."""
+        """Pool the maps (N, W, M, T) to features (N, 2 W)."""
         bands = maps.mean(dim=2)  # (N, W, T)
         return torch.cat([bands.mean(dim=2), bands.amax(dim=2)], dim=1)
 
 
 def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
-    """The recipe's network for K classes with fresh weights, drawn from torch's current random state."""
+    """Build the recipe's network for K classes with random weights from torch's current random state."""
     spec = recipe.features
     sizes = recipe.network
     if isinstance(sizes, BlockCnn):
@@ -91,37 +94,37 @@ def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
 
 
 def _normalisation(spec: FeatureSpec) -> list[nn.Module]:
-    """The first layer, if the contract has one."""
+    """Build the normalization layer, if the contract has one."""
     if spec.normalisation == "example":
         return [ExampleNormalisation(spec.normalisation_floor_db)]
     return [PeakNormalisation()] if spec.normalisation == "peak" else []
 
 
 def maps_of(network: nn.Sequential, mel_db: Tensor) -> Tensor:
-    """What the last convolution's block leaves (N, W, M, T)."""
+    """Compute the output of the last convolution block (N, W, M, T)."""
     maps: Tensor = network[:-_POOL_AND_HEAD](mel_db)
     return maps
 
 
 def pooled_of(network: nn.Sequential, maps: Tensor) -> Tensor:
-    """The features (N, P) that the head sees, from maps."""
+    """Compute the input features of the head (N, P) from maps (N, W, M, T)."""
     pooled: Tensor = network[-_POOL_AND_HEAD:-1](maps)
     return pooled
 
 
 def logits_of(network: nn.Sequential, pooled: Tensor) -> Tensor:
-    """The rest of the way, from pooled features to logits (N, K)."""
+    """Compute logits (N, K) from pooled features (N, P)."""
     logits: Tensor = network[-1](pooled)
     return logits
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of trained numbers."""
+    """Count the trained parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _blocks(sizes: BlockCnn, channels: int) -> tuple[list[nn.Module], int]:
-    """All layers but the head, and the number of features that they give it."""
+    """Build all layers but the head, and return them with the head's number of input features."""
     layers: list[nn.Module] = []
     for (narrow, wide), kernel in zip(pairwise((channels, *sizes.widths)), sizes.kernels, strict=True):
         convolution = nn.Conv2d(narrow, wide, kernel, stride=sizes.stride, padding=kernel // 2)
@@ -133,7 +136,7 @@ def _blocks(sizes: BlockCnn, channels: int) -> tuple[list[nn.Module], int]:
 
 
 def _pooled(sizes: PooledCnn, channels: int) -> tuple[list[nn.Module], int]:
-    """All layers but the head, and the number of features that they give it."""
+    """Build all layers but the head, and return them with the head's number of input features."""
     layers: list[nn.Module] = []
     for (narrow, wide), stride in zip(pairwise((channels, *sizes.widths)), sizes.strides, strict=True):
         layers += _normed(nn.Conv2d(narrow, wide, 3, stride=stride, padding=1, bias=False))  # the batch norm has one
@@ -141,12 +144,12 @@ def _pooled(sizes: PooledCnn, channels: int) -> tuple[list[nn.Module], int]:
 
 
 def _separable(sizes: SeparableCnn, channels: int, bands: int) -> tuple[list[nn.Module], int]:
-    """All layers but the head, and the number of features that they give it."""
+    """Build all layers but the head, and return them with the head's number of input features."""
     layers: list[nn.Module] = [BandScale(bands)]
     narrow = channels
     for number, (wide, stride) in enumerate(zip(sizes.widths, sizes.strides, strict=True)):
-        # A stride of 2 starts at the first band and frame, as in YAMNet. Padded on all sides, four of them would move
-        # the bands that a kernel sees by 15, and weights that were learned there would mean little.
+        # A stride of 2 starts at the first band and frame, as in YAMNet. With padding on all sides, four of them would
+        # shift the bands under a kernel by 15, and YAMNet's weights would not fit.
         padding = 1 if stride == 1 else 0
         layers += [nn.ZeroPad2d((0, 1, 0, 1))] if stride == 2 else []
         if number == 0:
@@ -159,6 +162,6 @@ def _separable(sizes: SeparableCnn, channels: int, bands: int) -> tuple[list[nn.
 
 
 def _normed(convolution: nn.Conv2d) -> list[nn.Module]:
-    """A convolution with batch norm and ReLU."""
+    """Return a convolution with batch norm and ReLU."""
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]

@@ -1,10 +1,10 @@
-"""The weights that a fine-tuning starts from: of a checkpoint, or of a model file that was exported from one.
+"""Initial weights of fine-tuning, from a checkpoint or an exported model file.
 
 Conventions: the network and the front end are the model's; only the head, the last layer, is new. The shipped
-recipe `finetune` is adapted to them; one that a person gives must have them.
-An ONNX file holds its convolutions with the batch norm behind them folded in, so its weights cannot be held against
-the contract's hash. They are put into the convolutions, the batch norms become what leaves values as they are,
-and the network that results must give the file's own scores: that is a stronger proof than a name or a hash.
+recipe `finetune` is adapted to them; a user's recipe must have them.
+An ONNX file has its batch norms folded into the convolutions, so its weights cannot be compared with
+the contract's hash. They are loaded into the convolutions, the batch norms become identities plus the folded bias,
+and the resulting network must reproduce the scores of the file. This is a stronger proof than a name or a hash.
 Source: the exporter calls a folded convolution's bias NAME.weight_bias.
 Does not: train; the head's warm-up is the loop's.
 """
@@ -32,10 +32,10 @@ SCORE_LIMIT: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class PretrainedModel:
-    """A trained network to start from.
+    """Pretrained network.
 
     Attributes:
-        contract: What it says of itself.
+        contract: Its contract.
         body: State of all layers but the head.
     """
 
@@ -44,11 +44,11 @@ class PretrainedModel:
 
 
 def adapt_recipe(recipe: Recipe, model: str) -> Recipe:
-    """A fine-tuning's recipe with the front end and the network of the model that it starts from.
+    """Return a fine-tuning recipe with the front end and the network of the pretrained model.
 
     Raises:
-        ConfigError: The recipe that the model was trained by is not shipped.
-        ModelError: There is no such model, or it does not read.
+        ConfigError: The recipe of the model is not a shipped one.
+        ModelError: The model does not exist or cannot be read.
     """
     from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 
@@ -70,8 +70,8 @@ def load_pretrained(model: str, recipe: Recipe) -> PretrainedModel:
     """Read the weights of a checkpoint, a model file or a shipped model.
 
     Raises:
-        ConfigError: The recipe does not say how to fine-tune, or has another front end or network.
-        ModelError: There is no such file, or it does not read.
+        ConfigError: The recipe has no `finetune` section, or has another front end or network.
+        ModelError: The file does not exist or cannot be read.
     """
     from soundwatch.daemon.inference.classifier import resolve_model
 
@@ -92,13 +92,13 @@ def load_pretrained(model: str, recipe: Recipe) -> PretrainedModel:
 
 
 def backbone_state(network: nn.Sequential) -> dict[str, Tensor]:
-    """The state of all layers but the head."""
+    """Return the state of all layers but the head."""
     head = f"{len(network) - 1}."
     return {name: value for name, value in network.state_dict().items() if not name.startswith(head)}
 
 
 def _refuse_other_features(contract: ModelContract, recipe: Recipe, path: Path) -> None:
-    """Compare the front ends: weights learned from other features mean nothing."""
+    """Refuse a model with another front end: its weights do not fit other features."""
     names = [
         name
         for name in recipe.features.__struct_fields__
@@ -109,7 +109,7 @@ def _refuse_other_features(contract: ModelContract, recipe: Recipe, path: Path) 
             f"{name} {getattr(contract.features, name)}, not {getattr(recipe.features, name)}" for name in names
         )
         raise ConfigError(
-            f"{path} hears with another front end than recipe {recipe.name}: {seen}. Fine-tune with a recipe `like:` "
+            f"{path} has another front end than recipe {recipe.name}: {seen}. Fine-tune with a recipe `like:` "
             f"the one it was trained by ({contract.provenance.recipe})."
         )
 
@@ -122,11 +122,11 @@ def _other_network(path: Path, recipe: Recipe, contract: ModelContract) -> str:
 
 
 def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract]:
-    """A network that gives an ONNX file's scores.
+    """Build a network that reproduces the scores of an ONNX file.
 
     Raises:
-        ConfigError: The recipe's network does not.
-        ModelError: The file does not read.
+        ConfigError: The network of the recipe gives other scores.
+        ModelError: The file cannot be read.
     """
     import onnx
 
@@ -136,7 +136,7 @@ def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract
     contract = classifier.contract
     _refuse_other_features(contract, recipe, path)
     graph = onnx.load(str(path)).graph
-    values = {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    values = {item.name: torch.from_numpy(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
     network = build_network(recipe, len(contract.labels)).eval()
     try:
         network.load_state_dict(_unfolded(network, values))
@@ -155,7 +155,7 @@ def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract
 
 
 def _unfolded(network: nn.Sequential, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state that a file's initialisers stand for: a folded batch norm only adds the folded bias."""
+    """Convert a file's initializers to a state dict: a folded batch norm only adds the folded bias."""
     state = dict(network.state_dict())
     bias: Tensor | None = None
     for name, module in network.named_modules():
@@ -169,7 +169,7 @@ def _unfolded(network: nn.Sequential, values: Mapping[str, Tensor]) -> dict[str,
                 f"{name}.running_var": torch.full_like(bias, 1 - module.eps),
             }
         else:
-            own = [key for key, _ in (*module.named_parameters(name, False), *module.named_buffers(name, False))]
-            state |= {key: values[key] for key in own if not key.endswith("num_batches_tracked")}
+            keys = [key for key, _ in (*module.named_parameters(name, False), *module.named_buffers(name, False))]
+            state |= {key: values[key] for key in keys if not key.endswith("num_batches_tracked")}
             bias = values.get(f"{name}.weight_bias", bias)
     return state

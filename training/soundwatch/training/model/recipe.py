@@ -1,11 +1,11 @@
-"""What a training run does, as one typed record read from YAML.
+"""Recipe of a training run, as one typed record read from YAML.
 
-Conventions: units are in the names; a share is 0 to 1 of what it is a share of. Every number that
-changes the weights is here, so a recipe's hash names the experiment. 0 switches an augmentation off.
-A recipe `like:` a shipped one says only what it does otherwise.
-Source: the shipped recipes lie in `training/recipes/` of the project, and inside the package where it is installed;
+Conventions: units are in the names; a share is a number from 0 to 1. Every number that
+changes the weights is here, so the hash of a recipe identifies the experiment. 0 turns an augmentation off.
+A recipe that is `like:` a shipped one contains only the differences.
+Source: the shipped recipes are in `training/recipes/` of the project, and inside the installed package;
 `load_recipe` also takes a path.
-Does not: name folders, folds or devices; those are the command line's.
+Does not: name folders, folds or devices; these are options of the command line.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from soundwatch.training.model.yaml_keys import refuse_unknown_keys
 
 
 class BlockCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="blocks"):
-    """The tutorial's network: blocks of convolution, ReLU and batch norm, then a mean over bands and frames.
+    """Network of the tutorial: blocks of convolution, ReLU and batch norm, then a mean over bands and frames.
 
     Attributes:
-        widths: Channels out of each block.
+        widths: Output channels of each block.
         kernels: Side of each block's square kernel, odd; padded to keep the size before its stride.
-        stride: Of every block, over bands and frames alike.
-        kaiming_slope: The `a` of Kaiming's initialisation.
+        stride: Stride of every block, over bands and frames.
+        kaiming_slope: Parameter `a` of Kaiming initialization.
     """
 
     widths: tuple[int, ...]
@@ -42,16 +42,16 @@ class BlockCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.kernels):
-            raise ConfigError(f"widths {self.widths} and kernels {self.kernels} must be equally many, one a block.")
+            raise ConfigError(f"widths {self.widths} and kernels {self.kernels} must be equally many, one per block.")
 
 
 class PooledCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="pooled"):
     """3x3 convolutions with batch norm before ReLU, then mean and max over frames and bands, then one linear layer.
 
     Attributes:
-        widths: Channels out of each convolution.
-        strides: Of each convolution, over bands and frames alike.
-        dropout_share: Of the pooled features, dropped while training.
+        widths: Output channels of each convolution.
+        strides: Stride of each convolution, over bands and frames.
+        dropout_share: Dropout of the pooled features in training.
     """
 
     widths: tuple[int, ...]
@@ -60,18 +60,18 @@ class PooledCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.strides):
-            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one a layer.")
+            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one per layer.")
 
 
 class SeparableCnn(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="separable"
 ):
-    """A slope and offset a band, a 3x3 convolution, depthwise-separable layers, then pooled like `pooled`.
+    """Slope and offset per band, a 3x3 convolution, depthwise-separable layers, then the pooling of `pooled`.
 
     Attributes:
-        widths: Channels out of the convolution, then of each layer.
-        strides: Of each, 1 or 2, over bands and frames alike.
-        dropout_share: Of the pooled features, dropped while training.
+        widths: Output channels of the convolution, then of each layer.
+        strides: Stride of each, 1 or 2, over bands and frames.
+        dropout_share: Dropout of the pooled features in training.
     """
 
     widths: tuple[int, ...]
@@ -80,25 +80,25 @@ class SeparableCnn(
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.strides):
-            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one a layer.")
+            raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one per layer.")
 
 
 class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is done to a clip before the network sees it in training, in this order.
+    """Augmentation of training clips, in this order.
 
     Attributes:
-        speeds_percent: One is drawn for each clip and played back at, pitch and all; 100 is as recorded.
-        time_shift_share: Longest circular shift, of the window.
-        gain_db: Largest change of level, up or down.
-        noise_probability: Of coloured noise under the whole window, so that padding is not always digital zero.
-        noise_snr_db: Lowest and highest distance of that noise below the clip.
-        band_jitter_db: Standard deviation of a smooth random equaliser.
-        frequency_masks: Number of masked stretches of mel bands (SpecAugment), filled with the example's mean.
-        frequency_mask_share: Widest of them, of all bands.
-        time_masks: Number of masked stretches of frames.
-        time_mask_share: Widest of them, of all frames.
-        mixup_alpha: Of the Beta distribution that two examples are mixed by.
-        synthetic_negative_share: Noise and silence that are none of the classes, added to each epoch's clips.
+        speeds_percent: Playback speeds, one of which is drawn for each clip; the pitch changes too; 100 is unchanged.
+        time_shift_share: Maximum circular shift, as a share of the window.
+        gain_db: Maximum change of level, up or down.
+        noise_probability: Probability of colored noise in the whole window, so padding is not always digital zero.
+        noise_snr_db: Minimum and maximum distance of that noise below the clip.
+        band_jitter_db: Standard deviation of a smooth random equalizer.
+        frequency_masks: Number of masked ranges of mel bands (SpecAugment), filled with the example's mean.
+        frequency_mask_share: Maximum width of a mask, as a share of all bands.
+        time_masks: Number of masked ranges of frames.
+        time_mask_share: Maximum width of a mask, as a share of all frames.
+        mixup_alpha: Parameter of the Beta distribution of mixup.
+        synthetic_negative_share: Synthetic noise and silence added to each epoch, as a share of its clips.
     """
 
     speeds_percent: tuple[int, ...] = (100,)
@@ -116,16 +116,16 @@ class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the weights move: AdamW under a one-cycle schedule (with no decay AdamW is Adam).
+    """Optimizer settings: AdamW with a one-cycle schedule (without decay AdamW is Adam).
 
     Attributes:
-        max_learning_rate: The cycle's peak.
-        anneal: Shape of its two flanks.
-        warmup_share: Of all steps, spent rising.
-        weight_decay: Decoupled, a step.
-        label_smoothing_share: Of a target's mass, spread evenly over the classes.
-        ema_decay: Of the running mean of the weights, which is then what counts; 0 keeps the weights themselves.
-            After n steps it is (1 + n) / (10 + n) at most.
+        max_learning_rate: Peak of the cycle.
+        anneal: Shape of the schedule before and after the peak.
+        warmup_share: Share of all steps before the peak.
+        weight_decay: Decoupled weight decay per step.
+        label_smoothing_share: Share of a target that is spread evenly over the classes.
+        ema_decay: Decay of the running mean of the weights, which becomes the result; 0 keeps the weights themselves.
+            After n steps the decay is at most (1 + n) / (10 + n).
     """
 
     max_learning_rate: float
@@ -137,21 +137,20 @@ class Optimisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is learned from a teacher: a large network's hearing of the very sounds that the small one is shown.
+    """Knowledge distillation: a large teacher network provides targets for the student's training examples.
 
-    Clips are then augmented as `distillation/augmented_views.py` says, with the masks of `Augmentation` on top and
-    nothing else of it.
+    Clips are then augmented by `distillation/augmented_views.py`. Of `Augmentation` only the masks apply.
 
     Attributes:
-        views: Augmented renderings of every clip, beside the clip as it is.
-        views_seed: Of their draws: runs that differ only in the recipe's seed share them.
-        mix_probability: Of a second clip in a view.
-        heads: Classifiers trained on what the teacher hears, whose mean score is the soft target.
-        soft_share: Of the target; the labels are the rest.
-        feature_weight: Of the squared difference between the teacher's features and those told from the maps.
-        bfloat16: True multiplies in it: on processors with matrix units that is twice as fast.
-        start: "drawn" weights, or those of the teacher's own first layers, where the network is as wide.
-        body_learning_rate_share: Of `max_learning_rate`, the peak for all layers but the head and the hint.
+        views: Number of augmented renderings of every clip, besides the clip itself.
+        views_seed: Random seed of the views; runs that differ only in the recipe's seed share the views.
+        mix_probability: Probability of a second clip in a view.
+        heads: Number of classifiers on the teacher's features, whose mean score is the soft label.
+        soft_share: Share of the soft label in the target; the hard labels are the rest.
+        feature_weight: Weight of the squared error between the teacher's features and their prediction.
+        bfloat16: True trains in bfloat16, which is twice as fast on processors with matrix units.
+        start: "drawn" for random weights, "teacher" for the teacher's first layers, which need equal widths.
+        body_learning_rate_share: Peak learning rate of all layers but head and hint, as a share of `max_learning_rate`.
     """
 
     views: int
@@ -166,11 +165,11 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a trained network learns new classes. Its batch norms keep their statistics: few clips cannot give better.
+    """Fine-tuning of a pretrained network. Batch norms keep their statistics: a few clips cannot give better ones.
 
     Attributes:
-        head_epochs: First ones, in which only the new head moves.
-        body_learning_rate_share: Of `max_learning_rate`, the peak for all layers but the head.
+        head_epochs: Number of first epochs that train only the new head.
+        body_learning_rate_share: Peak learning rate of all layers but the head, as a share of `max_learning_rate`.
     """
 
     head_epochs: int
@@ -178,23 +177,23 @@ class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One experiment, all but its data.
+    """All settings of an experiment but its data.
 
     Attributes:
-        name: Of the recipe.
-        features: The front end.
-        network: Kind and sizes.
-        activation: "softmax" scores compete and sum to one; "sigmoid" scores each class by itself.
-        augmentation: What is done to clips in training.
-        optimisation: How the weights move.
-        batch_clips: Clips a step.
-        epochs: Passes over the clips; the last one counts.
-        seed: Of every random draw.
-        finetune: How to start from a trained network; null starts from drawn weights.
-        teaching: By a teacher; None learns from labels alone.
-        street: Street mixes to learn from beside the views; None for none. It needs `teaching`.
-        model: Name of the models it makes, where that is not its own.
-        false_event_price: Share of the sounds found that one false event an hour is worth, where thresholds are chosen.
+        name: Name of the recipe.
+        features: Front end.
+        network: Kind and sizes of the network.
+        activation: "softmax" scores sum to one; "sigmoid" scores are independent.
+        augmentation: Augmentation of training clips.
+        optimisation: Optimizer settings.
+        batch_clips: Clips per step.
+        epochs: Number of epochs; the last one gives the result.
+        seed: Random seed of the run.
+        finetune: Fine-tuning settings; None trains from random weights.
+        teaching: Distillation settings; None trains on labels alone.
+        street: Street mixes to train on besides the views; None for none. It needs `teaching`.
+        model: Name of the trained models, if it is not the recipe's name.
+        false_event_price: Share of the sounds found that one false event per hour is worth in threshold selection.
     """
 
     name: str
@@ -230,14 +229,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def sha256(self) -> str:
-        """Hash of every value above that changes the weights: of all but the price of a false event."""
+        """Hash of all values that change the weights: all but the price of a false event."""
         values = msgspec.to_builtins(self)
         values.pop("false_event_price", None)
         return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
 
 
 def encode_recipe(recipe: Recipe) -> str:
-    """The recipe as one line of JSON."""
+    """Encode the recipe as one line of JSON."""
     return msgspec.json.encode(recipe).decode()
 
 
@@ -247,7 +246,7 @@ def decode_recipe(text: str) -> Recipe:
 
 
 def shipped_recipes() -> dict[str, str]:
-    """Name and YAML of each recipe that comes with the package."""
+    """Return name and YAML of each shipped recipe."""
     inside = resources.files("soundwatch.training") / "recipes"  # where the wheel puts them
     folder = inside if inside.is_dir() else Path(__file__).parents[3] / "recipes"  # where a clone has them
     files = [file for file in folder.iterdir() if file.name.endswith(".yaml")]
@@ -255,10 +254,10 @@ def shipped_recipes() -> dict[str, str]:
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of a shipped name, or of a YAML file's path.
+    """Load a shipped recipe by name, or a recipe from the path of a YAML file.
 
     Raises:
-        ConfigError: There is no such recipe, or it does not read.
+        ConfigError: The recipe does not exist or is not valid.
     """
     shipped = shipped_recipes()
     if name in shipped:
@@ -279,7 +278,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         where: The file it came from, for messages.
 
     Raises:
-        ConfigError: It is not YAML, has a key that means nothing, lacks one, or its numbers do not fit.
+        ConfigError: The text is not YAML, has an unknown key, lacks a key, or its numbers do not fit.
     """
     try:
         values: Any = _completed(parse_yaml(text.encode(), where))
@@ -290,17 +289,17 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 
 def _completed(values: Any) -> Any:
-    """A recipe's YAML with what it leaves to the shipped recipe that it is `like`."""
+    """Complete a recipe's YAML with the values of the shipped recipe that it is `like`."""
     if not isinstance(values, dict) or "like" not in values:
         return values
     like, shipped = values.pop("like"), shipped_recipes()
     if like not in shipped:
         raise ConfigError(f"like is {like!r}; a shipped recipe was wanted: {', '.join(sorted(shipped))}.")
-    return _laid_over(_completed(yaml.safe_load(shipped[like])), values)
+    return _merged(_completed(yaml.safe_load(shipped[like])), values)
 
 
-def _laid_over(below: Any, above: Any) -> Any:
-    """Two mappings as one, key by key; of anything else, the one above."""
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
+def _merged(base: Any, override: Any) -> Any:
+    """Merge two mappings key by key; other values are replaced."""
+    if not isinstance(base, dict) or not isinstance(override, dict):
+        return override
+    return base | {key: _merged(base.get(key), value) for key, value in override.items()}

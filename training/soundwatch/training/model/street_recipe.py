@@ -1,4 +1,4 @@
-"""The section of a recipe that says which street mixes are learned.
+"""Section of a recipe with the settings of street mixes.
 
 Conventions: as in `recipe.py`, whose `street` section this is.
 Does not: plan or render mixes; `distillation/` does.
@@ -12,19 +12,19 @@ from soundwatch.daemon.core.errors import ConfigError
 
 
 class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Street mixes that a taught network learns from besides its views: sounds over real streets and over each other.
+    """Street mixes for distillation, besides the views: sounds over real streets and over each other.
 
     Attributes:
-        target_mixes: Mixes of every clip of a class.
-        rare_factor: Times as many at most of a class that has few clips in its fold.
-        negative_mixes: Mixes of negatives in all, balanced by kind and recording.
-        background_mixes: Stretches of ambience alone.
-        synthetic_mixes: Noise, hum, silence and dry knocks made on the spot.
-        snr_db: Lowest and highest ratio of a sound to its background.
-        background_probability: Of a real background under a sound; otherwise there is noise.
-        second_probability: Of a second sound, a target of the same fold or a negative.
-        group_weight: Of the loss of the groups of everyday sounds, outputs beside the classes; 0 leaves them out.
-        seed: Of the mixes' draws: runs that differ only in the recipe's seed share them.
+        target_mixes: Number of mixes of every clip of a class.
+        rare_factor: Maximum factor on that number for a class with few clips in its fold.
+        negative_mixes: Total number of mixes of negatives, balanced by kind and recording.
+        background_mixes: Number of segments of ambience alone.
+        synthetic_mixes: Number of synthetic sounds: noise, hum, silence and dry knocks.
+        snr_db: Minimum and maximum ratio of a sound to its background.
+        background_probability: Probability of a real background; otherwise the background is noise.
+        second_probability: Probability of a second sound, a target of the same fold or a negative.
+        group_weight: Weight of the loss of the auxiliary outputs for groups of everyday sounds; 0 omits them.
+        seed: Random seed of the mixes; runs that differ only in the recipe's seed share the mixes.
     """
 
     target_mixes: int
@@ -48,4 +48,4 @@ class StreetMixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.rare_factor < 1:
             raise ConfigError(f"street.rare_factor is {self.rare_factor}; it must be 1 or more.")
         if self.snr_db[0] > self.snr_db[1]:
-            raise ConfigError(f"street.snr_db is {self.snr_db}; the lowest ratio stands first.")
+            raise ConfigError(f"street.snr_db is {self.snr_db}; the lowest ratio must come first.")

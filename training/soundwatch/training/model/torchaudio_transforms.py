@@ -1,9 +1,9 @@
-"""torchaudio's transforms, importable beside a torch that was built without CUDA.
+"""torchaudio's transforms, importable with a torch that was built without CUDA.
 
-Purpose: PyPI's x86-64 wheel of torchaudio is a CUDA build. Beside a CPU torch its import fails on a
-missing `libc10_cuda.so`, for the sake of two functions (rnnt_loss, forced_align) that nothing here uses.
-All its transforms are plain torch. So where torch has no CUDA, the module that loads those libraries is
-replaced by a stub before torchaudio is imported.
+Purpose: PyPI's x86-64 wheel of torchaudio is a CUDA build. With a CPU torch its import fails on a
+missing `libc10_cuda.so`, which only two unused functions (rnnt_loss, forced_align) need.
+All its transforms are plain torch. If torch has no CUDA, a stub replaces the module that loads those
+libraries before torchaudio is imported.
 Source: torchaudio 2.11, `torchaudio/_extension/__init__.py`.
 Does not: load or save audio; soundfile does that.
 """
@@ -18,7 +18,7 @@ import torch
 
 
 def _stub_extension() -> ModuleType:
-    """A stand-in for `torchaudio._extension` that says no compiled library is there."""
+    """Build a stub of `torchaudio._extension` that reports no compiled library."""
     stub: Any = ModuleType("torchaudio._extension")
     stub._IS_TORCHAUDIO_EXT_AVAILABLE = False
     stub._IS_ALIGN_AVAILABLE = False

@@ -1,6 +1,6 @@
-"""Unknown keys of a YAML document, refused with the nearest name that exists.
+"""Check of a YAML document for unknown keys, with the nearest known name in the message.
 
-Conventions: a place is written as in `features.rate_hz`. Only keys are looked at here; msgspec checks the values.
+Conventions: a place is written as in `features.rate_hz`. Only keys are checked here; msgspec checks the values.
 Does not: read files or convert values.
 """
 
@@ -17,15 +17,15 @@ from soundwatch.daemon.core.errors import ConfigError
 
 
 def refuse_unknown_keys(value: Any, wanted: Any, place: str = "") -> None:
-    """Compare the keys of a YAML mapping, and of those inside it, with a struct's fields.
+    """Compare the keys of a YAML mapping and of its nested mappings with the fields of a struct.
 
     Args:
-        value: What YAML gave.
-        wanted: The struct, or a union of tagged ones; any other type is not looked into.
-        place: Where in the document `value` stands.
+        value: Parsed YAML.
+        wanted: The struct, or a union of tagged structs; other types are not checked.
+        place: Position of `value` in the document.
 
     Raises:
-        ConfigError: A key means nothing.
+        ConfigError: A key is unknown.
     """
     struct = _struct_for(value, wanted)
     if struct is None:
@@ -43,13 +43,17 @@ def refuse_unknown_keys(value: Any, wanted: Any, place: str = "") -> None:
 
 
 def _struct_for(value: Any, wanted: Any) -> Any:
-    """The struct that a mapping is meant to become, or None where that cannot be told."""
+    """Return the struct that a mapping is converted to, or None if it is ambiguous."""
     if not isinstance(value, Mapping):
         return None
     candidates = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
-    structs = [each for each in candidates if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    structs = [
+        candidate for candidate in candidates if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct)
+    ]
     if len(structs) > 1:
         structs = [
-            each for each in structs if value.get(each.__struct_config__.tag_field) == each.__struct_config__.tag
+            candidate
+            for candidate in structs
+            if value.get(candidate.__struct_config__.tag_field) == candidate.__struct_config__.tag
         ]
     return structs[0] if structs else None

@@ -1,4 +1,4 @@
 """Synthesized sounds: ambience, babble, speech.
 
-Never: stand for recordings in reported figures.
+Never: replace recordings in reported figures.
 """

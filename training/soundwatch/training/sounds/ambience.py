@@ -1,11 +1,11 @@
-"""Endless ambience: recorded rain, sea, fire and clocks, and noise, hum, babble and silence made on the spot.
+"""Endless ambience: recorded rain, sea, fire and clocks, and synthetic noise, hum, babble and silence.
 
-Conventions: mono (S,) float32 at `RATE_HZ`. Every kind is a chain of excerpts, each at a root mean
-square of 1, faded into each other at equal power: so a level in dBFS is a gain. All draws come from
-the generator that is passed in.
-Source: recordings are those of the folder of negatives that training holds out, found by the words in
-the names of their folders; pink and brown noise have powers that fall as 1/f and 1/f^2 from 20 Hz on.
-Does not: pretend to be many places: an hour of rain from five recordings of rain repeats them.
+Conventions: mono (S,) float32 at `RATE_HZ`. Every kind is a chain of excerpts with a root mean
+square of 1 and equal-power cross-fades, so a level in dBFS is a gain. All random numbers come from
+the given generator.
+Source: the recordings are held-out negatives, found by the words in the names of their folders; the power of
+pink and brown noise falls as 1/f and 1/f^2 from 20 Hz on.
+Does not: represent many places: an hour of rain from five recordings repeats them.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ import numpy as np
 from soundwatch.daemon.core.types import read_only
 from soundwatch.training.data.read_audio import RATE_HZ, Mono, read_mono, rms
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.sounds.babble import babble, obstacle
+from soundwatch.training.sounds.babble import babble, unavailable_reason
 
 RECORDED: Final = ("rain", "sea", "fire", "clock")
 EXCERPT_SAMPLES: Final = 12 * RATE_HZ
 FADE_SAMPLES: Final = RATE_HZ // 2
 _LOWEST_HZ: Final = 20
 _HARMONICS: Final = 12
-_SILENT_SHARE: Final = 1e-3  # of the peak: what a recording is padded with
+_SILENT_SHARE: Final = 1e-3  # of the peak: the padding of a recording
 
 Excerpts = Iterator[Mono]
 
 
 @dataclass(slots=True)
 class Ambience:
-    """A tap on an endless sound.
+    """Endless sound, read in pieces.
 
     Attributes:
-        excerpts: What it is made of.
-        fade_samples: Over which one goes over into the next.
+        excerpts: Source of the excerpts.
+        fade_samples: Length of the cross-fade.
     """
 
     excerpts: Excerpts
@@ -48,7 +48,7 @@ class Ambience:
     _tail: Mono | None = None
 
     def take(self, length_samples: int) -> Mono:
-        """The next samples (S,)."""
+        """Return the next samples (S,)."""
         pieces = [self._ready]
         missing = length_samples - self._ready.size
         while missing > 0:
@@ -60,7 +60,7 @@ class Ambience:
         return sound[:length_samples]
 
     def _next(self) -> Mono:
-        """The next excerpt up to where it begins to fade, the end of the one before faded into it."""
+        """Return the next excerpt up to its fade-out, cross-faded with the end of the previous one."""
         excerpt, fade = next(self.excerpts), self.fade_samples
         if not fade:
             return excerpt
@@ -73,11 +73,11 @@ class Ambience:
 
 
 def ambiences(held_out: Sequence[Clip], seed: int) -> tuple[dict[str, Ambience], tuple[str, ...]]:
-    """Every kind that can be had here, and why the others cannot."""
+    """Return all available kinds, and the reasons for the missing ones."""
     rng = np.random.default_rng(seed)
     made: dict[str, Callable[[np.random.Generator, int], Mono]] = {"pink noise": pink_noise, "brown noise": brown_noise}
     skipped = []
-    if (reason := obstacle()) is None:
+    if (reason := unavailable_reason()) is None:
         made["babble"] = babble
     else:
         skipped.append(reason)
@@ -97,7 +97,7 @@ def ambiences(held_out: Sequence[Clip], seed: int) -> tuple[dict[str, Ambience],
 
 
 def round_robin(kinds: Sequence[Ambience], stretch_samples: int) -> Ambience:
-    """One stretch of each, over and over."""
+    """Repeat the kinds in turn, one segment of each."""
 
     def stretches() -> Excerpts:
         while True:
@@ -108,37 +108,37 @@ def round_robin(kinds: Sequence[Ambience], stretch_samples: int) -> Ambience:
 
 
 def pink_noise(rng: np.random.Generator, length_samples: int, rate_hz: int = RATE_HZ) -> Mono:
-    """Noise whose power falls as 1/f (S,)."""
+    """Generate noise (S,) whose power falls as 1/f."""
     return _noise(rng, length_samples, 1.0, rate_hz)
 
 
 def brown_noise(rng: np.random.Generator, length_samples: int) -> Mono:
-    """Noise whose power falls as 1/f^2 (S,)."""
+    """Generate noise (S,) whose power falls as 1/f^2."""
     return _noise(rng, length_samples, 2.0, RATE_HZ)
 
 
 def _noise(rng: np.random.Generator, length_samples: int, slope: float, rate_hz: int) -> Mono:
-    """Noise whose power falls as 1/f^slope from `_LOWEST_HZ` on; nothing is below it."""
+    """Generate noise (S,) whose power falls as 1/f^slope from `_LOWEST_HZ` on, without lower frequencies."""
     spectrum = np.fft.rfft(rng.standard_normal(length_samples, np.float32))
     return np.fft.irfft(spectrum * _falling(length_samples, slope, rate_hz), n=length_samples).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
 def _falling(length_samples: int, slope: float, rate_hz: int) -> Mono:
-    """The gain of each bin (F,)."""
+    """Compute the gain of each bin (F,)."""
     frequencies_hz = np.fft.rfftfreq(length_samples, 1 / rate_hz)
     gains = np.where(frequencies_hz < _LOWEST_HZ, 0, np.maximum(frequencies_hz, _LOWEST_HZ) ** (-slope / 2))
     return read_only(gains.astype(np.float32))
 
 
 def mains_hum(mains_hz: int) -> Mono:
-    """A second of mains hum: harmonics that fall as 1/k, at a root mean square of 1 (S,)."""
+    """Generate a second of mains hum (S,): harmonics that fall as 1/k, with a root mean square of 1."""
     phase = 2 * np.pi * mains_hz * np.arange(RATE_HZ) / RATE_HZ
     return _unit(np.sum([np.sin(k * phase + k * k) / k for k in range(1, _HARMONICS + 1)], axis=0).astype(np.float32))
 
 
 def _unit(sound: Mono) -> Mono:
-    """At a root mean square of 1; silence stays silent."""
+    """Scale to a root mean square of 1; silence stays silent."""
     return np.asarray(sound / max(rms(sound), 1e-12), np.float32)
 
 
@@ -153,25 +153,25 @@ def _repeated(sound: Mono) -> Excerpts:
 
 
 def _recorded(clips: Sequence[Clip], rng: np.random.Generator) -> Excerpts:
-    """The recordings in a random order, then in another."""
+    """Yield the recordings in repeated random orders."""
     while True:
         for place in rng.permutation(len(clips)):
             yield _excerpt(clips[place].path)
 
 
-@lru_cache(maxsize=64)  # 50 MB for recordings of 5 s, which would be decoded again every other minute
+@lru_cache(maxsize=64)  # 50 MB for recordings of 5 s; avoids decoding them every other minute
 def _excerpt(path: Path) -> Mono:
-    """A recording without what is next to silent before and after, long enough to fade in and out."""
+    """Read a recording without leading and trailing silence, long enough for its fades."""
     excerpt = _unit(_trimmed(read_mono(path)))
     return read_only(np.tile(excerpt, -(-2 * FADE_SAMPLES // excerpt.size)))
 
 
 def _trimmed(sound: Mono) -> Mono:
-    """Without what is next to silent before and after."""
+    """Remove leading and trailing silence."""
     loud = np.flatnonzero(np.abs(sound) > _SILENT_SHARE * np.abs(sound).max())
     return sound[loud[0] : loud[-1] + 1] if loud.size else sound
 
 
 def gain_to_dbfs(level_dbfs: float) -> np.float32:
-    """The gain that brings an ambience to this level."""
+    """Compute the gain for an ambience level."""
     return np.float32(10 ** (level_dbfs / 20))

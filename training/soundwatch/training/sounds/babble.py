@@ -1,8 +1,8 @@
-"""Several people talking at once, spoken by espeak-ng.
+"""Babble noise: several voices of espeak-ng at once.
 
-Conventions: a voice is (S,) float32 at `RATE_HZ`. The same version of espeak-ng speaks the same samples.
+Conventions: a voice is (S,) float32 at `RATE_HZ`. One version of espeak-ng gives reproducible samples.
 Source: espeak-ng's English voices with its male, female, whisper and croak variants; the text is our own.
-Does not: sound like children at play, or like people in one room; no reverberation is added.
+Does not: simulate playing children or a room; no reverberation is added.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _TEXT: Final = (
 )
 
 
-def obstacle() -> str | None:
-    """Why nobody can talk here, or None."""
+def unavailable_reason() -> str | None:
+    """Return the reason if babble is not available, else None."""
     if shutil.which("espeak-ng") is None:
         return "babble: espeak-ng is not installed (Debian package espeak-ng)"
     return None
@@ -49,12 +49,12 @@ def obstacle() -> str | None:
 
 @lru_cache(maxsize=1)
 def voices() -> tuple[Mono, ...]:
-    """Some people reading the same text, each at a root mean square of 1."""
+    """Synthesize one text with several voices, each with a root mean square of 1."""
     return tuple(_speak(*voice) for voice in _VOICES)
 
 
 def babble(rng: np.random.Generator, length_samples: int) -> Mono:
-    """`TALKERS` of the voices at once, each beginning anywhere in its text (S,)."""
+    """Mix `TALKERS` of the voices (S,), each from a random position in its text."""
     chosen = rng.choice(len(_VOICES), TALKERS, replace=False)
     sound = np.zeros(length_samples, np.float32)
     for place in chosen:
@@ -66,7 +66,7 @@ def babble(rng: np.random.Generator, length_samples: int) -> Mono:
 
 def _speak(voice: str, words_per_minute: int, pitch: int) -> Mono:
     command = ["espeak-ng", "--stdout", "-v", voice, "-s", str(words_per_minute), "-p", str(pitch), _TEXT]
-    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # every word of it is ours
+    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # no external input
     samples, rate_hz = soundfile.read(io.BytesIO(done.stdout), dtype="float32")
     spoken: Mono = soxr.resample(samples, rate_hz, RATE_HZ, quality="HQ")
     return (spoken / rms(spoken)).astype(np.float32)

@@ -1,11 +1,12 @@
-"""Recordings to learn from whether somebody talks: for the guard that keeps clips with speech from being written.
+"""Data set of speech and other sounds, for the speech guard of clips.
 
 Conventions: 16-bit mono WAV at `RATE_HZ`, `LENGTH_S` long, in a folder `speech` and a folder `other`, as
 `train --layout folders` takes them. All draws come from the seed.
-Rule: a real clip is `speech` where YAMNet hears talk in one of its windows (`HEARD`), `other` where it hears next to
-none (`UNHEARD`), and left out in between. Beside those, espeak-ng talks alone, and over real clips of the other kind.
-Source: the talk is `sounds/speech_synthesis.py`'s; YAMNet's first six classes are speech, its thirteenth is whispering.
-Does not: know real voices but those in the clips that are given. `benchmarks/speech_guard.py` measures on others.
+Rule: a real clip is `speech` if YAMNet's speech score reaches `HEARD` in one of its windows, `other` if it stays
+below `UNHEARD`, and left out in between. In addition there is speech from espeak-ng, alone and over clips of `other`.
+Source: `sounds/speech_synthesis.py` generates the speech; YAMNet's first six classes are speech, its thirteenth is
+whispering.
+Does not: contain real voices other than those in the given clips. `benchmarks/speech_guard.py` measures on others.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _LEVEL_DBFS: Final = (-50.0, -12.0)
 
 
 class SpeechDetector:
-    """YAMNet, asked only whether somebody talks.
+    """Speech detector based on YAMNet.
 
     Args:
-        path: Its .tflite file.
+        path: YAMNet's .tflite file.
 
     Raises:
         ConfigError: `ai-edge-litert` is not installed.
@@ -66,8 +67,8 @@ class SpeechDetector:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
-    def talk_score(self, sound: Mono) -> float:
-        """The highest score of speech in any window of a sound (S,) at `RATE_HZ`."""
+    def speech_score(self, sound: Mono) -> float:
+        """Return the highest speech score in any window of a sound (S,) at `RATE_HZ`."""
         padded = np.pad(sound, (0, max(0, WINDOW_SAMPLES - sound.size)))
         padded = padded * np.float32(0.7 / max(float(np.abs(padded).max()), 1e-5))
         return max(self._window(padded[first : first + WINDOW_SAMPLES]) for first in starts(padded.size))
@@ -79,9 +80,9 @@ class SpeechDetector:
 
 
 def write_speech_dataset(
-    folder: Path, clips: Sequence[Path], ear: SpeechDetector, talks: int, seed: int, console: Console
+    folder: Path, clips: Sequence[Path], detector: SpeechDetector, talks: int, seed: int, console: Console
 ) -> None:
-    """Write real clips by what YAMNet hears in them, and so many recordings of talk, most of them over real clips.
+    """Write real clips sorted by YAMNet, and the given number of speech recordings, most of them over real clips.
 
     Raises:
         DataError: A clip cannot be read, all of them hold speech, or the folder cannot be written.
@@ -93,23 +94,25 @@ def write_speech_dataset(
     (folder / TERMS).write_text(_TERMS_TEXT, encoding="utf-8")
     for kind in ("speech", "other"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    for number, path in enumerate(track(clips, "Listening for talk", console=console)):
+    for number, path in enumerate(track(clips, "Detecting speech", console=console)):
         sound = _at_rate(path)
-        score = ear.talk_score(sound)
+        score = detector.speech_score(sound)
         if score >= HEARD:
             _write(folder / "speech" / f"real{number:05d}.wav", sound)
         elif score <= UNHEARD:
             others.append(folder / "other" / f"real{number:05d}.wav")
             _write(others[-1], sound)
     if not others:
-        raise DataError("There is speech in every clip; some without were wanted, to talk over. Give other recordings.")
+        raise DataError(
+            "There is speech in every clip; clips without speech were wanted as background. Give other recordings."
+        )
     children = np.random.default_rng(seed).spawn(talks)
     for number, rng in enumerate(track(children, "Speaking", console=console)):
-        _write(folder / "speech" / f"spoken{number:05d}.wav", _talk(rng, others))
+        _write(folder / "speech" / f"spoken{number:05d}.wav", _speech(rng, others))
 
 
-def _talk(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
-    """Somebody talks, alone or over a clip, at any level (S,)."""
+def _speech(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
+    """Generate speech (S,), alone or over a clip, at a random level."""
     kind = str(rng.choice(["talker", "pair", "crowd"], p=[0.6, 0.25, 0.15]))
     spoken = soxr.resample(recording(rng, kind), SPOKEN_RATE_HZ, RATE_HZ, quality="HQ").astype(np.float32)
     length = round(LENGTH_S * RATE_HZ)
@@ -125,7 +128,7 @@ def _talk(rng: np.random.Generator, others: Sequence[Path]) -> Mono:
 
 
 def _at_rate(path: Path) -> Mono:
-    """A recording's mean over its channels (S,) at `RATE_HZ`."""
+    """Read the mean of a recording's channels (S,) at `RATE_HZ`."""
     samples, rate_hz = read_recording(path)
     sound: Mono = soxr.resample(samples.mean(axis=0), rate_hz, RATE_HZ, quality="HQ").astype(np.float32)
     return sound

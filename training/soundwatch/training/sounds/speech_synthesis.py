@@ -1,14 +1,14 @@
-"""Recordings of people talking, spoken by espeak-ng, to learn that talk is none of the classes.
+"""Synthetic speech from espeak-ng, as negatives for training.
 
-Conventions: 16-bit mono WAV at `RATE_HZ`, 4 to 8 s, in a folder each for one talker, for two who take
-turns and for crowds; `data/negatives.py` reads them. All draws come from the seed: the same version of
-espeak-ng writes the same files.
+Conventions: 16-bit mono WAV at `RATE_HZ`, 4 to 8 s, in one folder each for single talkers, pairs that take
+turns, and crowds; `data/negatives.py` reads them. All random numbers come from the seed: one version of
+espeak-ng writes reproducible files.
 Source: 52 of espeak-ng's voices, of 49 languages, with 48 of its variants; the text is numerals, which
-every language reads in its own words, and made-up words where it has Latin letters. A room is noise that
-decays exponentially, distance is a low-pass with less direct sound.
-Does not: share a language, a variant or a word with the babble that trials are made with (`sounds/babble.py`), so
-that these measure transfer and not memory; they still share the synthesiser. No voice is as high as a
-child's: children at play are a class.
+every language reads in its own words, and invented words for Latin scripts. A room response is noise that
+decays exponentially; distance is a low-pass with less direct sound.
+Does not: share a language, a variant or a word with the babble of the evaluation (`sounds/babble.py`), so
+the evaluation measures transfer and not memory; both share the synthesizer. No voice is as high as a
+child's: playing children are a class.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.negatives import coloured_noise
 from soundwatch.training.data.read_audio import Mono, rms
 
-RATE_HZ: Final = 22_050  # of espeak-ng's voices
+RATE_HZ: Final = 22_050  # rate of espeak-ng's voices
 RECORDINGS: Final = 120
 _LATIN: Final = """
     af az bs ca cs cy da de eo es es-419 et eu fi fr-fr fr-ch ga hr hu id is it la lt lv ms mt nb nl pl pt pt-br ro sk
@@ -51,15 +51,15 @@ _LENGTH_S: Final = (4.0, 8.0)
 
 
 def write_speech(folder: Path, recordings: int, seed: int, console: Console) -> None:
-    """Write so many recordings into a new or empty folder.
+    """Write the given number of recordings into a new or empty folder.
 
     Raises:
-        DataError: espeak-ng is missing, or the folder holds something or cannot be written.
+        DataError: espeak-ng is missing, or the folder is not empty or cannot be written.
     """
     if shutil.which("espeak-ng") is None:
         raise DataError(
-            "espeak-ng, which speaks the recordings, is not installed. Install it (on Debian: apt install espeak-ng), "
-            "and give the same command again."
+            "espeak-ng, which synthesizes the recordings, is not installed. Install it (on Debian: "
+            "apt install espeak-ng), and repeat the command."
         )
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
@@ -75,7 +75,7 @@ def write_speech(folder: Path, recordings: int, seed: int, console: Console) -> 
 
 
 def recording(rng: np.random.Generator, kind: str) -> Mono:
-    """A `talker`, a `pair` that takes turns, or a `crowd`, in a room with a little noise (S,)."""
+    """Generate a `talker`, a `pair` that takes turns, or a `crowd`, in a room with a little noise (S,)."""
     length_samples = round(rng.uniform(*_LENGTH_S) * RATE_HZ)
     rt60_s = rng.uniform(0.2, 1.2)
     distance = rng.uniform(0, 1)
@@ -87,15 +87,15 @@ def recording(rng: np.random.Generator, kind: str) -> Mono:
         sound = np.zeros(length_samples, np.float32)
         for _ in range(rng.integers(3, 11) if kind == "crowd" else 1):
             away = np.clip(distance + rng.uniform(-0.4, 0.4), 0, 1) if kind == "crowd" else distance
-            heard = np.resize(_in_room(rng, _utterance(rng), rt60_s, away), length_samples)
-            sound += np.roll(heard, rng.integers(length_samples)) * _gain(rng.uniform(-12, 0))
+            reverberant = np.resize(_in_room(rng, _utterance(rng), rt60_s, away), length_samples)
+            sound += np.roll(reverberant, rng.integers(length_samples)) * _gain(rng.uniform(-12, 0))
     sound = sound / max(rms(sound), 1e-9)
     sound = sound + coloured_noise(rng, length_samples)[0] * _gain(rng.uniform(-60, -15))
     return np.asarray(sound / np.abs(sound).max() * _gain(rng.uniform(-24, -1)), np.float32)
 
 
 def _utterance(rng: np.random.Generator) -> Mono:
-    """Somebody saying something, at a root mean square of 1 (S,)."""
+    """Synthesize an utterance (S,) with a root mean square of 1."""
     language = str(rng.choice(LATIN + OTHER))
     variant = str(rng.choice(MEN if rng.random() < 0.5 else WOMEN))
     words = [str(rng.integers(10 ** rng.integers(1, 5))) + rng.choice(["", ",", ".", "?"]) for _ in range(8)]
@@ -104,13 +104,13 @@ def _utterance(rng: np.random.Generator) -> Mono:
         rng.shuffle(words)
     rate, pitch = str(rng.integers(110, 220)), str(rng.integers(20, 56))
     command = ["espeak-ng", "--stdout", "-v", f"{language}+{variant}", "-s", rate, "-p", pitch, " ".join(words)]
-    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # every word of it is ours
+    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # no external input
     spoken: Mono = soundfile.read(io.BytesIO(done.stdout), dtype="float32")[0]
     return spoken / np.float32(rms(spoken))
 
 
 def _in_room(rng: np.random.Generator, sound: Mono, rt60_s: float, distance: float) -> Mono:
-    """The same from so far away, 0 to 1, in a room that rings so long, at a root mean square of 1 (S,)."""
+    """Add a room response for a distance of 0 to 1 and a reverberation time (S,), with a root mean square of 1."""
     decay_s = np.arange(round(rt60_s * RATE_HZ)) / RATE_HZ
     response = rng.standard_normal(decay_s.size) * 10 ** (-3 * decay_s / rt60_s)
     response *= distance / np.sqrt(np.sum(response**2))
@@ -119,8 +119,8 @@ def _in_room(rng: np.random.Generator, sound: Mono, rt60_s: float, distance: flo
     spectrum = np.fft.rfft(sound, length) * np.fft.rfft(response, length)
     cutoff_hz = 10_000 * 0.15**distance
     spectrum /= np.sqrt(1 + (np.fft.rfftfreq(length, 1 / RATE_HZ) / cutoff_hz) ** 4)
-    heard = np.fft.irfft(spectrum, length)[: sound.size].astype(np.float32)
-    return heard / np.float32(rms(heard))
+    reverberant = np.fft.irfft(spectrum, length)[: sound.size].astype(np.float32)
+    return reverberant / np.float32(rms(reverberant))
 
 
 def _gain(level_db: float) -> np.float32:
