@@ -184,12 +184,16 @@ def figures(
 
 
 def sweep(
-    bench: Bench, name: str, systems: Sequence[System], choosers: Sequence[Sequence[System]]
+    bench: Bench,
+    name: str,
+    systems: Sequence[System],
+    choosers: Sequence[Sequence[System]],
+    prices: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Figures at each price, each system's thresholds chosen on what its choosers give on validation sounds."""
     evidences = [evidence_of(bench, each) for each in choosers]
     points = []
-    for price in PRICES:
+    for price in prices:
         chosen = [choose_by_price(evidence, price, SEED).thresholds for evidence in evidences]
         points.append({"price": price, **figures(bench, name, systems, chosen)})
         told(points[-1])
@@ -235,6 +239,7 @@ def main() -> None:
         "--network", action="append", default=[], help="a run, checkpoint or file that holds folds back"
     )
     parser.add_argument("--model", default="urban", help="what ships")
+    parser.add_argument("--prices", type=float, nargs="+", default=PRICES)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--cache", type=Path, required=True)
     arguments = parser.parse_args()
@@ -248,7 +253,7 @@ def main() -> None:
             hold_out(each.classifier, arguments.data, each.classifier.contract.provenance.folds) for each in held_out
         ]
         choosers = [[network_system(each.classifier, each.targets, each.folds)] for each in learned_from]
-        entries += sweep(bench, "cross-validated", networks, choosers)
+        entries += sweep(bench, "cross-validated", networks, choosers, arguments.prices)
         drawn["cross-validated"] = curves(bench, networks)
     shipped = open_network(arguments.model)
     learned = hold_out(shipped, arguments.data, (1, 2, 3))
@@ -263,7 +268,7 @@ def main() -> None:
                 System("yamnet", scorer.score, rule, targets_of(arguments.data, fold), (fold,), LOW_GRID)
                 for fold in (1, 2)
             )
-            entries += sweep(bench, name, [peer], [[chooser]])
+            entries += sweep(bench, name, [peer], [[chooser]], arguments.prices)
             for threshold in (0.1, 0.3, 0.5, 0.8):
                 entries.append({"threshold": threshold, **figures(bench, name, [peer], [[threshold] * len(LABELS)])})
                 told(entries[-1])

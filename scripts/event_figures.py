@@ -60,9 +60,10 @@ def streets(results: Results) -> str:
                     "" if delay["median"] is None else f"{delay['median']:.1f} s, {delay['p95']:.1f} s",
                 )
             )
-    hours = results["entries"][0]["scenarios"][0]
+    first = results["entries"][0]["scenarios"][0]
     text = table(("system", "street", "found", "false events/h", "latency, median, 95 %"), rows)
-    return f"{text}\n\n{hours['hours']:g} hours of each street on {hours['backgrounds']} backgrounds. {ran(results)}"
+    hours = f"Each network is heard for an hour of each street, on {first['backgrounds']} backgrounds."
+    return f"{text}\n\n{hours} {ran(results)}"
 
 
 def raised(results: Results) -> str:
