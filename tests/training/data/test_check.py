@@ -134,7 +134,9 @@ def test_the_program_ends_with_the_code_for_wrong_data(tmp_path: Path) -> None:
     done = soundwatch("data", "check", root, "--layout", "folders")
     assert done.returncode == DataError.exit_code
     assert "bell/broken.wav" in done.stdout.decode()
-    assert done.stderr.decode().splitlines()[-1].endswith("1 of its findings are errors. Mend them, and check again.")
+    assert (
+        done.stderr.decode().splitlines()[-1].endswith("1 of its findings are errors. Correct them, and check again.")
+    )
 
 
 @pytest.mark.data

@@ -1,4 +1,4 @@
-"""`soundwatch crossval`: every fold scored by a network that learned from the others."""
+"""`soundwatch crossval`: cross-validation over the official folds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from soundwatch.training.model.recipe import load_recipe
 @click.command()
 @click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="Folder in UrbanSound8K's layout.")
 @click.option("--recipe", "recipe_name", default="urban", show_default=True, help="A shipped recipe, or a YAML file.")
-@click.option("--folds", type=Folds(), help="To score, each by all others present.  [default: all present]")
+@click.option(
+    "--folds", type=Folds(), help="Test folds, each scored by a network trained on all others.  [default: all present]"
+)
 @negatives_option
 @sounds_option()
 @teacher_option
@@ -72,7 +74,7 @@ def crossval(
         from soundwatch.training.crossval.ray_runs import run_on_ray
 
         trainer = run_on_ray(address, console)
-    open_teacher(recipe, teacher)  # what is wrong with it is said now, not by a worker
+    open_teacher(recipe, teacher)  # report its faults now, not in a worker
     reports = cross_validate(root, recipe, folds, sides, out, trainer, device, teacher, seeds, everyday)
     click.echo("\n".join(map(to_markdown, reports)), nl=False)
     if len(reports) > 1:

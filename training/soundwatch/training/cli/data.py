@@ -20,7 +20,7 @@ from soundwatch.training.sounds.speech_synthesis import RECORDINGS, write_speech
 
 @click.group()
 def data() -> None:
-    """Check a data set before training on it, download UrbanSound8K, or make recordings of talk."""
+    """Check a data set before training on it, download UrbanSound8K, or synthesize speech."""
 
 
 @data.command("check")
@@ -28,9 +28,9 @@ def data() -> None:
 @layout_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def check(root: Path, layout: Layout, as_json: bool) -> None:
-    """Decode every file of DIR, count what is there, and name what is wrong.
+    """Decode every file of DIR, and report counts and faults.
 
-    Exit code 7 if something would stop training or make its scores wrong; warnings alone give 0.
+    Exit code 7 if a fault would stop training or make its scores wrong; warnings alone give 0.
     """
     found = check_data(root, layout, Console(stderr=True))
     if as_json:
@@ -39,7 +39,7 @@ def check(root: Path, layout: Layout, as_json: bool) -> None:
         show_check(found, Console())
     if found.errors:
         raise DataError(
-            f"{root} cannot be trained on: {found.errors} of its findings are errors. Mend them, and check again."
+            f"{root} cannot be trained on: {found.errors} of its findings are errors. Correct them, and check again."
         )
 
 
@@ -56,7 +56,7 @@ def download_command(root: Path) -> None:
 @click.option("--recordings", type=click.IntRange(1), default=RECORDINGS, show_default=True, help="How many to write.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
 def speech(folder: Path, recordings: int, seed: int) -> None:
-    """Have espeak-ng talk in many languages and rooms, and leave recordings of it in DEST, for --negatives.
+    """Synthesize speech in many languages and rooms with espeak-ng, and write it to DEST, for --negatives.
 
     Exit code 7 if espeak-ng (Debian package espeak-ng) is not installed.
     """
@@ -81,7 +81,7 @@ def talk(
     recordings: int,
     seed: int,
 ) -> None:
-    """Make a folder to train a speech guard on: real clips by whether YAMNet hears talk in them, and made talk.
+    """Make a data set for training a speech guard: real clips sorted by YAMNet, and synthesized speech.
 
     Exit code 7 if espeak-ng (Debian package espeak-ng) is not installed.
     """

@@ -1,4 +1,4 @@
-"""`soundwatch evaluate`: a model file's figures on labelled recordings."""
+"""`soundwatch evaluate`: metrics of a model file on labeled recordings."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def evaluate(
     out: Path | None,
     **given: Any,
 ) -> None:
-    """Score a model file (or a shipped model's name) on labelled recordings through the daemon's own path.
+    """Score a model file (or a shipped model's name) on labeled recordings through the daemon's own path.
 
-    Of a folder a class those are scored that `train` with the same --test-share holds out; 1 scores all.
+    With class folders, the test recordings are those that `train` holds out with an equal --test-share; 1 scores all.
 
-    With --street, --open-set or --robustness it is put on trial instead; --open-set needs --negatives and
+    --street, --open-set and --robustness run a further test instead; --open-set needs --negatives and
     no folds.
     """
-    # Opened only here: training needs no ONNX Runtime.
+    # Imported only here: training needs no ONNX Runtime.
     from soundwatch.daemon.inference.classifier import load_classifier_file
 
     options = TrialOptions(**given)
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def _own(root: Path | None, test_share: float | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split:
-    """The split of a folder a class, whose test side is scored."""
+    """Split class folders; the test side is scored."""
     if options.trial == "open-set":
         raise ConfigError("--open-set hears --negatives alone; leave out --layout and --data.")
     if root is None:
@@ -76,7 +76,7 @@ def _own(root: Path | None, test_share: float | None, folds: tuple[int, ...] | N
 def _split(
     root: Path | None, folds: tuple[int, ...] | None, test_share: float | None, options: TrialOptions
 ) -> Split | None:
-    """The clips to score, as the train side; None where the negatives alone are heard."""
+    """Return the test clips as the train side of a split; None for negatives alone."""
     if test_share is not None:
         raise ConfigError("--test-share is for --layout folders; UrbanSound8K is scored by its folds: use --folds.")
     if options.trial == "open-set":
@@ -90,7 +90,7 @@ def _split(
 
 
 def _score(classifier: Classifier, split: Split, as_json: bool, out: Path | None, console: Console) -> None:
-    """Accuracy of whole clips."""
+    """Evaluate the accuracy of whole clips."""
     from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, warning, write_evaluation
 
     clips = split.test if split.folder else split.train

@@ -1,4 +1,4 @@
-"""What the training room's commands share: fold lists, layouts, overridden recipes, warnings."""
+"""Common options of the training commands: fold lists, layouts, recipe overrides, warnings."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Folds(click.ParamType[tuple[int, ...]]):
-    """Numbers of folds with commas between them."""
+    """List of fold numbers, separated by commas."""
 
     name = "folds"
     least = 1
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """`2,3` as (2, 3)."""
+        """Convert `2,3` to (2, 3)."""
         if isinstance(value, tuple):
             return value
         try:
@@ -47,7 +47,7 @@ class Folds(click.ParamType[tuple[int, ...]]):
 
 
 class Seeds(Folds):
-    """Seeds with commas between them."""
+    """List of seeds, separated by commas."""
 
     name = "seeds"
     least = 0
@@ -65,7 +65,7 @@ negatives_option = click.option(
 
 
 def sounds_option(*, required: bool = False) -> Callable[[Command], Command]:
-    """The option for the folder of everyday sounds."""
+    """Build the option for the folder of everyday sounds."""
     return click.option(
         "--sounds",
         type=click.Path(path_type=Path),
@@ -89,10 +89,10 @@ test_share_option = click.option(
 
 
 def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, folds: object) -> Split:
-    """The split of a folder a class; without a spec it is not learned from.
+    """Split class folders; without a spec the data is not for training.
 
     Raises:
-        ConfigError: Folds are asked for.
+        ConfigError: Folds are given.
     """
     if folds:
         raise ConfigError("--layout folders has no official folds; leave the folds out, and use --test-share.")
@@ -100,7 +100,7 @@ def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, fo
 
 
 def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
-    """Negatives to train on and negatives to score; a recipe with street mixes leaves out kinds held out whole.
+    """Split negatives into training and test; a recipe with street mixes leaves out the held-out kinds.
 
     Raises:
         DataError: A folder holds no recordings.
@@ -110,11 +110,11 @@ def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tupl
 
 
 def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) -> EverydaySounds:
-    """The everyday sounds of a recipe with street mixes.
+    """Read the everyday sounds of a recipe with street mixes.
 
     Raises:
-        ConfigError: There is one folder too few or too many.
-        DataError: The folder does not read.
+        ConfigError: The folder is missing or not needed.
+        DataError: The folder cannot be read.
     """
     if recipe.street and folder is None:
         raise ConfigError(
@@ -126,14 +126,14 @@ def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) ->
 
 
 def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:
-    """The recipe with the command line's numbers."""
+    """Return the recipe with the numbers of the command line."""
     return msgspec.structs.replace(
         recipe, epochs=recipe.epochs if epochs is None else epochs, seed=recipe.seed if seed is None else seed
     )
 
 
 def warn_of(split: Split, console: Console) -> None:
-    """Say what is not as a reader would expect."""
+    """Print warnings about the split."""
     for fold, count in split.missing.items():
         console.print(f"[yellow]Fold {fold}: {count} of the listed clips have no file; the others are used.[/]")
     if split.ignored:

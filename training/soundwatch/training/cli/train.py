@@ -1,4 +1,4 @@
-"""`soundwatch train`: a recipe and recordings in, a run's folder out."""
+"""`soundwatch train`: train a recipe on recordings into a run folder."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def train(
     seed: int | None,
     device: str,
 ) -> None:
-    """Train a recipe on labelled recordings and leave a checkpoint that describes itself.
+    """Train a recipe on labeled recordings and write a checkpoint that describes itself.
 
     Several processes do one run together: torchrun --nproc-per-node N -m soundwatch.training train ...
     """
@@ -111,7 +111,7 @@ def train(
 
 
 def _choose_recipe(name: str | None, init_from: str | None, epochs: int | None, seed: int | None) -> Recipe:
-    """The recipe that is named, or the default one, with the command line's numbers."""
+    """Return the named or the default recipe, with the numbers of the command line."""
     if name is None and init_from:
         return override(adapt_recipe(load_recipe("finetune"), init_from), epochs, seed)
     return override(load_recipe(name or "urban"), epochs, seed)
@@ -125,7 +125,7 @@ def _split_official(
     leaky_split: bool,
     test_share: float | None,
 ) -> Split:
-    """UrbanSound8K's split, if the options for it agree."""
+    """Split UrbanSound8K, if the options agree."""
     if test_share is not None:
         raise ConfigError("--test-share is for --layout folders; UrbanSound8K is split by its folds: use --test-folds.")
     if leaky_split and (train_folds or test_folds):
@@ -134,7 +134,7 @@ def _split_official(
 
 
 def _refuse_senseless(recipe: Recipe, split: Split, negatives: Sequence[Path]) -> None:
-    """What cannot be learned as it was asked for."""
+    """Refuse options that cannot train a model."""
     if negatives and recipe.activation == "softmax":
         raise ConfigError(
             f"--negatives, and recipe {recipe.name} has softmax scores, which sum to one and cannot say none of them; "
@@ -155,7 +155,7 @@ def _refuse_senseless(recipe: Recipe, split: Split, negatives: Sequence[Path]) -
 
 
 def _source(folder: Path, recipe: Recipe, split: Split) -> RunRecord:
-    """A finished run, if it is of the same recipe and honest."""
+    """Read a finished run, if it has an equal recipe and held-out scores."""
     record = read_run(folder)
     if record.recipe_sha256 != recipe.sha256:
         raise ConfigError(
@@ -173,7 +173,7 @@ def _source(folder: Path, recipe: Recipe, split: Split) -> RunRecord:
 
 
 def _split_name(split: Split) -> str:
-    """`2+3-1` for a run that learns from folds 2 and 3 and scores fold 1; the folder's name for people's own sounds."""
+    """Return `2+3-1` for training folds 2 and 3 and test fold 1, or the name of the folder of other data."""
     if split.folder:
         return split.folder
     if split.leaky:

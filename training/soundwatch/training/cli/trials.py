@@ -1,6 +1,6 @@
-"""The options of `soundwatch evaluate` for a trial: a street, an open set, what microphones do.
+"""Options of `soundwatch evaluate` for scenarios: street, open set, robustness.
 
-Conventions: None is an option that was not given. Nothing here imports what the trials need.
+Conventions: None is an option that was not given. This module imports none of the scenarios.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _MEANT_FOR: Final[dict[str, frozenset[str]]] = {
 
 
 class Ratios(click.ParamType[tuple[float, ...]]):
-    """Decibels with commas between them."""
+    """List of decibels, separated by commas."""
 
     name = "ratios"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """`20,10` as (20.0, 10.0)."""
+        """Convert `20,10` to (20.0, 10.0)."""
         if isinstance(value, tuple):
             return value
         try:
@@ -46,9 +46,16 @@ class Ratios(click.ParamType[tuple[float, ...]]):
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS: Final = (
-    click.option("--street", "trial", flag_value="street", help="Hear the folds' clips mixed over ambience instead."),
-    click.option("--open-set", "trial", flag_value="open-set", help="Hear sounds of none of the classes instead."),
-    click.option("--robustness", "trial", flag_value="robustness", help="Score under what microphones do instead."),
+    click.option(
+        "--street", "trial", flag_value="street", help="Test on the folds' clips mixed over ambience instead."
+    ),
+    click.option("--open-set", "trial", flag_value="open-set", help="Test on sounds of none of the classes instead."),
+    click.option(
+        "--robustness",
+        "trial",
+        flag_value="robustness",
+        help="Test on clips degraded by microphones and rooms instead.",
+    ),
     negatives_option,
     sounds_option(),
     click.option("--unseen", is_flag=True, help="No training used the negatives or sounds: use them all."),
@@ -60,17 +67,17 @@ _OPTIONS: Final = (
 
 
 def trial_options(command: Command) -> Command:
-    """Add the options to a command, which gets them as its keywords."""
+    """Add the options to a command, as keyword arguments."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def check_options(options: TrialOptions) -> None:
-    """Refuse an option that means nothing for the trial.
+    """Refuse an option that does not apply to the scenario.
 
     Raises:
-        ConfigError: It was given all the same, or one that is needed was not.
+        ConfigError: An option does not apply, or a required one is missing.
     """
     for name, trials in _MEANT_FOR.items():
         if getattr(options, name) not in (None, False, ()) and options.trial not in trials:
