@@ -41,7 +41,7 @@ def values_of(type_: types.Type, key: str = "") -> str:
     if isinstance(type_, types.AnyType):
         return "anything"
     if type(type_) not in PLAIN:
-        sys.exit(f"{key} is of {type_}; scripts/types_told.py has no words for that yet.")
+        sys.exit(f"{key} is of {type_}; scripts/type_docs.py has no words for that yet.")
     return _number(type_, key) if isinstance(type_, types.IntType | types.FloatType) else PLAIN[type(type_)]
 
 
