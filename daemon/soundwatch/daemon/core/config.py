@@ -194,7 +194,11 @@ def parse_yaml(content: bytes, where: str) -> Any:
         ConfigError: The content is not YAML in UTF-8.
     """
     try:
-        return yaml.load(content.decode("utf-8-sig"), _UniqueKeyLoader)  # noqa: S506  # a SafeLoader
+        loader = _UniqueKeyLoader(content.decode("utf-8-sig"))
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError of the parser
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
 
