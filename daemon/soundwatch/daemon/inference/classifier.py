@@ -132,7 +132,7 @@ def log_fields(classifier: Classifier) -> dict[str, object]:
         if classifier.window_ms:
             fields["window_ms"] = classifier.window_ms
         if classifier.not_taken:
-            fields["not_taken"] = classifier.not_taken
+            fields["not_taken"] = "; ".join(f"{name}: {reason}" for name, reason in classifier.not_taken.items())
         if classifier.failure:
             fields["obstacle"] = classifier.failure
     if isinstance(classifier, RemoteClassifier) and classifier.obstacle:
