@@ -235,7 +235,7 @@ def test_a_model_of_another_front_end_is_refused_at_the_start_with_both_names(st
 
 def test_doctor_says_whether_the_shadow_can_run(street: Street) -> None:
     done = soundwatch("doctor", "--config", street.path)
-    assert f"{THEIRS} can run beside {OURS}" in done.stdout.decode()
+    assert f"{THEIRS} can run next to {OURS}" in done.stdout.decode()
     street.path.write_text(street.text.replace(f"'{street.other}'", "urban"))
     done = soundwatch("doctor", "--config", street.path)
     assert "cannot run beside" in done.stdout.decode()

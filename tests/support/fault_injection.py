@@ -268,7 +268,7 @@ def read_only_disk(place: Place) -> Outcome:
         with daemon(place, env=os.environ | {"STATE_DIRECTORY": str(disk)}) as process:
             outcome.claims["it hears and tells"] = hears(place, 50)
             ends_well(outcome, process)
-    outcome.claims["it says that nothing is kept"] = "events are kept in memory" in said(place)
+    outcome.claims["it says that nothing is kept"] = "journal_in_memory" in said(place)
     judge_lines(outcome, printed(place))
     no_traceback(outcome, place)
     return outcome

@@ -189,7 +189,7 @@ def test_a_model_that_is_a_pipe_or_endless_or_too_long_is_refused_unread(tmp_pat
     os.mkfifo(tmp_path / "pipe.onnx")
     with (tmp_path / "long.onnx").open("wb") as file:
         file.truncate(2 << 30)
-    for path, said in ((tmp_path / "pipe.onnx", "no regular file"), (tmp_path / "long.onnx", "bytes at most")):
+    for path, said in ((tmp_path / "pipe.onnx", "is not a regular file"), (tmp_path / "long.onnx", "bytes at most")):
         with pytest.raises(ModelError, match=said):
             load_classifier_file(path, "cpu")
 
