@@ -200,3 +200,7 @@ class _Server(uvicorn.Server):
         if self._stopped.is_set():
             return
         await self.serve(sockets=[listener])
+        for connection in list(self.server_state.connections):  # still open after the time for a graceful end
+            connection.transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the second round of the loop

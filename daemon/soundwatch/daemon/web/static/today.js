@@ -11,6 +11,7 @@ const TYPING_MS = 250;
 export class Today {
   constructor() {
     this.events = new Map();
+    this.streamed = new Map(); // events that changed since the last request
     this.classes = [];
     this.next = null;
     this.daysBack = 0;
@@ -76,6 +77,7 @@ export class Today {
     byId("later").disabled = this.daysBack === 0;
     setText(byId("day-title"), this.daysBack === 0 ? "Today" : this.daysBack === 1 ? "Yesterday" : day(this.since));
     this.hours.chosen = byId("class").value;
+    this.streamed = new Map();
     await this.load(null, request);
     try {
       const source = byId("source").value;
@@ -102,6 +104,10 @@ export class Today {
       if (request !== this.request) return;
       if (before === null) this.events.clear();
       for (const event of page.events) this.events.set(event.id, event);
+      // The response may be older than lines of the stream that came in the meantime.
+      if (before === null && this.daysBack === 0) {
+        for (const event of this.streamed.values()) if (this.wanted(event)) this.events.set(event.id, event);
+      }
       this.next = page.next;
       this.failed = null;
     } catch (error) {
@@ -139,6 +145,7 @@ export class Today {
 
   changed(event) {
     this.events.set(event.id, event);
+    this.streamed.set(event.id, event);
     this.draw();
   }
 
