@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from soundwatch.daemon.capture.source_names import name_devices
-from soundwatch.daemon.core.config import Config, SourceConfig, check_against_contract
+from soundwatch.daemon.core.config import Config, SourceConfig, check_against_contract, node_name
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import Source
@@ -144,11 +143,6 @@ def release_memory() -> None:
     """Return the memory that opening the model left free to the system, where the C library can."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def node_name(config: Config) -> str:
-    """Return the name of this machine in events."""
-    return config.node or socket.gethostname()
 
 
 def calibrate_from_source(config: Config, background: Source, target_per_h: float) -> Calibration:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 
-from soundwatch.daemon.app.build import node_name
 from soundwatch.daemon.app.outputs import prepare_all
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -138,6 +139,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     clips: ClipsConfig = ClipsConfig()
     sinks: tuple[str | dict[str, str | int | float | bool | None], ...] = ("json",)
     log: LogConfig = LogConfig()
+
+
+def node_name(config: Config) -> str:
+    """Return the name of this machine in events."""
+    return config.node or socket.gethostname()
 
 
 def load_config(path: Path | None) -> Config:

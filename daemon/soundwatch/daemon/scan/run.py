@@ -6,14 +6,13 @@ Conventions: everything that can be refused is refused before the first recordin
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, cast
 
 from soundwatch.daemon.capture.source_names import name_recordings
-from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
@@ -71,12 +70,13 @@ def run_scan(
     backend = cast(Backend, config.model.backend)  # the configuration's pattern lets no other pass
     contract = load_classifier_file(config.model.file, "cpu", backend).contract
     rules = resolve_rules(config, contract)
-    node = config.node or socket.gethostname()
     search = find_recordings(paths)
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))
     names = name_recordings([recording.path for recording in search.recordings])
-    judging = DecisionContext(node, contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns, names)
+    judging = DecisionContext(
+        node_name(config), contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns, names
+    )
     log.info("recordings found", recordings=len(search.recordings), other_files=search.other_files)
     kept = ScoreCache(out.with_name(f"{out.name}.scan"), contract.identity)
     halt = StopFlag()
