@@ -79,6 +79,7 @@ class Collector:
         log: The log.
         cleanup: Called once an hour in the collector's thread.
         past: Request the earlier lines of new nodes too.
+        reply_timeout_s: Longest wait for the reply to a request.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Collector:
         cleanup: Callable[[], object] = lambda: None,
         *,
         past: bool = False,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
         self.nodes: dict[str, NodeStatus] = {node.name: node for node in store.nodes()}
         self.counts = CollectorCounts()
@@ -100,6 +102,7 @@ class Collector:
         self._show = show
         self._log = log
         self._cleanup = cleanup
+        self._reply_timeout_s = reply_timeout_s
         self._cleanup_at_s = time.monotonic()
         current = {node.name: node.report.journal for node in self.nodes.values() if node.report is not None}
         lost = {node.name: node.lost_lines for node in self.nodes.values()}
@@ -284,7 +287,7 @@ class Collector:
             del self._to_request[node]
             request = None if node in self._pending_until_s else self._gaps.next_request(node)
             if request is not None and self.nodes[node].status == "online":
-                self._pending_until_s[node] = now_s + REPLY_TIMEOUT_S
+                self._pending_until_s[node] = now_s + self._reply_timeout_s
                 self.counts.asked += 1
                 connection.publish_best_effort(MqttMessage(f"{ROOT}/{node}/resend", msgspec.json.encode(request)))
 
