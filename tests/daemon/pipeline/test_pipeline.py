@@ -1,4 +1,4 @@
-"""The property of properties: any way of cutting a signal into blocks tells the same."""
+"""Every division of a signal into blocks gives equal events."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SOUND = np.concatenate(
 )
 
 
-def told_of(blocks: list[Block | None]) -> list[Event | Gap | StreamSummary]:
+def events_of(blocks: list[Block | None]) -> list[Event | Gap | StreamSummary]:
     rules = build_rules(DETECTION, SMALL_CONTRACT)
     return list(run_pipeline(blocks, BandClassifier(), rules, lambda: "end_of_stream"))
 
 
 def blocks_of(cuts: list[int], lost: tuple[int, int] | None = None) -> Iterator[Block | None]:
-    """SOUND cut at these samples, without the samples from lost[0] to lost[1]."""
+    """Yield SOUND cut at these samples, without the samples from lost[0] to lost[1]."""
     total = SOUND.shape[1]
     edges = sorted({0, total, *(cut % total for cut in cuts), *(lost or ())})
     missing = 0
@@ -49,10 +49,10 @@ def blocks_of(cuts: list[int], lost: tuple[int, int] | None = None) -> Iterator[
     yield None
 
 
-WHOLE = told_of(list(blocks_of([])))
+WHOLE = events_of(list(blocks_of([])))
 
 
-def test_the_scene_has_what_was_put_into_it() -> None:
+def test_the_scene_gives_events_of_both_tones() -> None:
     starts = [(e.label, round(e.onset_sample / SMALL_SPEC.rate_hz, 1)) for e in WHOLE if isinstance(e, Event)]
     assert {label for label, _ in starts} == {"low", "high"}
     assert isinstance(WHOLE[-1], StreamSummary)
@@ -62,21 +62,21 @@ def test_the_scene_has_what_was_put_into_it() -> None:
 @pytest.mark.slow
 @given(st.lists(st.integers(1, 10**6), max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_any_way_of_cutting_the_signal_into_blocks_tells_the_same(cuts: list[int]) -> None:
-    assert told_of(list(blocks_of(cuts))) == WHOLE
+def test_every_division_into_blocks_gives_equal_events(cuts: list[int]) -> None:
+    assert events_of(list(blocks_of(cuts))) == WHOLE
 
 
 @pytest.mark.slow
 @given(st.lists(st.integers(1, 10**6), max_size=20), st.integers(1, SOUND.shape[1] - 2), st.integers(1, 2 * RATE_HZ))
 @settings(max_examples=50, deadline=None)
-def test_any_way_of_cutting_around_a_loss_tells_the_same_and_counts_it(
+def test_every_division_around_a_loss_gives_equal_events_and_counts_the_loss(
     cuts: list[int], first_lost: int, lost_samples: int
 ) -> None:
     lost = (first_lost, min(first_lost + lost_samples, SOUND.shape[1] - 1))
-    told = told_of(list(blocks_of(cuts, lost)))
-    assert told == told_of(list(blocks_of([], lost)))
-    gaps = [gap for gap in told if isinstance(gap, Gap)]
-    summary = told[-1]
+    results = events_of(list(blocks_of(cuts, lost)))
+    assert results == events_of(list(blocks_of([], lost)))
+    gaps = [gap for gap in results if isinstance(gap, Gap)]
+    summary = results[-1]
     assert isinstance(summary, StreamSummary)
     assert summary.lost_samples == sum(gap.lost_samples for gap in gaps)
     expected = (lost[1] - lost[0]) * SMALL_SPEC.rate_hz / RATE_HZ
@@ -84,7 +84,7 @@ def test_any_way_of_cutting_around_a_loss_tells_the_same_and_counts_it(
     assert abs(summary.end_sample - SOUND.shape[1] * SMALL_SPEC.rate_hz / RATE_HZ) < 3
 
 
-def test_the_network_sees_windows_of_the_contracts_shape_one_by_one() -> None:
+def test_the_network_receives_single_windows_of_the_contracts_shape() -> None:
     classifier = BandClassifier()
     list(run_pipeline(blocks_of([]), classifier, build_rules(DETECTION, SMALL_CONTRACT), lambda: "end_of_stream"))
     assert set(classifier.seen_shapes) == {(1, *SMALL_SPEC.input_shape)}

@@ -1,4 +1,4 @@
-"""Frames computed once against windows computed by themselves: alike to 1e-4 dB, however the sound comes."""
+"""Reused frames equal frames of separately computed windows within 1e-4 dB, for every division into blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.fakes import SMALL_SPEC
 
 LIMIT_DB = 1e-4
 
-# Frames that overlap and frames that do not, a window that no hop divides, one with hardly a frame inside it.
+# Overlapping and separate frames, windows that are no multiple of the hop, and a window that holds about one frame.
 specs = st.builds(
     lambda n_fft, hop_samples, window_ms, hop_share, channels, top_db: msgspec.structs.replace(
         SMALL_SPEC,
@@ -43,7 +43,7 @@ specs = st.builds(
 
 
 def noise(seed: int, channels: int, samples: int) -> NDArray[np.float32]:
-    """Noise whose loudness changes by 60 dB on the way."""
+    """Return noise whose level varies by 60 dB."""
     rng = np.random.default_rng(seed)
     swell = 10 ** (3 * np.sin(np.arange(samples) / 900) - 3)
     sound: NDArray[np.float32] = (rng.normal(0, 0.3, (channels, samples)) * swell).astype(np.float32)
@@ -53,7 +53,7 @@ def noise(seed: int, channels: int, samples: int) -> NDArray[np.float32]:
 def blocks_of(
     sound: NDArray[np.float32], rate_hz: int, cuts: list[int], lost: list[tuple[int, int]]
 ) -> list[Block | None]:
-    """The sound cut at these samples and without those between each pair of `lost`, then its end."""
+    """Cut the sound at these samples, drop the samples between each pair of `lost`, and append None."""
     total = sound.shape[1]
     edges = sorted({0, total, *(cut % (total + 1) for cut in cuts), *(edge for pair in lost for edge in pair)})
     blocks: list[Block | None] = []
@@ -68,7 +68,7 @@ def blocks_of(
 
 
 def windows_of(blocks: list[Block | None], spec: FeatureSpec) -> list[Window]:
-    """What the window stage cuts."""
+    """Return the windows of the window stage."""
     resampling, windowing, windows = ResampleState(), WindowState(), list[Window]()
     for block in blocks:
         resampling, pieces = resample(resampling, block, spec)
@@ -78,13 +78,13 @@ def windows_of(blocks: list[Block | None], spec: FeatureSpec) -> list[Window]:
     return windows
 
 
-def heard_of(blocks: list[Block | None], spec: FeatureSpec) -> list[FeatureWindow]:
-    """What the daemon's path gives."""
-    front_end_state, heard = FrontEndState(), list[FeatureWindow | Gap]()
+def feature_windows_of(blocks: list[Block | None], spec: FeatureSpec) -> list[FeatureWindow]:
+    """Return the feature windows of the daemon's signal path."""
+    front_end_state, items = FrontEndState(), list[FeatureWindow | Gap]()
     for block in blocks:
         front_end_state, new = extract_features(front_end_state, block, spec)
-        heard += new
-    return [each for each in heard if isinstance(each, FeatureWindow)]
+        items += new
+    return [item for item in items if isinstance(item, FeatureWindow)]
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def heard_of(blocks: list[Block | None], spec: FeatureSpec) -> list[FeatureWindo
     st.lists(st.integers(0, 10**6), min_size=0, max_size=4),
 )
 @settings(deadline=None, max_examples=150)
-def test_streamed_and_by_itself_every_window_is_alike(
+def test_streamed_windows_equal_separately_computed_windows(
     spec: FeatureSpec, seed: int, channels: int, rate_hz: int, total: int, cuts: list[int], losses: list[int]
 ) -> None:
     sound = noise(seed, channels, total)
@@ -106,30 +106,31 @@ def test_streamed_and_by_itself_every_window_is_alike(
     lost = list(zip(edges[::2], edges[1::2], strict=False))
     blocks = blocks_of(sound, rate_hz, cuts, lost)
     windows = windows_of(blocks, spec)
-    heard = heard_of(blocks, spec)
-    assert len(heard) == len(windows)
-    for each, by_itself in zip(heard, windows, strict=True):
-        assert each.features.first_sample == by_itself.first_sample
-        assert each.features.end_sample == by_itself.first_sample + by_itself.valid_samples
-        assert each.features.complete is by_itself.complete
-        assert each.features.mel_db.shape == spec.input_shape
-        np.testing.assert_allclose(each.features.mel_db, mel_db(by_itself.samples, spec), rtol=0, atol=LIMIT_DB)
+    streamed_windows = feature_windows_of(blocks, spec)
+    assert len(streamed_windows) == len(windows)
+    for streamed, separate in zip(streamed_windows, windows, strict=True):
+        assert streamed.features.first_sample == separate.first_sample
+        assert streamed.features.end_sample == separate.first_sample + separate.valid_samples
+        assert streamed.features.complete is separate.complete
+        assert streamed.features.mel_db.shape == spec.input_shape
+        np.testing.assert_allclose(streamed.features.mel_db, mel_db(separate.samples, spec), rtol=0, atol=LIMIT_DB)
 
 
 @pytest.mark.slow
 @given(st.lists(st.integers(0, 10**6), max_size=12))
 @settings(deadline=None)
-def test_any_way_of_cutting_gives_the_same_features_to_the_bit(cuts: list[int]) -> None:
+def test_every_division_into_blocks_gives_bit_identical_features(cuts: list[int]) -> None:
     sound = noise(1, 1, 20_000)
-    whole = heard_of(blocks_of(sound, 11_025, [], []), SMALL_SPEC)
-    for one, other in zip(whole, heard_of(blocks_of(sound, 11_025, cuts, []), SMALL_SPEC), strict=True):
-        assert np.array_equal(one.features.mel_db, other.features.mel_db)
+    whole = feature_windows_of(blocks_of(sound, 11_025, [], []), SMALL_SPEC)
+    divided = feature_windows_of(blocks_of(sound, 11_025, cuts, []), SMALL_SPEC)
+    for expected, streamed in zip(whole, divided, strict=True):
+        assert np.array_equal(expected.features.mel_db, streamed.features.mel_db)
 
 
 @pytest.mark.slow
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=10))
 @settings(deadline=None)
-def test_windows_that_are_passed_over_change_nothing_for_the_others(steps: list[int]) -> None:
+def test_skipped_windows_do_not_change_the_others(steps: list[int]) -> None:
     spec = SMALL_SPEC
     sound = noise(2, 1, spec.window_samples + 50 * spec.window_hop_samples)
     state = MelState()
@@ -142,7 +143,7 @@ def test_windows_that_are_passed_over_change_nothing_for_the_others(steps: list[
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """(C, T) of the frames whose spectra are computed, in order."""
+    """Collect (C, T) of each array of frames whose spectra are computed, in order."""
     shapes: list[tuple[int, ...]] = []
 
     def counted(frames: Samples) -> NDArray[np.float32]:
@@ -156,15 +157,15 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def test_a_frame_inside_the_window_is_computed_once(computed: list[tuple[int, ...]]) -> None:
     spec = SMALL_SPEC
     sound = noise(3, 1, spec.window_samples + 3 * spec.window_hop_samples)
-    heard_of(blocks_of(sound, spec.rate_hz, [], [])[:-1], spec)
-    own = spec.n_frames - len(interior_frames(spec))  # those that see the window mirrored
-    assert computed == [(1, spec.n_frames)] + [(1, spec.window_hop_frames + own)] * 3
+    feature_windows_of(blocks_of(sound, spec.rate_hz, [], [])[:-1], spec)
+    padded = spec.n_frames - len(interior_frames(spec))  # frames that reach into the reflect padding
+    assert computed == [(1, spec.n_frames)] + [(1, spec.window_hop_frames + padded)] * 3
 
 
 def test_mono_for_a_network_of_two_channels_is_computed_once(computed: list[tuple[int, ...]]) -> None:
     stereo = msgspec.structs.replace(SMALL_SPEC, channels=2)
-    heard = heard_of(blocks_of(noise(4, 1, 6_000), 8_000, [], []), stereo)
+    windows = feature_windows_of(blocks_of(noise(4, 1, 6_000), 8_000, [], []), stereo)
     assert {channels for channels, _ in computed} == {1}
-    for each in heard:
-        assert each.features.mel_db.shape == stereo.input_shape
-        assert np.array_equal(*each.features.mel_db)
+    for streamed in windows:
+        assert streamed.features.mel_db.shape == stereo.input_shape
+        assert np.array_equal(*streamed.features.mel_db)

@@ -1,9 +1,9 @@
-"""The path of the sound: capture -> resample -> window -> mel -> classify -> decide.
+"""The signal path: resample -> window -> mel -> classify -> decide.
 
-Conventions: blocks in, what there is to tell out; None among the blocks is the end of the sound.
-Nothing here knows a clock, a device, a file or a socket: the same blocks always tell the same.
-`hear` is the way to the network and `detect_events` the way from it, so that windows of one source or of many can be
-classified together in between.
+Conventions: blocks in; events, gaps and a summary out. None in place of a block marks the end of the recording or
+stream. The functions use no clock, device, file or socket, so the output depends on the blocks alone.
+`extract_features` is the part before the network and `detect_events` the part after it, so that windows of one or many
+sources can be classified in one batch in between.
 Does not: open sources or write lines (`app/build.py`).
 """
 
@@ -34,7 +34,7 @@ from soundwatch.daemon.inference.classifier import classify_windows
 
 @dataclass(frozen=True, slots=True)
 class FrontEndState:
-    """Where a source's sound stands on its way to the network."""
+    """State of one source's stages before the network."""
 
     resampling: ResampleState = field(default_factory=ResampleState)
     windowing: WindowState = field(default_factory=WindowState)
@@ -43,14 +43,14 @@ class FrontEndState:
 
 @dataclass(frozen=True, slots=True)
 class DetectionState:
-    """Where a source stands behind the network.
+    """State of one source's stages after the network.
 
     Attributes:
-        decided: Each class's state.
-        windows: How many were classified.
-        lost_samples: Sound that was lost, at the model's rate.
-        level_dbfs: Of the latest window.
-        end_sample: Number of the sample after the last that was told of.
+        decided: State of the detector, per class.
+        windows: Number of windows classified.
+        lost_samples: Number of samples lost, at the model's rate.
+        level_dbfs: Level of the latest window.
+        end_sample: Number of the sample after the last one processed.
     """
 
     decided: DetectorState
@@ -63,16 +63,16 @@ class DetectionState:
 def extract_features(
     state: FrontEndState, block: Block | None, spec: FeatureSpec, every: int = 1
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
-    """A block, or None for the end of the sound, through resample, window and mel.
+    """Process one block through resample, window and mel.
 
     Args:
-        state: After the block before.
-        block: The next.
-        spec: The model's.
-        every: Pass over all windows but each so many-th, as a machine does that cannot keep up.
+        state: State after the previous block.
+        block: The next block; None at the end of the sound.
+        spec: Front end of the model.
+        every: Keep one window in so many; more than 1 where the machine cannot keep up.
 
     Returns:
-        The state after it, and in the order of the sound the windows that are now full and what was lost.
+        The new state, and the completed windows and the gaps in the order of the sound.
     """
     resampling, pieces = resample(state.resampling, block, spec)
     return _on(replace(state, resampling=resampling), pieces, spec, every)
@@ -81,7 +81,7 @@ def extract_features(
 def flush_features(
     state: FrontEndState, spec: FeatureSpec, every: int = 1
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
-    """What is still to be heard of a source that has gone, but may come back: what the resampler holds."""
+    """Flush the resampler of a lost source that may return; the arguments are those of `extract_features`."""
     resampling, pieces = resample(state.resampling, None, spec)
     return _on(replace(state, resampling=resampling), pieces[:-1], spec, every)
 
@@ -89,53 +89,64 @@ def flush_features(
 def _on(
     state: FrontEndState, pieces: Sequence[Block | None], spec: FeatureSpec, every: int
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
-    """Sound at the model's rate on through window and mel."""
-    heard: list[FeatureWindow | Gap] = []
+    """Process blocks at the model's rate through window and mel."""
+    items: list[FeatureWindow | Gap] = []
     windowing, mels = state.windowing, state.mels
     for piece in pieces:
         if piece is not None and piece.lost_samples:
-            heard.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
+            items.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
         windowing, windows = window(windowing, piece, spec)
         for full in windows:
             if full.first_sample // spec.window_hop_samples % every:
                 continue
             mels, features = mel(mels, full, spec)
-            heard.append(FeatureWindow(features, level_dbfs(full)))
-    return FrontEndState(state.resampling, windowing, mels), heard
+            items.append(FeatureWindow(features, level_dbfs(full)))
+    return FrontEndState(state.resampling, windowing, mels), items
 
 
-def features_only(heard: Sequence[object]) -> list[Features]:
-    """What the network is to see of what was heard."""
-    return [each.features for each in heard if isinstance(each, FeatureWindow)]
+def features_only(items: Sequence[object]) -> list[Features]:
+    """Return the features of the windows among these items, in order."""
+    return [item.features for item in items if isinstance(item, FeatureWindow)]
 
 
 def detect_events(
     state: DetectionState,
-    heard: Sequence[FeatureWindow | Gap],
+    items: Sequence[FeatureWindow | Gap],
     scores: Sequence[Scores],
     rules: tuple[DetectionRule, ...],
     spec: FeatureSpec,
 ) -> tuple[DetectionState, list[Event | Gap]]:
-    """What is to be told of what was heard, with the scores of the windows among it."""
-    told: list[Event | Gap] = []
-    each_score = iter(scores)
-    for each in heard:
-        if isinstance(each, Gap):
-            end_sample = max(state.end_sample, each.first_sample + each.lost_samples)
-            state = replace(state, lost_samples=state.lost_samples + each.lost_samples, end_sample=end_sample)
-            told.append(each)
+    """Run detection for windows and gaps.
+
+    Args:
+        state: State after the previous items.
+        items: Windows and gaps in the order of the sound.
+        scores: Scores of the windows among the items, in order.
+        rules: One rule for each class.
+        spec: Front end of the model.
+
+    Returns:
+        The new state, and the events and gaps in order.
+    """
+    results: list[Event | Gap] = []
+    remaining_scores = iter(scores)
+    for item in items:
+        if isinstance(item, Gap):
+            end_sample = max(state.end_sample, item.first_sample + item.lost_samples)
+            state = replace(state, lost_samples=state.lost_samples + item.lost_samples, end_sample=end_sample)
+            results.append(item)
         else:
-            decided, events = decide(state.decided, next(each_score), each.level_dbfs, rules, spec)
-            end_sample = max(state.end_sample, each.features.end_sample)
-            state = DetectionState(decided, state.windows + 1, state.lost_samples, each.level_dbfs, end_sample)
-            told += events
-    return state, told
+            decided, events = decide(state.decided, next(remaining_scores), item.level_dbfs, rules, spec)
+            end_sample = max(state.end_sample, item.features.end_sample)
+            state = DetectionState(decided, state.windows + 1, state.lost_samples, item.level_dbfs, end_sample)
+            results += events
+    return state, results
 
 
 def end_events(
     state: DetectionState, end_sample: int, rules: tuple[DetectionRule, ...], labels: tuple[str, ...], reason: EndReason
 ) -> tuple[DetectionState, list[Event]]:
-    """End the events of a source that has gone, but may come back; what is heard then is judged by itself."""
+    """End the events of a lost source that may return, and reset its detector."""
     ends = end_active_events(state.decided, labels, end_sample, state.level_dbfs, reason)
     return replace(state, decided=initial_state(rules)), ends
 
@@ -151,15 +162,15 @@ def finish_stream(
 def batched_features(
     blocks: Iterable[Block | None], spec: FeatureSpec, batch_windows: int
 ) -> Iterator[tuple[FrontEndState, list[FeatureWindow | Gap]]]:
-    """What is heard of a source, some windows at a time, each time with the state after it."""
-    front_end_state, waiting = FrontEndState(), list[FeatureWindow | Gap]()
+    """Yield the windows and gaps of a source in batches, with the state after each batch."""
+    front_end_state, pending = FrontEndState(), list[FeatureWindow | Gap]()
     for block in blocks:
-        front_end_state, heard = extract_features(front_end_state, block, spec)
-        waiting += heard
-        while len(waiting) >= batch_windows:
-            yield front_end_state, waiting[:batch_windows]
-            del waiting[:batch_windows]
-    yield front_end_state, waiting
+        front_end_state, items = extract_features(front_end_state, block, spec)
+        pending += items
+        while len(pending) >= batch_windows:
+            yield front_end_state, pending[:batch_windows]
+            del pending[:batch_windows]
+    yield front_end_state, pending
 
 
 def run_pipeline(
@@ -170,28 +181,28 @@ def run_pipeline(
     batch_windows: int = 1,
     on_window: Callable[[FeatureWindow, Scores, DetectionState], None] | None = None,
 ) -> Iterator[Event | Gap | StreamSummary]:
-    """All that is to be told of one source's sound, the `StreamSummary` last.
+    """Yield the events and gaps of one source, and its `StreamSummary` last.
 
     Args:
-        blocks: As the source gives them, then None if the sound itself has ended.
-        classifier: Shared by all sources.
-        rules: One per label.
-        end_reason: Asked once there are no more blocks.
-        batch_windows: How many to classify together; more than one where nobody waits for the events.
-        on_window: Called with each window, its scores and the state before it, before its events are yielded.
+        blocks: Blocks of the source, then None if the recording or stream has ended.
+        classifier: The model; sources may share it.
+        rules: One rule for each label.
+        end_reason: Returns why the source ended; called after the last block.
+        batch_windows: Number of windows in a batch; 1 for the shortest delay.
+        on_window: Called with a window, its scores and the previous state, before the window's events are yielded.
     """
     spec, labels = classifier.contract.features, classifier.contract.labels
     detection_state, end_sample = DetectionState(initial_state(rules)), 0
-    for front_end_state, heard in batched_features(blocks, spec, batch_windows):
+    for front_end_state, items in batched_features(blocks, spec, batch_windows):
         end_sample = front_end_state.windowing.end_sample
-        each_score = iter(classify_windows(classifier, features_only(heard)))
-        for each in heard:
-            own = [next(each_score)] if isinstance(each, FeatureWindow) else []
-            if on_window is not None and isinstance(each, FeatureWindow):
-                on_window(each, own[0], detection_state)
-            detection_state, told = detect_events(detection_state, [each], own, rules, spec)
-            yield from told
+        batch_scores = iter(classify_windows(classifier, features_only(items)))
+        for item in items:
+            scores = [next(batch_scores)] if isinstance(item, FeatureWindow) else []
+            if on_window is not None and isinstance(item, FeatureWindow):
+                on_window(item, scores[0], detection_state)
+            detection_state, results = detect_events(detection_state, [item], scores, rules, spec)
+            yield from results
     yield from finish_stream(detection_state, end_sample, labels, end_reason())
 
 
-OFFLINE_BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
+OFFLINE_BATCH_WINDOWS: Final = 16  # a recording has no latency limit

@@ -1,7 +1,7 @@
-"""Scores without decisions: of every window, and of a whole recording as their mean.
+"""Scores without detection: of every window, or their mean over a recording.
 
-Conventions: the same stages as live. Windows that reach past the end count only where the recording
-is shorter than one window, as training saw it: sound, then zeros.
+Conventions: the stages are those of a live source. A window that reaches past the end is padded with zeros, as in
+training, and counts only where the recording is shorter than one window.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
 
-BATCH_WINDOWS: Final = 16  # nobody waits for a recording's first window
+BATCH_WINDOWS: Final = 16  # a recording has no latency limit
 
 
 def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
-    """Score per label of a file.
+    """Return the mean score of each label over a file.
 
     Raises:
-        SourceError: It cannot be read to its end.
+        SourceError: The file cannot be read to its end.
     """
     return score_source(Recording(path.stem, path, "fast", 0), classifier)
 
 
 def score_source(source: Source, classifier: Classifier) -> dict[str, float]:
-    """Score per label of a source's sound.
+    """Return the mean score of each label over a source's windows.
 
     Raises:
-        SourceError: It cannot be read to its end.
+        SourceError: The source cannot be read to its end.
     """
     spec = classifier.contract.features
     sums = np.zeros(len(classifier.contract.labels))
@@ -55,20 +55,20 @@ def score_source(source: Source, classifier: Classifier) -> dict[str, float]:
 
 
 def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
-    """The scores of a source's windows, in order, until its sound ends.
+    """Yield the scores of a source's windows, in order.
 
     Raises:
-        SourceError: It cannot be read to its end.
+        SourceError: The source cannot be read to its end.
     """
-    for _, heard in batched_features(chain(source.blocks(), [None]), classifier.contract.features, BATCH_WINDOWS):
-        yield from classify_windows(classifier, features_only(heard))
+    for _, items in batched_features(chain(source.blocks(), [None]), classifier.contract.features, BATCH_WINDOWS):
+        yield from classify_windows(classifier, features_only(items))
 
 
 def source_features(source: Source, spec: FeatureSpec) -> Iterator[Features]:
-    """What a network of this front end sees of a source's windows, in order, until its sound ends.
+    """Yield the features of a source's windows, in order.
 
     Raises:
-        SourceError: It cannot be read to its end.
+        SourceError: The source cannot be read to its end.
     """
-    for _, heard in batched_features(chain(source.blocks(), [None]), spec, 1):
-        yield from features_only(heard)
+    for _, items in batched_features(chain(source.blocks(), [None]), spec, 1):
+        yield from features_only(items)
