@@ -15,7 +15,8 @@ from ulid import ULID
 from soundwatch.daemon.core.clock import SampleClock, format_utc
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo
 from soundwatch.daemon.core.types import Event, Gap, OverloadChange, StreamSummary
-from soundwatch.daemon.events.encoder import LineEncoder, anchor_line, overload_line, quality_line, ulid
+from soundwatch.daemon.events.encoder import LineEncoder, ulid
+from soundwatch.daemon.events.notices import anchor_line, overload_line, quality_line
 from soundwatch.daemon.events.schema import Line, json_schema
 from support.fakes import SMALL_CONTRACT
 

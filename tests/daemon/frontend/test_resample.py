@@ -172,14 +172,14 @@ def test_no_sound_gives_no_blocks() -> None:
 
 
 def test_blocks_are_joined_but_not_across_a_loss() -> None:
-    spec, signal = spec_of(8_000, 1), noise(1, 3_200)
+    signal = noise(1, 3_200)
     first, second, third, last = blocks_of(signal, 8_000, [800, 1_600, 2_400])
     third = Block(third.samples, 8_000, 2_000, lost_samples=400)
     last = Block(last.samples, 8_000, 2_800)
-    before, after = coalesce_blocks([first, second, third, last], spec)
+    before, after = coalesce_blocks([first, second, third, last])
     assert (before.first_sample, before.lost_samples, before.samples.shape) == (0, 0, (1, 1_600))
     assert (after.first_sample, after.lost_samples, after.samples.shape) == (2_000, 400, (1, 1_600))
-    assert coalesce_blocks([first], spec) == [first]
+    assert coalesce_blocks([first]) == [first]
     assert not before.samples.flags.writeable
 
 
@@ -189,6 +189,4 @@ def test_blocks_are_joined_but_not_across_a_loss() -> None:
 def test_joined_blocks_give_the_samples_of_the_blocks_bit_for_bit(channels: int, wanted: int, cuts: list[int]) -> None:
     spec, signal = spec_of(16_000, wanted), noise(channels, 5_000)
     blocks = blocks_of(signal, 48_000, cuts)
-    np.testing.assert_array_equal(
-        whole_of(resampled(coalesce_blocks(blocks, spec), spec)), whole_of(resampled(blocks, spec))
-    )
+    np.testing.assert_array_equal(whole_of(resampled(coalesce_blocks(blocks), spec)), whole_of(resampled(blocks, spec)))

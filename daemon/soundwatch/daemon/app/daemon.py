@@ -38,7 +38,7 @@ from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from soundwatch.daemon.events.encoder import interrupted_line
+from soundwatch.daemon.events.notices import interrupted_line
 from soundwatch.daemon.events.schema import UNNUMBERED, ReloadLine
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.sinks.context import ActiveModel, SinkContext

@@ -18,7 +18,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import scores_line
+from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.sinks.context import parse_options
 from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from soundwatch.daemon.sinks.file import FileSink, JsonOptions, open_file

@@ -14,7 +14,8 @@ from typing import Protocol
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.types import Block, Classifier, Clock, Event, Features, Gap, Scores, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule
-from soundwatch.daemon.events.encoder import LineEncoder, provider_line
+from soundwatch.daemon.events.encoder import LineEncoder
+from soundwatch.daemon.events.notices import provider_line
 from soundwatch.daemon.events.schema import Line, LineAppender
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.status.live import LiveFeed
@@ -87,11 +88,6 @@ class EngineContext:
             thresholds=self.thresholds,
             clock=self.clock,
         )
-
-    def with_current_provider(self, encoder: LineEncoder) -> LineEncoder:
-        """Return the encoder with the provider that runs the model now: an absent server changes it."""
-        provider = self.classifier.provider
-        return encoder if encoder.provider == provider else replace(encoder, provider=provider)
 
     def provider_changed(self, before: str) -> Line:
         """Return the health line of a change of the provider."""

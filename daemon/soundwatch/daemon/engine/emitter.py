@@ -1,7 +1,7 @@
 """Detection and lines for the items of the inference queue.
 
 Conventions: as in `engine.py`. The journal numbers the lines.
-Does not: run the model (`inference_thread.py`) or append lines (`engine.py`).
+Does not: run the model (`threads.py`) or append lines (`engine.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
-from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary, WindowResult
+from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
-from soundwatch.daemon.events.encoder import anchor_line, quality_line, source_health_line
+from soundwatch.daemon.events.notices import anchor_line, quality_line, source_health_line
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.events.timeline import MAX_AHEAD_NS
 from soundwatch.daemon.pipeline.pipeline import detect_events, end_events, finish_stream
@@ -37,7 +37,7 @@ def emit_lines(item: PendingItem, scores: Iterator[Scores]) -> list[Line]:
     lines: list[Line] = []
     if results:
         assert source.encoder is not None
-        source.encoder = context.with_current_provider(source.encoder)
+        source.encoder = source.encoder.with_provider(context.classifier.provider)
         lines = [source.encoder.line(result) for result in results]
     if isinstance(content, ModelSwap) and source.encoder is not None:
         source.encoder = content.context.rebind(source.encoder)
@@ -94,9 +94,13 @@ def _detect_window(item: PendingItem, window: FeatureWindow, scores: Scores) -> 
     source.detection_state, events = detect_events(
         source.detection_state, [window], [scores], context.rules, context.classifier.contract.features
     )
-    context.live.publish(_window_result(item, window, scores))
-    if context.shadow is not None and source.encoder is not None:
-        context.shadow.take(source.encoder, window.features, scores)
+    state, encoder, features = source.detection_state, source.encoder, context.live.features_wanted
+    assert encoder is not None
+    delay_ns = max(0, time.monotonic_ns() - item.since_ns)
+    result = encoder.window_result(window, scores, state.windows, state.lost_samples, delay_ns, features=features)
+    context.live.publish(result)
+    if context.shadow is not None:
+        context.shadow.take(encoder, window.features, scores)
     return [*events, *_update_summary(source, context)]
 
 
@@ -111,24 +115,6 @@ def _update_summary(source: EngineSource, context: EngineContext) -> list[Stream
     due = source.stats_sample or period
     source.stats_sample = due if state.end_sample < due else (state.end_sample // period + 1) * period
     return [] if state.end_sample < due else [summary]
-
-
-def _window_result(item: PendingItem, window: FeatureWindow, scores: Scores) -> WindowResult:
-    """Return one window's result for the live feed."""
-    state, encoder = item.source.detection_state, item.source.encoder
-    assert encoder is not None
-    return WindowResult(
-        source=item.source.name,
-        end_unix_ns=encoder.at_unix_ns(scores.end_sample),
-        labels=scores.labels,
-        values=scores.values,
-        level_dbfs=window.level_dbfs,
-        delay_ns=max(0, time.monotonic_ns() - item.since_ns),
-        windows=state.windows,
-        heard_s=encoder.seconds(scores.end_sample - state.lost_samples),
-        lost_s=encoder.seconds(state.lost_samples),
-        features=window.features if item.context.live.features_wanted else None,
-    )
 
 
 def _notice_lines(source: EngineSource, notice: SourceNotice, end_sample: int, context: EngineContext) -> list[Line]:

@@ -23,11 +23,9 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, SourceTransition, state_after
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
 from soundwatch.daemon.detection.decide import initial_state
-from soundwatch.daemon.engine.capture_thread import batched_blocks
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.emitter import emit_lines
 from soundwatch.daemon.engine.inference_queue import MAX_PENDING_WINDOWS, InferenceQueue
-from soundwatch.daemon.engine.inference_thread import InferenceThread
 from soundwatch.daemon.engine.liveness import EngineProgress, TickHandler
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import (
@@ -40,7 +38,8 @@ from soundwatch.daemon.engine.source_state import (
     mark_paused,
     take_paused_gap,
 )
-from soundwatch.daemon.events.encoder import overload_line
+from soundwatch.daemon.engine.threads import InferenceThread, batched_blocks
+from soundwatch.daemon.events.notices import overload_line
 from soundwatch.daemon.frontend.resample import coalesce_blocks
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.pipeline.pipeline import DetectionState, extract_features, flush_features
@@ -272,7 +271,7 @@ class Engine:
             for block in blocks:
                 source.clip_tap.add_block(source.name, block)
         # coalesced in this thread, since every thread that allocates has memory of its own
-        for block in coalesce_blocks(blocks, self._spec):
+        for block in coalesce_blocks(blocks):
             self.process_block(source, block, since_ns)
         source.processed_handovers += 1
         if source.has_backpressure and source.waiting_windows >= MAX_PENDING_WINDOWS:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, EndReason, FeatureWindow, Scores, WindowResult
+from soundwatch.daemon.core.types import Block, EndReason, FeatureWindow, Scores
 from soundwatch.daemon.engine.context import EngineContext
-from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, DetectionState, run_pipeline
 
 
@@ -40,6 +38,11 @@ class SourceSession:
         first = next(blocks, None)
         if first is not None:
             encoder = context.encoder(self.source)
+
+            def publish(window: FeatureWindow, scores: Scores, before: DetectionState) -> None:
+                result = encoder.window_result(window, scores, before.windows + 1, before.lost_samples)
+                context.live.publish(result)
+
             context.journal.append(encoder.hello())
             results = run_pipeline(
                 chain([first], blocks),
@@ -47,35 +50,12 @@ class SourceSession:
                 context.rules,
                 self.end_reason,
                 OFFLINE_BATCH_WINDOWS,
-                partial(self._publish_window, context, encoder),
+                publish if context.live.wanted else None,
             )
             for result in results:
-                context.journal.append(context.with_current_provider(encoder).line(result))
+                context.journal.append(encoder.with_provider(context.classifier.provider).line(result))
         if self.failure is not None:
             raise self.failure
-
-    def _publish_window(
-        self,
-        context: EngineContext,
-        encoder: LineEncoder,
-        window: FeatureWindow,
-        scores: Scores,
-        before: DetectionState,
-    ) -> None:
-        """Publish a window of a recording to the live feed."""
-        context.live.publish(
-            WindowResult(
-                source=self.source.info.name,
-                end_unix_ns=encoder.at_unix_ns(scores.end_sample),
-                labels=scores.labels,
-                values=scores.values,
-                level_dbfs=window.level_dbfs,
-                delay_ns=0,
-                windows=before.windows + 1,
-                heard_s=encoder.seconds(scores.end_sample - before.lost_samples),
-                lost_s=encoder.seconds(before.lost_samples),
-            )
-        )
 
     def stop(self) -> None:
         """End the source soon. Safe in a signal handler: it takes no lock."""

@@ -1,8 +1,8 @@
-"""Make lines of events, gaps, notices and summaries.
+"""Make the lines of a stream: of its events, gaps and summaries.
 
 Conventions: as in `events/schema.py`. Times come from the sample clock: UTC of sample 0, and later corrections
 (`events/timeline.py`). A new line has no number yet.
-Does not: number or write the lines (`journal/journal.py`).
+Does not: make lines on the wall clock (`events/notices.py`), or number or write lines (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -18,20 +17,22 @@ import msgspec
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo, SourceStateChange
-from soundwatch.daemon.core.types import Clock, Event, Gap, OverloadChange, StreamSummary, WindowResult
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import (
+    Clock,
+    Event,
+    FeatureWindow,
+    Gap,
+    Scores,
+    StreamSummary,
+    WindowResult,
+)
 from soundwatch.daemon.events.schema import (
     UNNUMBERED,
-    AnchorLine,
     EventLine,
     GapLine,
     HelloLine,
     Line,
-    OverloadLine,
-    ProviderLine,
-    QualityLine,
-    ScoresLine,
-    SourceHealthLine,
     StatsLine,
 )
 from soundwatch.daemon.events.timeline import Anchor, add_anchor, sample_unix_ns
@@ -74,6 +75,10 @@ class LineEncoder:
         rate_hz = self.contract.features.rate_hz
         return replace(self, anchors=add_anchor(self.anchors, from_sample, rate_hz, self.start_unix_ns, start_unix_ns))
 
+    def with_provider(self, provider: str) -> LineEncoder:
+        """Return an encoder that names the provider that runs the model now: an absent server changes it."""
+        return self if self.provider == provider else replace(self, provider=provider)
+
     def restarted(self, start_unix_ns: int) -> LineEncoder:
         """Return the encoder of a new stream with another UTC of sample 0."""
         return replace(self, start_unix_ns=start_unix_ns, anchors=())
@@ -89,6 +94,39 @@ class LineEncoder:
     def seconds(self, samples: int) -> float:
         """Convert a number of samples to seconds, rounded to milliseconds."""
         return round(samples / self.contract.features.rate_hz, 3)
+
+    def window_result(
+        self,
+        window: FeatureWindow,
+        scores: Scores,
+        windows: int,
+        lost_samples: int,
+        delay_ns: int = 0,
+        *,
+        features: bool = False,
+    ) -> WindowResult:
+        """Return one window's scores for the live feed.
+
+        Args:
+            window: The window.
+            scores: Its scores.
+            windows: Number of windows so far, this one included.
+            lost_samples: Number of samples lost so far.
+            delay_ns: Time since the arrival of the window's last sample.
+            features: Keep the features in the result.
+        """
+        return WindowResult(
+            source=self.source.name,
+            end_unix_ns=self.at_unix_ns(scores.end_sample),
+            labels=scores.labels,
+            values=scores.values,
+            level_dbfs=window.level_dbfs,
+            delay_ns=delay_ns,
+            windows=windows,
+            heard_s=self.seconds(scores.end_sample - lost_samples),
+            lost_s=self.seconds(lost_samples),
+            features=window.features if features else None,
+        )
 
     def hello(self) -> HelloLine:
         """Return the first line of a stream."""
@@ -176,108 +214,10 @@ class LineEncoder:
         return ulid(self.at_unix_ns(onset_sample) // 1_000_000, hashlib.sha256(key.encode()).digest()[:10])
 
 
-def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_hz: int) -> OverloadLine:
-    """Return the line of a change of overload; `rate_hz` is the rate of the model."""
-    return OverloadLine(
-        seq=UNNUMBERED,
-        time=format_utc(written_unix_ns),
-        node=node,
-        state=health.state,
-        hop_s=round(health.hop_samples / rate_hz, 3),
-        behind_ms=health.behind_ns // 1_000_000,
-        dropped_windows=health.dropped_windows,
-    )
-
-
-def provider_line(provider: str, before: str, detail: str, node: str, written_unix_ns: int) -> ProviderLine:
-    """Return the line of a change of the execution provider."""
-    return ProviderLine(
-        seq=UNNUMBERED, time=format_utc(written_unix_ns), node=node, provider=provider, before=before, detail=detail
-    )
-
-
-def source_health_line(change: SourceStateChange, node: str, source: str, written_unix_ns: int) -> SourceHealthLine:
-    """Return the line of a change of a source's state."""
-    return SourceHealthLine(
-        seq=UNNUMBERED,
-        time=format_utc(written_unix_ns),
-        node=node,
-        source=source,
-        state=change.state,
-        reason=change.reason,
-        detail=change.detail,
-        away_s=round(change.away_ns / 1e9, 3),
-        missed_s=round(change.missed_ns / 1e9, 3),
-    )
-
-
-def quality_line(quality: AudioQuality, node: str, source: str, written_unix_ns: int) -> QualityLine:
-    """Return the line of a source's audio quality."""
-    return QualityLine(
-        seq=UNNUMBERED,
-        time=format_utc(written_unix_ns),
-        node=node,
-        source=source,
-        state="poor" if quality.faults else "good",
-        faults=quality.faults,
-        level_dbfs=_tenths(quality.level_dbfs),
-        floor_dbfs=_tenths(quality.floor_dbfs),
-        peak_dbfs=_tenths(20 * math.log10(quality.peak)) if quality.peak > 0 else None,
-        dc_offset=round(quality.dc_offset, 4),
-        clipped_share=round(quality.clipped_share, 6),
-        same_channels=quality.same_channels,
-        measured_hz=_tenths(quality.measured_hz),
-        zeros_ms=quality.longest_zero_run_ms,
-        waited_ms=quality.longest_gap_ms,
-    )
-
-
-def anchor_line(correction: ClockCorrection, node: str, source: str, written_unix_ns: int) -> AnchorLine:
-    """Return the line of a correction of a source's times."""
-    return AnchorLine(
-        seq=UNNUMBERED,
-        time=format_utc(written_unix_ns),
-        node=node,
-        source=source,
-        reason=correction.reason,
-        shift_ms=round(correction.shift_ns / 1_000_000),
-    )
-
-
-def scores_line(result: WindowResult, node: str) -> ScoresLine:
-    """Return the line of one window's scores."""
-    return ScoresLine(
-        time=format_utc(result.end_unix_ns),
-        node=node,
-        source=result.source,
-        level_dbfs=_tenths(result.level_dbfs),
-        scores=dict(zip(result.labels, map(round_down, result.values.tolist()), strict=True)),
-    )
-
-
-def interrupted_line(last: bytes, written_unix_ns: int) -> EventLine:
-    """Return the end of an event that a killed program left open; its offset is the time of its last line."""
-    event = msgspec.json.decode(last, type=EventLine)
-    lasted_s = (datetime.fromisoformat(event.time) - datetime.fromisoformat(event.onset)).total_seconds()
-    return msgspec.structs.replace(
-        event,
-        type="end",
-        seq=UNNUMBERED,
-        time=format_utc(written_unix_ns),
-        offset=event.time,
-        duration_s=round(max(0.0, lasted_s), 3),
-        reason="interrupted",
-    )
-
-
 def ulid(unix_ms: int, suffix: bytes) -> str:
     """Return a ULID (github.com/ulid/spec) of a time and ten bytes: 128 bits as 26 characters of five bits."""
     number = unix_ms << 80 | int.from_bytes(suffix, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
-
-
-def _tenths(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
 
 
 def round_down(value: float) -> float:

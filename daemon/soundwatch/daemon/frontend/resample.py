@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import soxr
 
-from soundwatch.daemon.core.channels import match_channels, to_mono, to_mono_joined
+from soundwatch.daemon.core.channels import match_channels, to_mono
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
@@ -26,18 +26,15 @@ _QUALITY = "HQ"
 _SLICES_A_SECOND = 10
 
 
-def coalesce_blocks(blocks: Sequence[Block], spec: FeatureSpec) -> list[Block]:
-    """Join blocks without a loss between them; average channels as `resample` would."""
+def coalesce_blocks(blocks: Sequence[Block]) -> list[Block]:
+    """Join blocks without a loss between them."""
     starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
     runs = [blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)]
-    return [_join(run, spec) if len(run) > 1 else run[0] for run in runs]
+    return [_join(run) if len(run) > 1 else run[0] for run in runs]
 
 
-def _join(run: Sequence[Block], spec: FeatureSpec) -> Block:
-    """Join blocks without a loss between them into one."""
-    pieces = [block.samples for block in run]
-    as_it_is = pieces[0].shape[0] in (1, spec.channels)
-    return replace(run[0], samples=read_only(np.concatenate(pieces, axis=1) if as_it_is else to_mono_joined(pieces)))
+def _join(run: Sequence[Block]) -> Block:
+    return replace(run[0], samples=read_only(np.concatenate([block.samples for block in run], axis=1)))
 
 
 def resample_clip(samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:

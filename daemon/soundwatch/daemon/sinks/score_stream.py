@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import scores_line
+from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.protocols import WritableSink
 from soundwatch.daemon.status.live import LiveFeed

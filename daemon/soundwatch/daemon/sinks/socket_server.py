@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import scores_line
+from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import SinkContext
 from soundwatch.daemon.sinks.socket_client import MAX_CLIENTS, PENDING_SCORES, SocketClient

@@ -25,6 +25,11 @@ class LiveFeed:
         self._feature_subscribers = 0
 
     @property
+    def wanted(self) -> bool:
+        """Whether anyone subscribes to results."""
+        return bool(self._subscribers)
+
+    @property
     def features_wanted(self) -> bool:
         """Whether results are to hold their features."""
         return self._feature_subscribers > 0

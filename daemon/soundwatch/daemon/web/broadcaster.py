@@ -19,7 +19,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import scores_line
+from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.spectrogram import columns_line
 

@@ -11,7 +11,7 @@ import msgspec
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.encoder import scores_line
+from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import SourceStatus

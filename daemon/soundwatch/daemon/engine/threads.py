@@ -1,0 +1,96 @@
+"""Work of the engine's other threads: one a source reads its blocks, and one runs the model.
+
+Conventions: as in `engine.py`. A handover costs as much as inference, so blocks are handed over once a window. The
+model runs one batch at a time, since inference can run at the same time as Python code; finished batches wait in
+`completed`.
+Does not: choose batches (`inference_queue.py`) or act on scores (`emitter.py`).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import SourceNotice
+from soundwatch.daemon.core.types import Block, Scores
+from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
+from soundwatch.daemon.inference.classifier import classify_windows
+from soundwatch.daemon.pipeline.pipeline import features_only
+
+
+def batched_blocks(source: EngineSource, spec: FeatureSpec) -> Iterator[list[Block] | SourceNotice]:
+    """Yield a source's blocks in batches, and its notices, until the sound ends; a failure is kept in its session."""
+    kept: list[Block] = []
+    try:
+        for delivery in source.session.source.blocks():
+            if isinstance(delivery, Block):
+                kept.append(delivery)
+                first = source.encoder is None or delivery.lost_samples
+                if not first and not _may_fill_a_window(source, kept, spec):
+                    continue
+            if kept:
+                yield kept
+                kept = []
+            if not isinstance(delivery, Block):  # at once: the next block may be far away
+                yield delivery
+    except SourceError as error:
+        source.session.failure = error
+    if kept:
+        yield kept
+
+
+def _may_fill_a_window(source: EngineSource, kept: list[Block], spec: FeatureSpec) -> bool:
+    """Return True if the next window ends in the kept blocks, or the blocks are a hop long.
+
+    The window's end may still be in the resampler; the window then comes with the next block.
+    """
+    rate_hz, first_sample = kept[0].rate_hz, kept[0].first_sample
+    end_sample: int = kept[-1].first_sample + kept[-1].samples.shape[1]
+    if (end_sample - first_sample) * spec.rate_hz >= spec.window_hop_samples * rate_hz:
+        return True
+    up_to_date = source.handovers == source.processed_handovers  # else the next window is not known yet
+    window_end_sample = source.front_end_state.windowing.first_sample + spec.window_samples
+    return up_to_date and end_sample * spec.rate_hz >= window_end_sample * rate_hz
+
+
+class InferenceThread:
+    """A thread that classifies batches.
+
+    Args:
+        notify: Called from the thread after each batch: with None if it is completed, else with the exception.
+
+    Attributes:
+        completed: Batches with the scores of their windows, oldest first.
+    """
+
+    def __init__(self, notify: Callable[[BaseException | None], object]) -> None:
+        self._notify = notify
+        self._batches = queue.SimpleQueue[list[PendingItem] | None]()
+        self.completed = deque[tuple[list[PendingItem], list[Scores]]]()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, batch: list[PendingItem]) -> None:
+        """Queue a batch."""
+        self._batches.put(batch)
+
+    def close(self, patience_s: float) -> None:
+        """End the thread after its batch, but do not wait for longer than this."""
+        self._batches.put(None)
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                features = features_only([item.content for item in batch])
+                self.completed.append((batch, classify_windows(batch[0].context.classifier, features)))
+                self._notify(None)
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the program in the engine's thread
+                self._notify(error)
