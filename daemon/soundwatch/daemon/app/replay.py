@@ -11,7 +11,7 @@ from pathlib import Path
 from soundwatch.daemon.app.build import build_context
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
-from soundwatch.daemon.capture.channel_check import OPPOSITE_ADVICE, ChannelCheck
+from soundwatch.daemon.capture.recording import OPPOSITE_ADVICE
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
@@ -55,9 +55,9 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     with contextlib.closing(writer), stop_on_signals(lifecycle.stop):
         for path in recordings:
             try:
-                checked = ChannelCheck(Recording(names[path], path, "fast", start_unix_ns))
-                lifecycle.add(checked).replay(context)
-                if checked.opposite_channels and context.classifier.contract.features.channels == 1:
+                recording = Recording(names[path], path, "fast", start_unix_ns, check_channels=True)
+                lifecycle.add(recording).replay(context)
+                if recording.opposite_channels and context.classifier.contract.features.channels == 1:
                     log.warning("opposite_channels", file=str(path), advice=OPPOSITE_ADVICE)
             except SourceError as error:
                 log.error("recording_failed", file=str(path), error=str(error))

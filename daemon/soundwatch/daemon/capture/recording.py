@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import soundfile
 
+from soundwatch.daemon.capture.audio_quality import LevelStats
 from soundwatch.daemon.capture.pacing import Pace, Pacer
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.validate import validate_samples
@@ -24,6 +25,10 @@ from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
+OPPOSITE_ADVICE: Final = (
+    "its channels cancel each other, so a mono model gets silence. Use one of the channels: "
+    "`ffmpeg -i IN -af pan=mono|c0=c0 OUT.wav`, or `channels: left` for a live source."
+)
 RECORDING_SUFFIXES: Final = frozenset(
     (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 )
@@ -54,6 +59,7 @@ class Recording:
         pace: "real_time" gives blocks at the rate of a microphone.
         start_unix_ns: UTC of sample 0; None for the start of `blocks`.
         first_sample: First sample to read, in a format that supports seeking.
+        check_channels: Check whether the channels cancel each other; the result is complete once all blocks are read.
 
     Raises:
         SourceError: The file is missing, not readable, not a recording, or contains no sound.
@@ -66,6 +72,8 @@ class Recording:
         pace: Pace = "real_time",
         start_unix_ns: int | None = None,
         first_sample: int = 0,
+        *,
+        check_channels: bool = False,
     ) -> None:
         self._path = path
         self._file = open_recording(path)
@@ -74,12 +82,19 @@ class Recording:
         self._start_unix_ns = start_unix_ns
         self._pacer = Pacer(pace, self.info.rate_hz)
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
+        self._level_stats = LevelStats.of(np.zeros((self.info.channels, 0), np.float32))
+        self._checks_channels = check_channels and self.info.channels > 1
         self._block_samples = self.info.rate_hz * BLOCK_MS[pace] // 1000
 
     @property
     def start_unix_ns(self) -> int:
         """UTC of sample 0."""
         return self._start_unix_ns or 0
+
+    @property
+    def opposite_channels(self) -> bool:
+        """True if the channels read so far cancel in their mean; always False without `check_channels`."""
+        return self._level_stats.opposite_channels
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the end or `stop`.
@@ -100,6 +115,8 @@ class Recording:
                 validate_samples(samples, end_sample, rate_hz, str(self._path))
                 if not self._pacer.wait_for(end_sample + samples.shape[1]):
                     return
+                if self._checks_channels:
+                    self._level_stats += LevelStats.of(samples)
                 yield Block(samples, rate_hz, end_sample)
                 end_sample += samples.shape[1]
             self._check_whole(file, end_sample)

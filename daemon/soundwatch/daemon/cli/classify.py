@@ -21,7 +21,7 @@ from soundwatch.daemon.core.errors import SourceError
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
     """Score whole recordings: the mean over their windows, one line a file."""
     from soundwatch.daemon.capture import Recording
-    from soundwatch.daemon.capture.channel_check import OPPOSITE_ADVICE, ChannelCheck
+    from soundwatch.daemon.capture.recording import OPPOSITE_ADVICE
     from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.pipeline.scoring import score_source
 
@@ -29,13 +29,13 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     failures = []
     for path in files:
         try:
-            checked = ChannelCheck(Recording(path.stem, path, "fast", 0))
-            scores = score_source(checked, classifier)
+            recording = Recording(path.stem, path, "fast", 0, check_channels=True)
+            scores = score_source(recording, classifier)
         except SourceError as error:
             click.echo(f"soundwatch: {error}", err=True)
             failures.append(error)
             continue
-        if checked.opposite_channels and classifier.contract.features.channels == 1:
+        if recording.opposite_channels and classifier.contract.features.channels == 1:
             click.echo(f"soundwatch: {path}: {OPPOSITE_ADVICE}", err=True)
         if as_json:
             rounded = {label: round(score, 4) for label, score in scores.items()}
