@@ -7,29 +7,48 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from soundwatch.daemon.capture.ffmpeg import KNOWN_FAULTS, _without_secrets, explain_end
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.config import load_config
 from soundwatch.daemon.core.contract import decode_contract, encode_contract
 from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.redact import check_address, redact_sink, redact_text, redact_url
 from soundwatch.daemon.core.types import Window, read_only
 from soundwatch.daemon.detection.calibration import Calibration, ClassCalibration, load_calibration
 from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.events.notices import interrupted_line
+from soundwatch.daemon.fleet.messages import parse_message
 from soundwatch.daemon.frontend.mel import MelState, mel
 from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.journal.entry import RetentionLimits, StoredLine
+from soundwatch.daemon.journal.labels import all_labels
+from soundwatch.daemon.journal.query import parse_filter, read_lines
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.sinks.kinds import parse_sink, sink_key, sink_port
+from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
+from soundwatch.daemon.sinks.mqtt.fleet import ResendRequest
+from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
+from soundwatch.daemon.sinks.webhook import WebhookOptions, load_settings, retry_after_s
+from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.query_params import parse_query
+from soundwatch.daemon.web.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
 from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.recipe import parse_recipe, shipped_recipes
 from support.band_model import write_band_model
 from support.checkpoint_factory import write_checkpoint
 from support.fakes import SMALL_CONTRACT, tone
+from support.journal_factory import event, hello, write_journal
 
 Reader = Callable[[bytes, Path], object]
 
@@ -86,9 +105,80 @@ def checkpoint(data: bytes, folder: Path) -> None:
     load_network(_file(folder / "network.pt", data))
 
 
+def journal(data: bytes, folder: Path) -> None:
+    """A journal's file, salvaged where it is damaged: read, continued, trimmed, and its open events ended."""
+    for old in folder.glob("journal.db*"):
+        old.unlink()
+    with contextlib.closing(JournalStore(_file(folder / "journal.db", data))) as store:
+        for line in store.open_events():
+            with contextlib.suppress(msgspec.DecodeError, ValueError):  # as it documents; the daemon logs it
+                interrupted_line(line, 0)
+        list(read_lines(store, parse_filter(datetime.now(UTC), since="7d")))
+        all_labels(store)
+        store.cursors()
+        store.commit([StoredLine(store.last_seq() + 1, "", "stats", None, None, None, b"{}\n")])
+        store.trim(RetentionLimits(max_age_s=3600.0, max_bytes=1 << 20))
+
+
+def ffmpeg_messages(data: bytes, _: Path) -> None:
+    """What ffmpeg prints, and the address that it repeats."""
+    url, *lines = data.decode(errors="replace").split("\n")
+    address = f"rtsp://{url}"
+    with contextlib.suppress(SoundwatchError):
+        check_address(address)
+        messages = tuple(_without_secrets(line, address) for line in lines)
+        for received in (True, False):
+            explained = explain_end(messages, received)
+            assert explained in messages or not explained or explained[:-1] in {reason for _, reason in KNOWN_FAULTS}
+
+
+def credentials(data: bytes, folder: Path) -> None:
+    """Files with the credentials of a broker and of a webhook."""
+    path = str(_file(folder / "secret", data))
+    with contextlib.suppress(SoundwatchError):
+        parse_broker(parse_sink("mqtt://h"), BrokerOptions(credentials_file=path))
+    for option in ("url_file", "secret_file", "token_file", "template"):
+        with contextlib.suppress(SoundwatchError):
+            load_settings(parse_sink("webhook:http://h/p"), WebhookOptions(**{option: path}))
+
+
+def mqtt_message(data: bytes, _: Path) -> None:
+    """A message of a machine to a fleet, and the fleet's request."""
+    topic, _separator, payload = data.partition(b"\n")
+    message = MqttMessage(topic.decode(errors="replace"), payload, received_unix_ns=time.time_ns())
+    with contextlib.suppress(ValueError):  # as it documents; the collector logs it
+        parse_message(message)
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        msgspec.json.decode(payload, type=ResendRequest)
+
+
+def http_request(data: bytes, _: Path) -> None:
+    """The parts of an HTTP request that we parse: queries, a body, and a header of an answer."""
+    for query in (EventsQuery, LinesQuery, CountsQuery):
+        with contextlib.suppress(RequestRefused):
+            parse_query(data, query)
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        msgspec.json.decode(data, type=LabelBody)
+    assert 0 <= retry_after_s(data.decode("latin-1"), 1e9) <= 3600
+
+
+def addresses(data: bytes, _: Path) -> None:
+    """Sinks and addresses as a user writes them, and their redaction."""
+    text = data.decode(errors="replace")
+    for redact in (redact_url, redact_text, redact_sink):
+        redact(text)
+    with contextlib.suppress(SoundwatchError):
+        spec = parse_sink(text)
+        sink_key(text)
+        sink_port(spec)
+
+
 READERS: Final[dict[str, Reader]] = {
     reader.__name__: reader
-    for reader in (configuration, contract, recording, pcm, metadata, recipe, calibration, model, checkpoint)
+    for reader in (
+        *(configuration, contract, recording, pcm, metadata, recipe, calibration, model, checkpoint),
+        *(journal, ffmpeg_messages, credentials, mqtt_message, http_request, addresses),
+    )
 }
 
 
@@ -109,6 +199,9 @@ def seed(name: str, folder: Path) -> bytes:
         return write_band_model(folder / "seed.onnx").read_bytes()
     if name == "checkpoint":
         return write_checkpoint(folder / "seed.pt").read_bytes()
+    if name == "journal":
+        write_journal(folder / "seed.db", hello("siren"), event("A" * 26, type_="start"), event("B" * 26)).close()
+        return (folder / "seed.db").read_bytes()
     return _TEXTS[name].encode() if name in _TEXTS else shipped_recipes()["tutorial"].encode()
 
 
@@ -118,6 +211,12 @@ _TEXTS: Final = {
     "contract": encode_contract(SMALL_CONTRACT),
     "pcm": "s24le,8000,2\n" + "sample" * 50,
     "metadata": "slice_file_name,fsID,start,end,salience,fold,classID,class\n1-3-0-0.wav,1,0.0,0.3,1,5,3,dog_bark\n",
+    "ffmpeg_messages": "cam:secret%40@camera:554/live?password=hidden\n[rtsp @ 0x5] method DESCRIBE failed: 401\n",
+    "credentials": "daemon\nwhsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=\n",
+    "mqtt_message": 'soundwatch/balcony/lines/ab12\n{"seq":1,"time":"2026-09-21T14:13:21.000Z","type":"start",'
+    '"node":"balcony","source":"mic0","class":"siren","score":0.5}',
+    "http_request": "since=2026-09-21T14%3A13%3A21Z&class=siren&limit=20&min_score=0.5",
+    "addresses": "webhook:https://hooks.example.com/secret,template=slack,timeout_s=5",
     "calibration": msgspec.json.encode(
         Calibration(
             model=SMALL_CONTRACT.identity,

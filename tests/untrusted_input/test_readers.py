@@ -30,7 +30,7 @@ from support.fuzz_targets import READERS, read, seed
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests" / "corpus"
 MOST_BYTES = 256 << 20
-SLOW = {"model", "checkpoint"}
+SLOW = {"model", "checkpoint", "journal"}
 
 BRIEF = settings(
     deadline=None,

@@ -128,3 +128,9 @@ def test_a_port_that_is_no_port_is_refused(url: str) -> None:
 )
 def test_an_address_that_reads_in_one_way_is_accepted(url: str) -> None:
     check_address(url)
+
+
+@pytest.mark.parametrize("url", ["rtsp://a[b:pw@host/", "rtsp://a:p]w@host/", "rtsp://[::1/x", "rtsp://h℀x/"])
+def test_an_address_that_no_reader_can_split_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="percent-encode"):
+        check_address(url)

@@ -27,7 +27,7 @@ TIME = "2026-11-26T00:00:00.000Z"
 
 def row(seq: int) -> StoredLine:
     kind = ("start", "end")[seq % 2] if seq < LINES else "start"
-    line = json.dumps({"seq": seq, "type": kind, "filler": "x" * 600}).encode() + b"\n"
+    line = json.dumps({"seq": seq, "time": TIME, "type": kind, "filler": "x" * 600}).encode() + b"\n"
     return StoredLine(seq, TIME, kind, "mic0", "siren", f"EVENT{seq // 2}", line)
 
 
@@ -138,7 +138,9 @@ def missing_entry(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA schema_version = 99")
     db.commit()
     other = sqlite3.connect(file)
-    other.execute("INSERT INTO lines VALUES (301, 't', 'gap', NULL, NULL, NULL, ?)", (b'{"seq":301}\n',))
+    other.execute(
+        "INSERT INTO lines VALUES (301, 't', 'gap', NULL, NULL, NULL, ?)", (b'{"seq":301,"time":"t","type":"gap"}\n',)
+    )
     other.commit()
     other.close()
     db.execute("INSERT INTO sqlite_master VALUES ('index', 'lines_time', 'lines', ?, ?)", (root, sql))
@@ -209,3 +211,20 @@ def test_a_program_that_only_reads_a_damaged_journal_says_so_and_leaves_it(path:
         store.read_after(0, 1000)
     store.close()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", [b'"seq"', b'"type"', b'"time"', b'"filler"'])
+def test_a_flipped_bit_in_a_line_costs_that_line_and_it_is_counted(path: Path, place: bytes) -> None:
+    data = bytearray(path.read_bytes())
+    at = data.index(place, data.index(b'"seq": 100,'))
+    data[at] ^= 1
+    path.write_bytes(data)
+    store = JournalStore(path)
+    assert store.salvaged is not None
+    assert store.salvaged.unreadable_lines == 1
+    assert len(seqs(store)) == LINES - 1
+    assert store.last_seq() == LINES
+    store.close()
+    again = JournalStore(path)
+    assert again.salvaged is None
+    again.close()

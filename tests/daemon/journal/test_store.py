@@ -23,8 +23,9 @@ from support.memory_logger import MemoryLogger
 def row(
     seq: int, kind: str = "gap", event_id: str | None = None, size: int = 10, time: str = "2026-11-26"
 ) -> StoredLine:
-    line = json.dumps({"seq": seq, "filler": "x" * size}).encode() + b"\n"
-    return StoredLine(seq, f"{time}T{seq % 24:02}:00:00.000Z", kind, "mic0", "siren", event_id, line)
+    moment = f"{time}T{seq % 24:02}:00:00.000Z"
+    line = json.dumps({"seq": seq, "time": moment, "type": kind, "filler": "x" * size}).encode() + b"\n"
+    return StoredLine(seq, moment, kind, "mic0", "siren", event_id, line)
 
 
 @pytest.fixture

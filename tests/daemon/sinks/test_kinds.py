@@ -18,7 +18,7 @@ from soundwatch.daemon.diagnostics.privacy_audit import audit
 from soundwatch.daemon.diagnostics.storage_checks import check_sinks
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
-from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, OutputKind
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, OutputKind, parse_sink
 from support.sink_harness import SinkHarness
 
 
@@ -87,3 +87,9 @@ def test_the_help_of_the_option_names_every_kind(name: str) -> None:
 def test_the_page_is_no_sink(harness: SinkHarness) -> None:
     with pytest.raises(ConfigError, match="is no sink"):
         harness.open("http://127.0.0.1:8433")
+
+
+@pytest.mark.parametrize("text", ["webhook:http://[::1/x", "http://[::1", "mqtts://::1]:1", "tcp://]"])
+def test_an_address_with_a_wrong_bracket_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match="its address cannot be read"):
+        parse_sink(text)

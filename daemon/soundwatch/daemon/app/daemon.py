@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
+import msgspec
+
 from soundwatch.daemon.app.build import (
     build_clip_tap,
     build_context,
@@ -137,7 +139,12 @@ class Daemon:
     def _end_interrupted(self) -> None:
         """End the events that a killed process left open."""
         for last in self._journal.store.open_events():
-            self._journal.append(interrupted_line(last, time.time_ns()))
+            try:
+                line = interrupted_line(last, time.time_ns())
+            except (msgspec.DecodeError, ValueError) as error:  # of another release, or damaged
+                self._log.warning("open_event_unreadable", error=str(error))
+            else:
+                self._journal.append(line)
 
     def _raise_failure(self) -> None:
         """Raise the failure that stopped the daemon, or that of the first source if all sources failed."""

@@ -27,6 +27,7 @@ _OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)")
 _WEBHOOK: Final = re.compile(r"^(webhook:(?:https?:)?//[^/,]*)/[^,]*")
 _COMMAND: Final = re.compile(r"^(command:\S+)\s.*", re.DOTALL)
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BRACKET: Final = re.compile(r"[\[\]]")  # brackets enclose an IPv6 address
 
 
 def redact_url(url: str) -> str:
@@ -73,25 +74,25 @@ def check_address(url: str, where: str = "The device") -> None:
     Raises:
         ConfigError: Two programs could split the address in two ways, so parts of a password could be taken for a host.
     """
-    scheme, _, rest = url.partition("://")
+    rest = url.partition("://")[2]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    user, _, host = authority.rpartition("@")
+    user = authority.rpartition("@")[0]
     ambiguous = "@" in rest[len(authority) :] or "@" in user or _BAD_PERCENT.search(user) or re.search(r"\s", authority)
-    if ambiguous:
+    if ambiguous or _BRACKET.search(user):
         raise ConfigError(
             f"{where} {redact_url(url)} is ambiguous: the first of / ? # ends the host, and only one @ may stand "
             "before it. In a user name, a password, a path or a query percent-encode these characters: @ is %40, "
-            "/ is %2F, ? is %3F, # is %23, % is %25, a space is %20."
+            "/ is %2F, ? is %3F, # is %23, % is %25, [ is %5B, ] is %5D, a space is %20."
         )
     try:
-        named = urlsplit(f"{scheme}://{host}")
+        named = urlsplit(url)  # as every reader of the address splits it
         valid = named.port is None or named.port > 0
     except ValueError:
         valid = False
     if not valid:
         raise ConfigError(
-            f"{where} {redact_url(url)} has a port that is no number from 1 to 65535. If it is a part of a password, "
-            "percent-encode that: @ is %40, / is %2F, : is %3A."
+            f"{where} {redact_url(url)} has a host that cannot be read, or a port that is no number from 1 to 65535. "
+            "If that is a part of a password, percent-encode it: @ is %40, / is %2F, : is %3A."
         )
 
 

@@ -107,7 +107,12 @@ def scores_line(result: WindowResult, node: str) -> ScoresLine:
 
 
 def interrupted_line(last: bytes, written_unix_ns: int) -> EventLine:
-    """Return the end of an event that a killed program left open; its offset is the time of its last line."""
+    """Return the end of an event that a killed program left open; its offset is the time of its last line.
+
+    Raises:
+        msgspec.DecodeError: The line is no line of an event.
+        ValueError: A time of the line cannot be read.
+    """
     event = msgspec.json.decode(last, type=EventLine)
     lasted_s = (datetime.fromisoformat(event.time) - datetime.fromisoformat(event.onset)).total_seconds()
     return msgspec.structs.replace(

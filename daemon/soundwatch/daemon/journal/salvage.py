@@ -1,7 +1,7 @@
 """Copy the readable part of a damaged journal into a new one.
 
 Conventions: rows are read by number in ranges; a range with an unreadable page is halved until single rows remain. A
-row counts as readable if its line is JSON with the number of the row. Rows that cannot be read are counted.
+row counts as readable if its line agrees with it (`journal/line_check.py`). Rows that cannot be read are counted.
 Rule for a damaged first page, which holds the schema: it is replaced, in a copy, by the first page of a new journal,
 whose tables have the same root pages.
 Source: sqlite.org/fileformat2.html.
@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from soundwatch.daemon.journal.line_check import is_line
 from soundwatch.daemon.journal.sqlite import PAGE_BYTES, configure_database
 
 RANGE_ROWS: Final = 1000
@@ -47,12 +46,6 @@ class SalvageResult:
     lines: int
     unreadable_lines: int
     last_seq: int
-
-
-class _Numbered(msgspec.Struct):
-    """Part of a line that identifies it."""
-
-    seq: int
 
 
 def salvage(damaged: Path, db: sqlite3.Connection) -> SalvageResult:
@@ -116,7 +109,7 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
     lines, last_read = 0, 0
     with db:
         for row in _rows(source, "lines", first_seq, last_seq):
-            if not _is_line(row):
+            if not is_line(row):
                 continue
             lines += db.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
             last_read = row[0]
@@ -164,15 +157,3 @@ def _rows(db: sqlite3.Connection, table: str, first: int, last: int) -> Iterator
             if start < end:
                 middle = (start + end) // 2
                 ranges += [(middle + 1, end), (start, middle)]
-
-
-def _is_line(row: tuple[Any, ...]) -> bool:
-    seq, time, type_, *names, line = row
-    if not (isinstance(time, str) and isinstance(type_, str) and isinstance(line, bytes)):
-        return False
-    if not all(name is None or isinstance(name, str) for name in names):
-        return False
-    try:
-        return msgspec.json.decode(line, type=_Numbered).seq == seq and line.endswith(b"\n")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False

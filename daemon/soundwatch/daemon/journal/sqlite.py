@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.journal.line_check import unsound_line
 
 FORMAT: Final = 1
 PAGE_BYTES: Final = 4096
@@ -65,6 +66,8 @@ def configure_database(db: sqlite3.Connection, writing: bool) -> None:
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
         db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    elif db.execute("PRAGMA user_version").fetchone()[0] == FORMAT and (seq := unsound_line(db)) is not None:
+        raise corruption_error(f"line {seq} is damaged")
     db.executescript(f"BEGIN; {_LATER_TABLES} COMMIT;")
     with db:
         identity = (secrets.token_hex(IDENTITY_BYTES),)

@@ -116,7 +116,7 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     """Parse a word or a mapping.
 
     Raises:
-        ConfigError: The kind is unknown.
+        ConfigError: The kind is unknown, or the address is no URL.
     """
     options: dict[str, Any] = {}
     if isinstance(text, Mapping):
@@ -131,7 +131,14 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     if kind not in OUTPUT_KINDS:
         known = "; ".join(each.help for each in OUTPUT_KINDS.values())
         raise ConfigError(f"-F {word} names no known sink; one of these was wanted: {known}.")
-    return SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
+    spec = SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
+    try:
+        sink_url(spec)
+    except ValueError as error:
+        raise ConfigError(
+            f"-F {kind}: its address cannot be read: {error}. Write an IPv6 address in brackets, as [::1]."
+        ) from error
+    return spec
 
 
 def sink_key(text: SinkConfig) -> str:
