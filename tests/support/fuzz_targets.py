@@ -139,7 +139,7 @@ def credentials(data: bytes, folder: Path) -> None:
         parse_broker(parse_sink("mqtt://h"), BrokerOptions(credentials_file=path))
     for option in ("url_file", "secret_file", "token_file", "template"):
         with contextlib.suppress(SoundwatchError):
-            load_settings(parse_sink("webhook:http://h/p"), WebhookOptions(**{option: path}))
+            load_settings(parse_sink("webhook:http://h/p"), msgspec.convert({option: path}, WebhookOptions))
 
 
 def mqtt_message(data: bytes, _: Path) -> None:
