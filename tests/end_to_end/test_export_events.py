@@ -59,6 +59,20 @@ def test_every_format_can_be_written(tmp_path: Path, format_: str) -> None:
     assert (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("heard")
+def test_an_existing_file_is_replaced_only_where_the_user_asks(tmp_path: Path) -> None:
+    out = tmp_path / "events.csv"
+    out.write_text("mine")
+    refused = soundwatch("export-events", out)
+    assert refused.returncode == 2
+    assert b"--overwrite" in refused.stderr
+    assert out.read_text() == "mine"
+    done = soundwatch("export-events", out, "--overwrite", "--type", "start")
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"2 lines of ")
+    assert str(out).encode() in done.stderr
+
+
 def test_without_a_journal_nothing_is_written(tmp_path: Path) -> None:
     done = soundwatch("export-events", tmp_path / "events.csv")
     assert done.returncode == 9

@@ -210,5 +210,5 @@ def test_a_missing_package_of_the_extra_is_one_sentence(missing: str, words: tup
     assert done.returncode == 2
     assert done.stderr == (
         f"soundwatch: This command needs the Python package {missing}, which is not installed. "
-        "Install it with: pip install 'soundwatch[fleet]'\n"
+        "Install it with `pip install '.[fleet]'` in a clone of soundwatch.\n"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -25,6 +27,11 @@ def write_recording(path: Path, frequency_hz: float) -> Path:
     sound = [silence(0.5, RATE_HZ), tone(frequency_hz, 1, RATE_HZ), silence(0.7, RATE_HZ)]
     soundfile.write(path, np.concatenate(sound, axis=1).T, RATE_HZ)
     return path
+
+
+def without_sound_server(folder: Path) -> dict[str, str]:
+    """Return an environment in which no microphone is found."""
+    return {**os.environ, "PULSE_SERVER": str(folder / "none"), "XDG_RUNTIME_DIR": str(folder)}
 
 
 @pytest.fixture
@@ -62,6 +69,23 @@ def test_a_source_that_breaks_does_not_stop_the_others(model: Path, tmp_path: Pa
     assert [line["type"] for line in lines_of(done.stdout) if line["source"] == "whole"][-1] == "stats"
     alone = soundwatch("run", "--config", config, "--model", model, "--device", "cut")
     assert alone.returncode == 4, "all were lost"
+
+
+def test_the_default_microphone_is_waited_for_without_a_configuration_too(model: Path, tmp_path: Path) -> None:
+    daemon = subprocess.Popen(
+        [SOUNDWATCH, "run", "--model", str(model)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=without_sound_server(tmp_path),
+    )
+    assert daemon.stdout is not None
+    line = msgspec.json.decode(daemon.stdout.readline())
+    assert (line["type"], line["state"], line["source"]) == ("health", "waiting", "mic0")
+    daemon.send_signal(signal.SIGTERM)
+    _, log = daemon.communicate(timeout=60)
+    assert daemon.returncode == 0
+    assert b"source_waiting" in log
+    assert b"No microphone" in log
 
 
 def test_a_source_that_is_neither_configured_nor_a_device_is_refused(model: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_the_installed_program_says_its_version_and_has_no_torch(installed: Path
     assert run(installed, "--version", cwd=tmp_path).stdout.decode() == f"soundwatch, version {version}\n"
     refused = run(installed, "train", "--help", cwd=tmp_path)
     assert refused.returncode == 3
-    assert b"pip install 'soundwatch[training]'" in refused.stderr
+    assert b"pip install '.[training]'" in refused.stderr
     assert not list(installed.parent.glob("lib/python*/site-packages/torch*"))
 
 

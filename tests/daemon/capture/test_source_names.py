@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from soundwatch.daemon.capture import source_kinds
+from soundwatch.daemon.capture.devices import Device
 from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.core.config import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
@@ -67,3 +69,28 @@ def test_a_device_that_is_given_twice_is_refused(device: str) -> None:
 def test_a_part_of_a_password_is_never_a_name() -> None:
     with pytest.raises(ConfigError, match="percent-encode"):
         name_devices(["rtsp://cam:p@ss/w:rd#1@host"], {})
+
+
+@pytest.fixture
+def one_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(0, "USB PnP Sound Device", "ALSA", 1, 48_000, default=True)
+    monkeypatch.setattr(source_kinds, "list_devices", lambda: (device,))
+
+
+@pytest.mark.usefixtures("one_microphone")
+@pytest.mark.parametrize(
+    ("device", "kind"),
+    [
+        ("default", "microphone"),
+        ("USB PnP", "microphone"),
+        ("0", "microphone"),
+        ("./USB PnP", "folder"),
+        ("nights", "folder"),
+    ],
+)
+def test_a_folder_named_like_a_microphone_needs_its_path(
+    device: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / device).mkdir()
+    assert source_kinds.source_kind(device).name == kind

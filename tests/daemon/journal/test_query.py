@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from soundwatch.daemon.journal.follow import follow_lines
 from soundwatch.daemon.journal.query import (
     PAGE_LINES,
     LineFilter,
+    check_names,
     parse_filter,
     read_last_lines,
     read_lines,
@@ -30,7 +32,12 @@ def row(seq: int, kind: str = "start", source: str = "mic0", class_: str | None 
 def store() -> JournalStore:
     store = JournalStore(MEMORY)
     store.commit(
-        [row(1), row(2, "hello", class_=None), row(3, source="yard", hour=5), row(4, class_="dog_bark", hour=6)]
+        [
+            row(1),
+            replace(row(2, "hello", class_=None), line=b'{"classes":["siren","car_horn"]}\n'),
+            row(3, source="yard", hour=5),
+            row(4, class_="dog_bark", hour=6),
+        ]
     )
     return store
 
@@ -94,3 +101,21 @@ def test_a_number_means_the_lines_after_that_one() -> None:
 def test_what_is_no_moment_is_refused_with_examples(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_filter(NOW, since=text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (LineFilter(classes=("sirene",)), "--class sirene is unknown; did you mean siren"),
+        (LineFilter(sources=("yad",)), "--source yad is unknown; did you mean yard"),
+        (LineFilter(types=("begin",)), "--type begin is unknown; The journal has: clip, differ"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_one(store: JournalStore, wanted: LineFilter, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_names(store, wanted)
+
+
+def test_names_of_the_journal_and_classes_of_its_streams_are_accepted(store: JournalStore) -> None:
+    check_names(store, LineFilter(classes=("dog_bark", "car_horn"), sources=("yard",), types=("end",)))
+    check_names(JournalStore(MEMORY), LineFilter(classes=("siren",), sources=("mic0",)))

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.events.schema import json_schema
+from soundwatch.daemon.events.schema import LINE_TYPES, json_schema
 from soundwatch.daemon.sinks.file import FileSink, open_file
 from soundwatch.daemon.sinks.kinds import parse_sink
-from soundwatch.daemon.sinks.line_filter import TYPES
 
 
 def test_lines_are_appended_and_there_as_soon_as_they_are_written(tmp_path: Path) -> None:
@@ -62,4 +61,4 @@ def test_a_line_after_a_torn_one_starts_on_its_own(monkeypatch: pytest.MonkeyPat
 def test_every_type_of_line_that_is_kept_can_be_asked_for() -> None:
     kept = [part["properties"] for part in json_schema()["$defs"].values() if "seq" in part["properties"]]
     types = {type_ for part in kept for type_ in part["type"].get("enum", [part["type"].get("const")])}
-    assert types == set(TYPES)
+    assert types == set(LINE_TYPES)

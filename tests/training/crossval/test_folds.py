@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.cli import crossval
+from soundwatch.training.cli.crossval import crossval
 from soundwatch.training.crossval.folds import cross_validate, run_sequentially
 from soundwatch.training.crossval.report import CrossValidation, across_seeds, calibration_bins
 from soundwatch.training.data.urbansound8k import read_metadata

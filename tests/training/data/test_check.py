@@ -13,7 +13,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.cli import data as data_command
+from soundwatch.training.cli.data import data as data_command
 from support.cli_runner import soundwatch
 from support.labelled_folder import RATE_HZ, write_classes, write_sound
 

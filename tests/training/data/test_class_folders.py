@@ -16,7 +16,8 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.cli import evaluate, train
+from soundwatch.training.cli.evaluate import evaluate
+from soundwatch.training.cli.train import train
 from soundwatch.training.data.batches import count_batches, daemon_windows, training_batches
 from soundwatch.training.data.class_folders import hold_out, list_folders, recording_of, split_folders
 from soundwatch.training.data.urbansound8k import Clip

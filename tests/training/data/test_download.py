@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.cli import data as data_command
+from soundwatch.training.cli.data import data as data_command
 
 
 class _Dataset:
@@ -75,5 +75,5 @@ def test_without_soundata_the_one_command_is_given(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "soundata", None)
     done = CliRunner().invoke(data_command, ["download", str(tmp_path / "new")])
     assert isinstance(done.exception, DataError)
-    assert "pip install 'soundwatch[data]'" in str(done.exception)
+    assert "pip install '.[data]'" in str(done.exception)
     assert not (tmp_path / "new").exists()

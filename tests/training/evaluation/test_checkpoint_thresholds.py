@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.cli import train
+from soundwatch.training.cli.train import train
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.evaluation import street_thresholds
 from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run

@@ -17,7 +17,7 @@ from rich.console import Console
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ContractError, DataError
 from soundwatch.daemon.pipeline.scoring import score_recording
-from soundwatch.training.cli import evaluate as evaluate_command
+from soundwatch.training.cli.evaluate import evaluate as evaluate_command
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.clips import evaluate_model, to_markdown, write_evaluation
 from soundwatch.training.fit.run import run_session

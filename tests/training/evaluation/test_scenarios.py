@@ -13,7 +13,7 @@ import soundfile
 from click.testing import CliRunner
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.cli import evaluate
+from soundwatch.training.cli.evaluate import evaluate
 from soundwatch.training.evaluation.event_report import EventReport
 from soundwatch.training.evaluation.openset import OpenSetReport
 from soundwatch.training.evaluation.robustness import RobustnessReport

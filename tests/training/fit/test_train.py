@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
-from soundwatch.training.cli import train as train_command
+from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device

@@ -13,7 +13,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.cli import data as data_command
+from soundwatch.training.cli.data import data as data_command
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.read_audio import Mono
 from soundwatch.training.sounds import babble, speech_synthesis

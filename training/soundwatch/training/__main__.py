@@ -7,7 +7,8 @@ import sys
 import click
 
 from soundwatch.daemon.core.errors import SoundwatchError
-from soundwatch.training.cli import evaluate, train
+from soundwatch.training.cli.evaluate import evaluate
+from soundwatch.training.cli.train import train
 
 
 @click.group()

@@ -31,6 +31,7 @@ from soundwatch.daemon.app.build import (
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
+from soundwatch.daemon.app.summary import run_summary
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import WallClock, format_utc
@@ -108,6 +109,7 @@ class Daemon:
                 release_memory()
                 self._engine.run(self._lifecycle.sessions)
         self._notifier.stopping()
+        self._log.info("finished", **run_summary(self._tracker.snapshot, self._run_config.config.journal))
         self._raise_failure()
 
     def _sink_context(self) -> SinkContext:

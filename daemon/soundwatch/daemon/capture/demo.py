@@ -29,6 +29,7 @@ from soundwatch.daemon.capture.synthesis import (
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
+DEMO_DESCRIPTION: Final = "the bundled demo scene"
 RATE_HZ: Final = 44_100
 ROUND_S: Final = 60
 BLOCK_MS: Final = 100
@@ -118,7 +119,7 @@ class Demo:
     """
 
     def __init__(self, name: str, pace: Pace = "real_time", start_unix_ns: int | None = None) -> None:
-        self.info = SourceInfo(name, "the bundled demo scene", RATE_HZ, 1)
+        self.info = SourceInfo(name, DEMO_DESCRIPTION, RATE_HZ, 1)
         self._start_unix_ns = start_unix_ns
         self._pacer = Pacer(pace, RATE_HZ)
         self._endless = pace == "real_time"

@@ -76,7 +76,7 @@ def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
     Raises:
         SourceError: No device or several devices match. The message lists the choices.
     """
-    found = _matches(devices, wanted)
+    found = match_devices(devices, wanted)
     if len(found) == 1:
         return found[0]
     if not devices:
@@ -91,7 +91,7 @@ def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
 def stable_name(devices: Sequence[Device], device: Device) -> str:
     """Return the shortest stable name for which `find_device` finds this device only, else the index."""
     for name in (_ALSA_PLACE.sub("", device.name), device.name, f"{device.name}, {device.host_api}"):
-        if name and not name.isdecimal() and _matches(devices, name) == [device]:
+        if name and not name.isdecimal() and match_devices(devices, name) == [device]:
             return name
     return str(device.index)
 
@@ -160,7 +160,7 @@ def _query_each(sounddevice: ModuleType) -> Iterator[dict[str, Any]]:
             }
 
 
-def _matches(devices: Sequence[Device], wanted: str | int) -> list[Device]:
+def match_devices(devices: Sequence[Device], wanted: str | int) -> list[Device]:
     """Return the devices of the first rule that matches any."""
     if isinstance(wanted, int) or wanted.isdecimal():
         return [device for device in devices if device.index == int(wanted)]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from soundwatch.daemon.capture.capture_process import MicrophoneProcess
 from soundwatch.daemon.capture.demo import Demo
+from soundwatch.daemon.capture.devices import list_devices, match_devices
 from soundwatch.daemon.capture.ffmpeg import connect_ffmpeg
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.microphone import Microphone
@@ -206,7 +207,22 @@ def _is_recording(device: str | int) -> bool:
     if isinstance(device, int):
         return False
     looks_like_path = device.startswith(_PATH_PREFIXES) or device.lower().endswith(_SUFFIXES)
-    return looks_like_path or (not device.isdecimal() and Path(device).exists())
+    return looks_like_path or (Path(device).exists() and not _names_microphone(device))
+
+
+def _is_folder(device: str | int) -> bool:
+    path = Path(str(device)).expanduser()
+    return path.is_dir() and (str(device).startswith(_PATH_PREFIXES) or not _names_microphone(str(device)))
+
+
+def _names_microphone(device: str) -> bool:
+    """Return True if a bare name of an existing path is the name of a connected microphone too, which comes first."""
+    if device.isdecimal() or device == "default":
+        return True
+    try:
+        return bool(match_devices(list_devices(), device))
+    except SourceError:  # no PortAudio, so no microphone
+        return False
 
 
 def _host_names(url: str) -> tuple[str, ...]:
@@ -254,7 +270,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     ),
     SourceKind(
         "folder",
-        lambda device: Path(str(device)).expanduser().is_dir(),
+        _is_folder,
         lambda request: _BlocksOnly(Folder(request.name, request.path)),
         lambda request: Folder(request.name, request.path),
         _path_names,

@@ -18,6 +18,7 @@ import click
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError
+from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import try_write_stderr
@@ -48,10 +49,10 @@ COMMANDS: Final = {
     "shadow": ("soundwatch.daemon.cli.shadow:shadow", "Hold a second model against the first; promote it, roll back."),
     "schema": ("soundwatch.daemon.cli.check_config:schema", "Print the JSON Schema of the events."),
     "service": ("soundwatch.daemon.cli.service:service", "Run as a service of systemd: install, status, uninstall."),
-    "data": ("soundwatch.training.cli:data", "Check a data set before training, or download one."),
-    "train": ("soundwatch.training.cli:train", "Train a network on UrbanSound8K, or on sounds of your own."),
-    "crossval": ("soundwatch.training.cli:crossval", "Leave one fold out, for every fold present."),
-    "evaluate": ("soundwatch.training.cli:evaluate", "Score a model file through the daemon's own path."),
+    "data": ("soundwatch.training.cli.data:data", "Check a data set before training, or download one."),
+    "train": ("soundwatch.training.cli.train:train", "Train a network on UrbanSound8K, or on sounds of your own."),
+    "crossval": ("soundwatch.training.cli.crossval:crossval", "Leave one fold out, for every fold present."),
+    "evaluate": ("soundwatch.training.cli.evaluate:evaluate", "Score a model file through the daemon's own path."),
     "export": ("soundwatch.export.cli:export", "Turn a checkpoint into model files that are proven alike."),
     "thresholds": (
         "soundwatch.export.thresholds_command:thresholds",
@@ -62,13 +63,6 @@ COMMANDS: Final = {
 
 _OUTPUT_ERRORS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"}
-_EXTRAS: Final = {  # optional packages of the daemon, and the extra that installs each
-    "sqlalchemy": "fleet",
-    "psycopg": "fleet",
-    "pyarrow": "scan",
-    "tritonclient": "triton",
-    "ray": "ray",
-}
 
 
 class _Lazy(click.Group):
@@ -96,7 +90,7 @@ class _Lazy(click.Group):
                 raise
             raise ModelError(
                 f"`soundwatch {cmd_name}` needs the Python package {error.name}, which is not installed. "
-                "Install it with: pip install 'soundwatch[training]'"
+                f"Install it with {install_command('training')}."
             ) from error
         return command
 
@@ -144,12 +138,12 @@ def _run(arguments: list[str] | None) -> int:
         return 0
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _EXTRAS:
+        if package not in EXTRAS:
             raise
         return _fail(
             ConfigError(
-                f"This command needs the Python package {package}, which is not installed. Install it with: "
-                f"pip install 'soundwatch[{_EXTRAS[package]}]'"
+                f"This command needs the Python package {package}, which is not installed. Install it with "
+                f"{install_command(EXTRAS[package])}."
             )
         )
     except OSError as error:

@@ -85,20 +85,29 @@ def run(
         given = {key: value for key, value in {"pcm": pcm, "channels": channels}.items() if value is not None}
         if or_demo and not devices and not list_devices():
             log.warning("no_microphone", device="demo")
-            return replace(_run_config(config, devices, given, False), sources={"demo": SourceConfig(device="demo")})
-        return _run_config(config, devices, given, config_path is not None)
+            demo = {"demo": SourceConfig(device="demo")}
+            return _without_demo_journal(replace(_run_config(config, devices, given), sources=demo))
+        return _without_demo_journal(_run_config(config, devices, given))
 
     config = read()
     with open_logger(config.log) as log:
         Daemon(run_config(config), lambda: run_config(read()), log).run()
 
 
-def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any], configured: bool) -> RunConfig:
+def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any]) -> RunConfig:
     """Combine the configuration and the options of the command line."""
     from soundwatch.daemon.app.build import select_sources
     from soundwatch.daemon.app.reload import RunConfig
 
     sources = select_sources(config, devices)
     sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}
-    waiting = config.sources if configured else ()  # a device name typed by a person is reported if it is wrong
-    return RunConfig(config, sources, waiting)
+    return RunConfig(config, sources, waiting=config.sources)  # a device name typed by a person is reported if wrong
+
+
+def _without_demo_journal(run_config: RunConfig) -> RunConfig:
+    """Keep events of the demo scene in memory, unless a journal is named: they are no events of this place."""
+    config = run_config.config
+    if config.journal.path is not None or any(source.device != "demo" for source in run_config.sources.values()):
+        return run_config
+    journal = msgspec.structs.replace(config.journal, path="memory")
+    return replace(run_config, config=msgspec.structs.replace(config, journal=journal))

@@ -51,6 +51,7 @@ def tail(
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
     wanted = query.parse_filter(datetime.now(UTC), **filters)
+    query.check_names(store, wanted)
     text = wants_text(format_)
     if count is None and not filters["since"]:
         count = DEFAULT_LINES

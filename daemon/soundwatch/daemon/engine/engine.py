@@ -139,7 +139,11 @@ class Engine:
             if block is None:
                 return
             source.encoder = self._context.encoder(source.session.source)
-            self._context.journal.append(source.encoder.hello())
+            hello = source.encoder.hello()
+            self._context.journal.append(hello)
+            self._log.info(
+                "listening", source=source.name, device=hello.description, source_rate_hz=hello.source_rate_hz
+            )
         if source.paused and block is not None:
             source.paused_gap = add_paused_gap(source.paused_gap, block)
             return

@@ -17,6 +17,7 @@ from soundwatch.daemon.core.types import EndReason, EventType, GapReason, Overlo
 from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine
 
 SCHEMA: Final = "soundwatch.event/1"
+LINE_TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
 UNNUMBERED: Final = 0  # `seq` of a line that no writer has taken yet
 ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 

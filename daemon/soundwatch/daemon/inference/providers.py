@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.core.extras import install_command
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
@@ -171,7 +172,7 @@ def _library_fault(name: str) -> str | None:
         ctypes.CDLL(str(capi / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)  # the library needs it
         ctypes.CDLL(str(library))
     except OSError as error:
-        return f"its libraries do not load ({error}); install them with pip install 'soundwatch[cuda]'"
+        return f"its libraries do not load ({error}); install them with {install_command('cuda')}"
     return None
 
 

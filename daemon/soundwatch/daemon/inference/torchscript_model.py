@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, torchscript_content_sha256
 
 CPU = "TorchScript-CPU"
@@ -44,7 +45,7 @@ def load_torchscript(
     except ImportError as error:
         raise ModelError(
             f"{path} is a TorchScript model, which needs torch, and torch does not import ({error}). "
-            "Install it with pip install 'soundwatch[training]', or use the model's .onnx file."
+            f"Install it with {install_command('training')}, or use the model's .onnx file."
         ) from error
     device = _choose_device(provider, torch.cuda.is_available(), device_id)
     torch.set_num_threads(threads)

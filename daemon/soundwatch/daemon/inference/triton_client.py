@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.types import Classifier
 
 SCHEME: Final = "triton://"
@@ -236,8 +237,8 @@ def connect_remote(url: str, local: Classifier, activate: Activate) -> RemoteCla
         import tritonclient.http  # noqa: F401  # said now, not when the first window is there
     except ImportError as error:
         raise ConfigError(
-            f"--backend {url} needs the Python package tritonclient, which is not installed. Install it with: "
-            "pip install 'soundwatch[triton]'"
+            f"--backend {url} needs the Python package tritonclient, which is not installed. Install it with "
+            f"{install_command('triton')}."
         ) from error
     return RemoteClassifier(
         TritonServer(url.removeprefix(SCHEME).rstrip("/"), local.contract.name, local.contract), local, activate

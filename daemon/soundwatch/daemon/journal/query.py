@@ -6,20 +6,25 @@ Does not: write to the journal.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore
 
 PAGE_LINES: Final = 500
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+_HELLOS: Final = 20  # streams whose classes are read
 _AGE = re.compile(r"(\d+)\s*([smhd])")
 
 
@@ -103,6 +108,32 @@ def _moment(text: str, now: datetime) -> str:
     if named.tzinfo is None:
         raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")
     return format_datetime(named)
+
+
+def check_names(store: JournalStore, wanted: LineFilter) -> None:
+    """Refuse a class, source or type that the journal cannot contain.
+
+    Args:
+        store: The journal. Its classes are those of its lines and those that its streams can report.
+        wanted: The conditions.
+
+    Raises:
+        ConfigError: A name is unknown; the message has the nearest known name.
+    """
+    found = store.query("SELECT DISTINCT class, source FROM lines")
+    hellos = store.query("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT ?", _HELLOS)
+    classes = {label for (line,) in hellos for label in msgspec.json.decode(line)["classes"]}
+    _check_known("class", wanted.classes, classes | {label for label, _ in found if label})
+    _check_known("source", wanted.sources, {source for _, source in found if source})
+    _check_known("type", wanted.types, LINE_TYPES)
+
+
+def _check_known(option: str, names: Sequence[str], known: Collection[str]) -> None:
+    for name in names:
+        if known and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"--{option} {name} is unknown; {hint}The journal has: {', '.join(sorted(known))}.")
 
 
 def read_lines(store: JournalStore, wanted: LineFilter) -> Iterator[JournalEntry]:

@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.inference.loading import requested_provider
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.process_pool import MOST_TRIES, worker_crash_reason
@@ -104,8 +105,8 @@ def connect(address: str | None, cores: int | None) -> Any:
         import ray
     except ImportError as error:
         raise ConfigError(
-            "--engine ray needs the Python package ray, which is not installed. Install it on every machine with: "
-            "pip install 'soundwatch[ray]'"
+            "--engine ray needs the Python package ray, which is not installed. Install it on every machine with "
+            f"{install_command('ray')}."
         ) from error
     where: dict[str, Any] = {"address": address}
     if address is None:

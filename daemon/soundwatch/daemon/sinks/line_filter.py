@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import SinkSpec
-
-TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
 
 Fields = dict[str, Any]
 
@@ -36,8 +35,8 @@ def parse_types(spec: SinkSpec, text: str) -> frozenset[str]:
     """
     types = text.split("+")
     for type_ in types:
-        if type_ not in TYPES:
-            near = difflib.get_close_matches(type_, TYPES, n=1)
+        if type_ not in LINE_TYPES:
+            near = difflib.get_close_matches(type_, LINE_TYPES, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"-F {spec.text}: {type_} is no type of line; {hint}known: {', '.join(TYPES)}.")
+            raise ConfigError(f"-F {spec.text}: {type_} is no type of line; {hint}known: {', '.join(LINE_TYPES)}.")
     return frozenset(types)

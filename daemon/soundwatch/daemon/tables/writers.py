@@ -25,6 +25,7 @@ import msgspec
 
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.tables.audacity_folder import check_replaceable
 
 TableFormat = Literal["jsonl", "csv", "parquet", "audacity", "raven"]
@@ -112,8 +113,8 @@ def resolve_format(path: Path, named: TableFormat | None) -> TableFormat:
             import pyarrow.parquet  # noqa: F401  # checked before the work begins
         except ImportError as error:
             raise ConfigError(
-                "Parquet needs the Python package pyarrow, which is not installed. Install it with: "
-                "pip install 'soundwatch[scan]'; or name a .jsonl or .csv file."
+                "Parquet needs the Python package pyarrow, which is not installed. Install it with "
+                f"{install_command('scan')}, or name a .jsonl or .csv file."
             ) from error
     return chosen
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.schema import JournalHealthLine, OverloadLine
 from soundwatch.daemon.sinks.status import SinkStatus
@@ -129,3 +130,10 @@ def test_a_bar_is_as_long_as_its_share(share: float, cells: int) -> None:
     drawn = bar(share, 8)
     assert len(drawn) == 8
     assert drawn.count("█") == cells
+
+
+def test_the_demo_scene_is_named_as_long_as_it_runs() -> None:
+    demo = SourceStatus(state="heard", hello=msgspec.structs.replace(hello(*LABELS), description=DEMO_DESCRIPTION))
+    state = view_state("demo", snapshot=StatusSnapshot({"demo": demo}), log=["a", "b", "c", "d"])
+    assert any("demo scene, no microphone" in line for line in shown(state))
+    assert not any("demo scene" in line for line in shown(view_state("mic0")))

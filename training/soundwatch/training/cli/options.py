@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -15,13 +15,10 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Clip, Split
-from soundwatch.training.distillation.street_sounds import (
-    NO_EVERYDAY_SOUNDS,
-    EverydaySounds,
-    read_street_sounds,
-    without_held_out_kinds,
-)
 from soundwatch.training.model.recipe import Recipe
+
+if TYPE_CHECKING:  # street sounds need torch, and `data check` uses these options without it
+    from soundwatch.training.distillation.street_sounds import EverydaySounds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,6 +102,8 @@ def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tupl
     Raises:
         DataError: A folder holds no recordings.
     """
+    from soundwatch.training.distillation.street_sounds import without_held_out_kinds
+
     learned, held_out = split_negatives(*folders)
     return (without_held_out_kinds(learned) if recipe.street else learned), held_out
 
@@ -116,6 +115,8 @@ def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) ->
         ConfigError: The folder is missing or not needed.
         DataError: The folder cannot be read.
     """
+    from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, read_street_sounds
+
     if recipe.street and folder is None:
         raise ConfigError(
             f"Recipe {recipe.name} learns from street mixes; give a folder of everyday sounds with --sounds."

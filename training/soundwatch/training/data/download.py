@@ -10,6 +10,7 @@ import importlib
 from pathlib import Path
 
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.training.data.urbansound8k import OBTAIN, read_metadata
 
 DATASET = "urbansound8k"
@@ -28,8 +29,8 @@ def download(folder: Path) -> int:
         soundata = importlib.import_module("soundata")
     except ModuleNotFoundError as error:
         raise DataError(
-            f"The download needs the Python package {error.name}, which is not installed. Install it with: "
-            "pip install 'soundwatch[data]'"
+            f"The download needs the Python package {error.name}, which is not installed. Install it with "
+            f"{install_command('data')}."
         ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)

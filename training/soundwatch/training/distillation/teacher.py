@@ -21,6 +21,7 @@ import soxr
 from numpy.typing import NDArray
 
 from soundwatch.daemon.core.errors import ConfigError, ModelError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.distillation.teacher_layers import Trunk, read_trunk
 from soundwatch.training.model.recipe import Recipe
@@ -137,8 +138,8 @@ def _open(path: Path) -> tuple[Any, int, int]:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise ConfigError(
-            "A recipe with a teacher needs ai-edge-litert, which is not installed: "
-            "`pip install 'soundwatch[training,teacher]'`."
+            "A recipe with a teacher needs the Python package ai-edge-litert, which is not installed. Install it with "
+            f"{install_command('training', 'teacher')}."
         ) from error
     wanted = "YAMNet's .tflite build that takes 15600 samples was wanted"
     try:

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError
+from soundwatch.daemon.core.extras import install_command
 from soundwatch.training.data.class_folders import TERMS
 from soundwatch.training.data.read_audio import Mono, read_recording, rms
 from soundwatch.training.distillation.teacher import RATE_HZ, WINDOW_SAMPLES, starts
@@ -57,7 +58,8 @@ class SpeechDetector:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise ConfigError(
-                "YAMNet needs ai-edge-litert, which is not installed: `pip install 'soundwatch[training,teacher]'`."
+                "YAMNet needs the Python package ai-edge-litert, which is not installed. Install it with "
+                f"{install_command('training', 'teacher')}."
             ) from error
         try:
             self._interpreter: Any = Interpreter(str(path), num_threads=1)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.sinks.status import SinkStatus
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
@@ -146,8 +147,11 @@ def _events(state: ViewState, limit: int) -> list[Text]:
 
 
 def _health(state: ViewState) -> list[Text]:
-    """Return the rows about overload, the journal and lost sound; none if there is no problem."""
+    """Return the rows about the demo scene, overload, the journal and lost sound; none if there is no problem."""
     lines, snapshot = [], state.snapshot
+    hellos = [source.hello for source in snapshot.sources.values()]
+    if any(hello is not None and hello.description == DEMO_DESCRIPTION for hello in hellos):
+        lines.append(Text("   This is the demo scene, no microphone: `soundwatch devices` lists microphones", "yellow"))
     if snapshot.overload is not None and snapshot.overload.state == "degraded":
         text = f" ! this machine is too slow: one window every {snapshot.overload.hop_s:g} s"
         lines.append(Text(f"{text}, {snapshot.overload.dropped_windows} dropped", "bold red"))
