@@ -48,7 +48,7 @@ class Summed:
             self.dropped_windows += told["dropped_windows"]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def trial(model: str, share: float, streams: int, seconds: float) -> dict[str, Any]:

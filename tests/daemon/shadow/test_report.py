@@ -1,4 +1,4 @@
-"""What the journal's lines come to."""
+"""Reports from the journal's lines."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def test_lines_of_all_sources_are_added_up() -> None:
     assert report.failed is None
 
 
-def test_the_moments_furthest_apart_come_first() -> None:
+def test_the_largest_differences_come_first() -> None:
     scores = [(0.6, 0.5), (0.9, 0.1), (0.2, 0.8)] + [(0.51, 0.49)] * 20
-    [report] = build_reports([differ(*each) for each in scores])
-    assert [(each.score, each.shadow_score) for each in report.moments[:3]] == [(0.9, 0.1), (0.2, 0.8), (0.6, 0.5)]
+    [report] = build_reports([differ(*pair) for pair in scores])
+    assert [(item.score, item.shadow_score) for item in report.moments[:3]] == [(0.9, 0.1), (0.2, 0.8), (0.6, 0.5)]
     assert len(report.moments) == 10
     assert (report.windows, report.mean_difference, report.classes) == (0, None, {})
 
 
-def test_a_pair_that_has_exchanged_places_has_a_report_of_its_own() -> None:
+def test_an_exchanged_pair_has_its_own_report() -> None:
     found = build_reports([summary(5, 0.1), summary(7, 0.2, model="b@2", shadow="a@1", reason="failed")])
-    assert [(each.model, each.windows, each.failed) for each in found] == [
+    assert [(report.model, report.windows, report.failed) for report in found] == [
         ("a@1", 5, None),
         ("b@2", 7, "2026-11-26T11:00:00.000Z"),
     ]

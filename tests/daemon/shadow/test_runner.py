@@ -1,4 +1,4 @@
-"""The second model's thread: what it tells, what it does when it is too slow, and when it fails."""
+"""The shadow model's thread: its lines, and its behavior when the model is slow or fails."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ PAIR = ModelPair("double@sha256:1", "half@sha256:2", ("low", "high"), (0.5, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Half(BandClassifier):
-    """A model that is half as sure, as soon as it may go on."""
+    """A model with half the scores, which waits until the test releases it."""
 
-    may_go_on: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
     fails_from: int = 1 << 30
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert self.may_go_on.wait(WAIT_S)
+        assert self.released.wait(WAIT_S)
         self.seen_shapes.append(mel_db.shape)
         if len(self.seen_shapes) >= self.fails_from:
             raise RuntimeError("a shape that was not expected")
@@ -47,28 +47,28 @@ class Half(BandClassifier):
 
 def half(**values: Any) -> Half:
     model = Half(**values)
-    model.may_go_on.set()
+    model.released.set()
     return model
 
 
-class Room:
-    """A shadow, its lines, and what it said."""
+class RunnerHarness:
+    """A running shadow model, its lines and its log."""
 
     def __init__(self, classifier: Classifier, pair: ModelPair = PAIR) -> None:
         self.sink = Kept()
         self.log = MemoryLogger()
-        self.beside = ShadowRunner(classifier, pair, DirectWriter([self.sink], MemoryLogger()), self.log)
-        self.beside.start()
+        self.runner = ShadowRunner(classifier, pair, DirectWriter([self.sink], MemoryLogger()), self.log)
+        self.runner.start()
 
-    def take(self, numbers: range, score: float = 0.9, source: str = "mic") -> None:
+    def submit(self, numbers: range, score: float = 0.9, source: str = "mic") -> None:
         for number in numbers:
-            self.beside.take(stream(source), *window(number, score))
+            self.runner.submit(stream(source), *window(number, score))
 
-    def __enter__(self) -> Room:
+    def __enter__(self) -> RunnerHarness:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.beside.close("ended")
+        self.runner.close("ended")
 
 
 def stream(source: str = "mic") -> LineEncoder:
@@ -77,7 +77,7 @@ def stream(source: str = "mic") -> LineEncoder:
 
 
 def window(number: int, score: float) -> tuple[Features, Scores]:
-    """A window whose lower half is so loud that it has this score by `BandClassifier`, and half of it by `Half`."""
+    """Return a window to which `BandClassifier` gives this score, and `Half` half of it."""
     first, end = number * SMALL_SPEC.window_hop_samples, 0
     end = first + SMALL_SPEC.window_samples
     mel_db = np.full(SMALL_SPEC.input_shape, -60, np.float32)
@@ -86,11 +86,11 @@ def window(number: int, score: float) -> tuple[Features, Scores]:
     return Features(mel_db, first, end, True), Scores(scores, PAIR.labels, first, end, True)
 
 
-def test_a_difference_and_the_end_of_a_stream_are_told_as_lines() -> None:
-    with Room(half()) as room:
-        room.take(range(3))
-        room.beside.end(stream(), 99)
-    differ, summary = room.sink.lines
+def test_a_difference_and_the_end_of_a_stream_become_lines() -> None:
+    with RunnerHarness(half()) as harness:
+        harness.submit(range(3))
+        harness.runner.end_stream(stream(), 99)
+    differ, summary = harness.sink.lines
     assert {key: differ[key] for key in differ if key not in ("schema", "seq")} == {
         "type": "differ",
         "time": "1970-01-01T00:00:00.400Z",
@@ -108,97 +108,97 @@ def test_a_difference_and_the_end_of_a_stream_are_told_as_lines() -> None:
     assert (summary["start"], summary["time"]) == ("1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.600Z")
     assert (summary["both"], summary["only_model"]) == ({"low": 0, "high": 0}, {"low": 3, "high": 0})
     assert summary["mean_difference"] == pytest.approx(0.225, abs=1e-4)
-    assert room.log.events == []
+    assert harness.log.events == []
 
 
-def test_what_there_is_no_time_for_is_dropped_at_once_and_counted() -> None:
+def test_windows_are_dropped_without_waiting_and_counted_when_the_queue_is_full() -> None:
     slow = Half()
-    with Room(slow) as room:
-        room.take(range(1))
-        room.take(range(1, 100))  # returns, though nothing is classified
-        slow.may_go_on.set()
-        room.beside.end(stream(), 0)
-    [summary] = room.sink.of("shadow")
+    with RunnerHarness(slow) as harness:
+        harness.submit(range(1))
+        harness.submit(range(1, 100))  # returns, although no window is classified
+        slow.released.set()
+        harness.runner.end_stream(stream(), 0)
+    [summary] = harness.sink.of("shadow")
     assert summary["windows"] == QUEUED_WINDOWS == len(slow.seen_shapes)
     assert summary["dropped_windows"] == 100 - QUEUED_WINDOWS
 
 
-def test_a_shadow_that_fails_is_told_of_once_turned_off_and_costs_nothing_more() -> None:
+def test_a_failing_shadow_is_logged_once_and_turned_off() -> None:
     failing = half(fails_from=3)
-    with Room(failing) as room:
-        room.take(range(2), source="yard")
+    with RunnerHarness(failing) as harness:
+        harness.submit(range(2), source="yard")
         while len(failing.seen_shapes) < 2:
-            room.beside._thread.join(0.01)
-        room.take(range(6))
-        room.beside.end(stream(), 0)
-        room.beside.end(stream("yard"), 0)
-    assert room.log.events == ["the shadow model has failed and is turned off; listening goes on"]
-    assert [(line["source"], line["reason"], line["windows"]) for line in room.sink.of("shadow")] == [
+            harness.runner._thread.join(0.01)
+        harness.submit(range(6))
+        harness.runner.end_stream(stream(), 0)
+        harness.runner.end_stream(stream("yard"), 0)
+    assert harness.log.events == ["shadow_failed"]
+    assert [(line["source"], line["reason"], line["windows"]) for line in harness.sink.of("shadow")] == [
         ("mic", "failed", 0),
         ("yard", "failed", 2),
     ]
     assert len(failing.seen_shapes) == 3
 
 
-def test_a_shadow_that_is_exchanged_tells_how_it_went() -> None:
-    room = Room(half())
-    room.take(range(5))
-    room.beside.close("changed")
-    room.take(range(5, 9))
-    assert [(line["reason"], line["windows"]) for line in room.sink.of("shadow")] == [("changed", 5)]
+def test_a_replaced_shadow_writes_its_last_tally() -> None:
+    harness = RunnerHarness(half())
+    harness.submit(range(5))
+    harness.runner.close("changed")
+    harness.submit(range(5, 9))
+    assert [(line["reason"], line["windows"]) for line in harness.sink.of("shadow")] == [("changed", 5)]
 
 
-def test_one_that_never_began_can_be_closed() -> None:
+def test_a_runner_that_was_never_started_can_be_closed() -> None:
     ShadowRunner(half(), PAIR, DirectWriter([], MemoryLogger()), MemoryLogger()).close("changed")
 
 
 def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Kept, Kept]:
-    """An engine with a shadow: its lines, and the shadow's."""
+    """Run an engine with a shadow; return the engine's lines and the shadow's."""
     context, sink = ears_of(BandClassifier())
-    found = Kept()
-    beside = make(found)
-    if beside is not None:
-        beside.start()
-    Engine(replace(context, shadow=beside), MemoryLogger()).run([SourceSession(source)])
-    if beside is not None:
-        beside.close("ended")
-    return sink, found
+    shadow_sink = Kept()
+    runner = make(shadow_sink)
+    if runner is not None:
+        runner.start()
+    Engine(replace(context, shadow=runner), MemoryLogger()).run([SourceSession(source)])
+    if runner is not None:
+        runner.close("ended")
+    return sink, shadow_sink
 
 
-@pytest.mark.parametrize("share_of", [1, 3, 10])
-def test_through_the_engine_each_so_many_th_window_is_compared_or_dropped(share_of: int) -> None:
+@pytest.mark.parametrize("stride_windows", [1, 3, 10])
+def test_the_engine_submits_one_window_in_so_many(stride_windows: int) -> None:
     source = Memory("mic", np.concatenate([sound(300, 2.0), sound(3000, 1.0)], axis=1), waits=True)
-    pair = replace(PAIR, every=share_of)
+    pair = replace(PAIR, stride_windows=stride_windows)
     alone, _ = run(Memory("mic", source.samples, waits=True), lambda _: None)
-    sink, found = run(
+    sink, shadow_sink = run(
         source, lambda kept: ShadowRunner(half(), pair, DirectWriter([kept], MemoryLogger()), MemoryLogger())
     )
-    assert sink.lines == alone.lines, "what is decided knows nothing of the shadow"
-    [summary] = found.of("shadow")
+    assert sink.lines == alone.lines, "the shadow does not change the engine's lines"
+    [summary] = shadow_sink.of("shadow")
     windows = sink.of("stats")[0]["windows"]
-    assert summary["windows"] + summary["dropped_windows"] == -(-windows // share_of)
+    assert summary["windows"] + summary["dropped_windows"] == -(-windows // stride_windows)
     assert summary["reason"] == "ended"
 
 
-def test_a_shadow_that_stands_still_holds_nothing_up() -> None:
-    still = Half()
+def test_a_stalled_shadow_does_not_delay_the_engine() -> None:
+    stalled = Half()
     done = threading.Event()
     context, sink = ears_of(BandClassifier())
-    beside = ShadowRunner(still, PAIR, DirectWriter([Kept()], MemoryLogger()), MemoryLogger())
-    beside.start()
+    runner = ShadowRunner(stalled, PAIR, DirectWriter([Kept()], MemoryLogger()), MemoryLogger())
+    runner.start()
     source = Memory("mic", np.concatenate([silence(1.0), tone(300, 20.0)], axis=1), waits=True)
     try:
-        Engine(replace(context, shadow=beside), MemoryLogger()).run([SourceSession(source)])
+        Engine(replace(context, shadow=runner), MemoryLogger()).run([SourceSession(source)])
         done.set()
     finally:
-        still.may_go_on.set()
-        beside.close("ended")
+        stalled.released.set()
+        runner.close("ended")
     assert done.is_set()
     assert sink.of("stats")[0]["lost_s"] == 0
 
 
 @pytest.mark.slow
-def test_a_daemon_without_a_shadow_has_nothing_of_it_in_memory() -> None:
+def test_a_daemon_without_a_shadow_imports_no_shadow_module() -> None:
     program = (
         "import sys, soundwatch.daemon.app.daemon, soundwatch.daemon.cli.run\n"
         "print([name for name in sys.modules if name.startswith('soundwatch.daemon.shadow.')])"

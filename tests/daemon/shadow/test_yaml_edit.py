@@ -1,4 +1,4 @@
-"""One value of a YAML file set, and every other byte left as it is."""
+"""Setting one value of a YAML file without changing any other byte."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ shadow: {file: models/b.onnx, share: 0.5}
 """
 
 
-def test_only_the_value_is_other() -> None:
+def test_only_the_value_changes() -> None:
     text = set_yaml_value(set_yaml_value(TEXT, "model", "file", "models/b.onnx"), "shadow", "file", "urban")
     assert text == TEXT.replace('"urban"', "models/b.onnx").replace("{file: models/b.onnx", "{file: urban")
 
@@ -43,19 +43,19 @@ def test_only_the_value_is_other() -> None:
         ("model:\n  file: >-\n    some\n    where\n", "model:\n  file: x"),
     ],
 )
-def test_a_value_that_is_not_there_finds_its_place(text: str, wanted: str) -> None:
+def test_a_missing_value_is_added(text: str, wanted: str) -> None:
     changed = set_yaml_value(text, "model", "file", "x")
     assert changed == wanted
     assert yaml.safe_load(changed)["model"]["file"] == "x"
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1), st.sampled_from(["a", "b c", "{d}", "#"]))
-def test_any_name_comes_back_as_it_is_in_any_place(value: str, old: str) -> None:
+def test_any_string_is_read_back_unchanged(value: str, old: str) -> None:
     for text in (yaml.safe_dump({"model": {"file": old, "threads": 2}}), f"model: {{file: '{old}', threads: 2}}\n"):
         assert yaml.safe_load(set_yaml_value(text, "model", "file", value)) == {"model": {"file": value, "threads": 2}}
 
 
-def test_a_file_is_exchanged_with_its_mode_and_through_a_link(tmp_path: Path) -> None:
+def test_a_file_behind_a_link_is_replaced_with_its_mode(tmp_path: Path) -> None:
     path, link = tmp_path / "config.yaml", tmp_path / "link.yaml"
     path.write_text("a: 1\n")
     path.chmod(0o640)
@@ -64,11 +64,11 @@ def test_a_file_is_exchanged_with_its_mode_and_through_a_link(tmp_path: Path) ->
     assert link.is_symlink()
     assert path.read_text() == "a: 2\n"
     assert path.stat().st_mode & 0o777 == 0o640
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["config.yaml", "link.yaml"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.yaml", "link.yaml"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_a_file_stays_its_owners(tmp_path: Path) -> None:
+def test_the_owner_of_a_file_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: 1\n")
     os.chown(path, 12345, 54321)
@@ -76,7 +76,7 @@ def test_a_file_stays_its_owners(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
 
 
-def test_what_is_found_wrong_in_the_last_moment_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_check_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: 1\n")
 
@@ -86,7 +86,7 @@ def test_what_is_found_wrong_in_the_last_moment_leaves_the_old_file(tmp_path: Pa
 
     with pytest.raises(ConfigError, match="no"):
         write_atomically(path, b"a: 2\n", refuse)
-    assert [each.name for each in tmp_path.iterdir()] == ["config.yaml"]
+    assert [file.name for file in tmp_path.iterdir()] == ["config.yaml"]
     assert path.read_text() == "a: 1\n"
     with pytest.raises(ConfigError, match="cannot be changed: No such file"):
         write_atomically(tmp_path / "none.yaml", b"")

@@ -172,7 +172,7 @@ class Daemon:
             return
         if after is not None:
             after.start()
-            self._log.info("shadow_started", **after.facts)
+            self._log.info("shadow_started", **after.log_fields)
         if before is not None:
             before.close("changed")
 

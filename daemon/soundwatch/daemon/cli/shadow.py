@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def shadow() -> None:
-    """Hold a second model against the one that listens, and let it take over."""
+    """Compare a second model, the shadow, with the active one, and promote it."""
 
 
 @shadow.command()
@@ -37,7 +37,7 @@ def report(
     config_path: Path | None,
     journal: str | None,
 ) -> None:
-    """Say where the two models differed, by what the journal has of it."""
+    """Summarize from the journal where the two models differed."""
     from soundwatch.daemon.journal import query
     from soundwatch.daemon.journal.location import open_for_reading
     from soundwatch.daemon.shadow.report import build_reports
@@ -48,78 +48,78 @@ def report(
     if format_ == "json":
         click.echo(msgspec.json.encode({"pairs": found}).decode())
     elif found:
-        for each in found:
-            _show(each)
+        for pair in found:
+            _show(pair)
     else:
-        click.echo("Nothing was compared so far. Name a second model in the configuration: shadow: {file: MODEL}")
+        click.echo("The journal has no comparison. Name a second model in the configuration: shadow: {file: MODEL}")
 
 
 @shadow.command()
 @config_option
 @journal_option
 def promote(config_path: Path | None, journal: str | None) -> None:
-    """Let the shadow decide, and what decided until now be its shadow.
+    """Make the shadow the active model, and the active model the shadow.
 
-    `model.file` and `shadow.file` of the configuration change places, and soundwatch, if it runs, takes that up at
-    once. If anything is wrong with it, all stays as it was.
+    The command exchanges `model.file` and `shadow.file` in the configuration, and a running soundwatch reloads the
+    configuration. If a step fails, the file is restored.
     """
     from soundwatch.daemon.shadow.promotion import promote as change
 
-    path = _written(config_path)
-    _tell(path, journal, change(path, apply_journal(load_config(path), journal).journal), "rollback")
+    path = _required(config_path)
+    _show_result(path, journal, change(path, apply_journal(load_config(path), journal).journal), "rollback")
 
 
 @shadow.command()
 @config_option
 @journal_option
 def rollback(config_path: Path | None, journal: str | None) -> None:
-    """Let what decided before the last promotion decide again."""
+    """Restore the model that was active before the last promotion."""
     from soundwatch.daemon.shadow.promotion import roll_back as change
 
-    path = _written(config_path)
-    _tell(path, journal, change(path, apply_journal(load_config(path), journal).journal), "promote")
+    path = _required(config_path)
+    _show_result(path, journal, change(path, apply_journal(load_config(path), journal).journal), "promote")
 
 
-def _written(config_path: Path | None) -> Path:
-    """The configuration's file, which is to be changed."""
+def _required(config_path: Path | None) -> Path:
+    """Return the path of the configuration file, which the command changes."""
     if config_path is None:
-        raise ConfigError("It is the configuration file that is changed; name it with --config or SOUNDWATCH_CONFIG.")
+        raise ConfigError("This command changes the configuration file; name it with --config or SOUNDWATCH_CONFIG.")
     return config_path
 
 
-def _tell(path: Path, journal: str | None, done: PromotionResult, undo: str) -> None:
-    """Say what was, what is, and how to undo it."""
-    click.echo(f"{path}: model.file was {done.shadow_file} and is {done.model_file}; shadow.file the other way round.")
+def _show_result(path: Path, journal: str | None, done: PromotionResult, undo: str) -> None:
+    """Print the old and the new models, and the command that undoes the change."""
+    click.echo(f"{path}: model.file is {done.model_file}, shadow.file is {done.shadow_file}.")
     if done.process is None:
-        click.echo(f"No soundwatch was told, since none writes to {done.journal}: {done.model} decides once it starts.")
+        click.echo(f"No soundwatch writes to {done.journal}: {done.model} becomes the active model at the next start.")
     else:
-        click.echo(f"soundwatch, process {done.process}: {done.model} decides now, beside it runs {done.shadow}.")
-    named = [] if journal is None else ["--journal", journal]
-    click.echo(f"To undo: {shlex.join(['soundwatch', 'shadow', undo, '--config', str(path), *named])}")
+        click.echo(f"soundwatch, process {done.process}: active model {done.model}, shadow {done.shadow}.")
+    journal_arguments = [] if journal is None else ["--journal", journal]
+    click.echo(f"To undo: {shlex.join(['soundwatch', 'shadow', undo, '--config', str(path), *journal_arguments])}")
 
 
 def _show(pair: ShadowReport) -> None:
-    """A report for people."""
+    """Print a report as text."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{pair.model}, beside it {pair.shadow}", style="bold")
-    dropped = f", {pair.dropped_windows} more dropped for want of time" if pair.dropped_windows else ""
-    mean = "" if pair.mean_difference is None else f"; scores differ by {pair.mean_difference:.3f} on the mean"
+    console.print(f"{pair.model}, shadow {pair.shadow}", style="bold")
+    dropped = f", {pair.dropped_windows} dropped for lack of time" if pair.dropped_windows else ""
+    mean = "" if pair.mean_difference is None else f"; mean difference of scores {pair.mean_difference:.3f}"
     console.print(f"{_moment(pair.first)} to {_moment(pair.last)}: {pair.windows} windows compared{dropped}{mean}")
     if pair.failed is not None:
-        console.print(f"The shadow failed at {_moment(pair.failed)} and was turned off; the log says why.")
+        console.print(f"The shadow failed at {_moment(pair.failed)} and was turned off; the log gives the reason.")
     table = Table("class", "both", "only model", "only shadow", "agreed")
     for column in table.columns[1:]:
         column.justify = "right"
-    for label, each in pair.classes.items():
-        agreed = "" if each.agreed is None else f"{100 * each.agreed:.1f} %"
-        table.add_row(label, str(each.both), str(each.only_model), str(each.only_shadow), agreed)
-    console.print(table if pair.classes else "No summary was written yet; one comes every `stats_s` seconds.")
+    for label, counts in pair.classes.items():
+        agreed = "" if counts.agreed is None else f"{100 * counts.agreed:.1f} %"
+        table.add_row(label, str(counts.both), str(counts.only_model), str(counts.only_shadow), agreed)
+    console.print(table if pair.classes else "The journal has no summary yet; one is written every `stats_s` seconds.")
     if pair.moments:
-        console.print(f"{pair.differences} differences began; those furthest apart:")
-        moments = Table("time", "source", "class", "model (from)", "shadow (from)")
+        console.print(f"{pair.differences} differences began; the largest:")
+        moments = Table("time", "source", "class", "model (threshold)", "shadow (threshold)")
         for moment in pair.moments:
             scores = _score(moment.score, moment.threshold), _score(moment.shadow_score, moment.shadow_threshold)
             moments.add_row(_moment(moment.time), moment.source, moment.class_, *scores)

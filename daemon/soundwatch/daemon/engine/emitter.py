@@ -76,7 +76,7 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
     elif content is None:
         events = finish_stream(source.detection_state, item.end_sample, labels, source.session.end_reason())
         if context.shadow is not None and source.encoder is not None:
-            context.shadow.end(source.encoder, item.end_sample)
+            context.shadow.end_stream(source.encoder, item.end_sample)
     return events
 
 
@@ -100,7 +100,7 @@ def _detect_window(item: PendingItem, window: FeatureWindow, scores: Scores) -> 
     result = encoder.window_result(window, scores, state.windows, state.lost_samples, delay_ns, features=features)
     context.live.publish(result)
     if context.shadow is not None:
-        context.shadow.take(encoder, window.features, scores)
+        context.shadow.submit(encoder, window.features, scores)
     return [*events, *_update_summary(source, context)]
 
 

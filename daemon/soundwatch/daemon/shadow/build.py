@@ -1,6 +1,6 @@
-"""Opens the second model, and refuses one that cannot hear what the first one hears.
+"""Loads the shadow model and checks that it matches the active one.
 
-Conventions: everything that can be refused is refused here, before the first sound is heard.
+Conventions: every check is made here, before the first block is captured.
 """
 
 from __future__ import annotations
@@ -22,62 +22,63 @@ from soundwatch.daemon.shadow.compare import ModelPair
 from soundwatch.daemon.shadow.runner import ShadowRunner
 
 
-def load_shadow(config: Config, first: ModelContract) -> Classifier:
-    """The second model, on the processor.
+def load_shadow(config: Config, active: ModelContract) -> Classifier:
+    """Load the shadow model for the CPU.
 
     Args:
-        config: Which one.
-        first: Of the model that decides.
+        config: Configuration with `shadow.file`.
+        active: Contract of the active model.
 
     Raises:
         ModelError: The file cannot be used.
-        ConfigError: It has another front end or other classes than the first one, whose features it is to read.
+        ConfigError: The shadow model has another front end or other classes than the active model.
     """
     assert config.shadow.file is not None
-    opened = load_classifier_file(config.shadow.file, "cpu")
-    other = contract_differences(first, opened.contract)
-    if other:
+    classifier = load_classifier_file(config.shadow.file, "cpu")
+    differences = contract_differences(active, classifier.contract)
+    if differences:
         raise ConfigError(
-            f"shadow.file: {opened.contract.identity} cannot run beside {first.identity}, since it reads what that one "
-            f"reads: {'; '.join(other)}. Name a model of the same front end and classes."
+            f"shadow.file: {classifier.contract.identity} cannot be the shadow of {active.identity}, because both "
+            f"models read one set of features: {'; '.join(differences)}. Name a model with the front end and the "
+            "classes of the active model."
         )
-    return opened
+    return classifier
 
 
-def contract_differences(first: ModelContract, second: ModelContract) -> list[str]:
-    """What is other of the front ends and the classes of two models, as phrases."""
-    ours, theirs = msgspec.structs.asdict(first.features), msgspec.structs.asdict(second.features)
-    other = [f"{key} is {theirs[key]} and not {value}" for key, value in ours.items() if theirs[key] != value]
-    if first.labels != second.labels:
-        other.append(f"its classes are {', '.join(second.labels)} and not {', '.join(first.labels)}")
-    return other
+def contract_differences(active: ModelContract, shadow: ModelContract) -> list[str]:
+    """Return the differences between two models' front ends and classes, as phrases."""
+    expected, found = msgspec.structs.asdict(active.features), msgspec.structs.asdict(shadow.features)
+    differences = [f"{key} is {found[key]} and not {value}" for key, value in expected.items() if found[key] != value]
+    if active.labels != shadow.labels:
+        differences.append(f"its classes are {', '.join(shadow.labels)} and not {', '.join(active.labels)}")
+    return differences
 
 
 def open_shadow(config: Config, context: EngineContext, log: Logger) -> ShadowRunner:
-    """The second model beside the one that listens; it does not begin yet.
+    """Build the runner of the shadow model, without starting it.
 
     Raises:
         ModelError: The file cannot be used.
-        ConfigError: It cannot run beside the one that listens.
+        ConfigError: The shadow model has another front end or other classes than the active model.
     """
-    first, spec = context.classifier.contract, context.classifier.contract.features
-    classifier = load_shadow(config, first)
+    active, spec = context.classifier.contract, context.classifier.contract.features
+    classifier = load_shadow(config, active)
     pair = ModelPair(
-        model=first.identity,
+        model=active.identity,
         shadow=classifier.contract.identity,
-        labels=first.labels,
-        thresholds=tuple(context.thresholds.get(label) for label in first.labels),
-        shadow_thresholds=_thresholds_beside(config, first, classifier.contract),
+        labels=active.labels,
+        thresholds=tuple(context.thresholds.get(label) for label in active.labels),
+        shadow_thresholds=_shadow_thresholds(config, active, classifier.contract),
         spec=spec,
-        every=round(1 / config.shadow.share),
+        stride_windows=round(1 / config.shadow.share),
         interval_samples=None if config.stats_s is None else round(config.stats_s * spec.rate_hz),
     )
     return ShadowRunner(classifier, pair, context.journal, log)
 
 
-def _thresholds_beside(config: Config, first: ModelContract, second: ModelContract) -> tuple[float | None, ...]:
-    """Those of the second model by the same configuration; a calibration only where it was made with these weights."""
+def _shadow_thresholds(config: Config, active: ModelContract, shadow: ModelContract) -> tuple[float | None, ...]:
+    """Return the shadow model's thresholds; the calibration applies only to the weights it was made with."""
     path = config.detection.calibration
-    calibration = load_calibration(Path(path), second) if path and second.identity == first.identity else None
-    in_force = thresholds_in_force(build_rules(config.detection, second, calibration), second.labels)
-    return tuple(in_force.get(label) for label in second.labels)
+    calibration = load_calibration(Path(path), shadow) if path and shadow.identity == active.identity else None
+    in_force = thresholds_in_force(build_rules(config.detection, shadow, calibration), shadow.labels)
+    return tuple(in_force.get(label) for label in shadow.labels)

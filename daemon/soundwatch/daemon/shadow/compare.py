@@ -1,11 +1,11 @@
-"""Two models' scores of the same windows, held against each other.
+"""Comparison of two models' scores, window by window.
 
-Conventions: a reducer as the stages are: state and one window's scores in, state and what there is to tell out, all
-times in samples at the models' rate. A class is heard by a model whose score reaches that model's own threshold.
-Rule: which windows are compared depends on where they lie in their stream, and on nothing else. A difference is told
-once, when it begins: not again before both agree on that class, or the other one alone hears it. Of each hour of a
-stream `MOST_AN_HOUR` are told, and the others counted.
-Does not: run models (`shadow/runner.py`), or weigh evidence over several windows, as `detection/decide.py` does.
+Conventions: a reducer, as the stages are: state and one window's scores in, state and results out. Times are in
+samples at the models' rate. A model detects a class in a window where the score reaches that model's threshold.
+Rule: the position of a window in its stream alone decides whether it is compared. A difference is reported once, when
+it begins, and again only after both models agreed on the class or the other model alone detected it. In each hour of a
+stream `MAX_DIFFERENCES_PER_HOUR` differences are reported; further ones are counted.
+Does not: run models (`shadow/runner.py`), or combine windows into events, as `detection/decide.py` does.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from typing import Final
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Scores
 
-MOST_AN_HOUR: Final = 30
+MAX_DIFFERENCES_PER_HOUR: Final = 30
 
 Thresholds = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPair:
-    """Two models that hear the same windows.
+    """The active model, its shadow, and the parameters of their comparison.
 
     Attributes:
-        model: Identity of the one that decides.
-        shadow: Identity of the other.
-        labels: The K classes of both.
-        thresholds: In force for the one that decides, per class; None where it does not listen for it.
-        shadow_thresholds: The same for the other.
-        spec: The front end of both.
-        every: Each so many-th window of a stream is compared.
-        interval_samples: After how much of a stream it is told how it went, again and again; None for at its end only.
+        model: Identity of the active model.
+        shadow: Identity of the shadow model.
+        labels: The K classes of both models.
+        thresholds: Thresholds of the active model, one for each class; None for a class that is not detected.
+        shadow_thresholds: Thresholds of the shadow model, in the form of `thresholds`.
+        spec: The front end of both models.
+        stride_windows: One window in so many is compared.
+        interval_samples: Interval between two tallies of a stream; None for one tally at its end.
     """
 
     model: str
@@ -43,24 +43,24 @@ class ModelPair:
     thresholds: Thresholds
     shadow_thresholds: Thresholds
     spec: FeatureSpec
-    every: int
+    stride_windows: int
     interval_samples: int | None
 
     def is_due(self, window: Scores) -> bool:
-        """Whether this window is to be compared: by its place, and only if no sound in it was lost."""
+        """Return True if this window is to be compared: by its position, and if no sound in it was lost."""
         number = window.first_sample // self.spec.window_hop_samples
-        return window.complete and number % self.every == 0
+        return window.complete and number % self.stride_windows == 0
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreDifference:
-    """One model begins to hear a class where the other does not.
+    """One model begins to detect a class that the other does not detect.
 
     Attributes:
-        class_id: The class's place among the labels.
-        at_sample: The end of the window.
-        score: Of the model that decides.
-        shadow_score: Of the other.
+        class_id: Index of the class among the labels.
+        at_sample: End of the window.
+        score: Score of the active model.
+        shadow_score: Score of the shadow model.
     """
 
     class_id: int
@@ -71,18 +71,18 @@ class ScoreDifference:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonTally:
-    """How a stretch of a stream went.
+    """Counts of one part of a stream.
 
     Attributes:
-        both: Per class, how many windows both models heard it in.
-        only_model: The same of the model that decides alone.
-        only_shadow: The same of the other alone.
-        windows: How many were compared.
-        dropped_windows: How many were to be, but there was no time.
-        untold: Differences that were not told one by one.
-        difference_sum: Of each window's mean absolute difference of scores.
-        first_sample: Where the first window begins.
-        end_sample: Where the last one ends.
+        both: Number of windows in which both models detected the class, for each class.
+        only_model: Number of windows in which the active model alone detected the class.
+        only_shadow: Number of windows in which the shadow model alone detected the class.
+        windows: Number of windows compared.
+        dropped_windows: Number of windows dropped because the queue was full.
+        unreported: Number of differences above the limit per hour.
+        difference_sum: Sum over the windows of the mean absolute difference of scores.
+        first_sample: Start of the first window.
+        end_sample: End of the last window.
     """
 
     both: tuple[int, ...]
@@ -90,115 +90,115 @@ class ComparisonTally:
     only_shadow: tuple[int, ...]
     windows: int = 0
     dropped_windows: int = 0
-    untold: int = 0
+    unreported: int = 0
     difference_sum: float = 0.0
     first_sample: int | None = None
     end_sample: int = 0
 
     @property
     def mean_difference(self) -> float | None:
-        """Mean absolute difference of the two scores over windows and classes; None without a window."""
+        """Mean absolute difference of scores over windows and classes; None without a window."""
         return self.difference_sum / self.windows if self.windows else None
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonState:
-    """Where the comparison of one stream stands.
+    """State of the comparison of one stream.
 
     Attributes:
-        tally: Since the last that was told.
-        sides: Per class, what the latest window was like: 1 where only the model hears it, -1 where only the shadow
-            does, 0 where they agree.
-        hour: Of the stream, in which the latest window ended.
-        told: Differences told in that hour.
-        due_sample: Where the tally is told next; None before the first window.
+        tally: Counts since the last reported tally.
+        signs: For each class in the latest window: 1 if the active model alone detected it, -1 if the shadow model
+            alone did, 0 if they agree.
+        hour: Hour of the stream in which the latest window ended.
+        reported: Number of differences reported in that hour.
+        due_sample: Sample at which the next tally is due; None before the first window.
     """
 
     tally: ComparisonTally
-    sides: tuple[int, ...]
+    signs: tuple[int, ...]
     hour: int = 0
-    told: int = 0
+    reported: int = 0
     due_sample: int | None = None
 
 
 def initial_state(pair: ModelPair) -> ComparisonState:
-    """The state before the first window."""
-    return ComparisonState(_no_tally(pair), (0,) * len(pair.labels))
+    """Return the state before the first window."""
+    return ComparisonState(_empty_tally(pair), (0,) * len(pair.labels))
 
 
 def compare(
     state: ComparisonState, pair: ModelPair, scores: Scores, shadow: Scores, dropped_windows: int = 0
 ) -> tuple[ComparisonState, list[ScoreDifference | ComparisonTally]]:
-    """Take account of one more window.
+    """Compare the scores of one more window.
 
     Args:
-        state: After the window before.
+        state: State after the previous window.
         pair: The models.
-        scores: Of the one that decides.
-        shadow: Of the other, for the same window.
-        dropped_windows: How many before this one were to be compared, but were not.
+        scores: Scores of the active model.
+        shadow: Scores of the shadow model for the same window.
+        dropped_windows: Number of windows dropped since the previous one.
 
     Returns:
-        The state after it, and what is to be told: differences that begin here, and the tally if it is time.
+        The new state, and the results: differences that begin in this window, and the tally if it is due.
     """
-    ours, theirs = scores.values.tolist(), shadow.values.tolist()
-    heard = tuple(map(_reaches, ours, pair.thresholds))
-    heard_beside = tuple(map(_reaches, theirs, pair.shadow_thresholds))
-    sides = tuple(one - other for one, other in zip(heard, heard_beside, strict=True))
+    values, shadow_values = scores.values.tolist(), shadow.values.tolist()
+    detected = tuple(map(_reaches, values, pair.thresholds))
+    shadow_detected = tuple(map(_reaches, shadow_values, pair.shadow_thresholds))
+    signs = tuple(a - b for a, b in zip(detected, shadow_detected, strict=True))
     hour = scores.end_sample // (3600 * pair.spec.rate_hz)
-    told_before = state.told if hour == state.hour else 0
-    begin = [
-        ScoreDifference(class_id, scores.end_sample, ours[class_id], theirs[class_id])
-        for class_id, (before, side) in enumerate(zip(state.sides, sides, strict=True))
-        if side and side != before
+    reported = state.reported if hour == state.hour else 0
+    beginning = [
+        ScoreDifference(class_id, scores.end_sample, values[class_id], shadow_values[class_id])
+        for class_id, (previous, sign) in enumerate(zip(state.signs, signs, strict=True))
+        if sign and sign != previous
     ]
-    told: list[ScoreDifference | ComparisonTally] = [*begin[: MOST_AN_HOUR - told_before]]
-    told_after = told_before + len(told)
+    results: list[ScoreDifference | ComparisonTally] = [*beginning[: MAX_DIFFERENCES_PER_HOUR - reported]]
+    reported += len(results)
     tally = state.tally
     tally = ComparisonTally(
-        both=_added(tally.both, (one & other for one, other in zip(heard, heard_beside, strict=True))),
-        only_model=_added(tally.only_model, (side > 0 for side in sides)),
-        only_shadow=_added(tally.only_shadow, (side < 0 for side in sides)),
+        both=_added(tally.both, (a & b for a, b in zip(detected, shadow_detected, strict=True))),
+        only_model=_added(tally.only_model, (sign > 0 for sign in signs)),
+        only_shadow=_added(tally.only_shadow, (sign < 0 for sign in signs)),
         windows=tally.windows + 1,
         dropped_windows=tally.dropped_windows + dropped_windows,
-        untold=tally.untold + len(begin) - len(told),
-        difference_sum=tally.difference_sum + _mean_difference(ours, theirs),
+        unreported=tally.unreported + len(beginning) - len(results),
+        difference_sum=tally.difference_sum + _mean_difference(values, shadow_values),
         first_sample=scores.first_sample if tally.first_sample is None else tally.first_sample,
         end_sample=scores.end_sample,
     )
     due_sample, is_due = _due(state.due_sample, pair, scores)
     if is_due:
-        told.append(tally)
-        tally = _no_tally(pair)
-    return ComparisonState(tally, sides, hour, told_after, due_sample), told
+        results.append(tally)
+        tally = _empty_tally(pair)
+    return ComparisonState(tally, signs, hour, reported, due_sample), results
 
 
 def finish(state: ComparisonState, dropped_windows: int, at_sample: int) -> ComparisonTally:
-    """The last tally of a stream, with the windows that were dropped since the last one that was compared."""
+    """Return the last tally of a stream, with the windows dropped since the last one compared."""
     tally = state.tally
     end_sample = max(tally.end_sample, at_sample if dropped_windows or not tally.windows else 0)
     return replace(tally, dropped_windows=tally.dropped_windows + dropped_windows, end_sample=end_sample)
 
 
-def _no_tally(pair: ModelPair) -> ComparisonTally:
-    none = (0,) * len(pair.labels)
-    return ComparisonTally(none, none, none)
+def _empty_tally(pair: ModelPair) -> ComparisonTally:
+    zeros = (0,) * len(pair.labels)
+    return ComparisonTally(zeros, zeros, zeros)
 
 
 def _reaches(score: float, threshold: float | None) -> int:
     return int(threshold is not None and score >= threshold)
 
 
-def _added(counts: tuple[int, ...], more: Iterable[int]) -> tuple[int, ...]:
-    return tuple(count + one for count, one in zip(counts, more, strict=True))
+def _added(counts: tuple[int, ...], increments: Iterable[int]) -> tuple[int, ...]:
+    return tuple(count + increment for count, increment in zip(counts, increments, strict=True))
 
 
-def _mean_difference(ours: list[float], theirs: list[float]) -> float:
-    return sum(abs(one - other) for one, other in zip(ours, theirs, strict=True)) / len(ours)
+def _mean_difference(values: list[float], shadow_values: list[float]) -> float:
+    return sum(abs(a - b) for a, b in zip(values, shadow_values, strict=True)) / len(values)
 
 
 def _due(due_sample: int | None, pair: ModelPair, scores: Scores) -> tuple[int | None, bool]:
-    """Where the tally is told next, and whether it is told now: at whole intervals of the stream."""
+    """Return the sample at which the next tally is due, and True if one is due now; intervals count from sample 0."""
     period = pair.interval_samples
     if period is None:
         return None, False

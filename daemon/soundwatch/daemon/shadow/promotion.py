@@ -1,10 +1,10 @@
-"""The model and its shadow change places, in the configuration file and in the program that runs.
+"""Promotion of the shadow model, and rollback: in the configuration file and in the running daemon.
 
-Conventions: the change is proven before anything is touched: both files are opened as the daemon would, and the new
-text is read back and held against what was meant. Whoever runs takes it up by SIGHUP, and says in its journal what
-came of it.
-Rule: if that is anything but the promotion, or no answer comes, the file is put back as it was to the byte.
-Does not: stop or start anything.
+Conventions: every check comes before the first change: both model files are opened as the daemon opens them, and the
+new text is parsed and compared with the intended configuration. A running daemon reloads on SIGHUP and writes the
+result to its journal.
+Rule: if the daemon does not use the promoted model, or does not respond, the file is restored to the byte.
+Does not: start or stop a program.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.shadow.build import load_shadow
 from soundwatch.daemon.shadow.yaml_edit import set_yaml_value, write_atomically
 
-ANSWER_S: Final = 60.0
-LOOK_S: Final = 0.1
+RESPONSE_TIMEOUT_S: Final = 60.0
+POLL_INTERVAL_S: Final = 0.1
 
 
 class PromotionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The last promotion of a configuration, kept beside it for `rollback`.
+    """Record of the last promotion, stored next to the configuration for `rollback`.
 
     Attributes:
-        time: When.
-        model: What `model.file` has said since.
-        before: What it said until then.
+        time: Time of the promotion.
+        model: Value of `model.file` since the promotion.
+        before: Value of `model.file` before the promotion.
     """
 
     time: str
@@ -50,8 +50,8 @@ class PromotionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     before: str
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    """What is asked of the daemon's line."""
+class _HealthLine(msgspec.Struct, frozen=True):
+    """The keys of a `health` line that a promotion reads."""
 
     reason: str
     state: str
@@ -61,15 +61,15 @@ class _Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PromotionResult:
-    """What was done.
+    """Result of a promotion or rollback.
 
     Attributes:
-        model: Identity of what decides now.
-        shadow: Identity of what runs beside it now.
-        model_file: As the configuration has it.
-        shadow_file: The same.
-        journal: That of the daemon which was to take it up.
-        process: Who has taken it up; None where nobody writes to that journal.
+        model: Identity of the active model.
+        shadow: Identity of the shadow model.
+        model_file: Value of `model.file`.
+        shadow_file: Value of `shadow.file`.
+        journal: Path of the daemon's journal.
+        process: Number of the process that reloaded; None if no process writes to that journal.
     """
 
     model: str
@@ -80,66 +80,68 @@ class PromotionResult:
     process: int | None
 
 
-def promote(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> PromotionResult:
-    """Let the shadow decide, and what decided until now be its shadow.
+def promote(path: Path, journal: JournalConfig, wait_s: float = RESPONSE_TIMEOUT_S) -> PromotionResult:
+    """Make the shadow the active model, and the active model the shadow.
 
     Args:
         path: The configuration file.
-        journal: Of the daemon that runs with it.
-        wait_s: How long it has to answer.
+        journal: Journal of the daemon that uses this configuration.
+        wait_s: Time limit for the daemon's response.
 
     Raises:
-        SoundwatchError: The shadow cannot take over; all is as it was.
+        SoundwatchError: The promotion failed; the file and the daemon are unchanged.
     """
     before = load_config(path)
     done = _exchange(path, before, journal, wait_s)
     now = format_datetime(datetime.now(UTC), "seconds")
-    _record_of(path).write_bytes(
+    _record_path(path).write_bytes(
         msgspec.json.encode(PromotionRecord(time=now, model=done.model_file, before=done.shadow_file)) + b"\n"
     )
     return done
 
 
-def roll_back(path: Path, journal: JournalConfig, wait_s: float = ANSWER_S) -> PromotionResult:
-    """Let what decided before the last promotion decide again.
+def roll_back(path: Path, journal: JournalConfig, wait_s: float = RESPONSE_TIMEOUT_S) -> PromotionResult:
+    """Restore the model that was active before the last promotion.
 
     Args:
         path: The configuration file.
-        journal: Of the daemon that runs with it.
-        wait_s: How long it has to answer.
+        journal: Journal of the daemon that uses this configuration.
+        wait_s: Time limit for the daemon's response.
 
     Raises:
-        SoundwatchError: There was no promotion, or the configuration is another one since; all is as it was.
+        SoundwatchError: There is no record of a promotion, or the configuration was changed since; the file and the
+            daemon are unchanged.
     """
     config = load_config(path)
     try:
-        record = msgspec.json.decode(_record_of(path).read_bytes(), type=PromotionRecord)
+        record = msgspec.json.decode(_record_path(path).read_bytes(), type=PromotionRecord)
     except FileNotFoundError:
         raise ConfigError(
-            f"{path} has seen no promotion that could be rolled back: there is no {_record_of(path)}. To let the "
-            "shadow decide: soundwatch shadow promote."
+            f"{path} has no promotion to roll back: there is no {_record_path(path)}. To promote the shadow: "
+            "soundwatch shadow promote."
         ) from None
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"{_record_of(path)} cannot be read: {error}. Exchange the two files by hand.") from error
+        raise ConfigError(f"{_record_path(path)} cannot be read: {error}. Exchange the two files by hand.") from error
     if (config.model.file, config.shadow.file) != (record.model, record.before):
         raise ConfigError(
             f"{path} was changed since the promotion of {record.time}: model.file is {config.model.file} and "
-            f"shadow.file {config.shadow.file}; {record.model} and {record.before} were wanted. Exchange them by hand."
+            f"shadow.file {config.shadow.file}; {record.model} and {record.before} were expected. Exchange them by "
+            "hand."
         )
     done = _exchange(path, config, journal, wait_s)
-    _record_of(path).unlink(missing_ok=True)
+    _record_path(path).unlink(missing_ok=True)
     return done
 
 
-def _record_of(path: Path) -> Path:
-    real = path.resolve()  # that is where the configuration was written, so this can be written too
+def _record_path(path: Path) -> Path:
+    real = path.resolve()  # the configuration is written in this folder, so the record can be, too
     return real.with_name(f"{real.name}.promoted")
 
 
 def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float) -> PromotionResult:
-    """Exchange `model.file` and `shadow.file`, in the file and in the program that runs."""
+    """Exchange `model.file` and `shadow.file` in the file, and reload a running daemon."""
     if before.shadow.file is None:
-        raise ConfigError(f"{path} names no shadow that could be promoted; name a model in shadow.file.")
+        raise ConfigError(f"{path} has no shadow to promote; name a model in shadow.file.")
     after = msgspec.structs.replace(
         before,
         model=msgspec.structs.replace(before.model, file=before.shadow.file),
@@ -151,131 +153,132 @@ def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float)
     content = path.read_bytes()
     text = set_yaml_value(content.decode(), "model", "file", before.shadow.file)
     text = set_yaml_value(text, "shadow", "file", before.model.file)
-    process = _take_up(_Change(path, content, text.encode(), after), journal, model.identity, wait_s)
-    place = str(journal_path(journal))
-    return PromotionResult(model.identity, shadow.identity, before.shadow.file, before.model.file, place, process)
+    process = _apply(_Change(path, content, text.encode(), after), journal, model.identity, wait_s)
+    file = str(journal_path(journal))
+    return PromotionResult(model.identity, shadow.identity, before.shadow.file, before.model.file, file, process)
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Another content of a configuration file.
+    """A change of a configuration file.
 
     Attributes:
         path: The file.
-        before: Its content.
-        after: That it is to have.
-        meant: What that has to say.
+        before: Its present content.
+        after: Its new content.
+        intended: The configuration that the new content has to give.
     """
 
     path: Path
     before: bytes
     after: bytes
-    meant: Config
+    intended: Config
 
-    def make(self) -> None:
-        """Write it.
+    def apply(self) -> None:
+        """Write the new content.
 
         Raises:
-            ConfigError: It cannot be written, or would not say what is meant.
+            ConfigError: The file cannot be written, or the new content would not give the intended configuration.
         """
         write_atomically(self.path, self.after, self._check)
 
     def undo(self) -> None:
-        """Put the old content back, unless somebody else has written meanwhile."""
+        """Restore the previous content, unless another program changed the file since."""
         if self.path.read_bytes() == self.after:
             write_atomically(self.path, self.before)
 
     def _check(self, new: Path) -> None:
-        said = None
+        parsed = None
         with contextlib.suppress(ConfigError):
-            said = load_config(new)
-            # a path from the file's folder, and a link's folder is another one
-            detection = msgspec.structs.replace(said.detection, calibration=self.meant.detection.calibration)
-            said = msgspec.structs.replace(said, detection=detection)
-        if said != self.meant:
+            parsed = load_config(new)
+            # this path is relative to the file's folder, which differs where the file is a link
+            detection = msgspec.structs.replace(parsed.detection, calibration=self.intended.detection.calibration)
+            parsed = msgspec.structs.replace(parsed, detection=detection)
+        if parsed != self.intended:
             raise ConfigError(
-                f"{self.path} is written in a way that cannot be changed for you. Exchange by hand: model.file is to "
-                f"be {self.meant.model.file}, and shadow.file {self.meant.shadow.file}; then send SIGHUP to soundwatch."
+                f"{self.path} uses YAML syntax that this command cannot change. Set model.file to "
+                f"{self.intended.model.file} and shadow.file to {self.intended.shadow.file} by hand; then send SIGHUP "
+                "to soundwatch."
             )
 
 
-def _take_up(change: _Change, journal: JournalConfig, wanted: str, wait_s: float) -> int | None:
-    """Make a change, and have it taken up by whoever writes to the journal.
+def _apply(change: _Change, journal: JournalConfig, expected_model: str, wait_s: float) -> int | None:
+    """Write a change, and reload the daemon that writes to the journal.
 
     Args:
         change: The change.
         journal: The journal.
-        wanted: Identity of the model that is to decide then.
-        wait_s: How long to wait for an answer.
+        expected_model: Identity of the active model after the reload.
+        wait_s: Time limit for the daemon's response.
 
     Returns:
-        Who that is; None where nobody is.
+        The number of the daemon's process; None if no process writes to the journal.
     """
     file = journal_path(journal)
     process = writer_pid(file) if isinstance(file, Path) else None
     if process is None:
-        change.make()
+        change.apply()
         return None
-    _hang_up(process, 0)
+    _send_signal(process, 0)
     store = open_for_reading(journal)
     last_seq = store.last_seq()
-    change.make()
+    change.apply()
     try:
-        _hang_up(process, signal.SIGHUP)
-        answer = _answer(store, last_seq, process, wait_s)
-        if answer.state == "reloaded" and answer.model != wanted:
+        _send_signal(process, signal.SIGHUP)
+        response = _wait_for_reload(store, last_seq, process, wait_s)
+        if response.state == "reloaded" and response.model != expected_model:
             raise ConfigError(
-                f"soundwatch, process {process}, goes on with {answer.model} and not with {wanted}: it was started "
-                f"with --model, or with another configuration than {change.path}. That was put back as it was."
+                f"soundwatch, process {process}, uses {response.model} and not {expected_model}: it was started with "
+                f"--model, or with another configuration than {change.path}. The file was restored."
             )
     except BaseException:
         change.undo()
         with contextlib.suppress(ConfigError):
-            _hang_up(process, signal.SIGHUP)  # whatever it has read of it: let it read the old one
+            _send_signal(process, signal.SIGHUP)  # the daemon may have read the new file: reload the old one
         raise
     finally:
         store.close()
-    if answer.state == "refused":
+    if response.state == "refused":
         change.undo()
-        raise ConfigError(f"soundwatch, process {process}, has refused it: {answer.detail}")
+        raise ConfigError(f"soundwatch, process {process}, refused the new configuration: {response.detail}")
     return process
 
 
-def _hang_up(process: int, number: int) -> None:
-    """Send a signal, or 0 to see whether that could be done.
+def _send_signal(process: int, number: int) -> None:
+    """Send a signal; number 0 only checks the permission.
 
     Raises:
-        ConfigError: It cannot be sent.
+        ConfigError: The signal cannot be sent.
     """
     try:
         os.kill(process, number)
     except OSError as error:
         raise ConfigError(
-            f"soundwatch, process {process}, cannot be told: {error.strerror}. Call this as the user that it runs as, "
-            "or as root; nothing was changed."
+            f"soundwatch, process {process}, cannot be signaled: {error.strerror}. Run this command as the user of "
+            "that process, or as root; nothing was changed."
         ) from error
 
 
-def _answer(store: JournalStore, last_seq: int, process: int, wait_s: float) -> _Answer:
-    """What the daemon says to the configuration that it was told to read.
+def _wait_for_reload(store: JournalStore, last_seq: int, process: int, wait_s: float) -> _HealthLine:
+    """Wait for the `health` line that the daemon writes after a reload.
 
     Raises:
-        StoreError: It says nothing, or has ended.
+        StoreError: The daemon did not respond in time, or ended.
     """
-    wanted = query.LineFilter(after_seq=last_seq, types=("health",))
+    health_lines = query.LineFilter(after_seq=last_seq, types=("health",))
     deadline_s = time.monotonic() + wait_s
     while time.monotonic() < deadline_s:
-        for entry in query.read_lines(store, wanted):
-            answer = msgspec.json.decode(entry.line, type=_Answer)
-            if answer.reason == "configuration":
-                return answer
+        for entry in query.read_lines(store, health_lines):
+            response = msgspec.json.decode(entry.line, type=_HealthLine)
+            if response.reason == "configuration":
+                return response
         if writer_pid(Path(store.path)) != process:
             raise StoreError(
-                f"soundwatch, process {process}, has ended meanwhile; the configuration was put back as it was. See "
-                "its log."
+                f"soundwatch, process {process}, ended during the reload; the configuration file was restored. See its "
+                "log."
             )
-        time.sleep(LOOK_S)
+        time.sleep(POLL_INTERVAL_S)
     raise StoreError(
-        f"soundwatch, process {process}, has said nothing in {wait_s:g} s to the new configuration, which was put back "
-        "as it was. See its log, and its journal with `soundwatch tail --type health`."
+        f"soundwatch, process {process}, did not respond to the new configuration within {wait_s:g} s; the file was "
+        "restored. See its log, and its journal with `soundwatch tail --type health`."
     )

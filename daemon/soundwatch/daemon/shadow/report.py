@@ -1,7 +1,7 @@
-"""What the journal's lines say of a model and its shadow.
+"""Summary of the journal's lines about a model and its shadow.
 
-Conventions: lines as bytes of JSON, in the order they were written. A pair of models has a report of its own; of a pair
-that has exchanged places since, there are two. Sources are added up.
+Conventions: lines are bytes of JSON in the order of writing. A report covers one pair of active and shadow model over
+all sources; after a promotion a second report covers the exchanged pair.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ TOP_MOMENTS: Final = 10
 
 
 class ClassReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One class.
+    """Counts of one class.
 
     Attributes:
-        both: Windows that both models heard it in.
-        only_model: Those that the model alone did.
-        only_shadow: Those that the shadow alone did.
-        agreed: Share of all these that both did; None where nobody heard it.
+        both: Number of windows in which both models detected the class.
+        only_model: Number of windows in which the active model alone detected the class.
+        only_shadow: Number of windows in which the shadow model alone detected the class.
+        agreed: Share of the three counts that is `both`; None if all three are 0.
     """
 
     both: int = 0
@@ -31,7 +31,7 @@ class ClassReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DifferenceMoment(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """One model begins to hear a class where the other does not: a `differ` line."""
+    """One model begins to detect a class that the other does not detect: a `differ` line."""
 
     time: str
     source: str
@@ -43,20 +43,20 @@ class DifferenceMoment(msgspec.Struct, frozen=True, kw_only=True, rename={"class
 
 
 class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A model and its shadow.
+    """Comparison of an active model and its shadow.
 
     Attributes:
-        model: Identity of the model that decides.
-        shadow: Identity of the other.
-        first: From when on lines tell of them.
+        model: Identity of the active model.
+        shadow: Identity of the shadow model.
+        first: Start of the period that the lines cover.
         last: Time of the last line.
-        windows: Compared.
-        dropped_windows: That were to be compared, but there was no time.
-        differences: How often one began to hear a class that the other did not.
-        mean_difference: Mean absolute difference of their scores; None without a window.
-        failed: When the shadow failed and was turned off; None where it did not.
-        classes: Each class.
-        moments: The differences with the scores furthest apart, of those that were told one by one.
+        windows: Number of windows compared.
+        dropped_windows: Number of windows dropped because the queue was full.
+        differences: Number of differences that began.
+        mean_difference: Mean absolute difference of scores; None without a window.
+        failed: Time at which the shadow model failed and was turned off; None if it did not fail.
+        classes: Counts by class.
+        moments: The reported differences with the largest distance between the scores.
     """
 
     model: str
@@ -97,16 +97,16 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"
 
 
 def build_reports(lines: Iterable[bytes]) -> list[ShadowReport]:
-    """A report for each pair of models, in the order of their first lines."""
+    """Return one report for each pair of models, in the order of their first lines."""
     pairs: dict[tuple[str, str], list[_Line]] = {}
-    for each in lines:
-        line = msgspec.json.decode(each, type=_Line)
+    for encoded in lines:
+        line = msgspec.json.decode(encoded, type=_Line)
         pairs.setdefault((line.model, line.shadow), []).append(line)
-    return [_report(of_pair) for of_pair in pairs.values()]
+    return [_report(pair_lines) for pair_lines in pairs.values()]
 
 
 def _report(lines: list[_Line]) -> ShadowReport:
-    told, tallies = ([line for line in lines if line.type == type_] for type_ in ("differ", "shadow"))
+    reported, tallies = ([line for line in lines if line.type == type_] for type_ in ("differ", "shadow"))
     windows = sum(line.windows for line in tallies)
     differences = sum((line.mean_difference or 0.0) * line.windows for line in tallies)
     labels = dict.fromkeys(label for line in tallies for label in line.both)
@@ -117,25 +117,25 @@ def _report(lines: list[_Line]) -> ShadowReport:
         last=max(line.time for line in lines),
         windows=windows,
         dropped_windows=sum(line.dropped_windows for line in tallies),
-        differences=len(told) + sum(line.untold for line in tallies),
+        differences=len(reported) + sum(line.untold for line in tallies),
         mean_difference=round(differences / windows, 4) if windows else None,
         failed=next((line.time for line in reversed(tallies) if line.reason == "failed"), None),
         classes={label: _class_report(label, tallies) for label in labels},
-        moments=tuple(map(_moment, sorted(told, key=_nearness)[:TOP_MOMENTS])),
+        moments=tuple(map(_moment, sorted(reported, key=_negative_distance)[:TOP_MOMENTS])),
     )
 
 
 def _class_report(label: str, tallies: list[_Line]) -> ClassReport:
     both, only_model, only_shadow = (
-        sum(counts.get(label, 0) for counts in each)
-        for each in zip(*((line.both, line.only_model, line.only_shadow) for line in tallies), strict=True)
+        sum(counts.get(label, 0) for counts in column)
+        for column in zip(*((line.both, line.only_model, line.only_shadow) for line in tallies), strict=True)
     )
-    heard = both + only_model + only_shadow
-    agreed = round(both / heard, 4) if heard else None
+    detected = both + only_model + only_shadow
+    agreed = round(both / detected, 4) if detected else None
     return ClassReport(both=both, only_model=only_model, only_shadow=only_shadow, agreed=agreed)
 
 
-def _nearness(line: _Line) -> float:
+def _negative_distance(line: _Line) -> float:
     return -abs(line.score - line.shadow_score)
 
 

@@ -1,8 +1,9 @@
-"""Runs the second model: a thread of its own classifies what it is handed, and tells where the two differ.
+"""Runs the shadow model in its own thread, and writes the differences and tallies to the journal.
 
-Conventions: `take` and `end` are called in the engine's thread and never wait; `QUEUED_WINDOWS` wait, and any more are
-dropped and counted. Whatever fails turns this off, once and for all, and nothing else: listening goes on.
-Does not: decide what a difference is (`compare.py`), or open models (`opening.py`).
+Conventions: `submit` and `end_stream` are called in the engine's thread and never wait. At most `QUEUED_WINDOWS`
+windows wait; further ones are dropped and counted. Any failure turns the shadow model off for good, and detection
+continues.
+Does not: define a difference (`compare.py`), or load models (`build.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CLOSING_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A window that waits for the second model; `dropped_windows` of its stream came right before it."""
+    """A queued window; `dropped_windows` is the number of windows of its stream dropped just before it."""
 
     stream: LineEncoder
     features: Features
@@ -43,8 +44,8 @@ class _Window:
 
 
 @dataclass(frozen=True, slots=True)
-class _Over:
-    """A stream that is over."""
+class _StreamEnd:
+    """End of a stream."""
 
     stream: LineEncoder
     at_sample: int
@@ -52,13 +53,17 @@ class _Over:
 
 
 class ShadowRunner:
-    """The second model, beside the first.
+    """The running shadow model.
 
     Args:
-        classifier: The second model.
-        pair: Both, and what is compared of them.
-        journal: Where it is told.
+        classifier: The shadow model.
+        pair: Both models, and the parameters of the comparison.
+        journal: Receives the lines.
         log: The log.
+
+    Attributes:
+        pair: As given.
+        failed: True once the shadow model has failed.
     """
 
     def __init__(self, classifier: Classifier, pair: ModelPair, journal: LineAppender, log: Logger) -> None:
@@ -67,92 +72,86 @@ class ShadowRunner:
         self._classifier = classifier
         self._journal = journal
         self._log = log
-        self._waiting = queue.SimpleQueue[_Window | _Over | None]()
-        self._room = threading.Semaphore(QUEUED_WINDOWS)
-        self._dropped: dict[str, int] = {}  # the engine's thread alone
-        self._streams: dict[str, tuple[LineEncoder, ComparisonState]] = {}  # this thread alone
+        self._queue = queue.SimpleQueue[_Window | _StreamEnd | None]()
+        self._free_slots = threading.Semaphore(QUEUED_WINDOWS)
+        self._dropped: dict[str, int] = {}  # used by the engine's thread only
+        self._streams: dict[str, tuple[LineEncoder, ComparisonState]] = {}  # used by the runner's thread only
         self._closing: ShadowReason | None = None
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     @property
-    def facts(self) -> dict[str, object]:
-        """What the log says of it."""
-        return {"shadow": self.pair.shadow, "model": self.pair.model, "every_windows": self.pair.every}
+    def log_fields(self) -> dict[str, object]:
+        """Fields of log entries about the shadow model."""
+        return {"shadow": self.pair.shadow, "model": self.pair.model, "stride_windows": self.pair.stride_windows}
 
     def start(self) -> None:
-        """Begin, once it is sure that this one is wanted."""
+        """Start the thread."""
         self._thread.start()
 
-    def take(self, stream: LineEncoder, features: Features, scores: Scores) -> None:
-        """Hold a window against the first model's scores of it soon, if it is its turn and there is time."""
+    def submit(self, stream: LineEncoder, features: Features, scores: Scores) -> None:
+        """Queue a window and the active model's scores for comparison, if the window is due and a slot is free."""
         if self.failed or self._closing is not None or not self.pair.is_due(scores):
             return
         source = stream.source.name
-        if not self._room.acquire(blocking=False):
+        if not self._free_slots.acquire(blocking=False):
             self._dropped[source] = self._dropped.get(source, 0) + 1
             return
-        self._waiting.put(_Window(stream, features, scores, self._dropped.pop(source, 0)))
+        self._queue.put(_Window(stream, features, scores, self._dropped.pop(source, 0)))
 
-    def end(self, stream: LineEncoder, end_sample: int) -> None:
-        """No more windows of this stream will come."""
-        self._waiting.put(_Over(stream, end_sample, self._dropped.pop(stream.source.name, 0)))
+    def end_stream(self, stream: LineEncoder, end_sample: int) -> None:
+        """Queue the last tally of a stream."""
+        self._queue.put(_StreamEnd(stream, end_sample, self._dropped.pop(stream.source.name, 0)))
 
     def close(self, reason: ShadowReason) -> None:
-        """Compare what waits, tell how it went, and end; ten seconds at most."""
+        """Compare the queued windows, write the last tallies, and end the thread; waits `CLOSING_S` at most."""
         self._closing = reason
-        self._waiting.put(None)
+        self._queue.put(None)
         if self._thread.ident is not None:
             self._thread.join(CLOSING_S)
             if self._thread.is_alive():
-                self._log.warning(
-                    "the shadow model did not end; what it found last is not told", shadow=self.pair.shadow
-                )
+                self._log.warning("shadow_not_stopped", shadow=self.pair.shadow, waited_s=CLOSING_S)
 
     def _run(self) -> None:
-        while (each := self._waiting.get()) is not None:
+        while (item := self._queue.get()) is not None:
             try:
                 if not self.failed:
-                    self._hear(each) if isinstance(each, _Window) else self._conclude(each)
-            except Exception as error:  # noqa: BLE001  # the shadow may fail, in whatever way; the daemon may not
-                self._fail(each, error)
-            if isinstance(each, _Window):
-                self._room.release()
-        for stream, compared in self._streams.values():
-            self._tell_tally(stream, compared.tally, self._closing or "ended")
+                    self._compare(item) if isinstance(item, _Window) else self._finish(item)
+            except Exception as error:  # noqa: BLE001  # no failure of the shadow model may end the daemon
+                self._fail(item, error)
+            if isinstance(item, _Window):
+                self._free_slots.release()
+        for stream, state in self._streams.values():
+            self._write_tally(stream, state.tally, self._closing or "ended")
 
-    def _hear(self, window: _Window) -> None:
+    def _compare(self, window: _Window) -> None:
         source = window.stream.source.name
-        _, before = self._streams.get(source, (None, initial_state(self.pair)))
+        _, state = self._streams.get(source, (None, initial_state(self.pair)))
         [scores] = classify_windows(self._classifier, [window.features])
-        compared, told = compare(before, self.pair, window.scores, scores, window.dropped_windows)
-        self._streams[source] = window.stream, compared
-        for each in told:
-            if isinstance(each, ScoreDifference):
-                self._journal.append(self._differ_line(window.stream, each))
+        state, results = compare(state, self.pair, window.scores, scores, window.dropped_windows)
+        self._streams[source] = window.stream, state
+        for result in results:
+            if isinstance(result, ScoreDifference):
+                self._journal.append(self._differ_line(window.stream, result))
             else:
-                self._tell_tally(window.stream, each, "interval")
+                self._write_tally(window.stream, result, "interval")
 
-    def _conclude(self, over: _Over) -> None:
-        _, compared = self._streams.pop(over.stream.source.name, (None, initial_state(self.pair)))
-        self._tell_tally(over.stream, finish(compared, over.dropped_windows, over.at_sample), "ended")
+    def _finish(self, end: _StreamEnd) -> None:
+        _, state = self._streams.pop(end.stream.source.name, (None, initial_state(self.pair)))
+        self._write_tally(end.stream, finish(state, end.dropped_windows, end.at_sample), "ended")
 
-    def _fail(self, each: _Window | _Over, error: Exception) -> None:
-        """Say so, tell what was found so far, and hear nothing more."""
+    def _fail(self, item: _Window | _StreamEnd, error: Exception) -> None:
+        """Log the failure, write the last tallies, and compare no more windows."""
         self.failed = True
-        self._log.warning(
-            "the shadow model has failed and is turned off; listening goes on",
-            shadow=self.pair.shadow,
-            error=str(error) or type(error).__name__,
-        )
-        _, compared = self._streams.pop(each.stream.source.name, (None, initial_state(self.pair)))
-        at_sample = each.scores.end_sample if isinstance(each, _Window) else each.at_sample
-        tally = finish(compared, each.dropped_windows, at_sample)
-        self._journal.append(self._shadow_line(each.stream, tally, "failed"))
-        for stream, others in self._streams.values():
-            self._tell_tally(stream, others.tally, "failed")
+        self._log.warning("shadow_failed", shadow=self.pair.shadow, error=str(error) or type(error).__name__)
+        _, state = self._streams.pop(item.stream.source.name, (None, initial_state(self.pair)))
+        at_sample = item.scores.end_sample if isinstance(item, _Window) else item.at_sample
+        tally = finish(state, item.dropped_windows, at_sample)
+        self._journal.append(self._shadow_line(item.stream, tally, "failed"))
+        for stream, other in self._streams.values():
+            self._write_tally(stream, other.tally, "failed")
         self._streams = {}
 
-    def _tell_tally(self, stream: LineEncoder, tally: ComparisonTally, reason: ShadowReason) -> None:
+    def _write_tally(self, stream: LineEncoder, tally: ComparisonTally, reason: ShadowReason) -> None:
         if tally.windows or tally.dropped_windows:
             self._journal.append(self._shadow_line(stream, tally, reason))
 
@@ -176,7 +175,7 @@ class ShadowRunner:
         first_sample = tally.end_sample if tally.first_sample is None else tally.first_sample
         mean_difference = tally.mean_difference
 
-        def named(counts: tuple[int, ...]) -> dict[str, int]:
+        def by_label(counts: tuple[int, ...]) -> dict[str, int]:
             return dict(zip(self.pair.labels, counts, strict=True))
 
         return ShadowLine(
@@ -189,10 +188,10 @@ class ShadowRunner:
             shadow=self.pair.shadow,
             windows=tally.windows,
             dropped_windows=tally.dropped_windows,
-            untold=tally.untold,
+            untold=tally.unreported,
             mean_difference=None if mean_difference is None else round(mean_difference, 4),
-            both=named(tally.both),
-            only_model=named(tally.only_model),
-            only_shadow=named(tally.only_shadow),
+            both=by_label(tally.both),
+            only_model=by_label(tally.only_model),
+            only_shadow=by_label(tally.only_shadow),
             reason=reason,
         )

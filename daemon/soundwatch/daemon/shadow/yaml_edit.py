@@ -1,8 +1,8 @@
-"""Sets a value in a YAML file and leaves every other byte of it as it is: comments, order, quotes, line ends.
+"""Sets a value in a YAML file without changing any other byte: comments, order, quotes, line ends.
 
-Conventions: the parser says where a value stands in the text, and only that is replaced. Whoever calls this reads what
-came out and holds it against what was meant: there are ways of writing YAML (anchors, blocks of text) that this is not
-made for.
+Conventions: the parser gives the position of a value in the text, and only those characters are replaced. The caller
+parses the result and compares it with the intended configuration, since some YAML syntax (anchors, block scalars) is
+not supported.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from soundwatch.daemon.core.errors import ConfigError
 
 
 def set_yaml_value(text: str, section: str, key: str, value: str) -> str:
-    """The text, with a string as value of `section.key`, which may or may not be there."""
-    written, newline = _written(value), "\r\n" if "\r\n" in text else "\n"
+    """Return the text with a string as the value of `section.key`; missing keys are added."""
+    scalar, newline = _flow_scalar(value), "\r\n" if "\r\n" in text else "\n"
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    holder = _value_of(root, section)
-    if holder is None:
+    mapping = _value_node(root, section)
+    if mapping is None:
         start = "" if not text or text.endswith("\n") else newline
-        return f"{text}{start}{newline}{section}:{newline}  {key}: {written}{newline}"
-    there = _value_of(holder, key)
-    if there is not None:
-        return _put(text, there.start_mark.index, there.end_mark.index, written)
-    first, last = holder.start_mark.index, holder.end_mark.index
-    if not isinstance(holder, yaml.MappingNode):  # null, which may be written as nothing at all
-        return _put(text, first, last, f"{' ' if first == last else ''}{{{key}: {written}}}")
-    if holder.flow_style:
-        return _put(text, first + 1, first + 1, f"{key}: {written}{', ' if holder.value else ''}")
-    return _put(text, first, first, f"{key}: {written}{newline}{' ' * holder.start_mark.column}")
+        return f"{text}{start}{newline}{section}:{newline}  {key}: {scalar}{newline}"
+    present = _value_node(mapping, key)
+    if present is not None:
+        return _replaced(text, present.start_mark.index, present.end_mark.index, scalar)
+    first, last = mapping.start_mark.index, mapping.end_mark.index
+    if not isinstance(mapping, yaml.MappingNode):  # null, which may be written as an empty text
+        return _replaced(text, first, last, f"{' ' if first == last else ''}{{{key}: {scalar}}}")
+    if mapping.flow_style:
+        return _replaced(text, first + 1, first + 1, f"{key}: {scalar}{', ' if mapping.value else ''}")
+    return _replaced(text, first, first, f"{key}: {scalar}{newline}{' ' * mapping.start_mark.column}")
 
 
 def write_atomically(path: Path, content: bytes, check: Callable[[Path], None] = lambda _: None) -> None:
-    """Give a file other content, all at once; its owner and its mode stay.
+    """Replace the content of a file atomically; keep its owner and mode.
 
     Args:
         path: The file, or a link to it.
-        content: The content.
-        check: Called with a file of that content in the same folder, before it takes the place of the old one.
+        content: The new content.
+        check: Called with a temporary file of that content in the same folder, before it replaces the file.
 
     Raises:
-        ConfigError: It cannot be written.
+        ConfigError: The file cannot be written.
     """
     real = path.resolve()
 
@@ -63,20 +63,21 @@ def write_atomically(path: Path, content: bytes, check: Callable[[Path], None] =
         replace_file(real, write, mode=0o600)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be changed: {error.strerror}. Call this as a user who may write to it and its folder."
+            f"{path} cannot be changed: {error.strerror}. Run this command as a user with write permission for the "
+            "file and its folder."
         ) from error
 
 
-def _value_of(node: yaml.Node | None, key: str) -> yaml.Node | None:
+def _value_node(node: yaml.Node | None, key: str) -> yaml.Node | None:
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _written(value: str) -> str:
-    """A string as YAML has it in any place."""
+def _flow_scalar(value: str) -> str:
+    """Encode a string as a YAML scalar that is valid in every context."""
     listed: str = yaml.safe_dump([value], default_flow_style=True, width=1 << 30, allow_unicode=True)
     return listed.strip()[1:-1]
 
 
-def _put(text: str, first: int, last: int, written: str) -> str:
-    return text[:first] + written + text[last:]
+def _replaced(text: str, first: int, last: int, scalar: str) -> str:
+    return text[:first] + scalar + text[last:]
