@@ -42,10 +42,10 @@ class ClipTap(Protocol):
 class WindowTap(Protocol):
     """A second consumer of windows (`shadow/runner.py`); called in the engine's thread, it must not wait."""
 
-    def take(self, stream: LineEncoder, features: Features, scores: Scores) -> None:
+    def submit(self, stream: LineEncoder, features: Features, scores: Scores) -> None:
         """Accept one window and the first model's scores."""
 
-    def end(self, stream: LineEncoder, end_sample: int) -> None:
+    def end_stream(self, stream: LineEncoder, end_sample: int) -> None:
         """Finish a stream at a sample."""
 
 
