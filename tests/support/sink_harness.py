@@ -15,8 +15,9 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import ActiveModel, PreparedSink, SinkConfig, SinkContext
-from soundwatch.daemon.sinks.dispatcher import SinkDispatcher, SinkWorker
+from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
+from soundwatch.daemon.sinks.worker import SinkWorker
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from support.memory_logger import MemoryLogger

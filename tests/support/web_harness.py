@@ -25,7 +25,7 @@ from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
 from soundwatch.daemon.sinks.kinds import parse_sink
-from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.context import WebContext

@@ -17,9 +17,9 @@ from soundwatch.daemon.fleet.gap_tracker import MAX_JOURNALS, MAX_RANGES
 from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.store import Batch, FleetStore
 from soundwatch.daemon.journal.query import LineFilter
-from soundwatch.daemon.sinks.dispatcher import SinkWorker
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ
+from soundwatch.daemon.sinks.worker import SinkWorker
 from support.fleet_harness import JOURNAL, keys_of, report_of
 from support.memory_logger import MemoryLogger
 from support.mosquitto import Listener, Mosquitto, wait_until

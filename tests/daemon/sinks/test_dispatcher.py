@@ -16,7 +16,7 @@ from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks import dispatcher as outlets_module
+from soundwatch.daemon.sinks import worker as worker_module
 from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from support.memory_logger import MemoryLogger
@@ -60,7 +60,7 @@ def prepared(sink: Reader, *, durable: bool = True) -> PreparedSink:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlets_module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(worker_module, "FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.events.schema import ClipLine
-from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT
 from support.journal_factory import hello
 from support.web_harness import IDS, NODE, Site, a_site, event_line, lost_line, reading

@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from soundwatch.daemon.core.source import AudioQuality
-from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.latency import BOUNDS_S, LatencyHistograms
 from soundwatch.daemon.web.metrics import source_metrics

@@ -2,7 +2,7 @@
 
 Conventions: outputs start before the sources, so that wrong words are refused before the first sound; they end last, so
 that every line has been offered to each. A sink that cannot be opened does not stop the daemon: it is tried again.
-Does not: run sinks (`sinks/dispatcher.py`) or the page (`web/server.py`).
+Does not: run sinks (`sinks/worker.py`) or the page (`web/server.py`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import socket_path
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.context import PreparedSink, SinkConfig, SinkContext, SinkSpec
-from soundwatch.daemon.sinks.dispatcher import CLOSING_S, SinkDispatcher, SinkWorker
+from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, prepare_sink, sink_key
+from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 
 OPENING_S: Final = 2.0  # for the first attempts, so that sockets are there when the daemon is ready
 

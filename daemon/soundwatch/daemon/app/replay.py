@@ -20,9 +20,9 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.sinks.context import parse_options
-from soundwatch.daemon.sinks.direct_writer import DirectWriter
 from soundwatch.daemon.sinks.file import FileSink, JsonOptions, open_file
 from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.worker import DirectWriter
 from soundwatch.daemon.system.signals import stop_on_signals
 
 

@@ -34,7 +34,7 @@ from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, CardOptions, candidate_accelerators
-from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from soundwatch.daemon.sinks.worker import DirectWriter
 from soundwatch.daemon.system.log import StructuredLogger
 from soundwatch.daemon.system.log_output import StderrOutput
 

@@ -7,7 +7,7 @@ Rule for a disk that hangs: `PENDING_LINES` lines wait to be written, then the o
 Rule for a disk that fails: lines go to a journal in memory of `FALLBACK_BYTES`, where the oldest are dropped and
 counted, and move to the file when it can be written again. Detection never waits for the file.
 Rule for errors: no error ends the thread of the journal.
-Does not: run sinks (`sinks/dispatcher.py`), or know SQL (`journal/store.py`).
+Does not: run sinks (`sinks/worker.py`), or know SQL (`journal/store.py`).
 """
 
 from __future__ import annotations

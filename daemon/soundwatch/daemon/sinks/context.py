@@ -16,8 +16,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import BATCH_LINES
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.sinks.protocols import Sink
-from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.protocols import Sink, SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 

@@ -4,7 +4,7 @@ Conventions: each line reaches the operating system before `write` returns. `jso
 appends to a path. A file that was renamed or removed is opened again by its path before the next line.
 Rule for paths that are no regular files: they are opened and written without blocking. A pipe that nobody reads is a
 failure, and is tried again; a pipe that is full is waited for `STALL_S` at a time.
-Does not: decide what a failure means (`sinks/dispatcher.py`, `sinks/direct_writer.py`).
+Does not: decide what a failure means (`sinks/worker.py`).
 """
 
 from __future__ import annotations

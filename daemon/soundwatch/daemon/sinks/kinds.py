@@ -3,7 +3,7 @@
 Conventions: an output is one word, `KIND[:TARGET][,KEY=VALUE...]`, on the command line and in the configuration alike.
 In the configuration, an output may also be a mapping of `sink` and options. A loader imports the module of its kind
 when a sink of that kind is prepared, so that an unused kind costs no memory.
-Does not: run sinks (`sinks/dispatcher.py`).
+Does not: run sinks (`sinks/worker.py`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""Protocols that sinks implement."""
+"""Protocols that sinks implement, and the status of a sink."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from soundwatch.daemon.journal.entry import JournalEntry
+
+SinkState = Literal["working", "failing", "gone"]
 
 
 class LineWriter(Protocol):
@@ -43,3 +46,24 @@ class Sink(Protocol):
 
 class WritableSink(Sink, LineWriter, Protocol):
     """A sink whose `write` may be called from any thread, between deliveries."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """Status of a sink.
+
+    Attributes:
+        name: Name of the sink.
+        state: working, failing, or gone: the reader has left for good.
+        reason: Cause of the failure.
+        since_unix_ns: Start of the state.
+        delivered_seq: Number of the last line that the sink has taken.
+        lost_lines: Number of lines that were dropped before the sink could take them.
+    """
+
+    name: str
+    state: SinkState = "working"
+    reason: str | None = None
+    since_unix_ns: int = 0
+    delivered_seq: int = 0
+    lost_lines: int = 0

@@ -2,7 +2,7 @@
 
 Conventions: one line in, the next state out. States are frozen, so any thread may read the latest. Times are those of
 the lines.
-Does not: know windows or levels (`live.py`), or sinks (`sinks/status.py`).
+Does not: know windows or levels (`live.py`), or sinks (`sinks/worker.py`).
 """
 
 from __future__ import annotations

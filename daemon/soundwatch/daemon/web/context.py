@@ -13,7 +13,7 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import model_path
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.context import SinkContext
-from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.protocols import SinkStatus
 
 
 @dataclass(frozen=True, slots=True)

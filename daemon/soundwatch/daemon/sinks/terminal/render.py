@@ -17,7 +17,7 @@ from rich.text import Text
 
 from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.sinks.status import SinkStatus
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 
 MIN_DBFS: Final = -80.0

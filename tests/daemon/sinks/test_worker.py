@@ -11,7 +11,7 @@ import pytest
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
-from soundwatch.daemon.sinks.direct_writer import DirectWriter
+from soundwatch.daemon.sinks.worker import DirectWriter
 from support.memory_logger import MemoryLogger
 
 
@@ -63,7 +63,8 @@ def test_a_full_disk_loses_counted_lines_says_so_once_and_recovers() -> None:
         journal.append(gap())
     assert [line["seq"] for line in full.lines] == [1, 4]
     assert [line["seq"] for line in other.lines] == [1, 2, 3, 4]
-    assert journal.losses == {"full": 2}
+    with pytest.raises(SinkError, match="2 lines could not be written to full"):
+        journal.report_losses()
     assert len(log.written) == 2
     assert log.written[0][1] == {"sink": "full", "reason": "No space left on device"}
     assert log.written[1][1] == {"sink": "full", "lost_lines": 2}
