@@ -212,5 +212,5 @@ def test_it_stops_with_success_and_is_removed_without_a_trace_but_its_events(ser
     service.run(PROGRAM, "service", "uninstall")
     assert service.property(UNIT, "LoadState") == "not-found"
     left = service.run("find", "/etc", "-name", "*soundwatch*").splitlines()
-    assert sorted(left) == ["/etc/soundwatch"], "its configuration was changed, and stays"
+    assert sorted(left) == ["/etc/soundwatch"], "the changed configuration stays"
     assert events(service, "stats")[-1]["final"] is True

@@ -1,4 +1,4 @@
-"""A service manager's end of systemd's notification protocol."""
+"""A service manager's side of systemd's notification protocol."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ PATIENCE_S = 60.0
 
 
 class Manager:
-    """Hears what a program tells its service manager.
+    """Receiver of a program's notifications.
 
     Attributes:
-        env: What the program's environment must have besides the usual.
-        heard: What it said, with the monotonic time of each.
+        env: Variables to add to the program's environment.
+        received: Notifications, with the monotonic time of each in seconds.
     """
 
     def __init__(self, path: Path, watchdog_s: float) -> None:
-        self.heard: list[tuple[float, str]] = []
+        self.received: list[tuple[float, str]] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self.env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
 
-    def listen(self, seconds: float) -> bool:
-        """Hear one more datagram, if one comes in time."""
+    def receive(self, seconds: float) -> bool:
+        """Receive one datagram; return False if none arrives in time."""
         self._socket.settimeout(seconds)
         try:
-            self.heard.append((time.monotonic(), self._socket.recv(4096).decode()))
+            self.received.append((time.monotonic(), self._socket.recv(4096).decode()))
         except TimeoutError:
             return False
         return True
 
     def wait_for(self, wanted: Callable[[str], bool]) -> str:
-        """Listen until something is said, and return it."""
-        give_up = time.monotonic() + PATIENCE_S
-        while time.monotonic() < give_up:
-            if self.listen(give_up - time.monotonic()) and wanted(self.heard[-1][1]):
-                return self.heard[-1][1]
-        raise AssertionError(f"not heard; it said: {[text for _, text in self.heard]}")
+        """Receive until a notification matches, and return it."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline_s:
+            if self.receive(deadline_s - time.monotonic()) and wanted(self.received[-1][1]):
+                return self.received[-1][1]
+        raise AssertionError(f"no such notification; received: {[text for _, text in self.received]}")
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the socket."""
         self._socket.close()
 
 
 @contextmanager
 def manager(watchdog_s: float = 10.0) -> Iterator[Manager]:
-    """A manager in a folder of its own, since a socket's path has to be short."""
+    """Provide a manager in a temporary folder; the path of a socket has to be short."""
     with tempfile.TemporaryDirectory(prefix="soundwatch-") as folder:
-        listening = Manager(Path(folder) / "notify", watchdog_s)
+        systemd = Manager(Path(folder) / "notify", watchdog_s)
         try:
-            yield listening
+            yield systemd
         finally:
-            listening.close()
+            systemd.close()
 
 
 def environment_of(pid: int) -> set[str]:
-    """The names in a process's environment as it was started."""
+    """Return the names of the variables that a process was started with."""
     content = Path(f"/proc/{pid}/environ").read_bytes()
-    return {os.fsdecode(each.partition(b"=")[0]) for each in content.split(b"\0") if each}
+    return {os.fsdecode(variable.partition(b"=")[0]) for variable in content.split(b"\0") if variable}

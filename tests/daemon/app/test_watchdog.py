@@ -1,4 +1,4 @@
-"""Which stage is frozen and which only waits, and what the service manager hears of it."""
+"""Detection of stalled stages, and the notifications about them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LABELS = SMALL_CONTRACT.labels
 
 
 @dataclass(slots=True)
-class Quiet:
-    """A source of which only the name is asked."""
+class NamedSource:
+    """A source with a name and no blocks."""
 
     info: SourceInfo
     start_unix_ns: int = 0
@@ -44,7 +44,7 @@ def source(
     name: str, state: Any, heard_s: float = 0, waits: bool = False, windows: int = 0, active: bool = False
 ) -> EngineSource:
     decided = tuple(ClassState(active=active and label == LABELS[0]) for label in LABELS)
-    session = SourceSession(Quiet(SourceInfo(name, "test", 8000, 1, waits)))
+    session = SourceSession(NamedSource(SourceInfo(name, "test", 8000, 1, waits)))
     encoder = LineEncoder("test", session.source.info, 0, SMALL_CONTRACT, "test", {}, SampleClock())
     return EngineSource(
         session,
@@ -56,7 +56,7 @@ def source(
 
 
 @pytest.mark.parametrize(
-    ("of", "now_s", "stage"),
+    ("checked", "now_s", "stage"),
     [
         (source("mic0", "heard", heard_s=96), 100, None),
         (source("mic0", "heard", heard_s=94), 100, "the capture of mic0"),
@@ -66,22 +66,22 @@ def source(
         (source("camera", "opening"), 29, None),
         (source("camera", "opening"), 31, "the capture of camera"),
     ],
-    ids=["goes on", "frozen", "waited for", "ended", "waits for its writer", "begins late", "never begins"],
+    ids=["running", "stalled", "waiting", "ended", "waits for its writer", "opens late", "does not open"],
 )
-def test_a_source_that_is_away_or_waits_is_not_frozen_and_one_that_falls_silent_is(
-    of: EngineSource, now_s: int, stage: str | None
+def test_a_source_without_blocks_is_stalled_unless_it_waits(
+    checked: EngineSource, now_s: int, stage: str | None
 ) -> None:
-    progress = EngineProgress(0, [source("other", "heard", heard_s=now_s), of])
+    progress = EngineProgress(0, [source("other", "heard", heard_s=now_s), checked])
     assert stalled_stage(progress, now_s * SECOND_NS, PATIENCE_NS) == stage
 
 
-def test_a_network_is_frozen_that_has_had_a_batch_for_long() -> None:
+def test_a_model_that_holds_a_batch_too_long_is_stalled() -> None:
     progress = EngineProgress(0, [], batch_since_ns=10 * SECOND_NS)
     assert stalled_stage(progress, 14 * SECOND_NS, PATIENCE_NS) is None
     assert stalled_stage(progress, 16 * SECOND_NS, PATIENCE_NS) == "the model"
 
 
-def test_the_program_is_at_work_once_a_window_was_classified_or_every_microphone_is_waited_for() -> None:
+def test_the_program_is_ready_after_the_first_window_or_if_every_microphone_waits() -> None:
     assert not is_ready(EngineProgress(0))
     assert not is_ready(EngineProgress(0, [source("mic0", "heard", windows=0)]))
     assert is_ready(EngineProgress(0, [source("mic0", "heard", windows=1), source("yard", "opening")]))
@@ -89,14 +89,14 @@ def test_the_program_is_at_work_once_a_window_was_classified_or_every_microphone
     assert is_ready(EngineProgress(0, [source("mic0", "waiting"), source("yard", "waiting")]))
 
 
-def test_the_outlook_names_what_sounds_and_what_is_waited_for_and_stays_short() -> None:
+def test_the_status_names_active_classes_and_waiting_sources_and_stays_short() -> None:
     progress = EngineProgress(0, [source("mic0", "heard", active=True), source("yard", "waiting")])
     assert status_text(progress) == "1 of 2 sources heard; low on mic0; waiting for yard"
     many = EngineProgress(0, [source(f"m{number}", "waiting") for number in range(300)])
     assert status_text(many) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
 
 
-def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_since() -> None:
+def test_an_active_class_is_named_by_the_model_that_detected_it() -> None:
     old, new = source("mic0", "heard", active=True), source("yard", "heard")
     assert new.encoder is not None
     labels = ("quiet", *LABELS)
@@ -106,35 +106,35 @@ def test_a_sound_is_named_by_the_model_that_heard_it_though_another_has_come_sin
     assert status_text(EngineProgress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
 
 
-class Told(SystemdNotifier):
-    """Keeps what the manager would be told."""
+class RecordingNotifier(SystemdNotifier):
+    """Records the notifications."""
 
     def __init__(self) -> None:
-        super().__init__("/nowhere", 10 * SECOND_NS)
-        self.said: list[str] = []
+        super().__init__("/no/such/socket", 10 * SECOND_NS)
+        self.sent: list[str] = []
 
     def _send(self, state: str) -> None:
-        self.said.append(state)
+        self.sent.append(state)
 
 
-def test_a_frozen_stage_stops_the_watchdog_says_so_once_and_feeds_it_again_when_it_goes_on() -> None:
-    notifier, log = Told(), MemoryLogger()
-    supervised = Watchdog(notifier, log)
+def test_a_stalled_stage_is_logged_once_and_stops_the_watchdog_until_it_recovers() -> None:
+    notifier, log = RecordingNotifier(), MemoryLogger()
+    watchdog = Watchdog(notifier, log)
     progress = EngineProgress(0, [source("mic0", "heard", heard_s=1, windows=1)])
     for now_s in range(2, 9):
-        supervised(progress, now_s * SECOND_NS)
-    assert notifier.said == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
+        watchdog(progress, now_s * SECOND_NS)
+    assert notifier.sent == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
     assert [fields["stage"] for _, fields in log.written] == ["the capture of mic0"]
     progress.sources[0].last_sound_ns = 9 * SECOND_NS
-    supervised(progress, 9 * SECOND_NS)
-    assert notifier.said[-1] == "WATCHDOG=1"
+    watchdog(progress, 9 * SECOND_NS)
+    assert notifier.sent[-1] == "WATCHDOG=1"
     assert log.written[1] == ("stage_recovered", {"stage": "the capture of mic0"})
 
 
-def test_turns_that_come_thick_and_fast_are_passed_over() -> None:
-    notifier = Told()
-    supervised = Watchdog(notifier, MemoryLogger())
+def test_ticks_in_quick_succession_are_skipped() -> None:
+    notifier = RecordingNotifier()
+    watchdog = Watchdog(notifier, MemoryLogger())
     progress = EngineProgress(0, [source("mic0", "heard", heard_s=1, windows=1)])
     for turn in range(10_000):
-        supervised(progress, 2 * SECOND_NS + turn * 1_000)
-    assert notifier.said.count("WATCHDOG=1") == 1
+        watchdog(progress, 2 * SECOND_NS + turn * 1_000)
+    assert notifier.sent.count("WATCHDOG=1") == 1

@@ -37,7 +37,7 @@ class Watchdog:
 
     def __call__(self, progress: EngineProgress, now_ns: int) -> None:
         """Send the notifications that are due."""
-        if not self._notifier.heard or now_ns < self._next_ns:
+        if not self._notifier.connected or now_ns < self._next_ns:
             return
         self._next_ns = now_ns + min(INTERVAL_NS, (self._notifier.watchdog_ns or INTERVAL_NS) // 4)
         if not self._ready and is_ready(progress):
@@ -58,4 +58,4 @@ class Watchdog:
                 self._log.error("stage_stalled", stage=stage)
             self._stalled = stage
         if stage is None and self._notifier.watchdog_ns:
-            self._notifier.alive()
+            self._notifier.ping_watchdog()

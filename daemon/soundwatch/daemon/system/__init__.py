@@ -1,4 +1,4 @@
 """The operating system: systemd, journald, logging, signals.
 
-Never: know what the daemon listens to.
+Never: import sources, models or sinks.
 """

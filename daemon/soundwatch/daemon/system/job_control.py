@@ -23,7 +23,7 @@ if sys.platform != "win32":
     def stop_job() -> None:
         """Stop all processes of this job, as Ctrl-Z does, until the shell continues them."""
         os.killpg(os.getpgrp(), signal.SIGSTOP)
-        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # or this thread would run on for a while
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # otherwise this thread stops only some time later
 
 else:
 

@@ -1,9 +1,9 @@
-"""The system's journal, where standard error leads there: a level for each entry, and its fields as fields.
+"""Log entries for systemd-journald, if standard error is connected to it.
 
-Conventions: an entry goes to the journal's own socket, with its fields as SOUNDWATCH_SOURCE and so on; where that
-cannot be reached it is printed, and `<4>` before a line tells the journal its level, which it takes off again.
-Source: systemd's "Native Journal Protocol", sd-daemon(3), and systemd.exec(5) of JOURNAL_STREAM.
-Does not: read the journal. `journal/journal.py` is the one of events, which has nothing to do with it.
+Conventions: an entry goes to journald's socket with its level, and with its fields as SOUNDWATCH_SOURCE and so on. If
+the socket cannot be reached, the entry is printed with a prefix such as `<4>`, which journald reads as the level.
+Source: systemd's "Native Journal Protocol", sd-daemon(3), and JOURNAL_STREAM in systemd.exec(5).
+Does not: read journald's entries, or use the journal of events (`journal/journal.py`).
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 
 
 def stderr_is_journal() -> bool:
-    """Whether what is written to standard error comes to the journal."""
+    """Return True if standard error is connected to journald."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         state = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):  # there is none
+    except (OSError, ValueError):  # there is no standard error
         return False
     return (device, inode) == (str(state.st_dev), str(state.st_ino))
 
 
 def priority_prefix(level: str) -> str:
-    """What tells the journal the level of a line on standard error; nothing where it does not lead there."""
+    """Return the prefix that gives journald the level of a line; empty if standard error is not connected to it."""
     return f"<{PRIORITIES[level]}>" if stderr_is_journal() else ""
 
 
 def encode_entry(level: str, event: str, fields: Mapping[str, Any]) -> bytes:
-    """An entry as the journal's socket takes it."""
-    shown = " ".join([event, *(f"{key}={fields[key]!r}" for key in sorted(fields))])
-    entry = {"MESSAGE": shown, "PRIORITY": str(PRIORITIES[level]), "SYSLOG_IDENTIFIER": "soundwatch"}
+    """Encode an entry in journald's native protocol."""
+    message = " ".join([event, *(f"{key}={fields[key]!r}" for key in sorted(fields))])
+    entry = {"MESSAGE": message, "PRIORITY": str(PRIORITIES[level]), "SYSLOG_IDENTIFIER": "soundwatch"}
     entry |= {f"SOUNDWATCH_{re.sub('[^A-Z0-9_]', '_', key.upper())}": str(value) for key, value in fields.items()}
     return b"".join(_field(name, value.encode()) for name, value in entry.items())
 
 
 def send(level: str, event: str, fields: Mapping[str, Any]) -> bool:
-    """Hand an entry to the journal.
+    """Send an entry to journald.
 
     Returns:
-        Whether it was taken.
+        True if journald accepted the entry.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mouth:
-            mouth.setblocking(False)
-            mouth.sendto(encode_entry(level, event, fields), str(SOCKET))
-    except OSError:  # not there, full, or the entry too long for one datagram
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            client.sendto(encode_entry(level, event, fields), str(SOCKET))
+    except OSError:  # no socket, a full socket, or an entry too long for one datagram
         return False
     return True
 

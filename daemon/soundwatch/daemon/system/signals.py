@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, SIGINT and SIGTERM call `stop`."""
+    """Call `stop` on SIGINT and SIGTERM within the context, and restore the previous handlers afterwards."""
 
     def handle(*_: object) -> None:
         stop()

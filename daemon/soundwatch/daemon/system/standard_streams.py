@@ -38,7 +38,7 @@ def standard_streams() -> Iterator[None]:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it is the lowest that is free: this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free descriptor: this one
     if sys.stdin is None:
         sys.stdin = os.fdopen(0, closefd=False)
     if sys.stdout is None:
@@ -51,7 +51,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def _abandon_blocked() -> None:
-    """Lead an output that accepts nothing to the null device: libraries print when the interpreter ends."""
+    """Redirect an output that accepts no data to the null device: libraries print when the interpreter ends."""
     with contextlib.suppress(OSError, ValueError):  # Windows waits for sockets only
         _, writable, _ = select.select([], [1, 2], [], 0)
         for descriptor in {1, 2}.difference(writable):

@@ -1,9 +1,9 @@
-"""soundwatch as a service of systemd: this installation's unit, and the steps that put it in place or take it away.
+"""soundwatch as a systemd service: the unit of this installation, and the steps that install and uninstall it.
 
-Conventions: what is to be done is a list of steps, made before the first of them is taken, so that it can be shown
-instead. A step that fails undoes those before it: a service is installed or it is not. A configuration that is there
-already is never written over, and is taken away only if it is as it was written.
-Source: the units lie in `daemon/systemd/` of the project, and inside the package where it is installed.
+Conventions: all steps are listed before the first one runs, so that a dry run can show them. A step that fails undoes
+the steps before it, so a service is installed completely or not at all. An existing configuration is never
+overwritten, and is removed only if it is unchanged since it was written.
+Source: the unit files are in the project's `daemon/systemd/`, or in the package if it is installed.
 Does not: start the program itself.
 """
 
@@ -25,7 +25,7 @@ from soundwatch.daemon.core.errors import ServiceError
 UNIT: Final = "soundwatch.service"
 AS_SHIPPED: Final = "/opt/soundwatch/bin/soundwatch"
 FIRST_CONFIG: Final = """\
-# What soundwatch listens to as a service. `soundwatch check-config PATH` shows every key and what is in force.
+# The sources of the soundwatch service. `soundwatch check-config PATH` shows every key and its value.
 sources:
   mic0: {device: default}
 """
@@ -34,12 +34,12 @@ Run = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
 @dataclass(frozen=True, slots=True)
 class ServicePaths:
-    """Where a service of the system, or of one user, has its files.
+    """Paths of a service of the system or of one user.
 
     Attributes:
-        user: Whether it is one user's.
-        unit: Its unit file.
-        config: Its configuration.
+        user: True for a service of one user.
+        unit: The unit file.
+        config: The configuration file.
     """
 
     user: bool
@@ -48,17 +48,17 @@ class ServicePaths:
 
     @property
     def network(self) -> Path:
-        """The drop-in that allows the configuration's addresses."""
+        """Path of the drop-in that allows the configuration's addresses."""
         return self.unit.with_name(f"{UNIT}.d") / "10-network.conf"
 
     @property
     def systemctl(self) -> tuple[str, ...]:
-        """The command that asks its manager."""
+        """The command that controls the service manager."""
         return ("systemctl", "--user") if self.user else ("systemctl",)
 
 
 def service_paths(user: bool) -> ServicePaths:
-    """Where this system, or this user, keeps services."""
+    """Return the paths of a service of this system or of this user."""
     if not user:
         return ServicePaths(False, Path("/etc/systemd/system") / UNIT, Path("/etc/soundwatch/config.yaml"))
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -66,195 +66,201 @@ def service_paths(user: bool) -> ServicePaths:
 
 
 def render_unit(program: Path, user: bool) -> str:
-    """The text of the unit that starts `program`.
+    """Return the text of the unit that starts `program`.
 
     Raises:
-        ServiceError: There is no such program, or the service's own user could not read it.
+        ServiceError: There is no such program, or the service's user cannot read it.
     """
     if not os.access(program, os.X_OK):
         raise ServiceError(
-            f"There is no program {program} to start. Install soundwatch into a virtual environment, and call the "
-            "`soundwatch` in it."
+            f"There is no program {program} to start. Install soundwatch into a virtual environment, and run the "
+            "`soundwatch` of that environment."
         )
     text = _shipped_unit("soundwatch-user.service" if user else UNIT).replace(AS_SHIPPED, _quoted(str(program)))
     if not user:
-        needed = (program, Path(sys.prefix), Path(sys.base_prefix), Path(__file__))
-        _check_readable(needed)
-        if any(_is_in_a_home(path) for path in needed):
+        required = (program, Path(sys.prefix), Path(sys.base_prefix), Path(__file__))
+        _check_readable(required)
+        if any(_is_in_home_folder(path) for path in required):
             text = text.replace("ProtectHome=yes", "ProtectHome=read-only")
     return text
 
 
 def installed_program() -> Path:
-    """The `soundwatch` of this installation."""
+    """Return the path of this installation's `soundwatch`."""
     return Path(sys.executable).with_name("soundwatch")
 
 
 def _shipped_unit(name: str) -> str:
-    inside = resources.files("soundwatch.daemon") / "systemd"  # where the wheel puts them
-    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "systemd"  # where a clone has them
+    packaged = resources.files("soundwatch.daemon") / "systemd"  # in a wheel
+    folder = packaged if packaged.is_dir() else Path(__file__).parents[3] / "systemd"  # in a clone
     return (folder / name).read_text(encoding="utf-8")
 
 
 def _quoted(program: str) -> str:
-    """A path as ExecStart= wants it."""
+    """Quote a path for ExecStart=."""
     escaped = program.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
     return escaped if escaped == program and " " not in program else f'"{escaped}"'
 
 
-def _is_in_a_home(path: Path) -> bool:
+def _is_in_home_folder(path: Path) -> bool:
     return path.resolve().is_relative_to("/home") or path.resolve().is_relative_to("/root")
 
 
 def _check_readable(paths: Sequence[Path]) -> None:
-    """Refuse what a user without rights could not read."""
+    """Refuse paths that an unprivileged user cannot read."""
     for path in paths:
-        for each in (path.resolve(), *path.resolve().parents):
-            if not each.stat().st_mode & (0o001 if each.is_dir() else 0o004):
+        for part in (path.resolve(), *path.resolve().parents):
+            if not part.stat().st_mode & (0o001 if part.is_dir() else 0o004):
                 raise ServiceError(
-                    f"The service runs as a user of its own, who may not read {each}. Install soundwatch where "
-                    "everybody may read it: `sudo python3 -m venv /opt/soundwatch`, then `sudo /opt/soundwatch/bin/pip "
-                    "install soundwatch`, then `sudo /opt/soundwatch/bin/soundwatch service install`; or install it "
-                    "for this user alone, with --user."
+                    f"The service runs as its own user, which may not read {part}. Install soundwatch in a folder that "
+                    "every user may read: `sudo python3 -m venv /opt/soundwatch`, then `sudo /opt/soundwatch/bin/pip "
+                    "install soundwatch`, then `sudo /opt/soundwatch/bin/soundwatch service install`; or install the "
+                    "service for this user only, with --user."
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do.
+    """One step of an installation.
 
     Attributes:
-        said: It, for people.
-        do: Does it, or raises `OSError` or `ServiceError`.
-        undo: Brings back what was before, or raises `OSError`.
+        description: The step, as text.
+        do: Runs the step, or raises `OSError` or `ServiceError`.
+        undo: Reverses the step, or raises `OSError`.
     """
 
-    said: str
+    description: str
     do: Callable[[], object]
     undo: Callable[[], object] = lambda: None
 
 
-def install_steps(place: ServicePaths, unit: str, run: Run, network: str = "") -> list[Step]:
-    """The steps that put a service in place, or its present unit in place of an older one.
+def install_steps(paths: ServicePaths, unit: str, run: Run, network: str = "") -> list[Step]:
+    """Return the steps that install a service, or replace its unit by a newer one.
 
     `network` is the text of the drop-in for the IP filter; empty for none.
     """
-    reload = (*place.systemctl, "daemon-reload")
-    start = (*place.systemctl, "restart", UNIT)
-    enable = (*place.systemctl, "enable", UNIT)
-    steps = [] if place.config.exists() else [_write(place.config, FIRST_CONFIG)]
-    first = not place.unit.exists()
+    reload = (*paths.systemctl, "daemon-reload")
+    start = (*paths.systemctl, "restart", UNIT)
+    enable = (*paths.systemctl, "enable", UNIT)
+    steps = [] if paths.config.exists() else [_write(paths.config, FIRST_CONFIG)]
+    new = not paths.unit.exists()
 
-    def reloaded() -> None:
+    def undo_reload() -> None:
         run(reload)
-        if not first:
+        if not new:
             run(start)
 
-    def disabled() -> None:
-        if first:
-            run((*place.systemctl, "disable", "--now", UNIT))
+    def undo_start() -> None:
+        if new:
+            run((*paths.systemctl, "disable", "--now", UNIT))
 
     return [
-        Step("", lambda: None, reloaded),  # undone last, once the old unit is back
+        Step("", lambda: None, undo_reload),  # undone last, after the old unit is restored
         *steps,
-        _write(place.unit, unit),
-        *([_write(place.network, network)] if network else _removal(place.network)),
-        Step(" ".join(reload), lambda: _asked(run, reload)),
-        Step(" ".join(enable), lambda: _asked(run, enable), disabled),
-        Step(" ".join(start) + ", and wait until it is ready", lambda: _asked(run, start), disabled),
+        _write(paths.unit, unit),
+        *([_write(paths.network, network)] if network else _remove_existing(paths.network)),
+        Step(" ".join(reload), lambda: _run_checked(run, reload)),
+        Step(" ".join(enable), lambda: _run_checked(run, enable), undo_start),
+        Step(" ".join(start) + ", and wait until it is ready", lambda: _run_checked(run, start), undo_start),
     ]
 
 
-def uninstall_steps(place: ServicePaths, run: Run) -> list[Step]:
-    """The steps that take a service away; events and a configuration that was changed stay.
+def uninstall_steps(paths: ServicePaths, run: Run) -> list[Step]:
+    """Return the steps that uninstall a service; events and a changed configuration stay.
 
     Raises:
-        ServiceError: There is none.
+        ServiceError: The service is not installed.
     """
-    if not place.unit.exists():
-        raise ServiceError(f"There is no {place.unit}, so there is no such service to remove.")
-    stop = (*place.systemctl, "disable", "--now", UNIT)
-    reload = (*place.systemctl, "daemon-reload")
-    start = (*place.systemctl, "enable", "--now", UNIT)
+    if not paths.unit.exists():
+        raise ServiceError(f"There is no {paths.unit}, so there is no such service to remove.")
+    stop = (*paths.systemctl, "disable", "--now", UNIT)
+    reload = (*paths.systemctl, "daemon-reload")
+    start = (*paths.systemctl, "enable", "--now", UNIT)
     steps = [
-        Step(" ".join(stop), lambda: _asked(run, stop), lambda: run(start)),
-        *_removal(place.network),
-        _remove(place.unit),
-        Step(" ".join(reload), lambda: _asked(run, reload), lambda: run(reload)),
+        Step(" ".join(stop), lambda: _run_checked(run, stop), lambda: run(start)),
+        *_remove_existing(paths.network),
+        _remove(paths.unit),
+        Step(" ".join(reload), lambda: _run_checked(run, reload), lambda: run(reload)),
     ]
-    if place.config.exists() and place.config.read_text(encoding="utf-8") == FIRST_CONFIG:
-        steps.append(_remove(place.config))
+    if paths.config.exists() and paths.config.read_text(encoding="utf-8") == FIRST_CONFIG:
+        steps.append(_remove(paths.config))
     return steps
 
 
-def run_steps(steps: Sequence[Step], say: Callable[[str], object]) -> None:
-    """Take the steps, and tell of each; if one fails, undo those that were taken.
+def run_steps(steps: Sequence[Step], show: Callable[[str], object]) -> None:
+    """Run the steps in order; if one fails, undo it and the steps before it.
+
+    Args:
+        steps: The steps.
+        show: Receives the description of each step before it runs.
 
     Raises:
-        ServiceError: One failed; all is as it was before.
+        ServiceError: A step failed; the message names the steps that could not be undone.
     """
-    taken: list[Step] = []
+    begun: list[Step] = []
     for step in steps:
-        if step.said:
-            say(step.said)
-        taken.append(step)
+        if step.description:
+            show(step.description)
+        begun.append(step)
         try:
             step.do()
         except (OSError, ServiceError) as error:
-            left = _undone(taken)
+            remaining = _undo(begun)
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            after = f"This could not be undone: {', '.join(left)}." if left else "All is as it was before."
-            raise ServiceError(f"{step.said} failed: {reason}. {after}") from error
+            after = (
+                f"These steps could not be undone: {', '.join(remaining)}." if remaining else "All steps were undone."
+            )
+            raise ServiceError(f"{step.description} failed: {reason}. {after}") from error
 
 
-def _undone(taken: Sequence[Step]) -> list[str]:
-    """Undo steps, and name those that cannot be."""
-    left = []
-    for step in reversed(taken):
+def _undo(steps: Sequence[Step]) -> list[str]:
+    """Undo steps in reverse order, and return the descriptions of those that cannot be undone."""
+    remaining = []
+    for step in reversed(steps):
         try:
             step.undo()
         except OSError:
-            left.append(step.said)
-    return left
+            remaining.append(step.description)
+    return remaining
 
 
-def systemd_available(place: ServicePaths, run: Run) -> bool:
-    """Whether there is a systemd here to ask."""
-    return run((*place.systemctl, "show", "--property=Version")).returncode == 0
+def systemd_available(paths: ServicePaths, run: Run) -> bool:
+    """Return True if the service manager responds."""
+    return run((*paths.systemctl, "show", "--property=Version")).returncode == 0
 
 
-def service_state(place: ServicePaths, run: Run) -> dict[str, str]:
-    """What the manager knows of the service."""
+def service_state(paths: ServicePaths, run: Run) -> dict[str, str]:
+    """Return properties of the service from its manager."""
     names = ("ActiveState", "SubState", "StatusText", "MainPID", "NRestarts", "MemoryCurrent", "Result")
-    said = run((*place.systemctl, "show", UNIT, *(f"--property={name}" for name in names))).stdout
-    return dict(_pairs(said))
+    output = run((*paths.systemctl, "show", UNIT, *(f"--property={name}" for name in names))).stdout
+    return dict(_parse_properties(output))
 
 
 def run_quietly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; one that is not there is one that failed."""
+    """Run a command and capture its output; a missing program gives exit code 127."""
     found = shutil.which(command[0])
     if found is None:
         return subprocess.CompletedProcess(command, 127, "", f"there is no {command[0]}")
     return subprocess.run([found, *command[1:]], capture_output=True, text=True, check=False)  # noqa: S603 -- ours
 
 
-def _pairs(said: str) -> Iterator[tuple[str, str]]:
-    for line in said.splitlines():
+def _parse_properties(output: str) -> Iterator[tuple[str, str]]:
+    for line in output.splitlines():
         name, equals, value = line.partition("=")
         if equals:
             yield name, value
 
 
-def _asked(run: Run, command: Sequence[str]) -> None:
+def _run_checked(run: Run, command: Sequence[str]) -> None:
     done = run(command)
     if done.returncode:
         raise ServiceError(" ".join(done.stderr.split()) or f"exit code {done.returncode}")
 
 
 def _write(path: Path, text: str) -> Step:
-    """Write a file that everybody may read, and make its folder."""
+    """Return a step that writes a world-readable file and creates its folder."""
     before = path.read_bytes() if path.exists() else None
-    made = [folder for folder in path.parents if not folder.exists()]
+    created = [folder for folder in path.parents if not folder.exists()]
 
     def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,26 +271,26 @@ def _write(path: Path, text: str) -> Step:
 
         replace_file(path, write_part)
 
-    def back() -> None:
+    def restore() -> None:
         if not path.parent.is_dir():
             return
         if before is None:
             path.unlink(missing_ok=True)
         else:
             path.write_bytes(before)
-        for folder in made:
+        for folder in created:
             if folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
 
-    return Step(f"write {path}", write, back)
+    return Step(f"write {path}", write, restore)
 
 
-def _removal(path: Path) -> list[Step]:
+def _remove_existing(path: Path) -> list[Step]:
     return [_remove(path)] if path.exists() else []
 
 
 def _remove(path: Path) -> Step:
-    """Remove a file, and its folder if that holds nothing but drop-ins and is empty then."""
+    """Return a step that removes a file, and its folder if that is an empty folder of drop-ins."""
     before = path.read_bytes()
 
     def remove() -> None:
@@ -292,8 +298,8 @@ def _remove(path: Path) -> Step:
         if path.parent.suffix == ".d" and not any(path.parent.iterdir()):
             path.parent.rmdir()
 
-    def back() -> None:
+    def restore() -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(before)
 
-    return Step(f"remove {path}", remove, back)
+    return Step(f"remove {path}", remove, restore)
