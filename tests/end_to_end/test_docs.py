@@ -77,7 +77,8 @@ def test_every_command_shown_that_needs_no_microphone_runs(
         soundfile.write(tmp_path / name, demo_scene(22_050, 12.0).T, 22_050)
     (tmp_path / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
     if words[0] == "tail":
-        run_until_hello("run", "--device", "demo")
+        (tmp_path / "state").mkdir()
+        run_until_hello("run", "--device", "demo", "--journal", str(tmp_path / "state" / "journal.db"))
     done = soundwatch(*words, cwd=tmp_path)
     assert done.returncode in {0, FAULTY if words[0] == "doctor" else 0}, done.stderr.decode()
     assert done.stdout or words[0] == "tail"

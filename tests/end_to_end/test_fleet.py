@@ -49,9 +49,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 def daemon(begin: Begin, folder: Path, broker: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
     config = folder / f"{name}.yaml"
     config.write_text(f"node: {name}\nsinks: ['mqtt://{broker},fleet=1,report_s=0.5']\n")
-    state = folder / name
-    state.mkdir(exist_ok=True)
-    yield begin("run", "--config", str(config), "--device", "demo", out=f"{name}.lines", STATE_DIRECTORY=str(state))
+    words = ("run", "--config", str(config), "--device", "demo", "--journal", str(folder / name / "journal.db"))
+    yield begin(*words, out=f"{name}.lines")
 
 
 def watching(mosquitto: Mosquitto, folder: Path) -> list[str]:

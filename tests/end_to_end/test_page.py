@@ -100,14 +100,14 @@ def test_an_event_that_happens_while_one_looks_appears_by_itself(browser: Browse
 
 
 def test_the_page_comes_back_by_itself_after_the_daemon_was_killed(browser: Browser, tmp_path: Path) -> None:
-    port, env = free_port(), {"STATE_DIRECTORY": str(tmp_path)}
-    with demo_daemon(port, env=env) as url:
+    port, journal = free_port(), str(tmp_path / "journal.db")
+    with demo_daemon(port, "--journal", journal) as url:
         page, _ = opened(browser, url)
         expect(page.locator("#status")).not_to_have_attribute("data-state", "connecting")
         wait_for(lambda: has_told(url))
     expect(page.locator("#banner")).to_contain_text("soundwatch cannot be reached")
     expect(page.locator("#status")).to_have_text("Not connected")
-    with demo_daemon(port, env=env):
+    with demo_daemon(port, "--journal", journal):
         expect(page.locator("#banner")).to_be_hidden()
         expect(page.locator("#status")).to_have_text(re.compile("Running|problem"))
         expect(page.locator(".scores .value").first).to_have_text(re.compile(r"^\d\.\d\d$"))
