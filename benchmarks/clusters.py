@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 from harness import figure, provenance, write_results
 
-from soundwatch.daemon.inference.classifier import activate, load_classifier_file
+from soundwatch.daemon.inference.classifier import activate_classes, load_classifier_file
 from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
 from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
 from soundwatch.training.model.labels import LABELS
@@ -95,7 +95,7 @@ def serving(address: str, note: str) -> dict[str, Any]:
     local = load_classifier_file("urban", "cpu")
     contract = local.contract
     remote = RemoteClassifier(
-        TritonServer(address, contract.name, contract), local, partial(activate, activation=contract.activation)
+        TritonServer(address, contract.name, contract), local, partial(activate_classes, contract=contract)
     )
     if remote.obstacle:
         sys.exit(f"No server at {address}: {remote.obstacle}")

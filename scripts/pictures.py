@@ -248,7 +248,7 @@ def _draw_mel(figure: Figure, axes: Axes, decibels: NDArray[np.float32], spec: F
 def _draw_scores(axes: Axes, classifier: LoadedModel, decibels: NDArray[np.float32]) -> None:
     """The network's answer to the window, beside each class's threshold."""
     contract = classifier.contract
-    scores = classifier.classify(decibels[None])[0]  # (K,)
+    scores = classifier.classify(decibels[None])[0, : len(contract.labels)]  # (K,)
     for row, (label, score) in enumerate(zip(contract.labels, scores.tolist(), strict=True)):
         threshold = contract.thresholds[label]
         axes.barh(row, score, 0.6, color=BLUE if score >= threshold else FAINT)

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from soundwatch.daemon.events.schema import ClipLine
 from support.browser import a_browser, complaints_of, skip_without_chromium
 from support.demo_daemon import demo_daemon, has_told, wait_for
+from support.journal_factory import hello
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
 from support.web_harness import IDS, Site, a_site, event_line, lost_line, reading, write_token
@@ -209,6 +210,21 @@ def test_names_are_shown_as_text_whatever_is_in_them(browser: Browser, site: Sit
     expect(page.locator(".about").first).to_have_text(evil)
     assert page.locator("main img, main script").count() == 0
     assert page.title() == "soundwatch on balcony"
+    assert said == []
+    page.context.close()
+
+
+def test_the_highest_tags_are_shown_now_and_in_an_event(browser: Browser, site: Site) -> None:
+    tags = {"speech": 0.5, "dog_growl": 0.75, "rain": 0.25, "bell": 0.0}
+    window = reading(tags=tuple(tags), tag_values=np.array([*tags.values()], np.float32))
+    site.view.sink_context.live.publish(window)
+    site.tell(hello("low", "high"), today(1, also={"dog_growl": 0.75, "speech": 0.5}))
+    site.tell(today(2, class_="glass", experimental=True))
+    page, said = opened(browser, site.url)
+    expect(page.get_by_text("Also: dog growl 0.75, speech 0.50, rain 0.25")).to_be_visible()
+    expect(rows(page).first.locator(".class")).to_have_text("glass (experimental)")
+    rows(page).last.locator("summary").click()
+    expect(page.locator(".event-body .facts")).to_contain_text("Alsodog growl 0.75, speech 0.50")
     assert said == []
     page.context.close()
 

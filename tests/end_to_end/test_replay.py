@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from support.band_model import write_band_model
+from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.cli_runner import lines_of, soundwatch
 from support.fakes import silence, tone
 
@@ -140,6 +140,30 @@ def test_classify_prints_one_line_a_file_with_every_class(model: Path, scene: Pa
     assert set(answer["scores"]) == {"low", "high"}
     assert all(0 <= score <= 1 for score in answer["scores"].values())
     assert soundwatch("classify", scene, "--model", model).stdout.decode().startswith(f"{scene}: ")
+
+
+def test_a_model_with_tags_gives_them_in_scores_events_and_classify(config: Path, scene: Path, tmp_path: Path) -> None:
+    model = write_band_model(tmp_path / "tagged.onnx", TAGGED_CONTRACT)
+    text = CONFIG.replace("detection: {", "detection: {tags: [whistle], ")
+    config.write_text(text)
+    done = soundwatch("replay", scene, "--model", model, "--config", config, "-F", "json,scores=1")
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(done.stdout)
+    assert lines[0]["classes"] == ["low", "high", "whistle"]
+    assert all(set(line["tags"]) == set(TAGGED_CONTRACT.tags) for line in lines if line["type"] == "scores")
+    events = [line for line in lines if "peak_score" in line]
+    assert {line["class"]: line.get("experimental") for line in events} == {"low": None, "high": None, "whistle": True}
+    assert all(len(line["also"]) == 3 and line["class"] not in line["also"] for line in events)
+    [whistle, *_] = [line for line in events if line["class"] == "high"]
+    assert next(iter(whistle["also"])) in ("whistle", "glass")
+    text = soundwatch("classify", scene, "--model", model).stdout.decode()
+    assert re.search(r": (low|high) 0\.\d\d, .*; also \w+ 0\.\d\d, ", text)
+    assert set(json.loads(soundwatch("classify", scene, "--model", model, "--json").stdout)["tags"]) == {
+        *TAGGED_CONTRACT.tags
+    }
+    config.write_text(CONFIG.replace("detection: {", "detection: {tags: [whistel], "))
+    refused = soundwatch("replay", scene, "--model", model, "--config", config)
+    assert (refused.returncode, b"did you mean whistle?" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["replay", "classify"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -11,9 +12,15 @@ from onnx import TensorProto, helper, numpy_helper
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 from support.fakes import SMALL_CONTRACT
 
+TAGGED_CONTRACT = msgspec.structs.replace(SMALL_CONTRACT, tags=("hum", "whistle", "speech", "glass"))
+
 
 def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT, even_db: float = -30) -> Path:
-    """Logit of `low` and `high`: how far the loudest band of each half stands above `even_db`, mean over frames."""
+    """Logit of `low` and `high`: how far the loudest band of each half stands above `even_db`, mean over frames.
+
+    Logits of tags are those of low, of high, the mean of both and the inverse of low, over and over.
+    """
+    tag_columns = np.resize(np.array([[1, 0], [0, 1], [0.5, 0.5], [-1, 0]], np.float32), (len(contract.tags), 2))
     shape = ("windows", *contract.features.input_shape)
     half = contract.features.n_mels // 2
     graph = helper.make_graph(
@@ -28,10 +35,15 @@ def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT, even_
             helper.make_node("Concat", ["low_column", "high_column"], ["both_db"], axis=1),
             helper.make_node("Sub", ["both_db", "even_db"], ["above_db"]),
             helper.make_node("Div", ["above_db", "five"], ["logits"]),
-        ],
+            helper.make_node("MatMul", ["logits", "tag_columns"], ["tag_logits"]),
+            helper.make_node("Sigmoid", ["tag_logits"], ["tag_scores"]),
+        ][: 12 if contract.tags else 10],
         "bands",
         [helper.make_tensor_value_info("mel_db", TensorProto.FLOAT, list(shape))],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["windows", 2])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["windows", 2]),
+            helper.make_tensor_value_info("tag_scores", TensorProto.FLOAT, ["windows", len(contract.tags)]),
+        ][: 2 if contract.tags else 1],
         [
             numpy_helper.from_array(np.array([half, contract.features.n_mels - half]), "halves"),
             numpy_helper.from_array(np.array([2]), "mels"),
@@ -39,7 +51,8 @@ def write_band_model(path: Path, contract: ModelContract = SMALL_CONTRACT, even_
             numpy_helper.from_array(np.array([1]), "last"),
             numpy_helper.from_array(np.array([even_db], np.float32), "even_db"),
             numpy_helper.from_array(np.array([5], np.float32), "five"),
-        ],
+            numpy_helper.from_array(tag_columns.T.copy(), "tag_columns"),
+        ][: 7 if contract.tags else 6],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, {CONTRACT_KEY: encode_contract(contract)})

@@ -78,13 +78,17 @@ class KServe:
         assert (given["name"], given["datatype"]) == ("mel_db", "FP32")
         assert given["parameters"]["binary_data_size"] == len(body) - header_bytes
         mel_db = np.frombuffer(body[header_bytes:], "<f4").reshape(given["shape"])
-        logits = self.spoil(_session(folder / "1" / "model.onnx").run(None, {"mel_db": mel_db})[0])
+        names = [output["name"] for output in json.loads(body[:header_bytes])["outputs"]]
+        tensors = _session(folder / "1" / "model.onnx").run(names, {"mel_db": mel_db})
+        tensors[0] = self.spoil(tensors[0])
         time.sleep(self.delay_s)
         self.windows += len(mel_db)
-        output: dict[str, Any] = {"name": "logits", "datatype": "FP32", "shape": list(logits.shape)}
-        output["parameters"] = {"binary_data_size": logits.nbytes}
-        head = json.dumps({"model_name": folder.name, "model_version": "1", "outputs": [output]}).encode()
-        return 200, head + logits.astype("<f4").tobytes(), len(head)
+        outputs: list[dict[str, Any]] = []
+        for name, tensor in zip(names, tensors, strict=True):
+            outputs.append({"name": name, "datatype": "FP32", "shape": list(tensor.shape)})
+            outputs[-1]["parameters"] = {"binary_data_size": tensor.nbytes}
+        head = json.dumps({"model_name": folder.name, "model_version": "1", "outputs": outputs}).encode()
+        return 200, head + b"".join(tensor.astype("<f4").tobytes() for tensor in tensors), len(head)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         kserve = self

@@ -20,6 +20,7 @@ from rich.console import Console
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.onnx_model import TAG_OUTPUT
 from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.report import Verification
@@ -68,12 +69,16 @@ def export_repository(
 def configuration(contract: ModelContract) -> str:
     """Return the text of `config.pbtxt`."""
     shape = ", ".join(map(str, contract.features.input_shape))
+    widths = {"logits": len(contract.labels)} | ({TAG_OUTPUT: len(contract.tags)} if contract.tags else {})
+    outputs = ", ".join(
+        f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ {width} ] }}' for name, width in widths.items()
+    )
     return f"""# Written by `soundwatch export --format triton` for {contract.identity}.
 name: {json.dumps(contract.name)}
 backend: "onnxruntime"
 max_batch_size: {MAX_BATCH_WINDOWS}
 input [ {{ name: "mel_db" data_type: TYPE_FP32 dims: [ {shape} ] }} ]
-output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ {len(contract.labels)} ] }} ]
+output [ {outputs} ]
 
 # Windows of many daemons that come within {QUEUE_US / 1000:g} ms are one batch.
 dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_US} }}

@@ -65,6 +65,7 @@ def test_numbers_that_do_not_fit_are_refused_with_what_was_wanted(changes: dict[
     [
         ({"labels": (), "thresholds": {}}, "labels are []; at least one is needed"),
         ({"labels": ("low", "low")}, "no two may be equal"),
+        ({"tags": ("hum", "hum")}, "tags are ['hum', 'hum']; no two may be equal"),
         ({"thresholds": {"low": 0.5}}, "thresholds name ['low']; they must name each label once: ['high', 'low']"),
         ({"thresholds": {"low": 0.5, "high": 0.5, "mid": 0.5}}, "must name each label once"),
         ({"thresholds": {"low": 0.0, "high": 0.5}}, "threshold of low is 0.0; it must lie in (0, 1]"),

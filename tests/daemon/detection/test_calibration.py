@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
 from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Scores
-from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, calibrate, load_calibration, poisson_upper_rate
+from soundwatch.daemon.detection.calibration import (
+    MIN_BACKGROUND_S,
+    Calibration,
+    ClassCalibration,
+    calibrate,
+    load_calibration,
+    poisson_upper_rate,
+)
 from soundwatch.daemon.detection.rules import build_rules
-from support.band_model import write_band_model
+from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.cli_runner import lines_of, soundwatch
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, tone
 
@@ -98,6 +107,19 @@ def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
         load_calibration(tmp_path / "c.json", SMALL_CONTRACT)
     with pytest.raises(ConfigError, match="is not a calibration"):
         load_calibration(Path(__file__), SMALL_CONTRACT)
+
+
+def test_a_calibration_of_before_a_tag_became_a_class_stays_valid(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    classes = {
+        label: ClassCalibration(threshold=0.9, false_events=0, rate_upper_per_h=0.0, highest_score=0.5)
+        for label in TAGGED_CONTRACT.labels
+    }
+    found = Calibration(model=TAGGED_CONTRACT.identity, background_h=1.0, target_per_h=0.5, classes=classes)
+    path.write_bytes(msgspec.json.encode(found))
+    contract = with_tag_classes(TAGGED_CONTRACT, ["glass"])
+    rules = build_rules(DetectionConfig(), contract, load_calibration(path, contract))
+    assert [rule.threshold for rule in rules] == [0.9, 0.9, 0.5]
 
 
 @pytest.mark.slow

@@ -168,6 +168,26 @@ def test_the_end_of_the_stream_ends_what_lasts_and_says_why() -> None:
     assert events_of([0.1, 0.1], rule(), "shutdown") == []
 
 
+def test_an_event_has_the_highest_tags_of_the_window_with_its_peak_score() -> None:
+    state, events = initial_state((rule(),)), []
+    tags = ("bark", "a", "b", "c", "d")
+    for number, (score, tag_scores) in enumerate(
+        [
+            (0.1, (0.0, 0.9, 0.9, 0.9, 0.9)),
+            (0.7, (0.9, 0.1, 0.2, 0.3, 0.4)),
+            (0.9, (0.9, 0.8, 0.7, 0.6, 0.5)),
+            (0.8, (0.9, 0.9, 0.9, 0.9, 0.9)),
+            (0.0, (0.0, 0.0, 0.0, 0.0, 1.0)),
+        ]
+    ):
+        values, tag_values = np.array([score], np.float32), np.array(tag_scores, np.float32)
+        window = Scores(values, ("bark",), number * HOP, number * HOP + W, True, tag_values, tags)
+        state, now = decide(state, window, None, (rule(),), SMALL_SPEC)
+        events += now
+    tags_of = [(event.type, [name for name, _ in event.also]) for event in events]
+    assert tags_of == [("start", ["d", "c", "b"]), ("end", ["a", "b", "c"])]
+
+
 def test_classes_are_decided_each_on_its_own() -> None:
     rules = (rule(), rule(threshold=0.95))
     values = np.array([0.9, 0.9], np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -14,10 +15,12 @@ from ulid import ULID
 
 from soundwatch.daemon.core.clock import SampleClock, format_utc
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceInfo
+from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Event, Gap, OverloadChange, StreamSummary
 from soundwatch.daemon.events.encoder import LineEncoder, ulid
 from soundwatch.daemon.events.notices import anchor_line, overload_line, quality_line
 from soundwatch.daemon.events.schema import Line, json_schema
+from support.band_model import TAGGED_CONTRACT
 from support.fakes import SMALL_CONTRACT
 
 START_UNIX_NS = 1_795_335_300_000_000_000  # 2026-11-22T08:15:00Z
@@ -76,6 +79,16 @@ def test_an_event_is_one_flat_object_with_its_keys_in_order() -> None:
     assert line["level_dbfs"] == -31.4
     assert line["model"] == "double@sha256:abababababab"
     assert not any(isinstance(value, dict | list) for value in line.values())
+
+
+def test_an_event_of_a_model_with_tags_has_the_highest_and_one_of_a_tag_is_experimental() -> None:
+    line = as_json(STREAM.line(event(also=(("whistle", 0.81239), ("glass", 0.2)))))
+    assert line["also"] == {"whistle": 0.8123, "glass": 0.2}
+    assert "experimental" not in line
+    stream = replace(STREAM, contract=with_tag_classes(TAGGED_CONTRACT, ["glass"]))
+    line = as_json(stream.line(event(label="glass", class_id=2, also=(("whistle", 0.8),))))
+    assert (line["class_id"], line["experimental"]) == (2, True)
+    assert "glass" in as_json(stream.hello())["classes"]
 
 
 def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:

@@ -41,7 +41,7 @@ class Counted:
 
 def test_any_number_of_windows_gets_its_own_logits_in_order(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(write_onnx(tmp_path / "m.onnx"), providers=[CPU])
-    bound = BoundSession(session, SMALL_SPEC.input_shape, 2, "cpu")
+    bound = BoundSession(session, SMALL_SPEC.input_shape, {"logits": 2}, "cpu")
     rng = np.random.default_rng(3)
     for windows in (1, 2, 4, 5, 16, 17, 40, 3, 1):  # a small batch after a large one: stale rows must not show
         mel_db = rng.normal(-40, 15, (windows, *SMALL_SPEC.input_shape)).astype(np.float32)
@@ -51,7 +51,7 @@ def test_any_number_of_windows_gets_its_own_logits_in_order(tmp_path: Path) -> N
 
 def test_what_is_given_back_is_not_overwritten_by_the_next_batch(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(write_onnx(tmp_path / "m.onnx"), providers=[CPU])
-    bound = BoundSession(session, SMALL_SPEC.input_shape, 2, "cpu")
+    bound = BoundSession(session, SMALL_SPEC.input_shape, {"logits": 2}, "cpu")
     loud, quiet = (np.full((1, *SMALL_SPEC.input_shape), level_db, np.float32) for level_db in (-10, -70))
     first = bound(loud)
     kept = first.copy()
@@ -61,7 +61,7 @@ def test_what_is_given_back_is_not_overwritten_by_the_next_batch(tmp_path: Path)
 
 def test_every_shape_is_run_before_the_first_window_comes(tmp_path: Path) -> None:
     session = Counted(write_onnx(tmp_path / "m.onnx"))
-    bound = BoundSession(session, SMALL_SPEC.input_shape, 2, "cpu")
+    bound = BoundSession(session, SMALL_SPEC.input_shape, {"logits": 2}, "cpu")
     assert session.runs == 2 * len(BATCHES)
     bound(np.zeros((5, *SMALL_SPEC.input_shape), np.float32))
     assert session.runs == 2 * len(BATCHES) + 1

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError
-from soundwatch.daemon.inference.classifier import LoadedModel, activate, load_classifier_file
+from soundwatch.daemon.inference.classifier import LoadedModel, activate, activate_classes, load_classifier_file
+from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
-from support.band_model import write_band_model
+from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.fakes import SMALL_CONTRACT
 from support.kserve_server import KServe, write_repository
 from support.ports import free_port
@@ -71,6 +73,19 @@ def test_the_server_gives_the_scores_of_the_local_model_and_is_named(kserve: KSe
     np.testing.assert_allclose(remote.classify(windows), local.classify(windows), atol=1e-6)
     assert kserve.windows == probed + 150
     assert (remote.provider, remote.contract) == (f"triton://{kserve.address}", local.contract)
+
+
+def test_the_tags_come_from_the_server_as_well(tmp_path: Path) -> None:
+    model = write_band_model(tmp_path / "bands.onnx", TAGGED_CONTRACT)
+    local = load_classifier(ModelConfig(file=str(model)), ["glass"])
+    kserve = KServe(write_repository(tmp_path / "repository", model, TAGGED_CONTRACT))
+    try:
+        server = TritonServer(kserve.address, local.contract.name, local.contract)
+        remote = RemoteClassifier(server, local, partial(activate_classes, contract=local.contract))
+        assert remote.provider == f"triton://{kserve.address}"
+        np.testing.assert_allclose(remote.classify(some_windows(3)), local.classify(some_windows(3)), atol=1e-6)
+    finally:
+        kserve.stop()
 
 
 @pytest.mark.slow

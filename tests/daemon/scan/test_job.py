@@ -18,19 +18,19 @@ import soundfile
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError, SourceError
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.session import SourceSession
-from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.scan import run
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy
 from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.job import WorkerPool
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 from soundwatch.daemon.sinks.worker import DirectWriter
-from support.band_model import write_band_model
+from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.fakes import SMALL_CONTRACT, silence, tone
 from support.memory_logger import MemoryLogger
 
@@ -97,7 +97,7 @@ def without_file(lines: bytes) -> bytes:
 
 def replayed(config: Config, archive: Path) -> bytes:
     """What `replay` writes of the same recordings."""
-    classifier = load_classifier_file(config.model.file, "cpu")
+    classifier = load_classifier(config.model, config.detection.tags)
     rules = build_rules(config.detection, classifier.contract)
     lines = io.BytesIO()
     sink = type("Sink", (), {"name": "memory", "write": lambda _, line: lines.write(line), "close": lambda _: None})()
@@ -121,6 +121,15 @@ def test_a_scan_writes_what_replay_writes_and_leaves_nothing_else(
     assert lines == replayed(config, archive)
     assert lines.count(b'"type":"end"') == 2 * 7
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "bands.onnx", "events.jsonl"}
+
+
+def test_a_scan_writes_tags_and_events_of_tags_as_replay_does(archive: Path, tmp_path: Path) -> None:
+    model = ModelConfig(file=str(write_band_model(tmp_path / "tagged.onnx", TAGGED_CONTRACT)), provider="cpu")
+    config = Config(node="test", model=model, detection=DetectionConfig(tags=("whistle",)))
+    lines = scan(config, archive, tmp_path / "events.jsonl", HereAndNow())
+    assert lines == replayed(config, archive)
+    assert lines.count(b'"also":') == lines.count(b'"peak_score":')
+    assert lines.count(b'"class":"whistle"') == lines.count(b'"experimental":true') > 0
 
 
 @pytest.mark.slow

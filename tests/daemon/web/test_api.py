@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from soundwatch.daemon.events.schema import ClipLine
@@ -185,6 +186,17 @@ def test_a_source_is_told_with_its_last_window(site: Site) -> None:
     assert last["coverage"] == 0.9
     assert (mic0["state"], mic0["hearing"]) == ("opening", "opening")
     assert (yard["state"], yard["last"]) == ("opening", None)
+
+
+def test_tags_are_in_the_last_window_and_in_an_event(site: Site) -> None:
+    window = reading(tags=("speech", "rain"), tag_values=np.array([0.5, 0.25], np.float32))
+    site.view.sink_context.live.publish(window)
+    source, *_ = site.get("/api/sources").json()["sources"]
+    assert source["last"]["tags"] == {"speech": 0.5, "rain": 0.25}
+    site.tell(event_line(1, also={"speech": 0.5}, experimental=True), event_line(2))
+    later, first = site.get("/api/events").json()["events"]
+    assert (first["also"], first["experimental"]) == ({"speech": 0.5}, True)
+    assert not {"also", "experimental"} & set(later)
 
 
 def test_a_source_that_delivers_sound_is_running_and_keeps_its_former_word(site: Site) -> None:

@@ -42,7 +42,7 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
     Raises:
         SoundwatchError: The model, the configuration or the journal cannot be used, each with its own error.
     """
-    classifier = load_classifier(config.model)
+    classifier = load_classifier(config.model, config.detection.tags)
     rules = resolve_rules(config, classifier.contract)
     in_force = thresholds_in_force(rules, classifier.contract.labels)
     if not in_force:
@@ -77,10 +77,12 @@ def rebuild_context(
     Raises:
         SoundwatchError: The model or a rule cannot be used, or needs a restart.
     """
-    classifier = load_classifier(config.model)
+    classifier = load_classifier(config.model, config.detection.tags)
     if (classifier.contract, classifier.provider) == (before.classifier.contract, before.classifier.provider):
         classifier = before.classifier
     old, new = before.classifier.contract, classifier.contract
+    if new.identity == old.identity and new.labels != old.labels:
+        raise ConfigError("detection.tags cannot be changed while the program runs; restart the program for that.")
     if (new.features, new.labels) != (old.features, old.labels):
         raise ConfigError(
             f"The model {new.identity} has another front end or other classes than {old.identity}, which runs; "
@@ -151,7 +153,7 @@ def calibrate_from_source(config: Config, background: Source, target_per_h: floa
     Raises:
         SoundwatchError: The model or the background cannot be used.
     """
-    classifier = load_classifier(config.model)
+    classifier = load_classifier(config.model, config.detection.tags)
     check_against_contract(config, classifier.contract)
     uncalibrated = msgspec.structs.replace(config.detection, threshold=None, calibration=None, classes={})
     with stop_on_signals(background.stop):

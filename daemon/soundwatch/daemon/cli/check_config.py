@@ -24,7 +24,7 @@ def check_config(path: Path | None, config_path: Path | None) -> None:
     from soundwatch.daemon.inference.loading import load_classifier
 
     config = load_config(path or config_path)
-    classifier = load_classifier(config.model)
+    classifier = load_classifier(config.model, config.detection.tags)
     contract = classifier.contract
     rules = resolve_rules(config, contract)
     check_outputs(config, contract)

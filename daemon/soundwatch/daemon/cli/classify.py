@@ -11,6 +11,7 @@ import msgspec
 from soundwatch.daemon.cli.options import apply_options, config_option, model_options
 from soundwatch.daemon.core.config import load_config
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.tags import highest_tags
 
 
 @click.command()
@@ -19,18 +20,19 @@ from soundwatch.daemon.core.errors import SourceError
 @config_option
 @model_options
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
-    """Score whole recordings: the mean over their windows, one line a file."""
+    """Score whole recordings: the mean over their windows, one line a file, with the highest tags."""
     from soundwatch.daemon.capture import Recording
     from soundwatch.daemon.capture.recording import OPPOSITE_ADVICE
     from soundwatch.daemon.inference.loading import load_classifier
-    from soundwatch.daemon.pipeline.scoring import score_source
+    from soundwatch.daemon.pipeline.scoring import score_source_and_tags
 
-    classifier = load_classifier(apply_options(load_config(config_path), **model).model)
+    config = apply_options(load_config(config_path), **model)
+    classifier = load_classifier(config.model, config.detection.tags)
     failures = []
     for path in files:
         try:
             recording = Recording(path.stem, path, "fast", 0, check_channels=True)
-            scores = score_source(recording, classifier)
+            scores, tags = score_source_and_tags(recording, classifier)
         except SourceError as error:
             click.echo(f"soundwatch: {error}", err=True)
             failures.append(error)
@@ -38,10 +40,14 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
         if recording.opposite_channels and classifier.contract.features.channels == 1:
             click.echo(f"soundwatch: {path}: {OPPOSITE_ADVICE}", err=True)
         if as_json:
-            rounded = {label: round(score, 4) for label, score in scores.items()}
-            click.echo(msgspec.json.encode({"file": str(path), "scores": rounded}))
+            parts = {"scores": scores} | ({"tags": tags} if tags else {})
+            rounded = {key: {name: round(score, 4) for name, score in part.items()} for key, part in parts.items()}
+            click.echo(msgspec.json.encode({"file": str(path)} | rounded))
         else:
-            best = sorted(scores.items(), key=lambda item: -item[1])[:3]
-            click.echo(f"{path}: " + ", ".join(f"{label} {score:.2f}" for label, score in best))
+            click.echo(f"{path}: {_best(scores)}" + (f"; also {_best(tags)}" if tags else ""))
     if failures:
         raise SourceError(f"{len(failures)} of {len(files)} recordings could not be scored.")
+
+
+def _best(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name} {score:.2f}" for name, score in highest_tags([*scores], [*scores.values()]))

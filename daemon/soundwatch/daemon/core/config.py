@@ -69,6 +69,7 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     update_s: Annotated[float, msgspec.Meta(gt=0, le=YEAR_S)] = 10.0
     calibration: str | None = None
     classes: dict[str, ClassConfig] = {}
+    tags: tuple[str, ...] = ()
 
 
 BACKENDS: Final = r"^(auto|onnx|torchscript|triton://[^/@:]+:[0-9]+/?)$"

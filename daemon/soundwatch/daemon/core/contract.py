@@ -6,7 +6,7 @@ compute other features than the network was trained on, and no configuration can
 
 Conventions: units are in the names; derived numbers are properties and exact. A derived number that should be
 whole and is not is refused at construction, with both values.
-Shape alphabet: C channels, S samples, M mels, T frames, K classes.
+Shape alphabet: C channels, S samples, M mels, T frames, K classes, G tags.
 Does not: read model files (`inference/classifier.py`) or compute features (`frontend/mel.py`).
 """
 
@@ -216,9 +216,11 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         scores: Results of the recipe on held-out recordings.
         weights_sha256: Hash of the weights, equal for all export formats.
         operation: Operating points of the thresholds; null if they were not chosen on street sound.
+        tags: G further sounds that the network scores, in the order of its second output `tag_scores`. Tags describe
+            a sound to people. They have no thresholds and give no events, unless a configuration asks for some.
 
     Raises:
-        ContractError: Labels repeat, or thresholds do not fit them.
+        ContractError: Labels or tags repeat, or thresholds do not fit the labels.
     """
 
     schema: Literal["soundwatch.model/1"] = CONTRACT_SCHEMA
@@ -231,10 +233,13 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     scores: tuple[EvaluationScore, ...]
     weights_sha256: str
     operation: Operation | None = None
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ContractError(f"labels are {list(self.labels)}; at least one is needed, and no two may be equal.")
+        if len(set(self.tags)) != len(self.tags):
+            raise ContractError(f"tags are {list(self.tags)}; no two may be equal.")
         if set(self.thresholds) != set(self.labels):
             raise ContractError(
                 f"thresholds name {sorted(self.thresholds)}; they must name each label once: {sorted(self.labels)}."
@@ -247,6 +252,11 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def identity(self) -> str:
         """Name and hash, as in events: `urban@sha256:0123456789ab`."""
         return f"{self.name}@sha256:{self.weights_sha256[:12]}"
+
+    @property
+    def trained_labels(self) -> tuple[str, ...]:
+        """Labels without the tags that `core/tags.py` made classes; all labels of a model file."""
+        return tuple(label for label in self.labels if label not in self.tags)
 
 
 def encode_contract(contract: ModelContract) -> str:
@@ -265,7 +275,7 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
         ContractError: The text is not JSON, lacks a field, has an unknown one, or its numbers contradict each other.
     """
     try:
-        return msgspec.json.decode(text, type=ModelContract)
+        contract = msgspec.json.decode(text, type=ModelContract)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(
             f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was wanted; "
@@ -273,3 +283,7 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
         ) from error
     except ContractError as error:
         raise ContractError(f"The contract in {where} is inconsistent: {error}") from error
+    if contract.trained_labels != contract.labels:
+        both = ", ".join(label for label in contract.labels if label in contract.tags)
+        raise ContractError(f"The contract in {where} is inconsistent: {both} is both a label and a tag.")
+    return contract

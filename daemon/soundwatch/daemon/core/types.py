@@ -1,15 +1,15 @@
 """Records that pass between the stages, and protocols of the stages.
 
 Conventions: records are frozen and their arrays read-only; channels come first, time last.
-Shape alphabet: C channels, S samples, M mels, T frames, K classes. Samples are float32 in -1 to 1.
+Shape alphabet: C channels, S samples, M mels, T frames, K classes, G tags. Samples are float32 in -1 to 1.
 Time is a count of samples since the stream's start: at the source's rate in a `Block` from capture,
 at the model's rate from `resample` on. Seconds and UTC appear only in `events/encoder.py` and `events/timeline.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,14 @@ def read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make an array read-only and return it."""
     array.flags.writeable = False
     return array
+
+
+_NO_TAGS: Final = read_only(np.zeros(0, np.float32))
+
+
+def no_tags() -> NDArray[np.float32]:
+    """Return the scores of no tags: (0,)."""
+    return _NO_TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,8 @@ class Scores:
         first_sample: Number of the window's first sample.
         end_sample: Number of the sample after its last valid one.
         complete: False if samples inside were lost.
+        tag_values: (G,) in [0, 1]; empty for a model without tags.
+        tags: The G tags.
     """
 
     values: NDArray[np.float32]
@@ -124,6 +134,8 @@ class Scores:
     first_sample: int
     end_sample: int
     complete: bool
+    tag_values: NDArray[np.float32] = field(default_factory=no_tags)
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,7 @@ class Event:
         reason: Reason for the end; None while the sound lasts.
         continues_sample: Onset of the event that this one continues, since that one ended by its longest duration while
             the sound went on; None for a new sound.
+        also: The highest tags and their scores in the window of the peak score; empty for a model without tags.
     """
 
     type: EventType
@@ -156,6 +169,7 @@ class Event:
     offset_sample: int | None = None
     reason: EndReason | None = None
     continues_sample: int | None = None
+    also: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +238,7 @@ class Classifier(Protocol):
         """Execution provider, as the runtime reports it: `CPUExecutionProvider`, ..."""
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T)."""
+        """Compute scores (N, K + G) in [0, 1] of N windows' mel decibels (N, C, M, T): the classes, then the tags."""
 
 
 class Clock(Protocol):
@@ -249,6 +263,8 @@ class WindowResult:
         heard_s: Length of the stream so far, without lost sound.
         lost_s: Length of the lost sound.
         features: Network input; None unless a client asked for spectrograms.
+        tags: The G tags; empty for a model without tags.
+        tag_values: (G,) scores of the tags.
     """
 
     source: str
@@ -261,3 +277,5 @@ class WindowResult:
     heard_s: float
     lost_s: float
     features: Features | None = None
+    tags: tuple[str, ...] = ()
+    tag_values: NDArray[np.float32] = field(default_factory=no_tags)

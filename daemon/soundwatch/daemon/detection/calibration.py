@@ -107,7 +107,8 @@ def short_background(length_s: float) -> ConfigError:
 def _calibrate_class(
     class_id: int, scores: list[Scores], rule: DetectionRule, contract: ModelContract, allowed: int, hours: float
 ) -> ClassCalibration:
-    alone = [replace(w, values=w.values[class_id : class_id + 1], labels=(contract.labels[class_id],)) for w in scores]
+    label = contract.labels[class_id]
+    alone = [replace(w, values=w.values[class_id : class_id + 1], labels=(label,), tags=()) for w in scores]
     highest = max(float(window.values[0]) for window in alone)
     thresholds = (rule.threshold, *np.arange(math.ceil(rule.threshold / STEP + 0.5) * STEP, HIGHEST + STEP / 2, STEP))
     for candidate in thresholds:
@@ -164,7 +165,8 @@ def load_calibration(path: Path, contract: ModelContract) -> Calibration:
         raise ConfigError(
             f"detection.calibration: {path} is not a calibration: {error}. Create one with `soundwatch calibrate`."
         ) from error
-    if calibration.model != contract.identity or set(calibration.classes) != set(contract.labels):
+    trained, known = set(contract.trained_labels), {*contract.labels, *contract.tags}
+    if calibration.model != contract.identity or not trained <= set(calibration.classes) <= known:
         raise ConfigError(
             f"detection.calibration: {path} was made with {calibration.model}, and the model is {contract.identity}; "
             "scores of two models cannot be compared. Run `soundwatch calibrate` again."

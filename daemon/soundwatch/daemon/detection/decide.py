@@ -28,6 +28,7 @@ import msgspec
 from msgspec.structs import replace
 
 from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import EndReason, Event, EventType, Scores
 
 RISE_SHARE: Final = 0.1  # docs/decisions/0012-thresholds-from-a-street.md lists the alternatives
@@ -62,6 +63,7 @@ class ClassState(msgspec.Struct, frozen=True):
         unbroken_sample: Onset of the last event if it ended by its longest duration and the score has not fallen to
             release since; else None.
         continues_sample: Onset of the event that the current one continues; None for a new sound.
+        also: The highest tags of the window with the peak score.
     """
 
     evidence_samples: int = 0
@@ -75,6 +77,7 @@ class ClassState(msgspec.Struct, frozen=True):
     ended_sample: int | None = None
     unbroken_sample: int | None = None
     continues_sample: int | None = None
+    also: tuple[tuple[str, float], ...] = ()
 
 
 DetectorState = tuple[ClassState, ...]
@@ -100,6 +103,9 @@ def decide(
     for class_id, (before, rule, score) in enumerate(zip(state, rules, scores.values.tolist(), strict=True)):
         step = _step_active if before.active else _step_idle
         updated, type_, reason = step(before, rule, scores, score, spec)
+        if scores.tags and updated.peak_score == score and (before.active or updated.evidence_samples):
+            also = highest_tags(scores.tags, scores.tag_values.tolist(), scores.labels[class_id])
+            updated = replace(updated, also=also)
         after.append(updated)
         if type_ is not None:
             events.append(_event(type_, class_id, updated, scores.labels, scores.end_sample, level_dbfs, reason))
@@ -218,4 +224,5 @@ def _event(
         offset_sample=state.ended_sample if type_ == "end" else None,
         reason=reason,
         continues_sample=state.continues_sample,
+        also=state.also,
     )

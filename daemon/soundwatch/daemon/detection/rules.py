@@ -40,7 +40,8 @@ def _rule(
 
     common = detection.threshold or contract.thresholds[label]
     if calibration is not None:
-        common = calibration.classes[label].threshold or _NEVER
+        calibrated = calibration.classes.get(label)  # a tag may have become a class since
+        common = common if calibrated is None else calibrated.threshold or _NEVER
     threshold = own.threshold or common
     confirm_windows = own.confirm_windows or detection.confirm_windows
     return DetectionRule(

@@ -165,7 +165,7 @@ class NullClassifier:
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
         """Zeros (N, K)."""
-        return np.zeros((len(mel_db), len(self.contract.labels)), np.float32)
+        return np.zeros((len(mel_db), len(self.contract.labels) + len(self.contract.tags)), np.float32)
 
 
 class NoiseSource:

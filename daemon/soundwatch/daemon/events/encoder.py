@@ -126,6 +126,8 @@ class LineEncoder:
             heard_s=self.seconds(scores.end_sample - lost_samples),
             lost_s=self.seconds(lost_samples),
             features=window.features if features else None,
+            tags=scores.tags,
+            tag_values=scores.tag_values,
         )
 
     def hello(self) -> HelloLine:
@@ -203,6 +205,8 @@ class LineEncoder:
             provider=self.provider,
             file=msgspec.UNSET if self.file is None else self.file,
             continues=msgspec.UNSET if continued is None else self._id(event.label, continued),
+            also={tag: round_down(score) for tag, score in event.also} if event.also else msgspec.UNSET,
+            experimental=True if event.label in self.contract.tags else msgspec.UNSET,
         )
 
     def event_id(self, event: Event) -> str:

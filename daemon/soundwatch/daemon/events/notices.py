@@ -103,6 +103,7 @@ def scores_line(result: WindowResult, node: str) -> ScoresLine:
         source=result.source,
         level_dbfs=_tenths(result.level_dbfs),
         scores=dict(zip(result.labels, map(round_down, result.values.tolist()), strict=True)),
+        tags=dict(zip(result.tags, map(round_down, result.tag_values.tolist()), strict=True)) or msgspec.UNSET,
     )
 
 

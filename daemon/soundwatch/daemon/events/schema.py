@@ -1,4 +1,4 @@
-"""The wire format: lines of `soundwatch.event/1`, one flat JSON object each.
+"""The wire format: lines of `soundwatch.event/1`, one JSON object each, flat but for scores by name.
 
 Conventions: UTC with `Z` and milliseconds, from the sample clock; units in key suffixes; a missing value is null, never
 NaN; class names are labels of the model. `docs/events.md` explains every key.
@@ -68,6 +68,8 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cl
     provider: str
     file: str | msgspec.UnsetType = msgspec.UNSET
     continues: str | msgspec.UnsetType = msgspec.UNSET
+    also: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    experimental: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GapLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +211,7 @@ class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     level_dbfs: float | None
     scores: dict[str, float]
+    tags: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClipLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):

@@ -1,8 +1,10 @@
 """The classify stage: a model file, opened and tested, that maps mel decibels to scores.
 
-Conventions: in, mel decibels (N, C, M, T) float32; out, scores (N, K) float32 in [0, 1], never NaN.
+Conventions: in, mel decibels (N, C, M, T) float32; out, scores (N, K + G) float32 in [0, 1], never NaN: those of the K
+classes, then those of the G tags.
 A model file is one file that carries its contract: ONNX in `metadata_props`, TorchScript in
-`_extra_files`. Its network gives logits; the contract's activation is applied here.
+`_extra_files`. Its network gives logits of the classes, and scores of the tags; the contract's activation is applied to
+the logits here.
 A model file is a program: its first run has a time limit.
 Does not: import ONNX Runtime or torch before a model is opened, compute features (`frontend/mel.py`), or
 compare scores with thresholds (`detection/decide.py`).
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.contract import Activation, ModelContract
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.tags import split_outputs
 from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
 from soundwatch.daemon.inference import onnx_model, torchscript_model
 from soundwatch.daemon.inference.fallback import FallbackNetwork
@@ -42,10 +45,20 @@ def classify_windows(classifier: Classifier, windows: Sequence[Features]) -> lis
     """Classify windows of any streams: the classify stage."""
     if not windows:
         return []
-    values = read_only(classifier.classify(np.stack([features.mel_db for features in windows])))  # (N, K)
+    contract = classifier.contract
+    outputs = read_only(classifier.classify(np.stack([features.mel_db for features in windows])))  # (N, K + G)
+    values, tag_values = map(read_only, split_outputs(contract, outputs))
     return [
-        Scores(row, classifier.contract.labels, features.first_sample, features.end_sample, features.complete)
-        for row, features in zip(values, windows, strict=True)
+        Scores(
+            values=row,
+            labels=contract.labels,
+            first_sample=features.first_sample,
+            end_sample=features.end_sample,
+            complete=features.complete,
+            tag_values=tag_row,
+            tags=contract.tags,
+        )
+        for row, tag_row, features in zip(values, tag_values, windows, strict=True)
     ]
 
 
@@ -85,7 +98,7 @@ class LoadedModel:
         path: The file.
         contract: Contract of the file.
         first_provider: Execution provider at the start, as the runtime reports it.
-        logits: The network: mel decibels (N, C, M, T) to logits (N, K).
+        logits: The network: mel decibels (N, C, M, T) to (N, K + G), logits of the classes and scores of the tags.
         content_sha256: Hash of the file's tensors and graph.
         window_ms: Time for a window with each measured provider; empty without a choice.
         not_taken: Reason against each accelerator that auto did not take.
@@ -110,10 +123,10 @@ class LoadedModel:
         return self.logits.failure if isinstance(self.logits, FallbackNetwork) else None
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute scores (N, K) in [0, 1] of N windows' mel decibels (N, C, M, T).
+        """Compute scores (N, K + G) in [0, 1] of N windows' mel decibels (N, C, M, T).
 
         Raises:
-            ModelError: The network failed, or gave a logit that is not a finite number.
+            ModelError: The network failed, or gave a logit that is not a finite number, or a tag's score beyond 0 to 1.
         """
         logits = self.logits(mel_db)
         if not np.isfinite(logits).all():
@@ -122,7 +135,13 @@ class LoadedModel:
                 f"{mel_db.min():.1f} to {mel_db.max():.1f} dB; finite logits were wanted. "
                 "Run `soundwatch verify` on the model."
             )
-        return activate(logits, self.contract.activation)
+        tag_values = logits[:, len(self.contract.trained_labels) :]
+        if tag_values.size and not 0 <= tag_values.min() <= tag_values.max() <= 1:
+            raise ModelError(
+                f"{self.path} gave tag scores of {tag_values.min():g} to {tag_values.max():g}; 0 to 1 were wanted. "
+                "Export the checkpoint again."
+            )
+        return activate_classes(logits, self.contract)
 
 
 def log_fields(classifier: Classifier) -> dict[str, object]:
@@ -149,6 +168,13 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     softmax: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return softmax
+
+
+def activate_classes(outputs: NDArray[np.float32], contract: ModelContract) -> NDArray[np.float32]:
+    """Map a network's outputs (N, K + G), logits of the classes and scores of the tags, to scores (N, K + G)."""
+    classes = len(contract.trained_labels)
+    scores = activate(outputs[:, :classes], contract.activation)
+    return np.concatenate((scores, outputs[:, classes:]), axis=1) if contract.tags else scores
 
 
 def load_classifier_file(
@@ -206,10 +232,12 @@ def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: 
         model = LoadedModel(path, file.contract, file.provider, network, sha256, file.window_ms, file.not_taken)
     contract = model.contract
     seen = model.logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
-    if seen != (1, len(contract.labels)):
+    wanted = (1, len(contract.labels) + len(contract.tags))
+    if seen != wanted:
+        tags = f" and {len(contract.tags)} tags" if contract.tags else ""
         raise ModelError(
-            f"{path} gives an output of shape {seen} for one window; its contract has {len(contract.labels)} labels, "
-            f"so (1, {len(contract.labels)}) was wanted. Export the checkpoint again."
+            f"{path} gives an output of shape {seen} for one window; its contract has {len(contract.labels)} labels"
+            f"{tags}, so {wanted} was wanted. Export the checkpoint again."
         )
     return model
 

@@ -1,6 +1,7 @@
 """A network on an accelerator: fixed batch shapes, bound buffers, and a warm-up before the first window.
 
-Conventions: in, mel decibels (N, C, M, T) float32; out, logits (N, K) float32, for any N. A batch is padded to the
+Conventions: in, mel decibels (N, C, M, T) float32; out, (N, K + G) float32, for any N: the outputs' columns one after
+another, logits of the classes and scores of the tags. A batch is padded to the
 next of `BATCHES`; more windows than the largest are computed in several batches. A window's logits may depend on the
 shape by a rounding, since kernels differ.
 Why: for each new shape, an accelerator's provider chooses kernels and plans memory, which takes up to
@@ -35,13 +36,13 @@ class _Slot:
     Attributes:
         mel_db: (B, C, M, T) in the machine's memory, for gathering a batch.
         on_device: Copy of `mel_db` on the device.
-        logits: (B, K) in the machine's memory, written by the session.
+        outputs: (B, K), and (B, G) of a model with tags, in the machine's memory, written by the session.
         binding: Binding of the session to the buffers.
     """
 
     mel_db: NDArray[np.float32]
     on_device: Any
-    logits: NDArray[np.float32]
+    outputs: tuple[NDArray[np.float32], ...]
     binding: Any
 
 
@@ -49,24 +50,29 @@ class BoundSession:
     """A session with bound and warmed-up batch shapes; a function of arrays.
 
     Args:
-        session: Session of ONNX Runtime, with one input and one output.
+        session: Session of ONNX Runtime, with one input.
         input_shape: (C, M, T).
-        classes: K.
+        widths: Number of columns of each output, by its name.
         device: Place of the input: "cuda", or "cpu" for providers that copy it themselves.
         device_id: Number of the card.
     """
 
     def __init__(
-        self, session: Any, input_shape: tuple[int, int, int], classes: int, device: str, device_id: int = 0
+        self,
+        session: Any,
+        input_shape: tuple[int, int, int],
+        widths: dict[str, int],
+        device: str,
+        device_id: int = 0,
     ) -> None:
         self._session = session
-        self._slots = {batch: _bind(session, (batch, *input_shape), classes, device, device_id) for batch in BATCHES}
+        self._slots = {batch: _bind(session, (batch, *input_shape), widths, device, device_id) for batch in BATCHES}
         for slot in self._slots.values():
             for _ in range(2):  # the first run chooses kernels and allocates
                 self._session.run_with_iobinding(slot.binding)
 
     def __call__(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits (N, K) of mel decibels (N, C, M, T)."""
+        """Compute outputs (N, K + G) of mel decibels (N, C, M, T)."""
         logits, first = [], 0
         for batch in split_into_batches(len(mel_db)):
             logits.append(self._run(self._slots[batch], mel_db[first : first + batch]))
@@ -74,11 +80,11 @@ class BoundSession:
         return np.concatenate(logits)
 
     def _run(self, slot: _Slot, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits (N, K) of N windows, at most the slot's number; its other rows stay as they are."""
+        """Compute outputs (N, K + G) of N windows, at most the slot's number; its other rows stay as they are."""
         slot.mel_db[: len(mel_db)] = mel_db
         slot.on_device.update_inplace(slot.mel_db)
         self._session.run_with_iobinding(slot.binding)
-        return slot.logits[: len(mel_db)].copy()
+        return np.concatenate([output[: len(mel_db)] for output in slot.outputs], axis=1)
 
 
 def split_into_batches(windows: int) -> list[int]:
@@ -87,19 +93,20 @@ def split_into_batches(windows: int) -> list[int]:
     return [BATCHES[-1]] * full + [next(batch for batch in BATCHES if batch >= rest)] * bool(rest)
 
 
-def _bind(session: Any, shape: Sequence[int], classes: int, device: str, device_id: int) -> _Slot:
+def _bind(session: Any, shape: Sequence[int], widths: dict[str, int], device: str, device_id: int) -> _Slot:
     """Bind buffers for one batch shape to the session."""
     from onnxruntime import OrtValue
 
-    mel_db, logits = page_aligned(shape), page_aligned((shape[0], classes))
+    mel_db, outputs = page_aligned(shape), tuple(page_aligned((shape[0], width)) for width in widths.values())
     if device == "cuda":
-        _lock(mel_db)
-        _lock(logits)
+        for buffer in (mel_db, *outputs):
+            _lock(buffer)
     on_device = OrtValue.ortvalue_from_numpy(mel_db, device, device_id)
     binding = session.io_binding()
     binding.bind_ortvalue_input(session.get_inputs()[0].name, on_device)
-    binding.bind_ortvalue_output(session.get_outputs()[0].name, OrtValue.ortvalue_from_numpy(logits))
-    return _Slot(mel_db, on_device, logits, binding)
+    for name, output in zip(widths, outputs, strict=True):
+        binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(output))
+    return _Slot(mel_db, on_device, outputs, binding)
 
 
 def page_aligned(shape: Sequence[int]) -> NDArray[np.float32]:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.core.errors import ConfigError, ProviderError
+from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.daemon.inference.classifier import Backend, LoadedModel, activate, load_classifier_file
+from soundwatch.daemon.inference.classifier import Backend, LoadedModel, activate_classes, load_classifier_file
 from soundwatch.daemon.inference.providers import CUDA, CardOptions
 from soundwatch.daemon.inference.triton_client import SCHEME, connect_remote
 
 
-def load_classifier(config: ModelConfig) -> Classifier:
+def load_classifier(config: ModelConfig, tag_classes: Sequence[str] = ()) -> Classifier:
     """Load the configured classifier.
+
+    Args:
+        config: Configuration of the model.
+        tag_classes: Tags of the model that are classes too; `detection.tags`.
 
     Raises:
         ModelError: The file cannot be used.
         ProviderError: The requested provider cannot be used.
-        ConfigError: Another model is pinned, or the client of a remote server is not installed.
+        ConfigError: Another model is pinned, a tag is unknown, or the client of a remote server is not installed.
     """
     remote = config.backend if config.backend.startswith(SCHEME) else None
     local = load_local_classifier(config)
-    return connect_remote(remote, local, partial(activate, activation=local.contract.activation)) if remote else local
+    local = replace(local, contract=with_tag_classes(local.contract, tag_classes))
+    return connect_remote(remote, local, partial(activate_classes, contract=local.contract)) if remote else local
 
 
 def load_local_classifier(config: ModelConfig) -> LoadedModel:

@@ -1,6 +1,7 @@
 """ONNX model files: one file, opened with the requested provider or with the fastest, and checked.
 
-Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
+Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, (N, K + G) out, both float32. A model with tags
+has a second output `tag_scores` (N, G); its columns follow the K logits.
 Rule for auto: the processor, unless an accelerator can be used; then each is opened, classifies the same noise
 several times, and is taken if it agrees with the processor and is fast enough (`providers.fastest_provider`). The
 reason against each other accelerator is kept. On a machine without an accelerator nothing is measured.
@@ -32,6 +33,7 @@ from soundwatch.daemon.inference.torchscript_model import Logits
 
 MAX_LOGIT_DIFFERENCE: Final = 0.01  # some thousandths of a score; a provider that computes in 16 bits differs more
 ROUNDS: Final = 3
+TAG_OUTPUT: Final = "tag_scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,11 @@ def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOpt
 def _network(session: Any, provider: str, contract: ModelContract, card: CardOptions) -> Logits:
     """Return the session as a function of arrays."""
     if provider == providers.CPU:
-        return partial(_one_by_one, session, session.get_inputs()[0].name)
+        return partial(_one_by_one, session, session.get_inputs()[0].name, _output_names(session))
     device = "cuda" if provider in providers.NVIDIA_PROVIDERS else "cpu"
     try:
-        return BoundSession(session, contract.features.input_shape, len(contract.labels), device, card.device_id)
+        widths = dict(zip(_output_names(session), (len(contract.labels), len(contract.tags)), strict=False))
+        return BoundSession(session, contract.features.input_shape, widths, device, card.device_id)
     except Exception as error:  # ONNX Runtime's errors have no common base but this
         raise ProviderError(
             f"{provider} cannot run this model: {_reason(error)} Fix that, or choose provider auto or cpu."
@@ -219,12 +222,19 @@ def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
         fits = not isinstance(windows, int) and all(
             size == want or not isinstance(size, int) for size, want in zip(shape, wanted, strict=True)
         )
-    if not fits or len(session.get_outputs()) != 1:
+    outputs = _output_names(session)
+    if not fits or len(outputs) != 1 + bool(contract.tags) or (TAG_OUTPUT in outputs) is not bool(contract.tags):
+        needed = f"two outputs, the second {TAG_OUTPUT}," if contract.tags else "one output"
         raise ModelError(
-            f"{path} takes {seen} and has {len(session.get_outputs())} outputs; one float32 input "
-            f"(any number of windows, {', '.join(map(str, wanted))}) and one output were wanted, as its contract "
+            f"{path} takes {seen} and has {len(outputs)} outputs; one float32 input "
+            f"(any number of windows, {', '.join(map(str, wanted))}) and {needed} were wanted, as its contract "
             "says. Export the checkpoint again."
         )
+
+
+def _output_names(session: Any) -> list[str]:
+    """Return the names of a session's outputs, the tags' scores last."""
+    return sorted((value.name for value in session.get_outputs()), key=lambda name: name == TAG_OUTPUT)
 
 
 def _explained(path: Path, run: Logits, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -235,13 +245,16 @@ def _explained(path: Path, run: Logits, mel_db: NDArray[np.float32]) -> NDArray[
         raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {_reason(error)}") from error
 
 
-def _one_by_one(session: Any, name: str, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
+def _one_by_one(session: Any, name: str, outputs: list[str], mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run a session on the processor, window by window.
 
     Kernels round differently for several windows than for one (2e-6 of a logit), so an event would depend on the
     windows of other sources. A batch of sixteen is only 6 % faster (docs/decisions/0013).
     """
-    logits = [np.asarray(session.run(None, {name: window[None]})[0], np.float32) for window in mel_db]
+    rows = [session.run(outputs, {name: window[None]}) for window in mel_db]
+    if len(outputs) > 1:
+        rows = [[np.concatenate(row, axis=1)] for row in rows]
+    logits = [np.asarray(row[0], np.float32) for row in rows]
     return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
 

@@ -1,6 +1,7 @@
 """TorchScript model files, for machines that have torch anyway.
 
-Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, logits (N, K) out, both float32.
+Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, (N, K + G) out, both float32. A model
+with tags gives two tensors, logits (N, K) and scores of the tags (N, G).
 Does not: import torch before a TorchScript file is opened.
 """
 
@@ -94,7 +95,8 @@ def _run(path: Path, network: Any, device: str, mel_db: NDArray[np.float32]) -> 
         with torch.inference_mode():
             # A copy, because records' arrays are read-only, which torch does not support.
             output = network(torch.tensor(mel_db, device=device))
-            return np.asarray(output.float().cpu().numpy(), np.float32)
+            parts = output if isinstance(output, tuple) else (output,)
+            return np.concatenate([np.asarray(part.float().cpu().numpy(), np.float32) for part in parts], axis=1)
     except (RuntimeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{path} failed on mel decibels of shape {mel_db.shape}: {reason}.") from error

@@ -104,23 +104,27 @@ class TritonServer:
             client.close()
 
     def logits(self, client: Any, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, K) of N windows' mel decibels (N, C, M, T).
+        """Compute the network's outputs (N, K + G) of N windows' mel decibels (N, C, M, T).
 
         Raises:
             ServerUnavailableError: They did not come in time, or are not what was wanted.
         """
         import tritonclient.http
 
-        parts = []
-        wanted = [tritonclient.http.InferRequestedOutput("logits")]
+        parts = list[NDArray[np.float32]]()
+        names = ("logits", "tag_scores") if self.contract.tags else ("logits",)
+        wanted = [tritonclient.http.InferRequestedOutput(name) for name in names]
         for first in range(0, len(mel_db), MAX_BATCH_WINDOWS):
             windows = np.ascontiguousarray(mel_db[first : first + MAX_BATCH_WINDOWS])
             given = tritonclient.http.InferInput("mel_db", list(windows.shape), "FP32")
             given.set_data_from_numpy(windows)
             answer = self._ask(partial(client.infer, self.model, [given], outputs=wanted))
-            parts.append(self._ask(partial(answer.as_numpy, "logits")))
-        shape = (len(mel_db), len(self.contract.labels))
-        logits = np.concatenate(parts) if all(part is not None for part in parts) else np.zeros(0)
+            columns = [self._ask(partial(answer.as_numpy, name)) for name in names]
+            if any(part is None or part.ndim != 2 or len(part) != len(windows) for part in columns):
+                raise ServerUnavailableError(f"gave no rows for each window of the outputs {', '.join(names)}")
+            parts.append(np.concatenate(columns, axis=1))
+        shape = (len(mel_db), len(self.contract.trained_labels) + len(self.contract.tags))
+        logits = np.concatenate(parts)
         if logits.shape != shape or not np.isfinite(logits).all():
             raise ServerUnavailableError(f"gave logits of shape {logits.shape}; finite ones of {shape} were wanted")
         return logits.astype(np.float32, copy=False)

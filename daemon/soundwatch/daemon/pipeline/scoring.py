@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.contract import FeatureSpec
@@ -40,18 +39,30 @@ def score_source(source: Source, classifier: Classifier) -> dict[str, float]:
     Raises:
         SourceError: The source cannot be read to its end.
     """
-    spec = classifier.contract.features
-    sums = np.zeros(len(classifier.contract.labels))
+    scores, _ = score_source_and_tags(source, classifier)
+    return scores
+
+
+def score_source_and_tags(source: Source, classifier: Classifier) -> tuple[dict[str, float], dict[str, float]]:
+    """Compute the mean score of each label and of each tag over a source's windows.
+
+    Raises:
+        SourceError: The source cannot be read to its end.
+    """
+    contract = classifier.contract
+    spec, names = contract.features, (*contract.labels, *contract.tags)
+    sums = np.zeros(len(names))
     count = 0
     for scores in score_windows(source, classifier):
         if scores.end_sample - scores.first_sample < spec.window_samples and count:
             break
-        sums += scores.values
+        sums += np.concatenate((scores.values, scores.tag_values))
         count += 1
     if not count:
         raise SourceError(f"{source.info.description} holds no sound; at least one sample was wanted.")
-    means: NDArray[np.float64] = sums / count
-    return dict(zip(classifier.contract.labels, means.tolist(), strict=True))
+    means: list[float] = (sums / count).tolist()
+    classes = len(contract.labels)
+    return dict(zip(contract.labels, means, strict=False)), dict(zip(contract.tags, means[classes:], strict=True))
 
 
 def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:

@@ -18,6 +18,7 @@ import numpy as np
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.tags import split_outputs
 from soundwatch.daemon.core.types import EndReason, Event, Features, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule, initial_state
 from soundwatch.daemon.events.encoder import LineEncoder
@@ -99,9 +100,12 @@ def _windows(
     """Yield the scores and the level in dBFS of every window."""
     spec, first_sample = contract.features, 0
     for piece in pieces:
-        values = np.frombuffer(piece.scores, np.float32).reshape(-1, len(contract.labels))
-        for row, level_dbfs in zip(values, np.frombuffer(piece.levels, np.float64).tolist(), strict=True):
+        outputs = np.frombuffer(piece.scores, np.float32).reshape(-1, len(contract.trained_labels) + len(contract.tags))
+        levels = np.frombuffer(piece.levels, np.float64).tolist()
+        for row, tag_row, level_dbfs in zip(*split_outputs(contract, outputs), levels, strict=True):
             end = min(first_sample + spec.window_samples, end_sample)
-            scores = Scores(row, contract.labels, first_sample, end, complete=True)
+            scores = Scores(
+                row, contract.labels, first_sample, end, complete=True, tag_values=tag_row, tags=contract.tags
+            )
             yield scores, None if math.isnan(level_dbfs) else level_dbfs
             first_sample += spec.window_hop_samples

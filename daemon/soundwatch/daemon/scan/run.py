@@ -15,6 +15,7 @@ from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
@@ -69,6 +70,7 @@ def run_scan(
         )
     backend = cast(Backend, config.model.backend)  # the configuration's pattern lets no other pass
     contract = load_classifier_file(config.model.file, "cpu", backend).contract
+    contract = with_tag_classes(contract, config.detection.tags)
     rules = resolve_rules(config, contract)
     search = find_recordings(paths)
     if not search.recordings:

@@ -1,6 +1,7 @@
 """What a worker does: a piece of a recording to the scores of its windows.
 
-Conventions: scores (N, K) float32 and levels (N) float64 as bytes, since they go to disk and over the network; a level
+Conventions: scores (N, K + G) float32 of classes and tags, and levels (N) float64, as bytes, since they go to disk and
+over the network; a level
 that is not there is NaN. Windows are counted from the recording's start, one every hop; recordings have no losses.
 Does not: decide (`scan/emit.py`), or raise what is wrong with a recording: that is a part of the answer.
 """
@@ -49,7 +50,7 @@ class ChunkScores(msgspec.Struct, frozen=True, kw_only=True):
         rate_hz: The source's; 0 where it could not be opened.
         channels: The source's.
         heard_any: Whether there was any sound before it ended or broke off.
-        scores: (N, K) float32.
+        scores: (N, K + G) float32.
         levels: (N) float64 dBFS, NaN for digital silence.
         end_sample: Length of the sound at the model's rate where its end was reached or it broke off, else None.
         failure: Why not all was heard.
@@ -118,7 +119,7 @@ class _Hearing:
         values, levels = list[bytes](), list[float]()
         for batch in self._batches():
             scored = classify_windows(self._classifier, [heard.features for heard in batch])
-            values += [each.values.tobytes() for each in scored]
+            values += [each.values.tobytes() + each.tag_values.tobytes() for each in scored]
             levels += [math.nan if heard.level_dbfs is None else heard.level_dbfs for heard in batch]
         ended = self._piece.end_window is None or self._failure is not None
         info = self._recording.info

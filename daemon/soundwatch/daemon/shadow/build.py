@@ -5,6 +5,7 @@ Conventions: every check is made here, before the first block is captured.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.detection.calibration import load_calibration
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
@@ -35,6 +37,7 @@ def load_shadow(config: Config, active: ModelContract) -> Classifier:
     """
     assert config.shadow.file is not None
     classifier = load_classifier_file(config.shadow.file, "cpu")
+    classifier = replace(classifier, contract=with_tag_classes(classifier.contract, config.detection.tags))
     differences = contract_differences(active, classifier.contract)
     if differences:
         raise ConfigError(

@@ -115,6 +115,8 @@ def _event(row: EventRow) -> EventResponse:
         provider=line.provider,
         clip=_clip(line.id, row.clip),
         label=label,
+        also=line.also,
+        experimental=line.experimental,
     )
 
 

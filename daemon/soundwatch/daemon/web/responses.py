@@ -69,6 +69,7 @@ def _last(window: WindowResult) -> ReadingResponse:
         heard_s=round(window.heard_s, 3),
         lost_s=round(window.lost_s, 3),
         coverage=coverage(window),
+        tags=line.tags,
     )
 
 

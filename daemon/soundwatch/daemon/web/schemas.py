@@ -139,6 +139,8 @@ class EventResponse(msgspec.Struct, frozen=True, kw_only=True, rename={"class_":
     provider: str
     clip: Clip | None
     label: Label | None
+    also: dict[str, float] | UnsetType = UNSET
+    experimental: Literal[True] | UnsetType = UNSET
 
 
 class EventsResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +172,7 @@ class CountsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadingResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Last window of a source, and totals of its stream."""
+    """Last window of a source, and totals of its stream; `tags` only with a model that has some."""
 
     time: str
     level_dbfs: float | None
@@ -180,6 +182,7 @@ class ReadingResponse(msgspec.Struct, frozen=True, kw_only=True):
     heard_s: float
     lost_s: float
     coverage: float | None
+    tags: dict[str, float] | UnsetType = UNSET
 
 
 class SourceResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,14 @@ def test_a_source_shows_its_level_and_its_highest_classes_with_thresholds() -> N
     assert lines[3].endswith("0.90  of 0.50")
 
 
+def test_a_source_shows_its_highest_tags_below_its_classes() -> None:
+    tags, values = ("speech", "music", "rain", "bell"), np.array([0.5, 0.75, 0.25, 0.0], np.float32)
+    latest = {"mic0": replace(reading("mic0"), tags=tags, tag_values=values)}
+    lines = shown(view_state("mic0", latest=latest))
+    assert lines[6] == "   also music 0.75, speech 0.50, rain 0.25"
+    assert not any("also" in line for line in shown(view_state("mic0", latest=latest), height=10))
+
+
 def test_active_events_show_their_duration_so_far_and_ended_ones_their_reason() -> None:
     state = view_state("mic0", events=as_dicts(event("B", "siren", "start"), event("A", "dog_bark", "end")))
     lines = shown(state)

@@ -2,7 +2,8 @@
 
 Conventions: one `Text` per row, no more rows and columns than the terminal has. Names are text and never markup. Times
 are in the local time zone.
-Rule for small terminals: each source has one row; with more room, also its three highest classes; events get the rest.
+Rule for small terminals: each source has one row; with more room, also its three highest classes and a row with its
+highest tags; events get the rest.
 Does not: draw on the terminal (`sink.py`).
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
+from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
@@ -63,7 +65,8 @@ def render(state: ViewState, width: int, height: int) -> list[Text]:
     top, bottom = _head(state, width), [*_health(state), *_sinks(state), *_log(state), _foot()]
     sources = state.snapshot.sources
     room = height - len(top) - len(bottom) - 2
-    classes = TOP_CLASSES if len(sources) * (1 + TOP_CLASSES) + MIN_EVENT_ROWS <= room else 0
+    rows = 1 + TOP_CLASSES + any(window.tags for window in state.latest.values())
+    classes = TOP_CLASSES if len(sources) * rows + MIN_EVENT_ROWS <= room else 0
     shown = [line for name, source in sources.items() for line in _source(name, source, state, classes, width)]
     limit = max(1, room - MIN_EVENT_ROWS)
     if len(shown) > limit:
@@ -94,7 +97,7 @@ def _head(state: ViewState, width: int) -> list[Text]:
 
 
 def _source(name: str, source: SourceStatus, state: ViewState, classes: int, width: int) -> list[Text]:
-    """Return the rows of a source: its level and its highest classes."""
+    """Return the rows of a source: its level, its highest classes and its highest tags."""
     window = state.latest.get(name) if source.state == "heard" else None
     style = _STATE_STYLES[source.state]
     line = Text.assemble((" ● ", style), (f"{name[:16]:<16}", "bold"), " ")
@@ -115,6 +118,9 @@ def _source(name: str, source: SourceStatus, state: ViewState, classes: int, wid
         line.append(f"  {label} {score:.2f}", "bold green" if score >= thresholds.get(label, 2.0) else "bright_black")
         return [line]
     rows = [_score(label, score, thresholds.get(label), columns) for score, label in best[:classes]]
+    if window.tags:
+        also = highest_tags(window.tags, window.tag_values.tolist())
+        rows.append(Text("   also " + ", ".join(f"{tag} {score:.2f}" for tag, score in also), "bright_black"))
     return [line, *rows]
 
 

@@ -2,7 +2,7 @@
 
 import { Clip } from "./clip.js";
 import { el, setText } from "./dom.js";
-import { level, score, span, time, words } from "./format.js";
+import { highest, level, score, span, time, words } from "./format.js";
 import { ask } from "./net.js";
 
 const REASONS = {
@@ -43,7 +43,7 @@ export function updateEvent(item, event) {
   const { parts } = item;
   setText(parts.time, time(event.onset));
   parts.time.setAttribute("datetime", event.onset);
-  setText(parts.name, words(event.class));
+  setText(parts.name, words(event.class) + (event.experimental ? " (experimental)" : ""));
   parts.bar.style.setProperty("--value", event.peak_score);
   setText(parts.score, score(event.peak_score));
   setText(parts.span, event.active ? "now" : span(event.duration_s));
@@ -83,6 +83,7 @@ function facts(item) {
     ["Peak score", score(event.peak_score)],
     ["Level", level(event.level_dbfs)],
     ["Source", event.source],
+    ...(event.also ? [["Also", highest(event.also)]] : []),
   ];
   const origin = el("code", {}, `${event.id} by ${event.model}`);
   item.facts.replaceChildren(

@@ -10,6 +10,15 @@ export const score = (value) => value.toFixed(2);
 export const level = (dbfs) => (dbfs === null || dbfs === undefined ? "silent" : `${dbfs.toFixed(1)} dBFS`.replace("-", "−"));
 export const many = (count, one, more = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : more}`;
 
+
+// The highest tags of an event or a window, highest first.
+export const highest = (tags, count = 3) =>
+  Object.entries(tags ?? {})
+    .sort((one, other) => other[1] - one[1])
+    .slice(0, count)
+    .map(([name, value]) => `${words(name)} ${score(value)}`)
+    .join(", ");
+
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;

@@ -1,7 +1,7 @@
 // Live view of each source: spectrogram, level and scores of the classes.
 
 import { byId, el, keep, setText } from "./dom.js";
-import { level, score, words } from "./format.js";
+import { highest, level, score, words } from "./format.js";
 import { ask } from "./net.js";
 import { Spectrogram } from "./spectrogram.js";
 
@@ -59,6 +59,7 @@ export class Now {
       state: el("span", { class: "source-state" }),
       about: el("p", { class: "muted about" }),
       level: el("p", { class: "level" }),
+      also: el("li", { class: "note", hidden: true }),
       button: el("button", { type: "button", onclick: () => this.switch(source.name) }),
       rows: new Map(),
     };
@@ -68,7 +69,7 @@ export class Now {
       panel.rows.set(class_.name, row);
       bars.append(row.element);
     }
-    bars.append(el("li", { class: "note" }, "The mark is the threshold."));
+    bars.append(el("li", { class: "note" }, "The mark is the threshold."), panel.also);
     panel.picture = new Spectrogram(canvas, this.bandsHz);
     this.panels.set(source.name, panel);
     const name = el("div", { class: "name" }, el("h3", {}, source.name), panel.state, panel.about);
@@ -144,6 +145,8 @@ export class Now {
       setText(row.value, score(value));
       row.element.classList.toggle("over", row.threshold !== null && value >= row.threshold);
     }
+    panel.also.hidden = !window_.tags;
+    setText(panel.also, window_.tags ? `Also: ${highest(window_.tags)}` : "");
   }
 
   clear(panel) {
@@ -152,6 +155,7 @@ export class Now {
       row.bar.style.setProperty("--value", 0);
       setText(row.value, "–");
       row.element.classList.remove("over");
+      panel.also.hidden = true;
     }
   }
 }
