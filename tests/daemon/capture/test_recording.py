@@ -154,7 +154,7 @@ def test_what_is_no_recording_is_refused_with_what_was_seen_and_wanted(
         ("a.wav", "PCM_16", "140000 bytes of sound, but 69"),
         ("a.wav", "PCM_24", "210000 bytes of sound, but 104"),
         ("a.wav", "FLOAT", "280000 bytes of sound, but 139"),
-        ("a.aiff", "PCM_16", "140008 bytes of sound, but"),
+        ("a.aiff", "PCM_16", "140000 bytes of sound, but"),
         ("a.au", "PCM_16", "140000 bytes of sound, but"),
         ("a.flac", "PCM_16", "35000 samples, but decoding stops after"),
         ("a.mp3", "MPEG_LAYER_III", "35000 samples, but "),

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.recording import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
+from soundwatch.daemon.capture.frame_reader import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.source import SourceInfo

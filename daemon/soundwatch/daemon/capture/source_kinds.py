@@ -30,7 +30,7 @@ from soundwatch.daemon.core.redact import check_address, redact_url
 from soundwatch.daemon.core.source import LiveSource, Source, SourceInfo
 from soundwatch.daemon.core.types import Block
 
-_SUFFIXES: Final = (*RECORDING_SUFFIXES, ".m4a", ".aac", ".wma", ".raw", ".pcm")  # opening the last five fails
+_SUFFIXES: Final = (*RECORDING_SUFFIXES, ".raw", ".pcm")  # opening the last two fails
 _PATH_PREFIXES: Final = ("/", "./", "../", "~/")
 _ENCRYPTED_SCHEMES: Final = frozenset({"https", "rtsps", "srt"})
 

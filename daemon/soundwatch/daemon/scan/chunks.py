@@ -18,6 +18,7 @@ Does not: read sound.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.recording import open_recording
+from soundwatch.daemon.capture.frame_reader import open_frames
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Block, Samples
@@ -85,10 +86,11 @@ def _starts(found: RecordingFile, spec: FeatureSpec, splitting: ChunkPolicy) -> 
     if found.size_bytes < splitting.from_bytes:
         return whole
     try:
-        with open_recording(found.path) as file:
-            if file.format not in _FORMATS or file.subtype not in _SUBTYPES:
+        with contextlib.closing(open_frames(found.path)) as frames:
+            container, _, sample_format = frames.encoding.partition(" ")
+            if frames.samples is None or container not in _FORMATS or sample_format not in _SUBTYPES:
                 return whole
-            rate_hz, samples = file.samplerate, file.frames * spec.rate_hz // file.samplerate
+            rate_hz, samples = frames.rate_hz, frames.samples * spec.rate_hz // frames.rate_hz
     except SourceError:  # the worker that opens it says so
         return whole
     restart = restart_samples(rate_hz, spec)

@@ -11,11 +11,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-SUFFIXES: Final = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
-)
+from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ def find_recordings(paths: Sequence[Path]) -> SearchResult:
     for path in paths:
         named = not path.is_dir()
         for file in [path] if named else _files_under(path, unread_folders):
-            if named or file.suffix.lower() in SUFFIXES:
+            if named or file.suffix.lower() in RECORDING_SUFFIXES:
                 recordings.setdefault(os.path.abspath(file), _found(file))  # noqa: PTH100  # resolve() asks the disk
             else:
                 other_files += 1

@@ -20,7 +20,7 @@ from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
 from soundwatch.daemon.scan.chunks import ChunkPolicy
-from soundwatch.daemon.scan.discover import SUFFIXES, SearchResult, find_recordings
+from soundwatch.daemon.scan.discover import SearchResult, find_recordings
 from soundwatch.daemon.scan.emit import DecisionContext
 from soundwatch.daemon.scan.job import ScanJob, ScanResult, WorkerPool
 from soundwatch.daemon.scan.process_pool import ProcessPool
@@ -98,7 +98,7 @@ def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
     return " ".join(
         [
             f"There is {seen} under {', '.join(map(str, paths))}. Name recordings, or folders with "
-            f"{', '.join(sorted(SUFFIXES))} files.",
+            "WAV, FLAC, Ogg, MP3, M4A or other files.",
             *search.unread_folders,
         ]
     )

@@ -1,0 +1,69 @@
+"""Recognition of an audio file by its first bytes, and the tags of music players around it.
+
+Conventions: a file's name is not considered. Tags: ID3v2 at the start; ID3v1, Lyrics3 and APE at the end.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Final
+
+from soundwatch.daemon.capture.containers import apple, flac, mpeg, ogg, riff
+from soundwatch.daemon.capture.containers.layout import Part
+
+_ID3V1_BYTES: Final = 128
+
+
+def find_parts(file: BinaryIO, size: int) -> tuple[Part, ...]:
+    """Find the parts of a file; none if its format is unknown here, so that a decoder gets the whole file."""
+    start = _after_id3v2(file, size)
+    file.seek(start)
+    magic = file.read(16)
+    if magic[:4] in riff.MAGIC:
+        return tuple(riff.riff_parts(file, start, size))
+    if magic == riff.WAVE64_MAGIC:
+        return tuple(riff.wave64_parts(file, start, size))
+    if magic[:4] == b"FORM":
+        return tuple(apple.aiff_parts(file, start, size))
+    if magic[:4] == b"caff":
+        return tuple(apple.caf_parts(file, start, size))
+    if magic[:4] == b".snd":
+        return tuple(apple.au_parts(file, start, size))
+    if magic[:4] == b"OggS":
+        return tuple(ogg.ogg_parts(file, start, size))
+    if magic[:4] == flac.MAGIC:
+        return tuple(flac.flac_parts(file, start, _before_tags(file, start, size)))
+    if start or mpeg.parse_frame(magic) is not None:
+        return tuple(mpeg.mpeg_parts(file, start, _before_tags(file, start, size)))
+    return ()
+
+
+def _after_id3v2(file: BinaryIO, size: int) -> int:
+    """Return the offset after all ID3v2 tags at the start."""
+    at = 0
+    while at < size:
+        file.seek(at)
+        tag = file.read(10)
+        if len(tag) < 10 or tag[:3] != b"ID3" or max(tag[6:]) > 0x7F:
+            break
+        length = tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]
+        at += 10 + length + (10 if tag[5] & 0x10 else 0)
+    return min(at, size)
+
+
+def _before_tags(file: BinaryIO, start: int, end: int) -> int:
+    """Return the offset of the first tag at the end."""
+    while end - start > _ID3V1_BYTES:
+        file.seek(end - _ID3V1_BYTES)
+        tail = file.read(_ID3V1_BYTES)
+        if tail[:3] == b"TAG":
+            end -= _ID3V1_BYTES
+        elif tail[-32:-24] == b"APETAGEX":
+            length = int.from_bytes(tail[-20:-16], "little") + (32 if tail[-9] & 0x80 else 0)
+            if not 32 <= length <= end - start:
+                break
+            end -= length
+        elif tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
+            end -= min(end - start, int(tail[-15:-9]) + 15)
+        else:
+            break
+    return end

@@ -1,0 +1,91 @@
+"""What libsndfile does not read is read by ffmpeg, where that is installed; else the message names it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.core.errors import SourceError
+
+RATE_HZ = 16_000
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+
+
+def tone(seconds: float = 2.0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(RATE_HZ * seconds)) / RATE_HZ)
+
+
+def encode(path: Path, *options: str, channels: int = 2) -> Path:
+    """A file that ffmpeg encodes, with a tone on the left and half of it on the right."""
+    source = path.with_name("source.wav")
+    soundfile.write(source, tone()[:, None] * np.array([1.0, 0.5])[:channels], RATE_HZ)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", source, *options, path], check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("voice.m4a", ("-c:a", "aac")),
+        ("voice.webm", ("-c:a", "libopus")),
+        ("voice.wma", ("-c:a", "wmav2")),
+        ("voice.wav", ("-c:a", "aac", "-f", "ipod")),
+        ("-voice: 'ü' 100%.m4a", ("-c:a", "alac")),
+    ],
+)
+def test_formats_that_only_ffmpeg_reads_keep_their_channels_and_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: tuple[str, ...]
+) -> None:
+    encode(tmp_path / name, *options)
+    monkeypatch.chdir(tmp_path)
+    recording = Recording("file", Path(name), "fast", 0)
+    samples = np.concatenate([block.samples for block in recording.blocks()], axis=1)
+    assert samples.shape[1] / recording.info.rate_hz == pytest.approx(2.0, abs=0.1)
+    left, right = np.sqrt(np.square(samples).mean(axis=1))
+    assert left == pytest.approx(0.5 / 2**0.5, rel=0.1)
+    assert right == pytest.approx(left / 2, rel=0.1)
+    assert recording.notes == ()
+
+
+@needs_ffmpeg
+def test_a_damaged_file_is_read_to_the_damage_and_then_said_to_be(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mka", "-c:a", "alac")
+    path.write_bytes(path.read_bytes()[:20_000])
+    recording, samples, message = Recording("file", path, "fast", 0), 0, ""
+    try:
+        for block in recording.blocks():
+            samples += block.samples.shape[1]
+    except SourceError as error:
+        message = str(error)
+    assert 0 < samples < 2 * RATE_HZ
+    assert "ffmpeg" in " ".join([message, *recording.notes])
+
+
+@needs_ffmpeg
+def test_a_playlist_is_no_recording(tmp_path: Path) -> None:
+    """ffmpeg would open whatever it names."""
+    soundfile.write(tmp_path / "secret.wav", tone(), RATE_HZ)
+    (tmp_path / "a.m4a").write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'secret.wav'}'\n")
+    with pytest.raises(SourceError, match=r"a\.m4a is not a recording that can be read: .* ffmpeg says: "):
+        Recording("file", tmp_path / "a.m4a", "fast", 0)
+
+
+@needs_ffmpeg
+def test_a_video_without_sound_is_no_recording(tmp_path: Path) -> None:
+    size = ("-f", "lavfi", "-i", "color=size=16x16:rate=5:duration=1", "-map", "1:v", "-c:v", "mpeg4")
+    with pytest.raises(SourceError, match="is not a recording that can be read"):
+        Recording("file", encode(tmp_path / "a.mp4", *size), "fast", 0)
+
+
+def test_where_ffmpeg_is_missing_the_message_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "voice.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(100))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SourceError, match=r"program ffmpeg, which is missing: `sudo apt-get install ffmpeg`"):
+        Recording("file", tmp_path / "voice.m4a", "fast", 0)
