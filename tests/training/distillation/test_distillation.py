@@ -138,10 +138,9 @@ def test_a_head_finds_the_one_window_that_tells() -> None:
     assert np.mean(soft_targets(lessons, 2, 1).argmax(axis=1) == class_ids) > 0.9
 
 
-def test_a_hint_compares_each_window_with_the_frames_that_share_its_time(tiny_recipe: Recipe) -> None:
+def test_a_hint_compares_each_window_with_the_frames_that_share_its_time() -> None:
     heard = np.random.default_rng(0).normal(0, 1, (700, 7, 8)).astype(np.float16)
-    spec = msgspec.structs.replace(tiny_recipe.features, rate_hz=8000, window_ms=4000)
-    hint = Hint(3, 11, spec, heard)
+    hint = Hint(3, np.linspace(0, 4, 12), heard)
     assert hint.overlap.sum(dim=0).tolist() == pytest.approx([1.0] * 7)
     assert hint.overlap[0].tolist() == pytest.approx([4 / 11 / 0.975, 0, 0, 0, 0, 0, 0])
     torch.nn.init.zeros_(hint.tell.weight)

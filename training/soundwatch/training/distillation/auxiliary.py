@@ -14,6 +14,7 @@ from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.distillation.teacher import Heard
 from soundwatch.training.model.losses import compute_loss
+from soundwatch.training.model.map_times import map_edges_s
 from soundwatch.training.model.network import maps_of, pooled_of
 from soundwatch.training.model.recipe import Recipe
 
@@ -47,7 +48,7 @@ def start_auxiliary(network: nn.Sequential, recipe: Recipe, heard: Heard) -> Aux
     with torch.no_grad():
         maps = maps_of(network.eval(), torch.zeros(1, spec.channels, spec.n_mels, spec.n_frames, device=device))
         width = pooled_of(network, maps).shape[1]
-    hint = Hint(maps.shape[1], maps.shape[3], spec, heard)
+    hint = Hint(maps.shape[1], map_edges_s(recipe, maps.shape[3]), heard)
     group_weight = recipe.street.group_weight if recipe.street else 0.0
     groups = nn.Linear(width, len(GROUPS)) if group_weight else None
     return Auxiliary(hint, groups, recipe.teaching.feature_weight, group_weight).to(device)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.training.distillation.teacher import HOP_SAMPLES, RATE_HZ, WINDOW_SAMPLES, Heard
 
 _FLOOR = 1e-2
@@ -30,20 +30,19 @@ class Hint(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, channels: int, frames: int, spec: FeatureSpec, heard: Heard) -> None:
+    def __init__(self, channels: int, edges_s: NDArray[np.float64], heard: Heard) -> None:
         """Fit the scales to the teacher's features.
 
         Args:
             channels: Channels of the maps.
-            frames: Frames of the maps in one window of the student.
-            spec: Front end of the student.
+            edges_s: Start of each frame of the maps in one window of the student, and the end of the last (T + 1,).
             heard: Teacher features (N, V, D) of all examples.
         """
         super().__init__()
         width = heard.shape[2] // 2
         sample = heard[::7, :, :width].astype(np.float32)
         self.tell = nn.Conv1d(channels, width, 1)
-        self.register_buffer("overlap", _overlap(frames, heard.shape[1], spec))
+        self.register_buffer("overlap", _overlap(edges_s, heard.shape[1]))
         self.register_buffer("mean", torch.from_numpy(sample.mean(axis=(0, 1))))
         self.register_buffer("deviation", torch.from_numpy(sample.std(axis=(0, 1)) + _FLOOR))
 
@@ -55,12 +54,11 @@ class Hint(nn.Module):
         return difference
 
 
-def _overlap(frames: int, windows: int, spec: FeatureSpec) -> Tensor:
+def _overlap(edges_s: NDArray[np.float64], windows: int) -> Tensor:
     """Compute the share of each map frame in each teacher window (T, V); columns sum to 1."""
-    frame_s = spec.window_samples / spec.rate_hz / frames
-    shares = np.zeros((frames, windows), np.float32)
+    shares = np.zeros((len(edges_s) - 1, windows), np.float32)
     for window in range(windows):
         start_s, length_s = window * HOP_SAMPLES / RATE_HZ, WINDOW_SAMPLES / RATE_HZ
-        edges = np.clip(np.arange(frames + 1) * frame_s, start_s, start_s + length_s)
-        shares[:, window] = np.diff(edges) / length_s
+        inside_s = np.clip(edges_s, start_s, start_s + length_s)
+        shares[:, window] = np.diff(inside_s) / length_s
     return torch.from_numpy(shares)
