@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist lock audit test-pythons test-systemd fuzz deb clean help
+.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models lock audit test-pythons test-systemd fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,10 @@ pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for it
 
 dist: .venv/test.stamp  ## Build the wheel and the source distribution into dist/, the same to the byte each time.
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/hatchling build -d dist
+
+release-models: .venv/quick.stamp  ## Write the default model for other programs into dist/, to attach to a release.
+	$(BIN)/soundwatch export urban --waveform --format all --out dist
+	$(BIN)/soundwatch export urban --waveform --format all --rate 44100 --out dist
 
 lock: .venv/test.stamp  ## Write constraints.txt anew: the releases that the tests run with.
 	$(BIN)/python scripts/lock_dependencies.py

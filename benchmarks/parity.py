@@ -144,7 +144,8 @@ def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDif
     largest: dict[str, ParityDifference] = {}
     for each in differences:
         known = largest.setdefault(each.rung, replace(each, probe=f"{count} real clips"))
-        largest[each.rung] = replace(known, mel_db=max(known.mel_db, each.mel_db), score=max(known.score, each.score))
+        mel_difference_db = max(known.mel_db or 0, each.mel_db or 0)
+        largest[each.rung] = replace(known, mel_db=mel_difference_db, score=max(known.score, each.score))
     return list(largest.values())
 
 

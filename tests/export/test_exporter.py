@@ -48,7 +48,7 @@ def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, check
         variants = {each.rung for each in verification.differences} | {each.rung for each in verification.not_run}
         assert variants == {f"{runtime} CPU", f"{runtime} CUDA", f"daemon, {runtime}"}
         assert len(verification.differences) == PROBES * (3 - len(verification.not_run))
-        assert all(0 <= each.mel_db <= MEL_LIMIT_DB for each in verification.differences)
+        assert all(each.mel_db is not None and 0 <= each.mel_db <= MEL_LIMIT_DB for each in verification.differences)
         assert all(0 <= each.score <= SCORE_LIMIT for each in verification.differences)
 
 

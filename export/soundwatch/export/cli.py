@@ -16,6 +16,7 @@ from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
 from soundwatch.export.triton_repository import export_repository
+from soundwatch.export.waveform_export import export_waveform
 from soundwatch.training.cli.options import Folds, layout_option
 
 _clip_option = click.option(
@@ -26,7 +27,7 @@ _clip_option = click.option(
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", metavar="CHECKPOINT|MODEL", type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "choice",
@@ -37,6 +38,8 @@ _clip_option = click.option(
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files and the model card.")
 @_clip_option
+@click.option("--waveform", is_flag=True, help="Files that take samples and hold the front end, for other programs.")
+@click.option("--rate", "rate_hz", type=click.IntRange(min=1), help="Of --waveform's samples.  [default: the model's]")
 @click.option("--int8", is_flag=True, help="Also in 8-bit integers, if that is quicker here and as good.")
 @click.option("--data", "root", type=click.Path(path_type=Path), help="The recordings for --int8.")
 @layout_option
@@ -46,21 +49,29 @@ def export(
     choice: str,
     out: Path,
     clip: Path | None,
+    waveform: bool,
+    rate_hz: int | None,
     int8: bool,
     root: Path | None,
     layout: str,
     folds: tuple[int, ...] | None,
 ) -> None:
-    """Export a checkpoint to verified model files.
+    """Export a checkpoint, a model file or a shipped model to verified model files.
 
     Every format is written under another name and is verified with the probes; only if all pass are
     the files asked for put in place. Their paths are printed.
 
+    With --waveform the files take samples at --rate of any length and give the scores of each window: programs need
+    neither soundwatch nor its front end to run them.
+
     With --int8 the ONNX file is also quantized to 8-bit integers. The int8 file is kept if it takes at most nine
-    tenths of the time on this machine and loses at most half a point of accuracy; both are printed. CHECKPOINT may
-    then also be a model file or the name of a shipped model.
+    tenths of the time on this machine and loses at most half a point of accuracy; both are printed.
     """
     console = Console(stderr=True)
+    if waveform and (int8 or choice == "triton"):
+        raise ConfigError("--waveform is for ONNX and TorchScript; leave out --int8 and --format triton.")
+    if rate_hz is not None and not waveform:
+        raise ConfigError("--rate is the rate of --waveform's samples; add --waveform, or leave --rate out.")
     if not int8 and (root or folds):
         raise ConfigError("--data and --folds are for --int8; leave them out, or add it.")
     if int8 and root is None:
@@ -68,10 +79,12 @@ def export(
     if root is not None:
         _export_int8(checkpoint, choice, out, clip, (root, layout, folds), console)
         return
-    if choice == "triton":
+    formats: list[Backend] = [each for each in SUFFIXES if choice in (each, "all")]
+    if waveform:
+        files, verification = export_waveform(checkpoint, formats, rate_hz, out, clip, console)
+    elif choice == "triton":
         files, verification = export_repository(checkpoint, out, clip, console)
     else:
-        formats: list[Backend] = [each for each in SUFFIXES if choice in (each, "all")]
         files, verification = export_checkpoint(checkpoint, formats, out, clip, console)
     console.print(to_table(verification))
     for file in files:

@@ -32,6 +32,7 @@ from soundwatch.export.parity import (
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
 from soundwatch.training.model.checkpoint import load_network
+from soundwatch.training.model.pretrained import open_model
 
 
 def export_checkpoint(
@@ -43,7 +44,7 @@ def export_checkpoint(
     trusted in either.
 
     Args:
-        checkpoint: What `soundwatch train` wrote.
+        checkpoint: A checkpoint, an ONNX file, or the name of a shipped model.
         formats: Those to keep.
         out: Folder, made if it is not there.
         clip: A recording for the probe clip; None for one made by code.
@@ -53,11 +54,11 @@ def export_checkpoint(
         The files in place, the card last, and the verification.
 
     Raises:
-        ModelError: The checkpoint does not read.
-        ConfigError: The folder cannot be written to.
+        ModelError: The checkpoint or the file does not read.
+        ConfigError: The folder cannot be written to, or the network of an ONNX file is not known.
         VerificationError: A variant differs. No file is left.
     """
-    network, contract = load_network(checkpoint)
+    network, contract = open_model(checkpoint)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:

@@ -64,18 +64,26 @@ class SkippedVariant:
 
 @dataclass(frozen=True, slots=True)
 class ParityDifference:
-    """Difference of one variant from the reference on one probe."""
+    """Difference of one variant from the reference on one probe.
+
+    Attributes:
+        probe: Name of the probe.
+        rung: Name of the variant.
+        mel_db: Difference of mel decibels; None for a variant that takes samples.
+        score: Difference of scores.
+        score_limit: Largest permitted difference of scores.
+    """
 
     probe: str
     rung: str
-    mel_db: float
+    mel_db: float | None
     score: float
     score_limit: float = SCORE_LIMIT
 
     @property
     def passed(self) -> bool:
         """Return whether both differences are within their limits; NaN is not."""
-        return self.mel_db <= MEL_LIMIT_DB and self.score <= self.score_limit
+        return (self.mel_db is None or self.mel_db <= MEL_LIMIT_DB) and self.score <= self.score_limit
 
 
 def compare_variants(

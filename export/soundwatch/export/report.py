@@ -44,11 +44,13 @@ class Verification:
         """
         failures = [difference for difference in self.differences if not difference.passed]
         if failures:
-            worst = max(failures, key=lambda each: (each.score / each.score_limit, each.mel_db))
+            worst = max(failures, key=lambda each: (each.score / each.score_limit, each.mel_db or 0))
+            mel = "" if worst.mel_db is None else f"{worst.mel_db:.2g} dB and "
+            limit = "" if worst.mel_db is None else f"{MEL_LIMIT_DB:g} dB and "
             raise VerificationError(
                 f"{self.model} does not compute what {self.compared_with} does: {len(failures)} of "
                 f"{len(self.differences)} comparisons failed, such as {worst.rung} on {worst.probe}, "
-                f"{worst.mel_db:.2g} dB and {worst.score:.2g} away; at most {MEL_LIMIT_DB:g} dB and "
+                f"{mel}{worst.score:.2g} away; at most {limit}"
                 f"{self.score_limit:g} were wanted. Do not use this file; export the checkpoint again, and report it "
                 "if that fails too."
             )
@@ -75,7 +77,8 @@ def to_table(verification: Verification) -> Table:
         table.add_section()
         for index, each in enumerate(rows):
             style = None if each.passed else "bold red"
-            table.add_row("" if index else rung, each.probe, f"{each.mel_db:.1e}", f"{each.score:.1e}", style=style)
+            mel = "" if each.mel_db is None else f"{each.mel_db:.1e}"
+            table.add_row("" if index else rung, each.probe, mel, f"{each.score:.1e}", style=style)
     for skipped in verification.not_run:
         table.add_section()
         table.add_row(skipped.rung, f"not run: {skipped.reason}")

@@ -21,6 +21,7 @@ from soundwatch.daemon.core.errors import ContractError
 from soundwatch.daemon.core.operation import Operation
 
 CONTRACT_KEY: Final = "soundwatch.contract"
+WAVEFORM_KEY: Final = "soundwatch.waveform"  # of files for other programs, which take samples
 CONTRACT_SCHEMA: Final = "soundwatch.model/1"
 
 # Limits of a model file, which is untrusted: arrays of these sizes are allocated before its first run.

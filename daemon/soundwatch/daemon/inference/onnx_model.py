@@ -22,14 +22,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
+from soundwatch.daemon.core.contract import CONTRACT_KEY, WAVEFORM_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
 from soundwatch.daemon.inference import providers
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, onnx_content_sha256
 from soundwatch.daemon.inference.fallback import FallbackNetwork
 from soundwatch.daemon.inference.io_binding import BATCHES, BoundSession
 from soundwatch.daemon.inference.providers import CardOptions
-from soundwatch.daemon.inference.torchscript_model import Logits
+from soundwatch.daemon.inference.torchscript_model import Logits, waveform_refusal
 
 MAX_LOGIT_DIFFERENCE: Final = 0.01  # some thousandths of a score; a provider that computes in 16 bits differs more
 ROUNDS: Final = 3
@@ -148,6 +148,8 @@ def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOpt
         metadata = session.get_modelmeta().custom_metadata_map
     except UnicodeDecodeError as error:
         raise ContractError(f"The metadata in {path} is damaged: {error}. Copy or export the model again.") from error
+    if WAVEFORM_KEY in metadata:
+        raise ContractError(waveform_refusal(path))
     text = metadata.get(CONTRACT_KEY)
     if text is None:
         raise ContractError(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, decode_contract
+from soundwatch.daemon.core.contract import CONTRACT_KEY, WAVEFORM_KEY, ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ContractError, ModelError, ProviderError
 from soundwatch.daemon.core.extras import install_command
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, check_content, torchscript_content_sha256
@@ -51,7 +51,7 @@ def load_torchscript(
     device = _choose_device(provider, torch.cuda.is_available(), device_id)
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # as in `inference/providers.py`: parity needs float32's digits
-    extra = {CONTRACT_KEY: "", CONTENT_KEY: ""}
+    extra = {CONTRACT_KEY: "", CONTENT_KEY: "", WAVEFORM_KEY: ""}
     try:
         with warnings.catch_warnings():
             # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
@@ -60,8 +60,11 @@ def load_torchscript(
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. A file "
-            "that `soundwatch export --format torchscript` wrote was wanted; export a checkpoint first."
+            "that `soundwatch export --format torchscript` wrote was wanted. For the model urban: "
+            "`soundwatch export urban --format torchscript --out models`, then `--model models/urban.ts`."
         ) from error
+    if extra[WAVEFORM_KEY]:
+        raise ContractError(waveform_refusal(path))
     if not extra[CONTRACT_KEY]:
         raise ContractError(
             f"{path} is TorchScript without a soundwatch contract ({CONTRACT_KEY!r} in its extra files). "
@@ -76,6 +79,14 @@ def load_torchscript(
     check_content(path, content_sha256, (declared if isinstance(declared, str) else declared.decode()) or None)
     running = CPU if device == "cpu" else CUDA
     return contract, running, partial(_run, path, network.eval(), device), content_sha256
+
+
+def waveform_refusal(path: Path) -> str:
+    """Return the message against a file that takes samples, which is for programs without a front end."""
+    return (
+        f"{path} takes samples and is for other programs (`soundwatch export --waveform`). soundwatch computes the "
+        "features itself; give the model that the file was exported from."
+    )
 
 
 def _choose_device(provider: str, has_cuda: bool, device_id: int) -> str:

@@ -66,6 +66,23 @@ def adapt_recipe(recipe: Recipe, model: str) -> Recipe:
     return msgspec.structs.replace(recipe, features=before.features, network=before.network)
 
 
+def open_model(model: str | Path) -> tuple[nn.Sequential, ModelContract]:
+    """Open the network of a checkpoint, an ONNX file or a shipped model in torch, in eval mode.
+
+    Raises:
+        ConfigError: The recipe of an ONNX file is not a shipped one.
+        ModelError: The model does not exist or cannot be read.
+    """
+    from soundwatch.daemon.inference.classifier import resolve_model
+
+    if Path(model).suffix == ".pt":
+        return load_network(Path(model))
+    path = resolve_model(model)
+    if path.suffix != ".onnx":
+        raise ModelError(f"{path} is neither a checkpoint (.pt) nor an ONNX file (.onnx); give one of them.")
+    return _from_onnx(path, adapt_recipe(load_recipe("finetune"), str(path)))
+
+
 def load_pretrained(model: str, recipe: Recipe) -> PretrainedModel:
     """Read the weights of a checkpoint, a model file or a shipped model.
 
