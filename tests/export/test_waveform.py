@@ -192,7 +192,16 @@ def test_the_ten_lines_of_python_run_without_soundwatch(urban_44100: Path, tmp_p
         shutil.copy(file, tmp_path)
     packages = packages_alone(
         tmp_path / "packages",
-        ("numpy", "onnxruntime", "soundfile", "_soundfile", "_soundfile_data", "_cffi_backend", "cffi"),
+        (
+            "numpy",
+            "onnxruntime",
+            "soundfile",
+            "_soundfile",
+            "_soundfile_data",
+            "_cffi_backend",
+            "cffi",
+            "typing_extensions",
+        ),
     )
     (tmp_path / "waveform.py").write_text(
         "import importlib.util\nassert not importlib.util.find_spec('soundwatch')\n" + program("waveform.py")

@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,10 @@ _DECIBELS_PER_NEPER: Final = 10 / math.log(10)
 class WaveformModel(nn.Module):
     """Channels, resampling, windows, mel decibels, network and activation in one module."""
 
-    filter: Tensor
-    spectrum: Tensor
-    mel: Tensor
+    if TYPE_CHECKING:  # torch.jit.script cannot read annotations that are text
+        filter: Tensor
+        spectrum: Tensor
+        mel: Tensor
 
     def __init__(self, network: nn.Module, contract: ModelContract, filters: ResamplingFilter) -> None:
         super().__init__()
