@@ -46,6 +46,7 @@ from soundwatch.daemon.events.schema import UNNUMBERED, ReloadLine
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
 from soundwatch.daemon.status.snapshot import StatusTracker
+from soundwatch.daemon.system.job_control import JobControl
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 from soundwatch.daemon.system.signals import stop_on_signals
 
@@ -73,6 +74,7 @@ class Daemon:
         self._log = log
         self._notifier = SystemdNotifier.from_environment(os.environ)  # before any child could inherit it
         self._lifecycle = Lifecycle(self._notifier)
+        self._job = JobControl()
         self._tracker = StatusTracker(tuple(run_config.sources))
         self._hangups = queue.SimpleQueue[bool]()  # its put is safe in a signal handler
         self._sessions: dict[str, SourceSession] = {}
@@ -88,7 +90,7 @@ class Daemon:
             SoundwatchError: Something could not be opened, every source failed, or nothing can be written.
         """
         config = self._run_config.config
-        with contextlib.closing(self._journal), stop_on_signals(self._lifecycle.stop):
+        with contextlib.closing(self._journal), stop_on_signals(self._lifecycle.stop), self._job.handled():
             clip_tap, clip_writer = build_clip_tap(config, self._context, self._log)
             self._context = replace(self._context, clip_tap=clip_tap)
             self._context = replace(self._context, shadow=build_shadow(config, self._context, None, self._log))
@@ -121,6 +123,7 @@ class Daemon:
             live=self._context.live,
             model=self._active_model,
             set_listening=self._engine.set_listening,
+            job=self._job,
         )
 
     def _active_model(self) -> ActiveModel:

@@ -1,7 +1,7 @@
 """Displays a fleet: as a view on a terminal, or as lines for other programs.
 
 Conventions: the calling thread draws the view after changes, at most twice a second; the collector has another thread.
-Lines are those of all nodes, each once, after they are stored.
+Lines are those of all nodes, each once, after they are stored. Before a stop (Ctrl-Z) the terminal is given back.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from soundwatch.daemon.fleet.messages import LineMessage
 from soundwatch.daemon.fleet.node_json import NodeRecord, node_record
 from soundwatch.daemon.fleet.render import FleetViewState, render_fleet
 from soundwatch.daemon.sinks.terminal.sink import LogCapture
+from soundwatch.daemon.system.job_control import JobControl, in_foreground
 
 KEPT_EVENTS: Final = 100
 PAUSE_S: Final = 0.5
@@ -65,26 +66,39 @@ def print_lines(lines: Sequence[LineMessage]) -> None:
 
 
 def run_display(collector: Collector, recent: RecentEvents, broker: str, store: str, ended: Callable[[], bool]) -> None:
-    """Draw on the terminal until `ended` returns True."""
+    """Draw on the terminal until `ended` returns True; the main thread does so, since the shell may stop this job."""
     console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    log_capture = LogCapture()
+    log_capture, job, terminal = LogCapture(), JobControl(), sys.stdout.fileno()
+
+    def draw(screen: Screen) -> None:
+        collector.changed.clear()
+        state = FleetViewState(
+            broker=broker,
+            store=store,
+            nodes=node_records(collector),
+            events=recent.events(),
+            failures=dict(collector.failures),
+            lines=collector.counts.lines,
+            now=datetime.now().astimezone(),
+        )
+        screen.update(Group(*render_fleet(state, console.width, console.height)), refresh=True)
+        time.sleep(PAUSE_S)
+        collector.changed.wait(MAX_REFRESH_S)
+
     try:
-        with Screen(
-            console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        ) as screen:
+        with job.handled():
             while not ended():
-                collector.changed.clear()
-                state = FleetViewState(
-                    broker=broker,
-                    store=store,
-                    nodes=node_records(collector),
-                    events=recent.events(),
-                    failures=dict(collector.failures),
-                    lines=collector.counts.lines,
-                    now=datetime.now().astimezone(),
-                )
-                screen.update(Group(*render_fleet(state, console.width, console.height)), refresh=True)
-                time.sleep(PAUSE_S)
-                collector.changed.wait(MAX_REFRESH_S)
+                if not in_foreground(terminal):
+                    time.sleep(PAUSE_S)
+                    continue
+                job.view_open, suspends = True, job.suspends
+                with Screen(
+                    console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+                ) as screen:
+                    while not ended() and job.suspends == suspends and in_foreground(terminal):
+                        draw(screen)
+                job.view_open = False
+                if job.suspends != suspends:
+                    job.stop()
     finally:
         log_capture.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import Sink, SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
+from soundwatch.daemon.system.job_control import JobControl
 
 SinkConfig = str | Mapping[str, str | int | float | bool | None]
 Options = TypeVar("Options", bound=msgspec.Struct)
@@ -76,6 +77,7 @@ class SinkContext:
         model: Returns the model in use.
         set_listening: Pauses a source (False) or resumes it (True).
         sinks: Returns the status of each sink and the number of lines that it is behind.
+        job: Job control of the process.
     """
 
     node: str
@@ -86,6 +88,7 @@ class SinkContext:
     model: Callable[[], ActiveModel]
     set_listening: Callable[[str, bool], object]
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
+    job: JobControl = field(default_factory=JobControl)
 
 
 @dataclass(frozen=True, slots=True)

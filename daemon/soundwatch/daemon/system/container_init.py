@@ -19,11 +19,14 @@ if sys.platform != "win32":
         """Return in the program's process; process 1 stays here and ends with the program's exit code."""
         if os.getpid() != 1:
             return
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # one that comes now waits for its handler
         child = os.fork()
         if child == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
             return
         for number in _FORWARDED:
             signal.signal(number, lambda received, _: _forward(child, received))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         os._exit(_reap_until(child))
 
     def _forward(child: int, number: int) -> None:

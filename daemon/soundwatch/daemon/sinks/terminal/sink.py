@@ -2,9 +2,10 @@
 
 Conventions: a thread draws after changes, at most four times and at least once a second. While the view is open, the
 standard error of this program and its children is captured and its last lines are shown; after the view has closed,
-the captured lines are written. Ctrl-C stays a signal.
+the captured lines are written. Ctrl-C and Ctrl-Z stay signals.
 Source: rich draws on the alternate screen, so that the previous content of the terminal comes back.
-Rule: a closed terminal ends the program as q does.
+Rule: a closed terminal ends the program as q does. Before a stop (Ctrl-Z) the terminal is given back, and nothing is
+drawn until this job has the terminal again.
 Does not: choose the content (`render.py`).
 """
 
@@ -13,37 +14,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console, Group
 from rich.live import Live as Screen
 
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.terminal.keys import POLL_S, KeyMode, wait_for_departure
 from soundwatch.daemon.sinks.terminal.render import ViewState, render
-from soundwatch.daemon.system.job_control import in_foreground, stop_job
-
-if os.name == "posix":
-    import termios
-    import tty
-
-import msgspec
+from soundwatch.daemon.system.job_control import block_terminal_stops, in_foreground
 
 KEPT_EVENTS: Final = 200
 KEPT_LOG_LINES: Final = 1000
 MAX_REFRESH_HZ: Final = 4
 MAX_REFRESH_S: Final = 1.0
-KEY_POLL_S: Final = 0.2
 CLOSING_S: Final = 2.0
-_QUIT_KEYS: Final = (b"q", b"Q", b"\x04", b"")  # Ctrl-D, and the empty read of a closed terminal
-_SUSPEND_KEY: Final = b"\x1a"  # Ctrl-Z
 
 
 class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +71,8 @@ class TerminalSink:
         self._log_capture = LogCapture()
         self._changed = threading.Event()
         self._closing = threading.Event()
-        self._suspended = threading.Event()
+        self._drawing = threading.Event()  # the view may have the terminal
         self._left = threading.Event()  # the view has given the terminal back
-        if os.name == "posix" and sys.stdin.isatty() and not in_foreground(sys.stdin.fileno()):
-            self._suspended.set()
         self._unsubscribe = sink_context.live.subscribe(lambda _: self._changed.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
@@ -123,11 +114,12 @@ class TerminalSink:
 
     def _draw(self) -> None:
         """Draw until the sink closes; the target of a thread."""
+        block_terminal_stops()
         try:
             while not self._closing.is_set():
-                if self._suspended.is_set():
+                if not self._drawing.is_set():
                     self._left.set()
-                    self._closing.wait(KEY_POLL_S)
+                    self._closing.wait(POLL_S)
                     continue
                 with Screen(
                     console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
@@ -137,8 +129,8 @@ class TerminalSink:
             self._on_terminal_closed()
 
     def _draw_on(self, screen: Screen) -> None:
-        """Draw until the sink closes or is suspended."""
-        while not self._closing.is_set() and not self._suspended.is_set():
+        """Draw until the sink closes or the view leaves the terminal."""
+        while not self._closing.is_set() and self._drawing.is_set():
             self._changed.clear()
             lines = render(self._state(), self._console.width, self._console.height)
             screen.update(Group(*lines), refresh=True)
@@ -146,45 +138,48 @@ class TerminalSink:
             self._changed.wait(MAX_REFRESH_S)
 
     def _watch_keys(self) -> None:
-        """Wait for the keys q and Ctrl-Z; the target of a thread."""
-        if os.name != "posix" or not sys.stdin.isatty():
-            return
-        keys = sys.stdin.fileno()
+        """Take and leave the terminal as keys and the shell want it; the target of a thread."""
+        block_terminal_stops()
+        job, terminal = self._sink_context.job, sys.stdout.fileno()
+        keys = sys.stdin.fileno() if os.name == "posix" and sys.stdin.isatty() else None
+        mode = KeyMode(keys)
         try:
-            self._wait_for_foreground(keys)
-            while not self._closing.is_set():
-                with _unbuffered(keys):
-                    self._suspended.clear()
-                    key = self._wait_for_key(keys)
-                    if key == _SUSPEND_KEY:
-                        self._left.clear()
-                        self._suspended.set()
-                        self._changed.set()
-                        self._left.wait(CLOSING_S)
-                if key == _SUSPEND_KEY:
-                    stop_job()
-                    self._wait_for_foreground(keys)
-                elif key is not None:
+            while self._wait_for_foreground(terminal):
+                job.view_open, seen = True, (job.suspends, job.continues)
+                mode.enter()
+                self._drawing.set()
+                departure = wait_for_departure(keys, terminal, job, seen, self._closing.is_set)
+                if departure not in ("closed", "quit"):
+                    self._leave_screen()
+                if departure in ("closed", "quit", "suspended"):
+                    mode.leave()  # else the settings are the shell's already
+                job.view_open = False
+                if departure == "suspended":
+                    before = job.continues
+                    job.stop()
+                    while job.continues == before and not self._closing.wait(POLL_S):
+                        pass
+                elif departure == "quit":
                     self._stop()
                     return
-        except (OSError, termios.error):
+        except OSError:
             self._on_terminal_closed()
+        finally:
+            job.view_open = False
 
-    def _wait_for_key(self, keys: int) -> bytes | None:
-        """Return the next key that has a meaning, or None once the sink closes."""
+    def _leave_screen(self) -> None:
+        self._left.clear()
+        self._drawing.clear()
+        self._changed.set()
+        self._left.wait(CLOSING_S)
+
+    def _wait_for_foreground(self, terminal: int) -> bool:
+        """Wait until this job has the terminal; return False once the sink closes."""
         while not self._closing.is_set():
-            if in_foreground(keys) and termios.tcgetattr(keys)[3] & termios.ICANON:
-                _set_unbuffered(keys)  # the shell restored its own settings after it had continued the job
-            if select.select([keys], [], [], KEY_POLL_S)[0]:
-                key = os.read(keys, 64)[:1]
-                if key in (*_QUIT_KEYS, _SUSPEND_KEY):
-                    return key
-        return None
-
-    def _wait_for_foreground(self, keys: int) -> None:
-        """Draw only while this job has the terminal: a background job that changes the terminal is stopped."""
-        while not in_foreground(keys) and not self._closing.is_set():
-            self._closing.wait(KEY_POLL_S)
+            if in_foreground(terminal):
+                return True
+            self._closing.wait(POLL_S)
+        return False
 
     def _on_terminal_closed(self) -> None:
         if not self._closing.is_set():
@@ -237,24 +232,6 @@ class LogCapture:
             for line in pipe:
                 with self._lock:
                     self._lines.append(line.rstrip("\n"))
-
-
-@contextlib.contextmanager
-def _unbuffered(keys: int) -> Iterator[None]:
-    """Switch the terminal to unbuffered input without echo; Ctrl-C stays a signal, Ctrl-Z becomes a key."""
-    saved = termios.tcgetattr(keys)
-    try:
-        _set_unbuffered(keys)
-        yield
-    finally:
-        termios.tcsetattr(keys, termios.TCSADRAIN, saved)
-
-
-def _set_unbuffered(keys: int) -> None:
-    tty.setcbreak(keys, termios.TCSADRAIN)
-    changed = termios.tcgetattr(keys)
-    changed[6][termios.VSUSP] = bytes([os.fpathconf(keys, "PC_VDISABLE")])
-    termios.tcsetattr(keys, termios.TCSADRAIN, changed)
 
 
 def _interrupt() -> None:
