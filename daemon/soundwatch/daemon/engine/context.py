@@ -17,7 +17,7 @@ from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.notices import provider_line
 from soundwatch.daemon.events.schema import Line, LineAppender
-from soundwatch.daemon.inference.classifier import log_fields
+from soundwatch.daemon.inference.classifier import log_fields, reasons_not_taken
 from soundwatch.daemon.status.live import LiveFeed
 
 
@@ -87,6 +87,7 @@ class EngineContext:
             provider=self.classifier.provider,
             thresholds=self.thresholds,
             clock=self.clock,
+            not_taken=reasons_not_taken(self.classifier),
         )
 
     def provider_changed(self, before: str) -> Line:
@@ -98,4 +99,5 @@ class EngineContext:
     def rebind(self, encoder: LineEncoder) -> LineEncoder:
         """Return the encoder of a stream that continues with this context's model."""
         contract, provider = self.classifier.contract, self.classifier.provider
-        return replace(encoder, contract=contract, provider=provider, thresholds=self.thresholds)
+        not_taken = reasons_not_taken(self.classifier)
+        return replace(encoder, contract=contract, provider=provider, thresholds=self.thresholds, not_taken=not_taken)

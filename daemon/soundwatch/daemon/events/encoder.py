@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -54,6 +55,7 @@ class LineEncoder:
         clock: Gives the time at which a line is written.
         anchors: Corrections of the times, oldest first.
         file: Path that event lines name; None for none.
+        not_taken: Reason against each accelerator that does not run the model.
     """
 
     node: str
@@ -65,6 +67,7 @@ class LineEncoder:
     clock: Clock
     anchors: tuple[Anchor, ...] = ()
     file: str | None = None
+    not_taken: Mapping[str, str] = field(default_factory=dict)
 
     def at_unix_ns(self, sample: int) -> int:
         """Return UTC of a sample at the rate of the model."""
@@ -149,6 +152,7 @@ class LineEncoder:
             source_channels=self.source.channels,
             window_s=self.seconds(spec.window_samples),
             hop_s=self.seconds(spec.window_hop_samples),
+            not_taken=dict(self.not_taken) or msgspec.UNSET,
         )
 
     def line(self, result: Event | Gap | StreamSummary) -> Line:

@@ -23,7 +23,7 @@ ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
 class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
-    """First line of a stream: node, source, model and classes."""
+    """First line of a stream: node, source, model and classes; `not_taken` is left out where it is empty."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["hello"] = "hello"
@@ -42,6 +42,7 @@ class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
     source_channels: int
     window_s: float
     hop_s: float
+    not_taken: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):

@@ -159,6 +159,14 @@ def log_fields(classifier: Classifier) -> dict[str, object]:
     return fields
 
 
+def reasons_not_taken(classifier: Classifier) -> dict[str, str]:
+    """Return the reason against each accelerator that does not run a model, that of one that failed included."""
+    if not isinstance(classifier, LoadedModel):
+        return {}
+    failed = {classifier.first_provider: classifier.failure} if classifier.failure else {}
+    return classifier.not_taken | failed
+
+
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
     """Map finite logits (N, K) to scores (N, K) in [0, 1]."""
     if activation == "sigmoid":
