@@ -17,21 +17,30 @@ from support.fakes import silence, tone
 RATE_HZ = 16_000
 
 
-@pytest.fixture
-def heard(tmp_path: Path) -> None:
-    """A journal of one recording with two sounds in it."""
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder whose journal holds one recording with two sounds."""
+    folder = tmp_path_factory.mktemp("recorded")
     sound = [silence(0.5, RATE_HZ), tone(300, 0.8, RATE_HZ), silence(1, RATE_HZ), tone(3000, 0.8, RATE_HZ)]
-    soundfile.write(tmp_path / "two.wav", np.concatenate([*sound, silence(1, RATE_HZ)], axis=1).T, RATE_HZ)
-    config = tmp_path / "config.yaml"
-    model = write_band_model(tmp_path / "bands.onnx")
+    soundfile.write(folder / "two.wav", np.concatenate([*sound, silence(1, RATE_HZ)], axis=1).T, RATE_HZ)
+    config = folder / "config.yaml"
+    model = write_band_model(folder / "bands.onnx")
     config.write_text(
-        f"sources: {{two: {{device: {tmp_path}/two.wav}}}}\nmodel: {{file: {model}}}\n"
+        f"sources: {{two: {{device: {folder}/two.wav}}}}\nmodel: {{file: {model}}}\n"
         "detection: {min_duration_s: 0.1, cooldown_s: 0.1}\n"
     )
-    assert soundwatch("run", "--config", config).returncode == 0
+    state = folder / "state"
+    assert soundwatch("run", "--config", config, env={"STATE_DIRECTORY": str(state)}).returncode == 0
+    return state
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.fixture
+def journal(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program read that journal."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(recorded))
+
+
+@pytest.mark.usefixtures("journal")
 def test_events_become_rows_with_their_times(tmp_path: Path) -> None:
     assert soundwatch("export-events", tmp_path / "events.csv").returncode == 0
     rows = list(csv.DictReader((tmp_path / "events.csv").read_text().splitlines()))
@@ -40,16 +49,16 @@ def test_events_become_rows_with_their_times(tmp_path: Path) -> None:
     assert float(rows[1]["onset_s"]) == pytest.approx(2.3, abs=0.2)
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("journal")
 def test_lines_are_exported_as_they_were_told_and_as_asked_for(tmp_path: Path) -> None:
     assert soundwatch("export-events", tmp_path / "all.jsonl").returncode == 0
-    assert (tmp_path / "all.jsonl").read_bytes() == soundwatch("tail", "--since", "1h").stdout
+    assert (tmp_path / "all.jsonl").read_bytes() == soundwatch("tail", "--since", "24h").stdout
     assert soundwatch("export-events", tmp_path / "low.jsonl", "--class", "low").returncode == 0
     lines = [json.loads(line) for line in (tmp_path / "low.jsonl").read_text().splitlines()]
     assert {line["class"] for line in lines} == {"low"}
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("journal")
 @pytest.mark.parametrize("format_", ["parquet", "audacity", "raven"])
 def test_every_format_can_be_written(tmp_path: Path, format_: str) -> None:
     done = soundwatch("export-events", tmp_path / "out", "--format", format_)
