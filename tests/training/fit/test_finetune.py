@@ -30,12 +30,13 @@ from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, 
 from soundwatch.training.model.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn, load_recipe
 from support.checkpoint_factory import write_checkpoint
 from support.labelled_folder import CLASSES, write_classes
+from support.urbansound8k_folder import write_data
 
 SILENT = Console(file=io.StringIO())
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["pooled", "blocks", "separable"])
+@pytest.fixture(scope="module", params=["pooled", "blocks", "separable"])
 def any_recipe(request: pytest.FixtureRequest, tiny_recipe: Recipe) -> Recipe:
     """Networks whose batch norms are folded into convolutions on export, that keep them, and that pad by layers."""
     networks = {
@@ -51,10 +52,42 @@ def _tuning(recipe: Recipe, head_epochs: int = 1) -> Recipe:
     return msgspec.structs.replace(recipe, name="tuned", finetune=numbers)
 
 
-def _base(recipe: Recipe, tiny_data: Path, out: Path) -> Path:
-    """The checkpoint of a network of UrbanSound8K's classes."""
-    run_session(RunSetup(recipe, split_by_folds(tiny_data, (1, 3), ()), (), (), (), out, CPU), False, SILENT)
-    return out / FILE_NAME
+class Bases:
+    """Networks of UrbanSound8K's classes, each trained and exported once.
+
+    Args:
+        folder: Their folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = folder / "UrbanSound8K"
+        write_data(self._data, folds=(1, 3))
+        self._checkpoints: dict[str, Path] = {}
+        self._models: dict[str, Path] = {}
+
+    def checkpoint(self, recipe: Recipe) -> Path:
+        """Train by a recipe."""
+        if recipe.sha256 not in self._checkpoints:
+            out = self._folder / recipe.sha256
+            split = split_by_folds(self._data, (1, 3), ())
+            run_session(RunSetup(recipe, split, (), (), (), out, CPU), False, SILENT)
+            self._checkpoints[recipe.sha256] = out / FILE_NAME
+        return self._checkpoints[recipe.sha256]
+
+    def model(self, recipe: Recipe) -> Path:
+        """Export that network as ONNX."""
+        if recipe.sha256 not in self._models:
+            out = self._folder / f"{recipe.sha256}.model"
+            (self._models[recipe.sha256], _), _ = export_checkpoint(
+                self.checkpoint(recipe), ["onnx"], out, None, SILENT
+            )
+        return self._models[recipe.sha256]
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Bases:
+    return Bases(tmp_path_factory.mktemp("bases"))
 
 
 def _session(recipe: Recipe, data: Path, origin: PretrainedModel | None, out: Path) -> RunSetup:
@@ -62,10 +95,9 @@ def _session(recipe: Recipe, data: Path, origin: PretrainedModel | None, out: Pa
 
 
 def test_a_model_file_gives_the_network_that_its_checkpoint_gives(
-    tmp_path: Path, tiny_data: Path, any_recipe: Recipe
+    tmp_path: Path, bases: Bases, any_recipe: Recipe
 ) -> None:
-    checkpoint = _base(any_recipe, tiny_data, tmp_path / "base")
-    (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
+    checkpoint, model = bases.checkpoint(any_recipe), bases.model(any_recipe)
     data = write_classes(tmp_path / "sounds")
     mel_db = torch.from_numpy(np.random.default_rng(1).normal(-40, 10, (3, 2, 16, 32)).astype(np.float32))
     logits = []
@@ -79,15 +111,16 @@ def test_a_model_file_gives_the_network_that_its_checkpoint_gives(
 
 
 def test_only_the_new_head_moves_at_first_and_batch_norm_never(
-    tmp_path: Path, tiny_data: Path, any_recipe: Recipe
+    tmp_path: Path, bases: Bases, any_recipe: Recipe
 ) -> None:
-    before = load_network(_base(any_recipe, tiny_data, tmp_path / "base"))[0].state_dict()
+    checkpoint = bases.checkpoint(any_recipe)
+    before = load_network(checkpoint)[0].state_dict()
     recipe = _tuning(any_recipe, head_epochs=2)
     data = write_classes(tmp_path / "sounds")
     for epochs in (2, 3):
         out = tmp_path / f"{epochs} epochs"
         shorter = msgspec.structs.replace(recipe, epochs=epochs)
-        origin = load_pretrained(str(tmp_path / "base" / FILE_NAME), shorter)
+        origin = load_pretrained(str(checkpoint), shorter)
         run_session(_session(shorter, data, origin, out), False, SILENT)
         after = read_checkpoint(out / FILE_NAME).model
         head = {name for name in after if after[name].shape != before[name].shape}
@@ -97,8 +130,8 @@ def test_only_the_new_head_moves_at_first_and_batch_norm_never(
         assert moved == (set() if epochs == 2 else after.keys() - head - statistics)
 
 
-def test_a_fine_tuned_model_says_where_it_comes_from(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    checkpoint = _base(tiny_recipe, tiny_data, tmp_path / "base")
+def test_a_fine_tuned_model_says_where_it_comes_from(tmp_path: Path, bases: Bases, tiny_recipe: Recipe) -> None:
+    checkpoint = bases.checkpoint(tiny_recipe)
     data = write_classes(tmp_path / "sounds")
     recipe_file = tmp_path / "tuned.yaml"
     recipe_file.write_text(yaml.safe_dump(msgspec.to_builtins(_tuning(tiny_recipe))))
@@ -117,10 +150,10 @@ def test_a_fine_tuned_model_says_where_it_comes_from(tmp_path: Path, tiny_data: 
 
 
 def test_a_fine_tuning_that_was_cut_off_goes_on_as_it_would_have(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
+    tmp_path: Path, bases: Bases, tiny_recipe: Recipe
 ) -> None:
     recipe = _tuning(tiny_recipe)
-    origin = load_pretrained(str(_base(tiny_recipe, tiny_data, tmp_path / "base")), recipe)
+    origin = load_pretrained(str(bases.checkpoint(tiny_recipe)), recipe)
     data = write_classes(tmp_path / "sounds")
     whole, cut = (_session(recipe, data, origin, tmp_path / name) for name in ("whole", "cut"))
     run_session(whole, False, SILENT)
@@ -143,9 +176,8 @@ def test_a_fine_tuning_that_was_cut_off_goes_on_as_it_would_have(
     assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
 
 
-def test_another_front_end_or_network_is_refused(tmp_path: Path, tiny_data: Path, any_recipe: Recipe) -> None:
-    checkpoint = _base(any_recipe, tiny_data, tmp_path / "base")
-    (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
+def test_another_front_end_or_network_is_refused(tmp_path: Path, bases: Bases, any_recipe: Recipe) -> None:
+    checkpoint, model = bases.checkpoint(any_recipe), bases.model(any_recipe)
     recipe = _tuning(any_recipe)
     lower = msgspec.structs.replace(recipe, features=msgspec.structs.replace(recipe.features, mel_max_hz=3000))
     wider = msgspec.structs.replace(
@@ -159,17 +191,16 @@ def test_another_front_end_or_network_is_refused(tmp_path: Path, tiny_data: Path
 
 
 def test_weights_that_fit_a_network_of_another_kind_are_found_out(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
+    tmp_path: Path, bases: Bases, tiny_recipe: Recipe
 ) -> None:
-    checkpoint = _base(tiny_recipe, tiny_data, tmp_path / "base")
-    (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
+    model = bases.model(tiny_recipe)
     slower = msgspec.structs.replace(tiny_recipe.network, strides=(2, 1))
     with pytest.raises(ModelError, match=r"give other scores than the file itself\. Start from the checkpoint"):
         load_pretrained(str(model), msgspec.structs.replace(_tuning(tiny_recipe), network=slower))
 
 
-def test_a_recipe_and_its_origin_belong_together(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    checkpoint = _base(msgspec.structs.replace(tiny_recipe, epochs=1), tiny_data, tmp_path / "base")
+def test_a_recipe_and_its_origin_belong_together(bases: Bases, tiny_data: Path, tiny_recipe: Recipe) -> None:
+    checkpoint = bases.checkpoint(tiny_recipe)
     with pytest.raises(ConfigError, match="recipe tiny does not say how to fine-tune"):
         load_pretrained(str(checkpoint), tiny_recipe)
     with pytest.raises(ModelError, match="There is no model nowhere"):
@@ -179,16 +210,16 @@ def test_a_recipe_and_its_origin_belong_together(tmp_path: Path, tiny_data: Path
 
 
 def test_without_a_recipe_network_and_front_end_are_the_models(
-    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, any_recipe: Recipe
+    tmp_path: Path, bases: Bases, any_recipe: Recipe
 ) -> None:
-    checkpoint = _base(msgspec.structs.replace(any_recipe, epochs=1), tiny_data, tmp_path / "base")
+    checkpoint = bases.checkpoint(any_recipe)
     data = write_classes(tmp_path / "sounds")
     words = ["--data", data, "--layout", "folders", "--init-from", checkpoint, "--epochs", 1, "--out", tmp_path / "run"]
     done = CliRunner().invoke(train, [str(each) for each in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     contract = load_network(tmp_path / "run" / FILE_NAME)[1]
     assert (contract.name, contract.features, contract.labels) == ("finetune", any_recipe.features, CLASSES)
-    (model, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path, None, SILENT)
+    model = bases.model(any_recipe)
     with pytest.raises(ConfigError, match="was trained by recipe tiny, which is not shipped"):
         adapt_recipe(load_recipe("finetune"), str(model))
 
