@@ -29,7 +29,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(street_thresholds, "MINUTES", 2.0)
+    monkeypatch.setattr(street_thresholds, "MINUTES", 1.0)
     write_data(tmp_path / "us8k", folds=(1, 2))
     write_everyday_folder(tmp_path / "sounds", recordings=30)
     return ["--data", str(tmp_path / "us8k"), "--sounds", str(tmp_path / "sounds")]
