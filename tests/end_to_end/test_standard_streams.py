@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -76,33 +77,47 @@ def stop(process: subprocess.Popen[bytes]) -> int:
         process.kill()
 
 
-@pytest.mark.parametrize(
-    "redirection",
-    ["2>&-", ">&-", "<&-", "<&- >&- 2>&-", ">&- 2>/dev/full", "2>/dev/full", ">/dev/full", ">/dev/full 2>&1"],
-)
-def test_streams_that_are_closed_or_full_leave_the_daemon_listening(tmp_path: Path, redirection: str) -> None:
-    process, out = listen(tmp_path, redirection, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with process:
-        until(lambda: events(out) >= 2, process)
-        assert stop(process) == 0
-    assert lines_of(out.read_bytes())[-1]["type"] == "stats", "the file has nothing but whole lines, to the end"
+def test_streams_that_are_closed_or_full_leave_the_daemon_listening(tmp_path: Path) -> None:
+    redirections = ["2>&-", ">&-", "<&-", "<&- >&- 2>&-", ">&- 2>/dev/full", "2>/dev/full", ">/dev/full"]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    listen_and_stop(tmp_path, {words: (words, quiet) for words in [*redirections, ">/dev/full 2>&1"]})
 
 
-@pytest.mark.parametrize("stream", ["stderr", "stdout", "both"])
-def test_a_reader_that_does_not_read_freezes_no_sink_and_no_signal(tmp_path: Path, stream: str) -> None:
+def test_a_reader_that_does_not_read_freezes_no_sink_and_no_signal(tmp_path: Path) -> None:
     reading, writing = full_pipe()
-    options: dict[str, Any] = {
-        name: writing if stream in (name, "both") else subprocess.DEVNULL for name in ("stdout", "stderr")
+    unread: dict[str, tuple[str, dict[str, Any]]] = {
+        stream: (
+            "",
+            {name: writing if stream in (name, "both") else subprocess.DEVNULL for name in ("stdout", "stderr")},
+        )
+        for stream in ("stderr", "stdout", "both")
     }
-    process, out = listen(tmp_path, **options)
     try:
-        with process:
-            until(lambda: events(out) >= 2, process)
-            assert stop(process) == 0
+        listen_and_stop(tmp_path, unread)
     finally:
         os.close(reading)
         os.close(writing)
-    assert lines_of(out.read_bytes())[-1]["type"] == "stats"
+
+
+def listen_and_stop(folder: Path, streams: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    """Start a daemon for each way of its streams, stop all, and check that each ended well with whole lines."""
+    with ExitStack() as stack:
+        daemons: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+        for number, (name, (redirection, options)) in enumerate(streams.items()):
+            own = folder / str(number)
+            own.mkdir()
+            environment = os.environ | {"STATE_DIRECTORY": str(own / "state")}
+            process, out = listen(own, redirection, env=environment, **options)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            daemons[name] = process, out
+        for process, out in daemons.values():
+            until(lambda out=out: events(out) >= 2, process)  # type: ignore[misc]
+        for process, _ in daemons.values():
+            process.send_signal(signal.SIGTERM)
+        assert {name: process.wait(WAIT_S) for name, (process, _) in daemons.items()} == dict.fromkeys(daemons, 0)
+        ends = {name: lines_of(out.read_bytes())[-1]["type"] for name, (_, out) in daemons.items()}
+        assert ends == dict.fromkeys(daemons, "stats"), "each file has nothing but whole lines, to the end"
 
 
 def test_a_terminal_that_is_stopped_freezes_no_sink_and_no_signal(tmp_path: Path) -> None:

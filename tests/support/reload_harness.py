@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from support.cli_runner import SOUNDWATCH, lines_of
 from support.fakes import tone
 
 RATE_HZ = 16_000
-WAIT_S = 30.0
+WAIT_S = 120.0
 LONG_S = 240.0  # longer than any test, however busy the machine
 
 
@@ -87,6 +89,17 @@ def running(config: Path, *options: str) -> Iterator[Daemon]:
             daemon.kill()
 
 
+@cache
+def _recordings() -> dict[str, bytes]:
+    """Two long tones as files of sound."""
+    made = {}
+    for name, hz in (("low", 300), ("high", 3000)):
+        file = io.BytesIO()
+        soundfile.write(file, tone(hz, LONG_S, RATE_HZ).T, RATE_HZ, format="WAV")
+        made[name] = file.getvalue()
+    return made
+
+
 class Place:
     """A folder with recordings, a model and a configuration of them."""
 
@@ -94,8 +107,8 @@ class Place:
         self.folder = folder
         self.path = folder / "config.yaml"
         self.model = write_band_model(folder / "bands.onnx")
-        for name, hz in (("low", 300), ("high", 3000)):
-            soundfile.write(folder / f"{name}.wav", tone(hz, LONG_S, RATE_HZ).T, RATE_HZ)
+        for name, recording in _recordings().items():
+            (folder / f"{name}.wav").write_bytes(recording)
 
     def write(self, sources: tuple[str, ...] = ("low",), detection: str = "", more: str = "") -> None:
         named = ", ".join(f"{name}: {{device: {self.folder}/{name}.wav}}" for name in sources)

@@ -6,7 +6,8 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +31,48 @@ def replace_by_dangling_link(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", [remove, replace_by_file, replace_by_dangling_link])
-def test_a_clip_that_cannot_be_written_costs_that_clip_and_nothing_else(
-    tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
-    folder, log = tmp_path / "clips", tmp_path / "log"
-    command = [SOUNDWATCH, "run", "--device", "demo", "-F", "json", "--clips", str(folder), "--journal", "memory"]
+def test_a_clip_that_cannot_be_written_costs_that_clip_and_nothing_else(tmp_path: Path) -> None:
+    damages = (remove, replace_by_file, replace_by_dangling_link)
+    with ExitStack() as stack:
+        daemons = {damage: stack.enter_context(listening(tmp_path / damage.__name__)) for damage in damages}
+        for damage, daemon in daemons.items():
+            assert daemon.stdout is not None
+            assert json.loads(daemon.stdout.readline())["type"] == "hello"
+            damage(tmp_path / damage.__name__ / "clips")
+        for damage, daemon in daemons.items():
+            seen = read_past_the_lost_clip(daemon)
+            assert daemon.wait(60) == 0, damage
+            assert {line["reason"] for line in seen if line["type"] == "clip"} <= {"disk", "speech"}, damage
+            log = (tmp_path / damage.__name__ / "log").read_text()
+            assert "Traceback" not in log
+            entries = [json.loads(text) for text in log.splitlines()]
+            assert [entry["reason"] for entry in entries if entry["event"] == "clip_lost"][:1] == ["disk"], log
+
+
+@contextmanager
+def listening(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the daemon on the demo, with clips and its log in a folder; it is killed if it has not ended."""
+    folder.mkdir()
+    command = [SOUNDWATCH, "run", "--device", "demo", "-F", "json", "--clips", str(folder / "clips")]
     with (
-        log.open("wb") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as daemon,
+        (folder / "log").open("wb") as log,
+        subprocess.Popen([*command, "--journal", "memory"], stdout=subprocess.PIPE, stderr=log) as daemon,
     ):
-        assert daemon.stdout is not None
-        seen = list[dict[str, Any]]()
-        for text in daemon.stdout:
-            line = json.loads(text)
-            if line["type"] == "hello":
-                damage(folder)
-            seen.append(line)
-            lost = [number for number, each in enumerate(seen) if each["type"] == "clip"]
-            if lost and any(each["type"] == "start" for each in seen[lost[0] :]):  # an event after the lost clip
-                break
-        daemon.send_signal(signal.SIGTERM)
-        daemon.stdout.read()
-        assert daemon.wait(60) == 0, log.read_text()
-    assert {line["reason"] for line in seen if line["type"] == "clip"} <= {"disk", "speech"}
-    assert "Traceback" not in log.read_text()
-    entries = [json.loads(text) for text in log.read_text().splitlines()]
-    assert [entry["reason"] for entry in entries if entry["event"] == "clip_lost"][:1] == ["disk"]
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
+
+
+def read_past_the_lost_clip(daemon: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
+    """Read lines up to an event after the first clip's line, and end the daemon."""
+    assert daemon.stdout is not None
+    seen = list[dict[str, Any]]()
+    for text in daemon.stdout:
+        seen.append(json.loads(text))
+        lost = [number for number, each in enumerate(seen) if each["type"] == "clip"]
+        if lost and any(each["type"] == "start" for each in seen[lost[0] :]):
+            break
+    daemon.send_signal(signal.SIGTERM)
+    daemon.stdout.read()
+    return seen
