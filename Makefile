@@ -15,8 +15,8 @@ run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play 
 demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)
 
-test: .venv/test.stamp lint  ## Run everything that CI runs, on all cores up to four.
-	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal $(OPTIONS)
+test: .venv/test.stamp lint  ## Run everything that CI runs, with two workers a core, at most four.
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(OPTIONS)
 
 check: lint quick  ## Run style, types and the fast tests: the inner loop.
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 import soundwatch.daemon  # noqa: F401  # switches off the usage reporting of libraries before a test imports one
 
-# `make test` runs a test on each core: one that trained on all of them would only slow the others down.
+# `make test` runs more tests than cores at a time: one that trained on all cores would only slow the others down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for size in ("COLUMNS", "LINES"):  # a terminal of a test has its own; workers of pytest-xdist are started with others
     os.environ.pop(size, None)
@@ -50,6 +50,12 @@ def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Golden files are rewritten only when asked."""
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return two workers a core for `-n auto`: most tests wait for real programs. `-n logical` stays one a core."""
+    return 2 * (os.cpu_count() or 1) if config.getoption("numprocesses") == "auto" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -260,6 +260,7 @@ def test_a_visitor_logs_in_and_out(browser: Browser, tmp_path: Path) -> None:
         page.get_by_role("button", name="Log in").click()
         expect(page.locator("#status")).to_have_text("No source is running")
         assert page.evaluate("document.cookie") == "", "scripts never see it"
+        page.wait_for_load_state("networkidle")  # a request of the starting page would be refused after the logout
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_label("Token")).to_be_visible()
         assert said == []

@@ -1,7 +1,7 @@
 """Everything that a daemon may be configured to reach, on loopback: a program of its own, run in a network namespace.
 
 Usage: python loopback_services.py FOLDER. It prints "ready" when all ports answer, runs until its standard input ends,
-and then prints a JSON object of what each service received.
+and then prints a JSON object of what each service received. It makes the file FOLDER/all-used when each has something.
 
 Conventions: the ports are fixed, since the namespace is its own. FOLDER/recording.wav is what it plays. A viewer opens
 the page of the daemon as soon as that answers, and reads its WebSocket.
@@ -36,6 +36,8 @@ PCM_TCP_PORT: Final = 9002
 PCM_UDP_PORT: Final = 9003
 RATE_HZ: Final = 16_000
 PACKET_S: Final = 0.02
+SERVICES: Final = frozenset({"pcm+tcp", "page", "radio", "tcp", "viewer", "webhook"})
+ALL_USED: Final = "all-used"
 
 
 class _Web(BaseHTTPRequestHandler):
@@ -80,6 +82,7 @@ def main() -> None:
         lambda: play_udp(samples.tobytes()),
         lambda: view(received),
         lambda: read_lines(received),
+        lambda: mark_all_used(folder / ALL_USED, received),
     )
     for service in services:
         threading.Thread(target=service, daemon=True).start()
@@ -88,6 +91,13 @@ def main() -> None:
     sys.stdin.read()
     broker.kill()
     sys.stdout.write(json.dumps(received))
+
+
+def mark_all_used(path: Path, received: Counter[str]) -> None:
+    """Make a file once every service has received something."""
+    while not set(received) >= SERVICES:
+        time.sleep(0.1)
+    path.touch()
 
 
 def play_tcp(server: socket.socket, sound: bytes, received: Counter[str]) -> None:

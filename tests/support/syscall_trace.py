@@ -12,8 +12,10 @@ import ipaddress
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -139,6 +141,36 @@ def trace(command: Sequence[str], folder: Path, network: NetworkWithoutRoute, **
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     done = subprocess.run(words, check=False, **(streams | options))
     return read_trace(folder, Path(options["cwd"]), done.returncode, done.stdout or b"")
+
+
+def trace_until(
+    command: Sequence[str], folder: Path, network: NetworkWithoutRoute, done: Callable[[], bool], **options: Any
+) -> Trace:
+    """Run a command of coreutils' `timeout` until something was seen or it ends, and return its calls.
+
+    Args:
+        command: Words of the command.
+        folder: Where strace writes; made here.
+        network: Namespace to run in.
+        done: Asked some times a second.
+        options: For `subprocess.Popen`; `cwd` is needed to resolve relative paths.
+    """
+    words = network.command(traced_words(command, folder))
+    with (folder / "output").open("wb") as output:
+        streams: dict[str, Any] = {"stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+        with subprocess.Popen(words, **(streams | options)) as process:
+            while process.poll() is None:
+                if done():
+                    end_traced(process.pid)
+                    break
+                time.sleep(0.2)
+    return read_trace(folder, Path(options["cwd"]), process.returncode, (folder / "output").read_bytes())
+
+
+def end_traced(pid: int) -> None:
+    """Send SIGTERM to the program that a strace runs; `timeout` hands it on to its own."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGTERM)
 
 
 def traced_words(command: Sequence[str], folder: Path) -> list[str]:

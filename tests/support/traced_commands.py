@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,19 @@ from support.checkpoint_factory import write_checkpoint
 from support.labelled_folder import write_classes
 from support.pty_terminal import Terminal
 from support.rtsp_server import TESTS, server_words, why_not
-from support.syscall_trace import NetworkWithoutRoute, Permitted, Trace, read_trace, trace, traced_words
+from support.syscall_trace import (
+    NetworkWithoutRoute,
+    Permitted,
+    Trace,
+    end_traced,
+    read_trace,
+    trace,
+    trace_until,
+    traced_words,
+)
 
-RUN_S: Final = 30
-TERMINAL_S: Final = 6
+RUN_S: Final = 15  # at least; a library may report its use some seconds after its start
+LIMIT_S: Final = 180  # of a command that goes on
 RTSP_PORT: Final = 8554
 NO_PROXY_PORT: Final = 9  # `scan/ray_environment.py` sends Ray's HTTP there
 DEVICES: Final = (Path("/dev/null"), Path("/dev/tty"), Path("/dev/shm"), Path("/dev/pts"), Path("/dev/ptmx"))  # noqa: S108
@@ -137,7 +147,7 @@ class Bench:
         """Write recordings, data, a checkpoint, a configuration."""
         for name in ("home", "tmp", "out", "archive", "services"):
             (self.folder / name).mkdir(parents=True)
-        samples = np.random.default_rng(1).normal(0, 0.05, services.RATE_HZ * (RUN_S + 30)).astype(np.float32)
+        samples = np.random.default_rng(1).normal(0, 0.05, services.RATE_HZ * (LIMIT_S + 30)).astype(np.float32)
         soundfile.write(self.folder / "services/recording.wav", samples, services.RATE_HZ, "PCM_16")
         for name in ("recording.wav", "archive/a.wav", "archive/b.wav"):
             soundfile.write(self.folder / name, samples[: services.RATE_HZ * 10], services.RATE_HZ, "PCM_16")
@@ -191,6 +201,11 @@ class Services:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n", "the services did not start"
+        self._all_used = bench.folder / "services" / services.ALL_USED
+
+    def all_used(self) -> bool:
+        """Check that each service has received something."""
+        return self._all_used.exists()
 
     def kill(self) -> None:
         """End them at once, if they still run."""
@@ -261,22 +276,25 @@ WATCH: Final = TracedCommand(
 )
 
 
-def run_for(bench: Bench, command: TracedCommand, seconds: int, **options: Any) -> Trace:
-    """Trace a program that goes on, and end it with SIGTERM after so many seconds."""
-    return bench.trace_words(command.name, words_for(bench, command, seconds), **options)
+def run_until(bench: Bench, command: TracedCommand, done: Callable[[], bool], **options: Any) -> Trace:
+    """Trace a program that goes on, and end it with SIGTERM as soon as something was seen."""
+    words, folder = words_for(bench, command), bench.trace_folder(command.name)
+    return trace_until(words, folder, bench.network, done, cwd=bench.folder, env=bench.variables(), **options)
 
 
-def words_for(bench: Bench, command: TracedCommand, seconds: int) -> list[str]:
-    """Return the words of a command that ends after so many seconds."""
-    return ["timeout", "--preserve-status", "--foreground", str(seconds), *bench.program, *command.words]
+def words_for(bench: Bench, command: TracedCommand) -> list[str]:
+    """Return the words of a command that `end_traced` ends, or a limit."""
+    return ["timeout", "--preserve-status", "--foreground", str(LIMIT_S), *bench.program, *command.words]
 
 
 def run_on_terminal(bench: Bench) -> tuple[Trace, Terminal]:
-    """Trace the daemon with its view on a terminal, and return its calls and the terminal."""
+    """Trace the daemon until its view on a terminal shows the source, and return its calls and the terminal."""
     folder = bench.trace_folder(TERMINAL.name)
     variables = [f"{name}={value}" for name, value in (bench.variables() | {"TERM": "xterm-256color"}).items()]
-    words = ["env", "--ignore-environment", *variables, *words_for(bench, TERMINAL, TERMINAL_S)]
+    words = ["env", "--ignore-environment", *variables, *words_for(bench, TERMINAL)]
     terminal = Terminal(bench.network.command(traced_words(words, folder)), cwd=bench.folder)
+    terminal.wait_for(lambda lines: any("demo" in line for line in lines))
+    end_traced(terminal.process.pid)
     returncode = terminal.end()
     return read_trace(folder, bench.folder, returncode, terminal.written), terminal
 
@@ -297,10 +315,18 @@ def run_everything(bench: Bench) -> tuple[Trace, Trace, dict[str, int]]:
     ended = threading.Event()
     feeder = threading.Thread(target=_feed, args=((writing, named), bench.folder / "recording.wav", ended))
     feeder.start()
+    begin_s = time.monotonic()
+
+    def done() -> bool:
+        if time.monotonic() - begin_s < RUN_S or not reachable.all_used():
+            return False
+        seen = read_trace(bench.trace_folder(RUN.name), bench.folder).connections
+        return camera is None or f"127.0.0.1:{RTSP_PORT}" in seen
+
     try:
         with ThreadPoolExecutor(1) as executor:
-            collector = executor.submit(run_for, bench, WATCH, RUN_S - 2)
-            daemon = run_for(bench, RUN, RUN_S, stdin=reading)
+            collector = executor.submit(run_until, bench, WATCH, done)
+            daemon = run_until(bench, RUN, done, stdin=reading)
             return daemon, collector.result(), reachable.close()
     finally:
         reachable.kill()
