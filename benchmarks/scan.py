@@ -1,10 +1,10 @@
-"""What archives cost: `soundwatch scan` with 1 and 2 workers, as processes and on a Ray cluster of this machine.
+"""Throughput of `soundwatch scan` with 1 and 2 workers, as processes and on a Ray cluster of this machine.
 
-Run `python benchmarks/scan.py` on an idle machine; it takes some minutes and writes results/scan.json. The archive is
-made first: hours of the demo scene, 48 kHz mono, 16 bits, one file long enough to be split and the rest half an hour.
+Run `python benchmarks/scan.py` on an idle machine; it takes some minutes and writes results/scan.json. It first writes
+an archive: hours of the demo scene, 48 kHz mono, 16 bits, one file that is divided and the rest of half an hour each.
 
-Conventions: a scan's time is from its first piece to the output in place, so it has the workers' starts in it and not
-the command's. Processor time is that of workers and the one who hands out, which a busy machine does not change much.
+Conventions: a scan's time is from its first chunk to the complete output; it includes the start of the workers and not
+that of the command. Processor time is that of the workers and the main process, on which other load has little effect.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HALF_HOUR_S: Final = 1800
 
 
 def make_archive(folder: Path, half_hours: int) -> int:
-    """One recording as long as half of the archive, and half-hours; returns the bytes of all."""
+    """Write one recording of half the duration and others of half an hour; return their size in bytes."""
     minute = (demo_scene(RATE_HZ, 60.0).mean(0) * 32_767).astype(np.int16)
     for name, count in (("long", half_hours // 2), *((f"part{n:03d}", 1) for n in range(half_hours - half_hours // 2))):
         with soundfile.SoundFile(folder / f"{name}.wav", "w", RATE_HZ, 1, "PCM_16") as file:
@@ -47,52 +47,52 @@ def make_archive(folder: Path, half_hours: int) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def one(engine: str, workers: int, archive: Path) -> dict[str, Any]:
-    """A scan, in this process, which did nothing else before."""
-    with tempfile.TemporaryDirectory() as folder, run.select_workers(engine, None, workers)() as employed:
+def run_once(engine: str, workers: int, archive: Path) -> dict[str, Any]:
+    """Run one scan in this process, which must be new."""
+    with tempfile.TemporaryDirectory() as folder, run.select_workers(engine, None, workers)() as pool:
         out, log = Path(folder, "events.jsonl"), error_logger()
         started = time.monotonic()
-        run.run_scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(employed), log)
+        run.run_scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(pool), log)
         wall_s = time.monotonic() - started
-    for worker in multiprocessing.active_children():  # they are on their way out, and counted once they are
+    for worker in multiprocessing.active_children():  # counted after they have exited
         worker.join()
-    here, there = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "engine": engine,
         "workers": workers,
         "wall_s": round(wall_s, 2),
-        "cpu_s": round(sum(use.ru_utime + use.ru_stime for use in (here, there)), 2),
-        "coordinator_mb": round(here.ru_maxrss / 1024, 1),
-        "worker_mb": round(there.ru_maxrss / 1024, 1),
+        "cpu_s": round(sum(use.ru_utime + use.ru_stime for use in (own, children)), 2),
+        "coordinator_mb": round(own.ru_maxrss / 1024, 1),
+        "worker_mb": round(children.ru_maxrss / 1024, 1),
     }
 
 
-def judged_a_second() -> float:
-    """Windows whose scores one core makes lines of, a second: what no worker can do for the one who hands out."""
+def detection_windows_per_s() -> float:
+    """Measure the windows a second that detection processes on one core of the main process."""
     contract = load_classifier_file("urban", "cpu").contract
     rules, windows = build_rules(Config().detection, contract), 20_000
-    judging = DecisionContext(
+    context = DecisionContext(
         "bench", contract, rules, thresholds_in_force(rules, contract.labels), 0, {Path("bench.wav"): "bench"}
     )
     spec, rng = contract.features, np.random.default_rng(0)
     scores = rng.beta(0.3, 2.0, (windows, len(contract.labels))).astype(np.float32)
-    pieces = ChunkScores(
+    chunk_scores = ChunkScores(
         provider="",
         rate_hz=RATE_HZ,
         channels=1,
-        heard_any=True,
+        has_sound=True,
         scores=scores.tobytes(),
         levels=np.zeros(windows).tobytes(),
         end_sample=(windows - 1) * spec.window_hop_samples + spec.window_samples,
     )
     started = time.process_time()
-    for _ in emit_lines([(Path("bench.wav"), [pieces])], judging):
+    for _ in emit_lines([(Path("bench.wav"), [chunk_scores])], context):
         pass
     return windows / (time.process_time() - started)
 
 
 def main() -> None:
-    """Measure all, or one part of it."""
+    """Measure all variants, or the one named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half-hours", type=int, default=12, help="of sound in the archive")
     parser.add_argument("--engines", default="local,ray")
@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         engine, workers, archive = options.one
-        print(json.dumps(one(engine, int(workers), Path(archive))))
+        print(json.dumps(run_once(engine, int(workers), Path(archive))))
         return
 
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def main() -> None:
         "audio_h": options.half_hours / 2,
         "archive_bytes": archive_bytes,
         "scans": scans,
-        "judged_windows_a_second": round(judged_a_second()),
+        "judged_windows_a_second": round(detection_windows_per_s()),
     }
     write_results("scan", results)
 

@@ -17,14 +17,14 @@ from type_docs import cell
 from soundwatch.daemon.cli import COMMANDS
 from soundwatch.daemon.cli import soundwatch as group
 from soundwatch.daemon.cli.doctor import FAULTY
-from soundwatch.daemon.cli.privacy import LEAVES_HOUSE
+from soundwatch.daemon.cli.privacy import LEAVES_LOCAL_NETWORK
 from soundwatch.daemon.core.errors import SoundwatchError
 
 DONE: Final = "done, or stopped by SIGINT or SIGTERM"
 BUG: Final = "a bug, with a traceback"
 FOUND: Final = {
     FAULTY: "`soundwatch doctor` has found a fault",
-    LEAVES_HOUSE: "`soundwatch privacy audit` has found that something leaves the house, or is not explained",
+    LEAVES_LOCAL_NETWORK: "`soundwatch privacy audit`: data may leave the local network, or a socket is unexplained",
 }
 
 

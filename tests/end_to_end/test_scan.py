@@ -1,4 +1,4 @@
-"""Archives through the whole program, with real processes that are really killed."""
+"""Scans by the whole program, with real processes that are killed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import soundfile
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
 from soundwatch.daemon.scan.discover import find_recordings
-from soundwatch.daemon.scan.process_pool import MOST_TRIES, ProcessPool
+from soundwatch.daemon.scan.process_pool import MAX_TRIES, ProcessPool
 from soundwatch.daemon.scan.worker import ScoringTask, score_chunk
 from support.band_model import write_band_model
 from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
-from support.crashing_tasks import die_of_the_second
+from support.crashing_tasks import crash_on_second_chunk
 from support.fakes import SMALL_CONTRACT, silence, tone
 
 PATIENCE_S = 60
@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Twelve recordings of a minute and a half."""
+    """Write twelve recordings of a minute and a half."""
     root = tmp_path / "archive"
     root.mkdir()
     scene = np.concatenate([silence(1.0), tone(300, 2.0), silence(6.0), tone(3000, 2.0)], axis=1)
@@ -54,7 +54,7 @@ def wait_for(happened: Callable[[], object], what: str) -> None:
 
 
 def descendants(pid: int) -> set[int]:
-    """Processes that a process started, and theirs, from Linux's /proc."""
+    """Return the descendants of a process, from Linux's /proc."""
     children: dict[int, set[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -65,7 +65,7 @@ def descendants(pid: int) -> set[int]:
             children.setdefault(int(after_name[1]), set()).add(int(stat.parent.name))
     found, fresh = set[int](), {pid}
     while fresh:
-        fresh = set().union(*(children.get(each, set()) for each in fresh)) - found
+        fresh = set().union(*(children.get(parent, set()) for parent in fresh)) - found
         found |= fresh
     return found
 
@@ -78,7 +78,7 @@ def is_running(pid: int) -> bool:
 
 
 def without_file(lines: bytes) -> bytes:
-    """The lines without the file that a scan's events name."""
+    """Remove the file that a scan's events name."""
     stripped: bytes = re.sub(rb',"file":"[^"]*"', b"", lines)
     return stripped
 
@@ -117,47 +117,43 @@ def test_a_scan_prints_the_bytes_of_replay_and_other_formats_hold_the_same_event
 
 
 @ON_LINUX
-def test_a_scan_that_was_killed_goes_on_where_it_was_and_leaves_no_workers_behind(
-    model: Path, archive: Path, tmp_path: Path
-) -> None:
-    out, kept = tmp_path / "events.jsonl", tmp_path / "events.jsonl.scan"
+def test_a_killed_scan_can_be_resumed_and_its_workers_exit(model: Path, archive: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "events.jsonl", tmp_path / "events.jsonl.scan"
     command = ("scan", archive, "--out", out, "--model", model, "--workers", "2")
     one = subprocess.Popen([SOUNDWATCH, *map(str, command)], stderr=subprocess.PIPE)
-    wait_for(lambda: kept.exists() and kept.stat().st_size > 10_000, "some scores are kept")
+    wait_for(lambda: cache.exists() and cache.stat().st_size > 10_000, "the cache has scores")
     workers = descendants(one.pid)
     one.kill()
     one.communicate()
     assert workers
-    wait_for(lambda: not any(map(is_running, workers)), "workers end with the program that started them")
-    before_bytes = kept.stat().st_size
+    wait_for(lambda: not any(map(is_running, workers)), "workers exit after their parent process")
+    before_bytes = cache.stat().st_size
     assert not out.exists()
     done = soundwatch(*command)
     assert done.returncode == 0, done.stderr
     assert without_file(out.read_bytes()) == soundwatch("replay", *sorted(archive.iterdir()), "--model", model).stdout
     assert before_bytes > 10_000
-    assert not kept.exists()
+    assert not cache.exists()
 
 
-def test_a_scan_that_is_asked_to_stop_says_how_to_go_on(model: Path, archive: Path, tmp_path: Path) -> None:
-    out, kept = tmp_path / "events.jsonl", tmp_path / "events.jsonl.scan"
+def test_a_stopped_scan_logs_its_cache_and_can_be_resumed(model: Path, archive: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "events.jsonl", tmp_path / "events.jsonl.scan"
     command = ("scan", archive, "--out", out, "--model", model, "--workers", "1")
     one = subprocess.Popen([SOUNDWATCH, *map(str, command)], stderr=subprocess.PIPE)
-    wait_for(lambda: kept.exists() and kept.stat().st_size > 5_000, "some scores are kept")
+    wait_for(lambda: cache.exists() and cache.stat().st_size > 5_000, "the cache has scores")
     one.send_signal(signal.SIGTERM)
-    assert b"the same command goes on from here" in one.communicate(timeout=PATIENCE_S)[1]
+    assert b"scan_stopped" in one.communicate(timeout=PATIENCE_S)[1]
     assert one.returncode == 0
     assert not out.exists()
     assert soundwatch(*command).returncode == 0
     assert out.exists()
 
 
-def test_one_that_is_unreadable_among_many_costs_nothing_but_the_exit_code(
-    model: Path, archive: Path, tmp_path: Path
-) -> None:
+def test_an_unreadable_recording_changes_only_the_exit_code(model: Path, archive: Path, tmp_path: Path) -> None:
     (archive / "05b.wav").write_bytes(b"RIFF")
     done = soundwatch("scan", archive, "--out", tmp_path / "events.jsonl", "--model", model)
     assert done.returncode == 4
-    assert b"1 of 13 recordings or folders were not heard to their end" in done.stderr
+    assert b"1 of 13 recordings or folders could not be read to their end" in done.stderr
     assert (tmp_path / "events.jsonl").read_bytes().count(b'"type":"stats"') == 12
 
 
@@ -165,24 +161,24 @@ def test_one_that_is_unreadable_among_many_costs_nothing_but_the_exit_code(
     ("options", "message", "code"),
     [
         (("--out", "events.txt"), b"names no format", 2),
-        (("--out", "events.csv", "--address", "auto"), b"--address auto is Ray's; add --engine ray", 2),
+        (("--out", "events.csv", "--address", "auto"), b"--address auto needs --engine ray", 2),
         (("--out", "events.csv", "--start", "noon"), b"--start noon is no time", 2),
         (("--out", "nowhere/events.csv"), b"nowhere/events.csv.scan cannot be written", 6),
     ],
 )
-def test_a_wrong_option_is_said_before_any_work(
+def test_a_wrong_option_is_refused_before_any_work(
     archive: Path, tmp_path: Path, options: tuple[str, ...], message: bytes, code: int
 ) -> None:
     done = soundwatch("scan", archive, *options, cwd=tmp_path)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
-# Workers that die. A piece is handed to real processes, through the same interface that the program uses.
+# Workers that crash: real processes score chunks through the interface that the program uses.
 
 
 @pytest.fixture
-def long_pieces(tmp_path: Path) -> list[Chunk]:
-    """A recording of twenty minutes in pieces that each take a while."""
+def long_chunks(tmp_path: Path) -> list[Chunk]:
+    """Write a recording of twenty minutes and divide it into long chunks."""
     path = tmp_path / "long.wav"
     scene = np.concatenate([tone(300, 2.0), silence(3.0), tone(3000, 1.0)], axis=1)
     soundfile.write(path, np.tile(scene, 200).T, 8000)
@@ -199,7 +195,7 @@ def never() -> bool:
 
 
 class Killer(threading.Thread):
-    """Kills one process, the first that `victims` finds."""
+    """Kills the first process that `victims` finds."""
 
     def __init__(self, victims: Callable[[], set[int]]) -> None:
         super().__init__(daemon=True)
@@ -217,9 +213,9 @@ class Killer(threading.Thread):
 
 
 @ON_LINUX
-def test_a_worker_that_is_killed_in_the_middle_changes_nothing(task: ScoringTask, long_pieces: list[Chunk]) -> None:
-    alone = {piece: score_chunk(task, piece) for piece in long_pieces}
-    results = ProcessPool(2).score_all(task, iter(long_pieces), never)
+def test_killing_a_worker_does_not_change_the_scores(task: ScoringTask, long_chunks: list[Chunk]) -> None:
+    alone = {chunk: score_chunk(task, chunk) for chunk in long_chunks}
+    results = ProcessPool(2).score_all(task, iter(long_chunks), never)
     done = dict([next(results)])
     killer = Killer(lambda: {pid for pid in descendants(os.getpid()) if b"spawn_main" in _command(pid)})
     killer.start()
@@ -236,20 +232,20 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def test_a_recording_that_kills_every_worker_is_given_up_and_the_others_are_not(
-    task: ScoringTask, long_pieces: list[Chunk], monkeypatch: pytest.MonkeyPatch
+def test_a_chunk_that_crashes_every_worker_fails_and_the_others_succeed(
+    task: ScoringTask, long_chunks: list[Chunk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundwatch.daemon.scan.process_pool.score_chunk", die_of_the_second)
-    done = dict(ProcessPool(2).score_all(task, iter(long_pieces), never))
-    assert set(done) == set(long_pieces)
-    failed = [piece for piece, scores in done.items() if scores.failure is not None]
-    assert failed == [long_pieces[1]]
-    assert f"ended the process that heard it, {MOST_TRIES} times" in str(done[long_pieces[1]].failure)
+    monkeypatch.setattr("soundwatch.daemon.scan.process_pool.score_chunk", crash_on_second_chunk)
+    done = dict(ProcessPool(2).score_all(task, iter(long_chunks), never))
+    assert set(done) == set(long_chunks)
+    failed = [chunk for chunk, scores in done.items() if scores.failure is not None]
+    assert failed == [long_chunks[1]]
+    assert f"crashed the process that read it {MAX_TRIES} times" in str(done[long_chunks[1]].failure)
 
 
 @pytest.fixture
 def ray_workers() -> Iterator[object]:
-    """A Ray cluster of this machine with two workers, on loopback."""
+    """Start a Ray cluster on this machine with two workers, on loopback."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install '.[ray]'")
     from soundwatch.daemon.scan.ray_pool import RayPool
@@ -261,14 +257,14 @@ def ray_workers() -> Iterator[object]:
 
 @ON_LINUX
 @pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_a_ray_cluster_with_a_worker_killed_in_the_middle_gives_what_one_process_gives(
-    task: ScoringTask, long_pieces: list[Chunk], ray_workers: object
+def test_killing_a_worker_of_a_ray_cluster_does_not_change_the_scores(
+    task: ScoringTask, long_chunks: list[Chunk], ray_workers: object
 ) -> None:
     from soundwatch.daemon.scan.ray_pool import RayPool
 
     assert isinstance(ray_workers, RayPool)
-    alone = {piece: score_chunk(task, piece) for piece in long_pieces}
-    results = ray_workers.score_all(task, iter(long_pieces), never)
+    alone = {chunk: score_chunk(task, chunk) for chunk in long_chunks}
+    results = ray_workers.score_all(task, iter(long_chunks), never)
     done = dict([next(results)])
     killer = Killer(lambda: {pid for pid in descendants(os.getpid()) if _command(pid).startswith(b"ray::score")})
     killer.start()
@@ -276,11 +272,11 @@ def test_a_ray_cluster_with_a_worker_killed_in_the_middle_gives_what_one_process
     killer.join()
     assert killer.killed is not None
     assert done == alone
-    assert _addresses_listened_on(descendants(os.getpid())) == {"0100007F"}, "nothing but loopback"
+    assert _addresses_listened_on(descendants(os.getpid())) == {"0100007F"}, "loopback only"
 
 
 def _addresses_listened_on(pids: set[int]) -> set[str]:
-    """In the hexadecimal of Linux's /proc/net, IPv4 also where it is mapped into IPv6."""
+    """Return addresses as in Linux's /proc/net, in hexadecimal, with IPv4 mapped into IPv6 as IPv4."""
     sockets: set[str] = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):

@@ -1,4 +1,4 @@
-"""A network on a server, through the whole program."""
+"""Inference on a server, through the whole program."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def kserve(tmp_path: Path, model: Path) -> Iterator[KServe]:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    """Nine seconds: a tone each three."""
+    """Write nine seconds with three tones."""
     path = tmp_path / "scene.wav"
     soundfile.write(path, np.tile(np.concatenate([silence(1.0), tone(300, 1.0), silence(1.0)], axis=1), 3).T, 8000)
     return path
 
 
-def test_a_recording_gives_the_same_events_by_a_server_which_each_of_them_names(
+def test_a_server_gives_the_local_models_events_and_they_name_it(
     kserve: KServe, scene: Path, common: tuple[str, ...]
 ) -> None:
-    here = lines_of(soundwatch("replay", scene, *common).stdout)
-    there = lines_of(soundwatch("replay", scene, *common, "--backend", f"triton://{kserve.address}").stdout)
-    assert {line["provider"] for line in there if "provider" in line} == {f"triton://{kserve.address}"}
-    rounded = {"provider", "score", "peak_score"}  # a batch rounds otherwise than its windows one by one
-    assert [{key: line[key] for key in line if key not in rounded} for line in there] == [
-        {key: line[key] for key in line if key not in rounded} for line in here
+    local = lines_of(soundwatch("replay", scene, *common).stdout)
+    remote = lines_of(soundwatch("replay", scene, *common, "--backend", f"triton://{kserve.address}").stdout)
+    assert {line["provider"] for line in remote if "provider" in line} == {f"triton://{kserve.address}"}
+    rounded = {"provider", "score", "peak_score"}  # rounding depends on the batch size
+    assert [{key: line[key] for key in line if key not in rounded} for line in remote] == [
+        {key: line[key] for key in line if key not in rounded} for line in local
     ]
 
 
-def test_a_server_that_leaves_and_comes_back_is_told_of_and_no_window_is_lost(
+def test_losing_and_regaining_the_server_is_reported_and_no_window_is_lost(
     kserve: KServe, scene: Path, common: tuple[str, ...]
 ) -> None:
     url = f"triton://{kserve.address}"
@@ -73,7 +73,7 @@ def test_a_server_that_leaves_and_comes_back_is_told_of_and_no_window_is_lost(
             line = json.loads(text)
             VALIDATOR.validate(line)
             lines.append(line)
-            ends = sum(each["type"] == "end" for each in lines)
+            ends = sum(event["type"] == "end" for event in lines)
             if (line["type"], ends) == ("end", 1):
                 kserve.stop()
             if (line["type"], ends) == ("end", 2):
@@ -86,15 +86,13 @@ def test_a_server_that_leaves_and_comes_back_is_told_of_and_no_window_is_lost(
             assert line["detail"]
             running = line["provider"]
             seen.append(running)
-        assert line.get("provider", running) == running, "every event names what the last health line said"
-    assert seen[:2] == ["CPUExecutionProvider", url], "gone, and back"
+        assert line.get("provider", running) == running, "every event names the provider of the last health line"
+    assert seen[:2] == ["CPUExecutionProvider", url], "lost, then available again"
     assert not [line for line in lines if line["type"] == "gap"]
     assert (lines[-1]["type"], lines[-1]["windows"], lines[-1]["coverage"]) == ("stats", 87, 1.0)
 
 
-def test_a_server_that_is_not_there_does_not_keep_the_program_from_listening(
-    kserve: KServe, scene: Path, common: tuple[str, ...]
-) -> None:
+def test_the_program_runs_without_the_server(kserve: KServe, scene: Path, common: tuple[str, ...]) -> None:
     kserve.stop()
     done = soundwatch("replay", scene, *common, "--backend", f"triton://{kserve.address}")
     assert done.returncode == 0
@@ -104,19 +102,19 @@ def test_a_server_that_is_not_there_does_not_keep_the_program_from_listening(
 @pytest.mark.parametrize(
     ("backend", "message", "code"),
     [
-        ("triton://host", b"--backend triton://host is none that is known", 2),
-        ("triton://user:secret@host:8000", b"is none that is known", 2),
-        ("tensorflow", b"--backend tensorflow is none that is known", 2),
+        ("triton://host", b"--backend triton://host is unknown", 2),
+        ("triton://user:secret@host:8000", b"is unknown; use auto", 2),
+        ("tensorflow", b"--backend tensorflow is unknown", 2),
     ],
 )
-def test_a_backend_that_is_none_is_refused(
+def test_an_unknown_backend_is_refused(
     scene: Path, common: tuple[str, ...], backend: str, message: bytes, code: int
 ) -> None:
     done = soundwatch("replay", scene, *common, "--backend", backend)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
-def test_a_scan_does_not_go_to_a_server(scene: Path, common: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_scan_refuses_a_server(scene: Path, common: tuple[str, ...], tmp_path: Path) -> None:
     done = soundwatch("scan", scene, "--out", tmp_path / "a.csv", *common, "--backend", "triton://127.0.0.1:8000")
     assert done.returncode == 2
-    assert b"is for live sound" in done.stderr
+    assert b"is for live sources" in done.stderr

@@ -1,4 +1,4 @@
-"""Work that ends whoever does it, in a module that a worker's process can import."""
+"""A task that crashes its process, in a module that worker processes can import."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask
 
 
-def die_of_the_second(_: ScoringTask, piece: Chunk) -> ChunkScores:
-    """Scores nothing, and kills the process at the second piece of a recording cut at 1,600 windows."""
-    if piece.first_window == 1600:
+def crash_on_second_chunk(_: ScoringTask, chunk: Chunk) -> ChunkScores:
+    """Kill the process at the second chunk of 1,600 windows; return no scores for other chunks."""
+    if chunk.first_window == 1600:
         os.kill(os.getpid(), signal.SIGKILL)
     return ChunkScores(provider="CPUExecutionProvider")

@@ -129,7 +129,7 @@ def test_labels_from_the_terminal_become_a_folder_that_training_accepts(journal:
 def test_a_journal_that_a_daemon_writes_to_takes_labels_all_the_while(journal: JournalStore, tmp_path: Path) -> None:
     done = soundwatch("label", id_of(1), "none", "--journal", str(journal.path))
     assert done.returncode == 0, done.stderr
-    assert done.stdout == b"siren of 2026-09-21T14:13:21.000Z at mic0: none of the kind\n"
+    assert done.stdout == b"siren of 2026-09-21T14:13:21.000Z at mic0: none of the classes\n"
     assert journal.query("SELECT id, class FROM labels") == [(id_of(1), None)]
 
 

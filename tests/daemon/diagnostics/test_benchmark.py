@@ -1,4 +1,4 @@
-"""`soundwatch bench`: what it says of a small model."""
+"""`soundwatch bench` with a small model."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkResult:
 
 
 @pytest.mark.slow
-def test_every_batch_has_its_cost_and_the_streams_that_it_can_carry(measured: BenchmarkResult) -> None:
-    assert [each.batch_windows for each in measured.networks] == list(BATCHES)
-    for each in measured.networks:
-        assert each.provider == "CPUExecutionProvider"
-        assert 0 < each.window_ms_least <= each.window_ms <= each.window_ms_most
-        assert each.streams > 0
+def test_every_batch_size_has_its_cost_and_number_of_streams(measured: BenchmarkResult) -> None:
+    assert [cost.batch_windows for cost in measured.networks] == list(BATCHES)
+    for cost in measured.networks:
+        assert cost.provider == "CPUExecutionProvider"
+        assert 0 < cost.window_ms_least <= cost.window_ms <= cost.window_ms_most
+        assert cost.streams > 0
     assert measured.path_ms > 0
 
 
 @pytest.mark.slow
-def test_people_get_a_table_and_a_picture(measured: BenchmarkResult, tmp_path: Path) -> None:
+def test_the_result_is_shown_as_a_table_and_a_chart(measured: BenchmarkResult, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert benchmark_table(measured).count("CPUExecutionProvider") == len(BATCHES)
     benchmark_chart(measured, tmp_path / "bench.png")
@@ -43,11 +43,13 @@ def test_people_get_a_table_and_a_picture(measured: BenchmarkResult, tmp_path: P
 @pytest.mark.parametrize(
     ("path_ms", "network_ms", "cores", "streams"), [(0.6, 1.0, 1, 500), (0.6, 1.0, 2, 800), (1.6, 1.0, 2, 500)]
 )
-def test_one_core_does_both_and_two_share(path_ms: float, network_ms: float, cores: int, streams: int) -> None:
+def test_the_number_of_streams_depends_on_one_or_two_cores(
+    path_ms: float, network_ms: float, cores: int, streams: int
+) -> None:
     assert streams_carried(path_ms, network_ms, cores) == streams
 
 
-def test_a_machine_that_has_none_of_the_providers_is_told_so(tmp_path: Path) -> None:
+def test_unavailable_providers_are_refused(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
-    with pytest.raises(ProviderError, match="None of nonesuch can be had here"):
+    with pytest.raises(ProviderError, match="None of nonesuch is available on this machine"):
         run_benchmark(str(model), ("nonesuch",), lambda _: None)

@@ -1,4 +1,4 @@
-"""What is kept and where it goes, of real files and of every kind of address."""
+"""Audit of stored and sent data, with real files and all kinds of addresses."""
 
 from __future__ import annotations
 
@@ -43,29 +43,27 @@ from support.journal_factory import TIME, event, write_journal
         ("broker.local.example", "outside"),
     ],
 )
-def test_how_far_a_host_is_is_told_by_its_name_or_address_alone(host: str, reach: NetworkReach) -> None:
+def test_a_hosts_name_or_address_gives_its_reach(host: str, reach: NetworkReach) -> None:
     assert network_reach(host) == reach
 
 
-def test_by_default_nothing_is_there_and_nothing_leaves() -> None:
+def test_by_default_no_data_is_stored_or_sent() -> None:
     found = audit(Config(journal=JournalConfig(path="memory")))
     assert not found.leaves_house
     assert (found.journal.path, found.clips.folder, found.clips.clips) == (None, None, 0)
-    assert [each.reach for each in found.destinations] == ["machine"]
-    assert "  none is written with these options; a few seconds are in memory while they are scored" in audit_text(
-        found
-    )
+    assert [destination.reach for destination in found.destinations] == ["machine"]
+    assert "  none is stored with these options; a few seconds are in memory while they are scored" in audit_text(found)
 
 
-def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
+def test_existing_lines_labels_and_clips_are_counted(tmp_path: Path) -> None:
     store = write_journal(
         tmp_path / "journal.db", event("A", time="2026-01-01T00:00:00.000Z"), event("B"), event("C", "dog_bark")
     )
     set_label(store, "A", "2026-09-22T08:00:00.000Z", None)
     os.chmod(tmp_path / "journal.db", 0o644)  # noqa: PTH101
     folder = tmp_path / "clips"
-    shelf = ClipStore(folder, ClipsConfig())
-    sizes = [shelf.save(clip(second=second)).size_bytes for second in range(3)]
+    clip_store = ClipStore(folder, ClipsConfig())
+    sizes = [clip_store.save(clip(second=second)).size_bytes for second in range(3)]
     (folder / "holiday.flac").write_bytes(b"mine")
     config = Config(journal=JournalConfig(path=str(tmp_path / "journal.db")), clips=ClipsConfig(folder=str(folder)))
     found = audit(config)
@@ -75,20 +73,20 @@ def test_what_is_really_there_is_counted(tmp_path: Path) -> None:
     assert (found.clips.clips, found.clips.size_bytes, found.clips.others) == (3, sum(sizes), 1)
     assert (found.clips.oldest, found.clips.mode) == ("2026-09-21T14:13:20.000Z", "0700")
     assert found.clips.speech_guard == "speech"
-    told = "\n".join(audit_text(found))
-    assert "others may read it" in told
-    assert "3 clips" in told
-    assert "and 1 file that soundwatch did not write" in told
+    text = "\n".join(audit_text(found))
+    assert "other users may read it" in text
+    assert "3 clips" in text
+    assert "and 1 file that soundwatch did not write" in text
 
 
-def test_a_journal_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
+def test_an_unreadable_journal_is_reported(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"no database at all, but some text that is long enough" * 20)
     found = audit(Config(journal=JournalConfig(path=str(tmp_path / "journal.db"))))
     assert found.journal.problem is not None
     assert "cannot be opened" in found.journal.problem
 
 
-def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_for_other_machines_and_network_sources_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOUNDWATCH_TOKEN", "sixteen-letters-")
     found = audit(
         Config(
@@ -101,8 +99,8 @@ def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of(m
             },
         )
     )
-    assert [each.reach for each in found.destinations] == ["machine", "house", "machine"]
-    assert [(each.source, each.reach, each.encrypted) for each in found.network_sources] == [
+    assert [destination.reach for destination in found.destinations] == ["machine", "house", "machine"]
+    assert [(source.source, source.reach, source.encrypted) for source in found.network_sources] == [
         ("gate", "house", False),
         ("radio", "outside", True),
     ]
@@ -127,7 +125,7 @@ def test_a_server_for_other_machines_reaches_the_house_and_a_camera_is_told_of(m
         ("command:/usr/bin/mail", "command:/usr/bin/mail", "unknown"),
     ],
 )
-def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, reach: NetworkReach) -> None:
+def test_every_kind_of_sink_is_classified_without_its_secrets(sink: str, shown: str, reach: NetworkReach) -> None:
     found = audit(Config(journal=JournalConfig(path="memory"), sinks=(sink,)))
     [destination] = found.destinations
     assert (destination.sink, destination.reach) == (shown, reach)
@@ -135,17 +133,17 @@ def test_every_kind_of_sink_is_known_and_no_secret_shown(sink: str, shown: str, 
     assert found.leaves_house is (reach in ("outside", "unknown"))
 
 
-def test_no_kind_of_sink_is_forgotten() -> None:
+def test_the_cases_above_cover_every_kind_of_sink() -> None:
     assert set(OUTPUT_KINDS) == {"json", "terminal", "http", "mqtt", "mqtts", "webhook", "command", "unix", "tcp"}
 
 
 @pytest.mark.slow
-def test_the_exit_code_says_whether_anything_leaves_the_house_and_nothing_is_started(tmp_path: Path) -> None:
+def test_the_exit_code_shows_whether_data_leaves_the_local_network(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"clips: {{folder: {tmp_path}/clips}}\njournal: {{path: {tmp_path}/journal.db}}\n")
     stays = soundwatch("privacy", "audit", "--config", config)
     assert stays.returncode == 0, stays.stderr
-    assert stays.stdout.decode().splitlines()[-1] == "Nothing leaves the house."
+    assert stays.stdout.decode().splitlines()[-1] == "No data leaves the local network."
     leaves = soundwatch("privacy", "audit", "--config", config, "-F", "tcp://8.8.8.8:80", "--json")
     assert leaves.returncode == 12, leaves.stderr
     assert json.loads(leaves.stdout)["leaves_house"]

@@ -1,4 +1,4 @@
-"""A network on a server: the same scores, and never a window lost when the server is."""
+"""Inference on a server: scores equal the local model's, and no window is lost without the server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def kserve(tmp_path: Path, model: Path) -> Iterator[KServe]:
     server.stop()
 
 
-def opened(address: str, local: LoadedModel) -> RemoteClassifier:
+def connect(address: str, local: LoadedModel) -> RemoteClassifier:
     return RemoteClassifier(TritonServer(address, local.contract.name, local.contract), local, LOGISTIC, retry_s=0.05)
 
 
@@ -66,8 +66,8 @@ def wait_for(happened: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-def test_the_server_gives_the_scores_of_the_local_model_and_is_named(kserve: KServe, local: LoadedModel) -> None:
-    remote = opened(kserve.address, local)
+def test_the_server_gives_the_scores_of_the_local_model_and_is_the_provider(kserve: KServe, local: LoadedModel) -> None:
+    remote = connect(kserve.address, local)
     probed = kserve.windows
     windows = some_windows(150)  # more than one request may hold
     np.testing.assert_allclose(remote.classify(windows), local.classify(windows), atol=1e-6)
@@ -89,40 +89,36 @@ def test_the_tags_come_from_the_server_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_costs_no_window_and_is_used_again_when_it_is_back(
-    kserve: KServe, local: LoadedModel
-) -> None:
-    remote, windows = opened(kserve.address, local), some_windows(3)
-    wanted = local.classify(windows)
+def test_windows_run_locally_while_the_server_is_unavailable(kserve: KServe, local: LoadedModel) -> None:
+    remote, windows = connect(kserve.address, local), some_windows(3)
+    expected = local.classify(windows)
     kserve.stop()
-    np.testing.assert_array_equal(remote.classify(windows), wanted)
+    np.testing.assert_array_equal(remote.classify(windows), expected)
     assert remote.provider == "CPUExecutionProvider"
     assert remote.obstacle
     kserve.start()
-    wait_for(lambda: remote.obstacle is None, "the server is found again")
-    np.testing.assert_allclose(remote.classify(windows), wanted, atol=1e-6)
+    wait_for(lambda: remote.obstacle is None, "the server is used again")
+    np.testing.assert_allclose(remote.classify(windows), expected, atol=1e-6)
     assert remote.provider == f"triton://{kserve.address}"
 
 
-def test_a_server_that_is_not_there_at_the_start_is_waited_for_meanwhile_it_goes_on_here(
-    kserve: KServe, local: LoadedModel
-) -> None:
+def test_a_server_that_is_unavailable_at_the_start_is_used_once_it_responds(kserve: KServe, local: LoadedModel) -> None:
     kserve.stop()
-    remote = opened(kserve.address, local)
+    remote = connect(kserve.address, local)
     assert remote.provider == "CPUExecutionProvider"
     np.testing.assert_array_equal(remote.classify(some_windows(2)), local.classify(some_windows(2)))
     kserve.start()
-    wait_for(lambda: remote.obstacle is None, "the server is found")
+    wait_for(lambda: remote.obstacle is None, "the server is used")
     remote.classify(some_windows(1))
     assert remote.provider.startswith("triton://")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["slow", "nan", "short"])
-def test_an_answer_that_is_late_or_no_answer_is_not_waited_for_or_believed(
+def test_a_late_or_invalid_response_falls_back_to_the_local_model(
     kserve: KServe, local: LoadedModel, wrong: str
 ) -> None:
-    remote, windows = opened(kserve.address, local), some_windows(2)
+    remote, windows = connect(kserve.address, local), some_windows(2)
     if wrong == "slow":
         kserve.delay_s = 3.0
     else:
@@ -136,32 +132,32 @@ def test_a_server_with_another_model_of_that_name_is_refused(
 ) -> None:
     other = msgspec.structs.replace(SMALL_CONTRACT, weights_sha256="cd" * 32)
     write_repository(tmp_path / "repository", write_band_model(tmp_path / "other.onnx", other), other)
-    with pytest.raises(ModelError, match=r"is double@sha256:cdcd.*, and this machine's is double@sha256:abab"):
-        opened(kserve.address, local)
+    with pytest.raises(ModelError, match=r"is double@sha256:cdcd.*, and this machine's model is double@sha256:abab"):
+        connect(kserve.address, local)
 
 
-def test_a_server_whose_network_is_not_its_contracts_is_refused(kserve: KServe, local: LoadedModel) -> None:
+def test_a_server_with_other_scores_than_its_contracts_model_is_refused(kserve: KServe, local: LoadedModel) -> None:
     kserve.spoil = lambda logits: logits + 0.1
-    with pytest.raises(ModelError, match=r"gives scores 0\.0\d+ from this machine's"):
-        opened(kserve.address, local)
+    with pytest.raises(ModelError, match=r"gives scores that differ by 0\.0\d+ from this machine's"):
+        connect(kserve.address, local)
 
 
-def test_a_server_that_comes_back_with_another_model_is_not_used(
+def test_a_server_that_returns_with_another_model_is_not_used(
     tmp_path: Path, kserve: KServe, local: LoadedModel
 ) -> None:
-    remote = opened(kserve.address, local)
+    remote = connect(kserve.address, local)
     kserve.stop()
     remote.classify(some_windows(1))
     other = msgspec.structs.replace(SMALL_CONTRACT, weights_sha256="cd" * 32)
     write_repository(tmp_path / "repository", write_band_model(tmp_path / "other.onnx", other), other)
     kserve.start()
-    wait_for(lambda: "double@sha256:cdcd" in str(remote.obstacle), "it says why not")
+    wait_for(lambda: "double@sha256:cdcd" in str(remote.obstacle), "the reason is stored")
     remote.classify(some_windows(1))
     assert remote.provider == "CPUExecutionProvider"
 
 
-# The real server: NVIDIA's, as PyPI's nvidia-pytriton has it, with the Python backend in place of ONNX Runtime's, which
-# it lacks. Triton reads the configuration, warms up, batches and answers; ONNX Runtime runs inside its Python backend.
+# NVIDIA's server from PyPI's nvidia-pytriton, which has a Python backend and no ONNX Runtime backend. Triton reads the
+# configuration, warms up, batches and responds; ONNX Runtime runs inside the Python backend.
 
 PYTHON_BACKEND = """
 import numpy, onnxruntime, triton_python_backend_utils as triton
@@ -170,32 +166,32 @@ class TritonPythonModel:
         path = args["model_repository"] + "/" + args["model_version"] + "/model.onnx"
         self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     def execute(self, requests):
-        answers = []  # tensors by DLPack: this build was made for numpy 1, whose arrays lie otherwise in memory
+        responses = []  # tensors by DLPack: this build was made for numpy 1, whose arrays have another memory layout
         for request in requests:
             mel_db = numpy.from_dlpack(triton.get_input_tensor_by_name(request, "mel_db"))
             logits = self.session.run(None, {"mel_db": mel_db})[0]
-            answers.append(triton.InferenceResponse([triton.Tensor.from_dlpack("logits", logits)]))
-        return answers
+            responses.append(triton.InferenceResponse([triton.Tensor.from_dlpack("logits", logits)]))
+        return responses
 """
 
 
 def tritonserver() -> Path:
-    """The folder of Triton's server, or a skip that says where it is to be had."""
-    for place in map(Path, sys.path):
-        if (place / "pytriton" / "tritonserver" / "bin" / "tritonserver").exists():
-            return place / "pytriton" / "tritonserver"
-    pytest.skip("Triton's server is not here: pip install --no-deps nvidia-pytriton (Linux, x86-64)")
+    """Return the folder of Triton's server, or skip the test with the command that installs it."""
+    for folder in map(Path, sys.path):
+        if (folder / "pytriton" / "tritonserver" / "bin" / "tritonserver").exists():
+            return folder / "pytriton" / "tritonserver"
+    pytest.skip("Triton's server is not installed: pip install --no-deps nvidia-pytriton (Linux, x86-64)")
 
 
 @pytest.fixture
 def real_server(tmp_path: Path, model: Path) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
-    """Its address, and how to kill it and to start it again."""
+    """Start the server; provide its address and functions that kill and start it."""
     home = tritonserver()
     repository = write_repository(tmp_path / "repository", model, SMALL_CONTRACT)
     config = repository / "double" / "config.pbtxt"
     config.write_text(config.read_text().replace('backend: "onnxruntime"', 'backend: "python"'))
     program = f"import sys\nsys.path[:0] = {[path for path in sys.path if path]}\n{PYTHON_BACKEND}"
-    (repository / "double" / "1" / "model.py").write_text(program)  # it has a Python without our packages
+    (repository / "double" / "1" / "model.py").write_text(program)  # the stub's Python lacks our packages
     backend, version = tmp_path / "backends" / "python", f"{sys.version_info.major}.{sys.version_info.minor}"
     shutil.copytree(home / "backends" / "python", backend)
     stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
@@ -232,24 +228,24 @@ def real_server(tmp_path: Path, model: Path) -> Iterator[tuple[str, Callable[[],
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1) as response:
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
-def test_nvidias_own_server_takes_the_repository_and_can_be_killed_and_started(
+def test_nvidias_server_serves_the_repository_and_can_be_killed_and_started(
     real_server: tuple[str, Callable[[], None], Callable[[], None]], local: LoadedModel
 ) -> None:
     address, kill, start = real_server
-    remote, windows = opened(address, local), some_windows(100)
-    wanted = local.classify(windows)
-    np.testing.assert_allclose(remote.classify(windows), wanted, atol=1e-6)
+    remote, windows = connect(address, local), some_windows(100)
+    expected = local.classify(windows)
+    np.testing.assert_allclose(remote.classify(windows), expected, atol=1e-6)
     assert remote.provider == f"triton://{address}", remote.obstacle
     kill()
-    np.testing.assert_array_equal(remote.classify(windows), wanted)
+    np.testing.assert_array_equal(remote.classify(windows), expected)
     assert remote.provider == "CPUExecutionProvider"
     start()
-    wait_for(lambda: remote.obstacle is None, "the server is found again")
-    np.testing.assert_allclose(remote.classify(windows), wanted, atol=1e-6)
+    wait_for(lambda: remote.obstacle is None, "the server is used again")
+    np.testing.assert_allclose(remote.classify(windows), expected, atol=1e-6)
     assert remote.provider == f"triton://{address}", remote.obstacle

@@ -1,7 +1,8 @@
-"""Ray's own clusters start in an environment in which nothing of theirs leaves the machine over HTTP."""
+"""Environment of local Ray clusters, which sends no HTTP request to other machines."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def test_proxies_are_set_while_a_cluster_starts_and_restored_afterwards(monkeypa
 
 
 @pytest.mark.parametrize("setting", [TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"])
-def test_a_token_is_made_only_where_the_user_set_nothing(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+def test_a_token_is_generated_only_without_a_setting_of_the_user(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     for name in (TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
         monkeypatch.setenv(name, "")
     with local_cluster_environment():
@@ -39,8 +40,9 @@ def test_a_token_is_made_only_where_the_user_set_nothing(monkeypatch: pytest.Mon
         assert os.environ[TOKEN] == ("theirs" if setting == TOKEN else "")
 
 
-def test_a_temporary_folder_too_long_for_rays_sockets_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed")
+def test_a_temporary_folder_too_long_for_rays_sockets_is_refused_with_a_message(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None:  # an import here would fix Ray's settings for later tests
+        pytest.skip("ray is not installed: pip install '.[ray]'")
     folder = tmp_path / ("x" * 90)
     folder.mkdir()
     write_sound(tmp_path / "archive/a.wav")

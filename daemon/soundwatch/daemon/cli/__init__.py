@@ -2,7 +2,7 @@
 
 Conventions: standard output carries results, standard error the log. A command's module is imported when the command
 is called, so `--help` is fast. Commands of training and export are named as text; the runtime does not import them.
-Never: contain logic that another program could want.
+Never: contain logic that other modules need.
 """
 
 from __future__ import annotations
@@ -25,40 +25,46 @@ from soundwatch.daemon.system.log_output import try_write_stderr
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 COMMANDS: Final = {
-    "run": ("soundwatch.daemon.cli.run:run", "Listen, and print what is heard as JSON events."),
-    "tail": ("soundwatch.daemon.cli.tail:tail", "Print what was heard, and go on with what is."),
+    "run": ("soundwatch.daemon.cli.run:run", "Detect sounds and print events as JSON lines."),
+    "tail": ("soundwatch.daemon.cli.tail:tail", "Print events of the journal, and follow new ones."),
     "export-events": (
         "soundwatch.daemon.cli.export_events:export_events",
-        "Write what was heard to a file: JSON lines, CSV, Parquet, Audacity, Raven.",
+        "Write events of the journal to a file: JSON lines, CSV, Parquet, Audacity, Raven.",
     ),
     "fleet": ("soundwatch.daemon.cli.fleet:fleet", "Collect and show the lines of many machines."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
-    "replay": ("soundwatch.daemon.cli.replay:replay", "Run recordings through the same engine, faster than real time."),
-    "scan": ("soundwatch.daemon.cli.scan:scan", "Classify archives with all cores, or on a Ray cluster; resumable."),
-    "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line a file."),
-    "doctor": ("soundwatch.daemon.cli.doctor:doctor", "Say what is missing or wrong on this machine, and what to do."),
+    "replay": ("soundwatch.daemon.cli.replay:replay", "Detect sounds in recordings, faster than real time."),
+    "scan": (
+        "soundwatch.daemon.cli.scan:scan",
+        "Detect sounds in archives with all cores, or on a Ray cluster; resumable.",
+    ),
+    "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line for each file."),
+    "doctor": ("soundwatch.daemon.cli.doctor:doctor", "Check this machine and the configuration, and suggest repairs."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
     "check-config": (
         "soundwatch.daemon.cli.check_config:check_config",
-        "Check a configuration and show what is in force.",
+        "Check a configuration and show all its values.",
     ),
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
-    "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Say what is kept and where it goes."),
-    "label": ("soundwatch.daemon.cli.label:label", "Say what an event really was."),
-    "teach": ("soundwatch.daemon.cli.teach:teach", "Make a folder to train on of clips that have been labelled."),
-    "shadow": ("soundwatch.daemon.cli.shadow:shadow", "Hold a second model against the first; promote it, roll back."),
+    "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Show which data is stored and where it is sent."),
+    "label": ("soundwatch.daemon.cli.label:label", "Correct or confirm the class of an event."),
+    "teach": ("soundwatch.daemon.cli.teach:teach", "Export labelled clips as a training data set."),
+    "shadow": (
+        "soundwatch.daemon.cli.shadow:shadow",
+        "Compare a second model with the active one; promote it, roll back.",
+    ),
     "schema": ("soundwatch.daemon.cli.check_config:schema", "Print the JSON Schema of the events."),
-    "service": ("soundwatch.daemon.cli.service:service", "Run as a service of systemd: install, status, uninstall."),
+    "service": ("soundwatch.daemon.cli.service:service", "Run as a systemd service: install, status, uninstall."),
     "data": ("soundwatch.training.cli.data:data", "Check a data set before training, or download one."),
-    "train": ("soundwatch.training.cli.train:train", "Train a network on UrbanSound8K, or on sounds of your own."),
-    "crossval": ("soundwatch.training.cli.crossval:crossval", "Leave one fold out, for every fold present."),
-    "evaluate": ("soundwatch.training.cli.evaluate:evaluate", "Score a model file through the daemon's own path."),
-    "export": ("soundwatch.export.cli:export", "Turn a checkpoint into model files that are proven alike."),
+    "train": ("soundwatch.training.cli.train:train", "Train a network on UrbanSound8K, or on your own sounds."),
+    "crossval": ("soundwatch.training.cli.crossval:crossval", "Cross-validate a recipe over the folds."),
+    "evaluate": ("soundwatch.training.cli.evaluate:evaluate", "Evaluate a model file with the daemon's signal path."),
+    "export": ("soundwatch.export.cli:export", "Export a checkpoint as model files with checked parity."),
     "thresholds": (
         "soundwatch.export.thresholds_command:thresholds",
         "Choose a model's thresholds by false events an hour.",
     ),
-    "verify": ("soundwatch.export.cli:verify", "Prove a model file again."),
+    "verify": ("soundwatch.export.cli:verify", "Check a model file's parity again."),
 }
 
 _OUTPUT_ERRORS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
@@ -66,10 +72,10 @@ _TRAINING_PACKAGES: Final = {"torch", "torchaudio", "onnx", "onnxscript", "matpl
 
 
 class _Lazy(click.Group):
-    """A group that knows its commands' names and texts, and imports only the one that is called."""
+    """A group that imports only the command that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, in the order of `COMMANDS`."""
+        """Return the names of all commands, in the order of `COMMANDS`."""
         del ctx
         return list(COMMANDS)
 
@@ -77,7 +83,7 @@ class _Lazy(click.Group):
         """Import the command that is called.
 
         Raises:
-            ModelError: It needs a package of the training extra.
+            ModelError: The command needs a package of the training extra.
         """
         del ctx
         if cmd_name not in COMMANDS:
@@ -95,7 +101,7 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help's list of commands without importing any."""
+        """Write the list of commands in the help text without importing any."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -104,16 +110,16 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="soundwatch")
 def soundwatch() -> None:
-    """Say what a microphone hears: city sounds as JSON events, on this machine alone.
+    """Detect city sounds and report them as JSON events; all processing stays on this machine.
 
     Exit codes: 0 done, or stopped by a signal; 1 a bug; 2 usage or configuration; 3 model; 4 microphone
     or recording; 5 accelerator; 6 output; 7 training data; 8 verification; 9 journal; 10 a finding of `doctor`;
-    11 service; 12 `privacy audit` found that something leaves the house, or is not explained.
+    11 service; 12 `privacy audit` found that data may leave the local network, or an unexplained connection.
     """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program and exit with the documented code; our own errors become one sentence."""
+    """Run the program and exit with the documented code; soundwatch's own errors become one message."""
     run_as_init()
     with standard_streams():
         sys.exit(_run(arguments))
@@ -121,8 +127,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     """Run a command and return its exit code."""
-    # numpy's BLAS reads this when it is first imported. Its threads would wait for each other's small products by
-    # spinning: three times the processor time, on all cores, for nothing.
+    # numpy's BLAS reads this when it is first imported. With several threads it spins between small products, which
+    # takes three times the processor time without a gain.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code: int = soundwatch.main(args=arguments, standalone_mode=False) or 0
@@ -149,8 +155,8 @@ def _run(arguments: list[str] | None) -> int:
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at exit
-        return _fail(SinkError(f"Standard output cannot be written: {error.strerror}. Not all was printed."))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter fails at exit
+        return _fail(SinkError(f"Standard output cannot be written: {error.strerror}. The output is incomplete."))
     return code
 
 

@@ -18,52 +18,52 @@ if TYPE_CHECKING:
     "--provider",
     "providers",
     multiple=True,
-    help="cpu, cuda or any provider that ONNX Runtime has. May be repeated. [default: cpu, and what auto may take]",
+    help="cpu, cuda or any provider of ONNX Runtime. May be repeated. [default: cpu and the candidates of auto]",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON object for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the table as a PNG (needs matplotlib).")
 def bench(model: str, providers: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
-    """Measure how many streams this machine can carry; takes some seconds, and wants the machine to be idle."""
-    from soundwatch.daemon.diagnostics.benchmark import run_benchmark as measure
+    """Measure how many streams this machine can carry. Takes some seconds; the machine should be idle."""
+    from soundwatch.daemon.diagnostics.benchmark import run_benchmark
 
-    measured = measure(model, providers, lambda what: click.echo(f"measuring: {what}", err=True))
-    click.echo(msgspec.json.encode(measured) if as_json else benchmark_table(measured))
+    result = run_benchmark(model, providers, lambda part: click.echo(f"measuring: {part}", err=True))
+    click.echo(msgspec.json.encode(result) if as_json else benchmark_table(result))
     if plot is not None:
-        benchmark_chart(measured, plot)
+        benchmark_chart(result, plot)
 
 
-def benchmark_table(measured: BenchmarkResult) -> str:
-    """The figures for people."""
+def benchmark_table(result: BenchmarkResult) -> str:
+    """Format the result as a table."""
     lines = [
-        f"{measured.model} on {measured.machine}, {measured.cores} cores, a window every {measured.hop_s} s",
-        f"everything but the network: {measured.path_ms:.2f} ms a second of one stream",
+        f"{result.model} on {result.machine}, {result.cores} cores, a window every {result.hop_s} s",
+        f"all stages but the model: {result.path_ms:.2f} ms for one second of a stream",
         "",
-        f"{'network runs on':<28}{'together':>9}{'ms a window':>13}{'range':>17}{'streams':>9}",
+        f"{'provider':<28}{'batch':>9}{'ms a window':>13}{'range':>17}{'streams':>9}",
     ]
-    for each in measured.networks:
-        spread = f"{each.window_ms_least:.2f} to {each.window_ms_most:.2f}"
-        lines.append(f"{each.provider:<28}{each.batch_windows:>9}{each.window_ms:>13.2f}{spread:>17}{each.streams:>9}")
+    for cost in result.networks:
+        spread = f"{cost.window_ms_least:.2f} to {cost.window_ms_most:.2f}"
+        lines.append(f"{cost.provider:<28}{cost.batch_windows:>9}{cost.window_ms:>13.2f}{spread:>17}{cost.streams:>9}")
     return "\n".join(lines)
 
 
-def benchmark_chart(measured: BenchmarkResult, path: Path) -> None:
-    """Streams by how many windows are classified together, a line a provider."""
+def benchmark_chart(result: BenchmarkResult, path: Path) -> None:
+    """Draw the streams over the batch size, one line for each provider."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for provider in dict.fromkeys(each.provider for each in measured.networks):
-        own = [each for each in measured.networks if each.provider == provider]
-        axes.plot([each.batch_windows for each in own], [each.streams for each in own], "o-", label=provider)
+    for provider in dict.fromkeys(cost.provider for cost in result.networks):
+        costs = [cost for cost in result.networks if cost.provider == provider]
+        axes.plot([cost.batch_windows for cost in costs], [cost.streams for cost in costs], "o-", label=provider)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted({each.batch_windows for each in measured.networks}))
+    axes.set_xticks(sorted({cost.batch_windows for cost in result.networks}))
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("windows classified together")
-    axes.set_ylabel("streams carried")
-    axes.set_title(f"{measured.model}, {measured.cores} cores", loc="left")
+    axes.set_xlabel("windows in a batch")
+    axes.set_ylabel("streams")
+    axes.set_title(f"{result.model}, {result.cores} cores", loc="left")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=110)

@@ -21,28 +21,28 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
     "--background",
     required=True,
     metavar="FILE|SECONDS",
-    help="A recording of the place in which none of the classes occurs, or how long to listen now; at least 600 s.",
+    help="A recording of the place without any sound of the classes, or seconds to record now; at least 600 s.",
 )
-@click.option("--device", default="default", show_default=True, help="The microphone to listen with, for SECONDS.")
+@click.option("--device", default="default", show_default=True, help="The microphone for SECONDS.")
 @click.option(
-    "--target", default="0.5/h", show_default=True, metavar="N/h", help="False events tolerated, all classes."
+    "--target", default="0.5/h", show_default=True, metavar="N/h", help="Limit of false events over all classes."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to write. [default: calibration.json beside --config]"
+    "--out", type=click.Path(path_type=Path), help="Output file. [default: calibration.json next to --config]"
 )
 @config_option
 @model_options
 def calibrate(
     background: str, device: str, target: str, out: Path | None, config_path: Path | None, **model: Any
 ) -> None:
-    """Raise thresholds until a place's own background gives no more false events than are tolerable."""
+    """Raise thresholds until the background of a place gives at most the given rate of false events."""
     from soundwatch.daemon.app import build
     from soundwatch.daemon.capture import Recording, open_source
     from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, short_background
 
     per_h = re.fullmatch(r"(\d+(?:\.\d+)?)/h", target)
     if per_h is None:
-        raise ConfigError(f"--target {target} is no rate; one such as 0.5/h was wanted.")
+        raise ConfigError(f"--target {target} is no rate; an example is 0.5/h.")
     config = apply_options(load_config(config_path), **model)
     seconds = float(background) if re.fullmatch(r"\d+(\.\d+)?", background) else None
     if seconds is not None and seconds < MIN_BACKGROUND_S:
@@ -51,9 +51,7 @@ def calibrate(
     timer = threading.Timer(seconds or 0, source.stop)
     timer.daemon = True
     if seconds:
-        click.echo(
-            f"Listening to {source.info.description} for {seconds:g} s; let none of the classes sound.", err=True
-        )
+        click.echo(f"Recording {source.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
         timer.start()
     found = build.calibrate_from_source(config, source, float(per_h[1]))
     timer.cancel()

@@ -16,7 +16,7 @@ from soundwatch.daemon.core.config import load_config
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @config_option
 def check_config(path: Path | None, config_path: Path | None) -> None:
-    """Check a configuration with its model and its sinks, and print all values in force as YAML, without secrets."""
+    """Check a configuration, its model and its sinks, and print all values as YAML, without secrets."""
     from soundwatch.daemon.app.check import check_outputs
     from soundwatch.daemon.core.redact import redacted_config
     from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force

@@ -16,11 +16,13 @@ from soundwatch.daemon.core.tags import highest_tags
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line with every class's score.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object for each file, with the scores of all classes."
+)
 @config_option
 @model_options
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
-    """Score whole recordings: the mean over their windows, one line a file, with the highest tags."""
+    """Score whole recordings: the mean over their windows, one line for each file, with the highest tags."""
     from soundwatch.daemon.capture import Recording
     from soundwatch.daemon.capture.recording import OPPOSITE_ADVICE
     from soundwatch.daemon.inference.loading import load_classifier

@@ -6,16 +6,16 @@ import click
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="A JSON array for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.option(
     "--probe",
     is_flag=False,
     flag_value="default",
     metavar="[NAME]",
-    help="Listen to one for three seconds and say whether it is any good. [default: the default microphone]",
+    help="Record three seconds from one and check its sound. [default: the default microphone]",
 )
 def devices(as_json: bool, probe: str | None) -> None:
-    """List the microphones that PortAudio has, and how to name each."""
+    """List the microphones that PortAudio finds, and how to name each."""
     from soundwatch.daemon.capture.devices import devices_json, devices_text, list_devices
     from soundwatch.daemon.capture.probe import probe_text, record_probe
 

@@ -15,14 +15,14 @@ FAULTY = 10
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="A JSON array for programs and bug reports.")
-@click.option("--probe/--no-probe", default=True, help="Listen to each microphone for three seconds. [default: probe]")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, for programs and bug reports.")
+@click.option("--probe/--no-probe", default=True, help="Record three seconds from each microphone. [default: probe]")
 @config_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, probe: bool, config_path: Path | None) -> None:
-    """Look at everything that soundwatch needs, and say what to do where something is missing.
+    """Check this machine and the configuration, and suggest repairs.
 
-    Exit codes: 0 where nothing keeps it from hearing and telling, 10 where something does.
+    Exit codes: 0 without a fault, 10 if a fault keeps soundwatch from detecting or reporting sounds.
     """
     from soundwatch.daemon.diagnostics.checks import run_checks
     from soundwatch.daemon.diagnostics.finding import CheckInput, findings_text
@@ -31,7 +31,7 @@ def doctor(context: click.Context, as_json: bool, probe: bool, config_path: Path
         case = CheckInput(load_config(config_path), None, config_path, probe)
     except ConfigError as error:
         case = CheckInput(None, error, config_path, probe)
-    findings = list(run_checks(case, lambda part: click.echo(f"looking at: {part}", err=True)))
+    findings = list(run_checks(case, lambda part: click.echo(f"checking: {part}", err=True)))
     click.echo(msgspec.json.format(msgspec.json.encode(findings)) if as_json else findings_text(findings))
     if any(finding.state == "fault" for finding in findings):
         context.exit(FAULTY)

@@ -21,7 +21,8 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
     "--format",
     "table_format",
     type=click.Choice(FORMATS),
-    help="Where the name of OUT does not tell. For audacity OUT is a folder: one file of labels a source.",
+    help="Format, if the name of OUT does not give it. For audacity, OUT is a folder with a label file for each "
+    "source.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @filter_options
@@ -37,22 +38,22 @@ def export_events(
 ) -> None:
     """Write the journal's events to OUT: a table with a row for each event, or JSON lines.
 
-    The table is made of the lines that the options select.
+    The options select the lines.
     """
     from soundwatch.daemon.journal import query
     from soundwatch.daemon.journal.location import open_for_reading
 
     chosen = resolve_format(out, table_format)
     if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists. Give another file, or --overwrite to replace it.")
+        raise ConfigError(f"{out} exists. Name another file, or add --overwrite to replace it.")
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
-    wanted = query.parse_filter(datetime.now(UTC), **filters)
-    query.check_names(store, wanted)
+    line_filter = query.parse_filter(datetime.now(UTC), **filters)
+    query.check_names(store, line_filter)
     lines = 0
 
     def read() -> Iterator[bytes]:
         nonlocal lines
-        for entry in query.read_lines(store, wanted):
+        for entry in query.read_lines(store, line_filter):
             lines += 1
             yield entry.line
 

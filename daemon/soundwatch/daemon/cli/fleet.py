@@ -30,7 +30,7 @@ store_option = click.option(
     metavar="STORE",
     envvar="SOUNDWATCH_FLEET_STORE",
     help="Store of the lines: a file for SQLite, or postgresql://[USER@]HOST[:PORT]/DATABASE. "
-    "[default: fleet.db beside the journal]",
+    "[default: fleet.db next to the journal]",
 )
 format_option = click.option(
     "--format",
@@ -64,8 +64,8 @@ def fleet() -> None:
     show_default=True,
     help="Older lines are deleted; 0 for never.",
 )
-@click.option("--past", is_flag=True, help="Request the earlier lines of new nodes too.")
-@click.option("--plain", is_flag=True, help="Print lines on a terminal too, instead of the view.")
+@click.option("--past", is_flag=True, help="Also request the earlier lines of new nodes.")
+@click.option("--plain", is_flag=True, help="Print lines on a terminal, instead of the view.")
 def watch(broker: str, store: str | None, keep_days: float, past: bool, plain: bool) -> None:
     """Collect the lines of all nodes, store and show them; without a terminal, print them on standard output."""
     from soundwatch.daemon.core.config import LogConfig
@@ -133,7 +133,7 @@ def events(
     from soundwatch.daemon.tables.writers import resolve_format, write_table
 
     if (filters["since"] or "").startswith("#"):
-        raise ConfigError("--since #SEQ is the number of a line of one node; a time or an age was wanted.")
+        raise ConfigError("--since #SEQ is the number of a line of one node; use a time or an age.")
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
     if count is None and not filters["since"] and out is None:
         count = DEFAULT_LINES
@@ -174,7 +174,7 @@ def _broker(text: str) -> Broker:
 
     spec = parse_sink(text) if text.partition(":")[0] in ("mqtt", "mqtts") else None
     if spec is None:
-        raise ConfigError(f"--broker {text} is not a broker; mqtt://HOST[:PORT] or mqtts://HOST[:PORT] was wanted.")
+        raise ConfigError(f"--broker {text} is not a broker; use mqtt://HOST[:PORT] or mqtts://HOST[:PORT].")
     return parse_broker(spec, parse_options(spec, BrokerOptions))
 
 

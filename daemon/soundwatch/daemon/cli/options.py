@@ -33,39 +33,42 @@ sink_option = click.option(
     "sinks",
     multiple=True,
     metavar="SINK",
-    help="Where events go: json (standard output), json:PATH, http://HOST:PORT (the page), mqtt://HOST, webhook:URL, "
+    help="Output of events: json (standard output), json:PATH, http://HOST:PORT (the page), mqtt://HOST, webhook:URL, "
     "command:PATH, unix:PATH, tcp://HOST:PORT; KEY=VALUE after a comma. May be repeated. [default: json]",
 )
 
 journal_option = click.option(
-    "--journal", metavar="FILE", help="Where events are kept, or memory. [default: the configuration's journal.path]"
+    "--journal", metavar="FILE", help="Journal file, or memory. [default: the configuration's journal.path]"
 )
 
 clips_option = click.option(
-    "--clips", "clips_folder", metavar="DIR", help="Keep events' sound in this folder. [default: no sound is kept]"
+    "--clips",
+    "clips_folder",
+    metavar="DIR",
+    help="Store the sound of events in this folder. [default: no sound is stored]",
 )
 
 
 def apply_clips(config: Config, folder: str | None) -> Config:
-    """The configuration with the clips' folder that the command line names."""
+    """Return the configuration with the folder of clips from the command line."""
     if folder is None:
         return config
     return msgspec.structs.replace(config, clips=msgspec.structs.replace(config.clips, folder=folder))
 
 
 def is_interactive_terminal() -> bool:
-    """Whether standard output is a terminal that a picture can be drawn on."""
+    """Return True if standard output is a terminal on which a view can be drawn."""
     usable = sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
     return usable and in_foreground(sys.stdout.fileno())
 
 
 def wants_text(format_: str) -> bool:
-    """Whether `--format`, which may be auto, comes to text here."""
+    """Return True if `--format` selects text; auto selects it on a terminal."""
     return format_ == "text" or (format_ == "auto" and sys.stdout.isatty())
 
 
 def filter_options(command: Command) -> Command:
-    """`--since`, `--until`, `--class`, `--source` and `--type`."""
+    """Add `--since`, `--until`, `--class`, `--source` and `--type`."""
     for option in (
         click.option("--type", "types", multiple=True, metavar="TYPE", help="Only lines of this type: start, end ..."),
         click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source."),
@@ -78,7 +81,7 @@ def filter_options(command: Command) -> Command:
 
 
 def apply_journal(config: Config, path: str | None) -> Config:
-    """The configuration with the journal that the command line names."""
+    """Return the configuration with the journal from the command line."""
     if path is None:
         return config
     return msgspec.structs.replace(config, journal=msgspec.structs.replace(config.journal, path=path))
@@ -89,31 +92,31 @@ start_option = click.option(
     default="1970-01-01T00:00:00Z",
     show_default=True,
     metavar="TIME",
-    help="When each recording began, RFC 3339 with its zone.",
+    help="Time at which each recording began, RFC 3339 with its zone.",
 )
 
 
 def parse_start(text: str) -> int:
-    """What `--start` says, in nanoseconds of UTC.
+    """Parse `--start` to nanoseconds of UTC.
 
     Raises:
-        ConfigError: It is no time, or has no zone.
+        ConfigError: The text is no time, or has no zone.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"--start {text} is no time; one like 2026-11-22T08:15:00Z was wanted.") from error
+        raise ConfigError(f"--start {text} is no time; an example is 2026-11-22T08:15:00Z.") from error
     if moment.tzinfo is None:
         raise ConfigError(f"--start {text} has no zone; add Z for UTC, or an offset such as +02:00.")
     return round(moment.timestamp() * 1_000_000) * 1_000
 
 
 def model_options(command: Command) -> Command:
-    """`--model`, `--provider`, `--require-cuda` and `--backend`."""
+    """Add `--model`, `--provider`, `--require-cuda` and `--backend`."""
     for option in (
         click.option("--backend", metavar="BACKEND", help="auto, onnx, torchscript, or a server: triton://HOST:PORT."),
-        click.option("--require-cuda", is_flag=True, default=None, help="Fail rather than run on the processor."),
-        click.option("--provider", help="auto, cpu, cuda or any provider that ONNX Runtime has. [default: auto]"),
+        click.option("--require-cuda", is_flag=True, default=None, help="Fail instead of using the CPU."),
+        click.option("--provider", help="auto, cpu, cuda or any provider of ONNX Runtime. [default: auto]"),
         click.option("--model", "model_file", metavar="MODEL", help="urban, tutorial or a file. [default: urban]"),
     ):
         command = option(command)
@@ -128,12 +131,14 @@ def apply_options(
     backend: str | None,
     sinks: tuple[str, ...] = (),
 ) -> Config:
-    """The configuration with what the command line says otherwise."""
+    """Return the configuration with the values of the command line.
+
+    Raises:
+        ConfigError: The backend is unknown.
+    """
     if backend is not None and not re.match(BACKENDS, backend):
-        raise ConfigError(
-            f"--backend {backend} is none that is known; auto, onnx, torchscript or triton://HOST:PORT was wanted."
-        )
-    said = {"file": model_file, "provider": provider, "require_cuda": require_cuda, "backend": backend}
-    changes = {key: value for key, value in said.items() if value is not None}
+        raise ConfigError(f"--backend {backend} is unknown; use auto, onnx, torchscript or triton://HOST:PORT.")
+    options = {"file": model_file, "provider": provider, "require_cuda": require_cuda, "backend": backend}
+    changes = {key: value for key, value in options.items() if value is not None}
     model: ModelConfig = msgspec.structs.replace(config.model, **changes)
     return msgspec.structs.replace(config, model=model, sinks=sinks or config.sinks)

@@ -17,12 +17,12 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core.config import load_config
 
-LEAVES_HOUSE = 12
+LEAVES_LOCAL_NETWORK = 12
 
 
 @click.group()
 def privacy() -> None:
-    """Say what is kept and where it goes."""
+    """Show which data is stored and where it is sent."""
 
 
 @privacy.command()
@@ -36,7 +36,7 @@ def privacy() -> None:
     "watch_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Look at the running program's sockets and open files for so long instead (Linux).",
+    help="Instead, check the running program's sockets and open files for this time (Linux).",
 )
 @click.option("--process", type=click.IntRange(min=1), help="Number of the program to watch. [default: the journal's]")
 @click.pass_context
@@ -50,24 +50,23 @@ def audit(
     watch_s: float | None,
     process: int | None,
 ) -> None:
-    """Show what `soundwatch run` with the same options keeps and sends; nothing is started, and nothing connected to.
+    """Show what `soundwatch run` with these options stores and sends. Starts no source and opens no connection.
 
-    Exit code 12 if anything leaves the house, or may; else 0. With --watch: 12 if the running program has anything open
-    that the configuration does not explain, else 0, wherever the configuration sends events; 11 if no program runs.
+    Exit code 12 if data leaves the local network or may leave it, otherwise 0. With --watch: 12 if the running program
+    has an open socket or file that the configuration does not explain, otherwise 0; 11 if no program runs.
     """
-    from soundwatch.daemon.diagnostics import activity_watch
-    from soundwatch.daemon.diagnostics import privacy_audit as looking
+    from soundwatch.daemon.diagnostics import activity_watch, privacy_audit
 
     config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
     config = msgspec.structs.replace(config, sinks=sinks or config.sinks)
     if watch_s is not None:
         report = activity_watch.watch(config, process or activity_watch.find_daemon(config), watch_s)
         click.echo(msgspec.json.encode(report).decode() if as_json else "\n".join(activity_watch.report_text(report)))
-        context.exit(LEAVES_HOUSE if report.unexplained else 0)
-    found = looking.audit(config)
+        context.exit(LEAVES_LOCAL_NETWORK if report.unexplained else 0)
+    result = privacy_audit.audit(config)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(result).decode())
     else:
-        click.echo("\n".join(looking.audit_text(found)))
-    if found.leaves_house:
-        context.exit(LEAVES_HOUSE)
+        click.echo("\n".join(privacy_audit.audit_text(result)))
+    if result.leaves_house:
+        context.exit(LEAVES_LOCAL_NETWORK)

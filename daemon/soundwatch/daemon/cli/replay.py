@@ -25,7 +25,7 @@ from soundwatch.daemon.core.config import load_config
 @sink_option
 @model_options
 def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks: tuple[str, ...], **model: Any) -> None:
-    """Run recordings, or folders of them, through the same engine, faster than real time; two runs print the same."""
+    """Detect sounds in recordings, or in folders of them, faster than real time. Two runs print equal lines."""
     from soundwatch.daemon.app.replay import replay as replay_files
     from soundwatch.daemon.system.log_output import open_logger
 

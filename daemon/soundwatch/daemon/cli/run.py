@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     help="Channels of the sources to use: one, the mean of all, the first two. [default: as configured]",
 )
 @click.option("--or-demo", is_flag=True, help="Run the demo scene on a machine without a microphone.")
-@click.option("--plain", is_flag=True, help="Print JSON lines on a terminal too, instead of the live view.")
-@click.option("--web", is_flag=True, help="Serve the page at http://127.0.0.1:8433 too: -F http://127.0.0.1:8433.")
+@click.option("--plain", is_flag=True, help="Print JSON lines on a terminal, instead of the live view.")
+@click.option("--web", is_flag=True, help="Also serve the page at http://127.0.0.1:8433, as -F http://127.0.0.1:8433.")
 @config_option
 @sink_option
 @journal_option
@@ -65,7 +65,7 @@ def run(
 ) -> None:
     """Detect sounds until the sources end, or SIGINT or SIGTERM stops the program.
 
-    Events go to standard output, one JSON object a line; on a terminal without -F, a live view is shown.
+    Events go to standard output, one JSON object in each line; a terminal without -F shows a live view.
     """
     from soundwatch.daemon.app.daemon import Daemon
     from soundwatch.daemon.capture.devices import list_devices
@@ -101,11 +101,13 @@ def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any])
 
     sources = select_sources(config, devices)
     sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}
-    return RunConfig(config, sources, waiting=config.sources)  # a device name typed by a person is reported if wrong
+    return RunConfig(
+        config, sources, waiting=config.sources
+    )  # a device name from the command line is an error if wrong
 
 
 def _without_demo_journal(run_config: RunConfig) -> RunConfig:
-    """Keep events of the demo scene in memory, unless a journal is named: they are no events of this place."""
+    """Store events of the demo scene in memory only, unless a journal is named."""
     config = run_config.config
     if config.journal.path is not None or any(source.device != "demo" for source in run_config.sources.values()):
         return run_config

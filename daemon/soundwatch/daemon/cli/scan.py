@@ -20,20 +20,21 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="What to write: a file ending in .jsonl, .csv or .parquet, or what --format says.",
+    help="Output: a file ending in .jsonl, .csv or .parquet, or in the format of --format.",
 )
 @click.option(
     "--format",
     "table_format",
     type=click.Choice(FORMATS),
-    help="Where the name of --out does not tell. For audacity --out is a folder: one file of labels a recording.",
+    help="Format, if the name of --out does not give it. For audacity, --out is a folder with a label file for each "
+    "recording.",
 )
 @start_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes, or cores of Ray here.  [default: all cores]")
 @click.option(
-    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What runs workers."
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where workers run."
 )
-@click.option("--address", help="Of a running Ray cluster, or auto.  [default: one of this machine alone]")
+@click.option("--address", help="Address of a running Ray cluster, or auto.  [default: this machine]")
 @config_option
 @model_options
 def scan(
@@ -47,18 +48,18 @@ def scan(
     config_path: Path | None,
     **model: Any,
 ) -> None:
-    """Classify archives: every recording under PATHS, with as many processes or machines as there are.
+    """Scan archives: detect events in every recording under PATHS, with all cores or a Ray cluster.
 
-    The same command goes on where one was stopped or killed.
+    Run the command again to resume a scan that was stopped or killed.
     """
     from soundwatch.daemon.scan import run
     from soundwatch.daemon.system.log_output import open_logger
 
     if address is not None and engine != "ray":
-        raise ConfigError(f"--address {address} is Ray's; add --engine ray, or leave it out.")
+        raise ConfigError(f"--address {address} needs --engine ray; add it, or omit --address.")
     config = apply_options(load_config(config_path), **model)
     chosen = resolve_format(out, table_format)
     cores = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    employer = run.select_workers(engine, address, cores)
+    start_workers = run.select_workers(engine, address, cores)
     with open_logger(config.log) as log:
-        run.run_scan(config, paths, out, chosen, parse_start(start), employer, log)
+        run.run_scan(config, paths, out, chosen, parse_start(start), start_workers, log)

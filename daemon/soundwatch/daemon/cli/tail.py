@@ -21,7 +21,7 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
 @click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="Number of last lines. [default: 10]")
 @click.option(
     "--format",
@@ -29,9 +29,9 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
     show_default=True,
-    help="auto is text on a terminal, and elsewhere JSON lines as `run` prints them.",
+    help="auto: text on a terminal, otherwise the JSON lines of `run`.",
 )
-@click.option("--scores", is_flag=True, help="Print every window's scores too, until Ctrl-C.")
+@click.option("--scores", is_flag=True, help="Also print the scores of every window, until Ctrl-C.")
 @filter_options
 @config_option
 @journal_option
@@ -44,24 +44,24 @@ def tail(
     journal: str | None,
     **filters: Any,
 ) -> None:
-    """Print lines of the journal: the last ones, those since some time, those to come."""
+    """Print lines of the journal: the last ones, those since a time, or new ones as they are written."""
     from soundwatch.daemon.journal import query
     from soundwatch.daemon.journal.follow import follow_lines
     from soundwatch.daemon.journal.location import open_for_reading
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
-    wanted = query.parse_filter(datetime.now(UTC), **filters)
-    query.check_names(store, wanted)
+    line_filter = query.parse_filter(datetime.now(UTC), **filters)
+    query.check_names(store, line_filter)
     text = wants_text(format_)
     if count is None and not filters["since"]:
         count = DEFAULT_LINES
-    found = query.read_lines(store, wanted) if count is None else query.read_last_lines(store, wanted, count)
+    found = query.read_lines(store, line_filter) if count is None else query.read_last_lines(store, line_filter, count)
     last_seq = store.last_seq()
     for entry in found:
         _show(entry.line, text)
         last_seq = max(last_seq, entry.seq)
     if scores or follow:
-        for line in follow_lines(store, replace(wanted, after_seq=last_seq), scores=scores):
+        for line in follow_lines(store, replace(line_filter, after_seq=last_seq), scores=scores):
             _show(line, text)
 
 
@@ -72,7 +72,7 @@ def _show(line: bytes, text: bool) -> None:
 
 
 def format_line(line: dict[str, Any]) -> str:
-    """Format a line for people: local time with its offset from UTC, source, type and content; never a control code."""
+    """Format a line as text: local time with its offset from UTC, source, type and content; never a control code."""
     time = datetime.fromisoformat(line["time"]).astimezone().isoformat(" ", "seconds")
     return printable(f"{time}  {line['source'] or '':<12}  {line['type']:<7}  {_content(line)}").rstrip()
 

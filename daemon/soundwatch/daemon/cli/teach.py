@@ -17,20 +17,22 @@ from soundwatch.daemon.core.errors import ConfigError
 @journal_option
 @clips_option
 def teach(folder: Path, config_path: Path | None, journal: str | None, clips_folder: str | None) -> None:
-    """Copy the clips of labelled events into DEST, a folder a class, for `soundwatch train --layout folders`."""
+    """Copy the clips of labelled events to DEST, one folder for each class, for `soundwatch train --layout folders`."""
     from soundwatch.daemon.clips import dataset
     from soundwatch.daemon.journal.location import open_for_reading
 
     config = apply_clips(apply_journal(load_config(config_path), journal), clips_folder)
     if config.clips.folder is None:
-        raise ConfigError("No folder of clips is configured; give the configuration's with --config, or --clips DIR.")
+        raise ConfigError(
+            "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
+        )
     store = open_for_reading(config.journal)
-    lesson = dataset.export_labelled_clips(store, Path(config.clips.folder).expanduser(), folder)
-    for class_, count in sorted(lesson.copied.items()):
+    exported = dataset.export_labelled_clips(store, Path(config.clips.folder).expanduser(), folder)
+    for class_, count in sorted(exported.copied.items()):
         click.echo(f"{count:>6}  {class_}")
-    for why, count in sorted(lesson.skipped.items()):
-        click.echo(f"{count:>6}  skipped: {why}")
-    negatives = f" --negatives {folder / 'negatives'}" if "negatives" in lesson.copied else ""
+    for reason, count in sorted(exported.skipped.items()):
+        click.echo(f"{count:>6}  skipped: {reason}")
+    negatives = f" --negatives {folder / 'negatives'}" if "negatives" in exported.copied else ""
     click.echo(f"Next: soundwatch data check {folder / 'sounds'} --layout folders", err=True)
     click.echo(
         f"      soundwatch train --data {folder / 'sounds'} --layout folders{negatives} --init-from urban", err=True

@@ -1,9 +1,8 @@
 """Usage reporting of libraries, switched off before any of them is imported.
 
 Conventions: libraries read these variables when they are first imported, and child processes inherit them. Every
-package of ours imports `soundwatch.daemon` first, whose `__init__` calls `disable_reporting`; no other place sets them.
-A variable that already has a value is left as it is: the user set it on purpose, and `doctor` and `privacy audit` say
-so.
+package of ours imports `soundwatch.daemon` first, whose `__init__` calls `disable_reporting`; no other module sets
+them. A variable that already has a value keeps it, since the user set it; `doctor` and `privacy audit` report it.
 Source: docs/privacy.md lists each library, what it reports, and how that was found.
 Does not: import a library, or undo a setting of the user.
 """
@@ -24,7 +23,7 @@ class ReportingSwitch:
         variable: Name of the environment variable.
         off: Value that soundwatch sets.
         off_values: All values that the library reads as "off", in lower case.
-        report: What the library sends, and to which host.
+        report: The data that the library sends, and the host.
     """
 
     library: str
@@ -47,20 +46,20 @@ SWITCHES: Final = (
         "RAY_USAGE_STATS_ENABLED",
         "0",
         frozenset({"0"}),
-        "facts of the cluster, each hour, to usage-stats.ray.io",
+        "properties of the cluster, every hour, to usage-stats.ray.io",
     ),
 )
 
 
 def disable_reporting(environment: MutableMapping[str, str]) -> None:
-    """Set each variable that has no value; one that has a value is the user's choice."""
+    """Set each variable that has no value; a value that the user set is kept."""
     for switch in SWITCHES:
         if not environment.get(switch.variable):
             environment[switch.variable] = switch.off
 
 
 def enabled_reporting(environment: Mapping[str, str]) -> tuple[ReportingSwitch, ...]:
-    """Return the switches that this environment leaves on; `disable_reporting` was called, or never will be."""
+    """Return the switches of libraries whose reporting this environment leaves on."""
     return tuple(
         switch for switch in SWITCHES if environment.get(switch.variable, "").strip().lower() not in switch.off_values
     )

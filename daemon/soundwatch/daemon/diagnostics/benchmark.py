@@ -1,9 +1,9 @@
-"""How many streams this machine can carry, measured on it.
+"""Measurement of the number of streams that this machine can carry.
 
-Conventions: a stream is 48 kHz stereo noise, from samples to JSON lines. Costs are processor milliseconds where the
-processor does the work, else milliseconds of the clock. Carried is what keeps the engine's two threads busy for
-`FULL_SHARE` of the time at most, on one core or on two.
-Does not: stand for other models or rates, or for a machine that is busy with something else meanwhile.
+Conventions: a stream is 48 kHz stereo noise, from samples to JSON lines. Costs are milliseconds of processor time for
+the CPU, and of elapsed time for other devices. The number of streams is the largest that keeps the engine's two threads
+busy for at most `FULL_SHARE` of the time, on one core or on two.
+Does not: apply to other models or rates, or to a machine with other load.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ FULL_SHARE: Final = 0.8
 
 
 class NetworkCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What the network costs in one way of running it.
+    """Cost of the model with one provider and batch size.
 
     Attributes:
-        provider: What ran it, as the runtime reports it.
-        batch_windows: How many windows it was given together.
-        window_ms: A window's share, the median of some rounds.
-        window_ms_least: That of the quickest round.
-        window_ms_most: That of the slowest.
-        streams: How many streams the machine can carry so.
+        provider: The provider, as reported by the runtime.
+        batch_windows: Number of windows in a batch.
+        window_ms: Cost of one window, median of the rounds.
+        window_ms_least: Cost of one window in the fastest round.
+        window_ms_most: Cost of one window in the slowest round.
+        streams: Number of streams that the machine can carry.
     """
 
     provider: str
@@ -67,16 +67,16 @@ class NetworkCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured.
+    """Result of the measurement.
 
     Attributes:
-        version: Of soundwatch.
-        model: Name and hash.
-        machine: As the operating system calls it.
-        cores: That this program may use.
+        version: Version of soundwatch.
+        model: Name and hash of the model.
+        machine: The operating system's name of the machine.
+        cores: Number of cores that this program may use.
         hop_s: Distance of two windows.
-        path_ms: Everything but the network, for a second of one stream.
-        networks: The network, by provider and batch.
+        path_ms: Cost of all stages but the model, for one second of one stream.
+        networks: Cost of the model, by provider and batch size.
     """
 
     version: str
@@ -93,14 +93,13 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
 
     Args:
         model: A shipped model's name, or a file.
-        provider_names: As `load_classifier_file` takes them; those that cannot be had are left out, if one can. None
-        stands
-            for the processor and what auto may take.
-        progress: Called with what is being measured.
+        provider_names: Names as for `load_classifier_file`; unavailable ones are skipped if another one is available.
+            Empty for the CPU and the candidates of auto.
+        progress: Called with the name of the part being measured.
 
     Raises:
         ModelError: The model cannot be used.
-        ProviderError: None of the providers can be had.
+        ProviderError: None of the providers is available.
     """
     classifiers: list[Classifier] = []
     for name in provider_names or usable_providers():
@@ -109,16 +108,16 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         except ProviderError as error:
             progress(str(error))
     if not classifiers:
-        raise ProviderError(f"None of {', '.join(provider_names)} can be had here. Leave --provider out.")
+        raise ProviderError(f"None of {', '.join(provider_names)} is available on this machine. Omit --provider.")
     contract = classifiers[0].contract
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
-    progress("the path of the sound")
+    progress("all stages but the model")
     path_ms = min(_path_ms(contract) for _ in range(ROUNDS))
     networks = []
     for classifier in classifiers:
         for batch_windows in BATCHES:
-            progress(f"{classifier.provider}, {batch_windows} windows together")
+            progress(f"{classifier.provider}, batches of {batch_windows}")
             rounds_ms = [window_ms(classifier, batch_windows) for _ in range(ROUNDS)]
             typical_ms = statistics.median(rounds_ms)
             networks.append(
@@ -143,7 +142,7 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
 
 
 def usable_providers() -> tuple[str, ...]:
-    """The providers that the program may take by itself on this machine."""
+    """Return the providers that `auto` may select on this machine."""
     import onnxruntime
 
     found = candidate_accelerators(onnxruntime.get_available_providers(), CardOptions())
@@ -151,25 +150,31 @@ def usable_providers() -> tuple[str, ...]:
 
 
 def streams_carried(path_ms: float, network_ms: float, cores: int) -> int:
-    """Streams whose path and network, both milliseconds a second, take `FULL_SHARE` of one core or of a core each."""
+    """Return the number of streams that take `FULL_SHARE` of one core, or of one core for each thread.
+
+    Args:
+        path_ms: Cost of all stages but the model, for one second of a stream.
+        network_ms: Cost of the model, for one second of a stream.
+        cores: Number of cores.
+    """
     busiest_ms = path_ms + network_ms if cores == 1 else max(path_ms, network_ms)
     return int(FULL_SHARE * 1000 / busiest_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class NullClassifier:
-    """A network that costs nothing and scores every class 0."""
+    """A model without cost that scores every class 0."""
 
     contract: ModelContract
     provider: str = "none"
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Zeros (N, K)."""
+        """Return zeros (N, K + G)."""
         return np.zeros((len(mel_db), len(self.contract.labels) + len(self.contract.tags)), np.float32)
 
 
 class NoiseSource:
-    """Stereo noise as a source: the same ten blocks over and over."""
+    """A source of stereo noise that repeats ten blocks."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self.info = SourceInfo(name, "noise", RATE_HZ, 2, supports_backpressure=True)
@@ -180,27 +185,27 @@ class NoiseSource:
         self._blocks = [read_only(block) for block in noise]
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks of 100 ms, as fast as they are taken."""
+        """Yield blocks of 100 ms without waiting."""
         for number in range(round(10 * self._seconds)):
             if self._stopped:
                 return
             yield Block(self._blocks[number % len(self._blocks)], RATE_HZ, number * BLOCK_SAMPLES)
 
     def stop(self) -> None:
-        """Make `blocks` end."""
+        """End `blocks`."""
         self._stopped = True
 
 
 class NullSink:
-    """A sink that takes every line and keeps none."""
+    """A sink that discards every line."""
 
-    name = "nowhere"
+    name = "null"
 
     def write(self, line: bytes) -> None:
-        """Forget a line."""
+        """Discard a line."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def error_logger() -> Logger:
@@ -209,14 +214,14 @@ def error_logger() -> Logger:
 
 
 def benchmark_context(classifier: Classifier) -> EngineContext:
-    """What a stream is heard with whose lines nobody reads."""
+    """Build an engine context that discards the lines."""
     rules = build_rules(DetectionConfig(), classifier.contract)
     in_force = thresholds_in_force(rules, classifier.contract.labels)
     return EngineContext("bench", classifier, rules, in_force, WallClock(), DirectWriter([NullSink()], error_logger()))
 
 
 def _path_ms(contract: ModelContract) -> float:
-    """Processor time for a second of one stream without its network."""
+    """Measure the processor time for one second of one stream without the model."""
     started_ns = time.process_time_ns()
     Engine(benchmark_context(NullClassifier(contract)), error_logger()).run(
         [SourceSession(NoiseSource("noise", PATH_S))]
@@ -225,7 +230,7 @@ def _path_ms(contract: ModelContract) -> float:
 
 
 def window_ms(classifier: Classifier, batch_windows: int) -> float:
-    """A window's share of a batch's time: the processor's, or the clock's where another device computes."""
+    """Measure the cost of one window in a batch: processor time for the CPU, elapsed time for other devices."""
     shape = (batch_windows, *classifier.contract.features.input_shape)
     mel_db = np.random.default_rng(0).normal(-40, 15, shape).astype(np.float32)
     now_ns = time.process_time_ns if classifier.provider.startswith("CPU") else time.perf_counter_ns

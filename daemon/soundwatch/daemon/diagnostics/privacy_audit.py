@@ -1,9 +1,9 @@
-"""What is kept of a place and where it goes, found in the configuration and in the files that are really there.
+"""Audit of the data that soundwatch stores and sends, from the configuration and the existing files.
 
-Conventions: a destination's reach is `machine` where nothing but this machine can have it, `house` where its address is
-one of a private network, `outside` where it is any other, and `unknown` where no address says. No name is looked up and
-no connection opened: a name with a dot counts as outside, unless it ends as names at home do.
-Does not: start the daemon, or know what a reader at home does with what it gets.
+Conventions: a destination's reach is `machine` for this machine only, `house` for an address of a private network,
+`outside` for any other address, and `unknown` without an address. No name is looked up and no connection is opened: a
+name with a dot counts as outside, unless its suffix is common in private networks.
+Does not: start the daemon, or follow the data beyond its first destination.
 """
 
 from __future__ import annotations
@@ -34,18 +34,22 @@ from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url
 from soundwatch.daemon.web.settings import parse_settings
 
 NetworkReach = Literal["machine", "house", "outside", "unknown"]
-_AT_HOME: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
+_PRIVATE_SUFFIXES: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".fritz.box")
 
 
 class JournalAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """The events that are kept; no sound is among them.
+    """The stored events; a journal holds no sound.
 
     Attributes:
-        path: The file; null where they are in memory only.
-        mode: Who may read it, as `ls` counts; null where there is no file.
+        path: The file; null for a journal in memory.
+        mode: Permissions of the file, in octal; null if there is no file.
+        lines: Number of lines.
         oldest: Time of the first line.
-        labels: What people said of events.
-        problem: Why nothing can be said of it.
+        size_bytes: Size of the file.
+        labels: Number of labels that users set.
+        max_age_days: Limit of the lines' age.
+        max_bytes: Limit of the file's size.
+        problem: Reason why the journal cannot be read; null if it can.
     """
 
     path: str | None
@@ -60,13 +64,21 @@ class JournalAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """The sound that is kept.
+    """The stored sound.
 
     Attributes:
-        folder: Where new clips go; null where no sound is written.
-        others: Other files in that folder.
-        earlier: Folders with clips of earlier runs, by the journal, and the number of their clips.
-        speech_guard: What refuses clips with speech: `speech`, a model's path, or null for nothing.
+        folder: Folder of new clips; null if no sound is stored.
+        mode: Permissions of the folder, in octal; null if there is no folder.
+        clips: Number of clips.
+        size_bytes: Size of the clips.
+        oldest: Time of the first clip.
+        others: Number of other files in the folder.
+        earlier: Folders with clips of earlier runs, from the journal, and the number of their clips.
+        speech_guard: Model that rejects clips with speech: `speech`, a path, or null for none.
+        max_age_days: Limit of the clips' age.
+        max_bytes: Limit of the clips' size.
+        best_per_class: Number of clips of each class that the age limit does not remove.
+        problem: Reason why the folder cannot be read; null if it can.
     """
 
     folder: str | None
@@ -84,7 +96,7 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where lines go, or can be fetched from."""
+    """A sink to which lines are sent, or from which they can be read."""
 
     sink: str
     reach: NetworkReach
@@ -92,7 +104,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkSourceAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """A source whose sound comes over a network: whoever is between hears it too, unless it is encrypted."""
+    """A source whose sound comes over a network, which is protected only if it is encrypted."""
 
     source: str
     address: str
@@ -101,11 +113,16 @@ class NetworkSourceAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it.
+    """Result of an audit.
 
     Attributes:
-        reporting: Usage reporting that the user's environment leaves on; empty unless they asked for it.
-        leaves_house: Whether anything does, or may.
+        journal: The stored events.
+        clips: The stored sound.
+        destinations: The sinks.
+        network_sources: Sources with sound from a network.
+        reporting: Usage reporting of libraries that the user's environment switches on.
+        log: Destination of the log.
+        leaves_house: True if data leaves the local network, or may leave it.
     """
 
     journal: JournalAudit
@@ -113,12 +130,12 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     destinations: tuple[Destination, ...]
     network_sources: tuple[NetworkSourceAudit, ...]
     reporting: tuple[LibraryReporting, ...] = ()
-    log: str = "standard error; what starts the program decides where that goes"
+    log: str = "standard error, which the parent process may redirect"
     leaves_house: bool = False
 
 
 def audit(config: Config) -> Audit:
-    """Look at everything that this configuration keeps and sends.
+    """Audit the data that a configuration stores and sends.
 
     Raises:
         ConfigError: A sink is invalid, or `run` would refuse its address.
@@ -144,19 +161,19 @@ def audit(config: Config) -> Audit:
         clips=msgspec.structs.replace(clips, earlier=earlier_clips(config.journal, clips.folder)),
         destinations=destinations,
         network_sources=network,
-        leaves_house=bool(reporting) or any(each.reach in ("outside", "unknown") for each in destinations),
+        leaves_house=bool(reporting) or any(item.reach in ("outside", "unknown") for item in destinations),
     )
 
 
 def audit_journal(config: JournalConfig) -> JournalAudit:
-    """The journal, as far as it can be read."""
+    """Audit the journal, as far as it can be read."""
     path = journal_path(config)
     if not isinstance(path, Path):
         return JournalAudit(path=None, max_age_days=config.max_age_days, max_bytes=config.max_bytes)
     found = JournalAudit(path=str(path), max_age_days=config.max_age_days, max_bytes=config.max_bytes)
     if not path.exists():
         return found
-    sizes = [each.stat().st_size for each in (path, path.with_name(path.name + "-wal")) if each.exists()]
+    sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
     found = msgspec.structs.replace(found, mode=_mode(path), size_bytes=sum(sizes))
     try:
         store = JournalStore(path, writing=False)
@@ -168,7 +185,7 @@ def audit_journal(config: JournalConfig) -> JournalAudit:
 
 
 def audit_clips(config: ClipsConfig) -> ClipsAudit:
-    """The clips, as far as their folder can be read."""
+    """Audit the clips, as far as their folder can be read."""
     from soundwatch.daemon.clips.clip_store import list_clips
 
     guard = {True: "speech", False: None}.get(config.speech_guard, str(config.speech_guard))  # type: ignore[arg-type]
@@ -183,49 +200,49 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
         return found
     folder = Path(found.folder)
     try:
-        kept, entries = list_clips(folder), len(list(folder.iterdir()))
+        clips, entries = list_clips(folder), len(list(folder.iterdir()))
     except OSError as error:
         return msgspec.structs.replace(found, mode=_mode(folder), problem=f"It cannot be read: {error.strerror}.")
     return msgspec.structs.replace(
         found,
         mode=_mode(folder),
-        clips=len(kept),
-        size_bytes=sum(each.size_bytes for each in kept),
-        oldest=min((_time_of(each.stamp) for each in kept), default=None),
-        others=entries - len(kept),
+        clips=len(clips),
+        size_bytes=sum(clip.size_bytes for clip in clips),
+        oldest=min((_time_of(clip.stamp) for clip in clips), default=None),
+        others=entries - len(clips),
     )
 
 
 def _destination(spec: SinkSpec) -> Destination:
-    """A sink, by where its lines go."""
+    """Classify a sink by its destination."""
     kind = OUTPUT_KINDS[spec.kind]
     if kind.reach == "local":
         return Destination(sink=spec.text, reach="machine", says=kind.local(spec.target))
     if kind.reach == "program":
-        return Destination(sink=spec.text, reach="unknown", says="a program, which may send them anywhere")
+        return Destination(sink=spec.text, reach="unknown", says="a program, which may send lines to any address")
     url = sink_url(spec)
     host = (None if url is None else url.hostname) or ""
-    shown = f"{spec.kind}://{host}"  # a path or a password may be what opens the door there
+    shown = f"{spec.kind}://{host}"  # without path and password, which may be secrets
     reach = network_reach(host) if host else "unknown"
-    if host in ("0.0.0.0", "::"):  # noqa: S104  # it is only compared
-        return Destination(sink=shown, reach="house", says="every machine that reaches this one, and knows the token")
-    told = {
-        "machine": "this machine alone",
-        "house": "a machine of a private network",
-        "outside": "a machine outside of private networks, or one whose name does not tell",
-        "unknown": "no address tells where",
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared only
+        return Destination(sink=shown, reach="house", says="every machine that reaches this one and has the token")
+    descriptions = {
+        "machine": "this machine only",
+        "house": "a machine in a private network",
+        "outside": "a machine outside private networks, or with a name that may be outside",
+        "unknown": "an unknown address",
     }
-    return Destination(sink=shown, reach=reach, says=told[reach])
+    return Destination(sink=shown, reach=reach, says=descriptions[reach])
 
 
 def network_reach(host: str) -> NetworkReach:
-    """How far away a host is, by its address or name alone."""
+    """Classify a host by its address or name, without looking it up."""
     name = host.strip("[]").rstrip(".").lower()
     if is_loopback(name) or name.endswith(".localhost"):
         return "machine"
     address = parse_ip(name)
     if address is None:
-        return "house" if "." not in name or name.endswith(_AT_HOME) else "outside"
+        return "house" if "." not in name or name.endswith(_PRIVATE_SUFFIXES) else "outside"
     return "house" if address.is_private or address.is_link_local or address.is_unspecified else "outside"
 
 
@@ -234,44 +251,45 @@ def _mode(path: Path) -> str:
 
 
 def _time_of(stamp: str) -> str:
-    """A clip's time as lines have it."""
+    """Return a clip's time in the format of lines."""
     return format_datetime(datetime.strptime(stamp, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC))
 
 
-def audit_text(found: Audit) -> Sequence[str]:
-    """The same for people, a line each."""
-    journal, clips = found.journal, found.clips
-    told = ["Events"]
+def audit_text(result: Audit) -> Sequence[str]:
+    """Format an audit as lines of text."""
+    journal, clips = result.journal, result.clips
+    lines = ["Events"]
     if journal.path is None:
-        told.append("  in memory only, until the program ends")
+        lines.append("  in memory only, until the program ends")
     else:
-        told.append(f"  {journal.path}{_readable_by(journal.mode)}")
-        told.append(f"  {journal.problem or _amount(journal.lines, 'line', journal.size_bytes, journal.oldest)}")
-        told.append(f"  {_count(journal.labels, 'label')} of people; no sound")
-    told.append(f"  kept for {journal.max_age_days:g} days, {_megabytes(journal.max_bytes)} at most")
-    told.append("Sound")
+        lines.append(f"  {journal.path}{_readable_by(journal.mode)}")
+        lines.append(f"  {journal.problem or _amount(journal.lines, 'line', journal.size_bytes, journal.oldest)}")
+        lines.append(f"  {_count(journal.labels, 'label')} set by users; no sound")
+    lines.append(f"  deleted after {journal.max_age_days:g} days, or above {_megabytes(journal.max_bytes)}")
+    lines.append("Sound")
     if clips.folder is None:
-        told.append("  none is written with these options; a few seconds are in memory while they are scored")
+        lines.append("  none is stored with these options; a few seconds are in memory while they are scored")
     else:
-        told.append(f"  {clips.folder}{_readable_by(clips.mode)}")
-        told.append(f"  {clips.problem or _amount(clips.clips, 'clip', clips.size_bytes, clips.oldest)}")
+        lines.append(f"  {clips.folder}{_readable_by(clips.mode)}")
+        lines.append(f"  {clips.problem or _amount(clips.clips, 'clip', clips.size_bytes, clips.oldest)}")
         if clips.others:
-            told.append(f"  and {_count(clips.others, 'file')} that soundwatch did not write, and never removes")
+            lines.append(f"  and {_count(clips.others, 'file')} that soundwatch did not write and never removes")
         guard = clips.speech_guard
-        told.append(f"  speech guard: {guard}" if guard else "  no speech guard: clips may hold what people say")
-        told.append(f"  kept for {clips.max_age_days:g} days, {_megabytes(clips.max_bytes)} at most")
-    for place, count in clips.earlier.items():
-        told.append(f"  {place}: {_count(count, 'clip')} of earlier runs")
-    told.append("Where events go")
-    told += [f"  {each.sink}: {each.says}" for each in found.destinations]
-    for source in found.network_sources:
-        how = "encrypted" if source.encrypted else "not encrypted"
-        told.append(f"  the sound of {source.source} comes from {source.address}, {how}")
-    told.append(f"  the log: {found.log}")
-    for library in found.reporting:
-        told.append(f"  {library.library} may send {library.report}: {library.variable} is {library.value!r}")
-    told.append("Something leaves the house, or may." if found.leaves_house else "Nothing leaves the house.")
-    return told
+        lines.append(f"  speech guard: {guard}" if guard else "  no speech guard: clips may hold speech")
+        lines.append(f"  deleted after {clips.max_age_days:g} days, or above {_megabytes(clips.max_bytes)}")
+    for folder, count in clips.earlier.items():
+        lines.append(f"  {folder}: {_count(count, 'clip')} of earlier runs")
+    lines.append("Destinations")
+    lines += [f"  {destination.sink}: {destination.says}" for destination in result.destinations]
+    for source in result.network_sources:
+        protection = "encrypted" if source.encrypted else "not encrypted"
+        lines.append(f"  the sound of {source.source} comes from {source.address}, {protection}")
+    lines.append(f"  the log: {result.log}")
+    for library in result.reporting:
+        lines.append(f"  {library.library} may send {library.report}: {library.variable} is {library.value!r}")
+    leaves = result.leaves_house
+    lines.append("Data may leave the local network." if leaves else "No data leaves the local network.")
+    return lines
 
 
 def _amount(count: int, noun: str, size_bytes: int, oldest: str | None) -> str:
@@ -287,7 +305,7 @@ def _megabytes(size_bytes: int) -> str:
 
 
 def _readable_by(mode: str | None) -> str:
-    """Who may read it, where it is there."""
+    """Describe who may read a file or folder."""
     if mode is None:
-        return " (not there yet)"
-    return f" (mode {mode}: " + ("others may read it)" if int(mode, 8) & 0o044 else "its owner alone)")
+        return " (does not exist yet)"
+    return f" (mode {mode}: " + ("other users may read it)" if int(mode, 8) & 0o044 else "only its owner may read it)")

@@ -1,4 +1,4 @@
-"""TorchScript model files, for machines that have torch anyway.
+"""TorchScript model files, for machines on which torch is installed.
 
 Conventions: as `inference/classifier.py`: mel decibels (N, C, M, T) in, (N, K + G) out, both float32. A model
 with tags gives two tensors, logits (N, K) and scores of the tags (N, G).
@@ -54,13 +54,13 @@ def load_torchscript(
     extra = {CONTRACT_KEY: "", CONTENT_KEY: "", WAVEFORM_KEY: ""}
     try:
         with warnings.catch_warnings():
-            # torch deprecates all of torch.jit in favour of torch.export; TorchScript is what this format is.
+            # torch deprecates torch.jit in favor of torch.export; this format is TorchScript.
             warnings.filterwarnings("ignore", r"`torch\.jit\.load` is deprecated", DeprecationWarning)
             network = torch.jit.load(io.BytesIO(content), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. A file "
-            "that `soundwatch export --format torchscript` wrote was wanted. For the model urban: "
+            f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. Use a file "
+            "of `soundwatch export --format torchscript`. For the model urban: "
             "`soundwatch export urban --format torchscript --out models`, then `--model models/urban.ts`."
         ) from error
     if extra[WAVEFORM_KEY]:

@@ -2,6 +2,6 @@
 
     discover -> chunks -> worker (process_pool or ray_pool) -> score_cache -> emit; `job` runs the loop, `run` builds it
 
-Conventions: scores are cached on disk, which makes a scan resumable; one place decides, in the order of the recordings.
+Conventions: scores are cached on disk, so a scan can be resumed; `emit` runs detection in the order of the recordings.
 Never: run live sources.
 """

@@ -1,8 +1,8 @@
-"""Which recordings there are under some paths.
+"""Search for recordings under paths.
 
-Conventions: each file once, in the order of the paths and by name within a folder. A file that is named itself is taken
-whatever it is called; in a folder those with the suffix of a recording are, but for names that begin with a dot.
-Does not: open them.
+Conventions: each file counts once; the order is that of the paths, and by name within a folder. A path to a file is
+accepted with any name; in a folder, files with the suffix of a recording are, except names that begin with a dot.
+Does not: open files.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
 
 @dataclass(frozen=True, slots=True)
 class RecordingFile:
-    """A file to be heard.
+    """A recording found.
 
     Attributes:
-        path: As it was reached, which is how events call it.
-        size_bytes: Of the file; 0 where it is not there.
-        modified_ns: When it was last written; with the size it tells whether it is still the same.
+        path: The path as found; events name it.
+        size_bytes: Size of the file; 0 if there is none.
+        modified_ns: Time of the last change; a file with equal path, size and time counts as unchanged.
     """
 
     path: Path
@@ -32,12 +32,12 @@ class RecordingFile:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What there is.
+    """Result of a search.
 
     Attributes:
-        recordings: Each to be heard once.
-        unread_folders: Why each folder that could not be looked into could not be.
-        other_files: How many have no recording's suffix.
+        recordings: The recordings, without duplicates.
+        unread_folders: A message for each folder that cannot be read.
+        other_files: Number of files without the suffix of a recording.
     """
 
     recordings: tuple[RecordingFile, ...]
@@ -46,7 +46,7 @@ class SearchResult:
 
 
 def find_recordings(paths: Sequence[Path]) -> SearchResult:
-    """All recordings that the paths are or hold."""
+    """Find the recordings among and under the paths."""
     unread_folders: list[str] = []
     recordings: dict[str, RecordingFile] = {}
     other_files = 0
@@ -62,7 +62,7 @@ def find_recordings(paths: Sequence[Path]) -> SearchResult:
 
 def _files_under(folder: Path, unread_folders: list[str]) -> Iterator[Path]:
     def unread(error: OSError) -> None:
-        unread_folders.append(f"{error.filename} cannot be looked into: {error.strerror}. Check its permissions.")
+        unread_folders.append(f"{error.filename} cannot be read: {error.strerror}. Check its permissions.")
 
     for parent, folders, names in os.walk(folder, onerror=unread):
         folders.sort()
@@ -74,6 +74,6 @@ def _files_under(folder: Path, unread_folders: list[str]) -> Iterator[Path]:
 def _found(path: Path) -> RecordingFile:
     try:
         status = path.stat()
-    except OSError:  # what is wrong is said when it is opened
+    except OSError:  # reported when the file is opened
         return RecordingFile(path, 0, 0)
     return RecordingFile(path, status.st_size, status.st_mtime_ns)

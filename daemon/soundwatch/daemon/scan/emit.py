@@ -53,40 +53,40 @@ class DecisionContext:
 def emit_lines(recordings: Iterable[tuple[Path, Sequence[ChunkScores]]], context: DecisionContext) -> Iterator[bytes]:
     """Yield the lines of all recordings, numbered through."""
     seq = 0
-    for path, pieces in recordings:
-        for line in _recording(path, pieces, context, seq):
+    for path, chunks in recordings:
+        for line in _recording(path, chunks, context, seq):
             seq += 1
             yield msgspec.json.encode(line) + b"\n"
 
 
-def _recording(path: Path, pieces: Sequence[ChunkScores], context: DecisionContext, seq: int) -> Iterator[Line]:
+def _recording(path: Path, chunks: Sequence[ChunkScores], context: DecisionContext, seq: int) -> Iterator[Line]:
     """Yield the lines of one recording, the first with the number after `seq`; none if no sound was read."""
-    if not pieces or not pieces[0].heard_any:
+    if not chunks or not chunks[0].has_sound:
         return
     encoder = LineEncoder(
         node=context.node,
-        source=SourceInfo(context.names[path], str(path), pieces[0].rate_hz, pieces[0].channels),
+        source=SourceInfo(context.names[path], str(path), chunks[0].rate_hz, chunks[0].channels),
         start_unix_ns=context.start_unix_ns,
         contract=context.contract,
-        provider=pieces[0].provider,
+        provider=chunks[0].provider,
         thresholds=context.thresholds,
         clock=SampleClock(),
         file=str(path),
     )
     seq += 1
     yield with_seq(encoder.hello(), seq)
-    for result in _detect(pieces, context):
+    for result in _detect(chunks, context):
         seq += 1
         yield with_seq(encoder.line(result), seq)
 
 
-def _detect(pieces: Sequence[ChunkScores], context: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:
+def _detect(chunks: Sequence[ChunkScores], context: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:
     """Yield the events and gaps of one recording, the `StreamSummary` last."""
     detection_state = DetectionState(initial_state(context.rules))
     spec, labels = context.contract.features, context.contract.labels
-    last = pieces[-1]
+    last = chunks[-1]
     assert last.end_sample is not None
-    for scores, level_dbfs in _windows(pieces, last.end_sample, context.contract):
+    for scores, level_dbfs in _windows(chunks, last.end_sample, context.contract):
         window = FeatureWindow(Features(_NO_MEL, scores.first_sample, scores.end_sample, complete=True), level_dbfs)
         detection_state, events = detect_events(detection_state, [window], [scores], context.rules, spec)
         yield from events
@@ -95,13 +95,13 @@ def _detect(pieces: Sequence[ChunkScores], context: DecisionContext) -> Iterator
 
 
 def _windows(
-    pieces: Sequence[ChunkScores], end_sample: int, contract: ModelContract
+    chunks: Sequence[ChunkScores], end_sample: int, contract: ModelContract
 ) -> Iterator[tuple[Scores, float | None]]:
     """Yield the scores and the level in dBFS of every window."""
     spec, first_sample = contract.features, 0
-    for piece in pieces:
-        outputs = np.frombuffer(piece.scores, np.float32).reshape(-1, len(contract.trained_labels) + len(contract.tags))
-        levels = np.frombuffer(piece.levels, np.float64).tolist()
+    for chunk in chunks:
+        outputs = np.frombuffer(chunk.scores, np.float32).reshape(-1, len(contract.trained_labels) + len(contract.tags))
+        levels = np.frombuffer(chunk.levels, np.float64).tolist()
         for row, tag_row, level_dbfs in zip(*split_outputs(contract, outputs), levels, strict=True):
             end = min(first_sample + spec.window_samples, end_sample)
             scores = Scores(

@@ -1,9 +1,9 @@
-"""The round of a scan: find, split, hand out, keep, join, judge, write.
+"""The loop of a scan: divide recordings, score chunks, cache scores, run detection, write the output.
 
-Conventions: a recording that cannot be heard to its end is told of at the end and costs the others nothing. The scores
-of a scan that was stopped or killed stay beside its output, and so do those of one in which something failed: the
-same command again scores only what is missing or has failed. Where all went well they are removed.
-Does not: open models (`scan/worker.py`, `app/build.py`).
+Conventions: a recording that cannot be read to its end is reported at the end and does not affect the others. The cache
+of a scan that was stopped, killed, or had failures stays next to its output; the next run of the command scores only
+missing and failed chunks. After a scan without failures the cache is removed.
+Does not: load models (`scan/worker.py`, `app/build.py`).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from soundwatch.daemon.tables.writers import TableFormat, write_table
 
 
 class WorkerPool(Protocol):
-    """Who computes scores."""
+    """Workers that compute scores."""
 
     def score_all(
-        self, task: ScoringTask, pieces: Iterator[Chunk], stopping: Callable[[], bool]
+        self, task: ScoringTask, chunks: Iterator[Chunk], stopping: Callable[[], bool]
     ) -> Iterator[tuple[Chunk, ChunkScores]]:
-        """Each piece with its scores, as they are done; no new one is begun once it is `stopping`."""
+        """Yield chunks with their scores as they are computed; start no further chunk once `stopping` is true."""
 
 
 @dataclass(slots=True)
 class ScanResult:
-    """What a scan came to.
+    """Result of a scan.
 
     Attributes:
-        recordings: How many there were.
-        failures: What was wrong with each that was not heard to its end.
-        stopped: Whether it was asked to end before all was heard; nothing was written then.
+        recordings: Number of recordings.
+        failures: A message for each recording that was not read to its end.
+        stopped: True if the scan was stopped early; it then wrote no output.
     """
 
     recordings: int
@@ -50,48 +50,49 @@ class ScanResult:
 
 @dataclass(slots=True)
 class ScanJob:
-    """A scan on its way.
+    """Parts of a running scan.
 
     Attributes:
-        search: What there is to hear.
-        task: What workers do.
-        judging: How scores become lines.
-        workers: Who computes them.
-        kept: All scores so far.
-        progress: Who is told.
-        splitting: From which size on a recording is split.
-        stopping: Whether to end soon.
+        search: The recordings.
+        task: The task of the workers.
+        judging: Dependencies of the detection.
+        workers: The workers.
+        kept: The cache of scores.
+        progress: Receives the progress.
+        splitting: Parameters of the division into chunks.
+        stopping: Returns True if the scan is to end.
     """
 
     search: SearchResult
     task: ScoringTask
-    judging: DecisionContext
+    decision_context: DecisionContext
     workers: WorkerPool
-    kept: ScoreCache
+    cache: ScoreCache
     progress: Progress
-    splitting: ChunkPolicy
+    policy: ChunkPolicy
     stopping: Callable[[], bool]
 
     def scan(self, out: Path, format_: TableFormat) -> ScanResult:
-        """Score what is missing, and write the output.
+        """Compute the missing scores, and write the output.
 
         Raises:
-            SoundwatchError: Workers cannot work, or something cannot be written.
+            SoundwatchError: The workers fail, or a file cannot be written.
         """
-        outcome = ScanResult(len(self.search.recordings), list(self.search.unread_folders))
+        result = ScanResult(len(self.search.recordings), list(self.search.unread_folders))
         split = self._score_all()
-        torn = [found for found, pieces in split.items() if not self.kept.is_joined(found, pieces)]
-        if torn and not self.stopping():
-            self._score(iter([Chunk(found.path) for found in torn]), {found.path: found for found in torn}, {})
-        outcome.stopped = self.stopping()
-        if not outcome.stopped:
-            write_table(emit_lines(self._scored(outcome), self.judging), out, format_)
-            if not outcome.failures:
-                self.kept.remove()
-        return outcome
+        mismatched = [recording for recording, chunks in split.items() if not self.cache.is_joined(recording, chunks)]
+        if mismatched and not self.stopping():
+            whole = iter([Chunk(recording.path) for recording in mismatched])
+            self._score(whole, {recording.path: recording for recording in mismatched}, {})
+        result.stopped = self.stopping()
+        if not result.stopped:
+            write_table(emit_lines(self._scored(result), self.decision_context), out, format_)
+            if not result.failures:
+                self.cache.remove()
+        return result
 
     def _score_all(self) -> dict[RecordingFile, list[Chunk]]:
-        """Hand out all pieces that are missing; the pieces of the recordings that are split."""
+        """Score the missing chunks; return the chunks of each recording that has more than one."""
         split: dict[RecordingFile, list[Chunk]] = {}
         by_path: dict[Path, RecordingFile] = {}
         share: dict[Path, float] = {}
@@ -101,42 +102,42 @@ class ScanJob:
     def _missing(
         self, split: dict[RecordingFile, list[Chunk]], by_path: dict[Path, RecordingFile], share: dict[Path, float]
     ) -> Iterator[Chunk]:
-        spec = self.judging.contract.features
-        for found in self.search.recordings:
-            pieces = list(plan_chunks(found, spec, self.splitting))
-            missing = self.kept.missing(found, pieces)
-            by_path[found.path], share[found.path] = found, found.size_bytes / len(pieces)
-            if len(pieces) > 1:
-                split[found] = pieces
-            self.progress.skip((len(pieces) - len(missing)) * share[found.path])
+        spec = self.decision_context.contract.features
+        for recording in self.search.recordings:
+            chunks = list(plan_chunks(recording, spec, self.policy))
+            missing = self.cache.missing(recording, chunks)
+            by_path[recording.path], share[recording.path] = recording, recording.size_bytes / len(chunks)
+            if len(chunks) > 1:
+                split[recording] = chunks
+            self.progress.skip((len(chunks) - len(missing)) * share[recording.path])
             yield from missing
 
-    def _score(self, pieces: Iterator[Chunk], by_path: dict[Path, RecordingFile], share: dict[Path, float]) -> None:
-        """Have pieces scored, and keep what comes."""
-        spec = self.judging.contract.features
-        for piece, scores in self.workers.score_all(self.task, pieces, self.stopping):
+    def _score(self, chunks: Iterator[Chunk], by_path: dict[Path, RecordingFile], share: dict[Path, float]) -> None:
+        """Score chunks, and add the results to the cache."""
+        spec = self.decision_context.contract.features
+        for chunk, scores in self.workers.score_all(self.task, chunks, self.stopping):
             self._check_provider(scores)
-            self.kept.add(by_path[piece.path], piece, scores)
-            self.progress.add(share.get(piece.path, 0.0), _heard_s(scores, spec))
+            self.cache.add(by_path[chunk.path], chunk, scores)
+            self.progress.add(share.get(chunk.path, 0.0), _duration_s(scores, spec))
 
     def _check_provider(self, scores: ChunkScores) -> None:
-        """Scores of one scan are comparable: one kind of machine computes all."""
-        seen = self.kept.provider
-        if scores.provider and seen and scores.provider != seen:
+        """Refuse scores of a second provider, since providers round differently."""
+        provider = self.cache.provider
+        if scores.provider and provider and scores.provider != provider:
             raise ProviderError(
-                f"{scores.provider} runs the model on one worker and {seen} on another, and their roundings differ. "
-                "Give --provider cpu, or --provider cuda with workers that all have a card."
+                f"{scores.provider} runs the model on one worker and {provider} on another, and their roundings "
+                "differ. Use --provider cpu, or --provider cuda if every worker has an NVIDIA card."
             )
 
-    def _scored(self, outcome: ScanResult) -> Iterator[tuple[Path, Sequence[ChunkScores]]]:
-        """Each recording's scores, in order; notes what failed."""
-        for found in self.search.recordings:
-            pieces = self.kept.of(found)
-            if pieces[-1].failure is not None:
-                outcome.failures.append(pieces[-1].failure)
-            yield found.path, pieces
+    def _scored(self, result: ScanResult) -> Iterator[tuple[Path, Sequence[ChunkScores]]]:
+        """Yield the scores of the recordings in order; add the failures to the result."""
+        for recording in self.search.recordings:
+            chunks = self.cache.of(recording)
+            if chunks[-1].failure is not None:
+                result.failures.append(chunks[-1].failure)
+            yield recording.path, chunks
 
 
-def _heard_s(scores: ChunkScores, spec: FeatureSpec) -> float:
-    """How much new sound a piece's windows hold, near enough for a rate."""
+def _duration_s(scores: ChunkScores, spec: FeatureSpec) -> float:
+    """Return the approximate duration of a chunk's sound, without overlaps."""
     return len(scores.levels) // 8 * spec.window_hop_samples / spec.rate_hz

@@ -1,9 +1,9 @@
-"""Workers that are processes of this machine.
+"""Worker processes on this machine.
 
-Conventions: each worker is a pool of one, so that it is known which piece a dead one had. A piece that has ended its
-worker `MOST_TRIES` times is given up; every other is tried again, whoever died. Workers ignore Ctrl-C, which the
-terminal sends to all, and end with the program that started them, however it ends.
-Does not: share memory: a worker is told a path and gives scores.
+Conventions: each worker is a pool of one process, so the chunk of a crashed process is known. A chunk that crashed its
+worker `MAX_TRIES` times counts as failed; any other chunk is scored again. Workers ignore Ctrl-C, which the terminal
+sends to every process, and exit when their parent process ends.
+Does not: share memory: a worker receives a path and returns scores.
 """
 
 from __future__ import annotations
@@ -21,71 +21,71 @@ from typing import Final
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 
-MOST_TRIES: Final = 3
+MAX_TRIES: Final = 3
 
 
 class ProcessPool:
-    """Processes that score pieces.
+    """Processes that score chunks.
 
     Args:
-        workers: How many.
+        workers: Number of processes.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
     def score_all(
-        self, task: ScoringTask, pieces: Iterator[Chunk], stopping: Callable[[], bool]
+        self, task: ScoringTask, chunks: Iterator[Chunk], stopping: Callable[[], bool]
     ) -> Iterator[tuple[Chunk, ChunkScores]]:
-        """Each piece with its scores, as they are done; no new one is begun once it is `stopping`.
+        """Yield chunks with their scores as they are computed; start no further chunk once `stopping` is true.
 
         Raises:
-            SoundwatchError: A worker cannot do its work at all.
+            SoundwatchError: A worker cannot load or run the model.
         """
         idle = [_worker() for _ in range(self._workers)]
         running: dict[Future[ChunkScores], tuple[ProcessPoolExecutor, Chunk, int]] = {}
-        again: list[tuple[Chunk, int]] = []
+        retries: list[tuple[Chunk, int]] = []
         try:
             while True:
                 while idle and not stopping():
-                    piece, tries = again.pop() if again else (next(pieces, None), 0)
-                    if piece is None:
+                    chunk, tries = retries.pop() if retries else (next(chunks, None), 0)
+                    if chunk is None:
                         break
                     worker = idle.pop()
-                    running[worker.submit(score_chunk, task, piece)] = (worker, piece, tries + 1)
+                    running[worker.submit(score_chunk, task, chunk)] = (worker, chunk, tries + 1)
                 if not running:
                     return
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    worker, piece, tries = running.pop(done)
+                    worker, chunk, tries = running.pop(done)
                     try:
                         scores = done.result()
                     except BrokenProcessPool:
                         worker.shutdown()
                         idle.append(_worker())
-                        if tries < MOST_TRIES:
-                            again.append((piece, tries))
+                        if tries < MAX_TRIES:
+                            retries.append((chunk, tries))
                             continue
-                        scores = worker_crash_reason(piece, tries)
+                        scores = worker_crash_reason(chunk, tries)
                     else:
                         idle.append(worker)
-                    yield piece, scores
+                    yield chunk, scores
         finally:
             for worker in [*idle, *(worker for worker, _, _ in running.values())]:
                 worker.shutdown(wait=False, cancel_futures=True)
 
 
-def worker_crash_reason(piece: Chunk, tries: int) -> ChunkScores:
-    """What is said of a piece that nobody survives."""
+def worker_crash_reason(chunk: Chunk, tries: int) -> ChunkScores:
+    """Return the result of a chunk that crashed every worker."""
     return ChunkScores(
         provider="",
         end_sample=0,
-        failure=f"{piece.path} ended the process that heard it, {tries} times. It may be made to, or there is too "
-        "little memory for it; convert it, e.g. with `ffmpeg -i IN OUT.wav`, and scan that.",
+        failure=f"{chunk.path} crashed the process that read it {tries} times. The file may be damaged or malicious, "
+        "or there is too little memory; convert it, e.g. with `ffmpeg -i IN OUT.wav`, and scan the result.",
     )
 
 
 def _worker() -> ProcessPoolExecutor:
-    # Spawned: a fork would copy the threads' locks of ONNX Runtime, and of whatever the caller runs.
+    # Spawned, since a fork would copy locks that threads of ONNX Runtime or of the caller hold.
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker)
 
 
@@ -96,7 +96,7 @@ def _become_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """A pool's worker waits for work on a pipe that it holds both ends of: it would never hear that nobody is left."""
+    """Exit when the parent has ended; a worker holds both ends of its pipe, so it would see no end of file."""
     with contextlib.suppress(OSError):
         parent = multiprocessing.parent_process()
         if parent is not None:

@@ -1,7 +1,8 @@
-"""How far a scan is: a bar on a terminal, an entry of the diary now and then elsewhere.
+"""Progress of a scan: a bar on a terminal, otherwise log entries at intervals.
 
-Conventions: shares are of bytes, which are known before a file is opened; the rate is sound heard a time passed.
-Does not: say what failed (`scan/job.py`).
+Conventions: shares are of bytes, which are known before a file is opened; the rate is duration of sound over time
+passed.
+Does not: report failures (`scan/job.py`).
 """
 
 from __future__ import annotations
@@ -19,41 +20,42 @@ ENTRY_EVERY_S: Final = 30.0
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Told of every piece that is done.
+    """Reporter of a scan's progress.
 
     Args:
-        total_bytes: Of all recordings.
-        log: The diary, where there is no terminal.
+        total_bytes: Size of all recordings.
+        log: The log, used without a terminal.
+        now_s: Clock, for tests.
     """
 
     def __init__(self, total_bytes: int, log: Logger, now_s: Callable[[], float] = time.monotonic) -> None:
         self._total_bytes, self._old_bytes = total_bytes, 0.0
-        self._new_bytes, self._heard_s = 0.0, 0.0
+        self._new_bytes, self._scanned_s = 0.0, 0.0
         self._log, self._now_s = log, now_s
-        self._began_s = self._told_s = now_s()
+        self._start_s = self._logged_s = now_s()
         self._bar = _Bar(total_bytes) if sys.stderr.isatty() else None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         if self._bar is not None:
             self._bar.close()
 
     def skip(self, size_bytes: float) -> None:
-        """So many bytes were scored in an earlier run."""
+        """Count bytes that an earlier run scored."""
         self._old_bytes += size_bytes
 
-    def add(self, size_bytes: float, heard_s: float) -> None:
-        """A piece of so many bytes and so much sound is done."""
+    def add(self, size_bytes: float, duration_s: float) -> None:
+        """Count a scored chunk, with its size and the duration of its sound."""
         self._new_bytes += size_bytes
-        self._heard_s += heard_s
+        self._scanned_s += duration_s
         if self._bar is not None:
             self._bar.show(self._old_bytes + self._new_bytes, self.times_real_time)
-        elif self._now_s() - self._told_s >= ENTRY_EVERY_S:
-            self._told_s = self._now_s()
+        elif self._now_s() - self._logged_s >= ENTRY_EVERY_S:
+            self._logged_s = self._now_s()
             self._log.info(
-                "scanning",
+                "scan_progress",
                 done_share=round(self.done_share, 4),
                 left_s=self.left_s,
                 times_real_time=round(self.times_real_time),
@@ -61,25 +63,25 @@ class Progress(AbstractContextManager["Progress"]):
 
     @property
     def times_real_time(self) -> float:
-        """Hours of sound an hour, in this run."""
-        return self._heard_s / max(1e-9, self._now_s() - self._began_s)
+        """Duration of scored sound over time passed, in this run."""
+        return self._scanned_s / max(1e-9, self._now_s() - self._start_s)
 
     @property
     def done_share(self) -> float:
-        """Share of the bytes that are done, those of earlier runs among them."""
+        """Share of the bytes that are scored, earlier runs included."""
         return (self._old_bytes + self._new_bytes) / max(1, self._total_bytes)
 
     @property
     def left_s(self) -> int | None:
-        """How long the rest takes at the rate of this run; None before there is one."""
+        """Remaining time at the rate of this run; None before the first chunk."""
         if not self._new_bytes:
             return None
         left_bytes = self._total_bytes - self._old_bytes - self._new_bytes
-        return round(left_bytes / self._new_bytes * (self._now_s() - self._began_s))
+        return round(left_bytes / self._new_bytes * (self._now_s() - self._start_s))
 
 
 class _Bar:
-    """A line of the terminal."""
+    """A progress bar on the terminal."""
 
     def __init__(self, total_bytes: int) -> None:
         from rich.console import Console

@@ -1,6 +1,6 @@
-"""Puts a scan together: for archives what `app/build.py` is for the rest.
+"""Builds and runs a scan, as `app/build.py` builds the daemon.
 
-Conventions: everything that can be refused is refused before the first recording is opened.
+Conventions: every check is made before the first recording is opened.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _USUAL: Final = ChunkPolicy()
 
 
 def select_workers(engine: str, address: str | None, workers: int) -> Callable[[], AbstractContextManager[WorkerPool]]:
-    """Who is to compute a scan's scores, once it begins.
+    """Return a function that starts the workers of a scan.
 
     Args:
         engine: `local` or `ray`.
-        address: Of a running Ray cluster; None for one of this machine alone.
-        workers: Processes here.
+        address: Address of a running Ray cluster; None for a cluster on this machine.
+        workers: Number of processes on this machine.
     """
     if engine == "local":
         return lambda: contextlib.nullcontext(ProcessPool(workers))
@@ -53,22 +53,22 @@ def run_scan(
     out: Path,
     format_: TableFormat,
     start_unix_ns: int,
-    employed: Callable[[], AbstractContextManager[WorkerPool]],
+    start_workers: Callable[[], AbstractContextManager[WorkerPool]],
     log: Logger,
-    splitting: ChunkPolicy = _USUAL,
+    policy: ChunkPolicy = _USUAL,
 ) -> None:
-    """Write what `replay` would tell of every recording under some paths; go on where the same scan was stopped.
+    """Write the events of every recording under some paths; resume an unfinished scan with this output.
 
     Raises:
-        SourceError: There is none, or not all could be heard to their end; what was heard is written.
+        SourceError: There is no recording, or some could not be read to their end; the other events are written.
         SoundwatchError: The model, the workers or the output cannot be used.
     """
     if config.model.backend.startswith(SCHEME):
         raise ConfigError(
-            f"model.backend {config.model.backend} is for live sound: a scan goes to where the recordings are. Leave "
-            "it out; --engine ray has a cluster's processors and cards compute."
+            f"model.backend {config.model.backend} is for live sources; a scan runs the model where the recordings "
+            "are. Omit it; --engine ray uses the CPUs and GPUs of a cluster."
         )
-    backend = cast(Backend, config.model.backend)  # the configuration's pattern lets no other pass
+    backend = cast(Backend, config.model.backend)  # the configuration accepts no other value
     contract = load_classifier_file(config.model.file, "cpu", backend).contract
     contract = with_tag_classes(contract, config.detection.tags)
     rules = resolve_rules(config, contract)
@@ -76,63 +76,66 @@ def run_scan(
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))
     names = name_recordings([recording.path for recording in search.recordings])
-    judging = DecisionContext(
+    decision_context = DecisionContext(
         node_name(config), contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns, names
     )
-    log.info("recordings found", recordings=len(search.recordings), other_files=search.other_files)
-    kept = ScoreCache(out.with_name(f"{out.name}.scan"), contract.identity)
-    halt = StopFlag()
+    log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
+    cache = ScoreCache(out.with_name(f"{out.name}.scan"), contract.identity)
+    stop_flag = StopFlag()
     with (
-        contextlib.closing(kept),
-        stop_on_signals(halt.stop),
-        employed() as workers,
-        Progress(sum(found.size_bytes for found in search.recordings), log) as progress,
+        contextlib.closing(cache),
+        stop_on_signals(stop_flag.stop),
+        start_workers() as workers,
+        Progress(sum(recording.size_bytes for recording in search.recordings), log) as progress,
     ):
         task = ScoringTask(config.model, contract.weights_sha256)
-        outcome = ScanJob(search, task, judging, workers, kept, progress, splitting, halt.asked).scan(out, format_)
-    _report_scan(outcome, out, kept.path, log)
+        result = ScanJob(search, task, decision_context, workers, cache, progress, policy, stop_flag.is_set).scan(
+            out, format_
+        )
+    _report_scan(result, out, cache.path, log)
 
 
 def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
-    seen = f"{search.other_files} files, none of which has a recording's name" if search.other_files else "no file"
+    found = f"{search.other_files} files without a recording's suffix" if search.other_files else "No file"
     return " ".join(
         [
-            f"There is {seen} under {', '.join(map(str, paths))}. Name recordings, or folders with "
+            f"{found} under {', '.join(map(str, paths))}. Name recordings, or folders with "
             "WAV, FLAC, Ogg, MP3, M4A or other files.",
             *search.unread_folders,
         ]
     )
 
 
-def _report_scan(outcome: ScanResult, out: Path, kept: Path, log: Logger) -> None:
-    """Say at the end what a scan came to.
+def _report_scan(result: ScanResult, out: Path, cache: Path, log: Logger) -> None:
+    """Log the result of a scan.
 
     Raises:
-        SourceError: Not all could be heard to their end.
+        SourceError: Some recordings could not be read to their end.
     """
-    if outcome.stopped:
-        log.warning("stopped; the same command goes on from here", scores=str(kept))
+    if result.stopped:
+        log.warning("scan_stopped", resumable_from=str(cache))
         return
-    for failure in outcome.failures:
-        log.error("not heard to its end", error=failure)
-    if outcome.failures:
+    for failure in result.failures:
+        log.error("recording_failed", error=failure)
+    if result.failures:
         raise SourceError(
-            f"{len(outcome.failures)} of {outcome.recordings} recordings or folders were not heard to their end; each "
-            f"is told of above. All that was heard is in {out}. Once they are mended, the same command tries again."
+            f"{len(result.failures)} of {result.recordings} recordings or folders could not be read to their end; "
+            f"the log above names them. All other events are in {out}. Repair them and run this command again; it "
+            "scores only what is missing."
         )
-    log.info("written", recordings=outcome.recordings, file=str(out))
+    log.info("scan_written", recordings=result.recordings, file=str(out))
 
 
 class StopFlag:
-    """The wish that a scan end soon."""
+    """A request to stop a scan."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._is_set = False
 
     def stop(self) -> None:
-        """Begin nothing new. Safe in a signal handler."""
-        self._asked = True
+        """Request the stop. Safe in a signal handler."""
+        self._is_set = True
 
-    def asked(self) -> bool:
-        """Whether it was asked to."""
-        return self._asked
+    def is_set(self) -> bool:
+        """Return True if the stop was requested."""
+        return self._is_set

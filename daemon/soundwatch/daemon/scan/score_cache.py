@@ -1,9 +1,9 @@
-"""All scores of a scan so far, in one file beside its output: what makes it resumable.
+"""Cache of a scan's scores in one file next to the output, so that the scan can be resumed.
 
-Conventions: records are only ever appended, each with its length and checksum before it, so that whatever a kill or a
-power cut tears is the last record, and is scored again. A recording is known again by path, size and time of change.
-Memory holds where each record lies, not what it says.
-Does not: delete itself; who has the output in place does (`scan/job.py`).
+Conventions: records are appended, each after its length and checksum. A kill or a power failure can damage only the
+last record, which is then computed again. Path, size and time of change identify a recording. Memory holds the offsets
+of the records, not their content.
+Does not: remove the file after a complete scan (`scan/job.py`).
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a record lies, and what of it decides whether its recording is complete."""
+class _Entry:
+    """Offset of a record, and the values that decide whether its recording is complete."""
 
     offset: int
     end_window: int | None
-    sound: bool
+    succeeded: bool
     head: bytes
     tail: bytes
 
 
 class ScoreCache:
-    """Scores that were computed, by recording and piece.
+    """Computed scores by recording and chunk.
 
     Args:
-        path: The file; made if it is not there.
-        model: Identity of the model that computes them.
+        path: The file; created if there is none.
+        model: Identity of the model that computes the scores.
 
     Raises:
-        ConfigError: It holds another model's scores, is none of ours, or another scan writes to it.
-        SinkError: It cannot be written.
+        ConfigError: The file holds another model's scores, is not a cache, or is used by another scan.
+        SinkError: The file cannot be written.
     """
 
     def __init__(self, path: Path, model: str) -> None:
         self.path = path
-        self.provider = ""  # what computed them
-        self._places: dict[tuple[str, int, int], dict[int, _Place]] = {}
+        self.provider = ""  # provider of the scores
+        self._entries: dict[tuple[str, int, int], dict[int, _Entry]] = {}
         try:
             self._file: BinaryIO = path.open("a+b")
         except OSError as error:
             raise SinkError(
-                f"{path} cannot be written: {error.strerror}. Scores are kept there until a scan is done; give an "
-                "--out in a folder that exists and that this user may write to."
+                f"{path} cannot be written: {error.strerror}. A scan stores its scores in this file until it is "
+                "complete; name an --out in an existing folder with write permission."
             ) from error
         try:
             _lock(self._file, path)
@@ -82,72 +82,77 @@ class ScoreCache:
             self._file.close()
             raise
 
-    def add(self, found: RecordingFile, piece: Chunk, scores: ChunkScores) -> None:
-        """Keep a piece's scores. Once this returns, killing the program loses nothing of them.
+    def add(self, recording: RecordingFile, chunk: Chunk, scores: ChunkScores) -> None:
+        """Store a chunk's scores; when the call returns, they survive a kill of the program.
 
         Raises:
-            SinkError: They cannot be written.
+            SinkError: The file cannot be written.
         """
         record = _Record(
-            str(found.path), found.size_bytes, found.modified_ns, piece.first_window, piece.end_window, scores
+            str(recording.path),
+            recording.size_bytes,
+            recording.modified_ns,
+            chunk.first_window,
+            chunk.end_window,
+            scores,
         )
         offset = self._file.seek(0, 2)
         self._write(msgspec.msgpack.encode(record))
         self._note(record, offset)
 
-    def missing(self, found: RecordingFile, pieces: list[Chunk]) -> list[Chunk]:
-        """Those of a recording's pieces that have no scores, or that failed when they were last tried."""
-        places = self._places.get(_key(found), {})
-        whole = places.get(0)
-        if whole is not None and whole.end_window is None and whole.sound:
+    def missing(self, recording: RecordingFile, chunks: list[Chunk]) -> list[Chunk]:
+        """Return those of a recording's chunks that have no scores, or failed the last time."""
+        entries = self._entries.get(_key(recording), {})
+        whole = entries.get(0)
+        if whole is not None and whole.end_window is None and whole.succeeded:
             return []
-        return [piece for piece in pieces if not _is_there(places.get(piece.first_window), piece)]
+        return [chunk for chunk in chunks if not _is_complete(entries.get(chunk.first_window), chunk)]
 
-    def is_joined(self, found: RecordingFile, pieces: list[Chunk]) -> bool:
-        """Whether a recording's pieces are all there and agree on the sound that they share, or one has it all."""
-        places = self._places.get(_key(found), {})
-        if 0 in places and places[0].end_window is None:
+    def is_joined(self, recording: RecordingFile, chunks: list[Chunk]) -> bool:
+        """Return True if all chunks are present and their digests match, or one chunk is the whole recording."""
+        entries = self._entries.get(_key(recording), {})
+        if 0 in entries and entries[0].end_window is None:
             return True
-        if self.missing(found, pieces):
+        if self.missing(recording, chunks):
             return False
-        kept = [places[piece.first_window] for piece in pieces]
-        return all(one.tail == other.head for one, other in pairwise(kept))
+        ordered = [entries[chunk.first_window] for chunk in chunks]
+        return all(previous.tail == following.head for previous, following in pairwise(ordered))
 
-    def of(self, found: RecordingFile) -> list[ChunkScores]:
-        """A recording's scores, piece after piece."""
-        places = self._places.get(_key(found), {})
-        kept, window = list[ChunkScores](), 0
-        while (place := places.get(window)) is not None:
-            kept.append(self._at(place.offset).scores)
-            if place.end_window is None:
+    def of(self, recording: RecordingFile) -> list[ChunkScores]:
+        """Return a recording's scores, in the order of its chunks."""
+        entries = self._entries.get(_key(recording), {})
+        scores, window = list[ChunkScores](), 0
+        while (entry := entries.get(window)) is not None:
+            scores.append(self._at(entry.offset).scores)
+            if entry.end_window is None:
                 break
-            window = place.end_window
-        return kept
+            window = entry.end_window
+        return scores
 
     def close(self) -> None:
-        """Let another scan have it."""
+        """Close the file and release its lock."""
         self._file.close()
 
     def remove(self) -> None:
-        """All is done: nothing is to go on."""
+        """Remove the file after a complete scan."""
         self.path.unlink(missing_ok=True)
         self._file.close()
 
     def _read(self, model: str) -> None:
-        """Go through what is there, and cut off what was torn."""
+        """Read all records, and truncate the file at the first damaged one."""
         self._file.seek(0)
         content = self._next()
         if content is None:
             if self._file.seek(0, 2) > _FRAME.size + len(SCHEMA):
-                raise ConfigError(f"{self.path} is in the way: no scan wrote it. Move it, or give another --out.")
+                raise ConfigError(f"{self.path} exists and is no file of a scan. Move it, or name another --out.")
             self._file.truncate(0)
             self._write(msgspec.msgpack.encode(_Head(SCHEMA, model)))
             return
         head = msgspec.msgpack.decode(content, type=_Head)
         if head != _Head(SCHEMA, model):
             raise ConfigError(
-                f"{self.path} holds scores by {head.model} ({head.schema}) of a scan that was not done, and {model} "
-                f"({SCHEMA}) is to go on. Give the same model, or another --out; or remove the file to begin anew."
+                f"{self.path} holds scores of {head.model} ({head.schema}) from an unfinished scan; this scan uses "
+                f"{model} ({SCHEMA}). Use that model, or name another --out; or remove the file to start again."
             )
         while True:
             offset = self._file.tell()
@@ -158,7 +163,7 @@ class ScoreCache:
         self._file.truncate(offset)
 
     def _next(self) -> bytes | None:
-        """The next record's bytes; None where there is none that is whole."""
+        """Return the bytes of the next record; None if there is no intact one."""
         frame = self._file.read(_FRAME.size)
         if len(frame) < _FRAME.size:
             return None
@@ -170,7 +175,7 @@ class ScoreCache:
         self._file.seek(offset)
         content = self._next()
         if content is None:
-            raise SinkError(f"{self.path} was changed while the scan wrote to it. Remove it, and begin anew.")
+            raise SinkError(f"{self.path} was changed while the scan wrote to it. Remove it, and start again.")
         return msgspec.msgpack.decode(content, type=_Record)
 
     def _write(self, content: bytes) -> None:
@@ -179,36 +184,36 @@ class ScoreCache:
             self._file.flush()
         except OSError as error:
             raise SinkError(
-                f"Scores cannot be written to {self.path}: {error.strerror}. Make room and run the same command "
-                "again; it goes on where it stopped."
+                f"Scores cannot be written to {self.path}: {error.strerror}. Free disk space and run this command "
+                "again; it resumes the scan."
             ) from error
 
     def _note(self, record: _Record, offset: int) -> None:
-        """Remember where a record is; one of the whole recording takes the place of all its pieces."""
-        places = self._places.setdefault((record.path, record.size_bytes, record.modified_ns), {})
+        """Store a record's offset; a record of the whole recording replaces those of its chunks."""
+        entries = self._entries.setdefault((record.path, record.size_bytes, record.modified_ns), {})
         if record.first_window == 0 and record.end_window is None:
-            places.clear()
+            entries.clear()
         scores = record.scores
         self.provider = scores.provider or self.provider
-        places[record.first_window] = _Place(
+        entries[record.first_window] = _Entry(
             offset, record.end_window, scores.failure is None, scores.head, scores.tail
         )
 
 
-def _key(found: RecordingFile) -> tuple[str, int, int]:
-    return str(found.path), found.size_bytes, found.modified_ns
+def _key(recording: RecordingFile) -> tuple[str, int, int]:
+    return str(recording.path), recording.size_bytes, recording.modified_ns
 
 
-def _is_there(place: _Place | None, piece: Chunk) -> bool:
-    return place is not None and place.sound and place.end_window == piece.end_window
+def _is_complete(entry: _Entry | None, chunk: Chunk) -> bool:
+    return entry is not None and entry.succeeded and entry.end_window == chunk.end_window
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep other scans from writing to the same file, where the system can."""
+    """Lock the file against other scans, on systems with file locks."""
     with contextlib.suppress(ImportError):
         import fcntl
 
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigError(f"Another scan is writing to {path}. Wait for it, or give another --out.") from error
+            raise ConfigError(f"Another scan is writing to {path}. Wait for it, or name another --out.") from error
