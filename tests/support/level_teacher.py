@@ -21,10 +21,10 @@ class LevelTeacher:
     sha256 = "0" * 64
 
     def __init__(self) -> None:
-        self.heard = 0
+        self.calls = 0
 
     def outputs(self, samples: Samples, rate_hz: int) -> TeacherOutputs:  # noqa: ARG002 - a teacher's method
-        self.heard += 1
+        self.calls += 1
         levels = [np.full(8, np.abs(half).mean()) for half in np.array_split(samples[0], 2)]
         scores = np.full(AUDIOSET_CLASSES, 0.25, np.float16)
         return TeacherOutputs(np.stack(levels).astype(np.float16), scores)

@@ -1,4 +1,4 @@
-"""Learning from a teacher: views that never join folds, lessons heard once, and runs that resume to the bit."""
+"""Distillation: views within a fold, cached teacher targets, and runs that resume bit-identically."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _taught(recipe: Recipe) -> Recipe:
 
 
 def _begun(recipe: Recipe) -> Recipe:
-    """The recipe with a network like `LevelTeacher`'s trunk, which it starts as."""
+    """Return a recipe with a network like the trunk of `LevelTeacher`, which initializes it."""
     return msgspec.structs.replace(
         recipe,
         features=msgspec.structs.replace(recipe.features, channels=1, normalisation="peak"),
@@ -68,7 +68,7 @@ def _run(session: RunSetup, resume: bool = False) -> None:
     run_session(session, resume, Console(file=io.StringIO()))
 
 
-def test_a_view_never_joins_two_folds_and_hangs_on_its_own_fold_alone() -> None:
+def test_a_view_depends_on_one_fold_only() -> None:
     both, one = (plan_views((*_clips(folds), NEGATIVE), TEACHING, 0.0) for folds in ((1, 2), (1,)))
     partners = [(view.clip, view.partner) for view in both if view.clip and view.partner]
     assert partners
@@ -77,14 +77,14 @@ def test_a_view_never_joins_two_folds_and_hangs_on_its_own_fold_alone() -> None:
     assert first == {view.key for view in both if view.clip and view.clip.fold == 1}
 
 
-def test_a_clip_that_leaves_changes_only_the_views_it_was_in() -> None:
+def test_a_removed_clip_changes_only_its_own_views() -> None:
     clips = _clips((1,))
     before, after = ({view.key for view in plan_views(some, TEACHING, 0.0)} for some in (clips, clips[1:]))
     kept = [view for view in plan_views(clips, TEACHING, 0.0) if clips[0] not in (view.clip, view.partner)]
     assert {view.key for view in kept} <= before & after
 
 
-def test_a_views_target_says_what_is_loud_enough_to_be_heard() -> None:
+def test_a_views_target_gives_the_audibility_of_each_class() -> None:
     one, other = _clips((1,))[2:4]
     for number in range(20):
         view = View(one, other, number, 7)
@@ -97,7 +97,7 @@ def test_a_views_target_says_what_is_loud_enough_to_be_heard() -> None:
     assert not target_of(View(None, None, 1, 7), 10).any()
 
 
-def test_a_view_is_one_finite_window_and_the_same_each_time() -> None:
+def test_a_view_is_one_finite_window_and_reproducible() -> None:
     one, other = _clips((1,))[2:4]
     for view in (View(one, None, 0, 7), View(one, None, 1, 7), View(one, other, 1, 7), View(None, None, 1, 7)):
         samples = render_view(view, _tone, 4000, 8000)
@@ -114,45 +114,47 @@ def test_silence_mixed_with_silence_stays_finite() -> None:
     assert np.isfinite(samples).all()
 
 
-def test_a_lesson_is_heard_once_and_again_where_its_file_was_cut(tiny_recipe: Recipe) -> None:
+def test_teacher_features_are_cached_and_computed_again_for_a_truncated_file(tiny_recipe: Recipe) -> None:
     teacher, views = LevelTeacher(), plan_views(_clips((1,)), TEACHING, 0.1)
     spec, console = tiny_recipe.features, Console(file=io.StringIO())
     first = cache_teacher_targets(views, 10, spec, teacher, _tone, console)
-    assert teacher.heard == len(views) == 33
+    assert teacher.calls == len(views) == 33
     assert first.mel_db.shape == (33, spec.n_mels, spec.n_frames)
     next(teacher_targets_folder().glob("*.npz")).write_bytes(b"PK")
     second = cache_teacher_targets(views, 10, spec, teacher, _tone, console)
-    assert teacher.heard == 34
+    assert teacher.calls == 34
     assert np.array_equal(first.mel_db, second.mel_db)
-    assert np.array_equal(first.heard, second.heard)
+    assert np.array_equal(first.teacher_features, second.teacher_features)
 
 
-def test_a_head_finds_the_one_window_that_tells() -> None:
+def test_a_head_finds_the_one_informative_window() -> None:
     rng = np.random.default_rng(0)
     class_ids = rng.integers(0, 10, 640)
-    heard = rng.normal(0, 0.1, (640, 4, 20))
-    heard[np.arange(640), rng.integers(0, 4, 640), class_ids] += 3
+    teacher_features = rng.normal(0, 0.1, (640, 4, 20))
+    teacher_features[np.arange(640), rng.integers(0, 4, 640), class_ids] += 3
     targets = np.eye(10, dtype=np.float32)[class_ids]
     groups = np.zeros((640, 1), np.float32)
-    lessons = TeacherTargets(np.zeros((640, 1, 1), np.float16), heard.astype(np.float16), targets, groups)
-    assert np.mean(soft_targets(lessons, 2, 1).argmax(axis=1) == class_ids) > 0.9
+    teacher_targets = TeacherTargets(
+        np.zeros((640, 1, 1), np.float16), teacher_features.astype(np.float16), targets, groups
+    )
+    assert np.mean(soft_targets(teacher_targets, 2, 1).argmax(axis=1) == class_ids) > 0.9
 
 
 def test_a_hint_compares_each_window_with_the_frames_that_share_its_time() -> None:
-    heard = np.random.default_rng(0).normal(0, 1, (700, 7, 8)).astype(np.float16)
-    hint = Hint(3, np.linspace(0, 4, 12), heard)
+    teacher_features = np.random.default_rng(0).normal(0, 1, (700, 7, 8)).astype(np.float16)
+    hint = Hint(3, np.linspace(0, 4, 12), teacher_features)
     assert hint.overlap.sum(dim=0).tolist() == pytest.approx([1.0] * 7)
     assert hint.overlap[0].tolist() == pytest.approx([4 / 11 / 0.975, 0, 0, 0, 0, 0, 0])
-    torch.nn.init.zeros_(hint.tell.weight)
-    assert hint.tell.bias is not None
-    torch.nn.init.zeros_(hint.tell.bias)
+    torch.nn.init.zeros_(hint.projection.weight)
+    assert hint.projection.bias is not None
+    torch.nn.init.zeros_(hint.projection.bias)
     # Features of deviation 1 that nothing is told of: the loss is their variance.
-    loss = hint(torch.zeros(700, 3, 2, 11), torch.from_numpy(heard.astype(np.float32)))
+    loss = hint(torch.zeros(700, 3, 2, 11), torch.from_numpy(teacher_features.astype(np.float32)))
     assert loss.item() == pytest.approx(1, 0.1)
 
 
 @pytest.mark.parametrize("start", ["drawn", "teacher"])
-def test_a_taught_run_resumes_to_the_same_bits_and_leaves_a_plain_network(
+def test_a_distillation_run_resumes_bit_identically_and_gives_a_plain_network(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
     recipe = _taught(tiny_recipe) if start == "drawn" else _begun(tiny_recipe)
@@ -173,12 +175,12 @@ def test_a_taught_run_resumes_to_the_same_bits_and_leaves_a_plain_network(
         assert state
         assert all(torch.equal(state[name], resumed[name]) for name in state)
     network, contract = load_network(whole.out / FILE_NAME)
-    assert not [name for name, _ in network.named_parameters() if "tell" in name]
+    assert not [name for name, _ in network.named_parameters() if "projection" in name]
     assert contract.provenance.recipe_sha256 == recipe.sha256
     assert ("YAMNet" in contract.provenance.licence) == (start == "teacher")
 
 
-def test_a_recipe_without_a_teacher_has_the_hash_it_always_had(tiny_recipe: Recipe) -> None:
+def test_a_recipe_without_a_teacher_keeps_its_hash(tiny_recipe: Recipe) -> None:
     assert b"teaching" not in msgspec.json.encode(tiny_recipe)
     assert _taught(tiny_recipe).sha256 != tiny_recipe.sha256
 
@@ -187,7 +189,7 @@ def test_a_recipe_without_a_teacher_has_the_hash_it_always_had(tiny_recipe: Reci
     ("recipe", "teacher", "message"),
     [("urban-taught", (), "give YAMNet's .tflite file"), ("urban", ("--teacher", "x"), "from labels alone")],
 )
-def test_one_teacher_too_few_or_too_many_is_refused(
+def test_a_missing_or_unneeded_teacher_is_refused(
     tiny_data: Path, recipe: str, teacher: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -196,7 +198,7 @@ def test_one_teacher_too_few_or_too_many_is_refused(
         )
 
 
-def test_a_teacher_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_teacher_is_named(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="the extra `teacher` is not installed")
     with pytest.raises(ModelError, match="cannot be read"):
         YamNet(tmp_path / "nothing.tflite")
@@ -206,7 +208,7 @@ def test_a_teacher_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_yamnet_hears_the_same_at_any_level(shared_data: Path) -> None:
+def test_yamnets_features_do_not_depend_on_the_level(shared_data: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="the extra `teacher` is not installed")
     teacher = YamNet(shared_data.parent / "models" / "yamnet.tflite")
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 88200)).astype(np.float32)

@@ -50,9 +50,9 @@ def test_yamnets_layers_as_read_hear_what_its_own_runtime_hears(yamnet: YamNet) 
     maps = _log_mel(sound, trunk.mel)
     for layer in trunk.layers[:19]:  # to the pointwise convolution of layer 10
         maps = _convolve(maps, layer).relu()
-    told = maps.mean(dim=(2, 3))[0].numpy()
-    heard = yamnet.outputs(sound.numpy(), 16000).features[0, :512]
-    assert np.corrcoef(told, heard)[0, 1] > 0.99  # its runtime multiplies in 8 bits
+    predicted = maps.mean(dim=(2, 3))[0].numpy()
+    teacher_features = yamnet.outputs(sound.numpy(), 16000).features[0, :512]
+    assert np.corrcoef(predicted, teacher_features)[0, 1] > 0.99  # its runtime multiplies in 8 bits
 
 
 @pytest.mark.data

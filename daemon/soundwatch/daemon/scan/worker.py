@@ -100,7 +100,7 @@ class _ChunkScorer:
 
     def __init__(self, classifier: Classifier, chunk: Chunk, recording: Recording) -> None:
         spec = classifier.contract.features
-        self._classifier, self._piece, self._recording, self._spec = classifier, chunk, recording, spec
+        self._classifier, self._chunk, self._recording, self._spec = classifier, chunk, recording, spec
         hop_samples, shared_samples = spec.window_hop_samples, spec.window_samples - spec.window_hop_samples
         lead_in_sample = max(0, chunk.first_window - lead_in_windows(spec)) * hop_samples
         self._front_end_state = FrontEndState(
@@ -121,7 +121,7 @@ class _ChunkScorer:
             results = classify_windows(self._classifier, [window.features for window in batch])
             values += [result.values.tobytes() + result.tag_values.tobytes() for result in results]
             levels += [math.nan if window.level_dbfs is None else window.level_dbfs for window in batch]
-        ended = self._piece.end_window is None or self._failure is not None
+        ended = self._chunk.end_window is None or self._failure is not None
         info = self._recording.info
         return ChunkScores(
             provider=self._classifier.provider,
@@ -170,7 +170,7 @@ class _ChunkScorer:
     def _resampled(self) -> Iterator[Block | None]:
         """Yield all blocks at the model's rate; a read error ends them and is stored."""
         rate_hz = self._recording.info.rate_hz
-        state = ResampleState(end_sample=self._piece.start_sample * self._spec.rate_hz // rate_hz)
+        state = ResampleState(end_sample=self._chunk.start_sample * self._spec.rate_hz // rate_hz)
         try:
             for block in self._recording.blocks():
                 self._has_sound = True

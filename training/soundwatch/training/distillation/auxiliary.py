@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.sound_groups import GROUPS
-from soundwatch.training.distillation.teacher import Heard
+from soundwatch.training.distillation.teacher import TeacherFeatures
 from soundwatch.training.model.losses import compute_loss
 from soundwatch.training.model.map_times import map_edges_s
 from soundwatch.training.model.network import maps_of, pooled_of
@@ -32,23 +32,23 @@ class Auxiliary(nn.Module):
         self.hint, self.groups = hint, groups
         self._feature_weight, self._group_weight = feature_weight, group_weight
 
-    def forward(self, maps: Tensor, pooled: Tensor, heard: Tensor, groups: Tensor | None) -> Tensor:
-        """Compute the weighted loss of maps (N, W, M, T) and pooled (N, P) for heard (N, V, D) and groups (N, G)."""
-        loss: Tensor = self._feature_weight * self.hint(maps, heard)
+    def forward(self, maps: Tensor, pooled: Tensor, teacher_features: Tensor, groups: Tensor | None) -> Tensor:
+        """Compute the weighted loss of maps (N, W, M, T) and pooled (N, P) for features (N, V, D) and groups (N, G)."""
+        loss: Tensor = self._feature_weight * self.hint(maps, teacher_features)
         if self.groups is not None and groups is not None:
             logits = self.groups(pooled).float()
             loss = loss + self._group_weight * compute_loss(logits, groups, "sigmoid", 0.0)
         return loss
 
 
-def start_auxiliary(network: nn.Sequential, recipe: Recipe, heard: Heard) -> Auxiliary:
+def start_auxiliary(network: nn.Sequential, recipe: Recipe, teacher_features: TeacherFeatures) -> Auxiliary:
     """Build layers for the network's maps and the teacher's features (N, V, D) of all examples."""
     assert recipe.teaching is not None
     spec, device = recipe.features, next(network.parameters()).device
     with torch.no_grad():
         maps = maps_of(network.eval(), torch.zeros(1, spec.channels, spec.n_mels, spec.n_frames, device=device))
         width = pooled_of(network, maps).shape[1]
-    hint = Hint(maps.shape[1], map_edges_s(recipe, maps.shape[3]), heard)
+    hint = Hint(maps.shape[1], map_edges_s(recipe, maps.shape[3]), teacher_features)
     group_weight = recipe.street.group_weight if recipe.street else 0.0
     groups = nn.Linear(width, len(GROUPS)) if group_weight else None
     return Auxiliary(hint, groups, recipe.teaching.feature_weight, group_weight).to(device)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from soundwatch.training.distillation.teacher import HOP_SAMPLES, RATE_HZ, WINDOW_SAMPLES, Heard
+from soundwatch.training.distillation.teacher import HOP_SAMPLES, RATE_HZ, WINDOW_SAMPLES, TeacherFeatures
 
 _FLOOR = 1e-2
 
@@ -23,34 +23,34 @@ class Hint(nn.Module):
     """Linear layer from the student's maps to the first half of the teacher's features, the means over a window.
 
     Attributes:
-        tell: Linear layer.
+        projection: Linear layer.
     """
 
     overlap: Tensor
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, channels: int, edges_s: NDArray[np.float64], heard: Heard) -> None:
+    def __init__(self, channels: int, edges_s: NDArray[np.float64], teacher_features: TeacherFeatures) -> None:
         """Fit the scales to the teacher's features.
 
         Args:
             channels: Channels of the maps.
             edges_s: Start of each frame of the maps in one window of the student, and the end of the last (T + 1,).
-            heard: Teacher features (N, V, D) of all examples.
+            teacher_features: Teacher features (N, V, D) of all examples.
         """
         super().__init__()
-        width = heard.shape[2] // 2
-        sample = heard[::7, :, :width].astype(np.float32)
-        self.tell = nn.Conv1d(channels, width, 1)
-        self.register_buffer("overlap", _overlap(edges_s, heard.shape[1]))
+        width = teacher_features.shape[2] // 2
+        sample = teacher_features[::7, :, :width].astype(np.float32)
+        self.projection = nn.Conv1d(channels, width, 1)
+        self.register_buffer("overlap", _overlap(edges_s, teacher_features.shape[1]))
         self.register_buffer("mean", torch.from_numpy(sample.mean(axis=(0, 1))))
         self.register_buffer("deviation", torch.from_numpy(sample.std(axis=(0, 1)) + _FLOOR))
 
-    def forward(self, maps: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, teacher_features: Tensor) -> Tensor:
         """Compute the mean squared error between predicted and actual teacher features (N, V, D)."""
-        told = self.tell(maps.mean(dim=2)).float() @ self.overlap  # (N, D / 2, V)
-        wanted = (heard[:, :, : len(self.mean)] - self.mean) / self.deviation
-        difference: Tensor = (told.transpose(1, 2) - wanted).square().mean()
+        predicted = self.projection(maps.mean(dim=2)).float() @ self.overlap  # (N, D / 2, V)
+        wanted = (teacher_features[:, :, : len(self.mean)] - self.mean) / self.deviation
+        difference: Tensor = (predicted.transpose(1, 2) - wanted).square().mean()
         return difference
 
 

@@ -58,26 +58,26 @@ def init_from_teacher(network: nn.Sequential, trunk: Trunk, sounds: Tensor, spec
     """
     stages = _stages(network, trunk)
     sounds = sounds * (_PEAK / sounds.abs().amax(dim=1, keepdim=True).clamp(min=1e-5))
-    heard = _log_mel(_resampled(sounds, spec.rate_hz), trunk.mel)  # (N, 1, M, T)
+    teacher_maps = _log_mel(_resampled(sounds, spec.rate_hz), trunk.mel)  # (N, 1, M, T)
     network.eval()
-    seen = _start_bands(network, MelFrontEnd(spec).features(sounds[:, None]), heard)
+    student_maps = _start_bands(network, MelFrontEnd(spec).features(sounds[:, None]), teacher_maps)
     for (convolution, norm), layer in zip(stages, trunk.layers, strict=False):
-        response = _convolve(heard, layer)
+        response = _convolve(teacher_maps, layer)
         convolution.weight.copy_(_fitted(layer.kernel, convolution))
-        seen = _align(norm, convolution(seen), response)
-        heard = response.relu()
+        student_maps = _align(norm, convolution(student_maps), response)
+        teacher_maps = response.relu()
     network.train()
 
 
 def _stages(network: nn.Sequential, trunk: Trunk) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Return the student's convolutions with their batch norms, after a comparison with the teacher's."""
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
-    seen = [tuple(convolution.weight.shape) for convolution in convolutions]
+    student_maps = [tuple(convolution.weight.shape) for convolution in convolutions]
     layers = zip(trunk.layers, convolutions, strict=False)
     wanted = [tuple(_fitted(layer.kernel, convolution).shape) for layer, convolution in layers]
-    if seen != wanted or not any(isinstance(layer, BandScale) for layer in network):
+    if student_maps != wanted or not any(isinstance(layer, BandScale) for layer in network):
         raise ConfigError(
-            f"start is teacher, and the network's kernels are {seen}; the teacher's first are {wanted}. "
+            f"start is teacher, and the network's kernels are {student_maps}; the teacher's first are {wanted}. "
             "Give it `kind: separable` with the teacher's widths, or `start: drawn`."
         )
     norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]
@@ -89,17 +89,17 @@ def _fitted(kernel: Tensor, convolution: nn.Conv2d) -> Tensor:
     return kernel.sum(dim=3, keepdim=True) if convolution.kernel_size[1] == 1 else kernel
 
 
-def _start_bands(network: nn.Sequential, mel_db: Tensor, heard: Tensor) -> Tensor:
+def _start_bands(network: nn.Sequential, mel_db: Tensor, teacher_maps: Tensor) -> Tensor:
     """Set the offsets of the bands to match the teacher's means, and return the input of the first convolution."""
-    seen = mel_db
+    student_maps = mel_db
     for layer in network:
         if isinstance(layer, BandScale):
-            means = heard.mean(dim=(0, 1, 3)) - layer(seen).mean(dim=(0, 1, 3))
+            means = teacher_maps.mean(dim=(0, 1, 3)) - layer(student_maps).mean(dim=(0, 1, 3))
             layer.bias.copy_(means.view(1, 1, -1, 1))
-            seen = layer(seen).clamp(min=_QUIETEST)
+            student_maps = layer(student_maps).clamp(min=_QUIETEST)
             break
-        seen = layer(seen)
-    return seen
+        student_maps = layer(student_maps)
+    return student_maps
 
 
 def _resampled(sounds: Tensor, rate_hz: int) -> Tensor:

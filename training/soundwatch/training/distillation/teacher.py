@@ -26,7 +26,7 @@ from soundwatch.daemon.core.types import Samples
 from soundwatch.training.distillation.teacher_layers import Trunk, read_trunk
 from soundwatch.training.model.recipe import Recipe
 
-Heard = NDArray[np.float16]
+TeacherFeatures = NDArray[np.float16]
 
 RATE_HZ: Final = 16000
 WINDOW_SAMPLES: Final = 15600
@@ -47,7 +47,7 @@ class TeacherOutputs:
         scores: Scores (A,), the maximum over the windows; zeros for less than one window.
     """
 
-    features: Heard
+    features: TeacherFeatures
     scores: NDArray[np.float16]
 
 
@@ -105,7 +105,7 @@ class YamNet:
         """
         return read_trunk(self._path)
 
-    def _run(self, window: NDArray[np.float32]) -> tuple[Heard, NDArray[np.float16]]:
+    def _run(self, window: NDArray[np.float32]) -> tuple[TeacherFeatures, NDArray[np.float16]]:
         """Compute features (D,) and scores (A,) of one window."""
         self._interpreter.set_tensor(self._input, window.astype(np.float32, copy=False))
         self._interpreter.invoke()
@@ -149,7 +149,7 @@ def _open(path: Path) -> tuple[Any, int, int]:
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{path} does not open as a TensorFlow Lite model: {error}; {wanted}.") from error
-    layers = [each["index"] for each in interpreter.get_tensor_details() if each["name"].startswith(_LAYER)]
+    layers = [detail["index"] for detail in interpreter.get_tensor_details() if detail["name"].startswith(_LAYER)]
     first = interpreter.get_input_details()[0]
     if not layers or list(first["shape"]) != [WINDOW_SAMPLES]:
         raise ModelError(f"{path} takes {list(first['shape'])} and has no layer {_LAYER}; {wanted}.")

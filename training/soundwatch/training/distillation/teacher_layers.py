@@ -66,8 +66,8 @@ def read_trunk(path: Path) -> Trunk:
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=resolver)
     interpreter.allocate_tensors()
-    details = {each["index"]: each for each in interpreter.get_tensor_details()}
-    bands = [each for each in details.values() if list(each["shape"]) == _MEL_SHAPE]
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    bands = [detail for detail in details.values() if list(detail["shape"]) == _MEL_SHAPE]
     operations = [operation for operation in interpreter._get_ops_details() if operation["op_name"].endswith("CONV_2D")]
     if len(bands) != 1 or len(operations) != 2 * len(_STRIDES) - 1:
         raise ModelError(

@@ -1,8 +1,9 @@
 """Disk cache of views and street mixes with the teacher's features.
 
-Conventions: `mel_db` (N, M, T), `heard` (N, W, D), both float16, and targets (N, K) and groups (N, G) float32, all in
-the order of the views. One `.npz` per view is in `soundwatch/lessons` under the cache's folder, named by a hash of all
-inputs. 25,000 views take 1.1 GB there, and about 20 ms each to compute.
+Conventions: `mel_db` (N, M, T), `teacher_features` (N, W, D), both float16, and targets (N, K) and groups (N, G)
+float32, all in the order of the views. One `.npz` per view is in `soundwatch/lessons` under the cache's folder, named
+by a hash of all inputs; its array `heard` has the features. 25,000 views take 1.1 GB there, and about 20 ms each to
+compute.
 Does not: evict; delete the folder to free its space.
 """
 
@@ -31,13 +32,13 @@ from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import View, render_view, target_of
 from soundwatch.training.distillation.sound_groups import GROUPS, group_scores
 from soundwatch.training.distillation.street_mixes import StreetMix, mix_groups, mix_target, render_mix
-from soundwatch.training.distillation.teacher import Heard, Teacher
+from soundwatch.training.distillation.teacher import Teacher, TeacherFeatures
 from soundwatch.training.model.frontend import MelFrontEnd
 
 NO_GROUPS: Final = np.zeros(len(GROUPS), np.float32)
 _LAYOUT: Final = "3"
 
-_Stored = tuple[NDArray[np.float16], Heard, NDArray[np.float16]]
+_Stored = tuple[NDArray[np.float16], TeacherFeatures, NDArray[np.float16]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,13 @@ class TeacherTargets:
 
     Attributes:
         mel_db: Mel decibels of the student (N, M, T).
-        heard: Teacher features (N, W, D).
+        teacher_features: Teacher features (N, W, D).
         targets: Audibility of each class (N, K); NaN if unknown.
         groups: Audibility of each group of everyday sounds (N, G), from the teacher's scores and the clips' kinds.
     """
 
     mel_db: NDArray[np.float16]
-    heard: Heard
+    teacher_features: TeacherFeatures
     targets: NDArray[np.float32]
     groups: NDArray[np.float32]
 
@@ -79,18 +80,20 @@ def cache_teacher_targets(
     stored: list[_Stored] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for view in track(views, description="Preparing lessons", console=console, disable=not console.is_terminal):
+        for view in track(
+            views, description="Computing teacher targets", console=console, disable=not console.is_terminal
+        ):
             file = folder / f"{_key(view, spec, teacher)}.npz"
             stored.append(_read_stored(file) or _prepare(view, spec, teacher, read, front_end, file))
     except OSError as error:
         raise DataError(
-            f"Lessons cannot be written to {folder}: {error}. About {len(views) // 25} MB were wanted; make room, or "
-            "name another folder in XDG_CACHE_HOME."
+            f"Teacher targets cannot be written to {folder}: {error}. They need about {len(views) // 25} MB; free disk "
+            "space, or name another folder in XDG_CACHE_HOME."
         ) from error
-    mel_db, heard, scores = (np.stack(arrays) for arrays in zip(*stored, strict=True))
+    mel_db, teacher_features, scores = (np.stack(arrays) for arrays in zip(*stored, strict=True))
     targets = np.stack([_target(view, classes) for view in views])
     named = np.stack([mix_groups(view) if isinstance(view, StreetMix) else NO_GROUPS for view in views])
-    return TeacherTargets(mel_db, heard, targets, np.maximum(named, group_scores(scores)))
+    return TeacherTargets(mel_db, teacher_features, targets, np.maximum(named, group_scores(scores)))
 
 
 def _target(view: View | StreetMix, classes: int) -> NDArray[np.float32]:

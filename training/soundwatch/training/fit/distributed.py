@@ -61,9 +61,9 @@ class DistributedContext:
         total = len(batch.targets)
         start, end = (total * rank // self.world for rank in (self.rank, self.rank + 1))
         self.rows.start, self.rows.count, self.rows.total = start, end - start, total
-        heard = None if batch.heard is None else batch.heard[start:end]
+        teacher_features = None if batch.teacher_features is None else batch.teacher_features[start:end]
         groups = None if batch.groups is None else batch.groups[start:end]
-        return Batch(batch.mel_db[start:end], batch.targets[start:end], heard, groups)
+        return Batch(batch.mel_db[start:end], batch.targets[start:end], teacher_features, groups)
 
     def sync_layers(self, network: nn.Sequential) -> nn.Sequential:
         """Replace batch norm and dropout by layers that act on the rows of all ranks; weights and names stay."""

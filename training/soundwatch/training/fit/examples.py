@@ -1,6 +1,6 @@
 """Batches of an epoch: mel decibels, targets and, with a teacher, the teacher's features.
 
-Conventions: mel decibels (N, C, M, T) masked and mixed, targets (N, K), heard (N, V, D) float32 or None.
+Conventions: mel decibels (N, C, M, T) masked and mixed, targets (N, K), teacher features (N, V, D) float32 or None.
 All random numbers come from the given generator, or from torch's global one.
 Does not: render views (`distillation/augmented_views.py`), or update weights (`fit/loop.py`).
 """
@@ -30,13 +30,13 @@ class Batch:
     Attributes:
         mel_db: Mel decibels (N, C, M, T).
         targets: Targets (N, K).
-        heard: Teacher features (N, V, D); None without a teacher.
+        teacher_features: Teacher features (N, V, D); None without a teacher.
         groups: Group targets (N, G); None if the recipe has no auxiliary groups.
     """
 
     mel_db: Tensor
     targets: Tensor
-    heard: Tensor | None
+    teacher_features: Tensor | None
     groups: Tensor | None = None
 
 
@@ -76,15 +76,15 @@ class DistillationBatches:
     """Batches for distillation: as many examples per epoch as there are clips, drawn from all views.
 
     Attributes:
-        lessons: Mel decibels and teacher features of all views.
-        soft: Soft labels of the views (N, K).
+        teacher_targets: Mel decibels and teacher features of all views.
+        soft_labels: Soft labels of the views (N, K).
         clips: Number of original clips.
         recipe: Recipe of the run; it has a teacher.
         device: Device of the batches.
     """
 
-    lessons: TeacherTargets
-    soft: NDArray[np.float32]
+    teacher_targets: TeacherTargets
+    soft_labels: NDArray[np.float32]
     clips: int
     recipe: Recipe
     device: torch.device
@@ -95,21 +95,23 @@ class DistillationBatches:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        order = rng.permutation(len(self.lessons.targets))[: self.clips]
+        order = rng.permutation(len(self.teacher_targets.targets))[: self.clips]
         for start in range(0, len(order), self.recipe.batch_clips):
             yield self._batch(order[start : start + self.recipe.batch_clips])
 
     def _batch(self, rows: NDArray[np.int64]) -> Batch:
         teaching, smoothing = self.recipe.teaching, self.recipe.optimisation.label_smoothing_share
         assert teaching is not None
-        hard = self.lessons.targets[rows] * (1 - smoothing) + smoothing / self.soft.shape[1]
-        targets = (1 - teaching.soft_share) * hard + teaching.soft_share * self.soft[rows]
-        mel_db = torch.from_numpy(self.lessons.mel_db[rows, None].astype(np.float32)).to(self.device)
-        heard = torch.from_numpy(self.lessons.heard[rows].astype(np.float32)).to(self.device)
-        groups = torch.from_numpy(self.lessons.groups[rows]).to(self.device) if self.recipe.street else None
+        hard = self.teacher_targets.targets[rows] * (1 - smoothing) + smoothing / self.soft_labels.shape[1]
+        targets = (1 - teaching.soft_share) * hard + teaching.soft_share * self.soft_labels[rows]
+        mel_db = torch.from_numpy(self.teacher_targets.mel_db[rows, None].astype(np.float32)).to(self.device)
+        teacher_features = torch.from_numpy(self.teacher_targets.teacher_features[rows].astype(np.float32)).to(
+            self.device
+        )
+        groups = torch.from_numpy(self.teacher_targets.groups[rows]).to(self.device) if self.recipe.street else None
         return Batch(
             augment_mel(mel_db.expand(-1, self.recipe.features.channels, -1, -1), self.recipe.augmentation),
             torch.from_numpy(targets.astype(np.float32)).to(self.device),
-            heard,
+            teacher_features,
             groups,
         )

@@ -69,7 +69,9 @@ class Run:
         return self.network if self.ema is None else self.ema
 
 
-def start_run(session: RunSetup, taught: DistillationBatches | None = None, read: Reader | None = None) -> Run:
+def start_run(
+    session: RunSetup, distillation_batches: DistillationBatches | None = None, read: Reader | None = None
+) -> Run:
     """Start a run with random weights from the recipe's seed, pretrained weights, or the teacher's first layers.
 
     Raises:
@@ -88,13 +90,20 @@ def start_run(session: RunSetup, taught: DistillationBatches | None = None, read
         init_from_teacher(network, session.teacher.trunk(), sounds, recipe.features)
     network = session.ranks.sync_layers(network)
     network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    hint = start_auxiliary(network, recipe, taught.lessons.heard) if taught else None
+    hint = (
+        start_auxiliary(network, recipe, distillation_batches.teacher_targets.teacher_features)
+        if distillation_batches
+        else None
+    )
     numbers = recipe.optimisation
     optimiser = build_optimiser(network, recipe, hint)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         max_lr=[group["lr"] for group in optimiser.param_groups],
-        total_steps=(taught.count() if taught else count_batches(session.train_clips, recipe)) * recipe.epochs,
+        total_steps=(
+            distillation_batches.count() if distillation_batches else count_batches(session.train_clips, recipe)
+        )
+        * recipe.epochs,
         pct_start=numbers.warmup_share,
         anneal_strategy=numbers.anneal,
     )
@@ -113,7 +122,7 @@ def train(
     read: Reader,
     save: Callable[[Run], None],
     console: Console,
-    taught: DistillationBatches | None = None,
+    distillation_batches: DistillationBatches | None = None,
 ) -> None:
     """Train the remaining epochs on the session's clips or on distillation batches, and save after each.
 
@@ -122,7 +131,7 @@ def train(
     """
     recipe, device = session.recipe, session.device
     front_end = MelFrontEnd(recipe.features).to(device)
-    examples = taught or ClipBatches(session.train_clips, len(session.labels), recipe, read, device)
+    examples = distillation_batches or ClipBatches(session.train_clips, len(session.labels), recipe, read, device)
     held_out = mel_batches(session.split.test, session, read, front_end)
     class_ids = np.array([clip.class_id for clip in session.split.test if clip.class_id is not None], np.int64)
 
@@ -170,7 +179,9 @@ class LossModule(nn.Module):
         self.network, self.hint = network, hint
         self._recipe, self._device = recipe, device
 
-    def forward(self, mel_db: Tensor, targets: Tensor, heard: Tensor | None, groups: Tensor | None = None) -> Tensor:
+    def forward(
+        self, mel_db: Tensor, targets: Tensor, teacher_features: Tensor | None, groups: Tensor | None = None
+    ) -> Tensor:
         """Compute the mean loss over the rows; 0 without rows."""
         recipe = self._recipe
         # bfloat16 has float32's range, so no loss scaling (and no state of it) is needed.
@@ -180,8 +191,8 @@ class LossModule(nn.Module):
             maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))
             pooled = pooled_of(self.network, maps)
             logits = logits_of(self.network, pooled)
-            if self.hint and heard is not None:
-                hinted = self.hint(maps, pooled, heard, groups)
+            if self.hint and teacher_features is not None:
+                hinted = self.hint(maps, pooled, teacher_features, groups)
         smoothing_share = (
             0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share
         )  # distillation targets are smoothed already
@@ -192,7 +203,7 @@ class LossModule(nn.Module):
 def _step(run: Run, loss_module: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch) -> float:
     """Update the weights once, then their running mean, and return the loss."""
     shard = ranks.shard(batch)
-    loss, mean_loss = ranks.reduce_loss(loss_module(shard.mel_db, shard.targets, shard.heard, shard.groups))
+    loss, mean_loss = ranks.reduce_loss(loss_module(shard.mel_db, shard.targets, shard.teacher_features, shard.groups))
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimiser.step()

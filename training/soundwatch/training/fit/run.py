@@ -85,15 +85,15 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
                 draw_curves(out / "curves.png", run.history)
                 drawn_s = time.monotonic()
 
-    taught = None
+    distillation_batches = None
     for ours in session.ranks.main_first():
         if ours:
-            taught = _prepare_distillation(session, read, console)
-    run = start_run(session, taught, read)
+            distillation_batches = _prepare_distillation(session, read, console)
+    run = start_run(session, distillation_batches, read)
     if resume:
         _resume(run, session, path)
     try:
-        train(run, session, read, save, console, taught)
+        train(run, session, read, save, console, distillation_batches)
     except KeyboardInterrupt:
         console.print(
             f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume continues it."
@@ -120,9 +120,9 @@ def _prepare_distillation(session: RunSetup, read: Reader, console: Console) -> 
     if recipe.teaching is None or session.teacher is None:
         return None
     views = _plan(session, recipe, recipe.teaching)
-    lessons = cache_teacher_targets(views, len(session.labels), recipe.features, session.teacher, read, console)
-    soft = soft_targets(lessons, recipe.teaching.heads, recipe.seed, recipe.teaching.bfloat16)
-    return DistillationBatches(lessons, soft, len(clips), recipe, session.device)
+    teacher_targets = cache_teacher_targets(views, len(session.labels), recipe.features, session.teacher, read, console)
+    soft_labels = soft_targets(teacher_targets, recipe.teaching.heads, recipe.seed, recipe.teaching.bfloat16)
+    return DistillationBatches(teacher_targets, soft_labels, len(clips), recipe, session.device)
 
 
 def _plan(session: RunSetup, recipe: Recipe, teaching: Distillation) -> list[View | StreetMix]:
