@@ -25,27 +25,27 @@ def with_licence(licence: str, **changes: object) -> Provenance:
     return msgspec.structs.replace(SMALL_PROVENANCE, licence=licence, **changes)
 
 
-def test_every_label_stands_with_its_threshold() -> None:
+def test_every_label_has_its_threshold() -> None:
     text = card(thresholds={"low": 0.25, "high": 1.0})
     assert "| low | 0.25 |" in text
     assert "| high | 1.00 |" in text
 
 
-def test_scores_and_recall_stand_for_each_split() -> None:
+def test_every_split_has_its_scores_and_recall() -> None:
     text = card(scores=(SCORE,))
     assert "| UrbanSound8K folds 2, 3 | UrbanSound8K fold 1 | 873 | 0.712 | 0.699 |" in text
     assert "| low | 0.25 |" in text
     assert "| high | no clips |" in text
 
 
-def test_a_model_without_scores_says_so() -> None:
-    assert "It was not scored" in card()
+def test_a_model_without_scores_is_marked() -> None:
+    assert "The model was not tested on recordings" in card()
 
 
-def test_a_leaky_split_is_branded() -> None:
+def test_a_leaky_split_is_marked() -> None:
     leaky = with_licence("CC BY 4.0", leaky_split=True)
-    assert "**Not a measure of anything:**" in card(scores=(SCORE,), provenance=leaky)
-    assert "Not a measure" not in card(scores=(SCORE,))
+    assert "**Not valid:**" in card(scores=(SCORE,), provenance=leaky)
+    assert "Not valid" not in card(scores=(SCORE,))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_non_commercial_licence_is_explained(licence: str, restricted: bool) -
     assert ("may not be used for commercial purposes" in text) == restricted
 
 
-def test_the_front_end_is_all_there() -> None:
+def test_the_card_has_all_parameters_of_the_front_end() -> None:
     text = card()
     for expected in (
         "8000 Hz",
@@ -67,9 +67,9 @@ def test_the_front_end_is_all_there() -> None:
         "80 dB",
     ):
         assert expected in text
-    assert "| cut off | none |" in card(features=msgspec.structs.replace(SMALL_SPEC, top_db=None))
+    assert "| minimum | none |" in card(features=msgspec.structs.replace(SMALL_SPEC, top_db=None))
 
 
-def test_softmax_says_that_it_cannot_answer_none_of_them() -> None:
-    assert "It has no answer for none of them" in card(activation="softmax")
-    assert "It has no answer for none of them" not in card(activation="sigmoid")
+def test_a_softmax_model_has_the_limit_that_every_sound_gets_a_class() -> None:
+    assert "It has no class for other sounds" in card(activation="softmax")
+    assert "It has no class for other sounds" not in card(activation="sigmoid")

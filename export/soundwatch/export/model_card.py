@@ -1,6 +1,6 @@
-"""Model card: classes, accuracy, data sources, licence and limits.
+"""Model card: classes, accuracy, data sources, license and limits.
 
-Conventions: Markdown, generated from the contract alone, so that it cannot say what the model does not.
+Conventions: Markdown, generated from the contract alone, so that the card and the model agree.
 """
 
 from __future__ import annotations
@@ -16,27 +16,23 @@ def model_card(contract: ModelContract) -> str:
     sections = [
         f"# {contract.name}",
         f"`{contract.identity}`. Written by `soundwatch export` from the contract inside the model file.",
-        "## What it hears",
+        "## Classes",
         _classes_text(contract),
-        "## How well",
+        "## Accuracy",
         *(
             [_scores(contract)]
             if contract.scores
-            else ["It was not scored on recordings that it had not learned from."]
+            else ["The model was not tested on recordings outside its training data."]
         ),
-        *(
-            ["## How its thresholds were chosen", _operation(contract, contract.operation)]
-            if contract.operation
-            else []
-        ),
-        "## What it was trained on",
+        *(["## Choice of thresholds", _operation(contract, contract.operation)] if contract.operation else []),
+        "## Training data",
         _training(contract),
-        "## Licence",
+        "## License",
         _licence(contract.provenance.licence),
         *([_sources(contract.provenance.sources)] if contract.provenance.sources else []),
-        "## The front end",
+        "## Front end",
         _front_end(contract.features),
-        "## What it does not do",
+        "## Limits",
         _limits(contract),
     ]
     return "\n\n".join(sections) + "\n"
@@ -45,16 +41,16 @@ def model_card(contract: ModelContract) -> str:
 def _classes_text(contract: ModelContract) -> str:
     spec = contract.features
     nature = {
-        "softmax": "Scores compete: those of one window sum to 1, so one of the classes is always the likeliest.",
-        "sigmoid": "Each class is scored by itself from 0 to 1: several may be heard at once, or none.",
+        "softmax": "The scores of one window sum to 1, so one of the classes always has a high score.",
+        "sigmoid": "Each class has an independent score from 0 to 1: several classes or none may be active.",
     }[contract.activation]
     thresholds = _table(
         ("class", "threshold"), ((label, f"{contract.thresholds[label]:.2f}") for label in contract.labels)
     )
     return (
         f"{len(contract.labels)} classes in windows of {_number(spec.window_ms / 1000)} s, one every "
-        f"{spec.window_hop_samples / spec.rate_hz:.3g} s. {nature} A window counts as evidence of a class "
-        f"from its threshold on.\n\n{thresholds}"
+        f"{spec.window_hop_samples / spec.rate_hz:.3g} s. {nature} A window is evidence of a class if "
+        f"the score is at or above the threshold.\n\n{thresholds}"
     )
 
 
@@ -62,10 +58,10 @@ def _scores(contract: ModelContract) -> str:
     parts = []
     if contract.provenance.leaky_split:
         parts.append(
-            "**Not a measure of anything:** clips of one recording stood on both sides of the split, so the "
-            "network was tested on what it had learned by heart."
+            "**Not valid:** clips of one recording are on both sides of the split, so the network was tested on "
+            "its training data."
         )
-    parts.append("Top-1 of whole clips, by networks of the same recipe on recordings that they had not learned from.")
+    parts.append("Top-1 accuracy on whole clips, of networks of this recipe on recordings outside their training data.")
     parts.append(
         _table(
             ("trained on", "tested on", "clips", "accuracy", "macro F1"),
@@ -88,31 +84,32 @@ def _recall(labels: Sequence[str], scores: Sequence[EvaluationScore]) -> str:
 def _operation(contract: ModelContract, operation: Operation) -> str:
     muted = [label for label in contract.labels if contract.thresholds[label] >= 1]
     parts = [
-        f"By the daemon's own decision in {operation.hours:.3g} hours of streets with many backgrounds and hard "
-        f"negatives, and on {operation.clips} recordings of other sounds: {operation.measured_on}. One false event an "
-        f"hour is worth {100 * operation.price:g} % of the sounds found. The figures are of this evidence; a new place "
-        "gives less.",
-        f"There the classes were found to {operation.found:.2f} on average, with {operation.false_per_h:.1f} false "
-        f"events an hour among hard negatives; {100 * operation.raised_share:.1f} % of the recordings raised an event.",
+        f"The thresholds were chosen with the daemon's detection on {operation.hours:.3g} hours of streets with many "
+        f"backgrounds and hard negatives, and on {operation.clips} recordings of other sounds: "
+        f"{operation.measured_on}. One false event an hour counts as much as {100 * operation.price:g} % of the sounds "
+        "found. The figures are of this data; results at a new place are lower.",
+        f"There, {operation.found:.2f} of the sounds were found on average over the classes, with "
+        f"{operation.false_per_h:.1f} false events an hour among hard negatives; "
+        f"{100 * operation.raised_share:.1f} % of the recordings raised an event.",
         operation_table(contract),
     ]
     if muted:
-        parts.append(f"Muted, since at no threshold it is worth its false events: {', '.join(muted)}.")
+        parts.append(f"Disabled, since every threshold gives too many false events: {', '.join(muted)}.")
     return "\n\n".join(parts)
 
 
 def operation_table(contract: ModelContract) -> str:
-    """Each class's threshold, what it gave, and the share found at other rates of false events; "" without figures."""
+    """Return the table of thresholds and of the share found at rates of false events; "" without figures."""
     if contract.operation is None:
         return ""
     classes = contract.operation.classes
     rates = [f"found at {point.false_per_h:g}/h" for point in classes[contract.labels[0]].curve]
     rows = []
     for label in contract.labels:
-        each = classes[label]
-        curve = [f"{point.found:.2f} ({point.threshold:.2f})" for point in each.curve]
-        threshold = f"{contract.thresholds[label]:.2f} ({each.low:.2f} to {each.high:.2f})"
-        rows.append((label, threshold, f"{each.found:.2f}", f"{each.false_per_h:.2f}", *curve))
+        result = classes[label]
+        curve = [f"{point.found:.2f} ({point.threshold:.2f})" for point in result.curve]
+        threshold = f"{contract.thresholds[label]:.2f} ({result.low:.2f} to {result.high:.2f})"
+        rows.append((label, threshold, f"{result.found:.2f}", f"{result.false_per_h:.2f}", *curve))
     return _table(("class", "threshold (90 %)", "found", "false events/h", *rates), rows)
 
 
@@ -130,49 +127,49 @@ def _licence(licence: str) -> str:
     terms = f"{licence}."
     if "NC" in licence.upper().replace("-", " ").split():
         terms += (
-            " The recordings may not be used for commercial purposes and must be credited. Weights learned from them "
-            "are offered under the same terms: use them for research, teaching and your own home, name the data "
-            "set, and for commercial use train on recordings that allow it. soundwatch's code is Apache-2.0."
+            " The recordings may not be used for commercial purposes and must be credited. The weights trained on them "
+            "have these terms, too: use them for research, teaching and private purposes, and name the data set. For "
+            "commercial use, train on recordings whose license allows it. soundwatch's code is Apache-2.0."
         )
     return terms
 
 
 def _sources(sources: Sequence[str]) -> str:
     listed = "\n".join(f"- {source}" for source in sources)
-    return f"Everyday sounds that it was also trained on, with their licences:\n\n{listed}"
+    return f"Everyday sounds in the training data, with their licenses:\n\n{listed}"
 
 
 def _front_end(spec: FeatureSpec) -> str:
     top_db = "none" if spec.top_db is None else f"{_number(spec.top_db)} dB below the {spec.top_db_peak}'s peak"
     normalisation = {
         "none": "none: decibels",
-        "peak": "less its largest decibel",
-        "example": f"less its mean, over its deviation, at least {_number(spec.normalisation_floor_db)} dB",
+        "peak": "decibels minus their maximum",
+        "example": f"minus the mean, divided by the deviation of at least {_number(spec.normalisation_floor_db)} dB",
     }[spec.normalisation]
     rows = (
         ("rate", f"{spec.rate_hz} Hz"),
         ("channels", f"{spec.channels}"),
         ("window", f"{spec.window_samples} samples, {spec.n_frames} frames"),
-        ("STFT", f"{spec.n_fft} samples, Hann, every {spec.hop_samples}, centred, {spec.padding} padding"),
+        ("STFT", f"{spec.n_fft} samples, Hann, every {spec.hop_samples}, centered, {spec.padding} padding"),
         ("mel bands", f"{spec.n_mels}, {_number(spec.mel_min_hz)} to {_number(spec.mel_max_hz)} Hz, {spec.mel_scale}"),
         ("band norm", spec.mel_norm),
         ("power floor", f"{spec.power_floor:g}"),
-        ("cut off", top_db),
-        ("normalisation", normalisation),
+        ("minimum", top_db),
+        ("normalization", normalisation),
     )
-    return _table(("number", "value"), rows)
+    return _table(("parameter", "value"), rows)
 
 
 def _limits(contract: ModelContract) -> str:
     listed = ", ".join(contract.labels)
     limits = [
-        f"It knows {listed} and nothing else; what resembles one of them may be taken for it.",
-        f"It hears nothing above {_number(contract.features.mel_max_hz)} Hz.",
-        "It does not say where a sound comes from, how many there are, or who makes it.",
-        "It is no alarm: do not let safety depend on it.",
+        f"It detects {listed} only; a similar sound may be detected as one of them.",
+        f"It uses no frequency above {_number(contract.features.mel_max_hz)} Hz.",
+        "It does not give the direction, number or origin of sounds.",
+        "It is no alarm system: do not let safety depend on it.",
     ]
     if contract.activation == "softmax":
-        limits.insert(0, "It has no answer for none of them: silence and strange sounds get a class too.")
+        limits.insert(0, "It has no class for other sounds: silence and unknown sounds also get a class.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 
