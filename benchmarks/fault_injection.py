@@ -1,8 +1,8 @@
-"""A year's hardships done to a real `soundwatch run`, and whether what has to hold did.
+"""Fault injection into a real `soundwatch run`, and the claims that have to hold.
 
-Run `python benchmarks/fault_injection.py` (about ten minutes, most of it 200 kills; the disks take root); it writes
-results/fault_injection.json. tests/support/fault_injection.py lists the faults and what has to hold; CI runs it with
-fewer kills.
+Run `python benchmarks/fault_injection.py` (about ten minutes, most of it 200 kills; mounting the disks needs root); it
+writes results/fault_injection.json. tests/support/fault_injection.py defines the faults and the claims; CI runs them
+with fewer kills.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from support import fault_injection  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="how many times it is killed")
+    parser.add_argument("--kills", type=int, default=200, help="number of kills")
     arguments = parser.parse_args()
     faults: list[Callable[[fault_injection.Place], fault_injection.Outcome]] = [
         partial(fault_injection.kills, times=arguments.kills),
@@ -38,9 +38,9 @@ def main() -> None:
             try:
                 outcome = fault(fault_injection.Place(Path(folder)))
             except PermissionError as error:
-                print(f"left out: {error}")
+                print(f"skipped: {error}")
                 continue
-        print(f"{outcome.fault}: {outcome.broken or 'all holds'} {outcome.seen}", flush=True)
+        print(f"{outcome.fault}: {outcome.broken or 'all claims hold'} {outcome.seen}", flush=True)
         outcomes.append({"fault": outcome.fault, "claims": outcome.claims, "seen": outcome.seen})
     results = {
         **provenance(f"python benchmarks/fault_injection.py --kills {arguments.kills}"),
