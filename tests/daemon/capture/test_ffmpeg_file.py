@@ -51,7 +51,7 @@ def test_formats_that_only_ffmpeg_reads_keep_their_channels_and_length(
     left, right = np.sqrt(np.square(samples).mean(axis=1))
     assert left == pytest.approx(0.5 / 2**0.5, rel=0.1)
     assert right == pytest.approx(left / 2, rel=0.1)
-    assert recording.notes == ()
+    assert recording.findings() == {}
 
 
 @needs_ffmpeg
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_read_to_the_damage_and_then_said_to_be(tmp_path: Path
     except SourceError as error:
         message = str(error)
     assert 0 < samples < 2 * RATE_HZ
-    assert "ffmpeg" in " ".join([message, *recording.notes])
+    assert "ffmpeg" in " ".join([message, *recording.findings().values()])
 
 
 @needs_ffmpeg

@@ -36,7 +36,7 @@ PLAIN = riff(chunk(b"fmt ", FORM), chunk(b"data", DATA))
 def read(path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """All samples (C, S) of a recording that must have no error, and its notes."""
     recording = Recording("file", path, "fast", 0)
-    return np.concatenate([block.samples for block in recording.blocks()], axis=1), recording.notes
+    return np.concatenate([block.samples for block in recording.blocks()], axis=1), tuple(recording.findings().values())
 
 
 def read_until_error(path: Path) -> tuple[int, str]:
@@ -145,7 +145,7 @@ def test_a_wav_beyond_4_gib_whose_size_wrapped_is_read_to_its_end(tmp_path: Path
     recording = Recording("file", path, "fast", 0, first_sample=(total - len(DATA)) // 2)
     samples = np.concatenate([block.samples for block in recording.blocks()], axis=1)
     np.testing.assert_array_equal(samples[0] * 32768, SOUND)
-    assert f"{total / SECOND_BYTES:.3f} s are there" in recording.notes[0]
+    assert f"{total / SECOND_BYTES:.3f} s are there" in recording.findings()["longer than declared"]
 
 
 def test_chunks_after_a_wrapped_size_are_no_sound(tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ def _write(name: str, samples: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
     return lambda root: soundfile.write(root / name, samples, RATE_HZ, "FLOAT")
 
 
+def _change_size(name: str, data_bytes: int) -> Callable[[Path], object]:
+    def change(root: Path) -> None:
+        content = bytearray((root / name).read_bytes())
+        content[40:44] = data_bytes.to_bytes(4, "little")
+        (root / name).write_bytes(content)
+
+    return change
+
+
 def _copy_to(name: str) -> Callable[[Path], object]:
     return lambda root: shutil.copy(root / "bell" / "bell0-1.wav", root / name)
 
@@ -73,6 +82,13 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, 4000)
         (_write("bell/x.wav", 1e-3 * NOISE), {"nearly silent": ("warning", 1)}),
         (_write("bell/x.wav", np.clip(30 * NOISE, -1, 1)), {"clipped": ("warning", 1)}),
         (_write("bell/x.wav", np.stack([NOISE, -NOISE], axis=1)), {"opposite channels": ("warning", 1)}),
+        (_write("bell/x.wav", np.stack([NOISE, 0 * NOISE], axis=1)), {"dead channel": ("warning", 1)}),
+        (_write("bell/x.wav", 300 * NOISE), {"beyond full scale": ("warning", 1)}),
+        (_write("bell/x.wav", np.append(NOISE, 1e30)), {"beyond full scale": ("error", 1)}),
+        (_write("bell/x.wav", 3e4 * NOISE), {"beyond full scale": ("error", 1)}),
+        (_write("bell/x.wav", NOISE[:1]), {"very short": ("warning", 1)}),
+        (_change_size("bell/bell0-1.wav", 1_000), {"longer than declared": ("warning", 1)}),
+        (_change_size("bell/bell0-1.wav", 1_000_000), {"shorter than declared": ("error", 1)}),
         (_copy_to("door/bell0-3.wav"), {"two classes": ("error", 1)}),
         (_copy_to("bell/copy.wav"), {"leak": ("error", 1)}),
         (_copy_to("bell/bell0-3.wav"), {"copies": ("warning", 1)}),

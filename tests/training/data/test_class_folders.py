@@ -97,7 +97,7 @@ def test_a_class_of_one_recording_cannot_be_learned_and_scored(tmp_path: Path, t
         (Path.mkdir, "holds no folders; one for each class"),
         (lambda root: (root / "dog").mkdir(parents=True), "dog holds no recording that can be read"),
         (lambda root: (root / "dog+cat").mkdir(parents=True), r"'dog\+cat' cannot name a class"),
-        (lambda root: write_sound(root / "dog" / "a.wav").write_bytes(b"?"), r"a\.wav cannot be read.*data check"),
+        (lambda root: write_sound(root / "dog" / "a.wav").write_bytes(b"?"), r"a\.wav is not a recording.*data check"),
     ],
 )
 def test_what_is_no_folder_of_classes_is_said(

@@ -180,6 +180,6 @@ def test_a_clip_that_is_no_sound_stops_the_run_before_it_starts(
 ) -> None:
     (tiny_data / "audio" / "fold1" / "103-3-0-0.wav").write_bytes(np.random.default_rng(0).bytes(400))
     session = _session(tiny_data, tiny_recipe, tmp_path / "run")
-    with pytest.raises(DataError, match=r"103-3-0-0\.wav cannot be decoded: .*`soundwatch data check` lists all"):
+    with pytest.raises(DataError, match=r"103-3-0-0\.wav .* `soundwatch data check` lists all"):
         run_session(session, False, SILENT)
     assert not session.out.exists()

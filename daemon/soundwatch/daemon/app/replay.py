@@ -11,7 +11,7 @@ from pathlib import Path
 from soundwatch.daemon.app.build import build_context
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
-from soundwatch.daemon.capture.recording import OPPOSITE_ADVICE
+from soundwatch.daemon.capture.recording_findings import MONO_KINDS
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
@@ -55,10 +55,9 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     with contextlib.closing(writer), stop_on_signals(lifecycle.stop):
         for path in recordings:
             try:
-                recording = Recording(names[path], path, "fast", start_unix_ns, check_channels=True)
+                recording = Recording(names[path], path, "fast", start_unix_ns, measure=True)
                 lifecycle.add(recording).replay(context)
-                if recording.opposite_channels and context.classifier.contract.features.channels == 1:
-                    log.warning("opposite_channels", file=str(path), advice=OPPOSITE_ADVICE)
+                _report_findings(recording, path, context.classifier.contract.features.channels, log)
             except SourceError as error:
                 log.error("recording_failed", file=str(path), error=str(error))
                 failures.append(error)
@@ -67,6 +66,13 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
                 break
     if failures:
         raise failures[0]
+
+
+def _report_findings(recording: Recording, path: Path, model_channels: int, log: Logger) -> None:
+    """Log what was found about a recording; its length does not matter here."""
+    for kind, advice in recording.findings().items():
+        if kind != "too long" and (kind not in MONO_KINDS or model_channels == 1):
+            log.warning(kind.replace(" ", "_"), file=str(path), advice=advice)
 
 
 def _write_scores(writer: DirectWriter, sink: FileSink, node: str, window: WindowResult) -> None:

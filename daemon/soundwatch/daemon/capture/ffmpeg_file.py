@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from soundwatch.daemon.capture.recording_error import RecordingError
+from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
 
 FFMPEG_SUFFIXES: Final = frozenset((
@@ -64,7 +66,7 @@ class FfmpegReader:
             start_new_session=True,  # the daemon handles a terminal's Ctrl-C
         )
         self._closing = weakref.finalize(self, _end, self._process, self._messages)
-        self.notes: list[str] = []
+        self.notes: dict[FindingKind, str] = {}
         self.samples: int | None = None
         self._end_sample = 0
         header = self._receive(_AU_HEADER.size)
@@ -112,14 +114,17 @@ class FfmpegReader:
         """
         code, message = self._process.wait(), self._last_message()
         if not self._end_sample:
-            raise SourceError(f"{self._path} contains a header but no sound (0 samples). Copy or record it again.")
+            raise RecordingError(
+                f"{self._path} contains a header but no sound (0 samples). Copy or record it again.", "empty"
+            )
         if code:
-            raise SourceError(
+            raise RecordingError(
                 f"{self._path} is truncated or damaged: ffmpeg stops after {self._end_sample / self.rate_hz:.3f} s: "
-                f"{message} All sound before that was read. Copy or record the file again for the rest."
+                f"{message} All sound before that was read. Copy or record the file again for the rest.",
+                "shorter than declared",
             )
         if message and not self.notes:
-            self.notes.append(f"{self._path} is damaged in places, ffmpeg says: {message}")
+            self.notes["damaged"] = f"it is damaged in places, ffmpeg says: {message}"
 
     def _last_message(self) -> str:
         self._messages.seek(0)

@@ -21,6 +21,8 @@ from soundwatch.daemon.capture.containers import FileView, Part, find_parts
 from soundwatch.daemon.capture.containers.mpeg import mpeg_parts
 from soundwatch.daemon.capture.ffmpeg_file import FfmpegReader, install_advice
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
+from soundwatch.daemon.capture.recording_error import RecordingError
+from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
 
 LOWEST_RATE_HZ: Final = 1_000
@@ -42,14 +44,14 @@ class FrameReader(Protocol):
         channels: Number of channels.
         encoding: Container and sample format, e.g. "WAV PCM_16".
         samples: Number of samples if the file's length is known exactly, else None.
-        notes: Sentences about the file that are no errors, complete at the end.
+        notes: What was found about the file and is no error, as kind and sentence; complete at the end.
     """
 
     rate_hz: int
     channels: int
     encoding: str
     samples: int | None
-    notes: list[str]
+    notes: dict[FindingKind, str]
 
     def read(self, count: int) -> Any:
         """Read up to `count` frames (S, C), none at the end.
@@ -83,7 +85,7 @@ def open_frames(path: Path) -> FrameReader:
     problem = _problem(reader)
     if problem:
         reader.close()
-        raise SourceError(f"{path} {problem}")
+        raise RecordingError(f"{path} {problem}", "unreadable" if reader.samples else "empty")
     return reader
 
 
@@ -105,7 +107,7 @@ def _open_with_ffmpeg(path: Path, error: soundfile.SoundFileError) -> FrameReade
             f"M4A, MP4, WebM, WMA and AMR files are read with the program ffmpeg, which is missing: {install_advice()}"
         )
     except SourceError as no_media:
-        advice = f"ffmpeg says: {no_media}. Convert the file, e.g. with `ffmpeg -i IN OUT.wav`."
+        advice = f"ffmpeg says: {no_media} Convert the file, e.g. with `ffmpeg -i IN OUT.wav`."
     raise SourceError(
         f"{path} is not a recording that can be read: {reason.rstrip('.')}. A WAV, FLAC, Ogg, MP3 or AIFF file was "
         f"wanted. {advice}"
@@ -142,7 +144,7 @@ class SndfileReader:
         self._end_sample = 0
         self._endless = False
         self._damaged = False
-        self.notes: list[str] = []
+        self.notes: dict[FindingKind, str] = {}
         self._open(self._parts[0])
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
@@ -220,9 +222,9 @@ class SndfileReader:
 
     def _note_gap(self, gap_bytes: int) -> None:
         self._damaged = True
-        self.notes.append(
-            f"{self._path} is damaged after {self._end_sample / self.rate_hz:.3f} s: {gap_bytes} bytes are no MPEG "
-            "audio and were left out. Copy the file again."
+        self.notes["damaged"] = (
+            f"it is damaged after {self._end_sample / self.rate_hz:.3f} s: {gap_bytes} bytes are no MPEG audio and "
+            "were left out. Copy the file again."
         )
 
     def _go_on(self) -> bool:
@@ -271,14 +273,14 @@ class SndfileReader:
         if part.declared_bytes is not None and read:
             declared = read * part.declared_bytes // max(1, part.size_bytes)
         if declared is None:
-            declared = (
-                read if part.estimated or self._damaged or self._file.frames > _UNKNOWN_SAMPLES else self._file.frames
-            )
+            # The last page of an Ogg file often counts some samples more than its packets hold.
+            vague = part.estimated or self._damaged or self._file.format == "OGG"
+            declared = read if vague or self._file.frames > _UNKNOWN_SAMPLES else self._file.frames
         if declared > read and not self._damaged:
             raise self._truncated(f"{declared} samples", f"{read} could be read")
         if declared < read:
-            self.notes.append(
-                f"{self._path} is longer than its header declares: {declared / self.rate_hz:.3f} s are declared, "
+            self.notes["longer than declared"] = (
+                f"it is longer than its header declares: {declared / self.rate_hz:.3f} s are declared, "
                 f"{read / self.rate_hz:.3f} s are there, and all of it was read."
             )
         if self._whole_file:
@@ -286,10 +288,11 @@ class SndfileReader:
                 if int(present) < int(wanted) < _STREAMED_BYTES:
                     raise self._truncated(f"{wanted} bytes of sound", f"{present} are there ({read} samples)")
 
-    def _truncated(self, declared: str, found: str) -> SourceError:
-        return SourceError(
+    def _truncated(self, declared: str, found: str) -> RecordingError:
+        return RecordingError(
             f"{self._path} is truncated or damaged: its header declares {declared}, but {found}. All sound before "
-            "that was read. Copy or record the file again for the rest."
+            "that was read. Copy or record the file again for the rest.",
+            "shorter than declared",
         )
 
 
@@ -303,7 +306,9 @@ def _check_regular(path: Path) -> None:
             raise SourceError(f"{path} is {kind}; a recording was wanted. Pipes can be given on standard input: `-`.")
         with path.open("rb") as file:
             if not file.read(1):
-                raise SourceError(f"{path} is empty (0 bytes); a recording was wanted. Copy or record it again.")
+                raise RecordingError(
+                    f"{path} is empty (0 bytes); a recording was wanted. Copy or record it again.", "empty"
+                )
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}. Check its permissions and its disk.") from error
 

@@ -14,19 +14,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from soundwatch.daemon.capture.audio_quality import LevelStats
 from soundwatch.daemon.capture.ffmpeg_file import FFMPEG_SUFFIXES
 from soundwatch.daemon.capture.frame_reader import open_frames
 from soundwatch.daemon.capture.pacing import Pace, Pacer
+from soundwatch.daemon.capture.recording_findings import ADVICE, FindingKind, RecordingMeter
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
-OPPOSITE_ADVICE: Final = (
-    "its channels cancel each other, so a mono model gets silence. Use one of the channels: "
-    "`ffmpeg -i IN -af pan=mono|c0=c0 OUT.wav`, or `channels: left` for a live source."
-)
 RECORDING_SUFFIXES: Final = FFMPEG_SUFFIXES | frozenset((
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2",
     ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".avr", ".nist", ".sph", ".paf", ".svx",
@@ -44,7 +40,7 @@ class Recording:
         pace: "real_time" gives blocks at the rate of a microphone.
         start_unix_ns: UTC of sample 0; None for the start of `blocks`.
         first_sample: First sample to read, in a format that supports seeking.
-        check_channels: Check whether the channels cancel each other; the result is complete once all blocks are read.
+        measure: Measure the samples for `findings`.
 
     Raises:
         SourceError: The file is missing, not readable, not a recording, or contains no sound.
@@ -58,7 +54,7 @@ class Recording:
         start_unix_ns: int | None = None,
         first_sample: int = 0,
         *,
-        check_channels: bool = False,
+        measure: bool = False,
     ) -> None:
         self._path = path
         self._frames = open_frames(path)
@@ -66,8 +62,7 @@ class Recording:
         self.info = SourceInfo(name, str(path), self._frames.rate_hz, self._frames.channels)
         self._start_unix_ns = start_unix_ns
         self._pacer = Pacer(pace, self.info.rate_hz)
-        self._level_stats = LevelStats.of(np.zeros((self.info.channels, 0), np.float32))
-        self._checks_channels = check_channels and self.info.channels > 1
+        self.meter = RecordingMeter(self.info.rate_hz) if measure else None
         self._block_samples = self.info.rate_hz * BLOCK_MS[pace] // 1000
 
     @property
@@ -75,20 +70,20 @@ class Recording:
         """Container and sample format, e.g. "WAV PCM_16"."""
         return self._frames.encoding
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about the file that are no errors, complete once all blocks were given."""
-        return tuple(self._frames.notes)
+    def findings(self) -> dict[FindingKind, str]:
+        """Return what was found, as kind and sentence; complete once all blocks were given.
+
+        Sentences about the samples need `measure`.
+        """
+        found: dict[FindingKind, str] = dict(self._frames.notes)
+        if self.meter is not None:
+            found |= {kind: ADVICE[kind] for kind in self.meter.findings()}
+        return found
 
     @property
     def start_unix_ns(self) -> int:
         """UTC of sample 0."""
         return self._start_unix_ns or 0
-
-    @property
-    def opposite_channels(self) -> bool:
-        """True if the channels read so far cancel in their mean; always False without `check_channels`."""
-        return self._level_stats.opposite_channels
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the end or `stop`.
@@ -109,8 +104,8 @@ class Recording:
                 validate_samples(samples, end_sample, rate_hz, str(self._path))
                 if not self._pacer.wait_for(end_sample + samples.shape[1]):
                     return
-                if self._checks_channels:
-                    self._level_stats += LevelStats.of(samples)
+                if self.meter is not None:
+                    self.meter.add(samples)
                 yield Block(samples, rate_hz, end_sample)
                 end_sample += samples.shape[1]
         finally:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.core.types import Samples
 
 MAX_MAGNITUDE: Final = 1000.0  # 60 dB above full scale: integers stored as floats, or noise read as floats
@@ -22,7 +22,7 @@ def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: s
         where: Description of the source, for the message.
 
     Raises:
-        SourceError: A sample is NaN, infinite or far out of range; the message names the first one.
+        RecordingError: A sample is NaN, infinite or far out of range; the message names the first one.
     """
     if np.abs(samples).max(initial=0) <= MAX_MAGNITUDE:  # False for NaN too
         return
@@ -30,7 +30,8 @@ def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: s
     position = int(wrong.any(axis=0).argmax())
     channel = int(wrong[:, position].argmax())
     sample, value = first_sample + position, float(samples[channel, position])
-    raise SourceError(
+    raise RecordingError(
         f"{where}: sample {sample} ({sample / rate_hz:.3f} s) of channel {channel + 1} is {value:g}; numbers from "
-        "-1 to 1 were wanted. Repair the recording, or check the sample format it is read with."
+        "-1 to 1 were wanted. Repair the recording, or check the sample format it is read with.",
+        "beyond full scale" if np.isfinite(value) else "not finite",
     )

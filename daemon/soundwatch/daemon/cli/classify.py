@@ -24,7 +24,7 @@ from soundwatch.daemon.core.tags import highest_tags
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
     """Score whole recordings: the mean over their windows, one line for each file, with the highest tags."""
     from soundwatch.daemon.capture import Recording
-    from soundwatch.daemon.capture.recording import OPPOSITE_ADVICE
+    from soundwatch.daemon.capture.recording_findings import MONO_KINDS
     from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.pipeline.scoring import score_source_and_tags
 
@@ -33,14 +33,15 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     failures = []
     for path in files:
         try:
-            recording = Recording(path.stem, path, "fast", 0, check_channels=True)
+            recording = Recording(path.stem, path, "fast", 0, measure=True)
             scores, tags = score_source_and_tags(recording, classifier)
         except SourceError as error:
             click.echo(f"soundwatch: {error}", err=True)
             failures.append(error)
             continue
-        if recording.opposite_channels and classifier.contract.features.channels == 1:
-            click.echo(f"soundwatch: {path}: {OPPOSITE_ADVICE}", err=True)
+        for kind, advice in recording.findings().items():
+            if kind not in MONO_KINDS or classifier.contract.features.channels == 1:
+                click.echo(f"soundwatch: {path}: {advice}", err=True)
         if as_json:
             parts = {"scores": scores} | ({"tags": tags} if tags else {})
             rounded = {key: {name: round(score, 4) for name, score in part.items()} for key, part in parts.items()}

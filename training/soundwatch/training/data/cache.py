@@ -1,10 +1,10 @@
 """Disk cache of decoded clips.
 
-Conventions: one `.npy` per clip, (C, S) float32 at the recipe's rate, resampled by the daemon's
-`resample_clip`, so training gets bit-identical samples to the live path. C is the
+Conventions: one `.npy` per clip, (C, S) float32 at the recipe's rate, read and resampled block by block as in the
+daemon, so training gets bit-identical samples to the live path and no recording is held in memory. C is the
 recipe's channel count where the recording has as many, else 1 (the repeat costs nothing later). A file
 is named by a hash of the clip's path, size and modification time, and of rate, channels and library.
-Source: soundfile decodes; libsoxr resamples. 4 s of mono at 44.1 kHz takes 0.7 MB.
+4 s of mono at 44.1 kHz takes 0.7 MB.
 Does not: cut to windows, or evict; delete the folder to free its space.
 """
 
@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-import msgspec
 import numpy as np
-import soundfile
 import soxr
 from rich.console import Console
 from rich.progress import track
@@ -27,10 +25,11 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
-from soundwatch.daemon.frontend.resample import resample_clip
+from soundwatch.training.data.read_audio import resampled_blocks
 from soundwatch.training.data.urbansound8k import Clip
 
-_LAYOUT: Final = "1"
+_LAYOUT: Final = "2"
+_HEADER_BYTES: Final = 128
 
 
 def cache_folder() -> Path:
@@ -43,20 +42,10 @@ def decode(path: Path, spec: FeatureSpec) -> Samples:
     """Decode a recording (C, S) at the spec's rate; C is `spec.channels` where the recording has as many, else 1.
 
     Raises:
-        DataError: The file does not exist, is not audio, is empty or has samples that are not finite.
+        DataError: The file cannot be read to its end.
     """
-    try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise DataError(
-            f"{path} cannot be decoded: {error}. A WAV, FLAC, OGG or MP3 file was wanted. Replace the file, or take it "
-            "out of the data set; `soundwatch data check` lists all such files."
-        ) from error
-    if not samples.size or not np.isfinite(samples).all():
-        seen = "holds NaN or infinity" if samples.size else "holds no samples"
-        raise DataError(f"{path} {seen}; a recording was wanted. Replace the file, or take it out of the data set.")
-    channels = spec.channels if samples.shape[1] == spec.channels else 1
-    return resample_clip(samples.T, rate_hz, msgspec.structs.replace(spec, channels=channels))
+    blocks = [*resampled_blocks(path, spec)]
+    return np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 1), np.float32)  # one sample, and none after that
 
 
 def cached(clip: Clip, spec: FeatureSpec, folder: Path) -> Samples:
@@ -66,12 +55,12 @@ def cached(clip: Clip, spec: FeatureSpec, folder: Path) -> Samples:
         DataError: The recording cannot be used.
     """
     file = folder / f"{_key(clip.path, spec)}.npy"
+    mode: Literal["r"] | None = "r" if clip.windows > 1 else None
     try:
-        return np.asarray(np.load(file, mmap_mode="r" if clip.windows > 1 else None), np.float32)
+        return np.asarray(np.load(file, mmap_mode=mode), np.float32)
     except (FileNotFoundError, ValueError, EOFError):  # not cached yet, or truncated by a full disk
-        samples = decode(clip.path, spec)
-        _write(file, samples)
-        return samples
+        replace_file(file, lambda part: _write(part, resampled_blocks(clip.path, spec)))
+        return np.asarray(np.load(file, mmap_mode=mode), np.float32)
 
 
 def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: Console) -> None:
@@ -115,11 +104,24 @@ def _key(path: Path, spec: FeatureSpec) -> str:
     ).hexdigest()
 
 
-def _write(file: Path, samples: Samples) -> None:
-    """Write a cached file atomically, since two runs may fill one cache."""
+def _write(file: Path, blocks: Iterable[Samples]) -> None:
+    """Write blocks (C, S) as one array, frame after frame, so that no recording is held in memory."""
+    channels, samples = 1, 0
+    with file.open("wb") as stream:
+        stream.write(bytes(_HEADER_BYTES))
+        for block in blocks:
+            channels = block.shape[0]
+            samples += block.shape[1]
+            stream.write(np.ascontiguousarray(block.T, np.float32).data)
+        if not samples:  # of one sample nothing is left at a lower rate
+            stream.write(bytes(4))
+            samples = 1
+        stream.seek(0)
+        stream.write(_header(channels, samples))
 
-    def write(part: Path) -> None:
-        with part.open("wb") as stream:
-            np.save(stream, samples)
 
-    replace_file(file, write)
+def _header(channels: int, samples: int) -> bytes:
+    """Build the header of a .npy file of an array (C, S) in Fortran order, padded to a fixed length."""
+    description = repr({"descr": "<f4", "fortran_order": True, "shape": (channels, samples)})
+    padded = description.ljust(_HEADER_BYTES - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode()

@@ -20,6 +20,7 @@ import soundfile
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.training.data.read_audio import measure_duration_s
 from soundwatch.training.data.urbansound8k import Clip, Split
 
 RULE: Final = "a recording is a file's name up to its first dash, or the folder it lies in below its class's"
@@ -111,13 +112,7 @@ def _terms(path: Path) -> str | None:
 
 def _measured(clip: Clip, spec: FeatureSpec) -> Clip:
     """Return the clip with its number of windows per epoch."""
-    try:
-        duration_s = min(soundfile.info(clip.path).duration, _LONGEST_S)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise DataError(
-            f"{clip.path} cannot be read: {error}. Replace it or take it out; `soundwatch data check` lists all such "
-            "files."
-        ) from error
+    duration_s = min(measure_duration_s(clip.path, _LONGEST_S), _LONGEST_S)
     return Clip(clip.path, clip.fold, clip.class_id, clip.recording, max(1, int(duration_s * 1000 // spec.window_ms)))
 
 

@@ -8,25 +8,31 @@ Does not: decode (`data/audio_facts.py`).
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from soundwatch.daemon.capture.recording_error import FaultKind
+from soundwatch.daemon.capture.recording_findings import ADVICE
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.data.audio_facts import SoundFacts
+from soundwatch.training.data.audio_facts import SoundFacts, SoundFault
 from soundwatch.training.data.class_folders import TEST_SHARE, hold_out
 from soundwatch.training.data.urbansound8k import Clip
 
-Measured = Sequence[tuple[Clip, SoundFacts | str]]
+Measured = Sequence[tuple[Clip, SoundFacts | SoundFault]]
 Sounds = Sequence[tuple[Clip, SoundFacts]]
 Severity = Literal["error", "warning"]
 
-QUIET_DBFS: Final = -60.0
-CLIPPED_SHARE: Final = 1e-3
+FAULTS: Final[dict[FaultKind, str]] = {
+    "unreadable": "Files that cannot be decoded.",
+    "empty": "Files without sound.",
+    "shorter than declared": "Files that are truncated or damaged.",
+    "not finite": "Files with NaN or infinity.",
+    "beyond full scale": "Files with samples far beyond full scale, -1 to 1.",
+}
 SHOWN: Final = 10
 _REMEDY: Final = "Replace them, or take them out."
 
@@ -58,62 +64,26 @@ def _finding(severity: Severity, kind: str, seen: Sequence[Path | str], root: Pa
 
 def find_faults(measured: Measured, root: Path) -> Iterator[Finding]:
     """Find files that would stop the training."""
-    unreadable = [(clip.path, facts) for clip, facts in measured if isinstance(facts, str)]
-    reason = unreadable[0][1].rstrip(".") if unreadable else ""
-    text = f"Files that cannot be decoded, the first because: {reason}. {_REMEDY}"
-    yield from _finding("error", "unreadable", [path for path, _ in unreadable], root, text)
-    sounds = [(clip, facts) for clip, facts in measured if isinstance(facts, SoundFacts)]
-    yield from _those(
-        sounds, lambda facts: not facts.duration_s, "error", "empty", root, f"Files without sound. {_REMEDY}"
-    )
-    yield from _those(
-        sounds, lambda facts: not facts.finite, "error", "not finite", root, f"Files with NaN or infinity. {_REMEDY}"
-    )
+    for kind, text in FAULTS.items():
+        faulty = [
+            (clip.path, fault) for clip, fault in measured if isinstance(fault, SoundFault) and fault.kind == kind
+        ]
+        first = f" The first: {faulty[0][1].message}" if faulty else ""
+        yield from _finding("error", kind, [path for path, _ in faulty], root, f"{text} {_REMEDY}{first}")
 
 
 def find_oddities(sounds: Sounds, root: Path) -> Iterator[Finding]:
-    """Find files that can be trained on, but may harm the result."""
-    full = [(clip, facts) for clip, facts in sounds if facts.duration_s and facts.finite]
-    yield from _those(
-        full, lambda facts: facts.peak_dbfs == -math.inf, "warning", "silent", root, "Files of digital silence only."
-    )
-    yield from _those(
-        full,
-        lambda facts: -math.inf < facts.peak_dbfs < QUIET_DBFS,
-        "warning",
-        "nearly silent",
-        root,
-        f"Files that never reach {QUIET_DBFS:.0f} dBFS.",
-    )
-    yield from _those(
-        full,
-        lambda facts: facts.clipped_share > CLIPPED_SHARE,
-        "warning",
-        "clipped",
-        root,
-        f"Files with more than {CLIPPED_SHARE:.1%} of their samples at full scale.",
-    )
-    yield from _those(
-        full,
-        lambda facts: facts.opposite_channels,
-        "warning",
-        "opposite channels",
-        root,
-        "Files whose channels cancel each other, so that a mono model gets silence. Keep one channel of each.",
-    )
-
-
-def _those(
-    sounds: Sounds, wanted: Callable[[SoundFacts], bool], severity: Severity, kind: str, root: Path, text: str
-) -> Iterator[Finding]:
-    return _finding(severity, kind, [clip.path for clip, facts in sounds if wanted(facts)], root, text)
+    """Find files that can be trained on, but may harm the result: what the daemon's commands say of each."""
+    for kind, text in ADVICE.items():
+        found = [clip.path for clip, facts in sounds if kind in facts.findings]
+        yield from _finding("warning", kind, found, root, f"Of each of these files: {text}")
 
 
 def find_copies(sounds: Sounds, root: Path) -> Iterator[Finding]:
     """Find files with equal content: a contradiction across classes, a leak across folds or recordings."""
     by_content: dict[str, list[Clip]] = defaultdict(list)
     for clip, facts in sounds:
-        if facts.duration_s and facts.peak_dbfs > -math.inf:
+        if "silent" not in facts.findings:
             by_content[facts.content].append(clip)
     copies = [clips for clips in by_content.values() if len(clips) > 1]
 

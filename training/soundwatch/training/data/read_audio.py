@@ -1,7 +1,10 @@
-"""Read a recording as mono float32 at one rate."""
+"""Recordings as training reads them: with the daemon's own reader and resampler."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,11 @@ import soxr
 from numpy.typing import NDArray
 
 from soundwatch.daemon.capture import Recording
+from soundwatch.daemon.capture.frame_reader import open_frames
+from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.types import Samples
+from soundwatch.daemon.frontend.resample import ResampleState, resample
 
 RATE_HZ = 44_100
 
@@ -24,11 +30,48 @@ def read_recording(path: Path) -> tuple[Samples, int]:
     Raises:
         DataError: The file cannot be read to its end.
     """
-    try:
+    with _as_data_error():
         source = Recording(path.stem, path, "fast", 0)
         return np.concatenate([block.samples for block in source.blocks()], axis=1), source.info.rate_hz
+
+
+def resampled_blocks(path: Path, spec: FeatureSpec) -> Iterator[Samples]:
+    """Yield a recording (C, S) at the spec's rate, block by block; C is `spec.channels` or 1.
+
+    Raises:
+        DataError: The file cannot be read to its end.
+    """
+    with _as_data_error():
+        state = ResampleState()
+        for block in chain(Recording(path.stem, path, "fast", 0).blocks(), [None]):
+            state, blocks = resample(state, block, spec)
+            yield from (resampled.samples for resampled in blocks if resampled is not None)
+
+
+def measure_duration_s(path: Path, longest_s: float) -> float:
+    """Return a recording's length, of one whose header has none up to `longest_s` seconds more or less.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    with _as_data_error():
+        with contextlib.closing(open_frames(path)) as frames:
+            if frames.samples is not None:
+                return frames.samples / frames.rate_hz
+        end_s = 0.0
+        for block in Recording(path.stem, path, "fast", 0).blocks():
+            end_s = (block.first_sample + block.samples.shape[1]) / block.rate_hz
+            if end_s >= longest_s:
+                break
+        return end_s
+
+
+@contextlib.contextmanager
+def _as_data_error() -> Iterator[None]:
+    try:
+        yield
     except SourceError as error:
-        raise DataError(str(error)) from error
+        raise DataError(f"{error} `soundwatch data check` lists all such files.") from error
 
 
 def read_mono(path: Path) -> Mono:

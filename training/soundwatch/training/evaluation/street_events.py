@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import soundfile
 from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, Classifier, read_only
 from soundwatch.training.data.everyday_sounds import STREET_KIND, EverydayClip, Role
+from soundwatch.training.data.read_audio import read_recording
 from soundwatch.training.evaluation.busy_street import Material, Scene, SceneSpec, Target, plan_scene
 from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool
 from soundwatch.training.evaluation.scene_audio import render_scene
@@ -135,11 +133,8 @@ def alone(path: Path) -> Iterator[Block | None]:
     Raises:
         DataError: The file cannot be read.
     """
-    try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise DataError(f"{path} cannot be read: {error}. Copy the file again.") from error
-    yield Block(read_only(np.ascontiguousarray(samples.T)), rate_hz, 0)
+    samples, rate_hz = read_recording(path)
+    yield Block(read_only(samples), rate_hz, 0)
     yield None
 
 

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import soundfile
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, read_only
 from soundwatch.training.data.labelled_clips import LabelledClips
-from soundwatch.training.data.read_audio import RATE_HZ, read_mono, rms
+from soundwatch.training.data.read_audio import RATE_HZ, measure_duration_s, read_mono, rms
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.sounds.ambience import Ambience, gain_to_dbfs
 
@@ -54,7 +53,7 @@ def plan_scene(data: LabelledClips, seed: int, limit_s: float) -> tuple[PlacedCl
     end_s = 0.0
     for clip in _rounds(data, rng):
         onset_s = end_s + rng.uniform(*GAP_S)
-        end_s = onset_s + soundfile.info(clip.path).duration
+        end_s = onset_s + measure_duration_s(clip.path, limit_s)
         if end_s > limit_s:
             break
         placed.append(PlacedClip(clip, data.label_of(clip), round(onset_s * RATE_HZ)))
