@@ -70,7 +70,7 @@ def package_of(path: Path, root: str) -> str:
 
 
 @pytest.mark.parametrize("root", SOURCE_ROOTS)
-def test_a_top_level_folder_holds_its_source_root_and_no_modules_of_its_own(root: str) -> None:
+def test_a_top_level_folder_has_a_source_root_and_no_modules(root: str) -> None:
     assert list((ROOT / root).glob("*.py")) == []
     assert not (ROOT / root / "soundwatch" / "__init__.py").exists()
 
@@ -97,13 +97,13 @@ def test_a_package_imports_lower_floors_only(root: str, floors: tuple[tuple[str,
 
 
 @pytest.mark.parametrize("root", ["daemon", "training"])
-def test_no_module_lies_beside_the_packages(root: str) -> None:
+def test_no_module_is_outside_the_packages(root: str) -> None:
     flat = {path.name for path in (ROOT / root / "soundwatch" / root).glob("*.py")}
     assert flat <= {"__init__.py", "__main__.py", "_version.py"}
 
 
 @pytest.mark.parametrize("root", ["daemon", "training"])
-def test_each_package_says_what_it_is_for_and_what_it_never_does(root: str) -> None:
+def test_each_package_has_its_purpose_and_limits_in_its_docstring(root: str) -> None:
     for path in sorted((ROOT / root / "soundwatch" / root).glob("*/__init__.py")):
         docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
         assert "Never" in docstring, path

@@ -41,12 +41,12 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_documentation_says_what_the_benchmarks_measured() -> None:
+def test_the_documentation_has_the_figures_of_the_benchmarks() -> None:
     done = figures(ROOT, "--check")
     assert done.returncode == 0, done.stderr
 
 
-def test_what_was_not_measured_is_said_to_be_so(project: Path) -> None:
+def test_missing_measurements_are_marked(project: Path) -> None:
     assert figures(project, "--check").returncode == 1
     assert figures(project).returncode == 0
     page = (project / "docs" / "performance.md").read_text()

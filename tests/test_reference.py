@@ -26,7 +26,7 @@ EVENTS = (ROOT / "docs" / "events.md").read_text("utf-8")
 CODES = {0, 1, *FOUND, *codes()}
 
 
-def test_the_references_say_what_the_code_says() -> None:
+def test_the_references_agree_with_the_code() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def one_of(schema: dict[str, object]) -> set[str]:
     return set(re.findall(r"`([a-z_]+)`", type_of(schema))) - {"true"}
 
 
-def test_a_key_without_a_meaning_is_asked_for() -> None:
+def test_a_key_without_a_description_is_an_error() -> None:
     table = re.search(r"<!-- reference: gap-line -->\n(.*?)<!-- end", EVENTS, re.S)
     assert table is not None
     with pytest.raises(
@@ -64,7 +64,7 @@ def test_a_key_without_a_meaning_is_asked_for() -> None:
         events("gap-lime", "")
 
 
-def test_what_a_key_means_and_how_a_page_goes_on_are_kept() -> None:
+def test_descriptions_of_keys_and_other_text_are_kept() -> None:
     page = "before\n<!-- reference: a -->\n| `key` | old | meaning |\n<!-- end reference -->\nafter\n"
     assert renewed(page, "reference", lambda name, now: f"{name}: {now.strip()}") == page.replace(
         "| `key`", "a: | `key`"
@@ -83,7 +83,7 @@ def test_comments_belong_to_the_key_under_them() -> None:
     }
 
 
-def test_types_are_told_with_their_units_and_bounds() -> None:
+def test_types_are_described_with_units_and_bounds() -> None:
     def told(type_: object, key: str = "") -> str:
         return values_of(msgspec.inspect.type_info(type_), key)
 

@@ -41,7 +41,7 @@ def wav(path: Path, samples: np.ndarray = TONE, rate_hz: int = RATE_HZ, subtype:
         (44_100, 2, "PCM_32"),
     ],
 )
-def test_any_rate_depth_and_channel_count_tells_the_same_event(
+def test_every_rate_depth_and_channel_count_gives_equal_events(
     model: Path, tmp_path: Path, rate_hz: int, channels: int, subtype: str
 ) -> None:
     path = wav(tmp_path / "tone.wav", np.repeat(tone(300, 3.0, rate_hz).T, channels, axis=1), rate_hz, subtype)
@@ -81,7 +81,7 @@ def nothing(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [empty, header_only, text, folder, nothing], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("command", ["replay", "classify"])
-def test_what_holds_no_sound_is_refused_and_the_next_file_still_heard(
+def test_a_file_without_sound_is_refused_and_the_next_is_read(
     model: Path, tmp_path: Path, make: object, command: str
 ) -> None:
     bad, good = tmp_path / "bad.wav", wav(tmp_path / "good.wav")
@@ -93,7 +93,7 @@ def test_what_holds_no_sound_is_refused_and_the_next_file_still_heard(
     assert b"bad" not in done.stdout
 
 
-def test_a_truncated_file_is_heard_as_far_as_it_goes_and_the_rest_is_missed_aloud(model: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_read_to_its_end_and_the_rest_is_reported(model: Path, tmp_path: Path) -> None:
     whole = wav(tmp_path / "whole.wav").read_bytes()
     path = tmp_path / "cut.wav"
     path.write_bytes(whole[: len(whole) * 2 // 3])
@@ -106,7 +106,7 @@ def test_a_truncated_file_is_heard_as_far_as_it_goes_and_the_rest_is_missed_alou
     assert lines[3]["duration_s"] == pytest.approx(2.0, abs=0.05), "the resampler still holds 30 ms"
 
 
-def test_a_sample_that_is_no_number_ends_the_recording_before_it_is_heard(model: Path, tmp_path: Path) -> None:
+def test_a_sample_that_is_not_finite_ends_the_recording(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "nan.wav"
     holds_nan(path)
     done = soundwatch("replay", path, "--model", model)
@@ -143,7 +143,7 @@ def test_a_configuration_that_the_model_contradicts_is_refused(model: Path, tmp_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise on Windows")
-def test_a_closed_standard_output_stops_the_program_and_says_so(model: Path, tmp_path: Path) -> None:
+def test_a_closed_standard_output_ends_the_program_with_a_message(model: Path, tmp_path: Path) -> None:
     sound = wav(tmp_path / "tone.wav")
     reading, writing = os.pipe()
     os.close(reading)
@@ -154,7 +154,7 @@ def test_a_closed_standard_output_stops_the_program_and_says_so(model: Path, tmp
 
 
 @pytest.mark.parametrize("configured", [False, True], ids=["typed", "configured"])
-def test_a_missing_portaudio_library_is_said_with_what_to_install(
+def test_a_missing_portaudio_library_is_reported_with_the_package(
     model: Path, tmp_path: Path, configured: bool
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(

@@ -139,7 +139,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_every_command_of_the_program_is_told_of() -> None:
+def test_every_command_is_documented() -> None:
     told = {words[0] for _, words in COMMANDS_SHOWN if words}
     assert set(COMMANDS) <= told
 
@@ -150,7 +150,7 @@ def test_every_decision_is_in_their_index() -> None:
     assert sorted(told) == sorted(path.name[:4] for path in ROOT.glob("docs/decisions/0*.md"))
 
 
-def test_code_that_a_page_quotes_stands_in_its_file() -> None:
+def test_quoted_code_is_in_its_file() -> None:
     quoted = [
         (page.name, file, chunk)
         for page in PAGES
@@ -170,7 +170,7 @@ def test_the_recipe_shown_is_one() -> None:
     assert (shown.name, shown.features.mel_max_hz, shown.augmentation.gain_db) == ("urban-far", 8000, 18)
 
 
-def test_a_page_stands_once_in_the_index_and_no_merge_is_left_undone_in_any() -> None:
+def test_the_index_lists_each_page_once_and_no_page_has_merge_markers() -> None:
     rows = re.findall(r"^\| \[[^\]]*\]\(([^)]+)\)", (ROOT / "docs" / "index.md").read_text("utf-8"), re.M)
     assert len(rows) == len(set(rows))
     for page in PAGES:

@@ -117,7 +117,7 @@ def test_a_damaged_journal_and_a_folder_that_is_not_there_are_faults(tmp_path: P
     assert "fault: json " in of(findings, "sinks")
 
 
-def test_lines_that_wait_for_a_sink_are_told(tmp_path: Path) -> None:
+def test_lines_that_wait_for_a_sink_are_shown(tmp_path: Path) -> None:
     from soundwatch.daemon.journal.entry import Cursor, StoredLine
 
     store = JournalStore(tmp_path / "journal.db")

@@ -50,7 +50,7 @@ def test_events_become_rows_with_their_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("journal")
-def test_lines_are_exported_as_they_were_told_and_as_asked_for(tmp_path: Path) -> None:
+def test_selected_lines_are_exported_byte_for_byte(tmp_path: Path) -> None:
     assert soundwatch("export-events", tmp_path / "all.jsonl").returncode == 0
     assert (tmp_path / "all.jsonl").read_bytes() == soundwatch("tail", "--since", "24h").stdout
     assert soundwatch("export-events", tmp_path / "low.jsonl", "--class", "low").returncode == 0
@@ -69,7 +69,7 @@ def test_every_format_can_be_written(tmp_path: Path, format_: str) -> None:
 
 
 @pytest.mark.usefixtures("heard")
-def test_an_existing_file_is_replaced_only_where_the_user_asks(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
     out = tmp_path / "events.csv"
     out.write_text("mine")
     refused = soundwatch("export-events", out)

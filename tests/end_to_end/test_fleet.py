@@ -136,7 +136,7 @@ def journal_of(folder: Path, name: str) -> int:
     return int(json.loads(done.stdout)["seq"]) if done.stdout else 0
 
 
-def test_a_terminal_shows_the_machines_and_what_they_hear(begin: Begin, mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_a_terminal_shows_the_nodes_and_their_events(begin: Begin, mosquitto: Mosquitto, tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("there are no pseudo-terminals")
     command = watching(mosquitto, tmp_path)
@@ -156,7 +156,7 @@ def test_a_terminal_shows_the_machines_and_what_they_hear(begin: Begin, mosquitt
         terminal.close()
 
 
-def test_wrong_words_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_invalid_messages_are_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for arguments, code, said in (
         (["watch", "--broker", "http://x"], 2, "is not a broker"),
         (["watch", "--broker", "mqtt://me:secret@x"], 2, "credentials do not belong"),

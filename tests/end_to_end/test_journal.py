@@ -47,7 +47,7 @@ def read_until(daemon: subprocess.Popen[bytes], what: bytes) -> bytes:
     return text
 
 
-def test_what_a_killed_run_left_open_is_ended_by_the_next_and_numbers_go_on(
+def test_open_events_of_a_killed_run_are_ended_and_numbers_continue(
     config: Path, daemon: subprocess.Popen[bytes]
 ) -> None:
     seen = lines_of(read_until(daemon, b'"update"'))
@@ -101,7 +101,7 @@ def test_scores_can_be_followed_while_it_runs_and_only_then(daemon: subprocess.P
     assert b"only from a running soundwatch" in after.stderr
 
 
-def test_a_second_run_on_the_same_journal_says_so_and_stops(config: Path, daemon: subprocess.Popen[bytes]) -> None:
+def test_a_second_run_on_one_journal_is_refused(config: Path, daemon: subprocess.Popen[bytes]) -> None:
     read_until(daemon, b'"hello"')
     second = soundwatch("run", "--config", config)
     assert second.returncode == 9

@@ -84,7 +84,7 @@ def write_scene(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("device", [["--device", "mic0"], ["--device", "default"], []], ids=["mic0", "default", "all"])
-def test_what_is_played_becomes_the_events_that_a_replay_of_it_gives(
+def test_played_sound_gives_the_events_of_its_replay(
     virtual_microphone: VirtualMicrophone, arguments: list[str], device: list[str], tmp_path: Path
 ) -> None:
     scene = write_scene(tmp_path / "scene.wav")
@@ -128,7 +128,7 @@ def test_a_signal_in_the_middle_of_an_event_ends_it_and_the_program(
     assert stats["type"] == "stats"
 
 
-def test_a_server_that_dies_ends_the_events_and_is_heard_again_when_it_is_back(
+def test_the_death_of_a_sound_server_ends_events_until_it_returns(
     virtual_microphone: VirtualMicrophone, arguments: list[str], tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "long.wav", tone(300, 30, RATE_HZ).T, RATE_HZ)

@@ -20,7 +20,7 @@ def start(folder: Path, mosquitto: Mosquitto) -> subprocess.Popen[bytes]:
     return subprocess.Popen([SOUNDWATCH, "run", "--config", config, "--device", "demo"], stderr=subprocess.DEVNULL)
 
 
-def test_the_broker_says_it_when_the_program_is_killed_and_the_program_when_it_is_stopped(
+def test_the_status_is_offline_after_a_kill_and_stopped_after_a_stop(
     mosquitto: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:
     daemon = start(tmp_path, mosquitto)

@@ -72,7 +72,7 @@ def rows(page: Page) -> Any:
     return page.locator("#events > li")
 
 
-def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: str) -> None:
+def test_the_page_shows_live_scores_and_past_events(browser: Browser, url: str) -> None:
     page, said = opened(browser, url)
     expect(page.locator("#status")).to_have_text(re.compile("Running|problem"))
     expect(page.locator(".source h3")).to_have_text("demo")
@@ -91,7 +91,7 @@ def test_the_page_shows_what_is_heard_now_and_what_was(browser: Browser, url: st
     page.context.close()
 
 
-def test_an_event_that_happens_while_one_looks_appears_by_itself(browser: Browser, url: str) -> None:
+def test_a_new_event_appears_without_a_reload(browser: Browser, url: str) -> None:
     page, said = opened(browser, url)
     expect(rows(page).first).to_be_visible()
     known = page.evaluate("[...document.querySelectorAll('#events > li')].map((row) => row.dataset.key)")
@@ -100,7 +100,7 @@ def test_an_event_that_happens_while_one_looks_appears_by_itself(browser: Browse
     page.context.close()
 
 
-def test_the_page_comes_back_by_itself_after_the_daemon_was_killed(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_reconnects_after_a_kill_of_the_daemon(browser: Browser, tmp_path: Path) -> None:
     port, journal = free_port(), str(tmp_path / "journal.db")
     with demo_daemon(port, "--journal", journal) as url:
         page, _ = opened(browser, url)
@@ -157,7 +157,7 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     page.context.close()
 
 
-def test_what_an_event_was_is_said_with_a_button_and_taken_back(browser: Browser, site: Site) -> None:
+def test_an_event_is_labelled_with_a_button_and_unlabelled(browser: Browser, site: Site) -> None:
     site.tell(today(1), today(1, "end"))
     page, said = opened(browser, site.url)
     rows(page).first.locator("summary").click()
@@ -202,7 +202,7 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
     page.context.close()
 
 
-def test_names_are_shown_as_text_whatever_is_in_them(browser: Browser, site: Site) -> None:
+def test_names_are_shown_as_escaped_text(browser: Browser, site: Site) -> None:
     evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
     site.tell(today(1, class_=evil, source="mic0"), msgspec.structs.replace(lost_line(), detail=evil))
     page, said = opened(browser, site.url)
@@ -229,7 +229,7 @@ def test_the_highest_tags_are_shown_now_and_in_an_event(browser: Browser, site: 
     page.context.close()
 
 
-def test_a_lost_source_and_a_failing_program_are_told_where_one_looks(browser: Browser, site: Site) -> None:
+def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: Site) -> None:
     page, said = opened(browser, site.url)
     expect(page.locator("#status")).to_have_text("No source is running")
     expect(page.locator("#events-state")).to_contain_text("No events yet today.")
@@ -241,7 +241,7 @@ def test_a_lost_source_and_a_failing_program_are_told_where_one_looks(browser: B
     page.context.close()
 
 
-def test_events_that_cannot_be_had_are_told_and_not_left_loading(browser: Browser, site: Site) -> None:
+def test_a_failed_request_for_events_is_shown(browser: Browser, site: Site) -> None:
     page, _ = opened(browser, site.url)
     page.route("**/api/events?*", lambda route: route.fulfill(status=503, json={"error": "The disk is on fire."}))
     page.get_by_label("Search").fill("x")

@@ -30,7 +30,7 @@ def daemon(place: Place) -> Iterator[Daemon]:
         yield daemon
 
 
-def test_a_source_comes_and_goes_and_the_other_goes_on_through_its_event(place: Place, daemon: Daemon) -> None:
+def test_adding_and_removing_a_source_does_not_affect_another(place: Place, daemon: Daemon) -> None:
     place.write(("low", "high"))
     assert daemon.reload("reloaded")["detail"] == "source high is new"
     daemon.until(lambda: daemon.of("start", source="high"))
@@ -67,7 +67,7 @@ def test_other_thresholds_hold_from_the_next_window_on(place: Place, daemon: Dae
         ("sinks: [json, json]", "The sink json is named twice"),
     ],
 )
-def test_what_is_wrong_is_refused_loudly_and_all_goes_on_as_it_was(
+def test_an_invalid_configuration_is_refused_and_the_old_one_stays(
     place: Place, daemon: Daemon, more: str, said: str
 ) -> None:
     place.write(("high",), more=more)
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_refused_loudly_and_all_goes_on_as_it_was(
     assert not daemon.of("hello", source="high")
 
 
-def test_a_model_file_replaced_by_garbage_is_refused_and_the_loaded_one_goes_on(place: Place, daemon: Daemon) -> None:
+def test_an_invalid_new_model_file_is_refused_and_the_loaded_model_stays(place: Place, daemon: Daemon) -> None:
     place.model.write_bytes(b"garbage" * 1000)
     assert "does not read as ONNX" in daemon.reload("refused")["detail"]
     updates = len(daemon.of("update"))

@@ -50,7 +50,7 @@ def scene(tmp_path: Path) -> Path:
     return path
 
 
-def test_scores_are_written_where_they_were_asked_for_and_before_the_events_of_their_window(
+def test_requested_scores_are_written_before_the_events_of_their_window(
     model: Path, config: Path, scene: Path, tmp_path: Path
 ) -> None:
     both = ("-F", f"json:{tmp_path / 'events.jsonl'}", "-F", f"json:{tmp_path / 'scores.jsonl'},scores=1")
@@ -104,9 +104,7 @@ def test_two_runs_print_the_same_bytes_and_start_moves_the_clock(model: Path, co
     )
 
 
-def test_several_recordings_are_heard_one_after_another_under_their_own_names(
-    model: Path, config: Path, scene: Path
-) -> None:
+def test_several_recordings_are_read_in_order_with_their_own_names(model: Path, config: Path, scene: Path) -> None:
     other = scene.with_name("other.flac")
     soundfile.write(other, SCENE.T, RATE_HZ)
     lines = lines_of(soundwatch("replay", scene, other, "--model", model, "--config", config).stdout)
@@ -122,7 +120,7 @@ def test_lines_go_to_a_file_and_to_standard_output_alike(model: Path, config: Pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_said_and_ends_with_its_exit_code(model: Path, config: Path, scene: Path) -> None:
+def test_a_full_disk_is_reported_with_its_exit_code(model: Path, config: Path, scene: Path) -> None:
     done = soundwatch("replay", scene, "--model", model, "--config", config, "-F", "json:/dev/full")
     assert done.returncode == 6
     assert b"lines could not be written to /dev/full" in done.stderr
@@ -194,7 +192,7 @@ def test_digital_silence_is_no_event_and_no_nan(model: Path, config: Path, tmp_p
         (("--colour", "red"), b"No such option"),
     ],
 )
-def test_a_wrong_option_is_said_in_one_sentence(scene: Path, option: tuple[str, str], message: bytes) -> None:
+def test_a_wrong_option_is_refused_with_one_message(scene: Path, option: tuple[str, str], message: bytes) -> None:
     done = soundwatch("replay", scene, *option)
     assert done.returncode in (2, 3)
     assert message in done.stderr

@@ -43,7 +43,7 @@ def what(lines: list[dict[str, Any]], source: str) -> list[tuple[Any, ...]]:
     return [tuple(line.get(key) for key in SAME) for line in lines if line["source"] == source]
 
 
-def test_recordings_in_real_time_tell_what_their_replays_tell(model: Path, tmp_path: Path) -> None:
+def test_recordings_in_real_time_give_the_lines_of_a_replay(model: Path, tmp_path: Path) -> None:
     low, high = write_recording(tmp_path / "low.wav", 300), write_recording(tmp_path / "high.wav", 3000)
     config = tmp_path / "config.yaml"
     config.write_text(f"sources: {{low: {{device: {low}}}, high: {{device: {high}}}}}\n{DETECTION}")
@@ -88,7 +88,7 @@ def test_the_default_microphone_is_waited_for_without_a_configuration_too(model:
     assert b"No microphone" in log
 
 
-def test_a_source_that_is_neither_configured_nor_a_device_is_refused(model: Path, tmp_path: Path) -> None:
+def test_an_unknown_source_is_refused(model: Path, tmp_path: Path) -> None:
     done = soundwatch("run", "--device", tmp_path / "none.wav", "--model", model)
     assert done.returncode == 4
     assert b"none.wav" in done.stderr
@@ -125,7 +125,7 @@ def test_raw_samples_over_tcp_become_events_and_the_program_waits_for_more(model
 
 
 @pytest.mark.parametrize(("channels", "classes"), [("left", ["low"]), ("right", ["high"]), ("mix", ["high", "low"])])
-def test_of_a_source_the_chosen_channels_are_heard(
+def test_the_selected_channels_of_a_source_are_used(
     model: Path, tmp_path: Path, channels: str, classes: list[str]
 ) -> None:
     both = np.concatenate([tone(300, 2, RATE_HZ), tone(3000, 2, RATE_HZ)])
@@ -135,7 +135,7 @@ def test_of_a_source_the_chosen_channels_are_heard(
     assert sorted(line["class"] for line in lines_of(done.stdout) if line["type"] == "start") == classes
 
 
-def test_a_folder_is_heard_as_one_source_and_replayed_as_many(model: Path, tmp_path: Path) -> None:
+def test_a_folder_is_one_live_source_and_many_replayed_ones(model: Path, tmp_path: Path) -> None:
     write_recording(tmp_path / "1.wav", 300)
     write_recording(tmp_path / "2.wav", 3000)
     live = lines_of(soundwatch("run", "--device", tmp_path, "--model", model).stdout)

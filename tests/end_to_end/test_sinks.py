@@ -102,7 +102,7 @@ def test_a_pipe_whose_reader_takes_nothing_does_not_hold_up_the_end(
 @pytest.mark.parametrize(
     "kind", ["socket", "folder", "missing folder", "dangling link", "device", "program", "unix", "tcp"]
 )
-def test_listening_goes_on_where_a_sink_cannot_be_opened(
+def test_detection_continues_if_a_sink_cannot_be_opened(
     tmp_path: Path, daemon: Callable[..., Daemon], kind: str
 ) -> None:
     target, file = tmp_path / "target", tmp_path / "events.jsonl"

@@ -133,7 +133,7 @@ def test_a_terminal_that_is_stopped_freezes_no_sink_and_no_signal(tmp_path: Path
         os.close(terminal)
 
 
-def test_a_refusal_has_its_exit_code_whatever_standard_error_is(tmp_path: Path) -> None:
+def test_a_refusal_has_its_exit_code_with_any_standard_error(tmp_path: Path) -> None:
     for redirection in ("2>&-", "2>/dev/full"):
         assert bash(f"replay {tmp_path}/none.wav {redirection}").returncode == 4, redirection
         assert bash(f"replay --nonsense {redirection}").returncode == 2, redirection

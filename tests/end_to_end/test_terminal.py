@@ -56,7 +56,7 @@ def test_a_terminal_shows_level_classes_and_events_and_q_ends_it(terminal: Termi
     assert b"Traceback" not in terminal.written
 
 
-def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
+def test_ctrl_c_ends_the_view_and_restores_the_terminal(terminal: Terminal) -> None:
     terminal.wait_for(lambda lines: "dBFS" in text(lines))
     os.killpg(terminal.process.pid, signal.SIGINT)
     assert terminal.end() == 0
@@ -97,7 +97,7 @@ def test_a_dumb_terminal_gets_lines(command: list[str]) -> None:
     opened.close()
 
 
-def test_a_pipe_gets_lines_and_no_view_and_never_imports_what_draws_it(command: list[str]) -> None:
+def test_a_pipe_gets_lines_and_the_view_is_not_imported(command: list[str]) -> None:
     program = (
         "import sys; from soundwatch.daemon.cli import main\n"
         "try: main(sys.argv[1:])\n"
@@ -110,7 +110,7 @@ def test_a_pipe_gets_lines_and_no_view_and_never_imports_what_draws_it(command: 
     assert done.stderr.splitlines()[-1] == "False"
 
 
-def test_a_sink_of_the_configuration_stays_beside_the_view(command: list[str], tmp_path: Path) -> None:
+def test_a_configured_sink_stays_with_the_view(command: list[str], tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"sinks: [json, 'json:{tmp_path}/events.jsonl']\n")
     opened = Terminal([*command, "--config", str(config)])
@@ -121,7 +121,7 @@ def test_a_sink_of_the_configuration_stays_beside_the_view(command: list[str], t
     assert [json.loads(line)["type"] for line in (tmp_path / "events.jsonl").read_text().splitlines()][-1] == "stats"
 
 
-def test_what_cannot_be_opened_is_said_on_a_terminal_that_is_whole(command: list[str], tmp_path: Path) -> None:
+def test_a_sink_that_cannot_be_opened_is_reported_on_a_restored_terminal(command: list[str], tmp_path: Path) -> None:
     missing = [part.replace("tone.wav", "nowhere.wav") for part in command]
     opened = Terminal(missing)
     assert opened.end() == 4

@@ -53,7 +53,7 @@ schema = schemathesis.openapi.from_dict(document()).exclude(path_regex="^/(api/s
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_the_api_does_what_its_document_says(url: str, case: Any) -> None:
+def test_the_api_conforms_to_its_document(url: str, case: Any) -> None:
     response = case.call(base_url=url, headers={"Connection": "close"})
     if response.status_code != 429:
         case.validate_response(response, additional_checks=[not_a_server_error])
@@ -91,7 +91,7 @@ def test_recordings_have_no_page() -> None:
     assert b"recordings are only written to json" in done.stderr
 
 
-def test_the_program_goes_on_for_its_page_when_nobody_reads_its_output_any_more(tmp_path: Path) -> None:
+def test_the_program_continues_for_its_page_after_its_output_was_closed(tmp_path: Path) -> None:
     port = free_port()
     command = [SOUNDWATCH, "run", "--device", "demo", "-F", "json,scores=1", "-F", f"http://127.0.0.1:{port}"]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as daemon:

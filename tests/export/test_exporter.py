@@ -29,7 +29,7 @@ def test_an_export_leaves_one_file_a_format_and_a_card(exported: Path) -> None:
 
 
 @pytest.mark.parametrize(("choice", "suffix"), [("onnx", ".onnx"), ("torchscript", ".ts")])
-def test_only_the_format_asked_for_is_kept_and_its_paths_are_printed(
+def test_only_the_requested_format_is_kept_and_its_paths_are_printed(
     checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], choice: str, suffix: str
 ) -> None:
     out = tmp_path / "new" / "folder"
@@ -72,7 +72,7 @@ def test_a_file_whose_weights_were_changed_by_its_writer_is_never_put_in_place(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_daemon_that_hears_otherwise_fails_the_export_and_keeps_the_old_file(
+def test_different_scores_in_the_daemon_fail_the_export_and_keep_the_old_file(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "small.onnx").write_bytes(b"old")

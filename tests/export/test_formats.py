@@ -27,7 +27,7 @@ def test_both_formats_take_any_number_of_windows(exported: Path) -> None:
     np.testing.assert_allclose(load_classifier_file(exported / "small.ts").classify(mel_db), onnx_scores, atol=1e-6)
 
 
-def test_the_torchscript_file_says_what_runs_it(exported: Path) -> None:
+def test_the_torchscript_model_reports_its_provider(exported: Path) -> None:
     expected = "TorchScript-CUDA" if torch.cuda.is_available() else "TorchScript-CPU"
     assert load_classifier_file(exported / "small.ts").provider == expected
     assert load_classifier_file(exported / "small.ts", "cpu").provider == "TorchScript-CPU"
@@ -59,7 +59,7 @@ def test_the_same_network_gives_the_same_onnx_bytes() -> None:
     assert to_onnx(network, contract) == to_onnx(network, contract)
 
 
-def test_the_onnx_file_tells_nothing_of_the_machine_that_made_it(exported: Path) -> None:
+def test_the_onnx_file_has_no_data_of_the_exporting_machine(exported: Path) -> None:
     model = onnx.load(exported / "small.onnx")
     assert [entry.key for entry in model.metadata_props] == ["soundwatch.contract", "soundwatch.content_sha256"]
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)

@@ -92,7 +92,7 @@ def test_an_int8_file_is_kept_where_it_is_faster_and_as_accurate(
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_the_command_says_both_figures_and_leaves_a_file_only_if_it_is_kept(
+def test_the_command_prints_both_figures_and_keeps_a_file_only_if_it_is_accepted(
     kept: bool, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(int8_comparison, "is_worth_shipping", lambda *_: kept)
@@ -149,7 +149,7 @@ def test_clips_to_calibrate_with_are_drawn_alike_and_no_more_than_enough(recordi
     np.testing.assert_array_equal(drawn, calibration_windows(clips, spec, QUIET))
 
 
-def test_what_is_scored_is_not_calibrated_with_where_there_is_other(tmp_path: Path) -> None:
+def test_scored_clips_are_not_used_for_calibration_if_there_are_others(tmp_path: Path) -> None:
     contract = load_classifier_file("urban", "cpu").contract  # trained on folds 1, 2 and 3
     lines = ["slice_file_name,fold,classID,class"]
     for fold in (1, 2, 3, 4):

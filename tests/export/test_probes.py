@@ -35,7 +35,7 @@ def test_only_silence_is_silent() -> None:
     assert [name for name, samples in probes(STEREO).items() if not samples.any()] == ["silence"]
 
 
-def test_the_left_channel_is_quiet_and_mono_hears_the_mean_of_both() -> None:
+def test_mono_is_the_mean_of_a_quiet_left_and_a_loud_right_channel() -> None:
     left, right = probes(STEREO)["quiet left, loud right"]
     assert np.abs(left).max() < 0.01 * np.abs(right).max()
     np.testing.assert_allclose(probes(SMALL_SPEC)["quiet left, loud right"][0], (left + right) / 2, atol=1e-7)

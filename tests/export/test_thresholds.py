@@ -39,7 +39,7 @@ def run(*arguments: str) -> str:
     return str(CliRunner().invoke(thresholds, arguments, catch_exceptions=False).output)
 
 
-def test_a_model_is_written_with_thresholds_and_what_they_gave(model: Path, data: list[str], tmp_path: Path) -> None:
+def test_a_model_is_written_with_its_thresholds_and_their_results(model: Path, data: list[str], tmp_path: Path) -> None:
     printed = run(str(model), *data, "--unseen", "--out", str(tmp_path / "out"))
     before = load_classifier_file(model, "cpu").contract
     after = load_classifier_file(tmp_path / "out" / "tones.onnx", "cpu").contract
@@ -62,7 +62,7 @@ def test_another_price_is_taken(model: Path, data: list[str], tmp_path: Path) ->
     assert contract.operation.price == 0.5
 
 
-def test_kept_scores_give_what_fresh_ones_give(model: Path, data: list[str], tmp_path: Path) -> None:
+def test_cached_scores_equal_new_ones(model: Path, data: list[str], tmp_path: Path) -> None:
     cache = ["--cache", str(tmp_path / "cache")]
     for out in ("one", "two"):
         run(str(model), *data, "--unseen", *cache, "--out", str(tmp_path / out))
@@ -94,7 +94,7 @@ def test_a_recipe_that_is_not_shipped_needs_a_price(data: list[str], tmp_path: P
         run(str(mine), *data, "--unseen", "--out", str(tmp_path / "out"))
 
 
-def test_the_network_computes_what_it_did(model: Path, tmp_path: Path) -> None:
+def test_the_networks_outputs_are_unchanged(model: Path, tmp_path: Path) -> None:
     contract = msgspec.structs.replace(load_classifier_file(model, "cpu").contract, name="renamed")
     file, card = write_with_contract(model, contract, tmp_path / "out")
     assert (file.name, card.name) == ("renamed.onnx", "renamed.md")

@@ -33,7 +33,7 @@ def test_a_repository_holds_the_proven_network_its_configuration_and_its_card(
     assert wanted[1].read_bytes() == (exported / f"{place.name}.onnx").read_bytes()
 
 
-def test_its_configuration_says_shapes_and_carries_the_contract_to_the_letter(exported: Path) -> None:
+def test_the_configuration_has_the_shapes_and_the_exact_contract(exported: Path) -> None:
     contract = load_classifier_file(next(exported.glob("*.onnx")), "cpu").contract
     text = configuration(contract)
     shape = ", ".join(map(str, contract.features.input_shape))
@@ -58,7 +58,7 @@ def test_a_repository_takes_the_place_of_the_one_before_and_leaves_others_alone(
     assert {path.name for path in tmp_path.iterdir()} == {"theirs", files[0].parent.name}
 
 
-def test_what_cannot_be_exported_leaves_nothing(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_no_file(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No file"):
         export_repository(tmp_path / "none.pt", tmp_path / "out", None, QUIET)
     assert list((tmp_path / "out").iterdir()) == []

@@ -139,7 +139,7 @@ def test_a_shipped_model_is_exported_to_torchscript_without_its_checkpoint(tmp_p
     assert "daemon, TorchScript" in {each.rung for each in verification.differences}
 
 
-def test_a_file_that_is_neither_checkpoint_nor_onnx_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_and_no_onnx_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.ts").write_bytes(b"x")
     with pytest.raises(ModelError, match="neither a checkpoint"):
         export_checkpoint(tmp_path / "model.ts", ["onnx"], tmp_path, None, QUIET)

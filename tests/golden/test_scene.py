@@ -21,7 +21,7 @@ NOT_COMPARED = {"id", "version", "model"}  # they change with every release
 
 
 @pytest.mark.slow
-def test_the_events_of_a_known_scene_are_what_they_were(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_events_of_a_known_scene_are_unchanged(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     import numpy as np
 
     rate_hz = 16_000

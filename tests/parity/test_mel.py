@@ -50,13 +50,13 @@ def difference_db(samples: Samples, spec: FeatureSpec, dtype: torch.dtype = torc
 
 @both
 @pytest.mark.parametrize("name", SIGNALS)
-def test_the_daemon_hears_what_torchaudio_hears(name: str, spec: FeatureSpec) -> None:
+def test_the_daemons_features_equal_torchaudios(name: str, spec: FeatureSpec) -> None:
     assert difference_db(make(name, spec), spec) <= MEL_LIMIT_DB
 
 
 @both
 @pytest.mark.parametrize("name", SIGNALS)
-def test_the_daemon_hears_what_training_heard(name: str, spec: FeatureSpec) -> None:
+def test_the_daemons_features_equal_those_of_training(name: str, spec: FeatureSpec) -> None:
     limit_db = MEL_LIMIT_DB if name in BROADBAND else FLOAT32_TONAL_LIMIT_DB
     assert difference_db(make(name, spec), spec, torch.float32) <= limit_db
 
@@ -102,7 +102,7 @@ def test_the_window_is_torchs_to_a_rounding(n_fft: int) -> None:
 
 @pytest.mark.data
 @both
-def test_real_clips_are_heard_alike(shared_data: Path, spec: FeatureSpec) -> None:
+def test_real_clips_have_equal_scores(shared_data: Path, spec: FeatureSpec) -> None:
     for path in real_clips(shared_data):
         clip = probes(spec, path)["clip"]
         assert difference_db(clip, spec) <= MEL_LIMIT_DB, path.name

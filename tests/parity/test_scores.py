@@ -59,7 +59,7 @@ def test_every_rung_scores_real_clips_alike(run: Path, shared_data: Path) -> Non
 
 
 @pytest.mark.slow
-def test_onnx_runtime_keeps_its_digits_where_most_of_a_window_lies_at_the_cut_off() -> None:
+def test_onnx_runtime_is_accurate_for_windows_at_the_decibel_minimum() -> None:
     recipe = load_recipe("tutorial")
     network = ExampleNormalisation(recipe.features.normalisation_floor_db)
     content = to_onnx(network.eval(), contract_of(recipe, network))

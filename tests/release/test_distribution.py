@@ -103,7 +103,7 @@ def test_a_wheel_is_the_same_to_the_byte_whether_built_here_again_or_from_the_so
     assert rebuilt.read_bytes() == wheel.read_bytes()
 
 
-def test_a_tag_is_the_version_and_a_tree_that_nobody_knows_can_be_built(checkout: Path, tmp_path: Path) -> None:
+def test_a_git_tag_is_the_version_and_an_unversioned_tree_can_be_built(checkout: Path, tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
     tagged = tmp_path / "tagged"
     shutil.copytree(checkout, tagged)
@@ -121,7 +121,7 @@ def test_a_tag_is_the_version_and_a_tree_that_nobody_knows_can_be_built(checkout
         assert ("-7.8.9-" in built.name) == known, built.name
 
 
-def test_all_that_the_program_needs_beside_its_modules_is_in_the_wheel(wheel: Path) -> None:
+def test_the_wheel_has_all_data_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         entry_points = next(archive.read(name) for name in names if name.endswith("entry_points.txt"))
@@ -138,7 +138,9 @@ def test_all_that_the_program_needs_beside_its_modules_is_in_the_wheel(wheel: Pa
     assert b"soundwatch = soundwatch.daemon.cli:main" in entry_points
 
 
-def test_the_installed_program_says_its_version_and_has_no_torch(installed: Path, wheel: Path, tmp_path: Path) -> None:
+def test_the_installed_program_prints_its_version_and_has_no_torch(
+    installed: Path, wheel: Path, tmp_path: Path
+) -> None:
     version = wheel.name.split("-")[1]
     assert run(installed, "--version", cwd=tmp_path).stdout.decode() == f"soundwatch, version {version}\n"
     refused = run(installed, "train", "--help", cwd=tmp_path)
@@ -147,7 +149,7 @@ def test_the_installed_program_says_its_version_and_has_no_torch(installed: Path
     assert not list(installed.parent.glob("lib/python*/site-packages/torch*"))
 
 
-def test_the_installed_program_tells_of_a_recording_what_the_checkout_does(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_program_gives_the_lines_of_the_checkout(installed: Path, tmp_path: Path) -> None:
     rate_hz = 16_000
     scene = np.concatenate(
         [silence(1.0, rate_hz), tone(300, 1.4, rate_hz), silence(0.9, rate_hz), tone(3000, 0.8, rate_hz, 0.2)], axis=1

@@ -103,7 +103,7 @@ def is_active(container: SystemdContainer) -> bool:
     return container.property(UNIT, "ActiveState") == "active"
 
 
-def test_it_is_ready_after_the_first_window_and_runs_as_a_user_of_its_own(service: SystemdContainer) -> None:
+def test_the_service_is_ready_after_the_first_window_and_has_its_own_user(service: SystemdContainer) -> None:
     assert is_active(service)
     assert service.property(UNIT, "StatusText").startswith("1 of 1 sources ")
     process = service.property(UNIT, "MainPID")

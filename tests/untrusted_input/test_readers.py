@@ -56,12 +56,12 @@ def edited(data: bytes, changes: list[Edit]) -> bytes:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_takes_what_it_is_meant_for(name: str, tmp_path: Path) -> None:
+def test_a_reader_accepts_valid_input(name: str, tmp_path: Path) -> None:
     READERS[name](seed(name, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_garbage_is_refused(name: str, tmp_path: Path) -> None:
+def test_invalid_input_is_refused(name: str, tmp_path: Path) -> None:
     @settings(BRIEF, max_examples=25)
     @given(st.binary(max_size=200) | st.text(max_size=80).map(lambda text: text.encode("utf-8", "replace")))
     def garbage(data: bytes) -> None:
@@ -71,7 +71,7 @@ def test_garbage_is_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_was_damaged_on_its_way_is_taken_or_refused(name: str, tmp_path: Path) -> None:
+def test_damaged_messages_are_accepted_or_refused(name: str, tmp_path: Path) -> None:
     whole = seed(name, tmp_path)
 
     @settings(
@@ -91,7 +91,7 @@ def test_what_was_damaged_on_its_way_is_taken_or_refused(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.rglob("*.bin")), ids=lambda path: f"{path.parent.name}-{path.stem[:12]}")
-def test_what_once_was_found_is_refused_for_good(path: Path, tmp_path: Path) -> None:
+def test_inputs_that_once_crashed_are_refused(path: Path, tmp_path: Path) -> None:
     read(path.parent.name, path.read_bytes(), tmp_path)
 
 

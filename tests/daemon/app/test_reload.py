@@ -42,7 +42,7 @@ def test_a_sink_is_the_same_however_it_is_written() -> None:
     "values",
     [{"detection": DetectionConfig(threshold=0.9)}, {"model": ModelConfig(file="tutorial")}, {"stats_s": 60.0}],
 )
-def test_what_decides_is_told_apart_from_what_does_not(values: dict[str, Any]) -> None:
+def test_keys_that_change_decisions_are_distinguished(values: dict[str, Any]) -> None:
     assert diff_configs(BEFORE, after(**values)).deciding
 
 
@@ -55,7 +55,7 @@ def test_what_decides_is_told_apart_from_what_does_not(values: dict[str, Any]) -
         ({"sinks": ("pigeon",)}, "names no known sink"),
     ],
 )
-def test_what_takes_a_new_start_is_refused(values: dict[str, Any], said: str) -> None:
+def test_a_change_that_needs_a_restart_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         diff_configs(BEFORE, after(**values))
 

@@ -30,6 +30,6 @@ def test_it_counts_the_events_of_all_sources_and_names_the_command_that_prints_t
     }
 
 
-def test_a_journal_in_memory_is_gone_and_no_command_can_read_it() -> None:
+def test_a_journal_in_memory_cannot_be_read_by_commands() -> None:
     summary = run_summary(StatusSnapshot({"mic0": SourceStatus()}), JournalConfig(path="memory"))
     assert summary == {"events": "none", "journal": "memory: not stored"}

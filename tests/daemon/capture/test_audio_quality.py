@@ -104,7 +104,7 @@ def test_the_numbers_are_those_of_the_sound() -> None:
     assert quality.same_channels
 
 
-def test_a_fault_is_told_once_and_its_end_only_when_it_has_stayed_away() -> None:
+def test_a_fault_is_reported_once_and_its_end_after_a_clean_period() -> None:
     good, bad = street(), 0 * street()
     told = told_of(np.concatenate([bad, bad, good, bad, *[good] * CLEAN_PERIODS, good], axis=1))
     assert [quality.faults for quality in told] == [("silent",), ()]
@@ -149,12 +149,12 @@ def test_any_way_of_cutting_the_sound_finds_the_same(cuts: list[int], spoil: Cal
         assert one.dc_offset == pytest.approx(other.dc_offset, abs=1e-12)
 
 
-def test_a_place_that_is_never_quiet_for_a_minute_is_told_of() -> None:
+def test_a_minute_without_a_quiet_second_is_reported() -> None:
     assert faults(street(5, level=0.3)) == ()
     assert faults(street(6, level=0.3)) == ("noisy",)
 
 
-def test_a_second_in_which_nothing_is_delivered_is_told_of() -> None:
+def test_a_second_without_blocks_is_reported() -> None:
     state, told = QualityState(), []
     for number in range(100):
         late_ns = 900_000_000 if number == 50 else 0
@@ -164,7 +164,7 @@ def test_a_second_in_which_nothing_is_delivered_is_told_of() -> None:
     assert (quality.faults, quality.longest_gap_ms) == (("stalls",), 1000)
 
 
-def test_channels_that_become_the_same_are_told_of_though_that_is_no_fault() -> None:
+def test_equal_channels_are_reported_without_a_fault() -> None:
     two = street()
     same = np.repeat(two[:1], 2, axis=0)
     told = told_of(np.concatenate([two, two, same, same, two], axis=1))
@@ -173,7 +173,7 @@ def test_channels_that_become_the_same_are_told_of_though_that_is_no_fault() -> 
     assert [quality.faults for quality in told] == [("silent",), ()], "silence says nothing of it"
 
 
-def test_a_source_that_waits_by_itself_is_not_timed() -> None:
+def test_a_source_with_backpressure_is_not_timed() -> None:
     state = QualityState()
     for number in range(700):
         state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), None)
@@ -184,7 +184,7 @@ def test_a_source_that_waits_by_itself_is_not_timed() -> None:
 @pytest.mark.parametrize(
     ("choice", "channels"), [("left", [0.1]), ("right", [0.8]), ("mix", [0.45]), ("pair", [0.1, 0.8])]
 )
-def test_of_a_quiet_left_and_a_loud_right_channel_the_chosen_is_heard(
+def test_the_selected_channel_of_a_quiet_and_a_loud_one_is_used(
     choice: ChannelSelection, channels: list[float]
 ) -> None:
     class QuietLeftLoudRight:
@@ -222,7 +222,7 @@ def test_channels_that_cancel_are_reported_before_they_are_mixed() -> None:
         assert quality.faults == found
 
 
-def test_a_source_is_examined_as_it_is_heard_and_anew_after_a_loss() -> None:
+def test_a_source_is_checked_continuously_and_again_after_a_loss() -> None:
     class Flaps:
         info = SourceInfo("mic", "USB", RATE_HZ, 2)
         start_unix_ns = 7

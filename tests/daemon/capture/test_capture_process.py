@@ -44,7 +44,7 @@ def acted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return script
 
 
-def test_frames_are_what_they_were() -> None:
+def test_frames_survive_encoding_and_decoding() -> None:
     samples = read_only(np.random.default_rng(1).standard_normal((2, 441)).astype(np.float32))
     block = Block(samples, 44_100, 10**12, 7)
     for frame, what in (
@@ -80,7 +80,7 @@ def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason
 
 
 @pytest.mark.slow
-def test_what_the_process_tells_comes_out(acted: list[str]) -> None:
+def test_messages_of_the_process_are_received(acted: list[str]) -> None:
     acted.append(
         "tell(ErrorFrame('absent', 'Not yet.', final=False)); tell(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
         "tell(ErrorFrame('ended', 'Unplugged.', final=True))"
@@ -158,7 +158,7 @@ def test_the_capture_process_loads_no_network() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups of this kind")
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "time.sleep(600)"], ids=["killed", "stopped"])
-def test_what_the_process_started_ends_with_it(acted: list[str], end: str) -> None:
+def test_children_of_the_process_end_with_it(acted: list[str], end: str) -> None:
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     started = f"subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, pass_fds=[{writing}])"

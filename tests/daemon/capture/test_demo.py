@@ -22,7 +22,7 @@ def test_the_scene_goes_round() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100])
-def test_the_scene_is_loud_where_it_says_so_and_quiet_elsewhere(rate_hz: int) -> None:
+def test_the_scene_is_loud_only_at_its_stated_sounds(rate_hz: int) -> None:
     scene = demo_scene(rate_hz)[0]
     assert scene.dtype == np.float32
     assert np.abs(scene).max() < 1.0

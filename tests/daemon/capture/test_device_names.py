@@ -49,11 +49,11 @@ def desk(tmp_path: Path) -> Path:
         ("2", "2"),
     ],
 )
-def test_a_lasting_name_is_todays_number(desk: Path, device: str, name: str) -> None:
+def test_a_stable_name_resolves_to_the_present_index(desk: Path, device: str, name: str) -> None:
     assert resolve_device(device, desk) == name
 
 
-def test_two_alike_are_told_apart_by_their_ports(desk: Path) -> None:
+def test_two_microphones_of_one_type_have_different_ports(desk: Path) -> None:
     with pytest.raises(SourceError, match="2 sound cards are usb:0d8c:0014; exactly one was wanted") as caught:
         resolve_device("usb:0d8c:0014", desk)
     assert str(caught.value).endswith(
@@ -68,13 +68,13 @@ def test_a_card_that_is_not_there_is_an_error_that_lists_all(desk: Path, device:
     assert str(caught.value).count("alsa:") == 4 + device.startswith("alsa:")
 
 
-def test_a_machine_without_cards_says_so(tmp_path: Path) -> None:
+def test_a_machine_without_sound_cards_is_reported(tmp_path: Path) -> None:
     assert list_cards(tmp_path) == ()
     with pytest.raises(SourceError, match="there is none"):
         resolve_device("alsa:PCH", tmp_path)
 
 
-def test_a_device_is_listed_with_its_lasting_names() -> None:
+def test_a_device_is_listed_with_its_stable_names() -> None:
     there = [SoundCard(1, ("alsa:Device", "port:1-1.2"))]
     assert stable_names("USB PnP: Audio (hw:1,0)", there) == there[0].names
     assert stable_names("default", there) == stable_names("USB (hw:11,0)", there) == ()
@@ -104,9 +104,7 @@ def test_without_pactl_no_source_is_known(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize(("left", "gone"), [(["yard"], 0), (["default"], 1), ([], 0)])
-def test_a_source_that_the_server_has_no_more_is_gone(
-    monkeypatch: pytest.MonkeyPatch, left: list[str], gone: int
-) -> None:
+def test_a_removed_source_disappears(monkeypatch: pytest.MonkeyPatch, left: list[str], gone: int) -> None:
     print_news = [sys.executable, "-Sc", "print(\"Event 'remove' on source #1\")"]
     start = subprocess.Popen
     listed = iter([["yard", "default"], left])

@@ -45,7 +45,7 @@ def test_a_device_is_found_by_name_by_part_of_it_or_by_index(wanted: str | int, 
     assert find_device(DESK, wanted).index == index
 
 
-def test_default_is_the_default_device_whatever_it_is_called() -> None:
+def test_default_is_the_default_device_with_any_name() -> None:
     assert find_device(TWO_APIS, "default").index == 1
 
 
@@ -53,7 +53,7 @@ def test_a_whole_name_wins_over_names_that_contain_it() -> None:
     assert find_device([device(0, "Mic 2"), device(1, "Mic")], "Mic").index == 1
 
 
-def test_one_microphone_under_two_host_apis_is_told_apart_by_theirs() -> None:
+def test_one_microphone_under_two_host_apis_has_two_names() -> None:
     assert find_device(TWO_APIS, "Microphone (USB PnP), Windows WASAPI").index == 9
 
 
@@ -72,7 +72,7 @@ def test_no_match_is_an_error_that_lists_all(wanted: str | int) -> None:
     assert str(caught.value).count("--device") == 3
 
 
-def test_without_any_input_the_message_says_what_to_do() -> None:
+def test_without_any_input_the_message_has_a_remedy() -> None:
     with pytest.raises(SourceError, match="No microphone: PortAudio lists no input device"):
         find_device([], "default")
     assert devices_text([]).startswith("No microphone")
@@ -98,7 +98,7 @@ def test_every_proposed_name_finds_its_device(names: list[tuple[str, str]]) -> N
         assert find_device(devices, stable_name(devices, one)) == one
 
 
-def test_the_table_tells_how_to_listen_to_each() -> None:
+def test_the_table_has_a_name_for_each_microphone() -> None:
     table = devices_text([*DESK, device(6, 'My "good" mic', proposed='My "good" mic')])
     assert "   2      USB PnP Sound Device: Audio (hw:1,0)   ALSA      2         48000" in table
     assert "*  5      default" in table

@@ -66,7 +66,7 @@ def test_a_shift_by_a_part_of_a_delivery_loses_nothing() -> None:
     assert sum(losses(on_time(900, lambda number: 50_000_000 * (number // 300 % 2)))) == 0
 
 
-def test_losses_too_small_to_tell_from_a_shift_add_up_until_they_are_found() -> None:
+def test_small_losses_add_up_until_they_are_detected() -> None:
     assert sum(losses(on_time(400, lambda number: 60_000_000 * min(number // 100, 3)))) > 0.8 * 0.18 * RATE_HZ
 
 

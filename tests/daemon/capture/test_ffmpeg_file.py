@@ -55,7 +55,7 @@ def test_formats_that_only_ffmpeg_reads_keep_their_channels_and_length(
 
 
 @needs_ffmpeg
-def test_a_damaged_file_is_read_to_the_damage_and_then_said_to_be(tmp_path: Path) -> None:
+def test_a_damaged_file_is_read_up_to_the_damage_and_reported(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mka", "-c:a", "alac")
     path.write_bytes(path.read_bytes()[:20_000])
     recording, samples, message = Recording("file", path, "fast", 0), 0, ""

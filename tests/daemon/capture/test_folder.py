@@ -28,7 +28,7 @@ def heard(source: LiveSource) -> tuple[list[Block], list[SourceStateChange]]:
 
 
 @pytest.mark.slow
-def test_recordings_are_heard_by_name_each_after_the_other_and_their_joints_are_marked(tmp_path: Path) -> None:
+def test_recordings_are_read_by_name_and_their_boundaries_are_marked(tmp_path: Path) -> None:
     write(tmp_path / "2.flac", 0.2, rate_hz=16_000, channels=2)
     write(tmp_path / "1.wav", 0.1)
     write(tmp_path / "later" / "3.ogg", 0.3)
@@ -44,7 +44,7 @@ def test_recordings_are_heard_by_name_each_after_the_other_and_their_joints_are_
 
 
 @pytest.mark.slow
-def test_a_recording_that_cannot_be_heard_is_told_of_and_the_next_is_heard(tmp_path: Path) -> None:
+def test_an_unreadable_recording_is_reported_and_the_next_is_read(tmp_path: Path) -> None:
     write(tmp_path / "1.wav", 0.1)
     (tmp_path / "2.wav").write_bytes(b"no recording at all")
     (tmp_path / "3.wav").write_bytes((tmp_path / "1.wav").read_bytes()[:-100])
@@ -81,7 +81,7 @@ def test_channels_that_a_recording_does_not_have_are_refused(tmp_path: Path, cho
         open_live_source("yard", str(tmp_path / "1.wav"), choice)  # type: ignore[arg-type]
 
 
-def test_the_chosen_channel_of_a_recording_is_heard(tmp_path: Path) -> None:
+def test_the_selected_channel_of_a_recording_is_used(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "1.wav", np.tile([0.1, 0.8], (800, 1)), 8000)
     for choice, value in (("left", 0.1), ("right", 0.8), ("mix", 0.45)):
         [block], _ = heard(open_live_source("yard", str(tmp_path / "1.wav"), choice))  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def offset_of(played: NDArray[np.float32], heard: NDArray[np.float32]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_what_is_played_is_recorded_bit_for_bit_and_at_its_time(
+def test_played_sound_is_recorded_bit_for_bit_with_correct_times(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
     played = noise(tmp_path / "noise.wav", 2.0)

@@ -133,7 +133,7 @@ def test_a_connection_over_which_nothing_comes_has_stalled(monkeypatch: pytest.M
             list(source.blocks())
 
 
-def test_a_named_pipe_is_heard_and_heard_again_when_its_writer_comes_back(tmp_path: Path) -> None:
+def test_a_named_pipe_waits_for_its_next_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "yard")
     source = open_live_source("gate", str(tmp_path / "yard"), pcm=FORMAT)
     writers = [threading.Thread(target=write_cut_short, args=(tmp_path / "yard",)) for _ in range(2)]
@@ -155,7 +155,7 @@ def write_cut_short(path: Path) -> None:
 @pytest.mark.parametrize(
     "address", ["pcm+tcp://127.0.0.1", "pcm+tcp://:99", "pcm+udp://127.0.0.1", "pcm+udp://127.0.0.1:99?x=1"]
 )
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_an_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"is not a valid address; write pcm\+(tcp|udp)://HOST:PORT"):
         connect(address)
 
@@ -200,7 +200,7 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
     found.socket.close()
 
 
-def test_datagrams_are_heard_as_they_come(sender: Sender) -> None:
+def test_datagrams_are_read_in_order_of_arrival(sender: Sender) -> None:
     source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
     pieces = [SOUND[:, first : first + 800].tobytes() for first in range(0, SOUND.shape[1], 800)]
     blocks = sender.send_to(source, [pieces[0], pieces[1] + b"\0", *pieces[2:]])  # half a sample spoils no later one
@@ -223,7 +223,7 @@ def test_datagrams_that_are_lost_are_missed_by_the_clock(sender: Sender, lost_da
     assert blocks[-1].first_sample == pytest.approx(800 * (109 + lost_datagrams), abs=80)
 
 
-def test_losses_too_short_to_be_seen_are_missed_when_they_have_added_up(sender: Sender) -> None:
+def test_short_losses_are_detected_when_their_sum_is_large_enough(sender: Sender) -> None:
     source = connect(f"pcm+udp://127.0.0.1:{sender.place[1]}")
     data = bytes(1600)
     every_fiftieth: list[bytes | None] = [None if number % 50 == 49 else data for number in range(1500)]
@@ -231,7 +231,7 @@ def test_losses_too_short_to_be_seen_are_missed_when_they_have_added_up(sender: 
     assert sum(block.lost_samples for block in blocks) == pytest.approx(800 * 30, abs=2500)
 
 
-def test_an_address_that_somebody_listens_at_is_refused(sender: Sender) -> None:
+def test_an_address_in_use_is_refused(sender: Sender) -> None:
     address = f"pcm+udp://127.0.0.1:{sender.place[1]}"
     first = connect(address)
     with pytest.raises(SourceError, match="cannot be received: Address already in use"):
@@ -329,7 +329,7 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_url_is_heard_through_ffmpeg_and_again_when_it_ends(web: str) -> None:
+def test_a_url_is_read_through_ffmpeg_and_reopened_at_its_end(web: str) -> None:
     source = open_live_source("gate", f"{web}/live.flac", pcm=FORMAT)
     blocks, plights = heard_until_lost(source, 2)
     assert [plight.state for plight in plights] == ["lost", "back", "lost"]
@@ -370,7 +370,7 @@ def test_a_quote_in_an_address_does_not_end_the_address(web: str, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_stream_without_sound_is_reported_with_what_to_do(web: str, tmp_path: Path) -> None:
+def test_a_stream_without_sound_is_reported_with_a_remedy(web: str, tmp_path: Path) -> None:
     picture = ("-f", "lavfi", "-i", "testsrc=duration=1:size=64x64:rate=5", "-c:v", "mjpeg")
     subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", *picture, str(tmp_path / "silent.mkv")], check=True)
     with pytest.raises(SourceError, match=r"the stream has no sound\. Switch on audio in the camera's settings"):
@@ -389,7 +389,7 @@ def camera() -> Iterator[RtspServer]:
 
 
 @pytest.mark.slow
-def test_a_camera_is_heard_and_heard_again_when_it_is_back(camera: RtspServer) -> None:
+def test_a_camera_delivers_sound_again_after_an_outage(camera: RtspServer) -> None:
     source = open_live_source("gate", camera.url, pcm=FORMAT)
     heard, states = 0.0, []
     blocks: list[Block] = []
@@ -427,7 +427,7 @@ def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
 
 
 @pytest.mark.slow
-def test_ffmpeg_that_sends_over_http_is_heard_in_real_time(tmp_path: Path) -> None:
+def test_http_from_ffmpeg_is_read_in_real_time(tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("URLs are heard through ffmpeg, which is not installed")
     address = f"http://127.0.0.1:{free_port()}/live.flac"

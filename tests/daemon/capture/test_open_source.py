@@ -55,16 +55,14 @@ def test_more_channels_than_the_device_has_are_refused(opened: list[str]) -> Non
     assert opened == []
 
 
-def test_a_file_that_is_there_is_a_recording_whatever_it_is_called(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_existing_file_is_a_recording_with_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     soundfile.write("yard", np.zeros((10, 1)), 8_000, format="WAV")
     assert isinstance(open_source("x", "yard"), Recording)
 
 
 @pytest.mark.parametrize("device", ["yard.wav", "Yard.FLAC", "./yard", "/nowhere/yard", "clip.m4a"])
-def test_what_looks_like_a_file_is_not_sought_among_the_microphones(device: str) -> None:
+def test_a_file_name_is_not_looked_up_among_the_microphones(device: str) -> None:
     with pytest.raises(SourceError, match="There is no file"):
         open_source("x", device)
 

@@ -26,7 +26,7 @@ def test_real_time_waits_from_the_first_call_on() -> None:
     assert time.monotonic_ns() - start_ns >= 49_000_000
 
 
-def test_what_is_late_is_not_waited_for() -> None:
+def test_a_late_response_is_not_waited_for() -> None:
     pacer = Pacer("real_time", 8_000)
     pacer.wait_for(0)
     time.sleep(0.02)

@@ -29,7 +29,7 @@ def test_the_answer_is_given_back() -> None:
     assert call_portaudio("Asking", lambda module: module is sys.modules["sounddevice"])
 
 
-def test_a_refusal_says_what_was_tried_and_portaudios_reason() -> None:
+def test_a_refusal_has_the_attempts_and_portaudios_reason() -> None:
     with pytest.raises(SourceError, match=r"^Opening Mic failed: Error opening InputStream: Device unavailable\.$"):
         call_portaudio("Opening Mic", refuse)
 
@@ -40,7 +40,7 @@ def test_a_bug_stays_a_bug() -> None:
 
 
 @pytest.mark.slow
-def test_what_hangs_is_left_behind_and_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_sink_does_not_delay_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[object] = []
     monkeypatch.setattr(atexit, "unregister", forgotten.append)
     release = threading.Event()

@@ -29,14 +29,14 @@ def test_a_tone_fills_its_own_octave_and_no_other(frequency_hz: int) -> None:
     assert all(db is None or db < -60 for hz, db in levels.items() if hz != frequency_hz)
 
 
-def test_a_good_microphone_is_said_to_be_one() -> None:
+def test_a_good_microphone_is_reported_as_good() -> None:
     text = probe_text(probed(tone(1000, 3, RATE_HZ)))
     assert text.startswith("USB PnP, ALSA: 16000 Hz, 1 channel\nlevel -9.0 dBFS")
     assert "about 16000 Hz by the clock, longest gap 100 ms, longest run of zeros 0 ms" in text
     assert text.endswith("This microphone can be used.")
 
 
-def test_what_is_wrong_is_said_with_what_to_do() -> None:
+def test_faults_are_reported_with_remedies() -> None:
     silent = probe_text(probed(np.zeros((1, 3 * RATE_HZ), np.float32)))
     assert ADVICE["silent"] in silent
     assert "can be used" not in silent
@@ -46,7 +46,7 @@ def test_what_is_wrong_is_said_with_what_to_do() -> None:
     assert "Both channels are equal" in clipping
 
 
-def test_a_microphone_that_holes_stalls_or_has_another_rate_than_it_says_is_told_so() -> None:
+def test_zeros_stalls_and_a_wrong_rate_of_a_microphone_are_reported() -> None:
     sound = tone(1000, 3, RATE_HZ)
     holed = sound.copy()
     holed[:, 8000:12_000] = 0

@@ -115,7 +115,7 @@ class Street:
         return [each for each in self.given if isinstance(each, SourceStateChange)]
 
 
-def test_what_is_heard_after_a_loss_has_the_number_it_would_have_had() -> None:
+def test_windows_after_a_loss_keep_their_positions() -> None:
     world = World()
     street = Street(world, [Connection(world, 5), Connection(world, 2, away_ns=3 * SECOND_NS)])
     street.hear()
@@ -127,7 +127,7 @@ def test_what_is_heard_after_a_loss_has_the_number_it_would_have_had() -> None:
     assert street.given[7] is back, "after the block, which tells of the gap"
 
 
-def test_a_device_that_is_waited_for_is_said_once_and_its_stream_begins_when_it_is_there() -> None:
+def test_a_missing_device_is_reported_once_and_its_stream_begins_when_it_appears() -> None:
     world = World()
     street = Street(world, [Connection(world, 2, away_ns=40 * SECOND_NS, waits=True), Connection(world, 1, waits=True)])
     lasting = street.hear()
@@ -137,7 +137,7 @@ def test_a_device_that_is_waited_for_is_said_once_and_its_stream_begins_when_it_
     assert lasting.start_unix_ns == UNIX_NS + 40 * SECOND_NS
 
 
-def test_a_source_that_stalls_is_told_from_one_that_ends() -> None:
+def test_a_stalled_source_is_distinguished_from_an_ended_one() -> None:
     world = World()
     street = Street(world, [Connection(world, 1, error=StallError("Nothing came.")), Connection(world, 1)])
     street.hear()
@@ -175,7 +175,7 @@ def test_a_clock_that_is_set_while_the_first_block_comes_does_not_move_its_place
     st.lists(st.tuples(st.integers(1, 30), st.integers(0, 10**10), st.integers(-(10**12), 10**12)), min_size=2),
     st.sampled_from([8000, 11_025, 44_100]),
 )
-def test_every_missing_sample_is_counted_whatever_is_done_to_the_wall_clock(
+def test_every_missing_sample_is_counted_for_any_clock_change(
     connections: list[tuple[int, int, int]], rate_hz: int
 ) -> None:
     world = World()
@@ -212,7 +212,7 @@ def test_a_microphone_whose_clock_drifts_does_not_add_that_to_a_loss() -> None:
     assert street.blocks[1000].lost_samples == pytest.approx(2 * 8000, abs=1000)
 
 
-def test_what_is_missing_at_the_end_of_the_program_is_counted_too() -> None:
+def test_lines_lost_at_the_end_of_the_program_are_counted() -> None:
     world = World()
     street = Street(world, [Connection(world, 10)])
 

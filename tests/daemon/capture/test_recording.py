@@ -70,7 +70,7 @@ def test_every_format_and_depth_gives_samples_of_full_scale_one(
 
 @pytest.mark.parametrize("rate_hz", [1_000, 8_000, 11_025, 192_000, 384_000])
 @pytest.mark.parametrize("channels", [1, 6])
-def test_every_rate_and_number_of_channels_is_given_as_it_is(tmp_path: Path, rate_hz: int, channels: int) -> None:
+def test_every_rate_and_number_of_channels_is_kept(tmp_path: Path, rate_hz: int, channels: int) -> None:
     written = tone(rate_hz, channels)
     soundfile.write(tmp_path / "r.wav", written, rate_hz, subtype="FLOAT")
     blocks = heard(tmp_path / "r.wav")
@@ -78,7 +78,7 @@ def test_every_rate_and_number_of_channels_is_given_as_it_is(tmp_path: Path, rat
     np.testing.assert_array_equal(joined(blocks), written.T)
 
 
-def test_a_recording_tells_what_it_is(tmp_path: Path) -> None:
+def test_a_recording_has_its_rate_channels_and_name(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "r.wav", tone(8_000, 6), 8_000)
     source: Source = Recording("yard", tmp_path / "r.wav", "fast", 1_700_000_000_000_000_000)
     assert (source.info.name, source.info.description) == ("yard", str(tmp_path / "r.wav"))
@@ -138,7 +138,7 @@ def write_high_rate(path: Path) -> None:
         ("a.wav", Path.exists, r"There is no file .*a\.wav. Check its name"),
     ],
 )
-def test_what_is_no_recording_is_refused_with_what_was_seen_and_wanted(
+def test_a_file_that_is_no_recording_is_refused_with_the_reason(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, write: object, message: str
 ) -> None:
     assert callable(write)
@@ -160,7 +160,7 @@ def test_what_is_no_recording_is_refused_with_what_was_seen_and_wanted(
         ("a.mp3", "MPEG_LAYER_III", "35000 samples, but "),
     ],
 )
-def test_a_truncated_recording_is_heard_to_its_end_and_then_said_to_be(
+def test_a_truncated_recording_is_read_to_its_end_and_reported(
     tmp_path: Path, name: str, subtype: str, declared: str
 ) -> None:
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, (35_000, 2))
@@ -182,7 +182,7 @@ def test_a_header_that_was_written_to_a_pipe_is_not_taken_for_truncation(tmp_pat
     assert joined(heard(tmp_path / "a.wav")).shape == (1, len(written))
 
 
-def test_a_flac_that_was_written_to_a_pipe_is_heard_though_it_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+def test_a_flac_without_a_length_is_read(tmp_path: Path) -> None:
     written = tone(44_100, 1)
     soundfile.write(tmp_path / "a.flac", written, 44_100)
     content = bytearray((tmp_path / "a.flac").read_bytes())
@@ -193,7 +193,7 @@ def test_a_flac_that_was_written_to_a_pipe_is_heard_though_it_does_not_say_how_l
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.flac"])
-def test_a_compressed_recording_is_decoded_in_blocks_as_it_is_in_one_go(tmp_path: Path, name: str) -> None:
+def test_decoding_in_blocks_equals_decoding_at_once(tmp_path: Path, name: str) -> None:
     soundfile.write(tmp_path / name, tone(48_000, 2, 1.5), 48_000)
     whole, _ = soundfile.read(tmp_path / name, dtype="float32")
     np.testing.assert_array_equal(joined(heard(tmp_path / name)), whole.T)

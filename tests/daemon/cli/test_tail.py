@@ -60,5 +60,5 @@ def test_details_and_descriptions_are_escaped() -> None:
     assert format_line(hello).endswith("\\x1b[2Jmic")
 
 
-def test_printable_text_is_left_as_it_is() -> None:
+def test_printable_text_is_unchanged() -> None:
     assert printable("Straße 日本 🎤 a_b") == "Straße 日本 🎤 a_b"

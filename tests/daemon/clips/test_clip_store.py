@@ -53,7 +53,7 @@ def kept(second: int, score: float, class_word: str = "siren", size_bytes: int =
     return StoredClip(Path(f"{second}-{class_word}"), f"2026{second:04d}", class_word, score, "", size_bytes)
 
 
-def test_a_clip_is_there_whole_for_its_owner_alone_and_says_what_it_is(tmp_path: Path) -> None:
+def test_a_clip_is_complete_private_and_has_metadata(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "clips"
     put = ClipStore(folder, ClipsConfig()).save(clip(second=1))
     assert put.path.name == f"20260921T141321000Z-mic0-siren-0.9500-{ID}.flac"
@@ -70,7 +70,7 @@ def test_a_clip_is_there_whole_for_its_owner_alone_and_says_what_it_is(tmp_path:
 
 @pytest.mark.slow
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_whatever_a_source_or_class_is_called_the_name_is_safe_and_reads_back(source: str, label: str) -> None:
+def test_every_source_and_class_gives_a_safe_and_readable_name(source: str, label: str) -> None:
     name = file_name(replace(clip(), source=source, label=label))
     assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
     assert len(name) < 200
@@ -84,7 +84,7 @@ def test_names_that_look_alike_stay_apart() -> None:
     assert filename_word("../../etc/passwd").startswith("______etc_passwd_")
 
 
-def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_remains_of_a_killed_program_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".20260921T141321000Z-mic0-siren-0.9500-X.flac.part").write_bytes(b"half")
     (tmp_path / ".20260921T141321000Z-mic0-siren-0.9500-X.flac.4711.part").write_bytes(b"half")
     (tmp_path / "holiday.flac").write_bytes(b"mine")
@@ -97,7 +97,7 @@ def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".ages.json", ".hidden", "holiday.flac"]
 
 
-def test_old_clips_go_whatever_they_are(tmp_path: Path) -> None:
+def test_old_clips_of_every_class_are_removed(tmp_path: Path) -> None:
     clock = Steady()
     opened = ClipStore(tmp_path, ClipsConfig(max_age_days=2), clock)
     for day, id_ in zip(range(5), ids(), strict=False):
@@ -108,7 +108,7 @@ def test_old_clips_go_whatever_they_are(tmp_path: Path) -> None:
     assert [each.id for each in sorted(list_clips(tmp_path), key=lambda each: each.stamp)] == ids()[3:5]
 
 
-def test_age_goes_on_in_the_next_run_and_time_between_runs_does_not_count(tmp_path: Path) -> None:
+def test_the_age_counts_running_time_only(tmp_path: Path) -> None:
     clock, config = Steady(), ClipsConfig(max_age_days=2)
     first = ClipStore(tmp_path, config, clock)
     first.save(clip())
@@ -168,7 +168,7 @@ def _limited(config: ClipsConfig, max_bytes: int) -> Any:
     st.integers(0, 5),
     st.integers(0, 3000),
 )
-def test_what_is_left_fits_and_the_best_of_a_class_never_goes_before_one_that_is_none(
+def test_remaining_clips_fit_the_limit_and_the_best_are_removed_last(
     drawn: list[tuple[int, float, str]], best: int, max_bytes: int
 ) -> None:
     lying = [

@@ -61,7 +61,7 @@ def test_clips_of_one_source_and_hour_are_one_recording(journal: JournalStore, t
     assert len(recordings) == 3, "two in each of three hours"
 
 
-def test_why_a_label_gave_no_clip_is_told(tmp_path: Path) -> None:
+def test_labels_without_a_clip_are_reported_with_the_reason(tmp_path: Path) -> None:
     lines: list[Line] = [
         event(id_of(0)),
         clip_line(id_of(0), reason="speech"),
@@ -91,7 +91,7 @@ def test_nothing_to_copy_and_a_folder_that_is_not_empty_are_refused(journal: Jou
         export_labelled_clips(journal, tmp_path / "clips", tmp_path / "clips")
 
 
-def test_a_label_is_right_none_or_a_class_and_a_misspelt_one_is_asked_about(journal: JournalStore) -> None:
+def test_a_label_is_right_none_or_a_class_and_a_misspelled_one_is_refused(journal: JournalStore) -> None:
     found = last_event_line(journal, id_of(1))
     known = known_classes(journal)
     assert known == list(CLASSES)

@@ -58,14 +58,14 @@ def test_each_event_is_a_clip_of_the_sources_own_samples(rate_hz: int) -> None:
         assert clip.excerpt.duration_s == pytest.approx(expected_s, abs=0.01)
 
 
-def test_an_event_at_the_end_of_the_stream_has_what_there_is() -> None:
+def test_an_event_at_the_end_of_the_stream_has_a_shorter_clip() -> None:
     source = Memory("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True)
     [clip], _ = cut_of(source)
     assert clip.excerpt.end_sample == source.samples.shape[1]
     assert samples_of(clip, source)
 
 
-def test_a_source_that_breaks_still_leaves_the_clip_of_what_it_heard() -> None:
+def test_a_failing_source_keeps_the_clip_of_its_event() -> None:
     source = Memory("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True, breaks=True)
     [clip], lines = cut_of(source)
     assert [line["reason"] for line in lines if line["type"] == "end"] == ["source_lost"]

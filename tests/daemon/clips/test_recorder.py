@@ -75,7 +75,7 @@ def test_a_clip_is_as_long_as_the_longest_and_no_longer_and_does_not_wait_for_th
     assert len(bench.clips) == 1
 
 
-def test_memory_is_bounded_whether_or_not_an_event_lasts() -> None:
+def test_memory_is_bounded_with_and_without_an_event() -> None:
     bench = Bench()
     longest = 0
     for second in range(1, 120):
@@ -95,7 +95,7 @@ def test_without_an_event_only_the_latest_sound_is_held() -> None:
 
 
 @pytest.mark.parametrize("offset_s", [None, 5.0])
-def test_what_is_there_is_cut_when_no_more_sound_will_come(offset_s: float | None) -> None:
+def test_a_clip_is_cut_at_the_end_of_the_sound(offset_s: float | None) -> None:
     bench = Bench()
     bench.hear_until(6)
     bench.tell(event("start", 4))
@@ -104,7 +104,7 @@ def test_what_is_there_is_cut_when_no_more_sound_will_come(offset_s: float | Non
     assert clip.excerpt.frames()[[0, -1], 0].tolist() == [3000, 5999]
 
 
-def test_an_event_at_the_very_beginning_has_what_pre_roll_there_is() -> None:
+def test_an_event_at_the_start_has_a_shorter_pre_roll() -> None:
     bench = Bench()
     bench.hear_until(4)
     bench.tell(event("start", 0.5), event("end", 0.5, 1))
@@ -138,7 +138,7 @@ def test_a_loss_longer_than_the_clip_ends_it_where_the_sound_did() -> None:
     assert clip.excerpt.frames()[[0, -1], 0].tolist() == [3000, 4999]
 
 
-def test_another_rate_begins_another_tape_and_ends_what_was_open() -> None:
+def test_another_rate_starts_a_new_buffer_and_ends_open_clips() -> None:
     bench = Bench()
     bench.hear_until(5)
     bench.tell(event("start", 4))
@@ -155,7 +155,7 @@ def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
     assert {clip.label: clip.excerpt.duration_s for clip in bench.clips} == {"siren": 6.0, "dog_bark": 4.0}
 
 
-def test_an_event_of_a_source_that_was_never_heard_makes_nothing() -> None:
+def test_an_event_of_an_unknown_source_gives_no_clip() -> None:
     recorder = ClipRecorder(CONFIG, 500, lambda clip: pytest.fail(f"{clip} was cut"))
     recorder.add_events("mic0", Timed(), [event("start", 4)], 4000, final=True)  # type: ignore[arg-type]
 

@@ -46,7 +46,7 @@ def vector(labels: tuple[str, ...], *rows: list[float]) -> Vector:
     return Vector(list(rows), contract)
 
 
-def test_labels_that_mean_speech_are_told_by_their_words() -> None:
+def test_speech_labels_are_found_by_their_words() -> None:
     assert [LABELS[place] for place in speech_label_ids(LABELS)] == [
         "speech",
         "Child speech, kid speaking",

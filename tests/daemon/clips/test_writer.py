@@ -78,7 +78,7 @@ def test_a_line_is_written_once_the_file_is_there(tmp_path: Path) -> None:
     assert log.entries == []
 
 
-def test_a_clip_with_speech_is_not_written_and_the_line_says_so(tmp_path: Path) -> None:
+def test_a_clip_with_speech_is_not_written_and_its_line_has_the_reason(tmp_path: Path) -> None:
     written, lines, log = writer(tmp_path, Judge(False), Judge(True))
     written.submit(clip())
     written.close()
@@ -89,7 +89,7 @@ def test_a_clip_with_speech_is_not_written_and_the_line_says_so(tmp_path: Path) 
     assert log.entries == []
 
 
-def test_what_the_guard_cannot_judge_is_not_written(tmp_path: Path) -> None:
+def test_a_clip_that_the_guard_cannot_score_is_not_written(tmp_path: Path) -> None:
     written, lines, log = writer(tmp_path, Judge(ValueError("no number")))
     written.submit(clip())
     written.close()
@@ -108,7 +108,7 @@ def test_a_disk_that_fails_costs_clips_and_nothing_else(tmp_path: Path) -> None:
     assert [fields["lost_clips"] for event, fields in log.written if event == "clip_lost"] == [1, 2]
 
 
-def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None:
+def test_a_full_queue_drops_the_newest_item_and_reports_it(tmp_path: Path) -> None:
     judge = Judge(False, let=False)
     written, lines, log = writer(tmp_path, judge)
     written.submit(clip())
@@ -123,7 +123,7 @@ def test_a_queue_that_is_full_loses_the_newest_and_tells(tmp_path: Path) -> None
     assert len(log.entries) == 2
 
 
-def test_what_flac_cannot_hold_is_told_of(tmp_path: Path) -> None:
+def test_a_clip_that_flac_cannot_store_is_reported(tmp_path: Path) -> None:
     written, lines, _ = writer(tmp_path)
     frames = np.zeros((800, 9), np.int16)
     written.submit(replace(clip(), excerpt=Excerpt([Segment(0, frames)], 0, 800, 8000)))

@@ -15,7 +15,7 @@ def test_a_reading_that_something_came_into_is_made_again() -> None:
     assert read_clocks(lambda: next(steady), lambda: next(unix)) == ClockReading(5_000_001_000, 7_000_001_000)
 
 
-def test_a_machine_that_is_always_busy_is_not_asked_for_ever() -> None:
+def test_requests_to_a_busy_node_end() -> None:
     readings = iter(range(0, 10**12, 10**9))
     assert read_clocks(lambda: next(readings), lambda: 1).steady_ns == (2 * TRIES - 2) * 10**9
 

@@ -88,7 +88,7 @@ def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> N
     assert low.release == pytest.approx(0.9 * 0.7)
 
 
-def test_a_class_that_is_not_enabled_is_never_heard() -> None:
+def test_a_disabled_class_raises_no_event() -> None:
     detection = DetectionConfig(classes={"low": ClassConfig(enabled=False)})
     rules = build_rules(detection, SMALL_CONTRACT)
     assert rules[0].threshold > 1

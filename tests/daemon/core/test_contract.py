@@ -55,7 +55,7 @@ def test_a_window_is_a_whole_number_of_samples(rate_hz: int, window_ms: int, sam
         ({"window_hop_frames": 33}, "window_hop_frames 33 is 3300 samples, longer than the window's 3200"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused_with_what_was_wanted(changes: dict[str, Any], message: str) -> None:
+def test_wrong_numbers_are_refused_with_the_expected_ones(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError, match=re.escape(message)):
         msgspec.structs.replace(SMALL_SPEC, **changes)
 
@@ -101,7 +101,7 @@ def test_text_that_is_no_contract_is_refused_with_its_file(old: str, new: str, m
     assert "m.onnx" in str(caught.value)
 
 
-def test_a_refusal_says_what_to_do() -> None:
+def test_a_refusal_has_a_remedy() -> None:
     with pytest.raises(ContractError, match=r"schema soundwatch\.model/1 was wanted; export the model again"):
         decode_contract("{}", "m.onnx")
 

@@ -75,7 +75,7 @@ def test_nothing_else_in_the_project_sets_the_variables() -> None:
                 assert not setting.search(path.read_text(encoding="utf-8")), path
 
 
-def test_no_program_beside_the_packages_imports_a_reporting_library_without_ours() -> None:
+def test_every_script_imports_soundwatch_before_a_reporting_library() -> None:
     for room in ("benchmarks", "scripts"):
         for path in (ROOT / room).glob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ def imported(node: ast.AST) -> set[str]:
     return {node.module.partition(".")[0]} if isinstance(node, ast.ImportFrom) and node.module else set()
 
 
-def test_every_locked_package_stands_on_the_page_about_reporting() -> None:
+def test_the_privacy_page_lists_every_locked_package() -> None:
     page = (ROOT / "docs/privacy.md").read_text(encoding="utf-8").lower()
     called = {"onnxruntime-gpu": "onnx runtime", "ai-edge-litert": "litert", "torch": "pytorch"}
     called["mkdocs-material"] = "material for mkdocs"

@@ -20,7 +20,7 @@ def numbers(held: SeqRanges) -> set[int]:
 
 @pytest.mark.slow
 @given(RUNS, NUMBERS, NUMBERS)
-def test_runs_say_what_a_set_of_their_numbers_would(runs: list[tuple[int, int]], one: int, other: int) -> None:
+def test_ranges_equal_a_set_of_their_numbers(runs: list[tuple[int, int]], one: int, other: int) -> None:
     held: SeqRanges = ()
     expected: set[int] = set()
     for first, more in runs:

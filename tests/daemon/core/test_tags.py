@@ -48,7 +48,7 @@ def test_tags_of_a_model_without_any_are_refused() -> None:
         with_tag_classes(SMALL_CONTRACT, ["glass"])
 
 
-def test_the_highest_tags_come_first_and_leave_out_the_class_itself() -> None:
+def test_the_highest_tags_come_first_without_the_class() -> None:
     tags, values = ("a", "b", "c", "d"), (0.1, 0.9, 0.5, 0.7)
     assert highest_tags(tags, values) == (("b", 0.9), ("d", 0.7), ("c", 0.5))
     assert highest_tags(tags, values, except_for="b") == (("d", 0.7), ("c", 0.5), ("a", 0.1))

@@ -51,7 +51,7 @@ def test_the_upper_bound_is_garwoods(events: int, upper: float) -> None:
     assert poisson_upper_rate(events, 4.0) == pytest.approx(upper / 4, abs=1e-3)
 
 
-def test_a_threshold_is_raised_just_above_what_the_background_reaches() -> None:
+def test_a_threshold_is_raised_just_above_the_background() -> None:
     found = calibrate(background([0.1, 0.72, 0.1, 0.655, 0.1] * 20), RULES, SMALL_CONTRACT, 0.5)
     assert found.classes["low"].threshold == pytest.approx(0.73)
     assert found.classes["low"].highest_score == pytest.approx(0.72)
@@ -143,7 +143,7 @@ def test_a_hum_that_was_an_event_is_none_after_calibrating_on_it(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", [("--target", "often"), ("--background", "none.wav")])
-def test_a_wrong_option_is_said(tmp_path: Path, wrong: tuple[str, str]) -> None:
+def test_a_wrong_option_is_refused(tmp_path: Path, wrong: tuple[str, str]) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
     done = soundwatch("calibrate", "--background", "none.wav", "--model", model, *wrong, cwd=tmp_path)
     assert done.returncode in (2, 4)

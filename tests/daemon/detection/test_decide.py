@@ -48,7 +48,7 @@ def full_events_of(scores: Sequence[float | None], how: DetectionRule, reason: E
     return told + (end_active_events(state, ("bark",), end, -20.0, reason) if reason else [])
 
 
-def test_one_window_of_evidence_starts_an_event_where_one_is_asked_for() -> None:
+def test_one_window_of_evidence_starts_an_event_if_one_is_required() -> None:
     assert events_of([0, 0, 0.7, 0], rule()) == [
         ("start", 2 * HOP + W - HOP, None, None),
         ("end", 2 * HOP + W - HOP, 2 * HOP + W - HOP, "decay"),
@@ -63,17 +63,17 @@ def test_overlapping_windows_add_only_the_sound_that_is_new() -> None:
     assert [type_ for type_, *_ in started] == ["start"]
 
 
-def test_a_single_high_window_is_no_event_where_more_is_asked_for() -> None:
+def test_one_high_window_is_no_event_if_two_are_required() -> None:
     assert events_of([0, 0.99, 0, 0.99, 0], rule(confirm=W + HOP)) == []
 
 
-def test_the_event_lasts_between_release_and_threshold() -> None:
+def test_an_event_continues_between_release_and_threshold() -> None:
     told = events_of([0, 0.7, 0.5, 0.45, 0.41, 0.3], rule())
     assert [type_ for type_, *_ in told] == ["start", "end"]
     assert told[-1] == ("end", HOP + W - HOP, 5 * HOP, "decay")
 
 
-def test_what_was_there_from_the_first_sample_began_there() -> None:
+def test_a_sound_at_the_first_sample_has_its_onset_there() -> None:
     assert events_of([0.9], rule())[0] == ("start", 0, None, None)
 
 
@@ -92,7 +92,7 @@ def test_no_rise_reaches_back_into_the_event_before() -> None:
     assert told[2][1] == 3 * HOP + W - HOP
 
 
-def test_an_event_is_never_shorter_than_asked() -> None:
+def test_an_event_is_never_shorter_than_the_minimum() -> None:
     told = events_of([0, 0.9] + [0] * 9, rule(shortest=2 * W))
     onset, offset = told[0][1], told[1][2]
     assert offset is not None
@@ -153,7 +153,7 @@ def test_updates_come_at_their_interval_with_the_peak() -> None:
     assert [round(e.score, 3) for e in told] == [0.7, 0.8, 0.7]
 
 
-def test_a_window_with_a_loss_neither_starts_nor_ends_anything() -> None:
+def test_a_window_with_a_loss_does_not_affect_events() -> None:
     assert events_of([None] * 5, rule()) == []
     assert [type_ for type_, *_ in events_of([0.9, None, None, 0.9, 0], rule())] == ["start", "end"]
     assert events_of([0.9, None, 0.9], rule(confirm=W + HOP))[0][0] == "start"
@@ -163,7 +163,7 @@ def test_evidence_across_a_long_loss_is_no_more_than_two_windows() -> None:
     assert events_of([0.9] + [None] * 50 + [0.9], rule(confirm=2 * W + 1)) == []
 
 
-def test_the_end_of_the_stream_ends_what_lasts_and_says_why() -> None:
+def test_the_end_of_the_stream_ends_open_events_with_a_reason() -> None:
     assert events_of([0.9, 0.9], rule(), "shutdown")[-1] == ("end", 0, HOP + W, "shutdown")
     assert events_of([0.1, 0.1], rule(), "shutdown") == []
 

@@ -132,7 +132,7 @@ def test_a_name_server_is_explained_only_where_the_configuration_has_names() -> 
         ]
 
 
-def test_a_process_that_talks_to_itself_or_over_a_unix_socket_needs_no_explanation(tmp_path: Path) -> None:
+def test_connections_of_a_process_to_itself_and_unix_sockets_are_explained(tmp_path: Path) -> None:
     with Opened(("pair",), ("unix", str(tmp_path / "own.sock"))) as opened:
         assert seen(look(opened.pid, "json")) == {}
 
@@ -152,7 +152,7 @@ def test_files_are_explained_by_the_journal_clips_and_sinks(tmp_path: Path) -> N
     assert report_text(report)[-2:] == ["Not explained by the configuration", f"  file {paths[2]}"]
 
 
-def test_a_folder_that_is_a_link_explains_what_is_in_it(tmp_path: Path) -> None:
+def test_a_linked_folder_explains_its_files(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir()
     (tmp_path / "public").symlink_to(tmp_path / "private")
     with Opened(("write", str(tmp_path / "public/events.jsonl"))) as opened:
@@ -182,7 +182,7 @@ def test_addresses_are_read_in_the_kernels_byte_order() -> None:
         assert {f"127.0.0.1:{four.getsockname()[1]}", f"[::1]:{six.getsockname()[1]}"} <= found
 
 
-def test_without_a_running_program_or_the_right_to_look_a_sentence_says_so(tmp_path: Path) -> None:
+def test_a_missing_program_or_permission_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"No running program writes to the journal .*--process"):
         find_daemon(Config(journal=JournalConfig(path=str(tmp_path / "journal.db"))))
     with pytest.raises(ServiceError, match="by a journal in memory"):
@@ -191,7 +191,7 @@ def test_without_a_running_program_or_the_right_to_look_a_sentence_says_so(tmp_p
         look(4_194_305, "json")
 
 
-def test_the_command_line_watches_the_daemon_of_the_journal_and_its_exit_code_tells(
+def test_the_command_watches_the_daemon_of_the_journal_and_returns_an_exit_code(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     config = tmp_path / "config.yaml"

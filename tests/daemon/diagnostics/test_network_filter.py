@@ -39,7 +39,7 @@ def allowed(*sinks: str, backend: str = "auto", **sources: str) -> list[tuple[st
         "mqtt://localhost",
     ],
 )
-def test_what_stays_on_this_machine_needs_no_address(sink: str) -> None:
+def test_local_sinks_need_no_allowed_address(sink: str) -> None:
     assert allowed(sink) == []
 
 
@@ -77,7 +77,7 @@ def test_sources_and_servers_need_their_addresses_too() -> None:
     ]
 
 
-def test_the_drop_in_says_why_and_names_no_secret() -> None:
+def test_the_drop_in_has_reasons_and_no_secret() -> None:
     sources = {"gate": SourceConfig(device="rtsp://user:secret@192.168.1.9/stream")}
     config = Config(sinks=("webhook:https://hooks.example.org/token",), sources=sources)
     text = drop_in_text(allowed_destinations(config), ("192.0.2.53",))

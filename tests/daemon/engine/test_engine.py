@@ -40,7 +40,7 @@ def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, A
 
 
 @pytest.mark.slow
-def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> None:
+def test_concurrent_sources_give_the_events_of_single_ones() -> None:
     sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
     context, together = ears_of(BandClassifier())
     Engine(context, MemoryLogger()).run(
@@ -55,7 +55,7 @@ def test_many_sources_at_once_tell_what_each_tells_alone_and_in_batches() -> Non
 
 
 @pytest.mark.slow
-def test_the_default_model_tells_the_same_live_and_in_a_replay_to_the_byte() -> None:
+def test_live_and_replayed_lines_of_the_default_model_are_equal() -> None:
     classifier = load_classifier_file("urban", "cpu")
     scene = demo_scene(16_000, 20.0)
     told = []
@@ -85,7 +85,7 @@ def test_windows_that_are_ready_together_are_classified_together_but_never_more_
     assert engine.next_batch() == []
 
 
-def test_a_source_that_breaks_is_said_ends_its_events_and_leaves_the_others_alone() -> None:
+def test_a_failing_source_is_reported_and_does_not_affect_the_others() -> None:
     context, sink = ears_of(BandClassifier())
     log = MemoryLogger()
     broken = SourceSession(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
@@ -123,7 +123,7 @@ class Held(BandClassifier):
         return BandClassifier().classify(mel_db)
 
 
-def test_capture_goes_on_while_the_network_stands_still() -> None:
+def test_capture_continues_while_the_model_stalls() -> None:
     source = Memory("mic", sound(500, 5.0))
     context, sink = ears_of(Held(let_go=source.read_to_its_end))
     Engine(context, MemoryLogger()).run([SourceSession(source)])
@@ -135,7 +135,7 @@ def test_capture_goes_on_while_the_network_stands_still() -> None:
     assert stats["duration_s"] == pytest.approx(6.2)
 
 
-def test_a_source_that_waits_by_itself_is_not_read_on_and_loses_nothing() -> None:
+def test_a_source_with_backpressure_loses_no_sound() -> None:
     ahead_blocks: list[int] = []
     source = Memory("pipe", sound(500, 5.0), waits=True)
 
@@ -201,7 +201,7 @@ class Clockwork:
 
 
 @pytest.mark.slow
-def test_a_network_that_is_quick_enough_tells_of_no_trouble() -> None:
+def test_a_fast_model_causes_no_overload() -> None:
     machine = Clockwork(8, lambda _: 12_000_000)
     machine.go_on(60)
     assert machine.sink.of("health") == []
@@ -209,7 +209,7 @@ def test_a_network_that_is_quick_enough_tells_of_no_trouble() -> None:
 
 
 @pytest.mark.slow
-def test_a_slow_network_widens_the_hop_drops_the_oldest_says_so_and_recovers_by_itself() -> None:
+def test_a_slow_model_widens_the_hop_drops_windows_and_recovers() -> None:
     slow_until_ns = 30_000_000_000
     machine = Clockwork(3, lambda now_ns: 100_000_000 if now_ns < slow_until_ns else 10_000_000)
     machine.go_on(30)
@@ -242,7 +242,7 @@ def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None
 @pytest.mark.slow
 @given(st.lists(st.sampled_from([5, 60, 200, 900]), min_size=1, max_size=8))
 @settings(max_examples=25, deadline=None)
-def test_however_the_network_dawdles_no_sound_is_told_of_as_lost_twice(window_ms: list[int]) -> None:
+def test_a_slow_model_counts_no_lost_sound_twice(window_ms: list[int]) -> None:
     machine = Clockwork(3, lambda now_ns: 1_000_000 * window_ms[now_ns // 5_000_000_000 % len(window_ms)])
     machine.go_on(25)
     for source in machine.sources:
@@ -274,7 +274,7 @@ class Comes(Memory):
         yield Block(silence(0), rate_hz, 9 * rate_hz, 2 * rate_hz)
 
 
-def test_a_source_that_is_lost_and_comes_back_ends_its_events_and_goes_on_in_the_same_stream() -> None:
+def test_a_lost_source_ends_its_events_and_continues_its_stream() -> None:
     context, sink = ears_of(BandClassifier())
     Engine(context, MemoryLogger()).run([SourceSession(Comes("mic", sound(500), waits=True))])
     told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
@@ -321,7 +321,7 @@ class Moved(Memory):
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-7 * 10**10, 10**13), min_size=1, max_size=4))
-def test_an_event_has_one_id_and_ordered_times_whatever_is_done_to_the_clock(shifts_ns: list[int]) -> None:
+def test_an_event_has_one_id_and_ordered_times_for_any_clock_change(shifts_ns: list[int]) -> None:
     context, sink = ears_of(BandClassifier())
     Engine(context, MemoryLogger()).run(
         [SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))]
@@ -372,7 +372,7 @@ def test_small_steps_back_that_add_up_begin_a_new_stream_too() -> None:
     assert [line["reason"] for line in sink.of("end")] == ["clock_set", "end_of_stream"]
 
 
-def test_an_events_delay_is_told_by_the_clock_that_is_right_now() -> None:
+def test_the_latency_of_an_event_uses_the_corrected_clock() -> None:
     context, sink = ears_of(BandClassifier())
     hour_ns = 3_600_000_000_000
     Engine(context, MemoryLogger()).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
@@ -391,7 +391,7 @@ def test_stats_come_again_and_again_and_the_last_are_final() -> None:
     assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
 
 
-def test_what_is_true_of_a_source_can_be_read_at_any_time() -> None:
+def test_the_statistics_of_a_source_can_be_read_at_any_time() -> None:
     context, _ = ears_of(BandClassifier())
     engine = Engine(context, MemoryLogger())
     source = engine.add_source(SourceSession(Comes("mic", silence(0), waits=True)))

@@ -50,7 +50,7 @@ def test_calm_narrows_the_hop_step_by_step() -> None:
     assert after(state, 0, 16, RECOVERY_NS / S_NS).stride_windows == 1
 
 
-def test_a_window_that_waits_for_long_begins_the_calm_anew() -> None:
+def test_a_long_wait_of_a_window_restarts_the_recovery_period() -> None:
     state = adapt_stride(LoadState(), HOP_NS, 0, HOP_NS, 4)
     state = adapt_stride(state, HOP_NS, RECOVERY_NS - 1, HOP_NS, 4)  # half of the hop in force
     assert adapt_stride(state, 0, RECOVERY_NS, HOP_NS, 4).stride_windows == 2

@@ -52,7 +52,7 @@ def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResul
     return sink, readings
 
 
-def test_a_pause_ends_events_hears_nothing_and_is_a_gap_that_says_so() -> None:
+def test_a_pause_ends_events_and_becomes_a_gap() -> None:
     sink, readings = run(9, {3: False, 6: True})
     told = [(line["type"], line.get("state") or line.get("reason")) for line in sink.lines if line["type"] != "update"]
     assert told == [
@@ -83,13 +83,13 @@ def test_a_source_that_ends_while_it_is_paused_accounts_for_the_pause() -> None:
     assert stats["duration_s"] == 6.0
 
 
-def test_pausing_twice_or_what_is_not_there_does_nothing() -> None:
+def test_pausing_twice_or_an_unknown_source_has_no_effect() -> None:
     sink, _ = run(4, {1: True, 2: True})
     assert sink.of("health") == []
     assert sink.of("gap") == []
 
 
-def test_a_reading_tells_of_each_window_and_is_pictured_only_while_somebody_watches_for_pictures() -> None:
+def test_each_window_is_published_and_has_features_only_for_subscribers_to_features() -> None:
     _, readings = run(2, {})
     assert len(readings) == 17
     assert readings[0].labels == ("low", "high")

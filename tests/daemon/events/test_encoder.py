@@ -91,7 +91,7 @@ def test_an_event_of_a_model_with_tags_has_the_highest_and_one_of_a_tag_is_exper
     assert "glass" in as_json(stream.hello())["classes"]
 
 
-def test_one_id_runs_through_start_update_and_end_and_tells_the_onset() -> None:
+def test_start_update_and_end_share_an_id_made_of_the_onset() -> None:
     start = as_json(STREAM.line(event()))
     end = as_json(STREAM.line(event(type="end", decision_sample=90_000, offset_sample=60_000, reason="decay")))
     other = as_json(STREAM.line(event(label="low", class_id=0)))
@@ -127,7 +127,7 @@ def test_silence_has_a_null_level() -> None:
     assert as_json(STREAM.line(event(level_dbfs=None)))["level_dbfs"] is None
 
 
-def test_a_gap_tells_when_and_how_long() -> None:
+def test_a_gap_has_its_start_and_duration() -> None:
     line = as_json(STREAM.line(Gap(8000, 4000)))
     assert (line["start"], line["time"], line["duration_s"]) == (
         "2026-11-22T08:15:01.000Z",
@@ -136,7 +136,7 @@ def test_a_gap_tells_when_and_how_long() -> None:
     )
 
 
-def test_a_gap_tells_whether_sound_was_lost_or_not_listened_to() -> None:
+def test_a_gap_distinguishes_lost_sound_from_a_pause() -> None:
     assert as_json(STREAM.line(Gap(8000, 4000)))["reason"] == "capture"
     assert as_json(STREAM.line(Gap(8000, 4000, "overload")))["reason"] == "overload"
 
@@ -148,12 +148,12 @@ def test_health_is_the_machines_and_no_sources() -> None:
     assert (line["hop_s"], line["behind_ms"], line["dropped_windows"]) == (0.2, 612, 3)
 
 
-def test_the_last_line_tells_the_share_that_was_heard() -> None:
+def test_the_last_line_has_the_coverage() -> None:
     assert as_json(STREAM.line(StreamSummary(9, 80_000, 8_000)))["coverage"] == 0.9
     assert as_json(STREAM.line(StreamSummary(0, 0, 0)))["coverage"] is None
 
 
-def test_hello_says_who_listens_with_what() -> None:
+def test_hello_has_node_source_and_model() -> None:
     hello = as_json(STREAM.hello())
     assert hello["stream_start"] == "2026-11-22T08:15:00.000Z"
     assert hello["classes"] == ["low", "high"]
@@ -189,7 +189,7 @@ def test_every_line_satisfies_the_published_schema(
         validator.validate(as_json(line))
 
 
-def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() -> None:
+def test_times_are_corrected_from_a_sample_on_and_earlier_ones_stay() -> None:
     hour_ns = 3_600_000_000_000
     moved = STREAM.with_anchor(24_000, START_UNIX_NS + hour_ns)
     start, end = event(), event(type="end", offset_sample=32_000, reason="decay")
@@ -200,12 +200,12 @@ def test_times_are_moved_from_a_sample_on_and_what_was_before_keeps_its_own() ->
     assert as_json(back.line(end))["offset"] == "2026-11-22T08:15:03.500Z", "half as late, not earlier"
 
 
-def test_a_move_says_by_how_much() -> None:
+def test_a_correction_has_its_shift() -> None:
     line = as_json(anchor_line(ClockCorrection("clock_step", -3_600_000_400_000, 0), "edge1", "mic0", START_UNIX_NS))
     assert (line["state"], line["reason"], line["shift_ms"]) == ("reanchored", "clock_step", -3_600_000)
 
 
-def test_the_schema_refuses_what_is_not_a_line() -> None:
+def test_the_schema_refuses_invalid_lines() -> None:
     validator = jsonschema.Draft202012Validator(json_schema())
     good = as_json(STREAM.line(event()))
     bad_lines: tuple[dict[str, Any], ...] = ({}, good | {"score": "high"}, good | {"type": "hello"})

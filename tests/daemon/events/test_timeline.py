@@ -37,7 +37,7 @@ def test_a_later_sample_never_has_an_earlier_time(given_moves: list[tuple[int, i
 
 @pytest.mark.slow
 @given(moves, st.integers(0, 3_000_000))
-def test_what_is_before_an_anchor_keeps_its_time_for_good(given_moves: list[tuple[int, int]], sample: int) -> None:
+def test_samples_before_an_anchor_keep_their_time(given_moves: list[tuple[int, int]], sample: int) -> None:
     before = None
     for anchors in anchors_of(given_moves):
         if anchors and sample < anchors[-1].from_sample:

@@ -122,7 +122,7 @@ def test_lines_are_kept_shown_once_and_folded(
 
 
 @pytest.mark.slow
-def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
+def test_lines_missed_by_the_collector_are_requested_and_stored_once(
     harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
     worker = left_after_one_line(harness, mosquitto, fleet_at)
@@ -140,7 +140,7 @@ def test_what_a_fleet_missed_while_it_was_away_is_asked_for_and_kept_once(
 
 
 @pytest.mark.slow
-def test_lines_that_the_machine_has_dropped_are_counted_as_gone(
+def test_lines_that_the_node_dropped_are_counted_as_lost(
     harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
     worker = left_after_one_line(harness, mosquitto, fleet_at)
@@ -199,7 +199,7 @@ def test_a_broker_that_is_killed_loses_nothing(
     assert fleet.log_events()[-1] == "broker_available"
 
 
-def test_garbage_is_counted_and_told_once(
+def test_invalid_messages_are_counted_and_logged_once(
     mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto)
@@ -214,7 +214,7 @@ def test_garbage_is_counted_and_told_once(
 
 
 @pytest.mark.slow
-def test_a_broker_that_drops_what_it_has_no_room_for_loses_nothing(
+def test_no_line_is_lost_with_a_broker_that_drops_messages(
     mosquitto_folder: Path, fleet_at: Callable[..., Fleet]
 ) -> None:
     broker = Mosquitto(mosquitto_folder, free_port(), "allow_anonymous true\nmax_queued_messages 30\n", keeping="")
@@ -236,7 +236,7 @@ def test_a_broker_that_drops_what_it_has_no_room_for_loses_nothing(
         broker.kill()
 
 
-def test_a_machine_that_forgets_that_it_is_online_is_asked_all_the_same(
+def test_a_node_without_a_retained_status_gets_requests(
     harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2,retain=0")
@@ -248,7 +248,7 @@ def test_a_machine_that_forgets_that_it_is_online_is_asked_all_the_same(
 
 
 @pytest.mark.slow
-def test_so_many_machines_are_asked_at_a_time(
+def test_the_number_of_concurrent_requests_is_limited(
     mosquitto: Mosquitto, listener: Listener, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto, past=True)

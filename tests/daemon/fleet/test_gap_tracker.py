@@ -30,7 +30,7 @@ def test_a_line_is_new_once() -> None:
     assert tracker.add_line(line_of(1, node="edge2"))
 
 
-def test_a_hole_is_asked_for_once_its_machine_says_that_it_has_sent_it() -> None:
+def test_a_gap_is_requested_after_the_node_reports_the_lines_as_sent() -> None:
     tracker = GapTracker({})
     for seq in (1, 2, 5):
         tracker.add_line(line_of(seq))
@@ -42,7 +42,7 @@ def test_a_hole_is_asked_for_once_its_machine_says_that_it_has_sent_it() -> None
     assert tracker.next_request("edge1") == ResendRequest(JOURNAL, 5, 7)
 
 
-def test_what_its_machine_does_not_have_any_more_is_gone_and_counted_and_not_asked_for_repeated() -> None:
+def test_lines_that_the_node_no_longer_has_are_counted_and_not_requested_again() -> None:
     tracker = GapTracker({})
     for seq in (1, 10):
         tracker.add_line(line_of(seq))
@@ -56,7 +56,7 @@ def test_what_its_machine_does_not_have_any_more_is_gone_and_counted_and_not_ask
     assert tracker.lost_lines("edge1") == 5
 
 
-def test_of_a_new_machine_only_what_comes_from_now_on_is_wanted() -> None:
+def test_only_later_lines_of_a_new_node_are_requested() -> None:
     tracker = GapTracker({})
     tracker.add_report("edge1", report_of(1000, 1000).report)
     assert tracker.next_request("edge1") is None
@@ -65,13 +65,13 @@ def test_of_a_new_machine_only_what_comes_from_now_on_is_wanted() -> None:
     assert tracker.next_request("edge1") == ResendRequest(JOURNAL, 1001, 1003)
 
 
-def test_of_a_new_machine_all_is_wanted_where_its_past_was_asked_for() -> None:
+def test_a_new_node_is_requested_completely_with_the_past_option() -> None:
     tracker = GapTracker({}, past=True)
     tracker.add_report("edge1", report_of(1000, 1000).report)
     assert tracker.next_request("edge1") == ResendRequest(JOURNAL, 0, 1000)
 
 
-def test_of_a_machine_that_is_known_all_of_a_new_journal_is_wanted_and_the_old_ones_holes_are_gone() -> None:
+def test_a_new_journal_of_a_known_node_is_requested_completely() -> None:
     tracker = GapTracker({})
     tracker.add_line(line_of(1))
     tracker.add_report("edge1", report_of(4, 4).report)
@@ -80,7 +80,7 @@ def test_of_a_machine_that_is_known_all_of_a_new_journal_is_wanted_and_the_old_o
     assert tracker.next_request("edge1") == ResendRequest(OTHER, 0, 2)
 
 
-def test_what_is_known_outlasts_a_restart() -> None:
+def test_known_lines_survive_a_restart() -> None:
     tracker = GapTracker({})
     for seq in (1, 4):
         tracker.add_line(line_of(seq))
@@ -92,7 +92,7 @@ def test_what_is_known_outlasts_a_restart() -> None:
     assert later.take_changed() == ({}, set())
 
 
-def test_what_was_sent_again_and_got_lost_again_is_not_gone() -> None:
+def test_a_resent_line_that_was_lost_again_is_requested_again() -> None:
     tracker = GapTracker({}, past=True)
     tracker.add_report("edge1", report_of(9, 9).report)
     tracker.add_line(repeated(line_of(3)))
@@ -107,7 +107,7 @@ def test_a_number_that_comes_again_without_a_mark_is_another_line() -> None:
     assert tracker.add_line(line_of(1)), "a loss of power took the journal's last numbers back"
 
 
-def test_an_old_journals_holes_are_gone_though_the_fleet_was_away_when_it_went() -> None:
+def test_gaps_of_an_old_journal_are_dropped_after_an_absence_of_the_collector() -> None:
     tracker = GapTracker({})
     tracker.add_line(line_of(1))
     tracker.add_report("edge1", report_of(4, 4).report)
@@ -123,7 +123,7 @@ def test_an_old_journals_holes_are_gone_though_the_fleet_was_away_when_it_went()
     st.integers(0, 40),
     st.randoms(use_true_random=False),
 )
-def test_whatever_gets_lost_on_the_way_all_is_here_in_the_end_or_counted(
+def test_lost_messages_are_recovered_or_counted(
     arrives: list[bool], at_once: int, dropped: int, random: Random
 ) -> None:
     lines = len(arrives)
@@ -178,7 +178,7 @@ def test_a_node_with_many_journals_keeps_its_current_one_and_the_last_changed_on
     assert not forgotten & set(changed)
 
 
-def test_the_count_of_lost_lines_fits_a_database_whatever_a_node_reports() -> None:
+def test_the_count_of_lost_lines_fits_a_database_for_any_report() -> None:
     tracker = GapTracker({}, past=True)
     for number in range(1200):
         tracker.add_report("edge1", report_of(MAX_SEQ - 1, MAX_SEQ - 1, journal=f"{number:x}").report)

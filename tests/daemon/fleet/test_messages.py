@@ -18,7 +18,7 @@ from support.fleet_harness import JOURNAL, keys_of, line_of, report_of
 LINES = f"soundwatch/edge1/lines/{JOURNAL}"
 
 
-def test_a_line_is_kept_as_it_was_before_it_was_marked() -> None:
+def test_a_stored_line_has_no_repetition_mark() -> None:
     line = msgspec.json.encode(keys_of(7))
     said = parse_message(MqttMessage(LINES, line[:-1] + b',"repeated":true}'))
     assert isinstance(said, LineMessage)
@@ -71,7 +71,7 @@ def test_a_line_of_a_later_release_is_read() -> None:
         ("soundwatch", b"online"),
     ],
 )
-def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
+def test_a_message_that_is_no_nodes_is_refused(topic: str, payload: bytes) -> None:
     with pytest.raises((ValueError, msgspec.MsgspecError)):
         parse_message(MqttMessage(topic, payload))
 
@@ -95,6 +95,6 @@ def test_what_is_no_machines_is_refused(topic: str, payload: bytes) -> None:
         ).map(msgspec.json.encode),
     ),
 )
-def test_garbage_is_refused_and_nothing_else_happens(where: str, payload: bytes) -> None:
+def test_invalid_input_is_refused_without_side_effects(where: str, payload: bytes) -> None:
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         parse_message(MqttMessage(f"soundwatch/edge1/{where}", payload))

@@ -18,14 +18,14 @@ def online(**sources: SourceReport) -> NodeStatus:
     return with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(5, 5, sources=sources))
 
 
-def test_a_machine_that_is_connected_and_says_nothing_is_silent() -> None:
+def test_a_connected_node_without_messages_is_silent() -> None:
     node = online()
     assert node.state(BEGIN_NS + 89 * SECOND_NS) == "online"
     assert node.state(BEGIN_NS + 91 * SECOND_NS) == "silent"
     assert list(node.problems(BEGIN_NS + 91 * SECOND_NS)) == ["It is connected to the broker and sends no reports."]
 
 
-def test_a_machine_that_was_cut_off_hears_nothing_any_more() -> None:
+def test_a_disconnected_node_has_no_running_source() -> None:
     node = with_line(online(mic0=SourceReport(hearing="heard")), line_of(6))
     assert node_record(node, BEGIN_NS).active == ("siren at mic0",)
     node = with_status(node, status_of("offline"))
@@ -38,7 +38,7 @@ def test_a_machine_that_was_stopped_on_purpose_is_no_problem() -> None:
     assert (node.state(BEGIN_NS), list(node.problems(BEGIN_NS))) == ("stopped", [])
 
 
-def test_a_source_that_is_not_heard_or_sounds_poor_is_told() -> None:
+def test_a_missing_or_poor_source_is_shown() -> None:
     lost = SourceReport(hearing="lost", detail="mic0 was unplugged.")
     node = online(mic0=lost, mic1=SourceReport(hearing="heard", coverage=0.9, faults=("dc_offset", "quiet")))
     assert list(node.problems(BEGIN_NS)) == [
@@ -58,12 +58,12 @@ def test_a_clock_is_judged_by_the_report_that_took_least_on_its_way() -> None:
     assert list(node.problems(BEGIN_NS)) == ["Its clock is 3.0 s behind."]
 
 
-def test_a_report_that_the_broker_kept_says_nothing_of_a_clock() -> None:
+def test_a_retained_report_does_not_update_the_clock() -> None:
     node = with_report(NodeStatus("edge1"), report_of(1, 1, heard_unix_ns=BEGIN_NS + 3600 * SECOND_NS, retained=True))
     assert node.skew_s is None
 
 
-def test_an_event_lasts_from_its_start_to_its_end_and_not_beyond_a_report_without_it() -> None:
+def test_an_event_is_active_until_its_end_or_a_report_without_it() -> None:
     node = with_line(online(), line_of(1))
     assert list(node.active) == ["E1"]
     assert list(with_line(node, line_of(2, id="E1", type="end")).active) == []
@@ -73,7 +73,7 @@ def test_an_event_lasts_from_its_start_to_its_end_and_not_beyond_a_report_withou
     assert list(with_report(node, report_of(9, 9, sources={"mic0": SourceReport(hearing="heard")})).active) == []
 
 
-def test_two_machines_of_one_name_are_told() -> None:
+def test_two_nodes_with_one_name_are_reported() -> None:
     node = NodeStatus("edge1")
     for journal in ("aa", "bb"):
         node = with_report(node, report_of(1, 1, journal=journal))
@@ -85,14 +85,14 @@ def test_two_machines_of_one_name_are_told() -> None:
     assert not node.is_duplicated, "one of them was given another name"
 
 
-def test_nobody_can_fill_the_memory_with_events_that_never_end() -> None:
+def test_events_without_an_end_do_not_fill_the_memory() -> None:
     node = NodeStatus("edge1")
     for seq in range(1, 1000):
         node = with_line(node, line_of(seq))
     assert len(node.active) == 200
 
 
-def test_the_documented_machine_is_one_as_it_is_printed() -> None:
+def test_the_documented_node_has_the_printed_form() -> None:
     text = (Path(__file__).parents[3] / "docs" / "fleet.md").read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if line.startswith('{"schema":"soundwatch.fleet/1"'))
     assert msgspec.json.encode(msgspec.json.decode(line, type=NodeRecord)).decode() == line

@@ -83,7 +83,7 @@ def test_machines_and_accounts_outlast_a_restart(address: str) -> None:
     again.close()
 
 
-def test_what_lasts_is_found_by_a_machines_last_report(store: FleetStore) -> None:
+def test_active_events_come_from_the_last_report(store: FleetStore) -> None:
     source = SourceReport(hearing="heard", active=("E2",))
     node = with_report(with_status(NodeStatus("edge1"), status_of("online")), report_of(9, 8, sources={"mic0": source}))
     store.save(Batch([line_of(1), line_of(2), line_of(3, id="E2", type="update")], {}, (), [node]))
@@ -92,7 +92,7 @@ def test_what_lasts_is_found_by_a_machines_last_report(store: FleetStore) -> Non
     assert node_record(store.nodes()[0], BEGIN_NS).active == ()
 
 
-def test_what_cannot_be_kept_whole_is_not_kept_at_all(store: FleetStore) -> None:
+def test_a_clip_that_does_not_fit_is_not_stored(store: FleetStore) -> None:
     broken = Batch([line_of(1)], {("edge1", JOURNAL): JournalCoverage(1, held=((1, 1),))}, (), [NodeStatus(None)])  # type: ignore[arg-type]
     with pytest.raises(sql.exc.SQLAlchemyError):
         store.save(broken)
@@ -108,7 +108,7 @@ def test_old_lines_are_dropped(store: FleetStore) -> None:
 
 
 @pytest.mark.slow
-def test_people_can_ask_postgresql_itself(postgres: Postgres) -> None:
+def test_postgresql_can_be_queried_directly(postgres: Postgres) -> None:
     address = postgres.database()
     store = FleetStore(address)
     kept(store, 1, 2)
@@ -137,7 +137,7 @@ def test_a_store_that_is_not_there_is_not_made_by_those_who_look(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_does_not_answer_is_told() -> None:
+def test_a_server_without_a_response_is_reported() -> None:
     with pytest.raises(StoreError, match=r"cannot be opened: .*[Cc]onnection"):
         FleetStore("postgresql://soundwatch@127.0.0.1:1/fleet")
 

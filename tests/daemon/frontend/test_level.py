@@ -23,6 +23,6 @@ def test_digital_silence_has_no_level() -> None:
     assert level_dbfs(window_of(np.zeros((1, 100), np.float32))) is None
 
 
-def test_what_lies_after_the_end_of_the_sound_does_not_count() -> None:
+def test_samples_after_the_end_do_not_count() -> None:
     samples = np.concatenate([np.ones((1, 100)), np.zeros((1, 300))], axis=1).astype(np.float32)
     assert level_dbfs(window_of(samples, heard=100)) == pytest.approx(0)

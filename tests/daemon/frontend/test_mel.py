@@ -42,7 +42,7 @@ def test_digital_silence_gives_the_floor_and_not_nan() -> None:
     np.testing.assert_allclose(mel_db(silence(0.4), SMALL_SPEC), FLOOR_DB, rtol=1e-6)
 
 
-def test_the_faintest_sound_of_16_bits_lies_above_silence() -> None:
+def test_the_quietest_16_bit_sound_is_above_silence() -> None:
     faint = np.zeros((1, SMALL_SPEC.window_samples), np.float32)
     faint[0, 1600] = 1 / 32768
     assert mel_db(faint, SMALL_SPEC).max() > FLOOR_DB + 10
@@ -55,7 +55,7 @@ def test_a_tone_is_loudest_in_the_band_around_it() -> None:
         assert loudest == band
 
 
-def test_nothing_lies_further_below_the_peak_than_top_db() -> None:
+def test_no_value_is_more_than_top_db_below_the_peak() -> None:
     decibels = mel_db(tone(1000, 0.4), SMALL_SPEC)
     assert decibels.max() - decibels.min() == pytest.approx(80, abs=1e-4)
     uncut = mel_db(tone(1000, 0.4), msgspec.structs.replace(SMALL_SPEC, top_db=None))
@@ -77,7 +77,7 @@ def test_a_gain_moves_every_band_by_its_decibels(gain_db: float) -> None:
     np.testing.assert_allclose(mel_db(quieter, SMALL_SPEC) - mel_db(noise, SMALL_SPEC), gain_db, atol=1e-3)
 
 
-def test_a_click_is_seen_by_the_frames_around_it_only() -> None:
+def test_a_click_affects_only_the_frames_around_it() -> None:
     click = silence(0.4)
     click[0, 1600] = 1
     power = stft_power(click, SMALL_SPEC)[0].sum(axis=1)  # (T,)

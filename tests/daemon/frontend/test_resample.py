@@ -92,7 +92,7 @@ def test_a_sample_keeps_its_time(rate_hz: int) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000, 192_000])
-def test_what_the_models_rate_cannot_hold_is_filtered_out_and_not_folded_down(rate_hz: int) -> None:
+def test_frequencies_above_the_models_limit_are_filtered_without_aliasing(rate_hz: int) -> None:
     tone = np.sin(2 * np.pi * 15_000 * np.arange(rate_hz) / rate_hz).astype(np.float32)[None]
     assert np.abs(resample_clip(tone, rate_hz, spec_of(22_050, 1))[:, 1000:-1000]).max() < 1e-4
 
@@ -131,7 +131,7 @@ def test_output_cannot_be_written_to() -> None:
     st.integers(100, 5_000),  # enough for at least one sample of the output
     cuts,
 )
-def test_a_lost_stretch_moves_time_by_exactly_what_was_lost(
+def test_a_loss_shifts_the_time_by_its_exact_duration(
     rate_hz: int, wanted_hz: int, before: int, lost: int, after: int, cuts: list[int]
 ) -> None:
     spec = spec_of(wanted_hz, 1)
@@ -151,7 +151,7 @@ def test_a_lost_stretch_moves_time_by_exactly_what_was_lost(
     assert abs(end - (resumed + after) * wanted_hz / rate_hz) < 2
 
 
-def test_what_comes_after_a_loss_is_as_if_it_came_first() -> None:
+def test_sound_after_a_loss_is_processed_like_a_new_start() -> None:
     """The filter starts anew: nothing of before the gap is smeared into what comes after."""
     spec, before, after = spec_of(22_050, 1), noise(1, 4_000), noise(1, 4_800)
     tail = Block(read_only(after), 48_000, 9_600, lost_samples=5_600)

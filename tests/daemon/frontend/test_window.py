@@ -48,7 +48,7 @@ def test_any_way_of_cutting_gives_the_same_windows(total: int, cuts: list[int]) 
 
 
 @given(st.integers(1, 5 * W))
-def test_every_window_holds_the_samples_its_number_says_and_zeros_after_the_end(total: int) -> None:
+def test_every_window_has_its_samples_and_zeros_after_the_end(total: int) -> None:
     windows = windows_of([*blocks_of(total, []), None])
     assert windows, "even one sample gives a window"
     for heard in windows:
@@ -60,7 +60,7 @@ def test_every_window_holds_the_samples_its_number_says_and_zeros_after_the_end(
         assert heard.first_sample + heard.valid_samples <= total
 
 
-def test_windows_before_the_end_are_told_as_soon_as_they_are_full() -> None:
+def test_windows_are_emitted_as_soon_as_they_are_complete() -> None:
     state, windows = window(WindowState(), Block(ramp(0, W - 1), 8000, 0), SMALL_SPEC)
     assert windows == []
     state, windows = window(state, Block(ramp(W - 1, 1), 8000, W - 1), SMALL_SPEC)

@@ -127,12 +127,12 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
         load_classifier_file(tmp_path)
 
 
-def test_a_missing_file_is_refused_with_the_names_of_what_is_shipped(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_the_names_of_shipped_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"There is no model .*nothing\.onnx\. .* urban, tutorial\.$"):
         load_classifier_file(tmp_path / "nothing.onnx")
 
 
-def test_a_shipped_model_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_shipped_model_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "__file__", str(tmp_path / "inference" / "classifier.py"))
     with pytest.raises(ModelError, match=r"urban\.onnx.*install soundwatch again"):
         resolve_model("urban")
@@ -182,9 +182,7 @@ def test_another_number_of_outputs_than_of_labels_is_refused(tmp_path: Path) -> 
         load_classifier_file(write_onnx(tmp_path / "m.onnx", outputs=10))
 
 
-def test_weights_in_a_second_file_are_refused_even_where_it_lies_beside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_in_a_second_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="keeps its weights in a second file"):
         load_classifier_file(write_onnx(Path("m.onnx"), external=True))
@@ -206,7 +204,7 @@ def test_mel_decibels_of_another_shape_raise_no_error_of_the_runtimes(tmp_path: 
 # What runs it.
 
 
-def test_cuda_without_a_driver_is_refused_and_says_why(tmp_path: Path, no_driver: None) -> None:
+def test_cuda_without_a_driver_is_refused_with_the_reason(tmp_path: Path, no_driver: None) -> None:
     path = write_onnx(tmp_path / "m.onnx")
     for provider in ("cuda", "CUDAExecutionProvider"):
         with pytest.raises(ProviderError, match="driver does not load"):
@@ -225,7 +223,7 @@ def test_a_provider_may_be_named_as_onnx_runtime_names_it(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(providers.cuda_unavailable_reason() is None, reason="this machine has an NVIDIA driver")
 @pytest.mark.skipif(sys.platform != "linux", reason="CUDA's build of ONNX Runtime is installed on Linux only")
-def test_a_driver_without_cuda_falls_back_quietly_unless_cuda_was_demanded(
+def test_a_driver_without_cuda_falls_back_unless_cuda_is_required(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
@@ -250,7 +248,7 @@ def test_importing_the_stage_imports_no_runtime() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_missing_torch_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_torch_is_reported_with_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.ts").write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ModelError, match=r"pip install '(soundwatch|\.)\[training\]'"):

@@ -84,7 +84,7 @@ ASK = (
         ({"MAJOR": "7", "MINOR": "0"}, "the card has compute capability 7.0, and CUDA 13 needs 7.5 (Turing) or newer"),
     ],
 )
-def test_a_driver_is_asked_for_its_version_and_the_card(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+def test_the_driver_gives_its_version_and_the_gpu(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
     compiled(tmp_path, "libcuda.so.1", DRIVER)
     assert run(tmp_path, ASK, **settings).startswith(reason)
 

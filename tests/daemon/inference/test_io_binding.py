@@ -1,6 +1,6 @@
 """Bound buffers and fixed shapes, through the processor's provider: the same code, without a card.
 
-What needs a card, copies to it and locked pages, is in `test_a_card_gives_what_the_processor_gives`.
+What needs a card, copies to it and locked pages, is in `test_a_gpu_gives_the_cpus_scores`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_any_number_of_windows_gets_its_own_logits_in_order(tmp_path: Path) -> N
         np.testing.assert_allclose(bound(mel_db), wanted, rtol=1e-6)
 
 
-def test_what_is_given_back_is_not_overwritten_by_the_next_batch(tmp_path: Path) -> None:
+def test_returned_scores_are_not_overwritten_by_the_next_batch(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(write_onnx(tmp_path / "m.onnx"), providers=[CPU])
     bound = BoundSession(session, SMALL_SPEC.input_shape, {"logits": 2}, "cpu")
     loud, quiet = (np.full((1, *SMALL_SPEC.input_shape), level_db, np.float32) for level_db in (-10, -70))
@@ -89,7 +89,7 @@ def test_pages_that_cannot_be_locked_are_left_as_they_are(monkeypatch: pytest.Mo
     unavailable_reason(CUDA, CardOptions()) is not None,
     reason=f"no CUDA here: {unavailable_reason(CUDA, CardOptions())}",
 )
-def test_a_card_gives_what_the_processor_gives() -> None:
+def test_a_gpu_gives_the_cpus_scores() -> None:
     mel_db = np.random.default_rng(3).normal(-40, 15, (21, 1, 64, 201)).astype(np.float32)
     on_card, on_cpu = load_classifier_file("urban", "cuda"), load_classifier_file("urban", "cpu")
     assert on_card.provider == CUDA

@@ -39,7 +39,7 @@ def file(provider: str, clock: Clock, batch_ms: Iterator[float] | float, off: fl
     return OnnxModel(SMALL_CONTRACT, provider, run, {})
 
 
-def test_the_quicker_of_two_is_taken_and_both_are_told_of() -> None:
+def test_the_faster_of_two_providers_is_selected_and_both_times_are_reported() -> None:
     clock = Clock()
     taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 8.0)], clock)
     assert taken.provider == CUDA
@@ -99,7 +99,7 @@ def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], 
     return open_as
 
 
-def test_auto_goes_on_without_a_rival_that_does_not_start(
+def test_auto_continues_without_a_candidate_that_does_not_start(
     tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]
 ) -> None:
     rival(ProviderError("a card that is full"))
@@ -109,9 +109,7 @@ def test_auto_goes_on_without_a_rival_that_does_not_start(
     assert log_fields(opened)["not_taken"] == f"{CUDA}: a card that is full"
 
 
-def test_what_auto_measured_comes_with_the_model(
-    tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]
-) -> None:
+def test_the_model_has_the_measurements_of_auto(tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]) -> None:
     path = write_onnx(tmp_path / "m.onnx")
     slow = onnx_model._open(path, path.read_bytes(), CPU, 1, CardOptions())
 
@@ -137,7 +135,7 @@ def test_a_provider_that_takes_the_model_but_leaves_it_to_the_processor_is_refus
         load_classifier_file(write_onnx(tmp_path / "m.onnx"), "cuda")
 
 
-def test_a_provider_that_does_not_start_is_told_from_a_file_that_is_damaged(
+def test_a_failing_provider_is_distinguished_from_a_damaged_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(providers, "unavailable_reason", lambda *_: None)

@@ -42,20 +42,18 @@ def test_auto_is_left_to_a_measurement_where_there_is_an_accelerator() -> None:
 
 
 @pytest.mark.usefixtures("every_library_loads")
-def test_tensorrt_has_to_be_asked_for_by_name() -> None:
+def test_tensorrt_is_used_only_by_name() -> None:
     assert TENSORRT not in candidate_accelerators(ALL, CARD)
     assert choose_provider(TENSORRT, ALL, CARD) == TENSORRT
 
 
 @pytest.mark.parametrize("name", ["OpenVINOExecutionProvider", "CoreMLExecutionProvider"])
-def test_a_provider_that_this_build_has_may_be_asked_for_by_name(name: str) -> None:
+def test_every_provider_of_this_build_can_be_named(name: str) -> None:
     assert choose_provider(name, ALL, CARD) == name
 
 
 @pytest.mark.parametrize("name", [CUDA, TENSORRT])
-def test_a_provider_whose_libraries_do_not_load_is_refused_with_what_does_not(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_with_a_missing_library_is_refused_with_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
     monkeypatch.setattr(providers, "_library_fault", lambda _: "its libraries do not load (libcudnn.so.9)")
     with pytest.raises(ProviderError, match=rf"{name} cannot be used: .*libcudnn.so.9.* choose provider auto or cpu"):
@@ -76,7 +74,7 @@ def test_an_accelerator_is_taken_where_it_is_twice_as_quick(window_ms: dict[str,
     assert fastest_provider(window_ms) == taken
 
 
-def test_cuda_is_bounded_and_repeatable_and_the_processor_runs_what_is_left() -> None:
+def test_cuda_has_limits_and_the_cpu_runs_the_other_nodes() -> None:
     first, rest = provider_options(CUDA, CardOptions(2, 1 << 28))
     assert isinstance(first, tuple)
     name, options = first

@@ -31,7 +31,7 @@ def model(tmp_path: Path) -> Path:
     return write_band_model(tmp_path / "bands.onnx", TAGGED_CONTRACT)
 
 
-def test_scores_have_the_tags_beside_the_classes(model: Path) -> None:
+def test_scores_have_tags_and_classes(model: Path) -> None:
     scores = classify_windows(load_classifier_file(model), WINDOWS)
     for window in scores:
         assert (window.labels, window.tags) == (TAGGED_CONTRACT.labels, TAGGED_CONTRACT.tags)

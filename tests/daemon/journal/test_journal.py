@@ -102,7 +102,7 @@ def test_a_reader_gets_a_line_only_once_it_is_in_the_file(tmp_path: Path) -> Non
     assert kept == [1]
 
 
-def test_a_reader_far_behind_reads_from_the_file_what_is_no_longer_at_hand(tmp_path: Path) -> None:
+def test_a_slow_reader_reads_older_lines_from_the_file(tmp_path: Path) -> None:
     with opened(JournalStore(tmp_path / "journal.db")) as journal:
         for _ in range(3 * TAIL_LINES):
             journal.append(gap())
@@ -151,7 +151,7 @@ def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
     assert log.events == ["journal_failed", "journal_recovered"]
 
 
-def test_a_file_that_turns_out_to_be_damaged_is_put_aside_and_numbers_go_on(tmp_path: Path) -> None:
+def test_a_damaged_file_is_kept_aside_and_numbers_continue(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     log = MemoryLogger()
     with opened(JournalStore(path), log) as journal:
@@ -192,7 +192,7 @@ def test_a_folder_that_is_not_there_is_made_and_one_that_cannot_be_is_an_error(t
         open_for_writing(JournalConfig(path=str(tmp_path / "file" / "journal.db")), MemoryLogger())
 
 
-def test_where_nobody_asked_for_a_file_one_that_cannot_be_made_is_said_and_done_without(
+def test_a_default_file_that_cannot_be_created_is_reported_and_replaced_by_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -203,7 +203,7 @@ def test_where_nobody_asked_for_a_file_one_that_cannot_be_made_is_said_and_done_
     assert log.events == ["journal_in_memory"]
 
 
-def test_the_file_lies_where_systemd_says_or_where_a_users_state_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_in_systemds_or_the_users_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/soundwatch:/other")
     assert journal_path(JournalConfig()) == Path("/var/lib/soundwatch/journal.db")
     monkeypatch.delenv("STATE_DIRECTORY")
@@ -212,7 +212,7 @@ def test_the_file_lies_where_systemd_says_or_where_a_users_state_is(monkeypatch:
     assert journal_path(JournalConfig(path="memory")) == MEMORY
 
 
-def test_a_reader_is_told_where_there_is_no_journal(tmp_path: Path) -> None:
+def test_a_missing_journal_is_reported_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="There is no journal at"):
         open_for_reading(JournalConfig(path=str(tmp_path / "none.db")))
 

@@ -67,7 +67,7 @@ def other_spelling(path: Path) -> Path:
 @pytest.mark.parametrize(
     "name", [same_path, without_lock_file, symbolic_link, link_to_folder, hard_link, other_spelling]
 )
-def test_a_second_program_is_refused_by_whatever_name(tmp_path: Path, name: Callable[[Path], Path]) -> None:
+def test_a_second_writer_is_refused_with_any_spelling_of_the_path(tmp_path: Path, name: Callable[[Path], Path]) -> None:
     path = tmp_path / "state" / "journal.db"
     (path.parent / "x").mkdir(parents=True)
     store = open_for_writing(JournalConfig(path=str(path)), MemoryLogger())
@@ -155,7 +155,7 @@ def test_a_journal_that_is_deleted_or_replaced_while_it_is_open_is_written_again
         assert "dear diary" in [file.read_text(errors="replace") for file in renamed]
 
 
-def test_a_journal_that_was_replaced_by_one_in_use_keeps_its_lines_in_memory_and_says_so(tmp_path: Path) -> None:
+def test_a_journal_replaced_by_one_in_use_is_kept_in_memory_and_reported(tmp_path: Path) -> None:
     path, log = tmp_path / "journal.db", MemoryLogger()
     journal = Journal(open_for_writing(JournalConfig(path=str(path)), log), LIMITS, "n", log)
     journal.append(gap())

@@ -98,7 +98,7 @@ def test_a_number_means_the_lines_after_that_one() -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [("yesterday", "is no moment"), ("2026-11-26T13:00:00", "has no zone")])
-def test_what_is_no_moment_is_refused_with_examples(text: str, said: str) -> None:
+def test_an_invalid_time_is_refused_with_examples(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_filter(NOW, since=text)
 

@@ -50,9 +50,7 @@ def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
 
 
 @pytest.mark.slow
-def test_what_was_kept_in_memory_moves_to_the_file_a_batch_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_in_memory_move_to_the_file_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "RETRY_S", 0.01)
     real, sizes, broken = JournalStore.commit, list[int](), threading.Event()
 

@@ -115,7 +115,7 @@ def test_a_file_that_was_cut_short_keeps_the_lines_before_the_cut(path: Path, ke
     store.close()
 
 
-def test_a_journal_whose_lines_are_all_unreadable_goes_on_with_its_numbers(path: Path) -> None:
+def test_a_journal_without_readable_lines_keeps_its_numbering(path: Path) -> None:
     for page in pages_of(path, "lines"):
         overwrite(path, page, bytes(PAGE_BYTES))
     store = JournalStore(path)
@@ -172,7 +172,7 @@ def test_a_bad_page_of_an_index_costs_no_line(path: Path) -> None:
     store.close()
 
 
-def test_the_journal_says_what_was_lost_and_keeps_what_was_open(path: Path) -> None:
+def test_the_journal_reports_lost_lines_and_keeps_open_events(path: Path) -> None:
     overwrite(path, pages_of(path, "lines")[3], bytes(PAGE_BYTES))
     log, store = MemoryLogger(), JournalStore(path)
     assert store.salvaged is not None
@@ -203,7 +203,7 @@ def test_damage_that_a_reader_meets_while_the_program_runs_is_salvaged(path: Pat
     journal.close()
 
 
-def test_a_program_that_only_reads_a_damaged_journal_says_so_and_leaves_it(path: Path) -> None:
+def test_a_reader_of_a_damaged_journal_reports_it_and_changes_nothing(path: Path) -> None:
     overwrite(path, pages_of(path, "lines")[0], bytes(PAGE_BYTES))
     before = path.read_bytes()
     store = open_for_reading(JournalConfig(path=str(path)))

@@ -42,7 +42,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_lines_are_there_after_the_file_is_opened_again_and_numbers_go_on(tmp_path: Path) -> None:
+def test_lines_survive_a_restart_and_numbers_continue(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     store = JournalStore(path)
     store.commit([row(1), row(2)], [("mqtt", Cursor(2, 1))])
@@ -54,7 +54,7 @@ def test_lines_are_there_after_the_file_is_opened_again_and_numbers_go_on(tmp_pa
     assert again.cursors() == {"mqtt": Cursor(2, 1)}
 
 
-def test_numbers_go_on_even_where_all_lines_were_dropped(tmp_path: Path) -> None:
+def test_numbers_continue_after_all_lines_were_dropped(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db")
     store.commit([row(1), row(2)])
     assert store.drop_oldest(1.0) == 2
@@ -105,7 +105,7 @@ def test_lines_are_removed_when_the_program_ran_for_longer_than_their_limit(tmp_
 
 
 @pytest.mark.parametrize("time", ["1970-01-01", "1999-12-31", "2026-11-26", "2036-01-01", "9999-12-31"])
-def test_the_time_of_a_line_does_not_tell_its_age(tmp_path: Path, time: str) -> None:
+def test_the_age_of_a_line_does_not_depend_on_its_time(tmp_path: Path, time: str) -> None:
     clock = Steady()
     store = JournalStore(tmp_path / "journal.db", steady_ns=clock)
     store.commit([row(1, time=time), row(2, time="2026-11-26"), row(3, time=time)])
@@ -116,7 +116,7 @@ def test_the_time_of_a_line_does_not_tell_its_age(tmp_path: Path, time: str) -> 
     assert store.trim(MONTH).removed_lines == 3
 
 
-def test_age_goes_on_in_the_next_run_and_time_between_runs_does_not_count(tmp_path: Path) -> None:
+def test_the_age_counts_running_time_only(tmp_path: Path) -> None:
     clock = Steady()
     store = JournalStore(tmp_path / "journal.db", steady_ns=clock)
     store.commit([row(1)])
@@ -159,7 +159,7 @@ def test_a_file_that_is_too_large_loses_its_oldest_tenth(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_the_newest_lines_and_says_how_many_old_ones_went(small_disk: Path) -> None:
+def test_a_full_disk_keeps_the_newest_lines_and_counts_the_removed_ones(small_disk: Path) -> None:
     store = JournalStore(small_disk / "journal.db")
     store.commit([row(seq, size=400) for seq in range(1, 501)])
     (small_disk / "filler").write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize))
@@ -171,7 +171,7 @@ def test_a_full_disk_keeps_the_newest_lines_and_says_how_many_old_ones_went(smal
     assert len(kept) > 500, "no fewer than there were before"
 
 
-def test_a_journal_on_a_disk_without_room_is_kept_in_memory_and_that_is_said(small_disk: Path) -> None:
+def test_a_journal_on_a_full_disk_is_kept_in_memory_and_reported(small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize))
     log = MemoryLogger()
     store = open_for_writing(JournalConfig(path=str(small_disk / "journal.db")), log)
@@ -188,7 +188,7 @@ def test_a_text_file_is_renamed_rather_than_lost(tmp_path: Path) -> None:
     assert store.last_seq() == 0
 
 
-def test_a_journal_of_a_later_release_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_journal_of_a_later_release_is_refused_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     JournalStore(path).close()
     other = sqlite3.connect(path)
@@ -198,7 +198,7 @@ def test_a_journal_of_a_later_release_is_refused_and_left_as_it_is(tmp_path: Pat
         JournalStore(path)
 
 
-def test_a_reader_sees_what_a_writer_goes_on_to_write_and_cannot_write_itself(tmp_path: Path) -> None:
+def test_a_reader_sees_new_lines_and_cannot_write(tmp_path: Path) -> None:
     writer = JournalStore(tmp_path / "journal.db")
     reader = JournalStore(tmp_path / "journal.db", writing=False)
     writer.commit([row(1)])
@@ -208,7 +208,7 @@ def test_a_reader_sees_what_a_writer_goes_on_to_write_and_cannot_write_itself(tm
 
 
 @pytest.mark.slow
-def test_a_journals_identity_lasts_as_long_as_its_numbers_go_on(tmp_path: Path) -> None:
+def test_a_journals_identity_changes_only_with_its_numbering(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     store = JournalStore(path)
     identity = store.identity()

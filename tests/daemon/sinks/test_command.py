@@ -57,9 +57,7 @@ def test_types_choose_the_lines(harness: SinkHarness, tmp_path: Path) -> None:
     assert out.read_text().split() == ["hello", "update"]
 
 
-def test_how_programs_end_is_told_when_it_changes_and_what_they_say_is_noted(
-    harness: SinkHarness, tmp_path: Path
-) -> None:
+def test_a_changed_exit_of_programs_is_logged_with_their_output(harness: SinkHarness, tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"echo it is over >&2; test ! -e {tmp_path}/bad || exit 3")
     worker = harness.open(f"command:{hook}")
     for bad in (False, True, True, False):
@@ -86,7 +84,7 @@ def test_a_hanging_program_is_killed_with_all_that_it_has_started(harness: SinkH
     wait_until(lambda: not is_alive(child))
 
 
-def test_what_a_program_leaves_running_is_killed_when_it_ends(harness: SinkHarness, tmp_path: Path) -> None:
+def test_remaining_children_of_a_program_are_killed_at_its_end(harness: SinkHarness, tmp_path: Path) -> None:
     hook = script(tmp_path / "hook", f"for i in 1 2 3 4 5; do sleep 1000 & echo $! >>{tmp_path}/children; done")
     worker = harness.open(f"command:{hook}")
     harness.event("start")
@@ -153,7 +151,7 @@ def test_a_program_that_runs_when_the_daemon_stops_is_killed_and_its_event_kept(
         ("command:/bin/sh,types=sstart", "did you mean start?"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
     assert told in str(refused.value)

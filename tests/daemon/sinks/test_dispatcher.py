@@ -103,7 +103,7 @@ def test_every_sink_gets_every_line_in_order(journal: Journal) -> None:
     assert not any("repeated" in line for line in one.lines)
 
 
-def test_what_a_failing_sink_may_have_taken_comes_again_and_says_so(journal: Journal) -> None:
+def test_lines_that_a_failing_sink_may_have_received_are_repeated_with_a_mark(journal: Journal) -> None:
     sink = Reader(failures={1: OSError("no"), 2: OSError("no")}, takes=1)
     workers, log, _ = run(journal, sink, 1)
     until(lambda: sink.calls >= 3)
@@ -130,7 +130,7 @@ def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:
     assert len(hanging.lines) == 100
 
 
-def test_after_a_kill_what_was_under_way_is_marked_and_nothing_else(tmp_path: Path) -> None:
+def test_after_a_kill_only_lines_in_transit_are_marked(tmp_path: Path) -> None:
     first = JournalStore(tmp_path / "journal.db")
     journal = Journal(first, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     for _ in range(6):
@@ -157,7 +157,7 @@ def test_a_sink_that_keeps_no_place_begins_with_the_next_line(journal: Journal) 
     assert [line["seq"] for line in sink.lines] == [2]
 
 
-def test_a_reader_that_has_gone_is_not_tried_again_and_when_all_have_it_is_told(journal: Journal) -> None:
+def test_a_closed_reader_is_not_retried_and_the_loss_of_all_is_reported(journal: Journal) -> None:
     gone, other = Reader("gone", {1: ReaderClosedError("gone")}), Reader("other", {2: ReaderClosedError("gone")})
     workers, _, all_gone = run(journal, gone, 0, durable=False)
     workers.add(prepared(other, durable=False), journal)
@@ -177,7 +177,7 @@ def test_lines_that_a_sink_cannot_take_before_the_end_are_counted(journal: Journ
     assert workers.statuses()[0][0].reason == "away"
 
 
-def test_lines_that_the_journal_dropped_first_are_counted_and_said(tmp_path: Path) -> None:
+def test_lines_removed_before_delivery_are_counted_and_logged(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db")
     journal = Journal(store, RetentionLimits(1e9, 10**9), "n", MemoryLogger())
     journal.set_cursor("reader", Cursor(0, 0), wait=True)

@@ -26,9 +26,7 @@ def seqs(path: Path) -> list[int]:
     return [json.loads(line)["seq"] for line in path.read_text().splitlines()]
 
 
-def test_a_file_that_is_renamed_is_followed_by_a_new_one_and_no_line_is_in_neither(
-    harness: SinkHarness, tmp_path: Path
-) -> None:
+def test_after_a_rename_a_new_file_gets_the_lines_and_none_is_lost(harness: SinkHarness, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     worker = harness.open(f"json:{path}")
     for turn in range(1, 4):
@@ -96,7 +94,7 @@ def test_a_full_disk_is_waited_for_and_all_lines_follow(harness: SinkHarness, tm
         pytest.skip(str(error))
 
 
-def test_a_file_that_ends_within_a_line_is_gone_on_with_on_a_line_of_its_own(tmp_path: Path) -> None:
+def test_a_file_with_an_incomplete_line_continues_on_a_new_line(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq":1}\n{"se')
     sink = open_file(str(path))

@@ -111,7 +111,7 @@ def test_every_reader_gets_all_lines_from_when_it_came(harness: SinkHarness, pla
 
 
 @pytest.mark.slow
-def test_a_reader_that_asks_gets_what_was_before(harness: SinkHarness, place: Place) -> None:
+def test_a_reader_can_request_earlier_lines(harness: SinkHarness, place: Place) -> None:
     for number in range(300):
         harness.event("update", str(number))
     harness.wait_for(place.worker)
@@ -122,7 +122,7 @@ def test_a_reader_that_asks_gets_what_was_before(harness: SinkHarness, place: Pl
     assert until(client, "new") == [301]
 
 
-def test_what_was_before_the_daemon_started_is_given_before_anything_is_heard(harness: SinkHarness) -> None:
+def test_earlier_lines_are_sent_before_the_first_sound(harness: SinkHarness) -> None:
     for _ in range(3):
         harness.event("update")
     harness.journal.flush()
@@ -133,7 +133,7 @@ def test_what_was_before_the_daemon_started_is_given_before_anything_is_heard(ha
     place.close()
 
 
-def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(harness: SinkHarness, place: Place) -> None:
+def test_a_reader_that_closes_its_side_gets_the_pending_lines(harness: SinkHarness, place: Place) -> None:
     for number in range(300):
         harness.event("update", str(number))
     harness.wait_for(place.worker)
@@ -146,7 +146,7 @@ def test_a_reader_that_closes_its_side_gets_what_there_is_and_the_end(harness: S
 
 
 @pytest.mark.slow
-def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
+def test_a_reader_that_does_not_read_is_dropped_with_its_position(
     harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soundwatch.daemon.sinks.socket_client.STALL_S", 0.2)
@@ -170,14 +170,16 @@ def test_a_reader_that_never_reads_is_dropped_and_told_where_it_can_go_on(
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b'{"since": -1}\n', b'{"until": 3}\n', b"x" * 5000])
-def test_a_reader_that_says_something_else_is_told_and_dropped(harness: SinkHarness, place: Place, said: bytes) -> None:
+def test_a_reader_with_an_invalid_request_is_dropped_with_a_reason(
+    harness: SinkHarness, place: Place, said: bytes
+) -> None:
     client = place.client()
     client.socket.sendall(said)
     (bye,) = client.rest()
     assert (bye["type"], bye["reason"], bye["last_seq"]) == ("bye", "malformed", None)
 
 
-def test_more_readers_than_there_may_be_are_told_and_dropped(
+def test_readers_above_the_limit_are_dropped_with_a_reason(
     harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soundwatch.daemon.sinks.socket_server.MAX_CLIENTS", 2)
@@ -197,7 +199,7 @@ def test_readers_that_left_are_forgotten(harness: SinkHarness, place: Place, mon
         harness.wait_for(place.worker)
 
 
-def test_readers_get_what_there_is_when_the_daemon_stops(harness: SinkHarness) -> None:
+def test_readers_get_pending_lines_when_the_daemon_stops(harness: SinkHarness) -> None:
     place = Place(harness)
     client = place.client()
     place.known(harness, client)
@@ -209,7 +211,7 @@ def test_readers_get_what_there_is_when_the_daemon_stops(harness: SinkHarness) -
     place.close()
 
 
-def test_scores_are_given_to_those_who_asked_for_them(harness: SinkHarness) -> None:
+def test_scores_are_sent_to_clients_that_request_them(harness: SinkHarness) -> None:
     place = Place(harness, ",scores=1")
     client = place.client()
     place.known(harness, client)
@@ -294,13 +296,13 @@ def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(
         ("unix:/tmp/x,allow_remote=1", "allow_remote is no option of it"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
     assert told in str(refused.value)
 
 
-def test_other_machines_may_read_only_where_that_was_asked_for_and_it_is_warned_of(harness: SinkHarness) -> None:
+def test_other_machines_may_read_only_with_an_option_and_a_warning(harness: SinkHarness) -> None:
     harness.open(f"tcp://0.0.0.0:{free_port()},allow_remote=1")
     assert harness.logged() == ["sink_reachable_from_network"]
 

@@ -58,7 +58,7 @@ def test_a_line_after_a_torn_one_starts_on_its_own(monkeypatch: pytest.MonkeyPat
     assert path.read_bytes() == b"bro\nwhole\n"
 
 
-def test_every_type_of_line_that_is_kept_can_be_asked_for() -> None:
+def test_lines_can_be_filtered_by_every_stored_type() -> None:
     kept = [part["properties"] for part in json_schema()["$defs"].values() if "seq" in part["properties"]]
     types = {type_ for part in kept for type_ in part["type"].get("enum", [part["type"].get("const")])}
     assert types == set(LINE_TYPES)

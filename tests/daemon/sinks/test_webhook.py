@@ -135,7 +135,7 @@ def test_updates_of_one_event_have_ids_of_their_own(harness: SinkHarness, server
 @pytest.mark.parametrize(
     "bad", [status(500), status(503), status(429), status(404), status(401), break_off], ids=lambda each: each.__name__
 )
-def test_what_may_succeed_later_is_posted_again_and_marked(harness: SinkHarness, server: Server, bad: Any) -> None:
+def test_a_temporary_failure_is_posted_again_with_a_mark(harness: SinkHarness, server: Server, bad: Any) -> None:
     server.answers += [bad, bad]
     worker = harness.open(f"webhook:http://{server.address}")
     harness.event("start")
@@ -157,7 +157,7 @@ def test_an_answer_that_breaks_off_after_its_status_is_one(harness: SinkHarness,
 
 
 @pytest.mark.parametrize("code", [400, 413, 422])
-def test_what_never_can_succeed_is_skipped_counted_and_said(harness: SinkHarness, server: Server, code: int) -> None:
+def test_a_permanent_failure_is_skipped_counted_and_logged(harness: SinkHarness, server: Server, code: int) -> None:
     server.answers.append(status(code))
     worker = harness.open(f"webhook:http://{server.address}")
     harness.event("start")
@@ -201,7 +201,7 @@ def test_redirects_are_not_followed(harness: SinkHarness, server: Server) -> Non
 
 
 @pytest.mark.slow
-def test_a_server_that_asks_to_wait_is_not_asked_before(harness: SinkHarness, server: Server) -> None:
+def test_a_requested_delay_is_kept(harness: SinkHarness, server: Server) -> None:
     server.answers.append(status(429, Retry_After="3000"))
     worker = harness.open(f"webhook:http://{server.address}")
     harness.event("start")
@@ -239,7 +239,7 @@ def test_requests_are_signed_as_standard_webhooks_are(harness: SinkHarness, serv
         StandardWebhook(SECRET).verify(body, headers | {"webhook-timestamp": "1000000000"})
 
 
-def test_the_documented_check_takes_what_is_ours_and_nothing_else(
+def test_the_documented_signature_check_accepts_only_valid_requests(
     harness: SinkHarness, server: Server, secret_file: Path
 ) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/sinks.md").read_text(), re.S | re.M)
@@ -369,7 +369,7 @@ def test_a_server_of_another_authority_is_not_trusted(harness: SinkHarness, tmp_
         ("webhook:https://host/x,types=strt", "did you mean start"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
     assert told in str(refused.value)
@@ -502,14 +502,14 @@ def test_a_time_zone_that_is_unknown_is_refused(harness: SinkHarness) -> None:
             harness.open(f"webhook:http://127.0.0.1,time_zone={zone}")
 
 
-def test_chat_templates_leave_out_what_only_continues_an_event() -> None:
+def test_chat_templates_skip_events_that_continue_another() -> None:
     for name in ("slack", "discord", "ntfy"):
         assert load_template(name).omits({"type": "start", "continues": "A"})
         assert not load_template(name).omits({"type": "start", "continues": None})
     assert not load_template("json").omits({"type": "start", "continues": "A"})
 
 
-def test_an_end_says_when_the_event_ended(harness: SinkHarness, server: Server) -> None:
+def test_an_end_has_the_offset(harness: SinkHarness, server: Server) -> None:
     worker = harness.open(f"webhook:http://{server.address},template=ntfy,types=end")
     harness.event("end")
     harness.wait_for(worker)

@@ -56,7 +56,7 @@ def test_lines_are_numbered_without_holes_and_reach_every_sink() -> None:
     assert one.lines == two.lines
 
 
-def test_a_full_disk_loses_counted_lines_says_so_once_and_recovers() -> None:
+def test_a_full_disk_counts_lost_lines_reports_once_and_recovers() -> None:
     full, other = Reader("full", {2: no_space(), 3: no_space()}), Reader("other")
     journal, log = journal_of(full, other)
     for _ in range(4):
@@ -79,7 +79,7 @@ def test_a_reader_that_goes_does_not_stop_the_others() -> None:
     assert len(other.lines) == 4
 
 
-def test_when_all_readers_have_gone_it_stops_and_says_what_to_do() -> None:
+def test_the_program_stops_with_a_message_after_its_last_reader() -> None:
     journal, _ = journal_of(Reader("stdout", {3: BrokenPipeError()}))
     journal.append(gap())
     journal.append(gap())

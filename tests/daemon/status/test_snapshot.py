@@ -70,11 +70,11 @@ def after(*lines: Line) -> StatusSnapshot:
     return notice.snapshot
 
 
-def test_a_source_is_being_opened_until_something_is_told_of_it() -> None:
+def test_a_source_is_opening_until_its_first_line() -> None:
     assert after().sources["mic"].state == "opening"
 
 
-def test_a_source_is_heard_waited_for_lost_paused_and_ended() -> None:
+def test_a_source_is_running_waiting_lost_paused_and_ended() -> None:
     states: list[SourceTransition | Line] = ["waiting", hello(), "lost", "back", "paused", "resumed"]
     lines: list[Line] = [health(each) if isinstance(each, str) else each for each in states]
     seen = [after(*lines[: count + 1]).sources["mic"].state for count in range(len(lines))]
@@ -93,11 +93,11 @@ def test_events_that_last_are_known_and_counted_once() -> None:
     assert source.events == {"siren": 2}
 
 
-def test_a_hello_is_the_end_of_whatever_its_source_had_open() -> None:
+def test_a_hello_ends_the_open_events_of_its_source() -> None:
     assert after(hello(), event("start", "a"), hello()).sources["mic"].active == ()
 
 
-def test_what_is_wrong_with_a_sound_and_what_was_lost_is_known() -> None:
+def test_faults_and_losses_of_a_source_are_in_its_status() -> None:
     faulty = QualityLine(
         **OF_MIC,
         state="poor",

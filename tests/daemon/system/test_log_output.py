@@ -170,7 +170,7 @@ def test_under_systemd_an_entry_has_a_level_and_its_fields_are_the_journals(jour
 
 @needs_unix
 @pytest.mark.parametrize("wanted", ["auto", "json", "pretty"])
-def test_what_the_journal_does_not_take_or_was_asked_for_otherwise_is_printed_with_its_level(
+def test_entries_that_journald_refuses_are_printed_with_their_level(
     journal: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],

@@ -59,7 +59,7 @@ def test_a_row_of_csv_is_an_event_with_its_level_when_it_began_and_its_highest_s
 
 
 @pytest.mark.slow
-def test_parquet_has_times_as_times_and_nulls_for_what_is_not_known(tmp_path: Path) -> None:
+def test_parquet_has_timestamps_and_nulls(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_table(lines(), tmp_path / "events.parquet", "parquet")
     one, two = parquet.read_table(tmp_path / "events.parquet").to_pylist()
@@ -141,7 +141,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_table(lines(), tmp_path / "nowhere" / "events.csv", "csv")
 
 
-def test_a_name_that_does_not_tell_its_format_needs_one() -> None:
+def test_a_name_without_a_known_suffix_needs_a_format() -> None:
     assert resolve_format(Path("a.CSV"), None) == "csv"
     assert resolve_format(Path("a.txt"), "raven") == "raven"
     with pytest.raises(ConfigError, match=r"The suffix of a\.txt names no format"):

@@ -40,7 +40,7 @@ def events(site: Site, **query: Any) -> list[str]:
     return [event["id"] for event in answer.json()["events"]]
 
 
-def test_an_event_is_told_once_as_its_last_line_has_it(site: Site) -> None:
+def test_an_event_is_listed_once_with_its_last_line(site: Site) -> None:
     site.tell(event_line(1), event_line(2), event_line(1, "update", score=0.7), event_line(1, "end", peak_score=0.95))
     first, second = site.get("/api/events").json()["events"]
     assert (first["id"], first["active"], first["offset"]) == (IDS[2], True, None)
@@ -60,7 +60,7 @@ def test_the_level_of_an_event_is_that_of_its_start_as_in_tables(site: Site) -> 
     assert site.get(f"/api/events/{IDS[1]}").json()["level_dbfs"] == -30.0
 
 
-def test_events_can_be_asked_for_by_what_they_are(site: Site) -> None:
+def test_events_can_be_filtered_by_class_source_and_time(site: Site) -> None:
     site.tell(
         event_line(1),
         event_line(2, class_="high", peak_score=0.99),
@@ -107,13 +107,13 @@ def test_pages_of_events_have_each_once_though_more_come(site: Site) -> None:
         ("&".join(f"k{number}=1" for number in range(30)), "at most 20 parameters"),
     ],
 )
-def test_a_wrong_query_is_refused_with_what_is_wrong(site: Site, query: str, error: str) -> None:
+def test_a_wrong_query_is_refused_with_the_reason(site: Site, query: str, error: str) -> None:
     answer = site.get(f"/api/events?{query}")
     assert answer.status_code == 400
     assert error in answer.json()["error"]
 
 
-def test_what_a_person_says_of_an_event_is_kept_and_can_be_taken_back(site: Site) -> None:
+def test_a_label_of_an_event_is_stored_and_can_be_removed(site: Site) -> None:
     site.tell(event_line(1))
     path = f"/api/events/{IDS[1]}/label"
     with site.client() as client:
@@ -176,7 +176,7 @@ def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
     assert [count["events"] for count in later] == [1, 1]
 
 
-def test_a_source_is_told_with_its_last_window(site: Site) -> None:
+def test_a_source_is_reported_with_its_last_window(site: Site) -> None:
     site.view.sink_context.live.publish(reading())
     site.tell(event_line(1))
     mic0, yard = site.get("/api/sources").json()["sources"]
@@ -214,7 +214,7 @@ def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
     assert site.switched == [("mic0", False), ("mic0", True)]
 
 
-def test_health_says_in_sentences_what_is_wrong() -> None:
+def test_health_lists_the_problems_as_text() -> None:
     failing = SinkStatus("broker", "failing", "Connection refused", 0, 3, 0)
     with a_site(sinks=[(failing, 7)]) as site:
         site.tell(lost_line())
@@ -242,7 +242,7 @@ def test_all_is_well_where_nothing_is_wrong(site: Site) -> None:
     assert (health["state"], health["problems"], health["node"]) == ("good", [], NODE)
 
 
-def test_the_model_is_told_with_its_contract(site: Site) -> None:
+def test_the_model_is_reported_with_its_contract(site: Site) -> None:
     model = site.get("/api/model").json()
     assert model["identity"] == SMALL_CONTRACT.identity
     assert model["contract"]["labels"] == ["low", "high"]
@@ -305,7 +305,7 @@ def test_the_page_is_sent_once_and_then_only_when_it_changes(site: Site) -> None
         assert (again.status_code, again.content) == (304, b"")
 
 
-def test_what_is_not_there_is_refused_in_one_sentence(site: Site) -> None:
+def test_a_missing_file_is_refused_with_one_message(site: Site) -> None:
     assert site.get("/api/nothing").json() == {"error": "This path does not exist."}
     with site.client() as client:
         answer = client.delete("/api/events")

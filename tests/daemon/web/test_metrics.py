@@ -27,7 +27,7 @@ def scrape(site: Site) -> Samples:
     }
 
 
-def test_what_happens_is_counted_and_measured() -> None:
+def test_operations_are_counted_and_timed() -> None:
     with a_site(sinks=[(SinkStatus("broker", "failing", "gone", 0, 3, 2), 7)]) as site:
         live = site.view.sink_context.live
         for number in (1, 2):
@@ -112,7 +112,7 @@ GOOD = AudioQuality(
 )
 
 
-def test_every_figure_of_a_sources_sound_is_a_metric_and_what_does_not_exist_has_no_sample() -> None:
+def test_every_figure_of_a_source_is_a_metric_and_missing_values_have_no_sample() -> None:
     good, lost = SourceStats(losses=2, shifted_ns=-1_500_000_000, quality=GOOD), SourceStats(losses=1)
     samples = [sample for metric in source_metrics({"mic0": good, "yard": lost}) for sample in metric.samples]
     found = {(sample.name, sample.labels["source"]): sample.value for sample in samples}

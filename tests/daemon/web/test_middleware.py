@@ -61,7 +61,7 @@ def test_two_hosts_or_none_are_refused(site: Site) -> None:
 @pytest.mark.parametrize(
     "origin", [EVIL, "null", "http://localhost.evil.example", "http://127.0.0.1:1", "https://", "x"]
 )
-def test_another_sites_page_can_neither_post_nor_read(site: Site, origin: str) -> None:
+def test_a_page_of_another_site_cannot_post_or_read(site: Site, origin: str) -> None:
     with site.client(headers={"Origin": origin}) as client:
         assert client.post("/api/sources/mic0/pause", json={}).status_code == 403
         assert client.post(f"/api/events/{IDS[1]}/label", json={"right": True}).status_code == 403
@@ -71,7 +71,7 @@ def test_another_sites_page_can_neither_post_nor_read(site: Site, origin: str) -
     assert site.switched == []
 
 
-def test_another_sites_page_can_not_even_embed_what_is_here(site: Site) -> None:
+def test_a_page_of_another_site_cannot_embed_the_page(site: Site) -> None:
     for place in ("cross-site", "same-site"):
         for kind in ("script", "image", "empty", "iframe", "audio"):
             headers = {"Sec-Fetch-Site": place, "Sec-Fetch-Dest": kind}
@@ -114,7 +114,7 @@ def test_another_sites_page_can_not_open_a_websocket(site: Site) -> None:
         assert json.loads(socket_.recv())["type"] == "welcome"
 
 
-def test_without_the_token_nothing_is_told(guarded: Site) -> None:
+def test_without_the_token_no_data_is_sent(guarded: Site) -> None:
     for path in (
         "/api/events",
         "/api/config",
@@ -173,19 +173,19 @@ def test_the_token_cannot_be_guessed_by_trying(guarded: Site) -> None:
         assert client.post("/login", data={"token": TOKEN}).status_code == 429, "not even with the right one"
 
 
-def test_another_sites_form_can_not_log_anybody_in(guarded: Site) -> None:
+def test_a_form_of_another_site_cannot_log_in(guarded: Site) -> None:
     answer = httpx.post(f"{guarded.url}/login", data={"token": TOKEN}, headers={"Origin": EVIL}, trust_env=False)
     assert answer.status_code == 403
 
 
-def test_neither_the_log_nor_an_answer_has_the_token(guarded: Site) -> None:
+def test_the_token_is_not_in_the_log_or_a_response(guarded: Site) -> None:
     with guarded.client(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         answers = [client.get(path) for path in ("/api/config", "/api/health", "/metrics", "/api/nothing")]
     assert not [each for each in answers if TOKEN in each.text]
     assert TOKEN not in str(guarded.log.written)
 
 
-def test_too_much_is_refused_whether_or_not_its_length_is_told(site: Site) -> None:
+def test_a_body_above_the_limit_is_refused_with_and_without_a_length(site: Site) -> None:
     path = f"/api/events/{IDS[1]}/label"
     body = b'{"right":true,"class":"' + b"x" * 10_000 + b'"}'
     with site.client(headers={"Content-Type": "application/json"}) as client:
@@ -195,7 +195,9 @@ def test_too_much_is_refused_whether_or_not_its_length_is_told(site: Site) -> No
     assert site.get("/api/events", headers={"X": "x" * 20_000}).status_code == 431
 
 
-def test_a_client_that_asks_too_often_is_told_when_to_come_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_with_too_many_requests_gets_the_time_of_the_next_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(middleware, "REQUEST_BURST", 5)
     monkeypatch.setattr(middleware, "REQUEST_RATE_HZ", 0.5)
     with a_site() as slow, slow.client() as client:
@@ -205,7 +207,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(site: Site, monk
 
 
 @pytest.mark.slow
-def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_sends_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "REQUEST_S", 0.2)
     with a_site() as site:
         for begun in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow:"):
@@ -215,7 +217,7 @@ def test_a_client_that_says_nothing_is_not_waited_for(monkeypatch: pytest.Monkey
                     assert client.recv(1) == b""
 
 
-def test_a_client_that_says_a_little_now_and_then_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_sends_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "REQUEST_S", 0.3)
     request = b"GET /api/classes HTTP/1.1\r\nHost: localhost\r\n"
     with a_site() as site, socket.create_connection(site.address, timeout=10) as client:
@@ -255,7 +257,7 @@ def test_a_path_can_not_leave_the_pages_folder(site: Site) -> None:
         assert b"import" not in answer
 
 
-def test_every_answer_says_what_a_browser_may_do_with_it(site: Site) -> None:
+def test_every_response_has_security_headers(site: Site) -> None:
     for path in ("/", "/login", "/static/main.js", "/api/events", "/api/nothing", "/metrics"):
         headers = site.get(path).headers
         policy = headers["content-security-policy"]
@@ -268,7 +270,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(site: Site) -> None:
         assert "server" not in headers
 
 
-def test_no_page_has_script_or_style_in_it_or_asks_another_machine_for_anything() -> None:
+def test_no_page_has_inline_code_or_loads_from_another_host() -> None:
     static = Path(middleware.__file__).with_name("static")
     pages = sorted(static.glob("*.html"))
     assert len(pages) == 2
@@ -291,9 +293,7 @@ def test_no_page_has_script_or_style_in_it_or_asks_another_machine_for_anything(
         assert "https://" not in outside, file
 
 
-def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_internal_error_is_logged_and_not_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(StatusTracker):
         def __getattribute__(self, name: str) -> object:
             raise RuntimeError("an internal secret")
@@ -308,7 +308,7 @@ def test_what_goes_wrong_inside_is_said_in_the_log_and_not_to_the_visitor(
     assert ill.log.written == [("request_failed", {"path": "/api/health", "error": "RuntimeError: an internal secret"})]
 
 
-def test_a_visitor_who_goes_in_the_middle_of_what_he_sends_is_not_worth_a_word(site: Site) -> None:
+def test_a_client_that_disconnects_while_sending_is_not_logged(site: Site) -> None:
     before = list(site.log.written)
     head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(site.address, timeout=10) as client:

@@ -19,7 +19,7 @@ def test_a_cookie_holds_for_thirty_days_and_then_no_more() -> None:
     assert not is_cookie(cookie, TOKEN, 1000 + COOKIE_S)
 
 
-def test_a_cookie_tells_nothing_of_the_token_and_ends_with_it() -> None:
+def test_a_cookie_does_not_contain_the_token_and_expires_with_it() -> None:
     cookie = cookie_value(TOKEN, 1000)
     assert TOKEN not in cookie
     assert not is_cookie(cookie, TOKEN + "x", 1000)

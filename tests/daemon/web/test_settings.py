@@ -55,7 +55,7 @@ def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "word", ["http", "http://", "http://:80", "http://h:x", "http://h:99999", "http://h/path", "http://u:p@h"]
 )
-def test_what_is_no_address_is_refused_with_one_that_is(word: str) -> None:
+def test_an_invalid_address_is_refused_with_an_example(word: str) -> None:
     with pytest.raises(ConfigError, match=r"http://HOST:PORT was wanted, as http://127\.0\.0\.1:8433"):
         settings(word)
 

@@ -20,7 +20,7 @@ def decoded(line: ColumnsLine | None) -> np.ndarray[tuple[int, int], np.dtype[np
     return MIN_DB + STEP_DB * data.reshape(line.columns, line.bands).astype(float)
 
 
-def test_a_window_that_follows_another_gives_only_what_is_new_in_it() -> None:
+def test_a_window_after_another_gives_only_its_new_columns() -> None:
     first, second = reading(1, features_wanted=True), reading(2, features_wanted=True)
     assert first.features is not None
     line = columns_line(second, SMALL_SPEC, first.features.end_sample)
@@ -29,7 +29,7 @@ def test_a_window_that_follows_another_gives_only_what_is_new_in_it() -> None:
     assert decoded(line).shape == (line.columns, SMALL_SPEC.n_mels)
 
 
-def test_what_was_missed_in_between_is_given_too_as_far_as_the_window_has_it() -> None:
+def test_missed_columns_are_sent_as_far_as_the_window_has_them() -> None:
     line = columns_line(reading(100, features_wanted=True), SMALL_SPEC, 0)
     assert line is not None
     assert line.columns * line.column_s == pytest.approx(SMALL_SPEC.window_ms / 1000, abs=0.04)

@@ -68,7 +68,7 @@ def test_a_stream_begins_with_the_next_line(site: Site) -> None:
         assert json.loads(line["data"])["id"] == event_line(2).id
 
 
-def test_a_browser_that_comes_back_gets_what_it_missed_and_nothing_twice(site: Site) -> None:
+def test_a_returning_browser_gets_missed_lines_once(site: Site) -> None:
     site.tell(*(event_line(number) for number in range(1, 4)))
     with sse(site, **{"Last-Event-ID": "1"}) as events:
         next(events)

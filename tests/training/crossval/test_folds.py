@@ -40,7 +40,7 @@ def test_every_fold_is_scored_by_a_network_that_learned_from_the_others(
     assert (out / "crossval.md").read_text() in done.output
 
 
-def test_a_protocol_that_was_cut_off_goes_on_and_trains_nothing_twice(tiny_data: Path, tiny_recipe: Recipe) -> None:
+def test_an_interrupted_protocol_resumes_without_repeated_training(tiny_data: Path, tiny_recipe: Recipe) -> None:
     out = tiny_data.parent / "cv"
     (first,) = cross_validate(tiny_data, tiny_recipe, (1,), ((), ()), out, HERE, "cpu")
     before = (out / "fold1" / "checkpoint.pt").stat().st_mtime_ns
@@ -71,7 +71,7 @@ def test_a_single_fold_cannot_be_left_out(tiny_data: Path, tiny_recipe: Recipe) 
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data: Path, tiny_recipe: Recipe) -> None:
+def test_folds_and_seeds_on_a_ray_cluster_give_the_results_of_one_process(tiny_data: Path, tiny_recipe: Recipe) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install '.[ray]'")
     from soundwatch.training.crossval.ray_runs import run_on_ray
@@ -89,7 +89,7 @@ def test_folds_and_seeds_on_a_ray_cluster_give_what_one_process_gives(tiny_data:
     assert across_seeds(there).startswith("Mean accuracy over 2 seeds: ")
 
 
-def test_a_card_is_asked_for_where_there_is_one_and_never_waited_for_in_vain() -> None:
+def test_a_gpu_is_requested_only_if_there_is_one() -> None:
     from soundwatch.training.crossval.ray_runs import _gpus_per_run
 
     asked = {("auto", 0): 0, ("auto", 4): 1, ("cpu", 4): 0, ("cuda", 1): 1}

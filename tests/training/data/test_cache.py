@@ -63,7 +63,7 @@ def test_a_cache_file_that_was_cut_short_is_written_again(tmp_path: Path) -> Non
     ("content", "message"),
     [(b"", "is empty"), (b"this is not audio", "is not a recording that can be read"), (None, "There is no file")],
 )
-def test_what_is_not_audio_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_a_file_that_is_not_audio_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "a.wav"
     if content is not None:
         path.write_bytes(content)
@@ -88,7 +88,7 @@ def test_filling_decodes_every_clip_once(tmp_path: Path, tiny_data: Path, tiny_r
     assert len(list((tmp_path / "cache").iterdir())) == len(clips)
 
 
-def test_a_cache_that_cannot_be_written_says_where_and_what_to_do(tmp_path: Path, tiny_data: Path) -> None:
+def test_an_unwritable_cache_is_refused_with_its_path_and_a_remedy(tmp_path: Path, tiny_data: Path) -> None:
     (tmp_path / "file").write_text("")
     clips = split_by_folds(tiny_data, None, ()).train
     with pytest.raises(DataError, match=r"cannot be written to .* XDG_CACHE_HOME"):

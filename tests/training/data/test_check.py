@@ -124,7 +124,7 @@ def test_urbansound8k_is_held_against_its_metadata(tiny_data: Path) -> None:
     }
 
 
-def test_recordings_in_two_folds_are_told_as_what_train_leaves_out(tiny_data: Path) -> None:
+def test_recordings_in_two_folds_are_reported_as_excluded_from_training(tiny_data: Path) -> None:
     rng = np.random.default_rng(0)
     for path in (tiny_data / "audio").rglob("*.wav"):
         soundfile.write(path, rng.normal(0, 0.1, 4000), RATE_HZ)

@@ -52,7 +52,7 @@ def test_a_recording_is_a_name_up_to_its_dash_or_a_folder(path: str, recording: 
     assert recording_of(Path("sounds/dog") / path, Path("sounds/dog")) == recording
 
 
-def test_no_recording_stands_on_both_sides_and_each_class_on_both(tmp_path: Path, tiny_recipe: Recipe) -> None:
+def test_recordings_are_on_one_side_and_classes_on_both(tmp_path: Path, tiny_recipe: Recipe) -> None:
     write_classes(tmp_path)
     split = split_folders(tmp_path, tiny_recipe.features, 0.2)
     learned, scored = ({(clip.class_id, clip.recording) for clip in side} for side in (split.train, split.test))
@@ -100,7 +100,7 @@ def test_a_class_of_one_recording_cannot_be_learned_and_scored(tmp_path: Path, t
         (lambda root: write_sound(root / "dog" / "a.wav").write_bytes(b"?"), r"a\.wav is not a recording.*data check"),
     ],
 )
-def test_what_is_no_folder_of_classes_is_said(
+def test_a_folder_without_classes_is_refused(
     tmp_path: Path, tiny_recipe: Recipe, make: Callable[[Path], object], message: str
 ) -> None:
     make(tmp_path / "sounds")
@@ -124,7 +124,7 @@ def _noise(windows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.random.default_rng(windows).normal(0, 0.1, (1, 4000 * windows)).astype(np.float32)
 
 
-def test_a_recording_is_scored_by_the_windows_that_the_daemon_hears(tiny_recipe: Recipe) -> None:
+def test_a_recording_is_scored_by_the_daemons_windows(tiny_recipe: Recipe) -> None:
     spec = tiny_recipe.features
     sound = np.arange(4000 + 2 * 1024 + 5, dtype=np.float32)[None]
     assert [window[0, 0] for window in daemon_windows(sound, spec)] == [0, 1024, 2048]
@@ -188,7 +188,7 @@ def test_a_single_class_needs_sounds_that_are_not_it(tmp_path: Path, tiny_recipe
     _cli(train, *common, "--negatives", tmp_path / "others")
 
 
-def test_a_class_that_nothing_is_learned_of_is_said(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
+def test_a_class_without_training_clips_is_reported(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
     (tiny_data / "audio" / "fold1" / "106-6-0-0.wav").unlink()
     with pytest.raises(DataError, match="There is no clip to learn gun_shot from"):
         _cli(train, "--data", tiny_data, "--recipe", tiny_recipe_file, "--train-folds", 1, "--out", tmp_path / "run")

@@ -44,7 +44,7 @@ def _download(
     return CliRunner().invoke(data_command, ["download", str(tmp_path / "new" / "US8K")])
 
 
-def test_a_download_leaves_the_data_set_and_says_what_is_next(
+def test_a_download_stores_the_data_set_and_prints_the_next_command(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _download(tmp_path, monkeypatch, tiny_data)
@@ -54,7 +54,7 @@ def test_a_download_leaves_the_data_set_and_says_what_is_next(
 
 
 @pytest.mark.parametrize("fault", [OSError("Network is unreachable"), ValueError("checksum differs"), EOFError("cut")])
-def test_a_download_that_fails_says_so(
+def test_a_failed_download_is_reported(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     done = _download(tmp_path, monkeypatch, tiny_data, fault=fault)

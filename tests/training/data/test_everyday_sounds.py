@@ -39,7 +39,7 @@ def test_backgrounds_are_no_foreground_negatives(clips: dict[str, EverydayClip])
     assert not clips["street/s1.wav"].is_negative
 
 
-def test_what_may_be_audible_is_uncertain(clips: dict[str, EverydayClip]) -> None:
+def test_classes_that_may_be_audible_are_uncertain(clips: dict[str, EverydayClip]) -> None:
     assert clips["cat/cat1.wav"].uncertain == {"dog_bark", "street_music"}
     assert clips["drums/drums1.wav"].uncertain == {"street_music"}
     assert clips["street_nyc/sensor2.wav"].uncertain == {"car_horn", "siren", "engine_idling", "air_conditioner"}
@@ -63,7 +63,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         read_everyday_sounds(tmp_path)
 
 
-def test_a_folder_without_metadata_says_what_was_wanted(tmp_path: Path) -> None:
+def test_a_folder_without_metadata_is_refused_with_the_expected_layout(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"metadata.csv was wanted"):
         read_everyday_sounds(tmp_path)
 

@@ -11,7 +11,7 @@ from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.data.urbansound8k import Clip, read_metadata, split_by_folds, split_leakily
 
 
-def test_a_clip_knows_its_fold_class_and_recording(tiny_data: Path) -> None:
+def test_a_clip_has_its_fold_class_and_recording(tiny_data: Path) -> None:
     clip = read_metadata(tiny_data)[1]
     assert clip == Clip(tiny_data / "audio" / "fold1" / "101-1-0-0.wav", 1, 1, "101")
 
@@ -33,7 +33,7 @@ def test_a_partly_present_fold_is_used_and_its_missing_clips_counted(tiny_data: 
     assert split.missing == {3: 1}
 
 
-def test_an_absent_fold_is_an_error_that_says_what_is_there(tiny_data: Path) -> None:
+def test_a_missing_fold_is_an_error_that_names_the_present_ones(tiny_data: Path) -> None:
     shutil.rmtree(tiny_data / "audio" / "fold2")
     with pytest.raises(DataError, match=r"Fold 2 has no clips .* folds there: 1, 3\. .*soundata"):
         split_by_folds(tiny_data, (1, 2), ())
@@ -54,7 +54,7 @@ def test_a_recording_that_is_scored_is_not_trained_on(tiny_data: Path) -> None:
     assert not {clip.recording for clip in split.train} & {clip.recording for clip in split.test}
 
 
-def test_a_leaky_split_says_so(tiny_data: Path) -> None:
+def test_a_leaky_split_is_marked(tiny_data: Path) -> None:
     split = split_leakily(tiny_data, seed=1)
     assert split.leaky
     assert (len(split.train), len(split.test)) == (23, 6)
@@ -62,7 +62,7 @@ def test_a_leaky_split_says_so(tiny_data: Path) -> None:
     assert split == split_leakily(tiny_data, seed=1)
 
 
-def test_a_folder_that_is_not_there_says_how_to_obtain_the_data(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_with_the_source_of_the_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No .*UrbanSound8K\.csv; .*pip install soundata"):
         read_metadata(tmp_path / "nothing")
 
@@ -85,7 +85,7 @@ def test_other_metadata_is_refused(tmp_path: Path, text: str, message: str) -> N
         read_metadata(tmp_path)
 
 
-def test_metadata_without_any_audio_says_no_fold_is_there(tiny_data: Path) -> None:
+def test_metadata_without_audio_is_refused(tiny_data: Path) -> None:
     shutil.rmtree(tiny_data / "audio")
     with pytest.raises(DataError, match="No clips are left to train on"):
         split_by_folds(tiny_data, None, ())

@@ -40,7 +40,7 @@ def yamnet(shared_data: Path) -> YamNet:
 
 
 @pytest.mark.data
-def test_yamnets_layers_as_read_hear_what_its_own_runtime_hears(yamnet: YamNet) -> None:
+def test_the_read_layers_give_the_features_of_yamnets_runtime(yamnet: YamNet) -> None:
     from soundwatch.training.distillation.init_from_teacher import _convolve, _log_mel
 
     trunk = yamnet.trunk()

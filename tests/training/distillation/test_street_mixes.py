@@ -125,7 +125,7 @@ def test_a_class_counts_as_audible_down_to_the_level_of_its_background(snr_db: f
     assert target.sum() == target[SIREN]
 
 
-def test_a_class_that_a_clip_may_hold_is_neither_right_nor_wrong_unless_it_is_drowned() -> None:
+def test_a_class_that_may_be_audible_has_no_target_unless_it_is_masked() -> None:
     band = _negative("drums", "band", frozenset({MUSIC}))
     assert np.isnan(mix_target(_mix(band), 10)[MUSIC])
     assert np.isnan(mix_target(_mix(band, background=STREETS[0], snr_db=5), 10)[MUSIC])
@@ -154,7 +154,7 @@ def test_every_mix_is_one_finite_window_and_identical_each_time() -> None:
         assert np.array_equal(samples, render_mix(mix, _tone, 4000, 8000))
 
 
-def test_a_sound_lies_as_far_over_its_background_as_it_is_drawn() -> None:
+def test_a_sound_has_the_drawn_level_above_its_background() -> None:
     quiet = StreetSound(Clip(Path("hush.ogg"), 0, None, "hush"), "wind", background=True)
 
     def read(clip: Clip) -> Samples:
@@ -176,7 +176,7 @@ def test_groups_have_names_and_places_of_their_own() -> None:
     assert not {group.name for group in GROUPS} & set(LABELS)
 
 
-def test_a_group_is_as_audible_as_its_clip_or_the_teacher_says() -> None:
+def test_the_target_of_a_group_is_the_maximum_of_clip_and_teacher() -> None:
     scores = np.zeros((2, AUDIOSET_CLASSES), np.float16)
     scores[1, 78] = 0.5  # Meow
     cat = group_of("cat")
@@ -215,7 +215,7 @@ def everyday(tmp_path: Path) -> Path:
     return folder
 
 
-def test_only_sounds_to_train_on_are_read_with_what_is_not_known_of_them(everyday: Path) -> None:
+def test_only_training_sounds_are_read_with_their_uncertain_classes(everyday: Path) -> None:
     everyday_sounds = read_street_sounds(everyday, LABELS)
     sounds = everyday_sounds.sounds
     assert everyday_sounds.sources == (f"a recorder: CC0 ({len(sounds)} clips)",)

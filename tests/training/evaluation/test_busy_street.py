@@ -43,7 +43,7 @@ def test_sounds_never_overlap_and_stay_inside(scene: Scene) -> None:
     assert scene.foreground[-1].onset_s + scene.foreground[-1].length_s <= scene.length_s
 
 
-def test_every_part_is_there_as_often_as_asked(scene: Scene) -> None:
+def test_every_part_occurs_as_often_as_requested(scene: Scene) -> None:
     parts = [each.part for each in scene.foreground]
     assert parts.count("target") == pytest.approx(130 / 6, abs=1)
     assert parts.count("negative") == pytest.approx(130 / 6, abs=1)
@@ -57,7 +57,7 @@ def test_no_excerpt_is_repeated_within_a_background(scene: Scene) -> None:
     assert all(one.end_s == other.start_s for one, other in pairwise(scene.backgrounds))
 
 
-def test_a_target_stands_as_far_above_its_background_as_stated(scene: Scene) -> None:
+def test_a_target_has_the_stated_level_above_its_background(scene: Scene) -> None:
     sound = np.concatenate([block.samples[0] for block in render_scene(scene)])
     target = next(each for each in scene.foreground if each.part == "target")
     first = round(target.onset_s * RATE_HZ)

@@ -59,7 +59,7 @@ def test_the_daemons_path_gives_the_runs_own_scores(trained: Path, tiny_data: Pa
         np.testing.assert_allclose(list(values.values()), scored.values, atol=1e-3)
 
 
-def test_an_evaluation_says_what_the_run_said(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+def test_an_evaluation_gives_the_figures_of_the_run(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
     classifier = _TorchClassifier(trained / FILE_NAME)
     evaluation = evaluate_model(classifier, split_by_folds(tiny_data, (2,), ()).train, (2,), SILENT)
     score = classifier.contract.scores[0]

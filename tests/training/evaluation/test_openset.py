@@ -64,7 +64,7 @@ def test_silence_raises_nothing(bands: Classifier) -> None:
     assert length_s == pytest.approx(5)
 
 
-def test_what_is_heard_is_told_in_seconds(bands: Classifier) -> None:
+def test_events_are_reported_in_seconds(bands: Classifier) -> None:
     sound = np.concatenate([np.zeros((1, 8000)), tone(3000, 2.0), np.zeros((1, 8000))], axis=1).astype(np.float32)
     (event,), _ = detect_in_blocks(MemorySource(sound, 8000).to_its_end(), bands)
     assert event.label == "high"
@@ -104,7 +104,7 @@ def test_ambience_is_counted_by_part_and_by_the_hour(bands: Classifier, negative
     assert report.false_events_per_h_high > report.false_events_per_h
 
 
-def test_the_report_reads_back_and_its_page_says_what_it_is(bands: Classifier, negatives: tuple[Clip, ...]) -> None:
+def test_the_report_can_be_read_back_and_its_page_has_a_title(bands: Classifier, negatives: tuple[Clip, ...]) -> None:
     report = evaluate_openset(bands, negatives, negatives, True, 2, 1, SILENT)
     assert msgspec.json.decode(msgspec.json.encode(report), type=OpenSetReport) == report
     page = to_markdown(openset_page(report))

@@ -52,7 +52,7 @@ def test_a_clip_counts_once_however_many_classes_it_raises() -> None:
     assert choose_once(evidence(*streets, apart, clips=300), 3 * price) == (1.0, 1.0, 1.0)
 
 
-def test_the_choice_has_an_interval_and_lies_in_it() -> None:
+def test_the_chosen_threshold_is_within_its_interval() -> None:
     chosen = choose_by_price(evidence([0.6, 0.7], [0.3, 0.3]), 0.01, 1)
     assert chosen.thresholds == (0.6, 0.7)
     assert all(

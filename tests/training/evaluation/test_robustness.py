@@ -93,7 +93,7 @@ def test_a_second_channel_is_alike_or_quieter() -> None:
     np.testing.assert_allclose(quiet[1] * 10, quiet[0], rtol=1e-5)
 
 
-def test_hiss_is_above_what_the_clip_held() -> None:
+def test_added_noise_is_above_the_clips_content() -> None:
     samples, rate_hz = under("noise at 12 to 20 kHz, -20 dB", sine(1000))
     power = np.square(np.abs(np.fft.rfft(samples[0])))  # bins of 1 Hz
     assert rate_hz == 44_100
@@ -129,7 +129,7 @@ def test_a_change_is_counted_clip_by_clip() -> None:
     assert frozenset({"rate", "channels", "gain"}) == LIMITED
 
 
-def test_tones_survive_what_leaves_them_and_not_what_takes_them_away(tiny_data: Path) -> None:
+def test_tones_survive_only_conditions_that_keep_their_band(tiny_data: Path) -> None:
     data = labelled_clips(split_by_folds(tiny_data, (1, 2), ()))
     report = evaluate_robustness(TenTones(), data, 1, SILENT)
     changes = {change.name: change for change in report.changes}

@@ -74,7 +74,7 @@ def test_a_trial_leaves_json_a_page_and_a_picture(
         assert "trained on fold 1: these figures measure memory" in done.stdout
 
 
-def test_only_held_out_negatives_are_heard_unless_no_training_saw_them(model: str, negatives: str) -> None:
+def test_only_negatives_outside_the_training_data_are_used(model: str, negatives: str) -> None:
     heard = json.loads(run(model, "--open-set", "--negatives", negatives, "--minutes", "0.1", "--json").stdout)
     assert heard["held_out_only"]
     assert heard["negatives"]["recordings"] < 8

@@ -39,7 +39,7 @@ def data(tiny_data: Path) -> LabelledClips:
     return labelled_clips(split_by_folds(tiny_data, (1, 2), ()))
 
 
-def test_onsets_are_spaced_as_stated_and_no_class_follows_itself(data: LabelledClips) -> None:
+def test_onsets_have_the_stated_distance_and_no_class_repeats(data: LabelledClips) -> None:
     placed = plan_scene(data, 1, 3600)
     assert len(placed) == 20
     assert {each.clip for each in placed} == set(data.clips)
@@ -66,7 +66,7 @@ def test_clips_of_one_class_make_no_scene(data: LabelledClips) -> None:
 
 
 @pytest.mark.parametrize("snr_db", [20.0, 0.0])
-def test_a_clip_stands_as_far_above_the_ambience_as_stated(data: LabelledClips, snr_db: float) -> None:
+def test_a_clip_has_the_stated_level_above_the_ambience(data: LabelledClips, snr_db: float) -> None:
     placed = plan_scene(data, 1, 3600)
     blocks = list(render_scene(placed, ambiences([], 1)[0]["pink noise"], snr_db))
     scene = np.concatenate([block.samples[0] for block in blocks])
@@ -100,7 +100,7 @@ def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:
     assert loud.hours == pytest.approx(drowned.hours)
 
 
-def test_false_events_near_a_clip_and_far_from_any_are_told_apart(data: LabelledClips) -> None:
+def test_false_events_near_and_far_from_clips_are_counted_separately(data: LabelledClips) -> None:
     # A clip of the fourth class that plays the tone of the fifth: one miss, and one false event beside it.
     clips = tuple(replace(clip, class_id=3) if clip.class_id == 4 else clip for clip in data.clips)
     level = evaluate_street(TenTones(), replace(data, clips=clips), (), (30.0,), 60, 1, SILENT).levels[0]
@@ -111,7 +111,7 @@ def test_false_events_near_a_clip_and_far_from_any_are_told_apart(data: Labelled
     assert level.false_events_alone_per_h == 0
 
 
-def test_the_report_reads_back_and_its_page_says_what_it_is(data: LabelledClips) -> None:
+def test_the_report_can_be_read_back_and_its_page_has_a_title(data: LabelledClips) -> None:
     report = evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
     assert msgspec.json.decode(msgspec.json.encode(report), type=StreetReport) == report
     assert report == evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)

@@ -38,7 +38,7 @@ def train(processes: int, out: Path, data: Path, recipe: Path, *more: str) -> Ch
     return read_checkpoint(out / FILE_NAME)
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
+def test_two_processes_give_the_results_of_one(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
     # 21 examples: the last batch has one, so that one of the two has nothing to learn from
     tiny_recipe_file.write_text(tiny_recipe_file.read_text().replace("batch_clips: 8", "batch_clips: 4"))
     alone = train(1, tmp_path / "alone", tiny_data, tiny_recipe_file)
@@ -54,7 +54,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, tiny_data: Path, tiny
     np.testing.assert_allclose(scores[1], scores[0], atol=SCORES_WITHIN)
 
 
-def test_rows_are_dealt_out_so_that_each_is_somebodys_and_nobody_has_two_more() -> None:
+def test_rows_are_distributed_evenly_without_omission() -> None:
     from soundwatch.training.fit.examples import Batch
 
     for total in range(1, 9):

@@ -67,7 +67,7 @@ def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_weights(
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="this system cannot limit a file's size")
-def test_a_disk_that_is_full_from_the_first_checkpoint_on_is_said(
+def test_a_disk_that_is_full_at_the_first_checkpoint_is_reported(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
 ) -> None:
     session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")

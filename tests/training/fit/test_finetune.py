@@ -130,7 +130,7 @@ def test_only_the_new_head_moves_at_first_and_batch_norm_never(
         assert moved == (set() if epochs == 2 else after.keys() - head - statistics)
 
 
-def test_a_fine_tuned_model_says_where_it_comes_from(tmp_path: Path, bases: Bases, tiny_recipe: Recipe) -> None:
+def test_a_fine_tuned_model_names_its_base_model(tmp_path: Path, bases: Bases, tiny_recipe: Recipe) -> None:
     checkpoint = bases.checkpoint(tiny_recipe)
     data = write_classes(tmp_path / "sounds")
     recipe_file = tmp_path / "tuned.yaml"
@@ -149,9 +149,7 @@ def test_a_fine_tuned_model_says_where_it_comes_from(tmp_path: Path, bases: Base
     assert contract.scores[0].trained_on == contract.provenance.data
 
 
-def test_a_fine_tuning_that_was_cut_off_goes_on_as_it_would_have(
-    tmp_path: Path, bases: Bases, tiny_recipe: Recipe
-) -> None:
+def test_an_interrupted_fine_tuning_resumes_bit_identically(tmp_path: Path, bases: Bases, tiny_recipe: Recipe) -> None:
     recipe = _tuning(tiny_recipe)
     origin = load_pretrained(str(bases.checkpoint(tiny_recipe)), recipe)
     data = write_classes(tmp_path / "sounds")

@@ -44,5 +44,5 @@ def test_a_threshold_keeps_its_distance_from_all_but_one_of_two_hundred_recordin
     assert choose_thresholds([*none[:-1], *clips], LABELS)["dog_bark"] == 0.75, "clips do not make up for them"
 
 
-def test_a_class_that_cannot_be_told_apart_gets_the_highest_threshold() -> None:
+def test_an_inseparable_class_gets_the_highest_threshold() -> None:
     assert choose_thresholds([_scored(0, 0.99)] * 10, LABELS)["dog_bark"] == 0.95

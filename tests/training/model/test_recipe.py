@@ -50,7 +50,7 @@ def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
         ("time_shift_share: 0.4", "synthetic_negative_share: 0.1", "activation is softmax"),
     ],
 )
-def test_a_wrong_recipe_says_what_is_wrong(seen: str, written: str, message: str) -> None:
+def test_a_wrong_recipe_is_refused_with_the_reason(seen: str, written: str, message: str) -> None:
     assert seen in TUTORIAL
     with pytest.raises(ConfigError, match=message):
         parse_recipe(TUTORIAL.replace(seen, written), "a.yaml")
@@ -92,7 +92,7 @@ def test_a_wheel_and_a_clone_ship_the_same_recipes(tmp_path: Path) -> None:
     )
 
 
-def test_a_recipe_like_another_says_only_what_it_does_otherwise() -> None:
+def test_a_recipe_based_on_another_has_only_the_differences() -> None:
     recipe = parse_recipe("{like: tutorial, name: mine, optimisation: {weight_decay: 0.5}, epochs: 3}", "here")
     tutorial = load_recipe("tutorial")
     assert (recipe.name, recipe.epochs, recipe.features) == ("mine", 3, tutorial.features)

@@ -30,7 +30,7 @@ def recorded_rain(tmp_path: Path) -> list[Clip]:
 
 
 @pytest.mark.parametrize("kind", ["pink noise", "brown noise", "hum 50 Hz", "hum 60 Hz", "rain"])
-def test_every_kind_stands_at_its_level(kind: str, recorded_rain: list[Clip]) -> None:
+def test_every_kind_has_its_level(kind: str, recorded_rain: list[Clip]) -> None:
     ambience = ambiences(recorded_rain, 1)[0][kind]
     for _ in range(3):  # through fades
         assert rms(ambience.take(20 * RATE_HZ)) == pytest.approx(1, abs=0.1)
@@ -49,13 +49,13 @@ def test_the_same_seed_gives_the_same_sound_however_it_is_taken(recorded_rain: l
     assert not np.array_equal(first_minute(1, 1), first_minute(1, 2))
 
 
-def test_no_click_stands_between_two_excerpts() -> None:
+def test_no_click_is_between_two_excerpts() -> None:
     level = np.ones(4 * FADE_SAMPLES, np.float32)
     sound = Ambience(iter([level, level, level, level])).take(8 * FADE_SAMPLES)
     assert np.abs(np.diff(sound)).max() < 1e-3
 
 
-def test_what_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch, recorded_rain: list[Clip]) -> None:
+def test_unavailable_parts_are_reported(monkeypatch: pytest.MonkeyPatch, recorded_rain: list[Clip]) -> None:
     monkeypatch.setenv("PATH", "")
     kinds, skipped = ambiences(recorded_rain, 1)
     assert "rain" in kinds

@@ -42,7 +42,7 @@ def make(folder: Path, clips: list[Path], talks: int = 4, seed: int = 1) -> None
     write_speech_dataset(folder, clips, ear, talks, seed, Console(quiet=True))
 
 
-def test_real_clips_are_sorted_by_what_is_heard_in_them_and_talk_is_made(tmp_path: Path) -> None:
+def test_real_clips_are_sorted_by_content_and_speech_is_synthesized(tmp_path: Path) -> None:
     make(tmp_path / "talk", write(tmp_path / "clips", 0.8, 0.4, 0.1, 0.2))
     names = {path.relative_to(tmp_path / "talk").as_posix() for path in (tmp_path / "talk").rglob("*.wav")}
     assert names == {
@@ -65,7 +65,7 @@ def test_the_same_seed_makes_the_same_talk(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "two/speech" / path.name).read_bytes()
 
 
-def test_the_folder_is_one_that_training_takes_and_says_what_its_weights_may_be_used_for(tmp_path: Path) -> None:
+def test_the_folder_is_valid_for_training_and_states_the_license(tmp_path: Path) -> None:
     make(tmp_path / "talk", write(tmp_path / "clips", 0.1, 0.8))
     split = split_folders(tmp_path / "talk", None, 0)
     assert split.labels == ("other", "speech")

@@ -26,7 +26,7 @@ def _speak(folder: Path, *options: str) -> Result:
 
 
 @needs_espeak
-def test_recordings_of_talk_are_read_as_negatives_beside_others(tmp_path: Path) -> None:
+def test_recordings_of_speech_are_read_as_negatives(tmp_path: Path) -> None:
     done = _speak(tmp_path / "talk", "--recordings", "9")
     assert done.exception is None, done.exception
     assert done.stdout.startswith("9 recordings in ")
@@ -44,7 +44,7 @@ def test_recordings_of_talk_are_read_as_negatives_beside_others(tmp_path: Path) 
 
 
 @needs_espeak
-def test_the_same_seed_says_the_same(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_speech(tmp_path: Path) -> None:
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert _speak(tmp_path / name, "--recordings", "3", "--seed", seed).exit_code == 0
     first, again, other = (
@@ -67,7 +67,7 @@ def test_no_language_variant_or_word_is_shared_with_the_babble_of_the_trials() -
 
 
 @needs_espeak
-def test_espeak_ng_knows_every_language_and_variant() -> None:
+def test_espeak_ng_has_every_language_and_variant() -> None:
     voices = [f"{language}+m2" for language in speech_synthesis.LATIN + speech_synthesis.OTHER]
     for voice in voices + [f"de+{variant}" for variant in speech_synthesis.MEN + speech_synthesis.WOMEN]:
         said = subprocess.run(["espeak-ng", "-q", "-v", voice, "1"], capture_output=True, check=True, text=True)

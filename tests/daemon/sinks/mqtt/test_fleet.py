@@ -36,7 +36,7 @@ def test_every_line_is_published_under_its_journals_name(
     )
 
 
-def test_without_being_asked_a_machine_tells_a_fleet_nothing(
+def test_a_node_sends_no_lines_to_a_fleet_by_default(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address}")
@@ -48,9 +48,7 @@ def test_without_being_asked_a_machine_tells_a_fleet_nothing(
     assert not [topic for topic, *_ in listener.messages if "/lines/" in topic or topic == REPORT or "done" in topic]
 
 
-def test_a_report_says_who_it_is_and_how_far_it_has_come(
-    harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
-) -> None:
+def test_a_report_has_the_node_and_its_position(harness: SinkHarness, mosquitto: Mosquitto, listener: Listener) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address},fleet=1,report_s=0.2")
     wait_until(lambda: listener.last(REPORT))
     first = msgspec.json.decode(listener.said(REPORT)[0], type=NodeReport)
@@ -67,7 +65,7 @@ def test_a_report_says_who_it_is_and_how_far_it_has_come(
 
 
 @pytest.mark.parametrize("topic", [RESEND, "soundwatch/edge1/again"], ids=["resend", "its former name"])
-def test_lines_that_got_lost_come_again_marked_and_then_what_has_been_answered(
+def test_lost_lines_are_sent_again_with_a_mark_and_then_the_reply(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener, topic: str
 ) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address},fleet=1")
@@ -104,7 +102,7 @@ def test_one_request_is_answered_with_so_many_lines_at_most(
     assert len(listener.said(lines_topic(harness))) == MAX_LINES + 10
 
 
-def test_requests_that_are_none_are_told_and_change_nothing(
+def test_invalid_requests_are_logged_and_have_no_effect(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     harness.open(f"mqtt://{mosquitto.address},fleet=1")

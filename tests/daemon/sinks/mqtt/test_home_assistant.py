@@ -52,7 +52,7 @@ def test_nothing_is_removed_where_the_old_description_is_the_same_or_none() -> N
         assert removal_payload(broken, now) is None
 
 
-def test_home_assistant_itself_takes_all_of_it() -> None:
+def test_home_assistant_accepts_the_discovery() -> None:
     python = os.environ.get("HOME_ASSISTANT_PYTHON")
     if python is None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")

@@ -72,7 +72,7 @@ def test_without_retain_the_broker_keeps_nothing(harness: SinkHarness, mosquitto
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_killed_mid_event_gets_all_lines_and_the_state_as_it_is(
+def test_a_broker_killed_during_an_event_gets_all_lines_and_the_present_state(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address}")
@@ -96,7 +96,7 @@ def test_a_broker_that_is_killed_mid_event_gets_all_lines_and_the_state_as_it_is
 
 
 @pytest.mark.slow
-def test_what_a_broker_may_have_had_is_given_again_and_marked(
+def test_lines_that_a_broker_may_have_received_are_sent_again_with_a_mark(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     worker = harness.open(f"mqtt://{mosquitto.address}")
@@ -115,7 +115,7 @@ def test_what_a_broker_may_have_had_is_given_again_and_marked(
     assert "repeated" not in {line["seq"]: line for line in listener.events(EVENT)}[2]
 
 
-def test_a_sink_goes_on_after_a_restart_where_it_was(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:
+def test_a_sink_resumes_after_a_restart(tmp_path: Path, mosquitto: Mosquitto, listener: Listener) -> None:
     path = tmp_path / "journal.db"
     first = SinkHarness(path)
     first.open(f"mqtt://{mosquitto.address}")
@@ -146,9 +146,7 @@ def test_a_message_to_set_pauses_and_resumes_unless_it_is_an_old_one(
     assert harness.logged().count("mqtt_message_ignored") == 3
 
 
-def test_what_the_broker_keeps_of_sources_and_classes_that_are_no_more_is_emptied(
-    mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_retained_topics_of_removed_sources_and_classes_are_cleared(mosquitto: Mosquitto, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     before = SinkHarness(path, sources=("mic0", "yard"))
     before.open(f"mqtt://{mosquitto.address}")
@@ -163,7 +161,7 @@ def test_what_the_broker_keeps_of_sources_and_classes_that_are_no_more_is_emptie
     now.close()
 
 
-def test_home_assistant_is_told_which_entities_are_no_more_and_then_of_the_rest(
+def test_removed_entities_are_sent_before_the_present_ones(
     mosquitto: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:
     path = tmp_path / "journal.db"
@@ -193,7 +191,7 @@ def test_a_class_that_is_not_listened_for_any_more_is_removed_at_once(
     assert json.loads(listener.said(DISCOVERY)[-2])["components"]["mic0_class_siren"] == {"platform": "binary_sensor"}
 
 
-def test_home_assistant_is_told_again_when_it_starts(
+def test_discovery_is_sent_again_when_home_assistant_starts(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     harness.open(f"mqtt://{mosquitto.address}")
@@ -203,7 +201,7 @@ def test_home_assistant_is_told_again_when_it_starts(
     wait_until(lambda: listener.said(DOG) == [b"OFF", b"OFF"])
 
 
-def test_without_discovery_what_home_assistant_was_told_before_is_emptied(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_without_discovery_the_earlier_entities_are_removed(mosquitto: Mosquitto, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     before = SinkHarness(path)
     before.open(f"mqtt://{mosquitto.address}")
@@ -242,7 +240,7 @@ def locked(mosquitto_folder: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.mark.slow
-def test_a_wrong_password_is_told_and_the_right_one_gets_in(
+def test_a_wrong_password_is_reported_and_the_right_one_connects(
     harness: SinkHarness, locked: Mosquitto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MQTT_USERNAME", "ears")
@@ -455,7 +453,7 @@ def test_a_broker_that_hangs_is_left_and_found_again(
         ("mqtt://broker,level_s=-1", "level_s"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
     assert told in str(refused.value)
