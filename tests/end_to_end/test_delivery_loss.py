@@ -25,7 +25,7 @@ def trial(tmp_path: Path, mosquitto_folder: Path) -> Iterator[Trial]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="it kills")
-def test_broker_program_and_disk_fail_in_turn_and_nothing_is_lost(trial: Trial) -> None:
+def test_failures_of_broker_program_and_disk_lose_no_line(trial: Trial) -> None:
     trial.start_daemon()
     trial.wait_for_lines(200)
     trial.kill_broker()

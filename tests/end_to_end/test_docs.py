@@ -133,7 +133,7 @@ def test_every_configuration_shown_is_one(tmp_path: Path) -> None:
         assert isinstance(load_config(path), Config), yaml.safe_load(block)
 
 
-def test_every_link_between_pages_leads_somewhere() -> None:
+def test_every_link_between_pages_has_a_target() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -184,7 +184,7 @@ def test_a_broker_that_is_not_there_is_looked_for_until_it_is_stopped(begin: Beg
     assert fleet.wait(60) == 0
 
 
-def test_a_reader_that_goes_ends_it(mosquitto: Mosquitto, begin: Begin, tmp_path: Path) -> None:
+def test_a_closed_reader_ends_the_sink(mosquitto: Mosquitto, begin: Begin, tmp_path: Path) -> None:
     command = watching(mosquitto, tmp_path)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as fleet:
         assert fleet.stdout is not None

@@ -110,7 +110,7 @@ def test_a_second_run_on_one_journal_is_refused(config: Path, daemon: subprocess
     assert daemon.poll() is None
 
 
-def test_a_run_without_a_journal_file_leaves_none(config: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_journal_file_writes_none(config: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "low.wav", tone(300, 1, RATE_HZ).T, RATE_HZ)
     done = soundwatch("run", "--config", config, "--journal", "memory")
     assert done.returncode == 0

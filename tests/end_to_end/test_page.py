@@ -357,7 +357,7 @@ def test_all_can_be_done_from_the_keyboard(browser: Browser, site: Site) -> None
     page.context.close()
 
 
-def test_nothing_moves_for_those_who_do_not_want_it(browser: Browser, site: Site) -> None:
+def test_reduced_motion_disables_animations(browser: Browser, site: Site) -> None:
     page, _ = opened(browser, site.url, reduced_motion="reduce")
     expect(page.locator(".meter").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.meter'), '::before').transitionDuration") == "0s"

@@ -116,7 +116,7 @@ def test_another_network_of_the_same_front_end_takes_over_without_a_missed_windo
     assert stats["lost_s"] == 0
 
 
-def test_a_sink_comes_and_goes(place: Place, daemon: Daemon) -> None:
+def test_a_sink_is_added_and_removed(place: Place, daemon: Daemon) -> None:
     events = place.folder / "events.jsonl"
     place.write(more=f"sinks: [json, 'json:{events}']")
     assert daemon.reload("reloaded")["detail"] == "sink json is new"
@@ -130,7 +130,7 @@ def test_a_sink_comes_and_goes(place: Place, daemon: Daemon) -> None:
     daemon.end()
 
 
-def test_a_sink_whose_options_change_is_not_taken_for_a_second_one(place: Place, daemon: Daemon) -> None:
+def test_changed_options_do_not_make_a_second_sink(place: Place, daemon: Daemon) -> None:
     place.write(more="sinks: ['json,scores=1']")
     assert daemon.reload("reloaded")["detail"] == "sink json is gone; sink json is new"
     daemon.until(lambda: daemon.of("scores"))

@@ -112,7 +112,7 @@ def test_several_recordings_are_read_in_order_with_their_own_names(model: Path, 
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
 
 
-def test_lines_go_to_a_file_and_to_standard_output_alike(model: Path, config: Path, scene: Path) -> None:
+def test_a_file_and_standard_output_get_equal_lines(model: Path, config: Path, scene: Path) -> None:
     path = scene.with_suffix(".jsonl")
     done = soundwatch("replay", scene, "--model", model, "--config", config, "-F", "json", "-F", f"json:{path}")
     assert path.read_bytes() == done.stdout

@@ -71,7 +71,7 @@ def read_lines(pipe: Path, count: int) -> list[dict[str, Any]]:
         return [json.loads(reader.readline()) for _ in range(count)]
 
 
-def test_a_pipe_without_a_reader_holds_up_nothing_and_each_reader_that_comes_gets_lines(
+def test_a_pipe_without_a_reader_delays_nothing_and_each_reader_gets_lines(
     tmp_path: Path, daemon: Callable[..., Daemon]
 ) -> None:
     pipe, file = tmp_path / "pipe", tmp_path / "events.jsonl"
@@ -87,9 +87,7 @@ def test_a_pipe_without_a_reader_holds_up_nothing_and_each_reader_that_comes_get
     assert len(running.logged("sink_failed")) <= 2 + len(running.logged("sink_recovered")), "once a failure"
 
 
-def test_a_pipe_whose_reader_takes_nothing_does_not_hold_up_the_end(
-    tmp_path: Path, daemon: Callable[..., Daemon]
-) -> None:
+def test_a_stalled_pipe_does_not_delay_the_end(tmp_path: Path, daemon: Callable[..., Daemon]) -> None:
     pipe, file = tmp_path / "pipe", tmp_path / "events.jsonl"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -136,7 +134,7 @@ def test_detection_continues_if_a_sink_cannot_be_opened(
     taken.close()
 
 
-def test_a_file_of_a_folder_that_comes_later_gets_all_lines(tmp_path: Path, daemon: Callable[..., Daemon]) -> None:
+def test_a_file_in_a_folder_created_later_gets_all_lines(tmp_path: Path, daemon: Callable[..., Daemon]) -> None:
     file = tmp_path / "later" / "events.jsonl"
     running = daemon(f"json:{file}")
     wait_until(lambda: running.logged("sink_failed"))

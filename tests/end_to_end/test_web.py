@@ -109,7 +109,7 @@ def test_the_program_continues_for_its_page_after_its_output_was_closed(tmp_path
     assert b"Traceback" not in (tmp_path / "log").read_bytes()
 
 
-def test_a_daemon_without_a_page_imports_none_of_it() -> None:
+def test_a_daemon_without_a_page_does_not_import_it() -> None:
     program = (
         "import sys\n"
         "import soundwatch.daemon.app.build, soundwatch.daemon.cli.run, soundwatch.daemon.app.outputs\n"

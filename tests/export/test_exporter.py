@@ -100,7 +100,7 @@ def test_verify_refuses_a_checkpoint_of_other_weights(exported: Path, tmp_path: 
         verify_file(exported / "small.onnx", "auto", other, None, QUIET)
 
 
-def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.pt").write_bytes(b"no checkpoint")
     for path in (tmp_path / "no.pt", tmp_path / "missing.pt"):
         with pytest.raises(ModelError, match="a checkpoint that `soundwatch train` wrote was wanted"):

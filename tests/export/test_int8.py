@@ -46,7 +46,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_an_int8_network_scores_nearly_alike_and_has_its_own_contract(
+def test_an_int8_network_has_similar_scores_and_its_own_contract(
     exported: Path, windows: np.ndarray, tmp_path: Path
 ) -> None:
     network = load_classifier_file(exported / "small.onnx", "cpu")
@@ -141,7 +141,7 @@ def test_an_int8_network_is_not_quantized_again(
         )
 
 
-def test_clips_to_calibrate_with_are_drawn_alike_and_no_more_than_enough(recordings: Path) -> None:
+def test_calibration_clips_are_drawn_evenly_up_to_a_limit(recordings: Path) -> None:
     spec = load_classifier_file("tutorial", "cpu").contract.features
     clips = [Clip(path, 0, 0, path.stem) for path in sorted(recordings.rglob("*.wav"))]
     drawn = calibration_windows(clips, spec, QUIET)

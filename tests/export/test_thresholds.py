@@ -71,7 +71,7 @@ def test_cached_scores_equal_new_ones(model: Path, data: list[str], tmp_path: Pa
     assert files[0] == files[1] == files[2]
 
 
-def test_a_network_that_has_learned_from_every_fold_is_refused(model: Path, data: list[str], tmp_path: Path) -> None:
+def test_a_network_trained_on_every_fold_is_refused(model: Path, data: list[str], tmp_path: Path) -> None:
     provenance = msgspec.structs.replace(TEN_TONES.provenance, recipe="urban-taught", folds=(1, 2))
     learned = write_onnx(tmp_path / "learned.onnx", msgspec.structs.replace(TEN_TONES, provenance=provenance))
     with pytest.raises(DataError, match="has learned from all of the folds 1, 2"):

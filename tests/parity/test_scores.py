@@ -47,13 +47,13 @@ def climb_all(run: Path, sounds: dict[str, Samples]) -> None:
 
 
 @pytest.mark.slow
-def test_every_rung_scores_made_sounds_alike(run: Path) -> None:
+def test_every_variant_gives_equal_scores_for_synthetic_sounds(run: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")
     climb_all(run, {name: make(name, contract.features) for name in SIGNALS})
 
 
 @pytest.mark.data
-def test_every_rung_scores_real_clips_alike(run: Path, shared_data: Path) -> None:
+def test_every_variant_gives_equal_scores_for_real_clips(run: Path, shared_data: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")
     climb_all(run, {path.name: probes(contract.features, path)["clip"] for path in real_clips(shared_data)})
 
@@ -85,7 +85,7 @@ def test_a_shipped_model_is_proven(shipped: Path) -> None:
 
 
 @pytest.mark.data
-def test_a_shipped_model_scores_real_clips_alike(shipped: Path, shared_data: Path) -> None:
+def test_a_shipped_model_gives_equal_scores_for_real_clips(shipped: Path, shared_data: Path) -> None:
     spec = load_classifier_file(shipped, "cpu").contract.features
     reference, *rungs = file_variants(shipped, "onnx", spec)
     assert isinstance(reference, Variant)

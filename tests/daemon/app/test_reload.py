@@ -25,7 +25,7 @@ def test_the_same_is_no_change() -> None:
     assert not changes.deciding
 
 
-def test_sources_come_go_and_change_by_name() -> None:
+def test_sources_are_added_removed_and_changed_by_name() -> None:
     changes = diff_configs(BEFORE, after({"mic0": YARD, "street": MIC}))
     assert changes.sources_gone == ("mic0", "yard")
     assert changes.sources_new == ("mic0", "street")

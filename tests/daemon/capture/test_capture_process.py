@@ -73,7 +73,7 @@ def test_frames_survive_encoding_and_decoding() -> None:
         ("absent", SourceError, "absent"),
     ],
 )
-def test_trouble_is_the_error_it_was(kind: str, error: type[SourceError], reason: str) -> None:
+def test_an_error_keeps_its_type_and_message(kind: str, error: type[SourceError], reason: str) -> None:
     trouble = ErrorFrame(kind, "So it is.", final=True)  # type: ignore[arg-type]
     assert type(trouble.error()) is error
     assert trouble.reason == reason
@@ -98,7 +98,7 @@ def test_messages_of_the_process_are_received(acted: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_device_that_was_typed_and_is_not_there_is_refused_at_once(acted: list[str]) -> None:
+def test_a_missing_device_of_the_command_line_is_refused_immediately(acted: list[str]) -> None:
     acted.append("tell(ErrorFrame('absent', 'No input device matches.', final=True))")
     with pytest.raises(SourceError, match="No input device matches"):
         MicrophoneProcess("mic0", "USB", None, wait=False)

@@ -82,7 +82,7 @@ def test_a_microphone_that_drifts_is_never_off_by_much_more_than_the_bound(ppm: 
     assert sum(moved.shift_ns for moved in found) == pytest.approx(drifted_ns, abs=1.1 * DRIFT_NS)
 
 
-def test_sound_that_comes_before_it_was_is_put_back() -> None:
+def test_sound_with_an_early_time_is_corrected() -> None:
     heard = Heard()
     heard.state = ClockSyncState(UNIX_NS + 10 * SECOND_NS, UNIX_NS)  # a radio's first ten seconds came at once
     [moved] = heard.listen(40)
@@ -108,7 +108,7 @@ def test_the_way_to_us_may_be_another_after_a_loss() -> None:
     assert heard.listen(60, late_ns=400 * MS) == []
 
 
-def test_a_way_that_gets_longer_for_good_is_followed_once() -> None:
+def test_a_permanently_longer_delay_is_corrected_once() -> None:
     heard = Heard()
     heard.listen(30)
     assert [moved.shift_ns for moved in heard.listen(90, late_ns=400 * MS)] == [400 * MS]

@@ -15,7 +15,7 @@ def test_the_scene_is_the_same_every_time() -> None:
 
 
 @pytest.mark.slow
-def test_the_scene_goes_round() -> None:
+def test_the_scene_repeats() -> None:
     scene = demo_scene(8_000, ROUND_S + 4.0)
     np.testing.assert_array_equal(scene[:, : 4 * 8_000], scene[:, ROUND_S * 8_000 :])
 

@@ -79,11 +79,11 @@ def test_without_any_input_the_message_has_a_remedy() -> None:
     assert devices_json([]) == b"[]"
 
 
-def test_the_proposed_name_leaves_out_a_cards_place_which_changes() -> None:
+def test_the_proposed_name_omits_a_cards_changing_index() -> None:
     assert stable_name(DESK, DESK[1]) == "USB PnP Sound Device: Audio"
 
 
-def test_the_proposed_name_keeps_a_cards_place_where_two_are_alike() -> None:
+def test_the_proposed_name_keeps_a_cards_port_for_two_equal_cards() -> None:
     twins = [device(0, "USB Audio (hw:1,0)"), device(1, "USB Audio (hw:2,0)")]
     assert [stable_name(twins, twin) for twin in twins] == ["USB Audio (hw:1,0)", "USB Audio (hw:2,0)"]
 

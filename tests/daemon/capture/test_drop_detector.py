@@ -43,7 +43,7 @@ def test_two_clocks_that_drift_apart_lose_nothing(parts_per_million: int) -> Non
     assert sum(losses(on_time(36_000, lambda number: number * BLOCK_NS * parts_per_million // 1_000_000))) == 0
 
 
-def test_a_stall_that_is_read_later_loses_nothing() -> None:
+def test_a_stall_that_is_delivered_later_loses_no_sample() -> None:
     """For ten seconds nothing comes, then all of it in half the time."""
     backlog = on_time(
         600, lambda number: max(0, 10_000_000_000 - (number - 100) * BLOCK_NS // 2) if number > 100 else 0
@@ -51,7 +51,7 @@ def test_a_stall_that_is_read_later_loses_nothing() -> None:
     assert sum(losses(backlog)) == 0
 
 
-def test_a_backlog_that_builds_up_loses_nothing() -> None:
+def test_a_growing_backlog_loses_no_line() -> None:
     assert sum(losses(on_time(400, lambda number: max(0, 20_000_000_000 - abs(number - 200) * 300_000_000)))) == 0
 
 
@@ -62,7 +62,7 @@ def test_sound_that_vanishes_is_found_within_five_seconds_to_the_sample(lost_ns:
     assert sum(found[100:150]) == sum(found)
 
 
-def test_a_shift_by_a_part_of_a_delivery_loses_nothing() -> None:
+def test_a_shift_by_a_part_of_a_block_loses_no_sample() -> None:
     assert sum(losses(on_time(900, lambda number: 50_000_000 * (number // 300 % 2)))) == 0
 
 

@@ -119,7 +119,7 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_a_server_that_dies_is_an_error_and_not_silence(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
+def test_the_death_of_a_sound_server_is_an_error(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
     recorder = record(virtual_microphone, "default", 60, tmp_path / "heard.npz")
     virtual_microphone.kill()
     code, said = end_of(recorder)

@@ -125,7 +125,7 @@ def test_a_hundred_disconnects_leave_no_file_open(server: Server) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1, "the server may still hold one"
 
 
-def test_a_connection_over_which_nothing_comes_has_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_data_has_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "FIRST_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = connect(f"pcm+tcp://127.0.0.1:{silent.getsockname()[1]}")

@@ -83,7 +83,7 @@ def test_every_sample_format_has_full_scale_one(sample_format: str, data: list[i
     np.testing.assert_array_equal(decoded, [samples])
 
 
-def test_interleaved_samples_come_apart_by_channel() -> None:
+def test_interleaved_samples_are_split_by_channel() -> None:
     decoded = decode_pcm(bytes([0x80, 0x00, 0xC0, 0x40]), PcmFormat("u8", 8_000, 2))
     np.testing.assert_array_equal(decoded, [[0.0, 0.5], [-1.0, -0.5]])
 
@@ -139,7 +139,7 @@ def test_stop_interrupts_a_read_that_waits(pipe: Pipe) -> None:
     stopper.join()
 
 
-def test_a_pipeline_that_is_slower_than_the_writer_holds_it_back_and_loses_nothing(pipe: Pipe) -> None:
+def test_a_slow_pipeline_blocks_the_writer_and_loses_no_sound(pipe: Pipe) -> None:
     ramp = np.arange(400_000).astype("<i2")
 
     def write() -> None:

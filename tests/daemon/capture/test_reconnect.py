@@ -156,7 +156,7 @@ def test_another_rate_and_other_channels_after_a_loss_keep_the_time(rate_hz: int
 
 
 @pytest.mark.parametrize("step_ns", [3600 * SECOND_NS, -3600 * SECOND_NS])
-def test_a_clock_that_is_set_while_the_first_block_comes_does_not_move_its_place(step_ns: int) -> None:
+def test_a_clock_set_during_the_first_block_does_not_shift_it(step_ns: int) -> None:
     world = World()
 
     class Set(Connection):

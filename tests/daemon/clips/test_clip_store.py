@@ -79,7 +79,7 @@ def test_every_source_and_class_gives_a_safe_and_readable_name(source: str, labe
         assert clip_store.parse_clip_name(Path(name), 0).id == ID
 
 
-def test_names_that_look_alike_stay_apart() -> None:
+def test_similar_names_stay_different() -> None:
     assert filename_word("dog bark") != filename_word("dog_bark") != filename_word("dog/bark")
     assert filename_word("../../etc/passwd").startswith("______etc_passwd_")
 
@@ -203,7 +203,7 @@ class Disk:
         self.replace_file(path, write, mode)
 
 
-def test_on_a_full_disk_an_old_one_makes_room_but_none_of_the_best(
+def test_on_a_full_disk_an_old_clip_is_removed_but_none_of_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = ClipStore(tmp_path, ClipsConfig(best_per_class=1))

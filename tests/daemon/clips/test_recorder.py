@@ -147,7 +147,7 @@ def test_another_rate_starts_a_new_buffer_and_ends_open_clips() -> None:
     assert bench.recorder._buffers["mic0"].first_sample == 10_000
 
 
-def test_two_events_at_once_are_two_clips_of_one_tape() -> None:
+def test_two_simultaneous_events_give_two_clips_of_one_buffer() -> None:
     bench = Bench()
     bench.hear_until(12)
     bench.tell(event("start", 4), event("start", 5, label="dog_bark"))

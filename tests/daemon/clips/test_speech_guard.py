@@ -110,7 +110,7 @@ def test_the_shipped_guard_is_small_and_refuses_no_silence_noise_or_siren() -> N
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 @pytest.mark.parametrize("voice", ["en-gb+m1", "en-us+f2", "en-us+f4"])
-def test_the_shipped_guard_refuses_talk_in_a_language_that_it_has_not_learned(voice: str) -> None:
+def test_the_shipped_guard_rejects_speech_in_an_untrained_language(voice: str) -> None:
     words = ["espeak-ng", "--stdout", "-v", voice, "Have you seen the new shop on the corner? They sell old radios."]
     spoken = subprocess.run(words, capture_output=True, check=True).stdout
     samples, rate_hz = soundfile.read(io.BytesIO(spoken), dtype="float32")

@@ -80,7 +80,7 @@ def test_a_class_that_the_model_does_not_have_is_refused_with_the_nearest() -> N
         check_against_contract(config, SMALL_CONTRACT)
 
 
-def test_a_class_own_setting_goes_before_the_common_one_before_the_models() -> None:
+def test_a_class_setting_overrides_the_common_one_and_the_models() -> None:
     detection = DetectionConfig(cooldown_s=2, classes={"low": ClassConfig(threshold=0.9, cooldown_s=0)})
     low, high = build_rules(detection, SMALL_CONTRACT)
     assert (low.threshold, high.threshold) == (0.9, 0.5)

@@ -123,7 +123,7 @@ def test_a_calibration_of_before_a_tag_became_a_class_stays_valid(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_hum_that_was_an_event_is_none_after_calibrating_on_it(tmp_path: Path) -> None:
+def test_calibration_on_a_hum_suppresses_its_event(tmp_path: Path) -> None:
     model = write_band_model(tmp_path / "bands.onnx")
     hum = tmp_path / "hum.wav"
     soundfile.write(hum, tone(300, 600.0, amplitude=0.004).T, 8000)

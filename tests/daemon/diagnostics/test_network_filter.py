@@ -106,7 +106,7 @@ def accept(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, 0, "", "")
 
 
-def test_the_drop_in_comes_and_goes_with_the_configuration_and_the_service(tmp_path: Path) -> None:
+def test_the_drop_in_follows_the_configuration_and_the_service(tmp_path: Path) -> None:
     place = ServicePaths(False, tmp_path / "systemd/system/soundwatch.service", tmp_path / "soundwatch/config.yaml")
     run_steps(install_steps(place, "[Service]\n", accept, "[Service]\nIPAddressAllow=any\n"), lambda _: None)
     assert place.network.read_text() == "[Service]\nIPAddressAllow=any\n"

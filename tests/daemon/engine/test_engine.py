@@ -230,7 +230,7 @@ def test_a_slow_model_widens_the_hop_drops_windows_and_recovers() -> None:
         assert source.waiting_windows <= 1
 
 
-def test_twice_the_hop_is_enough_for_a_network_half_as_quick_as_wanted() -> None:
+def test_twice_the_hop_is_enough_for_a_model_at_half_speed() -> None:
     machine = Clockwork(2, lambda _: 80_000_000)
     machine.go_on(9)
     assert [line["hop_s"] for line in machine.sink.of("health")] == [0.2]
@@ -379,7 +379,7 @@ def test_the_latency_of_an_event_uses_the_corrected_clock() -> None:
     assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
 
 
-def test_stats_come_again_and_again_and_the_last_are_final() -> None:
+def test_stats_are_written_at_intervals_and_the_last_are_final() -> None:
     context, sink = ears_of(BandClassifier())
     Engine(replace(context, stats_s=1.0), MemoryLogger()).run([SourceSession(Comes("mic", silence(0), waits=True))])
     stats = sink.of("stats")

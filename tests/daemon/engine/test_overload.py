@@ -27,7 +27,7 @@ def test_a_machine_that_keeps_up_classifies_every_window() -> None:
     assert after(LoadState(), HOP_NS - 1, 0, 3600).stride_windows == 1
 
 
-def test_a_hop_behind_the_hop_widens_at_once_and_further_only_after_a_while() -> None:
+def test_a_backlog_of_one_hop_widens_the_hop_once_and_again_only_later() -> None:
     state = adapt_stride(LoadState(), HOP_NS, 0, HOP_NS, 4)
     assert state.stride_windows == 2
     assert adapt_stride(state, 2 * HOP_NS, SETTLE_NS - 1, HOP_NS, 4).stride_windows == 2
@@ -57,7 +57,7 @@ def test_a_long_wait_of_a_window_restarts_the_recovery_period() -> None:
     assert adapt_stride(state, 0, 2 * RECOVERY_NS - 1, HOP_NS, 4).stride_windows == 1
 
 
-def test_a_hop_narrowed_too_early_is_tried_again_later_and_later_and_after_long_calm_as_soon_as_ever() -> None:
+def test_the_delay_before_narrowing_grows_after_failures_and_is_reset_later() -> None:
     state, now_ns, waits_ns = LoadState(), 0, []
     for _ in range(10):
         state = adapt_stride(state, HOP_NS, now_ns, HOP_NS, 2)

@@ -45,7 +45,7 @@ def test_samples_before_an_anchor_keep_their_time(given_moves: list[tuple[int, i
         before = sample_unix_ns(sample, RATE_HZ, START_NS, anchors)
 
 
-def test_a_clock_set_forth_is_followed_at_once() -> None:
+def test_a_clock_set_forward_is_followed_immediately() -> None:
     anchors = add_anchor((), HOUR, RATE_HZ, START_NS, START_NS + SECOND_NS)
     assert sample_unix_ns(HOUR - 1, RATE_HZ, START_NS, anchors) < START_NS + 3600 * SECOND_NS
     assert sample_unix_ns(HOUR, RATE_HZ, START_NS, anchors) == START_NS + 3601 * SECOND_NS

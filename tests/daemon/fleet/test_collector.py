@@ -156,7 +156,7 @@ def test_lines_that_the_node_dropped_are_counted_as_lost(
 
 
 @pytest.mark.slow
-def test_a_store_that_fails_loses_nothing(
+def test_a_failing_store_loses_no_line(
     harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_PENDING_MESSAGES", 20)  # far fewer than what comes meanwhile
@@ -181,7 +181,7 @@ def test_a_store_that_fails_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_killed_loses_nothing(
+def test_killing_the_broker_loses_no_line(
     harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]
 ) -> None:
     fleet = fleet_at(mosquitto)

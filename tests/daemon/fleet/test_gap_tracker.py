@@ -101,7 +101,7 @@ def test_a_resent_line_that_was_lost_again_is_requested_again() -> None:
     assert tracker.next_request("edge1") == ResendRequest(JOURNAL, 1, 2)
 
 
-def test_a_number_that_comes_again_without_a_mark_is_another_line() -> None:
+def test_a_repeated_number_without_a_mark_is_another_line() -> None:
     tracker = GapTracker({})
     assert tracker.add_line(line_of(1))
     assert tracker.add_line(line_of(1)), "a loss of power took the journal's last numbers back"

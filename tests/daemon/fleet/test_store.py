@@ -131,7 +131,7 @@ def test_a_store_of_another_release_is_refused(address: str) -> None:
         FleetStore(address)
 
 
-def test_a_store_that_is_not_there_is_not_made_by_those_who_look(tmp_path: Path) -> None:
+def test_readers_do_not_create_a_missing_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"There is no fleet store at .*; `soundwatch fleet watch` creates it"):
         FleetStore(str(tmp_path / "none.db"), writing=False)
     assert list(tmp_path.iterdir()) == []

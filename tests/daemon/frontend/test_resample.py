@@ -102,7 +102,7 @@ def test_equal_rates_pass_samples_through_untouched() -> None:
     np.testing.assert_array_equal(whole_of(resampled(blocks_of(signal, 22_050, [7, 900]), spec_of(22_050, 2))), signal)
 
 
-def test_as_many_channels_as_wanted_are_taken_as_they_are() -> None:
+def test_the_expected_number_of_channels_is_kept() -> None:
     signal = noise(2, 10)
     assert match_channels(signal, 2) is signal
 

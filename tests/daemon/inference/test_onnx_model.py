@@ -46,7 +46,7 @@ def test_the_faster_of_two_providers_is_selected_and_both_times_are_reported() -
     assert taken.window_ms == {CPU: 2.0, CUDA: 0.5}
 
 
-def test_an_accelerator_that_computes_otherwise_is_not_taken_however_quick() -> None:
+def test_an_accelerator_with_other_scores_is_not_selected() -> None:
     clock = Clock()
     taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 1.0, off=0.02)], clock)
     assert (taken.provider, taken.window_ms) == (CPU, {CPU: 2.0})

@@ -70,7 +70,7 @@ def test_a_provider_with_a_missing_library_is_refused_with_its_name(name: str, m
         ({CPU: 2.0, CUDA: 30.0}, CPU),
     ],
 )
-def test_an_accelerator_is_taken_where_it_is_twice_as_quick(window_ms: dict[str, float], taken: str) -> None:
+def test_an_accelerator_with_half_the_time_is_selected(window_ms: dict[str, float], taken: str) -> None:
     assert fastest_provider(window_ms) == taken
 
 

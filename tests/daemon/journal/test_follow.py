@@ -79,7 +79,7 @@ def test_without_a_daemon_lines_come_from_the_file(store: JournalStore) -> None:
     assert [json.loads(next(found))["seq"] for _ in range(2)] == [1, 2]
 
 
-def test_a_socket_that_a_killed_daemon_left_counts_as_none(store: JournalStore) -> None:
+def test_a_socket_of_a_killed_daemon_is_ignored(store: JournalStore) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(socket_path(Path(store.path))))
     found = follow_lines(store, LineFilter(), wait=lambda _: None)

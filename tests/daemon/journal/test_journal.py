@@ -122,9 +122,7 @@ def test_a_new_sink_begins_with_the_next_line_and_a_known_one_where_it_was(tmp_p
         assert journal.cursor("mqtt") == Cursor(5, 3)
 
 
-def test_a_disk_that_cannot_be_written_loses_nothing_and_is_taken_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_disk_loses_no_line_and_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "RETRY_S", 0.05)
     log = MemoryLogger()
     store = Failing(tmp_path / "journal.db", lambda: _error(sqlite3.OperationalError, sqlite3.SQLITE_IOERR))

@@ -68,7 +68,7 @@ def test_more_lines_than_a_page_are_all_found_once() -> None:
     assert [entry.seq for entry in read_lines(store, LineFilter())] == list(range(1, 2 * PAGE_LINES + 5))
 
 
-def test_lines_to_come_follow_those_there_without_a_hole_or_a_repeat(store: JournalStore) -> None:
+def test_new_lines_follow_stored_ones_without_a_gap_or_repetition(store: JournalStore) -> None:
     to_come = iter([[row(5), row(6, class_=None)], [row(7)], []])
 
     def wait(_: float) -> None:

@@ -22,7 +22,7 @@ def all_after(harness: SinkHarness, seq: int) -> list[int]:
     return found
 
 
-def test_lines_that_a_hanging_disk_has_cost_are_holes_and_all_others_come_once(
+def test_lines_lost_by_a_hanging_disk_are_gaps_and_all_others_arrive_once(
     harness: SinkHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "PENDING_LINES", 10)

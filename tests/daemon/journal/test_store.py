@@ -62,7 +62,7 @@ def test_numbers_continue_after_all_lines_were_dropped(tmp_path: Path) -> None:
     assert JournalStore(tmp_path / "journal.db").last_seq() == 2
 
 
-def test_all_of_a_commit_is_kept_or_none(tmp_path: Path) -> None:
+def test_a_commit_is_stored_completely_or_not_at_all(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db")
     with pytest.raises(sqlite3.IntegrityError):
         store.commit([row(1), row(1)], [("mqtt", Cursor(1, 1))])

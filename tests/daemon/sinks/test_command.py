@@ -96,7 +96,7 @@ def test_remaining_children_of_a_program_are_killed_at_its_end(harness: SinkHarn
 
 
 @pytest.mark.slow
-def test_no_more_than_so_many_run_at_once(harness: SinkHarness, tmp_path: Path) -> None:
+def test_the_number_of_concurrent_programs_is_limited(harness: SinkHarness, tmp_path: Path) -> None:
     running = tmp_path / "running"
     running.mkdir()
     hook = script(tmp_path / "hook", f"touch {running}/$$; ls {running} | wc -l >>{tmp_path}/counts; rm {running}/$$")
@@ -157,7 +157,7 @@ def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: s
     assert told in str(refused.value)
 
 
-def test_a_program_that_is_not_there_or_none_fails_the_sink_and_the_check(harness: SinkHarness, tmp_path: Path) -> None:
+def test_a_missing_program_fails_the_sink_and_the_check(harness: SinkHarness, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("echo")
     for name, reason in (("none", "is no file"), ("text", "cannot be executed")):
         with pytest.raises(SinkError, match=reason):

@@ -40,7 +40,7 @@ def test_after_a_rename_a_new_file_gets_the_lines_and_none_is_lost(harness: Sink
     assert harness.logged() == []
 
 
-def test_logrotate_as_documented_loses_nothing(harness: SinkHarness, tmp_path: Path) -> None:
+def test_the_documented_logrotate_loses_no_line(harness: SinkHarness, tmp_path: Path) -> None:
     logrotate = shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin")
     if logrotate is None:
         pytest.skip("logrotate is not installed")
@@ -58,7 +58,7 @@ def test_logrotate_as_documented_loses_nothing(harness: SinkHarness, tmp_path: P
     assert [seqs(each) for each in sorted(tmp_path.glob("events.jsonl*"))] == [[4], [3], [2], [1]]
 
 
-def test_a_file_whose_folder_went_is_waited_for(harness: SinkHarness, tmp_path: Path) -> None:
+def test_a_file_waits_for_its_removed_folder(harness: SinkHarness, tmp_path: Path) -> None:
     folder = tmp_path / "mounted"
     folder.mkdir()
     worker = harness.open(f"json:{folder}/events.jsonl")
@@ -103,7 +103,7 @@ def test_a_file_with_an_incomplete_line_continues_on_a_new_line(tmp_path: Path) 
     assert path.read_bytes() == b'{"seq":1}\n{"se\n{"seq":2}\n'
 
 
-def test_a_reader_that_goes_ends_a_pipe_for_good_and_no_file(harness: SinkHarness, tmp_path: Path) -> None:
+def test_a_closed_reader_ends_standard_output_and_no_file(harness: SinkHarness, tmp_path: Path) -> None:
     gone: list[str] = []
     workers = SinkDispatcher(harness.log, gone.append)
     reading, writing = os.pipe()

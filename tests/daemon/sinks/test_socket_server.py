@@ -250,7 +250,7 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
-def test_a_unix_socket_is_its_owners_alone_and_goes_with_the_daemon(short_folder: Path) -> None:
+def test_a_unix_socket_is_private_and_removed_with_the_daemon(short_folder: Path) -> None:
     path = short_folder / "events.sock"
     harness = SinkHarness()
     worker = harness.open(f"unix:{path}")

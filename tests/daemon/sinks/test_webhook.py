@@ -376,7 +376,7 @@ def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: s
     assert "secret" not in str(refused.value)
 
 
-def test_a_secret_that_is_none_is_refused_with_how_to_make_one(harness: SinkHarness, tmp_path: Path) -> None:
+def test_an_invalid_secret_is_refused_with_the_command_that_makes_one(harness: SinkHarness, tmp_path: Path) -> None:
     for text in ("open sesame", "whsec_!!", "whsec_YWJj"):
         (tmp_path / "secret").write_text(text)
         with pytest.raises(ConfigError, match="openssl rand") as refused:
@@ -441,9 +441,7 @@ def test_2xx_counts_at_the_head_of_the_answer(harness: SinkHarness, server: Serv
     assert harness.logged() == []
 
 
-def test_a_name_that_is_looked_up_for_ever_is_left_at_the_deadline(
-    harness: SinkHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_name_lookup_ends_at_the_deadline(harness: SinkHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
 
     def hang(*_: object, **__: object) -> None:

@@ -70,7 +70,7 @@ def test_a_full_disk_counts_lost_lines_reports_once_and_recovers() -> None:
     assert log.written[1][1] == {"sink": "full", "lost_lines": 2}
 
 
-def test_a_reader_that_goes_does_not_stop_the_others() -> None:
+def test_a_disconnected_reader_does_not_affect_the_others() -> None:
     gone, other = Reader("gone", {2: BrokenPipeError()}), Reader("other")
     journal, _ = journal_of(gone, other)
     for _ in range(4):

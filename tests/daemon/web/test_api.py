@@ -79,7 +79,7 @@ def test_events_can_be_filtered_by_class_source_and_time(site: Site) -> None:
     assert events(site, text="%") == []
 
 
-def test_pages_of_events_have_each_once_though_more_come(site: Site) -> None:
+def test_pages_of_events_have_each_event_once_while_new_ones_arrive(site: Site) -> None:
     site.tell(*(event_line(number) for number in range(7)))
     first = site.get("/api/events", params={"limit": 3}).json()
     site.tell(event_line(8), event_line(2, "end"))

@@ -234,7 +234,7 @@ def say_a_little_now_and_then(client: socket.socket) -> None:
         threading.Event().wait(0.05)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_without_its_body_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "BODY_S", 0.2)
     with a_site() as site:
         head = f"POST /api/events/{IDS[1]}/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -25,7 +25,7 @@ def test_a_cookie_does_not_contain_the_token_and_expires_with_it() -> None:
     assert not is_cookie(cookie, TOKEN + "x", 1000)
 
 
-def test_a_cookie_whose_end_was_put_off_is_none() -> None:
+def test_a_cookie_with_a_changed_expiry_is_invalid() -> None:
     until, _, signed = cookie_value(TOKEN, 1000).partition(".")
     assert not is_cookie(f"{int(until) + 1}.{signed}", TOKEN, 1000)
     for forged in (

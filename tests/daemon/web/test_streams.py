@@ -212,7 +212,7 @@ def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypa
 
 
 @pytest.mark.slow
-def test_an_http_reader_who_stalls_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_http_reader_is_disconnected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
     site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
     with socket.socket() as stalled:

@@ -21,9 +21,7 @@ from soundwatch.training.model.recipe import Recipe
 HERE = run_sequentially(Console(quiet=True))
 
 
-def test_every_fold_is_scored_by_a_network_that_learned_from_the_others(
-    tiny_data: Path, tiny_recipe_file: Path
-) -> None:
+def test_every_fold_is_scored_by_a_network_trained_on_the_others(tiny_data: Path, tiny_recipe_file: Path) -> None:
     out = tiny_data.parent / "cv"
     done = CliRunner().invoke(
         crossval, ["--data", str(tiny_data), "--recipe", str(tiny_recipe_file), "--out", str(out), "--device", "cpu"]

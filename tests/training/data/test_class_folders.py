@@ -68,9 +68,7 @@ def test_recordings_are_on_one_side_and_classes_on_both(tmp_path: Path, tiny_rec
     ),
     st.floats(0.05, 0.95),
 )
-def test_recordings_that_several_classes_share_are_held_out_from_all_or_none(
-    classes: list[set[str]], share: float
-) -> None:
+def test_shared_recordings_are_held_out_from_all_classes_or_none(classes: list[set[str]], share: float) -> None:
     labels = tuple(f"class {number}" for number in range(len(classes)))
     clips = tuple(Clip(Path(name), 0, k, name) for k, names in enumerate(classes) for name in sorted(names))
     try:

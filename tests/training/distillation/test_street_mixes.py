@@ -226,7 +226,7 @@ def test_only_training_sounds_are_read_with_their_uncertain_classes(everyday: Pa
     assert {sound.kind for sound in sounds if sound.background} == {"traffic"}
 
 
-def test_negatives_of_a_kind_that_is_held_out_are_not_learned() -> None:
+def test_negatives_of_held_out_kinds_are_not_used_for_training() -> None:
     clips = [Clip(Path(f"esc10/{name}/1-1-A.ogg"), 0, None, "1") for name in ("Clock_tick", "Rain")]
     assert without_held_out_kinds(clips) == (clips[1],)
     assert negative_sounds(clips)[1].kind == "rain"

@@ -28,11 +28,11 @@ def evidence(
     return Evidence((scene,), of_clips, np.arange(clips))
 
 
-def test_the_highest_threshold_that_loses_nothing_is_taken() -> None:
+def test_the_highest_threshold_without_a_loss_is_chosen() -> None:
     assert choose_once(evidence([0.6], [0.3]), 0.01) == (0.6,)
 
 
-def test_a_class_that_is_not_worth_its_false_events_is_muted() -> None:
+def test_a_class_with_too_many_false_events_is_disabled() -> None:
     assert choose_once(evidence([0.5, 0.5], [0.1, 0.9]), 0.02) == (0.5, 1.0)
 
 

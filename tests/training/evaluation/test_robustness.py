@@ -87,7 +87,7 @@ def test_other_rates_keep_the_tone() -> None:
         assert int(np.abs(np.fft.rfft(samples[0])).argmax()) == 1000
 
 
-def test_a_second_channel_is_alike_or_quieter() -> None:
+def test_the_second_channel_is_equal_or_quieter() -> None:
     np.testing.assert_array_equal(under("stereo, both alike", sine(1000))[0], np.repeat(sine(1000), 2, axis=0))
     quiet = under("stereo, right 20 dB quieter", sine(1000))[0]
     np.testing.assert_allclose(quiet[1] * 10, quiet[0], rtol=1e-5)

@@ -84,7 +84,7 @@ def test_only_negatives_outside_the_training_data_are_used(model: str, negatives
     assert every["negatives"]["recordings"] == 8
 
 
-def test_a_limit_takes_so_many_clips_and_the_seed_which(model: str, tiny_data: Path) -> None:
+def test_a_limit_gives_the_number_of_clips_and_the_seed_selects_them(model: str, tiny_data: Path) -> None:
     where = [model, "--robustness", "--data", str(tiny_data), "--folds", "1,2", "--json", "--limit"]
     assert json.loads(run(*where, "4").stdout)["clips"] == 4
     assert json.loads(run(*where, "100").stdout)["clips"] == 20

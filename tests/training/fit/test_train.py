@@ -216,7 +216,7 @@ def test_options_that_cannot_be_meant_are_refused(
         _cli("--data", tiny_data, *options)
 
 
-def test_a_list_of_folds_that_is_none_is_refused(tiny_data: Path) -> None:
+def test_an_invalid_list_of_folds_is_refused(tiny_data: Path) -> None:
     result = CliRunner().invoke(train_command, ["--data", str(tiny_data), "--test-folds", "one"])
     assert result.exit_code == 2
     assert "is not a list of folds" in result.stderr

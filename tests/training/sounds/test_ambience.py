@@ -88,7 +88,7 @@ def test_hum_is_the_mains_and_its_harmonics() -> None:
     assert power[60] == pytest.approx(4 * power[120], rel=1e-3)
 
 
-def test_ambiences_come_in_turn() -> None:
+def test_ambiences_alternate() -> None:
     low, high = (Ambience(iter([np.full(60 * RATE_HZ, value, np.float32)] * 3)) for value in (1, 2))
     sound = round_robin([low, high], 10 * RATE_HZ).take(20 * RATE_HZ)
     assert sound[5 * RATE_HZ] == 1

@@ -57,7 +57,7 @@ def test_real_clips_are_sorted_by_content_and_speech_is_synthesized(tmp_path: Pa
         assert 0 < np.abs(sound).max() < 1
 
 
-def test_the_same_seed_makes_the_same_talk(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_recordings(tmp_path: Path) -> None:
     clips = write(tmp_path / "clips", 0.1)
     for name in ("one", "two"):
         make(tmp_path / name, clips, talks=2)

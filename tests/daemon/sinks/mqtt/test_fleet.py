@@ -81,7 +81,7 @@ def test_lost_lines_are_sent_again_with_a_mark_and_then_the_reply(
     assert listener.events(f"{topic}/done") == [asked | {"runs": [[2, 3]]}]
 
 
-def test_one_request_is_answered_with_so_many_lines_at_most(
+def test_one_request_gives_a_limited_number_of_lines(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     for number in range(MAX_LINES + 10):

@@ -45,7 +45,7 @@ def test_names_that_no_topic_could_have_are_kept_apart() -> None:
     assert discovery_topic("Küche").isascii()
 
 
-def test_nothing_is_removed_where_the_old_description_is_the_same_or_none() -> None:
+def test_no_entity_is_removed_with_an_equal_or_missing_description() -> None:
     now = discovery_payload("edge1", ["mic0"], CLASSES, 10.0)
     assert removal_payload(now, now) is None
     for broken in (b"", b"[]", b"{}", b'{"components": 3}', b'{"components": {"x": 3}}'):

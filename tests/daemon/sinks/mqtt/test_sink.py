@@ -179,7 +179,7 @@ def test_removed_entities_are_sent_before_the_present_ones(
 
 
 @pytest.mark.slow
-def test_a_class_that_is_not_listened_for_any_more_is_removed_at_once(
+def test_a_disabled_class_is_removed_immediately(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     harness.open(f"mqtt://{mosquitto.address}")
@@ -413,7 +413,7 @@ def test_a_machine_that_is_killed_leaves_its_name_to_its_successor(
     another.close()
 
 
-def test_a_will_of_an_earlier_connection_that_comes_late_is_corrected(
+def test_a_late_will_of_an_earlier_connection_is_corrected(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
     harness.open(f"mqtt://{mosquitto.address}")
