@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.contract import EvaluationScore, Provenance
+from soundwatch.daemon.core.operation import TagScore
 from soundwatch.export.model_card import model_card
 from support.fakes import SMALL_CONTRACT, SMALL_PROVENANCE, SMALL_SPEC
 
@@ -73,3 +74,15 @@ def test_the_card_has_all_parameters_of_the_front_end() -> None:
 def test_a_softmax_model_has_the_limit_that_every_sound_gets_a_class() -> None:
     assert "It has no class for other sounds" in card(activation="softmax")
     assert "It has no class for other sounds" not in card(activation="sigmoid")
+
+
+def test_the_card_has_the_measured_precision_of_tags() -> None:
+    scores = {
+        "glass": TagScore(clips=5, recordings=4, recall=0.6, precision=0.5),
+        "alarm": TagScore(clips=9, recordings=7, recall=0.0, precision=None),
+    }
+    text = card(tags=("glass", "alarm"), tag_scores=scores)
+    assert "| glass | 5 | 4 | 0.60 | 0.50 |" in text
+    assert "| alarm | 9 | 7 | 0.00 | - |" in text
+    assert "Their precision was not measured: glass, alarm." in card(tags=("glass", "alarm"))
+    assert "## Tags" not in card()

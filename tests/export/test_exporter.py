@@ -12,13 +12,15 @@ from rich.console import Console
 
 from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError, ModelError, VerificationError
+from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, VerificationError
 from soundwatch.daemon.frontend import mel
+from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.export import formats, model_card, parity
 from soundwatch.export.exporter import export_checkpoint, verify_file
 from soundwatch.export.parity import MEL_LIMIT_DB, SCORE_LIMIT
+from soundwatch.training.data.everyday_sounds import EverydayClip, Role
 from soundwatch.training.model.checkpoint import load_network
-from support.checkpoint_factory import SMALL_RECIPE, random_network, write_checkpoint
+from support.checkpoint_factory import SMALL_RECIPE, group_layer, random_network, write_checkpoint
 
 QUIET = Console(quiet=True)
 PROBES = 7
@@ -146,3 +148,70 @@ def test_verify_takes_a_recording_for_its_clip(exported: Path, tmp_path: Path) -
 def test_the_card_is_that_of_the_contract(exported: Path, checkpoint: Path) -> None:
     _, contract = load_network(checkpoint)
     assert model_card.model_card(contract) == (exported / "small.md").read_text("utf-8")
+
+
+def everyday_clips(folder: Path, kinds: tuple[str, ...]) -> list[EverydayClip]:
+    """Eight clips to learn from, of which nothing is read, and three test recordings of each kind."""
+    nothing: frozenset[str] = frozenset()
+    clips = []
+    for kind in kinds:
+        for number in range(11):
+            role: Role = "train" if number < 8 else "test_recordings"
+            path = folder / f"{kind}-{number}.wav"
+            if role != "train":
+                tone = np.sin(np.arange(8000) * 0.01 * (number + 1))
+                soundfile.write(path, tone.astype(np.float32), 8000)
+            clips.append(
+                EverydayClip(path, path.name, kind, path.stem, "own", "CC0", None, None, nothing, nothing, role)
+            )
+    return clips
+
+
+def test_with_everyday_sounds_every_format_has_the_tags_that_they_judge(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", hint=group_layer(SMALL_RECIPE))
+    clips = everyday_clips(tmp_path, ("cat", "glass_breaking"))
+    out = tmp_path / "out"
+    (onnx_file, script, card), _ = export_checkpoint(checkpoint, ["onnx", "torchscript"], out, None, QUIET, clips)
+    mel_db = np.full((2, *SMALL_RECIPE.features.input_shape), -40, np.float32)
+    plain, contract = load_network(checkpoint)
+    for file in (onnx_file, script):
+        classifier = load_classifier_file(file, "cpu")
+        assert classifier.contract.tags == ("cat", "glass")
+        assert classifier.contract.identity == contract.identity
+        assert classifier.contract.tag_scores["cat"].clips == 3
+        scores = classifier.classify(mel_db)
+        assert scores.shape == (2, 12)
+        with torch.no_grad():
+            np.testing.assert_allclose(scores[:, :10], plain(torch.from_numpy(mel_db)).softmax(1), atol=1e-6)
+        verify_file(file, "auto", checkpoint, None, QUIET).insist()
+    assert "| glass | 3 | 3 |" in card.read_text(encoding="utf-8")
+
+
+def test_without_everyday_sounds_a_run_with_groups_gives_a_model_without_tags(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", hint=group_layer(SMALL_RECIPE))
+    (file, _), _ = export_checkpoint(checkpoint, ["onnx"], tmp_path / "out", None, QUIET)
+    assert load_classifier_file(file, "cpu").contract.tags == ()
+
+
+def test_sounds_that_can_judge_no_tag_are_refused(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", hint=group_layer(SMALL_RECIPE))
+    with pytest.raises(DataError, match="so no tag can be judged"):
+        export_checkpoint(checkpoint, ["onnx"], tmp_path, None, QUIET, everyday_clips(tmp_path, ("cat",))[:8])
+
+
+def test_a_shipped_model_exports_again_with_its_tags(tmp_path: Path) -> None:
+    shipped = load_classifier_file("urban", "cpu")
+    (file, _), _ = export_checkpoint(Path("urban"), ["onnx"], tmp_path, None, QUIET)
+    again = load_classifier_file(file, "cpu")
+    assert again.contract == shipped.contract
+    mel_db = np.random.default_rng(1).normal(-40, 15, (1, *shipped.contract.features.input_shape)).astype(np.float32)
+    np.testing.assert_allclose(again.classify(mel_db), shipped.classify(mel_db), atol=1e-5)
+
+
+def test_everyday_sounds_measure_the_tags_of_a_run_and_not_of_a_model_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "urban", "--sounds", str(tmp_path), "--out", str(tmp_path)])
+    assert stopped.value.code == ConfigError.exit_code
+    assert "urban is not its checkpoint.pt" in capfd.readouterr().err

@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from soundwatch.daemon.core.contract import ModelContract, encode_contract
+from soundwatch.training.distillation.sound_groups import GROUPS
 from soundwatch.training.model.checkpoint import Checkpoint, hash_weights, save_checkpoint
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import build_network
@@ -54,7 +55,19 @@ def contract_of(recipe: Recipe, network: torch.nn.Module) -> ModelContract:
     )
 
 
-def write_checkpoint(path: Path, recipe: Recipe = SMALL_RECIPE, network: torch.nn.Module | None = None) -> Path:
+def group_layer(recipe: Recipe) -> dict[str, torch.Tensor]:
+    """State of a random layer for the groups of everyday sounds, as a run on street mixes leaves it."""
+    head = random_network(recipe)[-1]  # type: ignore[index]
+    layer = torch.nn.Linear(head.in_features, len(GROUPS))
+    return {f"groups.{name}": value for name, value in layer.state_dict().items()}
+
+
+def write_checkpoint(
+    path: Path,
+    recipe: Recipe = SMALL_RECIPE,
+    network: torch.nn.Module | None = None,
+    hint: dict[str, torch.Tensor] | None = None,
+) -> Path:
     """A checkpoint of `network`, or of a random one."""
     network = network or random_network(recipe)
     checkpoint = Checkpoint(
@@ -67,6 +80,7 @@ def write_checkpoint(path: Path, recipe: Recipe = SMALL_RECIPE, network: torch.n
         scheduler={},
         epoch=0,
         history=[],
+        hint=hint,
     )
     save_checkpoint(path, checkpoint)
     return path

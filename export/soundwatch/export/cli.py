@@ -17,7 +17,8 @@ from soundwatch.export.formats import SUFFIXES
 from soundwatch.export.report import to_json, to_table
 from soundwatch.export.triton_repository import export_repository
 from soundwatch.export.waveform_export import export_waveform
-from soundwatch.training.cli.options import Folds, layout_option
+from soundwatch.training.cli.options import Folds, layout_option, sounds_option
+from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 
 _clip_option = click.option(
     "--clip",
@@ -43,6 +44,7 @@ _clip_option = click.option(
 @click.option("--int8", is_flag=True, help="Also in 8-bit integers, if that is quicker here and as good.")
 @click.option("--data", "root", type=click.Path(path_type=Path), help="The recordings for --int8.")
 @layout_option
+@sounds_option(required=False)
 @click.option("--folds", type=Folds(), help="To score --int8 on.  [default: those it was not trained on]")
 def export(
     checkpoint: Path,
@@ -54,6 +56,7 @@ def export(
     int8: bool,
     root: Path | None,
     layout: str,
+    sounds: Path | None,
     folds: tuple[int, ...] | None,
 ) -> None:
     """Export a checkpoint, a model file or a shipped model to verified model files.
@@ -63,6 +66,8 @@ def export(
 
     With --waveform the files take samples at --rate of any length and give the scores of each window: programs need
     neither soundwatch nor its front end to run them.
+
+    With --sounds the model gets tags: further sounds that the run learned, measured on recordings that it did not use.
 
     With --int8 the ONNX file is also quantized to 8-bit integers. The int8 file is kept if it takes at most nine
     tenths of the time on this machine and loses at most half a point of accuracy; both are printed.
@@ -74,18 +79,23 @@ def export(
         raise ConfigError("--rate is the rate of --waveform's samples; add --waveform, or leave --rate out.")
     if not int8 and (root or folds):
         raise ConfigError("--data and --folds are for --int8; leave them out, or add it.")
+    if sounds and (int8 or waveform):
+        raise ConfigError("--sounds measures tags for the model's own file; leave out --int8 and --waveform.")
+    if sounds and checkpoint.suffix != ".pt":
+        raise ConfigError(f"--sounds measures the tags of a run, and {checkpoint} is not its checkpoint.pt; give that.")
     if int8 and root is None:
         raise ConfigError("--int8 learns the range of each map from recordings; give --data.")
     if root is not None:
         _export_int8(checkpoint, choice, out, clip, (root, layout, folds), console)
         return
     formats: list[Backend] = [each for each in SUFFIXES if choice in (each, "all")]
+    clips = read_everyday_sounds(sounds) if sounds else ()
     if waveform:
         files, verification = export_waveform(checkpoint, formats, rate_hz, out, clip, console)
     elif choice == "triton":
-        files, verification = export_repository(checkpoint, out, clip, console)
+        files, verification = export_repository(checkpoint, out, clip, console, clips)
     else:
-        files, verification = export_checkpoint(checkpoint, formats, out, clip, console)
+        files, verification = export_checkpoint(checkpoint, formats, out, clip, console, clips)
     console.print(to_table(verification))
     for file in files:
         click.echo(file)

@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.progress import track
+from torch import nn
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, VerificationError
@@ -31,12 +33,20 @@ from soundwatch.export.parity import (
 )
 from soundwatch.export.probes import probes
 from soundwatch.export.report import Verification
+from soundwatch.training.data.everyday_sounds import EverydayClip
+from soundwatch.training.distillation.tags import TaggedNetwork, load_tag_layer
+from soundwatch.training.evaluation.tag_scores import measure_tags
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.pretrained import open_model
 
 
 def export_checkpoint(
-    checkpoint: Path, formats: Sequence[Backend], out: Path, clip: Path | None, console: Console
+    checkpoint: Path,
+    formats: Sequence[Backend],
+    out: Path,
+    clip: Path | None,
+    console: Console,
+    sounds: Sequence[EverydayClip] = (),
 ) -> tuple[list[Path], Verification]:
     """Write the model files, verify them, and put the requested ones in place with their card.
 
@@ -49,6 +59,7 @@ def export_checkpoint(
         out: Folder, made if it is not there.
         clip: A recording for the probe clip; None for one made by code.
         console: For progress.
+        sounds: Everyday sounds of all roles, to measure the run's tags on; none for a model without tags.
 
     Returns:
         The files in place, the card last, and the verification.
@@ -58,7 +69,7 @@ def export_checkpoint(
         ConfigError: The folder cannot be written to, or the network of an ONNX file is not known.
         VerificationError: A variant differs. No file is left.
     """
-    network, contract = open_model(checkpoint)
+    network, contract = _open_with_tags(checkpoint, sounds, console)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
@@ -81,6 +92,17 @@ def export_checkpoint(
         ) from error
 
 
+def _open_with_tags(model: Path, sounds: Sequence[EverydayClip], console: Console) -> tuple[nn.Module, ModelContract]:
+    """Open a network and its contract, with the tags of its file or, with everyday sounds, those that they confirm."""
+    network, contract = open_model(model)
+    if sounds:
+        scores = measure_tags(model, network, contract, sounds, console)
+        contract = msgspec.structs.replace(contract, tags=tuple(scores), tag_scores=scores)
+    if not contract.tags:
+        return network, contract
+    return TaggedNetwork(network, load_tag_layer(model, contract.tags)).eval(), contract
+
+
 def verify_file(
     model: str | Path, backend: Backend, checkpoint: Path | None, clip: Path | None, console: Console
 ) -> Verification:
@@ -98,7 +120,10 @@ def verify_file(
         on_cpu = variants.pop(0)
         assert isinstance(on_cpu, Variant)
         return _verify(contract, on_cpu.name, on_cpu.score, variants, clip, console)
-    network, expected = load_network(checkpoint)
+    classes, expected = load_network(checkpoint)
+    network: nn.Module = classes
+    if contract.tags:
+        network = TaggedNetwork(classes, load_tag_layer(checkpoint, contract.tags)).eval()
     if expected.weights_sha256 != contract.weights_sha256:
         raise VerificationError(
             f"{path} holds the weights of {contract.identity}, and {checkpoint} those of {expected.identity}. "

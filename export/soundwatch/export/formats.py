@@ -1,6 +1,7 @@
 """A network and its contract as one file: ONNX or TorchScript.
 
-Conventions: the graph maps `mel_db` (N, C, M, T) float32 to `logits` (N, K) for any N. The contract
+Conventions: the graph maps `mel_db` (N, C, M, T) float32 to `logits` (N, K), and to `tag_scores` (N, G) of a model with
+tags, for any N. The contract
 lies under `CONTRACT_KEY`, in ONNX's `metadata_props` or TorchScript's `_extra_files`.
 Source: PyTorch's exporter based on torch.export (`dynamo=True`).
 Does not: write to disk (`exporter.py`), or verify (`parity.py`).
@@ -39,7 +40,7 @@ def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
             external_data=False,
             verbose=False,
             input_names=["mel_db"],
-            output_names=["logits"],
+            output_names=["logits", "tag_scores"] if contract.tags else ["logits"],
             dynamic_shapes=({0: torch.export.Dim("windows")},),
         )
     assert program is not None

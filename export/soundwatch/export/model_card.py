@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from soundwatch.daemon.core.contract import EvaluationScore, FeatureSpec, ModelContract
 from soundwatch.daemon.core.operation import Operation
+from soundwatch.daemon.core.tags import TAG_THRESHOLD
 
 
 def model_card(contract: ModelContract) -> str:
@@ -25,6 +26,7 @@ def model_card(contract: ModelContract) -> str:
             else ["The model was not tested on recordings outside its training data."]
         ),
         *(["## Choice of thresholds", _operation(contract, contract.operation)] if contract.operation else []),
+        *(["## Tags", _tags(contract)] if contract.tags else []),
         "## Training data",
         _training(contract),
         "## License",
@@ -96,6 +98,25 @@ def _operation(contract: ModelContract, operation: Operation) -> str:
     if muted:
         parts.append(f"Disabled, since every threshold gives too many false events: {', '.join(muted)}.")
     return "\n\n".join(parts)
+
+
+def _tags(contract: ModelContract) -> str:
+    text = (
+        f"Each window also has the scores of {len(contract.tags)} tags: further kinds of sound, which describe it to "
+        "users. Tags raise no events unless `detection.tags` asks for them, which is experimental."
+    )
+    if not contract.tag_scores:
+        return f"{text} Their precision was not measured: {', '.join(contract.tags)}."
+    rows = [
+        (tag, str(score.clips), str(score.recordings), _measured(score.recall), _measured(score.precision))
+        for tag, score in contract.tag_scores.items()
+    ]
+    table = _table(("tag", "clips", "recordings", "recall", "precision"), rows)
+    return (
+        f"{text} Measured at a score of {TAG_THRESHOLD:g} in one window, on everyday sounds outside the training data. "
+        "Recall is the share of the tag's clips that have the tag. Precision is the share of all clips with the tag "
+        f"that are labeled so; other clips may hold the sound, too. A dash stands where no clip had the tag.\n\n{table}"
+    )
 
 
 def operation_table(contract: ModelContract) -> str:
@@ -176,6 +197,10 @@ def _limits(contract: ModelContract) -> str:
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _measured(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _share(value: float | None) -> str:

@@ -46,7 +46,7 @@ class Variant:
     Attributes:
         name: As the table shows it.
         front_end: Samples (C, S) to mel decibels (C, M, T).
-        score: Mel decibels (N, C, M, T) to scores (N, K).
+        score: Mel decibels (N, C, M, T) to scores (N, K + G).
     """
 
     name: str
@@ -140,8 +140,9 @@ def _compute_mel(front_end: nn.Module, dtype: torch.dtype, samples: Samples) -> 
 
 def _score_eagerly(network: nn.Module, activation: Activation, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
     with torch.inference_mode():
-        logits = network(torch.tensor(decibels))  # (N, K)
-        scores = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+        outputs = network(torch.tensor(decibels))
+        logits, *tag_scores = outputs if isinstance(outputs, tuple) else (outputs,)  # (N, K), (N, G)
+        scores = torch.cat([logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid(), *tag_scores], dim=1)
     return np.asarray(scores.numpy(), np.float32)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,13 @@ from soundwatch.daemon.inference.onnx_model import TAG_OUTPUT
 from soundwatch.daemon.inference.triton_client import MAX_BATCH_WINDOWS
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.report import Verification
+from soundwatch.training.data.everyday_sounds import EverydayClip
 
 QUEUE_US: Final = 5_000  # windows that come within it are one batch; a two-hundredth of a hop
 
 
 def export_repository(
-    checkpoint: Path, out: Path, clip: Path | None, console: Console
+    checkpoint: Path, out: Path, clip: Path | None, console: Console, sounds: Sequence[EverydayClip] = ()
 ) -> tuple[list[Path], Verification]:
     """Write and verify the network, and put its repository in place.
 
@@ -38,6 +40,7 @@ def export_repository(
         out: The model repository, made if it is not there; other models in it stay.
         clip: A recording for the probe clip; None for one made by code.
         console: For progress.
+        sounds: As in `export_checkpoint`.
 
     Returns:
         The files in place, the card last, and the verification.
@@ -48,7 +51,7 @@ def export_repository(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".unproven-") as folder:
-            (model, card), verification = export_checkpoint(checkpoint, ["onnx"], Path(folder), clip, console)
+            (model, card), verification = export_checkpoint(checkpoint, ["onnx"], Path(folder), clip, console, sounds)
             contract = load_classifier_file(model, "cpu").contract
             version = Path(folder) / "repository" / "1"
             version.mkdir(parents=True)

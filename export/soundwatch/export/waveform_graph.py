@@ -163,6 +163,7 @@ def _ends(bins: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 def _append_network(graph: _Graph, network: onnx.ModelProto, mel_db: str) -> str:
     """Append the nodes of the network and return the name of its logits."""
     inner = _to_opset(network).graph
+    _remove_tags(inner)
     renamed = {value: f"{_NETWORK}{value}" for node in inner.node for value in node.output}
     renamed |= {tensor.name: f"{_NETWORK}{tensor.name}" for tensor in inner.initializer}
     renamed[inner.input[0].name] = mel_db
@@ -175,6 +176,18 @@ def _append_network(graph: _Graph, network: onnx.ModelProto, mel_db: str) -> str
         node.name = ""
         graph.nodes.append(node)
     return renamed[inner.output[0].name]
+
+
+def _remove_tags(graph: onnx.GraphProto) -> None:
+    """Remove the nodes and weights that the first output, the logits, does not need."""
+    needed = {graph.output[0].name}
+    for node in reversed(list(graph.node)):
+        if needed.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            needed.update(node.input)
+    for tensor in [each for each in graph.initializer if each.name not in needed]:
+        graph.initializer.remove(tensor)
 
 
 def _rename(names: Sequence[str], renamed: dict[str, str]) -> None:

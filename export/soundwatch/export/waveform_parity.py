@@ -73,7 +73,7 @@ def daemon_scores(classifier: Classifier, samples: Samples, rate_hz: int) -> NDA
             for each in windows:
                 mels, features = mel(mels, each, spec)
                 scores.append(classifier.classify(features.mel_db[None]))
-    return np.concatenate(scores)
+    return np.concatenate(scores)[:, : len(classifier.contract.labels)]
 
 
 def verify_waveform_files(

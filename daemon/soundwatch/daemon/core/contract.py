@@ -18,7 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.errors import ContractError
-from soundwatch.daemon.core.operation import Operation
+from soundwatch.daemon.core.operation import Operation, TagScore
 
 CONTRACT_KEY: Final = "soundwatch.contract"
 WAVEFORM_KEY: Final = "soundwatch.waveform"  # of files for other programs, which take samples
@@ -219,6 +219,7 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         operation: Operating points of the thresholds; null if they were not chosen on street sound.
         tags: G further sounds that the network scores, in the order of its second output `tag_scores`. Tags describe
             a sound to people. They have no thresholds and give no events, unless a configuration asks for some.
+        tag_scores: Per tag, precision and recall on recordings that no training used; empty if they were not measured.
 
     Raises:
         ContractError: Labels or tags repeat, or thresholds do not fit the labels.
@@ -235,12 +236,17 @@ class ModelContract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     weights_sha256: str
     operation: Operation | None = None
     tags: tuple[str, ...] = ()
+    tag_scores: dict[str, TagScore] = {}
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ContractError(f"labels are {list(self.labels)}; at least one is needed, and no two may be equal.")
         if len(set(self.tags)) != len(self.tags):
             raise ContractError(f"tags are {list(self.tags)}; no two may be equal.")
+        if set(self.tag_scores) not in (set(), set(self.tags)):
+            raise ContractError(
+                f"tag_scores name {sorted(self.tag_scores)}; they must name each tag once: {sorted(self.tags)}."
+            )
         if set(self.thresholds) != set(self.labels):
             raise ContractError(
                 f"thresholds name {sorted(self.thresholds)}; they must name each label once: {sorted(self.labels)}."

@@ -63,3 +63,19 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     clips: int
     raised_share: float
     classes: dict[str, ClassOperation]
+
+
+class TagScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Precision and recall of a tag on recordings that no training used, at the threshold that tags have as classes.
+
+    Attributes:
+        clips: Number of clips of the tag.
+        recordings: Number of recordings that these clips are from.
+        recall: Share of these clips that have the tag; null without clips.
+        precision: Share of all clips with the tag that are clips of the tag; null if no clip has the tag.
+    """
+
+    clips: int
+    recordings: int
+    recall: float | None
+    precision: float | None

@@ -153,8 +153,11 @@ def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract
     contract = classifier.contract
     _refuse_other_features(contract, recipe, path)
     graph = onnx.load(str(path)).graph
-    values = {item.name: torch.from_numpy(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
     network = build_network(recipe, len(contract.labels)).eval()
+    values = {
+        _plain_name(item.name, network): torch.from_numpy(onnx.numpy_helper.to_array(item).copy())
+        for item in graph.initializer
+    }
     try:
         network.load_state_dict(_unfolded(network, values))
     except (RuntimeError, KeyError) as error:
@@ -163,12 +166,19 @@ def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract
     with torch.inference_mode():
         logits = network(torch.from_numpy(mel_db))
     scores = logits.softmax(dim=1) if contract.activation == "softmax" else logits.sigmoid()
-    if not np.allclose(scores.numpy(), classifier.classify(mel_db), rtol=0, atol=SCORE_LIMIT):
+    if not np.allclose(scores.numpy(), classifier.classify(mel_db)[:, : scores.shape[1]], rtol=0, atol=SCORE_LIMIT):
         raise ModelError(
             f"The weights of {path} in the network of recipe {recipe.name} give other scores than the file itself. "
             "Start from the checkpoint that it was exported from."
         )
     return network, contract
+
+
+def _plain_name(name: str, network: nn.Sequential) -> str:
+    """Return the name of a parameter in a network without tags, whose body and head are parts of one with tags."""
+    if name.startswith("head."):
+        return f"{len(network) - 1}.{name.removeprefix('head.')}"
+    return name.removeprefix("body.")
 
 
 def _unfolded(network: nn.Sequential, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
