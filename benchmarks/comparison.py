@@ -4,7 +4,7 @@ Run `python benchmarks/comparison.py` on an idle machine; it takes some minutes 
 YAMNet's file is expected beside the checkout, silero-vad among the installed packages (`pip install --no-deps
 silero-vad`: its own requirements would replace ONNX Runtime). A peer that is missing is reported as not run.
 
-Conventions: one thread each, in a process of its own, by turns; processor milliseconds for a second of one stream.
+Conventions: one thread each, in its own process, by turns; processor milliseconds for a second of one stream.
 soundwatch hears 48 kHz stereo and writes JSON; the others are given mono at their own rate, and only score it.
 """
 

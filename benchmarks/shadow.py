@@ -2,7 +2,7 @@
 
 Run `python benchmarks/shadow.py` on an idle machine; it takes some minutes and writes results/shadow.json.
 
-Conventions: streams as in `streams.py`, in real time, each trial in a process of its own. The second model is of the
+Conventions: streams as in `streams.py`, in real time, each trial in its own process. The second model is of the
 first one's size: the same file. Trials without it, and with it on each share of the windows, are run by turns, so that
 whatever else the machine does falls on all of them; a ratio is of two trials of one turn.
 """

@@ -1,6 +1,6 @@
 """Where a stream's processor time goes, stage by stage, beside a floor from operations and bytes.
 
-`benchmarks/runtime.py` runs it in a process of its own and puts what it prints into its results.
+`benchmarks/runtime.py` runs it in its own process and puts what it prints into its results.
 
 Conventions: processor milliseconds for a second of one stream of 48 kHz stereo, through the live engine. A stage's
 floor is the larger of its operations over this core's speed in multiplying matrices and its bytes over its speed in

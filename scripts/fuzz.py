@@ -2,7 +2,7 @@
 
 Usage: python scripts/fuzz.py [--minutes 10] [READER...]
 
-Conventions: readers are those of tests/support/fuzz_targets.py, each in a process of its own for its share of the
+Conventions: readers are those of tests/support/fuzz_targets.py, each in its own process for its share of the
 time; an input may take a second and 2 GB. What is found goes to tests/corpus/READER/, and the exit code is then 1.
 Source: atheris, Google's coverage-guided fuzzer, which `make fuzz` installs; it has wheels for Linux and some Pythons.
 """

@@ -78,7 +78,7 @@ def test_a_pipe_without_a_reader_delays_nothing_and_each_reader_gets_lines(
     os.mkfifo(pipe)
     running = daemon(f"json:{pipe}", f"json:{file}")
     wait_until(lambda: len(seqs(file)) >= 2 if file.exists() else False)
-    assert "nobody reads this pipe" in running.logged("sink_failed")[0]["reason"]
+    assert "this pipe has no reader" in running.logged("sink_failed")[0]["reason"]
     first = read_lines(pipe, 2)
     assert [line["seq"] for line in first] == [1, 2]
     second = read_lines(pipe, 1)

@@ -91,7 +91,7 @@ def test_a_network_that_gives_nan_is_refused_and_leaves_no_file(tmp_path: Path) 
     torch.nn.init.constant_(next(reversed(list(network.children()))).get_parameter("bias"), float("nan"))
     path = write_checkpoint(tmp_path / "nan.pt", network=network)
     out = tmp_path / "out"
-    with pytest.raises(ModelError, match="finite logits were wanted"):
+    with pytest.raises(ModelError, match="finite logits were expected"):
         export_checkpoint(path, ["onnx"], out, None, QUIET)
     assert list(out.iterdir()) == []
 
@@ -105,7 +105,7 @@ def test_verify_refuses_a_checkpoint_of_other_weights(exported: Path, tmp_path: 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.pt").write_bytes(b"no checkpoint")
     for path in (tmp_path / "no.pt", tmp_path / "missing.pt"):
-        with pytest.raises(ModelError, match="a checkpoint that `soundwatch train` wrote was wanted"):
+        with pytest.raises(ModelError, match="a checkpoint that `soundwatch train` wrote was expected"):
             export_checkpoint(path, ["onnx"], tmp_path, None, QUIET)
 
 

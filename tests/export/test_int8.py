@@ -106,7 +106,7 @@ def test_the_command_prints_both_figures_and_keeps_a_file_only_if_it_is_accepted
     assert sorted(Path(line).name for line in out.splitlines()) == files
     said = " ".join(err.split())
     assert "times the processor time of tutorial@sha256:" in said
-    assert "points lost were wanted: " + ("kept." if kept else "not kept.") in said
+    assert "points lost were expected: " + ("kept." if kept else "not kept.") in said
     if kept:
         verify_file(tmp_path / "tutorial-int8.onnx", "auto", None, None, QUIET).insist()
 

@@ -107,7 +107,7 @@ class Int8Comparison(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.twin}: {self.ratio:.2f} times the processor time of {self.model} ({self.ratio_least:.2f} to "
             f"{self.ratio_most:.2f}; {self.window_ms_int8:.2f} and {self.window_ms:.2f} ms a window), accuracy "
             f"{self.accuracy_int8:.4f} and {self.accuracy:.4f} of {self.clips} clips of {self.scored_on}{memory}. "
-            f"At most {WORTH_IT:g} times and {MOST_POINTS:g} points lost were wanted: "
+            f"At most {WORTH_IT:g} times and {MOST_POINTS:g} points lost were expected: "
             f"{'kept' if self.kept else 'not kept'}."
         )
 

@@ -51,7 +51,7 @@ class Verification:
                 f"{self.model} does not compute what {self.compared_with} does: {len(failures)} of "
                 f"{len(self.differences)} comparisons failed, such as {worst.rung} on {worst.probe}, "
                 f"{mel}{worst.score:.2g} away; at most {limit}"
-                f"{self.score_limit:g} were wanted. Do not use this file; export the checkpoint again, and report it "
+                f"{self.score_limit:g} were expected. Do not use this file; export the checkpoint again, and report it "
                 "if that fails too."
             )
 

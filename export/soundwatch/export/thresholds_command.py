@@ -83,7 +83,7 @@ def _check_labels(found: ModelContract, wanted: ModelContract) -> None:
     if found.labels != wanted.labels:
         raise ConfigError(
             f"--held-out {found.identity} has the labels {', '.join(found.labels)}, and {wanted.identity} has "
-            f"{', '.join(wanted.labels)}; networks of one recipe were wanted."
+            f"{', '.join(wanted.labels)}; networks of one recipe were expected."
         )
 
 

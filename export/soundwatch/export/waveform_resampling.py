@@ -57,7 +57,7 @@ def measure_filter(from_hz: int, to_hz: int) -> ResamplingFilter:
     if outputs * taps > MAX_WEIGHTS:
         raise ConfigError(
             f"--rate {from_hz} needs a filter of {outputs * taps} weights for the model's {to_hz} Hz; at most "
-            f"{MAX_WEIGHTS} were wanted. Choose a common rate, such as 16000, 22050, 32000, 44100 or 48000."
+            f"{MAX_WEIGHTS} were expected. Choose a common rate, such as 16000, 22050, 32000, 44100 or 48000."
         )
     # Blocks of silence around the impulse, so that no end of the signal is within the filter's reach.
     center = inputs * math.ceil(4 * half_samples / inputs)

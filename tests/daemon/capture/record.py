@@ -1,4 +1,4 @@
-"""Records from a microphone in a process of its own, since PortAudio's device list is frozen at its start.
+"""Records from a microphone in its own process, since PortAudio's device list is frozen at its start.
 
 Usage: record.py DEVICE SECONDS OUT.npz [QUEUED_BLOCKS NAP_S]
 Prints "listening" after the first block, and ends as the daemon would: message on stderr, exit code.

@@ -1,4 +1,4 @@
-"""A microphone in a process of its own: what comes over the pipe, and what becomes of the process."""
+"""A microphone in its own process: what comes over the pipe, and what becomes of the process."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_stable_name_resolves_to_the_present_index(desk: Path, device: str, na
 
 
 def test_two_microphones_of_one_type_have_different_ports(desk: Path) -> None:
-    with pytest.raises(SourceError, match="2 sound cards are usb:0d8c:0014; exactly one was wanted") as caught:
+    with pytest.raises(SourceError, match="2 sound cards are usb:0d8c:0014; exactly one was expected") as caught:
         resolve_device("usb:0d8c:0014", desk)
     assert str(caught.value).endswith(
         "  alsa:Device or usb:0d8c:0014 or port:1-1.2\n  alsa:Device_1 or usb:0d8c:0014 or port:1-1.4"

@@ -58,7 +58,7 @@ def test_one_microphone_under_two_host_apis_has_two_names() -> None:
 
 
 def test_several_matches_are_an_error_that_lists_just_them() -> None:
-    with pytest.raises(SourceError, match="2 input devices match 'USB PnP'; exactly one was wanted") as caught:
+    with pytest.raises(SourceError, match="2 input devices match 'USB PnP'; exactly one was expected") as caught:
         find_device([*DESK[:1], *TWO_APIS], "USB PnP")
     assert '--device "Microphone (USB PnP), MME"' in str(caught.value)
     assert '--device "Microphone (USB PnP), Windows WASAPI"' in str(caught.value)

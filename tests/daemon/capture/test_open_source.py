@@ -98,7 +98,7 @@ def test_a_closed_standard_input_is_an_error(tmp_path: Path) -> None:
         f"\"{sys.executable}\" -c \"from soundwatch.daemon.capture import open_source; open_source('x', '-')\" <&-"
     )
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
-    assert "Raw samples were wanted on standard input, which is closed" in done.stderr
+    assert "Raw samples were expected on standard input, which is closed" in done.stderr
 
 
 @pytest.mark.slow

@@ -125,8 +125,12 @@ def write_high_rate(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("a.wav", write_nothing, r"a\.wav is empty \(0 bytes\); a recording was wanted"),
-        ("a.wav", write_text, "is not a recording that can be read: Format not recognised. A WAV, FLAC, .* was wanted"),
+        ("a.wav", write_nothing, r"a\.wav is empty \(0 bytes\); a recording was expected"),
+        (
+            "a.wav",
+            write_text,
+            "is not a recording that can be read: Format not recognised. A WAV, FLAC, .* was expected",
+        ),
         ("a.mp3", write_text, "is not a recording that can be read: Format not recognised"),
         ("a.wav", write_cut_header, "is not a recording that can be read: Error in WAV"),
         ("a.wav", write_header_only, r"contains a header but no sound \(0 samples\)"),
@@ -134,7 +138,7 @@ def write_high_rate(path: Path) -> None:
         ("a.wav", write_low_rate, "has a sampling rate of 500 Hz; 1000 to 384000 Hz can be used"),
         ("a.wav", write_high_rate, "has a sampling rate of 400000 Hz"),
         ("a.raw", write_text, "has no header. Give raw samples on standard input"),
-        ("a.wav", Path.mkdir, "is a folder; a recording was wanted"),
+        ("a.wav", Path.mkdir, "is a folder; a recording was expected"),
         ("a.wav", Path.exists, r"There is no file .*a\.wav. Check its name"),
     ],
 )

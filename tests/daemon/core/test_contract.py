@@ -102,7 +102,7 @@ def test_text_that_is_no_contract_is_refused_with_its_file(old: str, new: str, m
 
 
 def test_a_refusal_has_a_remedy() -> None:
-    with pytest.raises(ContractError, match=r"schema soundwatch\.model/1 was wanted; export the model again"):
+    with pytest.raises(ContractError, match=r"schema soundwatch\.model/1 was expected; export the model again"):
         decode_contract("{}", "m.onnx")
 
 

@@ -75,7 +75,7 @@ def test_a_background_that_always_sounds_like_the_class_leaves_it_without_a_thre
 
 @pytest.mark.parametrize("windows", [0, 1, LEAST_WINDOWS - W // HOP - 2])
 def test_a_background_of_less_than_ten_minutes_is_refused(windows: int) -> None:
-    with pytest.raises(ConfigError, match=r"The background has \d+ s; at least 600 s were wanted"):
+    with pytest.raises(ConfigError, match=r"The background has \d+ s; at least 600 s were expected"):
         calibrate(background([], windows), RULES, SMALL_CONTRACT, 0.5)
 
 
@@ -87,7 +87,7 @@ def test_a_short_time_to_listen_is_refused_before_the_microphone_is_opened(tmp_p
     model = write_band_model(tmp_path / "bands.onnx")
     done = soundwatch("calibrate", "--background", "60", "--device", "none", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
-    assert b"The background has 60 s; at least 600 s were wanted" in done.stderr
+    assert b"The background has 60 s; at least 600 s were expected" in done.stderr
 
 
 def test_a_short_recording_is_refused(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_short_recording_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", tone(300, 20.0, amplitude=0.004).T, 8000)
     done = soundwatch("calibrate", "--background", "short.wav", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
-    assert b"The background has 20 s; at least 600 s were wanted" in done.stderr
+    assert b"The background has 20 s; at least 600 s were expected" in done.stderr
     assert not (tmp_path / "calibration.json").exists()
 
 

@@ -191,7 +191,7 @@ def test_weights_in_a_second_file_are_refused(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
 def test_logits_that_are_not_finite_never_become_scores(tmp_path: Path, weight: float) -> None:
     classifier = load_classifier_file(write_onnx(tmp_path / "m.onnx", weight=weight))
-    with pytest.raises(ModelError, match=r"gave (nan|-inf) for 3 windows.*finite logits were wanted"):
+    with pytest.raises(ModelError, match=r"gave (nan|-inf) for 3 windows.*finite logits were expected"):
         classifier.classify(MEL_DB)
 
 

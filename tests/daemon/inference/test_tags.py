@@ -63,7 +63,7 @@ def test_a_file_whose_tags_are_not_those_of_its_contract_is_refused(model: Path,
     contract = msgspec.structs.replace(TAGGED_CONTRACT, tags=tags)
     onnx.helper.set_model_props(proto, {CONTRACT_KEY: encode_contract(contract)})
     onnx.save(proto, model)
-    with pytest.raises(ModelError, match=r"one output were wanted|and 3 tags, so"):
+    with pytest.raises(ModelError, match=r"one output were expected|and 3 tags, so"):
         load_classifier_file(model)
 
 
@@ -72,7 +72,7 @@ def test_tag_scores_beyond_0_to_1_are_refused(model: Path) -> None:
     node = next(node for node in proto.graph.node if node.op_type == "Sigmoid")
     node.op_type = "Identity"
     onnx.save(proto, model)
-    with pytest.raises(ModelError, match=r"gave tag scores of .* 0 to 1 were wanted"):
+    with pytest.raises(ModelError, match=r"gave tag scores of .* 0 to 1 were expected"):
         load_classifier_file(model).classify(MEL_DB)
 
 

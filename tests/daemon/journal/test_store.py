@@ -216,7 +216,7 @@ def test_a_journals_identity_changes_only_with_its_numbering(tmp_path: Path) -> 
     store = JournalStore(path)
     assert store.identity() == identity
     store.recreate(7)
-    assert store.identity() == identity, "its numbers go on"
+    assert store.identity() == identity, "its numbers continue"
     store.close()
     path.write_bytes(b"no journal" * 1000)
     for other in (path, tmp_path / "other.db"):

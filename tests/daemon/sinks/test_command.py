@@ -145,7 +145,7 @@ def test_a_program_that_runs_when_the_daemon_stops_is_killed_and_its_event_kept(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("command", "command:PATH was wanted"),
+        ("command", "command:PATH was expected"),
         ("command:/bin/sh,max_parallel=0", "max_parallel"),
         ("command:/bin/sh,types=begin", "begin is no type of line"),
         ("command:/bin/sh,types=sstart", "did you mean start?"),

@@ -288,11 +288,11 @@ def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("tcp://127.0.0.1", "tcp://127.0.0.1:PORT was wanted"),
-        ("tcp:7433", "tcp://127.0.0.1:PORT was wanted"),
-        ("tcp://127.0.0.1:x", "tcp://127.0.0.1:PORT was wanted"),
+        ("tcp://127.0.0.1", "tcp://127.0.0.1:PORT was expected"),
+        ("tcp:7433", "tcp://127.0.0.1:PORT was expected"),
+        ("tcp://127.0.0.1:x", "tcp://127.0.0.1:PORT was expected"),
         ("tcp://0.0.0.0:7433", "allow_remote=1"),
-        ("unix", "unix:PATH was wanted"),
+        ("unix", "unix:PATH was expected"),
         ("unix:/tmp/x,allow_remote=1", "allow_remote is no option of it"),
     ],
 )

@@ -24,7 +24,7 @@ def test_lines_are_appended_and_there_as_soon_as_they_are_written(tmp_path: Path
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ConfigError, match="-F yaml names no known sink; one of these was wanted: json"):
+    with pytest.raises(ConfigError, match="-F yaml names no known sink; one of these was expected: json"):
         parse_sink("yaml")
 
 

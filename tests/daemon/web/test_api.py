@@ -97,7 +97,7 @@ def test_pages_of_events_have_each_event_once_while_new_ones_arrive(site: Site) 
         ("limit=0", ">= 1"),
         ("limit=many", "int"),
         ("min_score=2", "<= 1"),
-        ("since=yesterday", "a time with its zone was wanted, as 2026-11-22T08:15:00Z - at `since`"),
+        ("since=yesterday", "a time with its zone was expected, as 2026-11-22T08:15:00Z - at `since`"),
         ("since=2026-13-22T08:00:00Z", "is not a time"),
         ("since=17", "a time with its zone"),
         ("since=2026-11-22T08:00:00", "a time with its zone"),

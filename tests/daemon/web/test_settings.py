@@ -42,7 +42,7 @@ def test_a_token_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> No
 def test_a_token_that_is_easily_guessed_or_no_header_can_hold_is_refused(tmp_path: Path, token: str) -> None:
     path = tmp_path / "token"
     path.write_text(token)
-    with pytest.raises(ConfigError, match="at least 16 ASCII characters without spaces were wanted") as refused:
+    with pytest.raises(ConfigError, match="at least 16 ASCII characters without spaces were expected") as refused:
         settings(f"http://0.0.0.0:1,token_file={path}")
     assert not token or token not in str(refused.value)
 
@@ -56,7 +56,7 @@ def test_a_token_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     "word", ["http", "http://", "http://:80", "http://h:x", "http://h:99999", "http://h/path", "http://u:p@h"]
 )
 def test_an_invalid_address_is_refused_with_an_example(word: str) -> None:
-    with pytest.raises(ConfigError, match=r"http://HOST:PORT was wanted, as http://127\.0\.0\.1:8433"):
+    with pytest.raises(ConfigError, match=r"http://HOST:PORT was expected, as http://127\.0\.0\.1:8433"):
         settings(word)
 
 

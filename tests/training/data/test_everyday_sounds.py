@@ -64,7 +64,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_metadata_is_refused_with_the_expected_layout(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"metadata.csv was wanted"):
+    with pytest.raises(DataError, match=r"metadata.csv was expected"):
         read_everyday_sounds(tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_a_recipe_may_be_like_one_that_is_like_another() -> None:
     [
         (
             "{like: urbane, name: mine}",
-            "like is 'urbane'; a shipped recipe was wanted: finetune, speech, tutorial, urban, urban-street",
+            "like is 'urbane'; a shipped recipe was expected: finetune, speech, tutorial, urban, urban-street",
         ),
         ("{like: urban, optimisation: {weight_decoy: 1}}", "optimisation.weight_decoy is not a key; did you mean"),
     ],

@@ -172,7 +172,7 @@ def update_quality(
     Args:
         state: State after the previous block.
         block: The next block.
-        arrival_ns: Time of arrival by the monotonic clock; None for a source without a clock of its own.
+        arrival_ns: Time of arrival by the monotonic clock; None for a source without its own clock.
 
     Returns:
         The next state, and the quality of each period that the block completes.

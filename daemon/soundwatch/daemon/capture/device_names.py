@@ -68,7 +68,7 @@ def resolve_device(device: str, root: Path = ROOT) -> str:
         return f"(hw:{found[0].number},"
     seen = f"{len(found)} sound cards are {device}" if found else f"No sound card is {device}"
     choices = "\n".join(f"  {' or '.join(card.names)}" for card in found or cards) or "  (there is none)"
-    raise SourceError(f"{seen}; exactly one was wanted. These are present:\n{choices}")
+    raise SourceError(f"{seen}; exactly one was expected. These are present:\n{choices}")
 
 
 def stable_names(portaudio_name: str, cards: Sequence[SoundCard]) -> tuple[str, ...]:

@@ -80,11 +80,11 @@ def find_device(devices: Sequence[Device], wanted: str | int) -> Device:
     if len(found) == 1:
         return found[0]
     if not devices:
-        raise SourceError(f"Device {wanted!r} was wanted. {_NO_INPUT}")
+        raise SourceError(f"Device {wanted!r} was expected. {_NO_INPUT}")
     seen = f"{len(found)} input devices match {wanted!r}" if found else f"No input device matches {wanted!r}"
     choices = "\n".join(f"  --device {_quoted(device.device)}" for device in found or devices)
     raise SourceError(
-        f"{seen}; exactly one was wanted. Name one of these, or a recording that exists, `-` or `demo`:\n{choices}"
+        f"{seen}; exactly one was expected. Name one of these, or a recording that exists, `-` or `demo`:\n{choices}"
     )
 
 

@@ -96,7 +96,7 @@ class FfmpegReader:
             SourceError: Always, but at the start.
         """
         if sample:
-            raise SourceError(f"{self._path} is read from its start only; sample {sample} was wanted.")
+            raise SourceError(f"{self._path} is read from its start only; sample {sample} was requested.")
 
     def close(self) -> None:
         """End the program."""

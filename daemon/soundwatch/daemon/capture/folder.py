@@ -33,7 +33,7 @@ class Folder:
     def __init__(self, name: str, path: Path) -> None:
         found = recordings_in(path)
         if not found:
-            raise SourceError(f"{path} contains no recording; WAV, FLAC, Ogg, MP3 or AIFF files were wanted.")
+            raise SourceError(f"{path} contains no recording; WAV, FLAC, Ogg, MP3 or AIFF files were expected.")
         self._later = found[1:]
         self._recording = Recording(name, found[0])
         self.info: SourceInfo = replace(self._recording.info, description=str(path))

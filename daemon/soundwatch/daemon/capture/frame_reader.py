@@ -110,7 +110,7 @@ def _open_with_ffmpeg(path: Path, error: soundfile.SoundFileError) -> FrameReade
         advice = f"ffmpeg says: {no_media} Convert the file, e.g. with `ffmpeg -i IN OUT.wav`."
     raise SourceError(
         f"{path} is not a recording that can be read: {reason.rstrip('.')}. A WAV, FLAC, Ogg, MP3 or AIFF file was "
-        f"wanted. {advice}"
+        f"expected. {advice}"
     ) from error
 
 
@@ -303,11 +303,11 @@ def _check_regular(path: Path) -> None:
             raise SourceError(f"There is no file {path}. Check its name; relative paths start at {Path.cwd()}.")
         if not path.is_file():
             kind = "a folder" if path.is_dir() else "not a regular file"
-            raise SourceError(f"{path} is {kind}; a recording was wanted. Pipes can be given on standard input: `-`.")
+            raise SourceError(f"{path} is {kind}; a recording was expected. Pipes can be given on standard input: `-`.")
         with path.open("rb") as file:
             if not file.read(1):
                 raise RecordingError(
-                    f"{path} is empty (0 bytes); a recording was wanted. Copy or record it again.", "empty"
+                    f"{path} is empty (0 bytes); a recording was expected. Copy or record it again.", "empty"
                 )
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}. Check its permissions and its disk.") from error

@@ -2,7 +2,7 @@
 
 Conventions: notices come among the blocks, which change only by the selection of channels. After a loss a new period of
 measurement begins; reported faults stay. A clock correction comes before the block that showed the error. A source with
-backpressure has no clock of its own. The sound is measured after the selection, but before `mix` averages the channels,
+backpressure has no clock. The sound is measured after the selection, but before `mix` averages the channels,
 since channels that cancel are silent in their mean.
 """
 

@@ -106,7 +106,7 @@ class RawPcm:
     def __init__(self, name: str, stream: io.RawIOBase, pcm: PcmFormat) -> None:
         if stream.isatty():
             raise SourceError(
-                "Raw samples were wanted on standard input, which is a terminal. Pipe them in, such as "
+                "Raw samples were expected on standard input, which is a terminal. Pipe them in, such as "
                 "`arecord -t raw -f S16_LE -r 44100 -c 1 | soundwatch run --device -`."
             )
         self.info = SourceInfo(
@@ -187,5 +187,5 @@ def standard_input() -> io.RawIOBase:
         return open(0, "rb", buffering=0, closefd=False)
     except OSError as error:
         raise SourceError(
-            f"Raw samples were wanted on standard input, which is closed: {error.strerror}. Pipe them in."
+            f"Raw samples were expected on standard input, which is closed: {error.strerror}. Pipe them in."
         ) from error

@@ -13,7 +13,7 @@ class RecordingError(SourceError):
     """A recording cannot be read to its end.
 
     Args:
-        message: What was seen, what was wanted and what to do.
+        message: What was found, what was expected and what to do.
         kind: Kind of the fault.
     """
 

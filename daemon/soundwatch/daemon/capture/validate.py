@@ -32,6 +32,6 @@ def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: s
     sample, value = first_sample + position, float(samples[channel, position])
     raise RecordingError(
         f"{where}: sample {sample} ({sample / rate_hz:.3f} s) of channel {channel + 1} is {value:g}; numbers from "
-        "-1 to 1 were wanted. Repair the recording, or check the sample format it is read with.",
+        "-1 to 1 were expected. Repair the recording, or check the sample format it is read with.",
         "beyond full scale" if np.isfinite(value) else "not finite",
     )

@@ -82,7 +82,7 @@ class ClipStore:
     Args:
         folder: Made if it is absent.
         config: Limits of age and size.
-        steady_ns: A clock that nobody can set.
+        steady_ns: A clock that cannot be set.
 
     Raises:
         ConfigError: The folder cannot be made or written to.

@@ -41,7 +41,7 @@ def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> Dat
         DataError: The folder is not empty or cannot be written, or there is nothing to copy.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
+        raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
     labels = all_labels(store)
     if not labels:
         raise DataError(

@@ -1,7 +1,7 @@
 """Write clips to files, in a thread.
 
 Conventions: `submit` never waits. `QUEUED_CLIPS` clips wait at most; any more are reported as lost. An error of any
-kind costs one clip and nothing else: the engine goes on.
+kind costs one clip and nothing else: the engine continues.
 Rule: a clip that no guard can judge is not written.
 Does not: know events or ring buffers (`recorder.py`), or select files for removal (`clips/clip_store.py`).
 """

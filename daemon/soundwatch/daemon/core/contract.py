@@ -285,7 +285,7 @@ def decode_contract(text: str | bytes, where: str) -> ModelContract:
         contract = msgspec.json.decode(text, type=ModelContract)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(
-            f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was wanted; "
+            f"The contract in {where} does not read: {error}. A contract of schema {CONTRACT_SCHEMA} was expected; "
             "export the model again with this version of `soundwatch export`."
         ) from error
     except ContractError as error:

@@ -15,7 +15,7 @@
     ├── StoreError             9   the journal's file cannot be used
     └── ServiceError          11   the service cannot be installed or removed, or does not run
 
-Conventions: a message states what was seen, what was wanted and what to do, in that order, in plain
+Conventions: a message states what was found, what was expected and what to do, in that order, in plain
 sentences without a trailing newline. Exit code 0 is success, and also a stop by SIGINT or SIGTERM; 1 is a bug in
 soundwatch. Silence, or a sound of none of the classes, is a value and never an error.
 """
@@ -93,7 +93,7 @@ class StoreError(SoundwatchError):
     """The journal's file cannot be opened, belongs to another program, or is in use.
 
     Args:
-        message: What was seen, what was wanted and what to do.
+        message: What was found, what was expected and what to do.
         in_use: True if another program writes to the file.
     """
 

@@ -154,7 +154,7 @@ class Event:
         offset_sample: End of the sound; None while it lasts.
         reason: Reason for the end; None while the sound lasts.
         continues_sample: Onset of the event that this one continues, since that one ended by its longest duration while
-            the sound went on; None for a new sound.
+            the sound continued; None for a new sound.
         also: The highest tags and their scores in the window of the peak score; empty for a model without tags.
     """
 

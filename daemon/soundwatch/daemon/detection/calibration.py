@@ -99,8 +99,8 @@ def calibrate(
 def short_background(length_s: float) -> ConfigError:
     """Return the error for a background that is too short."""
     return ConfigError(
-        f"The background has {length_s:.0f} s; at least {MIN_BACKGROUND_S} s were wanted. A shorter one cannot show a "
-        f"rate of false events: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
+        f"The background has {length_s:.0f} s; at least {MIN_BACKGROUND_S} s were expected. A shorter one cannot show "
+        f"a rate of false events: give {MIN_BACKGROUND_S} s or more with --background, better an hour."
     )
 
 

@@ -1,6 +1,6 @@
 """The engine: all sources through one model.
 
-Conventions: each source is captured in a thread of its own, and the model runs in one more. The caller's thread takes
+Conventions: each source is captured in its own thread, and the model runs in one more. The caller's thread takes
 every block through the pipeline and writes every line; other threads put functions into its inbox. A capture thread
 keeps its blocks until a window can be full, so the handover and the resampler are paid for once a window. Windows that
 become ready during inference are classified together afterwards, so none waits longer than one batch, and the window
@@ -274,7 +274,7 @@ class Engine:
         if source.clip_tap is not None and not source.paused:
             for block in blocks:
                 source.clip_tap.add_block(source.name, block)
-        # coalesced in this thread, since every thread that allocates has memory of its own
+        # coalesced in this thread, since every thread that allocates has its own memory
         for block in coalesce_blocks(blocks):
             self.process_block(source, block, since_ns)
         source.processed_handovers += 1

@@ -206,7 +206,7 @@ def database_url(address: str) -> sql.URL:
     if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
         raise ConfigError(
             f"--store {address} is not a store; postgresql://[USER@]HOST[:PORT]/DATABASE, or a file for SQLite, was "
-            "line_filter."
+            "expected."
         )
     return url.set(drivername="postgresql+psycopg")
 

@@ -132,13 +132,13 @@ class LoadedModel:
         if not np.isfinite(logits).all():
             raise ModelError(
                 f"{self.path} gave {logits[~np.isfinite(logits)][0]} for {mel_db.shape[0]} windows of "
-                f"{mel_db.min():.1f} to {mel_db.max():.1f} dB; finite logits were wanted. "
+                f"{mel_db.min():.1f} to {mel_db.max():.1f} dB; finite logits were expected. "
                 "Run `soundwatch verify` on the model."
             )
         tag_values = logits[:, len(self.contract.trained_labels) :]
         if tag_values.size and not 0 <= tag_values.min() <= tag_values.max() <= 1:
             raise ModelError(
-                f"{self.path} gave tag scores of {tag_values.min():g} to {tag_values.max():g}; 0 to 1 were wanted. "
+                f"{self.path} gave tag scores of {tag_values.min():g} to {tag_values.max():g}; 0 to 1 were expected. "
                 "Export the checkpoint again."
             )
         return activate_classes(logits, self.contract)
@@ -245,7 +245,7 @@ def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: 
         tags = f" and {len(contract.tags)} tags" if contract.tags else ""
         raise ModelError(
             f"{path} gives an output of shape {seen} for one window; its contract has {len(contract.labels)} labels"
-            f"{tags}, so {wanted} was wanted. Export the checkpoint again."
+            f"{tags}, so {wanted} was expected. Export the checkpoint again."
         )
     return model
 
@@ -255,12 +255,12 @@ def _read(path: Path) -> bytes:
     try:
         size_bytes = path.stat().st_size
         if not path.is_file() and not path.is_dir():
-            raise ModelError(f"{path} is not a regular file; a model that `soundwatch export` wrote was wanted.")
+            raise ModelError(f"{path} is not a regular file; a model that `soundwatch export` wrote was expected.")
         if size_bytes > MOST_BYTES:
-            raise ModelError(f"{path} has {size_bytes} bytes; a model of {MOST_BYTES} bytes at most was wanted.")
+            raise ModelError(f"{path} has {size_bytes} bytes; a model of {MOST_BYTES} bytes at most was expected.")
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read as a model: {error.strerror}. Name one model file.") from error
     if not content:
-        raise ModelError(f"{path} is empty. A model that `soundwatch export` wrote was wanted; copy it again.")
+        raise ModelError(f"{path} is empty. A model that `soundwatch export` wrote was expected; copy it again.")
     return content

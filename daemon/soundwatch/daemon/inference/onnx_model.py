@@ -154,7 +154,7 @@ def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOpt
     if text is None:
         raise ContractError(
             f"{path} is ONNX without a soundwatch contract ({CONTRACT_KEY!r} in its metadata). "
-            "A model that `soundwatch export` wrote was wanted."
+            "A model that `soundwatch export` wrote was expected."
         )
     contract = decode_contract(text, str(path))
     try:
@@ -200,7 +200,7 @@ def _session(path: Path, content: bytes, provider: str, threads: int, card: Card
     except Exception as error:  # ONNX Runtime's errors have no common base but this
         if "xternal data" in str(error):
             raise ModelError(
-                f"{path} keeps its weights in a second file. One file was wanted; export the checkpoint again."
+                f"{path} keeps its weights in a second file. One file was expected; export the checkpoint again."
             ) from error
         if provider != providers.CPU:
             _session(path, content, providers.CPU, threads, card)  # raises ModelError if the file is at fault
@@ -208,7 +208,7 @@ def _session(path: Path, content: bytes, provider: str, threads: int, card: Card
                 f"{provider} does not start: {_reason(error)} Fix that, or choose provider auto or cpu."
             ) from error
         raise ModelError(
-            f"{path} does not read as ONNX: {_reason(error)} A model that `soundwatch export` wrote was wanted."
+            f"{path} does not read as ONNX: {_reason(error)} A model that `soundwatch export` wrote was expected."
         ) from error
     finally:
         onnxruntime.set_default_logger_severity(3)
@@ -229,7 +229,7 @@ def _check_input(path: Path, session: Any, contract: ModelContract) -> None:
         needed = f"two outputs, the second {TAG_OUTPUT}," if contract.tags else "one output"
         raise ModelError(
             f"{path} takes {seen} and has {len(outputs)} outputs; one float32 input "
-            f"(any number of windows, {', '.join(map(str, wanted))}) and {needed} were wanted, as its contract "
+            f"(any number of windows, {', '.join(map(str, wanted))}) and {needed} were expected, as its contract "
             "says. Export the checkpoint again."
         )
 

@@ -103,7 +103,7 @@ def _moment(text: str, now: datetime) -> str:
     except ValueError as error:
         raise ConfigError(
             f"{text} is no moment; a time such as 2026-11-22T08:15:00Z, an age such as 90s, 10m, 2h or 7d, or #SEQ, "
-            "the number of a line, was wanted."
+            "the number of a line, was expected."
         ) from error
     if named.tzinfo is None:
         raise ConfigError(f"{text} has no zone; add Z for UTC, or an offset such as +02:00.")

@@ -122,7 +122,7 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
         db.execute("UPDATE runtime SET run_s = ?", (run_s,))
         last_seq = max(last_seq, last_read)
         identity = next((row[0] for row in _rows(source, "identity", 1, 1) if isinstance(row[0], str)), None)
-        if identity is not None and last_seq:  # numbers go on, so the journal is the same one for its readers
+        if identity is not None and last_seq:  # numbers continue, so the journal is the same one for its readers
             db.execute("UPDATE identity SET id = ?", (identity,))
         set_last_seq(db, last_seq)
     return SalvageResult(lines, max(0, last_seq - first_seq + 1 - lines), last_seq)

@@ -55,7 +55,7 @@ class JournalStore:
         path: The file, made if it is absent; `MEMORY` for none.
         writing: The caller writes lines; a reader needs an existing file.
         lock: The right to write, held until `close`; None where only one process can know the path.
-        steady_ns: A clock that nobody can set.
+        steady_ns: A clock that cannot be set.
 
     Attributes:
         quarantined_path: The damaged file, under its new name; None where there was none.
@@ -204,7 +204,7 @@ class JournalStore:
             result = self._salvage()
             with self._db:
                 set_last_seq(self._db, max(last_seq, result.last_seq))
-                self._db.execute("UPDATE identity SET id = ?", (identity,))  # since the numbers go on
+                self._db.execute("UPDATE identity SET id = ?", (identity,))  # since the numbers continue
                 self._db.execute("UPDATE runtime SET run_s = ?", (run_s,))
             self._identity = identity
         return result

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-NO_PROXY: Final = "http://127.0.0.1:9"  # the port of the discard service, which nobody runs
+NO_PROXY: Final = "http://127.0.0.1:9"  # the port of the discard service, which is unused on today's systems
 _PROXIES: Final = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 _EXCEPTIONS: Final = ("no_proxy", "NO_PROXY")
 _TOKEN: Final = "RAY_AUTH_TOKEN"  # noqa: S105 -- the variable's name

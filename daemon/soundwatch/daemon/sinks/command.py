@@ -153,7 +153,7 @@ def prepare_command(spec: SinkSpec, options: CommandOptions, context: SinkContex
         ConfigError: The path is missing, or a type of line is unknown.
     """
     if not spec.target:
-        raise ConfigError("-F command names no program; command:PATH was wanted.")
+        raise ConfigError("-F command names no program; command:PATH was expected.")
     path, types = Path(spec.target).expanduser().absolute(), parse_types(spec, options.types)
 
     def open_() -> CommandSink:

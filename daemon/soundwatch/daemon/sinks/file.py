@@ -2,7 +2,7 @@
 
 Conventions: each line reaches the operating system before `write` returns. `json` is standard output, `json:PATH`
 appends to a path. A file that was renamed or removed is opened again by its path before the next line.
-Rule for paths that are no regular files: they are opened and written without blocking. A pipe that nobody reads is a
+Rule for paths that are no regular files: they are opened and written without blocking. A pipe without a reader is a
 failure, and is tried again; a pipe that is full is waited for `STALL_S` at a time.
 Does not: decide what a failure means (`sinks/worker.py`).
 """
@@ -44,7 +44,7 @@ _FLAGS: Final = (
 class FileSink:
     """Lines appended to an open file, unbuffered. Safe to use from several threads.
 
-    A full disk can take a part of a line. The next line that fits then starts on a line of its own, so that readers
+    A full disk can take a part of a line. The next line that fits then starts on its own line, so that readers
     see at most one broken line.
 
     Args:
@@ -231,7 +231,7 @@ def _open_for_append(path: Path) -> int:
     """Open a path without blocking.
 
     Raises:
-        OSError: The path cannot be opened; for a pipe, nobody reads it.
+        OSError: The path cannot be opened; for a pipe, it has no reader.
     """
     try:
         try:
@@ -242,7 +242,7 @@ def _open_for_append(path: Path) -> int:
         if error.errno != errno.ENXIO:
             raise
         is_pipe = path.is_fifo()
-        text = "nobody reads this pipe" if is_pipe else "this is a socket, or a device that is not there"
+        text = "this pipe has no reader" if is_pipe else "this is a socket, or a device that is not there"
         raise OSError(errno.ENXIO, text) from error
 
 

@@ -1,6 +1,6 @@
 """POST requests with one deadline over look-up, connection, request and the head of the answer.
 
-Conventions: each request runs in a thread of its own, so that the deadline holds even where a resolver hangs or a
+Conventions: each request runs in its own thread, so that the deadline holds even where a resolver hangs or a
 server sends one byte at a time. The status counts as soon as the head has arrived; the body is read for `DRAIN_S` at
 most, and only so that the connection can be used again. Redirects are not followed, certificates are checked.
 Does not: decide what a status means (`sinks/webhook.py`).

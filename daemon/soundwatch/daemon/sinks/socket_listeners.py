@@ -52,7 +52,7 @@ def prepare_unix(spec: SinkSpec, options: UnixOptions, context: SinkContext) -> 
         ConfigError: The path is missing.
     """
     if not spec.target:
-        raise ConfigError("-F unix names no socket; unix:PATH was wanted.")
+        raise ConfigError("-F unix names no socket; unix:PATH was expected.")
     path = Path(spec.target).expanduser().absolute()
 
     def open_() -> SocketServerSink:
@@ -80,7 +80,7 @@ def prepare_tcp(spec: SinkSpec, options: TcpOptions, context: SinkContext) -> Pr
     except ValueError:
         host, port = None, None
     if not host or port is None:
-        raise ConfigError(f"-F {spec.text} is no address; tcp://127.0.0.1:PORT was wanted.")
+        raise ConfigError(f"-F {spec.text} is no address; tcp://127.0.0.1:PORT was expected.")
     if parse_ip(host) is not None and not is_loopback(host) and not options.allow_remote:  # names are looked up later
         raise ConfigError(_remote_text(spec, host))
 

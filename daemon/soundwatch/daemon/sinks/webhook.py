@@ -270,7 +270,7 @@ def _secret(path: str) -> bytes:
             raise ValueError(text)
     except (ValueError, binascii.Error):
         raise ConfigError(
-            f"{path} holds no secret: {SECRET_PREFIX} and at least 16 bytes as base64 were wanted. Make one with: "
+            f"{path} holds no secret: {SECRET_PREFIX} and at least 16 bytes as base64 were expected. Make one with: "
             f'echo "{SECRET_PREFIX}$(openssl rand -base64 32)" > {path}'
         ) from None
     return secret

@@ -110,7 +110,7 @@ def parse_time_zone(name: str) -> tzinfo | None:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(
-            f"time_zone: {name} is no time zone of this system; UTC, local, or a name like Europe/Berlin was wanted."
+            f"time_zone: {name} is no time zone of this system; UTC, local, or a name like Europe/Berlin was expected."
         ) from error
 
 

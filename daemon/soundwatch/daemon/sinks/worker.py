@@ -1,10 +1,10 @@
-"""Delivery of lines to one sink: from the journal, in a thread of its own, or in a replay at once.
+"""Delivery of lines to one sink: from the journal, in its own thread, or in a replay at once.
 
 Conventions: a line counts as delivered when `deliver` returns. Lines that were given to a sink and may not have
 arrived, because the sink failed or this program was killed, are delivered again, marked as repeated. A change of state
 is logged once: `sink_failed` and `sink_closed` as warnings, `sink_recovered` as info.
 Rule for a sink that fails or cannot be opened: detection continues, and the sink is tried again after `FIRST_PAUSE_S`,
-then after twice as long each time, up to `LONGEST_PAUSE_S`. A replay counts the line as lost and goes on.
+then after twice as long each time, up to `LONGEST_PAUSE_S`. A replay counts the line as lost and continues.
 Rule for places: a durable sink continues at its place after a restart; any other sink starts with the next line.
 Rule for closing: no step waits longer than its limit, even if a file system or a resolver hangs.
 Does not: know the kinds of sinks (`sinks/kinds.py`).

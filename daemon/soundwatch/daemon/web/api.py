@@ -62,7 +62,7 @@ def _endpoint(routes: Sequence[Route], view: WebContext) -> Endpoint:
 async def _decode_body(request: Request, type_: type[msgspec.Struct]) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # forms, which pages of other sites can send, have other types
-        raise RequestRefused(415, "Content-Type: application/json was wanted.")
+        raise RequestRefused(415, "Content-Type: application/json was expected.")
     try:
         return msgspec.json.decode(await request.body(), type=type_)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:

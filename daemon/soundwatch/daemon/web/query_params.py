@@ -13,7 +13,7 @@ from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import Query
 
 MAX_PARAMETERS: Final = 20
-TIME_FORMAT: Final = "a time with its zone was wanted, as 2026-11-22T08:15:00Z"
+TIME_FORMAT: Final = "a time with its zone was expected, as 2026-11-22T08:15:00Z"
 AnyQuery = TypeVar("AnyQuery", bound=Query)
 
 
@@ -33,7 +33,7 @@ def parse_query(text: bytes, type_: type[AnyQuery]) -> AnyQuery:
         )
     except ValueError:
         raise RequestRefused(
-            400, f"The query is not readable: UTF-8 in %XX and at most {MAX_PARAMETERS} parameters were wanted."
+            400, f"The query is not readable: UTF-8 in %XX and at most {MAX_PARAMETERS} parameters were expected."
         ) from None
     known = [field.encode_name for field in msgspec.structs.fields(type_)]
     values: dict[str, Any] = {}

@@ -109,13 +109,15 @@ def _parse_origins(spec: SinkSpec, text: str) -> tuple[str, ...]:
         if not _ORIGIN.fullmatch(origin):
             raise ConfigError(
                 f"-F {spec.text}: frame={origin} is not an origin; http://HOST[:PORT] or https://HOST[:PORT] was "
-                "wanted, several separated by spaces."
+                "expected, several separated by spaces."
             )
     return origins
 
 
 def _parse_address(spec: SinkSpec) -> tuple[str, int]:
-    invalid = ConfigError(f"-F {spec.text} is not an address; http://HOST:PORT was wanted, as http://127.0.0.1:{PORT}.")
+    invalid = ConfigError(
+        f"-F {spec.text} is not an address; http://HOST:PORT was expected, as http://127.0.0.1:{PORT}."
+    )
     try:
         parts = urlsplit(spec.text)
         port = PORT if parts.port is None else parts.port
@@ -143,7 +145,7 @@ def _read_token(spec: SinkSpec, options: HttpOptions, environment: Mapping[str, 
     if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             f"-F {spec.text}: the token in {origin} has {len(token)} characters; at least {MIN_TOKEN_LENGTH} ASCII "
-            "characters without spaces were wanted. Create one with: "
+            "characters without spaces were expected. Create one with: "
             "python3 -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return token

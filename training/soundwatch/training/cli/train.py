@@ -149,7 +149,7 @@ def _refuse_senseless(recipe: Recipe, split: Split, negatives: Sequence[Path]) -
     lacking = [label for class_id, label in enumerate(split.labels) if not learned[class_id]]
     if lacking:
         raise DataError(
-            f"There is no clip to learn {', '.join(lacking)} from; at least one of each class was wanted. "
+            f"There is no clip to learn {', '.join(lacking)} from; at least one of each class was expected. "
             "Train on more folds, or on a larger share; `soundwatch data check` counts what is there."
         )
 

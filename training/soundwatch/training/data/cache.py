@@ -76,7 +76,7 @@ def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: 
             cached(clip, spec, folder)
     except OSError as error:
         raise DataError(
-            f"Decoded clips cannot be written to {folder}: {error}. About {_size_mb(clips, spec)} MB were wanted; "
+            f"Decoded clips cannot be written to {folder}: {error}. About {_size_mb(clips, spec)} MB were expected; "
             "make room, or name another folder in XDG_CACHE_HOME."
         ) from error
 

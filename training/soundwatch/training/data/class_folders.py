@@ -40,11 +40,11 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
         DataError: The folder does not exist or has no folders, or one has no recordings or no valid class name.
     """
     if not root.is_dir():
-        raise DataError(f"No folder {root}; a folder that holds a folder of recordings for each class was wanted.")
+        raise DataError(f"No folder {root}; a folder that holds a folder of recordings for each class was expected.")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise DataError(
-            f"{root} holds no folders; one for each class was wanted, named as the class, with its recordings in it."
+            f"{root} holds no folders; one for each class was expected, named as the class, with its recordings in it."
         )
     loose = [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")]
     clips, ignored = ([], [path for path in loose if path.name != TERMS])
@@ -59,7 +59,7 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
         if not sounds:
             raise DataError(
                 f"The folder {folder} holds no recording that can be read; WAV, FLAC, OGG, MP3 or another format of "
-                "libsndfile's was wanted. Add some, convert them, or remove the folder."
+                "libsndfile's was expected. Add some, convert them, or remove the folder."
             )
         clips += [Clip(path, 0, class_id, recording_of(path, folder)) for path in sounds]
         ignored += [path for path in files if path.suffix.lower() not in SUFFIXES]
@@ -145,6 +145,7 @@ def _leaves_some(classes: Mapping[str, set[str]], held_out: set[str]) -> bool:
 def _too_few(label: str, count: int) -> str:
     has = "1 recording" if count == 1 else f"{count} recordings, which other classes need"
     return (
-        f"The class {label} has {has}; at least 2 of its own were wanted, one to learn from and one to score ({RULE}). "
-        "Add recordings, rename files that only look like parts of one, or train without a score: --test-share 0."
+        f"The class {label} has {has}; at least 2 of its own were expected, one to learn from and one to score "
+        f"({RULE}). Add recordings, rename files that only look like parts of one, or train without a score: "
+        "--test-share 0."
     )

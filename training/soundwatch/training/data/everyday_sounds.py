@@ -172,13 +172,13 @@ def read_everyday_sounds(folder: Path) -> tuple[EverydayClip, ...]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise DataError(
-            f"{metadata} cannot be read: {error}. A folder of clips with metadata.csv was wanted."
+            f"{metadata} cannot be read: {error}. A folder of clips with metadata.csv was expected."
         ) from error
     missing = [column for column in COLUMNS if rows and column not in rows[0]]
     if not rows or missing:
         raise DataError(
             f"{metadata} has {len(rows)} rows and lacks the columns {', '.join(missing) or '(none)'}; "
-            f"a row a clip with {', '.join(COLUMNS)} was wanted."
+            f"a row a clip with {', '.join(COLUMNS)} was expected."
         )
     held_out = held_out_kinds()
     unseen = {row["recording"] for row in rows if row["kind"] in held_out}

@@ -38,7 +38,7 @@ def _recordings(folder: Path) -> list[Clip]:
     if not paths:
         raise DataError(
             f"No recordings under {folder}; a folder of {', '.join(sorted(SUFFIXES))} files of sounds that are none of "
-            "the classes was wanted."
+            "the classes was expected."
         )
     return [Clip(path, 0, None, _recording(path)) for path in paths]
 

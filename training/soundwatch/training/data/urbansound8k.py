@@ -98,14 +98,14 @@ def read_metadata(root: Path) -> tuple[Clip, ...]:
     metadata = root / "metadata" / "UrbanSound8K.csv"
     if not metadata.is_file():
         raise DataError(
-            f"No {metadata}; a folder in UrbanSound8K's layout was wanted. For your own folder of recordings per "
+            f"No {metadata}; a folder in UrbanSound8K's layout was expected. For your own folder of recordings per "
             f"class, add --layout folders. {OBTAIN}"
         )
     try:
         with metadata.open(newline="", encoding="utf-8") as file:
             clips = _read_rows(csv.DictReader(file), root, metadata)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{metadata} does not read: {error}; the original file was wanted. {OBTAIN}") from error
+        raise DataError(f"{metadata} does not read: {error}; the original file was expected. {OBTAIN}") from error
     if not clips:
         raise DataError(f"{metadata} lists no clips. {OBTAIN}")
     return clips
@@ -118,7 +118,7 @@ def _read_rows(rows: csv.DictReader[str], root: Path, metadata: Path) -> tuple[C
     if lacking:
         raise DataError(
             f"{metadata} has the columns {', '.join(columns) or '(none)'} and lacks {', '.join(lacking)}; "
-            f"the original file was wanted. {OBTAIN}"
+            f"the original file was expected. {OBTAIN}"
         )
     return tuple(_clip(root, row, f"{metadata} line {rows.line_num}") for row in rows)
 
@@ -133,7 +133,7 @@ def _clip(root: Path, row: dict[str, str], where: str) -> Clip:
         known = False
     if not known or not name or "\0" in name or Path(name).name != name:
         raise DataError(
-            f"{where} says {row}; a file name, a fold, and a classID and class out of UrbanSound8K's ten were wanted."
+            f"{where} says {row}; a file name, a fold, and a classID and class out of UrbanSound8K's ten were expected."
         )
     return Clip(root / "audio" / f"fold{fold}" / name, fold, class_id, name.partition("-")[0])
 

@@ -129,7 +129,7 @@ def _hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelError(f"The teacher {path} cannot be read: {error}. YAMNet's .tflite file was wanted.") from error
+        raise ModelError(f"The teacher {path} cannot be read: {error}. YAMNet's .tflite file was expected.") from error
 
 
 def _open(path: Path) -> tuple[Any, int, int]:
@@ -141,7 +141,7 @@ def _open(path: Path) -> tuple[Any, int, int]:
             "A recipe with a teacher needs the Python package ai-edge-litert, which is not installed. Install it with "
             f"{install_command('training', 'teacher')}."
         ) from error
-    wanted = "YAMNet's .tflite build that takes 15600 samples was wanted"
+    wanted = "YAMNet's .tflite build that takes 15600 samples was expected"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns about readable inner layers, which are needed here

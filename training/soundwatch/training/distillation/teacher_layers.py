@@ -72,7 +72,7 @@ def read_trunk(path: Path) -> Trunk:
     if len(bands) != 1 or len(operations) != 2 * len(_STRIDES) - 1:
         raise ModelError(
             f"{path} has {len(operations)} convolutions and {len(bands)} tables of mel bands; YAMNet's "
-            f"{2 * len(_STRIDES) - 1} and 1 were wanted."
+            f"{2 * len(_STRIDES) - 1} and 1 were expected."
         )
     layers = []
     for place, operation in enumerate(operations):

@@ -169,7 +169,9 @@ def plan_scene(material: Material, spec: SceneSpec) -> Scene:
     """
     for name in ("targets", "negatives", "backgrounds"):
         if not getattr(material, name):
-            raise DataError(f"There are no {name} for a street; clips of every part were wanted. Give more recordings.")
+            raise DataError(
+                f"There are no {name} for a street; clips of every part were expected. Give more recordings."
+            )
     rng = np.random.default_rng(spec.seed)
     length_s, hours = spec.minutes * 60, spec.minutes / 60
     knocks = [clip for clip in material.negatives if clip.kind in TRANSIENT_KINDS]

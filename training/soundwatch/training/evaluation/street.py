@@ -221,6 +221,6 @@ def foreground_clips(root: Path, data: LabelledClips) -> LabelledClips:
     with metadata.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows and "salience" not in rows[0]:
-        raise DataError(f"{metadata} has no column salience; the original file was wanted. {OBTAIN}")
+        raise DataError(f"{metadata} has no column salience; the original file was expected. {OBTAIN}")
     loud = {row["slice_file_name"] for row in rows if row["salience"] == "1"}
     return replace(data, clips=tuple(clip for clip in data.clips if clip.path.name in loud))

@@ -236,8 +236,8 @@ def mel_batches(clips: tuple[Clip, ...], session: RunSetup, read: Reader, front_
 def _not_finite(losses: list[float], epoch: int) -> str:
     before = f"{losses[-2]:.3g}" if len(losses) > 1 else "nothing"
     return (
-        f"The loss is {losses[-1]} at step {len(losses)} of epoch {epoch}, after {before}; a finite number was wanted. "
-        "Lower max_learning_rate in the recipe; the checkpoint of the epoch before is kept."
+        f"The loss is {losses[-1]} at step {len(losses)} of epoch {epoch}, after {before}; a finite number was "
+        "expected. Lower max_learning_rate in the recipe; the checkpoint of the epoch before is kept."
     )
 
 

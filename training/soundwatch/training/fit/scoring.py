@@ -103,7 +103,7 @@ def read_run(folder: Path) -> RunRecord:
         return msgspec.json.decode(file.read_bytes(), type=RunRecord)
     except (OSError, msgspec.MsgspecError) as error:
         raise DataError(
-            f"No finished run in {folder}: {error}. The --out folder of a completed run was wanted."
+            f"No finished run in {folder}: {error}. The --out folder of a completed run was expected."
         ) from error
 
 

@@ -90,7 +90,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelError: The file does not exist or is not a checkpoint of soundwatch.
     """
-    wanted = "a checkpoint that `soundwatch train` wrote was wanted"
+    wanted = "a checkpoint that `soundwatch train` wrote was expected"
     if not path.is_file():
         raise ModelError(f"No file {path}; {wanted}.")
     try:

@@ -96,7 +96,7 @@ class SeparableCnn(
         if not 0 <= self.instant_layers < len(self.strides) or 2 in instant_strides:
             raise ConfigError(
                 f"instant_layers is {self.instant_layers} of {len(self.strides)} layers with strides {self.strides}; "
-                "fewer than all were wanted, each with stride 1."
+                "fewer than all were expected, each with stride 1."
             )
 
 
@@ -233,7 +233,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
         if not 0 < self.false_event_price < 1:
-            raise ConfigError(f"false_event_price is {self.false_event_price}; a share between 0 and 1 was wanted.")
+            raise ConfigError(f"false_event_price is {self.false_event_price}; a share between 0 and 1 was expected.")
         if self.finetune and self.teaching:
             raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
         if self.street and not self.teaching:
@@ -311,7 +311,7 @@ def _completed(values: Any) -> Any:
         return values
     like, shipped = values.pop("like"), shipped_recipes()
     if like not in shipped:
-        raise ConfigError(f"like is {like!r}; a shipped recipe was wanted: {', '.join(sorted(shipped))}.")
+        raise ConfigError(f"like is {like!r}; a shipped recipe was expected: {', '.join(sorted(shipped))}.")
     return _merged(_completed(yaml.safe_load(shipped[like])), values)
 
 

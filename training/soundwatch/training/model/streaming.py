@@ -44,7 +44,8 @@ class StreamingNetwork(nn.Module):
         sizes = recipe.network
         if not isinstance(sizes, SeparableCnn) or sizes.time_padding:
             raise ConfigError(
-                f"Recipe {recipe.name} has no streaming form; a separable network with time_padding: false was wanted."
+                f"Recipe {recipe.name} has no streaming form; a separable network with time_padding: false was "
+                "expected."
             )
         layers = list(network)
         while not isinstance(layers[0], BandScale):  # the reference replaces the normalization

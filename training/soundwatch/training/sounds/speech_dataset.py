@@ -90,7 +90,7 @@ def write_speech_dataset(
         DataError: A clip cannot be read, all of them hold speech, or the folder cannot be written.
     """
     if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
+        raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
     others = list[Path]()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TERMS).write_text(_TERMS_TEXT, encoding="utf-8")
@@ -106,7 +106,7 @@ def write_speech_dataset(
             _write(others[-1], sound)
     if not others:
         raise DataError(
-            "There is speech in every clip; clips without speech were wanted as background. Give other recordings."
+            "There is speech in every clip; clips without speech were expected as background. Give other recordings."
         )
     children = np.random.default_rng(seed).spawn(talks)
     for number, rng in enumerate(track(children, "Speaking", console=console)):

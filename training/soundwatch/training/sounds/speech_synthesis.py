@@ -62,7 +62,7 @@ def write_speech(folder: Path, recordings: int, seed: int, console: Console) -> 
             "apt install espeak-ng), and repeat the command."
         )
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty; a new folder was wanted. Remove it, or name another.")
+        raise DataError(f"{folder} is not empty; a new folder was expected. Remove it, or name another.")
     try:
         for kind in _KINDS:
             (folder / kind).mkdir(parents=True, exist_ok=True)

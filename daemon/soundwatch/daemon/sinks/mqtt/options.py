@@ -82,7 +82,7 @@ def parse_address(spec: SinkSpec) -> tuple[str, int]:
         )
     if not host or url.path.strip("/") or url.query:
         raise ConfigError(
-            f"-F {spec.text} is no broker's address; {spec.kind}://HOST or {spec.kind}://HOST:PORT was wanted."
+            f"-F {spec.text} is no broker's address; {spec.kind}://HOST or {spec.kind}://HOST:PORT was expected."
         )
     return host, port
 

@@ -205,7 +205,7 @@ class MqttSink:
         sources = self._context.status.snapshot.sources
         source = next((name for name in sources if self._topics.set(name) == message.topic), None)
         if message.retained or source is None or message.payload not in (b"ON", b"OFF"):
-            self._log_ignored(message, "it was retained" if message.retained else "ON or OFF to a source was wanted")
+            self._log_ignored(message, "it was retained" if message.retained else "ON or OFF to a source was expected")
         else:
             self._context.set_listening(source, message.payload == b"ON")
 
