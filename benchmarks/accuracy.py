@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, Final
 
 import msgspec
+from harness import Results, Table, share, table, write_results
 
 from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, read_checkpoint
@@ -29,8 +31,7 @@ def main(folders: list[Path]) -> None:
     before = msgspec.json.decode(RESULTS.read_bytes())["runs"] if RESULTS.exists() else []
     recipes = {entry["recipe"] for entry in entries}
     entries = [entry for entry in before if entry["recipe"] not in recipes] + entries
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode({"runs": entries}), indent=1) + b"\n")
+    write_results("accuracy", {"runs": entries}, TABLES["accuracy"])
     for entry in entries:
         print(f"{entry['recipe']}: {entry['command']}")
         for score in msgspec.to_builtins(entry["scores"]):
@@ -80,6 +81,101 @@ def false_alarms(record: RunRecord) -> dict[str, int] | None:
     """How many held-out sounds of none of the classes have a score of 0.5 or more; None without such sounds."""
     highest = [max(clip.values) for clip in record.held_out if clip.class_id is None]
     return {"sounds": len(highest), "fired_at_0.5": sum(value >= 0.5 for value in highest)} if highest else None
+
+
+SHIPPED: Final = ("urban-street", "urban-taught", "urban", "tutorial")
+
+
+def scored_runs(results: Results) -> list[Results]:
+    """The runs that held folds back, the default model's recipe first, each fold once and in order."""
+    runs = {(run["recipe"], score["tested_on"]): run for run in results["runs"] for score in run["scores"]}
+    order = [*SHIPPED, *sorted({recipe for recipe, _ in runs} - set(SHIPPED))]
+    return [runs[key] for key in sorted(runs, key=lambda key: (order.index(key[0]), len(key[1]), key[1]))]
+
+
+def by_recipe(results: Results) -> dict[str, list[Results]]:
+    """Scored runs under their recipe's name."""
+    runs = scored_runs(results)
+    return {run["recipe"]: [each for each in runs if each["recipe"] == run["recipe"]] for run in runs}
+
+
+def accuracy_summary_table(results: Results) -> Table:
+    """Return a row for each recipe: accuracy on each fold, and the means."""
+    folds = sorted({run["scores"][0]["tested_on"] for run in scored_runs(results)}, key=lambda fold: (len(fold), fold))
+    rows = []
+    for recipe, runs in by_recipe(results).items():
+        scores = {run["scores"][0]["tested_on"]: run["scores"][0] for run in runs}
+        accuracies = [share(scores[fold]["accuracy"]) if fold in scores else "" for fold in folds]
+        means = [share(mean(score[key] for score in scores.values())) for key in ("accuracy", "macro_f1")]
+        rows.append((f"`{recipe}`", f"{runs[0]['parameters']:,}", *accuracies, *means))
+    short = [fold.replace("UrbanSound8K ", "") for fold in folds]
+    return table(("model", "parameters", *short, "mean accuracy", "mean macro F1"), rows)
+
+
+def accuracy_runs_table(results: Results) -> Table:
+    """Return a row for each run: what it learned from, what it was scored on, and how it did."""
+    return table(
+        ("recipe", "trained on", "tested on", "clips tested", "accuracy", "macro F1"),
+        (
+            (
+                f"`{run['recipe']}`",
+                score["trained_on"],
+                score["tested_on"],
+                str(score["clips"]),
+                share(score["accuracy"]),
+                share(score["macro_f1"]),
+            )
+            for run in scored_runs(results)
+            for score in run["scores"][:1]
+        ),
+    )
+
+
+def recall_table(results: Results) -> Table:
+    """Return a row for each class: the share of its clips found, in every run."""
+    runs = scored_runs(results)
+    headings = [f"`{run['recipe']}`, {run['scores'][0]['tested_on'].replace('UrbanSound8K ', '')}" for run in runs]
+    labels = list(runs[0]["scores"][0]["recall"])
+    return table(
+        ("class", *headings), ((label, *(share(run["scores"][0]["recall"][label]) for run in runs)) for label in labels)
+    )
+
+
+def false_alarms_table(results: Results) -> Table:
+    """Return a row for each run: how many of the held-out sounds of none of the classes fire."""
+    rows = []
+    for run in scored_runs(results):
+        counts = run["false_alarms_on_held_out_negatives"]
+        if counts is not None:
+            tested = run["scores"][0]["tested_on"]
+            rows.append((f"`{run['recipe']}`, without {tested}", str(counts["sounds"]), str(counts["fired_at_0.5"])))
+    return (
+        table(("network", "sounds", "with a score of 0.5 or more"), rows)
+        if rows
+        else table((), (), "Not measured yet.")
+    )
+
+
+def training_cost_table(results: Results) -> Table:
+    """Return a row for each run: how long it took, where, and the command that repeats it."""
+    rows = []
+    for run in results["runs"]:
+        machine = run["machine"]
+        where = f"{machine['processor']}, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+        where = where if machine["device"] == "cpu" else machine["device"]
+        rows.append((f"`{run['command']}`", str(run["epochs"]), f"{run['training_seconds'] / 60:.0f} min", where))
+    return table(("command", "epochs", "time", "on"), rows)
+
+
+TABLES: Final = {
+    "accuracy": {
+        "accuracy-summary": accuracy_summary_table,
+        "accuracy": accuracy_runs_table,
+        "recall": recall_table,
+        "false-alarms": false_alarms_table,
+        "training-cost": training_cost_table,
+    },
+}
 
 
 if __name__ == "__main__":

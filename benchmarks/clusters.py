@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 import soundfile
-from harness import figure, provenance, write_results
+from harness import Results, Table, figure, machine_of, provenance, table, with_range, write_results
 
 from soundwatch.daemon.inference.classifier import activate_classes, load_classifier_file
 from soundwatch.daemon.inference.triton_client import RemoteClassifier, TritonServer
@@ -127,7 +127,50 @@ def main() -> None:
         "training": training(),
         "serving": serving(options.triton, options.note) if options.triton else None,
     }
-    write_results("clusters", results)
+    write_results("clusters", results, TABLES["clusters"])
+
+
+def data_parallel_table(results: Results) -> Table:
+    """Return a row for each number of processes: an epoch's time, and how far the weights are from one process's."""
+    alone = results["training"][0]["epoch_s"]
+    rows = [
+        (
+            str(each["processes"]),
+            f"{each['epoch_s']:.1f}",
+            f"{alone / each['epoch_s']:.2f}",
+            f"{each['weights_apart']:.0e}" if each["weights_apart"] else "0",
+        )
+        for each in results["training"]
+    ]
+    headings = ("processes", "an epoch, s", "times as fast", "largest difference of a weight after two epochs")
+    note = f"One thread a process. The machine's load just before was {results['load_before']}."
+    return table(headings, rows, f"{note} {machine_of(results)}")
+
+
+def serving_table(results: Results) -> Table:
+    """Return a row for each batch: what a window takes here and on a server."""
+    if not results["serving"]:
+        return table((), (), "Not measured yet.")
+    rows = [
+        (
+            str(each["windows_at_once"]),
+            with_range(each["here_ms"], 2),
+            with_range(each["server_ms"], 2),
+            f"{each['scores_apart']:.0e}" if each["scores_apart"] else "0",
+        )
+        for each in results["serving"]["rows"]
+    ]
+    headings = ("windows at once", "a window here, ms", "a window on the server, ms", "largest difference of a score")
+    note = f"Server: {results['serving']['server']}. The machine's load just before was {results['load_before']}."
+    return table(headings, rows, f"{note} {machine_of(results)}")
+
+
+TABLES: Final = {
+    "clusters": {
+        "data-parallel": data_parallel_table,
+        "serving": serving_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from harness import figure, in_own_process, provenance, write_results
+from harness import Results, Table, figure, in_own_process, machine_of, provenance, table, with_range, write_results
 
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 
@@ -175,7 +175,27 @@ def main() -> None:
         "model": load_classifier_file(options.model, "cpu").contract.identity,
         "peers": compare(options.model),
     }
-    write_results("comparison", results)
+    write_results("comparison", results, TABLES["comparison"])
+
+
+def peers_table(results: Results) -> Table:
+    """Return a row for each peer: cost, memory, and what its cost is to soundwatch's in the same round."""
+    rows = []
+    for peer in results["peers"]:
+        if "not_run" in peer:
+            rows.append((peer["name"], "not run", "", peer["not_run"]))
+            continue
+        cost, times = with_range(peer["cpu_ms_a_second"], 2), with_range(peer["times_soundwatch"], 2)
+        rows.append((peer["name"], cost, times, f"{peer['resident_mb']['median']:.0f}"))
+    headings = ("system", "processor time for a second, ms", "times soundwatch's", "resident, MB")
+    return table(headings, rows, machine_of(results))
+
+
+TABLES: Final = {
+    "comparison": {
+        "peers": peers_table,
+    },
+}
 
 
 if __name__ == "__main__":

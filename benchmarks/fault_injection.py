@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from harness import provenance, write_results
+from harness import Results, Table, provenance, table, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
@@ -46,7 +46,30 @@ def main() -> None:
         **provenance(f"python benchmarks/fault_injection.py --kills {arguments.kills}"),
         "faults": outcomes,
     }
-    write_results("fault_injection", results)
+    write_results("fault_injection", results, TABLES["fault_injection"])
+
+
+def fault_injection_table(results: Results) -> Table:
+    """Return a row for each fault: what has to hold, and whether it held."""
+    rows = []
+    for fault in results["faults"]:
+        broken = [claim for claim, holds in fault["claims"].items() if not holds]
+        seen = ", ".join(f"{what}: {count}" for what, count in fault["seen"].items())
+        held = f"**not: {', '.join(broken)}**" if broken else "all"
+        rows.append((fault["fault"], ", ".join(fault["claims"]), held, seen))
+    machine = results["machine"]
+    note = (
+        f"`{results['command']}`, {results['date']}: {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['system']}."
+    )
+    return table(("fault", "has to hold", "held", "counted"), rows, note)
+
+
+TABLES: Final = {
+    "fault_injection": {
+        "fault-injection": fault_injection_table,
+    },
+}
 
 
 if __name__ == "__main__":

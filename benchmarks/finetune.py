@@ -22,11 +22,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from statistics import mean, stdev
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import torch
+from harness import Results, Table, share, table, write_results
 from rich.console import Console
 
 from soundwatch.daemon.core.types import Samples
@@ -100,8 +102,9 @@ def main() -> None:
             CONSOLE.print(f"seed {seed}, from {name}: {accuracy[name][-1]:.3f}")
     results = describe(base, ways[TRAINED], splits, accuracy) | {"cpu_s": round(time.process_time() - began_s)}
     if not options.choose:
-        OUT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=1))
+        write_results("finetune", results, TABLES["finetune"])
+    else:
+        print(json.dumps(results, indent=1))
 
 
 def base_session(whole: Split, teacher: Path, negatives: Sequence[Path]) -> RunSetup:
@@ -223,6 +226,32 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 def _keep_nothing(run: Run) -> None:
     """The runs are scored and forgotten."""
     del run
+
+
+def finetune_table(results: Results) -> Table:
+    """Return a row for each way of learning new classes: accuracy over the seeds, and the distance to the first way."""
+    rows = []
+    first = next(iter(results["accuracy"].values()))["seeds"]
+    for name, each in results["accuracy"].items():
+        behind = [100 * (ours - theirs) for ours, theirs in zip(first, each["seeds"], strict=True)]
+        gap = f"{mean(behind):.1f} ± {stdev(behind):.1f} points" if each["seeds"] != first else ""
+        seeds = ", ".join(share(value) for value in each["seeds"])
+        rows.append((name, f"{share(each['mean'])} ± {share(each['deviation'])}", gap, seeds))
+    note = (
+        f"A network of {len(results['known'])} classes, trained by `{results['base']['recipe']}`, learned "
+        f"{', '.join(results['new'])} from {results['clips_a_class']} clips each in {results['epochs']} epochs; "
+        f"accuracy on {results['tested_clips']} clips of other recordings, mean and standard deviation over "
+        f"{len(results['seeds'])} seeds, each with other clips to learn from. "
+        f"`{results['command']}` took {results['cpu_s'] / 60:.0f} minutes of one core."
+    )
+    return table(("starting from", "accuracy", "behind the first, seed by seed", "each seed"), rows, note)
+
+
+TABLES: Final = {
+    "finetune": {
+        "finetune": finetune_table,
+    },
+}
 
 
 if __name__ == "__main__":

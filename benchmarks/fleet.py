@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
-from harness import free_port, provenance, write_results
+from harness import Results, Table, free_port, machine_of, provenance, table, write_results
 
 from soundwatch.daemon.fleet.store import FleetStore
 from soundwatch.daemon.journal.query import LineFilter
@@ -253,7 +253,52 @@ def main() -> None:
         print(json.dumps(results["stores"][name]), flush=True)
         if restart is not None:
             restart[0]()
-    write_results("fleet", results)
+    write_results("fleet", results, TABLES["fleet"])
+
+
+NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+def fleet_table(results: Results) -> Table:
+    """Return a column for each store."""
+    stores = results["stores"]
+    count = results["machines"]
+    rows: list[tuple[str, Callable[[Results], str]]] = [
+        (
+            f"{count:,} machines, a line each {results['line_s']:g} s: lines a second",
+            lambda s: f"{s['steady']['lines_s']:g}",
+        ),
+        ("written to shown, ms: median, 99 of 100", lambda s: "{p50:g}, {p99:g}".format(**s["steady"]["latency_ms"])),
+        ("cores that `fleet watch` keeps busy", lambda s: f"{s['steady']['cores_busy']:.2f}"),
+        ("lost", lambda s: f"{s['steady']['lost']} of {s['steady']['lines']:,}"),
+        ("the same while harm is done: lost", lambda s: f"{s['harmed']['lost']} of {s['harmed']['lines']:,}"),
+        ("harm", lambda s: ", ".join(s["harmed"]["done"])),
+        (
+            f"{lines_of(results):,} lines at once: lines a second, cores, lost",
+            lambda s: f"{s['flood']['lines_s']:,.0f}, {s['flood']['cores_busy']:.2f}, {s['flood']['lost']}",
+        ),
+        (
+            "as many written while the fleet is away: s until all were asked for and kept, lost",
+            lambda s: f"{s['recovery']['seconds']:g}, {s['recovery']['lost']}",
+        ),
+        ("memory of `fleet watch` at the end, MB", lambda s: f"{s['resident_mb']:.0f}"),
+    ]
+    head = ("", *(NAMES[name] for name in stores))
+    note = "The machines are simulated; broker, store, `fleet watch` and all machines share this one."
+    cells = [(name, *(cell(stores[store]) for store in stores)) for name, cell in rows]
+    return table(head, cells, f"{note} {machine_of(results)}")
+
+
+def lines_of(results: Results) -> int:
+    """How many lines a flood is."""
+    return int(next(iter(results["stores"].values()))["flood"]["lines"])
+
+
+TABLES: Final = {
+    "fleet": {
+        "fleet": fleet_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Conventions: exposure is systemd's own weighted sum, 0 (shut in entirely) to 10;
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,6 +15,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from harness import Results, Table, table, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "hardening.json"
@@ -54,9 +55,30 @@ def main() -> None:
         "systemd": version[1],
         "units": [exposure(ROOT / "daemon" / "systemd" / name) for name in UNITS],
     }
-    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for unit in results["units"]:
-        print(unit["unit"], unit["exposure"])
+    write_results("hardening", results, TABLES["hardening"])
+
+
+def hardening_table(results: Results) -> Table:
+    """Return a row for each unit."""
+    rows = [(f"`{unit['unit']}`", f"{unit['exposure']:.1f}") for unit in results["units"]]
+    note = (
+        f"`{results['command']}`, {results['date']}, systemd {results['systemd']}: 0 is shut in entirely, 10 is open."
+    )
+    return table(("unit", "exposure"), rows, note)
+
+
+def hardening_open_table(results: Results) -> Table:
+    """Return a row for each setting that the system's unit leaves open."""
+    left = [(f"`{each['setting']}`", each["means"], f"{each['weighs']:.1f}") for each in results["units"][0]["open"]]
+    return table(("what the system's unit leaves open", "systemd's words", "weighs"), left)
+
+
+TABLES: Final = {
+    "hardening": {
+        "hardening": hardening_table,
+        "hardening-open": hardening_open_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Shared parts of the benchmarks: machine, figures, processes, results files.
 
-Conventions: seconds and megabytes (1,048,576 bytes); a results file names its command, date, version and machine.
+Conventions: seconds and megabytes (1,048,576 bytes); a results file names its command, date, version and machine, and
+holds its tables for the documentation (`scripts/figures.py`). `python benchmarks/harness.py NAME...` writes the tables
+of benchmarks again without measuring.
 Imports nothing heavy, so that a benchmark of memory can use it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -14,10 +17,12 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from soundwatch.daemon import __version__
 
@@ -26,6 +31,9 @@ ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "M
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 Figure = dict[str, float]
+Results = dict[str, Any]
+Table = list[str]  # lines of Markdown
+Tables = Mapping[str, Callable[[Results], Table]]
 
 
 def figure(values: Sequence[float]) -> Figure:
@@ -95,8 +103,54 @@ def provenance(command: str) -> dict[str, Any]:
     return {"command": command, "date": today, "version": __version__, "machine": machine()}
 
 
-def write_results(name: str, results: Mapping[str, Any]) -> None:
-    """Write results/NAME.json and print it."""
-    text = json.dumps(results, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
-    print(text, end="")
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> Table:
+    """Return the Markdown lines of a table and a note below; without headings the note alone."""
+    lines = [headings, ["---"] * len(headings), *rows] if headings else []
+    notes = note.split("\n") if note else []
+    return [*(f"| {' | '.join(line)} |" for line in lines), *([""] if lines and notes else []), *notes]
+
+
+def share(value: float | None) -> str:
+    """Format a share of 0 to 1."""
+    return "no clips" if value is None else f"{value:.3f}"
+
+
+def with_range(figure: dict[str, float], digits: int) -> str:
+    """Median and range of a figure."""
+    return f"{figure['median']:.{digits}f} ({figure['min']:.{digits}f} to {figure['max']:.{digits}f})"
+
+
+def machine_of(results: Results) -> str:
+    """What was measured, where and when, in a sentence."""
+    machine = results["machine"]
+    model = f"model `{results['model']}`, " if "model" in results else ""
+    return (
+        f"`{results['command']}`, {results['date']}: soundwatch {results['version']}, {model}"
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}."
+    )
+
+
+def write_results(name: str, results: Mapping[str, Any], tables: Tables) -> None:
+    """Write results/NAME.json with its tables, by their names in the documentation, and print what was measured."""
+    measured: Results = msgspec.json.decode(msgspec.json.encode(results))
+    rendered = {table_name: render(measured) for table_name, render in tables.items()}
+    path = RESULTS / f"{name}.json"
+    path.write_text(_json(measured | {"tables": rendered}), encoding="utf-8")
+    print(_json(measured), end="")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def render_again(names: Sequence[str]) -> None:
+    """Write the tables of benchmarks again from what they measured, after a change of the tables alone."""
+    for name in names:
+        for file, tables in importlib.import_module(name).TABLES.items():
+            results: Results = json.loads((RESULTS / f"{file}.json").read_text("utf-8"))
+            del results["tables"]
+            write_results(file, results, tables)
+
+
+if __name__ == "__main__":
+    render_again(sys.argv[1:])

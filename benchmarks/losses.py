@@ -11,12 +11,13 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from harness import provenance, write_results
+from harness import Results, Table, provenance, table, write_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DISK_BYTES: Final = 16_000_000
@@ -70,7 +71,36 @@ def main() -> None:
         "done": done,
         "account": as_dict(account),
     }
-    write_results("losses", results)
+    write_results("losses", results, TABLES["losses"])
+
+
+def losses_table(results: Results) -> Table:
+    """Return the faults that were injected and the fate of the lines."""
+    account = results["account"]
+    done = Counter(each["what"] for each in results["done"])
+    rows = (
+        ("events", f"{account['events']:,}"),
+        ("lines numbered by the journal", f"{account['lines']:,}"),
+        ("program killed (`kill -9`)", f"{done['program killed and started']} times"),
+        ("broker killed (`kill -9`)", f"{done['broker killed']} times"),
+        ("the journal's disk filled", f"{done['disk filled']} times"),
+        ("old lines that the journal dropped for want of room", f"{account['journal_dropped']:,}"),
+        ("**lost** on the way to the file", f"**{account['file_lost']}**"),
+        ("**lost** on the way to the broker", f"**{account['broker_lost']}**"),
+        ("came again, marked", f"{account['repeated']:,}"),
+        ("came again, not marked", f"**{account['unmarked']}**"),
+        ("broken lines in the file", f"{account['broken']}"),
+    )
+    machine = results["machine"]
+    note = f"`{results['command']}`, {results['date']}, {machine['processor']}, {machine['system']}."
+    return table(("what", "figure"), rows, note)
+
+
+TABLES: Final = {
+    "losses": {
+        "losses": losses_table,
+    },
+}
 
 
 if __name__ == "__main__":

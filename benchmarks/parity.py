@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import soundfile
 import torch
+from harness import Results, Table, table, write_results
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -83,8 +83,7 @@ def main() -> None:
     recordings = sorted(path for path in arguments.clips.rglob("*") if path.suffix in (".wav", ".ogg", ".flac"))
     models = [measure(path, recordings) for path in arguments.checkpoints]
     results = {"machine": machine(), "torch": str(torch.__version__), "models": models}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    write_results("parity", results, TABLES["parity"])
     page = markdown(results)
     (RESULTS / "parity.md").write_text(page, encoding="utf-8")
     print(page)
@@ -234,6 +233,28 @@ def _resampling(shifts: list[Shift]) -> list[str]:
         f"| {each.largest_score:.2g} | {each.clips_beyond_1e_3} | {each.clips_called_otherwise} |"
         for each in shifts
     ]
+
+
+def parity_table(results: Results) -> Table:
+    """Return a row for each way of computing a model: its largest differences from torch over all probes and clips."""
+    rows = []
+    for model in results["models"]:
+        for rung in dict.fromkeys(each["rung"] for each in model["differences"]):
+            largest = [
+                max(each[key] for each in model["differences"] if each["rung"] == rung) for key in ("mel_db", "score")
+            ]
+            rows.append((f"`{model['model']}`", rung, *(f"{value:.0e}" for value in largest)))
+        rows += [(f"`{model['model']}`", each["rung"], "not run", each["reason"]) for each in model["not_run"]]
+    sounds = len({each["probe"] for model in results["models"] for each in model["differences"]}) - 1
+    note = f"Largest of {sounds} probes and real clips, against torch {results['torch']} on {results['machine']}."
+    return table(("model", "computed by", "mel, dB", "score"), rows, note)
+
+
+TABLES: Final = {
+    "parity": {
+        "parity": parity_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Conventions: a DNS query is each call that addresses port 53; a file counts once
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from harness import Results, Table, table, write_results
 
 from soundwatch.daemon import __version__
 
@@ -104,8 +105,32 @@ def main() -> None:
     for name, program in programs.items():
         with tempfile.TemporaryDirectory(prefix="soundwatch-") as folder:
             results[name] = count(program, Path(folder))
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(RESULTS.read_text(encoding="utf-8"), end="")
+    write_results("privacy", results, TABLES["privacy"])
+
+
+_COLUMNS: Final = ("connections", "dns_queries", "files")
+
+
+def privacy_table(results: Results) -> Table:
+    """Write a row for each command: calls of the older installation, and of this one."""
+    rows = [
+        (
+            f"`{name}`",
+            *(str(before[column]) for column in _COLUMNS),
+            *(str(results["now"][name][column]) for column in _COLUMNS),
+        )
+        for name, before in results["before"].items()
+    ]
+    headings = ("command", "connections before", "DNS queries", "files", "connections now", "DNS queries", "files")
+    command, date = results["command"], results["date"]
+    return table(headings, rows, f"Before: {results['before_version']}. `{command}`, {date}.")
+
+
+TABLES: Final = {
+    "privacy": {
+        "privacy": privacy_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import soundfile
-from harness import figure, provenance, repeat, write_results
+from harness import Results, Table, figure, machine_of, provenance, repeat, table, with_range, write_results
 
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -62,7 +62,7 @@ def hello_s(source: list[str], env: dict[str, str]) -> float:
 
 
 def stages(model: str) -> dict[str, Any]:
-    """Processor time of each stage beside its floor (`stages.py`)."""
+    """Return the processor time of each stage beside its floor (`stages.py`)."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
     command = [sys.executable, str(Path(__file__).with_name("stages.py")), "--model", model]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
@@ -184,7 +184,85 @@ def main() -> None:
             "microphone": live(model, Path(folder)),
         }
     RESULTS.parent.mkdir(exist_ok=True)
-    write_results("runtime", results)
+    write_results("runtime", results, TABLES["runtime"])
+
+
+def stage_ms(results: Results, name: str) -> float:
+    """Processor time of a stage for a second of one stream."""
+    return float(next(stage["median"] for stage in results["stages"]["ms_a_second"] if stage["name"] == name))
+
+
+def runtime_summary_table(results: Results) -> Table:
+    """Return the cost of running in a few rows."""
+    microphone, replay = results["microphone"], results["replay"]
+    rows = (
+        ("start to first line (`hello`), from a microphone", f"{microphone['hello_s']['median']:.2f} s"),
+        ("processor time for a second of 48 kHz stereo", f"{stage_ms(results, 'all'):.1f} ms"),
+        ("recordings, on one core", f"{replay['times_real_time_once_started']:.0f} times real time"),
+        ("window heard to line written", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
+        ("memory", f"{microphone['resident_mb']:.0f} MB"),
+    )
+    return table(("what", "figure"), rows, machine_of(results))
+
+
+def runtime_table(results: Results) -> Table:
+    """Return the cost of running with ranges."""
+    microphone, replay = results["microphone"], results["replay"]
+    rows = (
+        ("`soundwatch --help`, start to end, s", with_range(results["help_s"], 2)),
+        ("`soundwatch run`, start to `hello`, s", with_range(microphone["hello_s"], 2)),
+        (f"last sample of a window to its line, ms ({microphone['events']} lines)", _ms(microphone, "window_to_line")),
+        ("resident memory after a minute, MB", f"{microphone['resident_mb']:.0f}"),
+        (
+            f"`soundwatch replay` of {replay['audio_s'] / 60:.0f} minutes, processor time, s",
+            f"{replay['cpu_s']:.2f}: {replay['times_real_time_a_core']:.0f} times real time on one core, "
+            f"{replay['times_real_time_once_started']:.0f} once started",
+        ),
+    )
+    return table(("what", "median (range)"), rows, machine_of(results))
+
+
+def _ms(microphone: Results, what: str) -> str:
+    return with_range(microphone[f"{what}_ms"], 0)
+
+
+def stages_table(results: Results) -> Table:
+    """Return the processor time of each stage for a second of one stream, beside its floor."""
+    core = results["stages"]["core"]
+    rows = []
+    for stage in results["stages"]["ms_a_second"]:
+        if "floor_ms" not in stage:
+            floor = ("", "", "", "")
+        else:
+            times = stage["median"] / stage["floor_ms"]
+            operations, moved = f"{stage['million_operations']:.1f}", f"{stage['mb']:.2f}"
+            floor = (operations, moved, f"{stage['floor_ms']:.3f}", f"{times:.1f}")
+        rows.append((stage["name"], with_range(stage, 3), *floor))
+    headings = ("stage", "processor time, ms", "million operations", "MB moved", "floor, ms", "times its floor")
+    note = (
+        f"This core multiplies matrices at {core['giga_operations_s']} thousand million operations a second and copies "
+        f"{core['giga_bytes_s']:.0f} GB a second."
+    )
+    return table(headings, rows, note)
+
+
+def memory_table(results: Results) -> Table:
+    """Return the memory of a running program by its parts."""
+    microphone = results["microphone"]
+    if "resident_by_part_mb" not in microphone:
+        return table((), (), "Not measured yet.")
+    rows = [(name, f"{each_mb:.0f}") for name, each_mb in microphone["resident_by_part_mb"].items()]
+    return table(("what", "resident, MB"), [*rows, ("**all**", f"**{microphone['resident_mb']:.0f}**")])
+
+
+TABLES: Final = {
+    "runtime": {
+        "runtime-summary": runtime_summary_table,
+        "runtime": runtime_table,
+        "stages": stages_table,
+        "memory": memory_table,
+    },
+}
 
 
 if __name__ == "__main__":

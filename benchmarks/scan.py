@@ -22,14 +22,14 @@ from typing import Any, Final
 
 import numpy as np
 import soundfile
-from harness import in_own_process, provenance, write_results
+from harness import Results, Table, in_own_process, machine_of, provenance, table, write_results
 
+from soundwatch.daemon.app import scan
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.diagnostics.benchmark import error_logger
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.daemon.scan import run
 from soundwatch.daemon.scan.emit import DecisionContext, emit_lines
 from soundwatch.daemon.scan.worker import ChunkScores
 
@@ -49,10 +49,10 @@ def make_archive(folder: Path, half_hours: int) -> int:
 
 def run_once(engine: str, workers: int, archive: Path) -> dict[str, Any]:
     """Run one scan in this process, which must be new."""
-    with tempfile.TemporaryDirectory() as folder, run.select_workers(engine, None, workers)() as pool:
+    with tempfile.TemporaryDirectory() as folder, scan.select_workers(engine, None, workers)() as pool:
         out, log = Path(folder, "events.jsonl"), error_logger()
         started = time.monotonic()
-        run.run_scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(pool), log)
+        scan.run_scan(Config(), [archive], out, "jsonl", 0, lambda: contextlib.nullcontext(pool), log)
         wall_s = time.monotonic() - started
     for worker in multiprocessing.active_children():  # counted after they have exited
         worker.join()
@@ -117,7 +117,88 @@ def main() -> None:
         "scans": scans,
         "judged_windows_a_second": round(detection_windows_per_s()),
     }
-    write_results("scan", results)
+    write_results("scan", results, TABLES["scan"])
+
+
+CORES: Final = 8  # of each machine of the model on paper
+ARCHIVE_H: Final = 100_000
+EFFICIENCY: Final = 0.8
+
+
+def scan_table(results: Results) -> Table:
+    """Return a row for each scan."""
+    audio_h = results["audio_h"]
+    rows = []
+    for each in results["scans"]:
+        alone = next(one for one in results["scans"] if one["engine"] == each["engine"] and one["workers"] == 1)
+        efficiency = alone["wall_s"] / each["wall_s"] / each["workers"]
+        local = each["engine"] == "local"  # Ray's processes are nobody's children
+        rows.append(
+            (
+                each["engine"],
+                str(each["workers"]),
+                f"{each['wall_s']:.1f}",
+                f"{audio_h * 3600 / each['wall_s']:,.0f}",
+                f"{efficiency:.2f}",
+                f"{audio_h * 3600 / each['cpu_s']:,.0f}" if local else "",
+                f"{each['worker_mb']:.0f}" if local else "",
+                f"{each['coordinator_mb']:.0f}",
+            )
+        )
+    headings = ("engine", "workers", "time, s", "hours of audio an hour", "efficiency")
+    more = ("hours of audio an hour of a core", "MB a worker", "MB of the one who hands out")
+    note = (
+        f"{audio_h:g} hours of 48 kHz mono in 16 bits, {results['archive_bytes'] / 1e9:.1f} GB, half of them in "
+        f"one file. The machine's load just before was {results['load_before']}."
+    )
+    return table((*headings, *more), rows, f"{note} {machine_of(results)}")
+
+
+def scan_model_table(results: Results) -> Table:
+    """Return the estimated duration of a scan for several numbers of machines."""
+    alone = next(each for each in results["scans"] if each["engine"] == "local" and each["workers"] == 1)
+    a_core = results["audio_h"] * 3600 / alone["cpu_s"]
+    bytes_a_second = results["archive_bytes"] / results["audio_h"] / 3600
+    rows = []
+    for machines in (1, 10, 1000):
+        rate = machines * CORES * a_core * EFFICIENCY
+        rows.append(
+            (
+                f"{machines:,}",
+                f"{rate:,.0f}",
+                _time(ARCHIVE_H / rate),
+                f"{rate * bytes_a_second / 1e6:,.0f} MB/s",
+                f"{(CORES * alone['worker_mb'] + alone['coordinator_mb']) / 1000:.1f} GB",
+                _time(ARCHIVE_H / results["judged_windows_a_second"]),
+            )
+        )
+    headings = (
+        "machines",
+        "hours of audio an hour",
+        f"{ARCHIVE_H:,} hours are scored in",
+        "they read",
+        "memory of each",
+        "then one process judges for",
+    )
+    note = (
+        f"On paper, from the measured {a_core:,.0f} hours of audio an hour of a core and "
+        f"{results['judged_windows_a_second']:,} windows a second judged: {CORES} such cores a machine, an "
+        f"efficiency of {EFFICIENCY}, a window a second, 48 kHz mono in 16 bits uncompressed, and a disk or network "
+        "that gives what is read."
+    )
+    return table(headings, rows, note)
+
+
+def _time(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+
+
+TABLES: Final = {
+    "scan": {
+        "scan": scan_table,
+        "scan-model": scan_model_table,
+    },
+}
 
 
 if __name__ == "__main__":

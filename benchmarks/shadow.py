@@ -15,11 +15,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any, Final
 
 import numpy as np
-from harness import provenance, resident_mb, write_results
+from harness import Results, Table, machine_of, provenance, resident_mb, table, write_results
 from streams import Paced, Timed
 
 from soundwatch.daemon.core.config import Config, ShadowConfig
@@ -115,7 +117,49 @@ def main() -> None:
         "seconds": options.seconds,
         "turns": turns,
     }
-    write_results("shadow", results)
+    write_results("shadow", results, TABLES["shadow"])
+
+
+def shadow_table(results: Results) -> Table:
+    """Return a row for each share of the windows."""
+    rows = []
+    for trials in zip(*results["turns"], strict=True):
+        ratios = [
+            trial["cpu_ms_a_second"] / turn[0]["cpu_ms_a_second"]
+            for trial, turn in zip(trials, results["turns"], strict=True)
+        ]
+        share = trials[0]["share"]
+        rows.append(
+            (
+                f"on {share:g} of the windows" if share else "none",
+                _spread([trial["cpu_ms_a_second"] for trial in trials], 2),
+                _spread(ratios, 2) if share else "",
+                _spread([trial["delay_ms"]["p50"] for trial in trials], 1),
+                _spread([trial["resident_mb"] for trial in trials], 0),
+                f"{sum(trial['compared'] for trial in trials)} and {sum(trial['dropped'] for trial in trials)}"
+                if share
+                else "",
+            )
+        )
+    headings = ("a shadow", "processor time for a second of a stream, ms", "ratio to none")
+    more = ("window heard to line written, ms", "MB", "windows compared and dropped")
+    note = (
+        f"Median, least and most of {len(results['turns'])} turns, each of {results['streams']} streams of 48 kHz "
+        f"stereo for {results['seconds']:g} s in real time; the second model is as large as the first. The rows were "
+        "measured by turns, so that whatever else the machine did falls on all of them."
+    )
+    return table((*headings, *more), rows, f"{note} {machine_of(results)}")
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+TABLES: Final = {
+    "shadow": {
+        "shadow": shadow_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from harness import free_port, provenance, write_results
+from harness import Results, Table, free_port, provenance, table, write_results
 
 from soundwatch.daemon.capture.demo import demo_scene
 
@@ -165,9 +165,41 @@ def main() -> None:
             **provenance(f"python benchmarks/soak.py --hours {arguments.hours:g}"),
             **soak(arguments.hours, Path(folder)),
         }
-    write_results("soak", results)
+    write_results("soak", results, TABLES["soak"])
     draw(results)
     print({key: value for key, value in results.items() if key != "looks"})
+
+
+def soak_table(results: Results) -> Table:
+    """Return a row for each figure of a day through the whole program."""
+    looks = [look for look in results["looks"] if look["hours"] >= 1]
+    first, last = looks[0], looks[-1]
+    most = max(look["memory_kb"] for look in looks)
+    rows = [
+        ("sound", f"{results['hours']:g} hours in {results['took_s']:.0f} s"),
+        ("lines, events", f"{results['lines']:,}, {results['events']:,}"),
+        ("lines that the file lacks", str(results["lost_lines"])),
+        ("share of the sound that was heard", f"{results['coverage']:g}"),
+        (
+            "resident memory after an hour, at the most, at the end, MB",
+            " ".join(f"{each / 1000:.1f}" for each in (first["memory_kb"], most, last["memory_kb"])),
+        ),
+        ("threads after an hour, at the end", f"{first['threads']}, {last['threads']}"),
+        ("open files after an hour, at the end", f"{first['files']}, {last['files']}"),
+    ]
+    machine = results["machine"]
+    note = (
+        f"`{results['command']}`, {results['date']}, sinks {', '.join(results['sinks'])}: {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['system']}."
+    )
+    return table(("what", "figure"), rows, note)
+
+
+TABLES: Final = {
+    "soak": {
+        "soak": soak_table,
+    },
+}
 
 
 if __name__ == "__main__":

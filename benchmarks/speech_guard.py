@@ -14,15 +14,15 @@ clip, or 10 dB louder. Writes benchmarks/results/speech_guard.json.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import soxr
+from harness import Results, Table, table, write_results
 from numpy.typing import NDArray
 
 from soundwatch.daemon.clips.ring_buffer import to_int16
@@ -76,8 +76,7 @@ def main() -> None:
         "speech": rows,
         "others": refusals,
     }
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    write_results("speech_guard", result, TABLES["speech_guard"])
 
 
 def row(what: str, level: str, guard: SpeechGuard, sounds: Sequence[Mono]) -> dict[str, Any]:
@@ -163,6 +162,38 @@ def at_level(sound: Mono) -> Mono:
 def _parts(sounds: Sequence[Mono]) -> list[list[Mono]]:
     parts = [list(sounds[first : first + LONG_CLIPS]) for first in range(0, len(sounds), LONG_CLIPS)]
     return [part for part in parts if len(part) == LONG_CLIPS]
+
+
+def guard_speech_table(results: Results) -> Table:
+    """Return a row for each kind of talk: how much of it is refused, alone and over clips."""
+    kinds = dict.fromkeys(row["what"] for row in results["speech"])
+    levels = dict.fromkeys(row["level"] for row in results["speech"])
+    found = {(row["what"], row["level"]): row for row in results["speech"]}
+    rows = [(kind, *(_refused(found.get((kind, level))) for level in levels)) for kind in kinds]
+    note = (
+        f"Clips refused, of how many. `{results['model']}`, {results['bytes'] / 1000:.0f} KB, threshold "
+        f"{results['thresholds']['speech']:.2f}. `{results['command']}`."
+    )
+    return table(("somebody talks", *levels), rows, note)
+
+
+def guard_others_table(results: Results) -> Table:
+    """Return a row for each kind of sound without talk: how much of it is refused all the same."""
+    rows = [(f"{row['what']}", _refused(row)) for row in results["others"]]
+    note = "Clips of UrbanSound8K's fold 1 in which YAMNet hears no talk (below 0.1 in all windows), by class."
+    return table(("nobody talks", "refused"), rows, note)
+
+
+def _refused(row: Results | None) -> str:
+    return "" if row is None else f"{row['refused'] / max(1, row['clips']):.2f} of {row['clips']}"
+
+
+TABLES: Final = {
+    "speech_guard": {
+        "guard-speech": guard_speech_table,
+        "guard-others": guard_others_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from harness import in_own_process, provenance, resident_mb, write_results
+from harness import Results, Table, in_own_process, machine_of, provenance, resident_mb, table, write_results
 
 from soundwatch.daemon.capture.pacing import Pacer
 from soundwatch.daemon.core.source import SourceInfo
@@ -195,7 +195,50 @@ def main() -> None:
         "live": [in_own_process(__file__, *common, "--one", streams) for streams in options.streams.split(",")],
         "day": in_own_process(__file__, *common, "--day"),
     }
-    write_results("streams", results)
+    write_results("streams", results, TABLES["streams"])
+
+
+def streams_table(results: Results) -> Table:
+    """Return a row for each number of streams in real time."""
+    rows = [
+        (
+            str(each["streams"]),
+            f"{each['seconds'] / 60:g}",
+            f"{each['windows']:,} of {each['windows_wanted']:,}",
+            str(each["windows_late"]),
+            f"{each['delay_ms']['p50']:.1f}, {each['delay_ms']['p99']:.1f}",
+            f"{each['cores_busy']:.2f}",
+            f"{each['cpu_ms_a_second']:.2f}",
+            f"{each['resident_mb']:.0f}",
+            f"{each['mb_a_stream']:.2f}" if each["streams"] > 1 else "",
+        )
+        for each in results["live"]
+    ]
+    headings = (
+        "streams",
+        "minutes",
+        "windows told",
+        "late",
+        "delay, ms (median, 99 %)",
+        "cores busy",
+        "ms for a second of one",
+        "resident, MB",
+        "MB a stream",
+    )
+    day = results["day"]
+    note = (
+        f"{day['hours']} hours of sound through the same engine as fast as it goes: "
+        f"{day['windows']:,} windows in {day['wall_s']:.0f} s; "
+        f"{day['resident_mb'][1]:.1f} MB resident after the first hour and {day['resident_mb'][-1]:.1f} MB at the end."
+    )
+    return table(headings, rows, f"{note}\n\n{machine_of(results)}")
+
+
+TABLES: Final = {
+    "streams": {
+        "streams": streams_table,
+    },
+}
 
 
 if __name__ == "__main__":

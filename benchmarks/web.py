@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from harness import cpu_s, provenance, resident_mb, write_results
+from harness import Results, Table, cpu_s, machine_of, provenance, resident_mb, table, write_results
 from websockets.sync.client import connect
 
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -129,7 +129,29 @@ def main() -> None:
         "resident_mb": {kind: median("resident_mb", kind) for kind in KINDS},
         "viewer_bytes_a_second": statistics.median(each["viewer_bytes_a_second"] for each in rounds),
     }
-    write_results("web", results)
+    write_results("web", results, TABLES["web"])
+
+
+def web_table(results: Results) -> Table:
+    """Return the cost of the page without and with a viewer."""
+    names = {"without": "without a page", "unwatched": "with it, nobody looks", "watched": "with it, one looks"}
+    rows = []
+    for kind, name in names.items():
+        shares = [each["share_of_a_core"][kind] for each in results["rounds"]]
+        added = "" if kind == "without" else f"{100 * results['added_share_of_a_core'][kind]:+.2f} %"
+        worst = "" if kind == "without" else f"{100 * results['worst_added_share_of_a_core'][kind]:+.2f} %"
+        memory = f"{results['resident_mb'][kind]:.0f}"
+        rows.append((name, f"{100 * statistics.median(shares):.2f} %", added, worst, memory))
+    headings = ("daemon on the demo scene", "of a core", "added, median", "added, worst", "resident, MB")
+    note = f"A viewer is sent {results['viewer_bytes_a_second'] / 1000:.1f} kB a second."
+    return table(headings, rows, f"{note}\n\n{machine_of(results)}")
+
+
+TABLES: Final = {
+    "web": {
+        "web": web_table,
+    },
+}
 
 
 if __name__ == "__main__":

@@ -9,8 +9,3 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def share(value: float | None) -> str:
-    """A share of 0 to 1."""
-    return "no clips" if value is None else f"{value:.3f}"

@@ -96,6 +96,48 @@ def test_a_package_imports_lower_floors_only(root: str, floors: tuple[tuple[str,
     assert not upward
 
 
+def classes_with_state(root: str) -> set[tuple[str, str]]:
+    """Module and name of each class that has a constructor of its own and so is no record."""
+    found = set()
+    for path in modules(root):
+        module = ".".join(path.relative_to(ROOT / root).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and any(getattr(part, "name", "") == "__init__" for part in node.body):
+                found.add((module, node.name))
+    return found
+
+
+def calls(path: Path) -> Iterator[tuple[str, str]]:
+    """Module and name of everything imported that a file calls, or calls a method of."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+            if isinstance(called, ast.Name) and called.id in imported:
+                yield imported[called.id]
+
+
+def test_only_app_constructs_the_parts_of_other_packages() -> None:
+    with_state = classes_with_state("daemon")
+    assert ("soundwatch.daemon.journal.journal", "Journal") in with_state
+    below = {package for floor in DAEMON_FLOORS[:5] for package in floor}
+    found = {
+        (package_of(path, "daemon"), name)
+        for path in modules("daemon")
+        for module, name in calls(path)
+        if (module, name) in with_state
+        and package_of(path, "daemon") in below
+        and module.split(".")[2] not in ("core", package_of(path, "daemon"))
+    }
+    assert found == set()
+
+
 @pytest.mark.parametrize("root", ["daemon", "training"])
 def test_no_module_is_outside_the_packages(root: str) -> None:
     flat = {path.name for path in (ROOT / root / "soundwatch" / root).glob("*.py")}

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from scan_figures import scan_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "# A page\n\n<!-- figures: stages -->\n<!-- end figures -->\n\nand so on\n"
-RUNTIME = {
-    "stages": {
-        "core": {"giga_operations_s": 100, "giga_bytes_s": 10.0},
-        "ms_a_second": [
-            {"name": "mel", "median": 2.0, "min": 1.5, "max": 3.0, "million_operations": 4, "mb": 1.0, "floor_ms": 0.5},
-            {"name": "all", "median": 3.0, "min": 2.5, "max": 4.0},
-        ],
-    }
-}
+RUNTIME = {"tables": {"stages": ["| stage | ms |", "| --- | --- |", "| mel | 2.000 (1.500 to 3.000) |"]}}
 
 
 def figures(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,35 +40,44 @@ def test_the_documentation_has_the_figures_of_the_benchmarks() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_missing_measurements_are_marked(project: Path) -> None:
-    assert figures(project, "--check").returncode == 1
-    assert figures(project).returncode == 0
-    page = (project / "docs" / "performance.md").read_text()
-    assert "Not measured yet: there is no `benchmarks/results/runtime.json`." in page
-    assert page.startswith("# A page\n")
-    assert page.endswith("\nand so on\n")
-    assert figures(project, "--check").returncode == 0
-
-
 def test_a_new_measurement_makes_a_page_stale_until_it_is_written_again(project: Path) -> None:
-    figures(project)
     (project / "benchmarks" / "results" / "runtime.json").write_text(json.dumps(RUNTIME))
     stale = figures(project, "--check")
     assert stale.returncode == 1
     assert stale.stderr == "Figures differ from benchmarks/results in docs/performance.md; run `make figures`.\n"
     assert figures(project).returncode == 0
-    assert "| mel | 2.000 (1.500 to 3.000) |" in (project / "docs" / "performance.md").read_text()
+    page = (project / "docs" / "performance.md").read_text()
+    assert "| mel | 2.000 (1.500 to 3.000) |" in page
+    assert page.startswith("# A page\n")
+    assert page.endswith("\nand so on\n")
     assert figures(project, "--check").returncode == 0
 
 
-def test_a_region_of_an_unknown_name_is_refused_with_those_that_are_known(project: Path) -> None:
+def test_a_table_that_no_results_file_has_is_refused_with_those_that_are_known(project: Path) -> None:
+    (project / "benchmarks" / "results" / "runtime.json").write_text(json.dumps(RUNTIME))
     (project / "docs" / "performance.md").write_text(PAGE.replace("stages", "stagse"))
     done = figures(project)
     assert done.returncode == 1
-    assert "no figures called stagse; known: accuracy-summary" in done.stderr
+    assert "No results file has a table called stagse; known: stages. Correct the name" in done.stderr
 
 
-def test_a_thousand_machines_score_fast_and_wait_for_the_one_that_judges() -> None:
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Import a benchmark."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", ["scan", "runtime", "web"])
+def test_the_tables_of_a_results_file_are_those_that_its_benchmark_writes(
+    benchmark: Callable[[str], Any], name: str
+) -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+    written = results.pop("tables")
+    assert {key: render(results) for key, render in benchmark(name).TABLES[name].items()} == written
+
+
+def test_a_thousand_machines_score_fast_and_wait_for_the_one_that_judges(benchmark: Callable[[str], Any]) -> None:
     alone = {"engine": "local", "workers": 1, "cpu_s": 18.0, "worker_mb": 100.0, "coordinator_mb": 200.0}
     measured = {
         "scans": [alone],
@@ -82,6 +85,6 @@ def test_a_thousand_machines_score_fast_and_wait_for_the_one_that_judges() -> No
         "archive_bytes": 345_600_000,
         "judged_windows_a_second": 20_000,
     }
-    rows = scan_model(measured).splitlines()
+    rows = benchmark("scan").scan_model_table(measured)
     assert rows[2] == "| 1 | 1,280 | 78.1 h | 123 MB/s | 1.0 GB | 5.0 h |"
     assert rows[4] == "| 1,000 | 1,280,000 | 5 min | 122,880 MB/s | 1.0 GB | 5.0 h |"

@@ -15,7 +15,7 @@ from soundwatch.daemon.diagnostics import storage_checks as keeping_module
 from soundwatch.daemon.diagnostics.checks import run_checks
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, findings_text
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.context import SinkSpec
+from soundwatch.daemon.sinks.spec import SinkSpec
 from support.cli_runner import soundwatch
 from support.virtual_microphone import VirtualMicrophone
 

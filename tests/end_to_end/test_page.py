@@ -15,6 +15,7 @@ import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.events.schema import ClipLine
 from support.browser import a_browser, complaints_of, skip_without_chromium
 from support.demo_daemon import demo_daemon, has_told, wait_for
@@ -47,7 +48,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "clips").mkdir()
-    with a_site(clips=tmp_path / "clips") as site:
+    with a_site(config=Config(clips=ClipsConfig(folder=str(tmp_path / "clips")))) as site:
         yield site
 
 
@@ -217,7 +218,7 @@ def test_names_are_shown_as_escaped_text(browser: Browser, site: Site) -> None:
 def test_the_highest_tags_are_shown_now_and_in_an_event(browser: Browser, site: Site) -> None:
     tags = {"speech": 0.5, "dog_growl": 0.75, "rain": 0.25, "bell": 0.0}
     window = reading(tags=tuple(tags), tag_values=np.array([*tags.values()], np.float32))
-    site.view.sink_context.live.publish(window)
+    site.view.live.publish(window)
     site.tell(hello("low", "high"), today(1, also={"dog_growl": 0.75, "speech": 0.5}))
     site.tell(today(2, class_="glass", experimental=True))
     page, said = opened(browser, site.url)
@@ -273,7 +274,7 @@ def test_the_page_can_be_read_and_used_by_everybody(
     browser: Browser, site: Site, scheme: str, width: int, height: int
 ) -> None:
     """axe-core's rules for WCAG 2.1 AA, contrast among them; and nothing sticks out sideways."""
-    site.view.sink_context.live.publish(reading())
+    site.view.live.publish(reading())
     site.tell(
         *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line()
     )

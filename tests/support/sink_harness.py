@@ -6,25 +6,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pytest
 
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.types import EventType
-from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine, SourceHealthLine
+from soundwatch.daemon.events.health_schema import SourceHealthLine
+from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, HelloLine
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.context import ActiveModel, PreparedSink, SinkConfig, SinkContext
+from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.kinds import parse_sink, prepare_sink
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkConfig
 from soundwatch.daemon.sinks.worker import SinkWorker
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
+from support.fakes import SMALL_CONTRACT
 from support.memory_logger import MemoryLogger
 from support.mosquitto import wait_until
 
 TIME = "2026-11-22T08:15:02.418Z"
 CLASSES = ("dog_bark", "siren")
+CONTRACT = msgspec.structs.replace(SMALL_CONTRACT, labels=CLASSES, thresholds=dict.fromkeys(CLASSES, 0.5))
 OPENING_S = 60.0
 
 
@@ -53,13 +59,14 @@ class SinkHarness:
         self.classes = classes
         self.journal = Journal(JournalStore(path), RetentionLimits(1e9, 64_000_000), node, self.log, self.status.apply)
         self.dispatcher = SinkDispatcher(self.log, lambda _: None)
-        self.context = SinkContext(
+        self.view = DaemonView(
             node=node,
             log=self.log,
             journal=self.journal,
             status=self.status,
             live=self.live,
-            model=lambda: ActiveModel("double@sha256:abababababab", "DoubleProvider", CLASSES, self.classes),
+            config=Config,
+            model=lambda: ActiveModel(CONTRACT, "DoubleProvider", dict.fromkeys(self.classes, 0.5)),
             set_listening=lambda source, listen: self.switched.append((source, listen)),
             sinks=self.dispatcher.statuses,
         )
@@ -71,7 +78,7 @@ class SinkHarness:
 
     def prepare(self, text: SinkConfig) -> PreparedSink:
         """Prepare a sink."""
-        return prepare_sink(parse_sink(text), self.context)
+        return prepare_sink(parse_sink(text), self.view)
 
     def open(self, text: SinkConfig) -> SinkWorker:
         """Start a sink, and wait for its first attempt to open."""

@@ -14,26 +14,25 @@ import httpx
 import msgspec
 import numpy as np
 
-from soundwatch.daemon.core.clock import WallClock
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
-from soundwatch.daemon.engine.context import EngineContext
-from soundwatch.daemon.events.schema import EventLine, Line, SourceHealthLine
+from soundwatch.daemon.events.health_schema import SourceHealthLine
+from soundwatch.daemon.events.schema import EventLine, Line
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
+from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.kinds import parse_sink
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
-from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.server import serve
-from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier
+from support.fakes import SMALL_CONTRACT, SMALL_SPEC
 from support.memory_logger import MemoryLogger
 
 NODE = "balcony"
+DEFAULTS = Config()
 IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
 
 
@@ -49,7 +48,7 @@ class Site:
         log: The log.
     """
 
-    view: WebContext
+    view: DaemonView
     notice: StatusTracker
     url: str = ""
     switched: list[tuple[str, bool]] = field(default_factory=list)
@@ -90,31 +89,23 @@ class Site:
 
 @contextmanager
 def a_site(
-    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkStatus, int]] | None = None, **changes: Any
+    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkStatus, int]] | None = None, config: Config = DEFAULTS
 ) -> Iterator[Site]:
-    """A running server; `changes` are the view's."""
+    """A running server."""
     notice = StatusTracker(("mic0", "yard"))
     journal = Journal(JournalStore(MEMORY), RetentionLimits(1e9, 10**9), NODE, MemoryLogger(), notice.apply)
     switched: list[tuple[str, bool]] = []
     log = MemoryLogger()
-    sink_context = SinkContext(
+    view = DaemonView(
         node=NODE,
         log=log,
         journal=journal,
         status=notice,
         live=LiveFeed(),
-        model=lambda: ActiveModel("small@sha256:abababababab", "DoubleProvider", SMALL_CONTRACT.labels, ("low",)),
-        set_listening=lambda source, listen: switched.append((source, listen)),
-    )
-    config = changes.pop("config", Config())
-    context = EngineContext(NODE, BandClassifier(), (), {"low": 0.5}, WallClock(), journal, sink_context.live)
-    view = WebContext(
-        sink_context=sink_context,
         config=lambda: config,
-        context=lambda: context,
-        journal=journal,
+        model=lambda: ActiveModel(SMALL_CONTRACT, "DoubleProvider", {"low": 0.5}),
+        set_listening=lambda source, listen: switched.append((source, listen)),
         sinks=lambda: sinks or [],
-        **changes,
     )
     site = Site(view, notice, switched=switched, log=log)
     try:

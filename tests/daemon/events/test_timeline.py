@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundwatch.daemon.events.timeline import KEPT_ANCHORS, Anchor, add_anchor, sample_unix_ns
+from soundwatch.daemon.events.encoder import KEPT_ANCHORS, Anchor, add_anchor, sample_unix_ns
 
 RATE_HZ = 8000
 SECOND_NS = 1_000_000_000

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.app.scan import run_scan
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.clock import SampleClock
@@ -24,7 +25,6 @@ from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.loading import load_classifier
-from soundwatch.daemon.scan import run
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy
 from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.job import WorkerPool
@@ -86,7 +86,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def scan(config: Config, archive: Path, out: Path, workers: InlineWorkers) -> bytes:
-    run.run_scan(config, [archive], out, "jsonl", 0, lambda: workers, QUIET, SMALL_CHUNKS)
+    run_scan(config, [archive], out, "jsonl", 0, lambda: workers, QUIET, SMALL_CHUNKS)
     return without_file(out.read_bytes())
 
 

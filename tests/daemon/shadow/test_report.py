@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine
+from soundwatch.daemon.events.schema import DifferLine, ShadowLine
 from soundwatch.daemon.shadow.report import ClassReport, build_reports
 
 

@@ -17,8 +17,8 @@ from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimit
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks import worker as worker_module
-from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
+from soundwatch.daemon.sinks.spec import PreparedSink
 from support.memory_logger import MemoryLogger
 
 WAIT_S = 10.0

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.file import FileSink, open_file
+from soundwatch.daemon.sinks.spec import PreparedSink
 from support.delivery_loss import small_disk
 from support.mosquitto import wait_until
 from support.sink_harness import SinkHarness

@@ -17,8 +17,9 @@ from soundwatch.daemon.diagnostics.finding import CheckInput
 from soundwatch.daemon.diagnostics.privacy_audit import audit
 from soundwatch.daemon.diagnostics.storage_checks import check_sinks
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, OutputKind, parse_sink
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from support.sink_harness import SinkHarness
 
 
@@ -51,7 +52,7 @@ def test_a_kind_that_is_added_to_the_table_is_known_everywhere(
 ) -> None:
     opened: list[PagerSink] = []
 
-    def prepare(spec: SinkSpec, options: PagerOptions, _: SinkContext) -> PreparedSink:
+    def prepare(spec: SinkSpec, options: PagerOptions, _: DaemonView) -> PreparedSink:
         def open_() -> PagerSink:
             opened.append(PagerSink(options.beeps))
             return opened[-1]

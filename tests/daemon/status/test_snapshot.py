@@ -5,17 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from soundwatch.daemon.core.source import SourceTransition
-from soundwatch.daemon.events.schema import (
-    EventLine,
-    GapLine,
-    HelloLine,
-    JournalHealthLine,
-    Line,
-    OverloadLine,
-    QualityLine,
-    SourceHealthLine,
-    StatsLine,
-)
+from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine, QualityLine, SourceHealthLine
+from soundwatch.daemon.events.schema import EventLine, GapLine, HelloLine, Line, StatsLine
 from soundwatch.daemon.status.snapshot import StatusSnapshot, StatusTracker, apply_line
 
 SHARED: dict[str, Any] = {"seq": 1, "time": "2026-11-26T00:00:00.000Z", "node": "n"}

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT
@@ -21,7 +22,7 @@ from support.web_harness import IDS, NODE, Site, a_site, event_line, lost_line, 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "clips").mkdir()
-    with a_site(clips=tmp_path / "clips") as site:
+    with a_site(config=Config(clips=ClipsConfig(folder=str(tmp_path / "clips")))) as site:
         yield site
 
 
@@ -177,7 +178,7 @@ def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
 
 
 def test_a_source_is_reported_with_its_last_window(site: Site) -> None:
-    site.view.sink_context.live.publish(reading())
+    site.view.live.publish(reading())
     site.tell(event_line(1))
     mic0, yard = site.get("/api/sources").json()["sources"]
     assert (mic0["name"], mic0["active"], mic0["events"]) == ("mic0", [IDS[1]], {"low": 1})
@@ -190,7 +191,7 @@ def test_a_source_is_reported_with_its_last_window(site: Site) -> None:
 
 def test_tags_are_in_the_last_window_and_in_an_event(site: Site) -> None:
     window = reading(tags=("speech", "rain"), tag_values=np.array([0.5, 0.25], np.float32))
-    site.view.sink_context.live.publish(window)
+    site.view.live.publish(window)
     source, *_ = site.get("/api/sources").json()["sources"]
     assert source["last"]["tags"] == {"speech": 0.5, "rain": 0.25}
     site.tell(event_line(1, also={"speech": 0.5}, experimental=True), event_line(2))

@@ -29,7 +29,7 @@ def scrape(site: Site) -> Samples:
 
 def test_operations_are_counted_and_timed() -> None:
     with a_site(sinks=[(SinkStatus("broker", "failing", "gone", 0, 3, 2), 7)]) as site:
-        live = site.view.sink_context.live
+        live = site.view.live
         for number in (1, 2):
             live.publish(reading(number))
         site.tell(event_line(1), event_line(1, "end"), event_line(2), lost_line("yard"))
@@ -58,7 +58,7 @@ def test_operations_are_counted_and_timed() -> None:
 
 def test_every_metric_has_the_prefix_and_a_text() -> None:
     with a_site() as site:
-        site.view.sink_context.live.publish(reading())
+        site.view.live.publish(reading())
         families = list(text_string_to_metric_families(site.get("/metrics").text))
     assert len(families) > 20
     for family in families:
@@ -69,7 +69,7 @@ def test_every_metric_has_the_prefix_and_a_text() -> None:
 def test_every_metric_is_documented() -> None:
     documentation = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text()
     with a_site() as site:
-        site.view.sink_context.live.publish(reading())
+        site.view.live.publish(reading())
         families = list(text_string_to_metric_families(site.get("/metrics").text))
     for family in families:
         name = family.name.removeprefix("soundwatch_")
@@ -79,7 +79,7 @@ def test_every_metric_is_documented() -> None:
 
 def test_silence_has_no_level_rather_than_a_wrong_one() -> None:
     with a_site() as site:
-        site.view.sink_context.live.publish(reading(level_dbfs=None))
+        site.view.live.publish(reading(level_dbfs=None))
         assert not [name for name, _ in scrape(site) if name == "soundwatch_level_dbfs"]
 
 

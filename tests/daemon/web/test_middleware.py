@@ -299,7 +299,7 @@ def test_an_internal_error_is_logged_and_not_sent(site: Site, monkeypatch: pytes
             raise RuntimeError("an internal secret")
 
     with a_site() as ill:
-        object.__setattr__(ill.view.sink_context, "status", Broken())
+        object.__setattr__(ill.view, "status", Broken())
         with ill.client() as client:
             answer = client.get("/api/health")
             assert client.get("/api/classes").status_code == 200, "the next one is answered"

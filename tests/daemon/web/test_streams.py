@@ -116,7 +116,7 @@ def test_lines_that_the_journal_has_deleted_are_reported_as_lost(site: Site) -> 
 
 
 def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
-    live = site.view.sink_context.live
+    live = site.view.live
     with ws(site) as plain, ws(site, "?scores=1&columns=1") as asking:
         assert next_of(asking, "welcome")["boot"] == next_of(plain, "welcome")["boot"]
         wait_until(lambda: live.features_wanted)
@@ -129,7 +129,7 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
 
 
 def test_without_clients_there_is_no_subscription(site: Site) -> None:
-    live, journal = site.view.sink_context.live, site.journal
+    live, journal = site.view.live, site.journal
     watchers = len(live._subscribers)
     with ws(site, "?columns=1") as socket_:
         next_of(socket_, "welcome")

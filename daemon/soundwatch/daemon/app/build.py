@@ -1,39 +1,67 @@
-"""Construction of the daemon's parts from its configuration: with `daemon.py` and `outputs.py`, the composition root.
+"""Construction of every part from the configuration: the one place that chooses concrete classes.
 
 Conventions: everything that can be refused is refused here, before the first block.
+Does not: run what it builds (`daemon.py`, `outputs.py`, `replay.py`, `scan.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
-from soundwatch.daemon.capture.source_names import name_devices
-from soundwatch.daemon.core.config import Config, SourceConfig, check_against_contract, node_name
+from soundwatch.daemon.app.reload import RunConfig
+from soundwatch.daemon.app.watchdog import Watchdog
+from soundwatch.daemon.capture import open_live_source
+from soundwatch.daemon.core.clock import SampleClock
+from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import Source
+from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.types import Clock
-from soundwatch.daemon.detection.calibration import Calibration, calibrate
-from soundwatch.daemon.detection.rules import build_rules, resolve_rules, thresholds_in_force
+from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
-from soundwatch.daemon.events.schema import LineAppender
+from soundwatch.daemon.engine.engine import Engine
+from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.inference.loading import load_classifier
+from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
-from soundwatch.daemon.pipeline.scoring import score_windows
+from soundwatch.daemon.sinks.daemon_view import ActiveModel
+from soundwatch.daemon.sinks.file import JsonOptions, open_file
+from soundwatch.daemon.sinks.kinds import parse_sink
+from soundwatch.daemon.sinks.spec import parse_options
+from soundwatch.daemon.sinks.worker import DirectWriter
 from soundwatch.daemon.status.snapshot import StatusTracker
-from soundwatch.daemon.system.signals import stop_on_signals
+from soundwatch.daemon.system.sd_notify import SystemdNotifier
 
 if TYPE_CHECKING:
     from soundwatch.daemon.shadow.runner import ShadowRunner
 
 Appender = TypeVar("Appender", bound=LineAppender)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a reload replaces, as one record.
+
+    Attributes:
+        run_config: Configuration and sources.
+        context: Dependencies of the engine.
+        shadow: The second model; None for none.
+    """
+
+    run_config: RunConfig
+    context: EngineContext
+    shadow: ShadowRunner | None = None
+
+    @property
+    def model(self) -> ActiveModel:
+        """The model in use."""
+        classifier = self.context.classifier
+        return ActiveModel(classifier.contract, classifier.provider, self.context.thresholds)
 
 
 def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appender]) -> tuple[EngineContext, Appender]:
@@ -60,27 +88,17 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
     return context, journal
 
 
-def rebuild_context(
-    before: EngineContext, config: Config, shadow: ShadowRunner | None, log: Logger
-) -> EngineContext | None:
-    """Build the dependencies of another configuration; the model file is read again.
-
-    Args:
-        before: The dependencies in force.
-        config: The other configuration.
-        shadow: The running shadow model.
-        log: The log.
-
-    Returns:
-        The dependencies, or None if they are those in force.
+def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
+    """Build the dependencies of another configuration; the model file is read again. Equal parts stay the same objects.
 
     Raises:
         SoundwatchError: The model or a rule cannot be used, or needs a restart.
     """
+    config, context = run_config.config, before.context
     classifier = load_classifier(config.model, config.detection.tags)
-    if (classifier.contract, classifier.provider) == (before.classifier.contract, before.classifier.provider):
-        classifier = before.classifier
-    old, new = before.classifier.contract, classifier.contract
+    if (classifier.contract, classifier.provider) == (context.classifier.contract, context.classifier.provider):
+        classifier = context.classifier
+    old, new = context.classifier.contract, classifier.contract
     if new.identity == old.identity and new.labels != old.labels:
         raise ConfigError("detection.tags cannot be changed while the program runs; restart the program for that.")
     if (new.features, new.labels) != (old.features, old.labels):
@@ -90,14 +108,15 @@ def rebuild_context(
         )
     rules = resolve_rules(config, new)
     after = replace(
-        before,
+        context,
         classifier=classifier,
         rules=rules,
         thresholds=thresholds_in_force(rules, new.labels),
         stats_s=config.stats_s,
     )
-    after = replace(after, shadow=build_shadow(config, after, shadow, log))
-    return None if after == before else after
+    shadow = build_shadow(config, after, before.shadow, log)
+    after = replace(after, shadow=shadow)
+    return InForce(run_config, context if after == context else after, shadow)
 
 
 def build_journal(config: Config, log: Logger, tracker: StatusTracker) -> Journal:
@@ -125,6 +144,55 @@ def build_clip_tap(
     return build_clips(config.clips, context, log)
 
 
+def build_taps(in_force: InForce, log: Logger) -> tuple[InForce, contextlib.AbstractContextManager[object]]:
+    """Add the recorder of clips and the shadow model to what is in force; also return the writer of clips.
+
+    Raises:
+        SoundwatchError: The folder, the speech guard or the second model cannot be used.
+    """
+    config = in_force.run_config.config
+    clip_tap, clip_writer = build_clip_tap(config, in_force.context, log)
+    context = replace(in_force.context, clip_tap=clip_tap)
+    shadow = build_shadow(config, context, None, log)
+    return InForce(in_force.run_config, replace(context, shadow=shadow), shadow), clip_writer
+
+
+def build_engine(context: EngineContext, notifier: SystemdNotifier, log: Logger) -> Engine:
+    """Build the engine; a service manager is notified of its progress if there is one."""
+    return Engine(context, log, on_tick=Watchdog(notifier, log)) if notifier.connected else Engine(context, log)
+
+
+def build_source(run_config: RunConfig, name: str, log: Logger) -> LiveSource:
+    """Open a source.
+
+    Raises:
+        SourceError: The source cannot be used.
+    """
+    source = run_config.sources[name]
+    opened = open_live_source(name, source.device, source.channels, source.pcm, name in run_config.waiting)
+    log.info("source_opened", source=name, device=opened.info.description)
+    return opened
+
+
+def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWriter]:
+    """Build the dependencies of a replay and the writer of its lines.
+
+    Raises:
+        SoundwatchError: The model or a file cannot be used.
+    """
+    specs = [parse_sink(text) for text in config.sinks]
+    for spec in specs:
+        if spec.kind != "json":
+            raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
+    with_scores = [parse_options(spec, JsonOptions).scores for spec in specs]
+    context, writer = build_context(
+        config, SampleClock(), lambda: DirectWriter([open_file(spec.target) for spec in specs], log)
+    )
+    if any(with_scores):
+        context.live.subscribe(lambda window: writer.write_unnumbered(scores_line(window, context.node), with_scores))
+    return context, writer
+
+
 def build_shadow(
     config: Config, context: EngineContext, running: ShadowRunner | None, log: Logger
 ) -> ShadowRunner | None:
@@ -145,22 +213,3 @@ def release_memory() -> None:
     """Return the memory that opening the model left free to the system, where the C library can."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def calibrate_from_source(config: Config, background: Source, target_per_h: float) -> Calibration:
-    """Calibrate thresholds for the place of a background recording; a signal ends the recording early.
-
-    Raises:
-        SoundwatchError: The model or the background cannot be used.
-    """
-    classifier = load_classifier(config.model, config.detection.tags)
-    check_against_contract(config, classifier.contract)
-    uncalibrated = msgspec.structs.replace(config.detection, threshold=None, calibration=None, classes={})
-    with stop_on_signals(background.stop):
-        scores = list(score_windows(background, classifier))
-    return calibrate(scores, build_rules(uncalibrated, classifier.contract), classifier.contract, target_per_h)
-
-
-def select_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceConfig]:
-    """Return the named sources, each a key of the configuration or a device; without any, all of the configuration."""
-    return name_devices(devices, config.sources) if devices else config.sources

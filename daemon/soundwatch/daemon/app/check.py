@@ -14,7 +14,7 @@ from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.context import ActiveModel, SinkContext
+from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.kinds import is_page
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
@@ -30,15 +30,16 @@ def check_outputs(config: Config, contract: ModelContract) -> None:
     """
     log, limits = StructuredLogger("error", lambda _: None), RetentionLimits(1.0, 1_000_000)
     with contextlib.closing(Journal(JournalStore(MEMORY), limits, node_name(config), log)) as journal:
-        model = ActiveModel(contract.identity, "", contract.labels, contract.labels)
-        context = SinkContext(
+        model = ActiveModel(contract, "", contract.thresholds)
+        view = DaemonView(
             node=node_name(config),
             log=log,
             journal=journal,
             status=StatusTracker(tuple(config.sources)),
             live=LiveFeed(),
+            config=lambda: config,
             model=lambda: model,
             set_listening=lambda _, __: None,
         )
-        for prepared in prepare_all([text for text in config.sinks if not is_page(text)], context):
+        for prepared in prepare_all([text for text in config.sinks if not is_page(text)], view):
             prepared.check()

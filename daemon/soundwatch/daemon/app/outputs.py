@@ -14,16 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.engine.context import EngineContext
-from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import socket_path
 from soundwatch.daemon.journal.sqlite import MEMORY
-from soundwatch.daemon.sinks.context import PreparedSink, SinkConfig, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, prepare_sink, sink_key
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkConfig, SinkSpec
 from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 
 OPENING_S: Final = 2.0  # for the first attempts, so that sockets are there when the daemon is ready
@@ -33,30 +30,16 @@ class OutputManager:
     """All outputs of a running daemon.
 
     Args:
-        context: Returns the dependencies that all sources share; a reload replaces them.
-        config: Returns the configuration in force; a reload replaces it.
-        journal: Source of the lines.
-        sink_context: View of the daemon for sinks.
+        view: View of the daemon.
         fail: Called when no reader is left.
-        log: Log of the daemon.
     """
 
-    def __init__(
-        self,
-        context: Callable[[], EngineContext],
-        config: Callable[[], Config],
-        journal: Journal,
-        sink_context: SinkContext,
-        fail: Callable[[SinkError], object],
-        log: Logger,
-    ) -> None:
-        self._context = context
-        self._config = config
-        self._journal = journal
+    def __init__(self, view: DaemonView, fail: Callable[[SinkError], object]) -> None:
+        self._dispatcher = SinkDispatcher(view.log, self._all_gone)
+        self._view = replace(view, sinks=self._dispatcher.statuses)
+        self._log = view.log
+        self._journal = view.journal
         self._fail = fail
-        self._log = log
-        self._dispatcher = SinkDispatcher(log, self._all_gone)
-        self._sink_context = replace(sink_context, sinks=self._dispatcher.statuses)
         self._workers: dict[str, SinkWorker] = {}  # by `sink_key`
         self._places: dict[str, object] = {}
         self._servers = contextlib.ExitStack()
@@ -70,14 +53,14 @@ class OutputManager:
             ConfigError: An output is unknown, or two have one place.
             SinkError: The page's address cannot be used.
         """
-        sinks = [text for text in self._config().sinks if not is_page(text)]
+        sinks = [text for text in self._view.config().sinks if not is_page(text)]
         for text, prepared in zip(sinks, self.prepare(sinks), strict=True):
             self.add(text, prepared)
         self._open_tail_socket()
         until_s = time.monotonic() + OPENING_S
         for worker in self._workers.values():
             worker.wait_tried(max(0.0, until_s - time.monotonic()))
-        for text in self._config().sinks:
+        for text in self._view.config().sinks:
             if is_page(text):
                 self._has_page = True
                 self._log.info("serving", url=self._servers.enter_context(self._server(parse_sink(text))))
@@ -87,7 +70,7 @@ class OutputManager:
         path = self._journal.store.path
         if not isinstance(path, Path):
             return
-        prepared = prepare_sink(SinkSpec("unix", str(socket_path(path)), {"scores": True}), self._sink_context)
+        prepared = prepare_sink(SinkSpec("unix", str(socket_path(path)), {"scores": True}), self._view)
         try:
             prepared.check()
         except SinkError as error:  # a system without Unix sockets
@@ -105,7 +88,7 @@ class OutputManager:
         gone = set(map(sink_key, leaving))
         names: set[object] = {worker.status.name for key, worker in self._workers.items() if key not in gone}
         places = {place for key, place in self._places.items() if key not in gone}
-        return prepare_all(texts, self._sink_context, names | places)
+        return prepare_all(texts, self._view, names | places)
 
     def add(self, text: SinkConfig, prepared: PreparedSink) -> None:
         """Start a sink."""
@@ -145,31 +128,23 @@ class OutputManager:
 
     def _server(self, spec: SinkSpec) -> contextlib.AbstractContextManager[str]:
         """Return the page, imported only now: 15 MB that runs without a page do not pay for."""
-        from soundwatch.daemon.web.context import WebContext
         from soundwatch.daemon.web.server import serve
 
-        folder = self._config().clips.folder
-        clips = Path(folder).expanduser() if folder else None
-        view = WebContext(
-            self._sink_context, self._config, self._context, self._journal, self._dispatcher.statuses, clips
-        )
-        return serve(spec, view)
+        return serve(spec, self._view)
 
 
-def prepare_all(
-    texts: Sequence[SinkConfig], context: SinkContext, taken: Collection[object] = ()
-) -> list[PreparedSink]:
+def prepare_all(texts: Sequence[SinkConfig], view: DaemonView, taken: Collection[object] = ()) -> list[PreparedSink]:
     """Prepare sinks, each with a name and a place of its own.
 
     Args:
         texts: Sinks as the user wrote them.
-        context: View of the daemon.
+        view: View of the daemon.
         taken: Names and places of other sinks.
 
     Raises:
         ConfigError: A sink is wrong, or has the name or the place of another one.
     """
-    used, prepared = set(taken), [prepare_sink(parse_sink(text), context) for text in texts]
+    used, prepared = set(taken), [prepare_sink(parse_sink(text), view) for text in texts]
     for sink in prepared:
         if sink.name in used or sink.place in used:
             raise ConfigError(

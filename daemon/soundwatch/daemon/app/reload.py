@@ -6,13 +6,14 @@ Does not: open or close anything (`app/daemon.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.core.config import Config, SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.sinks.context import SinkConfig
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
+from soundwatch.daemon.sinks.spec import SinkConfig
 
 RESTART_ONLY_KEYS = ("node", "journal", "clips", "log")  # built into every part that runs
 
@@ -30,6 +31,11 @@ class RunConfig:
     config: Config
     sources: dict[str, SourceConfig]
     waiting: Collection[str] = ()
+
+
+def select_sources(config: Config, devices: Sequence[str]) -> dict[str, SourceConfig]:
+    """Return the named sources, each a key of the configuration or a device; without any, all of the configuration."""
+    return name_devices(devices, config.sources) if devices else config.sources
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from soundwatch.daemon.app.build import build_context
+from soundwatch.daemon.app.build import build_replay
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
 from soundwatch.daemon.capture.recording_findings import MONO_KINDS
 from soundwatch.daemon.capture.source_names import name_recordings
-from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.errors import ConfigError, SourceError
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.notices import scores_line
-from soundwatch.daemon.sinks.context import parse_options
-from soundwatch.daemon.sinks.file import FileSink, JsonOptions, open_file
-from soundwatch.daemon.sinks.kinds import parse_sink
-from soundwatch.daemon.sinks.worker import DirectWriter
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
@@ -35,21 +27,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
     found = [file for path in paths for file in (path.is_dir() and recordings_in(path)) or [path]]
     recordings = list({os.path.abspath(file): file for file in found}.values())  # noqa: PTH100  # resolve() follows links
     names = name_recordings(recordings)
-    files = [parse_sink(text) for text in config.sinks]
-    for spec in files:
-        if spec.kind != "json":
-            raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
-    with_scores = [parse_options(spec, JsonOptions).scores for spec in files]
-    sinks: list[FileSink] = []
-
-    def open_sinks() -> DirectWriter:
-        sinks.extend(open_file(spec.target) for spec in files)
-        return DirectWriter([*sinks], log)
-
-    context, writer = build_context(config, SampleClock(), open_sinks)
-    for sink, wanted in zip(sinks, with_scores, strict=True):
-        if wanted:
-            context.live.subscribe(partial(_write_scores, writer, sink, context.node))
+    context, writer = build_replay(config, log)
     failures: list[SourceError] = []
     lifecycle = Lifecycle()
     with contextlib.closing(writer), stop_on_signals(lifecycle.stop):
@@ -73,8 +51,3 @@ def _report_findings(recording: Recording, path: Path, model_channels: int, log:
     for kind, advice in recording.findings().items():
         if kind != "too long" and (kind not in MONO_KINDS or model_channels == 1):
             log.warning(kind.replace(" ", "_"), file=str(path), advice=advice)
-
-
-def _write_scores(writer: DirectWriter, sink: FileSink, node: str, window: WindowResult) -> None:
-    """Write a window's scores to a sink that asked for them; its events follow."""
-    writer.write_unnumbered(sink, scores_line(window, node))

@@ -15,8 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame
-from soundwatch.daemon.capture.poll import wait_readable
+from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame, wait_readable
 from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Block

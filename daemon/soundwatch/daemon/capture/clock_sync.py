@@ -8,7 +8,7 @@ at random, so only the minimum lag of ten seconds counts, and only if two period
 Conventions: nanoseconds; sample numbers of the stream, lost ones counted. `shift_ns` is added to the times of later
 samples. The lag at the start is taken as the latency of the source. A negative lag is impossible, and means that a
 radio sent its last seconds at once.
-Does not: keep times in order where they would run backwards (`events/timeline.py`).
+Does not: keep times in order where they would run backwards (`events/encoder.py`).
 """
 
 from __future__ import annotations

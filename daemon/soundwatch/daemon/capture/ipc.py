@@ -7,6 +7,7 @@ Does not: read or write (`capture/capture_worker.py`, `capture/capture_process.p
 
 from __future__ import annotations
 
+import select
 import struct
 from typing import Final, Literal
 
@@ -77,3 +78,12 @@ def decode_frame(kind: int, body: bytes) -> OpenedFrame | ErrorFrame | tuple[Blo
     start_unix_ns, first_sample, lost_samples, arrival_ns, rate_hz, channels = _BLOCK.unpack_from(body)
     samples = np.frombuffer(body, "<f4", offset=_BLOCK.size).reshape(channels, -1)
     return Block(read_only(samples), rate_hz, first_sample, lost_samples, arrival_ns or None), start_unix_ns
+
+
+def wait_readable(fd: int, wait_ms: int) -> bool:
+    """Wait up to `wait_ms` for data, and return True if a read would not block."""
+    if not hasattr(select, "poll"):  # Windows: a frozen writer goes unnoticed
+        return True
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(wait_ms))

@@ -24,7 +24,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from soundwatch.daemon.capture.drop_detector import DropDetectorState, detect_drops
-from soundwatch.daemon.capture.poll import wait_readable
+from soundwatch.daemon.capture.ipc import wait_readable
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, decode_pcm
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.clock import monotonic_ns

@@ -36,7 +36,7 @@ def calibrate(
     background: str, device: str, target: str, out: Path | None, config_path: Path | None, **model: Any
 ) -> None:
     """Raise thresholds until the background of a place gives at most the given rate of false events."""
-    from soundwatch.daemon.app import build
+    from soundwatch.daemon.app.calibrate import calibrate_from_source
     from soundwatch.daemon.capture import Recording, open_source
     from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S, short_background
 
@@ -53,7 +53,7 @@ def calibrate(
     if seconds:
         click.echo(f"Recording {source.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
         timer.start()
-    found = build.calibrate_from_source(config, source, float(per_h[1]))
+    found = calibrate_from_source(config, source, float(per_h[1]))
     timer.cancel()
     path = out or (config_path or Path("config.yaml")).parent / "calibration.json"
     try:

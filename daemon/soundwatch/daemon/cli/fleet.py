@@ -168,9 +168,9 @@ def _broker(text: str) -> Broker:
     Raises:
         ConfigError: The address is invalid.
     """
-    from soundwatch.daemon.sinks.context import parse_options
     from soundwatch.daemon.sinks.kinds import parse_sink
     from soundwatch.daemon.sinks.mqtt.options import BrokerOptions, parse_broker
+    from soundwatch.daemon.sinks.spec import parse_options
 
     spec = parse_sink(text) if text.partition(":")[0] in ("mqtt", "mqtts") else None
     if spec is None:

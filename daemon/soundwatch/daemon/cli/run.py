@@ -96,8 +96,7 @@ def run(
 
 def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any]) -> RunConfig:
     """Combine the configuration and the options of the command line."""
-    from soundwatch.daemon.app.build import select_sources
-    from soundwatch.daemon.app.reload import RunConfig
+    from soundwatch.daemon.app.reload import RunConfig, select_sources
 
     sources = select_sources(config, devices)
     sources = {name: msgspec.structs.replace(source, **given) for name, source in sources.items()}

@@ -52,7 +52,7 @@ def scan(
 
     Run the command again to resume a scan that was stopped or killed.
     """
-    from soundwatch.daemon.scan import run
+    from soundwatch.daemon.app.scan import run_scan, select_workers
     from soundwatch.daemon.system.log_output import open_logger
 
     if address is not None and engine != "ray":
@@ -60,6 +60,6 @@ def scan(
     config = apply_options(load_config(config_path), **model)
     chosen = resolve_format(out, table_format)
     cores = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    start_workers = run.select_workers(engine, address, cores)
+    start_workers = select_workers(engine, address, cores)
     with open_logger(config.log) as log:
-        run.run_scan(config, paths, out, chosen, parse_start(start), start_workers, log)
+        run_scan(config, paths, out, chosen, parse_start(start), start_workers, log)

@@ -19,7 +19,8 @@ from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.clips.speech_guard import SpeechGuard
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.events.schema import UNNUMBERED, ClipLine, ClipRefusal, LineAppender
+from soundwatch.daemon.events.schema import UNNUMBERED, ClipLine, ClipRefusal
+from soundwatch.daemon.journal.entry import LineAppender
 
 QUEUED_CLIPS: Final = 4
 TRIM_S: Final = 600.0

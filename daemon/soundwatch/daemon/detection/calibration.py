@@ -8,7 +8,7 @@ Conventions: the target rate is for all classes together, and each class gets an
 threshold is only raised above the model's: background without events cannot justify a lower one.
 Uncertainty: n events in T hours bound the true rate from above with 95 % confidence (Poisson, Garwood
 1936): none in one hour still allows 3.0 per hour. `rate_upper_per_h` is this bound.
-Does not: record (`app/build.py`).
+Does not: record (`app/calibrate.py`).
 """
 
 from __future__ import annotations

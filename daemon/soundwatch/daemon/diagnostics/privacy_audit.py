@@ -29,8 +29,8 @@ from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, li
 from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url
+from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.settings import parse_settings
 
 NetworkReach = Literal["machine", "house", "outside", "unknown"]

@@ -15,8 +15,8 @@ from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
-from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
+from soundwatch.daemon.sinks.spec import SinkSpec
 
 ANSWERING_S: Final = 3.0
 

@@ -12,12 +12,23 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, Classifier, Clock, Event, Features, Gap, Scores, StreamSummary
+from soundwatch.daemon.core.types import (
+    Block,
+    Classifier,
+    Clock,
+    Event,
+    Features,
+    Gap,
+    OverloadChange,
+    Scores,
+    StreamSummary,
+)
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.events.encoder import LineEncoder
-from soundwatch.daemon.events.notices import provider_line
-from soundwatch.daemon.events.schema import Line, LineAppender
+from soundwatch.daemon.events.notices import overload_line, provider_line
+from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.inference.classifier import log_fields, reasons_not_taken
+from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.status.live import LiveFeed
 
 
@@ -95,6 +106,11 @@ class EngineContext:
         detail = str(log_fields(self.classifier).get("obstacle", "the server has shown the same model"))
         written_unix_ns = self.clock.written_unix_ns(time.time_ns())
         return provider_line(self.classifier.provider, before, detail, self.node, written_unix_ns)
+
+    def overload_changed(self, change: OverloadChange) -> Line:
+        """Return the health line of a change of overload."""
+        written_unix_ns = self.clock.written_unix_ns(time.time_ns())
+        return overload_line(change, self.node, written_unix_ns, self.classifier.contract.features.rate_hz)
 
     def rebind(self, encoder: LineEncoder) -> LineEncoder:
         """Return the encoder of a stream that continues with this context's model."""

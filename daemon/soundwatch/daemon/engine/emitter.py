@@ -14,9 +14,9 @@ from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceN
 from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
+from soundwatch.daemon.events.encoder import MAX_AHEAD_NS
 from soundwatch.daemon.events.notices import anchor_line, quality_line, source_health_line
 from soundwatch.daemon.events.schema import Line
-from soundwatch.daemon.events.timeline import MAX_AHEAD_NS
 from soundwatch.daemon.pipeline.pipeline import detect_events, end_events, finish_stream
 
 

@@ -39,7 +39,6 @@ from soundwatch.daemon.engine.source_state import (
     take_paused_gap,
 )
 from soundwatch.daemon.engine.threads import InferenceThread, batched_blocks
-from soundwatch.daemon.events.notices import overload_line
 from soundwatch.daemon.frontend.resample import coalesce_blocks
 from soundwatch.daemon.inference.classifier import log_fields
 from soundwatch.daemon.pipeline.pipeline import DetectionState, extract_features, flush_features
@@ -247,9 +246,7 @@ class Engine:
         """Widen or narrow the hop where necessary, and report it."""
         change = self._pending.adapt(since_ns)
         if change is not None:
-            written_unix_ns = self._context.clock.written_unix_ns(time.time_ns())
-            line = overload_line(change, self._context.node, written_unix_ns, self._spec.rate_hz)
-            self._context.journal.append(line)
+            self._context.journal.append(self._context.overload_changed(change))
 
     def _capture(self, source: EngineSource) -> None:
         """Run one source's thread: hand over its blocks, stamped with their arrival."""

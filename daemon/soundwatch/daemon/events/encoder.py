@@ -1,7 +1,11 @@
 """Make the lines of a stream: of its events, gaps and summaries.
 
-Conventions: as in `events/schema.py`. Times come from the sample clock: UTC of sample 0, and later corrections
-(`events/timeline.py`). A new line has no number yet.
+Conventions: as in `events/schema.py`. Times come from the sample clock: UTC of sample 0, and later corrections. A new
+line has no number yet.
+Rule for times: an anchor gives UTC of sample 0 and holds from one sample on. Earlier samples keep their times, so the
+onset of an event is equal in its start and in its end. Times never decrease. After an anchor that is earlier than the
+one before, time advances at half speed until it agrees with the anchor. Beyond `MAX_AHEAD_NS` the engine begins a
+stream.
 Does not: make lines on the wall clock (`events/notices.py`), or number or write lines (`journal/journal.py`).
 """
 
@@ -9,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,17 +32,27 @@ from soundwatch.daemon.core.types import (
     StreamSummary,
     WindowResult,
 )
-from soundwatch.daemon.events.schema import (
-    UNNUMBERED,
-    EventLine,
-    GapLine,
-    HelloLine,
-    Line,
-    StatsLine,
-)
-from soundwatch.daemon.events.timeline import Anchor, add_anchor, sample_unix_ns
+from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, GapLine, HelloLine, Line, StatsLine
 
+SECOND_NS: Final = 1_000_000_000
+KEPT_ANCHORS: Final = 256  # drift adds one in ten seconds at most: more than the default longest event needs
+MAX_AHEAD_NS: Final = 300 * SECOND_NS
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """UTC offset of a stream from one sample on.
+
+    Attributes:
+        from_sample: The first sample of its range.
+        from_unix_ns: UTC of that sample by the anchor before; no later sample is earlier.
+        start_unix_ns: UTC of sample 0.
+    """
+
+    from_sample: int
+    from_unix_ns: int
+    start_unix_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +234,23 @@ class LineEncoder:
     def _id(self, label: str, onset_sample: int) -> str:
         key = f"{self.node}\n{self.source.name}\n{self.start_unix_ns}\n{label}\n{onset_sample}"
         return ulid(self.at_unix_ns(onset_sample) // 1_000_000, hashlib.sha256(key.encode()).digest()[:10])
+
+
+def sample_unix_ns(sample: int, rate_hz: int, start_unix_ns: int, anchors: Sequence[Anchor]) -> int:
+    """Return UTC of a sample of a stream that began at `start_unix_ns`, with its anchors, oldest first."""
+    for anchor in reversed(anchors):
+        if sample >= anchor.from_sample:
+            slowed_ns = anchor.from_unix_ns + (sample - anchor.from_sample) * SECOND_NS // (2 * rate_hz)
+            return max(anchor.start_unix_ns + sample * SECOND_NS // rate_hz, slowed_ns)
+    return start_unix_ns + sample * SECOND_NS // rate_hz
+
+
+def add_anchor(
+    anchors: tuple[Anchor, ...], from_sample: int, rate_hz: int, start_unix_ns: int, now_start_unix_ns: int
+) -> tuple[Anchor, ...]:
+    """Return the anchors and a new one, which gives UTC `now_start_unix_ns` to sample 0 from `from_sample` on."""
+    from_unix_ns = sample_unix_ns(from_sample, rate_hz, start_unix_ns, anchors)
+    return (*anchors[1 - KEPT_ANCHORS :], Anchor(from_sample, from_unix_ns, now_start_unix_ns))
 
 
 def ulid(unix_ms: int, suffix: bytes) -> str:

@@ -15,16 +15,8 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceStateChange
 from soundwatch.daemon.core.types import OverloadChange, WindowResult
 from soundwatch.daemon.events.encoder import round_down
-from soundwatch.daemon.events.schema import (
-    UNNUMBERED,
-    AnchorLine,
-    EventLine,
-    OverloadLine,
-    ProviderLine,
-    QualityLine,
-    ScoresLine,
-    SourceHealthLine,
-)
+from soundwatch.daemon.events.health_schema import AnchorLine, OverloadLine, ProviderLine, QualityLine, SourceHealthLine
+from soundwatch.daemon.events.schema import UNNUMBERED, EventLine, ScoresLine
 
 
 def overload_line(health: OverloadChange, node: str, written_unix_ns: int, rate_hz: int) -> OverloadLine:

@@ -8,17 +8,25 @@ Does not: make lines (`events/encoder.py`), or number and write them (`journal/j
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from soundwatch.daemon.core.source import AudioFault, ClockCorrectionReason, SourceTransition, SourceTransitionReason
-from soundwatch.daemon.core.types import EndReason, EventType, GapReason, OverloadState
-from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine
+from soundwatch.daemon.core.types import EndReason, EventType, GapReason
+from soundwatch.daemon.events.health_schema import (
+    SCHEMA,
+    AnchorLine,
+    JournalHealthLine,
+    OverloadLine,
+    ProviderLine,
+    QualityLine,
+    ReloadLine,
+    SourceHealthLine,
+)
 
-SCHEMA: Final = "soundwatch.event/1"
 LINE_TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
 UNNUMBERED: Final = 0  # `seq` of a line that no writer has taken yet
+ShadowReason = Literal["interval", "ended", "changed", "failed"]
 ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
@@ -87,121 +95,6 @@ class GapLine(msgspec.Struct, frozen=True, kw_only=True):
     reason: GapReason
 
 
-class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Start or end of overload; `source` is null, since overload concerns all sources."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: None = None
-    state: OverloadState
-    reason: Literal["overload"] = "overload"
-    hop_s: float
-    behind_ms: int
-    dropped_windows: int
-
-
-class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Change of a source's state; `away_s` is the length of its absence when the line is written."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: str
-    state: SourceTransition
-    reason: SourceTransitionReason
-    detail: str
-    away_s: float
-    missed_s: float
-
-
-class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Audio quality of a source; the measurements are those of the last ten seconds."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: str
-    state: Literal["poor", "good"]
-    faults: tuple[AudioFault, ...]
-    level_dbfs: float | None
-    floor_dbfs: float | None
-    peak_dbfs: float | None
-    dc_offset: float
-    clipped_share: float
-    same_channels: bool
-    measured_hz: float | None
-    zeros_ms: int
-    waited_ms: int
-
-
-class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Correction of a source's later times, since the wall clock was set or the clock of the source drifts."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: str
-    state: Literal["reanchored"] = "reanchored"
-    reason: ClockCorrectionReason
-    shift_ms: int
-
-
-class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Change of the journal's state; `source` is null, since the journal serves all sources."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: None = None
-    state: Literal["failing", "working"]
-    reason: Literal["journal"] = "journal"
-    detail: str
-    dropped_lines: int
-
-
-class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Change of the execution provider; `source` is null, since the provider serves all sources."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: None = None
-    state: Literal["changed"] = "changed"
-    reason: Literal["provider"] = "provider"
-    provider: str
-    before: str
-    detail: str
-
-
-class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of a reload; `source` is null, since a configuration concerns all sources."""
-
-    schema: Literal["soundwatch.event/1"] = SCHEMA
-    type: Literal["health"] = "health"
-    seq: int
-    time: str
-    node: str
-    source: None = None
-    state: Literal["reloaded", "refused"]
-    reason: Literal["configuration"] = "configuration"
-    detail: str
-    model: str
-    shadow: str | None
-
-
 class ScoresLine(msgspec.Struct, frozen=True, kw_only=True):
     """Scores of one window; the journal never stores this line, so it has no number."""
 
@@ -265,6 +158,46 @@ class StatsLine(msgspec.Struct, frozen=True, kw_only=True):
     final: bool
 
 
+class DifferLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """One model begins to detect a class and the other does not."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["differ"] = "differ"
+    seq: int
+    time: str
+    node: str
+    source: str
+    class_: str
+    score: float
+    threshold: float | None
+    shadow_score: float
+    shadow_threshold: float | None
+    model: str
+    shadow: str
+
+
+class ShadowLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Comparison of two models on one source since the last line of this type."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["shadow"] = "shadow"
+    seq: int
+    time: str
+    node: str
+    source: str
+    start: str
+    model: str
+    shadow: str
+    windows: int
+    dropped_windows: int
+    untold: int
+    mean_difference: float | None
+    both: dict[str, int]
+    only_model: dict[str, int]
+    only_shadow: dict[str, int]
+    reason: ShadowReason
+
+
 Line = (
     HelloLine
     | EventLine
@@ -301,10 +234,3 @@ def json_schema() -> dict[str, Any]:
         "oneOf": list(lines),
         "$defs": parts,
     }
-
-
-class LineAppender(Protocol):
-    """A writer of lines: the journal, or in a replay a `DirectWriter`."""
-
-    def append(self, line: Line) -> None:
-        """Number a line and write it."""

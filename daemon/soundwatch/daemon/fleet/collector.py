@@ -8,7 +8,6 @@ Does not: track gaps (`gap_tracker.py`) or node states (`node_status.py`), or dr
 
 from __future__ import annotations
 
-import queue
 import secrets
 import threading
 import time
@@ -31,6 +30,7 @@ from soundwatch.daemon.fleet.messages import (
     ResendReplyMessage,
     StatusMessage,
     parse_message,
+    receive_batch,
 )
 from soundwatch.daemon.fleet.node_status import NodeStatus, with_line, with_report, with_status
 from soundwatch.daemon.fleet.store import Batch, FleetStore, database_error_text
@@ -158,28 +158,14 @@ class Collector:
         """
         dropped = 0
         while not self._stopping.is_set():
-            self._process(self._receive(connection))
+            self._process(receive_batch(connection, BATCH_MESSAGES, POLL_S))
             self.counts.dropped += connection.dropped_messages - dropped
             dropped = connection.dropped_messages
             self._send_requests(connection)
             self._clean_up()
             if connection.lost is not None and connection.received.empty():
                 raise ConnectionError(connection.lost)
-        self._process(self._receive(connection))
-
-    def _receive(self, connection: MqttConnection) -> list[MqttMessage]:
-        """Return the next batch of messages; wait for the first one up to `POLL_S`."""
-        messages: list[MqttMessage] = []
-        try:
-            message = connection.received.get(timeout=POLL_S)
-            while True:
-                if message is not None:
-                    messages.append(message)
-                if len(messages) >= BATCH_MESSAGES:
-                    return messages
-                message = connection.received.get_nowait()
-        except queue.Empty:
-            return messages
+        self._process(receive_batch(connection, BATCH_MESSAGES, POLL_S))
 
     def _process(self, messages: Sequence[MqttMessage]) -> None:
         """Update the state with messages, and store the new lines.

@@ -1,4 +1,4 @@
-"""Parses and validates the messages of nodes. Messages are untrusted: any client of the broker can publish them.
+"""Receives, parses and validates the messages of nodes. They are untrusted: any client of the broker can publish them.
 
 Conventions: nodes may run later releases, so unknown types of lines and unknown keys are accepted. The mark
 `"repeated"` of a line is removed.
@@ -6,6 +6,7 @@ Conventions: nodes may run later releases, so unknown types of lines and unknown
 
 from __future__ import annotations
 
+import queue
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
+from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import ResendReply
 from soundwatch.daemon.sinks.mqtt.node_report import MAX_SEQ, NodeReport, SafeText
 from soundwatch.daemon.sinks.mqtt.topics import ROOT, topic_segment
@@ -208,3 +209,18 @@ def _line(node: str, journal: str, payload: bytes) -> LineMessage:
     _check_name(node, header.node)
     _check_year(header.time)
     return LineMessage(node, journal, header, payload.decode(), repeated)
+
+
+def receive_batch(connection: MqttConnection, limit: int, wait_s: float) -> list[MqttMessage]:
+    """Return the messages that have arrived, at most `limit`; wait for the first one up to `wait_s`."""
+    messages: list[MqttMessage] = []
+    try:
+        message = connection.received.get(timeout=wait_s)
+        while True:
+            if message is not None:
+                messages.append(message)
+            if len(messages) >= limit:
+                return messages
+            message = connection.received.get_nowait()
+    except queue.Empty:
+        return messages

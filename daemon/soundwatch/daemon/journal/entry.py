@@ -1,4 +1,4 @@
-"""Records that pass from the journal to its readers.
+"""Records that pass to the journal and from the journal to its readers.
 
 Conventions: as in `core/types.py`. A line is delivered at least once; a line that may be a repetition is marked.
 """
@@ -6,7 +6,11 @@ Conventions: as in `core/types.py`. A line is delivered at least once; a line th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
+
+import msgspec
+
+from soundwatch.daemon.events.schema import Line
 
 BATCH_LINES: Final = 100  # largest batch for a sink
 
@@ -57,6 +61,19 @@ class StoredLine:
     line: bytes
 
 
+def stored_line(line: Line) -> StoredLine:
+    """Return a line with its indexed fields."""
+    return StoredLine(
+        seq=line.seq,
+        time=line.time,
+        type=line.type,
+        source=getattr(line, "source", None),
+        class_=getattr(line, "class_", None),
+        id=getattr(line, "id", None),
+        line=msgspec.json.encode(line) + b"\n",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
     """Limits of a journal.
@@ -81,3 +98,10 @@ class TrimResult:
 
     removed_lines: int
     undelivered_lines: int
+
+
+class LineAppender(Protocol):
+    """A writer of lines: the journal, or in a replay a `DirectWriter`."""
+
+    def append(self, line: Line) -> None:
+        """Number a line and write it."""

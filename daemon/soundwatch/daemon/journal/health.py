@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.events.schema import UNNUMBERED, JournalHealthLine
+from soundwatch.daemon.events.health_schema import JournalHealthLine
+from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.store import JournalStore
 
 KEPT_S: Final = 120.0  # without a dropped line, until the journal counts as having room again

@@ -22,12 +22,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import Line, with_seq
-from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, stored_line
 from soundwatch.daemon.journal.health import JournalHealth
 from soundwatch.daemon.journal.sqlite import MEMORY, is_corruption
 from soundwatch.daemon.journal.store import JournalStore
@@ -109,7 +107,7 @@ class Journal:
         with self._changed:
             self._seq += 1
             line = with_seq(line, self._seq)
-            self._pending.append(_row(line))
+            self._pending.append(stored_line(line))
             if len(self._pending) > PENDING_LINES:
                 self._pending.popleft()
                 self._health.dropped_lines += 1
@@ -295,16 +293,3 @@ class Journal:
             f"the limits of age or size removed lines that {slowest} had not yet taken",
         )
         self._health.check()
-
-
-def _row(line: Line) -> StoredLine:
-    """Return a line with its indexed fields."""
-    return StoredLine(
-        seq=line.seq,
-        time=line.time,
-        type=line.type,
-        source=getattr(line, "source", None),
-        class_=getattr(line, "class_", None),
-        id=getattr(line, "id", None),
-        line=msgspec.json.encode(line) + b"\n",
-    )

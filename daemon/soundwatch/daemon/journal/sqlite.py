@@ -173,6 +173,12 @@ def remove_expired(db: sqlite3.Connection, now_s: float, max_age_s: float) -> in
     return removed
 
 
+def remove_oldest(db: sqlite3.Connection, share: float, limit: int) -> int:
+    """Remove a share of all lines, at least one and at most `limit`, in an open transaction; return their number."""
+    count = min(max(1, int(db.execute("SELECT COUNT(*) FROM lines").fetchone()[0] * share)), limit)
+    return db.execute("DELETE FROM lines WHERE seq IN (SELECT seq FROM lines ORDER BY seq LIMIT ?)", (count,)).rowcount
+
+
 def free_name(path: Path, kind: str) -> Path:
     """Return an unused name beside a file."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")

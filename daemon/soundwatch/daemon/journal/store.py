@@ -38,6 +38,7 @@ from soundwatch.daemon.journal.sqlite import (
     open_database,
     preallocate,
     remove_expired,
+    remove_oldest,
 )
 
 LOW_PAGES: Final = 128  # more than one commit takes
@@ -166,10 +167,7 @@ class JournalStore:
     def drop_oldest(self, share: float) -> int:
         """Remove the oldest lines: a share of all, at least one, at most `MAX_DROPPED`."""
         with self._lock, self._db:
-            count = self._db.execute("SELECT COUNT(*) FROM lines").fetchone()[0]
-            oldest = "SELECT seq FROM lines ORDER BY seq LIMIT ?"
-            limit = min(max(1, int(count * share)), MAX_DROPPED)
-            return self._db.execute(f"DELETE FROM lines WHERE seq IN ({oldest})", (limit,)).rowcount  # noqa: S608
+            return remove_oldest(self._db, share, MAX_DROPPED)
 
     def query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query.

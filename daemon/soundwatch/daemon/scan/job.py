@@ -3,7 +3,7 @@
 Conventions: a recording that cannot be read to its end is reported at the end and does not affect the others. The cache
 of a scan that was stopped, killed, or had failures stays next to its output; the next run of the command scores only
 missing and failed chunks. After a scan without failures the cache is removed.
-Does not: load models (`scan/worker.py`, `app/build.py`).
+Does not: load models (`scan/worker.py`, `app/scan.py`).
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from soundwatch.daemon.core.copy_fields import copy_fields
+
 TOP_MOMENTS: Final = 10
 
 
@@ -109,6 +111,7 @@ def _report(lines: list[_Line]) -> ShadowReport:
     reported, tallies = ([line for line in lines if line.type == type_] for type_ in ("differ", "shadow"))
     windows = sum(line.windows for line in tallies)
     differences = sum((line.mean_difference or 0.0) * line.windows for line in tallies)
+    largest = sorted(reported, key=_negative_distance)[:TOP_MOMENTS]
     labels = dict.fromkeys(label for line in tallies for label in line.both)
     return ShadowReport(
         model=lines[0].model,
@@ -121,7 +124,7 @@ def _report(lines: list[_Line]) -> ShadowReport:
         mean_difference=round(differences / windows, 4) if windows else None,
         failed=next((line.time for line in reversed(tallies) if line.reason == "failed"), None),
         classes={label: _class_report(label, tallies) for label in labels},
-        moments=tuple(map(_moment, sorted(reported, key=_negative_distance)[:TOP_MOMENTS])),
+        moments=tuple(copy_fields(line, DifferenceMoment) for line in largest),
     )
 
 
@@ -137,15 +140,3 @@ def _class_report(label: str, tallies: list[_Line]) -> ClassReport:
 
 def _negative_distance(line: _Line) -> float:
     return -abs(line.score - line.shadow_score)
-
-
-def _moment(line: _Line) -> DifferenceMoment:
-    return DifferenceMoment(
-        time=line.time,
-        source=line.source,
-        class_=line.class_,
-        score=line.score,
-        threshold=line.threshold,
-        shadow_score=line.shadow_score,
-        shadow_threshold=line.shadow_threshold,
-    )

@@ -16,9 +16,9 @@ from typing import Final
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.events.encoder import LineEncoder, round_down
-from soundwatch.daemon.events.schema import UNNUMBERED, LineAppender
-from soundwatch.daemon.events.shadow_schema import DifferLine, ShadowLine, ShadowReason
+from soundwatch.daemon.events.schema import UNNUMBERED, DifferLine, ShadowLine, ShadowReason
 from soundwatch.daemon.inference.classifier import classify_windows
+from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.shadow.compare import (
     ComparisonState,
     ComparisonTally,

@@ -24,8 +24,9 @@ import msgspec
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 KEPT_OUTPUT_BYTES: Final = 4096
 OUTPUT_S: Final = 5.0
@@ -146,7 +147,7 @@ class CommandSink:
             log("command_status_changed", command=str(self._path), exit_status=exit_status, output=output[-200:])
 
 
-def prepare_command(spec: SinkSpec, options: CommandOptions, context: SinkContext) -> PreparedSink:
+def prepare_command(spec: SinkSpec, options: CommandOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `command:PATH`.
 
     Raises:
@@ -158,7 +159,7 @@ def prepare_command(spec: SinkSpec, options: CommandOptions, context: SinkContex
 
     def open_() -> CommandSink:
         _check(path)
-        return CommandSink(path, types, options.timeout_s, context.log)
+        return CommandSink(path, types, options.timeout_s, view.log)
 
     return PreparedSink(
         name=f"command:{path}",

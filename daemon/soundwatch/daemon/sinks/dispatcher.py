@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.protocols import SinkStatus
+from soundwatch.daemon.sinks.spec import PreparedSink
 from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 
 

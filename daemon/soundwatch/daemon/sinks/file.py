@@ -25,9 +25,10 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.place import file_place
 from soundwatch.daemon.sinks.score_stream import ScoreStreamSink
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 STALL_S: Final = 5.0
 POLL_S: Final = 0.2
@@ -168,12 +169,12 @@ class JsonOptions(msgspec.Struct, frozen=True, kw_only=True):
     scores: bool = False
 
 
-def prepare_json(spec: SinkSpec, options: JsonOptions, context: SinkContext) -> PreparedSink:
+def prepare_json(spec: SinkSpec, options: JsonOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `json` or `json:PATH`."""
 
     def open_() -> FileSink | ScoreStreamSink:
         file = open_file(spec.target)
-        return ScoreStreamSink(file, context.live, context.node) if options.scores else file
+        return ScoreStreamSink(file, view.live, view.node) if options.scores else file
 
     return PreparedSink(
         name=spec.target or "stdout",

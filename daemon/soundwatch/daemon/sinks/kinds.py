@@ -17,10 +17,11 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.sinks.context import PreparedSink, SinkConfig, SinkContext, SinkSpec, parse_options
+from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkConfig, SinkSpec, parse_options
 
 Reach = Literal["local", "program", "address"]
-Prepare = Callable[[SinkSpec, Any, SinkContext], PreparedSink]
+Prepare = Callable[[SinkSpec, Any, DaemonView], PreparedSink]
 Loader = Callable[[], tuple[type[msgspec.Struct], Prepare]]
 
 _SCHEME_PORTS: Final = {"http": 80, "https": 443}
@@ -177,7 +178,7 @@ def is_page(text: SinkConfig) -> bool:
     return OUTPUT_KINDS[parse_sink(text).kind].load is None
 
 
-def prepare_sink(spec: SinkSpec, context: SinkContext) -> PreparedSink:
+def prepare_sink(spec: SinkSpec, view: DaemonView) -> PreparedSink:
     """Check a sink's words and prepare it; nothing is opened yet.
 
     Raises:
@@ -187,4 +188,4 @@ def prepare_sink(spec: SinkSpec, context: SinkContext) -> PreparedSink:
     if load is None:
         raise ConfigError(f"-F {spec.text} is no sink.")
     record, prepare = load()
-    return prepare(spec, parse_options(spec, record), context)
+    return prepare(spec, parse_options(spec, record), view)

@@ -14,7 +14,7 @@ import msgspec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import SinkSpec
+from soundwatch.daemon.sinks.spec import SinkSpec
 
 Fields = dict[str, Any]
 

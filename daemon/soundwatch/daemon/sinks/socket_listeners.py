@@ -18,9 +18,10 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.place import resolved_path
 from soundwatch.daemon.sinks.socket_server import SocketServerSink
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 
 class UnixOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class TcpOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_remote: bool = False
 
 
-def prepare_unix(spec: SinkSpec, options: UnixOptions, context: SinkContext) -> PreparedSink:
+def prepare_unix(spec: SinkSpec, options: UnixOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `unix:PATH`.
 
     Raises:
@@ -57,7 +58,7 @@ def prepare_unix(spec: SinkSpec, options: UnixOptions, context: SinkContext) -> 
 
     def open_() -> SocketServerSink:
         _check_unix(path)
-        return SocketServerSink(f"unix:{path}", _bind_unix(path), context, scores=options.scores, path=path)
+        return SocketServerSink(f"unix:{path}", _bind_unix(path), view, scores=options.scores, path=path)
 
     return PreparedSink(
         name=f"unix:{path}",
@@ -68,7 +69,7 @@ def prepare_unix(spec: SinkSpec, options: UnixOptions, context: SinkContext) -> 
     )
 
 
-def prepare_tcp(spec: SinkSpec, options: TcpOptions, context: SinkContext) -> PreparedSink:
+def prepare_tcp(spec: SinkSpec, options: TcpOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `tcp://HOST:PORT`.
 
     Raises:
@@ -85,9 +86,7 @@ def prepare_tcp(spec: SinkSpec, options: TcpOptions, context: SinkContext) -> Pr
         raise ConfigError(_remote_text(spec, host))
 
     def open_() -> SocketServerSink:
-        return SocketServerSink(
-            spec.text, _bind_tcp(spec, host, port, options, context), context, scores=options.scores
-        )
+        return SocketServerSink(spec.text, _bind_tcp(spec, host, port, options, view), view, scores=options.scores)
 
     return PreparedSink(
         name=spec.text,
@@ -180,7 +179,7 @@ def _resolve(
     return family, kind, protocol, address, local
 
 
-def _bind_tcp(spec: SinkSpec, host: str, port: int, options: TcpOptions, context: SinkContext) -> socket.socket:
+def _bind_tcp(spec: SinkSpec, host: str, port: int, options: TcpOptions, view: DaemonView) -> socket.socket:
     """Open a TCP socket.
 
     Raises:
@@ -196,7 +195,7 @@ def _bind_tcp(spec: SinkSpec, host: str, port: int, options: TcpOptions, context
         server.close()
         raise SinkError(f"-F {spec.text} cannot be listened on: {error.strerror}.") from error
     if not local:
-        context.log.warning("sink_reachable_from_network", sink=spec.text)
+        view.log.warning("sink_reachable_from_network", sink=spec.text)
     return server
 
 

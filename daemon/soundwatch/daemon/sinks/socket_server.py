@@ -21,7 +21,7 @@ import msgspec
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import SinkContext
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.socket_client import MAX_CLIENTS, PENDING_SCORES, SocketClient
 
 LOOK_S: Final = 1.0
@@ -37,29 +37,29 @@ class SocketServerSink:
     Args:
         name: Name in the log.
         server: The listening socket.
-        context: View of the daemon.
+        view: View of the daemon.
         scores: Write a line for each window too.
         path: Path of a Unix socket, which is removed at the end.
     """
 
     def __init__(
-        self, name: str, server: socket.socket, context: SinkContext, *, scores: bool, path: Path | None = None
+        self, name: str, server: socket.socket, view: DaemonView, *, scores: bool, path: Path | None = None
     ) -> None:
         self._name = name
         self._server = server
-        self._context = context
+        self._view = view
         self._path = path
         self._inode = path.stat().st_ino if path is not None else 0
         self._clients: list[SocketClient] = []
         self._lock = threading.Lock()  # guards the clients and the number
-        self._last_seq = context.journal.last_seq
+        self._last_seq = view.journal.last_seq
         self._closing = threading.Event()
         self._error = ""  # the last one that was logged
         self._results = deque[WindowResult](maxlen=PENDING_SCORES)
         self._wake_sender, self._wake_receiver = socket.socketpair()
         for socket_ in (server, self._wake_sender, self._wake_receiver):
             socket_.setblocking(False)
-        self._unsubscribe: Callable[[], None] = context.live.subscribe(self._add) if scores else lambda: None
+        self._unsubscribe: Callable[[], None] = view.live.subscribe(self._add) if scores else lambda: None
         self._thread = threading.Thread(target=self._serve, name=f"clients of {name}", daemon=True)
         self._thread.start()
 
@@ -117,9 +117,7 @@ class SocketServerSink:
         except Exception as error:  # noqa: BLE001  # a sink may fail in any way; its thread may not end
             if self._error != str(error):
                 self._error = str(error)
-                self._context.log.error(
-                    "socket_server_failed", sink=self._name, reason=f"{type(error).__name__}: {error}"
-                )
+                self._view.log.error("socket_server_failed", sink=self._name, reason=f"{type(error).__name__}: {error}")
             self._closing.wait(FULL_S)
 
     def _poll(self) -> None:
@@ -148,7 +146,7 @@ class SocketServerSink:
 
     def _hand_out_scores(self) -> None:
         while self._results:
-            line = msgspec.json.encode(scores_line(self._results.popleft(), self._context.node)) + b"\n"
+            line = msgspec.json.encode(scores_line(self._results.popleft(), self._view.node)) + b"\n"
             for client in self._clients:
                 client.scores.append(line)
 
@@ -160,7 +158,7 @@ class SocketServerSink:
             return
         with contextlib.suppress(OSError):
             connection.setblocking(False)
-            client = SocketClient(connection, self._context.journal.read_after, self._context.node, time.monotonic())
+            client = SocketClient(connection, self._view.journal.read_after, self._view.node, time.monotonic())
             if len(self._clients) >= MAX_CLIENTS:
                 client.disconnect("too_many_clients")
             with self._lock:
@@ -180,7 +178,7 @@ class SocketServerSink:
         """Disconnect a slow client, and close one that has had all its lines."""
         now_s = time.monotonic()
         if client.disconnect_if_slow(self._last_seq, now_s):
-            self._context.log.warning("socket_client_disconnected", sink=self._name, reason="slow")
+            self._view.log.warning("socket_client_disconnected", sink=self._name, reason="slow")
         if client.is_finished(self._last_seq, now_s):
             self._forget(client)
 

@@ -33,9 +33,10 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.http_post import Answer, HttpPoster
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template, parse_time_zone
 
 RETRYABLE: Final = (401, 402, 403, 404, 407, 408, 410, 421, 423, 425, 429)  # 4xx that are not about one event
@@ -193,7 +194,7 @@ def retry_after_s(text: str | None, now_unix_s: float) -> float:
     return min(max(0.0, wait_s), LONGEST_WAIT_S)
 
 
-def prepare_webhook(spec: SinkSpec, options: WebhookOptions, context: SinkContext) -> PreparedSink:
+def prepare_webhook(spec: SinkSpec, options: WebhookOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `webhook:URL`.
 
     Raises:
@@ -212,7 +213,7 @@ def prepare_webhook(spec: SinkSpec, options: WebhookOptions, context: SinkContex
     name = f"webhook:{options.url_file}" if url is None else webhook_name(url)
 
     def open_() -> WebhookSink:
-        return WebhookSink(name, load_settings(spec, options), types, options, context.log)
+        return WebhookSink(name, load_settings(spec, options), types, options, view.log)
 
     return PreparedSink(
         name=name,

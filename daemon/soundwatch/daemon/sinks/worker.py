@@ -27,8 +27,8 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.sinks.context import PreparedSink
 from soundwatch.daemon.sinks.protocols import LineWriter, Sink, SinkState, SinkStatus
+from soundwatch.daemon.sinks.spec import PreparedSink
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 30.0
@@ -252,11 +252,12 @@ class DirectWriter:
                     "stopping. Give a file with -F json:PATH to keep events when a reader goes."
                 )
 
-    def write_unnumbered(self, sink: LineWriter, line: msgspec.Struct) -> None:
-        """Write a line that has no number, such as `scores`, to one destination alone."""
+    def write_unnumbered(self, line: msgspec.Struct, wanted: Sequence[bool]) -> None:
+        """Write a line that has no number, such as `scores`, to the destinations that want it."""
+        encoded = msgspec.json.encode(line) + b"\n"
         with self._lock:
-            health = next(health for other, health in self._sinks if other is sink)
-            self._write(sink, health, msgspec.json.encode(line) + b"\n")
+            for (sink, health), _ in filter(lambda each: each[1], zip(self._sinks, wanted, strict=True)):
+                self._write(sink, health, encoded)
 
     def report_losses(self) -> None:
         """Raise an error if lines could not be written.

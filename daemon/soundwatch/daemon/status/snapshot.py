@@ -12,19 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from soundwatch.daemon.core.source import SourceState, state_after
-from soundwatch.daemon.events.schema import (
-    EventLine,
-    GapLine,
-    HelloLine,
+from soundwatch.daemon.events.health_schema import (
     JournalHealthLine,
-    Line,
     OverloadLine,
     ProviderLine,
     QualityLine,
     ReloadLine,
     SourceHealthLine,
-    StatsLine,
 )
+from soundwatch.daemon.events.schema import EventLine, GapLine, HelloLine, Line, StatsLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
 
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web import openapi
-from soundwatch.daemon.web.clip_files import TYPES, clip_path
-from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.web.clip_files import TYPES, clip_path, clips_folder
 from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
 from soundwatch.daemon.web.middleware import RequestRefused
@@ -24,14 +24,14 @@ from soundwatch.daemon.web.schemas import EventId, Query, Text
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def api_paths(view: WebContext, metrics: Metrics) -> list[Path]:
+def api_paths(view: DaemonView, metrics: Metrics, *, token_wanted: bool) -> list[Path]:
     """Return the routes of the API for Starlette."""
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
     return [
         *(
-            Path(path, _endpoint(routes, view), methods=[route.method for route in routes])
+            Path(path, _endpoint(routes, view, token_wanted), methods=[route.method for route in routes])
             for path, routes in by_path.items()
         ),
         Path("/api/openapi.json", _document, methods=["GET"]),
@@ -40,7 +40,7 @@ def api_paths(view: WebContext, metrics: Metrics) -> list[Path]:
     ]
 
 
-def _endpoint(routes: Sequence[Route], view: WebContext) -> Endpoint:
+def _endpoint(routes: Sequence[Route], view: DaemonView, token_wanted: bool) -> Endpoint:
     """Return the endpoint of one path; each route handles one method."""
 
     async def respond(request: Request) -> Response:
@@ -49,6 +49,7 @@ def _endpoint(routes: Sequence[Route], view: WebContext) -> Endpoint:
         )  # HEAD uses the GET route
         api_request = ApiRequest(
             view=view,
+            token_wanted=token_wanted,
             query=parse_query(request.scope["query_string"], route.query),
             name=_path_name(request),
             body=None if route.body is None else await _decode_body(request, route.body),
@@ -80,11 +81,12 @@ def _path_name(request: Request) -> str:
         raise RequestRefused(404, "Nothing has this name.") from None
 
 
-def _clips(view: WebContext) -> Endpoint:
+def _clips(view: DaemonView) -> Endpoint:
     async def respond(request: Request) -> Response:
         parse_query(request.scope["query_string"], Query)
+        folder = clips_folder(view.config().clips)
         line = await asyncio.to_thread(last_clip, view.journal.store, request.path_params["name"])
-        path = None if line is None else await asyncio.to_thread(clip_path, view.clips, line.file)
+        path = None if line is None else await asyncio.to_thread(clip_path, folder, line.file)
         if path is None:
             raise RequestRefused(404, "This event has no clip, or its clip was deleted.")
         return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})

@@ -20,7 +20,7 @@ import msgspec
 
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.notices import scores_line
-from soundwatch.daemon.web.context import WebContext
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.spectrogram import columns_line
 
 MAX_SUBSCRIBERS: Final = 16
@@ -79,7 +79,7 @@ class Broadcaster:
         view: State of the daemon.
     """
 
-    def __init__(self, view: WebContext) -> None:
+    def __init__(self, view: DaemonView) -> None:
         self.boot = uuid.uuid4().hex
         self._view = view
         self._subscribers: set[Subscriber] = set()
@@ -167,7 +167,7 @@ class Broadcaster:
         self._loop = asyncio.get_running_loop()
         self._unsubscribe = [
             self._view.journal.subscribe(self._on_lines),
-            self._view.sink_context.live.subscribe(self._on_window, features=features_wanted),
+            self._view.live.subscribe(self._on_window, features=features_wanted),
         ]
 
     def _on_lines(self) -> None:
@@ -194,13 +194,13 @@ class Broadcaster:
 
     def _send_window(self, window: WindowResult) -> None:
         if any(subscriber.scores for subscriber in self._subscribers):
-            line = scores_line(window, self._view.sink_context.node)
+            line = scores_line(window, self._view.node)
             scores = Message("scores", msgspec.json.encode(line))
             for subscriber in self._subscribers:
                 if subscriber.scores:
                     subscriber.enqueue(scores)
         previous_end = self._end_samples.get(window.source)
-        if (picture := columns_line(window, self._view.contract.features, previous_end)) is not None:
+        if (picture := columns_line(window, self._view.model().contract.features, previous_end)) is not None:
             assert window.features is not None
             self._end_samples[window.source] = window.features.end_sample
             columns = Message("columns", msgspec.json.encode(picture))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.config import ClipsConfig
+
 TYPES: Final = {".flac": "audio/flac", ".wav": "audio/wav"}
+
+
+def clips_folder(config: ClipsConfig) -> Path | None:
+    """Return the folder of the clips; None if no clips are recorded."""
+    return None if config.folder is None else Path(config.folder).expanduser()
 
 
 def clip_path(folder: Path | None, file: str | None) -> Path | None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from soundwatch.daemon.core.clock import format_datetime, format_utc
+from soundwatch.daemon.core.copy_fields import copy_fields
 from soundwatch.daemon.events.schema import EventLine
 from soundwatch.daemon.journal.events import (
     QUARTER_S,
@@ -96,27 +97,15 @@ def _event(row: EventRow) -> EventResponse:
     label = None
     if row.label_time is not None:
         label = Label(right=row.label_class == line.class_, class_=row.label_class, time=row.label_time)
-    return EventResponse(
-        id=line.id,
+    return copy_fields(
+        line,
+        EventResponse,
         seq=row.seq,
         time=row.time,
-        source=line.source,
-        class_=line.class_,
         active=line.type != "end",
-        score=line.score,
-        peak_score=line.peak_score,
         level_dbfs=msgspec.json.decode(row.first, type=EventLine).level_dbfs,
-        onset=line.onset,
-        offset=line.offset,
-        duration_s=line.duration_s,
-        reason=line.reason,
-        latency_ms=line.latency_ms,
-        model=line.model,
-        provider=line.provider,
         clip=_clip(line.id, row.clip),
         label=label,
-        also=line.also,
-        experimental=line.experimental,
     )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.source import AudioQuality
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.live import SourceStats
-from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.latency import LatencyHistograms
 from soundwatch.daemon.web.responses import coverage
 
@@ -32,7 +32,7 @@ class Metrics:
         latencies: Latencies of the windows so far.
     """
 
-    def __init__(self, view: WebContext, latencies: LatencyHistograms) -> None:
+    def __init__(self, view: DaemonView, latencies: LatencyHistograms) -> None:
         self._view = view
         self._latencies = latencies
         self._registry: Any = None
@@ -54,7 +54,7 @@ class Metrics:
         yield from self._daemon()
         yield from self._sources()
         yield from self._windows()
-        yield from source_metrics(dict(self._view.sink_context.live.source_stats))
+        yield from source_metrics(dict(self._view.live.source_stats))
         yield from self._sinks()
 
     def describe(self) -> Iterable[Metric]:
@@ -62,13 +62,13 @@ class Metrics:
         return ()
 
     def _daemon(self) -> Iterator[Metric]:
-        view = self._view
-        overload = view.sink_context.status.snapshot.overload
+        view, active = self._view, self._view.model()
+        overload = view.status.snapshot.overload
         yield gauge(
             "info",
             "Version, model, provider and node; always 1.",
             ("version", "model", "provider", "node"),
-            [((__version__, view.contract.identity, view.provider, view.sink_context.node), 1)],
+            [((__version__, active.contract.identity, active.provider, view.node), 1)],
         )
         yield gauge("start_time_seconds", "Start time of the program, UTC.", (), [((), view.started_unix_ns / 1e9)])
         degraded = overload is not None and overload.state == "degraded"
@@ -81,7 +81,7 @@ class Metrics:
         yield counter("journal_dropped_lines", "Lines lost because there was no room or no time.", (), [((), lost)])
 
     def _sources(self) -> Iterator[Metric]:
-        sources = self._view.sink_context.status.snapshot.sources
+        sources = self._view.status.snapshot.sources
         heard = [((name,), source.state == "heard") for name, source in sources.items()]
         yield gauge("source_heard", "1 while a source delivers sound.", ("source",), heard)
         active = [((name,), len(source.active)) for name, source in sources.items()]
@@ -91,7 +91,7 @@ class Metrics:
         events = [
             ((name, label), source.events.get(label, 0))
             for name, source in sources.items()
-            for label in dict.fromkeys((*self._view.thresholds, *source.events))
+            for label in dict.fromkeys((*self._view.model().thresholds, *source.events))
         ]
         yield counter("events", "Started events.", ("source", "class"), events)
         gaps = [((name,), source.gaps) for name, source in sources.items()]
@@ -102,7 +102,7 @@ class Metrics:
     def _windows(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import HistogramMetricFamily
 
-        latest = dict(self._view.sink_context.live.latest)
+        latest = dict(self._view.live.latest)
         windows = [((name,), window.windows) for name, window in latest.items()]
         yield counter("windows", "Classified windows.", ("source",), windows)
         level = [((name,), window.level_dbfs) for name, window in latest.items()]

@@ -10,12 +10,14 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.notices import scores_line
+from soundwatch.daemon.inference.classifier import resolve_model
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.snapshot import SourceStatus
-from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
     ClassResponse,
@@ -31,10 +33,10 @@ from soundwatch.daemon.web.schemas import (
 )
 
 
-def sources(view: WebContext) -> SourcesResponse:
+def sources(view: DaemonView) -> SourcesResponse:
     """Return the status of all sources."""
-    latest = view.sink_context.live.latest
-    statuses = view.sink_context.status.snapshot.sources
+    latest = view.live.latest
+    statuses = view.status.snapshot.sources
     return SourcesResponse(sources=tuple(_source(name, status, latest.get(name)) for name, status in statuses.items()))
 
 
@@ -79,14 +81,17 @@ def coverage(window: WindowResult) -> float | None:
     return round(max(0.0, window.heard_s) / total_s, 6) if total_s > 0 else None
 
 
-def classes(view: WebContext) -> ClassesResponse:
+def classes(view: DaemonView) -> ClassesResponse:
     """Return the classes of the model."""
+    active = view.model()
     return ClassesResponse(
-        classes=tuple(ClassResponse(name=label, threshold=view.thresholds.get(label)) for label in view.contract.labels)
+        classes=tuple(
+            ClassResponse(name=label, threshold=active.thresholds.get(label)) for label in active.contract.labels
+        )
     )
 
 
-def sinks(view: WebContext) -> SinksResponse:
+def sinks(view: DaemonView) -> SinksResponse:
     """Return the status of all sinks."""
     return SinksResponse(
         sinks=tuple(
@@ -103,31 +108,40 @@ def sinks(view: WebContext) -> SinksResponse:
     )
 
 
-def model(view: WebContext) -> ModelResponse:
+def model(view: DaemonView) -> ModelResponse:
     """Return the model's contract and card."""
+    active = view.model()
     return ModelResponse(
-        identity=view.contract.identity,
-        provider=view.provider,
-        contract=msgspec.to_builtins(view.contract),
-        card=view.card,
+        identity=active.contract.identity,
+        provider=active.provider,
+        contract=msgspec.to_builtins(active.contract),
+        card=_card(view.config().model.file),
     )
 
 
-def health(view: WebContext) -> HealthResponse:
+def _card(model_file: str) -> str | None:
+    """Return the model card: the Markdown file next to the model file; None if there is none."""
+    try:
+        return resolve_model(model_file).with_suffix(".md").read_text(encoding="utf-8")
+    except (ModelError, OSError, UnicodeDecodeError):
+        return None
+
+
+def health(view: DaemonView, *, token_wanted: bool) -> HealthResponse:
     """Return the health of the daemon."""
-    problems = tuple(_problems(view))
-    overload = view.sink_context.status.snapshot.overload
+    problems, active = tuple(_problems(view)), view.model()
+    overload = view.status.snapshot.overload
     journal = view.journal
     return HealthResponse(
         state="poor" if problems else "good",
         problems=problems,
-        node=view.sink_context.node,
+        node=view.node,
         version=__version__,
-        model=view.contract.identity,
-        provider=view.provider,
+        model=active.contract.identity,
+        provider=active.provider,
         started=format_utc(view.started_unix_ns),
         uptime_s=max(0, time.time_ns() - view.started_unix_ns) // 1_000_000_000,
-        token_wanted=view.token_wanted,
+        token_wanted=token_wanted,
         last_seq=journal.last_seq,
         journal=JournalResponse(state=_journal_state(journal), dropped_lines=journal.dropped_lines),
         overload=None
@@ -147,8 +161,8 @@ def _journal_state(journal: Journal) -> Literal["working", "failing", "memory"]:
     return "memory" if journal.store.path == MEMORY else "working"
 
 
-def _problems(view: WebContext) -> Iterator[str]:
-    snapshot = view.sink_context.status.snapshot
+def _problems(view: DaemonView) -> Iterator[str]:
+    snapshot = view.status.snapshot
     for name, source in snapshot.sources.items():
         if source.state in ("waiting", "lost", "ended"):
             yield f"{name} delivers no sound: {source.detail or source.state}"

@@ -17,8 +17,8 @@ import msgspec
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.redact import redacted_config
 from soundwatch.daemon.journal.labels import delete_label, set_label
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web import events, responses
-from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
@@ -47,12 +47,14 @@ class ApiRequest:
 
     Attributes:
         view: State of the daemon.
+        token_wanted: Clients need a token.
         query: Decoded query.
         name: The `{name}` of the path; empty if the path has none.
         body: Decoded body; None if the route has no body.
     """
 
-    view: WebContext
+    view: DaemonView
+    token_wanted: bool
     query: Any
     name: str
     body: Any
@@ -100,7 +102,7 @@ def _label(request: ApiRequest) -> EventResponse:
     event = _event(request)
     class_ = event.class_ if request.body.right else request.body.class_
     if not request.body.right:
-        if class_ is not None and class_ not in request.view.contract.labels:
+        if class_ is not None and class_ not in request.view.model().contract.labels:
             raise RequestRefused(
                 422, f"The model has no class of this name; its classes are {_classes(request)}, and null."
             )
@@ -123,13 +125,13 @@ def _unlabel(request: ApiRequest) -> EventResponse:
 
 
 def _classes(request: ApiRequest) -> str:
-    return ", ".join(request.view.contract.labels)
+    return ", ".join(request.view.model().contract.labels)
 
 
 def _switch(request: ApiRequest, *, listen: bool) -> SwitchResponse:
-    if request.name not in request.view.sink_context.status.snapshot.sources:
+    if request.name not in request.view.status.snapshot.sources:
         raise RequestRefused(404, "No source has this name.")
-    request.view.sink_context.set_listening(request.name, listen)
+    request.view.set_listening(request.name, listen)
     return SwitchResponse(source=request.name, listen=listen)
 
 
@@ -183,7 +185,11 @@ ROUTES: Final = (
         "GET", "/api/classes", "Classes of the model.", ClassesResponse, lambda request: responses.classes(request.view)
     ),
     Route(
-        "GET", "/api/health", "Health of the daemon.", HealthResponse, lambda request: responses.health(request.view)
+        "GET",
+        "/api/health",
+        "Health of the daemon.",
+        HealthResponse,
+        lambda request: responses.health(request.view, token_wanted=request.token_wanted),
     ),
     Route("GET", "/api/sinks", "Status of all sinks.", SinksResponse, lambda request: responses.sinks(request.view)),
     Route(

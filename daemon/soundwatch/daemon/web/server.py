@@ -25,10 +25,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.sinks.context import SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.api import api_paths
 from soundwatch.daemon.web.broadcaster import Broadcaster
-from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.latency import LatencyHistograms
 from soundwatch.daemon.web.login import LoginHandler
 from soundwatch.daemon.web.metrics import Metrics
@@ -47,7 +47,7 @@ HANDLER_THREADS: Final = 2  # for handlers that read the journal file
 
 
 @contextlib.contextmanager
-def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
+def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     """Run the server within this context.
 
     Yields:
@@ -57,15 +57,14 @@ def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
         ConfigError: The address or the token is invalid.
         SinkError: The address cannot be bound.
     """
-    settings = parse_settings(spec, view.sink_context.node, os.environ)
-    view = replace(view, token_wanted=settings.token is not None)
+    settings = parse_settings(spec, view.node, os.environ)
     listener = _bind(settings)
     settings = replace(settings, port=listener.getsockname()[1])
     broadcaster, latencies = Broadcaster(view), LatencyHistograms()
-    app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.sink_context.log)
-    server = _Server(app, broadcaster, view.sink_context.log)
+    app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.log)
+    server = _Server(app, broadcaster, view.log)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
-    unsubscribe = view.sink_context.live.subscribe(latencies.observe)
+    unsubscribe = view.live.subscribe(latencies.observe)
     thread.start()
     try:
         host, port = listener.getsockname()[:2]
@@ -76,7 +75,7 @@ def serve(spec: SinkSpec, view: WebContext) -> Iterator[str]:
         thread.join(CLOSING_S)
 
 
-def _app(view: WebContext, broadcaster: Broadcaster, latencies: LatencyHistograms, settings: Settings) -> ASGIApp:
+def _app(view: DaemonView, broadcaster: Broadcaster, latencies: LatencyHistograms, settings: Settings) -> ASGIApp:
     static_files, login, streams = StaticFiles(), LoginHandler(settings), Streams(broadcaster, view)
     return Router(
         [
@@ -87,7 +86,7 @@ def _app(view: WebContext, broadcaster: Broadcaster, latencies: LatencyHistogram
             Path("/static/{name}", static_files.file, methods=["GET"]),
             Path("/api/stream", _Raw(streams.events), methods=["GET"]),
             WebSocketRoute("/api/ws", _Raw(streams.socket)),
-            *api_paths(view, Metrics(view, latencies)),
+            *api_paths(view, Metrics(view, latencies), token_wanted=settings.token is not None),
         ],
         redirect_slashes=False,
     )

@@ -17,7 +17,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.sinks.context import SinkSpec, parse_options
+from soundwatch.daemon.sinks.spec import SinkSpec, parse_options
 
 PORT: Final = 8433
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable

@@ -19,8 +19,8 @@ from msgspec import UNSET, UnsetType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.broadcaster import Broadcaster, Message, Subscriber
-from soundwatch.daemon.web.context import WebContext
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
 from soundwatch.daemon.web.schemas import Query, Seq
@@ -52,7 +52,7 @@ class Streams:
         view: State of the daemon.
     """
 
-    def __init__(self, broadcaster: Broadcaster, view: WebContext) -> None:
+    def __init__(self, broadcaster: Broadcaster, view: DaemonView) -> None:
         self._broadcaster = broadcaster
         self._view = view
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.schema import JournalHealthLine, OverloadLine
+from soundwatch.daemon.events.health_schema import JournalHealthLine, OverloadLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.terminal.render import ViewState, bar, render
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot

@@ -20,7 +20,7 @@ import msgspec
 
 from soundwatch.daemon.core.seq_ranges import SeqRanges, add_range
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import SinkContext
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttMessage
 from soundwatch.daemon.sinks.mqtt.node_report import Seq, build_report
 from soundwatch.daemon.sinks.mqtt.topics import Topics
@@ -66,20 +66,20 @@ def line_messages(topics: Topics, journal_id: str, entries: Sequence[JournalEntr
     return [MqttMessage(topic, entry.encoded[:-1]) for entry in entries]
 
 
-def report_payload(context: SinkContext, sent_seq: int | None, report_s: float) -> bytes:
+def report_payload(view: DaemonView, sent_seq: int | None, report_s: float) -> bytes:
     """Return the report of this machine."""
-    return msgspec.json.encode(build_report(context, sent_seq, report_s, time.time_ns()))
+    return msgspec.json.encode(build_report(view, sent_seq, report_s, time.time_ns()))
 
 
-def resend_answer(topics: Topics, context: SinkContext, request: MqttMessage) -> list[MqttMessage]:
+def resend_answer(topics: Topics, view: DaemonView, request: MqttMessage) -> list[MqttMessage]:
     """Return the requested lines, `MAX_LINES` at most, and the reply.
 
     Raises:
         msgspec.MsgspecError: The request is malformed.
     """
     wanted = msgspec.json.decode(request.payload, type=ResendRequest)
-    journal_id = context.journal.store.identity()
-    found = context.journal.read_after(wanted.after, MAX_LINES) if wanted.journal == journal_id else []
+    journal_id = view.journal.store.identity()
+    found = view.journal.read_after(wanted.after, MAX_LINES) if wanted.journal == journal_id else []
     entries = [replace(entry, repeated=True) for entry in found if entry.seq <= wanted.up_to]
     more = len(found) == MAX_LINES == len(entries)
     up_to = entries[-1].seq if more else wanted.up_to

@@ -12,7 +12,7 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.sinks.context import SinkContext
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.status.snapshot import SourceStatus
 
@@ -75,21 +75,21 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[SafeText, SourceReport]
 
 
-def build_report(context: SinkContext, sent_seq: int | None, report_s: float, now_unix_ns: int) -> NodeReport:
+def build_report(view: DaemonView, sent_seq: int | None, report_s: float, now_unix_ns: int) -> NodeReport:
     """Return the report of this machine."""
-    source_stats, model = dict(context.live.source_stats), context.model()
+    source_stats, model = dict(view.live.source_stats), view.model()
     return NodeReport(
         time=format_utc(now_unix_ns),
-        node=context.node,
-        journal=context.journal.store.identity(),
-        last_seq=context.journal.last_seq,
+        node=view.node,
+        journal=view.journal.store.identity(),
+        last_seq=view.journal.last_seq,
         sent_seq=sent_seq,
         version=__version__,
-        model=model.identity,
+        model=model.contract.identity,
         provider=model.provider,
         report_s=report_s,
         sources={
-            name: _source(status, source_stats.get(name)) for name, status in context.status.snapshot.sources.items()
+            name: _source(status, source_stats.get(name)) for name, status in view.status.snapshot.sources.items()
         },
     )
 

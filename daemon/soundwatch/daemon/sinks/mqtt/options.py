@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks.context import SinkSpec
 from soundwatch.daemon.sinks.mqtt.connection import Broker
+from soundwatch.daemon.sinks.spec import SinkSpec
 
 
 class BrokerOptions(msgspec.Struct, frozen=True, kw_only=True):

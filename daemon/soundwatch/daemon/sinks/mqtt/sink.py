@@ -28,7 +28,7 @@ import msgspec
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, resend_answer
 from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
@@ -36,6 +36,7 @@ from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, par
 from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
 from soundwatch.daemon.sinks.mqtt.states import StatePublisher
 from soundwatch.daemon.sinks.mqtt.topics import Topics, check_names, event_payload, level_payload, topic_segment
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
@@ -49,20 +50,20 @@ class MqttSink:
         name: Name in the log.
         broker: Address and credentials.
         options: Options of the sink.
-        context: View of the daemon.
+        view: View of the daemon.
     """
 
-    def __init__(self, name: str, broker: Broker, options: MqttOptions, context: SinkContext) -> None:
+    def __init__(self, name: str, broker: Broker, options: MqttOptions, view: DaemonView) -> None:
         self._name = name
         self._broker = broker
         self._options = options
-        self._context = context
-        self._log = context.log
-        self._topics = Topics(context.node)
-        self._states = StatePublisher(name, self._topics, options, context)
-        boot, journal = secrets.token_hex(8), context.journal.store.identity()
-        self._client_id = f"soundwatch-{topic_segment(context.node)}-{boot}"
-        self._ownership = Ownership(Owner(journal, boot), self._topics, context.log, name)
+        self._view = view
+        self._log = view.log
+        self._topics = Topics(view.node)
+        self._states = StatePublisher(name, self._topics, options, view)
+        boot, journal = secrets.token_hex(8), view.journal.store.identity()
+        self._client_id = f"soundwatch-{topic_segment(view.node)}-{boot}"
+        self._ownership = Ownership(Owner(journal, boot), self._topics, view.log, name)
         self._connection: MqttConnection | None = None
         self._connected = threading.Event()  # a connection is there, or never will be
         self._closing = threading.Event()
@@ -88,7 +89,7 @@ class MqttSink:
         payloads = [found for entry in entries if (found := event_payload(entry)) is not None]
         messages = [MqttMessage(self._topics.event(source), payload) for source, payload in payloads]
         if self._options.fleet:
-            messages += line_messages(self._topics, self._context.journal.store.identity(), entries)
+            messages += line_messages(self._topics, self._view.journal.store.identity(), entries)
         for refusal in connection.publish_each(messages):
             if not refusal.too_large:
                 raise PermissionError(f"the broker refuses {refusal.topic}: {refusal.reason}")
@@ -202,29 +203,29 @@ class MqttSink:
             self._states.remove_stale(connection, message)
 
     def _handle_command(self, message: MqttMessage) -> None:
-        sources = self._context.status.snapshot.sources
+        sources = self._view.status.snapshot.sources
         source = next((name for name in sources if self._topics.set(name) == message.topic), None)
         if message.retained or source is None or message.payload not in (b"ON", b"OFF"):
             self._log_ignored(message, "it was retained" if message.retained else "ON or OFF to a source was expected")
         else:
-            self._context.set_listening(source, message.payload == b"ON")
+            self._view.set_listening(source, message.payload == b"ON")
 
     def _resend(self, connection: MqttConnection, message: MqttMessage) -> None:
         """Publish lines that a fleet requests."""
         try:
-            answer = [] if message.retained else resend_answer(self._topics, self._context, message)
+            answer = [] if message.retained else resend_answer(self._topics, self._view, message)
         except (msgspec.MsgspecError, ValueError, RecursionError, sqlite3.Error) as error:
             self._log_ignored(message, f"{error}.")
             return
         connection.publish_each(answer)
 
     def _publish_report(self, connection: MqttConnection) -> None:
-        payload = report_payload(self._context, self._sent_seq, self._options.report_s)
+        payload = report_payload(self._view, self._sent_seq, self._options.report_s)
         report = MqttMessage(self._topics.report, payload, self._options.retain)
         self._states.publish_extra(connection, "report", [report])
 
     def _publish_levels(self, connection: MqttConnection) -> None:
-        for source, result in list(self._context.live.latest.items()):
+        for source, result in list(self._view.live.latest.items()):
             if self._levels_unix_ns.get(source) != result.end_unix_ns:
                 self._levels_unix_ns[source] = result.end_unix_ns
                 connection.publish_best_effort(MqttMessage(self._topics.level(source), level_payload(result)))
@@ -241,22 +242,22 @@ class MqttSink:
             self._log.warning("mqtt_disconnected", sink=self._name, reason=reason)
 
 
-def prepare_mqtt(spec: SinkSpec, options: MqttOptions, context: SinkContext) -> PreparedSink:
+def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
 
     Raises:
         ConfigError: The address or an option is wrong, or two names would share topics.
     """
     host, port = parse_address(spec)
-    check_names("sources", list(context.status.snapshot.sources))
-    check_names("classes", context.model().labels)
+    check_names("sources", list(view.status.snapshot.sources))
+    check_names("classes", view.model().contract.labels)
     with contextlib.suppress(SinkError):  # a file that cannot be read now is tried again
         parse_broker(spec, options)
     name = f"{spec.kind}://{host}:{port}"
     return PreparedSink(
         name=name,
         place=("mqtt", host, port),
-        open=lambda: MqttSink(name, parse_broker(spec, options), options, context),
+        open=lambda: MqttSink(name, parse_broker(spec, options), options, view),
         check=lambda: parse_broker(spec, options),
         durable=True,
     )

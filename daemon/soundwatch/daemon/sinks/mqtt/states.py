@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from soundwatch.daemon.sinks.context import SinkContext
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload, discovery_topic, removal_payload
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions
@@ -31,16 +31,16 @@ class StatePublisher:
         name: Name of the sink in the log.
         topics: Topics of the machine.
         options: Options of the sink.
-        context: View of the daemon.
+        view: View of the daemon.
     """
 
-    def __init__(self, name: str, topics: Topics, options: MqttOptions, context: SinkContext) -> None:
-        self.discovery_topic = discovery_topic(context.node)
+    def __init__(self, name: str, topics: Topics, options: MqttOptions, view: DaemonView) -> None:
+        self.discovery_topic = discovery_topic(view.node)
         self._name = name
         self._topics = topics
         self._options = options
-        self._context = context
-        self._log = context.log
+        self._view = view
+        self._log = view.log
         self._published: dict[str, bytes] = {}  # on this connection
         self._publishing = threading.Lock()  # guards it
         self._left_out: set[str] = set()  # extras that this broker does not take
@@ -116,12 +116,12 @@ class StatePublisher:
 
     def _current_states(self) -> dict[str, bytes]:
         """Return the payload of every retained topic, the description for Home Assistant first."""
-        context, options, classes = self._context, self._options, self._context.model().classes
+        view, options, classes = self._view, self._options, tuple(self._view.model().thresholds)
         described: dict[str, bytes] = {}
         if options.discovery:
-            sources = list(context.status.snapshot.sources)
-            described[self.discovery_topic] = discovery_payload(context.node, sources, classes, options.level_s)
-        return described | retained_states(context.status.snapshot, self._topics, classes)
+            sources = list(view.status.snapshot.sources)
+            described[self.discovery_topic] = discovery_payload(view.node, sources, classes, options.level_s)
+        return described | retained_states(view.status.snapshot, self._topics, classes)
 
     def log_refused(self, topic: str, reason: str) -> None:
         """Log once that the broker refuses a topic, which is left out."""

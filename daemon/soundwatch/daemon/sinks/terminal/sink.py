@@ -27,7 +27,8 @@ from rich.console import Console, Group
 from rich.live import Live as Screen
 
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.sinks.context import PreparedSink, SinkContext, SinkSpec
+from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from soundwatch.daemon.sinks.terminal.keys import POLL_S, KeyMode, wait_for_departure
 from soundwatch.daemon.sinks.terminal.render import ViewState, render
 from soundwatch.daemon.system.job_control import block_terminal_stops, in_foreground
@@ -43,12 +44,12 @@ class TerminalOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of `terminal`: none."""
 
 
-def prepare_terminal(_: SinkSpec, __: TerminalOptions, context: SinkContext) -> PreparedSink:
+def prepare_terminal(_: SinkSpec, __: TerminalOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `terminal`."""
     return PreparedSink(
         name="terminal",
         place=("terminal",),
-        open=lambda: TerminalSink(context),
+        open=lambda: TerminalSink(view),
         check=lambda: None,
         durable=False,
     )
@@ -58,14 +59,14 @@ class TerminalSink:
     """The live view on the terminal.
 
     Args:
-        sink_context: State of the daemon.
+        view: View of the daemon.
         stop: Ends the program, as Ctrl-C does.
     """
 
     name = "terminal"
 
-    def __init__(self, sink_context: SinkContext, stop: Callable[[], object] = lambda: _interrupt()) -> None:
-        self._sink_context = sink_context
+    def __init__(self, view: DaemonView, stop: Callable[[], object] = lambda: _interrupt()) -> None:
+        self._view = view
         self._stop = stop
         self._events: dict[str, dict[str, Any]] = {}
         self._log_capture = LogCapture()
@@ -73,7 +74,7 @@ class TerminalSink:
         self._closing = threading.Event()
         self._drawing = threading.Event()  # the view may have the terminal
         self._left = threading.Event()  # the view has given the terminal back
-        self._unsubscribe = sink_context.live.subscribe(lambda _: self._changed.set())
+        self._unsubscribe = view.live.subscribe(lambda _: self._changed.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
         for thread in self._threads:
@@ -101,13 +102,13 @@ class TerminalSink:
         self._log_capture.close()
 
     def _state(self) -> ViewState:
-        context = self._sink_context
+        view = self._view
         return ViewState(
-            node=context.node,
-            snapshot=context.status.snapshot,
-            latest=dict(context.live.latest),
+            node=view.node,
+            snapshot=view.status.snapshot,
+            latest=dict(view.live.latest),
             events=list(reversed(list(self._events.values()))),
-            sinks=[(status, behind) for status, behind in context.sinks() if status.name != self.name],
+            sinks=[(status, behind) for status, behind in view.sinks() if status.name != self.name],
             log=self._log_capture.last(3),
             now=datetime.now().astimezone(),
         )
@@ -140,7 +141,7 @@ class TerminalSink:
     def _watch_keys(self) -> None:
         """Take and leave the terminal as keys and the shell want it; the target of a thread."""
         block_terminal_stops()
-        job, terminal = self._sink_context.job, sys.stdout.fileno()
+        job, terminal = self._view.job, sys.stdout.fileno()
         keys = sys.stdin.fileno() if os.name == "posix" and sys.stdin.isatty() else None
         mode = KeyMode(keys)
         try:

@@ -1,4 +1,4 @@
-"""Records that every sink is made from: its specification, its options, and a read-only view of the daemon.
+"""Records that every sink is made from: its specification, its options, and how it is opened.
 
 Does not: know the kinds of sinks (`sinks/kinds.py`).
 """
@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import BATCH_LINES
-from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.sinks.protocols import Sink, SinkStatus
-from soundwatch.daemon.status.live import LiveFeed
-from soundwatch.daemon.status.snapshot import StatusTracker
-from soundwatch.daemon.system.job_control import JobControl
+from soundwatch.daemon.sinks.protocols import Sink
 
 SinkConfig = str | Mapping[str, str | int | float | bool | None]
 Options = TypeVar("Options", bound=msgspec.Struct)
@@ -45,50 +40,6 @@ class SinkSpec:
     def text(self) -> str:
         """Text for messages, without options."""
         return f"{self.kind}:{self.target}" if self.target else self.kind
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveModel:
-    """The model that is in use; a reload may replace it.
-
-    Attributes:
-        identity: Name and hash.
-        provider: Execution provider.
-        labels: All classes of the model.
-        classes: Classes that are enabled.
-    """
-
-    identity: str
-    provider: str
-    labels: tuple[str, ...]
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SinkContext:
-    """View of the daemon that sinks and the page share.
-
-    Attributes:
-        node: Name of this machine.
-        log: Log of the daemon.
-        journal: Journal that the lines come from.
-        status: State of the sources, folded from the lines.
-        live: Scores and level of the latest windows.
-        model: Returns the model in use.
-        set_listening: Pauses a source (False) or resumes it (True).
-        sinks: Returns the status of each sink and the number of lines that it is behind.
-        job: Job control of the process.
-    """
-
-    node: str
-    log: Logger
-    journal: Journal
-    status: StatusTracker
-    live: LiveFeed
-    model: Callable[[], ActiveModel]
-    set_listening: Callable[[str, bool], object]
-    sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
-    job: JobControl = field(default_factory=JobControl)
 
 
 @dataclass(frozen=True, slots=True)

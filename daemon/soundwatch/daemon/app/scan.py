@@ -1,4 +1,4 @@
-"""Builds and runs a scan, as `app/build.py` builds the daemon.
+"""Scan of archives: builds its parts and runs them.
 
 Conventions: every check is made before the first recording is opened.
 """

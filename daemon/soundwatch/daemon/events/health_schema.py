@@ -1,0 +1,131 @@
+"""Lines of the type `health`: of sources, of the machine and of the program; a part of `events/schema.py`.
+
+Conventions: as in `events/schema.py`.
+Does not: make lines (`events/notices.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from soundwatch.daemon.core.source import AudioFault, ClockCorrectionReason, SourceTransition, SourceTransitionReason
+from soundwatch.daemon.core.types import OverloadState
+
+SCHEMA: Final = "soundwatch.event/1"
+
+
+class OverloadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Start or end of overload; `source` is null, since overload concerns all sources."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: OverloadState
+    reason: Literal["overload"] = "overload"
+    hop_s: float
+    behind_ms: int
+    dropped_windows: int
+
+
+class SourceHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Change of a source's state; `away_s` is the length of its absence when the line is written."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: SourceTransition
+    reason: SourceTransitionReason
+    detail: str
+    away_s: float
+    missed_s: float
+
+
+class QualityLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Audio quality of a source; the measurements are those of the last ten seconds."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: Literal["poor", "good"]
+    faults: tuple[AudioFault, ...]
+    level_dbfs: float | None
+    floor_dbfs: float | None
+    peak_dbfs: float | None
+    dc_offset: float
+    clipped_share: float
+    same_channels: bool
+    measured_hz: float | None
+    zeros_ms: int
+    waited_ms: int
+
+
+class AnchorLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Correction of a source's later times, since the wall clock was set or the clock of the source drifts."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str
+    state: Literal["reanchored"] = "reanchored"
+    reason: ClockCorrectionReason
+    shift_ms: int
+
+
+class JournalHealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Change of the journal's state; `source` is null, since the journal serves all sources."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["failing", "working"]
+    reason: Literal["journal"] = "journal"
+    detail: str
+    dropped_lines: int
+
+
+class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Change of the execution provider; `source` is null, since the provider serves all sources."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["changed"] = "changed"
+    reason: Literal["provider"] = "provider"
+    provider: str
+    before: str
+    detail: str
+
+
+class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a reload; `source` is null, since a configuration concerns all sources."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["reloaded", "refused"]
+    reason: Literal["configuration"] = "configuration"
+    detail: str
+    model: str
+    shadow: str | None

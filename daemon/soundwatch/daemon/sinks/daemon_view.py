@@ -1,0 +1,67 @@
+"""View of the running daemon: what sinks, the page and the metrics may read of it.
+
+Conventions: a reload replaces the configuration and the model, so both are functions; everything else lasts as long as
+the daemon.
+Does not: change the daemon, except for pausing a source.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.sinks.protocols import SinkStatus
+from soundwatch.daemon.status.live import LiveFeed
+from soundwatch.daemon.status.snapshot import StatusTracker
+from soundwatch.daemon.system.job_control import JobControl
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveModel:
+    """The model in use.
+
+    Attributes:
+        contract: Contract of the model.
+        provider: Execution provider.
+        thresholds: Thresholds in force, for each enabled class.
+    """
+
+    contract: ModelContract
+    provider: str
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonView:
+    """View of the daemon that sinks and the page share.
+
+    Attributes:
+        node: Name of this machine.
+        log: Log of the daemon.
+        journal: Journal that the lines come from.
+        status: State of the sources, folded from the lines.
+        live: Scores and level of the latest windows.
+        config: Returns the configuration in force.
+        model: Returns the model in use.
+        set_listening: Pauses a source (False) or resumes it (True).
+        sinks: Returns the status of each sink and the number of lines that it has yet to take.
+        job: Job control of the process.
+        started_unix_ns: Start time of the program.
+    """
+
+    node: str
+    log: Logger
+    journal: Journal
+    status: StatusTracker
+    live: LiveFeed
+    config: Callable[[], Config]
+    model: Callable[[], ActiveModel]
+    set_listening: Callable[[str, bool], object]
+    sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
+    job: JobControl = field(default_factory=JobControl)
+    started_unix_ns: int = field(default_factory=time.time_ns)

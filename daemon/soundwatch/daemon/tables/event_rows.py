@@ -1,0 +1,115 @@
+"""Rows of tables: one event each, made of its `start`, `update` and `end`.
+
+Conventions: lines are bytes of JSON in the order of writing, `hello` before the events of its stream. A row stands at
+the place of its event's last line. An event without an end has a row of the known values. `onset_s` and `offset_s`
+count from the start of the recording or stream.
+Does not: write files (`tables/writers.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from soundwatch.daemon.core.copy_fields import copy_fields
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """One row of a table; times in UTC, `_s` in seconds of the recording or stream."""
+
+    file: str | None
+    source: str
+    node: str
+    class_: str
+    class_id: int
+    onset: str
+    offset: str | None
+    onset_s: float | None
+    offset_s: float | None
+    duration_s: float | None
+    peak_score: float
+    level_dbfs: float | None
+    reason: str | None
+    id: str
+    model: str
+    provider: str
+
+
+class _Fields(msgspec.Struct, frozen=True, rename={"class_": "class"}):
+    """Fields of a line that tables use."""
+
+    type: str
+    node: str | None = None
+    source: str | None = None
+    description: str | None = None
+    stream_start: str | None = None
+    id: str = ""
+    class_: str = ""
+    class_id: int = 0
+    onset: str = ""
+    offset: str | None = None
+    duration_s: float | None = None
+    peak_score: float = 0.0
+    level_dbfs: float | None = None
+    reason: str | None = None
+    final: bool = True
+    model: str = ""
+    provider: str = ""
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """Origin of the times of events.
+
+    Attributes:
+        description: Path of the recording, or name of the device.
+        start: UTC of the first sample.
+        before_s: Total duration of the recordings before this one.
+    """
+
+    description: str | None = None
+    start: datetime | None = None
+    before_s: float = 0.0
+
+
+def event_rows(lines: Iterable[bytes]) -> Iterator[tuple[EventRow, Stream]]:
+    """Yield the events of lines, each with its stream."""
+    streams: dict[tuple[str | None, str | None], Stream] = {}
+    active: dict[str, tuple[_Fields, Stream]] = {}
+    ended_s = 0.0
+    for line in lines:
+        fields = msgspec.json.decode(line, type=_Fields)
+        key = (fields.node, fields.source)
+        if fields.type == "hello":
+            start = datetime.fromisoformat(fields.stream_start) if fields.stream_start else None
+            streams[key] = Stream(fields.description, start, ended_s)
+        elif fields.type == "stats" and fields.final:
+            ended_s += fields.duration_s or 0.0
+        elif fields.type in ("start", "update", "end") and fields.id:
+            first, stream = active.pop(fields.id, (fields, streams.get(key, Stream())))
+            event = msgspec.structs.replace(fields, level_dbfs=first.level_dbfs)
+            if fields.type == "end":
+                yield _row(event, stream), stream
+            else:
+                active[fields.id] = event, stream
+    for fields, stream in active.values():
+        yield _row(fields, stream), stream
+
+
+def _row(event: _Fields, stream: Stream) -> EventRow:
+    return copy_fields(
+        event,
+        EventRow,
+        file=stream.description,
+        source=event.source or "",
+        node=event.node or "",
+        onset_s=_since(stream.start, event.onset),
+        offset_s=_since(stream.start, event.offset),
+    )
+
+
+def _since(start: datetime | None, time: str | None) -> float | None:
+    if start is None or time is None:
+        return None
+    return (datetime.fromisoformat(time) - start).total_seconds()
