@@ -71,6 +71,7 @@ def _recording(path: Path, chunks: Sequence[ChunkScores], context: DecisionConte
         provider=chunks[0].provider,
         thresholds=context.thresholds,
         clock=SampleClock(),
+        not_taken=chunks[0].not_taken,
         file=str(path),
     )
     seq += 1
