@@ -54,6 +54,11 @@ class VirtualMicrophone:
             assert time.monotonic() < give_up, "pulseaudio does not answer"
             time.sleep(0.02)
 
+    @property
+    def server_pid(self) -> int:
+        """Process id of the sound server."""
+        return self._server.pid
+
     def plug_in(self, name: str, rate_hz: int = RATE_HZ) -> None:
         """Add a microphone, which is the sound server's source `name.monitor`."""
         sink = (f"sink_name={name}", f"rate={rate_hz}", f"channels={CHANNELS}", "norewinds=1")

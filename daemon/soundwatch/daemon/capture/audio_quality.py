@@ -1,7 +1,8 @@
 """Faults of a source's sound, such as silence, clipping, or channels that cancel: a reducer over its blocks.
 
 Conventions: samples (C, S) of full scale 1; levels in dB relative to it, None for digital silence. The result does not
-depend on the block boundaries. A period is ten seconds, with separate statistics for each second.
+depend on the block boundaries. A period is ten seconds, with separate statistics for each second: blocks are kept until
+a second is full, and its samples are measured in one pass.
 Rule: a fault of one period is reported; it ends after three periods in a row without it, so that an intermittent fault
 is not reported each time. Noise is a fault after one minute. The rate is measured once per minute, by the minimum lag
 of the deliveries in the first and in the last ten seconds, since deliveries are delayed at random.
@@ -18,7 +19,6 @@ from typing import Final
 
 import numpy as np
 
-from soundwatch.daemon.core.channels import to_mono
 from soundwatch.daemon.core.source import AudioFault, AudioQuality
 from soundwatch.daemon.core.types import Block, Samples
 
@@ -71,15 +71,17 @@ class LevelStats:
     @classmethod
     def of(cls, samples: Samples) -> LevelStats:
         """Compute the statistics of samples (C, S)."""
-        size = np.abs(samples)
         first_zeros, last_zeros, longest_zeros = _zero_runs(samples)
+        exact = samples.astype(np.float64)
+        products = exact @ exact.T  # (C, C); their sum is that of the squared sum of the channels
+        peak = max(float(samples.max(initial=0)), -float(samples.min(initial=0)))
         return cls(
             samples=samples.shape[1],
-            sums=tuple(samples.sum(axis=1, dtype=np.float64).tolist()),
-            squares=tuple(np.square(samples, dtype=np.float64).sum(axis=1).tolist()),
-            mean_squares=float(np.square(to_mono(samples), dtype=np.float64).sum()),
-            peak=float(size.max(initial=0)),
-            clipped_samples=int(np.count_nonzero(size >= CLIPPED_FROM)),
+            sums=tuple(exact.sum(axis=1).tolist()),
+            squares=tuple(products.diagonal().tolist()),
+            mean_squares=max(0.0, float(products.sum())) / samples.shape[0] ** 2,
+            peak=peak,
+            clipped_samples=int(np.count_nonzero(np.abs(samples) >= CLIPPED_FROM)) if peak >= CLIPPED_FROM else 0,
             same_channels=samples.shape[0] == 2 and np.array_equal(samples[0], samples[1]),
             first_zeros=first_zeros,
             last_zeros=last_zeros,
@@ -140,7 +142,9 @@ class QualityState:
     """State between two blocks.
 
     Attributes:
-        seconds: Statistics of the current period's seconds; the last may be shorter.
+        seconds: Statistics of the current period's full seconds.
+        pieces: Samples of the current second so far.
+        pieces_samples: Their number per channel.
         absent: For each reported fault, the number of periods without it.
         counted_samples: Samples delivered in the current minute.
         first_ns: Minimum lag of deliveries in the minute's first seconds.
@@ -153,6 +157,8 @@ class QualityState:
     """
 
     seconds: tuple[LevelStats, ...] = ()
+    pieces: tuple[Samples, ...] = ()
+    pieces_samples: int = 0
     absent: tuple[tuple[AudioFault, int], ...] = ()
     counted_samples: int = 0
     first_ns: int | None = None
@@ -181,15 +187,15 @@ def update_quality(
         state = _measure_rate(_measure_gap(state, arrival_ns), block, arrival_ns)
     completed: list[AudioQuality] = []
     rest = block.samples
-    while rest.shape[1]:
-        begun = state.seconds[-1].samples % block.rate_hz if state.seconds else 0
-        piece, rest = np.split(rest, [block.rate_hz - begun], axis=1)
-        stats = LevelStats.of(piece)
-        seconds = (*state.seconds[:-1], state.seconds[-1] + stats) if begun else (*state.seconds, stats)
-        state = replace(state, seconds=seconds)
-        if len(seconds) == PERIOD_S and seconds[-1].samples == block.rate_hz:
+    while (missing := block.rate_hz - state.pieces_samples) <= rest.shape[1]:
+        second = np.concatenate((*state.pieces, rest[:, :missing]), axis=1)
+        rest = rest[:, missing:]
+        state = replace(state, seconds=(*state.seconds, LevelStats.of(second)), pieces=(), pieces_samples=0)
+        if len(state.seconds) == PERIOD_S:
             state, quality = _complete_period(state, block.rate_hz)
             completed.append(quality)
+    if rest.shape[1]:
+        state = replace(state, pieces=(*state.pieces, rest), pieces_samples=state.pieces_samples + rest.shape[1])
     return state, completed
 
 
@@ -235,7 +241,16 @@ def assess_period(
 def reset_period(state: QualityState) -> QualityState:
     """Start a new period after a loss; keep the reported faults."""
     return replace(
-        state, seconds=(), counted_samples=0, first_ns=None, last_ns=None, arrived_ns=None, gap_ns=0, noisy_periods=0
+        state,
+        seconds=(),
+        pieces=(),
+        pieces_samples=0,
+        counted_samples=0,
+        first_ns=None,
+        last_ns=None,
+        arrived_ns=None,
+        gap_ns=0,
+        noisy_periods=0,
     )
 
 

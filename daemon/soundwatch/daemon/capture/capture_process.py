@@ -21,8 +21,8 @@ from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Block
 
 SILENT_S: Final = 2.75  # during capture; the process itself reports a stall half a second earlier
-POLL_MS: Final = 250
-READ_BYTES: Final = 1 << 16
+POLL_MS: Final = 350  # longer than a frame
+PIPE_BYTES: Final = 1 << 18  # a frame of 48 kHz stereo has 115 kB
 
 
 class MicrophoneProcess:
@@ -42,7 +42,6 @@ class MicrophoneProcess:
         self.info = SourceInfo(name, str(device), 0, 0)
         self.start_unix_ns = 0
         self._stopped = False
-        self._unread = bytearray()
         command = [sys.executable, "-m", "soundwatch.daemon.capture.capture_worker", str(device), str(channels or 0)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- our own module
@@ -50,6 +49,7 @@ class MicrophoneProcess:
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                pipesize=PIPE_BYTES,
                 start_new_session=True,  # its children end with it
             )
         except OSError as error:
@@ -111,21 +111,19 @@ class MicrophoneProcess:
         """Read `size` bytes; none after `stop`."""
         assert self._process.stdout is not None
         pipe, empty_polls = self._process.stdout.fileno(), 0
-        while len(self._unread) < size and not self._stopped:
+        parts, missing = list[bytes](), size
+        while missing and not self._stopped:
             if not wait_readable(pipe, POLL_MS):
                 empty_polls += 1  # polls, not time, which also passes while this program is suspended
                 if self.info.rate_hz and empty_polls * POLL_MS >= SILENT_S * 1000:
                     raise StallError(f"The process that captures {self.info.description} hangs; it is restarted.")
                 continue
-            data = os.read(pipe, READ_BYTES)
+            data = os.read(pipe, missing)
             if not data and not self._stopped:
                 raise SourceError(f"The process that captured {self.info.description} has ended; it is restarted.")
-            self._unread += data
-        if self._stopped:
-            return b""
-        wanted = bytes(self._unread[:size])
-        del self._unread[:size]
-        return wanted
+            parts.append(data)
+            missing -= len(data)
+        return b"" if self._stopped else b"".join(parts)
 
     def _end(self) -> None:
         if hasattr(os, "killpg") and self._process.returncode is None:

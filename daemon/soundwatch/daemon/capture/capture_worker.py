@@ -21,6 +21,7 @@ import time
 from functools import partial
 from typing import Final, NoReturn
 
+from soundwatch.daemon.capture.coalesce import coalesced
 from soundwatch.daemon.capture.device_names import watch_source
 from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
 from soundwatch.daemon.capture.microphone import Microphone
@@ -30,6 +31,7 @@ from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, S
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 1.0  # a device that returns is captured within two seconds
+FRAME_MS: Final = 300  # of a frame: each costs a wake-up in both processes
 TRIES: Final = 100  # then a new process continues, since sound systems leak memory at each attempt
 
 _send_lock = threading.Lock()
@@ -59,7 +61,7 @@ def _capture(out: int, device: str, channels: int | None, wait: bool) -> ErrorFr
     _send(out, encode_message(OpenedFrame(info.description, info.rate_hz, info.channels)))
     threading.Thread(target=watch_source, args=(device, partial(_report_removal, out, device)), daemon=True).start()
     try:
-        for block in opened.blocks():
+        for block in coalesced(opened.blocks(), FRAME_MS):
             _send(out, encode_block(block, opened.start_unix_ns))
     except StallError as error:
         return ErrorFrame("stalled", str(error), final=True)

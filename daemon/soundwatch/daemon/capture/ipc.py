@@ -68,7 +68,8 @@ def encode_block(block: Block, start_unix_ns: int) -> bytes:
     """Encode a frame of samples."""
     numbers = (block.first_sample, block.lost_samples, block.arrival_ns or 0, block.rate_hz, block.samples.shape[0])
     head = _BLOCK.pack(start_unix_ns, *numbers)
-    return HEAD.pack(1, len(head) + block.samples.nbytes) + head + block.samples.tobytes()
+    frame_head = HEAD.pack(1, len(head) + block.samples.nbytes)
+    return b"".join((frame_head, head, np.ascontiguousarray(block.samples).data.cast("B")))
 
 
 def decode_frame(kind: int, body: bytes) -> OpenedFrame | ErrorFrame | tuple[Block, int]:

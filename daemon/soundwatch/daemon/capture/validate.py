@@ -24,7 +24,7 @@ def validate_samples(samples: Samples, first_sample: int, rate_hz: int, where: s
     Raises:
         RecordingError: A sample is NaN, infinite or far out of range; the message names the first one.
     """
-    if np.abs(samples).max(initial=0) <= MAX_MAGNITUDE:  # False for NaN too
+    if samples.max(initial=0) <= MAX_MAGNITUDE and samples.min(initial=0) >= -MAX_MAGNITUDE:  # False for NaN too
         return
     wrong = ~(np.abs(samples) <= MAX_MAGNITUDE)
     position = int(wrong.any(axis=0).argmax())
