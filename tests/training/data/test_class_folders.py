@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from soundwatch.export.exporter import export_checkpoint
 from soundwatch.training.cli.evaluate import evaluate
 from soundwatch.training.cli.train import train
 from soundwatch.training.data.batches import count_batches, daemon_windows, training_batches
-from soundwatch.training.data.class_folders import hold_out, list_folders, recording_of, split_folders
+from soundwatch.training.data.class_folders import far_off_shares, hold_out, list_folders, recording_of, split_folders
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network
@@ -76,6 +78,53 @@ def test_shared_recordings_are_held_out_from_all_classes_or_none(classes: list[s
     except DataError:
         return  # said, and not guessed
     assert all(names & held_out and names - held_out for names in classes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "held"),
+    [((14, 2), 2), ((2, 14), 2), ((8, 8), 8), ((5, 5, 5, 1), 5), ((1,) * 16, 3), ((3, 3, 3, 3, 4), 3), ((1, 1), 1)],
+)
+def test_a_share_for_testing_counts_clips(sizes: tuple[int, ...], held: int) -> None:
+    """Sixteen files of two days are two recordings; the day with two files is tested on."""
+    clips = tuple(
+        Clip(Path(f"dog/{2020 + day}-{number}.wav"), 0, 0, str(2020 + day))
+        for day, count in enumerate(sizes)
+        for number in range(count)
+    )
+    held_out = hold_out(("dog",), clips, 0.2)
+    count = sum(clip.recording in held_out for clip in clips)
+    assert abs(count - held) <= (sizes == (5, 5, 5, 1)) * 4
+    sentences = far_off_shares(("dog",), clips, held_out, 0.2)
+    assert bool(sentences) == (sizes == (8, 8))
+    assert not sentences or sentences[0].startswith("dog: 8 of 16 clips are held out instead of 3")
+
+
+@pytest.mark.parametrize("name", ["Türklingel", "घंटी", "звонок", "ドアベル", "_private", "dog bark.2"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_class_may_be_named_in_any_script_and_form_of_unicode(
+    tmp_path: Path, name: str, form: Literal["NFC", "NFD"]
+) -> None:
+    write_sound(tmp_path / unicodedata.normalize(form, name) / "a-1.wav")
+    labels, clips, _ = list_folders(tmp_path)
+    assert labels == (unicodedata.normalize("NFC", name),)
+    assert len(clips) == 1
+
+
+def test_two_forms_of_one_name_are_one_class_too_many(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        write_sound(tmp_path / unicodedata.normalize(form, "Türklingel") / "a-1.wav")
+    with pytest.raises(DataError, match=r"2 folders in .* are named Türklingel"):
+        list_folders(tmp_path)
+
+
+def test_a_class_may_lie_behind_a_link(tmp_path: Path) -> None:
+    write_sound(tmp_path / "elsewhere" / "a.WAV")
+    (tmp_path / "sounds" / "bell").mkdir(parents=True)
+    (tmp_path / "sounds" / "bell" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "sounds" / "dog").symlink_to(tmp_path / "elsewhere")
+    labels, clips, _ = list_folders(tmp_path / "sounds")
+    assert labels == ("bell", "dog")
+    assert [clip.path.relative_to(tmp_path / "sounds").as_posix() for clip in clips] == ["bell/more/a.WAV", "dog/a.WAV"]
 
 
 def test_a_class_of_one_recording_cannot_be_learned_and_scored(tmp_path: Path, tiny_recipe: Recipe) -> None:

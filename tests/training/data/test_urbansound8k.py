@@ -21,6 +21,24 @@ def test_all_folds_that_are_there_are_trained_on_by_default(tiny_data: Path) -> 
     assert (split.train_folds, len(split.train), split.test) == ((1, 2, 3), 29, ())
 
 
+def test_kaggles_copy_with_folds_beside_the_metadata_is_read_too(tiny_data: Path, tmp_path: Path) -> None:
+    kaggle = tmp_path / "kaggle"
+    shutil.copytree(tiny_data / "audio", kaggle)
+    shutil.copy(tiny_data / "metadata" / "UrbanSound8K.csv", kaggle)
+    split, original = split_by_folds(kaggle, None, (2,)), split_by_folds(tiny_data, None, (2,))
+    assert [clip.name for clip in split.train] == [clip.name for clip in original.train]
+    assert split.train[0].path == kaggle / "fold1" / original.train[0].name
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_metadata_that_a_spreadsheet_saved_is_read(tiny_data: Path, delimiter: str, encoding: str) -> None:
+    before = read_metadata(tiny_data)
+    metadata = tiny_data / "metadata" / "UrbanSound8K.csv"
+    metadata.write_text(metadata.read_text().replace(",", delimiter), encoding)
+    assert read_metadata(tiny_data) == before
+
+
 def test_a_tested_fold_is_not_trained_on_by_default(tiny_data: Path) -> None:
     split = split_by_folds(tiny_data, None, (2,))
     assert split.train_folds == (1, 3)

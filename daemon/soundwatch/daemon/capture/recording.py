@@ -17,6 +17,7 @@ import numpy as np
 from soundwatch.daemon.capture.ffmpeg_file import FFMPEG_SUFFIXES
 from soundwatch.daemon.capture.frame_reader import open_frames
 from soundwatch.daemon.capture.pacing import Pace, Pacer
+from soundwatch.daemon.capture.recording_files import files_under
 from soundwatch.daemon.capture.recording_findings import ADVICE, FindingKind, RecordingMeter
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.channels import match_channels
@@ -117,8 +118,8 @@ class Recording:
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """List the recordings in a folder and its subfolders, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in RECORDING_SUFFIXES and path.is_file())
+    """List the recordings under a folder, sorted by path."""
+    return [*files_under(folder).with_suffix(RECORDING_SUFFIXES)]
 
 
 def _full_scale(frames: Any) -> Samples:

@@ -8,11 +8,12 @@ Does not: open files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
+from soundwatch.daemon.capture.recording_files import files_under
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +52,16 @@ def find_recordings(paths: Sequence[Path]) -> SearchResult:
     recordings: dict[str, RecordingFile] = {}
     other_files = 0
     for path in paths:
-        named = not path.is_dir()
-        for file in [path] if named else _files_under(path, unread_folders):
-            if named or file.suffix.lower() in RECORDING_SUFFIXES:
-                recordings.setdefault(os.path.abspath(file), _found(file))  # noqa: PTH100  # resolve() asks the disk
-            else:
-                other_files += 1
+        if not path.is_dir():
+            recordings.setdefault(os.path.abspath(path), _found(path))  # noqa: PTH100  # resolve() asks the disk
+            continue
+        under = files_under(path)
+        unread_folders += under.unread_folders
+        found = under.with_suffix(RECORDING_SUFFIXES)
+        other_files += len(under.files) - len(found)
+        for file in found:
+            recordings.setdefault(os.path.abspath(file), _found(file))  # noqa: PTH100
     return SearchResult(tuple(recordings.values()), tuple(unread_folders), other_files)
-
-
-def _files_under(folder: Path, unread_folders: list[str]) -> Iterator[Path]:
-    def unread(error: OSError) -> None:
-        unread_folders.append(f"{error.filename} cannot be read: {error.strerror}. Check its permissions.")
-
-    for parent, folders, names in os.walk(folder, onerror=unread):
-        folders.sort()
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(parent, name)
 
 
 def _found(path: Path) -> RecordingFile:

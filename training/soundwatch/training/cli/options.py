@@ -139,6 +139,8 @@ def warn_of(split: Split, console: Console) -> None:
         console.print(f"[yellow]Fold {fold}: {count} of the listed clips have no file; the others are used.[/]")
     if split.ignored:
         console.print(f"[yellow]{split.ignored} files in {split.folder} are no recordings and are left out.[/]")
+    for sentence in split.far_off:
+        console.print(f"[yellow]Far from the share for testing: {sentence}.[/]")
     if split.withheld:
         console.print(f"[yellow]{split.withheld} clips to train on are left out: their recordings are scored.[/]")
     if split.leaky:

@@ -2,7 +2,7 @@
 
 Conventions: a folder's name is the class. A recording is identified by a file's name up to its first dash, or by
 the folder below the class folder; the name is shared by all classes, so a recording in
-two classes is one recording. Files that libsndfile does not read are left out and counted.
+two classes is one recording. Other files are left out and counted. Names are compared in Unicode's composed form.
 Lengths are free: an epoch takes as many windows of a recording as fit into it, up to one minute.
 A hash of their names selects the test recordings, so every run holds out the same ones.
 Does not: decode (`data/cache.py`), or check the recordings (`data/check.py`).
@@ -11,13 +11,14 @@ Does not: decode (`data/cache.py`), or check the recordings (`data/check.py`).
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-import soundfile
-
+from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
+from soundwatch.daemon.capture.recording_files import files_under
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.read_audio import measure_duration_s
@@ -26,11 +27,7 @@ from soundwatch.training.data.urbansound8k import Clip, Split
 RULE: Final = "a recording is a file's name up to its first dash, or the folder it lies in below its class's"
 TEST_SHARE: Final = 0.2
 TERMS: Final = "TERMS.txt"  # optional terms for weights that are trained on a folder
-SUFFIXES: Final = frozenset(
-    {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".aifc", ".oga", ".opus", ".snd", ".wave"}
-) - {".raw"}
 _LONGEST_S: Final = 60
-_LABEL: Final = re.compile(r"\w[\w .-]*")
 
 
 def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[Path, ...]]:
@@ -41,35 +38,67 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
     """
     if not root.is_dir():
         raise DataError(f"No folder {root}; a folder that holds a folder of recordings for each class was expected.")
+    folders = {_label(path): path for path in _class_folders(root)}
+    loose = [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    clips, ignored = ([], [path for path in loose if path.name != TERMS])
+    for class_id, label in enumerate(sorted(folders)):
+        under = files_under(folders[label])
+        if under.unread_folders:
+            raise DataError(under.unread_folders[0])
+        sounds = under.with_suffix(RECORDING_SUFFIXES)
+        if not sounds:
+            raise DataError(
+                f"The folder {folders[label]} holds no recording that can be read; WAV, FLAC, OGG, MP3, M4A or another "
+                "format was expected. Add some, convert them, or remove the folder."
+            )
+        clips += [Clip(path, 0, class_id, recording_of(path, folders[label])) for path in sounds]
+        ignored += sorted({*under.files} - {*sounds})
+    return tuple(sorted(folders)), tuple(clips), tuple(ignored)
+
+
+def _class_folders(root: Path) -> list[Path]:
+    """List the class folders.
+
+    Raises:
+        DataError: There is none, or two have one name.
+    """
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise DataError(
             f"{root} holds no folders; one for each class was expected, named as the class, with its recordings in it."
         )
-    loose = [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    clips, ignored = ([], [path for path in loose if path.name != TERMS])
-    for class_id, folder in enumerate(folders):
-        if not _LABEL.fullmatch(folder.name):
+    labels = Counter(_label(path) for path in folders)
+    for label, count in labels.items():
+        if count > 1:
             raise DataError(
-                f"The folder {folder.name!r} cannot name a class: letters, digits, spaces, dots, dashes and "
-                "underscores can, and a letter or digit comes first. Rename it."
+                f"{count} folders in {root} are named {label}, in different forms of Unicode. Put their recordings "
+                "into one folder."
             )
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-        sounds = [path for path in files if path.suffix.lower() in SUFFIXES]
-        if not sounds:
-            raise DataError(
-                f"The folder {folder} holds no recording that can be read; WAV, FLAC, OGG, MP3 or another format of "
-                "libsndfile's was expected. Add some, convert them, or remove the folder."
-            )
-        clips += [Clip(path, 0, class_id, recording_of(path, folder)) for path in sounds]
-        ignored += [path for path in files if path.suffix.lower() not in SUFFIXES]
-    return tuple(folder.name for folder in folders), tuple(clips), tuple(ignored)
+    return folders
+
+
+def _label(folder: Path) -> str:
+    """Return the class of a folder: its name in Unicode's composed form, since macOS writes the other one.
+
+    Raises:
+        DataError: The name cannot be a class.
+    """
+    label = unicodedata.normalize("NFC", folder.name)
+    kinds = [unicodedata.category(letter)[0] for letter in label]  # L letter, M mark of one, N number
+    valid = all(kind in "LMN" or letter in " ._-" for kind, letter in zip(kinds, label, strict=True))
+    if not valid or not (kinds[0] in "LN" or label[0] == "_"):
+        raise DataError(
+            f"The folder {folder.name!r} cannot name a class: letters, digits, spaces, dots, dashes and "
+            "underscores can, and a letter or digit comes first. Rename it."
+        )
+    return label
 
 
 def recording_of(path: Path, folder: Path) -> str:
     """Return the recording of a file in a class folder, by the rule above."""
     parts = path.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else path.stem.partition("-")[0]
+    name = parts[0] if len(parts) > 1 else path.stem.partition("-")[0]
+    return unicodedata.normalize("NFC", name)
 
 
 def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Split:
@@ -78,7 +107,7 @@ def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Sp
     Args:
         root: Folder with one folder per class.
         spec: Front end, for the length of a window; None without training.
-        test_share: Share of test recordings per class; 0 tests on none, 1 on all.
+        test_share: Share of test clips per class, in whole recordings; 0 tests on none, 1 on all.
 
     Raises:
         DataError: The folder is wrong, a file's length cannot be read, or a class has too few recordings.
@@ -97,6 +126,7 @@ def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Sp
         labels=labels,
         folder=root.resolve().name,
         ignored=len(ignored),
+        far_off=far_off_shares(labels, listed, held_out, test_share),
         terms=_terms(root / TERMS),
     )
 
@@ -117,29 +147,57 @@ def _measured(clip: Clip, spec: FeatureSpec) -> Clip:
 
 
 def hold_out(labels: tuple[str, ...], clips: tuple[Clip, ...], share: float) -> set[str]:
-    """Select the test recordings: a share of each class, at least one, leaving at least one for training."""
+    """Select the test recordings: a share of each class's clips, at least one, leaving at least one for training."""
     if share in (0, 1):
         return {clip.recording for clip in clips if share}
-    classes = {label: {clip.recording for clip in clips if clip.class_id == k} for k, label in enumerate(labels)}
+    classes = _recordings_by_class(labels, clips)
     held_out: set[str] = set()
     for label, recordings in sorted(classes.items(), key=lambda item: (len(item[1]), item[0])):
-        wanted = max(1, round(share * len(recordings)))
-        for recording in sorted(recordings - held_out, key=_draw):
-            if len(held_out & recordings) >= wanted:
-                break
-            if _leaves_some(classes, held_out | {recording}):
+        wanted = _wanted_clips(recordings, share)
+        for recording in sorted(recordings.keys() - held_out, key=_draw):
+            held = sum(recordings[name] for name in held_out & recordings.keys())
+            nearer = abs(held + recordings[recording] - wanted) < abs(held - wanted)
+            if nearer and _leaves_some(classes, held_out | {recording}):
                 held_out.add(recording)
-        if not held_out & recordings:
+        if not held_out & recordings.keys():  # each holds too many clips
+            smallest = sorted(recordings, key=lambda name: (recordings[name], _draw(name)))
+            held_out |= {*[name for name in smallest if _leaves_some(classes, held_out | {name})][:1]}
+        if not held_out & recordings.keys():
             raise DataError(_too_few(label, len(recordings)))
     return held_out
+
+
+def far_off_shares(
+    labels: tuple[str, ...], clips: tuple[Clip, ...], held_out: Collection[str], share: float
+) -> tuple[str, ...]:
+    """Name the classes of which far more or fewer clips are held out than wanted, since recordings are whole."""
+    found = list[str]()
+    for label, recordings in _recordings_by_class(labels, clips).items():
+        wanted = _wanted_clips(recordings, share)
+        held = sum(count for name, count in recordings.items() if name in held_out)
+        if 0 < share < 1 and abs(held - wanted) > 1 and not wanted / 2 <= held <= 2 * wanted:
+            found.append(
+                f"{label}: {held} of {recordings.total()} clips are held out instead of {wanted}, in {len(recordings)} "
+                "recordings"
+            )
+    return tuple(found)
+
+
+def _recordings_by_class(labels: tuple[str, ...], clips: tuple[Clip, ...]) -> dict[str, Counter[str]]:
+    """Count the clips of each recording of each class."""
+    return {label: Counter(clip.recording for clip in clips if clip.class_id == k) for k, label in enumerate(labels)}
+
+
+def _wanted_clips(recordings: Counter[str], share: float) -> int:
+    return max(1, round(share * recordings.total()))
 
 
 def _draw(recording: str) -> str:
     return hashlib.sha256(recording.encode()).hexdigest()
 
 
-def _leaves_some(classes: Mapping[str, set[str]], held_out: set[str]) -> bool:
-    return all(recordings - held_out for recordings in classes.values())
+def _leaves_some(classes: Mapping[str, Counter[str]], held_out: set[str]) -> bool:
+    return all(recordings.keys() - held_out for recordings in classes.values())
 
 
 def _too_few(label: str, count: int) -> str:

@@ -19,8 +19,8 @@ from soundwatch.daemon.capture.recording_error import FaultKind
 from soundwatch.daemon.capture.recording_findings import ADVICE
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.data.audio_facts import SoundFacts, SoundFault
-from soundwatch.training.data.class_folders import TEST_SHARE, hold_out
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.class_folders import RULE, TEST_SHARE, far_off_shares, hold_out
+from soundwatch.training.data.urbansound8k import Clip, audio_folder
 
 Measured = Sequence[tuple[Clip, SoundFacts | SoundFault]]
 Sounds = Sequence[tuple[Clip, SoundFacts]]
@@ -110,7 +110,7 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     gone = [clip.path for clip in clips if present[clip.fold] and not clip.path.is_file()]
     yield from _finding("warning", "missing", gone, root, "Clips that the metadata lists and that have no file.")
     known = {clip.path for clip in clips}
-    strays = [path for path in sorted((root / "audio").glob("fold*/*")) if path.is_file() and path not in known]
+    strays = [path for path in sorted(audio_folder(root).glob("fold*/*")) if path.is_file() and path not in known]
     sounds = [path for path in strays if not path.name.startswith(".")]
     yield from _finding(
         "warning", "not listed", sounds, root, "Files that the metadata does not list; they are not used."
@@ -133,9 +133,14 @@ def about_folders(
 ) -> Iterator[Finding]:
     """Check a data set of class folders: classes that cannot be split, and files that are not recordings."""
     try:
-        hold_out(labels, clips, TEST_SHARE)
+        far_off = far_off_shares(labels, clips, hold_out(labels, clips, TEST_SHARE), TEST_SHARE)
+        text = (
+            "Classes whose recordings are too large for a share of 0.2 for testing. A recording is never split; name "
+            f"the files so that {RULE}."
+        )
+        yield from _finding("warning", "share", far_off, root, text)
     except DataError as error:
         yield Finding(severity="error", kind="too few", count=1, text=str(error), examples=())
     yield from _finding(
-        "warning", "no recording", list(ignored), root, "Files that libsndfile does not read; not used."
+        "warning", "no recording", list(ignored), root, "Files that are no recordings, by their names; not used."
     )

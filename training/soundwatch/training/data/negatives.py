@@ -14,11 +14,12 @@ from typing import Final
 
 import numpy as np
 
+from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES
+from soundwatch.daemon.capture.recording_files import files_under
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.urbansound8k import Clip
 
-SUFFIXES: Final = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 _HELD_OUT_ONE_IN: Final = 4
 
 
@@ -34,11 +35,11 @@ def split_negatives(*folders: Path) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]
 
 
 def _recordings(folder: Path) -> list[Clip]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = files_under(folder).with_suffix(RECORDING_SUFFIXES)
     if not paths:
         raise DataError(
-            f"No recordings under {folder}; a folder of {', '.join(sorted(SUFFIXES))} files of sounds that are none of "
-            "the classes was expected."
+            f"No recordings under {folder}; a folder of WAV, FLAC, Ogg, MP3, M4A or other files of sounds that are "
+            "none of the classes was expected."
         )
     return [Clip(path, 0, None, _recording(path)) for path in paths]
 

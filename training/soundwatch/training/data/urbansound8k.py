@@ -1,6 +1,7 @@
 """Reader of UrbanSound8K's layout, and splits that keep each recording on one side.
 
-Conventions: `metadata/UrbanSound8K.csv` and `audio/fold1/` to `audio/fold10/` under one folder. Folds
+Conventions: `metadata/UrbanSound8K.csv` and `audio/fold1/` to `audio/fold10/` under one folder, or, as in Kaggle's
+copy, the CSV file beside `fold1/` to `fold10/`. Folds
 are numbered from 1. A recording is the number before the first dash of a clip's file name: one
 Freesound upload, from which several clips were cut.
 Source: Salamon, Jacoby and Bello, "A Dataset and Taxonomy for Urban Sound Research", 2014. Its authors
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,6 +75,7 @@ class Split:
         labels: Names of the classes, in the order of `class_id`.
         folder: Name of the folder with the class folders; None for UrbanSound8K.
         ignored: Number of files in that folder that are not recordings.
+        far_off: A sentence for each class of which far more or fewer clips are in `test` than wanted.
         terms: Terms for weights trained on it, if the folder has some.
     """
 
@@ -86,6 +89,7 @@ class Split:
     labels: tuple[str, ...] = LABELS
     folder: str | None = None
     ignored: int = 0
+    far_off: tuple[str, ...] = ()
     terms: str | None = None
 
 
@@ -95,15 +99,15 @@ def read_metadata(root: Path) -> tuple[Clip, ...]:
     Raises:
         DataError: The folder or file does not exist, or a column is missing.
     """
-    metadata = root / "metadata" / "UrbanSound8K.csv"
-    if not metadata.is_file():
+    metadata = find_metadata(root)
+    if metadata is None:
         raise DataError(
-            f"No {metadata}; a folder in UrbanSound8K's layout was expected. For your own folder of recordings per "
-            f"class, add --layout folders. {OBTAIN}"
+            f"No {metadata_paths(root)[0]}; a folder in UrbanSound8K's layout was expected. For your own folder of "
+            f"recordings per class, add --layout folders. {OBTAIN}"
         )
     try:
-        with metadata.open(newline="", encoding="utf-8") as file:
-            clips = _read_rows(csv.DictReader(file), root, metadata)
+        with open_metadata(metadata) as rows:
+            clips = _read_rows(rows, audio_folder(root), metadata)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{metadata} does not read: {error}; the original file was expected. {OBTAIN}") from error
     if not clips:
@@ -111,7 +115,32 @@ def read_metadata(root: Path) -> tuple[Clip, ...]:
     return clips
 
 
-def _read_rows(rows: csv.DictReader[str], root: Path, metadata: Path) -> tuple[Clip, ...]:
+def metadata_paths(root: Path) -> tuple[Path, Path]:
+    """Return where the metadata is: in the original data set, and in Kaggle's copy."""
+    return root / "metadata" / "UrbanSound8K.csv", root / "UrbanSound8K.csv"
+
+
+def find_metadata(root: Path) -> Path | None:
+    """Return the metadata file; None if there is none."""
+    return next((path for path in metadata_paths(root) if path.is_file()), None)
+
+
+@contextmanager
+def open_metadata(path: Path) -> Iterator[csv.DictReader[str]]:
+    """Open a CSV file with commas, semicolons or tabs, and with or without a byte order mark, as spreadsheets write."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        delimiter = max(",;\t", key=file.readline().count)
+        file.seek(0)
+        yield csv.DictReader(file, delimiter=delimiter)
+
+
+def audio_folder(root: Path) -> Path:
+    """Return the folder with the folds: audio/, or in Kaggle's copy the one of the metadata."""
+    audio = root / "audio"
+    return audio if audio.is_dir() or not metadata_paths(root)[1].is_file() else root
+
+
+def _read_rows(rows: csv.DictReader[str], audio: Path, metadata: Path) -> tuple[Clip, ...]:
     """Parse all rows of the metadata."""
     columns = rows.fieldnames or []
     lacking = [column for column in COLUMNS if column not in columns]
@@ -120,10 +149,10 @@ def _read_rows(rows: csv.DictReader[str], root: Path, metadata: Path) -> tuple[C
             f"{metadata} has the columns {', '.join(columns) or '(none)'} and lacks {', '.join(lacking)}; "
             f"the original file was expected. {OBTAIN}"
         )
-    return tuple(_clip(root, row, f"{metadata} line {rows.line_num}") for row in rows)
+    return tuple(_clip(audio, row, f"{metadata} line {rows.line_num}") for row in rows)
 
 
-def _clip(root: Path, row: dict[str, str], where: str) -> Clip:
+def _clip(audio: Path, row: dict[str, str], where: str) -> Clip:
     """Parse one row of the metadata."""
     name = row["slice_file_name"] or ""
     try:
@@ -135,7 +164,7 @@ def _clip(root: Path, row: dict[str, str], where: str) -> Clip:
         raise DataError(
             f"{where} says {row}; a file name, a fold, and a classID and class out of UrbanSound8K's ten were expected."
         )
-    return Clip(root / "audio" / f"fold{fold}" / name, fold, class_id, name.partition("-")[0])
+    return Clip(audio / f"fold{fold}" / name, fold, class_id, name.partition("-")[0])
 
 
 def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: tuple[int, ...]) -> Split:
@@ -161,7 +190,7 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
     for fold in (*train_folds, *test_folds):
         if fold not in folds:
             found = ", ".join(str(number) for number in sorted(folds)) or "none"
-            raise DataError(f"Fold {fold} has no clips in {root / 'audio'}; folds there: {found}. {OBTAIN}")
+            raise DataError(f"Fold {fold} has no clips in {audio_folder(root)}; folds there: {found}. {OBTAIN}")
     test = tuple(clip for clip in present if clip.fold in test_folds)
     scored = {clip.recording for clip in test}
     wanted = [clip for clip in present if clip.fold in train_folds]

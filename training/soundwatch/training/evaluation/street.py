@@ -9,7 +9,6 @@ Does not: mix (`evaluation/street_scene.py`), match (`evaluation/event_matching.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
 from soundwatch.training.data.read_audio import RATE_HZ
-from soundwatch.training.data.urbansound8k import OBTAIN, Clip
+from soundwatch.training.data.urbansound8k import OBTAIN, Clip, find_metadata, metadata_paths, open_metadata
 from soundwatch.training.evaluation.event_matching import MatchCounts, TimedLabel, count_matches, match_events
 from soundwatch.training.evaluation.offline_detection import DetectedEvent, detect_in_blocks
 from soundwatch.training.evaluation.street_scene import PlacedClip, plan_scene, render_scene
@@ -217,9 +216,9 @@ def foreground_clips(root: Path, data: LabelledClips) -> LabelledClips:
     """
     if data.folder:
         return data
-    metadata = root / "metadata" / "UrbanSound8K.csv"
-    with metadata.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    metadata = find_metadata(root) or metadata_paths(root)[0]
+    with open_metadata(metadata) as lines:
+        rows = list(lines)
     if rows and "salience" not in rows[0]:
         raise DataError(f"{metadata} has no column salience; the original file was expected. {OBTAIN}")
     loud = {row["slice_file_name"] for row in rows if row["salience"] == "1"}

@@ -1,0 +1,61 @@
+"""Files under a folder: in all its subfolders, and behind links to folders.
+
+Conventions: sorted by path; names that begin with a dot are left out. A folder is visited once, by its own path rather
+than by a link, so that a link to a folder above it is no endless loop.
+Does not: open the files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFiles:
+    """Files under a folder.
+
+    Attributes:
+        files: Their paths, sorted.
+        unread_folders: A sentence for each folder that cannot be listed.
+    """
+
+    files: tuple[Path, ...]
+    unread_folders: tuple[str, ...]
+
+    def with_suffix(self, suffixes: Iterable[str]) -> tuple[Path, ...]:
+        """Return the files with one of some suffixes, in upper or lower case."""
+        wanted = frozenset(suffixes)
+        return tuple(path for path in self.files if path.suffix.lower() in wanted)
+
+
+def files_under(folder: Path) -> FolderFiles:
+    """List the files under a folder."""
+    files: list[Path] = []
+    unread: list[str] = []
+    visited: set[tuple[int, int]] = set()
+
+    def report(error: OSError) -> None:
+        unread.append(f"{error.filename} cannot be listed: {error.strerror}. Check its permissions.")
+
+    waiting = [folder]
+    while waiting:
+        for parent, folders, names in os.walk(waiting.pop(0), onerror=report):
+            here = Path(parent)
+            if _is_visited(here, visited):
+                folders.clear()
+                continue
+            files += [here / name for name in names if not name.startswith(".") and (here / name).is_file()]
+            waiting += [here / name for name in sorted(folders) if (here / name).is_symlink()]
+    return FolderFiles(tuple(sorted(files)), tuple(unread))
+
+
+def _is_visited(folder: Path, visited: set[tuple[int, int]]) -> bool:
+    """Return True at the second visit of a folder."""
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    seen = identity in visited
+    visited.add(identity)
+    return seen

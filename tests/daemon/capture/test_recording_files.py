@@ -1,0 +1,58 @@
+"""Recordings under a folder are found whatever their names, and behind links, once each."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.capture.recording import recordings_in
+from soundwatch.daemon.capture.recording_files import files_under
+from soundwatch.daemon.scan.discover import find_recordings
+
+
+def write(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"RIFF")
+
+
+def names(root: Path) -> list[str]:
+    return [str(path.relative_to(root)) for path in recordings_in(root)]
+
+
+def test_recordings_are_found_by_their_suffix_in_any_case_and_script(tmp_path: Path) -> None:
+    nfd = unicodedata.normalize("NFD", "Türklingel.wav")
+    write(
+        *(tmp_path / name for name in ("REC.WAV", "a b.Mp3", nfd, "घंटी.flac", "voice.m4a", "notes.txt", ".hidden.wav"))
+    )
+    assert names(tmp_path) == sorted(["REC.WAV", "a b.Mp3", nfd, "घंटी.flac", "voice.m4a"])
+    assert find_recordings([tmp_path]).other_files == 1
+
+
+def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    write(root / "own" / "a.wav", outside / "deep" / "b.wav")
+    (root / "link").symlink_to(outside)
+    (root / "own" / "loop").symlink_to(root)
+    (outside / "back").symlink_to(root / "own")
+    (root / "gone").symlink_to(tmp_path / "nothing")
+    assert names(root) == ["link/deep/b.wav", "own/a.wav"]
+    assert [str(found.path.relative_to(root)) for found in find_recordings([root]).recordings] == names(root)
+
+
+def test_a_folder_is_listed_by_its_own_path_rather_than_by_a_link(tmp_path: Path) -> None:
+    write(tmp_path / "z" / "a.wav")
+    (tmp_path / "a").symlink_to(tmp_path / "z")
+    assert names(tmp_path) == ["z/a.wav"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
+    write(tmp_path / "closed" / "a.wav")
+    (tmp_path / "closed").chmod(0)
+    (sentence,) = files_under(tmp_path).unread_folders
+    (tmp_path / "closed").chmod(0o700)
+    assert "closed cannot be listed: Permission denied" in sentence
