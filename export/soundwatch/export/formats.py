@@ -45,7 +45,7 @@ def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
         )
     assert program is not None
     model = program.model_proto
-    _forget_origin(model.graph)
+    forget_origin(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return with_metadata(model, contract)
 
@@ -58,7 +58,7 @@ def with_metadata(model: onnx.ModelProto, contract: ModelContract) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _forget_origin(graph: Any) -> None:
+def forget_origin(graph: Any) -> None:
     """Remove the notes of the exporter, which hold stack traces with paths of this machine."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")

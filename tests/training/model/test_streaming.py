@@ -15,19 +15,10 @@ from soundwatch.training.model.map_times import map_edges_s, receptive_field
 from soundwatch.training.model.network import build_network, maps_of
 from soundwatch.training.model.recipe import Recipe, SeparableCnn, load_recipe
 from soundwatch.training.model.streaming import FLOOR_DB, StreamingNetwork, stream
+from support.streaming_recipe import small_streaming_recipe
 
 FRAMES = 24
 LIMIT = 1e-5
-
-
-def small_stream(instant_layers: int = 1) -> Recipe:
-    """A recipe whose network has a streaming form with frames of four mel frames."""
-    recipe = load_recipe("urban-street")
-    network = SeparableCnn(
-        widths=(4, 6, 6, 6), strides=(2, 1, 2, 1), dropout_share=0.1, time_padding=False, instant_layers=instant_layers
-    )
-    features = msgspec.structs.replace(recipe.features, window_ms=1000, normalisation="none")
-    return msgspec.structs.replace(recipe, network=network, features=features)
 
 
 def streaming(recipe: Recipe) -> tuple[torch.nn.Sequential, StreamingNetwork]:
@@ -45,7 +36,7 @@ def noise(batch: int, frames: int, recipe: Recipe) -> Tensor:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=12), st.integers(0, 1))
 def test_any_division_into_blocks_gives_the_logits_of_one_pass(blocks: list[int], instant_layers: int) -> None:
-    recipe = small_stream(instant_layers)
+    recipe = small_streaming_recipe(instant_layers)
     _, network = streaming(recipe)
     features = noise(2, sum(blocks) * network.step, recipe)
     with torch.no_grad():
@@ -56,7 +47,7 @@ def test_any_division_into_blocks_gives_the_logits_of_one_pass(blocks: list[int]
 
 @pytest.mark.parametrize("instant_layers", [0, 1])
 def test_after_its_warm_up_a_frame_has_the_logits_of_the_window_that_ends_with_it(instant_layers: int) -> None:
-    recipe = small_stream(instant_layers)
+    recipe = small_streaming_recipe(instant_layers)
     window_network, network = streaming(recipe)
     features = noise(1, FRAMES * network.step, recipe)
     with torch.no_grad():
@@ -71,7 +62,7 @@ def test_after_its_warm_up_a_frame_has_the_logits_of_the_window_that_ends_with_i
 
 
 def test_streams_in_one_batch_do_not_depend_on_each_other() -> None:
-    recipe = small_stream()
+    recipe = small_streaming_recipe()
     _, network = streaming(recipe)
     features = noise(3, FRAMES * network.step, recipe)
     with torch.no_grad():
@@ -87,7 +78,7 @@ def test_a_network_that_pads_its_windows_has_no_streaming_form() -> None:
 
 
 def test_the_receptive_field_is_the_shortest_input_with_one_frame_of_maps() -> None:
-    recipe = small_stream(0)
+    recipe = small_streaming_recipe(0)
     assert isinstance(recipe.network, SeparableCnn)
     network = build_network(recipe).eval()
     field = receptive_field(recipe.network)
@@ -96,7 +87,7 @@ def test_the_receptive_field_is_the_shortest_input_with_one_frame_of_maps() -> N
 
 
 def test_maps_without_padding_lie_around_the_centers_of_their_frames() -> None:
-    recipe = small_stream(0)
+    recipe = small_streaming_recipe(0)
     edges_s = map_edges_s(recipe, 8)
     assert edges_s[0] == 0
     assert edges_s[-1] == 1.0

@@ -34,6 +34,7 @@ class StreamingNetwork(nn.Module):
     Attributes:
         step: Mel frames per frame of the output.
         warm_up: Mel frames from the start of a stream until the scores are exact.
+        input_shape: (C, M, step) of the input of one frame.
 
     Raises:
         ConfigError: The network pads the frames of a window, or is not `separable`.
@@ -56,14 +57,14 @@ class StreamingNetwork(nn.Module):
         self.step = field.step
         self.pooled = (spec.n_frames - field.covered) // field.step + 1
         self.warm_up = field.covered + (self.pooled - 1) * field.step
-        self._input = (spec.channels, spec.n_mels, self.step)
+        self.input_shape = (spec.channels, spec.n_mels, self.step)
 
     @torch.no_grad()
     def initial_states(self, batch: int = 1) -> list[Tensor]:
         """Return the states of the start of B streams: zeros."""
         states = [torch.zeros(0)] * (sum(_kept(layer) > 0 for layer in self.layers) + 1)
         shapes: list[tuple[int, ...]] = []
-        maps = torch.zeros(batch, *self._input)
+        maps = torch.zeros(batch, *self.input_shape)
         for layer in self.layers:
             kept = _kept(layer)
             if kept:
