@@ -34,7 +34,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real recordings beside the checkout, or a skip that says what is missing."""
+    """Return the folder of real recordings next to the checkout, or skip with the missing folder."""
     data = SHARED / "data"
     if not (data / "urbansound8k").is_dir():
         pytest.skip(f"real recordings are not here: no {data / 'urbansound8k'}")
@@ -48,7 +48,7 @@ def _own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Golden files are rewritten only when asked."""
+    """Add the option that rewrites golden files."""
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew")
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from support.cli_runner import SOUNDWATCH
-from support.mosquitto import Listener, Mosquitto, kept, wait_until
+from support.mosquitto import Listener, Mosquitto, retained_messages, wait_until
 
 STATUS = "soundwatch/edge1/status"
 SOURCE = "soundwatch/edge1/demo/status"
@@ -31,15 +31,15 @@ def test_the_status_is_offline_after_a_kill_and_stopped_after_a_stop(
     daemon = start(tmp_path, mosquitto)
     wait_until(lambda: listener.last(STATUS) == b"online", "its return")
     wait_until(lambda: listener.last(SOURCE) == b"heard", "sound")
-    listener.say("soundwatch/edge1/demo/set", "OFF")
+    listener.publish("soundwatch/edge1/demo/set", "OFF")
     wait_until(lambda: listener.last(SOURCE) == b"paused", "the pause")
-    listener.say("soundwatch/edge1/demo/set", "ON")
+    listener.publish("soundwatch/edge1/demo/set", "ON")
     wait_until(lambda: listener.last(SOURCE) == b"heard", "the end of the pause")
     wait_until(lambda: "level_dbfs" in json.loads(listener.last("soundwatch/edge1/demo/level") or b"{}"), "a level")
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(timeout=60) == 0
     wait_until(lambda: listener.last(STATUS) == b"stopped", "its goodbye")
-    found = kept(mosquitto.port)
+    found = retained_messages(mosquitto.port)
     assert found[STATUS] == b"stopped"
     classes = {payload for topic, payload in found.items() if "/class/" in topic}
     assert classes == {b"OFF"}, "no sound lasts when nobody listens"

@@ -132,7 +132,7 @@ def test_a_source_is_paused_and_listened_to_again_by_its_button(browser: Browser
 
 
 def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
-    site.tell(today(1), today(2, class_="high"), today(3, source="yard", peak_score=0.55))
+    site.append(today(1), today(2, class_="high"), today(3, source="yard", peak_score=0.55))
     page, said = opened(browser, site.url)
     expect(rows(page)).to_have_count(3)
     expect(page.locator("#day-total")).to_have_text("3 events")
@@ -144,7 +144,7 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     page.get_by_label("Search").fill("")
     page.get_by_label("Peak score").select_option("0.7")
     expect(rows(page)).to_have_count(2)
-    site.tell(today(4, peak_score=0.6))
+    site.append(today(4, peak_score=0.6))
     page.locator("#hours button", has_text="high").click()
     expect(rows(page)).to_have_count(1)
     expect(page.locator("#hours button", has_text="high")).to_have_attribute("aria-pressed", "true")
@@ -159,7 +159,7 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
 
 
 def test_an_event_is_labelled_with_a_button_and_unlabelled(browser: Browser, site: Site) -> None:
-    site.tell(today(1), today(1, "end"))
+    site.append(today(1), today(1, "end"))
     page, said = opened(browser, site.url)
     rows(page).first.locator("summary").click()
     page.get_by_role("button", name="Correct").click()
@@ -181,7 +181,7 @@ def test_an_event_is_labelled_with_a_button_and_unlabelled(browser: Browser, sit
 def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tmp_path: Path) -> None:
     samples = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(32_000) / 16_000)
     soundfile.write(tmp_path / "clips" / "a.flac", samples, 16_000)
-    site.tell(today(1), today(1, "end"), clip_line(1, "a.flac"), today(2), clip_line(2, None, reason="speech"))
+    site.append(today(1), today(1, "end"), clip_line(1, "a.flac"), today(2), clip_line(2, None, reason="speech"))
     page, said = opened(browser, site.url)
     expect(page.locator(".with-sound").last).to_have_text("♪")
     rows(page).last.locator("summary").click()
@@ -205,7 +205,7 @@ def test_an_events_sound_is_played_and_pictured(browser: Browser, site: Site, tm
 
 def test_names_are_shown_as_escaped_text(browser: Browser, site: Site) -> None:
     evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
-    site.tell(today(1, class_=evil, source="mic0"), msgspec.structs.replace(lost_line(), detail=evil))
+    site.append(today(1, class_=evil, source="mic0"), msgspec.structs.replace(lost_line(), detail=evil))
     page, said = opened(browser, site.url)
     expect(rows(page).first.locator(".class")).to_have_text(evil.replace("_", " "))
     expect(page.locator(".about").first).to_have_text(evil)
@@ -219,8 +219,8 @@ def test_the_highest_tags_are_shown_now_and_in_an_event(browser: Browser, site: 
     tags = {"speech": 0.5, "dog_growl": 0.75, "rain": 0.25, "bell": 0.0}
     window = reading(tags=tuple(tags), tag_values=np.array([*tags.values()], np.float32))
     site.view.live.publish(window)
-    site.tell(hello("low", "high"), today(1, also={"dog_growl": 0.75, "speech": 0.5}))
-    site.tell(today(2, class_="glass", experimental=True))
+    site.append(hello("low", "high"), today(1, also={"dog_growl": 0.75, "speech": 0.5}))
+    site.append(today(2, class_="glass", experimental=True))
     page, said = opened(browser, site.url)
     expect(page.get_by_text("Also: dog growl 0.75, speech 0.50, rain 0.25")).to_be_visible()
     expect(rows(page).first.locator(".class")).to_have_text("glass (experimental)")
@@ -234,7 +234,7 @@ def test_a_lost_source_and_a_failing_program_are_shown(browser: Browser, site: S
     page, said = opened(browser, site.url)
     expect(page.locator("#status")).to_have_text("No source is running")
     expect(page.locator("#events-state")).to_contain_text("No events yet today.")
-    site.tell(lost_line())
+    site.append(lost_line())
     expect(page.locator("#status")).to_have_text("1 problem")
     expect(page.locator(".source-state").first).to_have_text("Lost")
     expect(page.locator(".problems")).to_have_text("mic0 delivers no sound: mic0 was unplugged.")
@@ -275,7 +275,7 @@ def test_the_page_can_be_read_and_used_by_everybody(
 ) -> None:
     """axe-core's rules for WCAG 2.1 AA, contrast among them; and nothing sticks out sideways."""
     site.view.live.publish(reading())
-    site.tell(
+    site.append(
         *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line()
     )
     page, said = opened(browser, site.url, color_scheme=scheme, viewport={"width": width, "height": height})
@@ -298,7 +298,7 @@ def test_the_page_works_under_a_path_of_a_proxy(browser: Browser, tmp_path: Path
         page.get_by_role("button", name="Log in").click()
         expect(page.locator("#status")).to_have_text("No source is running")
         expect(page.locator("#banner")).to_be_hidden()
-        site.tell(today(1), today(1, "end"))
+        site.append(today(1), today(1, "end"))
         expect(rows(page)).to_have_count(1)
         page.get_by_role("button", name="Pause").first.click()
         wait_for(lambda: site.switched == [("mic0", False)])
@@ -340,7 +340,7 @@ def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site
 
 
 def test_all_can_be_done_from_the_keyboard(browser: Browser, site: Site) -> None:
-    site.tell(today(1), today(1, "end"))
+    site.append(today(1), today(1, "end"))
     page, _ = opened(browser, site.url)
     expect(rows(page)).to_have_count(1)
     page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""A daemon that is told to read its configuration again, and goes on with what has not changed."""
+"""A daemon that reloads its configuration; unchanged parts continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model file that hears low and high tones: what `doubles.BandClassifier` is, as a real ONNX file."""
+"""A model file for low and high tones: `fakes.BandClassifier` as a real ONNX file."""
 
 from __future__ import annotations
 

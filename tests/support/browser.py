@@ -39,7 +39,7 @@ def skip_without_chromium() -> None:
 
 
 def complaints_of(page: Page) -> list[str]:
-    """What the page will have said on its console, but for a server that was meant to be away."""
+    """Return the messages on the page's console, except those about a server that the test stopped."""
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(str(error)))
 

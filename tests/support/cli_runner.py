@@ -28,7 +28,7 @@ VALIDATOR = jsonschema.Draft202012Validator(strict_schema())
 def soundwatch(
     *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run it to its end; whatever happens it shows no traceback."""
+    """Run the program to its end, and check that it shows no traceback."""
     environment = os.environ | (env or {})
     command = [SOUNDWATCH, *map(str, arguments)]
     done = cast(

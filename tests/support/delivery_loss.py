@@ -60,7 +60,7 @@ class Gate:
         threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
 
     def shut(self) -> None:
-        """Let nobody through, and cut off who is inside."""
+        """Refuse new connections, and close the present ones."""
         server, self._server = self._server, None
         for each in (server, *self._pairs):
             if each is not None:
@@ -124,7 +124,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Disk]:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of the lines.
+    """Result of a trial.
 
     Attributes:
         events: How many sounds started.
@@ -193,7 +193,7 @@ class Trial:
         self.broker.kill()
 
     def start_broker(self) -> None:
-        """Start it again; it is listened to before anybody publishes."""
+        """Start the broker again; the listener connects before the daemon publishes."""
         self.broker.start()
         assert self.listener.ready.wait(60)
         self.gate.open()
@@ -203,7 +203,7 @@ class Trial:
         wait_until(lambda: self.lines() >= count, f"{count} lines")
 
     def lines(self) -> int:
-        """How many are in the file."""
+        """Return the number of lines in the file."""
         with suppress(FileNotFoundError), self.file.open("rb") as file:
             file.seek(self._read_bytes)
             chunk = file.read()
@@ -212,7 +212,7 @@ class Trial:
         return self._lines
 
     def finish(self) -> Account:
-        """Let the program end by itself, and start it again until each sink has all."""
+        """End the program's input, and start it again until each sink has all lines."""
         assert self._daemon is not None
         daemon, self._daemon = self._daemon, None
         self._wait(daemon)
@@ -293,7 +293,7 @@ class Trial:
 
 
 def _unmarked(lines: list[dict[str, Any]]) -> int:
-    """Lines that came before, but do not say so."""
+    """Count repeated lines without a mark."""
     firsts = Counter(line["seq"] for line in lines if not line.get("repeated"))
     return sum(count - 1 for count in firsts.values() if count > 1)
 

@@ -20,7 +20,7 @@ from support.cli_runner import SOUNDWATCH
 def demo_daemon(
     port: int, *arguments: str, env: dict[str, str] | None = None, log: Path | None = None
 ) -> Iterator[str]:
-    """The daemon while this lasts; its page's address. It is killed if it does not end by itself."""
+    """Run the daemon within the context, and provide the address of its page; kill it if it does not end."""
     command = [SOUNDWATCH, "run", "--device", "demo", "-F", f"http://127.0.0.1:{port}", *arguments]
     with (
         open(log or os.devnull, "ab") as diary,  # noqa: PTH123  # os.devnull is no path of a Path's
@@ -39,7 +39,7 @@ def demo_daemon(
 
 
 def get(url: str, path: str) -> Any:
-    """What is answered; None where nobody does."""
+    """Return the response; None without one."""
     try:
         return httpx.get(url + path, timeout=10, trust_env=False, verify=False).json()  # noqa: S501  # no certificates to load
     except httpx.TransportError:
@@ -47,7 +47,7 @@ def get(url: str, path: str) -> Any:
 
 
 def has_told(url: str) -> bool:
-    """Whether it has told of an event."""
+    """Return True if the page has an event."""
     return bool((get(url, "/api/events") or {}).get("events"))
 
 

@@ -1,4 +1,4 @@
-"""Sources in memory, a sink that keeps what it is given, and all that an engine needs around it."""
+"""Sources in memory, a sink that stores its lines, and the context of an engine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DETECTION = DetectionConfig(confirm_windows=1.2, min_duration_s=0.1, cooldown_s=
 
 
 @dataclass(slots=True)
-class Kept:
-    """A sink that keeps its lines."""
+class CollectingSink:
+    """A sink that stores its lines."""
 
     name: str = "kept"
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -45,16 +45,16 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Memory:
-    """Samples (1, S) as a source that gives its blocks as fast as they are taken."""
+class MemorySource:
+    """Samples (1, S) as a source that yields blocks without waiting."""
 
     name: str
     samples: NDArray[np.float32]
     waits: bool = False
-    breaks: bool = False
+    fails: bool = False
     rate_hz: int = SMALL_SPEC.rate_hz
-    given_blocks: int = 0
-    read_to_its_end: threading.Event = field(default_factory=threading.Event)
+    yielded_blocks: int = 0
+    exhausted: threading.Event = field(default_factory=threading.Event)
     start_unix_ns: int = 0
 
     @property
@@ -63,10 +63,10 @@ class Memory:
 
     def blocks(self) -> Iterator[Block]:
         for first in range(0, self.samples.shape[1], BLOCK_SAMPLES):
-            self.given_blocks += 1
+            self.yielded_blocks += 1
             yield Block(self.samples[:, first : first + BLOCK_SAMPLES], self.rate_hz, first)
-        self.read_to_its_end.set()
-        if self.breaks:
+        self.exhausted.set()
+        if self.fails:
             raise SourceError(f"{self.name} broke.")
 
     def stop(self) -> None:
@@ -77,8 +77,8 @@ def sound(hz: float, seconds: float = 1.0) -> NDArray[np.float32]:
     return np.concatenate([silence(0.5), tone(hz, seconds), silence(0.7)], axis=1)
 
 
-def ears_of(classifier: Classifier) -> tuple[EngineContext, Kept]:
-    sink = Kept()
+def engine_context(classifier: Classifier) -> tuple[EngineContext, CollectingSink]:
+    sink = CollectingSink()
     rules = build_rules(DETECTION, SMALL_CONTRACT)
     journal = DirectWriter([sink], MemoryLogger())
     return EngineContext("node", classifier, rules, {"low": 0.5, "high": 0.5}, SampleClock(), journal), sink

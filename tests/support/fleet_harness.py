@@ -1,4 +1,4 @@
-"""Machines of a fleet, without ears: what they say, and journals that a fleet reads over a real broker."""
+"""Nodes of a fleet without sources: their messages, and journals that a collector reads over a real broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BEGIN_NS = round(BEGIN.timestamp() * 1000) * 1_000_000
 
 
 def line_of(seq: int, node: str = "edge1", journal: str = JOURNAL, **keys: Any) -> LineMessage:
-    """A line as it comes from the broker; an event's start if nothing else is said."""
+    """Return a line as from the broker; by default an event's start."""
     said = parse_message(
         MqttMessage(f"soundwatch/{node}/lines/{journal}", msgspec.json.encode(keys_of(seq, node, **keys)))
     )
@@ -26,7 +26,7 @@ def line_of(seq: int, node: str = "edge1", journal: str = JOURNAL, **keys: Any) 
 
 
 def keys_of(seq: int, node: str = "edge1", **keys: Any) -> dict[str, Any]:
-    """What such a line holds."""
+    """Return the keys of such a line."""
     moment = (BEGIN + timedelta(seconds=seq)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     event = {"type": "start", "source": "mic0", "class": "siren", "id": f"E{seq}", "score": 0.9, "level_dbfs": -30.5}
     return {"schema": "soundwatch.event/1", "seq": seq, "time": moment, "node": node} | event | keys

@@ -1,4 +1,4 @@
-"""What reads outside input, each as a function of bytes that either takes them or refuses them with an error of ours.
+"""Readers of external input, as functions of bytes that accept them or raise an error of soundwatch.
 
 Conventions: a reader gets a folder of its own to write its input to. What it raises beside `SoundwatchError` is a bug.
 """
@@ -124,7 +124,7 @@ def journal(data: bytes, folder: Path) -> None:
 
 
 def ffmpeg_messages(data: bytes, _: Path) -> None:
-    """What ffmpeg prints, and the address that it repeats."""
+    """Parse messages of ffmpeg, with the address in them."""
     url, *lines = data.decode(errors="replace").split("\n")
     address = f"rtsp://{url}"
     with contextlib.suppress(SoundwatchError):
@@ -192,7 +192,7 @@ def read(name: str, data: bytes, folder: Path) -> None:
 
 
 def seed(name: str, folder: Path) -> bytes:
-    """What a reader takes."""
+    """Valid input of a reader."""
     if name == "recording":
         import soundfile
 

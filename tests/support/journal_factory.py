@@ -77,7 +77,7 @@ def clip_line(id_: str, *, file: str | None = None, reason: str | None = None) -
 
 
 def write_journal(path: Path, *lines: Line) -> JournalStore:
-    """A journal that holds these lines, open."""
+    """Return an open journal with these lines."""
     store = JournalStore(path)
     store.commit([row(seq, line) for seq, line in enumerate(lines, 1)])
     return store

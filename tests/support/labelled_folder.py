@@ -1,4 +1,4 @@
-"""People's own sounds for tests: a folder a class, each recording a tone of its class's pitch in a noise of its own."""
+"""Labeled recordings for tests: a folder for each class, each recording a tone of the class's frequency in noise."""
 
 from __future__ import annotations
 

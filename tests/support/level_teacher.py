@@ -1,4 +1,4 @@
-"""A teacher that is no network, for tests of learning from one."""
+"""A teacher without a network, for tests of distillation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LevelTeacher:
         return TeacherOutputs(np.stack(levels).astype(np.float16), scores)
 
     def trunk(self) -> Trunk:
-        """Three layers like YAMNet's, of 4 channels, on 16 bands."""
+        """Return three layers like YAMNet's, of 4 channels, on 16 bands."""
         rng = torch.Generator().manual_seed(3)
         kernels = [torch.randn(shape, generator=rng) for shape in ((4, 1, 3, 3), (4, 1, 3, 3), (6, 4, 1, 1))]
         mel = torch.eye(16).repeat_interleave(16, dim=1)  # (M, F - 1)

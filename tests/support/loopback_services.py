@@ -47,7 +47,7 @@ class _Web(BaseHTTPRequestHandler):
     recording: bytes
 
     def do_POST(self) -> None:
-        """Take what is posted."""
+        """Accept a request."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.received["webhook"] += 1
         self.send_response(204)
@@ -63,7 +63,7 @@ class _Web(BaseHTTPRequestHandler):
         self.wfile.write(self.recording)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A real MQTT broker in a folder of its own, and somebody who listens to it."""
+"""A real MQTT broker in its own folder, and a client that receives its messages."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def wait_until(done: Callable[[], Any], what: str = "it") -> Any:
     """Wait for something to become true, and give it."""
     give_up_s = time.monotonic() + PATIENCE_S
     while not (found := done()):
-        assert time.monotonic() < give_up_s, f"waited in vain for {what}"
+        assert time.monotonic() < give_up_s, f"timed out waiting for {what}"
         time.sleep(0.01)
     return found
 
 
 class Mosquitto:
-    """The broker. Retained messages outlast a restart, since it writes each down, unless told otherwise."""
+    """The broker. It writes each retained message to disk by default, so they survive a restart."""
 
     def __init__(
         self, folder: Path, port: int, settings: str = "allow_anonymous true\n", keeping: str = KEEPS_ALL
@@ -67,7 +67,7 @@ class Mosquitto:
         self._process.wait(timeout=10)
 
     def end(self) -> None:
-        """End it as a restart of its machine does: it writes down what it keeps."""
+        """Stop the broker with SIGTERM; it writes its retained messages."""
         self._process.terminate()
         self._process.wait(timeout=10)
 
@@ -132,7 +132,7 @@ class OlderBroker:
 
 
 class Listener:
-    """Somebody who hears all that is published, and connects again when the broker was away."""
+    """Client that receives all messages, and reconnects after an outage of the broker."""
 
     def __init__(self, port: int) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
@@ -148,24 +148,24 @@ class Listener:
         client.loop_start()
         assert self.ready.wait(PATIENCE_S)
 
-    def said(self, topic: str) -> list[bytes]:
-        """All that was said there, in order."""
+    def payloads(self, topic: str) -> list[bytes]:
+        """Return all payloads of a topic, in order."""
         return [payload for where, payload, _ in list(self.messages) if where == topic]
 
     def count(self, topic: str) -> int:
-        """How much was said there."""
+        """Return the number of payloads of a topic."""
         return self._counts.get(topic, 0)
 
     def last(self, topic: str) -> bytes | None:
-        """The last that was said there."""
-        said = self.said(topic)
-        return said[-1] if said else None
+        """Return the last payload of a topic."""
+        payloads = self.payloads(topic)
+        return payloads[-1] if payloads else None
 
     def events(self, topic: str) -> list[dict[str, Any]]:
-        """The lines that were said there."""
-        return [json.loads(payload) for payload in self.said(topic)]
+        """Return the payloads of a topic as JSON."""
+        return [json.loads(payload) for payload in self.payloads(topic)]
 
-    def say(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         """Publish something."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
@@ -179,11 +179,11 @@ class Listener:
         self._client.loop_stop()
 
 
-def kept(port: int) -> dict[str, bytes]:
-    """What the broker keeps, as somebody sees it who comes now."""
+def retained_messages(port: int) -> dict[str, bytes]:
+    """Return the retained messages, as a new client receives them."""
     listener = Listener(port)
-    listener.say("end", "of what was kept")
-    wait_until(lambda: listener.said("end"), "the end of what was kept")
+    listener.publish("end", "marker")
+    wait_until(lambda: listener.payloads("end"), "the end of the retained messages")
     found = {topic: payload for topic, payload, retained in listener.messages if retained}
     listener.close()
     return found
@@ -191,7 +191,7 @@ def kept(port: int) -> dict[str, bytes]:
 
 @pytest.fixture
 def mosquitto_folder() -> Iterator[Path]:
-    """A folder for a broker, or a skip that says what is missing."""
+    """Provide a folder for a broker, or skip with the missing program."""
     if PROGRAM is None:
         pytest.skip("no broker without mosquitto")
     folder = Path(tempfile.mkdtemp(prefix="soundwatch-"))
@@ -209,7 +209,7 @@ def mosquitto(mosquitto_folder: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
-    """Somebody who hears all that is published there."""
+    """Provide a client that receives all messages of the broker."""
     listening = Listener(mosquitto.port)
     yield listening
     listening.close()

@@ -16,7 +16,7 @@ _turns = itertools.count(secrets.randbelow(PAST_LAST - FIRST))
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at, on TCP or UDP, nor is given again by this process."""
+    """Return an unused port of 127.0.0.1, for TCP and UDP, that this process returns only once."""
     for turn in itertools.islice(_turns, PAST_LAST - FIRST):
         port = FIRST + turn % (PAST_LAST - FIRST)
         if _is_free(port, socket.SOCK_STREAM) and _is_free(port, socket.SOCK_DGRAM):

@@ -1,4 +1,4 @@
-"""A real PostgreSQL in a folder of its own, which tests may stop and start."""
+"""A real PostgreSQL in its own folder, which tests may stop and start."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Postgres:
         return f"postgresql://soundwatch@127.0.0.1:{self.port}/{name}"
 
     def ask(self, address: str, query: str) -> str:
-        """What a query finds, as psql prints it."""
+        """Return the result of a query, as psql prints it."""
         return self._run("psql", "-At", "-c", query, address).strip()
 
     def _run(self, program: str, *arguments: str) -> str:
@@ -83,7 +83,7 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server for all tests, or a skip that says what is missing."""
+    """Provide a server for all tests, or skip with the missing program."""
     if not FOLDERS:
         pytest.skip("no server without Debian's package postgresql")
     folder = Path(tempfile.mkdtemp(prefix="soundwatch-postgres-", dir="/tmp"))

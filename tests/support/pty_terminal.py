@@ -1,4 +1,4 @@
-"""A program on a terminal of its own, whose screen can be looked at."""
+"""A program on a pseudoterminal whose screen can be read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Terminal:
         return [line.rstrip() for line in self.screen.display]
 
     def read(self, seconds: float = 0.1) -> bool:
-        """Take what is written for a moment; False once the program has closed it."""
+        """Read output for a moment; return False after the program has closed the terminal."""
         if not select.select([self._ours], [], [], seconds)[0]:
             return True
         try:
@@ -89,7 +89,7 @@ class Terminal:
         os.close(self._ours)
 
     def close(self) -> None:
-        """End the program, whatever it does."""
+        """Kill the program."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE_S)

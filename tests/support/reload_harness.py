@@ -1,4 +1,4 @@
-"""A daemon of recordings that is told to read its configuration again."""
+"""A daemon with recordings that reloads its configuration."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Daemon:
 
 @contextmanager
 def running(config: Path, *options: str) -> Iterator[Daemon]:
-    """A daemon that has begun to hear something, and is killed if it has not ended by itself."""
+    """Run a daemon until its first event, and kill it at the end if it still runs."""
     daemon = Daemon(config, *options)
     with daemon.process:
         try:

@@ -54,7 +54,7 @@ def server_words(port: int) -> list[str]:
 
 
 def why_not() -> str | None:
-    """What is missing for it here, if anything."""
+    """Return the missing requirement, or an empty text."""
     missing = [program for program in ("ffmpeg", _SYSTEM_PYTHON) if shutil.which(program) is None]
     if not missing and subprocess.run([_SYSTEM_PYTHON, "-c", _MISSING], capture_output=True, check=False).returncode:
         missing = ["gir1.2-gst-rtsp-server-1.0", "python3-gi"]

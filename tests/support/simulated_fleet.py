@@ -43,7 +43,7 @@ MORE = {
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A time in which all machines hear something.
+    """A period in which all nodes have an event.
 
     Attributes:
         seconds: How long it lasts; 0 for as long as it takes.
@@ -78,7 +78,7 @@ class Machine:
 
     @property
     def base(self) -> str:
-        """What its topics begin with."""
+        """Common prefix of the topics."""
         return f"soundwatch/node{self.number:04}"
 
     @property
@@ -175,7 +175,7 @@ class Machine:
 
 
 def run_machines(port: int, count: int, phases: Sequence[Phase], orders: Connection) -> None:
-    """The process: each word on `orders` begins the next phase; `end` ends it. What was done is answered."""
+    """Run the process: each word on `orders` starts the next phase, `end` ends it; it responds with its counts."""
     logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # it warns of more than ten messages on their way
     asyncio.run(_run(port, count, phases, orders))
 

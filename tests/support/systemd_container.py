@@ -92,7 +92,7 @@ class SystemdContainer:
         self.wait_for(self._has_booted, "the container to boot")
 
     def run(self, *command: str, check: bool = True) -> str:
-        """Run a command in the container and return what it printed."""
+        """Run a command in the container and return its output."""
         done = self.try_running(*command)
         if check:
             assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}"
@@ -124,7 +124,7 @@ class SystemdContainer:
         self._shows = False
         while not done():
             assert self._nspawn.poll() is None, f"the container ended: {self._output()}"
-            assert time.monotonic() < until_s, f"waited in vain for {what}"
+            assert time.monotonic() < until_s, f"timed out waiting for {what}"
             time.sleep(0.25)
         self._shows = True
         sys.stdout.write(f"# came: {what}\n")

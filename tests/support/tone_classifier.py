@@ -1,4 +1,4 @@
-"""A classifier that hears ten tones, one a class of UrbanSound8K: exact enough to know what a trial must find."""
+"""A classifier of ten tones, one for each class of UrbanSound8K, with exactly known results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEN_TONES = msgspec.structs.replace(
 
 
 def tone_hz(class_id: int) -> int:
-    """Of a class; `urbansound8k_folder.py` writes its clips at these pitches."""
+    """Return the frequency of a class; `urbansound8k_folder.py` writes its clips at these frequencies."""
     return 200 + 300 * class_id
 
 

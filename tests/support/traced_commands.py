@@ -277,7 +277,7 @@ WATCH: Final = TracedCommand(
 
 
 def run_until(bench: Bench, command: TracedCommand, done: Callable[[], bool], **options: Any) -> Trace:
-    """Trace a program that goes on, and end it with SIGTERM as soon as something was seen."""
+    """Trace a continuously running program, and end it with SIGTERM after an expected output."""
     words, folder = words_for(bench, command), bench.trace_folder(command.name)
     return trace_until(words, folder, bench.network, done, cwd=bench.folder, env=bench.variables(), **options)
 
@@ -300,7 +300,7 @@ def run_on_terminal(bench: Bench) -> tuple[Trace, Terminal]:
 
 
 def run_everything(bench: Bench) -> tuple[Trace, Trace, dict[str, int]]:
-    """Run the daemon with each source and sink beside a collector.
+    """Run the daemon with each source and sink, and a collector.
 
     Returns:
         The calls of the daemon, those of the collector, and how much each service received.

@@ -69,11 +69,11 @@ class VirtualMicrophone:
         self._ask("pactl", "unload-module", self._modules.pop(name))
 
     def start_playing(self, recording: Path, name: str = "vmic") -> subprocess.Popen[bytes]:
-        """Play a recording into a microphone; the process ends when it has been heard."""
+        """Play a recording into a microphone; the process ends with the recording."""
         return subprocess.Popen(["paplay", "-d", name, str(recording)], env=os.environ | self.env)
 
     def play(self, recording: Path) -> None:
-        """Play a recording into the microphone and wait until it has been heard."""
+        """Play a recording into the microphone, and wait for its end."""
         assert self.start_playing(recording).wait(timeout=120) == 0
 
     def kill(self) -> None:
@@ -87,7 +87,7 @@ class VirtualMicrophone:
         self._server.send_signal(signal.SIGSTOP)
 
     def cont(self) -> None:
-        """Let the server go on."""
+        """Resume the server."""
         self._server.send_signal(signal.SIGCONT)
 
     def _ask(self, *command: str) -> str:
@@ -96,7 +96,7 @@ class VirtualMicrophone:
 
 @pytest.fixture
 def virtual_microphone() -> Iterator[VirtualMicrophone]:
-    """A virtual microphone, or a skip that says what is missing."""
+    """Provide a virtual microphone, or skip with the missing program."""
     missing = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
     if ctypes.util.find_library("portaudio") is None:
         missing.append("libportaudio2")

@@ -38,7 +38,7 @@ IDS = tuple(f"01JD8Z{number:020d}" for number in range(1000))
 
 @dataclass
 class Site:
-    """A running server, and what it shows.
+    """A running server with its context.
 
     Attributes:
         view: What it can see.
@@ -71,14 +71,14 @@ class Site:
         with self.client() as client:
             return client.get(path, **options)
 
-    def tell(self, *lines: Line) -> None:
-        """Put lines into the journal, numbered anew, and wait until readers can have them."""
+    def append(self, *lines: Line) -> None:
+        """Append lines to the journal with new numbers, and wait until readers can get them."""
         for line in lines:
             self.journal.append(line)
         self.journal.flush()
 
     def raw(self, text: bytes, seconds: float = 10.0) -> bytes:
-        """What a client that speaks for himself is answered, to the end of the connection."""
+        """Send raw bytes, and return the response up to the end of the connection."""
         with socket.create_connection(self.address, timeout=seconds) as client:
             client.sendall(text)
             answer = b""

@@ -7,5 +7,5 @@ from soundwatch.daemon.web.settings import Settings, parse_settings
 
 
 def settings(word: str, environment: dict[str, str] | None = None) -> Settings:
-    """What a word asks for on a machine called balcony."""
+    """Parse an address for a machine named balcony."""
     return parse_settings(parse_sink(word), "Balcony", environment or {})

@@ -1,4 +1,4 @@
-"""What of a new configuration can be taken up while the program runs."""
+"""Changes of a configuration that a running program can apply."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_keys_that_change_decisions_are_distinguished(values: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"node": "other"}, "node cannot be changed while the program runs; restart it"),
         ({"journal": JournalConfig(path="memory")}, "journal cannot be changed"),
@@ -55,8 +55,8 @@ def test_keys_that_change_decisions_are_distinguished(values: dict[str, Any]) ->
         ({"sinks": ("pigeon",)}, "names no known sink"),
     ],
 )
-def test_a_change_that_needs_a_restart_is_refused(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_change_that_needs_a_restart_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         diff_configs(BEFORE, after(**values))
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a microphone, found whatever the blocks' sizes; and what is not wrong with one."""
+"""Faults of a microphone's sound, detected for all block sizes; and sound without faults."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def street(periods: float = 1.0, level: float = 0.01, channels: int = 2) -> Soun
     return (level * noise).astype(np.float32)
 
 
-def told_of(sound: Sound, cuts: list[int] | None = None, speed: float = 1.0) -> list[AudioQuality]:
-    """What is told when the sound comes in pieces, each when it is complete."""
+def reports_of(sound: Sound, cuts: list[int] | None = None, speed: float = 1.0) -> list[AudioQuality]:
+    """Return the changed quality reports of a sound that is delivered in blocks."""
     places = [0, *sorted(cut for cut in cuts if cut < sound.shape[1]), sound.shape[1]] if cuts else None
     places = places or [*range(0, sound.shape[1], 100), sound.shape[1]]
-    state, told = QualityState(), []
+    state, reports = QualityState(), []
     for first, end in pairwise(places):
         block = Block(sound[:, first:end], RATE_HZ, first)
         state, found = update_quality(state, block, None if cuts else round(end * 1e9 / RATE_HZ / speed))
-        told += [quality for quality in found if quality.changed]
-    return told
+        reports += [quality for quality in found if quality.changed]
+    return reports
 
 
 def faults(sound: Sound) -> tuple[str, ...]:
-    told = told_of(sound)
-    return told[-1].faults if told else ()
+    reports = reports_of(sound)
+    return reports[-1].faults if reports else ()
 
 
 def clipped(sound: Sound) -> Sound:
@@ -54,7 +54,7 @@ def one_dead(sound: Sound) -> Sound:
 
 
 def holed(sound: Sound) -> Sound:
-    """With 200 ms of nothing, as a driver gives in place of what it lost."""
+    """Replace 200 ms by zeros, as a driver does for lost samples."""
     return np.concatenate([sound[:, :4900], 0 * sound[:, 4900:5100], sound[:, 5100:]], axis=1)
 
 
@@ -95,7 +95,7 @@ def test_a_slammed_door_is_no_clipping() -> None:
 def test_the_numbers_are_those_of_the_sound() -> None:
     sound = np.zeros((2, PERIOD), np.float32)
     sound[:, :5000] = 0.1
-    [quality] = told_of(sound)
+    [quality] = reports_of(sound)
     assert quality.faults == ("dc_offset", "zeros")
     assert quality.longest_zero_run_ms == 5000
     assert quality.level_dbfs == pytest.approx(-23.01, abs=0.01)
@@ -106,29 +106,29 @@ def test_the_numbers_are_those_of_the_sound() -> None:
 
 def test_a_fault_is_reported_once_and_its_end_after_a_clean_period() -> None:
     good, bad = street(), 0 * street()
-    told = told_of(np.concatenate([bad, bad, good, bad, *[good] * CLEAN_PERIODS, good], axis=1))
-    assert [quality.faults for quality in told] == [("silent",), ()]
+    reports = reports_of(np.concatenate([bad, bad, good, bad, *[good] * CLEAN_PERIODS, good], axis=1))
+    assert [quality.faults for quality in reports] == [("silent",), ()]
 
 
 @pytest.mark.parametrize(("speed", "off"), [(0.99, True), (0.9975, False), (1.0, False), (1.0025, False), (1.01, True)])
 def test_a_rate_that_is_not_the_one_promised_is_found_within_two_minutes(speed: float, off: bool) -> None:
-    told = told_of(street(12), speed=speed)
-    assert ("rate" in (fault for quality in told for fault in quality.faults)) == off
+    reports = reports_of(street(12), speed=speed)
+    assert ("rate" in (fault for quality in reports for fault in quality.faults)) == off
     if off:
-        assert told[-1].measured_hz == pytest.approx(speed * RATE_HZ, rel=0.003)
+        assert reports[-1].measured_hz == pytest.approx(speed * RATE_HZ, rel=0.003)
 
 
 @pytest.mark.slow
 @given(st.lists(st.integers(0, 9_000_000_000), min_size=1200, max_size=1200))
 @settings(max_examples=8, deadline=None)
 def test_a_machine_that_is_busy_for_seconds_does_not_take_its_microphone_for_slow(late_ns: list[int]) -> None:
-    state, told, now_ns = QualityState(), [], 0
+    state, reports, now_ns = QualityState(), [], 0
     for number in range(1200):
         due_ns = (number + 1) * 100_000_000
         now_ns = max(now_ns, due_ns + late_ns[number] if number % 97 == 0 else due_ns)
         state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), now_ns)
-        told += [fault for quality in found for fault in quality.faults if fault != "stalls"]
-    assert told == []
+        reports += [fault for quality in found for fault in quality.faults if fault != "stalls"]
+    assert reports == []
     assert state.measured_hz == pytest.approx(RATE_HZ, rel=1e-3)
 
 
@@ -141,7 +141,7 @@ def test_a_machine_that_is_busy_for_seconds_does_not_take_its_microphone_for_slo
 def test_any_way_of_cutting_the_sound_finds_the_same(cuts: list[int], spoil: Callable[[Sound], Sound]) -> None:
     sound = street(3)
     sound[:, PERIOD : 2 * PERIOD] = spoil(sound[:, PERIOD : 2 * PERIOD])
-    whole, cut = told_of(sound), told_of(sound, cuts)
+    whole, cut = reports_of(sound), reports_of(sound, cuts)
     assert [quality.faults for quality in whole] == [quality.faults for quality in cut]
     for one, other in zip(whole, cut, strict=True):
         for number in ("peak", "clipped_share", "same_channels", "longest_zero_run_ms"):
@@ -155,22 +155,22 @@ def test_a_minute_without_a_quiet_second_is_reported() -> None:
 
 
 def test_a_second_without_blocks_is_reported() -> None:
-    state, told = QualityState(), []
+    state, reports = QualityState(), []
     for number in range(100):
         late_ns = 900_000_000 if number == 50 else 0
         state, found = update_quality(state, Block(street(0.01), RATE_HZ, 100 * number), number * 100_000_000 + late_ns)
-        told += found
-    [quality] = told
+        reports += found
+    [quality] = reports
     assert (quality.faults, quality.longest_gap_ms) == (("stalls",), 1000)
 
 
 def test_equal_channels_are_reported_without_a_fault() -> None:
     two = street()
     same = np.repeat(two[:1], 2, axis=0)
-    told = told_of(np.concatenate([two, two, same, same, two], axis=1))
-    assert [(quality.faults, quality.same_channels) for quality in told] == [((), True), ((), False)]
-    told = told_of(np.concatenate([same, 0 * same, *[same] * CLEAN_PERIODS], axis=1))
-    assert [quality.faults for quality in told] == [("silent",), ()], "silence says nothing of it"
+    reports = reports_of(np.concatenate([two, two, same, same, two], axis=1))
+    assert [(quality.faults, quality.same_channels) for quality in reports] == [((), True), ((), False)]
+    reports = reports_of(np.concatenate([same, 0 * same, *[same] * CLEAN_PERIODS], axis=1))
+    assert [quality.faults for quality in reports] == [("silent",), ()], "silence gives no report"
 
 
 def test_a_source_with_backpressure_is_not_timed() -> None:
@@ -241,7 +241,7 @@ def test_a_source_is_checked_continuously_and_again_after_a_loss() -> None:
     source = Flaps()
     examined = MonitoredSource(source, now=lambda: ClockReading(0, 0))
     given = list(examined.blocks())
-    assert [type(each).__name__ for each in given if not isinstance(each, Block)] == [
+    assert [type(item).__name__ for item in given if not isinstance(item, Block)] == [
         "SourceStateChange",
         "AudioQuality",
     ]

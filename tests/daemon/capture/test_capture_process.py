@@ -1,4 +1,4 @@
-"""A microphone in its own process: what comes over the pipe, and what becomes of the process."""
+"""A microphone in its own process: messages over the pipe, and the end of the process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block,
 from soundwatch.daemon.core.types import Block, read_only
 import numpy as np, os, threading
 threading.Thread(target=_exit_with_daemon, daemon=True).start()
-def tell(what): _send(1, encode_message(what))
+def send(what): _send(1, encode_message(what))
 def sound(number):
     _send(1, encode_block(Block(read_only(np.full((2, 800), number, np.float32)), 8000, number * 800), 42))
 """
@@ -32,7 +32,7 @@ def sound(number):
 
 @pytest.fixture
 def acted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """A capture process that does what the test says."""
+    """Replace the capture process by one that runs the test's code."""
     script: list[str] = []
     popen = subprocess.Popen
 
@@ -82,8 +82,8 @@ def test_an_error_keeps_its_type_and_message(kind: str, error: type[SourceError]
 @pytest.mark.slow
 def test_messages_of_the_process_are_received(acted: list[str]) -> None:
     acted.append(
-        "tell(ErrorFrame('absent', 'Not yet.', final=False)); tell(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
-        "tell(ErrorFrame('ended', 'Unplugged.', final=True))"
+        "send(ErrorFrame('absent', 'Not yet.', final=False)); send(OpenedFrame('USB', 8000, 2)); sound(0); sound(1)\n"
+        "send(ErrorFrame('ended', 'Unplugged.', final=True))"
     )
     source = MicrophoneProcess("mic0", "USB", None, wait=True)
     sound = source.blocks()
@@ -99,14 +99,14 @@ def test_messages_of_the_process_are_received(acted: list[str]) -> None:
 
 @pytest.mark.slow
 def test_a_missing_device_of_the_command_line_is_refused_immediately(acted: list[str]) -> None:
-    acted.append("tell(ErrorFrame('absent', 'No input device matches.', final=True))")
+    acted.append("send(ErrorFrame('absent', 'No input device matches.', final=True))")
     with pytest.raises(SourceError, match="No input device matches"):
         MicrophoneProcess("mic0", "USB", None, wait=False)
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
-    acted.append("tell(OpenedFrame('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
+    acted.append("send(OpenedFrame('USB', 8000, 2)); sound(0); os.kill(os.getpid(), 9)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
     with pytest.raises(SourceError, match="The process that captured USB has ended"):
         list(source.blocks())
@@ -117,7 +117,7 @@ def test_a_process_that_is_killed_is_a_lost_device(acted: list[str]) -> None:
 def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture_process, "SILENT_S", 0.3)
     monkeypatch.setattr(capture_process, "POLL_MS", 50)
-    acted.append("tell(OpenedFrame('USB', 8000, 2)); sound(0); time.sleep(600)")
+    acted.append("send(OpenedFrame('USB', 8000, 2)); sound(0); time.sleep(600)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
     with pytest.raises(StallError, match="hangs; it is restarted"):
         list(source.blocks())
@@ -126,7 +126,7 @@ def test_a_process_that_hangs_is_killed(acted: list[str], monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_the_process_ends_with_the_daemon(acted: list[str]) -> None:
-    acted.append("tell(OpenedFrame('USB', 8000, 2)); time.sleep(600)")
+    acted.append("send(OpenedFrame('USB', 8000, 2)); time.sleep(600)")
     source = MicrophoneProcess("mic0", "USB", None, wait=False)
     source.stop()
     source._process.wait(timeout=30)
@@ -162,7 +162,7 @@ def test_children_of_the_process_end_with_it(acted: list[str], end: str) -> None
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     started = f"subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, pass_fds=[{writing}])"
-    acted.append(f"import subprocess; {started}; tell(OpenedFrame('USB', 8000, 2)); {end}")
+    acted.append(f"import subprocess; {started}; send(OpenedFrame('USB', 8000, 2)); {end}")
     with pytest.MonkeyPatch.context() as patch:
         popen = subprocess.Popen
         patch.setattr(subprocess, "Popen", lambda *a, **options: popen(*a, **options, pass_fds=[writing]))

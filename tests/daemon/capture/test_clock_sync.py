@@ -1,4 +1,4 @@
-"""When the sample clock is put right, and when it is left alone."""
+"""Corrections of the sample clock, and times without a correction."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BLOCK = 800
 WAY_NS = 30 * MS
 
 
-class Heard:
-    """A microphone whose deliveries are watched.
+class TimedMicrophone:
+    """A microphone whose blocks are timed.
 
     Args:
         speed: Of its clock against ours.
@@ -41,13 +41,13 @@ class Heard:
             arrival_ns = round(self.blocks * SECOND_NS / 10 / self.speed) + WAY_NS + late_ns
             now = ClockReading(arrival_ns + MS, arrival_ns + MS + self.wall_ns)
             end_sample = self.blocks * BLOCK - self.lost_samples
-            self.state, moved = sync_clock(self.state, end_sample, RATE_HZ, arrival_ns, now)
-            found += [moved] if moved else []
+            self.state, correction = sync_clock(self.state, end_sample, RATE_HZ, arrival_ns, now)
+            found += [correction] if correction else []
         return found
 
     @property
     def wrong_ns(self) -> int:
-        """What the sample clock is off by now."""
+        """Present error of the sample clock."""
         true_ns = round(self.blocks * SECOND_NS / 10 / self.speed) + self.wall_ns
         samples = self.blocks * BLOCK - self.lost_samples
         return self.state.start_unix_ns + samples * SECOND_NS // RATE_HZ - true_ns
@@ -55,60 +55,60 @@ class Heard:
 
 @pytest.mark.parametrize("step_ns", [3600 * SECOND_NS, -3600 * SECOND_NS, 101 * MS, -101 * MS])
 def test_a_clock_that_is_set_is_followed_at_the_next_delivery_and_exactly(step_ns: int) -> None:
-    heard = Heard()
-    assert heard.listen(60) == []
-    heard.wall_ns += step_ns
-    assert heard.listen(0.1) == [ClockCorrection("clock_step", step_ns, UNIX_NS + step_ns)]
-    assert heard.listen(60) == []
-    assert heard.wrong_ns == 0
+    microphone = TimedMicrophone()
+    assert microphone.listen(60) == []
+    microphone.wall_ns += step_ns
+    assert microphone.listen(0.1) == [ClockCorrection("clock_step", step_ns, UNIX_NS + step_ns)]
+    assert microphone.listen(60) == []
+    assert microphone.wrong_ns == 0
 
 
 def test_a_clock_that_is_put_right_by_less_than_the_bound_is_left_alone() -> None:
-    heard = Heard()
-    heard.listen(30)
-    heard.wall_ns += STEP_NS
-    assert heard.listen(60) == []
+    microphone = TimedMicrophone()
+    microphone.listen(30)
+    microphone.wall_ns += STEP_NS
+    assert microphone.listen(60) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-500, -50, 50, 500])
 def test_a_microphone_that_drifts_is_never_off_by_much_more_than_the_bound(ppm: int) -> None:
-    heard, found = Heard(1 + ppm / 1e6), []
+    microphone, found = TimedMicrophone(1 + ppm / 1e6), []
     for _ in range(3 * 60):
-        found += heard.listen(60)
-        assert abs(heard.wrong_ns) < DRIFT_NS + 30 * SECOND_NS * abs(ppm) // 1_000_000
-    assert {moved.reason for moved in found} == {"drift"}
+        found += microphone.listen(60)
+        assert abs(microphone.wrong_ns) < DRIFT_NS + 30 * SECOND_NS * abs(ppm) // 1_000_000
+    assert {correction.reason for correction in found} == {"drift"}
     drifted_ns = -3 * 3600 * SECOND_NS * ppm / 1e6
-    assert sum(moved.shift_ns for moved in found) == pytest.approx(drifted_ns, abs=1.1 * DRIFT_NS)
+    assert sum(correction.shift_ns for correction in found) == pytest.approx(drifted_ns, abs=1.1 * DRIFT_NS)
 
 
 def test_sound_with_an_early_time_is_corrected() -> None:
-    heard = Heard()
-    heard.state = ClockSyncState(UNIX_NS + 10 * SECOND_NS, UNIX_NS)  # a radio's first ten seconds came at once
-    [moved] = heard.listen(40)
-    assert (moved.reason, moved.shift_ns) == ("drift", -10 * SECOND_NS + WAY_NS)
+    microphone = TimedMicrophone()
+    microphone.state = ClockSyncState(UNIX_NS + 10 * SECOND_NS, UNIX_NS)  # a radio's first ten seconds came at once
+    [correction] = microphone.listen(40)
+    assert (correction.reason, correction.shift_ns) == ("drift", -10 * SECOND_NS + WAY_NS)
 
 
 @pytest.mark.slow
 @given(st.lists(st.integers(0, 9 * SECOND_NS), min_size=60, max_size=60), st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
 def test_a_busy_machine_moves_nothing(late_ns: list[int], random: np.random.Generator) -> None:
-    """However late deliveries come, as long as one of ten seconds is as early as any."""
-    heard = Heard()
+    """Late blocks cause no correction if one block in ten seconds is on time."""
+    microphone = TimedMicrophone()
     for late in late_ns:
         for _ in range(9):
-            assert heard.listen(0.1, random.randint(0, max(1, late))) == []  # type: ignore[attr-defined]
-        assert heard.listen(0.1) == []
+            assert microphone.listen(0.1, random.randint(0, max(1, late))) == []  # type: ignore[attr-defined]
+        assert microphone.listen(0.1) == []
 
 
 def test_the_way_to_us_may_be_another_after_a_loss() -> None:
-    heard = Heard()
-    heard.listen(30)
-    heard.state = reset_after_loss(heard.state)
-    assert heard.listen(60, late_ns=400 * MS) == []
+    microphone = TimedMicrophone()
+    microphone.listen(30)
+    microphone.state = reset_after_loss(microphone.state)
+    assert microphone.listen(60, late_ns=400 * MS) == []
 
 
 def test_a_permanently_longer_delay_is_corrected_once() -> None:
-    heard = Heard()
-    heard.listen(30)
-    assert [moved.shift_ns for moved in heard.listen(90, late_ns=400 * MS)] == [400 * MS]
+    microphone = TimedMicrophone()
+    microphone.listen(30)
+    assert [correction.shift_ns for correction in microphone.listen(90, late_ns=400 * MS)] == [400 * MS]

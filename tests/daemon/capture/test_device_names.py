@@ -1,4 +1,4 @@
-"""Names of microphones that hold when the cards are counted anew, on a /sys of the test's own."""
+"""Stable names of microphones after a change of card numbers, with a /sys of the test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from soundwatch.daemon.core.errors import SourceError
 
 
 def add_card(root: Path, number: int, card_id: str, port: str = "", numbers: tuple[str, ...] = ()) -> None:
-    """As Linux shows a sound card, on a USB port or built in."""
+    """Write the entries of Linux for a sound card, on a USB port or built in."""
     device = root / "sys/devices" / (f"usb1/{port}/{port}:1.0" if port else "pci0")
     folder = device / f"sound/card{number}"
     folder.mkdir(parents=True)

@@ -123,7 +123,7 @@ def test_the_json_form_carries_every_field() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ALSA is Linux's sound system")
 def test_a_name_that_is_not_utf8_hides_no_other_device(tmp_path: Path) -> None:
-    """On the real library: two names that end within a letter, and a good one."""
+    """Use the real library with two names that are cut within a character, and a good one."""
     try:
         load_portaudio()
     except SourceUnavailableError as error:

@@ -14,7 +14,7 @@ BLOCK_NS = 100_000_000
 
 
 def losses(arrivals_ns: Iterable[int]) -> list[int]:
-    """What is found lost when blocks of 100 ms arrive like this."""
+    """Return the detected losses for blocks of 100 ms with these arrival times."""
     state, end_sample, found = DropDetectorState(), 0, []
     for arrival_ns in arrivals_ns:
         end_sample += BLOCK
@@ -44,7 +44,7 @@ def test_two_clocks_that_drift_apart_lose_nothing(parts_per_million: int) -> Non
 
 
 def test_a_stall_that_is_delivered_later_loses_no_sample() -> None:
-    """For ten seconds nothing comes, then all of it in half the time."""
+    """No block arrives for ten seconds, then all of them in half the time."""
     backlog = on_time(
         600, lambda number: max(0, 10_000_000_000 - (number - 100) * BLOCK_NS // 2) if number > 100 else 0
     )

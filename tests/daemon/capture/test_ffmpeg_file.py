@@ -1,4 +1,4 @@
-"""What libsndfile does not read is read by ffmpeg, where that is installed; else the message names it."""
+"""Files that libsndfile does not read are read by ffmpeg, or the message names the missing program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tone(seconds: float = 2.0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def encode(path: Path, *options: str, channels: int = 2) -> Path:
-    """A file that ffmpeg encodes, with a tone on the left and half of it on the right."""
+    """Encode a file with ffmpeg: a tone on the left channel and half of it on the right."""
     source = path.with_name("source.wav")
     soundfile.write(source, tone()[:, None] * np.array([1.0, 0.5])[:channels], RATE_HZ)
     subprocess.run(["ffmpeg", "-v", "error", "-i", source, *options, path], check=True, stdin=subprocess.DEVNULL)
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_read_up_to_the_damage_and_reported(tmp_path: Path) ->
 
 @needs_ffmpeg
 def test_a_playlist_is_no_recording(tmp_path: Path) -> None:
-    """ffmpeg would open whatever it names."""
+    """Refuse a playlist, since ffmpeg would open every file in it."""
     soundfile.write(tmp_path / "secret.wav", tone(), RATE_HZ)
     (tmp_path / "a.m4a").write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'secret.wav'}'\n")
     with pytest.raises(SourceError, match=r"a\.m4a is not a recording that can be read: .* ffmpeg says: "):

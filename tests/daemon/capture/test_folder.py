@@ -20,10 +20,10 @@ def write(path: Path, value: float, rate_hz: int = 8000, seconds: float = 0.3, c
     soundfile.write(path, np.full((round(seconds * rate_hz), channels), value), rate_hz)
 
 
-def heard(source: LiveSource) -> tuple[list[Block], list[SourceStateChange]]:
+def read_all(source: LiveSource) -> tuple[list[Block], list[SourceStateChange]]:
     given = list(source.blocks())
-    return [each for each in given if isinstance(each, Block)], [
-        each for each in given if isinstance(each, SourceStateChange)
+    return [item for item in given if isinstance(item, Block)], [
+        item for item in given if isinstance(item, SourceStateChange)
     ]
 
 
@@ -33,8 +33,8 @@ def test_recordings_are_read_by_name_and_their_boundaries_are_marked(tmp_path: P
     write(tmp_path / "1.wav", 0.1)
     write(tmp_path / "later" / "3.ogg", 0.3)
     (tmp_path / "notes.txt").write_text("no recording")
-    blocks, plights = heard(Folder("yard", tmp_path))
-    assert plights == []
+    blocks, changes = read_all(Folder("yard", tmp_path))
+    assert changes == []
     assert [round(float(block.samples.mean()), 1) for block in blocks] == [0.1] * 3 + [0.2] * 3 + [0.3] * 3
     assert {block.samples.shape[0] for block in blocks} == {1}
     assert [block.rate_hz for block in blocks] == [8000] * 3 + [16_000] * 3 + [8000] * 3
@@ -49,10 +49,10 @@ def test_an_unreadable_recording_is_reported_and_the_next_is_read(tmp_path: Path
     (tmp_path / "2.wav").write_bytes(b"no recording at all")
     (tmp_path / "3.wav").write_bytes((tmp_path / "1.wav").read_bytes()[:-100])
     write(tmp_path / "4.wav", 0.4)
-    blocks, plights = heard(open_live_source("yard", str(tmp_path)))
-    assert [plight.state for plight in plights] == ["lost", "back", "lost", "back"]
-    assert "2.wav is not a recording" in plights[0].detail
-    assert "3.wav is truncated" in plights[2].detail
+    blocks, changes = read_all(open_live_source("yard", str(tmp_path)))
+    assert [plight.state for plight in changes] == ["lost", "back", "lost", "back"]
+    assert "2.wav is not a recording" in changes[0].detail
+    assert "3.wav is truncated" in changes[2].detail
     assert round(float(blocks[-1].samples.mean()), 1) == 0.4
 
 
@@ -84,5 +84,5 @@ def test_channels_that_a_recording_does_not_have_are_refused(tmp_path: Path, cho
 def test_the_selected_channel_of_a_recording_is_used(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "1.wav", np.tile([0.1, 0.8], (800, 1)), 8000)
     for choice, value in (("left", 0.1), ("right", 0.8), ("mix", 0.45)):
-        [block], _ = heard(open_live_source("yard", str(tmp_path / "1.wav"), choice))  # type: ignore[arg-type]
+        [block], _ = read_all(open_live_source("yard", str(tmp_path / "1.wav"), choice))  # type: ignore[arg-type]
         np.testing.assert_allclose(block.samples, value, atol=1e-4)

@@ -34,13 +34,13 @@ PLAIN = riff(chunk(b"fmt ", FORM), chunk(b"data", DATA))
 
 
 def read(path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """All samples (C, S) of a recording that must have no error, and its notes."""
+    """Read all samples (C, S) of a recording without an error, and its notes."""
     recording = Recording("file", path, "fast", 0)
     return np.concatenate([block.samples for block in recording.blocks()], axis=1), tuple(recording.findings().values())
 
 
 def read_until_error(path: Path) -> tuple[int, str]:
-    """Number of samples before the error, and its message."""
+    """Return the number of samples before the error, and its message."""
     samples = 0
     with pytest.raises(SourceError) as caught:  # noqa: PT012 -- what comes before it counts
         for block in Recording("file", path, "fast", 0).blocks():
@@ -134,7 +134,7 @@ def test_chunks_and_tags_before_and_after_the_sound_are_no_sound(tmp_path: Path,
 
 
 def test_a_wav_beyond_4_gib_whose_size_wrapped_is_read_to_its_end(tmp_path: Path) -> None:
-    """A sparse file; its end is reached by seeking, as a scan does."""
+    """Write a sparse file; its end is reached by seeking, as in a scan."""
     total = 2**32 + len(DATA)
     path = tmp_path / "night.wav"
     path.write_bytes(riff(chunk(b"fmt ", FORM), chunk(b"data", b"", len(DATA)), size=36 + len(DATA)))
@@ -192,14 +192,14 @@ def test_a_link_with_other_channels_is_read(tmp_path: Path) -> None:
 
 
 def _without_xing(content: bytes) -> bytes:
-    """An MP3 of libsndfile's encoder without its first frame, which declares the length."""
+    """Write an MP3 without its first frame, which declares the length."""
     place = content.index(b"Xing") if b"Xing" in content else content.index(b"Info")
     start = content.rindex(b"\xff", 0, place)
     return content[content.index(content[start : start + 2], start + 4) :]
 
 
 def test_an_mp3_without_a_declared_length_is_read_to_its_end(tmp_path: Path) -> None:
-    """Quiet frames are short and loud ones long, so that the first frame's bit rate estimates wrongly both ways."""
+    """Quiet frames are short and loud ones long, so the first frame's bit rate gives wrong estimates."""
     rng, silence = np.random.default_rng(0), np.zeros(44_100 * 6)
     noise = 0.3 * rng.standard_normal(44_100 * 2)
     for sound in (np.concatenate([silence, noise]), np.concatenate([noise, silence])):

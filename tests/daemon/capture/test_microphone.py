@@ -22,7 +22,7 @@ SERVER_BLOCK_NS = 200_000_000  # the sound server mixes ahead in blocks, so a so
 
 
 def record(server: VirtualMicrophone, *arguments: object) -> subprocess.Popen[str]:
-    """Start recording, and return once the first block was heard (or the recorder ended)."""
+    """Start a recorder, and return after its first block or its end."""
     recorder = subprocess.Popen(
         [sys.executable, str(RECORD), *map(str, arguments)],
         env=os.environ | server.env,
@@ -36,30 +36,30 @@ def record(server: VirtualMicrophone, *arguments: object) -> subprocess.Popen[st
 
 
 def end_of(recorder: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = recorder.communicate(timeout=60)
-    assert "Traceback" not in said
-    return recorder.returncode, said
+    _, stderr = recorder.communicate(timeout=60)
+    assert "Traceback" not in stderr
+    return recorder.returncode, stderr
 
 
 def noise(path: Path, seconds: float) -> NDArray[np.float32]:
-    """White noise in 16 bits, as (C, S), written to a file."""
+    """Write white noise of 16 bits to a file, and return it as (C, S)."""
     steps = np.random.default_rng(7).integers(-8000, 8000, (round(seconds * RATE_HZ), CHANNELS), np.int16)
     soundfile.write(path, steps, RATE_HZ, subtype="PCM_16")
     return (steps.T / 32768).astype(np.float32)
 
 
-def heard_on_clock(path: Path) -> NDArray[np.float32]:
-    """A recording as (C, S) with each sample in the place of its number; what was lost is NaN."""
+def recorded_on_clock(path: Path) -> NDArray[np.float32]:
+    """Return a recording as (C, S) on its sample clock; lost samples are NaN."""
     found = np.load(path)
     timeline = np.full((CHANNELS, found["numbers"][-1] + 1), np.nan, np.float32)
     timeline[:, found["numbers"]] = found["samples"]
     return timeline
 
 
-def offset_of(played: NDArray[np.float32], heard: NDArray[np.float32]) -> int:
-    """Where in what was heard the played begins."""
+def offset_of(played: NDArray[np.float32], recorded: NDArray[np.float32]) -> int:
+    """Return the position of the played sound in the recorded one."""
     start = played[0, :2000]
-    whole = np.nan_to_num(heard[0])
+    whole = np.nan_to_num(recorded[0])
     size = 1 << (len(whole) + len(start)).bit_length()
     likeness = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(start, size)), size)
     return int(likeness[: len(whole)].argmax())
@@ -71,16 +71,16 @@ def test_played_sound_is_recorded_bit_for_bit_with_correct_times(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
     played = noise(tmp_path / "noise.wav", 2.0)
-    recorder = record(virtual_microphone, "pulse", 4, tmp_path / "heard.npz")
+    recorder = record(virtual_microphone, "pulse", 4, tmp_path / "recorded.npz")
     before_ns = time.time_ns()
     virtual_microphone.play(tmp_path / "noise.wav")
     after_ns = time.time_ns()
     assert end_of(recorder) == (0, "")
-    heard = heard_on_clock(tmp_path / "heard.npz")
-    found = np.load(tmp_path / "heard.npz")
+    recorded = recorded_on_clock(tmp_path / "recorded.npz")
+    found = np.load(tmp_path / "recorded.npz")
     assert found["lost_samples"] == 0
-    at = offset_of(played, heard)
-    np.testing.assert_array_equal(heard[:, at : at + played.shape[1]], played)
+    at = offset_of(played, recorded)
+    np.testing.assert_array_equal(recorded[:, at : at + played.shape[1]], played)
     onset_ns = int(found["start_unix_ns"]) + at * SECOND_NS // RATE_HZ
     assert before_ns - SERVER_BLOCK_NS < onset_ns < after_ns - 2 * SECOND_NS + SERVER_BLOCK_NS
 
@@ -91,18 +91,18 @@ def test_samples_that_find_the_queue_full_are_counted_and_the_rest_keep_their_ti
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
     played = noise(tmp_path / "noise.wav", 3.0)
-    recorder = record(virtual_microphone, "pulse", 5, tmp_path / "heard.npz", 3, 1.0)
+    recorder = record(virtual_microphone, "pulse", 5, tmp_path / "recorded.npz", 3, 1.0)
     virtual_microphone.play(tmp_path / "noise.wav")
     assert end_of(recorder) == (0, "")
-    heard = heard_on_clock(tmp_path / "heard.npz")
-    lost = np.isnan(heard[0])
-    assert 0 < np.load(tmp_path / "heard.npz")["lost_samples"] == lost.sum()
+    recorded = recorded_on_clock(tmp_path / "recorded.npz")
+    lost = np.isnan(recorded[0])
+    assert 0 < np.load(tmp_path / "recorded.npz")["lost_samples"] == lost.sum()
     tail = played[:, 2 * RATE_HZ :]  # played after the nap
-    at = offset_of(tail, heard)
-    np.testing.assert_array_equal(heard[:, at : at + tail.shape[1]], tail)
+    at = offset_of(tail, recorded)
+    np.testing.assert_array_equal(recorded[:, at : at + tail.shape[1]], tail)
     first = at - played.shape[1] + tail.shape[1]
     expected = np.where(lost[first:at], np.nan, played[:, : at - first])
-    np.testing.assert_array_equal(heard[:, first:at], expected)
+    np.testing.assert_array_equal(recorded[:, first:at], expected)
 
 
 @pytest.mark.slow
@@ -110,21 +110,21 @@ def test_samples_that_find_the_queue_full_are_counted_and_the_rest_keep_their_ti
 def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
-    code, said = end_of(record(virtual_microphone, "USB PnP", 1, tmp_path / "heard.npz"))
+    code, stderr = end_of(record(virtual_microphone, "USB PnP", 1, tmp_path / "recorded.npz"))
     assert code == 4
-    assert "No input device matches 'USB PnP'" in said
-    assert "--device pulse\n" in said
-    assert "--device default\n" in said
+    assert "No input device matches 'USB PnP'" in stderr
+    assert "--device pulse\n" in stderr
+    assert "--device default\n" in stderr
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
 def test_the_death_of_a_sound_server_is_an_error(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
-    recorder = record(virtual_microphone, "default", 60, tmp_path / "heard.npz")
+    recorder = record(virtual_microphone, "default", 60, tmp_path / "recorded.npz")
     virtual_microphone.kill()
-    code, said = end_of(recorder)
+    code, stderr = end_of(recorder)
     assert code == 4
-    assert "default, ALSA stopped delivering" in said.splitlines()[-1]
+    assert "default, ALSA stopped delivering" in stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -132,11 +132,11 @@ def test_the_death_of_a_sound_server_is_an_error(virtual_microphone: VirtualMicr
 def test_a_server_that_hangs_is_an_error_and_the_process_still_ends(
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
-    recorder = record(virtual_microphone, "default", 60, tmp_path / "heard.npz")
+    recorder = record(virtual_microphone, "default", 60, tmp_path / "recorded.npz")
     virtual_microphone.stop()
-    code, said = end_of(recorder)
+    code, stderr = end_of(recorder)
     assert code == 4
-    assert "has delivered nothing for 2 s" in said
+    assert "has delivered nothing for 2 s" in stderr
 
 
 @pytest.mark.slow
@@ -145,9 +145,9 @@ def test_a_server_that_hangs_before_the_start_is_an_error_and_the_process_still_
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
     virtual_microphone.stop()
-    code, said = end_of(record(virtual_microphone, "default", 60, tmp_path / "heard.npz"))
+    code, stderr = end_of(record(virtual_microphone, "default", 60, tmp_path / "recorded.npz"))
     assert code == 4
-    assert "the sound system does not answer" in said
+    assert "the sound system does not answer" in stderr
 
 
 def test_without_portaudio_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

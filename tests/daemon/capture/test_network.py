@@ -1,4 +1,4 @@
-"""Sound over connections: real ones, on loopback and through a named pipe."""
+"""Sound over real connections on loopback and through a named pipe."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def connect(device: str, pcm: str = FORMAT) -> NetworkSource:
     return source
 
 
-def heard_until_lost(
+def collect_until_lost(
     source: LiveSource, times: int, at_first: Callable[[], None] = lambda: None
 ) -> tuple[list[Block], list[SourceStateChange]]:
-    """What comes until the source was lost so often; `at_first` is called at the first loss."""
+    """Collect items until the given number of losses; call `at_first` at the first loss."""
     blocks: list[Block] = []
-    plights: list[SourceStateChange] = []
-    for each in source.blocks():
-        if isinstance(each, Block):
-            blocks.append(each)
-        elif isinstance(each, SourceStateChange):
-            plights.append(each)
-            if [plight.state for plight in plights] == ["lost"]:
+    changes: list[SourceStateChange] = []
+    for item in source.blocks():
+        if isinstance(item, Block):
+            blocks.append(item)
+        elif isinstance(item, SourceStateChange):
+            changes.append(item)
+            if [plight.state for plight in changes] == ["lost"]:
                 at_first()
-            if [plight.state for plight in plights].count("lost") == times:
+            if [plight.state for plight in changes].count("lost") == times:
                 source.stop()
-    return blocks, plights
+    return blocks, changes
 
 
 def joined(blocks: list[Block]) -> Samples:
@@ -61,7 +61,7 @@ def joined(blocks: list[Block]) -> Samples:
 
 
 class Server:
-    """Sends the sound to each who connects, and hangs up."""
+    """Server that sends the sound to each client and closes the connection."""
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -93,14 +93,14 @@ def server() -> Iterator[Server]:
 
 def test_a_server_that_hangs_up_is_connected_to_again(server: Server) -> None:
     source = open_live_source("gate", server.address, pcm=FORMAT)
-    blocks, plights = heard_until_lost(source, 2)
-    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
-    assert "ended" in plights[0].detail
+    blocks, changes = collect_until_lost(source, 2)
+    assert [plight.state for plight in changes] == ["lost", "back", "lost"]
+    assert "ended" in changes[0].detail
     assert source.info.description == server.address
-    heard = [block for block in blocks if block.samples.shape[1]]
+    received = [block for block in blocks if block.samples.shape[1]]
     sound = SOUND.astype(np.float32) / 2**15
-    np.testing.assert_array_equal(joined(heard), np.concatenate([sound, sound], axis=1))
-    assert sum(block.lost_samples > 0 for block in heard) == 1
+    np.testing.assert_array_equal(joined(received), np.concatenate([sound, sound], axis=1))
+    assert sum(block.lost_samples > 0 for block in received) == 1
 
 
 def test_a_server_that_is_not_there_is_an_error_or_is_waited_for(server: Server) -> None:
@@ -139,16 +139,16 @@ def test_a_named_pipe_waits_for_its_next_writer(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write_cut_short, args=(tmp_path / "yard",)) for _ in range(2)]
     remaining = iter(writers)
     next(remaining).start()
-    blocks, plights = heard_until_lost(source, 2, lambda: next(remaining).start())
+    blocks, changes = collect_until_lost(source, 2, lambda: next(remaining).start())
     for writer in writers:
         writer.join(30)
-    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
-    assert "no program writes to it" in plights[0].detail
+    assert [plight.state for plight in changes] == ["lost", "back", "lost"]
+    assert "no program writes to it" in changes[0].detail
     assert joined(blocks).shape == (1, 2 * SOUND.shape[1])
 
 
 def write_cut_short(path: Path) -> None:
-    """The sound, and half of a sample more."""
+    """Send the sound and half of a further sample."""
     path.write_bytes(SOUND.tobytes() + b"\0")
 
 
@@ -161,7 +161,7 @@ def test_an_invalid_address_is_refused(address: str) -> None:
 
 
 class Sender:
-    """Sends datagrams of 100 ms of sound to a source, each once the one before was heard, on a clock of its own.
+    """Sends datagrams of 100 ms to a source, each after the previous one was read, with its own clock.
 
     Args:
         patch: Sets the clock.
@@ -174,15 +174,15 @@ class Sender:
         patch.setattr(network, "monotonic_ns", lambda: self.now_ns)
 
     def send_to(self, source: NetworkSource, datagrams: list[bytes | None]) -> list[Block]:
-        """What is heard of these datagrams; None is one that is lost on its way."""
-        heard: list[Block] = []
+        """Return the blocks of these datagrams; None is a lost datagram."""
+        received: list[Block] = []
         waiting = iter(datagrams)
         self._send(waiting)
         for block in source.blocks():
-            heard.append(block)
+            received.append(block)
             if not self._send(waiting):
                 source.stop()
-        return heard
+        return received
 
     def _send(self, waiting: Iterator[bytes | None]) -> bool:
         for data in waiting:
@@ -241,7 +241,7 @@ def test_an_address_in_use_is_refused(sender: Sender) -> None:
 
 
 def send_to_group(place: tuple[str, int], stop: threading.Event) -> None:
-    """Send blocks to a multicast group over loopback, until told to stop."""
+    """Send blocks to a multicast group over loopback until stopped."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
         while not stop.wait(0.02):
@@ -310,9 +310,9 @@ def test_without_ffmpeg_the_message_names_the_package(monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    """The address of a web server with a recording, and ffmpeg to hear it, or a skip."""
+    """Start a web server with a recording, and return its address; skip without ffmpeg."""
     if shutil.which("ffmpeg") is None:
-        pytest.skip("URLs are heard through ffmpeg, which is not installed")
+        pytest.skip("URLs are read through ffmpeg, which is not installed")
     soundfile.write(tmp_path / "live.flac", tone(500, 2.0, 44_100).repeat(2, axis=0).T, 44_100)
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -331,8 +331,8 @@ def web(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.slow
 def test_a_url_is_read_through_ffmpeg_and_reopened_at_its_end(web: str) -> None:
     source = open_live_source("gate", f"{web}/live.flac", pcm=FORMAT)
-    blocks, plights = heard_until_lost(source, 2)
-    assert [plight.state for plight in plights] == ["lost", "back", "lost"]
+    blocks, changes = collect_until_lost(source, 2)
+    assert [plight.state for plight in changes] == ["lost", "back", "lost"]
     sound = joined(blocks)
     assert sound.shape[1] == pytest.approx(2 * 2 * 8000, abs=400)
     np.testing.assert_allclose(sound[0, 4000:8000], tone(500, 0.5)[0], atol=0.02)
@@ -379,7 +379,7 @@ def test_a_stream_without_sound_is_reported_with_a_remedy(web: str, tmp_path: Pa
 
 @pytest.fixture
 def camera() -> Iterator[RtspServer]:
-    """A camera that plays a tone, or a skip."""
+    """Start a camera that plays a tone, or skip."""
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
@@ -391,19 +391,19 @@ def camera() -> Iterator[RtspServer]:
 @pytest.mark.slow
 def test_a_camera_delivers_sound_again_after_an_outage(camera: RtspServer) -> None:
     source = open_live_source("gate", camera.url, pcm=FORMAT)
-    heard, states = 0.0, []
+    received, states = 0.0, []
     blocks: list[Block] = []
-    for each in source.blocks():
-        if isinstance(each, SourceStateChange):
-            states.append(each.state)
-            if each.state == "lost":
+    for item in source.blocks():
+        if isinstance(item, SourceStateChange):
+            states.append(item.state)
+            if item.state == "lost":
                 camera.start()
-            if each.state == "back":
+            if item.state == "back":
                 source.stop()
-        elif isinstance(each, Block) and not states:
-            blocks.append(each)
-            heard += each.samples.shape[1] / 8000
-            if heard >= 2 and heard - each.samples.shape[1] / 8000 < 2:
+        elif isinstance(item, Block) and not states:
+            blocks.append(item)
+            received += item.samples.shape[1] / 8000
+            if received >= 2 and received - item.samples.shape[1] / 8000 < 2:
                 camera.kill()
     assert states == ["lost", "back"]
     spectrum = np.abs(np.fft.rfft(joined(blocks)[0, 8000:16_000]))
@@ -415,11 +415,11 @@ def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
     camera.kill()
     source = open_live_source("gate", camera.url, pcm=FORMAT)
     states = []
-    for each in source.blocks():
-        if isinstance(each, SourceStateChange):
-            states.append((each.state, each.reason))
-            if each.state == "waiting":
-                assert "Connection refused" in each.detail
+    for item in source.blocks():
+        if isinstance(item, SourceStateChange):
+            states.append((item.state, item.reason))
+            if item.state == "waiting":
+                assert "Connection refused" in item.detail
                 camera.start()
             else:
                 source.stop()
@@ -429,13 +429,13 @@ def test_a_camera_that_is_not_there_is_waited_for(camera: RtspServer) -> None:
 @pytest.mark.slow
 def test_http_from_ffmpeg_is_read_in_real_time(tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None:
-        pytest.skip("URLs are heard through ffmpeg, which is not installed")
+        pytest.skip("URLs are read through ffmpeg, which is not installed")
     address = f"http://127.0.0.1:{free_port()}/live.flac"
     tone_of = ("-re", "-f", "lavfi", "-i", "sine=frequency=500:duration=2")
     sending = ["ffmpeg", "-nostdin", "-loglevel", "error", *tone_of, "-f", "flac", "-listen", "1", address]
     source = open_live_source("gate", address, pcm=FORMAT)
     with subprocess.Popen(sending) as server:
-        blocks, plights = heard_until_lost(source, 1)
+        blocks, changes = collect_until_lost(source, 1)
         server.kill()
-    assert [plight.state for plight in plights][-1] == "lost"
+    assert [plight.state for plight in changes][-1] == "lost"
     assert joined(blocks).shape[1] == pytest.approx(2 * 8000, abs=800)

@@ -22,7 +22,7 @@ DESK = (
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A desk with two microphones, and what was opened of them."""
+    """Provide two microphones, and record which are opened."""
     log: list[str] = []
     monkeypatch.setattr(microphone, "list_devices", lambda: DESK)
     monkeypatch.setattr(microphone, "call_portaudio", lambda doing, _: log.append(doing))
@@ -33,10 +33,10 @@ def test_demo_is_the_demo() -> None:
     assert isinstance(open_source("x", "demo"), Demo)
 
 
-@pytest.mark.parametrize(("device", "said"), [("USB", "Opening USB PnP, ALSA"), (4, "Opening pulse, ALSA")])
-def test_anything_else_is_a_microphone(opened: list[str], device: str | int, said: str) -> None:
+@pytest.mark.parametrize(("device", "message"), [("USB", "Opening USB PnP, ALSA"), (4, "Opening pulse, ALSA")])
+def test_anything_else_is_a_microphone(opened: list[str], device: str | int, message: str) -> None:
     source = open_source("mic0", device)
-    assert opened == [said]
+    assert opened == [message]
     assert source.info.channels == min(2, DESK[0 if device == "USB" else 1].channels)
 
 

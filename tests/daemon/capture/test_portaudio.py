@@ -12,12 +12,12 @@ from soundwatch.daemon.core.errors import SourceError
 
 
 class PortAudioError(Exception):
-    """Stands for sounddevice's, whose module needs the library."""
+    """Replacement for sounddevice's error, whose module needs the library."""
 
 
 @pytest.fixture(autouse=True)
 def _library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `sounddevice` on machines that lack PortAudio's library."""
+    """Provide a `sounddevice` module without PortAudio's library."""
     monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(_exit_handler=print))
 
 

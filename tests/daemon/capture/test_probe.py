@@ -1,4 +1,4 @@
-"""What `soundwatch devices --probe` says of some seconds of sound."""
+"""Output of `soundwatch devices --probe` for some seconds of sound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TENTH_NS = 100_000_000
 
 
 def probed(samples: Samples, arrivals_ns: Sequence[int] = range(0, 30 * TENTH_NS, TENTH_NS)) -> Probe:
-    """Three seconds that came in tenths."""
+    """Return three seconds of blocks of 100 ms."""
     info = SourceInfo("probe", "USB PnP, ALSA", RATE_HZ, samples.shape[0])
     return Probe(info, samples, tuple(arrivals_ns), RATE_HZ // 10)
 

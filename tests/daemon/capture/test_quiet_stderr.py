@@ -26,8 +26,8 @@ def test_alsas_reasons_are_kept_portaudios_trace_is_dropped_and_the_rest_passes(
 def test_stderr_is_given_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="broken"), capture_native_stderr():
         raise ValueError("broken")
-    native_print("heard again")
-    assert capfd.readouterr().err == "heard again\n"
+    native_print("printed again")
+    assert capfd.readouterr().err == "printed again\n"
 
 
 def test_a_program_without_stderr_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:

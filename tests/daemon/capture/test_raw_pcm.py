@@ -17,7 +17,7 @@ MONO = PcmFormat("s16le", 8_000, 1)
 
 
 class Pipe:
-    """A pipe whose reading end is a source."""
+    """Provide a pipe whose reading end is a source."""
 
     def __init__(self, pcm: PcmFormat) -> None:
         reading, writing = os.pipe()
@@ -104,8 +104,8 @@ def test_any_way_of_cutting_the_bytes_gives_the_same_samples(cuts: list[int]) ->
             return given
 
     blocks = list(RawPcm("stdin", Trickle(), pcm).blocks())
-    heard = np.concatenate([np.zeros((2, 0)), *(block.samples for block in blocks)], axis=1)
-    np.testing.assert_array_equal(heard, decode_pcm(data, pcm))
+    read_samples = np.concatenate([np.zeros((2, 0)), *(block.samples for block in blocks)], axis=1)
+    np.testing.assert_array_equal(read_samples, decode_pcm(data, pcm))
     assert sum(block.lost_samples for block in blocks) == 0
 
 
@@ -152,9 +152,9 @@ def test_a_slow_pipeline_blocks_the_writer_and_loses_no_sound(pipe: Pipe) -> Non
     first = next(blocks)
     writer.join(0.2)
     assert writer.is_alive(), "the pipe and the queue hold less than a second of 50"
-    heard = np.concatenate([first.samples, *(block.samples for block in blocks)], axis=1)
+    read_samples = np.concatenate([first.samples, *(block.samples for block in blocks)], axis=1)
     writer.join()
-    np.testing.assert_array_equal(heard, [ramp / np.float32(32768)])
+    np.testing.assert_array_equal(read_samples, [ramp / np.float32(32768)])
 
 
 def test_a_float_that_is_no_number_is_named(pipe: Pipe) -> None:

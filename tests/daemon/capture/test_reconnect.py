@@ -1,4 +1,4 @@
-"""A stream goes on over the loss of its source, and its time stays true."""
+"""A stream continues after the loss of its source, with correct times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNIX_NS = 1_800_000_000 * SECOND_NS
 
 @dataclass(slots=True)
 class World:
-    """Two clocks, and a device that delivers on them.
+    """Two clocks, and a device that delivers by them.
 
     Attributes:
         now_ns: The steady clock.
@@ -43,7 +43,7 @@ class World:
 
 @dataclass(slots=True)
 class Connection:
-    """A device for as long as it is there: so many blocks of 100 ms, then an error.
+    """A connection to a device: a number of blocks of 100 ms, then an error.
 
     Attributes:
         away_ns: What passes before it is opened.
@@ -82,55 +82,55 @@ class Connection:
 
 @dataclass(slots=True)
 class Street:
-    """A source that is lost and comes back as told, without pauses in real time."""
+    """A source that is lost and returns as the test defines, without real delays."""
 
     world: World
     connections: list[Connection]
-    given: list[Block | SourceNotice] = field(default_factory=list)
+    items: list[Block | SourceNotice] = field(default_factory=list)
 
-    def hear(self, at_each: Callable[[Block | SourceNotice], None] = lambda _: None) -> ReconnectingSource:
+    def run(self, on_item: Callable[[Block | SourceNotice], None] = lambda _: None) -> ReconnectingSource:
         remaining = iter(self.connections[1:])
 
-        def again() -> LiveSource:
+        def reopen() -> LiveSource:
             connection = next(remaining, None)
             if connection is None:
                 lasting.stop()
                 raise SourceError("The street ends.")
             return connection
 
-        lasting = ReconnectingSource(self.connections[0], again, self.world.moment)
+        lasting = ReconnectingSource(self.connections[0], reopen, self.world.moment)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "FIRST_PAUSE_S", 0)
-            for each in lasting.blocks():
-                self.given.append(each)
-                at_each(each)
+            for item in lasting.blocks():
+                self.items.append(item)
+                on_item(item)
         return lasting
 
     @property
     def blocks(self) -> list[Block]:
-        return [each for each in self.given if isinstance(each, Block)]
+        return [item for item in self.items if isinstance(item, Block)]
 
     @property
     def plights(self) -> list[SourceStateChange]:
-        return [each for each in self.given if isinstance(each, SourceStateChange)]
+        return [item for item in self.items if isinstance(item, SourceStateChange)]
 
 
 def test_windows_after_a_loss_keep_their_positions() -> None:
     world = World()
     street = Street(world, [Connection(world, 5), Connection(world, 2, away_ns=3 * SECOND_NS)])
-    street.hear()
+    street.run()
     first, second = street.blocks[4:6]
     assert (first.first_sample, second.first_sample, second.lost_samples) == (3200, 28_000, 24_000)
     assert [plight.state for plight in street.plights] == ["lost", "back", "lost"]
     back = street.plights[1]
     assert (back.reason, back.away_ns, back.missed_ns) == ("ended", 3 * SECOND_NS, 3 * SECOND_NS)
-    assert street.given[7] is back, "after the block, which tells of the gap"
+    assert street.items[7] is back, "after the block, which tells of the gap"
 
 
 def test_a_missing_device_is_reported_once_and_its_stream_begins_when_it_appears() -> None:
     world = World()
     street = Street(world, [Connection(world, 2, away_ns=40 * SECOND_NS, waits=True), Connection(world, 1, waits=True)])
-    lasting = street.hear()
+    lasting = street.run()
     assert [plight.state for plight in street.plights] == ["waiting", "back", "lost", "back", "lost"]
     assert street.blocks[0].first_sample == street.blocks[0].lost_samples == 0
     assert (street.plights[1].away_ns, street.plights[1].missed_ns) == (40 * SECOND_NS, 0)
@@ -140,7 +140,7 @@ def test_a_missing_device_is_reported_once_and_its_stream_begins_when_it_appears
 def test_a_stalled_source_is_distinguished_from_an_ended_one() -> None:
     world = World()
     street = Street(world, [Connection(world, 1, error=StallError("Nothing came.")), Connection(world, 1)])
-    street.hear()
+    street.run()
     assert [plight.reason for plight in street.plights] == ["stalled", "stalled", "ended"]
 
 
@@ -149,7 +149,7 @@ def test_another_rate_and_other_channels_after_a_loss_keep_the_time(rate_hz: int
     world = World()
     after = Connection(world, 2, 2 * SECOND_NS, rate_hz, channels)
     street = Street(world, [Connection(world, 10), after])
-    street.hear()
+    street.run()
     block = street.blocks[10]
     assert (block.rate_hz, block.samples.shape) == (rate_hz, (1, rate_hz // 10))
     assert (block.first_sample, block.lost_samples) == (3 * rate_hz, 2 * rate_hz)
@@ -161,12 +161,12 @@ def test_a_clock_set_during_the_first_block_does_not_shift_it(step_ns: int) -> N
 
     class Set(Connection):
         def blocks(self) -> Iterator[Block | SourceStateChange]:
-            for each in Connection.blocks(self):
+            for item in Connection.blocks(self):
                 self.world.wall_ns += step_ns
-                yield each
+                yield item
 
     street = Street(world, [Connection(world, 10), Set(world, 1, 5 * SECOND_NS)])
-    street.hear()
+    street.run()
     assert street.blocks[10].lost_samples == 5 * 8000
 
 
@@ -183,16 +183,16 @@ def test_every_missing_sample_is_counted_for_any_clock_change(
     steps = iter(step for _, _, step in connections)
     end_sample = 0
 
-    def check(each: Block | SourceNotice) -> None:
+    def check(item: Block | SourceNotice) -> None:
         nonlocal end_sample
-        if isinstance(each, SourceStateChange) and each.state == "lost":
+        if isinstance(item, SourceStateChange) and item.state == "lost":
             world.wall_ns += next(steps, 0)
-        if not isinstance(each, Block):
+        if not isinstance(item, Block):
             return
-        assert each.first_sample == end_sample + each.lost_samples
-        end_sample = each.first_sample + each.samples.shape[1]
+        assert item.first_sample == end_sample + item.lost_samples
+        end_sample = item.first_sample + item.samples.shape[1]
 
-    lasting = street.hear(check)
+    lasting = street.run(check)
     heard_and_lost = end_sample / rate_hz
     assert heard_and_lost == pytest.approx((world.now_ns - connections[0][1]) / 1e9, abs=0.01 * len(connections))
     assert lasting.start_unix_ns == UNIX_NS + connections[0][1]
@@ -203,12 +203,12 @@ def test_a_microphone_whose_clock_drifts_does_not_add_that_to_a_loss() -> None:
 
     class Slow(Connection):
         def blocks(self) -> Iterator[Block | SourceStateChange]:
-            for each in Connection.blocks(self):
+            for item in Connection.blocks(self):
                 self.world.now_ns += BLOCK_NS // 10  # a block takes 110 ms
-                yield each
+                yield item
 
     street = Street(world, [Slow(world, 1000), Connection(world, 1, away_ns=2 * SECOND_NS)])
-    street.hear()
+    street.run()
     assert street.blocks[1000].lost_samples == pytest.approx(2 * 8000, abs=1000)
 
 
@@ -216,11 +216,11 @@ def test_lines_lost_at_the_end_of_the_program_are_counted() -> None:
     world = World()
     street = Street(world, [Connection(world, 10)])
 
-    def pass_time(each: Block | SourceNotice) -> None:
-        if isinstance(each, SourceStateChange):
+    def pass_time(item: Block | SourceNotice) -> None:
+        if isinstance(item, SourceStateChange):
             world.now_ns += 7 * SECOND_NS
 
-    street.hear(pass_time)
+    street.run(pass_time)
     last = street.blocks[-1]
     assert (last.samples.shape, last.first_sample, last.lost_samples) == ((1, 0), 64_000, 56_000)
 
@@ -229,12 +229,12 @@ def test_an_unavailable_source_is_not_retried() -> None:
     world = World()
     street = Street(world, [Connection(world, 0, error=SourceUnavailableError("Microphones need PortAudio."))])
     with pytest.raises(SourceUnavailableError, match="PortAudio"):
-        street.hear()
+        street.run()
 
 
 def test_a_hundred_losses_in_a_row_keep_nothing_of_the_lost_sources() -> None:
     world = World()
     street = Street(world, [Connection(world, 1, SECOND_NS) for _ in range(100)])
-    street.hear()
+    street.run()
     assert [plight.state for plight in street.plights] == ["lost", "back"] * 99 + ["lost"]
     assert street.blocks[-1].first_sample == 8000 * 99 + 800 * 99

@@ -17,12 +17,12 @@ from soundwatch.daemon.core.types import Block
 
 
 def tone(rate_hz: int, channels: int, seconds: float = 0.73) -> NDArray[np.float32]:
-    """A different tone in every channel, as (S, C)."""
+    """Return a different tone in every channel, as (S, C)."""
     time_s = np.arange(round(rate_hz * seconds)) / rate_hz
     return np.stack([0.5 * np.sin(2 * np.pi * 100 * (c + 1) * time_s) for c in range(channels)], axis=1).astype("f4")
 
 
-def heard(path: Path) -> list[Block]:
+def read_blocks(path: Path) -> list[Block]:
     return list(Recording("file", path, "fast", 0).blocks())
 
 
@@ -33,8 +33,8 @@ def joined(blocks: list[Block]) -> NDArray[np.float32]:
     return np.concatenate([block.samples for block in blocks], axis=1)
 
 
-def heard_until_error(path: Path) -> tuple[int, str]:
-    """How many samples were given, and what was said then."""
+def read_until_error(path: Path) -> tuple[int, str]:
+    """Return the number of samples read, and the error's message."""
     samples = 0
     with pytest.raises(SourceError) as caught:  # noqa: PT012 -- what came before it counts
         for block in Recording("file", path, "fast", 0).blocks():
@@ -65,7 +65,7 @@ def test_every_format_and_depth_gives_samples_of_full_scale_one(
 ) -> None:
     written = tone(44_100, 2)
     soundfile.write(tmp_path / name, written, 44_100, subtype=subtype)
-    assert np.abs(joined(heard(tmp_path / name)) - written.T).max() <= error
+    assert np.abs(joined(read_blocks(tmp_path / name)) - written.T).max() <= error
 
 
 @pytest.mark.parametrize("rate_hz", [1_000, 8_000, 11_025, 192_000, 384_000])
@@ -73,7 +73,7 @@ def test_every_format_and_depth_gives_samples_of_full_scale_one(
 def test_every_rate_and_number_of_channels_is_kept(tmp_path: Path, rate_hz: int, channels: int) -> None:
     written = tone(rate_hz, channels)
     soundfile.write(tmp_path / "r.wav", written, rate_hz, subtype="FLOAT")
-    blocks = heard(tmp_path / "r.wav")
+    blocks = read_blocks(tmp_path / "r.wav")
     assert {block.rate_hz for block in blocks} == {rate_hz}
     np.testing.assert_array_equal(joined(blocks), written.T)
 
@@ -89,7 +89,7 @@ def test_a_recording_has_its_rate_channels_and_name(tmp_path: Path) -> None:
 def test_blocks_cannot_be_written_to(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "r.wav", tone(8_000, 1), 8_000)
     with pytest.raises(ValueError, match="read-only"):
-        heard(tmp_path / "r.wav")[0].samples[0, 0] = 1.0
+        read_blocks(tmp_path / "r.wav")[0].samples[0, 0] = 1.0
 
 
 def write_nothing(path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_truncated_recording_is_read_to_its_end_and_reported(
     soundfile.write(tmp_path / name, noise, 44_100, subtype=subtype)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    samples, message = heard_until_error(tmp_path / name)
+    samples, message = read_until_error(tmp_path / name)
     assert 10_000 < samples < 20_000
     assert f"{tmp_path / name} is truncated or damaged: its header declares {declared}" in message
 
@@ -183,7 +183,7 @@ def test_a_header_that_was_written_to_a_pipe_is_not_taken_for_truncation(tmp_pat
     content = bytearray((tmp_path / "a.wav").read_bytes())
     content[40:44] = struct.pack("<I", declared_bytes)
     (tmp_path / "a.wav").write_bytes(content)
-    assert joined(heard(tmp_path / "a.wav")).shape == (1, len(written))
+    assert joined(read_blocks(tmp_path / "a.wav")).shape == (1, len(written))
 
 
 def test_a_flac_without_a_length_is_read(tmp_path: Path) -> None:
@@ -193,29 +193,32 @@ def test_a_flac_without_a_length_is_read(tmp_path: Path) -> None:
     content[21] &= 0xF0  # STREAMINFO's 36 bits for the number of samples: unknown
     content[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(content)
-    assert joined(heard(tmp_path / "a.flac")).shape == (1, len(written))
+    assert joined(read_blocks(tmp_path / "a.flac")).shape == (1, len(written))
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.flac"])
 def test_decoding_in_blocks_equals_decoding_at_once(tmp_path: Path, name: str) -> None:
     soundfile.write(tmp_path / name, tone(48_000, 2, 1.5), 48_000)
     whole, _ = soundfile.read(tmp_path / name, dtype="float32")
-    np.testing.assert_array_equal(joined(heard(tmp_path / name)), whole.T)
+    np.testing.assert_array_equal(joined(read_blocks(tmp_path / name)), whole.T)
 
 
-@pytest.mark.parametrize(("value", "said"), [(np.nan, "nan"), (-np.inf, "-inf"), (31_000.0, "31000")])
-def test_a_sample_that_is_no_number_of_sane_size_is_named(tmp_path: Path, value: float, said: str) -> None:
+@pytest.mark.parametrize(("value", "expected_message"), [(np.nan, "nan"), (-np.inf, "-inf"), (31_000.0, "31000")])
+def test_a_sample_that_is_no_number_of_sane_size_is_named(tmp_path: Path, value: float, expected_message: str) -> None:
     samples = tone(8_000, 2, 1.0)
     samples[6_500, 1] = value
     soundfile.write(tmp_path / "a.wav", samples, 8_000, subtype="FLOAT")
-    valid_samples, message = heard_until_error(tmp_path / "a.wav")
+    valid_samples, message = read_until_error(tmp_path / "a.wav")
     assert valid_samples == 6_000
-    assert f"{tmp_path / 'a.wav'}: sample 6500 (0.812 s) of channel 2 is {said}; numbers from -1 to 1" in message
+    assert (
+        f"{tmp_path / 'a.wav'}: sample 6500 (0.812 s) of channel 2 is {expected_message}; numbers from -1 to 1"
+        in message
+    )
 
 
 def test_a_float_recording_may_exceed_full_scale(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.full((100, 1), 3.5), 8_000, subtype="FLOAT")
-    assert joined(heard(tmp_path / "a.wav")).max() == 3.5
+    assert joined(read_blocks(tmp_path / "a.wav")).max() == 3.5
 
 
 def test_in_real_time_a_block_is_not_given_before_it_would_have_been_recorded(tmp_path: Path) -> None:
@@ -241,7 +244,7 @@ def test_stop_ends_a_wait_from_another_thread(tmp_path: Path) -> None:
 
 
 def test_a_long_recording_is_not_read_whole(tmp_path: Path) -> None:
-    """A sparse file of 2.6 hours, of which one second is heard."""
+    """A sparse file of 2.6 hours, of which one second is read."""
     soundfile.write(tmp_path / "a.wav", tone(8_000, 1, 1.0), 8_000, subtype="PCM_16")
     with (tmp_path / "a.wav").open("r+b") as file:
         file.truncate(44 + 150_000_000)

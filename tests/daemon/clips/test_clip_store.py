@@ -156,7 +156,7 @@ def test_the_oldest_go_first_and_the_best_of_each_class_last() -> None:
 
 
 def _limited(config: ClipsConfig, max_bytes: int) -> Any:
-    """The same with a limit that no configuration may have, so that tests stay small."""
+    """Return a configuration with a limit below the minimum, so that tests stay small."""
     import msgspec
 
     return msgspec.structs.replace(config, max_bytes=max_bytes)

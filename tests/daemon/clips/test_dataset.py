@@ -36,7 +36,7 @@ def journal(tmp_path: Path) -> JournalStore:
     return store
 
 
-def say(store: JournalStore, number: int, class_: str | None) -> None:
+def set_event_label(store: JournalStore, number: int, class_: str | None) -> None:
     set_label(store, id_of(number), "2026-09-22T08:00:00.000Z", class_)
 
 
@@ -44,7 +44,7 @@ def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside
     journal: JournalStore, tmp_path: Path
 ) -> None:
     for number, class_ in [(0, "siren"), (1, "siren"), (2, "dog_bark"), (3, None), (4, "Kettle whistle"), (7, "siren")]:
-        say(journal, number, class_)
+        set_event_label(journal, number, class_)
     lesson = export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     assert lesson.copied == {"siren": 2, "dog_bark": 1, "negatives": 1, "Kettle whistle": 1}
     assert lesson.skipped == {"no clip was made": 1}
@@ -55,7 +55,7 @@ def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside
 
 def test_clips_of_one_source_and_hour_are_one_recording(journal: JournalStore, tmp_path: Path) -> None:
     for number in range(6):
-        say(journal, number, "siren")
+        set_event_label(journal, number, "siren")
     export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     recordings = {path.name.partition("-")[0] for path in (tmp_path / "lesson/sounds/siren").iterdir()}
     assert len(recordings) == 3, "two in each of three hours"
@@ -73,7 +73,7 @@ def test_labels_without_a_clip_are_reported_with_the_reason(tmp_path: Path) -> N
     store = write_journal(tmp_path / "journal.db", *lines)
     ClipStore(tmp_path / "clips", ClipsConfig()).save(clip(id_=id_of(3)))
     for number in range(4):
-        say(store, number, "siren")
+        set_event_label(store, number, "siren")
     assert export_labelled_clips(store, tmp_path / "clips", tmp_path / "lesson").skipped == {
         "the clip was not written: speech": 1,
         "the clip is there no more": 1,
@@ -84,7 +84,7 @@ def test_labels_without_a_clip_are_reported_with_the_reason(tmp_path: Path) -> N
 def test_nothing_to_copy_and_a_folder_that_is_not_empty_are_refused(journal: JournalStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There are no labels"):
         export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
-    say(journal, 8, "siren")
+    set_event_label(journal, 8, "siren")
     with pytest.raises(DataError, match=r"No labelled event has a clip in .*no clip was made: 1"):
         export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     with pytest.raises(DataError, match="clips is not empty"):

@@ -1,4 +1,4 @@
-"""Clips through the engine: what is cut is what was heard, to the sample, and nothing of a pause."""
+"""Clips from the engine: exact samples of the source, without paused sound."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceS
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from support.engine_harness import BLOCK_SAMPLES, Memory, ears_of
+from support.engine_harness import BLOCK_SAMPLES, MemorySource, engine_context
 from support.fakes import SMALL_SPEC, BandClassifier, silence, tone
 from support.memory_logger import MemoryLogger
 
@@ -27,23 +27,23 @@ SOUND = np.concatenate([silence(1.0), tone(500, 1.5), silence(1.5), tone(3000, 1
 
 def cut_of(source: Any, config: ClipsConfig = CONFIG) -> tuple[list[PendingClip], list[dict[str, Any]]]:
     clips: list[PendingClip] = []
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     recorder = ClipRecorder(config, RATE_HZ, clips.append)
     Engine(replace(context, clip_tap=recorder), MemoryLogger()).run([SourceSession(source)])
     return clips, sink.lines
 
 
-def samples_of(clip: PendingClip, source: Memory) -> bool:
-    """Whether a clip is exactly that stretch of its source."""
-    heard = source.samples[:, clip.excerpt.first_sample : clip.excerpt.end_sample]
-    return np.array_equal(clip.excerpt.frames(), to_int16(heard))
+def samples_of(clip: PendingClip, source: MemorySource) -> bool:
+    """Check that a clip is exactly this part of its source."""
+    received = source.samples[:, clip.excerpt.first_sample : clip.excerpt.end_sample]
+    return np.array_equal(clip.excerpt.frames(), to_int16(received))
 
 
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 2 * RATE_HZ])
 def test_each_event_is_a_clip_of_the_sources_own_samples(rate_hz: int) -> None:
     low, high, quiet_s = tone(500, 1.5, rate_hz), tone(3000, 1.0, rate_hz), silence(1.5, rate_hz)
     samples = np.concatenate([quiet_s, low, quiet_s, high, quiet_s], axis=1)
-    source = Memory("mic", samples, waits=True, rate_hz=rate_hz)
+    source = MemorySource("mic", samples, waits=True, rate_hz=rate_hz)
     clips, lines = cut_of(source)
     ends = {line["id"]: line for line in lines if line["type"] == "end"}
     assert {clip.id for clip in clips} == set(ends)
@@ -59,21 +59,21 @@ def test_each_event_is_a_clip_of_the_sources_own_samples(rate_hz: int) -> None:
 
 
 def test_an_event_at_the_end_of_the_stream_has_a_shorter_clip() -> None:
-    source = Memory("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True)
+    source = MemorySource("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True)
     [clip], _ = cut_of(source)
     assert clip.excerpt.end_sample == source.samples.shape[1]
     assert samples_of(clip, source)
 
 
 def test_a_failing_source_keeps_the_clip_of_its_event() -> None:
-    source = Memory("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True, breaks=True)
+    source = MemorySource("mic", SOUND[:, : round(2.2 * RATE_HZ)], waits=True, fails=True)
     [clip], lines = cut_of(source)
     assert [line["reason"] for line in lines if line["type"] == "end"] == ["source_lost"]
     assert samples_of(clip, source)
 
 
 @dataclass(slots=True)
-class Comes(Memory):
+class Comes(MemorySource):
     """A source that is lost in the middle of its tone and comes back three seconds later."""
 
     def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
@@ -98,8 +98,8 @@ def test_a_lost_source_ends_the_clip_and_its_next_event_is_another_by_the_new_an
 
 
 @dataclass(slots=True)
-class Switched(Memory):
-    """A source during whose tone somebody pauses it, and goes on with it later."""
+class Switched(MemorySource):
+    """A source that is paused and resumed during its tone."""
 
     switch: Callable[[str, bool], None] = lambda *_: None
 
@@ -115,7 +115,7 @@ class Switched(Memory):
 def test_nothing_of_a_pause_is_kept() -> None:
     source = Switched("mic", np.concatenate([silence(0.5), tone(500, 6.0)], axis=1), waits=True)
     clips: list[PendingClip] = []
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     recorder = ClipRecorder(CONFIG, RATE_HZ, clips.append)
     engine = Engine(replace(context, clip_tap=recorder), MemoryLogger())
     source.switch = engine.set_listening
@@ -123,14 +123,14 @@ def test_nothing_of_a_pause_is_kept() -> None:
     assert [line["reason"] for line in sink.of("end")] == ["paused", "end_of_stream"]
     [gap] = sink.of("gap")
     assert gap["reason"] == "paused"
-    heard = [(piece.first_sample, piece.end_sample) for clip in clips for piece in clip.excerpt.segments]
+    received = [(piece.first_sample, piece.end_sample) for clip in clips for piece in clip.excerpt.segments]
     paused_from, paused_to = (round(float(gap[key][-7:-1]) * RATE_HZ) for key in ("start", "time"))
-    assert heard
-    for first_sample, end_sample in heard:
+    assert received
+    for first_sample, end_sample in received:
         assert end_sample <= paused_from or first_sample >= paused_to
 
 
 def test_without_clips_no_sound_is_kept() -> None:
-    context, _ = ears_of(BandClassifier())
+    context, _ = engine_context(BandClassifier())
     assert context.clip_tap is None
-    assert Engine(context, MemoryLogger()).add_source(SourceSession(Memory("mic", SOUND))).clip_tap is None
+    assert Engine(context, MemoryLogger()).add_source(SourceSession(MemorySource("mic", SOUND))).clip_tap is None

@@ -1,4 +1,4 @@
-"""What is cut out of a source's sound, and when."""
+"""Start, end and time of the clips that are cut from a source's sound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bench:
         self.recorder = ClipRecorder(config, 500, self.clips.append)
         self.now = 0
 
-    def hear_until(self, end_s: float) -> None:
+    def play_until(self, end_s: float) -> None:
         while self.now < end_s * RATE_HZ:
             self.recorder.add_block("mic0", ramp(self.now, 100))
             self.now += 100
@@ -32,8 +32,8 @@ class Bench:
         self.recorder.add_block("mic0", ramp(self.now, 100, round(seconds * RATE_HZ)))
         self.now += 100
 
-    def tell(self, *events: object, over: bool = False) -> None:
-        self.recorder.add_events("mic0", Timed(), events, self.now * 500 // RATE_HZ, final=over)  # type: ignore[arg-type]
+    def add_events(self, *events: object, final: bool = False) -> None:
+        self.recorder.add_events("mic0", Timed(), events, self.now * 500 // RATE_HZ, final=final)  # type: ignore[arg-type]
 
     def held_samples(self) -> int:
         buffer = self.recorder._buffers["mic0"]
@@ -42,12 +42,12 @@ class Bench:
 
 def test_a_clip_has_its_pre_roll_and_waits_for_its_post_roll() -> None:
     bench = Bench()
-    bench.hear_until(8)
-    bench.tell(event("start", 4))
-    bench.tell(event("end", 4, 7))
-    bench.hear_until(8.9)
+    bench.play_until(8)
+    bench.add_events(event("start", 4))
+    bench.add_events(event("end", 4, 7))
+    bench.play_until(8.9)
     assert bench.clips == []
-    bench.hear_until(9)
+    bench.play_until(9)
     [clip] = bench.clips
     assert (clip.id, clip.label, clip.peak_score) == ("siren@2000", "siren", 0.95)
     assert clip.start_unix_ns == ANCHOR_UNIX_NS + 3_000_000_000
@@ -57,21 +57,21 @@ def test_a_clip_has_its_pre_roll_and_waits_for_its_post_roll() -> None:
 
 def test_a_post_roll_that_is_there_already_is_not_waited_for() -> None:
     bench = Bench()
-    bench.hear_until(12)
-    bench.tell(event("start", 4), event("end", 4, 7))
+    bench.play_until(12)
+    bench.add_events(event("start", 4), event("end", 4, 7))
     assert [clip.excerpt.duration_s for clip in bench.clips] == [6.0]
 
 
 def test_a_clip_is_as_long_as_the_longest_and_no_longer_and_does_not_wait_for_the_event_to_end() -> None:
     bench = Bench()
-    bench.hear_until(6)
-    bench.tell(event("start", 4))
-    bench.hear_until(20)
+    bench.play_until(6)
+    bench.add_events(event("start", 4))
+    bench.play_until(20)
     assert bench.clips == [], "what is heard is ahead of what is decided"
-    bench.tell()
+    bench.add_events()
     [clip] = bench.clips
     assert clip.excerpt.duration_s == 10.0
-    bench.tell(event("end", 4, 299))
+    bench.add_events(event("end", 4, 299))
     assert len(bench.clips) == 1
 
 
@@ -79,10 +79,10 @@ def test_memory_is_bounded_with_and_without_an_event() -> None:
     bench = Bench()
     longest = 0
     for second in range(1, 120):
-        bench.hear_until(second)
-        bench.tell()
+        bench.play_until(second)
+        bench.add_events()
         if second % 3 == 0:
-            bench.tell(event("start", second - 2.0, label=f"class{second}"))
+            bench.add_events(event("start", second - 2.0, label=f"class{second}"))
         longest = max(longest, bench.held_samples())
     assert longest <= (LOOKBACK_S + CONFIG.pre_roll_s + CONFIG.max_s) * RATE_HZ
     assert len(bench.clips) > 30
@@ -90,24 +90,24 @@ def test_memory_is_bounded_with_and_without_an_event() -> None:
 
 def test_without_an_event_only_the_latest_sound_is_held() -> None:
     bench = Bench()
-    bench.hear_until(120)
+    bench.play_until(120)
     assert bench.held_samples() <= (LOOKBACK_S + CONFIG.pre_roll_s) * RATE_HZ + 100
 
 
 @pytest.mark.parametrize("offset_s", [None, 5.0])
 def test_a_clip_is_cut_at_the_end_of_the_sound(offset_s: float | None) -> None:
     bench = Bench()
-    bench.hear_until(6)
-    bench.tell(event("start", 4))
-    bench.tell(event("end" if offset_s else "update", 4, offset_s), over=True)
+    bench.play_until(6)
+    bench.add_events(event("start", 4))
+    bench.add_events(event("end" if offset_s else "update", 4, offset_s), final=True)
     [clip] = bench.clips
     assert clip.excerpt.frames()[[0, -1], 0].tolist() == [3000, 5999]
 
 
 def test_an_event_at_the_start_has_a_shorter_pre_roll() -> None:
     bench = Bench()
-    bench.hear_until(4)
-    bench.tell(event("start", 0.5), event("end", 0.5, 1))
+    bench.play_until(4)
+    bench.add_events(event("start", 0.5), event("end", 0.5, 1))
     [clip] = bench.clips
     assert clip.start_unix_ns == ANCHOR_UNIX_NS
     assert clip.excerpt.frames()[[0, -1], 0].tolist() == [0, 2999]
@@ -115,11 +115,11 @@ def test_an_event_at_the_start_has_a_shorter_pre_roll() -> None:
 
 def test_lost_sound_is_zeros_and_counted_so_that_times_hold() -> None:
     bench = Bench()
-    bench.hear_until(5)
-    bench.tell(event("start", 4))
+    bench.play_until(5)
+    bench.add_events(event("start", 4))
     bench.lose(1)
-    bench.hear_until(9)
-    bench.tell(event("end", 4, 7))
+    bench.play_until(9)
+    bench.add_events(event("end", 4, 7))
     [clip] = bench.clips
     frames = clip.excerpt.frames()[:, 0]
     assert clip.excerpt.lost_samples == RATE_HZ
@@ -130,18 +130,18 @@ def test_lost_sound_is_zeros_and_counted_so_that_times_hold() -> None:
 
 def test_a_loss_longer_than_the_clip_ends_it_where_the_sound_did() -> None:
     bench = Bench()
-    bench.hear_until(5)
-    bench.tell(event("start", 4))
+    bench.play_until(5)
+    bench.add_events(event("start", 4))
     bench.lose(3600)
-    bench.tell()
+    bench.add_events()
     [clip] = bench.clips
     assert clip.excerpt.frames()[[0, -1], 0].tolist() == [3000, 4999]
 
 
 def test_another_rate_starts_a_new_buffer_and_ends_open_clips() -> None:
     bench = Bench()
-    bench.hear_until(5)
-    bench.tell(event("start", 4))
+    bench.play_until(5)
+    bench.add_events(event("start", 4))
     bench.recorder.add_block("mic0", ramp(10_000, 100, rate_hz=2000))
     assert [clip.excerpt.rate_hz for clip in bench.clips] == [1000]
     assert bench.recorder._buffers["mic0"].first_sample == 10_000
@@ -149,9 +149,9 @@ def test_another_rate_starts_a_new_buffer_and_ends_open_clips() -> None:
 
 def test_two_simultaneous_events_give_two_clips_of_one_buffer() -> None:
     bench = Bench()
-    bench.hear_until(12)
-    bench.tell(event("start", 4), event("start", 5, label="dog_bark"))
-    bench.tell(event("end", 4, 7), event("end", 5, 6, label="dog_bark"))
+    bench.play_until(12)
+    bench.add_events(event("start", 4), event("start", 5, label="dog_bark"))
+    bench.add_events(event("end", 4, 7), event("end", 5, 6, label="dog_bark"))
     assert {clip.label: clip.excerpt.duration_s for clip in bench.clips} == {"siren": 6.0, "dog_bark": 4.0}
 
 

@@ -1,4 +1,4 @@
-"""`soundwatch run --clips` where clips cannot be written: the program goes on and says so."""
+"""`soundwatch run --clips` with an unwritable folder: the program continues and reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels mean speech, and how a clip is judged by them."""
+"""Labels that mean speech, and the rejection of clips by their scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clips on their way to files: refused, lost, told of."""
+"""Writing of clips: rejected, lost and reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Lines:
 
 
 class Judge:
-    """A guard that says what it is told to, once it is let."""
+    """A guard with a given result, which waits until the test releases it."""
 
     def __init__(self, verdict: bool | Exception, *, let: bool = True) -> None:
         self.verdict = verdict

@@ -1,4 +1,4 @@
-"""What a user may set, and how a mistake is answered."""
+"""Values of the configuration, and messages for mistakes."""
 
 from __future__ import annotations
 

@@ -37,15 +37,15 @@ def events_of(
 
 
 def full_events_of(scores: Sequence[float | None], how: DetectionRule, reason: EndReason | None = None) -> list[Event]:
-    state, told, end = initial_state((how,)), [], 0
+    state, reported, end = initial_state((how,)), [], 0
     for number, score in enumerate(scores):
         end = number * HOP + W
         values = np.array([0.0 if score is None else score], np.float32)
         state, events = decide(
             state, Scores(values, ("bark",), number * HOP, end, score is not None), -20.0, (how,), SMALL_SPEC
         )
-        told.extend(events)
-    return told + (end_active_events(state, ("bark",), end, -20.0, reason) if reason else [])
+        reported.extend(events)
+    return reported + (end_active_events(state, ("bark",), end, -20.0, reason) if reason else [])
 
 
 def test_one_window_of_evidence_starts_an_event_if_one_is_required() -> None:
@@ -68,9 +68,9 @@ def test_one_high_window_is_no_event_if_two_are_required() -> None:
 
 
 def test_an_event_continues_between_release_and_threshold() -> None:
-    told = events_of([0, 0.7, 0.5, 0.45, 0.41, 0.3], rule())
-    assert [type_ for type_, *_ in told] == ["start", "end"]
-    assert told[-1] == ("end", HOP + W - HOP, 5 * HOP, "decay")
+    reported = events_of([0, 0.7, 0.5, 0.45, 0.41, 0.3], rule())
+    assert [type_ for type_, *_ in reported] == ["start", "end"]
+    assert reported[-1] == ("end", HOP + W - HOP, 5 * HOP, "decay")
 
 
 def test_a_sound_at_the_first_sample_has_its_onset_there() -> None:
@@ -87,24 +87,24 @@ def test_the_onset_is_put_where_the_score_began_to_rise() -> None:
 
 
 def test_no_rise_reaches_back_into_the_event_before() -> None:
-    told = events_of([0, 0.9, 0.39, 0.5, 0.9], rule())
-    assert [type_ for type_, *_ in told] == ["start", "end", "start"]
-    assert told[2][1] == 3 * HOP + W - HOP
+    reported = events_of([0, 0.9, 0.39, 0.5, 0.9], rule())
+    assert [type_ for type_, *_ in reported] == ["start", "end", "start"]
+    assert reported[2][1] == 3 * HOP + W - HOP
 
 
 def test_an_event_is_never_shorter_than_the_minimum() -> None:
-    told = events_of([0, 0.9] + [0] * 9, rule(shortest=2 * W))
-    onset, offset = told[0][1], told[1][2]
+    reported = events_of([0, 0.9] + [0] * 9, rule(shortest=2 * W))
+    onset, offset = reported[0][1], reported[1][2]
     assert offset is not None
     assert offset - onset >= 2 * W
-    assert len(told) == 2
+    assert len(reported) == 2
 
 
 def test_an_event_that_never_lets_go_is_ended_and_a_new_one_waits_for_the_cooldown() -> None:
-    told = events_of([0.9] * 30, rule(longest=2 * W, cooldown=W))
-    assert [type_ for type_, *_ in told][:3] == ["start", "end", "start"]
-    assert told[1][3] == "max_duration"
-    first_end, second_onset = told[1][2], told[2][1]
+    reported = events_of([0.9] * 30, rule(longest=2 * W, cooldown=W))
+    assert [type_ for type_, *_ in reported][:3] == ["start", "end", "start"]
+    assert reported[1][3] == "max_duration"
+    first_end, second_onset = reported[1][2], reported[2][1]
     assert first_end is not None
     assert second_onset >= first_end
 
@@ -147,10 +147,10 @@ def test_within_the_cooldown_nothing_starts() -> None:
 
 
 def test_updates_come_at_their_interval_with_the_peak() -> None:
-    told = full_events_of([0.7, 0.9, 0.8, 0.7, 0.7], rule(update=2 * HOP))
-    assert [e.type for e in told] == ["start", "update", "update"]
-    assert [round(e.peak_score, 3) for e in told] == [0.7, 0.9, 0.9]
-    assert [round(e.score, 3) for e in told] == [0.7, 0.8, 0.7]
+    reported = full_events_of([0.7, 0.9, 0.8, 0.7, 0.7], rule(update=2 * HOP))
+    assert [e.type for e in reported] == ["start", "update", "update"]
+    assert [round(e.peak_score, 3) for e in reported] == [0.7, 0.9, 0.9]
+    assert [round(e.score, 3) for e in reported] == [0.7, 0.8, 0.7]
 
 
 def test_a_window_with_a_loss_does_not_affect_events() -> None:
@@ -212,10 +212,10 @@ def test_classes_are_decided_each_on_its_own() -> None:
 def test_every_event_starts_once_ends_once_and_its_times_are_in_order(
     scores: list[float | None], how: DetectionRule
 ) -> None:
-    told = full_events_of(scores, how, "shutdown")
-    assert [e.decision_sample for e in told] == sorted(e.decision_sample for e in told)
+    reported = full_events_of(scores, how, "shutdown")
+    assert [e.decision_sample for e in reported] == sorted(e.decision_sample for e in reported)
     ended = -1
-    for _, group in groupby(told, key=lambda event: event.onset_sample):
+    for _, group in groupby(reported, key=lambda event: event.onset_sample):
         event = list(group)
         assert event[0].type == "start"
         assert [e.type for e in event[1:-1]] == ["update"] * (len(event) - 2)

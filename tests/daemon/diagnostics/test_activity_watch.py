@@ -54,7 +54,7 @@ PROGRAM = f"PROGRAM = {PROGRAM!r}\n{PROGRAM}"
 
 
 class Opened:
-    """A process that holds sockets and files open."""
+    """Start a process with open sockets and files."""
 
     def __init__(self, *things: object, **environment: str) -> None:
         self._process = subprocess.Popen(

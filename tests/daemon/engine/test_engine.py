@@ -1,4 +1,4 @@
-"""Many sources through one network: the same lines as each alone, and what a slow network does to them."""
+"""Many sources with one model: lines equal to those of single sources, and the effects of a slow model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from soundwatch.daemon.engine.source_state import MAX_HANDOVERS, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
 from soundwatch.daemon.pipeline.pipeline import features_only
 from soundwatch.daemon.sinks.worker import DirectWriter
-from support.engine_harness import BLOCK_NS, BLOCK_SAMPLES, Kept, Memory, ears_of, sound
+from support.engine_harness import BLOCK_NS, BLOCK_SAMPLES, CollectingSink, MemorySource, engine_context, sound
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from support.memory_logger import MemoryLogger
 
@@ -42,14 +42,14 @@ def without_number(lines: list[dict[str, Any]], source: str) -> list[dict[str, A
 @pytest.mark.slow
 def test_concurrent_sources_give_the_events_of_single_ones() -> None:
     sounds = {f"mic{number}": sound(200 + 150 * number, 0.4 + 0.1 * number) for number in range(12)}
-    context, together = ears_of(BandClassifier())
+    context, together = engine_context(BandClassifier())
     Engine(context, MemoryLogger()).run(
-        [SourceSession(Memory(name, samples, waits=True)) for name, samples in sounds.items()]
+        [SourceSession(MemorySource(name, samples, waits=True)) for name, samples in sounds.items()]
     )
     assert [line["seq"] for line in together.lines] == list(range(1, len(together.lines) + 1))
     for name, samples in sounds.items():
-        context, alone = ears_of(BandClassifier())
-        SourceSession(Memory(name, samples)).replay(context)
+        context, alone = engine_context(BandClassifier())
+        SourceSession(MemorySource(name, samples)).replay(context)
         assert without_number(together.lines, name) == without_number(alone.lines, name)
         assert len(alone.of("start")) >= 1
 
@@ -58,25 +58,26 @@ def test_concurrent_sources_give_the_events_of_single_ones() -> None:
 def test_live_and_replayed_lines_of_the_default_model_are_equal() -> None:
     classifier = load_classifier_file("urban", "cpu")
     scene = demo_scene(16_000, 20.0)
-    told = []
+    reported = []
     for listen in (
         lambda context, listening: Engine(context, MemoryLogger()).run([listening]),
         lambda context, it: it.replay(context),
     ):
-        sink = Kept()
+        sink = CollectingSink()
         rules = build_rules(DetectionConfig(confirm_windows=1), classifier.contract)
         context = EngineContext("node", classifier, rules, {}, SampleClock(), DirectWriter([sink], MemoryLogger()))
-        listen(context, SourceSession(Memory("scene", scene, waits=True, rate_hz=16_000)))
-        told.append(sink.lines)
-    assert told[0] == told[1]
-    assert {line["type"] for line in told[0]} >= {"hello", "start", "stats"}
+        listen(context, SourceSession(MemorySource("scene", scene, waits=True, rate_hz=16_000)))
+        reported.append(sink.lines)
+    assert reported[0] == reported[1]
+    assert {line["type"] for line in reported[0]} >= {"hello", "start", "stats"}
 
 
 def test_windows_that_are_ready_together_are_classified_together_but_never_more_than_a_batch() -> None:
-    context, _ = ears_of(BandClassifier())
+    context, _ = engine_context(BandClassifier())
     engine = Engine(context, MemoryLogger())
     sources = [
-        engine.add_source(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(BATCH_WINDOWS + 3)
+        engine.add_source(SourceSession(MemorySource(f"mic{number}", sound(500))))
+        for number in range(BATCH_WINDOWS + 3)
     ]
     for source in sources:
         engine.process_block(source, Block(tone(500, 0.4), SMALL_SPEC.rate_hz, 0), since_ns=0)
@@ -86,10 +87,10 @@ def test_windows_that_are_ready_together_are_classified_together_but_never_more_
 
 
 def test_a_failing_source_is_reported_and_does_not_affect_the_others() -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     log = MemoryLogger()
-    broken = SourceSession(Memory("broken", tone(500, 1.0), waits=True, breaks=True))
-    whole = SourceSession(Memory("whole", sound(500), waits=True))
+    broken = SourceSession(MemorySource("broken", tone(500, 1.0), waits=True, fails=True))
+    whole = SourceSession(MemorySource("whole", sound(500), waits=True))
     Engine(context, log).run([broken, whole])
     assert [fields for event, fields in log.written if event == "source_failed"] == [
         {"source": "broken", "error": "broken broke."}
@@ -107,14 +108,14 @@ def test_a_network_that_fails_ends_the_program() -> None:
         def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
             raise ModelError(f"It gave NaN for {mel_db.shape}.")
 
-    context, _ = ears_of(Broken())
+    context, _ = engine_context(Broken())
     with pytest.raises(ModelError, match="NaN"):
-        Engine(context, MemoryLogger()).run([SourceSession(Memory("mic", sound(500)))])
+        Engine(context, MemoryLogger()).run([SourceSession(MemorySource("mic", sound(500)))])
 
 
 @dataclass(frozen=True, slots=True)
 class Held(BandClassifier):
-    """A network that stands still until it is let go."""
+    """A model that waits until the test releases it."""
 
     let_go: threading.Event = field(default_factory=threading.Event)
 
@@ -124,8 +125,8 @@ class Held(BandClassifier):
 
 
 def test_capture_continues_while_the_model_stalls() -> None:
-    source = Memory("mic", sound(500, 5.0))
-    context, sink = ears_of(Held(let_go=source.read_to_its_end))
+    source = MemorySource("mic", sound(500, 5.0))
+    context, sink = engine_context(Held(let_go=source.exhausted))
     Engine(context, MemoryLogger()).run([SourceSession(source)])
     [stats] = sink.of("stats")
     gaps = sink.of("gap")
@@ -137,7 +138,7 @@ def test_capture_continues_while_the_model_stalls() -> None:
 
 def test_a_source_with_backpressure_loses_no_sound() -> None:
     ahead_blocks: list[int] = []
-    source = Memory("pipe", sound(500, 5.0), waits=True)
+    source = MemorySource("pipe", sound(500, 5.0), waits=True)
 
     @dataclass(slots=True)
     class Slow:
@@ -146,11 +147,11 @@ def test_a_source_with_backpressure_loses_no_sound() -> None:
         windows: int = 0
 
         def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-            ahead_blocks.append(source.given_blocks - self.windows)
+            ahead_blocks.append(source.yielded_blocks - self.windows)
             self.windows += len(mel_db)
             return BandClassifier().classify(mel_db)
 
-    context, sink = ears_of(Slow())
+    context, sink = engine_context(Slow())
     Engine(context, MemoryLogger()).run([SourceSession(source)])
     assert sink.of("gap") == []
     assert sink.of("stats")[0]["windows"] == 1 + (source.samples.shape[1] - SMALL_SPEC.window_samples) // 800
@@ -158,14 +159,14 @@ def test_a_source_with_backpressure_loses_no_sound() -> None:
 
 
 class Clockwork:
-    """Sources whose blocks come every 100 ms, and a network that takes a given time a window, on a clock of its own."""
+    """Sources with a block every 100 ms, and a model with a given time for each window, on a simulated clock."""
 
     def __init__(self, sources: int, window_ns: Callable[[int], int]) -> None:
         self.now_ns = 0
-        self.context, self.sink = ears_of(BandClassifier())
+        self.context, self.sink = engine_context(BandClassifier())
         self.engine = Engine(self.context, MemoryLogger(), lambda: self.now_ns)
         self.sources = [
-            self.engine.add_source(SourceSession(Memory(f"mic{number}", sound(500)))) for number in range(sources)
+            self.engine.add_source(SourceSession(MemorySource(f"mic{number}", sound(500)))) for number in range(sources)
         ]
         self.window_ns = window_ns
         self.running: tuple[int, list[PendingItem]] | None = None
@@ -234,9 +235,9 @@ def test_twice_the_hop_is_enough_for_a_model_at_half_speed() -> None:
     machine = Clockwork(2, lambda _: 80_000_000)
     machine.go_on(9)
     assert [line["hop_s"] for line in machine.sink.of("health")] == [0.2]
-    told = len(machine.sink.of("gap"))
+    reported = len(machine.sink.of("gap"))
     machine.go_on(5)
-    assert len(machine.sink.of("gap")) == told, "nothing more is lost once the hop is wide enough"
+    assert len(machine.sink.of("gap")) == reported, "nothing more is lost once the hop is wide enough"
 
 
 @pytest.mark.slow
@@ -257,8 +258,8 @@ def test_a_slow_model_counts_no_lost_sound_twice(window_ms: list[int]) -> None:
 
 
 @dataclass(slots=True)
-class Comes(Memory):
-    """A source that is lost in the middle of a sound and comes back."""
+class Comes(MemorySource):
+    """A source that is lost during a sound and returns."""
 
     def blocks(self) -> Iterator[Block | SourceNotice]:  # type: ignore[override]
         rate_hz = self.rate_hz
@@ -275,10 +276,12 @@ class Comes(Memory):
 
 
 def test_a_lost_source_ends_its_events_and_continues_its_stream() -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     Engine(context, MemoryLogger()).run([SourceSession(Comes("mic", sound(500), waits=True))])
-    told = [(line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"]
-    assert told == [
+    reported = [
+        (line["type"], line.get("state"), line.get("reason")) for line in sink.lines if line["type"] != "update"
+    ]
+    assert reported == [
         ("health", "waiting", "absent"),
         ("hello", None, None),
         ("start", None, None),
@@ -302,8 +305,8 @@ GOOD = AudioQuality((), -30.0, -40.0, 0.5, 0.0, 0.0, same_channels=False, measur
 
 
 @dataclass(slots=True)
-class Moved(Memory):
-    """A tone that goes on while its times are moved again and again, once a second."""
+class Moved(MemorySource):
+    """A continuous tone whose times are corrected every second."""
 
     shifts_ns: tuple[int, ...] = ()
 
@@ -322,7 +325,7 @@ class Moved(Memory):
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-7 * 10**10, 10**13), min_size=1, max_size=4))
 def test_an_event_has_one_id_and_ordered_times_for_any_clock_change(shifts_ns: list[int]) -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     Engine(context, MemoryLogger()).run(
         [SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=tuple(shifts_ns)))]
     )
@@ -342,7 +345,7 @@ YEAR_NS = 365 * 86_400 * 10**9
 
 @pytest.mark.parametrize("back_ns", [10 * YEAR_NS, YEAR_NS, 3600 * 10**9, 301 * 10**9])
 def test_a_clock_that_is_set_back_by_more_than_minutes_ends_the_events_and_begins_a_new_stream(back_ns: int) -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     source = Moved("mic", silence(0), waits=True, shifts_ns=(10 * YEAR_NS, -back_ns))
     Engine(context, MemoryLogger()).run([SourceSession(source)])
     lines = [(line["type"], line.get("reason")) for line in sink.lines if line["type"] != "update"]
@@ -365,7 +368,7 @@ def test_a_clock_that_is_set_back_by_more_than_minutes_ends_the_events_and_begin
 
 
 def test_small_steps_back_that_add_up_begin_a_new_stream_too() -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     shifts_ns = (-200 * 10**9, -200 * 10**9)
     Engine(context, MemoryLogger()).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=shifts_ns))])
     assert len(sink.of("hello")) == 2
@@ -373,26 +376,26 @@ def test_small_steps_back_that_add_up_begin_a_new_stream_too() -> None:
 
 
 def test_the_latency_of_an_event_uses_the_corrected_clock() -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     hour_ns = 3_600_000_000_000
     Engine(context, MemoryLogger()).run([SourceSession(Moved("mic", silence(0), waits=True, shifts_ns=(hour_ns,)))])
     assert max(line["latency_ms"] for line in [*sink.of("update"), *sink.of("end")]) < 10_000
 
 
 def test_stats_are_written_at_intervals_and_the_last_are_final() -> None:
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     Engine(replace(context, stats_s=1.0), MemoryLogger()).run([SourceSession(Comes("mic", silence(0), waits=True))])
     stats = sink.of("stats")
     assert [line["final"] for line in stats] == [False] * (len(stats) - 1) + [True]
     assert [int(line["duration_s"]) for line in stats] == [1, 2, 5, 6, 7, 9, 9]
     assert stats[2]["lost_s"] == 3.0
-    context, sink = ears_of(BandClassifier())
+    context, sink = engine_context(BandClassifier())
     Engine(context, MemoryLogger()).run([SourceSession(Comes("mic", silence(0), waits=True))])
     assert len(sink.of("stats")) == 1, "none but the last where none are asked for"
 
 
 def test_the_statistics_of_a_source_can_be_read_at_any_time() -> None:
-    context, _ = ears_of(BandClassifier())
+    context, _ = engine_context(BandClassifier())
     engine = Engine(context, MemoryLogger())
     source = engine.add_source(SourceSession(Comes("mic", silence(0), waits=True)))
     states = [source.state]

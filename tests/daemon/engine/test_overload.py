@@ -1,4 +1,4 @@
-"""When the hop widens and narrows, with time given by hand."""
+"""Widening and narrowing of the hop, with simulated time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOP_NS = S_NS
 
 
 def after(state: LoadState, behind_ns: int, start_s: float, seconds: float, most: int = 4) -> LoadState:
-    """The state after weighing ten times a second."""
+    """Return the state after ten updates a second."""
     for tick in range(round(10 * seconds)):
         state = adapt_stride(state, behind_ns, round(start_s * S_NS) + tick * S_NS // 10, HOP_NS, most)
     return state

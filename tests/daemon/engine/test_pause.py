@@ -1,4 +1,4 @@
-"""A source that is paused: nothing of it is heard, all of it is accounted for, and then it is heard again."""
+"""A paused source: its sound is discarded and counted, and the source can be resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, WindowResult
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from support.engine_harness import Kept, ears_of
+from support.engine_harness import CollectingSink, engine_context
 from support.fakes import SMALL_SPEC, BandClassifier, tone
 from support.memory_logger import MemoryLogger
 
@@ -21,7 +21,7 @@ RATE_HZ = SMALL_SPEC.rate_hz
 
 @dataclass(slots=True)
 class Switched:
-    """Seconds of a tone, with something done before some of them."""
+    """Seconds of a tone, with actions before some of them."""
 
     seconds: int
     before: dict[int, Callable[[], object]] = field(default_factory=dict)
@@ -41,8 +41,8 @@ class Switched:
         pass
 
 
-def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResult]]:
-    context, sink = ears_of(BandClassifier())
+def run(seconds: int, switches: dict[int, bool]) -> tuple[CollectingSink, list[WindowResult]]:
+    context, sink = engine_context(BandClassifier())
     readings: list[WindowResult] = []
     context.live.subscribe(readings.append)
     engine = Engine(context, MemoryLogger())
@@ -54,8 +54,10 @@ def run(seconds: int, switches: dict[int, bool]) -> tuple[Kept, list[WindowResul
 
 def test_a_pause_ends_events_and_becomes_a_gap() -> None:
     sink, readings = run(9, {3: False, 6: True})
-    told = [(line["type"], line.get("state") or line.get("reason")) for line in sink.lines if line["type"] != "update"]
-    assert told == [
+    events = [
+        (line["type"], line.get("state") or line.get("reason")) for line in sink.lines if line["type"] != "update"
+    ]
+    assert events == [
         ("hello", None),
         ("start", None),
         ("end", "paused"),
@@ -96,7 +98,7 @@ def test_each_window_is_published_and_has_features_only_for_subscribers_to_featu
     assert readings[-1].windows == 17
     assert readings[-1].heard_s == pytest.approx(2.0)
     assert all(reading.features is None for reading in readings)
-    context, _ = ears_of(BandClassifier())
+    context, _ = engine_context(BandClassifier())
     features_wanted: list[WindowResult] = []
     leave = context.live.subscribe(features_wanted.append, features=True)
     Engine(context, MemoryLogger()).run([SourceSession(Switched(1))])

@@ -1,4 +1,4 @@
-"""An accelerator that fails or hangs in mid-run: the engine's lines."""
+"""Lines of the engine after an accelerator fails or hangs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from soundwatch.daemon.inference.fallback import FallbackNetwork
 from soundwatch.daemon.inference.providers import CPU, CUDA
 from soundwatch.daemon.inference.torchscript_model import Logits
 from support.band_model import write_band_model
-from support.engine_harness import Kept, Memory, ears_of, sound
+from support.engine_harness import CollectingSink, MemorySource, engine_context, sound
 from support.memory_logger import MemoryLogger
 
 Array = NDArray[np.float32]
@@ -28,7 +28,7 @@ NOT_TAKEN = {"DmlExecutionProvider": "it takes 9 ms for a window"}
 
 @dataclass(slots=True)
 class Card:
-    """A network on a card that works once, and then fails in a way of its own."""
+    """A model on an accelerator that works once and then fails."""
 
     network: Logits
     fault: Literal["refuses", "hangs", "gives no number"]
@@ -61,10 +61,10 @@ def hung() -> Iterator[list[Card]]:
         card.released.set()
 
 
-def listen(model: LoadedModel) -> tuple[Kept, MemoryLogger]:
-    context, sink = ears_of(model)
+def listen(model: LoadedModel) -> tuple[CollectingSink, MemoryLogger]:
+    context, sink = engine_context(model)
     log = MemoryLogger()
-    Engine(context, log).run([SourceSession(Memory("mic0", sound(300, 2.0), waits=True))])
+    Engine(context, log).run([SourceSession(MemorySource("mic0", sound(300, 2.0), waits=True))])
     return sink, log
 
 

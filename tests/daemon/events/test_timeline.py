@@ -1,4 +1,4 @@
-"""No time runs back, none changes once it can have been told, and all come right again."""
+"""Times never run backwards, stay after publication, and become correct again."""
 
 from __future__ import annotations
 

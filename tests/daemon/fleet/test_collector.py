@@ -28,7 +28,7 @@ from support.sink_harness import SinkHarness
 
 
 class Failing(FleetStore):
-    """A store that can be told to fail."""
+    """A store that fails on request."""
 
     failing = False
 
@@ -205,8 +205,8 @@ def test_invalid_messages_are_counted_and_logged_once(
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.failures)
     for payload in ("{}", "{}", '{"seq":', '{"x":' + 30_000 * "[", '{"time":"9999-12-31T23:59:59Z"}'):
-        listener.say(f"soundwatch/evil/lines/{JOURNAL}", payload)
-    listener.say(f"soundwatch/good/lines/{JOURNAL}", str(keys_of(1, "good")).replace("'", '"'))
+        listener.publish(f"soundwatch/evil/lines/{JOURNAL}", payload)
+    listener.publish(f"soundwatch/good/lines/{JOURNAL}", str(keys_of(1, "good")).replace("'", '"'))
     wait_until(lambda: fleet.seqs() == [1])
     assert fleet.collector.counts.refused == 5
     assert fleet.log_events() == ["broker_available", "message_refused"]
@@ -254,15 +254,15 @@ def test_the_number_of_concurrent_requests_is_limited(
     fleet = fleet_at(mosquitto, past=True)
     wait_until(lambda: not fleet.collector.failures)
     for number in range(30):
-        listener.say(f"soundwatch/n{number}/status", "online")
+        listener.publish(f"soundwatch/n{number}/status", "online")
         report = (
             f'{{"time":"2026-11-22T08:15:02.418Z","node":"n{number}","journal":"{JOURNAL}","last_seq":5,'
             '"sent_seq":5,"version":"0","model":"m","provider":"p","report_s":30,"sources":{}}'
         )
-        listener.say(f"soundwatch/n{number}/report", report)
+        listener.publish(f"soundwatch/n{number}/report", report)
     wait_until(lambda: len(fleet.collector.nodes) == 30)
     wait_until(lambda: fleet.collector.counts.asked == module.MAX_REQUESTS)
-    listener.say("soundwatch/n0/resend/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5,"runs":[]}}')
+    listener.publish("soundwatch/n0/resend/done", f'{{"journal":"{JOURNAL}","after":0,"up_to":5,"runs":[]}}')
     wait_until(lambda: fleet.collector.counts.asked == module.MAX_REQUESTS + 1)
     assert fleet.collector.nodes["n0"].lost_lines == 5
 
@@ -274,8 +274,8 @@ def test_a_thousand_journals_of_one_node_leave_the_others_served(
     wait_until(lambda: not fleet.collector.failures)
     for number in range(1200):
         report = report_of(MAX_SEQ - 1, MAX_SEQ - 1, journal=f"{number:x}", node="odd").report
-        listener.say("soundwatch/odd/report", msgspec.json.encode(report).decode())
-    listener.say(f"soundwatch/good/lines/{JOURNAL}", msgspec.json.encode(keys_of(1, "good")).decode())
+        listener.publish("soundwatch/odd/report", msgspec.json.encode(report).decode())
+    listener.publish(f"soundwatch/good/lines/{JOURNAL}", msgspec.json.encode(keys_of(1, "good")).decode())
     wait_until(lambda: fleet.seqs() == [1])
     assert fleet.collector.nodes["odd"].report is not None
     assert len([key for key in fleet.store.coverages() if key[0] == "odd"]) <= MAX_JOURNALS
@@ -288,8 +288,8 @@ def test_lines_with_many_gaps_do_not_delay_the_stop(
     fleet = fleet_at(mosquitto)
     wait_until(lambda: not fleet.collector.failures)
     for seq in range(1, 6000, 2):
-        listener.say(f"soundwatch/odd/lines/{JOURNAL}", msgspec.json.encode(keys_of(seq, "odd")).decode())
-    listener.say(f"soundwatch/good/lines/{JOURNAL}", msgspec.json.encode(keys_of(1, "good")).decode())
+        listener.publish(f"soundwatch/odd/lines/{JOURNAL}", msgspec.json.encode(keys_of(seq, "odd")).decode())
+    listener.publish(f"soundwatch/good/lines/{JOURNAL}", msgspec.json.encode(keys_of(1, "good")).decode())
     wait_until(lambda: any(line.node == "good" for line in fleet.shown))
     assert fleet.collector.counts.lines == MAX_RANGES + 1
     assert fleet.collector.counts.dropped == 3000 - MAX_RANGES

@@ -1,4 +1,4 @@
-"""What is missing, and that all of it comes in the end, whatever happens on the way."""
+"""Detection of missing lines, and their recovery after any loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What anybody may publish at a broker."""
+"""Messages from a broker, valid and invalid."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ LINES = f"soundwatch/edge1/lines/{JOURNAL}"
 
 def test_a_stored_line_has_no_repetition_mark() -> None:
     line = msgspec.json.encode(keys_of(7))
-    said = parse_message(MqttMessage(LINES, line[:-1] + b',"repeated":true}'))
-    assert isinstance(said, LineMessage)
-    assert said.repeated
-    assert replace(said, repeated=False) == parse_message(MqttMessage(LINES, line))
-    assert said.line == line.decode()
+    message = parse_message(MqttMessage(LINES, line[:-1] + b',"repeated":true}'))
+    assert isinstance(message, LineMessage)
+    assert message.repeated
+    assert replace(message, repeated=False) == parse_message(MqttMessage(LINES, line))
+    assert message.line == line.decode()
 
 
 def test_a_report_of_a_later_release_is_read() -> None:
     payload = msgspec.json.encode(report_of(1, 1, sources={"mic0": SourceReport(hearing="dozing")}).report)
-    said = parse_message(MqttMessage("soundwatch/edge1/report", payload.replace(b"report/1", b"report/2")))
-    assert isinstance(said, ReportMessage)
-    assert said.report.sources["mic0"].hearing == "dozing"
+    message = parse_message(MqttMessage("soundwatch/edge1/report", payload.replace(b"report/1", b"report/2")))
+    assert isinstance(message, ReportMessage)
+    assert message.report.sources["mic0"].hearing == "dozing"
 
 
 def test_a_line_of_a_later_release_is_read() -> None:
-    said = line_of(3, type="whistle", pitch_hz=880, source=None)
-    assert (said.header.type, said.header.seq, said.header.source) == ("whistle", 3, None)
+    message = line_of(3, type="whistle", pitch_hz=880, source=None)
+    assert (message.header.type, message.header.seq, message.header.source) == ("whistle", 3, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where machines stand."""
+"""Status of nodes."""
 
 from __future__ import annotations
 

@@ -76,8 +76,8 @@ def test_any_way_of_cutting_gives_the_samples_of_the_whole_clip_bit_for_bit(
     assert [piece.lost_samples for piece in pieces] == [0] * len(pieces)
     ends = np.cumsum([0, *(piece.samples.shape[1] for piece in pieces)])
     assert [piece.first_sample for piece in pieces] == list(ends[:-1])
-    heard = whole_of(pieces) if pieces else np.zeros_like(whole)
-    np.testing.assert_array_equal(match_channels(heard, wanted_channels), whole)
+    received = whole_of(pieces) if pieces else np.zeros_like(whole)
+    np.testing.assert_array_equal(match_channels(received, wanted_channels), whole)
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
@@ -152,7 +152,7 @@ def test_a_loss_shifts_the_time_by_its_exact_duration(
 
 
 def test_sound_after_a_loss_is_processed_like_a_new_start() -> None:
-    """The filter starts anew: nothing of before the gap is smeared into what comes after."""
+    """The filter is reset: sound before a gap does not affect sound after it."""
     spec, before, after = spec_of(22_050, 1), noise(1, 4_000), noise(1, 4_800)
     tail = Block(read_only(after), 48_000, 9_600, lost_samples=5_600)
     pieces = resampled([*blocks_of(before, 48_000, []), tail], spec)

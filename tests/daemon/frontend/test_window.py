@@ -51,13 +51,13 @@ def test_any_way_of_cutting_gives_the_same_windows(total: int, cuts: list[int]) 
 def test_every_window_has_its_samples_and_zeros_after_the_end(total: int) -> None:
     windows = windows_of([*blocks_of(total, []), None])
     assert windows, "even one sample gives a window"
-    for heard in windows:
-        assert heard.first_sample % HOP == 0
-        assert heard.samples.shape == (1, W)
+    for received in windows:
+        assert received.first_sample % HOP == 0
+        assert received.samples.shape == (1, W)
         expected = np.zeros(W, np.float32)
-        expected[: heard.valid_samples] = ramp(heard.first_sample, heard.valid_samples)
-        assert np.array_equal(heard.samples[0], expected)
-        assert heard.first_sample + heard.valid_samples <= total
+        expected[: received.valid_samples] = ramp(received.first_sample, received.valid_samples)
+        assert np.array_equal(received.samples[0], expected)
+        assert received.first_sample + received.valid_samples <= total
 
 
 def test_windows_are_emitted_as_soon_as_they_are_complete() -> None:
@@ -79,12 +79,12 @@ def test_a_loss_keeps_the_grid_and_marks_exactly_the_windows_that_hold_it(lost: 
     starts = [w.first_sample for w in windows]
     assert starts == sorted(set(starts))
     assert all(start % HOP == 0 for start in starts)
-    for heard in windows:
-        holds_loss = heard.first_sample < resumed and heard.first_sample + W > before
-        assert heard.complete is not holds_loss
-        numbers = np.arange(heard.first_sample, heard.first_sample + W, dtype=np.float32)
+    for received in windows:
+        holds_loss = received.first_sample < resumed and received.first_sample + W > before
+        assert received.complete is not holds_loss
+        numbers = np.arange(received.first_sample, received.first_sample + W, dtype=np.float32)
         numbers[(numbers >= before) & (numbers < resumed)] = 0
-        assert np.array_equal(heard.samples[0], numbers)
+        assert np.array_equal(received.samples[0], numbers)
     complete_again = [start for start in range(0, resumed + after - W + 1, HOP) if start >= resumed]
     assert [w.first_sample for w in windows if w.complete and w.first_sample >= resumed] == complete_again
 

@@ -80,7 +80,7 @@ def test_without_a_rival_nothing_is_run() -> None:
 
 @pytest.fixture
 def rival(monkeypatch: pytest.MonkeyPatch) -> Callable[[OnnxModel | Exception], None]:
-    """A CUDA that seems usable, and opens as it is told to."""
+    """Make CUDA seem usable, with a given result of opening it."""
     monkeypatch.setattr(providers, "cuda_unavailable_reason", lambda _: None)
     monkeypatch.setattr(providers, "_library_fault", lambda _: None)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])

@@ -32,7 +32,7 @@ def gap() -> GapLine:
 
 
 class Failing(JournalStore):
-    """A file that cannot be written for as long as it is told so."""
+    """A file that fails on request."""
 
     def __init__(self, path: Path, error: Callable[[], sqlite3.Error]) -> None:
         super().__init__(path)

@@ -1,4 +1,4 @@
-"""Who writes to a journal just now."""
+"""The process that writes to a journal."""
 
 from __future__ import annotations
 

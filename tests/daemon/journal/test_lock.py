@@ -1,4 +1,4 @@
-"""One writer for each journal, whatever its name; and a journal that disappears while it is open."""
+"""One writer for each journal under any name; and a journal that is removed while open."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def replace_by_another_journal(path: Path) -> None:
 
 def replace_by_text(path: Path) -> None:
     path.unlink()
-    path.write_text("dear diary")
+    path.write_text("an unrelated text")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_journal_that_is_deleted_or_replaced_while_it_is_open_is_written_again
     open_for_writing(config, MemoryLogger()).close()
     if damage is replace_by_text:
         renamed = (tmp_path / "state").glob("journal.db.replaced-*")
-        assert "dear diary" in [file.read_text(errors="replace") for file in renamed]
+        assert "an unrelated text" in [file.read_text(errors="replace") for file in renamed]
 
 
 def test_a_journal_replaced_by_one_in_use_is_kept_in_memory_and_reported(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of the journal, and what is found."""
+"""Queries of the journal."""
 
 from __future__ import annotations
 
@@ -97,9 +97,11 @@ def test_a_number_means_the_lines_after_that_one() -> None:
     assert parse_filter(NOW, since="#12") == LineFilter(after_seq=12)
 
 
-@pytest.mark.parametrize(("text", "said"), [("yesterday", "is no moment"), ("2026-11-26T13:00:00", "has no zone")])
-def test_an_invalid_time_is_refused_with_examples(text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+@pytest.mark.parametrize(
+    ("text", "expected_message"), [("yesterday", "is no moment"), ("2026-11-26T13:00:00", "has no zone")]
+)
+def test_an_invalid_time_is_refused_with_examples(text: str, expected_message: str) -> None:
+    with pytest.raises(ConfigError, match=expected_message):
         parse_filter(NOW, since=text)
 
 

@@ -1,4 +1,4 @@
-"""The journal's file: what is kept, what is dropped, and what a full disk or a damaged file does to it."""
+"""The journal's file: retention, and the effects of a full disk and of damage."""
 
 from __future__ import annotations
 
@@ -181,10 +181,10 @@ def test_a_journal_on_a_full_disk_is_kept_in_memory_and_reported(small_disk: Pat
 
 def test_a_text_file_is_renamed_rather_than_lost(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    path.write_text("dear diary, today I heard a dog\n" * 100)
+    path.write_text("an unrelated text file of a user\n" * 100)
     store = JournalStore(path)
     assert store.quarantined_path is not None
-    assert store.quarantined_path.read_text().startswith("dear diary")
+    assert store.quarantined_path.read_text().startswith("an unrelated text")
     assert store.last_seq() == 0
 
 

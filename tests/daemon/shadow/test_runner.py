@@ -22,7 +22,7 @@ from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.shadow.compare import ModelPair
 from soundwatch.daemon.shadow.runner import QUEUED_WINDOWS, ShadowRunner
 from soundwatch.daemon.sinks.worker import DirectWriter
-from support.engine_harness import Kept, Memory, ears_of, sound
+from support.engine_harness import CollectingSink, MemorySource, engine_context, sound
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from support.memory_logger import MemoryLogger
 
@@ -55,7 +55,7 @@ class RunnerHarness:
     """A running shadow model, its lines and its log."""
 
     def __init__(self, classifier: Classifier, pair: ModelPair = PAIR) -> None:
-        self.sink = Kept()
+        self.sink = CollectingSink()
         self.log = MemoryLogger()
         self.runner = ShadowRunner(classifier, pair, DirectWriter([self.sink], MemoryLogger()), self.log)
         self.runner.start()
@@ -152,10 +152,12 @@ def test_a_runner_that_was_never_started_can_be_closed() -> None:
     ShadowRunner(half(), PAIR, DirectWriter([], MemoryLogger()), MemoryLogger()).close("changed")
 
 
-def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Kept, Kept]:
+def run(
+    source: MemorySource, make: Callable[[CollectingSink], ShadowRunner | None]
+) -> tuple[CollectingSink, CollectingSink]:
     """Run an engine with a shadow; return the engine's lines and the shadow's."""
-    context, sink = ears_of(BandClassifier())
-    shadow_sink = Kept()
+    context, sink = engine_context(BandClassifier())
+    shadow_sink = CollectingSink()
     runner = make(shadow_sink)
     if runner is not None:
         runner.start()
@@ -167,9 +169,9 @@ def run(source: Memory, make: Callable[[Kept], ShadowRunner | None]) -> tuple[Ke
 
 @pytest.mark.parametrize("stride_windows", [1, 3, 10])
 def test_the_engine_submits_one_window_in_so_many(stride_windows: int) -> None:
-    source = Memory("mic", np.concatenate([sound(300, 2.0), sound(3000, 1.0)], axis=1), waits=True)
+    source = MemorySource("mic", np.concatenate([sound(300, 2.0), sound(3000, 1.0)], axis=1), waits=True)
     pair = replace(PAIR, stride_windows=stride_windows)
-    alone, _ = run(Memory("mic", source.samples, waits=True), lambda _: None)
+    alone, _ = run(MemorySource("mic", source.samples, waits=True), lambda _: None)
     sink, shadow_sink = run(
         source, lambda kept: ShadowRunner(half(), pair, DirectWriter([kept], MemoryLogger()), MemoryLogger())
     )
@@ -183,10 +185,10 @@ def test_the_engine_submits_one_window_in_so_many(stride_windows: int) -> None:
 def test_a_stalled_shadow_does_not_delay_the_engine() -> None:
     stalled = Half()
     done = threading.Event()
-    context, sink = ears_of(BandClassifier())
-    runner = ShadowRunner(stalled, PAIR, DirectWriter([Kept()], MemoryLogger()), MemoryLogger())
+    context, sink = engine_context(BandClassifier())
+    runner = ShadowRunner(stalled, PAIR, DirectWriter([CollectingSink()], MemoryLogger()), MemoryLogger())
     runner.start()
-    source = Memory("mic", np.concatenate([silence(1.0), tone(300, 20.0)], axis=1), waits=True)
+    source = MemorySource("mic", np.concatenate([silence(1.0), tone(300, 20.0)], axis=1), waits=True)
     try:
         Engine(replace(context, shadow=runner), MemoryLogger()).run([SourceSession(source)])
         done.set()

@@ -1,4 +1,4 @@
-"""The command sink with real programs: good ones, failing ones, hanging ones, and one that leaves others behind."""
+"""The command sink with real programs that succeed, fail, hang, or leave child processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def is_alive(process_id: int) -> bool:
-    """Whether it runs; one that has ended and was not waited for does not."""
+    """Return True if the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -143,7 +143,7 @@ def test_a_program_that_runs_when_the_daemon_stops_is_killed_and_its_event_kept(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("command", "command:PATH was expected"),
         ("command:/bin/sh,max_parallel=0", "max_parallel"),
@@ -151,10 +151,10 @@ def test_a_program_that_runs_when_the_daemon_stops_is_killed_and_its_event_kept(
         ("command:/bin/sh,types=sstart", "did you mean start?"),
     ],
 )
-def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_missing_program_fails_the_sink_and_the_check(harness: SinkHarness, tmp_path: Path) -> None:

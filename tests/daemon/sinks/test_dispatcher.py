@@ -1,4 +1,4 @@
-"""Sinks and their places in the journal: nothing is lost, and what may be there twice says so."""
+"""Sinks and their positions in the journal: no line is lost, and repeated lines are marked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def gap() -> GapLine:
 
 
 class Reader:
-    """A sink that keeps lines, or fails at the deliveries that it is told."""
+    """A sink that stores lines, or fails at selected deliveries."""
 
     def __init__(self, name: str = "reader", failures: dict[int, Exception] | None = None, takes: int = 0) -> None:
         self.name = name

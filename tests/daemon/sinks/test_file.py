@@ -1,4 +1,4 @@
-"""Files that are rotated, readers that go, disks that fill: the sink `json` with its journal."""
+"""The sink `json` with rotated files, closed readers and full disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of output kinds: a kind that is added there is known everywhere, and nothing else has to be touched."""
+"""The table of output kinds: adding a kind changes only this table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PagerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PagerSink:
-    """A sink that counts its beeps."""
+    """A sink that counts its calls."""
 
     def __init__(self, beeps: int) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Unix and TCP sockets with several real readers: quick ones, late ones, one that never reads."""
+"""Unix and TCP sockets with several real readers: fast, late, and one that never reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 
 
 class Client:
-    """Somebody who reads."""
+    """A client that reads lines."""
 
     def __init__(self, address: tuple[str, int] | str) -> None:
         if isinstance(address, str):
@@ -43,7 +43,7 @@ class Client:
         return found
 
     def rest(self) -> list[dict[str, Any]]:
-        """All to the end."""
+        """Read all lines up to the end of the connection."""
         return [json.loads(line) for line in self._file]
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class Client:
 
 
 class Place:
-    """A TCP sink and who reads there."""
+    """A TCP sink and its clients."""
 
     def __init__(self, harness: SinkHarness, options: str = "") -> None:
         self.address = ("127.0.0.1", free_port())
@@ -64,7 +64,7 @@ class Place:
         return self._clients[-1]
 
     def known(self, harness: SinkHarness, *clients: Client) -> None:
-        """Wait until these are taken up: lines come until each has one."""
+        """Write lines until each of these clients has received one."""
         for client in clients:
             client.socket.settimeout(0.05)
             while True:
@@ -89,7 +89,7 @@ def place(harness: SinkHarness) -> Iterator[Place]:
 
 
 def until(client: Client, id_: str) -> list[int]:
-    """Numbers of the lines up to that of an event."""
+    """Return the numbers of the lines up to that of an event."""
     seqs = []
     while (line := client.line())["id"] != id_:
         seqs.append(line["seq"])
@@ -169,12 +169,12 @@ def test_a_reader_that_does_not_read_is_dropped_with_its_position(
     assert again.line()["seq"] == seqs[-1] + 1
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b'{"since": -1}\n', b'{"until": 3}\n', b"x" * 5000])
+@pytest.mark.parametrize("message", [b"GET / HTTP/1.1\r\n\r\n", b'{"since": -1}\n', b'{"until": 3}\n', b"x" * 5000])
 def test_a_reader_with_an_invalid_request_is_dropped_with_a_reason(
-    harness: SinkHarness, place: Place, said: bytes
+    harness: SinkHarness, place: Place, message: bytes
 ) -> None:
     client = place.client()
-    client.socket.sendall(said)
+    client.socket.sendall(message)
     (bye,) = client.rest()
     assert (bye["type"], bye["reason"], bye["last_seq"]) == ("bye", "malformed", None)
 
@@ -286,7 +286,7 @@ def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("tcp://127.0.0.1", "tcp://127.0.0.1:PORT was expected"),
         ("tcp:7433", "tcp://127.0.0.1:PORT was expected"),
@@ -296,10 +296,10 @@ def test_a_socket_that_was_left_behind_is_replaced_and_another_file_is_not(
         ("unix:/tmp/x,allow_remote=1", "allow_remote is no option of it"),
     ],
 )
-def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_other_machines_may_read_only_with_an_option_and_a_warning(harness: SinkHarness) -> None:

@@ -1,4 +1,4 @@
-"""The webhook sink with a real server that fails, hangs, refuses, redirects and breaks off."""
+"""The webhook sink with a real server that fails, hangs, refuses, redirects and disconnects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 class Server:
-    """Answers each request as the next of `answers` says, and with 200 once there are none left."""
+    """Responds to each request with the next of `answers`, and with 200 after the last one."""
 
     def __init__(self, tls: Any = None) -> None:
         self.answers: list[Callable[[BaseHTTPRequestHandler], None]] = []
@@ -86,7 +86,7 @@ def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None
 
 
 def break_off(handler: BaseHTTPRequestHandler) -> None:
-    """Close before the status is said."""
+    """Close the connection before the status."""
     handler.wfile.write(b"HTTP/1.1 2")
     handler.close_connection = True
 
@@ -329,16 +329,16 @@ def test_a_template_of_ones_own_is_filled_in(server: Server, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ('{"a": "$clas"}', r"\$clas is no placeholder; did you mean \$class\?"),
         ('{"a": $class}', "makes no JSON"),
         ('{"a": "$ 5"}', "dollar sign"),
     ],
 )
-def test_a_template_that_cannot_work_is_refused(harness: SinkHarness, tmp_path: Path, words: str, told: str) -> None:
+def test_a_template_that_cannot_work_is_refused(harness: SinkHarness, tmp_path: Path, words: str, message: str) -> None:
     (tmp_path / "own.json").write_text(words)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         harness.open(f"webhook:http://127.0.0.1,template={tmp_path}/own.json")
 
 
@@ -361,7 +361,7 @@ def test_a_server_of_another_authority_is_not_trusted(harness: SinkHarness, tmp_
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("webhook", "begin with https://"),
         ("webhook:ftp://host/x", "begin with https://"),
@@ -369,10 +369,10 @@ def test_a_server_of_another_authority_is_not_trusted(harness: SinkHarness, tmp_
         ("webhook:https://host/x,types=strt", "did you mean start"),
     ],
 )
-def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "secret" not in str(refused.value)
 
 

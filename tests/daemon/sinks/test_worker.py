@@ -1,4 +1,4 @@
-"""Numbering, fan-out, and what a failing sink does to the others."""
+"""Numbering and distribution of lines, and the effect of a failing sink on the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gap() -> GapLine:
 
 
 class Reader:
-    """A sink that keeps lines, or fails as told."""
+    """A sink that stores lines, or fails on request."""
 
     def __init__(self, name: str, failures: dict[int, OSError] | None = None) -> None:
         self.name = name

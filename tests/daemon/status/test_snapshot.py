@@ -1,4 +1,4 @@
-"""Where everything stands, as lines tell it."""
+"""Status of all parts, derived from lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log's output: standard error, the system's journal, and a queue that never holds up a caller."""
+"""The log's output: standard error, journald, and a queue that never delays a caller."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_pretty_format_is_a_line_for_people(capfd: pytest.CaptureFixture[str
 
 
 class Blocked:
-    """An output that waits until it is released, then fails as often as asked."""
+    """An output that waits until it is released, then fails a given number of times."""
 
     def __init__(self, failures: int = 0) -> None:
         self.released, self.entered = threading.Event(), threading.Event()

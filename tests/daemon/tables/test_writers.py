@@ -15,7 +15,7 @@ from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_forma
 
 
 def lines(*, hello: bool = True) -> Iterator[bytes]:
-    """Two recordings of a minute, the second's sound still lasting when the lines end."""
+    """Return lines of two recordings of a minute; the second's event has no end."""
     for name, seconds in (("one", (1, 4)), ("two", (2, None))):
         common = {"node": "edge", "source": name}
         event = common | {
@@ -26,7 +26,7 @@ def lines(*, hello: bool = True) -> Iterator[bytes]:
             "model": "urban@sha256:ab",
             "provider": "CPUExecutionProvider",
         }
-        told: list[dict[str, object]] = [
+        written: list[dict[str, object]] = [
             event | {"type": "start", "score": 0.8, "peak_score": 0.8, "level_dbfs": -20.0},
             event | {"type": "update", "score": 0.7, "peak_score": 0.9, "level_dbfs": -30.0},
         ]
@@ -36,12 +36,12 @@ def lines(*, hello: bool = True) -> Iterator[bytes]:
                 "stream_start": "2026-11-22T08:00:00.000Z",
                 "description": f"rec/{name}.wav",
             }
-            told.insert(0, common | start)
+            written.insert(0, common | start)
         if seconds[1]:
             end = {"offset": "2026-11-22T08:00:04.000Z", "duration_s": 2.75, "reason": "decay", "level_dbfs": None}
-            told += [event | {"type": "end", "score": 0.1, "peak_score": 0.9} | end]
-            told += [common | {"type": "stats", "duration_s": 60.0}]
-        yield from (msgspec.json.encode(line) + b"\n" for line in told)
+            written += [event | {"type": "end", "score": 0.1, "peak_score": 0.9} | end]
+            written += [common | {"type": "stats", "duration_s": 60.0}]
+        yield from (msgspec.json.encode(line) + b"\n" for line in written)
 
 
 def test_json_lines_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_labels_of_a_stream_whose_start_is_not_known_are_refused(tmp_path: Path,
 
 
 class _CutOffError(Exception):
-    """Stands for whatever happens in the middle."""
+    """An error in the middle of a write."""
 
 
 @pytest.mark.parametrize("format_", FORMATS)

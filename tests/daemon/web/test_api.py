@@ -1,4 +1,4 @@
-"""The API on a server that runs."""
+"""The API of a running server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def events(site: Site, **query: Any) -> list[str]:
 
 
 def test_an_event_is_listed_once_with_its_last_line(site: Site) -> None:
-    site.tell(event_line(1), event_line(2), event_line(1, "update", score=0.7), event_line(1, "end", peak_score=0.95))
+    site.append(event_line(1), event_line(2), event_line(1, "update", score=0.7), event_line(1, "end", peak_score=0.95))
     first, second = site.get("/api/events").json()["events"]
     assert (first["id"], first["active"], first["offset"]) == (IDS[2], True, None)
     assert (second["id"], second["active"], second["peak_score"]) == (IDS[1], False, 0.95)
@@ -53,7 +53,7 @@ def test_an_event_is_listed_once_with_its_last_line(site: Site) -> None:
 
 
 def test_the_level_of_an_event_is_that_of_its_start_as_in_tables(site: Site) -> None:
-    site.tell(
+    site.append(
         event_line(1, level_dbfs=-30.0),
         event_line(1, "update", level_dbfs=-40.0),
         event_line(1, "end", level_dbfs=-70.0),
@@ -62,7 +62,7 @@ def test_the_level_of_an_event_is_that_of_its_start_as_in_tables(site: Site) -> 
 
 
 def test_events_can_be_filtered_by_class_source_and_time(site: Site) -> None:
-    site.tell(
+    site.append(
         event_line(1),
         event_line(2, class_="high", peak_score=0.99),
         event_line(3, source="yard"),
@@ -81,9 +81,9 @@ def test_events_can_be_filtered_by_class_source_and_time(site: Site) -> None:
 
 
 def test_pages_of_events_have_each_event_once_while_new_ones_arrive(site: Site) -> None:
-    site.tell(*(event_line(number) for number in range(7)))
+    site.append(*(event_line(number) for number in range(7)))
     first = site.get("/api/events", params={"limit": 3}).json()
-    site.tell(event_line(8), event_line(2, "end"))
+    site.append(event_line(8), event_line(2, "end"))
     second = site.get("/api/events", params={"limit": 3, "before": first["next"]}).json()
     third = site.get("/api/events", params={"limit": 3, "before": second["next"]}).json()
     got = [event["id"] for page in (first, second, third) for event in page["events"]]
@@ -115,7 +115,7 @@ def test_a_wrong_query_is_refused_with_the_reason(site: Site, query: str, error:
 
 
 def test_a_label_of_an_event_is_stored_and_can_be_removed(site: Site) -> None:
-    site.tell(event_line(1))
+    site.append(event_line(1))
     path = f"/api/events/{IDS[1]}/label"
     with site.client() as client:
         right = client.post(path, json={"right": True}).json()["label"]
@@ -144,7 +144,7 @@ def test_a_label_of_an_event_is_stored_and_can_be_removed(site: Site) -> None:
     ],
 )
 def test_a_label_that_means_nothing_is_refused(site: Site, body: bytes) -> None:
-    site.tell(event_line(1))
+    site.append(event_line(1))
     with site.client(headers={"Content-Type": "application/json"}) as client:
         answer = client.post(f"/api/events/{IDS[1]}/label", content=body)
     assert answer.status_code == 422
@@ -160,7 +160,7 @@ def test_an_event_that_is_not_there_has_no_label(site: Site) -> None:
 
 
 def test_lines_come_as_they_were_written_from_any_number_on(site: Site) -> None:
-    site.tell(event_line(1), event_line(2), event_line(3))
+    site.append(event_line(1), event_line(2), event_line(3))
     answer = site.get("/api/lines", params={"since": 1, "limit": 1}).json()
     assert [line["seq"] for line in answer["lines"]] == [2]
     assert answer["lines"][0] == json.loads(site.journal.read_after(1)[0].line)
@@ -168,7 +168,7 @@ def test_lines_come_as_they_were_written_from_any_number_on(site: Site) -> None:
 
 
 def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
-    site.tell(*(event_line(60 * minute + (minute == 1)) for minute in (0, 1, 14)), event_line(15 * 60, class_="high"))
+    site.append(*(event_line(60 * minute + (minute == 1)) for minute in (0, 1, 14)), event_line(15 * 60, class_="high"))
     assert site.get("/api/counts").json()["counts"] == [
         {"class": "low", "time": "2026-11-22T08:00:00.000Z", "events": 3},
         {"class": "high", "time": "2026-11-22T08:15:00.000Z", "events": 1},
@@ -179,7 +179,7 @@ def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
 
 def test_a_source_is_reported_with_its_last_window(site: Site) -> None:
     site.view.live.publish(reading())
-    site.tell(event_line(1))
+    site.append(event_line(1))
     mic0, yard = site.get("/api/sources").json()["sources"]
     assert (mic0["name"], mic0["active"], mic0["events"]) == ("mic0", [IDS[1]], {"low": 1})
     last = mic0["last"]
@@ -194,14 +194,14 @@ def test_tags_are_in_the_last_window_and_in_an_event(site: Site) -> None:
     site.view.live.publish(window)
     source, *_ = site.get("/api/sources").json()["sources"]
     assert source["last"]["tags"] == {"speech": 0.5, "rain": 0.25}
-    site.tell(event_line(1, also={"speech": 0.5}, experimental=True), event_line(2))
+    site.append(event_line(1, also={"speech": 0.5}, experimental=True), event_line(2))
     later, first = site.get("/api/events").json()["events"]
     assert (first["also"], first["experimental"]) == ({"speech": 0.5}, True)
     assert not {"also", "experimental"} & set(later)
 
 
 def test_a_source_that_delivers_sound_is_running_and_keeps_its_former_word(site: Site) -> None:
-    site.tell(hello("low"))
+    site.append(hello("low"))
     mic0, _ = site.get("/api/sources").json()["sources"]
     assert (mic0["state"], mic0["hearing"]) == ("running", "heard")
 
@@ -218,7 +218,7 @@ def test_a_source_is_paused_and_resumed_by_its_name(site: Site) -> None:
 def test_health_lists_the_problems_as_text() -> None:
     failing = SinkStatus("broker", "failing", "Connection refused", 0, 3, 0)
     with a_site(sinks=[(failing, 7)]) as site:
-        site.tell(lost_line())
+        site.append(lost_line())
         health = site.get("/api/health").json()
         assert site.get("/api/sinks").json()["sinks"] == [
             {
@@ -256,7 +256,7 @@ def test_the_model_is_reported_with_its_contract(site: Site) -> None:
 
 def test_a_clip_is_played_from_where_one_likes(site: Site, tmp_path: Path) -> None:
     (tmp_path / "clips" / "a.flac").write_bytes(b"fLaC" + bytes(1230))
-    site.tell(event_line(1), clip_line(1), event_line(2), clip_line(2, file=None, reason="speech", bytes=None))
+    site.append(event_line(1), clip_line(1), event_line(2), clip_line(2, file=None, reason="speech", bytes=None))
     kept, refused = site.get(f"/api/events/{IDS[1]}").json()["clip"], site.get(f"/api/events/{IDS[2]}").json()["clip"]
     assert kept == {"url": f"/api/clips/{IDS[1]}", "reason": None, "duration_s": 7.5, "bytes": 1234}
     assert (refused["url"], refused["reason"]) == (None, "speech")
@@ -284,7 +284,7 @@ def test_no_line_can_make_it_send_another_file(site: Site, tmp_path: Path) -> No
         "a\0.flac",
     ]
     for number, file in enumerate(outside):
-        site.tell(event_line(number), clip_line(number, file=file))
+        site.append(event_line(number), clip_line(number, file=file))
         answer = site.get(f"/api/clips/{IDS[number]}")
         assert answer.status_code == 404, file
         assert "secret" not in answer.text

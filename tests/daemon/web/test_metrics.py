@@ -32,7 +32,7 @@ def test_operations_are_counted_and_timed() -> None:
         live = site.view.live
         for number in (1, 2):
             live.publish(reading(number))
-        site.tell(event_line(1), event_line(1, "end"), event_line(2), lost_line("yard"))
+        site.append(event_line(1), event_line(1, "end"), event_line(2), lost_line("yard"))
         found = scrape(site)
     mic0 = ("source", "mic0")
     assert found["soundwatch_events_total", (("class", "low"), mic0)] == 2
@@ -85,7 +85,7 @@ def test_silence_has_no_level_rather_than_a_wrong_one() -> None:
 
 def test_a_label_may_hold_anything() -> None:
     with a_site() as site:
-        site.tell(event_line(1, class_='a"b\\c\nd', source="ü"))
+        site.append(event_line(1, class_='a"b\\c\nd', source="ü"))
         found = scrape(site)
     assert found["soundwatch_events_total", (("class", 'a"b\\c\nd'), ("source", "ü"))] == 1
 

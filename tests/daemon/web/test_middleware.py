@@ -1,4 +1,4 @@
-"""Each attack is tried on a real server."""
+"""Attacks on a real server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVIL = "http://evil.example"
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with a_site() as site:
-        site.tell(event_line(1))
+        site.append(event_line(1))
         yield site
 
 
@@ -37,7 +37,7 @@ def guarded(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_strangers_name_for_our_address_is_refused(site: Site) -> None:
-    """DNS rebinding: the browser believes that evil.example is here, and lets its page read the answer."""
+    """DNS rebinding: evil.example resolves to this server, so the browser lets its page read the response."""
     for host in (
         "evil.example",
         "evil.example:80",
@@ -89,7 +89,7 @@ def test_no_answer_lets_another_site_read_it(site: Site) -> None:
 
 @pytest.mark.slow
 def test_a_form_of_another_site_is_no_json(site: Site) -> None:
-    """What a page may send without asking first: forms and plain text."""
+    """Requests that a page may send without a preflight: forms and plain text."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         answer = httpx.post(
             f"{site.url}/api/events/{IDS[1]}/label",

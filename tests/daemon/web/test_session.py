@@ -1,4 +1,4 @@
-"""The token, and the cookie that stands for it."""
+"""The token and its session cookie."""
 
 from __future__ import annotations
 

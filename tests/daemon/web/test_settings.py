@@ -1,4 +1,4 @@
-"""Where the server listens, and who may come in."""
+"""Addresses of the server, and access to it."""
 
 from __future__ import annotations
 

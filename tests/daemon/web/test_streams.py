@@ -26,7 +26,7 @@ def site() -> Iterator[Site]:
 
 @contextmanager
 def sse(site: Site, path: str = "/api/stream", **headers: str) -> Iterator[Iterator[dict[str, str]]]:
-    """The events of a stream, each with its fields."""
+    """Return the events of a stream with their fields."""
 
     def read(lines: Iterator[str]) -> Iterator[dict[str, str]]:
         event: dict[str, str] = {}
@@ -57,23 +57,23 @@ def next_of(socket_: ClientConnection, type_: str) -> dict[str, Any]:
 
 
 def test_a_stream_begins_with_the_next_line(site: Site) -> None:
-    site.tell(event_line(1))
+    site.append(event_line(1))
     with sse(site) as events:
         welcome = next(events)
         assert welcome["event"] == "welcome"
         assert json.loads(welcome["data"])["seq"] == 1
-        site.tell(event_line(2))
+        site.append(event_line(2))
         line = next(events)
         assert line["id"] == "2"
         assert json.loads(line["data"])["id"] == event_line(2).id
 
 
 def test_a_returning_browser_gets_missed_lines_once(site: Site) -> None:
-    site.tell(*(event_line(number) for number in range(1, 4)))
+    site.append(*(event_line(number) for number in range(1, 4)))
     with sse(site, **{"Last-Event-ID": "1"}) as events:
         next(events)
         assert [next(events)["id"] for _ in range(2)] == ["2", "3"]
-    site.tell(*(event_line(number) for number in range(4, 6)))
+    site.append(*(event_line(number) for number in range(4, 6)))
     with sse(site, "/api/stream?since=3") as events:
         next(events)
         assert [next(events)["id"] for _ in range(2)] == ["4", "5"]
@@ -84,7 +84,7 @@ def test_a_thousand_lines_reach_reconnecting_clients_once_and_in_order(site: Sit
 
     def write() -> None:
         for start in range(0, 1000, 50):
-            site.tell(*(event_line(number) for number in range(start, start + 50)))
+            site.append(*(event_line(number) for number in range(start, start + 50)))
         done.set()
 
     writer = threading.Thread(target=write)
@@ -99,16 +99,16 @@ def test_a_thousand_lines_reach_reconnecting_clients_once_and_in_order(site: Sit
 
 
 def test_a_number_of_another_journal_is_reported_as_unknown(site: Site) -> None:
-    site.tell(event_line(1))
+    site.append(event_line(1))
     with ws(site, "?since=500") as socket_:
         welcome = next_of(socket_, "welcome")
         assert (welcome["known"], welcome["seq"]) == (False, 1)
-        site.tell(event_line(2))
+        site.append(event_line(2))
         assert next_of(socket_, "start")["seq"] == 2
 
 
 def test_lines_that_the_journal_has_deleted_are_reported_as_lost(site: Site) -> None:
-    site.tell(*(event_line(number % 900) for number in range(1500)))  # more than are kept at hand
+    site.append(*(event_line(number % 900) for number in range(1500)))  # more than are kept at hand
     site.journal.store.transaction(lambda db: db.execute("DELETE FROM lines WHERE seq <= 10"))
     with ws(site, "?since=2") as socket_:
         assert next_of(socket_, "lost")["lines"] == 8
@@ -124,7 +124,7 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
         scores = next_of(asking, "scores")
         assert (scores["source"], scores["node"], scores["scores"]) == ("mic0", NODE, {"low": 0.75, "high": 0.25})
         assert next_of(asking, "columns")["bands"] == 16
-        site.tell(event_line(1))
+        site.append(event_line(1))
         assert json.loads(plain.recv())["type"] == "start", "and nothing before it"
 
 
@@ -189,7 +189,7 @@ def test_a_slow_subscriber_misses_windows_and_gets_their_count(site: Site) -> No
 @pytest.mark.slow
 def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
-    site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
+    site.append(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))  # more than all buffers hold
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.settimeout(10)
@@ -200,7 +200,7 @@ def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypa
         )
         with ws(site) as other:  # who reads is not held up by him
             next_of(other, "welcome")
-            site.tell(event_line(1))
+            site.append(event_line(1))
             assert next_of(other, "start")["source"] == "mic0"
         wait_until(lambda: site.journal._readers != [])
         threading.Event().wait(1.0)  # he sleeps for longer than is waited for him
@@ -214,7 +214,7 @@ def test_a_stalled_websocket_client_is_closed_with_a_reason(site: Site, monkeypa
 @pytest.mark.slow
 def test_a_stalled_http_reader_is_disconnected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "WRITE_S", 0.2)
-    site.tell(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
+    site.append(*(event_line(number % 900, source="x" * 4000) for number in range(2500)))
     with socket.socket() as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.connect(site.address)

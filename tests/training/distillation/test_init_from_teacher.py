@@ -1,4 +1,4 @@
-"""A student that starts as its teacher's first layers answers like them before it has learned anything."""
+"""A student initialized with its teacher's first layers has similar outputs before training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPEC = RECIPE.features
 
 
 def _sounds(seed: int, count: int = 24) -> Tensor:
-    """Chirps in noise at several levels (N, S)."""
+    """Return chirps in noise at several levels (N, S)."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(SPEC.window_samples) / SPEC.rate_hz
     rows = []

@@ -1,4 +1,4 @@
-"""What Home Assistant is told, held against its own schemas where it is installed, and against its documentation."""
+"""Discovery for Home Assistant, validated with its schemas if it is installed, and with its documentation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CLASSES = ("dog_bark", "siren")
 
 
 def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None:
-    told = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0))
-    assert told["device"]["identifiers"] == ["soundwatch_edge1"]
-    assert {key: component["platform"] for key, component in told["components"].items()} == {
+    payload = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0))
+    assert payload["device"]["identifiers"] == ["soundwatch_edge1"]
+    assert {key: component["platform"] for key, component in payload["components"].items()} == {
         "running": "binary_sensor",
         "mic0_class_dog_bark": "binary_sensor",
         "mic0_class_siren": "binary_sensor",
@@ -26,7 +26,7 @@ def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None
         "mic0_listening": "switch",
         "mic0_level": "sensor",
     }
-    dog = told["components"]["mic0_class_dog_bark"]
+    dog = payload["components"]["mic0_class_dog_bark"]
     assert dog["device_class"] == "sound"
     assert dog["state_topic"] == "soundwatch/edge1/mic0/class/dog_bark"
     assert dog["unique_id"] == "soundwatch_edge1_mic0_class_dog_bark"
@@ -56,6 +56,6 @@ def test_home_assistant_accepts_the_discovery() -> None:
     python = os.environ.get("HOME_ASSISTANT_PYTHON")
     if python is None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
-    told = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0)
-    done = subprocess.run([python, SCHEMAS], input=told, capture_output=True, check=False)
+    payload = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0)
+    done = subprocess.run([python, SCHEMAS], input=payload, capture_output=True, check=False)
     assert done.stdout.strip() == b"11", done.stderr.decode()

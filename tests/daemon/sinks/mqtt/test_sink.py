@@ -15,7 +15,7 @@ import trustme
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import WindowResult
-from support.mosquitto import Listener, Mosquitto, OlderBroker, kept, wait_until
+from support.mosquitto import Listener, Mosquitto, OlderBroker, retained_messages, wait_until
 from support.ports import free_port
 from support.sink_harness import CLASSES, SinkHarness
 
@@ -38,7 +38,7 @@ def test_an_event_turns_its_class_on_and_off_and_its_lines_are_published(
     harness.event("start")
     wait_until(lambda: listener.last(DOG) == b"ON")
     harness.event("end")
-    wait_until(lambda: len(listener.said(EVENT)) == 2)
+    wait_until(lambda: len(listener.payloads(EVENT)) == 2)
     start, end = listener.events(EVENT)
     assert (start["event_type"], start["class"], end["event_type"], end["reason"]) == (
         "start",
@@ -47,7 +47,7 @@ def test_an_event_turns_its_class_on_and_off_and_its_lines_are_published(
         "decay",
     )
     assert "repeated" not in start
-    assert listener.said(DOG) == [b"OFF", b"ON", b"OFF"], "each change is said once"
+    assert listener.payloads(DOG) == [b"OFF", b"ON", b"OFF"], "each change is said once"
 
 
 def test_states_are_kept_by_the_broker_and_events_are_not(harness: SinkHarness, mosquitto: Mosquitto) -> None:
@@ -55,7 +55,7 @@ def test_states_are_kept_by_the_broker_and_events_are_not(harness: SinkHarness, 
     harness.hello()
     harness.event("start")
     harness.wait_for(worker)
-    found = kept(mosquitto.port)
+    found = retained_messages(mosquitto.port)
     assert {topic: payload for topic, payload in found.items() if topic not in (DISCOVERY, OWNER)} == {
         STATUS: b"online",
         "soundwatch/edge1/mic0/status": b"heard",
@@ -68,7 +68,7 @@ def test_without_retain_the_broker_keeps_nothing(harness: SinkHarness, mosquitto
     worker = harness.open(f"mqtt://{mosquitto.address},retain=0")
     harness.event("start")
     harness.wait_for(worker)
-    assert kept(mosquitto.port) == {}
+    assert retained_messages(mosquitto.port) == {}
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_broker_killed_during_an_event_gets_all_lines_and_the_present_state(
     mosquitto.start()
     harness.wait_for(worker)
     listener.ready.wait(60)
-    assert kept(mosquitto.port)[DOG] == b"ON"
+    assert retained_messages(mosquitto.port)[DOG] == b"ON"
     since = [(topic, payload) for topic, payload, _ in listener.messages[before:]]
     assert (("soundwatch/edge1/mic0/class/siren", b"ON")) not in since, "what is over does not flicker"
     assert harness.logged().count("sink_failed") == 1
@@ -108,7 +108,7 @@ def test_lines_that_a_broker_may_have_received_are_sent_again_with_a_mark(
     assert listener.ready.wait(60) or True
     harness.wait_for(worker)
     harness.event("end")
-    wait_until(lambda: listener.said(EVENT))
+    wait_until(lambda: listener.payloads(EVENT))
     lines = {line["seq"]: line for line in listener.events(EVENT)}
     assert lines.get(1, {"repeated": True})["repeated"]
     wait_until(lambda: 2 in {line["seq"] for line in listener.events(EVENT)})
@@ -134,13 +134,13 @@ def test_a_sink_resumes_after_a_restart(tmp_path: Path, mosquitto: Mosquitto, li
 def test_a_message_to_set_pauses_and_resumes_unless_it_is_an_old_one(
     harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
 ) -> None:
-    listener.say("soundwatch/edge1/mic0/set", "OFF", retain=True)
+    listener.publish("soundwatch/edge1/mic0/set", "OFF", retain=True)
     harness.open(f"mqtt://{mosquitto.address}")
     wait_until(lambda: "mqtt_message_ignored" in harness.logged())
-    listener.say("soundwatch/edge1/mic0/set", "OFF")
-    listener.say("soundwatch/edge1/other/set", "OFF")
-    listener.say("soundwatch/edge1/mic0/set", "maybe")
-    listener.say("soundwatch/edge1/mic0/set", "ON")
+    listener.publish("soundwatch/edge1/mic0/set", "OFF")
+    listener.publish("soundwatch/edge1/other/set", "OFF")
+    listener.publish("soundwatch/edge1/mic0/set", "maybe")
+    listener.publish("soundwatch/edge1/mic0/set", "ON")
     wait_until(lambda: len(harness.switched) == 2)
     assert harness.switched == [("mic0", False), ("mic0", True)]
     assert harness.logged().count("mqtt_message_ignored") == 3
@@ -150,14 +150,14 @@ def test_retained_topics_of_removed_sources_and_classes_are_cleared(mosquitto: M
     path = tmp_path / "journal.db"
     before = SinkHarness(path, sources=("mic0", "yard"))
     before.open(f"mqtt://{mosquitto.address}")
-    wait_until(lambda: "soundwatch/edge1/yard/class/siren" in kept(mosquitto.port))
+    wait_until(lambda: "soundwatch/edge1/yard/class/siren" in retained_messages(mosquitto.port))
     before.close()
-    assert len(json.loads(kept(mosquitto.port)[DISCOVERY])["components"]) == 1 + 2 * 5
+    assert len(json.loads(retained_messages(mosquitto.port)[DISCOVERY])["components"]) == 1 + 2 * 5
     now = SinkHarness(path, classes=("dog_bark",))
     now.open(f"mqtt://{mosquitto.address}")
     wanted = {STATUS, OWNER, DISCOVERY, "soundwatch/edge1/mic0/status", DOG}
-    wait_until(lambda: set(kept(mosquitto.port)) == wanted)
-    wait_until(lambda: len(json.loads(kept(mosquitto.port)[DISCOVERY])["components"]) == 1 + 4)
+    wait_until(lambda: set(retained_messages(mosquitto.port)) == wanted)
+    wait_until(lambda: len(json.loads(retained_messages(mosquitto.port)[DISCOVERY])["components"]) == 1 + 4)
     now.close()
 
 
@@ -167,12 +167,12 @@ def test_removed_entities_are_sent_before_the_present_ones(
     path = tmp_path / "journal.db"
     before = SinkHarness(path)
     before.open(f"mqtt://{mosquitto.address}")
-    wait_until(lambda: listener.said(DISCOVERY))
+    wait_until(lambda: listener.payloads(DISCOVERY))
     before.close()
     now = SinkHarness(path, classes=("dog_bark",))
     now.open(f"mqtt://{mosquitto.address}")
-    wait_until(lambda: len(listener.said(DISCOVERY)) == 4)
-    _, anew, removing, last = (json.loads(payload)["components"] for payload in listener.said(DISCOVERY))
+    wait_until(lambda: len(listener.payloads(DISCOVERY)) == 4)
+    _, anew, removing, last = (json.loads(payload)["components"] for payload in listener.payloads(DISCOVERY))
     assert removing == anew | {"mic0_class_siren": {"platform": "binary_sensor"}}
     assert last == anew
     now.close()
@@ -188,7 +188,9 @@ def test_a_disabled_class_is_removed_immediately(
     harness.event("start")
     wait_until(lambda: listener.last("soundwatch/edge1/mic0/class/siren") == b"")
     wait_until(lambda: "mic0_class_siren" not in json.loads(listener.last(DISCOVERY) or b"{}")["components"])
-    assert json.loads(listener.said(DISCOVERY)[-2])["components"]["mic0_class_siren"] == {"platform": "binary_sensor"}
+    assert json.loads(listener.payloads(DISCOVERY)[-2])["components"]["mic0_class_siren"] == {
+        "platform": "binary_sensor"
+    }
 
 
 def test_discovery_is_sent_again_when_home_assistant_starts(
@@ -196,20 +198,20 @@ def test_discovery_is_sent_again_when_home_assistant_starts(
 ) -> None:
     harness.open(f"mqtt://{mosquitto.address}")
     wait_until(lambda: listener.last(DOG) == b"OFF")
-    listener.say("homeassistant/status", "online")
-    wait_until(lambda: len(listener.said(DISCOVERY)) == 2)
-    wait_until(lambda: listener.said(DOG) == [b"OFF", b"OFF"])
+    listener.publish("homeassistant/status", "online")
+    wait_until(lambda: len(listener.payloads(DISCOVERY)) == 2)
+    wait_until(lambda: listener.payloads(DOG) == [b"OFF", b"OFF"])
 
 
 def test_without_discovery_the_earlier_entities_are_removed(mosquitto: Mosquitto, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     before = SinkHarness(path)
     before.open(f"mqtt://{mosquitto.address}")
-    wait_until(lambda: DISCOVERY in kept(mosquitto.port))
+    wait_until(lambda: DISCOVERY in retained_messages(mosquitto.port))
     before.close()
     now = SinkHarness(path)
     now.open(f"mqtt://{mosquitto.address},discovery=0")
-    wait_until(lambda: DISCOVERY not in kept(mosquitto.port))
+    wait_until(lambda: DISCOVERY not in retained_messages(mosquitto.port))
     now.close()
 
 
@@ -219,9 +221,9 @@ def test_the_level_is_published_once_for_each_reading(
     harness.open(f"mqtt://{mosquitto.address},level_s=0.01")
     values = np.zeros(2, np.float32)
     harness.live.publish(WindowResult("mic0", 1_000_000_000, CLASSES, values, -31.44, 0, 1, 1.0, 0.0))
-    wait_until(lambda: len(listener.said("soundwatch/edge1/mic0/level")) == 1)
+    wait_until(lambda: len(listener.payloads("soundwatch/edge1/mic0/level")) == 1)
     harness.live.publish(WindowResult("mic0", 2_000_000_000, CLASSES, values, None, 0, 2, 2.0, 0.0))
-    wait_until(lambda: len(listener.said("soundwatch/edge1/mic0/level")) == 2)
+    wait_until(lambda: len(listener.payloads("soundwatch/edge1/mic0/level")) == 2)
     assert listener.events("soundwatch/edge1/mic0/level") == [
         {"time": "1970-01-01T00:00:01.000Z", "level_dbfs": -31.4},
         {"time": "1970-01-01T00:00:02.000Z", "level_dbfs": None},
@@ -230,7 +232,7 @@ def test_the_level_is_published_once_for_each_reading(
 
 @pytest.fixture
 def locked(mosquitto_folder: Path) -> Iterator[Mosquitto]:
-    subprocess.run(["mosquitto_passwd", "-b", "-c", mosquitto_folder / "users", "ears", "open sesame"], check=True)
+    subprocess.run(["mosquitto_passwd", "-b", "-c", mosquitto_folder / "users", "node1", "open sesame"], check=True)
     (mosquitto_folder / "users").chmod(0o644)
     broker = Mosquitto(
         mosquitto_folder, free_port(), f"allow_anonymous false\npassword_file {mosquitto_folder}/users\n"
@@ -243,7 +245,7 @@ def locked(mosquitto_folder: Path) -> Iterator[Mosquitto]:
 def test_a_wrong_password_is_reported_and_the_right_one_connects(
     harness: SinkHarness, locked: Mosquitto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MQTT_USERNAME", "ears")
+    monkeypatch.setenv("MQTT_USERNAME", "node1")
     monkeypatch.setenv("MQTT_PASSWORD", "a guess")
     worker = harness.open(f"mqtt://{locked.address}")
     harness.event("start")
@@ -251,7 +253,7 @@ def test_a_wrong_password_is_reported_and_the_right_one_connects(
     assert "Not authorized" in (worker.status.reason or "")
     assert "a guess" not in repr(harness.log.written)
     credentials = tmp_path / "credentials"
-    credentials.write_text("ears\nopen sesame\n")
+    credentials.write_text("node1\nopen sesame\n")
     let_in = SinkHarness()
     other = let_in.open(f"mqtt://{locked.address},credentials_file={credentials}")
     let_in.event("start")
@@ -355,9 +357,9 @@ def test_a_broker_of_the_older_version_only_is_joined(
     harness.event("end")
     harness.wait_for(worker)
     wait_until(lambda: [line["type"] for line in listener.events(EVENT)] == ["start", "end"])
-    assert listener.said(DOG)[-1] == b"OFF"
+    assert listener.payloads(DOG)[-1] == b"OFF"
     assert harness.log.fields("mqtt_broker_lacks")[0]["missing"] == "MQTT 5"
-    listener.say("soundwatch/edge1/mic0/set", "OFF")
+    listener.publish("soundwatch/edge1/mic0/set", "OFF")
     wait_until(lambda: harness.switched == [("mic0", False)])
     older.close()
 
@@ -371,7 +373,7 @@ def test_events_arrive_where_the_discovery_is_too_large_for_the_broker(
     worker = harness.open(f"mqtt://{relay.address if older else broker.address}")
     harness.event("start")
     harness.wait_for(worker)
-    assert DOG in kept(broker.port)
+    assert DOG in retained_messages(broker.port)
     left_out = harness.log.fields("mqtt_extra_left_out" if older else "mqtt_topic_refused")
     assert [fields.get("topic", fields.get("extra")) for fields in left_out] == ["discovery" if older else DISCOVERY]
     relay.close()
@@ -381,19 +383,21 @@ def test_a_second_machine_of_a_name_waits_and_changes_nothing(mosquitto: Mosquit
     first, second = SinkHarness(), SinkHarness(classes=("siren",))
     worker = first.open(f"mqtt://{mosquitto.address}")
     wait_until(lambda: listener.last(STATUS) == b"online")
-    before = kept(mosquitto.port)
+    before = retained_messages(mosquitto.port)
     refused = second.open(f"mqtt://{mosquitto.address}")
     second.event("start")
     wait_until(lambda: "give each machine a `node` of its own" in (refused.status.reason or ""))
     first.event("start")
     first.wait_for(worker)
-    assert kept(mosquitto.port) == before | {DOG: b"ON"}
+    assert retained_messages(mosquitto.port) == before | {DOG: b"ON"}
     assert first.log.events.count("mqtt_name_claimed_by_other") == 1
     assert "mqtt_disconnected" not in first.log.events
     assert [line["seq"] for line in listener.events(EVENT)] == [1]
     first.close()
     second.wait_for(refused)
-    assert DOG in kept(mosquitto.port), "a class of the first machine, which the second one must not remove"
+    assert DOG in retained_messages(mosquitto.port), (
+        "a class of the first machine, which the second one must not remove"
+    )
     second.close()
 
 
@@ -402,9 +406,11 @@ def test_a_machine_that_is_killed_leaves_its_name_to_its_successor(
 ) -> None:
     before = SinkHarness(tmp_path / "journal.db")
     before.open(f"mqtt://{mosquitto.address}")
-    wait_until(lambda: kept(mosquitto.port).get(STATUS) == b"online")
+    wait_until(lambda: retained_messages(mosquitto.port).get(STATUS) == b"online")
     before.close()
-    listener.say(STATUS, "online", retain=True)  # as a broker keeps it that lost its power together with the machine
+    listener.publish(
+        STATUS, "online", retain=True
+    )  # as a broker keeps it that lost its power together with the machine
     another = SinkHarness()
     worker = another.open(f"mqtt://{mosquitto.address}")
     another.event("start")
@@ -418,8 +424,8 @@ def test_a_late_will_of_an_earlier_connection_is_corrected(
 ) -> None:
     harness.open(f"mqtt://{mosquitto.address}")
     wait_until(lambda: listener.last(STATUS) == b"online")
-    listener.say(STATUS, "offline", retain=True)
-    wait_until(lambda: listener.said(STATUS)[-2:] == [b"offline", b"online"])
+    listener.publish(STATUS, "offline", retain=True)
+    wait_until(lambda: listener.payloads(STATUS)[-2:] == [b"offline", b"online"])
 
 
 @pytest.mark.slow
@@ -437,11 +443,11 @@ def test_a_broker_that_hangs_is_left_and_found_again(
     harness.wait_for(worker)
     lines = wait_until(lambda: listener.events(EVENT))
     assert all(line.get("repeated") for line in lines[1:])
-    assert kept(mosquitto.port)[STATUS] == b"online"
+    assert retained_messages(mosquitto.port)[STATUS] == b"online"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("mqtt://", "is no broker's address"),
         ("mqtt:broker", "is no broker's address"),
@@ -453,10 +459,10 @@ def test_a_broker_that_hangs_is_left_and_found_again(
         ("mqtt://broker,level_s=-1", "level_s"),
     ],
 )
-def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, told: str) -> None:
+def test_an_impossible_value_is_refused(harness: SinkHarness, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         harness.open(text)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
