@@ -142,18 +142,18 @@ def compare(model: str) -> list[dict[str, Any]]:
     rounds = [{name: in_its_own_process(name, model) for name in PEERS} for _ in range(ROUNDS)]
     peers: list[dict[str, Any]] = []
     for name in PEERS:
-        own = [each[name] for each in rounds]
-        measured = [each for each in own if isinstance(each, dict)]
+        own = [item[name] for item in rounds]
+        measured = [item for item in own if isinstance(item, dict)]
         if len(measured) < ROUNDS:
-            peers.append({"name": name, "not_run": next(each for each in own if isinstance(each, str))})
+            peers.append({"name": name, "not_run": next(item for item in own if isinstance(item, str))})
             continue
-        ours = [each["soundwatch"] for each in rounds]
+        ours = [item["soundwatch"] for item in rounds]
         ratios = [
             mine["cpu_ms_a_second"] / base["cpu_ms_a_second"]
             for mine, base in zip(measured, ours, strict=True)
             if isinstance(base, dict)
         ]
-        figures = {key: figure([each[key] for each in measured]) for key in measured[0]}
+        figures = {key: figure([item[key] for item in measured]) for key in measured[0]}
         peers.append({"name": name, **figures, "times_soundwatch": figure(ratios)})
     return peers
 

@@ -119,7 +119,7 @@ class Bench:
                 track = self.track(system, f"{roles} {system.folds} {spec}", partial(render_scene, scene))
                 detections = [system.detect(track, row) for row in rows]
                 parts.append(count_scene(scene, detections, LABELS, WINDOW_S, HOP_S))
-                recordings |= {each.recording for each in scene.backgrounds}
+                recordings |= {background.recording for background in scene.backgrounds}
             counts.append(pool(parts))
             backgrounds.append(len(recordings))
         return counts, backgrounds
@@ -190,7 +190,7 @@ def sweep(
     prices: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Figures at each price, each system's thresholds chosen on what its choosers give on validation sounds."""
-    evidences = [evidence_of(bench, each) for each in choosers]
+    evidences = [evidence_of(bench, chooser) for chooser in choosers]
     points = []
     for price in prices:
         chosen = [choose_by_price(evidence, price, SEED).thresholds for evidence in evidences]
@@ -202,7 +202,7 @@ def sweep(
 def told(entry: dict[str, Any]) -> None:
     """One line of progress."""
     first = entry["scenarios"][0]
-    shares = ", ".join(f"{group} {100 * each.share.value:.1f} %" for group, each in entry["raised"].items())
+    shares = ", ".join(f"{group} {100 * value.share.value:.1f} %" for group, value in entry["raised"].items())
     CONSOLE.print(
         f"{entry['name']} {entry.get('price', '')}: found {first.found.value:.3f}, {first.false_per_h.value:.1f}/h, "
         f"{shares}"
@@ -215,8 +215,8 @@ def curves(bench: Bench, systems: Sequence[System]) -> dict[str, list[tuple[floa
     rows = [[threshold] * len(LABELS) for threshold in grid]
     streets = [bench.streets(system, TEST_ROLES, rows)[0] for system in systems]
     pooled = [pool(parts) for parts in zip(*streets, strict=True)]
-    found = np.mean([each.found.sum(axis=2) / np.maximum(each.there.sum(axis=1), 1) for each in pooled], axis=0)
-    false = np.mean([each.false.sum(axis=2) / each.hours for each in pooled], axis=0)
+    found = np.mean([item.found.sum(axis=2) / np.maximum(item.there.sum(axis=1), 1) for item in pooled], axis=0)
+    false = np.mean([item.false.sum(axis=2) / item.hours for item in pooled], axis=0)
     return {
         label: [(t, round(float(found[i, k]), 4), round(float(false[i, k]), 3)) for i, t in enumerate(grid)]
         for k, label in enumerate(LABELS)
@@ -246,12 +246,12 @@ def main() -> None:
     entries: list[dict[str, Any]] = []
     drawn: dict[str, Any] = {}
     held_out = [hold_out(open_network(network), arguments.data, None) for network in arguments.network]
-    networks = [network_system(each.classifier, each.targets, each.folds) for each in held_out]
+    networks = [network_system(item.classifier, item.targets, item.folds) for item in held_out]
     if networks:
         learned_from = [
-            hold_out(each.classifier, arguments.data, each.classifier.contract.provenance.folds) for each in held_out
+            hold_out(item.classifier, arguments.data, item.classifier.contract.provenance.folds) for item in held_out
         ]
-        choosers = [[network_system(each.classifier, each.targets, each.folds)] for each in learned_from]
+        choosers = [[network_system(item.classifier, item.targets, item.folds)] for item in learned_from]
         entries += sweep(bench, "cross-validated", networks, choosers, arguments.prices)
         drawn["cross-validated"] = curves(bench, networks)
     shipped = open_network(arguments.model)
@@ -279,7 +279,7 @@ def main() -> None:
         "version": __version__,
         "machine": machine(),
         "shipped": shipped.contract.identity,
-        "networks": [each.classifier.contract.identity for each in held_out],
+        "networks": [item.classifier.contract.identity for item in held_out],
         "shipped_price": SHIPPED_PRICE,
         "entries": entries,
         "curves": drawn,

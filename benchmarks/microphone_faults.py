@@ -87,12 +87,12 @@ class Tapped:
 
     def blocks(self) -> Iterator[Block | SourceNotice]:
         """As the source gives them."""
-        for each in self.source.blocks():
-            if isinstance(each, Block) and each.samples.shape[1]:
-                self._heard_s += each.samples.shape[1] / each.rate_hz
-                self.lost_s += each.lost_samples / each.rate_hz
+        for item in self.source.blocks():
+            if isinstance(item, Block) and item.samples.shape[1]:
+                self._heard_s += item.samples.shape[1] / item.rate_hz
+                self.lost_s += item.lost_samples / item.rate_hz
                 self.lags_s.append(time.monotonic() - self._heard_s)
-            yield each
+            yield item
 
     def stop(self) -> None:
         """As the source does."""
@@ -307,8 +307,8 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
         yield scene, steady, engine
     finally:
         sink.open.set()
-        for each in sessions:
-            each.stop()
+        for session in sessions:
+            session.stop()
         engine.join(GIVE_UP_S)
         steady.stop()
         for player in scene.players:

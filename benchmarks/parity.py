@@ -141,10 +141,10 @@ def read(path: Path, spec: FeatureSpec, resampler: Resampler = resample_clip) ->
 def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDifference]:
     """The largest differences of each rung, as those of one probe."""
     largest: dict[str, ParityDifference] = {}
-    for each in differences:
-        known = largest.setdefault(each.rung, replace(each, probe=f"{count} real clips"))
-        mel_difference_db = max(known.mel_db or 0, each.mel_db or 0)
-        largest[each.rung] = replace(known, mel_db=mel_difference_db, score=max(known.score, each.score))
+    for difference in differences:
+        known = largest.setdefault(difference.rung, replace(difference, probe=f"{count} real clips"))
+        mel_difference_db = max(known.mel_db or 0, difference.mel_db or 0)
+        largest[difference.rung] = replace(known, mel_db=mel_difference_db, score=max(known.score, difference.score))
     return list(largest.values())
 
 
@@ -210,10 +210,13 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _table(differences: list[ParityDifference]) -> list[str]:
-    rungs = list(dict.fromkeys(each.rung for each in differences))
-    cells = {(each.probe, each.rung): f"{each.mel_db:.0e}, {each.score:.0e}" for each in differences}
+    rungs = list(dict.fromkeys(difference.rung for difference in differences))
+    cells = {
+        (difference.probe, difference.rung): f"{difference.mel_db:.0e}, {difference.score:.0e}"
+        for difference in differences
+    }
     lines = [f"| probe | {' | '.join(rungs)} |", "|---" * (1 + len(rungs)) + "|"]
-    sounds = dict.fromkeys(each.probe for each in differences)
+    sounds = dict.fromkeys(difference.probe for difference in differences)
     return lines + [f"| {sound} | {' | '.join(cells[sound, rung] for rung in rungs)} |" for sound in sounds]
 
 
@@ -229,9 +232,9 @@ def _resampling(shifts: list[Shift]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     return lines + [
-        f"| {each.resampler} | {each.mean_mel_db:.2g} | {each.largest_mel_db:.2g} | {each.median_score:.1e} "
-        f"| {each.largest_score:.2g} | {each.clips_beyond_1e_3} | {each.clips_called_otherwise} |"
-        for each in shifts
+        f"| {shift.resampler} | {shift.mean_mel_db:.2g} | {shift.largest_mel_db:.2g} | {shift.median_score:.1e} "
+        f"| {shift.largest_score:.2g} | {shift.clips_beyond_1e_3} | {shift.clips_called_otherwise} |"
+        for shift in shifts
     ]
 
 

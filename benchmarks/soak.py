@@ -139,15 +139,15 @@ def draw(results: dict[str, Any]) -> None:
     from matplotlib import pyplot as plt
 
     looks = results["looks"]
-    hours = np.array([each["hours"] for each in looks])
+    hours = np.array([item["hours"] for item in looks])
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 4), sharex=True, layout="constrained", height_ratios=(2, 1))
-    top.plot(hours, [each["memory_kb"] / 1000 for each in looks], color="#2a6f97")
-    top.set_ylim(0, 1.2 * max(each["memory_kb"] for each in looks) / 1000)
+    top.plot(hours, [item["memory_kb"] / 1000 for item in looks], color="#2a6f97")
+    top.set_ylim(0, 1.2 * max(item["memory_kb"] for item in looks) / 1000)
     top.set_ylabel("resident, MB")
     top.set_title(f"{results['hours']:g} hours of sound in {results['took_s']:.0f} s", loc="left")
-    bottom.step(hours, [each["files"] for each in looks], where="post", label="open files", color="#2a6f97")
-    bottom.step(hours, [each["threads"] for each in looks], where="post", label="threads", color="#c8553d")
-    bottom.set_ylim(0, 1.6 * max(each["files"] for each in looks))
+    bottom.step(hours, [item["files"] for item in looks], where="post", label="open files", color="#2a6f97")
+    bottom.step(hours, [item["threads"] for item in looks], where="post", label="threads", color="#c8553d")
+    bottom.set_ylim(0, 1.6 * max(item["files"] for item in looks))
     bottom.set_xlabel("hours of sound")
     bottom.legend(frameon=False, ncols=2, loc="upper right")
     for axes in (top, bottom):

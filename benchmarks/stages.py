@@ -78,10 +78,10 @@ def profile(model: LoadedModel) -> dict[str, float]:
 def multiplications(path: Path) -> int:
     """Of one window through the network: each output of a convolution or a product times what it sums over."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
-    weights = {each.name: list(each.dims) for each in graph.initializer}
+    weights = {item.name: list(item.dims) for item in graph.initializer}
     shapes = {
-        each.name: [max(1, size.dim_value) for size in each.type.tensor_type.shape.dim]
-        for each in (*graph.value_info, *graph.output)
+        item.name: [max(1, size.dim_value) for size in item.type.tensor_type.shape.dim]
+        for item in (*graph.value_info, *graph.output)
     }
     total = 0
     for node in graph.node:
@@ -140,7 +140,7 @@ def measure(model: str) -> dict[str, Any]:
     known = floors(opened)
     stages = []
     for name in (*STAGES, "hand-over and lines", "all"):
-        values = [each[name] for each in rounds]
+        values = [item[name] for item in rounds]
         spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
         stage: dict[str, Any] = {"name": name} | {key: round(value, 4) for key, value in spread.items()}
         if name in known:

@@ -72,7 +72,7 @@ class Timed(Engine):
         super().emit(batch, scores)
         now_ns = time.monotonic_ns()
         self.delays_ms.extend(
-            (now_ns - each.since_ns) / 1e6 for each in batch if isinstance(each.content, FeatureWindow)
+            (now_ns - item.since_ns) / 1e6 for item in batch if isinstance(item.content, FeatureWindow)
         )
 
 

@@ -155,7 +155,7 @@ def calibrated(model: LoadedModel, negatives: Sequence[Path]) -> LoadedModel:
     """The network at thresholds that `soundwatch calibrate` chooses on the ambience; 1 for never."""
     scores = list(score_windows(Place(negatives), model))
     calibration = calibrate(scores, build_rules(DetectionConfig(), model.contract), model.contract, TARGET_PER_H)
-    thresholds = {label: each.threshold or 1.0 for label, each in calibration.classes.items()}
+    thresholds = {label: item.threshold or 1.0 for label, item in calibration.classes.items()}
     return replace(model, contract=msgspec.structs.replace(model.contract, thresholds=thresholds))
 
 

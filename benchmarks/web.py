@@ -113,10 +113,10 @@ def main() -> None:
             rounds.append(measure(60 * options.minutes, Path(folder) / str(number)))
 
     def median(part: str, kind: str) -> float:
-        return float(statistics.median(each[part][kind] for each in rounds))
+        return float(statistics.median(item[part][kind] for item in rounds))
 
     added = {
-        kind: [round(each["share_of_a_core"][kind] - each["share_of_a_core"]["without"], 5) for each in rounds]
+        kind: [round(item["share_of_a_core"][kind] - item["share_of_a_core"]["without"], 5) for item in rounds]
         for kind in ("unwatched", "watched")
     }
     results = {
@@ -124,10 +124,10 @@ def main() -> None:
         "model": load_classifier_file("urban", "cpu").contract.identity,
         "rounds": rounds,
         "share_of_a_core": {kind: median("share_of_a_core", kind) for kind in KINDS},
-        "added_share_of_a_core": {kind: statistics.median(each) for kind, each in added.items()},
-        "worst_added_share_of_a_core": {kind: max(each) for kind, each in added.items()},
+        "added_share_of_a_core": {kind: statistics.median(value) for kind, value in added.items()},
+        "worst_added_share_of_a_core": {kind: max(value) for kind, value in added.items()},
         "resident_mb": {kind: median("resident_mb", kind) for kind in KINDS},
-        "viewer_bytes_a_second": statistics.median(each["viewer_bytes_a_second"] for each in rounds),
+        "viewer_bytes_a_second": statistics.median(item["viewer_bytes_a_second"] for item in rounds),
     }
     write_results("web", results, TABLES["web"])
 

@@ -103,4 +103,4 @@ def by_yamcam(track: Track, thresholds: Sequence[float]) -> list[Detection]:
                 detections.append(
                     Detection(class_id, track.first_samples[first] / RATE_HZ, track.end_samples[place] / RATE_HZ)
                 )
-    return sorted(detections, key=lambda each: each.at_s)
+    return sorted(detections, key=lambda item: item.at_s)

@@ -41,7 +41,7 @@ def _command(name: str, parent: click.Group, above: click.Context) -> Iterator[s
     yield f"{'#' * (2 + context.command_path.count(' ') - 1)} {context.command_path}"
     yield f"    {' '.join([context.command_path, *command.collect_usage_pieces(context)])}"
     yield inspect.cleandoc(command.help or "").replace("\b\n", "").replace("\f", "")
-    rows = [_option(each) for each in command.params if isinstance(each, click.Option)]
+    rows = [_option(param) for param in command.params if isinstance(param, click.Option)]
     if rows:
         yield table(("option", "meaning"), rows)
     if isinstance(command, click.Group):
@@ -68,7 +68,7 @@ def exit_codes() -> str:
     """Each code, which errors end with it, and what that means."""
     rows = {code: ("", said) for code, said in ({0: DONE, 1: BUG} | FOUND).items()}
     for code, errors in codes().items():
-        rows[code] = (", ".join(f"`{each.__name__}`" for each in errors), _first_line(errors[0]))
+        rows[code] = (", ".join(f"`{error.__name__}`" for error in errors), _first_line(errors[0]))
     return table(("code", "error", "meaning"), ((str(code), *rows[code]) for code in sorted(rows)))
 
 

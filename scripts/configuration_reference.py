@@ -44,7 +44,7 @@ def comments(text: str) -> dict[Place, str]:
         if key is not None:
             indent = len(key[1])
             beside = key[3] is not None and bool(place) and place[-1][0] == indent
-            place = [*(each for each in place if each[0] < indent), (indent, key[2])]
+            place = [*(item for item in place if item[0] < indent), (indent, key[2])]
             shared = _paragraphs(said) or (shared if beside else "")
             found[tuple(name for _, name in place)] = shared
         else:

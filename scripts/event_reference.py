@@ -53,7 +53,7 @@ def events(name: str, now: str) -> str:
 
 def _united(schemas: list[Schema]) -> str:
     """One type for a key of many lines; those that only one value each may have are text."""
-    kinds = list(dict.fromkeys(type_of(each) for each in schemas))
+    kinds = list(dict.fromkeys(type_of(schema) for schema in schemas))
     if len(kinds) == 1:
         return kinds[0]
     texts = {kind for kind in kinds if kind not in ("null", "string or null")}
@@ -63,7 +63,7 @@ def _united(schemas: list[Schema]) -> str:
 def type_of(schema: Schema) -> str:
     """A property's type in words."""
     if "anyOf" in schema:
-        return " or ".join(type_of(each) for each in schema["anyOf"])
+        return " or ".join(type_of(item) for item in schema["anyOf"])
     if "const" in schema:
         return f"`{str(schema['const']).lower() if isinstance(schema['const'], bool) else schema['const']}`"
     if "enum" in schema:

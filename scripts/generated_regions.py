@@ -22,7 +22,7 @@ Region = Callable[[str, str], str]
 def renewed(page: str, kind: str, region: Region) -> str:
     """A page's text with every region of this kind as it should be, by its name and what stands there."""
     found = re.compile(rf"(<!-- {kind}: ([\w-]+) -->\n)(.*?)(<!-- end {kind} -->)", re.S)
-    return found.sub(lambda each: f"{each[1]}{region(each[2], each[3])}\n{each[4]}", page)
+    return found.sub(lambda item: f"{item[1]}{region(item[2], item[3])}\n{item[4]}", page)
 
 
 def write(arguments: Sequence[str], kind: str, region: Region, complaint: str) -> int:

@@ -35,7 +35,7 @@ def resolved() -> dict[str, str]:
             check=True,
         )
         installed = json.loads(report.read_text(encoding="utf-8"))["install"]
-    found = {each["metadata"]["name"].lower().replace("_", "-"): each["metadata"]["version"] for each in installed}
+    found = {item["metadata"]["name"].lower().replace("_", "-"): item["metadata"]["version"] for item in installed}
     return {name: version.partition("+")[0] for name, version in sorted(found.items()) if name != "soundwatch"}
 
 

@@ -215,9 +215,9 @@ def _draw_windows(axes: Axes, sound: Samples, number: int, spec: FeatureSpec) ->
     first_s, last_s = (number - 3) * hop_s, (number + 3) * hop_s + length_s
     signal = sound[0, round(first_s * spec.rate_hz) : round(last_s * spec.rate_hz)]
     axes.plot(first_s + np.arange(signal.size) / spec.rate_hz, signal, color=INK, linewidth=0.3)
-    for each in range(-3, 4):
-        color = BLUE if each == 0 else FAINT
-        axes.barh(1.2 + 0.22 * (each + 3), length_s, 0.16, (number + each) * hop_s, color=color)
+    for item in range(-3, 4):
+        color = BLUE if item == 0 else FAINT
+        axes.barh(1.2 + 0.22 * (item + 3), length_s, 0.16, (number + item) * hop_s, color=color)
     axes.set(xlim=(first_s, last_s), ylim=(-1, 2.75), yticks=(-1, 0, 1), xlabel="seconds of the scene")
     axes.set_title(f"3  window: {length_s:g} s, one every {hop_s:g} s; the blue one is shown")
 
@@ -273,7 +273,7 @@ def _draw_decision(axes: Axes, classifier: LoadedModel, sound: Samples, lines: l
     rule = build_rules(DetectionConfig(), contract)[class_id]
     firsts = np.arange(0, sound.shape[1] - spec.window_samples + 1, spec.window_hop_samples)
     mels = [mel_db(sound[:, first : first + spec.window_samples], spec) for first in firsts]
-    scores = np.concatenate([classifier.classify(each[None]) for each in mels])[:, class_id]
+    scores = np.concatenate([classifier.classify(mel[None]) for mel in mels])[:, class_id]
     ends_s = (firsts + spec.window_samples) / spec.rate_hz
     axes.plot(ends_s, scores, color=BLUE, marker="o", markersize=4, label="score, at each window's end")
     axes.axhline(rule.threshold, color=ORANGE, label="threshold")

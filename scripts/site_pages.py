@@ -99,8 +99,8 @@ def shown(place: str) -> str:
     path = ROOT / place
     if place.endswith(".md"):
         return path.read_text(encoding="utf-8")
-    paths = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
-    texts = [f"`{each.name}`\n\n{_fence(each)}" if path.is_dir() else _fence(each) for each in paths]
+    paths = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    texts = [f"`{item.name}`\n\n{_fence(item)}" if path.is_dir() else _fence(item) for item in paths]
     return f"---\nsearch: {{exclude: true}}\n---\n# {path.name}\n\n`{place}`\n\n" + "\n\n".join(texts) + "\n"
 
 

@@ -29,7 +29,7 @@ _BOUNDS: Final = (("ge", "{} or more"), ("gt", "above {}"), ("le", "at most {}")
 def values_of(type_: types.Type, key: str = "") -> str:
     """What a value of this type may be, and its unit where the key names one."""
     if isinstance(type_, types.UnionType):
-        return " or ".join(values_of(each, key) for each in type_.types)
+        return " or ".join(values_of(item, key) for item in type_.types)
     if isinstance(type_, types.LiteralType):
         return ", ".join(f"`{value}`" for value in type_.values)
     if isinstance(type_, types.VarTupleType | types.ListType):
@@ -58,8 +58,8 @@ def _short(number: float) -> str:
 def attributes(record: Callable[..., Any]) -> dict[str, str]:
     """What the `Attributes:` of a docstring say, and those of the records that it is made of, each on one line."""
     found: dict[str, str] = {}
-    for each in reversed(getattr(record, "__mro__", (record,))):
-        _, _, listed = inspect.cleandoc(vars(each).get("__doc__") or "").partition("\nAttributes:\n")
+    for item in reversed(getattr(record, "__mro__", (record,))):
+        _, _, listed = inspect.cleandoc(vars(item).get("__doc__") or "").partition("\nAttributes:\n")
         said = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.M)
         found |= {name: " ".join(text.split()) for name, text in said}
     return found

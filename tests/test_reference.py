@@ -42,7 +42,10 @@ def test_every_reference_has_its_place_in_the_pages() -> None:
 def test_every_value_that_a_key_may_have_is_explained() -> None:
     prose = re.sub(r"^(\| `\w+` \|)[^|\n]*\|", r"\1|", EVENTS, flags=re.M)
     values = {
-        value for part in line_schemas().values() for each in part["properties"].values() for value in one_of(each)
+        value
+        for part in line_schemas().values()
+        for property_ in part["properties"].values()
+        for value in one_of(property_)
     }
     assert len(values) > 20
     assert {value for value in values if f"`{value}`" not in prose} == set()

@@ -28,7 +28,9 @@ def found(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[in
 
 
 def of(findings: list[dict[str, Any]], part: str) -> str:
-    return "\n".join(f"{each['state']}: {each['seen']} {each['todo']}" for each in findings if each["part"] == part)
+    return "\n".join(
+        f"{finding['state']}: {finding['seen']} {finding['todo']}" for finding in findings if finding["part"] == part
+    )
 
 
 def written(path: Path, text: str) -> Path:
@@ -39,7 +41,7 @@ def written(path: Path, text: str) -> Path:
 def test_a_recording_as_the_only_source_needs_nothing(tmp_path: Path) -> None:
     code, findings = found("--config", written(tmp_path / "config.yaml", "sources: {street: {device: demo}}"))
     assert code == 0
-    assert not [each for each in findings if each["state"] == "fault"]
+    assert not [finding for finding in findings if finding["state"] == "fault"]
     assert "urban@sha256:" in of(findings, "model")
     assert "CUDA is not used: " in of(findings, "model") or "CUDA" in of(findings, "model")
     assert "as measured" not in of(findings, "model"), "no CUDA session has started here"
@@ -71,7 +73,7 @@ def test_a_microphone_is_probed_and_the_severity_is_that_of_its_sound(
         playing.kill()
         playing.wait(20)
     assert "ok: source mic0 is pulse" in of(findings, "microphones")
-    assert [each["state"] for each in findings if each["part"] == "probe"] == [state], of(findings, "probe")
+    assert [finding["state"] for finding in findings if finding["part"] == "probe"] == [state], of(findings, "probe")
     assert result == code
 
 

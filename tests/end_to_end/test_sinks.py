@@ -57,8 +57,8 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         return started[-1]
 
     yield start
-    for each in started:
-        each.kill()
+    for item in started:
+        item.kill()
 
 
 def seqs(path: Path) -> list[int]:

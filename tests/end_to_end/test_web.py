@@ -65,7 +65,7 @@ def test_events_scores_and_health_of_the_demo_scene_are_there(url: str) -> None:
     assert get(url, f"/api/events/{event['id']}")["id"] == event["id"]
     wait_for(lambda: get(url, "/api/sources")["sources"][0]["last"] is not None)
     last = get(url, "/api/sources")["sources"][0]["last"]
-    assert set(last["scores"]) == {each["name"] for each in get(url, "/api/classes")["classes"]}
+    assert set(last["scores"]) == {class_["name"] for class_ in get(url, "/api/classes")["classes"]}
     assert get(url, "/api/model")["card"].startswith("# urban")
 
 

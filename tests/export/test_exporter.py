@@ -47,11 +47,16 @@ def test_every_variant_is_within_its_limits_on_every_probe(exported: Path, check
         verification = verify_file(exported / file, "auto", checkpoint, None, QUIET)
         verification.insist()
         runtime = "ONNX Runtime" if file.endswith("onnx") else "TorchScript"
-        variants = {each.rung for each in verification.differences} | {each.rung for each in verification.not_run}
+        variants = {difference.rung for difference in verification.differences} | {
+            item.rung for item in verification.not_run
+        }
         assert variants == {f"{runtime} CPU", f"{runtime} CUDA", f"daemon, {runtime}"}
         assert len(verification.differences) == PROBES * (3 - len(verification.not_run))
-        assert all(each.mel_db is not None and 0 <= each.mel_db <= MEL_LIMIT_DB for each in verification.differences)
-        assert all(0 <= each.score <= SCORE_LIMIT for each in verification.differences)
+        assert all(
+            difference.mel_db is not None and 0 <= difference.mel_db <= MEL_LIMIT_DB
+            for difference in verification.differences
+        )
+        assert all(0 <= difference.score <= SCORE_LIMIT for difference in verification.differences)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
@@ -122,7 +127,7 @@ def test_verify_prints_every_difference_as_json(exported: Path, capfd: pytest.Ca
     found = json.loads(capfd.readouterr().out)
     assert found["passed"] is True
     assert found["compared_with"] == "ONNX Runtime CPU"
-    assert {each["rung"] for each in found["differences"]} >= {"daemon, ONNX Runtime"}
+    assert {difference["rung"] for difference in found["differences"]} >= {"daemon, ONNX Runtime"}
     assert set(found["differences"][0]) == {"probe", "rung", "mel_db", "score", "score_limit"}
 
 

@@ -163,7 +163,7 @@ def test_scored_clips_are_not_used_for_calibration_if_there_are_others(tmp_path:
         scored: load_calibration_data(tmp_path, "urbansound8k", scored, contract) for scored in (None, (1,), (1, 2, 3))
     }
     sides = {
-        scored: ({clip.fold for clip in each.calibration}, {clip.fold for clip in each.scored})
-        for scored, each in folds.items()
+        scored: ({clip.fold for clip in item.calibration}, {clip.fold for clip in item.scored})
+        for scored, item in folds.items()
     }
     assert sides == {None: ({1, 2, 3}, {4}), (1,): ({2, 3}, {1}), (1, 2, 3): ({1, 2, 3}, {1, 2, 3})}

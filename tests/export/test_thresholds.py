@@ -48,8 +48,8 @@ def test_a_model_is_written_with_its_thresholds_and_their_results(model: Path, d
     assert after.operation.price == 0.01
     assert "fold 2" in after.operation.measured_on
     assert set(after.operation.classes) == set(after.labels)
-    for label, each in after.operation.classes.items():
-        assert each.low <= after.thresholds[label] <= each.high
+    for label, item in after.operation.classes.items():
+        assert item.low <= after.thresholds[label] <= item.high
     card = (tmp_path / "out" / "tones.md").read_text()
     assert "How its thresholds were chosen" in card
     assert "tones.onnx" in printed

@@ -73,7 +73,7 @@ def test_channels_follow_the_daemons_rule(tmp_path: Path, name: str, rate_hz: in
 def test_the_file_has_the_operators_that_converters_read(urban_44100: Path) -> None:
     model = onnx.load(urban_44100)
     assert model.ir_version <= 8
-    assert [(each.domain, each.version) for each in model.opset_import] == [("", 17)]
+    assert [(item.domain, item.version) for item in model.opset_import] == [("", 17)]
     operators = {node.op_type for node in model.graph.node}
     assert not operators & {"STFT", "DFT", "If", "Loop", "Scan"}
     assert not {tensor.data_type for tensor in model.graph.initializer} & {onnx.TensorProto.DOUBLE}
@@ -87,8 +87,11 @@ def test_both_formats_of_a_checkpoint_are_verified_and_described(checkpoint: Pat
         "small-waveform-8000.json",
         "small.md",
     ]
-    assert {each.rung for each in verification.differences} == {"waveform, ONNX Runtime", "waveform, TorchScript"}
-    assert max(each.score for each in verification.differences) <= LIMIT
+    assert {difference.rung for difference in verification.differences} == {
+        "waveform, ONNX Runtime",
+        "waveform, TorchScript",
+    }
+    assert max(difference.score for difference in verification.differences) <= LIMIT
     metadata = onnxruntime.InferenceSession(str(files[0])).get_modelmeta().custom_metadata_map
     assert json.loads(metadata["soundwatch.waveform"]) == json.loads(files[2].read_text("utf-8"))
     for file in files[:2]:
@@ -101,7 +104,7 @@ def test_a_file_with_other_scores_is_never_put_in_place(
 ) -> None:
     def deaf(*given: object) -> bytes:
         content = onnx.load_from_string(to_waveform_onnx(*given))  # type: ignore[arg-type]
-        bias = next(each for each in content.graph.initializer if list(each.dims) == [10])
+        bias = next(item for item in content.graph.initializer if list(item.dims) == [10])
         bias.CopyFrom(onnx.numpy_helper.from_array(np.linspace(-1, 1, 10, dtype=np.float32), bias.name))
         return bytes(content.SerializeToString())
 
@@ -136,7 +139,7 @@ def test_a_shipped_model_is_exported_to_torchscript_without_its_checkpoint(tmp_p
     (file, _), verification = export_checkpoint(Path("tutorial"), ["torchscript"], tmp_path, None, QUIET)
     shipped = load_classifier_file("tutorial", "cpu")
     assert load_classifier_file(file, "cpu").contract == shipped.contract
-    assert "daemon, TorchScript" in {each.rung for each in verification.differences}
+    assert "daemon, TorchScript" in {difference.rung for difference in verification.differences}
 
 
 def test_a_file_that_is_no_checkpoint_and_no_onnx_model_is_refused(tmp_path: Path) -> None:
@@ -162,9 +165,9 @@ def packages_alone(folder: Path, names: tuple[str, ...]) -> Path:
         assert spec.origin is not None, name
         origin = Path(spec.origin)
         place = origin.parent if origin.name == "__init__.py" else origin
-        for each in place.parent.glob(f"{place.name.removesuffix('.py')}*"):
-            if not each.name.endswith(".dist-info") and not (folder / each.name).exists():
-                (folder / each.name).symlink_to(each)
+        for file in place.parent.glob(f"{place.name.removesuffix('.py')}*"):
+            if not file.name.endswith(".dist-info") and not (folder / file.name).exists():
+                (folder / file.name).symlink_to(file)
     return folder
 
 
@@ -181,8 +184,8 @@ def expected_windows(samples: Samples) -> list[tuple[float, str, float]]:
 
 
 def assert_windows(found: list[tuple[float, str, float]], wanted: list[tuple[float, str, float]]) -> None:
-    assert [each[:2] for each in found] == [each[:2] for each in wanted]
-    np.testing.assert_allclose([each[2] for each in found], [each[2] for each in wanted], rtol=0, atol=2 * LIMIT)
+    assert [item[:2] for item in found] == [item[:2] for item in wanted]
+    np.testing.assert_allclose([item[2] for item in found], [item[2] for item in wanted], rtol=0, atol=2 * LIMIT)
 
 
 def test_the_ten_lines_of_python_run_without_soundwatch(urban_44100: Path, tmp_path: Path) -> None:

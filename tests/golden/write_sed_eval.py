@@ -29,7 +29,7 @@ def scene(rng: random.Random) -> dict[str, Any]:
     metrics = sed_eval.sound_event.EventBasedMetrics(
         event_label_list=LABELS, evaluate_onset=True, evaluate_offset=False, t_collar=collar_s
     )
-    metrics.evaluate(*([as_event(*each) for each in marks] for marks in (there, told)))
+    metrics.evaluate(*([as_event(*item) for item in marks] for marks in (there, told)))
     counts = {label: figures(metrics.class_wise[label]) for label in LABELS}
     f1 = metrics.results_overall_metrics()["f_measure"]["f_measure"]
     return {

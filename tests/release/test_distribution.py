@@ -191,7 +191,7 @@ def test_the_lock_holds_every_dependency_at_a_release_that_the_project_allows() 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     tested = ("training", "teacher", "scan", "ray", "triton", "dev")
-    wanted = [*project["dependencies"], *(each for name in tested for each in extras[name])]
+    wanted = [*project["dependencies"], *(item for name in tested for item in extras[name])]
     releases = locked()
     linux = {"sys_platform": "linux", "platform_machine": "x86_64"}
     for text in wanted:

@@ -62,11 +62,11 @@ class Gate:
     def shut(self) -> None:
         """Refuse new connections, and close the present ones."""
         server, self._server = self._server, None
-        for each in (server, *self._pairs):
-            if each is not None:
+        for pair in (server, *self._pairs):
+            if pair is not None:
                 with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-                each.close()
+                    pair.shutdown(socket.SHUT_RDWR)
+                pair.close()
         self._pairs = []
 
     def _accept(self, server: socket.socket) -> None:
@@ -287,7 +287,7 @@ class Trial:
             repeated=sum(bool(line.get("repeated")) for line in (*written, *heard)),
             unmarked=_unmarked(written) + _unmarked(heard),
             broken=broken,
-            renumbered=sum(len(each) > 1 for each in ids.values()),
+            renumbered=sum(len(id_) > 1 for id_ in ids.values()),
             journal_dropped=last_seq - self._ask("SELECT COUNT(*) FROM lines")[0][0],
         )
 

@@ -192,7 +192,7 @@ async def _run(port: int, count: int, phases: Sequence[Phase], orders: Connectio
         await asyncio.gather(*(_hear(machine, phase, count) for machine in machines))
         while any(machine.sent < len(machine.lines) for machine in machines):
             await asyncio.sleep(0.01)
-        orders.send({"lines": sum(len(each.lines) for each in machines), "seconds": time.monotonic() - began_s})
+        orders.send({"lines": sum(len(machine.lines) for machine in machines), "seconds": time.monotonic() - began_s})
     for task in running:
         if task.done():
             task.result()

@@ -172,7 +172,7 @@ class Bench:
 
     def permitted(self, command: TracedCommand) -> Permitted:
         """Return what a command may do."""
-        folders = tuple(self.folder / each for each in ("tmp", *command.folders))
+        folders = tuple(self.folder / folder for folder in ("tmp", *command.folders))
         sockets = (*LOCAL_SERVERS, str(self.folder), *self.sockets)
         return Permitted(command.ports, (*folders, *DEVICES, Path("/proc")), sockets)
 

@@ -88,7 +88,7 @@ def export(
     if root is not None:
         _export_int8(checkpoint, choice, out, clip, (root, layout, folds), console)
         return
-    formats: list[Backend] = [each for each in SUFFIXES if choice in (each, "all")]
+    formats: list[Backend] = [suffix for suffix in SUFFIXES if choice in (suffix, "all")]
     clips = read_everyday_sounds(sounds) if sounds else ()
     if waveform:
         files, verification = export_waveform(checkpoint, formats, rate_hz, out, clip, console)

@@ -90,7 +90,7 @@ def _convolutions(graph: Any) -> list[str]:
 
 def _contract(contract: ModelContract, graph: Any, windows: int) -> ModelContract:
     """Return the contract of the int8 network, with a hash of its parameters."""
-    numbers = sorted((each.name, onnx.numpy_helper.to_array(each).tobytes()) for each in graph.initializer)
+    numbers = sorted((item.name, onnx.numpy_helper.to_array(item).tobytes()) for item in graph.initializer)
     digest = hashlib.sha256()
     for name, content in numbers:
         digest.update(name.encode() + b"\n" + content)

@@ -152,7 +152,7 @@ def compare_int8(
             return [], trial
         card = Path(folder) / f"{contract.name}.md"
         card.write_text(model_card(contract), encoding="utf-8")
-        return [each.replace(out / each.name) for each in (file, card)], trial
+        return [item.replace(out / item.name) for item in (file, card)], trial
 
 
 def calibration_windows(clips: Sequence[Clip], spec: FeatureSpec, console: Console) -> NDArray[np.float32]:
@@ -173,8 +173,8 @@ def _measure(
     rounds = [(window_ms(network, 1), window_ms(twin, 1)) for _ in range(ROUNDS)]
     ratios = [quick / slow for slow, quick in rounds]
     before, after = (
-        evaluate_model(each, material.scored, material.folds, console, material.labels, material.folder)
-        for each in (network, twin)
+        evaluate_model(item, material.scored, material.folds, console, material.labels, material.folder)
+        for item in (network, twin)
     )
     folds = f"UrbanSound8K fold{'s' * (len(material.folds) > 1)} {', '.join(map(str, material.folds))}"
     ratio = statistics.median(ratios)

@@ -44,7 +44,7 @@ class Verification:
         """
         failures = [difference for difference in self.differences if not difference.passed]
         if failures:
-            worst = max(failures, key=lambda each: (each.score / each.score_limit, each.mel_db or 0))
+            worst = max(failures, key=lambda item: (item.score / item.score_limit, item.mel_db or 0))
             mel = "" if worst.mel_db is None else f"{worst.mel_db:.2g} dB and "
             limit = "" if worst.mel_db is None else f"{MEL_LIMIT_DB:g} dB and "
             raise VerificationError(
@@ -73,12 +73,12 @@ def to_table(verification: Verification) -> Table:
     table = Table(title=f"{verification.model}: largest differences from {verification.compared_with}")
     for heading in ("rung", "probe", "mel dB", "score"):
         table.add_column(heading)
-    for rung, rows in groupby(verification.differences, key=lambda each: each.rung):
+    for rung, rows in groupby(verification.differences, key=lambda item: item.rung):
         table.add_section()
-        for index, each in enumerate(rows):
-            style = None if each.passed else "bold red"
-            mel = "" if each.mel_db is None else f"{each.mel_db:.1e}"
-            table.add_row("" if index else rung, each.probe, mel, f"{each.score:.1e}", style=style)
+        for index, value in enumerate(rows):
+            style = None if value.passed else "bold red"
+            mel = "" if value.mel_db is None else f"{value.mel_db:.1e}"
+            table.add_row("" if index else rung, value.probe, mel, f"{value.score:.1e}", style=style)
     for skipped in verification.not_run:
         table.add_section()
         table.add_row(skipped.rung, f"not run: {skipped.reason}")

@@ -38,7 +38,7 @@ class _Graph:
     def add(self, operator: str, *inputs: str | NDArray[Any] | np.float32, **attributes: Any) -> str:
         """Append a node; arrays among the inputs become constants."""
         output = f"{operator.lower()}_{len(self.nodes)}"
-        names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
+        names = [item if isinstance(item, str) else self.constant(item) for item in inputs]
         self.nodes.append(helper.make_node(operator, names, [output], **attributes))
         return output
 
@@ -204,7 +204,7 @@ def _to_opset(network: onnx.ModelProto) -> onnx.ModelProto:
         raise ModelError(f"The network has an operator that ONNX opset {OPSET} lacks: {reason}.") from error
     for node in converted.graph.node:
         if node.op_type.startswith("Reduce"):  # the converter leaves an attribute of opset 18
-            kept = [each for each in node.attribute if each.name != "noop_with_empty_axes"]
+            kept = [item for item in node.attribute if item.name != "noop_with_empty_axes"]
             del node.attribute[:]
             node.attribute.extend(kept)
     return converted

@@ -70,8 +70,8 @@ def daemon_scores(classifier: Classifier, samples: Samples, rate_hz: int) -> NDA
         resampling, pieces = resample(resampling, block, spec)
         for piece in pieces:
             windowing, windows = window(windowing, piece, spec)
-            for each in windows:
-                mels, features = mel(mels, each, spec)
+            for item in windows:
+                mels, features = mel(mels, item, spec)
                 scores.append(classifier.classify(features.mel_db[None]))
     return np.concatenate(scores)[:, : len(classifier.contract.labels)]
 
@@ -91,7 +91,7 @@ def verify_waveform_files(
             same_shape = scores.shape == wanted.shape
             difference = float(np.abs(scores - wanted).max()) if same_shape else float("inf")
             found[rung].append(ParityDifference(probe, rung, None, difference, limit))
-    return Verification(contract.identity, "the daemon", tuple(each for rung in found.values() for each in rung), ())
+    return Verification(contract.identity, "the daemon", tuple(item for rung in found.values() for item in rung), ())
 
 
 def open_waveform_file(file: Path, backend: Backend) -> WaveformScorer:

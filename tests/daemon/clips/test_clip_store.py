@@ -105,7 +105,7 @@ def test_old_clips_of_every_class_are_removed(tmp_path: Path) -> None:
         opened.save(clip(second=day * DAY_S, score=0.99, id_=id_))
     clock.now_s = 4.5 * DAY_S
     assert opened.trim() == 3
-    assert [each.id for each in sorted(list_clips(tmp_path), key=lambda each: each.stamp)] == ids()[3:5]
+    assert [item.id for item in sorted(list_clips(tmp_path), key=lambda item: item.stamp)] == ids()[3:5]
 
 
 def test_the_age_counts_running_time_only(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_damaged_record_of_ages_removes_no_clip(tmp_path: Path, content: bytes
 def test_the_oldest_go_first_and_the_best_of_each_class_last() -> None:
     lying = [kept(1, 0.99), kept(2, 0.5), kept(3, 0.6), kept(4, 0.7), kept(5, 0.8, "dog"), kept(6, 0.4, "dog")]
     config = ClipsConfig(best_per_class=2, max_bytes=10_000_000)
-    gone = [each.path.name for each in select_expired(lying, _limited(config, 0), set())]
+    gone = [item.path.name for item in select_expired(lying, _limited(config, 0), set())]
     assert gone == ["2-siren", "3-siren", "6-dog", "4-siren", "5-dog", "1-siren"]
     assert select_expired(lying, _limited(config, 600), set()) == []
-    assert [each.path.name for each in select_expired(lying, _limited(config, 450), set())] == ["2-siren", "3-siren"]
+    assert [item.path.name for item in select_expired(lying, _limited(config, 450), set())] == ["2-siren", "3-siren"]
 
 
 def _limited(config: ClipsConfig, max_bytes: int) -> Any:
@@ -176,8 +176,8 @@ def test_remaining_clips_fit_the_limit_and_the_best_are_removed_last(
         for number, (second, score, class_word) in enumerate(drawn)
     ]
     going = select_expired(lying, _limited(ClipsConfig(best_per_class=best), max_bytes), set())
-    left = [each for each in lying if each not in going]
-    assert sum(each.size_bytes for each in left) <= max_bytes
+    left = [item for item in lying if item not in going]
+    assert sum(item.size_bytes for item in left) <= max_bytes
     chosen = rank_best(lying, best)
     if set(chosen) & set(going):
         assert set(left) <= set(chosen)
@@ -210,7 +210,7 @@ def test_on_a_full_disk_an_old_clip_is_removed_but_none_of_the_best(
     Disk(monkeypatch, tmp_path, 3)
     for second, score, id_ in [(1, 0.99, ids()[1]), (2, 0.5, ids()[2]), (3, 0.6, ids()[3]), (4, 0.5, ids()[4])]:
         opened.save(clip(4.0 / second, second=second, score=score, id_=id_))
-    assert sorted(each.id for each in list_clips(tmp_path)) == [ids()[1], ids()[3], ids()[4]]
+    assert sorted(item.id for item in list_clips(tmp_path)) == [ids()[1], ids()[3], ids()[4]]
 
 
 def test_a_full_disk_with_only_the_best_on_it_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_a_full_disk_with_only_the_best_on_it_takes_no_more(tmp_path: Path, monk
     opened.save(clip(score=0.9))
     with pytest.raises(OSError, match="No space left"):
         opened.save(clip(score=0.5, second=1, id_=ids()[0]))
-    assert [each.score for each in list_clips(tmp_path)] == [0.9]
+    assert [item.score for item in list_clips(tmp_path)] == [0.9]
     assert not list(tmp_path.glob(".*"))
 
 

@@ -119,7 +119,7 @@ def test_labels_from_the_terminal_become_a_folder_that_training_accepts(journal:
     assert made.stdout.decode().split() == ["2", "dog_bark", "1", "negatives", "3", "siren"]
     checked = soundwatch("data", "check", lesson / "sounds", "--layout", "folders", "--json")
     assert checked.returncode == 0, checked.stderr
-    assert all(each["severity"] == "warning" for each in json.loads(checked.stdout)["findings"])
+    assert all(finding["severity"] == "warning" for finding in json.loads(checked.stdout)["findings"])
     again = soundwatch("teach", lesson, "--journal", path, "--clips", tmp_path / "clips")
     assert again.returncode == 7
     assert b"is not empty" in again.stderr

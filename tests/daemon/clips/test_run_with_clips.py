@@ -70,8 +70,8 @@ def read_past_the_lost_clip(daemon: subprocess.Popen[bytes]) -> list[dict[str, A
     seen = list[dict[str, Any]]()
     for text in daemon.stdout:
         seen.append(json.loads(text))
-        lost = [number for number, each in enumerate(seen) if each["type"] == "clip"]
-        if lost and any(each["type"] == "start" for each in seen[lost[0] :]):
+        lost = [number for number, value in enumerate(seen) if value["type"] == "clip"]
+        if lost and any(item["type"] == "start" for item in seen[lost[0] :]):
             break
     daemon.send_signal(signal.SIGTERM)
     daemon.stdout.read()

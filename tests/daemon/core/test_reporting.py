@@ -117,7 +117,7 @@ def test_the_audit_and_the_doctor_name_reporting_that_the_user_left_on(monkeypat
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     found = audit(config)
     assert found.leaves_house
-    assert [each.variable for each in found.reporting] == ["ORT_DISABLE_TELEMETRY"]
+    assert [item.variable for item in found.reporting] == ["ORT_DISABLE_TELEMETRY"]
     assert any("ONNX Runtime may send" in line and "'0'" in line for line in audit_text(found))
 
 

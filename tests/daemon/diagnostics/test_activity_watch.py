@@ -178,7 +178,7 @@ def test_addresses_are_read_in_the_kernels_byte_order() -> None:
         socket.create_server(("127.0.0.1", 0)) as four,
         socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
     ):
-        found = {str(each.local) for each in open_sockets(os.getpid()) if each.listens}
+        found = {str(item.local) for item in open_sockets(os.getpid()) if item.listens}
         assert {f"127.0.0.1:{four.getsockname()[1]}", f"[::1]:{six.getsockname()[1]}"} <= found
 
 
@@ -211,7 +211,9 @@ def test_the_command_watches_the_daemon_of_the_journal_and_returns_an_exit_code(
             assert explained.returncode == 0, explained.stdout
             report = json.loads(explained.stdout)
             assert report["process"] == daemon.pid
-            assert {"sink mqtt", "sink http", "journal.path"} <= {each["explained"] for each in report["findings"]}
+            assert {"sink mqtt", "sink http", "journal.path"} <= {
+                finding["explained"] for finding in report["findings"]
+            }
             unexplained = soundwatch(*watched[:4], "--config", config, "-F", "json")
             assert unexplained.returncode == 12
             assert f"tcp connection to {mosquitto.address}".encode() in unexplained.stdout

@@ -86,9 +86,9 @@ def fleet_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         return fleets[-1]
 
     yield begin
-    for each in fleets:
-        if not each.collector.stopping:
-            each.end()
+    for fleet in fleets:
+        if not fleet.collector.stopping:
+            fleet.end()
 
 
 def left_after_one_line(harness: SinkHarness, mosquitto: Mosquitto, fleet_at: Callable[..., Fleet]) -> SinkWorker:

@@ -62,8 +62,8 @@ def test_the_stage_classifies_windows_together_and_keeps_each_ones_place() -> No
     windows = [Features(mel_db, 800 * place, 800 * place + 3200, complete=True) for place, mel_db in enumerate(MEL_DB)]
     scores = stage.classify_windows(classifier, windows)
     assert classifier.seen_shapes == [MEL_DB.shape]
-    assert [each.first_sample for each in scores] == [0, 800, 1600]
-    np.testing.assert_array_equal([each.values for each in scores], classifier.classify(MEL_DB))
+    assert [score.first_sample for score in scores] == [0, 800, 1600]
+    np.testing.assert_array_equal([score.values for score in scores], classifier.classify(MEL_DB))
     assert stage.classify_windows(classifier, []) == []
 
 

@@ -82,7 +82,7 @@ def test_cuda_has_limits_and_the_cpu_runs_the_other_nodes() -> None:
     assert (options["gpu_mem_limit"], options["device_id"]) == (str(1 << 28), "2")
     assert options["arena_extend_strategy"] == "kSameAsRequested"
     assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE"
-    assert [each if isinstance(each, str) else each[0] for each in provider_options(TENSORRT, CARD)] == [
+    assert [option if isinstance(option, str) else option[0] for option in provider_options(TENSORRT, CARD)] == [
         TENSORRT,
         CUDA,
         CPU,

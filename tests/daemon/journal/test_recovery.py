@@ -46,7 +46,7 @@ def test_lines_lost_by_a_hanging_disk_are_gaps_and_all_others_arrive_once(
     expected = [1, 2, *range(23, 33)]
     assert all_after(harness, 0) == expected
     for seq in range(33):
-        assert all_after(harness, seq) == [each for each in expected if each > seq]
+        assert all_after(harness, seq) == [item for item in expected if item > seq]
 
 
 @pytest.mark.slow

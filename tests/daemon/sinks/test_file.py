@@ -55,7 +55,7 @@ def test_the_documented_logrotate_loses_no_line(harness: SinkHarness, tmp_path: 
         subprocess.run([logrotate, "--force", "--state", tmp_path / "state", rules], check=True)
     harness.event("end")
     harness.wait_for(worker)
-    assert [seqs(each) for each in sorted(tmp_path.glob("events.jsonl*"))] == [[4], [3], [2], [1]]
+    assert [seqs(file) for file in sorted(tmp_path.glob("events.jsonl*"))] == [[4], [3], [2], [1]]
 
 
 def test_a_file_waits_for_its_removed_folder(harness: SinkHarness, tmp_path: Path) -> None:

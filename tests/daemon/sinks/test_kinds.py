@@ -72,7 +72,9 @@ def test_a_kind_that_is_added_to_the_table_is_known_everywhere(
     with pytest.raises(ConfigError, match=r"known sink; .*pager://HOST\[:PORT\]"):
         harness.open("page://")
     assert list(configured_hosts(config)) == [ConfiguredHost("sink pager", "127.0.0.2", 4444, listens=False)]
-    assert [(each.sink, each.reach) for each in audit(config).destinations] == [("pager://127.0.0.2", "machine")]
+    assert [(destination.sink, destination.reach) for destination in audit(config).destinations] == [
+        ("pager://127.0.0.2", "machine")
+    ]
     (finding,) = check_sinks(CheckInput(config, None, Path("config.yaml"), listens=False))
     assert "pager at 127.0.0.2" in finding.seen
     assert "| `pager` | `beeps` | `1` |" in sinks_reference()

@@ -133,7 +133,7 @@ def test_updates_of_one_event_have_ids_of_their_own(harness: SinkHarness, server
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "bad", [status(500), status(503), status(429), status(404), status(401), break_off], ids=lambda each: each.__name__
+    "bad", [status(500), status(503), status(429), status(404), status(401), break_off], ids=lambda item: item.__name__
 )
 def test_a_temporary_failure_is_posted_again_with_a_mark(harness: SinkHarness, server: Server, bad: Any) -> None:
     server.answers += [bad, bad]

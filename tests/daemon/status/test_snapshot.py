@@ -67,7 +67,7 @@ def test_a_source_is_opening_until_its_first_line() -> None:
 
 def test_a_source_is_running_waiting_lost_paused_and_ended() -> None:
     states: list[SourceTransition | Line] = ["waiting", hello(), "lost", "back", "paused", "resumed"]
-    lines: list[Line] = [health(each) if isinstance(each, str) else each for each in states]
+    lines: list[Line] = [health(state) if isinstance(state, str) else state for state in states]
     seen = [after(*lines[: count + 1]).sources["mic"].state for count in range(len(lines))]
     assert seen == ["waiting", "heard", "lost", "heard", "paused", "heard"]
     so_far, ended = (
@@ -80,7 +80,7 @@ def test_a_source_is_running_waiting_lost_paused_and_ended() -> None:
 def test_events_that_last_are_known_and_counted_once() -> None:
     board = after(hello(), event("start", "a"), event("update", "a"), event("start", "b"), event("end", "a"))
     source = board.sources["mic"]
-    assert [each.id for each in source.active] == ["b"]
+    assert [item.id for item in source.active] == ["b"]
     assert source.events == {"siren": 2}
 
 

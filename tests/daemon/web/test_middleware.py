@@ -169,7 +169,7 @@ def test_the_login_form_gives_a_cookie_that_scripts_and_other_sites_never_get(gu
 def test_the_token_cannot_be_guessed_by_trying(guarded: Site) -> None:
     with guarded.client() as client:
         tries = [client.post("/login", data={"token": f"guess-number-{number:03d}-xxxx"}) for number in range(12)]
-        assert [each.status_code for each in tries][-1] == 429
+        assert [attempt.status_code for attempt in tries][-1] == 429
         assert client.post("/login", data={"token": TOKEN}).status_code == 429, "not even with the right one"
 
 
@@ -181,7 +181,7 @@ def test_a_form_of_another_site_cannot_log_in(guarded: Site) -> None:
 def test_the_token_is_not_in_the_log_or_a_response(guarded: Site) -> None:
     with guarded.client(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         answers = [client.get(path) for path in ("/api/config", "/api/health", "/metrics", "/api/nothing")]
-    assert not [each for each in answers if TOKEN in each.text]
+    assert not [answer for answer in answers if TOKEN in answer.text]
     assert TOKEN not in str(guarded.log.written)
 
 
@@ -202,7 +202,7 @@ def test_a_client_with_too_many_requests_gets_the_time_of_the_next_one(
     monkeypatch.setattr(middleware, "REQUEST_RATE_HZ", 0.5)
     with a_site() as slow, slow.client() as client:
         answers = [client.get("/api/health") for _ in range(7)]
-    assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
 
 

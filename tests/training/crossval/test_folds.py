@@ -30,7 +30,7 @@ def test_every_fold_is_scored_by_a_network_trained_on_the_others(tiny_data: Path
     report = msgspec.json.decode((out / "crossval.json").read_bytes(), type=CrossValidation)
     assert [fold.fold for fold in report.folds] == [1, 2, 3]
     clips = [clip for clip in read_metadata(tiny_data) if clip.path.exists()]
-    assert sum(map(sum, report.confusion)) == sum(each.clips for each in report.calibration) == len(clips)
+    assert sum(map(sum, report.confusion)) == sum(item.clips for item in report.calibration) == len(clips)
     assert report.accuracy.mean == pytest.approx(np.mean([fold.accuracy for fold in report.folds]), abs=1e-4)
     assert report.accuracy.lowest <= report.accuracy.mean <= report.accuracy.highest
     for picture in ("confusion.png", "calibration.png"):
@@ -53,7 +53,7 @@ def test_an_interrupted_protocol_resumes_without_repeated_training(tiny_data: Pa
 def test_calibration_counts_each_clip_in_the_tenth_of_its_highest_score() -> None:
     scores = np.array([[0.95, 0.1], [0.91, 0.2], [0.1, 0.55], [1.0, 0.0]], np.float32)
     bins = calibration_bins(scores, np.array([0, 1, 1, 0]))
-    assert [each.clips for each in bins] == [0, 0, 0, 0, 0, 1, 0, 0, 0, 3]
+    assert [item.clips for item in bins] == [0, 0, 0, 0, 0, 1, 0, 0, 0, 3]
     assert bins[9].right == pytest.approx(2 / 3, abs=1e-4)
     assert bins[9].mean_score == pytest.approx((0.95 + 0.91 + 1) / 3, abs=1e-4)
     assert bins[0].right is None

@@ -26,11 +26,11 @@ def _findings(root: Path, layout: str = "folders") -> dict[str, tuple[str, int]]
     """Kind to severity and count; the command fails just where there is an error."""
     done = _check(root, "--layout", layout, "--json")
     found = json.loads(done.stdout)["findings"]
-    errors = sum(each["severity"] == "error" for each in found)
+    errors = sum(item["severity"] == "error" for item in found)
     assert isinstance(done.exception, DataError) == bool(errors), done.exception
     if errors:
         assert f"cannot be trained on: {errors} of its findings are errors" in str(done.exception)
-    return {each["kind"]: (each["severity"], each["count"]) for each in found}
+    return {item["kind"]: (item["severity"], item["count"]) for item in found}
 
 
 def test_a_sound_data_set_has_no_findings(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from support.labelled_folder import CLASSES, write_classes, write_sound
 
 
 def _cli(command: object, *arguments: object) -> str:
-    result = CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)  # type: ignore[arg-type]
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)  # type: ignore[arg-type]
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -66,7 +66,7 @@ def test_recordings_are_on_one_side_and_classes_on_both(tmp_path: Path, tiny_rec
 
 @given(
     st.lists(
-        st.sets(st.integers(0, 8), min_size=2).map(lambda names: {str(each) for each in names}), min_size=1, max_size=4
+        st.sets(st.integers(0, 8), min_size=2).map(lambda names: {str(name) for name in names}), min_size=1, max_size=4
     ),
     st.floats(0.05, 0.95),
 )

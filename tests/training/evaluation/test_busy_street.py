@@ -44,26 +44,26 @@ def test_sounds_never_overlap_and_stay_inside(scene: Scene) -> None:
 
 
 def test_every_part_occurs_as_often_as_requested(scene: Scene) -> None:
-    parts = [each.part for each in scene.foreground]
+    parts = [item.part for item in scene.foreground]
     assert parts.count("target") == pytest.approx(130 / 6, abs=1)
     assert parts.count("negative") == pytest.approx(130 / 6, abs=1)
     assert parts.count("knock") == pytest.approx(40 / 6, abs=1)
-    assert {each.kind for each in scene.foreground if each.part == "knock"} == {"footsteps"}
+    assert {item.kind for item in scene.foreground if item.part == "knock"} == {"footsteps"}
 
 
 def test_no_excerpt_is_repeated_within_a_background(scene: Scene) -> None:
     assert len({background.recording for background in scene.backgrounds}) == 12
-    assert all(len(set(each.paths)) == len(each.paths) for each in scene.backgrounds)
+    assert all(len(set(background.paths)) == len(background.paths) for background in scene.backgrounds)
     assert all(one.end_s == other.start_s for one, other in pairwise(scene.backgrounds))
 
 
 def test_a_target_has_the_stated_level_above_its_background(scene: Scene) -> None:
     sound = np.concatenate([block.samples[0] for block in render_scene(scene)])
-    target = next(each for each in scene.foreground if each.part == "target")
+    target = next(item for item in scene.foreground if item.part == "target")
     first = round(target.onset_s * RATE_HZ)
     clip = read_unit(target.path)
     gain = np.dot(sound[first : first + clip.size], clip) / clip.size
-    under = next(each for each in reversed(scene.backgrounds) if each.start_s <= target.onset_s)
+    under = next(background for background in reversed(scene.backgrounds) if background.start_s <= target.onset_s)
     assert 20 * np.log10(gain) - under.level_dbfs == pytest.approx(10, abs=0.5)
 
 
@@ -73,8 +73,8 @@ def test_a_street_without_backgrounds_is_refused(material: Material) -> None:
 
 
 def test_events_are_found_false_or_uncertain(scene: Scene) -> None:
-    target = next(each for each in scene.foreground if each.part == "target")
-    music = next(each for each in scene.foreground if "street_music" in each.uncertain)
+    target = next(item for item in scene.foreground if item.part == "target")
+    music = next(item for item in scene.foreground if "street_music" in item.uncertain)
     labels = (*LABELS, "street_music")
     detections = [
         Detection(0, target.onset_s + 1, target.onset_s + 2),
@@ -85,7 +85,7 @@ def test_events_are_found_false_or_uncertain(scene: Scene) -> None:
     assert counts.found[:, 0].sum(axis=1).tolist() == [1, 0]
     assert counts.false.sum(axis=2).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
     assert counts.delays_s[0][0] == pytest.approx((2.0,))
-    assert counts.there[0].sum() == sum(each.part == "target" for each in scene.foreground)
+    assert counts.there[0].sum() == sum(item.part == "target" for item in scene.foreground)
 
 
 def test_two_scenes_count_as_one(scene: Scene) -> None:

@@ -64,7 +64,7 @@ def test_an_evaluation_gives_the_figures_of_the_run(trained: Path, tiny_data: Pa
     evaluation = evaluate_model(classifier, split_by_folds(tiny_data, (2,), ()).train, (2,), SILENT)
     score = classifier.contract.scores[0]
     assert (evaluation.accuracy, evaluation.macro_f1, evaluation.clips) == (score.accuracy, score.macro_f1, 10)
-    assert {label: each.recall for label, each in evaluation.classes.items()} == score.recall
+    assert {label: item.recall for label, item in evaluation.classes.items()} == score.recall
     assert evaluation.trained_on_these == ()
     write_evaluation(evaluation, tmp_path / "report")
     assert {path.name for path in (tmp_path / "report").iterdir()} == {

@@ -75,7 +75,7 @@ def test_pooled_recordings_are_counted_together() -> None:
 
 @pytest.mark.parametrize("scene", json.loads(GOLDEN.read_text()))
 def test_counts_are_sed_evals(scene: dict[str, Any]) -> None:
-    there, told = ([TimedLabel(*each) for each in scene[side]] for side in ("there", "told"))
+    there, told = ([TimedLabel(*item) for item in scene[side]] for side in ("there", "told"))
     pairs = match_events(there, told, scene["collar_s"])
     found = count_matches(there, told, pairs, None)
     assert [found.reference, found.estimated, found.matched] == scene["all"]

@@ -76,7 +76,7 @@ def test_events_are_reported_in_seconds(bands: Classifier) -> None:
 def test_only_the_whistle_raises_an_event(bands: Classifier, negatives: tuple[Clip, ...]) -> None:
     report = evaluate_openset(bands, negatives, (), False, 2, 1, SILENT)
     assert (report.negatives.recordings, report.negatives.raised, report.raised_share) == (3, 1, 0.3333)
-    assert {kind: (each.recordings, each.raised) for kind, each in report.kinds.items()} == {
+    assert {kind: (item.recordings, item.raised) for kind, item in report.kinds.items()} == {
         "Rain": (2, 0),
         "Whistle": (1, 1),
     }

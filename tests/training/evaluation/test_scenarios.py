@@ -138,7 +138,11 @@ def test_a_street_of_everyday_sounds_leaves_json_a_page_and_a_picture(
     done = run(model, *where, "--out", str(out), "--json")
     report = msgspec.json.decode((out / "street.json").read_bytes(), type=EventReport)
     assert msgspec.json.decode(done.stdout, type=EventReport) == report
-    assert [(each.snr_db, each.negatives_per_h) for each in report.scenarios] == [(10, 130), (10, 220), (0, 130)]
+    assert [(scenario.snr_db, scenario.negatives_per_h) for scenario in report.scenarios] == [
+        (10, 130),
+        (10, 220),
+        (0, 130),
+    ]
     assert report.trained_on_these == ()
     assert report.raised["train"].clips > report.raised["New York streets"].clips == 1
     assert all(len(points) > 30 for points in report.curves.values())

@@ -42,13 +42,13 @@ def data(tiny_data: Path) -> LabelledClips:
 def test_onsets_have_the_stated_distance_and_no_class_repeats(data: LabelledClips) -> None:
     placed = plan_scene(data, 1, 3600)
     assert len(placed) == 20
-    assert {each.clip for each in placed} == set(data.clips)
+    assert {item.clip for item in placed} == set(data.clips)
     assert all(before.label != after.label for before, after in pairwise(placed))
-    assert {each.label for each in placed[:10]} == {each.label for each in placed[10:]}
-    lengths_s = [read_mono(each.clip.path).size / RATE_HZ for each in placed]
-    ends_s = [0.0, *(each.onset_sample / RATE_HZ + length for each, length in zip(placed, lengths_s, strict=True))]
-    for each, end_s in zip(placed, ends_s, strict=False):
-        assert GAP_S[0] - 1e-3 <= each.onset_sample / RATE_HZ - end_s <= GAP_S[1] + 1e-3
+    assert {item.label for item in placed[:10]} == {item.label for item in placed[10:]}
+    lengths_s = [read_mono(item.clip.path).size / RATE_HZ for item in placed]
+    ends_s = [0.0, *(value.onset_sample / RATE_HZ + length for value, length in zip(placed, lengths_s, strict=True))]
+    for value, end_s in zip(placed, ends_s, strict=False):
+        assert GAP_S[0] - 1e-3 <= value.onset_sample / RATE_HZ - end_s <= GAP_S[1] + 1e-3
 
 
 def test_a_scene_ends_in_time(data: LabelledClips) -> None:
@@ -74,11 +74,11 @@ def test_a_clip_has_the_stated_level_above_the_ambience(data: LabelledClips, snr
     ambience = ambiences([], 1)[0]["pink noise"].take(scene.size) * gain_to_dbfs(AMBIENCE_DBFS)
     assert 20 * np.log10(rms(ambience)) == pytest.approx(AMBIENCE_DBFS, abs=0.2)
     alone = scene - ambience
-    for each in placed:
-        length = read_mono(each.clip.path).size
-        clip = alone[each.onset_sample : each.onset_sample + length]
+    for item in placed:
+        length = read_mono(item.clip.path).size
+        clip = alone[item.onset_sample : item.onset_sample + length]
         assert 20 * np.log10(rms(clip)) - AMBIENCE_DBFS == pytest.approx(snr_db, abs=0.01)
-        assert not alone[each.onset_sample - RATE_HZ : each.onset_sample].any()
+        assert not alone[item.onset_sample - RATE_HZ : item.onset_sample].any()
 
 
 def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:

@@ -137,7 +137,7 @@ def test_a_fine_tuned_model_names_its_base_model(tmp_path: Path, bases: Bases, t
     recipe_file.write_text(yaml.safe_dump(msgspec.to_builtins(_tuning(tiny_recipe))))
     words = ["--data", data, "--layout", "folders", "--recipe", recipe_file, "--init-from", checkpoint]
     done = CliRunner().invoke(
-        train, [str(each) for each in (*words, "--out", tmp_path / "run")], catch_exceptions=False
+        train, [str(word) for word in (*words, "--out", tmp_path / "run")], catch_exceptions=False
     )
     assert done.exit_code == 0, done.output
     before, contract = load_network(checkpoint)[1], load_network(tmp_path / "run" / FILE_NAME)[1]
@@ -213,7 +213,7 @@ def test_without_a_recipe_network_and_front_end_are_the_models(
     checkpoint = bases.checkpoint(any_recipe)
     data = write_classes(tmp_path / "sounds")
     words = ["--data", data, "--layout", "folders", "--init-from", checkpoint, "--epochs", 1, "--out", tmp_path / "run"]
-    done = CliRunner().invoke(train, [str(each) for each in words], catch_exceptions=False)
+    done = CliRunner().invoke(train, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     contract = load_network(tmp_path / "run" / FILE_NAME)[1]
     assert (contract.name, contract.features, contract.labels) == ("finetune", any_recipe.features, CLASSES)
@@ -246,5 +246,5 @@ def test_freezing_leaves_the_head_free(tiny_recipe: Recipe) -> None:
     numbers = FineTuning(head_epochs=1, body_learning_rate_share=0.1)
     for epoch, moves in ((1, False), (2, True)):
         freeze_layers(network, numbers, epoch)
-        assert [each.requires_grad for each in network.parameters()] == [moves] * 4 + [True] * 2
+        assert [parameter.requires_grad for parameter in network.parameters()] == [moves] * 4 + [True] * 2
         assert not network[1].training

@@ -34,7 +34,7 @@ def _run(session: RunSetup, resume: bool = False) -> None:
 
 
 def _cli(*arguments: object) -> str:
-    result = CliRunner().invoke(train_command, [str(each) for each in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(train_command, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 

@@ -47,7 +47,7 @@ def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> Dat
         raise DataError(
             f"There are no labels in {store.path}. Give some on the page, or with `soundwatch label ID right`."
         )
-    lying = {each.id: each for each in list_clips(clips)}
+    lying = {clip.id: clip for clip in list_clips(clips)}
     copied, skipped = Counter[str](), Counter[str]()
     for event_id, class_ in labels:
         kept = lying.get(event_id)

@@ -191,10 +191,10 @@ def _look(processes: list[int], explanations: Explanations) -> Iterator[WatchFin
     """Yield what is open now."""
     programs = {process for process in processes if set(command_of(process)[:2]) & set(explanations.programs)}
     of_programs = {child for program in programs for child in descendants(program)}
-    sockets = [(process, each) for process in processes for each in open_sockets(process)]
-    own = {each.local for _, each in sockets if each.local is not None}
-    for process, each in sockets:
-        finding = _socket_finding(each, explanations, own)
+    sockets = [(process, item) for process in processes for item in open_sockets(process)]
+    own = {entry.local for _, entry in sockets if entry.local is not None}
+    for process, entry in sockets:
+        finding = _socket_finding(entry, explanations, own)
         if finding is not None:
             yield msgspec.structs.replace(finding, explained="sink command") if process in of_programs else finding
     for process in processes:
@@ -204,45 +204,45 @@ def _look(processes: list[int], explanations: Explanations) -> Iterator[WatchFin
                 yield msgspec.structs.replace(finding, explained="sink command") if process in of_programs else finding
 
 
-def _socket_finding(each: OpenSocket, explanations: Explanations, own: set[Endpoint]) -> WatchFinding | None:
-    if each.kind == "other":
+def _socket_finding(entry: OpenSocket, explanations: Explanations, own: set[Endpoint]) -> WatchFinding | None:
+    if entry.kind == "other":
         return WatchFinding("a socket of a kind that the kernel does not list", "")
-    if each.kind in ("unix", "netlink"):  # they stay on this machine
+    if entry.kind in ("unix", "netlink"):  # they stay on this machine
         return None
-    assert each.local is not None
-    if each.remote is None:
-        what = "listens at" if each.listens else "receives at"
-        return WatchFinding(f"{each.kind} {what} {each.local}", _listening(each, explanations))
-    if each.remote in own:
+    assert entry.local is not None
+    if entry.remote is None:
+        what = "listens at" if entry.listens else "receives at"
+        return WatchFinding(f"{entry.kind} {what} {entry.local}", _listening(entry, explanations))
+    if entry.remote in own:
         return None  # both ends are the daemon's
-    if _listening(each, explanations):
-        return WatchFinding(f"{each.kind} client of {each.local}", _listening(each, explanations))
-    return WatchFinding(f"{each.kind} connection to {each.remote}", _connection(each, explanations))
+    if _listening(entry, explanations):
+        return WatchFinding(f"{entry.kind} client of {entry.local}", _listening(entry, explanations))
+    return WatchFinding(f"{entry.kind} connection to {entry.remote}", _connection(entry, explanations))
 
 
-def _listening(each: OpenSocket, explanations: Explanations) -> str:
+def _listening(entry: OpenSocket, explanations: Explanations) -> str:
     """Return the key of the server that a local address belongs to."""
-    assert each.local is not None
+    assert entry.local is not None
     for host, addresses in explanations.hosts:
         everywhere = not host.host or any(ipaddress.ip_address(address).is_unspecified for address in addresses)
         if (
             host.listens
-            and host.port in (None, each.local.port)
-            and (everywhere or str(each.local.address) in addresses)
+            and host.port in (None, entry.local.port)
+            and (everywhere or str(entry.local.address) in addresses)
         ):
             return host.key
-        if each.kind == "udp" and host.port is None and not host.listens:  # a camera sends to ports of its choice
+        if entry.kind == "udp" and host.port is None and not host.listens:  # a camera sends to ports of its choice
             return host.key
     return ""
 
 
-def _connection(each: OpenSocket, explanations: Explanations) -> str:
-    assert each.remote is not None
-    address = str(each.remote.address)
+def _connection(entry: OpenSocket, explanations: Explanations) -> str:
+    assert entry.remote is not None
+    address = str(entry.remote.address)
     for host, addresses in explanations.hosts:
-        if not host.listens and address in addresses and host.port in (None, each.remote.port):
+        if not host.listens and address in addresses and host.port in (None, entry.remote.port):
             return host.key
-    if each.remote.port == DNS_PORT and (address in explanations.servers or each.remote.address.is_loopback):
+    if entry.remote.port == DNS_PORT and (address in explanations.servers or entry.remote.address.is_loopback):
         return "name server, for names in the configuration" if _has_names(explanations) else ""
     return ""
 

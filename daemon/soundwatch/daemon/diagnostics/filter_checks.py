@@ -50,7 +50,7 @@ def check_network_filter(case: CheckInput) -> Iterator[Finding]:
 
 def filter_findings(settings: FilterSettings, destinations: Iterable[AllowedDestination]) -> Iterator[Finding]:
     """Yield a warning for each destination that the filter does not allow, or one finding that all are allowed."""
-    blocked = [each for each in destinations if not _covers(settings.allowed, each.addresses)]
+    blocked = [destination for destination in destinations if not _covers(settings.allowed, destination.addresses)]
     for destination in blocked:
         host = destination.host or "other machines"
         yield Finding(
@@ -85,7 +85,7 @@ def _covers(allowed: frozenset[str], addresses: tuple[str, ...]) -> bool:
         return True
     networks = [network for word in allowed if (network := _network(word)) is not None]
     needed = [_network(address) for address in addresses]
-    return all(each is not None and any(_lies_in(each, network) for network in networks) for each in needed)
+    return all(item is not None and any(_lies_in(item, network) for network in networks) for item in needed)
 
 
 def _lies_in(

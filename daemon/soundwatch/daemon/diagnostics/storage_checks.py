@@ -29,7 +29,7 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
     if not isinstance(path, Path):
         yield Finding("journal", "note", "Events are kept in memory only.")
         return
-    folder = next(each for each in (path.parent, *path.parents) if each.is_dir())
+    folder = next(parent for parent in (path.parent, *path.parents) if parent.is_dir())
     if not os.access(folder, os.W_OK):
         yield Finding("journal", "fault", f"This user may not write to {folder}.", "Give another journal.path.")
     free_bytes = shutil.disk_usage(folder).free

@@ -130,7 +130,7 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
         word = word[: found.start()]
     kind, _, target = word.partition(":")
     if kind not in OUTPUT_KINDS:
-        known = "; ".join(each.help for each in OUTPUT_KINDS.values())
+        known = "; ".join(kind.help for kind in OUTPUT_KINDS.values())
         raise ConfigError(f"-F {word} names no known sink; one of these was expected: {known}.")
     spec = SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
     try:

@@ -30,7 +30,7 @@ def test_a_machine_is_a_device_with_entities_for_each_class_and_source() -> None
     assert dog["device_class"] == "sound"
     assert dog["state_topic"] == "soundwatch/edge1/mic0/class/dog_bark"
     assert dog["unique_id"] == "soundwatch_edge1_mic0_class_dog_bark"
-    assert [each["topic"] for each in dog["availability"]] == [
+    assert [item["topic"] for item in dog["availability"]] == [
         "soundwatch/edge1/status",
         "soundwatch/edge1/mic0/status",
     ]

@@ -225,7 +225,7 @@ def count_drawable_kinds(rows: Iterable[dict[str, str]]) -> dict[str, int]:
 def _clip(folder: Path, row: dict[str, str], held_out: frozenset[str], unseen: set[str]) -> EverydayClip:
     label = row["is_target_class"] or None
     tags = frozenset(row["labels"].split("|")) & set(_ALL_TAGS) if row["kind"] == STREET_KIND else frozenset()
-    uncertain = {each for tag in tags for each in _UNCERTAIN_BY_TAG.get(tag, ())}
+    uncertain = {item for tag in tags for item in _UNCERTAIN_BY_TAG.get(tag, ())}
     if label is None:
         uncertain |= set(_UNCERTAIN_BY_KIND.get(row["kind"], ()))
         uncertain |= {_contaminant(part) for part in row["contaminated"].split("|") if part}

@@ -96,7 +96,7 @@ class StreetMix:
     def key(self) -> str:
         """Hash that identifies the mix in every run."""
         background = self.background.clip.path.name if self.background else ""
-        names = ["street", *(f"{each.kind}/{each.clip.path.name}" for each in self.sounds), background, self.snr_db]
+        names = ["street", *(f"{sound.kind}/{sound.clip.path.name}" for sound in self.sounds), background, self.snr_db]
         return hashlib.sha256(repr((names, self.number, self.seed)).encode()).hexdigest()
 
     @property

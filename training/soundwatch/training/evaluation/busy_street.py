@@ -154,10 +154,11 @@ class Scene:
     def uncertain_at(self, label: str, second: float, reach_s: float) -> bool:
         """Return True if the class may be audible in the `reach_s` before this second, or just after it."""
         return any(
-            label in each.uncertain and each.start_s - 1 <= second <= each.end_s + reach_s for each in self.backgrounds
+            label in background.uncertain and background.start_s - 1 <= second <= background.end_s + reach_s
+            for background in self.backgrounds
         ) or any(
-            label in each.uncertain and each.onset_s - 1 <= second <= each.onset_s + each.length_s + reach_s
-            for each in self.foreground
+            label in item.uncertain and item.onset_s - 1 <= second <= item.onset_s + item.length_s + reach_s
+            for item in self.foreground
         )
 
 

@@ -153,9 +153,9 @@ def to_markdown(evaluation: Evaluation) -> str:
         "| class | clips | precision | recall | F1 |",
         "|---|---|---|---|---|",
     ]
-    for label, each in evaluation.classes.items():
-        recall = "" if each.recall is None else f"{each.recall:.3f}"
-        lines.append(f"| {label} | {each.clips} | {each.precision:.3f} | {recall} | {each.f1:.3f} |")
+    for label, item in evaluation.classes.items():
+        recall = "" if item.recall is None else f"{item.recall:.3f}"
+        lines.append(f"| {label} | {item.clips} | {item.precision:.3f} | {recall} | {item.f1:.3f} |")
     return "\n".join(lines) + "\n"
 
 

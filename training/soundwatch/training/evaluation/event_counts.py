@@ -55,12 +55,12 @@ def count_scene(
         np.zeros((len(detections), *shape), np.int32),
         np.zeros((len(detections), *shape), np.int32),
     )
-    targets = [TimedLabel(each.label, each.onset_s) for each in scene.foreground if each.label is not None]
+    targets = [TimedLabel(item.label, item.onset_s) for item in scene.foreground if item.label is not None]
     for mark in targets:
         there[labels.index(mark.label), _minute(mark.onset_s, minutes)] += 1
     delays, kinds = [], []
     for row, detected in enumerate(detections):
-        events = [TimedLabel(labels[each.class_id], each.onset_s) for each in detected]
+        events = [TimedLabel(labels[item.class_id], item.onset_s) for item in detected]
         pairs = match_events(targets, events, window_s + hop_s)
         row_delays: list[list[float]] = [[] for _ in labels]
         row_kinds: list[list[str]] = [[] for _ in labels]
@@ -74,8 +74,8 @@ def count_scene(
                 continue
             false[row, detection.class_id, _minute(event.onset_s, minutes)] += 1
             row_kinds[detection.class_id].append(_kind_at(scene, detection.at_s, window_s))
-        delays.append(tuple(tuple(each) for each in row_delays))
-        kinds.append(tuple(tuple(each) for each in row_kinds))
+        delays.append(tuple(tuple(delay) for delay in row_delays))
+        kinds.append(tuple(tuple(kind) for kind in row_kinds))
     return SceneCounts(scene.length_s / 3600, there, found, false, tuple(delays), tuple(kinds))
 
 
@@ -85,7 +85,7 @@ def _minute(second: float, minutes: int) -> int:
 
 def _kind_at(scene: Scene, second: float, window_s: float) -> str:
     """Return the kind of the latest sound in the window that ends at this second, or of the background."""
-    inside = [each for each in scene.foreground if each.onset_s < second <= each.onset_s + each.length_s + window_s]
+    inside = [item for item in scene.foreground if item.onset_s < second <= item.onset_s + item.length_s + window_s]
     if inside:
         return f"{inside[-1].part}: {inside[-1].kind}"
     return f"background: {next(b.kind for b in reversed(scene.backgrounds) if b.start_s <= second)}"
@@ -101,10 +101,10 @@ def raised_by_clips(
     raised = np.zeros((rows, len(labels), len(clips)), np.bool_)
     for place, (clip, of_clip) in enumerate(zip(clips, detections, strict=True)):
         for row, detected in enumerate(of_clip):
-            for each in detected:
-                label = labels[each.class_id]
+            for item in detected:
+                label = labels[item.class_id]
                 if label != clip.label and label not in clip.uncertain:
-                    raised[row, each.class_id, place] = True
+                    raised[row, item.class_id, place] = True
     return raised
 
 
@@ -117,11 +117,11 @@ def pool(parts: Sequence[SceneCounts]) -> SceneCounts:
         np.concatenate([part.found for part in parts], axis=2),
         np.concatenate([part.false for part in parts], axis=2),
         tuple(
-            tuple(tuple(each for part in parts for each in part.delays_s[row][k]) for k in range(classes))
+            tuple(tuple(item for part in parts for item in part.delays_s[row][k]) for k in range(classes))
             for row in range(rows)
         ),
         tuple(
-            tuple(tuple(each for part in parts for each in part.false_kinds[row][k]) for k in range(classes))
+            tuple(tuple(item for part in parts for item in part.false_kinds[row][k]) for k in range(classes))
             for row in range(rows)
         ),
     )

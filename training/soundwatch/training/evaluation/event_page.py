@@ -21,7 +21,7 @@ from soundwatch.training.evaluation.street import Delay
 
 def event_page(report: EventReport) -> Page:
     """Build the page of a report."""
-    names = [f"{each.snr_db:g} dB, {each.negatives_per_h:g} negatives/h" for each in report.scenarios]
+    names = [f"{scenario.snr_db:g} dB, {scenario.negatives_per_h:g} negatives/h" for scenario in report.scenarios]
     labels = list(report.scenarios[0].classes)
     return Page(
         f"{report.model} in streets with many backgrounds",
@@ -47,7 +47,7 @@ def event_page(report: EventReport) -> Page:
                     "latency, median",
                     "95 %",
                 ),
-                tuple(_row(name, each) for name, each in zip(names, report.scenarios, strict=True)),
+                tuple(_row(name, item) for name, item in zip(names, report.scenarios, strict=True)),
             ),
             Table(
                 "Found, by class",
@@ -56,7 +56,7 @@ def event_page(report: EventReport) -> Page:
                     (
                         label,
                         f"{report.scenarios[0].classes[label].threshold:.2f}",
-                        *(_percent(each.classes[label].found) for each in report.scenarios),
+                        *(_percent(scenario.classes[label].found) for scenario in report.scenarios),
                     )
                     for label in labels
                 ),
@@ -67,7 +67,7 @@ def event_page(report: EventReport) -> Page:
                 tuple(
                     (
                         label,
-                        *(_rate(each.classes[label].false_per_h) for each in report.scenarios),
+                        *(_rate(scenario.classes[label].false_per_h) for scenario in report.scenarios),
                         _sources(report, label),
                     )
                     for label in labels
@@ -79,13 +79,13 @@ def event_page(report: EventReport) -> Page:
                 tuple(
                     (
                         name.replace("_", " "),
-                        str(each.clips),
-                        str(each.recordings),
-                        str(each.kinds),
-                        _percent(each.share),
-                        ", ".join(f"{count} {label}" for label, count in each.classes.items()),
+                        str(item.clips),
+                        str(item.recordings),
+                        str(item.kinds),
+                        _percent(item.share),
+                        ", ".join(f"{count} {label}" for label, count in item.classes.items()),
                     )
-                    for name, each in report.raised.items()
+                    for name, item in report.raised.items()
                 ),
             ),
             Table(

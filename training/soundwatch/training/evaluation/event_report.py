@@ -185,8 +185,8 @@ def _curves(
     """Compute a point (threshold, found, false events per hour) for each class and threshold of the grid."""
     rows = [[threshold] * len(contract.labels) for threshold in GRID]
     counts = [street.count(contract, rows) for street in streets]
-    found = np.mean([each.found.sum(axis=2) / np.maximum(each.there.sum(axis=1), 1) for each in counts], axis=0)
-    false = np.mean([each.false.sum(axis=2) / each.hours for each in counts], axis=0)
+    found = np.mean([count.found.sum(axis=2) / np.maximum(count.there.sum(axis=1), 1) for count in counts], axis=0)
+    false = np.mean([count.false.sum(axis=2) / count.hours for count in counts], axis=0)
     return {
         label: tuple(
             (threshold, round(float(found[row, k]), 4), round(float(false[row, k]), 3))
@@ -226,7 +226,7 @@ def count_figures(
         )
         for k, label in enumerate(thresholds)
     }
-    shares = [each.found.value for each in classes.values() if each.found is not None]
+    shares = [class_.found.value for class_ in classes.values() if class_.found is not None]
     return ScenarioFigures(
         snr_db=snr_db,
         negatives_per_h=negatives_per_h,
@@ -235,7 +235,7 @@ def count_figures(
         found=_share(found.sum(axis=0), there.sum(axis=0), draws),
         found_of_classes=round(float(np.mean(shares)), 4),
         false_per_h=_rate(false.sum(axis=0), counts.hours, draws),
-        delay_s=delay_of([delay for each in counts.delays_s[0] for delay in each]),
+        delay_s=delay_of([delay for item in counts.delays_s[0] for delay in item]),
         classes=classes,
     )
 
@@ -245,7 +245,7 @@ def raised_figures(
 ) -> Raised:
     """Compute the share of clips that raise an event at these thresholds."""
     row = [thresholds[label] for label in contract.labels]
-    raised = raised_by_clips(clips, ([detect_in(each, contract, row)] for each in tracks), contract.labels, 1)[0]
+    raised = raised_by_clips(clips, ([detect_in(track, contract, row)] for track in tracks), contract.labels, 1)[0]
     return raised_share(clips, raised, contract.labels)
 
 

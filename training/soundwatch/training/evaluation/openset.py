@@ -197,10 +197,10 @@ def _evaluate_ambience(
 ) -> tuple[tuple[AmbienceResult, ...], tuple[str, ...]]:
     """Evaluate each part of the composition as a separate stream, and return the results and the missing kinds."""
     kinds, skipped = ambiences(held_out, seed)
-    wanted = [(kind, level, each * minutes / 60) for kind, levels, each in COMPOSITION for level in levels]
+    wanted = [(kind, level, item * minutes / 60) for kind, levels, item in COMPOSITION for level in levels]
     parts = []
-    for kind, level_dbfs, each in track([part for part in wanted if part[0] in kinds], "Ambience", console=console):
-        detected, length_s = detect_in_blocks(_stream(kinds[kind], level_dbfs, round(each * 60 * RATE_HZ)), classifier)
+    for kind, level_dbfs, item in track([part for part in wanted if part[0] in kinds], "Ambience", console=console):
+        detected, length_s = detect_in_blocks(_stream(kinds[kind], level_dbfs, round(item * 60 * RATE_HZ)), classifier)
         parts.append(
             AmbienceResult(
                 kind=kind,

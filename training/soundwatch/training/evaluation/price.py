@@ -115,7 +115,7 @@ def lowered_places(grid: Sequence[float]) -> list[int]:
     """Per threshold, the place of the one nearest to `MARGIN` below it in log odds; the one that mutes stays."""
     values = np.clip(np.array(grid[:-1]), 1e-4, 1 - 1e-4)
     odds = np.log(values / (1 - values))
-    return [*(int(np.argmin(np.abs(odds - (each - MARGIN)))) for each in odds), len(grid) - 1]
+    return [*(int(np.argmin(np.abs(odds - (odd - MARGIN)))) for odd in odds), len(grid) - 1]
 
 
 def _search(rates: _Rates, price: float) -> list[int]:

@@ -118,10 +118,10 @@ def _scores(classifier: Classifier, clip: Clip, rng: np.random.Generator) -> NDA
     samples, rate_hz = read_recording(clip.path)
     sounds = [
         MemorySource(samples, rate_hz),
-        *(MemorySource(*each.change(samples, rate_hz, rng)) for each in CONDITIONS),
+        *(MemorySource(*condition.change(samples, rate_hz, rng)) for condition in CONDITIONS),
     ]
     scores = [score_source(sound, classifier) for sound in sounds]
-    return np.array([[each[label] for label in classifier.contract.labels] for each in scores])
+    return np.array([[score[label] for label in classifier.contract.labels] for score in scores])
 
 
 def compare(condition: Condition, before: NDArray[np.bool_], after: NDArray[np.bool_], passing_share: float) -> Change:

@@ -24,9 +24,9 @@ def render_scene(scene: Scene) -> Iterator[Block]:
     sound = np.zeros(round(scene.length_s * RATE_HZ), np.float32)
     for background in scene.backgrounds:
         _add(sound, _chain(background), background.start_s, background.level_dbfs)
-    for each in scene.foreground:
-        level_dbfs = next(b.level_dbfs for b in reversed(scene.backgrounds) if b.start_s <= each.onset_s)
-        _add(sound, read_unit(each.path), each.onset_s, level_dbfs + each.level_db)
+    for item in scene.foreground:
+        level_dbfs = next(b.level_dbfs for b in reversed(scene.backgrounds) if b.start_s <= item.onset_s)
+        _add(sound, read_unit(item.path), item.onset_s, level_dbfs + item.level_db)
     for first_sample in range(0, sound.size, BLOCK_S * RATE_HZ):
         part = sound[first_sample : first_sample + BLOCK_S * RATE_HZ]
         yield Block(read_only(part[None].copy()), RATE_HZ, first_sample)

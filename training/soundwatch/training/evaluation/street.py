@@ -154,7 +154,7 @@ def evaluate_street(
         trained_on_these=tuple(sorted(set(data.folds) & set(contract.provenance.folds))),
         seed=seed,
         clips=len(placed),
-        recordings=len({each.clip.recording for each in placed}),
+        recordings=len({item.clip.recording for item in placed}),
         ambience=tuple(kinds),
         skipped=skipped,
         collar_s=round(collars_s[0], 3),
@@ -177,7 +177,7 @@ def _figures(
     hours: float,
     collars_s: tuple[float, float],
 ) -> SnrFigures:
-    reference = [TimedLabel(each.label, each.onset_sample / RATE_HZ) for each in placed]
+    reference = [TimedLabel(item.label, item.onset_sample / RATE_HZ) for item in placed]
     estimated = [TimedLabel(event.label, event.onset_s) for event in detected]
     others = sorted({event.label for event in detected} - set(labels))
     pairs, tight = (match_events(reference, estimated, collar_s) for collar_s in collars_s)
@@ -191,7 +191,7 @@ def _figures(
         found=count_matches(reference, estimated, pairs, None),
         found_tight=count_matches(reference, estimated, tight, None),
         macro_f1=round(
-            float(np.mean([each.f1 for each in classes.values() if each.reference and each.f1 is not None])), 4
+            float(np.mean([class_.f1 for class_ in classes.values() if class_.reference and class_.f1 is not None])), 4
         ),
         classes=classes,
         false_events_per_h=round(len(false) / hours, 2),

@@ -43,7 +43,7 @@ class ScoredStreet:
     @property
     def backgrounds(self) -> int:
         """Number of background recordings."""
-        return len({each.recording for scene, _ in self.scenes for each in scene.backgrounds})
+        return len({background.recording for scene, _ in self.scenes for background in scene.backgrounds})
 
     def count(self, contract: ModelContract, thresholds: Sequence[Sequence[float]]) -> SceneCounts:
         """Count targets and false events at each of T lists of thresholds, one per class."""
@@ -53,7 +53,7 @@ class ScoredStreet:
             [
                 count_scene(
                     scene,
-                    [detect_in(scores, contract, each) for each in thresholds],
+                    [detect_in(scores, contract, threshold) for threshold in thresholds],
                     contract.labels,
                     window_s,
                     hop_s,

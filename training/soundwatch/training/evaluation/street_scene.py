@@ -83,10 +83,10 @@ def render_scene(placed: Sequence[PlacedClip], ambience: Ambience, snr_db: float
     """Yield the audio of a scene, each block one clip and the ambience before it."""
     end_sample = 0
     level = gain_to_dbfs(AMBIENCE_DBFS)
-    for each in placed:
-        clip = read_mono(each.clip.path)
+    for item in placed:
+        clip = read_mono(item.clip.path)
         clip = clip * (gain_to_dbfs(AMBIENCE_DBFS + snr_db) / np.float32(max(rms(clip), 1e-9)))
-        sound = ambience.take(each.onset_sample - end_sample + clip.size) * level
+        sound = ambience.take(item.onset_sample - end_sample + clip.size) * level
         sound[sound.size - clip.size :] += clip
         yield Block(read_only(sound[None]), RATE_HZ, end_sample)
         end_sample += sound.size

@@ -56,7 +56,7 @@ def gather_evidence(
         streets = score_streets(network.classifier, material, MINUTES, SEED + number, console, kept)
         scenarios.append([street.count(contract, rows) for street in streets])
         tracks = score_clips(network.classifier, negatives, console, cache)
-        detections = ([detect_in(each, contract, row) for row in rows] for each in tracks)
+        detections = ([detect_in(track, contract, row) for row in rows] for track in tracks)
         raised.append(raised_by_clips(negatives, detections, contract.labels, len(rows)))
     numbers = {name: place for place, name in enumerate(sorted({clip.recording for clip in negatives}))}
     return Evidence(
@@ -86,8 +86,8 @@ def choose_in_street(evidence: Evidence, contract: ModelContract, price: float, 
         price=price,
         measured_on=measured_on,
         hours=round(sum(scene.hours for scene in evidence.scenes), 2),
-        found=round(float(np.mean([each.found for each in classes.values()])), 4),
-        false_per_h=round(sum(each.false_per_h for each in classes.values()), 3),
+        found=round(float(np.mean([class_.found for class_ in classes.values()])), 4),
+        false_per_h=round(sum(class_.false_per_h for class_ in classes.values()), 3),
         clips=len(any_class),
         raised_share=round(float(any_class.mean()), 4),
         classes=classes,

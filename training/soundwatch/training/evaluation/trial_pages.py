@@ -18,8 +18,10 @@ def street_page(report: StreetReport) -> Page:
     """Build the page of a street report."""
     headings = tuple(f"{level.snr_db:g} dB" for level in report.levels)
     labels = list(report.levels[0].classes)
-    recall = tuple((label, *(percent(each.classes[label].recall) for each in report.levels)) for label in labels)
-    precision = tuple((label, *(percent(each.classes[label].precision) for each in report.levels)) for label in labels)
+    recall = tuple((label, *(percent(level.classes[label].recall) for level in report.levels)) for label in labels)
+    precision = tuple(
+        (label, *(percent(level.classes[label].precision) for level in report.levels)) for label in labels
+    )
     return Page(
         f"{report.model} in a street of {name_data(report.folds, report.folder)}",
         (
@@ -77,7 +79,7 @@ def openset_page(report: OpenSetReport) -> Page:
     """Build the page of an open-set report."""
     origin = "that training holds out" if report.held_out_only else "that no training is known to have used"
     low, high = percent(report.raised_share_low), percent(report.raised_share_high)
-    kinds = tuple((kind, str(each.recordings), str(each.raised)) for kind, each in report.kinds.items())
+    kinds = tuple((kind, str(item.recordings), str(item.raised)) for kind, item in report.kinds.items())
     parts = tuple(
         (
             part.kind,
@@ -109,14 +111,14 @@ def robustness_page(report: RobustnessReport) -> Page:
     """Build the page of a robustness report."""
     rows = tuple(
         (
-            each.name,
-            each.group,
-            percent(each.accuracy),
-            f"{each.change_points:+.1f} ± {each.error_points:.1f}",
-            "" if not each.limited else "yes" if each.change_points >= -2 else "**no**",
-            percent(each.passing_share),
+            change.name,
+            change.group,
+            percent(change.accuracy),
+            f"{change.change_points:+.1f} ± {change.error_points:.1f}",
+            "" if not change.limited else "yes" if change.change_points >= -2 else "**no**",
+            percent(change.passing_share),
         )
-        for each in report.changes
+        for change in report.changes
     )
     return Page(
         f"{report.model} under what microphones do, {name_data(report.folds, report.folder)}",
