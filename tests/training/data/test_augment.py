@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from soundwatch.training.data.augment import augment_mel, augment_samples, mix, 
 from soundwatch.training.data.negatives import synthetic_negative
 from soundwatch.training.data.place import place_first
 from soundwatch.training.model.recipe import Augmentation, load_recipe
+from soundwatch.training.model.torchaudio_transforms import FrequencyMasking, TimeMasking
 
 
 def test_a_short_clip_is_placed_whole_and_a_long_one_cut() -> None:
@@ -53,6 +55,25 @@ def test_masks_hold_the_examples_mean_and_are_the_same_for_both_channels() -> No
     assert 0 < changed.float().mean() < 0.4
     for before, after, where in zip(mel_db, masked, changed, strict=True):
         torch.testing.assert_close(after[where], before.mean().expand(int(where.sum())), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["tutorial", "urban"])
+def test_a_batch_is_masked_as_torchaudio_masks_its_examples_one_by_one(name: str) -> None:
+    recipe = load_recipe(name)
+    numbers = msgspec.structs.replace(recipe.augmentation, band_jitter_db=0)
+    mel_db = torch.randn(5, *recipe.features.input_shape) * 10 - 40
+    mean_db = mel_db.mean(dim=(1, 2, 3), keepdim=True)
+    masks = [FrequencyMasking(int(numbers.frequency_mask_share * mel_db.shape[2]))] * numbers.frequency_masks
+    masks += [TimeMasking(int(numbers.time_mask_share * mel_db.shape[3]))] * numbers.time_masks
+    torch.manual_seed(3)
+    examples = list(mel_db - mean_db)
+    for place in range(len(examples)):
+        for mask in masks:
+            examples[place] = mask(examples[place])
+    following = torch.rand(2)
+    torch.manual_seed(3)
+    assert torch.equal(augment_mel(mel_db, numbers), torch.stack(examples) + mean_db)
+    assert torch.equal(torch.rand(2), following)
 
 
 def test_nothing_is_done_where_all_is_switched_off() -> None:

@@ -3,7 +3,7 @@
 Conventions: samples are (C, S) float32 numpy before batching, then torch (N, C, S); mel decibels are
 (N, C, M, T). All random numbers come from the given generator, or from torch's global one, which
 the loop seeds for each epoch.
-Source: SpecAugment (Park et al. 2019) through torchaudio's maskings; mixup (Zhang et al. 2018).
+Source: SpecAugment (Park et al. 2019), with the draws of torchaudio's maskings; mixup (Zhang et al. 2018).
 Does not: change test clips: they get `place_first`, as in the daemon.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.negatives import coloured_noise
 from soundwatch.training.model.recipe import Augmentation
-from soundwatch.training.model.torchaudio_transforms import FrequencyMasking, Resample, TimeMasking
+from soundwatch.training.model.torchaudio_transforms import Resample
 
 
 def place_randomly(samples: Samples, window_samples: int, rng: np.random.Generator) -> Samples:
@@ -65,17 +65,29 @@ def augment_mel(mel_db: Tensor, recipe: Augmentation) -> Tensor:
     if recipe.band_jitter_db:
         mel_db = mel_db + _equalizer_db(mel_db, recipe.band_jitter_db)
     mean_db = mel_db.mean(dim=(1, 2, 3), keepdim=True)
-    bands = FrequencyMasking(int(recipe.frequency_mask_share * mel_db.shape[2]))
-    frames = TimeMasking(int(recipe.time_mask_share * mel_db.shape[3]))
-    masks = [bands] * recipe.frequency_masks + [frames] * recipe.time_masks
-    return torch.stack([_masked(example, masks) for example in mel_db - mean_db]) + mean_db
+    return (mel_db - mean_db).masked_fill(_draw_masks(mel_db, recipe), 0.0) + mean_db
 
 
-def _masked(example: Tensor, masks: list[FrequencyMasking | TimeMasking]) -> Tensor:
-    """Apply all masks to one example (C, M, T) with mean 0, equally for all channels."""
-    for mask in masks:
-        example = mask(example)
-    return example
+def _draw_masks(mel_db: Tensor, recipe: Augmentation) -> Tensor:
+    """Draw the masked ranges of a batch (N, C, M, T): True where masked, a shape that broadcasts to the batch's.
+
+    The numbers are drawn in the order of torchaudio's maskings of one example after another, so both mask alike. They
+    are drawn on the CPU, so that a seed masks alike on every device.
+    """
+    examples, _, bands, frames = mel_db.shape
+    masks = [((1, bands, 1), recipe.frequency_mask_share)] * recipe.frequency_masks
+    masks += [((1, 1, frames), recipe.time_mask_share)] * recipe.time_masks
+    # The widest mask is a share of the axis, rounded down; torchaudio draws nothing where that is 0.
+    drawn = [(shape, int(share * max(shape))) for shape, share in masks if share * max(shape) >= 1]
+    numbers = torch.rand(examples, len(drawn), 2)
+    masked = torch.zeros(examples, 1, 1, 1, dtype=torch.bool)
+    for place, (shape, widest) in enumerate(drawn):
+        width, size = numbers[:, place, 0] * widest, max(shape)
+        start = (numbers[:, place, 1] * (size - width)).long()[:, None]
+        index = torch.arange(size)
+        inside = (index >= start) & (index < start + width.long()[:, None])  # (N, size)
+        masked = masked | inside.reshape(examples, *shape)
+    return masked.to(mel_db.device)
 
 
 def _equalizer_db(mel_db: Tensor, deviation_db: float) -> Tensor:
