@@ -22,7 +22,7 @@ settings.load_profile("soundwatch")
 pytest_plugins = ("support.virtual_microphone", "support.mosquitto", "support.sink_harness", "support.postgres")
 
 # Fixtures that start programs which are no part of the Python environment.
-EXTERNAL_FIXTURES = {"browser", "camera", "mosquitto", "postgres", "virtual_microphone"}
+EXTERNAL_FIXTURES = {"browser", "camera", "mosquitto_folder", "postgres", "virtual_microphone"}
 # Each test there starts programs, builds packages, trains or exports.
 SLOW_FOLDERS = (
     *("end_to_end", "release", "untrusted_input", "export"),

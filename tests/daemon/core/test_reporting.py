@@ -46,7 +46,7 @@ def test_a_value_counts_as_off_where_onnx_runtime_reads_it_so(value: str, off: b
         "soundwatch.daemon.cli",
         "soundwatch.training",
         "soundwatch.export",
-        "soundwatch.export.cli",
+        pytest.param("soundwatch.export.cli", marks=pytest.mark.slow),  # imports torch
         "conftest",
     ],
 )

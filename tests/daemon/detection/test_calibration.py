@@ -65,6 +65,7 @@ def test_a_tolerated_event_leaves_the_threshold_lower() -> None:
     assert calibrate(windows, RULES, SMALL_CONTRACT, 2.5 / hours).classes["low"].threshold == pytest.approx(0.66)
 
 
+@pytest.mark.slow
 def test_a_background_that_always_sounds_like_the_class_leaves_it_without_a_threshold() -> None:
     found = calibrate(background([0.995, 0.1] * (LEAST_WINDOWS // 2)), RULES, SMALL_CONTRACT, 0.5)
     assert found.classes["low"].threshold is None

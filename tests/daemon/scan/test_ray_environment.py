@@ -40,6 +40,7 @@ def test_a_token_is_generated_only_without_a_setting_of_the_user(monkeypatch: py
         assert os.environ[TOKEN] == ("theirs" if setting == TOKEN else "")
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_too_long_for_rays_sockets_is_refused_with_a_message(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is None:  # an import here would fix Ray's settings for later tests
         pytest.skip("ray is not installed: pip install '.[ray]'")

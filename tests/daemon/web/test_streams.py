@@ -236,6 +236,7 @@ def test_a_wrong_place_in_the_stream_is_refused(site: Site) -> None:
     assert refused.value.response.status_code == 400
 
 
+@pytest.mark.slow
 def test_viewers_are_sent_away_when_the_program_ends() -> None:
     with contextlib.ExitStack() as clients:
         with a_site() as site:

@@ -144,6 +144,7 @@ def test_the_other_layout_is_pointed_to(tmp_path: Path) -> None:
     assert "add --layout folders" in str(done.exception)
 
 
+@pytest.mark.slow
 def test_the_program_ends_with_the_code_for_wrong_data(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "sounds")
     (root / "bell" / "broken.wav").write_bytes(b"RIFF")
@@ -155,6 +156,7 @@ def test_the_program_ends_with_the_code_for_wrong_data(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_real_clips_have_nothing_that_makes_training_wrong(shared_data: Path, tmp_path: Path) -> None:
     negatives = shared_data / "negatives" / "esc10"

@@ -178,6 +178,7 @@ def test_a_recording_is_scored_by_the_daemons_windows(tiny_recipe: Recipe) -> No
     assert [window.shape for window in daemon_windows(sound[:, :100], spec)] == [(1, 4000)]
 
 
+@pytest.mark.slow
 def test_own_sounds_from_folder_to_score(tmp_path: Path, tiny_recipe_file: Path) -> None:
     data = write_classes(tmp_path / "sounds")
     write_sound(data / "bell" / "long.flac", 400.0, 3.0)

@@ -79,6 +79,7 @@ def test_a_recipe_reads_from_a_file(tiny_recipe_file: Path, tiny_recipe: Recipe)
     assert load_recipe(str(tiny_recipe_file)) == tiny_recipe
 
 
+@pytest.mark.slow
 def test_a_wheel_and_a_clone_ship_the_same_recipes(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[3]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", str(root), "--no-deps"]
