@@ -51,7 +51,7 @@ def test_a_model_is_written_with_its_thresholds_and_their_results(model: Path, d
     for label, item in after.operation.classes.items():
         assert item.low <= after.thresholds[label] <= item.high
     card = (tmp_path / "out" / "tones.md").read_text()
-    assert "How its thresholds were chosen" in card
+    assert "Choice of thresholds" in card
     assert "tones.onnx" in printed
 
 
