@@ -34,6 +34,17 @@ TRAINING_FLOORS: Final = (
     ("crossval", "evaluation"),
     ("cli",),
 )
+# Functions of threads that may end by an exception, which the log then reports (`thread_failed`), and the reason.
+UNGUARDED_THREADS: Final = {
+    "capture/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
+    "capture/capture_worker.py watch_source": "a process of its own, whose end is a lost source",
+    "capture/ffmpeg.py read_messages": "the source only lacks the reason of its end",
+    "scan/process_pool.py _end_with_parent": "a process of its own",
+    "sinks/command.py _read": "the log only lacks a program's output",
+    "sinks/place.py lambda": "the path stays as it is written",
+    "sinks/terminal/sink.py _read": "the view only lacks the log's lines",
+    "system/log_output.py write": "the log itself",
+}
 LONGEST_FILE_LINES: Final = 330  # a file this long holds a second idea
 
 
@@ -174,3 +185,36 @@ def test_starting_the_command_line_imports_no_torch_and_no_heavy_library(command
 def test_every_file_can_be_read_in_one_sitting(root: str) -> None:
     for path in modules(root):
         assert path.read_text(encoding="utf-8").count("\n") <= LONGEST_FILE_LINES, path
+
+
+def thread_functions(tree: ast.Module) -> Iterator[str]:
+    """Names of the functions that a module's threads run."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "threading.Thread":
+            [target] = [keyword.value for keyword in node.keywords if keyword.arg == "target"]
+            yield "lambda" if isinstance(target, ast.Lambda) else ast.unparse(target).rpartition(".")[2]
+
+
+def is_guarded(name: str, tree: ast.Module, depth: int = 2) -> bool:
+    """Whether a function, or one that it calls in its module, takes every exception."""
+    bodies = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
+    for node in (inner for body in bodies for inner in ast.walk(body)):
+        if isinstance(node, ast.ExceptHandler) and node.type is not None:
+            if ast.unparse(node.type) in ("Exception", "BaseException"):
+                return True
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called == "contextlib.suppress" and ast.unparse(node.args[0]) == "Exception":
+                return True
+            if depth and is_guarded(called.rpartition(".")[2], tree, depth - 1):
+                return True
+    return False
+
+
+def test_every_thread_of_the_daemon_has_a_guard_or_a_reason_to_have_none() -> None:
+    unguarded = set()
+    for path in modules("daemon"):
+        tree = ast.parse(path.read_text("utf-8"))
+        place = path.relative_to(ROOT / "daemon" / "soundwatch" / "daemon").as_posix()
+        unguarded |= {f"{place} {name}" for name in thread_functions(tree) if not is_guarded(name, tree)}
+    assert unguarded == UNGUARDED_THREADS.keys()

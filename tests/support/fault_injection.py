@@ -72,9 +72,9 @@ class Place:
         soundfile.write(folder / "flap.wav", np.tile(flap, 80).T, RATE_HZ)
         self.write()
 
-    def write(self, more: str = "", journal: Path | None = None) -> None:
-        """Write the configuration, with the lines that a fault needs."""
-        sources = "".join(f"  flap{number}: {{device: {self.folder}/flap.wav}}\n" for number in range(SOURCES))
+    def write(self, more: str = "", journal: Path | None = None, sources: str = "") -> None:
+        """Write the configuration, with the lines and sources that a fault needs."""
+        sources += "".join(f"  flap{number}: {{device: {self.folder}/flap.wav}}\n" for number in range(SOURCES))
         self.config.write_text(
             f"sources:\n{sources}model: {{file: {self.model}}}\n"
             "detection: {min_duration_s: 0.1, cooldown_s: 0.1, update_s: 0.5}\n"
@@ -306,8 +306,9 @@ def memory_limit(place: Place) -> Outcome:
 
 def descriptor_limit(place: Place) -> Outcome:
     """Refuse new file descriptors for a time in which the file of events is moved."""
-    outcome = Outcome("temporarily no further file descriptors (RLIMIT_NOFILE)")
-    place.write(f"sinks: [json, 'json:{place.events}']\n")
+    outcome = Outcome("temporarily no further file descriptors (RLIMIT_NOFILE), and a camera that is away")
+    camera = "  camera: {device: 'pcm+tcp://localhost:9'}\n"
+    place.write(f"sinks: [json, 'json:{place.events}']\n", sources=camera)
     with daemon(place) as process:
         outcome.claims["the program detected sounds before"] = continues(place)
         usual = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)

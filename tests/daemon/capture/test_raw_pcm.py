@@ -182,3 +182,13 @@ def test_an_input_that_breaks_is_an_error() -> None:
 
     with pytest.raises(SourceError, match="Standard input cannot be read: Input/output error"):
         list(RawPcm("stdin", Broken(), MONO).blocks())
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError(), ValueError("read of closed file")])
+def test_a_read_that_fails_in_any_way_ends_the_source_with_the_reason(error: Exception) -> None:
+    class Broken(io.RawIOBase):
+        def read(self, _: int = -1) -> bytes:
+            raise error
+
+    with pytest.raises(SourceError, match=getattr(error, "strerror", None) or str(error) or "MemoryError"):
+        list(RawPcm("stdin", Broken(), MONO).blocks())  # type: ignore[arg-type]

@@ -199,3 +199,33 @@ def test_the_sentence_that_the_program_ends_with_has_a_level_in_the_journal(tmp_
         env = {"JOURNAL_STREAM": f"{state.st_dev}:{state.st_ino}"}
         soundwatch("run", "--device", tmp_path / "none.wav", env=env, capture_output=False, stderr=log)
     assert (tmp_path / "log").read_text().splitlines()[-1].startswith("<3>soundwatch: ")
+
+
+def test_a_thread_that_fails_is_logged_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    with open_logger(LogConfig()):
+        thread = threading.Thread(target=fail, name="path lookup")
+        thread.start()
+        thread.join()
+    [entry] = map(json.loads, capfd.readouterr().err.splitlines())
+    assert (entry["event"], entry["level"], entry["thread"]) == ("thread_failed", "error", "path lookup")
+    assert entry["error"] == "OSError: [Errno 24] Too many open files"
+    assert "test_log_output.py:" in entry["at"]
+
+
+def test_an_entry_waits_while_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[LogEntry] = []
+    log = StructuredLogger("info", output := QueuedOutput(written.append))
+    start = threading.Thread.start
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    log.info("first")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    log.info("second")
+    output.close()
+    assert [entry.event for entry in written] == ["first", "second"]

@@ -178,12 +178,17 @@ class Daemon:
                 changes = diff_configs(self._in_force.run_config, run_config)
                 self._apply(run_config, changes)
             except SoundwatchError as error:
-                self._log.error("reload_refused", error=str(error))
-                self._append_reload_line("refused", f"{error} The old configuration stays in force.")
+                self._refuse_reload(str(error))
+            except Exception as error:  # noqa: BLE001  # as without file descriptors; the next reload may do
+                self._refuse_reload(f"{type(error).__name__}: {error}.")
             else:
                 self._log.info("reloaded", changes=changes.text)
                 self._append_reload_line("reloaded", changes.text)
             self._notifier.ready()
+
+    def _refuse_reload(self, reason: str) -> None:
+        self._log.error("reload_refused", error=reason)
+        self._append_reload_line("refused", f"{reason} The old configuration stays in force.")
 
     def _apply(self, run_config: RunConfig, changes: ConfigDiff) -> None:
         """Open new parts, and then close removed ones.

@@ -117,7 +117,7 @@ class RawPcm:
         self._pcm = pcm
         self._stopped = False
         self._room = threading.Semaphore(QUEUED_BLOCKS)
-        self._queue: queue.SimpleQueue[bytes | OSError | None] = queue.SimpleQueue()  # its put may interrupt its get
+        self._queue: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()  # its put may interrupt its get
 
     def blocks(self) -> Iterator[Block]:
         """Yield blocks as they arrive, until the end of the input or `stop`.
@@ -159,7 +159,7 @@ class RawPcm:
             self._room.acquire()
             try:
                 data = self._stream.read(size)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  # raised again by the reader, which waits for it
                 self._queue.put(error)
                 return
             if data is None:  # a non-blocking input without data
@@ -171,8 +171,9 @@ class RawPcm:
     def _next(self) -> bytes:
         """Return the next bytes; none at the end and after `stop`."""
         data = None if self._stopped else self._queue.get()
-        if isinstance(data, OSError):
-            raise SourceError(f"Standard input cannot be read: {data.strerror}. Check the pipe it comes from.")
+        if isinstance(data, Exception):
+            reason = getattr(data, "strerror", None) or str(data) or type(data).__name__
+            raise SourceError(f"Standard input cannot be read: {reason}. Check the pipe it comes from.")
         self._room.release()
         return b"" if self._stopped or data is None else data
 

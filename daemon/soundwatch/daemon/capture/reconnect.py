@@ -20,7 +20,7 @@ import numpy as np
 from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.clock import ClockReading, read_clocks
-from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError
+from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, StallError, unexpected_failure
 from soundwatch.daemon.core.source import (
     LiveSource,
     SourceInfo,
@@ -90,6 +90,8 @@ class ReconnectingSource:
                 raise
             except SourceError as caught:
                 error = caught
+            except Exception as caught:  # noqa: BLE001  # a source may fail in any way, as without file descriptors
+                error = unexpected_failure(self.info.description, caught)
             source = None
             if not self._stopped:
                 yield from self._report_loss(error)

@@ -53,6 +53,12 @@ class SourceError(SoundwatchError):
     exit_code: ClassVar[int] = 4
 
 
+def unexpected_failure(description: str, error: Exception) -> SourceError:
+    """Return the error of a source that failed in a way that was not foreseen, as without memory or descriptors."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return SourceError(f"{description} failed: {type(error).__name__}{f': {reason}' if reason else ''}.")
+
+
 class StallError(SourceError):
     """A live source delivers nothing although it has not ended."""
 

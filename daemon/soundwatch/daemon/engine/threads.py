@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.errors import SourceError, unexpected_failure
 from soundwatch.daemon.core.source import SourceNotice
 from soundwatch.daemon.core.types import Block, Scores
 from soundwatch.daemon.engine.source_state import EngineSource, PendingItem
@@ -39,6 +39,8 @@ def batched_blocks(source: EngineSource, spec: FeatureSpec) -> Iterator[list[Blo
                 yield delivery
     except SourceError as error:
         source.session.failure = error
+    except Exception as error:  # noqa: BLE001  # a source may fail in any way; the others go on
+        source.session.failure = unexpected_failure(source.name, error)
     if kept:
         yield kept
 

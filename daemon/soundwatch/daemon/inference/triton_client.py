@@ -227,8 +227,8 @@ class RemoteClassifier:
         while not pause.wait(pause_s):
             try:
                 self._server.check(self._probe, self._activate)
-            except (ServerUnavailableError, ModelError) as error:
-                self.obstacle = str(error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the server may be back later
+                self.obstacle = str(error) or type(error).__name__
             else:
                 self._recovered_s = time.monotonic()
                 self._available, self.obstacle = True, None

@@ -97,12 +97,16 @@ class CommandSink:
                 _kill(process)
 
     def _run(self, entry: JournalEntry, fields: Fields, failures: list[OSError]) -> None:
-        """Run the program once, to its end."""
+        """Run the program once, to its end; the target of a thread."""
         try:
-            process = self._start(fields)
+            self._run_to_end(entry, fields, failures)
         except OSError as error:
             failures.append(error)
-            return
+        except Exception as error:  # noqa: BLE001  # as without memory; the line is delivered again
+            failures.append(OSError(f"{type(error).__name__}: {error}"))
+
+    def _run_to_end(self, entry: JournalEntry, fields: Fields, failures: list[OSError]) -> None:
+        process = self._start(fields)
         output = bytearray()
         reader = threading.Thread(target=_read, args=(process, output), daemon=True)
         reader.start()

@@ -9,7 +9,6 @@ Does not: decide what a status means (`sinks/webhook.py`).
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import ssl
 import threading
@@ -134,7 +133,7 @@ class _Request:
         """Send the request and read the answer."""
         try:
             self._exchange()
-        except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        except Exception as error:  # noqa: BLE001  # raised again in the sink's thread, which waits for it
             self.error = error
         finally:
             self.has_head.set()

@@ -67,5 +67,5 @@ class ScoreStreamSink:
             self._wake.clear()
             while self._pending and not self._closed:
                 line = scores_line(self._pending.popleft(), self._node)
-                with contextlib.suppress(OSError):  # the next delivery shows whether the reader has gone
+                with contextlib.suppress(Exception):  # the next delivery shows whether the reader has gone
                     self._sink.write(msgspec.json.encode(line) + b"\n")

@@ -158,8 +158,12 @@ class SinkWorker:
 
     def _close_sink(self) -> None:
         sink = self._sink
-        if sink is not None:
+        if sink is None:
+            return
+        try:
             sink.close()
+        except Exception as error:  # noqa: BLE001  # a sink may fail in any way, also at its end
+            self._log.warning("sink_close_failed", sink=self.status.name, error=failure_text(error))
 
     def _run(self) -> None:
         """Open the sink and deliver lines, until the end."""

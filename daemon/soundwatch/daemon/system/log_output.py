@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Final
 
 import msgspec
@@ -40,10 +41,27 @@ def open_logger(config: LogConfig) -> Iterator[StructuredLogger]:
     pretty = config.format == "pretty" or (config.format == "auto" and terminal)
     in_journal = journald.stderr_is_journal()
     output = QueuedOutput(StderrOutput(pretty, terminal, in_journal and config.format == "auto", in_journal))
+    log, before = StructuredLogger(config.level, output), threading.excepthook
+
+    def report(failed: threading.ExceptHookArgs) -> None:
+        """Log the failure of a thread that has no guard, instead of a traceback."""
+        name = failed.thread.name if failed.thread is not None else ""
+        error = f"{failed.exc_type.__name__}: {failed.exc_value}"
+        log.error("thread_failed", thread=name, error=error, at=_place(failed.exc_traceback))
+
+    threading.excepthook = report
     try:
-        yield StructuredLogger(config.level, output)
+        yield log
     finally:
+        threading.excepthook = before
         output.close()
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """Return the file and the line at which an exception was raised."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return "" if traceback is None else f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +118,12 @@ class QueuedOutput:
         """Accept an entry, or count it as lost."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="log", daemon=True)
+                try:
+                    thread.start()
+                    self._thread = thread
+                except RuntimeError:  # no thread can be started now; the entry waits for the next one
+                    pass
         try:
             self._entries.put_nowait(entry)
         except queue.Full:

@@ -76,7 +76,10 @@ class TerminalSink:
         self._left = threading.Event()  # the view has given the terminal back
         self._unsubscribe = view.live.subscribe(lambda _: self._changed.set())
         self._console = Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._draw, self._watch_keys)]
+        self._threads = [
+            threading.Thread(target=self._draw, name="terminal view", daemon=True),
+            threading.Thread(target=self._watch_keys, name="terminal keys", daemon=True),
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -128,6 +131,10 @@ class TerminalSink:
                     self._draw_on(screen)
         except OSError:
             self._on_terminal_closed()
+        except Exception as error:  # noqa: BLE001  # the view may fail; the daemon may not
+            self._log_failure(error)
+        finally:
+            self._left.set()
 
     def _draw_on(self, screen: Screen) -> None:
         """Draw until the sink closes or the view leaves the terminal."""
@@ -165,6 +172,8 @@ class TerminalSink:
                     return
         except OSError:
             self._on_terminal_closed()
+        except Exception as error:  # noqa: BLE001  # the view may fail; the daemon may not
+            self._log_failure(error)
         finally:
             job.view_open = False
 
@@ -181,6 +190,9 @@ class TerminalSink:
                 return True
             self._closing.wait(POLL_S)
         return False
+
+    def _log_failure(self, error: Exception) -> None:
+        self._sink_context.log.error("terminal_view_failed", error=f"{type(error).__name__}: {error}")
 
     def _on_terminal_closed(self) -> None:
         if not self._closing.is_set():
