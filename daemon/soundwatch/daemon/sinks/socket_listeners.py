@@ -90,7 +90,7 @@ def prepare_tcp(spec: SinkSpec, options: TcpOptions, view: DaemonView) -> Prepar
 
     return PreparedSink(
         name=spec.text,
-        place=("tcp", host, port),
+        place=("tcp", host.rstrip(".").lower() if (ip := parse_ip(host)) is None else str(ip), port),
         open=open_,
         check=lambda: _resolve(spec, host, port, options),
         durable=False,

@@ -36,6 +36,7 @@ from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.http_post import Answer, HttpPoster
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
+from soundwatch.daemon.sinks.place import file_place, url_place
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from soundwatch.daemon.sinks.webhook_templates import BodyTemplate, load_template, parse_time_zone
 
@@ -217,7 +218,7 @@ def prepare_webhook(spec: SinkSpec, options: WebhookOptions, view: DaemonView) -
 
     return PreparedSink(
         name=name,
-        place=("webhook", url or options.url_file),
+        place=("webhook", file_place(options.url_file or "") if url is None else url_place(url)),
         open=open_,
         check=lambda: load_settings(spec, options),
         durable=True,

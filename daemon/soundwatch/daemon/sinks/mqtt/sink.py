@@ -36,6 +36,7 @@ from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, par
 from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
 from soundwatch.daemon.sinks.mqtt.states import StatePublisher
 from soundwatch.daemon.sinks.mqtt.topics import Topics, check_names, event_payload, level_payload, topic_segment
+from soundwatch.daemon.sinks.place import host_place
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 FIRST_PAUSE_S: Final = 0.5
@@ -256,7 +257,7 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
     name = f"{spec.kind}://{host}:{port}"
     return PreparedSink(
         name=name,
-        place=("mqtt", host, port),
+        place=("mqtt", host_place(host), port),
         open=lambda: MqttSink(name, parse_broker(spec, options), options, view),
         check=lambda: parse_broker(spec, options),
         durable=True,
