@@ -191,4 +191,4 @@ def test_a_read_that_fails_in_any_way_ends_the_source_with_the_reason(error: Exc
             raise error
 
     with pytest.raises(SourceError, match=getattr(error, "strerror", None) or str(error) or "MemoryError"):
-        list(RawPcm("stdin", Broken(), MONO).blocks())  # type: ignore[arg-type]
+        list(RawPcm("stdin", Broken(), MONO).blocks())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -319,6 +320,21 @@ def test_events_arrive_where_the_broker_refuses_the_discovery_which_is_named(
     }
 
 
+def test_a_refused_topic_is_taken_after_a_restart_of_the_broker_with_other_permissions(
+    harness: SinkHarness, broker_with: Callable[..., Mosquitto], mosquitto_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundwatch.daemon.sinks.mqtt.refused_topics.FIRST_PAUSE_S", 2.0)
+    broker = broker_with(rules="topic readwrite soundwatch/#\n")
+    worker = harness.open(f"mqtt://{broker.address}")
+    harness.event("start")
+    harness.wait_for(worker)
+    (mosquitto_folder / "rules").write_text("topic readwrite #\n")
+    time.sleep(2.5)  # a topic that was refused just now may be what the broker hung up on
+    broker.kill()
+    broker.start()
+    wait_until(lambda: harness.log.fields("mqtt_topic_accepted") == [{"sink": worker.status.name, "topic": DISCOVERY}])
+
+
 def test_events_wait_where_the_broker_refuses_them(harness: SinkHarness, broker_with: Callable[..., Mosquitto]) -> None:
     broker = broker_with(rules=f"topic readwrite #\ntopic deny {EVENT}\n")
     worker = harness.open(f"mqtt://{broker.address}")
@@ -399,6 +415,33 @@ def test_a_second_machine_of_a_name_waits_and_changes_nothing(mosquitto: Mosquit
         "a class of the first machine, which the second one must not remove"
     )
     second.close()
+
+
+def test_a_copied_memory_card_is_a_copy_of_this_machine_until_it_has_a_name_of_its_own(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    first = SinkHarness(tmp_path / "first.db")
+    first.event("start")
+    first.journal.flush()
+    first.journal.store.transaction(lambda db: db.execute("VACUUM INTO ?", (str(tmp_path / "second.db"),)))
+    worker = first.open(f"mqtt://{mosquitto.address},fleet=1")
+    wait_until(lambda: listener.last(STATUS) == b"online")
+    second = SinkHarness(tmp_path / "second.db")
+    assert second.journal_id == first.journal_id
+    refused = second.open(f"mqtt://{mosquitto.address},fleet=1")
+    second.event("start")
+    wait_until(lambda: "a copy of this machine with the name edge1" in (refused.status.reason or ""))
+    second.close()
+    renamed = SinkHarness(tmp_path / "second.db", node="edge2")
+    other = renamed.open(f"mqtt://{mosquitto.address},fleet=1")
+    renamed.event("start")
+    renamed.wait_for(other)
+    first.event("start")
+    first.wait_for(worker)
+    topics = {f"soundwatch/{node}/lines/{first.journal_id}" for node in ("edge1", "edge2")}
+    wait_until(lambda: all(listener.said(topic) for topic in topics))
+    for harness in (first, renamed):
+        harness.close()
 
 
 def test_a_machine_that_is_killed_leaves_its_name_to_its_successor(

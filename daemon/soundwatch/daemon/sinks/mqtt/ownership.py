@@ -18,6 +18,7 @@ import msgspec
 
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
+from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
 from soundwatch.daemon.sinks.mqtt.topics import Topics
 
 RETAINED_WAIT_S: Final = 0.5  # for the retained owner, after the subscription
@@ -58,7 +59,7 @@ class Ownership:
         self._sink = sink
         self._retain = True
         self._claimants: set[str] = set()  # boot ids that were logged
-        self.refused_topics: set[str] = set()  # some brokers hang up on each attempt
+        self.refused_topics = RefusedTopics()
 
     @property
     def subscriptions(self) -> tuple[str, str]:
@@ -111,8 +112,12 @@ class Ownership:
         Raises:
             OSError: The connection is lost.
         """
-        if message.topic not in self.refused_topics:
-            self.refused_topics |= {refusal.topic for refusal in connection.publish_each([message])}
+        if message.topic in self.refused_topics:
+            return
+        if connection.publish_each([message]):
+            self.refused_topics.add(message.topic)
+        else:
+            self.refused_topics.accept([message.topic])
 
     def _wait_for_answer(self, connection: MqttConnection) -> Owner | None:
         """Return the owner that the broker had kept, once no other machine has answered.

@@ -139,10 +139,12 @@ class MqttSink:
 
     @property
     def _refused_count(self) -> int:
-        return len(self._states.refused_topics) + len(self._ownership.refused_topics)
+        return self._states.refused_topics.count + self._ownership.refused_topics.count
 
     def _announce(self, connection: MqttConnection) -> None:
         """Take the name, publish all states, and subscribe to commands."""
+        self._states.refused_topics.connected()
+        self._ownership.refused_topics.connected()
         self._ownership.acquire(connection, retain=self._options.retain)
         if connection.limits.missing:
             missing = ", ".join(connection.limits.missing)

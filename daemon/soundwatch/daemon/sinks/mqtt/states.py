@@ -2,7 +2,7 @@
 
 Conventions: within one connection only changes are published. What goes with the events (states, discovery, reports) is
 an extra that never blocks them.
-Rule: a topic that the broker refuses is left out until the next start, since some brokers hang up on each attempt. An
+Rule: a topic that the broker refuses is left out, and tried again later. An
 optional message that the broker hangs up on `LEAVE_OUT_LOSSES` times in a row is left out too. The log names each.
 Does not: connect, or publish events (`sinks/mqtt/sink.py`).
 """
@@ -18,6 +18,7 @@ from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload, discovery_topic, removal_payload
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions
+from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
 from soundwatch.daemon.sinks.mqtt.topics import Topics, retained_states
 
 LEAVE_OUT_LOSSES: Final = 3
@@ -45,7 +46,7 @@ class StatePublisher:
         self._publishing = threading.Lock()  # guards it
         self._left_out: set[str] = set()  # extras that this broker does not take
         self._losses = Counter[str]()  # connections lost in a row while an extra was published
-        self.refused_topics: set[str] = set()
+        self.refused_topics = RefusedTopics()
 
     def remove_stale(self, connection: MqttConnection, kept: MqttMessage) -> None:
         """Remove a retained message of an earlier run whose source or class no longer exists."""
@@ -80,7 +81,8 @@ class StatePublisher:
             OSError: The connection is lost.
         """
         with self._publishing:
-            current, before = self._current_states(), self._published
+            current, due = self._current_states(), self.refused_topics.due
+            before = {topic: payload for topic, payload in self._published.items() if topic not in due}
             changes = [MqttMessage(topic, b"", retained=True) for topic in before if topic not in current]
             described: list[MqttMessage] = []
             if self.discovery_topic in before and self.discovery_topic in current:
@@ -113,6 +115,9 @@ class StatePublisher:
         del self._losses[extra]
         for refusal in refusals:
             self.log_refused(refusal.topic, refusal.reason)
+        refused = {refusal.topic for refusal in refusals}
+        for topic in self.refused_topics.accept({message.topic for message in wanted} - refused):
+            self._log.info("mqtt_topic_accepted", sink=self._name, topic=topic)
 
     def _current_states(self) -> dict[str, bytes]:
         """Return the payload of every retained topic, the description for Home Assistant first."""
@@ -124,7 +129,6 @@ class StatePublisher:
         return described | retained_states(view.status.snapshot, self._topics, classes)
 
     def log_refused(self, topic: str, reason: str) -> None:
-        """Log once that the broker refuses a topic, which is left out."""
-        if topic not in self.refused_topics:
-            self.refused_topics.add(topic)
+        """Log once that the broker refuses a topic, which is left out for now."""
+        if self.refused_topics.add(topic):
             self._log.warning("mqtt_topic_refused", sink=self._name, topic=topic, reason=reason)
