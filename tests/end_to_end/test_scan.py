@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
 from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.process_pool import MAX_TRIES, ProcessPool
@@ -187,7 +188,7 @@ def long_chunks(tmp_path: Path) -> list[Chunk]:
 
 @pytest.fixture
 def task(model: Path) -> ScoringTask:
-    return ScoringTask(ModelConfig(file=str(model), provider="cpu"), SMALL_CONTRACT.weights_sha256)
+    return ScoringTask(ModelConfig(file=str(model), provider="cpu"), load_classifier_file(model, "cpu").content_sha256)
 
 
 def never() -> bool:

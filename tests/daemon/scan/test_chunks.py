@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.core.config import ModelConfig
+from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.inference.content_hash import CONTENT_KEY
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks, restart_samples
 from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.worker import ScoringTask, score_chunk
 from support.band_model import write_band_model
-from support.fakes import SMALL_CONTRACT, SMALL_SPEC
+from support.fakes import SMALL_SPEC
 
 SMALL_CHUNKS = ChunkPolicy(from_bytes=0, chunk_windows=160)  # 16 s of SMALL_SPEC
 
@@ -23,7 +27,7 @@ SMALL_CHUNKS = ChunkPolicy(from_bytes=0, chunk_windows=160)  # 16 s of SMALL_SPE
 @pytest.fixture
 def task(tmp_path: Path) -> ScoringTask:
     model = write_band_model(tmp_path / "bands.onnx")
-    return ScoringTask(ModelConfig(file=str(model), provider="cpu"), SMALL_CONTRACT.weights_sha256)
+    return ScoringTask(ModelConfig(file=str(model), provider="cpu"), load_classifier_file(model, "cpu").content_sha256)
 
 
 def write_noise(path: Path, rate_hz: int, seconds: float, channels: int = 1, subtype: str | None = None) -> Path:
@@ -71,8 +75,8 @@ def test_scores_levels_and_digests_of_chunks_match_the_whole_recording(
 def test_chunks_are_exact_with_the_default_model(tmp_path: Path) -> None:
     path = tmp_path / "scene.wav"
     soundfile.write(path, demo_scene(44_100, 80.0).T, 44_100)
-    contract = load_classifier_file("urban", "cpu").contract
-    task = ScoringTask(ModelConfig(provider="cpu"), contract.weights_sha256)
+    model = load_classifier_file("urban", "cpu")
+    contract, task = model.contract, ScoringTask(ModelConfig(provider="cpu"), model.content_sha256)
     chunks = list(plan_chunks(find_recordings([path]).recordings[0], contract.features, ChunkPolicy(0, 32)))
     assert len(chunks) == 2
     whole, parts = score_chunk(task, Chunk(path)), [score_chunk(task, chunk) for chunk in chunks]
@@ -119,3 +123,14 @@ def test_small_files_are_not_opened(tmp_path: Path) -> None:
     path.write_bytes(b"RIFF")
     assert list(plan_chunks(find_recordings([path]).recordings[0], SMALL_SPEC, ChunkPolicy())) == [Chunk(path)]
     assert list(plan_chunks(find_recordings([path]).recordings[0], SMALL_SPEC, SMALL_CHUNKS)) == [Chunk(path)]
+
+
+def test_a_worker_with_the_same_weights_and_another_graph_is_refused(task: ScoringTask, tmp_path: Path) -> None:
+    altered = onnx.load(task.model.file)
+    altered.graph.node.append(onnx.helper.make_node("Identity", [altered.graph.output[0].name], ["unused"]))
+    entries = {entry.key: entry.value for entry in altered.metadata_props if entry.key != CONTENT_KEY}
+    onnx.helper.set_model_props(altered, entries)  # as a file that declares no hash
+    (tmp_path / "altered.onnx").write_bytes(altered.SerializeToString())
+    path = write_noise(tmp_path / "noise.wav", 8000, 1.0)
+    with pytest.raises(ModelError, match=r"has the content .*; .* was expected"):
+        score_chunk(replace(task, model=ModelConfig(file=str(tmp_path / "altered.onnx"), provider="cpu")), Chunk(path))

@@ -69,8 +69,8 @@ def run_scan(
             "are. Omit it; --engine ray uses the CPUs and GPUs of a cluster."
         )
     backend = cast(Backend, config.model.backend)  # the configuration accepts no other value
-    contract = load_classifier_file(config.model.file, "cpu", backend).contract
-    contract = with_tag_classes(contract, config.detection.tags)
+    model = load_classifier_file(config.model.file, "cpu", backend)
+    contract = with_tag_classes(model.contract, config.detection.tags)
     rules = resolve_rules(config, contract)
     search = find_recordings(paths)
     if not search.recordings:
@@ -80,7 +80,7 @@ def run_scan(
         node_name(config), contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns, names
     )
     log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
-    cache = ScoreCache(out.with_name(f"{out.name}.scan"), contract.identity)
+    cache = ScoreCache(out.with_name(f"{out.name}.scan"), f"{contract.identity} {model.content_sha256}")
     stop_flag = StopFlag()
     with (
         contextlib.closing(cache),
@@ -88,7 +88,7 @@ def run_scan(
         start_workers() as workers,
         Progress(sum(recording.size_bytes for recording in search.recordings), log) as progress,
     ):
-        task = ScoringTask(config.model, contract.weights_sha256)
+        task = ScoringTask(config.model, model.content_sha256)
         result = ScanJob(search, task, decision_context, workers, cache, progress, policy, stop_flag.is_set).scan(
             out, format_
         )

@@ -23,7 +23,7 @@ from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState
-from soundwatch.daemon.inference.classifier import classify_windows, reasons_not_taken
+from soundwatch.daemon.inference.classifier import LoadedModel, classify_windows, reasons_not_taken
 from soundwatch.daemon.inference.loading import load_local_classifier
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, FrontEndState, extract_features
 from soundwatch.daemon.scan.chunks import Chunk, lead_in_windows
@@ -35,11 +35,11 @@ class ScoringTask:
 
     Attributes:
         model: The model; every worker needs its file.
-        weights_sha256: Hash of the weights that the file must have.
+        content_sha256: Hash of the tensors and the graph that the file must have.
     """
 
     model: ModelConfig
-    weights_sha256: str
+    content_sha256: str
 
 
 class ChunkScores(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +76,13 @@ def score_chunk(task: ScoringTask, chunk: Chunk) -> ChunkScores:
     """Score the windows of a chunk.
 
     Raises:
-        ModelError: The model's weights differ from the task's, or the model failed.
+        ModelError: The model's tensors or graph differ from the task's, or the model failed.
         ProviderError: The provider cannot run the model.
     """
     classifier = _load(task.model)
-    if classifier.contract.weights_sha256 != task.weights_sha256:
+    if classifier.content_sha256 != task.content_sha256:
         raise ModelError(
-            f"A worker's {task.model.file} has the weights {classifier.contract.weights_sha256}; {task.weights_sha256} "
+            f"A worker's {task.model.file} has the content {classifier.content_sha256}; {task.content_sha256} "
             "was expected. Install one version of soundwatch and one model file on every machine."
         )
     try:
@@ -93,7 +93,7 @@ def score_chunk(task: ScoringTask, chunk: Chunk) -> ChunkScores:
 
 
 @lru_cache(maxsize=1)
-def _load(model: ModelConfig) -> Classifier:
+def _load(model: ModelConfig) -> LoadedModel:
     return load_local_classifier(model)
 
 
