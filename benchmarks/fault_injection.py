@@ -1,8 +1,8 @@
 """Fault injection into a real `soundwatch run`, and the claims that have to hold.
 
 Run `python benchmarks/fault_injection.py` (about ten minutes, most of it 200 kills; mounting the disks needs root); it
-writes results/fault_injection.json. tests/support/fault_injection.py defines the faults and the claims; CI runs them
-with fewer kills.
+writes results/fault_injection.json. tests/support/fault_injection.py and edge_faults.py define the faults and the
+claims; CI runs those of the first file, with fewer kills.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support import fault_injection  # noqa: E402
+from support import edge_faults, fault_injection  # noqa: E402
 
 
 def main() -> None:
@@ -31,6 +31,7 @@ def main() -> None:
     faults: list[Callable[[fault_injection.Place], fault_injection.Outcome]] = [
         partial(fault_injection.kills, times=arguments.kills),
         *fault_injection.FAULTS,
+        *edge_faults.EDGE_FAULTS,
     ]
     outcomes: list[dict[str, Any]] = []
     for fault in faults:
