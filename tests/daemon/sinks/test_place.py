@@ -28,7 +28,7 @@ from support.sink_harness import SinkHarness
 )
 def test_two_spellings_of_one_place_are_refused(harness: SinkHarness, first: str, second: str) -> None:
     with pytest.raises(ConfigError, match="Two sinks write to"):
-        prepare_all([first, second], harness.context)
+        prepare_all([first, second], harness.view)
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_two_spellings_of_one_place_are_refused(harness: SinkHarness, first: str
     ],
 )
 def test_two_places_are_two(harness: SinkHarness, first: str, second: str) -> None:
-    assert len(prepare_all([first, second], harness.context)) == 2
+    assert len(prepare_all([first, second], harness.view)) == 2

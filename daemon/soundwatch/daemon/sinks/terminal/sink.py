@@ -192,7 +192,7 @@ class TerminalSink:
         return False
 
     def _log_failure(self, error: Exception) -> None:
-        self._sink_context.log.error("terminal_view_failed", error=f"{type(error).__name__}: {error}")
+        self._view.log.error("terminal_view_failed", error=f"{type(error).__name__}: {error}")
 
     def _on_terminal_closed(self) -> None:
         if not self._closing.is_set():
