@@ -122,6 +122,16 @@ def test_a_new_sink_begins_with_the_next_line_and_a_known_one_where_it_was(tmp_p
         assert journal.cursor("mqtt") == Cursor(5, 3)
 
 
+def test_a_sink_that_took_no_line_in_a_run_has_its_place_in_the_next_one(tmp_path: Path) -> None:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
+        journal.append(gap())
+        journal.flush()
+        assert journal.cursor("mqtt") == Cursor(1, 1)  # a broker that is away, a share that hangs
+        journal.append(gap())
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
+        assert journal.cursor("mqtt") == Cursor(1, 1)
+
+
 def test_an_unwritable_disk_loses_no_line_and_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "RETRY_S", 0.05)
     log = MemoryLogger()

@@ -141,7 +141,10 @@ class Journal:
         """Return the cursor of a sink; a new sink begins with the next line."""
         with self._changed:
             self._readers_of_run.add(sink)
-            return self._cursors.setdefault(sink, Cursor(self._written_seq, self._written_seq))
+            if sink not in self._cursors:  # kept from now on: the sink may take no line in this run
+                self._cursors[sink] = self._new_cursors[sink] = Cursor(self._written_seq, self._written_seq)
+                self._changed.notify_all()
+            return self._cursors[sink]
 
     def set_cursor(self, sink: str, cursor: Cursor, *, wait: bool = False) -> None:
         """Store the cursor of a sink; with `wait`, return after it is written or cannot be."""
