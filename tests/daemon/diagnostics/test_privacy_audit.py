@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, So
 from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.journal.labels import set_label
+from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS
 from support.cli_runner import soundwatch
 from support.clip_factory import clip
@@ -167,6 +169,12 @@ def test_clips_of_an_earlier_run_are_reported_without_the_option(tmp_path: Path)
     journal = JournalConfig(path=str(tmp_path / "journal.db"))
     found = audit(Config(journal=journal))
     assert found.clips.earlier == {str(folder): 2}
+    with contextlib.closing(JournalStore(tmp_path / "journal.db")) as trimmed:
+        trimmed.drop_oldest(1.0)
+        assert trimmed.read_after(0, 10) == []
+    assert audit(Config(journal=journal)).clips.earlier == {str(folder): 2}, (
+        "the journal's lines are gone, not the clips"
+    )
     assert f"  {folder}: 2 clips of earlier runs" in audit_text(found)
     assert audit(Config(journal=journal, clips=ClipsConfig(folder=str(folder)))).clips.earlier == {}
 

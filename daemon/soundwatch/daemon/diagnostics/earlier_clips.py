@@ -1,13 +1,18 @@
-"""Finds clips of earlier runs outside the configured folder, by the `clip` lines of the journal."""
+"""Finds clips of earlier runs outside the configured folder.
+
+Source: the `clip` lines of the journal, and the folders that it keeps of removed lines.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 
+from soundwatch.daemon.clips.clip_store import list_clips
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import journal_path
@@ -31,10 +36,14 @@ def earlier_clips(config: JournalConfig, folder: str | None) -> dict[str, int]:
     try:
         store = JournalStore(path, writing=False)
         lines = [msgspec.json.decode(entry.line) for entry in read_lines(store, LineFilter(types=("clip",)))]
+        folders = store.clip_folders()
         store.close()
     except (StoreError, sqlite3.Error):
         return {}
     current = None if folder is None else Path(folder).resolve()
     files = {Path(line["path"]).resolve() for line in lines if line.get("path")}
+    for earlier in folders:
+        with contextlib.suppress(OSError):  # as of another user
+            files |= {clip.path.resolve() for clip in list_clips(Path(earlier))}
     counts = Counter(str(file.parent) for file in files if file.parent != current and file.is_file())
     return dict(sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""The check of a stored line against its row.
+"""The check of a stored line against its row, and what a row keeps of its line beyond the line's removal.
 
 Conventions: SQLite has no checksums, so a flipped bit in a line is not seen by its own checks. A row is sound if its
 line is JSON with the number, the time and the type of the row.
@@ -7,9 +7,13 @@ line is JSON with the number, the time and the type of the row.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from soundwatch.daemon.journal.entry import StoredLine
 
 
 class _Identified(msgspec.Struct):
@@ -32,6 +36,18 @@ def is_line(row: tuple[Any, ...]) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return (found.seq, found.time, found.type) == (seq, time, type_) and line.endswith(b"\n")
+
+
+class _Clip(msgspec.Struct):
+    """Part of a `clip` line that tells the place of its file."""
+
+    path: str | None = None
+
+
+def clip_folders_of(rows: Sequence[StoredLine]) -> set[tuple[str]]:
+    """Return the folders of the clips that lines name."""
+    paths = [msgspec.json.decode(row.line, type=_Clip).path for row in rows if row.type == "clip"]
+    return {(str(Path(path).parent),) for path in paths if path}
 
 
 def unsound_line(db: sqlite3.Connection) -> int | None:

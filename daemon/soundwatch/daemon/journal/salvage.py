@@ -29,6 +29,7 @@ _TABLES: Final = {
     "labels": "id, time, class",
     "identity": "id",
     "ages": "seq, run_s",
+    "clip_folders": "path",
     "runtime": "run_s, first_seq",
 }
 
@@ -113,7 +114,7 @@ def _copy(source: sqlite3.Connection, path: Path, db: sqlite3.Connection) -> Sal
                 continue
             lines += db.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
             last_read = row[0]
-        for table in ("cursors", "labels", "ages"):
+        for table in ("cursors", "labels", "ages", "clip_folders"):
             columns = ", ".join("?" for _ in _TABLES[table].split(","))
             for row in _rows(source, table, 1, max(last_seq, _number(source, f"SELECT MAX(rowid) FROM {table}"))):  # noqa: S608
                 with contextlib.suppress(sqlite3.IntegrityError):  # a row of another kind, by the damage

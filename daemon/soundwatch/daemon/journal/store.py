@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, TypeVar
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult
+from soundwatch.daemon.journal.line_check import clip_folders_of
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.salvage import SalvageResult, salvage, set_last_seq
 from soundwatch.daemon.journal.sqlite import (
@@ -132,6 +133,12 @@ class JournalStore:
         """Return the cursor of each sink that has one."""
         found = self.query("SELECT sink, attempted, delivered FROM cursors")
         return {sink: Cursor(attempted, delivered) for sink, attempted, delivered in found}
+
+    def clip_folders(self) -> list[str]:
+        """Return every folder that a clip was written to, also where its line was removed; none by an older release."""
+        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'clip_folders'"):
+            return []
+        return [path for (path,) in self.query("SELECT path FROM clip_folders ORDER BY path")]
 
     def open_events(self) -> list[bytes]:
         """Return the last line of every event without an end."""
@@ -267,6 +274,7 @@ class JournalStore:
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
                 [(sink, cursor.attempted, cursor.delivered) for sink, cursor in cursors],
             )
+            self._db.executemany("INSERT OR IGNORE INTO clip_folders VALUES (?)", clip_folders_of(rows))
 
     def _salvage(self) -> SalvageResult:
         """Rename the file, and begin a new one with its readable rows."""
