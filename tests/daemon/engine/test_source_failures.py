@@ -13,7 +13,7 @@ from soundwatch.daemon.core.source import SourceStateChange
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from support.engine_harness import Memory, ears_of, sound
+from support.engine_harness import MemorySource, engine_context, sound
 from support.fakes import BandClassifier
 from support.memory_logger import MemoryLogger
 
@@ -27,23 +27,23 @@ FAILURES = [
 
 
 @dataclass(slots=True)
-class Failing(Memory):
+class Failing(MemorySource):
     """A source that fails after its sound."""
 
     error: Exception | None = None
 
     def blocks(self) -> Iterator[Block]:
-        yield from Memory.blocks(self)
+        yield from MemorySource.blocks(self)
         if self.error is not None:
             raise self.error
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 def test_a_source_that_fails_in_an_unforeseen_way_ends_alone(error: Exception) -> None:
-    context, kept = ears_of(BandClassifier())
+    context, kept = engine_context(BandClassifier())
     failing = SourceSession(Failing("mic0", sound(300), waits=True, error=error))
     log = MemoryLogger()
-    Engine(context, log).run([failing, SourceSession(Memory("mic1", sound(300), waits=True))])
+    Engine(context, log).run([failing, SourceSession(MemorySource("mic1", sound(300), waits=True))])
     assert type(error).__name__ in str(failing.failure)
     assert {line["source"] for line in kept.of("end")} == {"mic0", "mic1"}
     assert [fields["source"] for fields in log.fields("source_failed")] == ["mic0"]
@@ -53,11 +53,11 @@ def test_a_source_that_fails_in_an_unforeseen_way_ends_alone(error: Exception) -
 def test_a_live_source_that_fails_in_an_unforeseen_way_is_opened_again(error: Exception) -> None:
     attempts = iter([error, SourceError("absent"), None])
 
-    def connect() -> Memory:
+    def connect() -> MemorySource:
         failure = next(attempts)
         if failure is not None:
             raise failure
-        return Memory("mic0", sound(300), waits=True)
+        return MemorySource("mic0", sound(300), waits=True)
 
     source = ReconnectingSource(Failing("mic0", sound(300), waits=True, error=error), connect)
     seen = []

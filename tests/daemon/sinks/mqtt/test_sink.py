@@ -439,7 +439,7 @@ def test_a_copied_memory_card_is_a_copy_of_this_machine_until_it_has_a_name_of_i
     first.event("start")
     first.wait_for(worker)
     topics = {f"soundwatch/{node}/lines/{first.journal_id}" for node in ("edge1", "edge2")}
-    wait_until(lambda: all(listener.said(topic) for topic in topics))
+    wait_until(lambda: all(listener.payloads(topic) for topic in topics))
     for harness in (first, renamed):
         harness.close()
 
