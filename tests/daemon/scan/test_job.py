@@ -172,6 +172,19 @@ def test_a_changed_recording_is_scored_again(config: Config, archive: Path, tmp_
 
 
 @pytest.mark.slow
+def test_findings_about_a_recording_are_logged(config: Config, archive: Path, tmp_path: Path) -> None:
+    path = archive / "a" / "one.wav"
+    content = bytearray(path.read_bytes())
+    content[40:44] = bytes(4)
+    path.write_bytes(content)
+    log = MemoryLogger()
+    run_scan(config, [archive / "a"], tmp_path / "events.jsonl", "jsonl", 0, InlineWorkers, log, SMALL_CHUNKS)
+    (fields,) = log.fields("longer_than_declared")
+    assert fields["file"] == str(path)
+    assert "0.000 s are declared, 7.500 s are there" in fields["advice"]
+
+
+@pytest.mark.slow
 def test_unreadable_recordings_are_reported_at_the_end_and_tried_again(
     config: Config, archive: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from soundwatch.daemon.app.build import build_replay
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.capture import Recording, recordings_in
-from soundwatch.daemon.capture.recording_findings import MONO_KINDS
+from soundwatch.daemon.capture.recording_findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import SourceError
@@ -35,7 +35,7 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
             try:
                 recording = Recording(names[path], path, "fast", start_unix_ns, measure=True)
                 lifecycle.add(recording).replay(context)
-                _report_findings(recording, path, context.classifier.contract.features.channels, log)
+                log_findings(recording.findings(), path, context.classifier.contract.features.channels, log)
             except SourceError as error:
                 log.error("recording_failed", file=str(path), error=str(error))
                 failures.append(error)
@@ -44,10 +44,3 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
                 break
     if failures:
         raise failures[0]
-
-
-def _report_findings(recording: Recording, path: Path, model_channels: int, log: Logger) -> None:
-    """Log what was found about a recording; its length does not matter here."""
-    for kind, advice in recording.findings().items():
-        if kind != "too long" and (kind not in MONO_KINDS or model_channels == 1):
-            log.warning(kind.replace(" ", "_"), file=str(path), advice=advice)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, cast
 
+from soundwatch.daemon.capture.recording_findings import log_findings
 from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
@@ -92,7 +93,7 @@ def run_scan(
         result = ScanJob(search, task, decision_context, workers, cache, progress, policy, stop_flag.is_set).scan(
             out, format_
         )
-    _report_scan(result, out, cache.path, log)
+    _report_scan(result, out, cache.path, contract.features.channels, log)
 
 
 def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
@@ -106,7 +107,7 @@ def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:
     )
 
 
-def _report_scan(result: ScanResult, out: Path, cache: Path, log: Logger) -> None:
+def _report_scan(result: ScanResult, out: Path, cache: Path, model_channels: int, log: Logger) -> None:
     """Log the result of a scan.
 
     Raises:
@@ -115,6 +116,8 @@ def _report_scan(result: ScanResult, out: Path, cache: Path, log: Logger) -> Non
     if result.stopped:
         log.warning("scan_stopped", resumable_from=str(cache))
         return
+    for path, findings in result.findings.items():
+        log_findings(findings, path, model_channels, log)
     for failure in result.failures:
         log.error("recording_failed", error=failure)
     if result.failures:

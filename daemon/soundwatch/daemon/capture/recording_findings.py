@@ -6,12 +6,15 @@ Does not: find what makes a recording unreadable (`capture/recording_error.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 
 from soundwatch.daemon.capture.audio_quality import DEAD_RATIO, LevelStats
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Samples
 
 FindingKind = Literal[
@@ -103,3 +106,10 @@ class RecordingMeter:
             "too long": self.duration_s > LONGEST_S,
         }
         return tuple(kind for kind, seen in found.items() if seen)
+
+
+def log_findings(findings: Mapping[FindingKind, str], path: Path, model_channels: int, log: Logger) -> None:
+    """Log what was found about a recording whose events are searched; its length does not matter there."""
+    for kind, advice in findings.items():
+        if kind != "too long" and (kind not in MONO_KINDS or model_channels == 1):
+            log.warning(kind.replace(" ", "_"), file=str(path), advice=advice)

@@ -59,7 +59,10 @@ def score_source_and_tags(source: Source, classifier: Classifier) -> tuple[dict[
         sums += np.concatenate((scores.values, scores.tag_values))
         count += 1
     if not count:
-        raise SourceError(f"{source.info.description} holds no sound; at least one sample was expected.")
+        raise SourceError(
+            f"{source.info.description} is too short to be scored: of its samples none is left at the model's rate of "
+            f"{spec.rate_hz} Hz. Record for at least {spec.window_ms} ms."
+        )
     means: list[float] = (sums / count).tolist()
     classes = len(contract.labels)
     return dict(zip(contract.labels, means, strict=False)), dict(zip(contract.tags, means[classes:], strict=True))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ProviderError
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
@@ -40,11 +41,13 @@ class ScanResult:
     Attributes:
         recordings: Number of recordings.
         failures: A message for each recording that was not read to its end.
+        findings: What was found about each recording.
         stopped: True if the scan was stopped early; it then wrote no output.
     """
 
     recordings: int
     failures: list[str] = field(default_factory=list)
+    findings: dict[Path, dict[FindingKind, str]] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -130,11 +133,13 @@ class ScanJob:
             )
 
     def _scored(self, result: ScanResult) -> Iterator[tuple[Path, Sequence[ChunkScores]]]:
-        """Yield the scores of the recordings in order; add the failures to the result."""
+        """Yield the scores of the recordings in order; add failures and findings to the result."""
         for recording in self.search.recordings:
             chunks = self.cache.of(recording)
             if chunks[-1].failure is not None:
                 result.failures.append(chunks[-1].failure)
+            if chunks[-1].findings:
+                result.findings[recording.path] = chunks[-1].findings
             yield recording.path, chunks
 
 

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from soundwatch.daemon.capture import Recording
+from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.config import ModelConfig
 from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
@@ -57,6 +58,7 @@ class ChunkScores(msgspec.Struct, frozen=True, kw_only=True):
         head: Digest of the sound that the first window shares with the previous window.
         tail: Digest of the sound that the last window shares with the next window.
         not_taken: Reason against each accelerator that does not run the model on the worker.
+        findings: What was found about the recording; of one in several chunks, about its header only.
     """
 
     provider: str
@@ -70,6 +72,7 @@ class ChunkScores(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes = b""
     tail: bytes = b""
     not_taken: dict[str, str] = {}
+    findings: dict[FindingKind, str] = {}
 
 
 def score_chunk(task: ScoringTask, chunk: Chunk) -> ChunkScores:
@@ -86,7 +89,7 @@ def score_chunk(task: ScoringTask, chunk: Chunk) -> ChunkScores:
             "was expected. Install one version of soundwatch and one model file on every machine."
         )
     try:
-        recording = Recording(chunk.path.stem, chunk.path, "fast", 0, chunk.start_sample)
+        recording = Recording(chunk.path.stem, chunk.path, "fast", 0, chunk.start_sample, measure=chunk.whole)
     except SourceError as error:
         return ChunkScores(provider=classifier.provider, end_sample=0, failure=str(error))
     return _ChunkScorer(classifier, chunk, recording).scores()
@@ -137,6 +140,7 @@ class _ChunkScorer:
             not_taken=reasons_not_taken(self._classifier),
             head=self._head.digest(),
             tail=self._tail.digest(),
+            findings=self._recording.findings() if ended else {},
         )
 
     def _batches(self) -> Iterator[list[FeatureWindow]]:
