@@ -118,7 +118,7 @@ class Noted:
         self.lines.append((time.monotonic(), json.loads(line)))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
     def wait_for(self, what: str, since_s: float) -> float:
         """When the source's `health` line of that state came, or its line of that type."""

@@ -103,7 +103,7 @@ class Counting:
         self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def live(model: str, streams: int, seconds: float) -> dict[str, Any]:

@@ -29,7 +29,7 @@ FOUND: Final = {
 
 
 def commands() -> str:
-    """Every command: how it is called, what it does, its options."""
+    """Return the usage, description and options of every command."""
     top = click.Context(group, info_name="soundwatch")
     return "\n\n".join(part for name in COMMANDS for part in _command(name, group, top))
 
@@ -66,7 +66,7 @@ def _value(option: click.Option) -> str:
 
 def exit_codes() -> str:
     """Each code, which errors end with it, and what that means."""
-    rows = {code: ("", said) for code, said in ({0: DONE, 1: BUG} | FOUND).items()}
+    rows = {code: ("", texts) for code, texts in ({0: DONE, 1: BUG} | FOUND).items()}
     for code, errors in codes().items():
         rows[code] = (", ".join(f"`{error.__name__}`" for error in errors), _first_line(errors[0]))
     return table(("code", "error", "meaning"), ((str(code), *rows[code]) for code in sorted(rows)))

@@ -3,7 +3,7 @@
 Types, defaults and bounds come from `core/config.py` and from the records that sinks read their options into; what a
 key means, from the comment over it in `config.yaml`, which a test of its own holds complete.
 
-Does not: repeat a comment for the same key of one class; it says whose meaning it has.
+Does not: repeat a comment for the equal key of a class; it refers to that key.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ def comments(text: str) -> dict[Place, str]:
     """The comment over each key of a YAML file, by the key's place; values in a row without one share the one above."""
     found: dict[Place, str] = {}
     place: list[tuple[int, str]] = []
-    said: list[str] = []
+    key_texts: list[str] = []
     shared = ""
     for line in text.splitlines():
         if line.lstrip().startswith("#"):
-            said.append(line.lstrip(" #") if not line.lstrip().startswith("#  ") else f"    {line.lstrip()[4:]}")
+            key_texts.append(line.lstrip(" #") if not line.lstrip().startswith("#  ") else f"    {line.lstrip()[4:]}")
             continue
         key = _KEY.match(line)
         if key is not None:
             indent = len(key[1])
             beside = key[3] is not None and bool(place) and place[-1][0] == indent
             place = [*(item for item in place if item[0] < indent), (indent, key[2])]
-            shared = _paragraphs(said) or (shared if beside else "")
+            shared = _paragraphs(key_texts) or (shared if beside else "")
             found[tuple(name for _, name in place)] = shared
         else:
             shared = ""
-        said = []
+        key_texts = []
     return found
 
 
 def _paragraphs(lines: list[str]) -> str:
-    """Lines of a comment as Markdown: sentences on one line, what is indented as it is."""
+    """Convert lines of a comment to Markdown: sentences on one line, indented lines unchanged."""
     text = "\n".join(lines)
     text = re.sub(r"(?m)^(    .*\n)(?! )", r"\1\n", re.sub(r"(?m)^(\S.*\n)(?=    )", r"\1\n", text))
     return re.sub(r"(?<=\S)\n(?=\S)", " ", text)
@@ -62,24 +62,24 @@ def _paragraphs(lines: list[str]) -> str:
 
 def configuration() -> str:
     """A heading for each key at the top, and a table of those below it."""
-    said = comments((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    key_texts = comments((ROOT / "config.yaml").read_text(encoding="utf-8"))
     type_ = msgspec.inspect.type_info(Config)
     assert isinstance(type_, msgspec.inspect.StructType)
-    return "\n\n".join(_section(field, said) for field in type_.fields)
+    return "\n\n".join(_section(field, key_texts) for field in type_.fields)
 
 
-def _section(field: msgspec.inspect.Field, said: dict[Place, str]) -> str:
+def _section(field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
     key = field.encode_name
     rows = [
         (
             f"`{'.'.join(place)}`",
             _default(below),
             cell(values_of(below.type, place[-1])),
-            cell(_meaning(place, below, said)),
+            cell(_meaning(place, below, key_texts)),
         )
         for place, below in _below((key,), field.type)
     ]
-    parts = [f"### {key}", _meaning((key,), field, said)]
+    parts = [f"### {key}", _meaning((key,), field, key_texts)]
     if not isinstance(field.type, msgspec.inspect.StructType):
         parts.append(f"Default: {_default(field)}.")
     if rows:
@@ -104,20 +104,20 @@ def _default(field: msgspec.inspect.Field) -> str:
     return cell(f"`{shown.strip()}`")
 
 
-def _meaning(place: Place, field: msgspec.inspect.Field, said: dict[Place, str]) -> str:
-    """The key's comment; else whose meaning it has, where one class may say otherwise, or what its record says."""
-    for other, comment in said.items():
+def _meaning(place: Place, field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
+    """Return the key's comment, or a reference to the key with its meaning, or its record's description."""
+    for other, comment in key_texts.items():
         same = len(other) == len(place) and all(
             ours in (_ANY, theirs) for ours, theirs in zip(place, other, strict=True)
         )
         if same and comment:
             return comment
     common = (*place[:-3], place[-1])
-    if place[-2:-1] == (_ANY,) and said.get(common):
+    if place[-2:-1] == (_ANY,) and key_texts.get(common):
         return f"As `{'.'.join(common)}`, of one class."
     if isinstance(field.type, msgspec.inspect.StructType):
         return inspect.getdoc(field.type.cls) or ""
-    sys.exit(f"config.yaml has no comment over {'.'.join(place)}; say there what it means.")
+    sys.exit(f"config.yaml has no comment over {'.'.join(place)}; describe the key there.")
 
 
 def sinks() -> str:
@@ -132,10 +132,10 @@ def sinks() -> str:
 
 
 def _option_rows(record: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
-    type_, said = msgspec.inspect.type_info(record), attributes(record)
+    type_, key_texts = msgspec.inspect.type_info(record), attributes(record)
     assert isinstance(type_, msgspec.inspect.StructType)
     for field in type_.fields:
-        if field.name not in said:
-            sys.exit(f"The docstring of {record.__name__} does not say what {field.name} means.")
+        if field.name not in key_texts:
+            sys.exit(f"The docstring of {record.__name__} does not describe {field.name}.")
         values = cell(values_of(field.type, field.encode_name))
-        yield f"`{field.encode_name}`", _default(field), values, cell(said[field.name])
+        yield f"`{field.encode_name}`", _default(field), values, cell(key_texts[field.name])

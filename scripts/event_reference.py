@@ -1,7 +1,6 @@
 """The reference of events: each line's keys, types and whether they may be null, from the published schema.
 
-What a key means is written in docs/events.md itself, in the table's last column, and is kept. A key that has no meaning
-there yet is an error.
+The table's last column in docs/events.md describes each key and is kept. A key without a description is an error.
 
 Conventions: a region is called as its record in `events/schema.py`, `SourceHealthLine` is `source-health-line`.
 `COMMON` keys are in the region `every-line` only.
@@ -27,32 +26,32 @@ _ROW: Final = re.compile(r"^\| `(\w+)` \|[^|\n]*\| (.*) \|$", re.M)
 
 
 def line_schemas() -> dict[str, Schema]:
-    """The schema of each kind of line, by its region's name."""
+    """Return the schema of each kind of line by the name of its region."""
     return {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): part for name, part in json_schema()["$defs"].items()}
 
 
 def events(name: str, now: str) -> str:
-    """A table of a line's keys, with the meanings that stand in the page now."""
+    """Return the table of a line's keys, with the descriptions that the page has now."""
     schemas = line_schemas()
-    said = dict(_ROW.findall(now))
+    meanings = dict(_ROW.findall(now))
     if name == EVERY:
         parts = list(schemas.values())
         keys = {
             key: _united([part["properties"][key] for part in parts if key in part["properties"]]) for key in COMMON
         }
     elif name in schemas:
-        keys = {key: type_of(each) for key, each in schemas[name]["properties"].items() if key not in COMMON}
+        keys = {key: type_of(subschema) for key, subschema in schemas[name]["properties"].items() if key not in COMMON}
     else:
         sys.exit(f"There is no line called {name}; known: {EVERY}, {', '.join(schemas)}.")
-    missing = [key for key in keys if not said.get(key, "").strip()]
+    missing = [key for key in keys if not meanings.get(key, "").strip()]
     if missing:
         example = f"| `{missing[0]}` | {keys[missing[0]]} | what it means |"
-        sys.exit(f"docs/events.md, {name}: {', '.join(missing)} has no meaning yet. Add to that table: {example}")
-    return table(HEADINGS, ((f"`{key}`", kind, said[key]) for key, kind in keys.items()))
+        sys.exit(f"docs/events.md, {name}: {', '.join(missing)} has no description. Add to that table: {example}")
+    return table(HEADINGS, ((f"`{key}`", kind, meanings[key]) for key, kind in keys.items()))
 
 
 def _united(schemas: list[Schema]) -> str:
-    """One type for a key of many lines; those that only one value each may have are text."""
+    """Return one type for a key of many lines; constants count as text."""
     kinds = list(dict.fromkeys(type_of(schema) for schema in schemas))
     if len(kinds) == 1:
         return kinds[0]
@@ -61,7 +60,7 @@ def _united(schemas: list[Schema]) -> str:
 
 
 def type_of(schema: Schema) -> str:
-    """A property's type in words."""
+    """Describe a property's type."""
     if "anyOf" in schema:
         return " or ".join(type_of(item) for item in schema["anyOf"])
     if "const" in schema:

@@ -1,4 +1,4 @@
-"""The lines that README.md and docs/events.md show, written anew from real runs of the program.
+"""Example lines in README.md and docs/events.md, from real runs of the program.
 
 Usage: python scripts/examples.py [--model MODEL]
 
@@ -84,12 +84,12 @@ def replayed(folder: Path, model: str) -> dict[str, str]:
     """A line of each type that a replay of the scene prints, by type; those of an event are of one and the same."""
     command = [SOUNDWATCH, "replay", "street.wav", "--config", "config.yaml", "--model", model]
     printed = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    told = [(json.loads(text), text) for text in printed]
+    output = [(json.loads(text), text) for text in printed]
     true_labels = {sound.label for sound in DEMO_SOUNDS}
-    ids = [line["id"] for line, _ in told if line["type"] == "update" and line["class"] in true_labels]
+    ids = [line["id"] for line, _ in output if line["type"] == "update" and line["class"] in true_labels]
     if not ids:
         sys.exit("No event that is truly in the scene lasted long enough for an update; nothing is changed.")
-    lines = {line["type"]: text for line, text in told if line.get("id") in (None, ids[0])}
+    lines = {line["type"]: text for line, text in output if line.get("id") in (None, ids[0])}
     return {type_: _VERSION.sub(r'\1"', text) for type_, text in lines.items()}
 
 
@@ -141,11 +141,11 @@ class Slow:
 
     @property
     def provider(self) -> str:
-        """What runs it."""
+        """Provider of the model."""
         return self.network.provider
 
     def classify(self, mel_db: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The same scores, late."""
+        """Return the scores after a delay."""
         time.sleep(SLOW_S * len(mel_db))
         return self.network.classify(mel_db)
 
@@ -165,7 +165,7 @@ class FirstHealth:
             raise BrokenPipeError
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def health(model: str) -> str:

@@ -25,7 +25,7 @@ LONGEST_S: Final = 1
 
 
 def fuzz_one(name: str, folder: Path, seconds: int) -> None:
-    """Fuzz a reader in this process, which ends with what was found in the folder."""
+    """Fuzz a reader in this process; findings are in the folder afterwards."""
     import atheris
 
     sys.path.insert(0, str(ROOT / "tests"))
@@ -51,7 +51,7 @@ def fuzz_one(name: str, folder: Path, seconds: int) -> None:
 
 
 def kept(name: str, folder: Path) -> list[Path]:
-    """What was found, under names of its own in the corpus."""
+    """Copy findings to the corpus under new names."""
     paths = []
     for found in folder.glob("found-*"):
         data = found.read_bytes()
@@ -81,10 +81,10 @@ def main() -> int:
         print(f"{name}, {seconds} s", flush=True)
         with tempfile.TemporaryDirectory(prefix="soundwatch-") as folder:
             command = [sys.executable, __file__, "--one", name, folder, str(seconds)]
-            said = subprocess.run(command, capture_output=True, text=True, check=False)
+            texts = subprocess.run(command, capture_output=True, text=True, check=False)
             new = kept(name, Path(folder))
-        if said.returncode:
-            print(said.stdout[-2000:], said.stderr[-4000:], f"found: {new}", sep="\n")
+        if texts.returncode:
+            print(texts.stdout[-2000:], texts.stderr[-4000:], f"found: {new}", sep="\n")
             found += new or [Path(name)]
     return 1 if found else 0
 

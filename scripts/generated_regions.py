@@ -2,8 +2,8 @@
 
 A page holds a region between `<!-- KIND: NAME -->` and `<!-- end KIND -->`.
 
-Conventions: a program is told what stands in a region now, so it can keep what people wrote there.
-Does not: know what stands in them (`figures.py`, `reference.py`).
+Conventions: a program receives the present content of a region, so it can keep text that was written by hand.
+Does not: generate the content (`figures.py`, `reference.py`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Region = Callable[[str, str], str]
 
 
 def renewed(page: str, kind: str, region: Region) -> str:
-    """A page's text with every region of this kind as it should be, by its name and what stands there."""
+    """Return a page's text with new content of every region of this kind."""
     found = re.compile(rf"(<!-- {kind}: ([\w-]+) -->\n)(.*?)(<!-- end {kind} -->)", re.S)
     return found.sub(lambda item: f"{item[1]}{region(item[2], item[3])}\n{item[4]}", page)
 
 
 def write(arguments: Sequence[str], kind: str, region: Region, complaint: str) -> int:
-    """Rewrite the regions in README.md and docs/*.md; with --check only say which pages are stale, after `complaint`.
+    """Rewrite the regions in README.md and docs/*.md; with --check, only list stale pages after `complaint`.
 
     Returns:
         The exit code: 1 if --check found a stale page.

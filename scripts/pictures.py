@@ -104,7 +104,7 @@ def since_start_s(utc: str) -> float:
 
 
 def is_there(line: dict[str, Any]) -> bool:
-    """Whether the scene holds such a sound while the event lasts."""
+    """Return True if the scene has a sound of the class during the event."""
     onset_s, offset_s = since_start_s(line["onset"]), since_start_s(line["offset"])
     return any(
         sound.label == line["class"] and sound.onset_s < offset_s and onset_s < sound.offset_s for sound in DEMO_SOUNDS
@@ -112,7 +112,7 @@ def is_there(line: dict[str, Any]) -> bool:
 
 
 def draw_demo(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any]]) -> Figure:
-    """The scene's mel, and under it what is in it and what was heard."""
+    """Draw the scene's mel decibels, and below them its sounds and the detected events."""
     lines = [line for line in lines if line["type"] in ("start", "end")]
     labels = list(dict.fromkeys([sound.label for sound in DEMO_SOUNDS] + [line["class"] for line in lines]))
     figure, (above, below) = plt.subplots(
@@ -133,7 +133,7 @@ def draw_demo(classifier: LoadedModel, scene: Samples, lines: list[dict[str, Any
 
 
 def _draw_events(figure: Figure, axes: Axes, lines: list[dict[str, Any]], labels: list[str]) -> None:
-    """True sounds as faint bars, events as coloured ones, and a mark where each was first told of."""
+    """Draw sounds as faint bars, events as colored bars, and a mark at the time of each `start` line."""
     for sound in DEMO_SOUNDS:
         axes.barh(labels.index(sound.label), sound.offset_s - sound.onset_s, 0.86, sound.onset_s, color=FAINT)
     for line in lines:
@@ -246,7 +246,7 @@ def _draw_mel(figure: Figure, axes: Axes, decibels: NDArray[np.float32], spec: F
 
 
 def _draw_scores(axes: Axes, classifier: LoadedModel, decibels: NDArray[np.float32]) -> None:
-    """The network's answer to the window, beside each class's threshold."""
+    """Draw the scores of the window and the threshold of each class."""
     contract = classifier.contract
     scores = classifier.classify(decibels[None])[0, : len(contract.labels)]  # (K,)
     for row, (label, score) in enumerate(zip(contract.labels, scores.tolist(), strict=True)):

@@ -4,9 +4,9 @@ Usage: python scripts/reference.py [--check]
 
 A page holds a region between `<!-- reference: NAME -->` and `<!-- end reference -->`; the names are in `REFERENCES`,
 and those of the kinds of lines (`event_reference.py`). With --check nothing is written, and the exit code is 1 if a
-region does not say what the code says.
+region differs from the code.
 
-Does not: write prose. What stands outside the regions, and an event key's meaning, is people's.
+Does not: write prose: text outside the regions and descriptions of event keys are written by hand.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ REFERENCES: Final[dict[str, Callable[[], str]]] = {
 
 
 def region(name: str, now: str) -> str:
-    """What stands in the region of this name."""
+    """Return the content of a region."""
     return REFERENCES[name]() if name in REFERENCES else events(name, now)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rewrite the regions, or with --check say which pages are stale."""
+    """Rewrite the regions, or list stale pages with --check."""
     return write(arguments, "reference", region, "The references differ from the code")
 
 

@@ -1,4 +1,4 @@
-"""Take the documentation's pictures of the page, from a real daemon that hears the demo scene.
+"""Take the documentation's screenshots of the page, from a real daemon with the demo scene.
 
 Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
@@ -60,7 +60,7 @@ def daemon(folder: str) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Whether the daemon is up."""
+    """Return True if the daemon responds."""
     try:
         with urllib.request.urlopen(f"{url}/api/health", timeout=5):  # noqa: S310  # our own, on loopback
             return True

@@ -1,4 +1,4 @@
-"""What mkdocs has to be told to make a site of pages that are written for Git hosting. A hook of `mkdocs.yml`.
+"""Hook of `mkdocs.yml` that converts pages written for Git hosting.
 
 The navigation is made of the tables in docs/index.md: a heading is a section, a row is a page. A row that leads to a
 folder's README.md brings all pages of that folder.
@@ -62,7 +62,7 @@ def _entry(target: str, docs: Path) -> str | dict[str, list[str]]:
 
 
 def page_of(place: str) -> str:
-    """Where the site has what is at this place."""
+    """Return the site's path of a page."""
     if place.startswith("docs/"):
         return place.removeprefix("docs/")
     if (ROOT / place).is_dir():
@@ -71,7 +71,7 @@ def page_of(place: str) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Bring in what pages link to outside docs/, and what that links to in turn."""
+    """Add linked pages outside docs/, and the pages that those link to."""
     waiting = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
     seen = set(waiting)
     while waiting:

@@ -1,4 +1,4 @@
-"""What the documentation's tables are made of."""
+"""Parts of the documentation's tables."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def one_machine() -> None:
 
 
 def many_machines() -> None:
-    """`soundwatch fleet watch` at a broker of its own, with four daemons, one of which is killed."""
+    """Run `soundwatch fleet watch` with its own broker and four daemons, one of which is killed."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         broker = Mosquitto(Path(folder), free_port())
         stack.callback(broker.kill)

@@ -1,7 +1,7 @@
-"""A msgspec type in words, and what a record's docstring says of its fields.
+"""Description of a msgspec type, and of a record's fields from its docstring.
 
 Conventions: null, true and false are those of YAML and JSON.
-Does not: guess. A type that it has no words for is an error, which whoever adds it meets at once.
+Does not: guess. A type without a description is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BOUNDS: Final = (("ge", "{} or more"), ("gt", "above {}"), ("le", "at most {}")
 
 
 def values_of(type_: types.Type, key: str = "") -> str:
-    """What a value of this type may be, and its unit where the key names one."""
+    """Describe the values of a type, with the unit from the key's name."""
     if isinstance(type_, types.UnionType):
         return " or ".join(values_of(item, key) for item in type_.types)
     if isinstance(type_, types.LiteralType):
@@ -41,12 +41,12 @@ def values_of(type_: types.Type, key: str = "") -> str:
     if isinstance(type_, types.AnyType):
         return "anything"
     if type(type_) not in PLAIN:
-        sys.exit(f"{key} is of {type_}; scripts/type_docs.py has no words for that yet.")
+        sys.exit(f"{key} is of {type_}; scripts/type_docs.py has no description of that type.")
     return _number(type_, key) if isinstance(type_, types.IntType | types.FloatType) else PLAIN[type(type_)]
 
 
 def _number(type_: types.IntType | types.FloatType, key: str) -> str:
-    bounds = [said.format(_short(getattr(type_, name))) for name, said in _BOUNDS if getattr(type_, name) is not None]
+    bounds = [texts.format(_short(getattr(type_, name))) for name, texts in _BOUNDS if getattr(type_, name) is not None]
     unit = UNITS.get(key.rpartition("_")[2], "")
     return (unit or PLAIN[type(type_)]) + (f" ({', '.join(bounds)})" if bounds else "")
 
@@ -56,21 +56,21 @@ def _short(number: float) -> str:
 
 
 def attributes(record: Callable[..., Any]) -> dict[str, str]:
-    """What the `Attributes:` of a docstring say, and those of the records that it is made of, each on one line."""
+    """Return the `Attributes:` of a record and of its base classes, each on one line."""
     found: dict[str, str] = {}
     for item in reversed(getattr(record, "__mro__", (record,))):
         _, _, listed = inspect.cleandoc(vars(item).get("__doc__") or "").partition("\nAttributes:\n")
-        said = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.M)
-        found |= {name: " ".join(text.split()) for name, text in said}
+        texts = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.M)
+        found |= {name: " ".join(text.split()) for name, text in texts}
     return found
 
 
 def default_of(field: types.Field) -> Any:
-    """A field's default as YAML and JSON know it."""
+    """Return a field's default as a value of YAML and JSON."""
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     return msgspec.to_builtins(value)
 
 
 def cell(text: str) -> str:
-    """A text that may stand in a Markdown table."""
+    """Escape a text for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")

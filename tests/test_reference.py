@@ -60,7 +60,7 @@ def test_a_key_without_a_description_is_an_error() -> None:
     table = re.search(r"<!-- reference: gap-line -->\n(.*?)<!-- end", EVENTS, re.S)
     assert table is not None
     with pytest.raises(
-        SystemExit, match=r"gap-line: reason has no meaning yet\. Add to that table: \| `reason` \| `capture`"
+        SystemExit, match=r"gap-line: reason has no description\. Add to that table: \| `reason` \| `capture`"
     ):
         events("gap-line", re.sub(r"\| `reason` .*\n", "", table[1]))
     with pytest.raises(SystemExit, match="There is no line called gap-lime; known: every-line, hello-line"):
@@ -93,7 +93,7 @@ def test_types_are_described_with_units_and_bounds() -> None:
     assert told(Annotated[float, msgspec.Meta(gt=0, le=1)] | None, "share") == "number (above 0, at most 1) or null"
     assert told(Annotated[int, msgspec.Meta(ge=1)], "wait_s") == "seconds (1 or more)"
     assert told(dict[str, int]) == "name: whole number"
-    with pytest.raises(SystemExit, match="has no words for that yet"):
+    with pytest.raises(SystemExit, match="has no description of that type"):
         told(bytes, "key")
 
 
