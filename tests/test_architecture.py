@@ -149,6 +149,18 @@ def test_only_app_constructs_the_parts_of_other_packages() -> None:
     assert found == set()
 
 
+def test_sql_stays_in_the_journal_and_in_the_store_of_the_fleet() -> None:
+    statement = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|VACUUM)\s")
+    found = {
+        package_of(path, "daemon")
+        for path in modules("daemon")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
+    }
+    assert "journal" in found, "the pattern finds statements"
+    assert found <= {"journal", "fleet"}
+
+
 @pytest.mark.parametrize("root", ["daemon", "training"])
 def test_no_module_is_outside_the_packages(root: str) -> None:
     flat = {path.name for path in (ROOT / root / "soundwatch" / root).glob("*.py")}
