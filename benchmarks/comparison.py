@@ -51,7 +51,7 @@ def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
     from soundwatch.daemon.inference.classifier import load_classifier_file
     from soundwatch.training.model.frontend import MelFrontEnd
     from soundwatch.training.model.network import build_network
-    from soundwatch.training.model.recipe import load_recipe
+    from soundwatch.training.model.recipe_file import load_recipe
 
     torch.set_num_threads(1)
     contract = load_classifier_file(model, "cpu").contract

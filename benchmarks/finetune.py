@@ -47,7 +47,8 @@ from soundwatch.training.model.checkpoint import FILE_NAME
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, backbone_state, load_pretrained
-from soundwatch.training.model.recipe import Recipe, load_recipe
+from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 OUT = Path(__file__).parent / "results" / "finetune.json"
 NEW = ("dog_bark", "drilling", "siren")

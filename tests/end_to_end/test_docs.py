@@ -163,7 +163,7 @@ def test_quoted_code_is_in_its_file() -> None:
 
 
 def test_the_recipe_shown_is_one() -> None:
-    recipe = pytest.importorskip("soundwatch.training.model.recipe")
+    recipe = pytest.importorskip("soundwatch.training.model.recipe_file")
     text = re.search(r"<!-- recipe -->\n```yml\n(.*?)```", (ROOT / "docs" / "extending.md").read_text("utf-8"), re.S)
     assert text is not None
     shown = recipe.parse_recipe(text[1], "docs/extending.md")

@@ -21,7 +21,7 @@ from soundwatch.daemon.frontend.mel import hann_window, mel_db, mel_filterbank
 from soundwatch.export.parity import MEL_LIMIT_DB, torch_mel
 from soundwatch.export.probes import probes
 from soundwatch.training.model.frontend import MelFrontEnd
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 from support.fakes import SMALL_SPEC
 from support.signal_factory import BROADBAND, SIGNALS, TONAL, make, real_clips
 

@@ -19,7 +19,7 @@ from soundwatch.export.parity import Variant, compare_variants, eager_scorer, fi
 from soundwatch.export.probes import probes
 from soundwatch.training.model.checkpoint import load_network
 from soundwatch.training.model.network import ExampleNormalisation
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 from support.checkpoint_factory import contract_of, write_checkpoint
 from support.signal_factory import SIGNALS, make, real_clips
 

@@ -46,7 +46,7 @@ from soundwatch.daemon.web.query_params import parse_query
 from soundwatch.daemon.web.schemas import CountsQuery, EventsQuery, LabelBody, LinesQuery
 from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.model.checkpoint import load_network
-from soundwatch.training.model.recipe import parse_recipe, shipped_recipes
+from soundwatch.training.model.recipe_file import parse_recipe, shipped_recipes
 from support.band_model import write_band_model
 from support.checkpoint_factory import write_checkpoint
 from support.fakes import SMALL_CONTRACT, tone

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundwatch.training.model.recipe import Recipe, parse_recipe
+from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe_file import parse_recipe
 from support.urbansound8k_folder import write_data
 
 TINY_RECIPE = """

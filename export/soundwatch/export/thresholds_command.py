@@ -22,7 +22,8 @@ from soundwatch.training.evaluation.street_thresholds import (
     describe_evidence,
     gather_evidence,
 )
-from soundwatch.training.model.recipe import Recipe, load_recipe, shipped_recipes
+from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
 
 
 @click.command()

@@ -14,7 +14,8 @@ import pytest
 
 from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.reporting import SWITCHES, disable_reporting, enabled_reporting
-from soundwatch.daemon.diagnostics.privacy_audit import audit, audit_text
+from soundwatch.daemon.diagnostics.privacy_audit import audit
+from soundwatch.daemon.diagnostics.privacy_text import audit_text
 from support.cli_runner import soundwatch
 
 ROOT = Path(__file__).resolve().parents[3]

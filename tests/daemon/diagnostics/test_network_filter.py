@@ -17,7 +17,8 @@ from soundwatch.daemon.diagnostics.network_filter import (
     drop_in_text,
     nameservers,
 )
-from soundwatch.daemon.system.systemd_unit import ServicePaths, install_steps, run_steps, uninstall_steps
+from soundwatch.daemon.system.service_steps import run_steps
+from soundwatch.daemon.system.systemd_unit import ServicePaths, install_steps, uninstall_steps
 
 
 def allowed(*sinks: str, backend: str = "auto", **sources: str) -> list[tuple[str, tuple[str, ...]]]:

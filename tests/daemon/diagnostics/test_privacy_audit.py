@@ -11,7 +11,8 @@ import pytest
 
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
-from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, audit_text, network_reach
+from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, network_reach
+from soundwatch.daemon.diagnostics.privacy_text import audit_text
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.journal.labels import set_label
 from soundwatch.daemon.journal.store import JournalStore

@@ -13,12 +13,12 @@ import pytest
 
 from soundwatch.daemon.core.errors import ServiceError
 from soundwatch.daemon.system import systemd_unit
+from soundwatch.daemon.system.service_steps import run_steps
 from soundwatch.daemon.system.systemd_unit import (
     FIRST_CONFIG,
     ServicePaths,
     install_steps,
     render_unit,
-    run_steps,
     uninstall_steps,
 )
 from support.cli_runner import SOUNDWATCH, soundwatch

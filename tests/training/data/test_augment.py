@@ -10,7 +10,8 @@ import torch
 from soundwatch.training.data.augment import augment_mel, augment_samples, mix, place_randomly
 from soundwatch.training.data.negatives import synthetic_negative
 from soundwatch.training.data.place import place_first
-from soundwatch.training.model.recipe import Augmentation, load_recipe
+from soundwatch.training.model.recipe import Augmentation
+from soundwatch.training.model.recipe_file import load_recipe
 from soundwatch.training.model.torchaudio_transforms import FrequencyMasking, TimeMasking
 
 

@@ -14,7 +14,8 @@ from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.frontend.resample import resample_clip
 from soundwatch.training.data.cache import cached, decode, fill_cache
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
-from soundwatch.training.model.recipe import Recipe, load_recipe
+from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 SPEC = load_recipe("tutorial").features
 

@@ -15,7 +15,7 @@ from soundwatch.training.data.cache import cached, decode
 from soundwatch.training.data.class_folders import split_folders
 from soundwatch.training.data.read_audio import measure_duration_s, read_recording, resampled_blocks
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 SPEC = load_recipe("tutorial").features
 NOISE = np.random.default_rng(0).normal(0, 0.1, (48_000 * 3, 2)).astype(np.float32)

@@ -15,7 +15,7 @@ from soundwatch.training.distillation.init_from_teacher import init_from_teacher
 from soundwatch.training.distillation.teacher import YamNet
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.network import build_network, maps_of
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 RECIPE = load_recipe("urban-taught")
 SPEC = RECIPE.features

@@ -27,7 +27,8 @@ from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, load_pretrained
-from soundwatch.training.model.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn, load_recipe
+from soundwatch.training.model.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn
+from soundwatch.training.model.recipe_file import load_recipe
 from support.checkpoint_factory import write_checkpoint
 from support.labelled_folder import CLASSES, write_classes
 from support.urbansound8k_folder import write_data

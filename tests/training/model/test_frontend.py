@@ -14,7 +14,7 @@ from soundwatch.daemon.frontend.mel import mel_db
 from soundwatch.training.data.cache import decode
 from soundwatch.training.data.place import place_first
 from soundwatch.training.model.frontend import MelFrontEnd
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 SPECS = [load_recipe(name).features for name in ("tutorial", "urban")]
 

@@ -7,7 +7,7 @@ import torch
 
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.network import ExampleNormalisation, PeakNormalisation, build_network, count_parameters
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 
 def test_the_tutorials_network_has_its_25602_parameters() -> None:

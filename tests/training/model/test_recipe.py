@@ -11,14 +11,8 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.model.recipe import (
-    Recipe,
-    decode_recipe,
-    encode_recipe,
-    load_recipe,
-    parse_recipe,
-    shipped_recipes,
-)
+from soundwatch.training.model.recipe import Recipe, decode_recipe, encode_recipe
+from soundwatch.training.model.recipe_file import load_recipe, parse_recipe, shipped_recipes
 
 TUTORIAL = shipped_recipes()["tutorial"]
 

@@ -9,14 +9,13 @@ import click
 from soundwatch.daemon.core.config import load_config
 from soundwatch.daemon.core.errors import ServiceError
 from soundwatch.daemon.diagnostics.network_filter import allowed_destinations, drop_in_text, nameservers
+from soundwatch.daemon.system.service_steps import Step, run_steps
 from soundwatch.daemon.system.systemd_unit import (
     ServicePaths,
-    Step,
     install_steps,
     installed_program,
     render_unit,
     run_quietly,
-    run_steps,
     service_paths,
     service_state,
     systemd_available,

@@ -19,8 +19,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ServiceError
+from soundwatch.daemon.system.service_steps import Step, remove_existing_steps, remove_step, write_step
 
 UNIT: Final = "soundwatch.service"
 AS_SHIPPED: Final = "/opt/soundwatch/bin/soundwatch"
@@ -119,21 +119,6 @@ def _check_readable(paths: Sequence[Path]) -> None:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of an installation.
-
-    Attributes:
-        description: The step, as text.
-        do: Runs the step, or raises `OSError` or `ServiceError`.
-        undo: Reverses the step, or raises `OSError`.
-    """
-
-    description: str
-    do: Callable[[], object]
-    undo: Callable[[], object] = lambda: None
-
-
 def install_steps(paths: ServicePaths, unit: str, run: Run, network: str = "") -> list[Step]:
     """Return the steps that install a service, or replace its unit by a newer one.
 
@@ -142,7 +127,7 @@ def install_steps(paths: ServicePaths, unit: str, run: Run, network: str = "") -
     reload = (*paths.systemctl, "daemon-reload")
     start = (*paths.systemctl, "restart", UNIT)
     enable = (*paths.systemctl, "enable", UNIT)
-    steps = [] if paths.config.exists() else [_write(paths.config, FIRST_CONFIG)]
+    steps = [] if paths.config.exists() else [write_step(paths.config, FIRST_CONFIG)]
     new = not paths.unit.exists()
 
     def undo_reload() -> None:
@@ -157,8 +142,8 @@ def install_steps(paths: ServicePaths, unit: str, run: Run, network: str = "") -
     return [
         Step("", lambda: None, undo_reload),  # undone last, after the old unit is restored
         *steps,
-        _write(paths.unit, unit),
-        *([_write(paths.network, network)] if network else _remove_existing(paths.network)),
+        write_step(paths.unit, unit),
+        *([write_step(paths.network, network)] if network else remove_existing_steps(paths.network)),
         Step(" ".join(reload), lambda: _run_checked(run, reload)),
         Step(" ".join(enable), lambda: _run_checked(run, enable), undo_start),
         Step(" ".join(start) + ", and wait until it is ready", lambda: _run_checked(run, start), undo_start),
@@ -178,50 +163,13 @@ def uninstall_steps(paths: ServicePaths, run: Run) -> list[Step]:
     start = (*paths.systemctl, "enable", "--now", UNIT)
     steps = [
         Step(" ".join(stop), lambda: _run_checked(run, stop), lambda: run(start)),
-        *_remove_existing(paths.network),
-        _remove(paths.unit),
+        *remove_existing_steps(paths.network),
+        remove_step(paths.unit),
         Step(" ".join(reload), lambda: _run_checked(run, reload), lambda: run(reload)),
     ]
     if paths.config.exists() and paths.config.read_text(encoding="utf-8") == FIRST_CONFIG:
-        steps.append(_remove(paths.config))
+        steps.append(remove_step(paths.config))
     return steps
-
-
-def run_steps(steps: Sequence[Step], show: Callable[[str], object]) -> None:
-    """Run the steps in order; if one fails, undo it and the steps before it.
-
-    Args:
-        steps: The steps.
-        show: Receives the description of each step before it runs.
-
-    Raises:
-        ServiceError: A step failed; the message names the steps that could not be undone.
-    """
-    begun: list[Step] = []
-    for step in steps:
-        if step.description:
-            show(step.description)
-        begun.append(step)
-        try:
-            step.do()
-        except (OSError, ServiceError) as error:
-            remaining = _undo(begun)
-            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            after = (
-                f"These steps could not be undone: {', '.join(remaining)}." if remaining else "All steps were undone."
-            )
-            raise ServiceError(f"{step.description} failed: {reason}. {after}") from error
-
-
-def _undo(steps: Sequence[Step]) -> list[str]:
-    """Undo steps in reverse order, and return the descriptions of those that cannot be undone."""
-    remaining = []
-    for step in reversed(steps):
-        try:
-            step.undo()
-        except OSError:
-            remaining.append(step.description)
-    return remaining
 
 
 def systemd_available(paths: ServicePaths, run: Run) -> bool:
@@ -255,51 +203,3 @@ def _run_checked(run: Run, command: Sequence[str]) -> None:
     done = run(command)
     if done.returncode:
         raise ServiceError(" ".join(done.stderr.split()) or f"exit code {done.returncode}")
-
-
-def _write(path: Path, text: str) -> Step:
-    """Return a step that writes a world-readable file and creates its folder."""
-    before = path.read_bytes() if path.exists() else None
-    created = [folder for folder in path.parents if not folder.exists()]
-
-    def write() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-        def write_part(part: Path) -> None:
-            part.write_text(text, encoding="utf-8")
-            part.chmod(0o644)
-
-        replace_file(path, write_part)
-
-    def restore() -> None:
-        if not path.parent.is_dir():
-            return
-        if before is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_bytes(before)
-        for folder in created:
-            if folder.exists() and not any(folder.iterdir()):
-                folder.rmdir()
-
-    return Step(f"write {path}", write, restore)
-
-
-def _remove_existing(path: Path) -> list[Step]:
-    return [_remove(path)] if path.exists() else []
-
-
-def _remove(path: Path) -> Step:
-    """Return a step that removes a file, and its folder if that is an empty folder of drop-ins."""
-    before = path.read_bytes()
-
-    def remove() -> None:
-        path.unlink()
-        if path.parent.suffix == ".d" and not any(path.parent.iterdir()):
-            path.parent.rmdir()
-
-    def restore() -> None:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(before)
-
-    return Step(f"remove {path}", remove, restore)

@@ -20,7 +20,7 @@ from soundwatch.training.cli.options import (
 )
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.model.labels import LABELS
-from soundwatch.training.model.recipe import load_recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 
 @click.command()

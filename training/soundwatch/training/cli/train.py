@@ -32,7 +32,8 @@ from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
 from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.pretrained import adapt_recipe, load_pretrained
-from soundwatch.training.model.recipe import Recipe, load_recipe
+from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 
 @click.command()

@@ -25,7 +25,8 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.model.checkpoint import load_network, read_checkpoint
 from soundwatch.training.model.network import build_network
-from soundwatch.training.model.recipe import Recipe, decode_recipe, load_recipe, shipped_recipes
+from soundwatch.training.model.recipe import Recipe, decode_recipe
+from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
 
 SCORE_LIMIT: Final = 1e-3
 

@@ -2,27 +2,19 @@
 
 Conventions: units are in the names; a share is a number from 0 to 1. Every number that
 changes the weights is here, so the hash of a recipe identifies the experiment. 0 turns an augmentation off.
-A recipe that is `like:` a shipped one contains only the differences.
-Source: the shipped recipes are in `training/recipes/` of the project, and inside the installed package;
-`load_recipe` also takes a path.
-Does not: name folders, folds or devices; these are options of the command line.
+Does not: read files (`model/recipe_file.py`), or name folders, folds or devices; these are options of the command line.
 """
 
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-import yaml
 
-from soundwatch.daemon.core.config import parse_yaml
 from soundwatch.daemon.core.contract import Activation, FeatureSpec
-from soundwatch.daemon.core.errors import ConfigError, ContractError
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.model.street_recipe import StreetMixes
-from soundwatch.training.model.yaml_keys import refuse_unknown_keys
 
 
 class BlockCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="blocks"):
@@ -260,63 +252,3 @@ def encode_recipe(recipe: Recipe) -> str:
 def decode_recipe(text: str) -> Recipe:
     """Read a recipe that `encode_recipe` wrote."""
     return msgspec.json.decode(text, type=Recipe)
-
-
-def shipped_recipes() -> dict[str, str]:
-    """Return name and YAML of each shipped recipe."""
-    inside = resources.files("soundwatch.training") / "recipes"  # where the wheel puts them
-    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "recipes"  # where a clone has them
-    files = [file for file in folder.iterdir() if file.name.endswith(".yaml")]
-    return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
-
-
-def load_recipe(name: str) -> Recipe:
-    """Load a shipped recipe by name, or a recipe from the path of a YAML file.
-
-    Raises:
-        ConfigError: The recipe does not exist or is not valid.
-    """
-    shipped = shipped_recipes()
-    if name in shipped:
-        return parse_recipe(shipped[name], f"the shipped recipe {name}")
-    try:
-        return parse_recipe(Path(name).read_text("utf-8"), name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"No recipe {name}: {error}. Give one of {', '.join(sorted(shipped))}, or a YAML file like theirs."
-        ) from error
-
-
-def parse_recipe(text: str, where: str) -> Recipe:
-    """Read a recipe's YAML.
-
-    Args:
-        text: The YAML.
-        where: The file it came from, for messages.
-
-    Raises:
-        ConfigError: The text is not YAML, has an unknown key, lacks a key, or its numbers do not fit.
-    """
-    try:
-        values: Any = _completed(parse_yaml(text.encode(), where))
-        refuse_unknown_keys(values, Recipe)
-        return msgspec.convert(values, Recipe)
-    except (msgspec.ValidationError, ContractError, ConfigError, RecursionError) as error:
-        raise ConfigError(f"Recipe {where} does not read: {error}") from error
-
-
-def _completed(values: Any) -> Any:
-    """Complete a recipe's YAML with the values of the shipped recipe that it is `like`."""
-    if not isinstance(values, dict) or "like" not in values:
-        return values
-    like, shipped = values.pop("like"), shipped_recipes()
-    if like not in shipped:
-        raise ConfigError(f"like is {like!r}; a shipped recipe was expected: {', '.join(sorted(shipped))}.")
-    return _merged(_completed(yaml.safe_load(shipped[like])), values)
-
-
-def _merged(base: Any, override: Any) -> Any:
-    """Merge two mappings key by key; other values are replaced."""
-    if not isinstance(base, dict) or not isinstance(override, dict):
-        return override
-    return base | {key: _merged(base.get(key), value) for key, value in override.items()}
