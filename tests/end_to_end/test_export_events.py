@@ -68,7 +68,7 @@ def test_every_format_can_be_written(tmp_path: Path, format_: str) -> None:
     assert (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("heard")
+@pytest.mark.usefixtures("journal")
 def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
     out = tmp_path / "events.csv"
     out.write_text("mine")
