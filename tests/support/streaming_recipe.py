@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from soundwatch.training.model.recipe import Recipe, SeparableCnn, load_recipe
+from soundwatch.training.model.recipe import Recipe, SeparableCnn
+from soundwatch.training.model.recipe_file import load_recipe
 
 
 def small_streaming_recipe(instant_layers: int = 1) -> Recipe:

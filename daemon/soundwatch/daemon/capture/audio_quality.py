@@ -240,18 +240,7 @@ def assess_period(
 
 def reset_period(state: QualityState) -> QualityState:
     """Start a new period after a loss; keep the reported faults."""
-    return replace(
-        state,
-        seconds=(),
-        pieces=(),
-        pieces_samples=0,
-        counted_samples=0,
-        first_ns=None,
-        last_ns=None,
-        arrived_ns=None,
-        gap_ns=0,
-        noisy_periods=0,
-    )
+    return QualityState(absent=state.absent, measured_hz=state.measured_hz, same_channels=state.same_channels)
 
 
 def _complete_period(state: QualityState, rate_hz: int) -> tuple[QualityState, AudioQuality]:

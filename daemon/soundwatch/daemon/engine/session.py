@@ -43,6 +43,7 @@ class SourceSession:
                 result = encoder.window_result(window, scores, before.windows + 1, before.lost_samples)
                 context.live.publish(result)
 
+            on_window = publish if context.live.wanted else None
             context.journal.append(encoder.hello())
             results = run_pipeline(
                 chain([first], blocks),
@@ -50,7 +51,7 @@ class SourceSession:
                 context.rules,
                 self.end_reason,
                 OFFLINE_BATCH_WINDOWS,
-                publish if context.live.wanted else None,
+                on_window,
             )
             for result in results:
                 context.journal.append(encoder.with_provider(context.classifier.provider).line(result))
