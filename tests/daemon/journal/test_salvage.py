@@ -14,6 +14,7 @@ from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import Cursor, RetentionLimits, StoredLine
+from soundwatch.daemon.journal.events import find_damage
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.labels import all_labels, set_label
 from soundwatch.daemon.journal.location import open_for_reading
@@ -157,7 +158,7 @@ def test_an_index_that_disagrees_with_its_table_is_rebuilt(
     db.close()
     store = JournalStore(path)
     assert store.salvaged is None, "no row is lost, so nothing has to be copied"
-    assert store.damage() is None
+    assert find_damage(store) is None
     assert seqs(store)[:LINES] == list(range(1, LINES + 1))
     assert len(store.open_events()) >= 1
     store.trim(RetentionLimits(0.0, 10**9))
@@ -168,7 +169,7 @@ def test_a_bad_page_of_an_index_costs_no_line(path: Path) -> None:
     overwrite(path, pages_of(path, "lines_id")[0], bytes(PAGE_BYTES))
     store = JournalStore(path)
     assert seqs(store) == list(range(1, LINES + 1))
-    assert store.damage() is None
+    assert find_damage(store) is None
     store.close()
 
 

@@ -5,6 +5,8 @@ Conventions: text from outside, a label, a device name or a path, may hold contr
 
 from __future__ import annotations
 
+from soundwatch.daemon.core.errors import SoundwatchError
+
 
 def printable(text: str) -> str:
     """Return a text with every character that a terminal would act on replaced by its escape."""
@@ -15,3 +17,10 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+def failure_text(error: Exception) -> str:
+    """Return the cause of a failure as one sentence."""
+    if isinstance(error, SoundwatchError):
+        return str(error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -15,6 +15,7 @@ import msgspec
 from soundwatch.daemon.clips.clip_store import list_clips
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
+from soundwatch.daemon.journal.events import clip_folders
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
@@ -36,7 +37,7 @@ def earlier_clips(config: JournalConfig, folder: str | None) -> dict[str, int]:
     try:
         store = JournalStore(path, writing=False)
         lines = [msgspec.json.decode(entry.line) for entry in read_lines(store, LineFilter(types=("clip",)))]
-        folders = store.clip_folders()
+        folders = clip_folders(store)
         store.close()
     except (StoreError, sqlite3.Error):
         return {}

@@ -12,7 +12,7 @@ from typing import Final
 
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
-from soundwatch.daemon.journal.events import journal_totals
+from soundwatch.daemon.journal.events import find_damage, journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
@@ -53,7 +53,7 @@ def check_journal(case: CheckInput) -> Iterator[Finding]:
 def _of_file(path: Path) -> Iterator[Finding]:
     try:
         store = JournalStore(path, writing=False)
-        damage, totals = store.damage(), journal_totals(store)
+        damage, totals = find_damage(store), journal_totals(store)
         behind = {name: store.last_seq() - cursor.delivered for name, cursor in store.cursors().items()}
     except (StoreError, sqlite3.Error) as error:
         yield Finding("journal", "fault", f"{path}: {error}", "The next start salvages readable lines.")

@@ -1,4 +1,4 @@
-"""Queries for events, clips, counts and totals of the journal.
+"""Queries for events, clips, counts, totals and damage of the journal.
 
 Conventions: times are text as in lines. All functions only read.
 Does not: decode lines, except where noted.
@@ -130,3 +130,16 @@ def journal_totals(store: JournalStore) -> JournalTotals:
     [(lines, oldest, newest)] = store.query("SELECT COUNT(*), MIN(time), MAX(time) FROM lines")
     [(labels,)] = store.query("SELECT COUNT(*) FROM labels")
     return JournalTotals(lines, labels, oldest, newest)
+
+
+def clip_folders(store: JournalStore) -> list[str]:
+    """Return every folder that a clip was written to, also where its line was removed; none by an older release."""
+    if not store.query("SELECT 1 FROM sqlite_master WHERE name = 'clip_folders'"):
+        return []
+    return [path for (path,) in store.query("SELECT path FROM clip_folders ORDER BY path")]
+
+
+def find_damage(store: JournalStore) -> str | None:
+    """Check the file and its indexes; return the first damage, None for a sound file."""
+    found = str(store.query("PRAGMA integrity_check(1)")[0][0])
+    return None if found == "ok" else found

@@ -134,12 +134,6 @@ class JournalStore:
         found = self.query("SELECT sink, attempted, delivered FROM cursors")
         return {sink: Cursor(attempted, delivered) for sink, attempted, delivered in found}
 
-    def clip_folders(self) -> list[str]:
-        """Return every folder that a clip was written to, also where its line was removed; none by an older release."""
-        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'clip_folders'"):
-            return []
-        return [path for (path,) in self.query("SELECT path FROM clip_folders ORDER BY path")]
-
     def open_events(self) -> list[bytes]:
         """Return the last line of every event without an end."""
         latest = "SELECT MAX(seq) FROM lines WHERE id IS NOT NULL AND type IN ('start', 'update', 'end') GROUP BY id"
@@ -230,11 +224,6 @@ class JournalStore:
                     f"{self.path} was deleted or replaced, and cannot be restored: {error}"
                 ) from error
             self.restored = True
-
-    def damage(self) -> str | None:
-        """Check the file and its indexes; return the first damage, None for a sound file."""
-        found = str(self.query("PRAGMA integrity_check(1)")[0][0])
-        return None if found == "ok" else found
 
     def close(self) -> None:
         """Close the file, and let other processes write to it."""

@@ -22,8 +22,9 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.errors import ReaderClosedError, SinkError, SoundwatchError
+from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
@@ -295,10 +296,3 @@ def _write_line(sink: LineWriter, line: bytes) -> bool:
     except BrokenPipeError as error:
         raise ReaderClosedError(failure_text(error)) from error
     return True
-
-
-def failure_text(error: Exception) -> str:
-    """Return the cause of a failure as one sentence."""
-    if isinstance(error, SoundwatchError):
-        return str(error)
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
