@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="number of kills")
     arguments = parser.parse_args()
     faults: list[Callable[[fault_injection.Place], fault_injection.Outcome]] = [
-        partial(fault_injection.kills, times=arguments.kills),
+        partial(fault_injection.kills, times=arguments.kills, warm=True),
         *fault_injection.FAULTS,
         *edge_faults.EDGE_FAULTS,
     ]

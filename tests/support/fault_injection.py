@@ -178,12 +178,14 @@ def check_no_traceback(outcome: Outcome, place: Place) -> None:
     outcome.claims["no traceback"] = "Traceback" not in log_text(place)
 
 
-def kills(place: Place, times: int, seed: int = 7) -> Outcome:
-    """Kill the program with SIGKILL at random moments, its start included."""
+def kills(place: Place, times: int, seed: int = 7, *, warm: bool = False) -> Outcome:
+    """Kill the program with SIGKILL at random moments, its start included; with `warm`, every second time later."""
     outcome, drawn = Outcome(f"kill -9 at {times} random moments under load"), random.Random(seed)  # noqa: S311
     place.write(f"sinks: [json, 'json:{place.events}']\n")
-    for _ in range(times):
+    for number in range(times):
         with daemon(place) as process:
+            if warm and number % 2:
+                continues(place, 1)
             time.sleep(drawn.uniform(0.2, 2.5))
             process.send_signal(signal.SIGKILL)
     with daemon(place) as process:
