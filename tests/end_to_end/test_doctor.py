@@ -71,7 +71,7 @@ def test_a_microphone_is_probed_and_the_severity_is_that_of_its_sound(
     result, findings = found("--config", config, env=virtual_microphone.env)
     if playing is not None:
         playing.kill()
-        playing.wait(20)
+        playing.wait(60)
     assert "ok: source mic0 is pulse" in of(findings, "microphones")
     assert [finding["state"] for finding in findings if finding["part"] == "probe"] == [state], of(findings, "probe")
     assert result == code

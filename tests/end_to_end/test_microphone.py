@@ -56,7 +56,7 @@ class Daemon:
     def stop(self, number: int) -> list[dict[str, Any]]:
         """Signal, and take all lines once it has ended."""
         self.process.send_signal(number)
-        rest, said = self.process.communicate(timeout=20)
+        rest, said = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, said.decode()
         assert b"Traceback" not in said, said.decode()
         return lines_of(self.text + rest)

@@ -33,7 +33,7 @@ def demo_daemon(
         finally:
             daemon.send_signal(signal.SIGTERM)
             try:
-                daemon.wait(20)
+                daemon.wait(60)
             except subprocess.TimeoutExpired:
                 daemon.kill()
 
@@ -41,7 +41,7 @@ def demo_daemon(
 def get(url: str, path: str) -> Any:
     """Return the response; None without one."""
     try:
-        return httpx.get(url + path, timeout=10, trust_env=False, verify=False).json()  # noqa: S501  # no certificates to load
+        return httpx.get(url + path, timeout=60, trust_env=False, verify=False).json()  # noqa: S501  # no certificates to load
     except httpx.TransportError:
         return None
 

@@ -207,7 +207,7 @@ def damage(place: Place) -> Outcome:
         outcome.claims["the program detected sounds before"] = continues(place)
         with place.journal.open("r+b") as file:
             file.write(os.urandom(place.journal.stat().st_size))
-        outcome.claims["detection continues"] = continues(place, 100)
+        outcome.claims["detection continues"] = continues(place, 40)
         check_end(outcome, process)
     check_lines(outcome, printed(place))
     check_file(outcome, place, printed(place))
@@ -250,7 +250,7 @@ def full_disk(place: Place) -> Outcome:
                 while True:
                     filler.write(bytes(4096))
                     filler.flush()
-            outcome.claims["detection continues"] = continues(place, 100)
+            outcome.claims["detection continues"] = continues(place, 40)
             outcome.claims["the failure is logged"] = until(lambda: "sink_failed" in log_text(place))
             (disk / "filler").unlink()
             outcome.claims["the file recovers"] = until(lambda: "sink_recovered" in log_text(place))
@@ -284,7 +284,7 @@ def memory_limit(place: Place) -> Outcome:
         pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0])
         limit_bytes = pages * resource.getpagesize()
         resource.prlimit(process.pid, resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-        enough = len(printed(place)) + 100
+        enough = len(printed(place)) + 40
         continued = until(lambda: process.poll() is not None or len(printed(place)) >= enough)
         if process.poll() is None:
             check_end(outcome, process)
@@ -357,7 +357,7 @@ def unknown_hosts(place: Place) -> Outcome:
     host = "no-such-host.invalid"
     place.write(f"sinks: [json, 'mqtt://{host}', 'webhook:https://{host}/hook']\n")
     with daemon(place) as process:
-        outcome.claims["the program detects and reports sounds"] = continues(place, 100)
+        outcome.claims["the program detects and reports sounds"] = continues(place, 40)
         outcome.claims["the failure is logged once for each sink"] = until(
             lambda: log_text(place).count("sink_failed") == 2
         )
@@ -384,7 +384,7 @@ def silent_clients(place: Place, count: int = 1000) -> Outcome:
                 with contextlib.suppress(OSError):
                     to = (page, port)[number % 2]
                     clients.enter_context(socket.create_connection(("127.0.0.1", to), timeout=5))
-            outcome.claims["detection continues"] = continues(place, 100)
+            outcome.claims["detection continues"] = continues(place, 40)
             outcome.seen["additional MB"] = round((resident_kb(process.pid) - before_kb) / 1000)
             outcome.claims["at most 50 MB for the clients"] = resident_kb(process.pid) - before_kb < 50_000
             clients.close()
@@ -406,7 +406,7 @@ def endless_hooks(place: Place) -> Outcome:
     hook.chmod(0o755)
     place.write(f"sinks: [json, {{sink: 'command:{hook}', timeout_s: 1}}]\n")
     with daemon(place) as process:
-        outcome.claims["the program detects and reports sounds"] = continues(place, 100)
+        outcome.claims["the program detects and reports sounds"] = continues(place, 40)
         outcome.claims["the hook was run"] = until((place.folder / "ran").exists)
         maximum = 0
         for _ in range(50):

@@ -64,12 +64,12 @@ class Mosquitto:
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def end(self) -> None:
         """Stop the broker with SIGTERM; it writes its retained messages."""
         self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, f"mosquitto ended with {self._process.returncode}"

@@ -43,7 +43,7 @@ class RtspServer:
     def kill(self) -> None:
         """End it without a goodbye, as a camera that loses its power."""
         self._server.kill()
-        self._server.wait(timeout=10)
+        self._server.wait(timeout=60)
         assert self._server.stdout is not None
         self._server.stdout.close()
 

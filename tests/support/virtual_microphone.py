@@ -48,7 +48,7 @@ class VirtualMicrophone:
             env=os.environ | dict.fromkeys(own, str(self._folder)),
             stdin=subprocess.DEVNULL,
         )
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while "vmic.monitor" not in self._ask("pactl", "list", "short", "sources"):
             assert self._server.poll() is None, f"pulseaudio ended with {self._server.returncode}"
             assert time.monotonic() < give_up, "pulseaudio does not answer"
@@ -80,7 +80,7 @@ class VirtualMicrophone:
         """End the server without a goodbye, as a crash does."""
         self._server.send_signal(signal.SIGCONT)
         self._server.kill()
-        self._server.wait(timeout=10)
+        self._server.wait(timeout=60)
 
     def stop(self) -> None:
         """Let the server hang."""

@@ -64,7 +64,7 @@ class Site:
         return host, int(port)
 
     def client(self, **options: Any) -> httpx.Client:
-        defaults: dict[str, Any] = {"base_url": self.url, "timeout": 10, "trust_env": False, "verify": False}
+        defaults: dict[str, Any] = {"base_url": self.url, "timeout": 60, "trust_env": False, "verify": False}
         return httpx.Client(**defaults | options)  # without certificates, which take long to load
 
     def get(self, path: str, **options: Any) -> httpx.Response:
@@ -77,7 +77,7 @@ class Site:
             self.journal.append(line)
         self.journal.flush()
 
-    def raw(self, text: bytes, seconds: float = 10.0) -> bytes:
+    def raw(self, text: bytes, seconds: float = 60.0) -> bytes:
         """Send raw bytes, and return the response up to the end of the connection."""
         with socket.create_connection(self.address, timeout=seconds) as client:
             client.sendall(text)
@@ -171,7 +171,7 @@ def reading(number: int = 1, source: str = "mic0", *, features_wanted: bool = Fa
     return WindowResult(**(values | changes))
 
 
-def wait_until(is_so: Any, seconds: float = 10.0) -> None:
+def wait_until(is_so: Any, seconds: float = 60.0) -> None:
     """Wait for what another thread does."""
     until_s = time.monotonic() + seconds
     while not is_so():

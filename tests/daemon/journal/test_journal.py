@@ -23,7 +23,7 @@ from soundwatch.daemon.journal.store import JournalStore
 from support.memory_logger import MemoryLogger
 
 LIMITS = RetentionLimits(1e9, 10**9)
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def gap() -> GapLine:

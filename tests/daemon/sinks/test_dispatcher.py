@@ -21,7 +21,7 @@ from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.spec import PreparedSink
 from support.memory_logger import MemoryLogger
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def gap() -> GapLine:

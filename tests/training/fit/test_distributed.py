@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from soundwatch.training.cli.train import train
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, Checkpoint, read_checkpoint
@@ -21,28 +23,37 @@ WEIGHTS_WITHIN = 1e-4
 SCORES_WITHIN = 1e-4
 
 
-def train(processes: int, out: Path, data: Path, recipe: Path, *more: str) -> Checkpoint:
-    arguments = ["train", "--data", data, "--recipe", recipe, "--train-folds", "1,3", "--test-folds", "2", *more]
+def arguments(out: Path, data: Path, recipe: Path) -> list[str]:
+    folds = ["--train-folds", "1,3", "--test-folds", "2"]
+    return ["--data", str(data), "--recipe", str(recipe), *folds, "--out", str(out), "--device", "cpu"]
+
+
+def train_alone(out: Path, data: Path, recipe: Path) -> Checkpoint:
+    done = CliRunner().invoke(train, arguments(out, data, recipe), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return read_checkpoint(out / FILE_NAME)
+
+
+def train_together(processes: int, out: Path, data: Path, recipe: Path) -> Checkpoint:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "soundwatch.training"]
     done = subprocess.run(
-        [*command, *map(str, arguments), "--out", str(out), "--device", "cpu"],
+        [sys.executable, *launcher, "-m", "soundwatch.training", "train", *arguments(out, data, recipe)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("accuracy") == 1, "one of them speaks"
+    assert done.stdout.count("accuracy") == 1, "one process prints"
     return read_checkpoint(out / FILE_NAME)
 
 
 def test_two_processes_give_the_results_of_one(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
     # 21 examples: the last batch has one, so that one of the two has nothing to learn from
     tiny_recipe_file.write_text(tiny_recipe_file.read_text().replace("batch_clips: 8", "batch_clips: 4"))
-    alone = train(1, tmp_path / "alone", tiny_data, tiny_recipe_file)
-    together = train(2, tmp_path / "together", tiny_data, tiny_recipe_file)
+    alone = train_alone(tmp_path / "alone", tiny_data, tiny_recipe_file)
+    together = train_together(2, tmp_path / "together", tiny_data, tiny_recipe_file)
     assert (together.epoch, together.recipe, together.plan) == (alone.epoch, alone.recipe, alone.plan)
     for one, two in ((alone.model, together.model), (alone.ema or {}, together.ema or {})):
         assert list(one) == list(two)
