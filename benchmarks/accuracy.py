@@ -78,7 +78,7 @@ def command(record: RunRecord, recipe: Recipe, rebind: int) -> str:
 
 
 def false_alarms(record: RunRecord) -> dict[str, int] | None:
-    """How many held-out sounds of none of the classes have a score of 0.5 or more; None without such sounds."""
+    """Return the number of held-out other sounds with a score of 0.5 or more; None without such sounds."""
     highest = [max(clip.values) for clip in record.held_out if clip.class_id is None]
     return {"sounds": len(highest), "fired_at_0.5": sum(value >= 0.5 for value in highest)} if highest else None
 
@@ -113,7 +113,7 @@ def accuracy_summary_table(results: Results) -> Table:
 
 
 def accuracy_runs_table(results: Results) -> Table:
-    """Return a row for each run: what it learned from, what it was scored on, and how it did."""
+    """Return a row for each run: training data, test data and accuracy."""
     return table(
         ("recipe", "trained on", "tested on", "clips tested", "accuracy", "macro F1"),
         (

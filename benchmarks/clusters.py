@@ -1,4 +1,4 @@
-"""What several processes make of one training run, and what a window costs on an inference server.
+"""Speed of a training run in several processes, and cost of a window on an inference server.
 
 Run `python benchmarks/clusters.py` on an idle machine; it takes some minutes and writes results/clusters.json. With
 `--triton HOST:PORT --note TEXT` it also asks a Triton that serves the default model as `export --format triton` wrote
@@ -81,7 +81,7 @@ def training() -> list[dict[str, Any]]:
 
 
 def window_ms(classify: Callable[[Any], Any], windows: Any) -> dict[str, float]:
-    """What a window takes of so many at once."""
+    """Measure the time of a window in a batch."""
     times = []
     for _ in range(TIMES):
         began = time.perf_counter()

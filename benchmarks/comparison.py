@@ -1,4 +1,4 @@
-"""Cost of one stream beside other programs: each figure is a ratio from one run.
+"""Cost of one stream compared with other programs; each figure is a ratio from one run.
 
 Run `python benchmarks/comparison.py` on an idle machine; it takes some minutes and writes results/comparison.json.
 YAMNet's file is expected beside the checkout, silero-vad among the installed packages (`pip install --no-deps
@@ -45,7 +45,7 @@ def soundwatch(model: str) -> tuple[Callable[[], object], float]:
 
 
 def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
-    """The same front end and network in torch, a window at a time, from mono at the model's rate to scores."""
+    """The front end and network in torch, one window at a time, from mono at the model's rate to scores."""
     import torch
 
     from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -138,7 +138,7 @@ def in_its_own_process(name: str, model: str) -> dict[str, float] | str:
 
 
 def compare(model: str) -> list[dict[str, Any]]:
-    """All peers by turns; each one's cost, and what it is to soundwatch's of the same round."""
+    """Run all programs in turn, and return their costs and the ratios within a round."""
     rounds = [{name: in_its_own_process(name, model) for name in PEERS} for _ in range(ROUNDS)]
     peers: list[dict[str, Any]] = []
     for name in PEERS:

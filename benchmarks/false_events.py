@@ -1,4 +1,4 @@
-"""Found against false events an hour, on sounds that nothing was chosen on, beside YAMNet by two programs' rules.
+"""Found sounds against false events an hour on test sounds, compared with YAMNet under two programs' rules.
 
 Run `python benchmarks/false_events.py --data DIR --sounds DIR --cache DIR --yamnet FILE --network RUN1 --network RUN2`
 with networks of one recipe that each hold back folds; it writes results/false-events.json. Score tracks are kept in
@@ -87,7 +87,7 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every system is put on."""
+    """Test sounds of every system."""
 
     sounds: tuple[EverydayClip, ...]
     minutes: float
@@ -125,7 +125,7 @@ class Bench:
         return counts, backgrounds
 
     def raised(self, system: System, clips: Sequence[EverydayClip], rows: Sequence[Sequence[float]]) -> Any:
-        """Which clips raise which class, (T, K, N)."""
+        """Return the clips that raise each class at each threshold (T, K, N)."""
         tracks = (self.track(system, f"clip {clip.file}", partial(alone, clip.path)) for clip in clips)
         return raised_by_clips(clips, ([system.detect(t, row) for row in rows] for t in tracks), LABELS, len(rows))
 
@@ -167,7 +167,7 @@ def evidence_of(bench: Bench, systems: Sequence[System]) -> Evidence:
 def figures(
     bench: Bench, name: str, systems: Sequence[System], thresholds: Sequence[Sequence[float]]
 ) -> dict[str, Any]:
-    """What systems give on the test sounds, each at its own thresholds, counted together."""
+    """Count the results of systems on the test sounds, with their own thresholds."""
     streets = [bench.streets(system, TEST_ROLES, [row]) for system, row in zip(systems, thresholds, strict=True)]
     pooled = [pool([counts[place] for counts, _ in streets]) for place in range(len(SCENARIOS))]
     named = dict(zip(LABELS, np.mean(thresholds, axis=0).round(3).tolist(), strict=True))
@@ -374,7 +374,7 @@ def classes_table(results: Results) -> Table:
 
 
 def prices_table(results: Results) -> Table:
-    """Return a row for each price: what the cross-validated networks find and raise at it."""
+    """Return a row for each price: found and raised shares of the cross-validated networks."""
     rows = []
     for entry in results["entries"]:
         if entry["name"] != "cross-validated" or "price" not in entry:
@@ -397,7 +397,7 @@ def prices_table(results: Results) -> Table:
 
 
 def summary_table(results: Results) -> Table:
-    """What a listener gets: found by the cross-validated networks, false events of what ships."""
+    """Return found sounds of the cross-validated networks and false events of the shipped model."""
     crossed = [entry for entry in entries_at(results) if entry["name"] == "cross-validated"]
     shipped = next(entry for entry in results["entries"] if entry["name"] == "shipped")
     rows = []

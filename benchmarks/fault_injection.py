@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def fault_injection_table(results: Results) -> Table:
-    """Return a row for each fault: what has to hold, and whether it held."""
+    """Return a row for each fault with its claims and their results."""
     rows = []
     for fault in results["faults"]:
         broken = [claim for claim, holds in fault["claims"].items() if not holds]

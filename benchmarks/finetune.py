@@ -141,7 +141,7 @@ def make_ways(base: RunSetup, model: Path) -> dict[str, Way]:
 
 
 def reader(recipe: Recipe) -> Reader:
-    """Reads clips as the recipe hears them."""
+    """Reads clips with the recipe's front end."""
 
     def read(clip: Clip) -> Samples:
         return cached(clip, recipe.features, cache_folder())
@@ -150,7 +150,7 @@ def reader(recipe: Recipe) -> Reader:
 
 
 def of_classes(clips: tuple[Clip, ...], labels: tuple[str, ...]) -> tuple[Clip, ...]:
-    """The clips of some classes, numbered anew."""
+    """Return the clips of some classes with new class ids."""
     return tuple(
         replace(clip, class_id=labels.index(LABELS[clip.class_id]))
         for clip in clips

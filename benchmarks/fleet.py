@@ -1,4 +1,4 @@
-"""A fleet of a thousand simulated machines at one broker: how many lines a second, how late, and what is lost.
+"""A fleet of a thousand simulated nodes at one broker: lines a second, delay and losses.
 
 Run `python benchmarks/fleet.py` on an idle machine (some ten minutes; needs mosquitto, and PostgreSQL for its part); it
 writes results/fleet.json. Broker, store, `soundwatch fleet watch` and all machines share this one machine; the
@@ -185,7 +185,7 @@ def _flood(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any]:
 
 
 def _recovery(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any]:
-    """The fleet is away while all machines write; what it prints afterwards is what it asked for."""
+    """Stop the collector while all nodes write; it then requests the missing lines."""
     watch.end(signal.SIGTERM)
     ours.send("go")
     lines = _answer(ours)["lines"]
@@ -197,7 +197,7 @@ def _recovery(watch: Watch, ours: Any, store: str, before: int) -> dict[str, Any
 
 
 def _lost(watch: Watch, store: str, lines: int) -> dict[str, int]:
-    """Wait until all is in the store, and say what is not."""
+    """Wait until all lines are in the store, and return the missing ones."""
     opened = FleetStore(store, writing=False)
     _until(lambda: _kept(opened) >= lines)
     found = sum(1 for _ in opened.lines(LineFilter()))
@@ -290,7 +290,7 @@ def fleet_table(results: Results) -> Table:
 
 
 def lines_of(results: Results) -> int:
-    """How many lines a flood is."""
+    """Return the number of lines of a burst."""
     return int(next(iter(results["stores"].values()))["flood"]["lines"])
 
 

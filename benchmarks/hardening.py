@@ -1,4 +1,4 @@
-"""How far systemd says that our units are shut in.
+"""Exposure of the units by systemd-analyze.
 
 Run `python benchmarks/hardening.py` (seconds; needs systemd-analyze, not a running systemd); it writes
 results/hardening.json.
@@ -28,7 +28,7 @@ _OVERALL = re.compile(r"Overall exposure level for \S+: (\d+\.\d)")
 
 
 def exposure(unit: Path) -> dict[str, Any]:
-    """What systemd says of one unit."""
+    """Run systemd-analyze on one unit."""
     user = "-user" in unit.stem
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / unit.name

@@ -121,7 +121,7 @@ def with_range(figure: dict[str, float], digits: int) -> str:
 
 
 def machine_of(results: Results) -> str:
-    """What was measured, where and when, in a sentence."""
+    """Describe command, date and machine of a measurement."""
     machine = results["machine"]
     model = f"model `{results['model']}`, " if "model" in results else ""
     return (
@@ -131,7 +131,7 @@ def machine_of(results: Results) -> str:
 
 
 def write_results(name: str, results: Mapping[str, Any], tables: Tables) -> None:
-    """Write results/NAME.json with its tables, by their names in the documentation, and print what was measured."""
+    """Write results/NAME.json with its tables, by their names in the documentation, and print the results."""
     measured: Results = msgspec.json.decode(msgspec.json.encode(results))
     rendered = {table_name: render(measured) for table_name, render in tables.items()}
     path = RESULTS / f"{name}.json"

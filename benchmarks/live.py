@@ -1,4 +1,4 @@
-"""Cost of one live microphone: processor time and memory of all processes, beside a minimal stream of the same device.
+"""Cost of one live microphone: processor time and memory of all processes, compared with a minimal stream.
 
 Run `python benchmarks/live.py` on an idle machine. A virtual microphone (`tests/support/virtual_microphone.py`) plays
 the demo scene in a loop. In each round `soundwatch run --device pulse`, a minimal `sounddevice` stream with blocks of

@@ -1,4 +1,4 @@
-"""Ten thousand events, while broker, program and disk are done harm to again and again: what is lost?
+"""Delivery of ten thousand events while broker, program and disk fail repeatedly.
 
 Run `python benchmarks/losses.py` (some minutes; needs mosquitto and, for a disk that can be filled, root); it writes
 results/losses.json. What is done and counted: tests/support/delivery_loss.py.

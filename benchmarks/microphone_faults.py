@@ -1,4 +1,4 @@
-"""Faults done to microphones, and what the daemon makes of each.
+"""Faults of microphones, injected into a running daemon.
 
 Run `python benchmarks/microphone_faults.py` (fifteen minutes; needs PulseAudio, see
 tests/support/virtual_microphone.py); it writes results/microphone_faults.json.
@@ -121,7 +121,7 @@ class Noted:
         """Do nothing."""
 
     def wait_for(self, what: str, since_s: float) -> float:
-        """When the source's `health` line of that state came, or its line of that type."""
+        """Return the time of the source's `health` line with a state, or of its line with a type."""
         give_up_s = time.monotonic() + GIVE_UP_S
         while time.monotonic() < give_up_s:
             for at_s, line in list(self.lines):
@@ -133,7 +133,7 @@ class Noted:
 
 @dataclass(slots=True)
 class Scene:
-    """What a fault is done to."""
+    """Parts that a fault is injected into."""
 
     server: VirtualMicrophone
     tapped: Tapped
@@ -159,7 +159,7 @@ def replug(scene: Scene, rate_hz: int = RATE_HZ) -> None:
 
 
 def nothing(_: Scene) -> None:
-    """The daemon mends it by itself."""
+    """Do nothing: the daemon recovers without help."""
 
 
 def to_process(number: int) -> Callable[[Scene], None]:
@@ -208,7 +208,7 @@ def set_clock(shift_ns: int) -> Callable[[Scene], None]:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is done, and what the daemon is to say of it.
+    """A fault, and the expected lines of the daemon.
 
     Attributes:
         name: For people.
@@ -319,7 +319,7 @@ def listening(microphone: str) -> Iterator[tuple[Scene, Tapped, threading.Thread
 
 
 def endure(fault: Fault) -> Any:
-    """One fault, and what was made of it."""
+    """Inject one fault, and return the measurements."""
     with listening(fault.microphone) as (scene, steady, _):
         tapped, sink = scene.tapped, scene.sink
         lag_s, lost_s = min(tapped.lags_s[-BLOCKS:]), tapped.lost_s
@@ -346,7 +346,7 @@ def endure(fault: Fault) -> Any:
 
 
 def disconnect(times: int) -> Any:
-    """Unplug a microphone and plug it in so often, beside another one; and what has grown by that."""
+    """Unplug and plug in a microphone repeatedly while another runs, and measure the growth of resources."""
     noticed_s, recovered_s, warm = 0.0, 0.0, None
     with listening("yard") as (scene, steady, _):
         for number in range(times):
@@ -378,7 +378,7 @@ def used(flapping: Tapped, steady: Tapped) -> dict[str, dict[str, int]]:
 
 
 def used_by(process: int) -> dict[str, int]:
-    """The same of one process."""
+    """Return the resources of one process."""
     folder = Path("/proc", str(process))
     status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
     return {
@@ -389,7 +389,7 @@ def used_by(process: int) -> dict[str, int]:
 
 
 def counted(sink: Noted) -> dict[str, int]:
-    """How many events there were, and how many cannot be right."""
+    """Return the number of events and of wrong events."""
     lines = [line for _, line in sink.lines]
     wrong = (wrong_events([line for line in lines if line["source"] == source]) for source in ("mic0", "steady"))
     return {"events": sum(line["type"] == "start" for line in lines), "wrong_events": sum(wrong)}
@@ -403,7 +403,7 @@ def low_tone(seconds: float) -> Any:
 
 
 def wrong_events(lines: list[dict[str, Any]]) -> int:
-    """How many of a source's events cannot be right."""
+    """Return the number of a source's wrong events."""
     wrong, open_id, latest = 0, None, ""
     for line in lines:
         if line["type"] not in ("start", "update", "end"):
@@ -483,7 +483,7 @@ def _disconnects(many: Results) -> tuple[str, ...]:
 
 
 def growth_table(results: Results) -> Table:
-    """Return a row for each process: what it held early in many disconnects, and after them."""
+    """Return a row for each process: its resources during and after the disconnections."""
     many = results["disconnects"]
     names = {
         "daemon": "the program",

@@ -1,4 +1,4 @@
-"""How far torch, TorchScript, ONNX Runtime and the daemon are from each other, and what another resampler would do.
+"""Differences between torch, TorchScript, ONNX Runtime and the daemon, and the effect of other resamplers.
 
 Run `python benchmarks/parity.py --clips FOLDER CHECKPOINT...`; it writes results/parity.json and .md, which
 the documentation quotes. FOLDER holds recordings, such as UrbanSound8K's audio/fold1.
@@ -62,7 +62,7 @@ Resampler = Callable[[Samples, int, FeatureSpec], Samples]
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What another resampler than libsoxr does to a network's scores, clip by clip."""
+    """Effect of another resampler than libsoxr on a network's scores, by clip."""
 
     resampler: str
     clips: int

@@ -82,7 +82,7 @@ def counts(bench: Bench, command: TracedCommand, traced: Trace) -> Counts:
 
 
 def version_of(program: str) -> str:
-    """Return the version that a program says."""
+    """Return the version that a program prints."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[-1]
 

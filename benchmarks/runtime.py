@@ -1,4 +1,4 @@
-"""What running costs: start-up, the stages, archive speed, memory, and the microphone's latency.
+"""Cost of running: start-up, stages, archive speed, memory, and latency of the microphone.
 
 Run `python benchmarks/runtime.py` on an idle machine; it takes three minutes and writes results/runtime.json,
 from which the documentation's tables are made. Figures are medians with their range.
@@ -41,14 +41,14 @@ PARTS = {
 
 
 def help_s() -> float:
-    """From the start of `soundwatch --help` to its end."""
+    """Measure `soundwatch --help` from start to end."""
     started = time.perf_counter()
     subprocess.run([SOUNDWATCH, "--help"], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def hello_s(source: list[str], env: dict[str, str]) -> float:
-    """From the start of `soundwatch run` to its first line."""
+    """Measure `soundwatch run` from its start to its first line."""
     started = time.perf_counter()
     with subprocess.Popen(
         [SOUNDWATCH, "run", *source], env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -62,7 +62,7 @@ def hello_s(source: list[str], env: dict[str, str]) -> float:
 
 
 def stages(model: str) -> dict[str, Any]:
-    """Return the processor time of each stage beside its floor (`stages.py`)."""
+    """Return the processor time and the lower bound of each stage (`stages.py`)."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
     command = [sys.executable, str(Path(__file__).with_name("stages.py")), "--model", model]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
@@ -71,7 +71,7 @@ def stages(model: str) -> dict[str, Any]:
 
 
 def replay(model: str, folder: Path) -> dict[str, float]:
-    """Ten minutes of the demo scene through `soundwatch replay`, and one, to tell its start from its going on."""
+    """Replay ten minutes and one minute of the demo scene, to separate start-up from processing."""
     minute = demo_scene(44_100, 60.0)[0]
     cpu_s = {}
     for minutes in (1, 10):
@@ -154,7 +154,7 @@ def _timed_lines(process: subprocess.Popen[bytes]) -> Iterator[tuple[dict[str, A
 
 
 def _resident_mb(pid: int) -> dict[str, float]:
-    """What a process holds, by what it is; libraries that others use too count whole."""
+    """Return the memory of a process by kind; shared libraries count completely."""
     held_kb = dict.fromkeys(("all", *PARTS.values(), "other libraries, most of the sound system's"), 0)
     part = ""
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
@@ -227,7 +227,7 @@ def _ms(microphone: Results, what: str) -> str:
 
 
 def stages_table(results: Results) -> Table:
-    """Return the processor time of each stage for a second of one stream, beside its floor."""
+    """Return the processor time of each stage for a second of one stream, with its lower bound."""
     core = results["stages"]["core"]
     rows = []
     for stage in results["stages"]["ms_a_second"]:

@@ -1,4 +1,4 @@
-"""What a second model beside the first costs, and whether the first is any later for it.
+"""Cost of a shadow model, and its effect on the delay of the active model.
 
 Run `python benchmarks/shadow.py` on an idle machine; it takes some minutes and writes results/shadow.json.
 
@@ -35,7 +35,7 @@ SHARES: Final = (0.0, 0.1, 1.0)
 
 
 class Summed:
-    """A sink that adds up what was compared."""
+    """A sink that counts compared windows."""
 
     name = "summed"
 

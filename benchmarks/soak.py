@@ -1,4 +1,4 @@
-"""A day of sound through the whole program as fast as it goes, and what it holds meanwhile.
+"""A day of sound through the whole program at full speed, with its use of resources.
 
 Run `python benchmarks/soak.py --hours 24` (five minutes on a quiet machine; Mosquitto is used if it is installed); it
 writes results/soak.json and draws docs/pictures/soak.png.
@@ -43,7 +43,7 @@ LOOKS_AN_HOUR: Final = 6
 
 @contextlib.contextmanager
 def broker(folder: Path) -> Iterator[str | None]:
-    """A Mosquitto of its own, or None where there is none."""
+    """Start a Mosquitto, or return None if it is not installed."""
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if mosquitto is None:
         yield None
@@ -65,7 +65,7 @@ def watch(url: str, seen: list[int]) -> None:
 
 
 def look(pid: int) -> dict[str, int]:
-    """What a process holds."""
+    """Return the resources of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     return {

@@ -1,4 +1,4 @@
-"""How well the speech guard hears talk that it has not learned from, and how many other clips it refuses.
+"""Recall of the speech guard on untrained speech, and its false refusals.
 
     python benchmarks/speech_guard.py --data UrbanSound8K --negatives DIR --teacher YAMNET.tflite --voices DIR
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def row(what: str, level: str, guard: SpeechGuard, sounds: Sequence[Mono]) -> dict[str, Any]:
-    """How many of these sounds (S,) the guard refuses."""
+    """Return the number of these sounds (S,) that the guard refuses."""
     refused = sum(guard.detects_speech(to_int16(sound[None]), RATE_HZ) for sound in sounds)
     return {"what": what, "level": level, "clips": len(sounds), "refused": refused}
 
@@ -107,7 +107,7 @@ def read(clip: Clip) -> Mono:
 
 
 def synthetic() -> list[Mono]:
-    """Stretches of each of espeak-ng's English voices."""
+    """Return excerpts of each of espeak-ng's English voices."""
     rng = np.random.default_rng(1)
     said = []
     for voice in voices():
@@ -118,7 +118,7 @@ def synthetic() -> list[Mono]:
 
 
 def prompts(folder: Path) -> dict[str, list[Mono]]:
-    """The first prompts of each voice that are long enough, by the voice's folder."""
+    """Return the first long prompts of each voice, by the voice's folder."""
     found: dict[str, list[Mono]] = {}
     for voice in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
         files = np.random.default_rng(1).permutation(sorted(map(str, voice.rglob("*.g722"))))
@@ -141,7 +141,7 @@ def decoded(file: str) -> Mono:
 
 
 def over(said: Sequence[Mono], others: Sequence[Mono], level_db: float) -> list[Mono]:
-    """The same over clips without talk, so much louder than those."""
+    """Mix speech with clips without speech at a level difference."""
     rng = np.random.default_rng(2)
     mixed = []
     for sound in said:
@@ -155,7 +155,7 @@ def over(said: Sequence[Mono], others: Sequence[Mono], level_db: float) -> list[
 
 
 def at_level(sound: Mono) -> Mono:
-    """The same at a peak of a quarter, as a microphone in a street may have it."""
+    """Scale a sound to a peak of a quarter, as from a microphone in a street."""
     return np.asarray(sound * np.float32(PEAK / max(float(np.abs(sound).max()), 1e-6)), np.float32)
 
 
@@ -178,7 +178,7 @@ def guard_speech_table(results: Results) -> Table:
 
 
 def guard_others_table(results: Results) -> Table:
-    """Return a row for each kind of sound without talk: how much of it is refused all the same."""
+    """Return a row for each kind of sound without speech: share of refused clips."""
     rows = [(f"{row['what']}", _refused(row)) for row in results["others"]]
     note = "Clips of UrbanSound8K's fold 1 in which YAMNet hears no talk (below 0.1 in all windows), by class."
     return table(("nobody talks", "refused"), rows, note)

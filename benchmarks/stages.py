@@ -1,4 +1,4 @@
-"""Where a stream's processor time goes, stage by stage, beside a floor from operations and bytes.
+"""Processor time of a stream by stage, with a lower bound from operations and bytes.
 
 `benchmarks/runtime.py` runs it in its own process and puts what it prints into its results.
 
@@ -46,7 +46,7 @@ PASS_SHARE: Final = 0.913  # of the output's band
 
 
 def timed(call: Callable[..., Any], spent_ns: Counter[str], name: str) -> Callable[..., Any]:
-    """The same, adding up its thread's processor time."""
+    """Classifier that sums its thread's processor time."""
 
     def measured(*arguments: Any) -> Any:
         started_ns = time.thread_time_ns()
@@ -59,7 +59,7 @@ def timed(call: Callable[..., Any], spent_ns: Counter[str], name: str) -> Callab
 
 
 def profile(model: LoadedModel) -> dict[str, float]:
-    """Milliseconds a second of a stream, by stage; what is left of the total is `hand-over and lines`."""
+    """Return milliseconds for a second of a stream, by stage; the rest of the total is `hand-over and lines`."""
     spent_ns = Counter[str]()
     originals = {name: getattr(*place) for name, place in STAGES.items()}
     for name, (module, attribute) in STAGES.items():
@@ -76,7 +76,7 @@ def profile(model: LoadedModel) -> dict[str, float]:
 
 
 def multiplications(path: Path) -> int:
-    """Of one window through the network: each output of a convolution or a product times what it sums over."""
+    """Count the multiplications of one window: outputs of convolutions and products times their summed inputs."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     weights = {item.name: list(item.dims) for item in graph.initializer}
     shapes = {

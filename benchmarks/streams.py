@@ -61,7 +61,7 @@ class Paced:
 
 
 class Timed(Engine):
-    """An engine that notes how long every window took to be told of."""
+    """An engine that records the delay of every window."""
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context, error_logger())

@@ -109,7 +109,7 @@ def network_of(folder: Path, others: Sequence[RunRecord]) -> LoadedModel:
 
 
 def chosen_on(name: str) -> bool:
-    """Whether a negative may choose thresholds, and is not heard then; takes of one recording go together."""
+    """Return True if a negative is for the choice of thresholds; takes of one recording stay together."""
     parts = Path(name).stem.split("-")
     return hashlib.sha256(parts[min(1, len(parts) - 1)].encode()).digest()[1] % 2 == 0
 
@@ -121,7 +121,7 @@ def heard_negatives(folders: Sequence[Path]) -> tuple[Clip, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """All the ambience of the open set's trial as one background; as much of `types.Source` as is asked for.
+    """All ambience of the open-set trial as one background source.
 
     Attributes:
         negatives: The folders.
@@ -132,7 +132,7 @@ class Place:
 
     @property
     def info(self) -> SourceInfo:
-        """What it is."""
+        """Description of the source."""
         return SourceInfo("place", "ambience", RATE_HZ, 1)
 
     def blocks(self) -> Iterator[Block]:
@@ -148,7 +148,7 @@ class Place:
                     first_sample += size
 
     def stop(self) -> None:
-        """It ends by itself."""
+        """Do nothing: the source ends at its end."""
 
 
 def calibrated(model: LoadedModel, negatives: Sequence[Path]) -> LoadedModel:
@@ -166,7 +166,7 @@ def put_on_trial(
     arguments: argparse.Namespace,
     snrs_db: Sequence[float] = SNRS_DB,
 ) -> Report:
-    """Hear the fold that the run held back, or negatives only; what ships hears all negatives."""
+    """Run the held-out fold of a run, or negatives only; the shipped model gets all negatives."""
     minutes, seed = arguments.minutes or 60.0, 1
     others = heard_negatives(arguments.negatives) if run else split_negatives(*arguments.negatives)[1]
     if trial == "open-set" or run is None:
@@ -203,7 +203,7 @@ def write(trial: Trial, entries: list[dict[str, Any]], arguments: argparse.Names
 
 
 def network_title(entry: Results) -> str:
-    """A network on trial, by what it has not heard."""
+    """A tested network with its held-out data."""
     folds = ", ".join(map(str, entry["holds_back_folds"]))
     return f"`{entry['recipe']}` without fold {folds}" if folds else f"`{entry['recipe']}` as shipped"
 
@@ -330,7 +330,7 @@ def ambience_table(results: Results) -> Table:
 
 
 def verdict(change: float, error: float) -> str:
-    """Whether a change costs two points at most, as far as its error lets that be said."""
+    """Describe whether a change costs at most two points, within its error."""
     if abs(change + 2) < error:
         return "too near to say"
     return "yes" if change > -2 else "**no**"

@@ -1,4 +1,4 @@
-"""What the page costs the daemon: processor time and memory, without it, with it, and with one viewer who looks.
+"""Cost of the page: processor time and memory without it, with it, and with one viewer.
 
 Run `python benchmarks/web.py` on an idle machine; it takes `--rounds` of `--minutes`, all three at once so that they
 see the same machine, and writes results/web.json. The viewer gets lines, scores and the spectrogram over a WebSocket
@@ -40,7 +40,7 @@ REFRESH_S: Final = 15.0
 
 @contextmanager
 def daemon(folder: Path, port: int | None) -> Iterator[int]:
-    """A daemon that hears the demo scene; its process id."""
+    """Run a daemon with the demo scene, and return its process id."""
     folder.mkdir()
     page = ["-F", f"http://127.0.0.1:{port}"] if port else []
     command = [SOUNDWATCH, "run", "--device", "demo", "-F", f"json:{folder}/events.jsonl", *page]
