@@ -63,7 +63,7 @@ def fault_injection_table(results: Results) -> Table:
         f"`{results['command']}`, {results['date']}: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['system']}."
     )
-    return table(("fault", "has to hold", "held", "counted"), rows, note)
+    return table(("fault", "claims", "held", "counts"), rows, note)
 
 
 TABLES: Final = {

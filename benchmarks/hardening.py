@@ -3,7 +3,7 @@
 Run `python benchmarks/hardening.py` (seconds; needs systemd-analyze, not a running systemd); it writes
 results/hardening.json.
 
-Conventions: exposure is systemd's own weighted sum, 0 (shut in entirely) to 10; what stays open is what it marks.
+Conventions: exposure is systemd's own weighted sum, 0 (complete sandbox) to 10 (none).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def hardening_table(results: Results) -> Table:
     """Return a row for each unit."""
     rows = [(f"`{unit['unit']}`", f"{unit['exposure']:.1f}") for unit in results["units"]]
     note = (
-        f"`{results['command']}`, {results['date']}, systemd {results['systemd']}: 0 is shut in entirely, 10 is open."
+        f"`{results['command']}`, {results['date']}, systemd {results['systemd']}: 0 is a complete sandbox, 10 is none."
     )
     return table(("unit", "exposure"), rows, note)
 
@@ -70,7 +70,7 @@ def hardening_table(results: Results) -> Table:
 def hardening_open_table(results: Results) -> Table:
     """Return a row for each setting that the system's unit leaves open."""
     left = [(f"`{each['setting']}`", each["means"], f"{each['weighs']:.1f}") for each in results["units"][0]["open"]]
-    return table(("what the system's unit leaves open", "systemd's words", "weighs"), left)
+    return table(("open in the system unit", "systemd's description", "weight"), left)
 
 
 TABLES: Final = {

@@ -199,7 +199,7 @@ def runtime_summary_table(results: Results) -> Table:
         ("start to first line (`hello`), from a microphone", f"{microphone['hello_s']['median']:.2f} s"),
         ("processor time for a second of 48 kHz stereo", f"{stage_ms(results, 'all'):.1f} ms"),
         ("recordings, on one core", f"{replay['times_real_time_once_started']:.0f} times real time"),
-        ("window heard to line written", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
+        ("last sample of a window to written line", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
         ("memory", f"{microphone['resident_mb']:.0f} MB"),
     )
     return table(("what", "figure"), rows, machine_of(results))

@@ -142,11 +142,11 @@ def shadow_table(results: Results) -> Table:
             )
         )
     headings = ("a shadow", "processor time for a second of a stream, ms", "ratio to none")
-    more = ("window heard to line written, ms", "MB", "windows compared and dropped")
+    more = ("last sample of a window to written line, ms", "MB", "windows compared and dropped")
     note = (
         f"Median, least and most of {len(results['turns'])} turns, each of {results['streams']} streams of 48 kHz "
         f"stereo for {results['seconds']:g} s in real time; the second model is as large as the first. The rows were "
-        "measured by turns, so that whatever else the machine did falls on all of them."
+        "measured in turns, so that other load affects all of them."
     )
     return table((*headings, *more), rows, f"{note} {machine_of(results)}")
 

@@ -179,7 +179,7 @@ def soak_table(results: Results) -> Table:
         ("sound", f"{results['hours']:g} hours in {results['took_s']:.0f} s"),
         ("lines, events", f"{results['lines']:,}, {results['events']:,}"),
         ("lines that the file lacks", str(results["lost_lines"])),
-        ("share of the sound that was heard", f"{results['coverage']:g}"),
+        ("share of the sound that was processed", f"{results['coverage']:g}"),
         (
             "resident memory after an hour, at the most, at the end, MB",
             " ".join(f"{each / 1000:.1f}" for each in (first["memory_kb"], most, last["memory_kb"])),

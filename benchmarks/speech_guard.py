@@ -174,14 +174,14 @@ def guard_speech_table(results: Results) -> Table:
         f"Clips refused, of how many. `{results['model']}`, {results['bytes'] / 1000:.0f} KB, threshold "
         f"{results['thresholds']['speech']:.2f}. `{results['command']}`."
     )
-    return table(("somebody talks", *levels), rows, note)
+    return table(("speech", *levels), rows, note)
 
 
 def guard_others_table(results: Results) -> Table:
     """Return a row for each kind of sound without speech: share of refused clips."""
     rows = [(f"{row['what']}", _refused(row)) for row in results["others"]]
     note = "Clips of UrbanSound8K's fold 1 in which YAMNet hears no talk (below 0.1 in all windows), by class."
-    return table(("nobody talks", "refused"), rows, note)
+    return table(("no speech", "refused"), rows, note)
 
 
 def _refused(row: Results | None) -> str:

@@ -217,7 +217,7 @@ def streams_table(results: Results) -> Table:
     headings = (
         "streams",
         "minutes",
-        "windows told",
+        "windows reported",
         "late",
         "delay, ms (median, 99 %)",
         "cores busy",

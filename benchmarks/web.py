@@ -134,7 +134,7 @@ def main() -> None:
 
 def web_table(results: Results) -> Table:
     """Return the cost of the page without and with a viewer."""
-    names = {"without": "without a page", "unwatched": "with it, nobody looks", "watched": "with it, one looks"}
+    names = {"without": "without a page", "unwatched": "with a page, no viewer", "watched": "with a page, one viewer"}
     rows = []
     for kind, name in names.items():
         shares = [each["share_of_a_core"][kind] for each in results["rounds"]]
