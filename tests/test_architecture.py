@@ -108,7 +108,7 @@ def test_a_package_imports_lower_floors_only(root: str, floors: tuple[tuple[str,
 
 
 def classes_with_state(root: str) -> set[tuple[str, str]]:
-    """Module and name of each class that has a constructor of its own and so is no record."""
+    """Yield module and name of each class with its own constructor, which is no record."""
     found = set()
     for path in modules(root):
         module = ".".join(path.relative_to(ROOT / root).with_suffix("").parts)

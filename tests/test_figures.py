@@ -25,7 +25,7 @@ def figures(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The script with a page of its own."""
+    """Run the script with its own page."""
     for folder in ("scripts", "docs", "benchmarks/results"):
         (tmp_path / folder).mkdir(parents=True)
     for script in (ROOT / "scripts").glob("*.py"):

@@ -1,4 +1,4 @@
-"""What is not sound, or not a model, or not to be had: one sentence, the documented exit code, no wrong event."""
+"""Bad input gives one message, the documented exit code, and no wrong event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No line is lost or comes again unmarked, whatever is done to broker, program and disk meanwhile."""
+"""No line is lost or repeated without a mark during failures of broker, program and disk."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_every_run_of_the_demo_that_is_shown_listens_until_it_is_stopped(words: 
 
 
 def run_until_hello(*words: str) -> int:
-    """How a live run ends that is stopped as soon as it has said what it listens to."""
+    """Stop a live run after its `hello`, and return its result."""
     with subprocess.Popen([SOUNDWATCH, *words], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["type"] == "hello"

@@ -1,4 +1,4 @@
-"""What was heard, out of the journal, as files of other programs."""
+"""Export of the journal's events to files of other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATE_HZ = 16_000
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder whose journal holds one recording with two sounds."""
+    """Provide a state folder whose journal has the events of one recording with two sounds."""
     folder = tmp_path_factory.mktemp("recorded")
     sound = [silence(0.5, RATE_HZ), tone(300, 0.8, RATE_HZ), silence(1, RATE_HZ), tone(3000, 0.8, RATE_HZ)]
     soundfile.write(folder / "two.wav", np.concatenate([*sound, silence(1, RATE_HZ)], axis=1).T, RATE_HZ)

@@ -30,10 +30,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
     programs: list[subprocess.Popen[bytes]] = []
 
     def started(*arguments: str, out: str = "out", **environment: str) -> subprocess.Popen[bytes]:
-        with (tmp_path / out).open("ab") as lines, (tmp_path / f"{out}.err").open("ab") as diary:
-            program = subprocess.Popen(
-                [SOUNDWATCH, *arguments], stdout=lines, stderr=diary, env=os.environ | environment
-            )
+        with (tmp_path / out).open("ab") as lines, (tmp_path / f"{out}.err").open("ab") as log:
+            program = subprocess.Popen([SOUNDWATCH, *arguments], stdout=lines, stderr=log, env=os.environ | environment)
         programs.append(program)
         return program
 
@@ -42,8 +40,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         if program.poll() is None:
             program.kill()
         program.wait(60)
-    for diary in tmp_path.glob("*.err"):
-        assert "Traceback" not in diary.read_text(), diary.read_text()
+    for log in tmp_path.glob("*.err"):
+        assert "Traceback" not in log.read_text(), log.read_text()
 
 
 @contextmanager
@@ -55,13 +53,13 @@ def daemon(begin: Begin, folder: Path, broker: str, name: str) -> Iterator[subpr
 
 
 def watching(mosquitto: Mosquitto, folder: Path) -> list[str]:
-    """The words of a `fleet watch` with a store of its own."""
+    """Return the arguments of `fleet watch` with its own store."""
     where = ["--broker", f"mqtt://{mosquitto.address}", "--store", str(folder / "f.db")]
     return [SOUNDWATCH, "fleet", "watch", *where]
 
 
 def nodes(store: str) -> dict[str, dict[str, Any]]:
-    """What `fleet nodes` says, by name."""
+    """Return the output of `fleet nodes`, by node."""
     done = soundwatch("fleet", "nodes", "--store", store)
     assert done.returncode == 0, done.stderr
     return {line["node"]: line for line in map(json.loads, done.stdout.splitlines())}

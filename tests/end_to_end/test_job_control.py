@@ -25,7 +25,7 @@ LEAVES_OTHER_SCREEN = b"\x1b[?1049l"
 
 
 class Shell:
-    """An interactive bash on a terminal of its own, with job control."""
+    """Run an interactive bash with job control on a pseudoterminal."""
 
     def __init__(self) -> None:
         pid, self._terminal = pty.fork()

@@ -1,4 +1,4 @@
-"""What is left of a run: its journal, read while it runs and after it was killed."""
+"""The journal of a run, read during the run and after a kill."""
 
 from __future__ import annotations
 
@@ -126,20 +126,20 @@ def test_a_file_gets_the_lines_that_came_while_it_could_not_be_written_to(config
     folder.mkdir()
     events = folder / "events.jsonl"
     command = [SOUNDWATCH, "run", "--config", str(config), "-F", f"json:{events}", "-F", "json"]
-    diary = tmp_path / "diary"
+    log = tmp_path / "log"
     with (
-        diary.open("wb") as said,
+        log.open("wb") as said,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as running,
     ):
         read_until(running, b'"start"')
         wait_until(lambda: events.stat().st_size, "the file's first line")
         rotated = folder.rename(tmp_path / "away") / "events.jsonl"  # one step: no file can be made in between
-        wait_until(lambda: b"sink_failed" in diary.read_bytes(), "its failure")
+        wait_until(lambda: b"sink_failed" in log.read_bytes(), "its failure")
         folder.mkdir()
-        wait_until(lambda: b"sink_recovered" in diary.read_bytes(), "its recovery")
+        wait_until(lambda: b"sink_recovered" in log.read_bytes(), "its recovery")
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=WAIT_S)
-    assert running.returncode == 0, diary.read_text()
+    assert running.returncode == 0, log.read_text()
     lines = lines_of(rotated.read_bytes() + events.read_bytes())
     kept = lines_of(soundwatch("tail", "--since", "1h").stdout)
     assert [line["seq"] for line in lines] == [line["seq"] for line in kept]

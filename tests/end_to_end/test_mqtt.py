@@ -1,4 +1,4 @@
-"""The real program and a real broker: killed, started again, asked to pause, and stopped."""
+"""The real program with a real broker: killed, restarted, paused and stopped."""
 
 from __future__ import annotations
 

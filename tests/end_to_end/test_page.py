@@ -1,4 +1,4 @@
-"""The page in a real browser, on a daemon that hears the demo scene."""
+"""The page in a real browser, with a daemon on the demo scene."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.events.schema import ClipLine
 from support.browser import a_browser, complaints_of, skip_without_chromium
-from support.demo_daemon import demo_daemon, has_told, wait_for
+from support.demo_daemon import demo_daemon, has_event, wait_for
 from support.journal_factory import hello
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
@@ -38,10 +38,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A daemon that has told of an event."""
+    """Run a daemon until its first event."""
     state = tmp_path_factory.mktemp("state")
     with demo_daemon(free_port(), env={"STATE_DIRECTORY": str(state)}) as url:
-        wait_for(lambda: has_told(url))
+        wait_for(lambda: has_event(url))
         yield url
 
 
@@ -62,7 +62,7 @@ def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]
 
 
 def today(number: int, type_: str = "start", **changes: Any) -> Any:
-    """An event of just now, so that it is on today's list whatever the day."""
+    """Return an event of the present time, so that today's list contains it."""
     now = datetime.now(UTC) - timedelta(seconds=60 - number)
     text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     offset = {"offset": text, "duration_s": 1.5} if type_ == "end" else {}
@@ -106,7 +106,7 @@ def test_the_page_reconnects_after_a_kill_of_the_daemon(browser: Browser, tmp_pa
     with demo_daemon(port, "--journal", journal) as url:
         page, _ = opened(browser, url)
         expect(page.locator("#status")).not_to_have_attribute("data-state", "connecting")
-        wait_for(lambda: has_told(url))
+        wait_for(lambda: has_event(url))
     expect(page.locator("#banner")).to_contain_text("soundwatch cannot be reached")
     expect(page.locator("#status")).to_have_text("Not connected")
     with demo_daemon(port, "--journal", journal):

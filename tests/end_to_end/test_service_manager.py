@@ -63,7 +63,7 @@ def test_systemd_is_notified_of_readiness_status_watchdog_and_stop() -> None:
         systemd.wait_for(lambda text: text == "READY=1")
         assert daemon.stdout is not None
         assert b'"hello"' in daemon.stdout.readline(), "READY follows the first classified window"
-        systemd.wait_for(lambda text: text.startswith("STATUS=1 of 1 sources heard; ") and text.endswith(" on demo"))
+        systemd.wait_for(lambda text: text.startswith("STATUS=1 of 1 sources running; ") and text.endswith(" on demo"))
         systemd.wait_for(lambda text: text == "WATCHDOG=1")
         daemon.send_signal(signal.SIGTERM)
         systemd.wait_for(lambda text: text == "STOPPING=1")
@@ -98,16 +98,16 @@ def test_a_missing_microphone_does_not_stop_the_watchdog(virtual_microphone: Vir
         running(systemd, "--config", config, "--model", model, env=virtual_microphone.env) as daemon,
     ):
         systemd.wait_for(lambda text: text == "READY=1")
-        assert systemd.wait_for(lambda text: "waiting for" in text) == "STATUS=0 of 1 sources heard; waiting for mic0"
+        assert systemd.wait_for(lambda text: "waiting for" in text) == "STATUS=0 of 1 sources running; waiting for mic0"
         virtual_microphone.plug_in("yard")
-        systemd.wait_for(lambda text: text == "STATUS=1 of 1 sources heard")
+        systemd.wait_for(lambda text: text == "STATUS=1 of 1 sources running")
         children = children_of(daemon.pid)
         assert children, "each microphone has a process"
         for child in children:
             assert not environment_of(child) & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
             os.kill(child, signal.SIGSTOP)
         systemd.wait_for(lambda text: "waiting for mic0" in text)
-        systemd.wait_for(lambda text: text == "STATUS=1 of 1 sources heard")
+        systemd.wait_for(lambda text: text == "STATUS=1 of 1 sources running")
         virtual_microphone.unplug("yard")
         systemd.wait_for(lambda text: "waiting for mic0" in text)
         away_since = len(systemd.received)

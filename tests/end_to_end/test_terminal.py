@@ -27,7 +27,7 @@ LEAVES_OTHER_SCREEN = b"\x1b[?1049l"
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """A minute of a tone, by a model that hears it."""
+    """Write a minute of a tone, and a model that detects it."""
     soundfile.write(tmp_path / "tone.wav", tone(300, 60, 16_000).T, 16_000)
     model = write_band_model(tmp_path / "bands.onnx")
     return [SOUNDWATCH, "run", "--device", str(tmp_path / "tone.wav"), "--model", str(model), "--journal", "memory"]

@@ -20,7 +20,7 @@ from schemathesis.checks import not_a_server_error
 from soundwatch.daemon.web.openapi import document
 from soundwatch.daemon.web.routes import ROUTES
 from support.cli_runner import SOUNDWATCH, soundwatch
-from support.demo_daemon import demo_daemon, get, has_told, wait_for
+from support.demo_daemon import demo_daemon, get, has_event, wait_for
 from support.ports import free_port
 
 EXAMPLES = 25
@@ -28,10 +28,10 @@ EXAMPLES = 25
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A daemon that hears the demo scene and has told of an event."""
+    """Run a daemon on the demo scene until its first event."""
     state = tmp_path_factory.mktemp("state")
     with demo_daemon(free_port(), env={"STATE_DIRECTORY": str(state)}) as url:
-        wait_for(lambda: has_told(url))
+        wait_for(lambda: has_event(url))
         yield url
 
 
@@ -125,7 +125,7 @@ def test_a_daemon_without_a_page_does_not_import_it() -> None:
 def test_exhausted_file_descriptors_give_log_lines_and_no_traceback_and_the_page_recovers(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     with demo_daemon(port, env={"STATE_DIRECTORY": str(tmp_path)}, log=log) as url:
-        wait_for(lambda: has_told(url))  # every module is imported by now
+        wait_for(lambda: has_event(url))  # every module is imported by now
         [pid] = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if f":{port}" in read(path)]
         used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""A model repository for Triton: what is in it, and that it is there whole or not at all."""
+"""A model repository for Triton: its content, and its atomic creation."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def build(source: Path, target: Path, kind: str) -> Path:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the checkout, with what is not committed yet: building writes into it."""
+    """Clone the checkout with uncommitted changes, since building writes into it."""
     clone = tmp_path_factory.mktemp("clone") / "soundwatch"
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("this is no clone, or there is no git")
@@ -68,7 +68,7 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that holds the wheel and what it needs, and nothing else."""
+    """Return the programs of an environment with only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, with_pip=True)
     pip = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]

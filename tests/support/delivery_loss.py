@@ -1,12 +1,12 @@
-"""Events flow through the real program to a real broker and a file while broker, program and disk are done harm to.
+"""Delivery of events by the real program to a real broker and a file during failures of broker, program and disk.
 
-`soundwatch run` hears raw samples on standard input, a low and a high tone in turn, with a small model that tells the
-two apart: an event at each change. Its journal is on a disk of its own that can be filled (a tmpfs). The broker is
-reached through a gate that lets a broker that was restarted be listened to before it is published to.
+`soundwatch run` reads raw samples on standard input, a low and a high tone in turn, with a small model of two classes:
+an event at each change. Its journal is on its own disk, which can be filled (a tmpfs). The broker is reached through a
+gate, so that after a restart the listener connects before the program publishes.
 
-Conventions: what counts is the numbers. The journal numbers every line without holes, over all restarts; each number
-has to be in the file, and each of an event's line at whoever listens to the broker. A line that comes again has to
-say so.
+Conventions: the numbers of lines decide. The journal numbers every line without gaps, over all restarts. Each number
+has to be in the file, and each number of an event's line has to reach the listener at the broker. A repeated line has
+to be marked.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ RATE_HZ = 8000
 TONE_S = 0.6
 MOST_BEHIND = 4000  # lines that the program may be ahead of the broker; a full journal keeps more
 EVENTS = ("start", "update", "end")
-EVENT_TOPIC = "soundwatch/edge1/ears/event"
+EVENT_TOPIC = "soundwatch/edge1/stdin/event"
 CONFIG = """
 node: edge1
-sources: {{ears: {{device: "-", pcm: "f32le,{rate},1"}}}}
+sources: {{stdin: {{device: "-", pcm: "f32le,{rate},1"}}}}
 detection: {{min_duration_s: 0.1, cooldown_s: 0}}
 journal: {{path: {journal}}}
 sinks: ["json:{file}", "mqtt://127.0.0.1:{port},discovery=0,level_s=0"]
@@ -131,8 +131,8 @@ class Account:
         lines: How many lines were numbered.
         file_lost: Numbers that are not in the file.
         broker_lost: Numbers of events' lines that did not come from the broker.
-        repeated: Lines that came again and said so, at both.
-        unmarked: Lines that came again and did not say so, at both.
+        repeated: Repeated lines with a mark, at both.
+        unmarked: Repeated lines without a mark, at both.
         broken: Lines in the file that are none.
         renumbered: Numbers that two different lines had.
         journal_dropped: Old lines that the journal has dropped, for want of room or by its limits.
@@ -171,13 +171,13 @@ class Trial:
         self._lines = 0
         self._read_bytes = 0
         self._daemon: subprocess.Popen[bytes] | None = None
-        self.diary = (folder / "diary.txt").open("ab")
+        self.log = (folder / "log.txt").open("ab")
         self.gate.open()
 
     def start_daemon(self) -> None:
         """Start the program, and play to it."""
         command = [SOUNDWATCH, "run", "--config", str(self._config), "--model", str(self._model)]
-        self._daemon = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.diary, stderr=self.diary)
+        self._daemon = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log)
         threading.Thread(target=self._play, args=(self._daemon,), daemon=True).start()
 
     def kill_daemon(self) -> None:
@@ -218,8 +218,8 @@ class Trial:
         self._wait(daemon)
         while not self._all_delivered():
             command = [SOUNDWATCH, "run", "--config", str(self._config), "--model", str(self._model)]
-            self._wait(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.diary, stderr=self.diary))
-        wait_until(lambda: self._last_event_seq() in {line["seq"] for line in self._heard()}, "the last event")
+            self._wait(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log))
+        wait_until(lambda: self._last_event_seq() in {line["seq"] for line in self._received()}, "the last event")
         return self._account()
 
     def close(self) -> None:
@@ -230,10 +230,10 @@ class Trial:
         self.listener.close()
         self.gate.shut()
         self.broker.kill()
-        self.diary.close()
+        self.log.close()
 
     def _wait(self, daemon: subprocess.Popen[bytes]) -> None:
-        assert daemon.wait(timeout=120) == 0, Path(self.diary.name).read_text()
+        assert daemon.wait(timeout=120) == 0, Path(self.log.name).read_text()
 
     def _play(self, daemon: subprocess.Popen[bytes]) -> None:
         """Play tones until the program has ended, or is to."""
@@ -262,7 +262,7 @@ class Trial:
         delivered = [seq for (seq,) in self._ask("SELECT delivered FROM cursors")]
         return len(delivered) == 2 and min(delivered) == self._last_seq()
 
-    def _heard(self) -> list[dict[str, Any]]:
+    def _received(self) -> list[dict[str, Any]]:
         return self.listener.events(EVENT_TOPIC)
 
     def _account(self) -> Account:
@@ -272,11 +272,11 @@ class Trial:
                 written.append(json.loads(text))
             except ValueError:
                 broken += 1
-        heard = self._heard()
+        received = self._received()
         ids: dict[int, set[str]] = {}
-        for line in (*written, *heard):
+        for line in (*written, *received):
             ids.setdefault(line["seq"], set()).add(f"{line['type']} {line.get('id')}")
-        in_file, from_broker = {line["seq"] for line in written}, {line["seq"] for line in heard}
+        in_file, from_broker = {line["seq"] for line in written}, {line["seq"] for line in received}
         last_seq = self._last_seq()
         events = {line["seq"] for line in written if line["type"] in EVENTS}
         return Account(
@@ -284,8 +284,8 @@ class Trial:
             lines=last_seq,
             file_lost=len(set(range(1, last_seq + 1)) - in_file),
             broker_lost=len(events - from_broker),
-            repeated=sum(bool(line.get("repeated")) for line in (*written, *heard)),
-            unmarked=_unmarked(written) + _unmarked(heard),
+            repeated=sum(bool(line.get("repeated")) for line in (*written, *received)),
+            unmarked=_unmarked(written) + _unmarked(received),
             broken=broken,
             renumbered=sum(len(id_) > 1 for id_ in ids.values()),
             journal_dropped=last_seq - self._ask("SELECT COUNT(*) FROM lines")[0][0],

@@ -23,8 +23,8 @@ def demo_daemon(
     """Run the daemon within the context, and provide the address of its page; kill it if it does not end."""
     command = [SOUNDWATCH, "run", "--device", "demo", "-F", f"http://127.0.0.1:{port}", *arguments]
     with (
-        open(log or os.devnull, "ab") as diary,  # noqa: PTH123  # os.devnull is no path of a Path's
-        subprocess.Popen(command, env=os.environ | (env or {}), stdout=diary, stderr=diary) as daemon,
+        open(log or os.devnull, "ab") as log_file,  # noqa: PTH123  # os.devnull is no path of a Path's
+        subprocess.Popen(command, env=os.environ | (env or {}), stdout=log_file, stderr=log_file) as daemon,
     ):
         try:
             url = f"http://127.0.0.1:{port}"
@@ -46,7 +46,7 @@ def get(url: str, path: str) -> Any:
         return None
 
 
-def has_told(url: str) -> bool:
+def has_event(url: str) -> bool:
     """Return True if the page has an event."""
     return bool((get(url, "/api/events") or {}).get("events"))
 

@@ -152,7 +152,7 @@ def outside(where: str) -> onnx.TensorProto:
 
 
 def huge() -> onnx.TensorProto:
-    """Weights that say they have more numbers than any machine has."""
+    """Return weights that declare more numbers than any memory holds."""
     return TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 31, 1 << 31], raw_data=b"\0" * 16)
 
 

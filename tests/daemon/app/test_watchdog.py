@@ -91,9 +91,9 @@ def test_the_program_is_ready_after_the_first_window_or_if_every_microphone_wait
 
 def test_the_status_names_active_classes_and_waiting_sources_and_stays_short() -> None:
     progress = EngineProgress(0, [source("mic0", "heard", active=True), source("yard", "waiting")])
-    assert status_text(progress) == "1 of 2 sources heard; low on mic0; waiting for yard"
+    assert status_text(progress) == "1 of 2 sources running; low on mic0; waiting for yard"
     many = EngineProgress(0, [source(f"m{number}", "waiting") for number in range(300)])
-    assert status_text(many) == "0 of 300 sources heard; waiting for m0, m1, m2, m3, m4 and 295 more"
+    assert status_text(many) == "0 of 300 sources running; waiting for m0, m1, m2, m3, m4 and 295 more"
 
 
 def test_an_active_class_is_named_by_the_model_that_detected_it() -> None:
@@ -103,7 +103,7 @@ def test_an_active_class_is_named_by_the_model_that_detected_it() -> None:
     contract = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
     new.encoder = replace(new.encoder, contract=contract)
     new.detection_state = DetectionState(tuple(ClassState(active=label == "quiet") for label in labels), 1)
-    assert status_text(EngineProgress(0, [old, new])) == "2 of 2 sources heard; low on mic0, quiet on yard"
+    assert status_text(EngineProgress(0, [old, new])) == "2 of 2 sources running; low on mic0, quiet on yard"
 
 
 class RecordingNotifier(SystemdNotifier):
@@ -123,7 +123,7 @@ def test_a_stalled_stage_is_logged_once_and_stops_the_watchdog_until_it_recovers
     progress = EngineProgress(0, [source("mic0", "heard", heard_s=1, windows=1)])
     for now_s in range(2, 9):
         watchdog(progress, now_s * SECOND_NS)
-    assert notifier.sent == ["READY=1", "STATUS=1 of 1 sources heard", *["WATCHDOG=1"] * 5]
+    assert notifier.sent == ["READY=1", "STATUS=1 of 1 sources running", *["WATCHDOG=1"] * 5]
     assert [fields["stage"] for _, fields in log.written] == ["the capture of mic0"]
     progress.sources[0].last_sound_ns = 9 * SECOND_NS
     watchdog(progress, 9 * SECOND_NS)

@@ -1,4 +1,4 @@
-"""Recordings under a folder are found whatever their names, and behind links, once each."""
+"""Recordings under a folder are found once, with any name and behind links."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ def test_notifications_follow_systemds_protocol() -> None:
     with manager() as systemd:
         notifier = SystemdNotifier(systemd.env["NOTIFY_SOCKET"])
         notifier.ready()
-        notifier.status("1 of 1\nsources  heard")
+        notifier.status("1 of 1\nsources  running")
         notifier.ping_watchdog()
         notifier.reloading()
         notifier.stopping()
         while systemd.receive(0.2):
             pass
         received = [text for _, text in systemd.received]
-    assert received[:3] == ["READY=1", "STATUS=1 of 1 sources heard", "WATCHDOG=1"]
+    assert received[:3] == ["READY=1", "STATUS=1 of 1 sources running", "WATCHDOG=1"]
     assert received[3].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert received[4:] == ["STOPPING=1"]
 

@@ -1,4 +1,4 @@
-"""Augmentation changes what it says and nothing else."""
+"""Augmentation changes only what it states."""
 
 from __future__ import annotations
 

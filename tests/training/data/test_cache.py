@@ -1,4 +1,4 @@
-"""The cache gives exactly what the daemon's own path gives."""
+"""The cache gives exactly the samples of the daemon's path."""
 
 from __future__ import annotations
 

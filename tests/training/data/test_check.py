@@ -1,4 +1,4 @@
-"""What is wrong with a data set is said before an hour is spent on it."""
+"""Faults of a data set are reported before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder a class: what is a recording, what is held out, and what cannot be a data set."""
+"""Class folders: recordings, held-out recordings, and invalid data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The download through soundata: a fake of its three calls, since the archive is not asked for in a test."""
+"""The download through soundata, with a fake of its three calls instead of the archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Street mixes: which sounds meet, what is audible in them, and a run that learns from them."""
+"""Street mixes: their sounds, audibility, and a training run on them."""
 
 from __future__ import annotations
 

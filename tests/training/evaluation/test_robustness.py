@@ -1,4 +1,4 @@
-"""Each condition does to a clip what its name says, and its cost is counted clip by clip."""
+"""Each condition has its stated effect on a clip, and its cost is counted by clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs on a tiny data set: what is resumed is what would have been, and what lies is refused."""
+"""Whole runs on a tiny data set: resumed runs are identical, and inconsistent inputs are refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _cli(*arguments: object) -> str:
 
 
 class _CutOffError(Exception):
-    """Stands for a power cut."""
+    """Simulated power failure."""
 
 
 def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(

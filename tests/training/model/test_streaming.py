@@ -1,4 +1,4 @@
-"""The streaming form of a network computes what the network computes on windows, in blocks of any length."""
+"""The streaming form of a network gives the network's outputs on windows, for blocks of any length."""
 
 from __future__ import annotations
 

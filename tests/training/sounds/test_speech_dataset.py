@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espea
 
 
 class Ear:
-    """Hears talk in what is loud, none in what is quiet, and cannot tell in between."""
+    """Teacher that finds speech in loud sounds, none in quiet ones, and is uncertain in between."""
 
     def speech_score(self, sound: Mono) -> float:
         peak = float(np.abs(sound).max())

@@ -1,4 +1,4 @@
-"""Talk made by espeak-ng: recordings that training reads, of voices that no trial uses."""
+"""Speech from espeak-ng: recordings for training, of voices that no test uses."""
 
 from __future__ import annotations
 

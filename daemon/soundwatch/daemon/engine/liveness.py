@@ -61,17 +61,17 @@ def is_ready(progress: EngineProgress) -> bool:
 
 
 def status_text(progress: EngineProgress) -> str:
-    """Return the active sounds and the absent sources in one line for people."""
-    heard = [source for source in progress.sources if source.state == "heard"]
+    """Return the active sounds and the absent sources in one line of text."""
+    running = [source for source in progress.sources if source.state == "heard"]
     sounds = [
         f"{label} on {source.name}"
-        for source in heard
+        for source in running
         if source.encoder is not None
         for label, class_state in zip(source.encoder.contract.labels, source.detection_state.decided, strict=True)
         if class_state.active
     ]
     away = [source.name for source in progress.sources if source.state in AWAY]
-    parts = [f"{len(heard)} of {len(progress.sources)} sources heard"]
+    parts = [f"{len(running)} of {len(progress.sources)} sources running"]
     if sounds:
         parts.append(_some(sounds))
     if away:
