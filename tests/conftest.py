@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ import soundwatch.daemon  # noqa: F401  # switches off the usage reporting of li
 
 # `make test` runs more tests than cores at a time: one that trained on all cores would only slow the others down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts background jobs with SIGINT ignored, and programs under test would inherit that.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 for size in ("COLUMNS", "LINES"):  # a terminal of a test has its own; workers of pytest-xdist are started with others
     os.environ.pop(size, None)
 
