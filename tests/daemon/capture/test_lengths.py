@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -284,3 +285,32 @@ def test_a_header_without_sound_and_with_chunks_after_it_is_empty(tmp_path: Path
 def test_one_sample_is_one_sample(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", SOUND[:1], RATE_HZ)
     assert read(tmp_path / "a.wav")[0].shape == (1, 1)
+
+
+@pytest.mark.parametrize("seed", range(18))
+def test_a_damaged_recording_is_read_or_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Bytes are changed, removed and inserted in the headers of all formats; other errors are bugs."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # ffmpeg is not ours to test
+    rng = np.random.default_rng(seed)
+    formats = ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.caf", "a.au", "a.w64", "a.rf64"]
+    path = tmp_path / formats[seed % len(formats)]
+    soundfile.write(path, SOUND[:4_000], RATE_HZ)
+    content = bytearray(path.read_bytes())
+    for _ in range(10):
+        damaged = content.copy()
+        for _ in range(3):
+            place = int(rng.integers(0, 200))
+            damaged[place : place + int(rng.integers(0, 3))] = rng.bytes(int(rng.integers(0, 3)))
+        path.write_bytes(damaged[: int(rng.integers(1, len(damaged)))] if rng.random() < 0.3 else damaged)
+        with contextlib.suppress(SourceError):
+            list(Recording("file", path, "fast", 0).blocks())
+
+
+def test_an_mp3_whose_last_frames_cannot_be_decoded_is_read_to_them(tmp_path: Path) -> None:
+    content = _without_xing(bytes(encoded(tmp_path / "a.mp3")))
+    (tmp_path / "a.mp3").write_bytes(content + bytes(3_000) + content[:4] + bytes(200))
+    samples, notes = read(tmp_path / "a.mp3")
+    assert samples.shape[1] >= len(SOUND)
+    assert notes in ((), tuple(note for note in notes if "damaged" in note))

@@ -1,7 +1,8 @@
-"""Frames of a file that libsndfile reads.
+"""Frames of an audio file that libsndfile reads, part after part.
 
-Conventions: as in `capture/frame_reader.py`.
-Does not: read other formats (`capture/ffmpeg_file.py`).
+Conventions: as for `capture/frame_reader.py`. A part is presented with a header that agrees with its bytes.
+Source: libsndfile's log of the header, for formats without a layout in `capture/containers`.
+Does not: read what only ffmpeg reads.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon.capture.containers import FileView, Part, find_parts
-from soundwatch.daemon.capture.containers.mpeg import mpeg_parts
+from soundwatch.daemon.capture.containers.mpeg import mpeg_parts, parse_frame
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_findings import FindingKind
@@ -52,19 +53,21 @@ class SndfileReader:
         size = self._raw.seek(0, 2)
         self._parts = find_parts(self._raw, size) or (Part(0, size),)
         self._whole_file = self._parts == (Part(0, size),)  # of a format without a layout here, or with one part
-        self._number = 0
+        self._number = -1
         self._part_samples = 0
         self._end_sample = 0
         self._endless = False
         self._damaged = False
         self.notes: dict[FindingKind, str] = {}
-        self._open(self._parts[0])
+        left_out_bytes = self._open_next()
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.encoding = f"{self._file.format} {self._file.subtype}"
         known = len(self._parts) == 1 and not self._parts[0].estimated and self._file.frames < _UNKNOWN_SAMPLES
         self.samples: int | None = self._file.frames if known else None
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
+        if left_out_bytes:
+            self._note_gap(left_out_bytes)
 
     def read(self, count: int) -> Any:
         """Read frames, as in `FrameReader`."""
@@ -98,6 +101,28 @@ class SndfileReader:
             self._file = _ForwardOnly(self._view)
         self._part_samples = 0
         self._endless = header is not None
+
+    def _is_mpeg(self, part: Part) -> bool:
+        self._raw.seek(part.start)
+        return parse_frame(self._raw.read(4)) is not None
+
+    def _open_next(self) -> int:
+        """Open the next part; return the number of bytes of MPEG frames before it that cannot be decoded.
+
+        Raises:
+            soundfile.SoundFileError: There is none, or it cannot be decoded.
+        """
+        left_out_bytes = 0
+        while True:
+            self._number += 1
+            try:
+                self._open(self._part)
+            except soundfile.SoundFileError:
+                if self._number + 1 == len(self._parts) or not self._is_mpeg(self._part):
+                    raise
+                left_out_bytes += self._part.size_bytes
+            else:
+                return left_out_bytes
 
     def _read(self, count: int) -> Any:
         """Read the next frames of the part, none at its end."""
@@ -149,11 +174,20 @@ class SndfileReader:
         self._check_whole(part)
         if self._number + 1 == len(self._parts):
             return False
-        self._number += 1
         self._file.close()
-        self._open(self._part)
-        if self._part.gap_bytes:
-            self._note_gap(self._part.gap_bytes)
+        try:
+            left_out_bytes = self._open_next() + self._part.gap_bytes
+        except soundfile.SoundFileError as error:
+            if self._is_mpeg(self._part):
+                self._note_gap(self._part.size_bytes + self._part.gap_bytes)
+                return False
+            raise RecordingError(
+                f"{self._path} is damaged after {self._end_sample / self.rate_hz:.3f} s: what follows cannot be "
+                "decoded. All sound before that was read. Copy or record the file again for the rest.",
+                "shorter than declared",
+            ) from error
+        if left_out_bytes:
+            self._note_gap(left_out_bytes)
         if self._file.samplerate != self.rate_hz:
             raise SourceError(
                 f"{self._path} holds several recordings: after {self._end_sample / self.rate_hz:.3f} s the rate "

@@ -86,7 +86,7 @@ class Syntax:
     def find(self, file: BinaryIO, name: bytes, at: int, size: int) -> Chunk | None:
         """Find a chunk by its bytes, where a wrong size hides it."""
         file.seek(at)
-        place = file.read(min(_SEARCHED_BYTES, size - at)).find(name)
+        place = file.read(max(0, min(_SEARCHED_BYTES, size - at))).find(name)
         return None if place < 0 else self.chunk_at(file, at + place)
 
     def ends_at(self, file: BinaryIO, chunk: Chunk, end: int, size: int) -> bool:

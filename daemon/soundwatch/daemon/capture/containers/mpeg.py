@@ -120,9 +120,9 @@ def first_frame(file: BinaryIO, start: int, end: int) -> tuple[int, Frame] | Non
 def _declared_frames(frame: Frame, content: bytes) -> int | None:
     """Return the number of frames in a Xing or VBRI header; None without one."""
     at = 4 + frame.side
-    if content[at : at + 4] in (b"Xing", b"Info") and content[at + 7] & 1:
+    if content[at : at + 4] in (b"Xing", b"Info") and len(content) >= at + 12 and content[at + 7] & 1:
         return int(struct.unpack(">I", content[at + 8 : at + 12])[0])
-    if content[36:40] == b"VBRI":
+    if content[36:40] == b"VBRI" and len(content) >= 54:
         return int(struct.unpack(">I", content[50:54])[0])
     return None
 
