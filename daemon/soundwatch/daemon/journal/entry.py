@@ -5,7 +5,9 @@ Conventions: as in `core/types.py`. A line is delivered at least once; a line th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -72,6 +74,18 @@ def stored_line(line: Line) -> StoredLine:
         id=getattr(line, "id", None),
         line=msgspec.json.encode(line) + b"\n",
     )
+
+
+class _Clip(msgspec.Struct):
+    """Path of the file in a `clip` line."""
+
+    path: str | None = None
+
+
+def clip_rows(rows: Sequence[StoredLine]) -> set[tuple[str]]:
+    """Return the folders of the clips that lines name, as rows of a table."""
+    paths = [msgspec.json.decode(row.line, type=_Clip).path for row in rows if row.type == "clip"]
+    return {(str(Path(path).parent),) for path in paths if path}
 
 
 @dataclass(frozen=True, slots=True)

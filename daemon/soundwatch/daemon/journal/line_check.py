@@ -7,13 +7,9 @@ line is JSON with the number, the time and the type of the row.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from soundwatch.daemon.journal.entry import StoredLine
 
 
 class _Identified(msgspec.Struct):
@@ -36,18 +32,6 @@ def is_line(row: tuple[Any, ...]) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return (found.seq, found.time, found.type) == (seq, time, type_) and line.endswith(b"\n")
-
-
-class _Clip(msgspec.Struct):
-    """Part of a `clip` line that tells the place of its file."""
-
-    path: str | None = None
-
-
-def clip_folders_of(rows: Sequence[StoredLine]) -> set[tuple[str]]:
-    """Return the folders of the clips that lines name."""
-    paths = [msgspec.json.decode(row.line, type=_Clip).path for row in rows if row.type == "clip"]
-    return {(str(Path(path).parent),) for path in paths if path}
 
 
 def unsound_line(db: sqlite3.Connection) -> int | None:

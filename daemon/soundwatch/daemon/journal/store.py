@@ -23,8 +23,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import StoreError
-from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult
-from soundwatch.daemon.journal.line_check import clip_folders_of
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult, clip_rows
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.salvage import SalvageResult, salvage, set_last_seq
 from soundwatch.daemon.journal.sqlite import (
@@ -263,7 +262,7 @@ class JournalStore:
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)",
                 [(sink, cursor.attempted, cursor.delivered) for sink, cursor in cursors],
             )
-            self._db.executemany("INSERT OR IGNORE INTO clip_folders VALUES (?)", clip_folders_of(rows))
+            self._db.executemany("INSERT OR IGNORE INTO clip_folders VALUES (?)", clip_rows(rows))
 
     def _salvage(self) -> SalvageResult:
         """Rename the file, and begin a new one with its readable rows."""
