@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from soundwatch.daemon.app.build import InForce, build_context, rebuild
 from soundwatch.daemon.app.reload import RunConfig, diff_configs
+from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config, DetectionConfig, JournalConfig, ModelConfig, SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.sinks.worker import DirectWriter
+from support.band_model import TAGGED_CONTRACT, write_band_model
+from support.memory_logger import MemoryLogger
 
 MIC, YARD = SourceConfig(device="mic"), SourceConfig(device="yard")
 BEFORE = RunConfig(Config(sinks=("json", "json:a.jsonl")), {"mic0": MIC, "yard": YARD})
@@ -63,3 +69,14 @@ def test_a_change_that_needs_a_restart_is_refused(values: dict[str, Any], messag
 def test_a_configuration_without_sources_is_refused() -> None:
     with pytest.raises(ConfigError, match="no source left"):
         diff_configs(BEFORE, after({}))
+
+
+def test_a_change_of_the_tags_that_are_classes_needs_a_restart(tmp_path: Path) -> None:
+    model = ModelConfig(file=str(write_band_model(tmp_path / "m.onnx", TAGGED_CONTRACT)), provider="cpu")
+    before, after = Config(model=model), Config(model=model, detection=DetectionConfig(tags=("glass",)))
+    sink = DirectWriter([], MemoryLogger())
+    context, _ = build_context(before, SampleClock(), lambda: sink)
+    in_force = InForce(RunConfig(before, {}), context, None)
+    assert rebuild(in_force, RunConfig(before, {}), MemoryLogger()).context is context
+    with pytest.raises(ConfigError, match=r"detection\.tags cannot be changed while the program runs"):
+        rebuild(in_force, RunConfig(after, {}), MemoryLogger())
