@@ -144,7 +144,7 @@ def test_a_fine_tuned_model_names_its_base_model(tmp_path: Path, bases: Bases, t
     before, contract = load_network(checkpoint)[1], load_network(tmp_path / "run" / FILE_NAME)[1]
     assert contract.labels == CLASSES
     assert contract.provenance.folds == (1, 3)
-    assert f"files of sounds, starting from {before.identity} (UrbanSound8K" in contract.provenance.data
+    assert f"other sounds, starting from {before.identity} (UrbanSound8K" in contract.provenance.data
     assert "your own" in contract.provenance.licence
     assert "CC BY-NC" in contract.provenance.licence
     assert contract.scores[0].trained_on == contract.provenance.data
@@ -154,7 +154,7 @@ def test_an_interrupted_fine_tuning_resumes_bit_identically(tmp_path: Path, base
     recipe = _tuning(tiny_recipe)
     origin = load_pretrained(str(bases.checkpoint(tiny_recipe)), recipe)
     data = write_classes(tmp_path / "sounds")
-    whole, cut = (_session(recipe, data, origin, tmp_path / name) for name in ("whole", "cut"))
+    whole, cut = (_session(recipe, data, origin, tmp_path / name / "run") for name in ("whole", "cut"))
     run_session(whole, False, SILENT)
 
     class Interrupted(Console):
@@ -217,7 +217,7 @@ def test_without_a_recipe_network_and_front_end_are_the_models(
     done = CliRunner().invoke(train, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     contract = load_network(tmp_path / "run" / FILE_NAME)[1]
-    assert (contract.name, contract.features, contract.labels) == ("finetune", any_recipe.features, CLASSES)
+    assert (contract.name, contract.features, contract.labels) == ("run", any_recipe.features, CLASSES)
     model = bases.model(any_recipe)
     with pytest.raises(ConfigError, match="was trained by recipe tiny, which is not shipped"):
         adapt_recipe(load_recipe("finetune"), str(model))

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.data.cache import cache_folder
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
 from soundwatch.training.data.negatives import split_negatives
+from soundwatch.training.data.synthetic_sounds import sounds_per_kind, write_synthetic_sounds
 from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.model.recipe import Recipe
 
@@ -106,6 +108,17 @@ def split_negatives_for(recipe: Recipe, folders: tuple[Path, ...]) -> tuple[tupl
 
     learned, held_out = split_negatives(*folders)
     return (without_held_out_kinds(learned) if recipe.street else learned), held_out
+
+
+def default_negatives(split: Split, recipe: Recipe) -> tuple[Path, ...]:
+    """Return the folder of synthetic negatives for own classes; none for scores that cannot say none of them.
+
+    Raises:
+        DataError: The folder cannot be written to.
+    """
+    if recipe.activation == "softmax":
+        return ()
+    return (write_synthetic_sounds(cache_folder().parent, sounds_per_kind(len(split.train))),)
 
 
 def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) -> EverydaySounds:

@@ -12,6 +12,7 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.cli.options import (
     Folds,
+    default_negatives,
     layout_option,
     negatives_option,
     override,
@@ -27,6 +28,7 @@ from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
 from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
+from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, describe_report
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
@@ -93,7 +95,8 @@ def train(
         split = _split_official(root, recipe, train_folds, test_folds, leaky_split, test_share)
     warn_of(split, console)
     _refuse_senseless(recipe, split, negatives)
-    learned, held_out = split_negatives_for(recipe, negatives)
+    background = default_negatives(split, recipe) if layout == "folders" else ()
+    learned, held_out = split_negatives_for(recipe, (*negatives, *background))
     everyday = read_everyday(recipe, sounds, split.labels)
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
@@ -106,8 +109,11 @@ def train(
         return
     if sounds is not None and scores_from and layout != "folders":
         choose_for_run(out, scores_from, root, read_everyday_sounds(sounds), console)
+    report = choose_for_own_sounds(session, console) if background else None
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
+    for line in describe_report(report) if report else ():
+        click.echo(line)
     click.echo(f"{out / 'checkpoint.pt'}")
 
 
@@ -141,10 +147,10 @@ def _refuse_senseless(recipe: Recipe, split: Split, negatives: Sequence[Path]) -
             f"--negatives, and recipe {recipe.name} has softmax scores, which sum to one and cannot say none of them; "
             "leave it out, or use a recipe with sigmoid."
         )
-    if len(split.labels) == 1 and not negatives:
+    if len(split.labels) == 1 and recipe.activation == "softmax":
         raise ConfigError(
-            f"{split.labels[0]} is the only class, so there is nothing to tell it from; add a folder of another class, "
-            "or give sounds that are not it with --negatives."
+            f"{split.labels[0]} is the only class, and recipe {recipe.name} has softmax scores, which sum to one; "
+            "add a folder of another class, or use a recipe with sigmoid."
         )
     learned = Counter(clip.class_id for clip in split.train)
     lacking = [label for class_id, label in enumerate(split.labels) if not learned[class_id]]

@@ -97,14 +97,13 @@ def start_run(
     )
     numbers = recipe.optimisation
     optimiser = build_optimiser(network, recipe, hint)
+    batches = distillation_batches.count() if distillation_batches else count_batches(session.train_clips, recipe)
+    steps = max(2, batches * recipe.epochs)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         max_lr=[group["lr"] for group in optimiser.param_groups],
-        total_steps=(
-            distillation_batches.count() if distillation_batches else count_batches(session.train_clips, recipe)
-        )
-        * recipe.epochs,
-        pct_start=numbers.warmup_share,
+        total_steps=steps,
+        pct_start=max(numbers.warmup_share, 2 / steps),  # torch divides by 0 for a warm-up of one step
         anneal_strategy=numbers.anneal,
     )
     return Run(network, deepcopy(network) if numbers.ema_decay else None, hint, optimiser, scheduler)
@@ -143,16 +142,17 @@ def train(
         if recipe.finetune:
             freeze_layers(run.network, recipe.finetune, epoch)
         loss_module = session.ranks.wrap_ddp(LossModule(run.network, run.hint, recipe, device))
-        losses: list[float] = []
+        losses, learning_rate = list[float](), 0.0
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             batches = examples.epoch(rng)
             for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
+                learning_rate = float(run.scheduler.get_last_lr()[-1])
                 losses.append(_step(run, loss_module, recipe, session.ranks, batch))
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
         run.epoch = epoch
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
-        row["learning_rate"] = float(run.scheduler.get_last_lr()[-1])
+        row["learning_rate"] = learning_rate  # of the last step; the schedule is undefined after the end
         if held_out:
             loss, scores = score_mels(run.eval_model, held_out, recipe, device)
             metrics = measure(count_confusion(scores, class_ids))

@@ -7,11 +7,13 @@ Does not: compute scores (`fit/scoring.py`), or choose thresholds (`fit/threshol
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import version
 
 import torch
 
 from soundwatch.daemon.core.contract import EvaluationScore, ModelContract, Provenance
+from soundwatch.daemon.inference.classifier import SHIPPED_MODELS
 from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.fit.run_setup import RunSetup, describe_data
@@ -53,7 +55,7 @@ def build_contract(
         sources=session.everyday.sources,
     )
     return ModelContract(
-        name=recipe.model or recipe.name,
+        name=model_name(session),
         features=recipe.features,
         labels=session.labels,
         activation=recipe.activation,
@@ -62,6 +64,14 @@ def build_contract(
         scores=scores,
         weights_sha256=hash_weights(run.eval_model.state_dict()),
     )
+
+
+def model_name(session: RunSetup) -> str:
+    """Return the model's name: the recipe's, or for own classes that of the run's folder, never a shipped model's."""
+    if not session.split.folder:
+        return session.recipe.model or session.recipe.name
+    name = re.sub(r"[^\w.-]+", "-", session.out.resolve().name).strip("-.") or "own"
+    return f"own-{name}" if name in SHIPPED_MODELS else name
 
 
 def build_record(
