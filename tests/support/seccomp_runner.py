@@ -1,9 +1,9 @@
-"""Starts a program under what a unit file forbids it: the system calls, and memory that is writable and executable.
+"""Start a program under the restrictions of a unit file: system calls, and memory that is writable and executable.
 
-Usage: python unit_filter.py UNIT PROGRAM [ARGUMENT...]
+Usage: python seccomp_runner.py UNIT PROGRAM [ARGUMENT...]
 
-Conventions: the kernel is asked for the same that systemd asks it for, by the same library; `SystemCallFilter=` and
-`MemoryDenyWriteExecute=` are heeded. Exits with 77 where that cannot be had.
+Conventions: the same library as systemd's sets the same filters in the kernel; `SystemCallFilter=` and
+`MemoryDenyWriteExecute=` are applied. The exit code is 77 where the kernel or the library is missing.
 Does not: namespaces, users or devices.
 """
 

@@ -1,10 +1,10 @@
-"""A thousand machines without ears, in one process: each with a connection of its own, a journal, and what a fleet
-may ask of it.
+"""A thousand simulated nodes without sources, in one process: each has its own connection, a journal, and the answers
+to a fleet's requests.
 
-They do what `sinks/mqtt.py` and `sinks/mqtt_fleet.py` do, over `aiomqtt` in one loop, since a thousand real daemons
-need more than one machine. Lines are of the real form and length.
+They do what `sinks/mqtt/sink.py` and `sinks/mqtt/fleet.py` do, over `aiomqtt` in one loop, since a thousand real
+daemons need more than one machine. Lines are of the real form and length.
 
-Conventions: a line's `time` is when it was made, so that whoever gets it can say how long it took.
+Conventions: a line's `time` is the time of its creation, so that the receiver can compute the latency.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The runtime: a microphone's sounds as events. Imports nothing of the other rooms, and never torch.
+"""The runtime: audio sources in, events out. It imports nothing of training and export, and never torch.
 
 Importing it, or any module in it, switches off the usage reporting of libraries (`core/reporting.py`).
 """

@@ -190,19 +190,6 @@ def _remove_tags(graph: onnx.GraphProto) -> None:
         graph.initializer.remove(tensor)
 
 
-def _remove_other_outputs(graph: Any) -> None:
-    """Remove the nodes and constants that the first output, the logits, does not need."""
-    needed = {graph.output[0].name}
-    for node in reversed(list(graph.node)):  # a graph's nodes are in the order of their use
-        if needed & set(node.output):
-            needed |= set(node.input)
-        else:
-            graph.node.remove(node)
-    for tensor in list(graph.initializer):
-        if tensor.name not in needed:
-            graph.initializer.remove(tensor)
-
-
 def _rename(names: Sequence[str], renamed: dict[str, str]) -> None:
     for place, name in enumerate(list(names)):
         names[place] = renamed.get(name, name)  # type: ignore[index]

@@ -1,3 +1,3 @@
-"""The training room: recipes and recordings in, a checkpoint that describes itself out. torch lives here."""
+"""Training: recipes and recordings in, a self-describing checkpoint out. Only training and export import torch."""
 
 import soundwatch.daemon  # noqa: F401  # switches off the usage reporting of libraries before any is imported

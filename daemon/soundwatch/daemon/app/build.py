@@ -1,4 +1,4 @@
-"""Construction of every part from the configuration: the one place that chooses concrete classes.
+"""Construction of every part from the configuration: models, rules, sources, journal, clips and shadow.
 
 Conventions: everything that can be refused is refused here, before the first block.
 Does not: run what it builds (`daemon.py`, `outputs.py`, `replay.py`, `scan.py`).

@@ -3,7 +3,7 @@
 Conventions: SIGINT and SIGTERM stop it, SIGHUP reads the configuration again, in its own thread. On a reload
 everything that can be refused is opened first, and only then is anything closed.
 Rule: unchanged parts continue. A configuration that is wrong, or needs a restart, changes nothing and is reported.
-Does not: read files (`cli/run.py`), compare configurations (`reload.py`) or construct classes (`build.py`).
+Does not: read files (`cli/run.py`), compare configurations (`reload.py`) or choose models and sources (`build.py`).
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Daemon:
                 self._apply(run_config, changes)
             except SoundwatchError as error:
                 self._refuse_reload(str(error))
-            except Exception as error:  # noqa: BLE001  # as without file descriptors; the next reload may do
+            except Exception as error:  # noqa: BLE001  # e.g. no file descriptors; a later reload may succeed
                 self._refuse_reload(f"{type(error).__name__}: {error}.")
             else:
                 self._log.info("reloaded", changes=changes.text)

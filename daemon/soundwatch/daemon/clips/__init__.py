@@ -2,5 +2,5 @@
 
     ring_buffer -> recorder -> writer -> speech_guard -> clip_store
 
-Never: be imported without a configured folder, or write audio that the speech guard rejects.
+Never: write audio without a configured folder, or audio that the speech guard rejects.
 """

@@ -3,8 +3,8 @@
 Conventions: a name is `TIME-SOURCE-CLASS-SCORE-ID.flac` in ASCII letters, digits, dashes, dots and underscores. TIME is
 UTC of the first sample, SCORE the peak score of the event, rounded down. The folder has mode 0700 and each file 0600. A
 file is complete or absent. Only files of such names are ever removed.
-Rule for age: the age of a clip is the time that soundwatch ran since it was written, with the sleep of the machine. The
-wall clock is not asked, since one wrong reading would remove everything. Clips older than `max_age_days` are removed.
+Rule for age: the age of a clip is the time that soundwatch ran since it was written, suspended time included. The
+wall clock is not used, since one wrong reading would remove everything. Clips older than `max_age_days` are removed.
 Rule for room: the oldest clips are removed first. Of each class the `best_per_class` clips with the highest scores are
 removed last, and the single best of all classes at the very end.
 Does not: decide which clips may be written (`clips/speech_guard.py`), or run in the engine's thread (`writer.py`).

@@ -1,4 +1,4 @@
 """Vocabulary of every package: records, errors, configuration, model contract, clock, channels.
 
-Never: read audio, write files, or import another package of soundwatch.
+Never: read audio, or import another package of soundwatch.
 """

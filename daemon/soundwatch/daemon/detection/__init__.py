@@ -1,4 +1,5 @@
 """Scores to events: thresholds, hysteresis, confirmation, calibration.
 
-Never: read a clock or a file; time is counted in samples.
+Conventions: time is counted in samples. Only `calibration` reads a file.
+Never: read a clock.
 """

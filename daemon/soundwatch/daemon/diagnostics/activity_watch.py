@@ -21,6 +21,7 @@ import msgspec
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ServiceError
+from soundwatch.daemon.core.loopback import parse_ip
 from soundwatch.daemon.core.reporting import SWITCHES
 from soundwatch.daemon.diagnostics.configured_hosts import ConfiguredHost, configured_hosts
 from soundwatch.daemon.diagnostics.network_filter import nameservers
@@ -149,7 +150,7 @@ def watch(config: Config, process: int, seconds: float, sleep: Callable[[float],
 def explain(config: Config, folder: Path) -> Explanations:
     """Collect what a configuration explains; its names are looked up, its relative paths are the folder's."""
     hosts = tuple((host, _addresses(host)) for host in configured_hosts(config))
-    named = any(host.host and not _is_address(host.host) for host, _ in hosts)
+    named = any(host.host and parse_ip(host.host) is None for host, _ in hosts)
     journal = journal_path(config.journal)
     files = [(folder / journal.parent, "journal.path")] if isinstance(journal, Path) else []
     if config.clips.folder is not None:
@@ -248,7 +249,7 @@ def _connection(entry: OpenSocket, explanations: Explanations) -> str:
 
 
 def _has_names(explanations: Explanations) -> bool:
-    return any(host.host and not _is_address(host.host) for host, _ in explanations.hosts)
+    return any(host.host and parse_ip(host.host) is None for host, _ in explanations.hosts)
 
 
 def _file_finding(descriptor: int, path: Path, explanations: Explanations) -> WatchFinding | None:
@@ -274,11 +275,3 @@ def _addresses(host: ConfiguredHost) -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(str(answer[4][0]).partition("%")[0] for answer in answers)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,22 +1,22 @@
 """Addresses that the service may reach, as systemd's IP filter takes them, made from the configuration.
 
 Conventions: the unit denies every address but loopback; a drop-in beside it adds what the configuration names. An
-address is allowed as it is. A name of the local network (`reach_of`) allows all private networks, since such addresses
-change; any other name allows every address, since neither this program nor systemd can tell which addresses it will
-have. A server that other machines may open allows private networks. Where names are used, the name servers of
+address is allowed as it is. A name of the local network (`network_reach`) allows all private networks, since such
+addresses change; any other name allows every address, since neither this program nor systemd can tell which addresses
+it will have. A server that other machines may open allows private networks. Where names are used, the name servers of
 /etc/resolv.conf are allowed too. Nothing is looked up.
 Does not: know what a program of a `command:` sink wants to reach; it is held to the same addresses.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.loopback import parse_ip
 from soundwatch.daemon.diagnostics.configured_hosts import configured_hosts
 from soundwatch.daemon.diagnostics.privacy_audit import network_reach
 
@@ -94,7 +94,7 @@ def _destination(key: str, host: str, listens: bool) -> AllowedDestination:
     reach = network_reach(host)
     if reach == "machine":
         return AllowedDestination(key, host, (), False, "loopback")
-    if _is_address(host):
+    if parse_ip(host) is not None:
         if not listens:
             return AllowedDestination(key, host, (host,), False, "this address")
         clients = PRIVATE_NETWORKS if reach == "house" else ANY  # the host is this machine's own address
@@ -106,11 +106,3 @@ def _destination(key: str, host: str, listens: bool) -> AllowedDestination:
     return AllowedDestination(
         key, host, ANY, True, "a name whose addresses cannot be known in advance: EVERY ADDRESS IS ALLOWED"
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -82,7 +82,7 @@ class JournalHealth:
             self._report("working", f"{path} was deleted or replaced while it was open; it has been written again")
         if self._dropping and time.monotonic() >= self._dropped_s + KEPT_S:
             self._dropping = False
-            self._log.info("journal_lines_kept")
+            self._log.info("journal_dropping_ended")
             self._report("working", "the journal has room again")
 
     def _salvaged(self) -> None:

@@ -2,7 +2,7 @@
 
 Conventions: `seq` counts from 1 without holes and continues where the file ends. A commit survives the end of this
 program as soon as it returns, and a loss of power after a second or two (WAL, synchronous NORMAL). The age of a line is
-the time that soundwatch ran since the line was written, with the sleep of the machine: the wall clock is not asked,
+the time that soundwatch ran since the line was written, suspended time included: the wall clock is not used,
 since one wrong reading would remove everything. Marks in the table `ages` give that time for line numbers.
 Rule for a full disk: the file and its log always have room for the next lines. Where the disk has no room left, the
 oldest lines give theirs. A commit without room would fill the log, and then even removing lines would fail.

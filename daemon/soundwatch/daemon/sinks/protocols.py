@@ -33,7 +33,7 @@ class Sink(Protocol):
     """A destination of the journal's lines. Each sink has its own thread, so `deliver` may wait."""
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Deliver lines in order; after the return they are out of this program's hands.
+        """Deliver lines in order; when it returns, the lines have been handed over.
 
         Raises:
             OSError: Some lines may not have arrived; all of them are delivered again, marked as repeated.

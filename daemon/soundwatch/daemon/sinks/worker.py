@@ -261,8 +261,9 @@ class DirectWriter:
         """Write a line that has no number, such as `scores`, to the destinations that want it."""
         encoded = msgspec.json.encode(line) + b"\n"
         with self._lock:
-            for (sink, health), _ in filter(lambda each: each[1], zip(self._sinks, wanted, strict=True)):
-                self._write(sink, health, encoded)
+            for (sink, health), wants in zip(self._sinks, wanted, strict=True):
+                if wants:
+                    self._write(sink, health, encoded)
 
     def report_losses(self) -> None:
         """Raise an error if lines could not be written.

@@ -359,7 +359,7 @@ def test_events_arrive_at_a_broker_that_lacks_something_which_is_named(
     harness.event("start")
     harness.wait_for(worker)
     wait_until(lambda: [line["type"] for line in listener.events(EVENT)] == ["start"])
-    assert harness.log.fields("mqtt_broker_lacks")[0]["missing"] == missing
+    assert harness.log.fields("mqtt_features_unsupported")[0]["missing"] == missing
     listener.close()
 
 
@@ -374,7 +374,7 @@ def test_a_broker_of_the_older_version_only_is_joined(
     harness.wait_for(worker)
     wait_until(lambda: [line["type"] for line in listener.events(EVENT)] == ["start", "end"])
     assert listener.payloads(DOG)[-1] == b"OFF"
-    assert harness.log.fields("mqtt_broker_lacks")[0]["missing"] == "MQTT 5"
+    assert harness.log.fields("mqtt_features_unsupported")[0]["missing"] == "MQTT 5"
     listener.publish("soundwatch/edge1/mic0/set", "OFF")
     wait_until(lambda: harness.switched == [("mic0", False)])
     older.close()
@@ -390,7 +390,7 @@ def test_events_arrive_where_the_discovery_is_too_large_for_the_broker(
     harness.event("start")
     harness.wait_for(worker)
     assert DOG in retained_messages(broker.port)
-    left_out = harness.log.fields("mqtt_extra_left_out" if older else "mqtt_topic_refused")
+    left_out = harness.log.fields("mqtt_message_disabled" if older else "mqtt_topic_refused")
     assert [fields.get("topic", fields.get("extra")) for fields in left_out] == ["discovery" if older else DISCOVERY]
     relay.close()
 

@@ -5,7 +5,7 @@ resumed run ends with bit-identical weights, on one machine and number of thread
 proves it on the CPU; it was never tested on CUDA). The result is the weights of the last epoch (their running mean
 if the recipe has one); no epoch is selected by scores.
 Source: the structure is that of nanoGPT's `train.py`.
-Does not: read command lines (`cli.py`), or write reports (`fit/plots.py`).
+Does not: read command lines (`cli/train.py`), or write reports (`fit/plots.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Conventions: a refused topic is left out for `FIRST_PAUSE_S`, after each further refusal for twice the time, up to
 `LONGEST_PAUSE_S`: permissions may have been corrected meanwhile. A new connection tries every topic whose last refusal
-is older than `FIRST_PAUSE_S`, since the broker may have been restarted; a younger one may be what it hung up on.
+is older than `FIRST_PAUSE_S`, since the broker may have been restarted. A topic that was refused later may be the
+reason why the broker disconnected, so it waits.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class MqttSink:
         self._ownership.acquire(connection, retain=self._options.retain)
         if connection.limits.missing:
             missing = ", ".join(connection.limits.missing)
-            self._log.info("mqtt_broker_lacks", sink=self._name, missing=missing)
+            self._log.info("mqtt_features_unsupported", sink=self._name, missing=missing)
         base = self._topics.base
         topics = [self._topics.status, f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC]
         topics += [self._states.discovery_topic, *(self._topics.resend if self._options.fleet else ())]

@@ -2,8 +2,8 @@
 
 Conventions: within one connection only changes are published. What goes with the events (states, discovery, reports) is
 an extra that never blocks them.
-Rule: a topic that the broker refuses is left out, and tried again later. An
-optional message that the broker hangs up on `LEAVE_OUT_LOSSES` times in a row is left out too. The log names each.
+Rule: a topic that the broker refuses is left out, and tried again later. An optional
+message after which the broker disconnects `LEAVE_OUT_LOSSES` times in a row is no longer sent. Both are logged.
 Does not: connect, or publish events (`sinks/mqtt/sink.py`).
 """
 
@@ -110,7 +110,7 @@ class StatePublisher:
             self._losses[extra] += isinstance(error, ConnectionError) and extra in OPTIONAL
             if self._losses[extra] >= LEAVE_OUT_LOSSES:
                 self._left_out.add(extra)
-                self._log.warning("mqtt_extra_left_out", sink=self._name, extra=extra, reason=str(error))
+                self._log.warning("mqtt_message_disabled", sink=self._name, extra=extra, reason=str(error))
             raise
         del self._losses[extra]
         for refusal in refusals:
