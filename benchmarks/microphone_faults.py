@@ -443,7 +443,7 @@ def main() -> None:
     disconnects = disconnect(options.disconnects)
     print(f"{options.disconnects} disconnects", disconnects, sep="\n  ", flush=True)
     results = {
-        **provenance(f"python benchmarks/microphone_faults.py --times {times}"),
+        **provenance(f"python benchmarks/microphone_faults.py --times {times} --disconnects {options.disconnects}"),
         "faults": faults,
         "disconnects": disconnects,
     }
