@@ -199,7 +199,7 @@ def build_shadow(
     """Build the shadow model of a context, or return the running one if the result would be equal.
 
     Raises:
-        SoundwatchError: The model cannot be opened, or cannot run beside the context's model.
+        SoundwatchError: The model cannot be opened, or does not match the context's model.
     """
     if config.shadow.file is None:
         return None

@@ -1,6 +1,6 @@
 """The running daemon: start, reload and stop.
 
-Conventions: SIGINT and SIGTERM stop it, SIGHUP reads the configuration again, in its own thread. On a reload
+Conventions: SIGINT and SIGTERM stop it, SIGHUP reloads the configuration, in its own thread. On a reload
 everything that can be refused is opened first, and only then is anything closed.
 Rule: unchanged parts continue. A configuration that is wrong, or needs a restart, changes nothing and is reported.
 Does not: read files (`cli/run.py`), compare configurations (`reload.py`) or choose models and sources (`build.py`).

@@ -134,7 +134,7 @@ class OutputManager:
 
 
 def prepare_all(texts: Sequence[SinkConfig], view: DaemonView, taken: Collection[object] = ()) -> list[PreparedSink]:
-    """Prepare sinks, each with a name and a place of its own.
+    """Prepare sinks, each with its own name and place.
 
     Args:
         texts: Sinks as the user wrote them.

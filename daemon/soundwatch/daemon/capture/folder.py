@@ -70,7 +70,7 @@ class Folder:
         self._recording.stop()
 
     def _recordings(self) -> Iterator[Recording | SourceError]:
-        """Open each recording in turn, or yield its error."""
+        """Open the recordings in order, or yield their errors."""
         yield self._recording
         for path in self._later:
             if self._stopped:

@@ -1,7 +1,7 @@
 """Comparison of a running daemon's sockets and files with its configuration: `soundwatch privacy audit --watch`.
 
 Conventions: the daemon is the process that writes to the configured journal; its children count as the daemon does.
-What is open is looked at several times a second: a connection that lasts for less may be missed. Names in the
+Open sockets and files are read several times a second, so a shorter connection may be missed. Names in the
 configuration are looked up, by this program, since the kernel shows addresses. A connection is explained by its
 address and its port.
 Does not: see the content of a connection, or the other end of a Unix socket, which stays on this machine.
@@ -81,7 +81,7 @@ class WatchReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Explanations:
-    """What a configuration explains.
+    """Connections and files that a configuration explains.
 
     Attributes:
         hosts: Hosts with their addresses.
@@ -169,7 +169,7 @@ def explain(config: Config, folder: Path) -> Explanations:
 
 
 def report_text(report: WatchReport) -> Sequence[str]:
-    """Write a report for people, a line each."""
+    """Format a report as lines of text."""
     children = report.processes - 1
     lines = [f"Process {report.process} with up to {children} children, looked at {report.looks} times"]
     lines += [f"  {finding.seen}: {finding.explained}" for finding in report.findings if finding.explained]
@@ -189,7 +189,7 @@ def _reporting(process: int) -> Iterator[WatchFinding]:
 
 
 def _look(processes: list[int], explanations: Explanations) -> Iterator[WatchFinding]:
-    """Yield what is open now."""
+    """Yield the sockets and files that are open now."""
     programs = {process for process in processes if set(command_of(process)[:2]) & set(explanations.programs)}
     of_programs = {child for program in programs for child in descendants(program)}
     sockets = [(process, item) for process in processes for item in open_sockets(process)]
@@ -253,7 +253,7 @@ def _has_names(explanations: Explanations) -> bool:
 
 
 def _file_finding(descriptor: int, path: Path, explanations: Explanations) -> WatchFinding | None:
-    """Return what is said of a file that is open for writing; None for devices and files of sound servers."""
+    """Describe a file that is open for writing; None for devices and files of sound servers."""
     text = str(path)
     if text.startswith(SYSTEM_FILES) or any(part in text for part in SOUND_FILES):
         return None

@@ -76,7 +76,7 @@ def _found(name: str, device: str | int, devices: tuple[Device, ...]) -> Finding
 
 
 def _microphones(case: CheckInput) -> Iterator[tuple[str, str | int]]:
-    """The sources that are microphones, as far as their devices' names tell."""
+    """Return the sources whose device names are those of microphones."""
     for name, source in () if case.config is None else case.config.sources.items():
         device = source.device
         if not (device in ("demo", "-") or (isinstance(device, str) and ("://" in device or Path(device).exists()))):

@@ -56,7 +56,7 @@ def configured_hosts(config: Config) -> Iterator[ConfiguredHost]:
 
 
 def _port(url: SplitResult) -> int | None:
-    """Return the written port; RTSP opens further ones, so that one says nothing."""
+    """Return the port of the address; None for RTSP, which opens further ports."""
     try:
         return None if url.scheme.startswith("rtsp") else url.port
     except ValueError:  # no number, which opening the sink or the source refuses

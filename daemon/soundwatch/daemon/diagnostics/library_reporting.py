@@ -16,7 +16,7 @@ class LibraryReporting(msgspec.Struct, frozen=True, kw_only=True):
         variable: The variable that switches it off.
         value: Its value here.
         off: The value that switches it off.
-        report: What is sent, and where to.
+        report: Data that is sent, and its destination.
     """
 
     library: str

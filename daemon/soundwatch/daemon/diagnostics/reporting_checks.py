@@ -1,4 +1,4 @@
-"""Usage reporting of libraries: off, or on because the user asked for it."""
+"""Usage reporting of libraries: off, or on by a setting of the user."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def check_clock(case: CheckInput) -> Iterator[Finding]:
     now_s = time.time()
     shown = format_datetime(datetime.fromtimestamp(now_s, UTC), "seconds")
     if now_s < EARLIEST_UNIX_S:
-        yield Finding("clock", "fault", f"The clock says {shown}.", "Set it, or wait for the network to do so.")
+        yield Finding("clock", "fault", f"The clock shows {shown}.", "Set it, or wait for the network to do so.")
         return
     synchronised = _output_of("timedatectl", "show", "--property=NTPSynchronized", "--value")
     if synchronised == "no":

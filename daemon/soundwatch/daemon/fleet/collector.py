@@ -173,7 +173,7 @@ class Collector:
         After `stop`, messages that are not processed within `CLOSING_S` are left for the next start.
         """
         lines: list[LineMessage] = []
-        changed: dict[str, None] = {}  # nodes with changes besides their active events
+        changed: dict[str, None] = {}  # nodes with changes other than their active events
         for received in messages:
             if self._stopping.is_set() and time.monotonic() > self._stop_by_s:
                 break

@@ -3,7 +3,7 @@
 Conventions: SHA-256 in lower-case hexadecimal. Metadata is left out, since it declares the hash; everything that the
 runtime computes with is included. Two exports of one network to two formats have different hashes.
 Source: the fields of ONNX's ModelProto in protobuf's wire format; the records of a TorchScript archive, a ZIP file.
-Does not: authenticate. Only a pin in the configuration recognizes a file that was altered and declared anew.
+Does not: authenticate. Only a pin in the configuration recognizes a file whose declared hash was altered, too.
 """
 
 from __future__ import annotations

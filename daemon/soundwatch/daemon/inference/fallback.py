@@ -2,7 +2,7 @@
 
 Conventions: in, mel decibels (N, C, M, T) float32; out, logits (N, K). The accelerator runs in its own thread, since a
 kernel that hangs cannot be interrupted; after `HUNG_S` its thread is abandoned.
-Rule: the first failure ends the use of the accelerator until the next start, and the windows at hand are computed on
+Rule: the first failure ends the use of the accelerator until the next start, and the waiting windows are computed on
 the processor, so that no window is lost.
 Does not: report the change. The engine compares `provider` after each batch and writes a `health` line.
 """

@@ -52,7 +52,7 @@ Provider = str | tuple[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class CardOptions:
-    """Which card to use, and how much of its memory.
+    """GPU to use, and the limit of its memory.
 
     Attributes:
         device_id: Number of the card, as the driver counts.

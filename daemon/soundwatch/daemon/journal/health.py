@@ -20,7 +20,7 @@ DISK_FULL: Final = "the disk is full: the oldest lines make room for new ones"
 
 
 class JournalHealth:
-    """What became of the file and of its lines.
+    """State of the file and of its lines.
 
     Args:
         store: The file.

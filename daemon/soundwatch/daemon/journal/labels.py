@@ -67,7 +67,7 @@ def parse_label(text: str, event: dict[str, Any], known: Sequence[str]) -> str |
     if not _CLASS.fullmatch(text):
         raise ConfigError(
             f"{text!r} cannot name a class: letters, digits, spaces, dots, dashes and underscores can, and a letter or "
-            "digit comes first. Or say right, or none."
+            "digit comes first. Or use right, or none."
         )
     near = [] if text in known else difflib.get_close_matches(text, [*known, "right", "none"], n=1, cutoff=_NEAR)
     if near:

@@ -1,4 +1,4 @@
-"""One writer for each journal file, whatever path leads to it.
+"""One writer for each journal file, under any path.
 
 Conventions: the lock belongs to the device and inode of the file, so a symbolic link, a hard link or another spelling
 of the path finds it, and a removed `.lock` file does not release it. `NAME.lock` holds the process number.

@@ -141,7 +141,7 @@ def open_database(path: Path | Literal[":memory:"], writing: bool) -> sqlite3.Co
 
 
 def copy_open_database(db: sqlite3.Connection, path: Path) -> Path:
-    """Copy an open database, also one without a path, to a temporary file beside `path`; return that file."""
+    """Copy an open database, also one without a path, to a temporary file next to `path`; return that file."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -181,7 +181,7 @@ def remove_oldest(db: sqlite3.Connection, share: float, limit: int) -> int:
 
 
 def free_name(path: Path, kind: str) -> Path:
-    """Return an unused name beside a file."""
+    """Return an unused name next to a file."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     found, number = path.with_name(f"{path.name}.{kind}-{stamp}"), 1
     while found.exists():

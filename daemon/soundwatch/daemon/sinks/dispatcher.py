@@ -1,4 +1,4 @@
-"""All sinks of a running daemon, each run by its own worker.
+"""All sinks of a running daemon, each with its own worker.
 
 Does not: deliver lines (`sinks/worker.py`) or know the kinds of sinks (`sinks/kinds.py`).
 """

@@ -78,7 +78,7 @@ class SocketClient:
             self._queued_seq = first_seq - 1
 
     def wants_to_write(self, last_seq: int) -> bool:
-        """Return whether anything is to be sent."""
+        """Return True if data waits to be sent."""
         return bool(self._lines or self.scores) or (self._bye_until_s is None and self._is_behind(last_seq))
 
     def is_finished(self, last_seq: int, now_s: float) -> bool:

@@ -147,7 +147,7 @@ def _remove_stale(path: Path) -> None:
     if not path.exists():
         return
     with socket.socket(socket.AF_UNIX) as other:
-        other.setblocking(False)  # a listener with a full backlog does not hold us up
+        other.setblocking(False)  # a listener with a full backlog does not delay the server
         try:
             other.connect(str(path))
         except ConnectionRefusedError:
@@ -201,6 +201,6 @@ def _bind_tcp(spec: SinkSpec, host: str, port: int, options: TcpOptions, view: D
 
 def _remote_text(spec: SinkSpec, host: str) -> str:
     return (
-        f"-F {spec.text}: {host} can be reached by other machines, and whoever reaches it reads every event. "
+        f"-F {spec.text}: {host} can be reached by other machines, and every client there reads all events. "
         "Use 127.0.0.1, or add allow_remote=1 if that is wanted."
     )

@@ -5,7 +5,7 @@ answer, 5xx, 429, a wrong secret or address) is repeated, not before `Retry-Afte
 422 ...) skips the event; skipped events are counted and logged. An address may hold a secret, so only its host is
 shown.
 Rule: `webhook-id` is equal for every delivery of an event, so a receiver can drop repetitions. The signature covers
-the time of sending, so that nobody else can send an event, nor later.
+the time of sending, so that an event cannot be forged or sent again later.
 Source: standardwebhooks.com; httpwg.org/specs/rfc9110.html#field.retry-after.
 Does not: speak HTTP (`sinks/http_post.py`) or know chat services (`sinks/webhook_templates.py`).
 """

@@ -1,4 +1,4 @@
-"""Layout of audio files: where the sound lies, however much or little the header declares.
+"""Layout of audio files: position of the sound, with any length in the header.
 
 Conventions: a file holds one or more parts, each a stream that libsndfile decodes from its start to its end. A part is
 presented with a header that agrees with the bytes that are there (`file_view.py`).

@@ -43,7 +43,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """How a format writes its chunks.
+    """Layout of a format's chunks.
 
     Attributes:
         header: Layout of name and size.

@@ -1,4 +1,4 @@
-"""A part of a file as a file of its own, for libsndfile's virtual input.
+"""A part of a file as a separate file, for libsndfile's virtual input.
 
 Conventions: offset 0 is the first byte of the part's header. A read error ends the view and is kept in `error`, since
 an exception cannot pass through libsndfile.

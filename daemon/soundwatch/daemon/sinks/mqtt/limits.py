@@ -18,7 +18,7 @@ HEADER_BYTES: Final = 12  # of a publication, at most, without topic and payload
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What a broker supports.
+    """Features that a broker supports.
 
     Attributes:
         protocol: 5 or 3.1.1.
@@ -34,7 +34,7 @@ class BrokerLimits:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Names of what the broker does not support."""
+        """Names of features that the broker does not support."""
         return (
             *(["MQTT 5"] if self.protocol != "5" else []),
             *(["retained messages"] if not self.retain else []),

@@ -22,7 +22,7 @@ class RefusedTopics:
     """Refused topics of one broker.
 
     Args:
-        steady_s: A clock that nobody can set.
+        steady_s: A clock that cannot be set.
 
     Attributes:
         count: Number of refusals so far.

@@ -160,7 +160,7 @@ class MqttSink:
         self._connected.set()
 
     def _serve(self, connection: MqttConnection) -> None:
-        """Publish what is due, and handle messages.
+        """Publish due messages, and handle received ones.
 
         Raises:
             OSError: The connection is lost, or another machine keeps the name.
