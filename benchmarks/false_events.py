@@ -1,15 +1,15 @@
 """Found sounds against false events an hour on test sounds, compared with YAMNet under two programs' rules.
 
 Run `python benchmarks/false_events.py --data DIR --sounds DIR --cache DIR --yamnet FILE --network RUN1 --network RUN2`
-with networks of one recipe that each hold back folds; it writes results/false-events.json. Score tracks are kept in
+with networks of one recipe, each with held-out folds; it writes results/false-events.json. Score tracks are kept in
 `--cache`. One core needs some minutes a network, twenty for YAMNet.
 
 Conventions: streets and sounds of `soundwatch evaluate --street --sounds` whose role is test_recordings or test_kinds.
-Thresholds of a cross-validated network are chosen as those of what ships: by itself, on the folds that it has learned
-from and on validation sounds, at each price of `PRICES`; it is heard on the fold that it has not learned from. Those of
-YAMNet are chosen on fold 2, for fold 1, among thresholds down to 0.002; both rules also run with one threshold for all
-classes. `--model` is heard with its own thresholds; it has learned from the folds, so only its false events mean
-something. Every system's events are matched within one collar, of 5 s.
+Thresholds of a cross-validated network are chosen as for the shipped model: on its training folds and on validation
+sounds, at each price of `PRICES`; it is tested on its held-out fold. Those of YAMNet are chosen on fold 2, for fold 1,
+among thresholds down to 0.002; both rules also run with one threshold for all classes. `--model` is tested with its own
+thresholds; it was trained on the folds, so only its false events are valid. Every system's events are matched within
+one collar of 5 s.
 Does not: train.
 """
 

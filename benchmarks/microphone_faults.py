@@ -3,17 +3,17 @@
 Run `python benchmarks/microphone_faults.py` (fifteen minutes; needs PulseAudio, see
 tests/support/virtual_microphone.py); it writes results/microphone_faults.json.
 
-A low tone, on and off, is played into a virtual microphone all the time. It goes through the daemon's own capture,
-engine and journal, with a small model that knows a low and a high tone. Meanwhile a fault is injected, and mended.
+A low tone, on and off, is played into a virtual microphone. It passes through the daemon's capture, engine and
+journal, with a small model of a low and a high tone. Meanwhile a fault is injected, and later removed.
 
-Conventions: `noticed` is from the injection to the `lost` line, `recovered` from the mending to the `back` line,
-or from the `lost` line where the daemon itself has to mend it. A wall clock that is set is noticed and recovered
-by a `reanchored` line each; a program that was frozen, or could not write, by the `gap` of what it missed, counted from
-when it goes on. The wall clock is not set in truth, since others use it: the daemon's reading of it is shifted.
-Missing sound is counted twice: as the blocks account for it, and in truth, which is how much later than before the
-blocks come for what they hold (the least of ten blocks each, since deliveries are late by chance: right to some 50 ms).
-An event is wrong if it is of the high tone, starts before an earlier one has ended, has no end, or comes out of order
-within its stream; a clock that is set back by minutes begins a new stream.
+Conventions: `noticed` is the time from the injection to the `lost` line, `recovered` the time from the removal to the
+`back` line, or from the `lost` line if the daemon has to recover without help. A set wall clock is noticed and
+recovered by a `reanchored` line each; a program that was frozen, or could not write, by the `gap` of the missed sound,
+counted from its resumption. The wall clock is not set, since other programs use it: the daemon's reading is shifted.
+Missing sound is measured twice: from the blocks' own account, and from the growth of the blocks' delay (the minimum of
+ten blocks, since deliveries are late by chance; accurate to 50 ms). An event is wrong if it is of the high tone, starts
+before an earlier one has ended, has no end, or is out of order within its stream; a clock that is set back by minutes
+begins a new stream.
 """
 
 from __future__ import annotations

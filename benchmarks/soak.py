@@ -3,12 +3,12 @@
 Run `python benchmarks/soak.py --hours 24` (five minutes on a quiet machine; Mosquitto is used if it is installed); it
 writes results/soak.json and draws docs/pictures/soak.png.
 
-A real `soundwatch run` reads the demo scene again and again as raw PCM on standard input, which it slows down rather
-than losing any. Its journal is a file; it writes to standard output, a file, an MQTT broker and a page that somebody
-watches. Memory, threads and open files are read from /proc.
+A real `soundwatch run` reads the repeated demo scene as raw PCM on standard input, with backpressure and without
+losses. Its journal is a file; it writes to standard output, a file, an MQTT broker and a page with one viewer. Memory,
+threads and open files are read from /proc.
 
-Conventions: hours are of sound. Growth is from the end of the first hour to the end of the last: before that libraries
-are loaded and buffers filled.
+Conventions: hours are of sound. Growth is measured from the end of the first hour to the end of the last, since
+libraries are loaded and buffers filled in the first hour.
 """
 
 from __future__ import annotations

@@ -2,13 +2,12 @@
 
     python benchmarks/speech_guard.py --data UrbanSound8K --negatives DIR --teacher YAMNET.tflite --voices DIR
 
-What is judged is what the daemon would judge: the very function, on 16-bit frames at each recording's own rate. The
-shipped guard learned from folds 2 and 3, so fold 1's clips are other recordings. Whether there is talk in those is
-YAMNet's word, not a person's: at least 0.5 in one of its windows is speech, at most 0.1 in all of them is none.
---voices names a folder of recorded prompts, a folder a voice, as Debian's packages asterisk-core-sounds-*-g722 have
-them in /usr/share/asterisk/sounds: people who read in five languages, none of whom it has heard, at 16 kHz. ffmpeg
-decodes them. espeak-ng's English is another of its languages, by other variants. Talk over a clip is as loud as the
-clip, or 10 dB louder. Writes benchmarks/results/speech_guard.json.
+The benchmark runs the daemon's function on 16-bit frames at each recording's rate. The shipped guard was trained on
+folds 2 and 3, so fold 1's clips are other recordings. YAMNet, not a person, labels them: speech is a score of at least
+0.5 in one window, no speech at most 0.1 in all windows. --voices names a folder of recorded prompts with a folder for
+each speaker, such as Debian's packages asterisk-core-sounds-*-g722 in /usr/share/asterisk/sounds: five languages at
+16 kHz, of speakers outside the training data. ffmpeg decodes them. espeak-ng's English was not in the training data.
+Speech over a clip is as loud as the clip, or 10 dB louder. Writes benchmarks/results/speech_guard.json.
 """
 
 from __future__ import annotations

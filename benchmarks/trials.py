@@ -1,16 +1,15 @@
-"""Put the networks of cross-validation on trial: in a street, among other sounds, under what microphones do.
+"""Trials of cross-validated networks: streets, other sounds, and conditions of microphones.
 
 Run `python benchmarks/trials.py --data DIR --negatives DIR RUN_DIR...` with the finished runs of one recipe,
-each of which holds a fold back; it writes results/street.json, openset.json and robustness.json, from which
-the documentation's tables are made. It takes a quarter of an hour on one core.
+each with a held-out fold; it writes results/street.json, openset.json and robustness.json with the documentation's
+tables. It takes a quarter of an hour on one core.
 
-Conventions: each network is exported and heard through the daemon, on the fold that it has not learned from.
-Its thresholds are chosen by training's own rule on the clips that the other runs held back, and on their scores
-of half of the held-out negatives; the other half is heard: neither its own fold nor a recording that counts as a
-false alarm takes part. The street (at 10 dB only)
-and the other sounds are then heard again with thresholds that `soundwatch calibrate` would choose for half a false
-event an hour, on an hour of ambience drawn with another seed. `--shipped` adds what ships to openset.json. Its
-weights have heard no held-out negative, but its thresholds were chosen on their scores.
+Conventions: each network is exported and run through the daemon on its held-out fold. Its thresholds are chosen by
+training's rule on the held-out clips of the other runs, and on their scores of half of the held-out negatives. The
+other half is the test data: neither the own fold nor a recording that counts as a false alarm takes part. The street
+(at 10 dB only) and the other sounds are then run again with the thresholds of `soundwatch calibrate` for half a false
+event an hour, on an hour of ambience drawn with another seed. `--shipped` adds the shipped model to openset.json. Its
+weights were trained without the held-out negatives, but its thresholds were chosen on their scores.
 Does not: train.
 """
 
