@@ -4,7 +4,7 @@ Conventions: one `.npy` per clip, (C, S) float32 at the recipe's rate, read and 
 daemon, so training gets bit-identical samples to the live path and no recording is held in memory. C is the
 recipe's channel count where the recording has as many, else 1 (the repeat costs nothing later). A file
 is named by a hash of the clip's path, size and modification time, and of rate, channels and library.
-4 s of mono at 44.1 kHz takes 0.7 MB.
+4 s takes 0.26 MB at 16 kHz mono, 1.4 MB at 44.1 kHz stereo.
 Does not: cut to windows, or evict; delete the folder to free its space.
 """
 
@@ -82,8 +82,8 @@ def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: 
 
 
 def _size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
-    """Estimate the size of the clips, if each is as long as its windows and mono."""
-    return sum(clip.windows for clip in clips) * spec.window_samples * 4 // 1_000_000 + 1
+    """Estimate the size of the clips, if each is as long as its windows and has the spec's channels."""
+    return sum(clip.windows for clip in clips) * spec.channels * spec.window_samples * 4 // 1_000_000 + 1
 
 
 def _key(path: Path, spec: FeatureSpec) -> str:
