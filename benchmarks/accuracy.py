@@ -96,7 +96,7 @@ def scored_runs(results: Results) -> list[Results]:
 def by_recipe(results: Results) -> dict[str, list[Results]]:
     """Scored runs under their recipe's name."""
     runs = scored_runs(results)
-    return {run["recipe"]: [each for each in runs if each["recipe"] == run["recipe"]] for run in runs}
+    return {run["recipe"]: [other for other in runs if other["recipe"] == run["recipe"]] for run in runs}
 
 
 def accuracy_summary_table(results: Results) -> Table:

@@ -135,12 +135,12 @@ def data_parallel_table(results: Results) -> Table:
     alone = results["training"][0]["epoch_s"]
     rows = [
         (
-            str(each["processes"]),
-            f"{each['epoch_s']:.1f}",
-            f"{alone / each['epoch_s']:.2f}",
-            f"{each['weights_apart']:.0e}" if each["weights_apart"] else "0",
+            str(row["processes"]),
+            f"{row['epoch_s']:.1f}",
+            f"{alone / row['epoch_s']:.2f}",
+            f"{row['weights_apart']:.0e}" if row["weights_apart"] else "0",
         )
-        for each in results["training"]
+        for row in results["training"]
     ]
     headings = ("processes", "an epoch, s", "times as fast", "largest difference of a weight after two epochs")
     note = f"One thread a process. The machine's load just before was {results['load_before']}."
@@ -153,12 +153,12 @@ def serving_table(results: Results) -> Table:
         return table((), (), "Not measured yet.")
     rows = [
         (
-            str(each["windows_at_once"]),
-            with_range(each["here_ms"], 2),
-            with_range(each["server_ms"], 2),
-            f"{each['scores_apart']:.0e}" if each["scores_apart"] else "0",
+            str(row["windows_at_once"]),
+            with_range(row["here_ms"], 2),
+            with_range(row["server_ms"], 2),
+            f"{row['scores_apart']:.0e}" if row["scores_apart"] else "0",
         )
-        for each in results["serving"]["rows"]
+        for row in results["serving"]["rows"]
     ]
     headings = ("windows at once", "a window here, ms", "a window on the server, ms", "largest difference of a score")
     note = f"Server: {results['serving']['server']}. The machine's load just before was {results['load_before']}."

@@ -321,15 +321,15 @@ def streets_table(results: Results) -> Table:
     """Return a row for each system and street: found, false events an hour, latency."""
     rows = []
     for entry in entries_at(results):
-        for each in entry["scenarios"]:
-            delay = each["delay_s"] or {"median": None, "p95": None}
+        for scenario in entry["scenarios"]:
+            delay = scenario["delay_s"] or {"median": None, "p95": None}
             learned = entry["name"] == "shipped"
             rows.append(
                 (
                     title(entry, results),
-                    f"{each['snr_db']:g} dB, {each['negatives_per_h']:g}/h",
-                    interval(each["found"]) + ("*" if learned else ""),
-                    interval(each["false_per_h"], 1),
+                    f"{scenario['snr_db']:g} dB, {scenario['negatives_per_h']:g}/h",
+                    interval(scenario["found"]) + ("*" if learned else ""),
+                    interval(scenario["false_per_h"], 1),
                     "" if delay["median"] is None else f"{delay['median']:.1f} s, {delay['p95']:.1f} s",
                 )
             )
@@ -364,10 +364,10 @@ def classes_table(results: Results) -> Table:
     for label in first["scenarios"][0]["classes"]:
         cells = []
         for entry in chosen.values():
-            each = entry["scenarios"][0]["classes"][label]
+            counts = entry["scenarios"][0]["classes"][label]
             cells += [
-                "" if each["found"] is None else share(each["found"]["value"]),
-                f"{each['false_per_h']['value']:.1f}",
+                "" if counts["found"] is None else share(counts["found"]["value"]),
+                f"{counts['false_per_h']['value']:.1f}",
             ]
         rows.append((label, *cells))
     return table(("class", *headings), rows)
@@ -383,15 +383,18 @@ def prices_table(results: Results) -> Table:
         rows.append(
             (
                 f"{100 * entry['price']:g} %",
-                *(f"{interval(each['found'])}; {each['false_per_h']['value']:.1f}" for each in (street, busy, loud)),
-                *(f"{100 * each['share']['value']:.1f} %" for each in entry["raised"].values()),
+                *(
+                    f"{interval(scenario['found'])}; {scenario['false_per_h']['value']:.1f}"
+                    for scenario in (street, busy, loud)
+                ),
+                *(f"{100 * scenario['share']['value']:.1f} %" for scenario in entry["raised"].values()),
             )
         )
     if not rows:
         return table((), (), "Not measured yet.")
     names = [
-        f"{each['snr_db']:g} dB, {each['negatives_per_h']:g}/h: found; false/h"
-        for each in results["entries"][0]["scenarios"]
+        f"{scenario['snr_db']:g} dB, {scenario['negatives_per_h']:g}/h: found; false/h"
+        for scenario in results["entries"][0]["scenarios"]
     ]
     return table(("price of a false event an hour", *names, *results["entries"][0]["raised"]), rows)
 

@@ -214,7 +214,7 @@ def describe(
         "finetune_sha256": way.recipe.sha256,
         "epochs": way.recipe.epochs,
         "seeds": tuple(splits),
-        "accuracy": {name: spread(each) for name, each in accuracy.items()},
+        "accuracy": {name: spread(values) for name, values in accuracy.items()},
     }
 
 
@@ -233,11 +233,11 @@ def finetune_table(results: Results) -> Table:
     """Return a row for each way of learning new classes: accuracy over the seeds, and the distance to the first way."""
     rows = []
     first = next(iter(results["accuracy"].values()))["seeds"]
-    for name, each in results["accuracy"].items():
-        behind = [100 * (ours - theirs) for ours, theirs in zip(first, each["seeds"], strict=True)]
-        gap = f"{mean(behind):.1f} ± {stdev(behind):.1f} points" if each["seeds"] != first else ""
-        seeds = ", ".join(share(value) for value in each["seeds"])
-        rows.append((name, f"{share(each['mean'])} ± {share(each['deviation'])}", gap, seeds))
+    for name, figures in results["accuracy"].items():
+        behind = [100 * (ours - theirs) for ours, theirs in zip(first, figures["seeds"], strict=True)]
+        gap = f"{mean(behind):.1f} ± {stdev(behind):.1f} points" if figures["seeds"] != first else ""
+        seeds = ", ".join(share(value) for value in figures["seeds"])
+        rows.append((name, f"{share(figures['mean'])} ± {share(figures['deviation'])}", gap, seeds))
     note = (
         f"A network of {len(results['known'])} classes, trained by `{results['base']['recipe']}`, learned "
         f"{', '.join(results['new'])} from {results['clips_a_class']} clips each in {results['epochs']} epochs; "

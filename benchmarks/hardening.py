@@ -69,7 +69,10 @@ def hardening_table(results: Results) -> Table:
 
 def hardening_open_table(results: Results) -> Table:
     """Return a row for each setting that the system's unit leaves open."""
-    left = [(f"`{each['setting']}`", each["means"], f"{each['weighs']:.1f}") for each in results["units"][0]["open"]]
+    left = [
+        (f"`{setting['setting']}`", setting["means"], f"{setting['weighs']:.1f}")
+        for setting in results["units"][0]["open"]
+    ]
     return table(("open in the system unit", "systemd's description", "weight"), left)
 
 

@@ -77,7 +77,7 @@ def main() -> None:
 def losses_table(results: Results) -> Table:
     """Return the faults that were injected and the fate of the lines."""
     account = results["account"]
-    done = Counter(each["what"] for each in results["done"])
+    done = Counter(fault["what"] for fault in results["done"])
     rows = (
         ("events", f"{account['events']:,}"),
         ("lines numbered by the journal", f"{account['lines']:,}"),

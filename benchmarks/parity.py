@@ -242,13 +242,17 @@ def parity_table(results: Results) -> Table:
     """Return a row for each way of computing a model: its largest differences from torch over all probes and clips."""
     rows = []
     for model in results["models"]:
-        for rung in dict.fromkeys(each["rung"] for each in model["differences"]):
+        for rung in dict.fromkeys(difference["rung"] for difference in model["differences"]):
             largest = [
-                max(each[key] for each in model["differences"] if each["rung"] == rung) for key in ("mel_db", "score")
+                max(difference[key] for difference in model["differences"] if difference["rung"] == rung)
+                for key in ("mel_db", "score")
             ]
             rows.append((f"`{model['model']}`", rung, *(f"{value:.0e}" for value in largest)))
-        rows += [(f"`{model['model']}`", each["rung"], "not run", each["reason"]) for each in model["not_run"]]
-    sounds = len({each["probe"] for model in results["models"] for each in model["differences"]}) - 1
+        rows += [
+            (f"`{model['model']}`", difference["rung"], "not run", difference["reason"])
+            for difference in model["not_run"]
+        ]
+    sounds = len({difference["probe"] for model in results["models"] for difference in model["differences"]}) - 1
     note = f"Largest of {sounds} probes and real clips, against torch {results['torch']} on {results['machine']}."
     return table(("model", "computed by", "mel, dB", "score"), rows, note)
 

@@ -129,24 +129,24 @@ def scan_table(results: Results) -> Table:
     """Return a row for each scan."""
     audio_h = results["audio_h"]
     rows = []
-    for each in results["scans"]:
-        alone = next(one for one in results["scans"] if one["engine"] == each["engine"] and one["workers"] == 1)
-        efficiency = alone["wall_s"] / each["wall_s"] / each["workers"]
-        local = each["engine"] == "local"  # Ray's processes are nobody's children
+    for entry in results["scans"]:
+        alone = next(one for one in results["scans"] if one["engine"] == entry["engine"] and one["workers"] == 1)
+        efficiency = alone["wall_s"] / entry["wall_s"] / entry["workers"]
+        local = entry["engine"] == "local"  # Ray's processes are not children of this one
         rows.append(
             (
-                each["engine"],
-                str(each["workers"]),
-                f"{each['wall_s']:.1f}",
-                f"{audio_h * 3600 / each['wall_s']:,.0f}",
+                entry["engine"],
+                str(entry["workers"]),
+                f"{entry['wall_s']:.1f}",
+                f"{audio_h * 3600 / entry['wall_s']:,.0f}",
                 f"{efficiency:.2f}",
-                f"{audio_h * 3600 / each['cpu_s']:,.0f}" if local else "",
-                f"{each['worker_mb']:.0f}" if local else "",
-                f"{each['coordinator_mb']:.0f}",
+                f"{audio_h * 3600 / entry['cpu_s']:,.0f}" if local else "",
+                f"{entry['worker_mb']:.0f}" if local else "",
+                f"{entry['coordinator_mb']:.0f}",
             )
         )
     headings = ("engine", "workers", "time, s", "hours of audio an hour", "efficiency")
-    more = ("hours of audio an hour of a core", "MB a worker", "MB of the one who hands out")
+    more = ("hours of audio an hour of a core", "MB a worker", "MB of the coordinator")
     note = (
         f"{audio_h:g} hours of 48 kHz mono in 16 bits, {results['archive_bytes'] / 1e9:.1f} GB, half of them in "
         f"one file. The machine's load just before was {results['load_before']}."
@@ -156,7 +156,7 @@ def scan_table(results: Results) -> Table:
 
 def scan_model_table(results: Results) -> Table:
     """Return the estimated duration of a scan for several numbers of machines."""
-    alone = next(each for each in results["scans"] if each["engine"] == "local" and each["workers"] == 1)
+    alone = next(entry for entry in results["scans"] if entry["engine"] == "local" and entry["workers"] == 1)
     a_core = results["audio_h"] * 3600 / alone["cpu_s"]
     bytes_a_second = results["archive_bytes"] / results["audio_h"] / 3600
     rows = []

@@ -182,7 +182,7 @@ def soak_table(results: Results) -> Table:
         ("share of the sound that was processed", f"{results['coverage']:g}"),
         (
             "resident memory after an hour, at the most, at the end, MB",
-            " ".join(f"{each / 1000:.1f}" for each in (first["memory_kb"], most, last["memory_kb"])),
+            " ".join(f"{kilobytes / 1000:.1f}" for kilobytes in (first["memory_kb"], most, last["memory_kb"])),
         ),
         ("threads after an hour, at the end", f"{first['threads']}, {last['threads']}"),
         ("open files after an hour, at the end", f"{first['files']}, {last['files']}"),

@@ -202,17 +202,17 @@ def streams_table(results: Results) -> Table:
     """Return a row for each number of streams in real time."""
     rows = [
         (
-            str(each["streams"]),
-            f"{each['seconds'] / 60:g}",
-            f"{each['windows']:,} of {each['windows_wanted']:,}",
-            str(each["windows_late"]),
-            f"{each['delay_ms']['p50']:.1f}, {each['delay_ms']['p99']:.1f}",
-            f"{each['cores_busy']:.2f}",
-            f"{each['cpu_ms_a_second']:.2f}",
-            f"{each['resident_mb']:.0f}",
-            f"{each['mb_a_stream']:.2f}" if each["streams"] > 1 else "",
+            str(run["streams"]),
+            f"{run['seconds'] / 60:g}",
+            f"{run['windows']:,} of {run['windows_wanted']:,}",
+            str(run["windows_late"]),
+            f"{run['delay_ms']['p50']:.1f}, {run['delay_ms']['p99']:.1f}",
+            f"{run['cores_busy']:.2f}",
+            f"{run['cpu_ms_a_second']:.2f}",
+            f"{run['resident_mb']:.0f}",
+            f"{run['mb_a_stream']:.2f}" if run["streams"] > 1 else "",
         )
-        for each in results["live"]
+        for run in results["live"]
     ]
     headings = (
         "streams",

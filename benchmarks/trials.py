@@ -210,7 +210,7 @@ def network_title(entry: Results) -> str:
 def by_thresholds(results: Results) -> dict[str, list[Results]]:
     """Entries under what their thresholds are."""
     kinds = dict.fromkeys(entry["thresholds"] for entry in results["entries"])
-    return {kind: [each for each in results["entries"] if each["thresholds"] == kind] for kind in kinds}
+    return {kind: [entry for entry in results["entries"] if entry["thresholds"] == kind] for kind in kinds}
 
 
 def models(entries: list[Results]) -> str:
@@ -223,7 +223,7 @@ def together(founds: list[Results]) -> tuple[str, str, str]:
     """Recall, precision and F1 of several scenes as one."""
     there, told, right = (sum(found[key] for found in founds) for key in ("there", "told", "right"))
     shares = (right / there if there else None, right / told if told else None, 2 * right / max(1, there + told))
-    recall, precision, f1 = ("none" if each is None else share(each) for each in shares)
+    recall, precision, f1 = ("none" if value is None else share(value) for value in shares)
     return recall, precision, f1
 
 
@@ -309,7 +309,7 @@ def columns(results: Results) -> list[str]:
 def openset_kinds_table(results: Results) -> Table:
     """Return a row for each kind of recording that raised an event in some network."""
     reports = [entry["report"] for entry in results["entries"]]
-    kinds = sorted({kind for report in reports for kind, each in report["kinds"].items() if each["raised"]})
+    kinds = sorted({kind for report in reports for kind, counts in report["kinds"].items() if counts["raised"]})
     raised = {kind: [str(report["kinds"][kind]["raised"]) for report in reports] for kind in kinds}
     heard = reports[0]["kinds"]
     return table(
@@ -344,8 +344,8 @@ def robustness_table(results: Results) -> Table:
         lost, gained = (sum(change[key] for change in changes) for key in ("lost", "gained"))
         both, error = 100 * (gained - lost) / clips, 100 * (gained + lost) ** 0.5 / clips
         limit = verdict(both, error) if changes[0]["limited"] else ""
-        each = (f"{change['change_points']:+.1f}" for change in changes)
-        rows.append((changes[0]["name"], changes[0]["group"], *each, f"{both:+.1f} ± {error:.1f}", limit))
+        shown = (f"{change['change_points']:+.1f}" for change in changes)
+        rows.append((changes[0]["name"], changes[0]["group"], *shown, f"{both:+.1f} ± {error:.1f}", limit))
     names = [f"fold {', '.join(map(str, report['folds']))} ({share(report['accuracy'])} clean)" for report in reports]
     headings = ("condition", "kind", *names, f"all {clips} clips, points", "within 2 points")
     return table(headings, rows, f"{models(results['entries'])}. {machine_of(results)}")

@@ -137,7 +137,7 @@ def web_table(results: Results) -> Table:
     names = {"without": "without a page", "unwatched": "with a page, no viewer", "watched": "with a page, one viewer"}
     rows = []
     for kind, name in names.items():
-        shares = [each["share_of_a_core"][kind] for each in results["rounds"]]
+        shares = [round_["share_of_a_core"][kind] for round_ in results["rounds"]]
         added = "" if kind == "without" else f"{100 * results['added_share_of_a_core'][kind]:+.2f} %"
         worst = "" if kind == "without" else f"{100 * results['worst_added_share_of_a_core'][kind]:+.2f} %"
         memory = f"{results['resident_mb'][kind]:.0f}"

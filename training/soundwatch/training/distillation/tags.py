@@ -73,5 +73,8 @@ def _from_onnx(path: Path) -> tuple[Tensor, Tensor]:
     import onnx
 
     initializers = onnx.load(str(resolve_model(path))).graph.initializer
-    values = {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in initializers}
+    values = {
+        initializer.name: torch.from_numpy(onnx.numpy_helper.to_array(initializer).copy())
+        for initializer in initializers
+    }
     return values["tag_layer.weight"], values["tag_layer.bias"]

@@ -94,7 +94,7 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
         thresholds=thresholds,
         clips=len(targets),
         found=sum(
-            any(each.class_id == clip.class_id for each in detect_in(of_clip, contract, values))
+            any(detection.class_id == clip.class_id for detection in detect_in(of_clip, contract, values))
             for clip, of_clip in zip(targets, tracks, strict=True)
         ),
         held_out=bool(session.split.test),
@@ -142,13 +142,13 @@ def _evidence(
     for place, (clip, of_clip) in enumerate(zip(targets, tracks, strict=True)):
         there[clip.class_id, place] = 1
         for row, thresholds in enumerate(rows):
-            for class_id in {each.class_id for each in detect_in(of_clip, contract, thresholds)}:
+            for class_id in {detection.class_id for detection in detect_in(of_clip, contract, thresholds)}:
                 (found if class_id == clip.class_id else false)[row, class_id, place] = 1
     raised = np.zeros((*shape[:2], len(others)), np.bool_)
     for place, of_clip in enumerate(other_tracks):
         for row, thresholds in enumerate(rows):
-            for each in detect_in(of_clip, contract, thresholds):
-                raised[row, each.class_id, place] = True
+            for detection in detect_in(of_clip, contract, thresholds):
+                raised[row, detection.class_id, place] = True
     rate_hz = contract.features.rate_hz
     hours = sum(float(of_clip.end_samples[-1]) for of_clip in tracks if len(of_clip.end_samples)) / rate_hz / 3600
     scene = SceneCounts(hours, there, found, false, (), ())
