@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
 from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, describe_report
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
 from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.pretrained import adapt_recipe, load_pretrained
@@ -115,6 +117,19 @@ def train(
     for line in describe_report(report) if report else ():
         click.echo(line)
     click.echo(f"{out / 'checkpoint.pt'}")
+    console.print(describe_next(session, root, layout), highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_next(session: RunSetup, root: Path, layout: str) -> str:
+    """Return where the files of a finished run are, and the three commands that come next."""
+    model = f"models/{model_name(session)}.onnx"
+    data = shlex.quote(str(root)) + (" --layout folders" if layout == "folders" else "")
+    return (
+        f"{session.out} has checkpoint.pt, log.csv, curves.png and run.json. Next:\n"
+        f"  soundwatch export {shlex.quote(str(session.out / 'checkpoint.pt'))} --out models\n"
+        f"  soundwatch evaluate {shlex.quote(model)} --data {data}\n"
+        f"  soundwatch run --model {shlex.quote(model)}"
+    )
 
 
 def _choose_recipe(name: str | None, init_from: str | None, epochs: int | None, seed: int | None) -> Recipe:
