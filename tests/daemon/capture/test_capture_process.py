@@ -177,3 +177,17 @@ def test_children_of_the_process_end_with_it(acted: list[str], end: str) -> None
         assert list(source.blocks()) == []
     assert os.read(reading, 1) == b"", "nobody holds the pipe's other end any more"
     os.close(reading)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a size of pipes")
+def test_a_pipe_that_may_not_grow_stays_as_it_is(acted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr("fcntl.fcntl", refuse)
+    acted.append("send(OpenedFrame('mic', 8000, 2)); sound(1); time.sleep(60)")
+    source = MicrophoneProcess("mic0", "mic", None, wait=True)
+    block = next(iter(source.blocks()))
+    source.stop()
+    assert isinstance(block, Block)
+    assert block.samples.shape == (2, 800)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soundwatch.daemon.cli.tail import format_line
+from soundwatch.daemon.cli.tail import _text, format_line
 from soundwatch.daemon.core.text import printable
 
 EVENT: dict[str, Any] = {
@@ -62,3 +62,10 @@ def test_details_and_descriptions_are_escaped() -> None:
 
 def test_printable_text_is_unchanged() -> None:
     assert printable("Straße 日本 🎤 a_b") == "Straße 日本 🎤 a_b"
+
+
+@pytest.mark.parametrize("damaged", [b'{"time":"2026', b"\xff\x1b[2J\n", b"[]\n", b'{"type":"end"}\n'])
+def test_a_damaged_line_is_printed_as_it_is_without_control_codes(damaged: bytes) -> None:
+    text = _text(damaged)
+    assert text.startswith("damaged line: ")
+    assert "\x1b" not in text

@@ -110,7 +110,7 @@ def test_an_invalid_time_is_refused_with_examples(text: str, expected_message: s
     [
         (LineFilter(classes=("sirene",)), "--class sirene is unknown; did you mean siren"),
         (LineFilter(sources=("yad",)), "--source yad is unknown; did you mean yard"),
-        (LineFilter(types=("begin",)), "--type begin is unknown; The journal has: clip, differ"),
+        (LineFilter(types=("begin",)), "--type begin is unknown; known: clip, differ"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(store: JournalStore, wanted: LineFilter, message: str) -> None:
@@ -121,3 +121,13 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(store: JournalStore, wa
 def test_names_of_the_journal_and_classes_of_its_streams_are_accepted(store: JournalStore) -> None:
     check_names(store, LineFilter(classes=("dog_bark", "car_horn"), sources=("yard",), types=("end",)))
     check_names(JournalStore(MEMORY), LineFilter(classes=("siren",), sources=("mic0",)))
+
+
+@pytest.mark.parametrize("damage", [b'{"classes"', b"\xff\n", b"[]\n", b'{"classes":7}\n'])
+def test_a_damaged_hello_line_hides_no_class_and_ends_nothing(damage: bytes) -> None:
+    store = JournalStore(MEMORY)
+    store.commit([replace(row(1, "hello", class_=None), line=damage), row(2)])
+    check_names(store, LineFilter())
+    check_names(store, LineFilter(classes=("siren",)))
+    with pytest.raises(ConfigError, match="did you mean siren"):
+        check_names(store, LineFilter(classes=("sirene",)))

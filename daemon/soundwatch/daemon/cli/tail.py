@@ -51,7 +51,10 @@ def tail(
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
-    query.check_names(store, line_filter)
+    if follow or scores:  # new sources and classes may appear
+        query.check_types(line_filter)
+    else:
+        query.check_names(store, line_filter)
     text = wants_text(format_)
     if count is None and not filters["since"]:
         count = DEFAULT_LINES
@@ -67,8 +70,16 @@ def tail(
 
 def _show(line: bytes, text: bool) -> None:
     """Print one line without delay."""
-    click.echo(format_line(msgspec.json.decode(line)) if text else line.decode(), nl=text)
+    click.echo(_text(line) if text else line.decode("utf-8", "replace"), nl=text)
     sys.stdout.flush()
+
+
+def _text(line: bytes) -> str:
+    """Format a line as text; a damaged line is printed as it is."""
+    try:
+        return format_line(msgspec.json.decode(line))
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return printable(f"damaged line: {line.decode('utf-8', 'replace').rstrip()}")
 
 
 def format_line(line: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ Does not: write to the journal.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -26,6 +27,12 @@ UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _HELLOS: Final = 20  # streams whose classes are read
 _AGE = re.compile(r"(\d+)\s*([smhd])")
+
+
+class _Classes(msgspec.Struct):
+    """Part of a `hello` line."""
+
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def _moment(text: str, now: datetime) -> str:
 
 
 def check_names(store: JournalStore, wanted: LineFilter) -> None:
-    """Refuse a class, source or type that the journal cannot contain.
+    """Refuse a class, source or type that the journal does not contain.
 
     Args:
         store: The journal. Its classes are those of its lines and those that its streams can report.
@@ -120,12 +127,29 @@ def check_names(store: JournalStore, wanted: LineFilter) -> None:
     Raises:
         ConfigError: A name is unknown; the message has the nearest known name.
     """
-    found = store.query("SELECT DISTINCT class, source FROM lines")
-    hellos = store.query("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT ?", _HELLOS)
-    classes = {label for (line,) in hellos for label in msgspec.json.decode(line)["classes"]}
-    _check_known("class", wanted.classes, classes | {label for label, _ in found if label})
-    _check_known("source", wanted.sources, {source for _, source in found if source})
+    check_types(wanted)
+    if wanted.classes:
+        _check_known("class", wanted.classes, _known_classes(store))
+    if wanted.sources:
+        found = store.query("SELECT DISTINCT source FROM lines WHERE source IS NOT NULL")
+        _check_known("source", wanted.sources, {source for (source,) in found})
+
+
+def check_types(wanted: LineFilter) -> None:
+    """Refuse a type that no line has.
+
+    Raises:
+        ConfigError: A type is unknown; the message has the nearest known type.
+    """
     _check_known("type", wanted.types, LINE_TYPES)
+
+
+def _known_classes(store: JournalStore) -> set[str]:
+    found = {label for (label,) in store.query("SELECT DISTINCT class FROM lines WHERE class IS NOT NULL")}
+    for (line,) in store.query("SELECT line FROM lines WHERE type = 'hello' ORDER BY seq DESC LIMIT ?", _HELLOS):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):  # a damaged line
+            found.update(msgspec.json.decode(line, type=_Classes).classes)
+    return found
 
 
 def _check_known(option: str, names: Sequence[str], known: Collection[str]) -> None:
@@ -133,7 +157,7 @@ def _check_known(option: str, names: Sequence[str], known: Collection[str]) -> N
         if known and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"--{option} {name} is unknown; {hint}The journal has: {', '.join(sorted(known))}.")
+            raise ConfigError(f"--{option} {name} is unknown; {hint}known: {', '.join(sorted(known))}.")
 
 
 def read_lines(store: JournalStore, wanted: LineFilter) -> Iterator[JournalEntry]:

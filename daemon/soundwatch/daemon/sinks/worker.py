@@ -184,7 +184,7 @@ class SinkWorker:
                 backoff = None
             elif self._last_seq is not None and self._cursor.delivered >= self._last_seq:
                 return
-            else:
+            elif not self._stopped.is_set():  # `close` may have come before `clear`
                 self._wake.wait()
 
     def _open(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from soundwatch.daemon.sinks.mqtt.refused_topics import FIRST_PAUSE_S, LONGEST_PAUSE_S, RefusedTopics
 
 
@@ -53,3 +55,18 @@ def test_a_topic_that_is_taken_is_forgotten() -> None:
     assert topics.accept(["a", "b"]) == ["a"]
     assert topics.due == frozenset()
     assert topics.add("a"), "the next refusal is a first one again"
+
+
+def test_pauses_grow_where_the_broker_disconnects_at_each_refusal() -> None:
+    clock = Steady()
+    topics = RefusedTopics(clock)
+    tries_s = []
+    for _ in range(200):
+        refused = "a" not in topics
+        if refused:
+            topics.add("a")
+            tries_s.append(clock.now_s)
+        clock.now_s += 1.0
+        if refused:
+            topics.connected()
+    assert [after_s - before_s for before_s, after_s in pairwise(tries_s)] == [10.0, 20.0, 40.0, 80.0]

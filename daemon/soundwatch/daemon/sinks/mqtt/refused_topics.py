@@ -46,8 +46,10 @@ class RefusedTopics:
 
     def connected(self) -> None:
         """Note a new connection."""
+        now_s = self._steady_s()
         for topic, refused_s in self._refused_s.items():
-            self._due_s[topic] = min(self._due_s[topic], refused_s + FIRST_PAUSE_S)
+            if now_s - refused_s >= FIRST_PAUSE_S:
+                self._due_s[topic] = min(self._due_s[topic], now_s)
 
     def add(self, topic: str) -> bool:
         """Leave a topic out for a while; return whether it is its first refusal."""
