@@ -7,6 +7,7 @@ Does not: read what only ffmpeg reads.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import weakref
 from pathlib import Path
@@ -48,29 +49,29 @@ class SndfileReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._raw = path.open("rb")
-        self._closing = weakref.finalize(self, self._raw.close)
-        size = self._raw.seek(0, 2)
-        self._parts = find_parts(self._raw, size) or (Part(0, size),)
-        self._whole_file = self._parts == (Part(0, size),)  # of a format without a layout here, or with one part
         self._number = -1
         self._part_samples = 0
         self._end_sample = 0
         self._endless = False
         self._damaged = False
         self.notes: dict[FindingKind, str] = {}
-        left_out_bytes = self._open_next()
+        left_out_bytes = self._open_first()
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.encoding = f"{self._file.format} {self._file.subtype}"
         known = len(self._parts) == 1 and not self._parts[0].estimated and self._file.frames < _UNKNOWN_SAMPLES
         self.samples: int | None = self._file.frames if known else None
-        self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
         if left_out_bytes:
             self._note_gap(left_out_bytes)
 
     def read(self, count: int) -> Any:
         """Read frames, as in `FrameReader`."""
+        try:
+            return self._next_frames(count)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _next_frames(self, count: int) -> Any:
         while True:
             frames = self._read(count)
             self._part_samples += len(frames)
@@ -83,6 +84,8 @@ class SndfileReader:
         try:
             self._file.seek(sample)
         except soundfile.SoundFileError as error:
+            if self._view.error is not None:
+                raise self._unreadable(self._view.error) from error
             raise self._truncated(f"{self._file.frames} samples", f"sample {sample} is not there") from error
         self._part_samples = self._end_sample = sample
 
@@ -95,10 +98,30 @@ class SndfileReader:
     def _part(self) -> Part:
         return self._parts[self._number]
 
+    def _open_first(self) -> int:
+        """Find the parts and open the first, as `_open_next`; close the file after an error."""
+        try:
+            with contextlib.ExitStack() as opened:
+                self._raw = opened.enter_context(self._path.open("rb"))
+                size = self._raw.seek(0, 2)
+                self._parts = find_parts(self._raw, size) or (Part(0, size),)
+                self._whole_file = self._parts == (Part(0, size),)  # of a format without a layout, or with one part
+                left_out_bytes = self._open_next()
+                self._closing = weakref.finalize(self, opened.pop_all().close)
+        except OSError as error:
+            raise SourceError(
+                f"{self._path} cannot be read: {error.strerror}. Check its permissions and its disk."
+            ) from error
+        return left_out_bytes
+
     def _open(self, part: Part, header: bytes | None = None) -> None:
         self._view = FileView(self._raw, part, header)
-        with capture_native_stderr():
-            self._file = _ForwardOnly(self._view)
+        try:
+            with capture_native_stderr():
+                self._file = _ForwardOnly(self._view)
+        finally:
+            self._raise_read_error()
+        self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
         self._part_samples = 0
         self._endless = header is not None
 
@@ -129,18 +152,21 @@ class SndfileReader:
         try:
             frames = self._file.read(count, dtype=self._dtype, always_2d=True)
         except soundfile.SoundFileError as error:
+            self._raise_read_error()
             if self._declared_was_read() or self._skip_damage():
                 return np.zeros((0, self.channels), np.float32)
             raise self._truncated(
                 f"{self._part.declared_samples or self._file.frames} samples",
                 f"decoding stops after {self._end_sample}",
             ) from error
-        if self._view.error is not None:
-            raise SourceError(
-                f"{self._path} cannot be read after {self._end_sample / self.rate_hz:.3f} s: "
-                f"{self._view.error.strerror}. All sound before that was read. Check its disk."
-            ) from self._view.error
+        if not len(frames):
+            self._raise_read_error()
         return frames
+
+    def _raise_read_error(self) -> None:
+        """Raise the error of the disk, which is the end of the file for libsndfile."""
+        if self._view.error is not None:
+            raise self._view.error
 
     def _declared_was_read(self) -> bool:
         declared = self._part.declared_samples
@@ -234,6 +260,12 @@ class SndfileReader:
             for wanted, present in _SHORTER_THAN_DECLARED.findall(self._file.extra_info):
                 if int(present) < int(wanted) < _STREAMED_BYTES:
                     raise self._truncated(f"{wanted} bytes of sound", f"{present} are there ({read} samples)")
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(
+            f"{self._path} cannot be read after {self._end_sample / self.rate_hz:.3f} s: {error.strerror}. All sound "
+            "before that was read. Check its disk."
+        )
 
     def _truncated(self, declared: str, found: str) -> RecordingError:
         return RecordingError(

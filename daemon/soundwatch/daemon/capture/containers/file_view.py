@@ -60,7 +60,7 @@ class FileView:
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, and return the number of bytes; 0 at the end or after an error."""
-        wanted = min(len(buffer), self.left_bytes)
+        wanted = min(len(buffer), self.left_bytes) if self.error is None else 0
         head = self._header[self._position : self._position + wanted]
         buffer[: len(head)] = head
         count = len(head)

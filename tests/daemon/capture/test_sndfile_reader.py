@@ -1,0 +1,104 @@
+"""Joined files of several sample formats, and files on a disk that fails."""
+
+from __future__ import annotations
+
+import errno
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from soundwatch.daemon.capture.folder import Folder
+from soundwatch.daemon.capture.recording import Recording
+from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.source import SourceStateChange
+from soundwatch.daemon.core.types import Block
+
+RATE_HZ = 8_000
+TONE: NDArray[np.float64] = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE_HZ) / RATE_HZ)
+NOISE: NDArray[np.float64] = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * RATE_HZ)
+
+
+def read(path: Path) -> NDArray[np.float32]:
+    return np.concatenate([block.samples[0] for block in Recording("file", path, "fast", 0).blocks()])
+
+
+class FailingDisk(io.BufferedReader):
+    """A file of which 20,000 bytes from an offset on cannot be read."""
+
+    from_bytes = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._check(size or 0)
+        return super().read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        self._check(len(buffer))
+        return super().readinto(buffer)
+
+    def _check(self, size: int) -> None:
+        if self.tell() - 20_000 < self.from_bytes < self.tell() + size:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Map names of files to the offset from which their disk fails."""
+    offsets, opened = dict[str, int](), Path.open
+
+    def open_path(path: Path, *args: Any, **options: Any) -> Any:
+        file = opened(path, *args, **options)
+        if path.name not in offsets:
+            return file
+        failing_file = FailingDisk(file.detach())
+        failing_file.from_bytes = offsets[path.name]
+        return failing_file
+
+    monkeypatch.setattr(Path, "open", open_path)
+    return offsets
+
+
+@pytest.mark.parametrize("later", ["FLOAT", "DOUBLE", "PCM_24", "ULAW"])
+@pytest.mark.parametrize("order", [1, -1], ids=["16 bits first", "16 bits last"])
+def test_joined_wavs_of_different_sample_formats_keep_their_level(tmp_path: Path, later: str, order: int) -> None:
+    for name, subtype in (("a.wav", "PCM_16"), ("b.wav", later)):
+        soundfile.write(tmp_path / name, TONE, RATE_HZ, subtype)
+    joined = [(tmp_path / name).read_bytes() for name in ("a.wav", "b.wav")][::order]
+    (tmp_path / "joined.wav").write_bytes(b"".join(joined))
+    samples = read(tmp_path / "joined.wav")
+    np.testing.assert_allclose(samples, np.tile(TONE, 2), atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.caf", "a.voc"])
+@pytest.mark.parametrize("from_bytes", [4, 40, 20_000])
+def test_a_disk_that_fails_is_named_whatever_the_format(
+    tmp_path: Path, failing: dict[str, int], name: str, from_bytes: int
+) -> None:
+    soundfile.write(tmp_path / name, NOISE, RATE_HZ)
+    failing[name] = from_bytes
+    with pytest.raises(SourceError, match=r"cannot be read(:| after .* s:) Input/output error\. .*Check its"):
+        read(tmp_path / name)
+
+
+def test_the_sound_before_a_read_error_is_given(tmp_path: Path, failing: dict[str, int]) -> None:
+    soundfile.write(tmp_path / "a.wav", NOISE, RATE_HZ, "PCM_16")
+    failing["a.wav"] = 200_000
+    samples = 0
+    with pytest.raises(SourceError, match=r"cannot be read after 12\.\d* s: Input/output error"):  # noqa: PT012
+        for block in Recording("file", tmp_path / "a.wav", "fast", 0).blocks():
+            samples += block.samples.shape[1]
+    assert 99_000 - 4_096 < samples <= 100_000
+
+
+def test_a_folder_goes_on_after_a_recording_on_a_disk_that_fails(tmp_path: Path, failing: dict[str, int]) -> None:
+    for name in ("a.wav", "b.mp3", "c.wav"):
+        soundfile.write(tmp_path / name, TONE[:800], RATE_HZ)
+    failing["b.mp3"] = 100
+    given = list(Folder("yard", tmp_path).blocks())
+    assert [type(item) is Block for item in given] == [True, False, True, False]
+    assert isinstance(given[1], SourceStateChange)
+    assert "b.mp3 cannot be read: Input/output error" in given[1].detail
