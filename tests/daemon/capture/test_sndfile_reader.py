@@ -12,6 +12,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from soundwatch.daemon.capture.containers import find_parts
+from soundwatch.daemon.capture.containers.flac import flac_end_sample
 from soundwatch.daemon.capture.folder import Folder
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
@@ -102,3 +104,26 @@ def test_a_folder_goes_on_after_a_recording_on_a_disk_that_fails(tmp_path: Path,
     assert [type(item) is Block for item in given] == [True, False, True, False]
     assert isinstance(given[1], SourceStateChange)
     assert "b.mp3 cannot be read: Input/output error" in given[1].detail
+
+
+@pytest.mark.parametrize("sound", [TONE, NOISE[: 2 * RATE_HZ]], ids=["tone", "noise"])
+@pytest.mark.parametrize("declared", [RATE_HZ, 2 * RATE_HZ - 1, 1])
+def test_a_short_flac_that_declares_too_little_is_read_to_its_end(
+    tmp_path: Path, sound: NDArray[np.float64], declared: int
+) -> None:
+    """The decoder reads ahead to the end of such a file while it decodes the declared samples."""
+    soundfile.write(tmp_path / "a.flac", sound, RATE_HZ)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[22:26] = declared.to_bytes(4, "big")
+    (tmp_path / "a.flac").write_bytes(content)
+    np.testing.assert_allclose(read(tmp_path / "a.flac"), sound, atol=2**-15)
+
+
+@pytest.mark.parametrize("samples", [1, 4_096, 4_097, 900_000])
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 48_000])
+def test_the_last_frame_of_a_flac_ends_at_its_declared_length(tmp_path: Path, samples: int, rate_hz: int) -> None:
+    """A true length costs no second decoding."""
+    soundfile.write(tmp_path / "a.flac", np.resize(NOISE, samples), rate_hz)
+    with (tmp_path / "a.flac").open("rb") as file:
+        (part,) = find_parts(file, (tmp_path / "a.flac").stat().st_size)
+        assert flac_end_sample(file, part) == part.declared_samples == samples

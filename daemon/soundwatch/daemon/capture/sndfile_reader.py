@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from soundwatch.daemon.capture.containers import FileView, Part, find_parts
+from soundwatch.daemon.capture.containers.flac import END_BYTES, flac_end_sample
 from soundwatch.daemon.capture.containers.mpeg import mpeg_parts, parse_frame
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.recording_error import RecordingError
@@ -26,7 +27,6 @@ from soundwatch.daemon.core.errors import SourceError
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
 _STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
 _UNKNOWN_SAMPLES: Final = 2**40  # a decoder that does not know the length reports a number beyond this
-_READ_AHEAD_BYTES: Final = 1 << 16
 
 
 class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -194,7 +194,7 @@ class SndfileReader:
     def _go_on(self) -> bool:
         """Open the rest of the part, or the next part; return False at the end of the file."""
         part = self._part
-        if part.endless_header and not self._endless and self._view.left_bytes > _READ_AHEAD_BYTES:
+        if part.endless_header and not self._endless and self._continues(part):
             self._reopen_after(self._part_samples)
             return True
         self._check_whole(part)
@@ -222,12 +222,16 @@ class SndfileReader:
             )
         return True
 
+    def _continues(self, part: Part) -> bool:
+        """Return True if sound may follow the declared samples; the decoder may have read its bytes already."""
+        return self._view.left_bytes > END_BYTES or flac_end_sample(self._raw, part) > self._part_samples
+
     def _reopen_after(self, samples: int) -> None:
         """Open the part without its declared length, and pass over samples that were read."""
         self._file.close()
         self._open(self._part, self._part.endless_header)
         while self._part_samples < samples:
-            skipped = len(self._file.read(min(self.rate_hz, samples - self._part_samples)))
+            skipped = len(self._read(min(self.rate_hz, samples - self._part_samples)))
             if not skipped:
                 break
             self._part_samples += skipped
