@@ -25,6 +25,7 @@ _TAGS: Final = (b"TAG", b"ID3", b"APETAGEX", b"RIFF", b"RIFX", b"RF64", b"FORM")
 _SLACK_BYTES: Final = 8
 _PADDING_BYTES: Final = 65_536
 _SEARCHED_BYTES: Final = 1 << 20
+MOST_CHUNKS: Final = 4096  # recorders write some tens
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,11 @@ class Syntax:
         return padded
 
     def walk(self, file: BinaryIO, at: int, size: int) -> Iterator[Chunk]:
-        """Yield the chunks from an offset on, the last of which may reach beyond the file's size."""
-        while (chunk := self.chunk_at(file, at)) is not None:
+        """Yield at most `MOST_CHUNKS` chunks from an offset on, the last of which may reach beyond the file's size."""
+        for _ in range(MOST_CHUNKS):
+            chunk = self.chunk_at(file, at)
+            if chunk is None:
+                return
             yield chunk
             if not 0 <= chunk.size <= size - chunk.start:
                 return
@@ -102,10 +106,12 @@ class Syntax:
             return True
         if size - end <= _PADDING_BYTES and not rest.strip(b"\0"):
             return True
-        chunks = list(self.walk(file, at, size))
-        if not chunks:
-            return False
-        return chunks[0].name in KNOWN or abs(size - chunks[-1].end) <= _SLACK_BYTES
+        last: Chunk | None = None
+        for following in self.walk(file, at, size):
+            if last is None and following.name in KNOWN:
+                return True
+            last = following
+        return last is not None and abs(size - last.end) <= _SLACK_BYTES
 
     def sound_end(self, file: BinaryIO, chunk: Chunk, size: int, wraps_bytes: int = 0) -> int:
         """Return the end of the sound in a chunk.
