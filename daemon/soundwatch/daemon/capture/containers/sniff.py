@@ -1,20 +1,46 @@
 """Recognition of an audio file by its first bytes, and the tags of music players around it.
 
-Conventions: a file's name is not considered. Tags: ID3v2 at the start; ID3v1, Lyrics3 and APE at the end.
+Conventions: a file's name is not considered. The layouts of the last few long files are kept. Tags: ID3v2 at the start;
+ID3v1, Lyrics3 and APE at the end.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers import apple, flac, mpeg, ogg, riff
 from soundwatch.daemon.capture.containers.layout import Part
 
 _ID3V1_BYTES: Final = 128
+_KEPT_FROM_BYTES: Final = 1 << 24  # less is searched in some milliseconds
+_MOST_KEPT: Final = 4
+_kept: Final[dict[tuple[int, ...], tuple[Part, ...]]] = {}
+_kept_lock: Final = threading.Lock()
 
 
 def find_parts(file: BinaryIO, size: int) -> tuple[Part, ...]:
-    """Find the parts of a file; none if its format is unknown here, so that a decoder gets the whole file."""
+    """Find the parts of a file; none if its format is unknown here, so that a decoder gets the whole file.
+
+    Some formats are searched from the start to the end, so the parts of a long file that is opened again, as by a scan
+    in chunks, are kept as long as the file does not change.
+    """
+    if size < _KEPT_FROM_BYTES:
+        return _find_parts(file, size)
+    status = os.fstat(file.fileno())
+    key = (status.st_dev, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns)
+    parts = _kept.get(key)
+    if parts is None:
+        parts = _find_parts(file, size)
+        with _kept_lock:
+            _kept[key] = parts
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+    return parts
+
+
+def _find_parts(file: BinaryIO, size: int) -> tuple[Part, ...]:
     start = _after_id3v2(file, size)
     file.seek(start)
     magic = file.read(16)
