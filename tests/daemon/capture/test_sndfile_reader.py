@@ -127,3 +127,12 @@ def test_the_last_frame_of_a_flac_ends_at_its_declared_length(tmp_path: Path, sa
     with (tmp_path / "a.flac").open("rb") as file:
         (part,) = find_parts(file, (tmp_path / "a.flac").stat().st_size)
         assert flac_end_sample(file, part) == part.declared_samples == samples
+
+
+@pytest.mark.parametrize("bits", [b"\x01\x00\x80\x7f", b"\x00\x00\xc0\x7f"], ids=["signaling", "quiet"])
+def test_a_nan_of_either_kind_is_an_error_without_a_warning(tmp_path: Path, bits: bytes) -> None:
+    soundfile.write(tmp_path / "a.wav", TONE, RATE_HZ, "FLOAT")
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:-4] + bits)
+    with pytest.raises(SourceError, match=r"sample 15999 .* is nan"):
+        read(tmp_path / "a.wav")
