@@ -39,6 +39,7 @@ UNGUARDED_THREADS: Final = {
     "capture/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
     "capture/capture_worker.py watch_source": "a process of its own, whose end is a lost source",
     "capture/ffmpeg.py read_messages": "the source only lacks the reason of its end",
+    "capture/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
     "scan/process_pool.py _end_with_parent": "a process of its own",
     "sinks/command.py _read": "the log only lacks a program's output",
     "sinks/place.py lambda": "the path stays as it is written",

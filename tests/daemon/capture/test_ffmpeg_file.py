@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.capture.ffmpeg_file import FfmpegReader
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
 
@@ -89,3 +92,25 @@ def test_where_ffmpeg_is_missing_the_message_names_it(tmp_path: Path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SourceError, match=r"program ffmpeg, which is missing: `sudo apt-get install ffmpeg`"):
         Recording("file", tmp_path / "voice.m4a", "fast", 0)
+
+
+def test_of_countless_messages_the_last_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of ffmpeg's name gives one sample, and prints more than a pipe holds."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        f"#!{sys.executable}\nimport struct, sys\n"
+        "sys.stdout.buffer.write(struct.pack('>4s5If', b'.snd', 24, 4, 6, 8000, 1, 0.5))\n"
+        "for _ in range(100):\n    sys.stderr.write('an invalid packet\\n' * 1000)\n"
+        "sys.stderr.write('the last packet is invalid\\n')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reader = FfmpegReader(tmp_path / "a.m4a")
+    tracemalloc.start()
+    frames = [reader.read(100), reader.read(100)]
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    reader.close()
+    assert [len(part) for part in frames] == [1, 0]
+    assert reader.notes["damaged"].endswith("ffmpeg says: the last packet is invalid.")
+    assert peak_bytes < 500_000

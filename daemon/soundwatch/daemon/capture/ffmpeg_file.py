@@ -7,13 +7,14 @@ Does not: seek, or know a file's length before its end.
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
-import tempfile
+import threading
 import weakref
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _FORMATS: Final = (
 )
 _AU_HEADER: Final = struct.Struct(">4s5I")
 _STOP_S: Final = 5.0
+_KEPT_BYTES: Final = 8192
 
 
 def install_advice() -> str:
@@ -55,16 +57,17 @@ class FfmpegReader:
         if program is None:
             raise FileNotFoundError("ffmpeg")
         self._path = path
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 -- open as long as the program runs
         source = ("-protocol_whitelist", "file", "-format_whitelist", _FORMATS, "-i", f"file:{path}")
         output = ("-map", "0:a:0", "-f", "au", "-c:a", "pcm_f32be", "pipe:1")
         self._process = subprocess.Popen(  # noqa: S603 -- a list, with the path as one argument
             [program, "-nostdin", "-hide_banner", "-loglevel", "error", *source, *output],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=self._messages,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # the daemon handles a terminal's Ctrl-C
         )
+        assert self._process.stderr is not None
+        self._messages = _LastMessages(self._process.stderr)
         self._closing = weakref.finalize(self, _end, self._process, self._messages)
         self.notes: dict[FindingKind, str] = {}
         self.samples: int | None = None
@@ -127,13 +130,41 @@ class FfmpegReader:
             self.notes["damaged"] = f"it is damaged in places, ffmpeg says: {message}"
 
     def _last_message(self) -> str:
-        self._messages.seek(0)
-        lines = self._messages.read().decode(errors="replace").splitlines()
+        lines = self._messages.text().splitlines()
         shown = [line.strip() for line in lines if line.strip()]
         return f"{shown[-1].removeprefix(f'file:{self._path}: ').rstrip('.')}." if shown else ""
 
 
-def _end(process: subprocess.Popen[bytes], messages: Any) -> None:
+class _LastMessages:
+    """The last messages of a program, which may print one for each damaged packet of a file.
+
+    Args:
+        pipe: The program's standard error.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._kept = b""
+        self._reader = threading.Thread(target=self._read, name="ffmpeg-messages", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while content := os.read(self._pipe.fileno(), _KEPT_BYTES):
+            self._kept = (self._kept + content)[-_KEPT_BYTES:]
+
+    def text(self) -> str:
+        """Return the last messages of a program that has ended."""
+        self._reader.join(_STOP_S)
+        return self._kept.decode(errors="replace")
+
+    def close(self) -> None:
+        """Close the pipe of a program that has ended."""
+        self._reader.join(_STOP_S)
+        if not self._reader.is_alive():
+            self._pipe.close()
+
+
+def _end(process: subprocess.Popen[bytes], messages: _LastMessages) -> None:
     """End a program and close its pipes."""
     process.kill()
     process.wait(_STOP_S)
