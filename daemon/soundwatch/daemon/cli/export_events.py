@@ -44,7 +44,7 @@ def export_events(
     from soundwatch.daemon.journal.location import open_for_reading
 
     chosen = resolve_format(out, table_format)
-    if (out.is_file() or (out.is_dir() and any(out.iterdir()))) and not overwrite:
+    if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists. Name another file, or add --overwrite to replace it.")
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)

@@ -2,11 +2,13 @@
 
 Conventions: the new content is written to `.NAME.PID.part` in the folder of the file, synchronized with the disk and
 renamed. After a crash, a full disk or a loss of power the file has its old content or its new content, never a mixture.
+A link stays, and the file that it leads to is replaced. Pipes, sockets and devices are refused.
 Does not: explain an error; callers know what they were writing.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -27,6 +29,10 @@ def replace_file(path: Path, write: Callable[[Path], object], mode: int | None =
     Raises:
         OSError: The file cannot be written. Its old content is still there, and the temporary file is removed.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     part = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")
     try:
         if mode is not None:
