@@ -33,15 +33,15 @@ def test_the_same_is_no_change() -> None:
 
 def test_sources_are_added_removed_and_changed_by_name() -> None:
     changes = diff_configs(BEFORE, after({"mic0": YARD, "street": MIC}))
-    assert changes.sources_gone == ("mic0", "yard")
-    assert changes.sources_new == ("mic0", "street")
+    assert changes.sources_removed == ("mic0", "yard")
+    assert changes.sources_added == ("mic0", "street")
     assert changes.text == "source yard is gone; source mic0 is changed; source street is new"
 
 
 def test_a_sink_is_the_same_however_it_is_written() -> None:
     changes = diff_configs(BEFORE, after(sinks=({"sink": "json:a.jsonl"}, "json,scores=1")))
-    assert changes.sinks_gone == ("json",)
-    assert changes.sinks_new == ("json,scores=1",)
+    assert changes.sinks_removed == ("json",)
+    assert changes.sinks_added == ("json,scores=1",)
 
 
 @pytest.mark.parametrize(

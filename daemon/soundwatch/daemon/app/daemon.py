@@ -198,22 +198,22 @@ class Daemon:
         """
         before = self._in_force
         after = rebuild(before, run_config, self._log)
-        sinks = self._outputs.prepare(changes.sinks_new, changes.sinks_gone)
-        sources = {name: build_source(run_config, name, self._log) for name in changes.sources_new}
+        sinks = self._outputs.prepare(changes.sinks_added, changes.sinks_removed)
+        sources = {name: build_source(run_config, name, self._log) for name in changes.sources_added}
         self._in_force = after
         if after.context is not before.context:
             self._engine.swap_model(after.context)
             self._replace_shadow(before.shadow, after.shadow)
-        for name in changes.sources_gone:
+        for name in changes.sources_removed:
             session = self._sessions.pop(name)
             self._lifecycle.remove(session)
             self._engine.remove(session)
         for name, source in sources.items():
             self._sessions[name] = self._lifecycle.add(source)
             self._engine.add(self._sessions[name])
-        for text, prepared in zip(changes.sinks_new, sinks, strict=True):
+        for text, prepared in zip(changes.sinks_added, sinks, strict=True):
             self._outputs.add(text, prepared)
-        for text in changes.sinks_gone:
+        for text in changes.sinks_removed:
             self._outputs.remove(text)
 
     def _append_reload_line(self, state: Literal["reloaded", "refused"], detail: str) -> None:

@@ -43,18 +43,18 @@ class ConfigDiff:
     """Difference between two configurations.
 
     Attributes:
-        sources_gone: Names of removed sources; a changed source is removed and new.
-        sources_new: Names of new sources.
-        sinks_gone: Texts of removed sinks.
-        sinks_new: Texts of new sinks.
+        sources_removed: Names of removed sources; a changed source is removed and added.
+        sources_added: Names of added sources.
+        sinks_removed: Texts of removed sinks.
+        sinks_added: Texts of added sinks.
         deciding: True if thresholds, rules or the model differ in the configuration.
         shadow: True if the shadow model or its share of windows differs.
     """
 
-    sources_gone: tuple[str, ...]
-    sources_new: tuple[str, ...]
-    sinks_gone: tuple[SinkConfig, ...]
-    sinks_new: tuple[SinkConfig, ...]
+    sources_removed: tuple[str, ...]
+    sources_added: tuple[str, ...]
+    sinks_removed: tuple[SinkConfig, ...]
+    sinks_added: tuple[SinkConfig, ...]
     deciding: bool
     shadow: bool
 
@@ -62,11 +62,11 @@ class ConfigDiff:
     def text(self) -> str:
         """Return the difference as text for people, without addresses."""
         parts = [
-            *(f"source {name} is gone" for name in self.sources_gone if name not in self.sources_new),
-            *(f"source {name} is changed" for name in self.sources_gone if name in self.sources_new),
-            *(f"source {name} is new" for name in self.sources_new if name not in self.sources_gone),
-            *(f"sink {parse_sink(text).kind} is gone" for text in self.sinks_gone),
-            *(f"sink {parse_sink(text).kind} is new" for text in self.sinks_new),
+            *(f"source {name} is gone" for name in self.sources_removed if name not in self.sources_added),
+            *(f"source {name} is changed" for name in self.sources_removed if name in self.sources_added),
+            *(f"source {name} is new" for name in self.sources_added if name not in self.sources_removed),
+            *(f"sink {parse_sink(text).kind} is gone" for text in self.sinks_removed),
+            *(f"sink {parse_sink(text).kind} is new" for text in self.sinks_added),
             *(["what decides is changed"] if self.deciding else []),
             *(["the shadow is changed"] if self.shadow else []),
         ]
@@ -85,9 +85,9 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
         raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice; leave one of them out.")
     restart_only = [key for key in RESTART_ONLY_KEYS if getattr(before.config, key) != getattr(after.config, key)]
     old, new = dict.fromkeys(map(sink_key, before.config.sinks)), dict.fromkeys(map(sink_key, after.config.sinks))
-    gone, come = [word for word in old if word not in new], [word for word in new if word not in old]
+    removed, added = [word for word in old if word not in new], [word for word in new if word not in old]
     written = {sink_key(text): text for text in (*before.config.sinks, *after.config.sinks)}
-    if any(is_page(written[word]) for word in (*gone, *come)):
+    if any(is_page(written[word]) for word in (*removed, *added)):
         restart_only.append("the page (http)")
     if restart_only:
         raise ConfigError(f"{', '.join(restart_only)} cannot be changed while the program runs; restart it for that.")
@@ -96,10 +96,10 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     other = {name for name in before.sources if before.sources[name] != after.sources.get(name)}
     deciding = ("model", "detection", "stats_s")
     return ConfigDiff(
-        sources_gone=tuple(name for name in before.sources if name in other),
-        sources_new=tuple(name for name in after.sources if name in other or name not in before.sources),
-        sinks_gone=tuple(written[word] for word in gone),
-        sinks_new=tuple(written[word] for word in come),
+        sources_removed=tuple(name for name in before.sources if name in other),
+        sources_added=tuple(name for name in after.sources if name in other or name not in before.sources),
+        sinks_removed=tuple(written[word] for word in removed),
+        sinks_added=tuple(written[word] for word in added),
         deciding=any(getattr(before.config, key) != getattr(after.config, key) for key in deciding),
         shadow=before.config.shadow != after.config.shadow,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -22,9 +22,12 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.config import Config, SourceConfig, load_config
+from soundwatch.daemon.sinks.spec import PAGE_PORT
 
 if TYPE_CHECKING:
     from soundwatch.daemon.app.reload import RunConfig
+
+PAGE: Final = f"http://127.0.0.1:{PAGE_PORT}"
 
 
 @click.command()
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--or-demo", is_flag=True, help="Run the demo scene on a machine without a microphone.")
 @click.option("--plain", is_flag=True, help="Print JSON lines on a terminal, instead of the live view.")
-@click.option("--web", is_flag=True, help="Also serve the page at http://127.0.0.1:8433, as -F http://127.0.0.1:8433.")
+@click.option("--web", is_flag=True, help=f"Also serve the page at {PAGE}, as -F {PAGE}.")
 @config_option
 @sink_option
 @journal_option
@@ -74,7 +77,7 @@ def run(
     def read() -> Config:
         config = apply_journal(apply_options(load_config(config_path), sinks=sinks, **model), journal)
         if web:
-            config = msgspec.structs.replace(config, sinks=(*config.sinks, "http://127.0.0.1:8433"))
+            config = msgspec.structs.replace(config, sinks=(*config.sinks, PAGE))
         config = apply_clips(config, clips_folder)
         if not plain and not sinks and is_interactive_terminal():
             shown = tuple("terminal" if sink == "json" else sink for sink in config.sinks)

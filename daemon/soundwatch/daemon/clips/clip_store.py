@@ -31,14 +31,13 @@ import soundfile
 from soundwatch.daemon import __version__
 from soundwatch.daemon.clips.recorder import PendingClip
 from soundwatch.daemon.core.atomic_file import replace_file
-from soundwatch.daemon.core.clock import monotonic_ns
+from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
 
 _NAME: Final = re.compile(r"(\d{8}T\d{9}Z)-(\w+)-(\w+)-(\d\.\d{4})-([0-9A-Z]{26})\.flac", re.ASCII)
 _PART: Final = re.compile(r"\.[\w.-]+\.flac(\.\d+)?\.part", re.ASCII)
 AGES_NAME: Final = ".ages.json"
-_DAY_S: Final = 86_400.0
 _LONGEST_WORD: Final = 40
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -136,7 +135,7 @@ class ClipStore:
         """
         now_s, clips = self._run_s(), list_clips(self.folder)
         ages = {clip.path.name: self._ages.written_at_s.get(clip.path.name, now_s) for clip in clips}
-        oldest_s = now_s - self._config.max_age_days * _DAY_S
+        oldest_s = now_s - self._config.max_age_days * DAY_S
         expired = {name for name, written_at_s in ages.items() if written_at_s <= oldest_s}
         going = select_expired(clips, self._config, expired)
         removed = _remove(going)

@@ -18,10 +18,9 @@ import numpy as np
 from soundwatch.daemon.clips.ring_buffer import FULL_SCALE, Frames
 from soundwatch.daemon.core.types import Block, Classifier, read_only
 from soundwatch.daemon.inference.classifier import classify_windows, model_path
-from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
+from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
 
 GUARD_MODEL: Final = model_path("speech")
-BATCH_WINDOWS: Final = 16
 _SPEECH: Final = re.compile(r"\b(speech|speaking|talk(ing)?|conversation|narration|whisper(ing)?|chatter|babbling)\b")
 
 
@@ -46,7 +45,9 @@ class SpeechGuard:
         contract = self.classifier.contract
         samples = read_only(np.ascontiguousarray(frames.T, np.float32) / np.float32(FULL_SCALE))
         thresholds = np.array([contract.thresholds[contract.labels[index]] for index in self.speech_ids], np.float32)
-        for _, features in batched_features([Block(samples, rate_hz, 0), None], contract.features, BATCH_WINDOWS):
+        for _, features in batched_features(
+            [Block(samples, rate_hz, 0), None], contract.features, OFFLINE_BATCH_WINDOWS
+        ):
             for scores in classify_windows(self.classifier, features_only(features)):
                 if (scores.values[list(self.speech_ids)] >= thresholds).any():
                     return True

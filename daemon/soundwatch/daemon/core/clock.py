@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
+DAY_S: Final = 86_400
 TOGETHER_NS: Final = 1_000_000
 TRIES: Final = 3
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -23,7 +23,7 @@ HIDDEN: Final = "***"
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>`]+", re.IGNORECASE)
 _PATH_VALUE: Final = re.compile(r"=[^&;]*")
 _SECRET_KEY: Final = re.compile(r"(password|passwd|token|secret|credential|hmac|(^|_)key)(?!.*_file$)", re.IGNORECASE)
-_OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)")
+OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)")
 _WEBHOOK: Final = re.compile(r"^(webhook:(?:https?:)?//[^/,]*)/[^,]*")
 _COMMAND: Final = re.compile(r"^(command:\S+)\s.*", re.DOTALL)
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -51,9 +51,9 @@ def redact_sink(text: str) -> str:
     """Hide the secrets of a sink's text, such as `webhook:https://HOST/PATH,hmac_key=KEY`."""
     text = _COMMAND.sub(rf"\1 {HIDDEN}", text)
     text = _WEBHOOK.sub(rf"\1/{HIDDEN}", text)
-    first = _OPTION.search(text)  # a comma may be a part of a password, a comma before `key=` begins the options
+    first = OPTION.search(text)  # a comma may be a part of a password, a comma before `key=` begins the options
     address, options = (text, "") if first is None else (text[: first.start()], text[first.start() :])
-    return redact_url(address) + _OPTION.sub(_redact_option, options)
+    return redact_url(address) + OPTION.sub(_redact_option, options)
 
 
 def redacted_config(config: msgspec.Struct) -> dict[str, Any]:

@@ -8,7 +8,8 @@ at the model's rate from `resample` on. Seconds and UTC are derived in `events/`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -65,6 +66,14 @@ class Block:
     first_sample: int
     lost_samples: int = 0
     arrival_ns: int | None = None
+
+
+def join_blocks(blocks: Sequence[Block]) -> Block:
+    """Join blocks without a loss between them; the joined block arrived with its last part."""
+    if len(blocks) == 1:
+        return blocks[0]
+    samples = read_only(np.concatenate([block.samples for block in blocks], axis=1))
+    return replace(blocks[0], samples=samples, arrival_ns=blocks[-1].arrival_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
+from soundwatch.daemon.sinks.place import SCHEME_PORTS
 
-_PORTS: Final = {"http": 80, "https": 443, "triton": 8000}
+_PORTS: Final = {**SCHEME_PORTS, "triton": 8000}
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     sink: str
     reach: NetworkReach
-    says: str
+    description: str = msgspec.field(name="says")
 
 
 class NetworkSourceAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,22 +216,26 @@ def _destination(spec: SinkSpec) -> Destination:
     """Classify a sink by its destination."""
     kind = OUTPUT_KINDS[spec.kind]
     if kind.reach == "local":
-        return Destination(sink=spec.text, reach="machine", says=kind.local(spec.target))
+        return Destination(sink=spec.text, reach="machine", description=kind.local(spec.target))
     if kind.reach == "program":
-        return Destination(sink=spec.text, reach="unknown", says="a program, which may send lines to any address")
+        return Destination(
+            sink=spec.text, reach="unknown", description="a program, which may send lines to any address"
+        )
     url = sink_url(spec)
     host = (None if url is None else url.hostname) or ""
     shown = f"{spec.kind}://{host}"  # without path and password, which may be secrets
     reach = network_reach(host) if host else "unknown"
     if host in ("0.0.0.0", "::"):  # noqa: S104  # compared only
-        return Destination(sink=shown, reach="house", says="every machine that reaches this one and has the token")
+        return Destination(
+            sink=shown, reach="house", description="every machine that reaches this one and has the token"
+        )
     descriptions = {
         "machine": "this machine only",
         "house": "a machine in a private network",
         "outside": "a machine outside private networks, or with a name that may be outside",
         "unknown": "an unknown address",
     }
-    return Destination(sink=shown, reach=reach, says=descriptions[reach])
+    return Destination(sink=shown, reach=reach, description=descriptions[reach])
 
 
 def network_reach(host: str) -> NetworkReach:

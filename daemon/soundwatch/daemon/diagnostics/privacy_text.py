@@ -35,7 +35,7 @@ def audit_text(result: Audit) -> Sequence[str]:
     for folder, count in clips.earlier.items():
         lines.append(f"  {folder}: {_count(count, 'clip')} of earlier runs")
     lines.append("Destinations")
-    lines += [f"  {destination.sink}: {destination.says}" for destination in result.destinations]
+    lines += [f"  {destination.sink}: {destination.description}" for destination in result.destinations]
     for source in result.network_sources:
         protection = "encrypted" if source.encrypted else "not encrypted"
         lines.append(f"  the sound of {source.source} comes from {source.address}, {protection}")

@@ -32,7 +32,7 @@ def emit_lines(item: PendingItem, scores: Iterator[Scores]) -> list[Line]:
     lost = isinstance(content, SourceStateChange) and content.state in ("lost", "paused")
     if source.clip_tap is not None and source.encoder is not None:
         decided_sample = content.features.end_sample if isinstance(content, FeatureWindow) else item.end_sample
-        ended = content is None or isinstance(content, ModelSwap) or lost or _is_ahead(item)
+        ended = content is None or isinstance(content, ModelSwap) or lost or _needs_new_stream(item)
         source.clip_tap.add_events(source.name, source.encoder, results, decided_sample, final=ended)
     lines: list[Line] = []
     if results:
@@ -69,7 +69,7 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
         source.detection_state, events = end_events(
             source.detection_state, item.end_sample, content.context.rules, labels, "model_changed"
         )
-    elif _is_ahead(item):
+    elif _needs_new_stream(item):
         source.detection_state, events = end_events(
             source.detection_state, item.end_sample, context.rules, labels, "clock_set"
         )
@@ -80,7 +80,7 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
     return events
 
 
-def _is_ahead(item: PendingItem) -> bool:
+def _needs_new_stream(item: PendingItem) -> bool:
     """Return True if the clock was set back so far that the stream has to begin again."""
     notice, encoder = item.content, item.source.encoder
     if not isinstance(notice, ClockCorrection) or encoder is None:

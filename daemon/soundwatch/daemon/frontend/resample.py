@@ -20,7 +20,7 @@ import soxr
 
 from soundwatch.daemon.core.channels import match_channels, to_mono
 from soundwatch.daemon.core.contract import FeatureSpec
-from soundwatch.daemon.core.types import Block, Samples, read_only
+from soundwatch.daemon.core.types import Block, Samples, join_blocks, read_only
 
 _QUALITY = "HQ"
 _SLICES_A_SECOND = 10
@@ -30,11 +30,7 @@ def coalesce_blocks(blocks: Sequence[Block]) -> list[Block]:
     """Join blocks without a loss between them."""
     starts = [place for place, block in enumerate(blocks) if block.lost_samples or not place]
     runs = [blocks[start:end] for start, end in zip(starts, [*starts[1:], len(blocks)], strict=True)]
-    return [_join(run) if len(run) > 1 else run[0] for run in runs]
-
-
-def _join(run: Sequence[Block]) -> Block:
-    return replace(run[0], samples=read_only(np.concatenate([block.samples for block in run], axis=1)))
+    return [join_blocks(run) for run in runs]
 
 
 def resample_clip(samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:
@@ -77,14 +73,14 @@ def resample(state: ResampleState, block: Block | None, spec: FeatureSpec) -> tu
         state = _skip_to(state, block.first_sample * spec.rate_hz // block.rate_hz)
     narrow = block.samples if block.samples.shape[0] in (1, spec.channels) else to_mono(block.samples)
     if block.rate_hz == spec.rate_hz:
-        state, done = _give(state, narrow, spec)
+        state, done = _to_model_blocks(state, narrow, spec)
     else:
         if state.stream is None:
             channels = narrow.shape[0]
             stream = soxr.ResampleStream(block.rate_hz, spec.rate_hz, channels, dtype="float32", quality=_QUALITY)
             state = replace(state, stream=stream, channels=channels)
         assert state.stream is not None
-        state, done = _give(state, _in_slices(state.stream, narrow, block.rate_hz // _SLICES_A_SECOND), spec)
+        state, done = _to_model_blocks(state, _in_slices(state.stream, narrow, block.rate_hz // _SLICES_A_SECOND), spec)
     return state, [*drained, *done]
 
 
@@ -101,7 +97,7 @@ def _drain(state: ResampleState, spec: FeatureSpec) -> tuple[ResampleState, list
         return state, []
     nothing = np.zeros((0, state.channels), np.float32)
     tail = state.stream.resample_chunk(nothing, last=True).T
-    return _give(replace(state, stream=None), tail, spec)
+    return _to_model_blocks(replace(state, stream=None), tail, spec)
 
 
 def _skip_to(state: ResampleState, resumed_sample: int) -> ResampleState:
@@ -110,7 +106,7 @@ def _skip_to(state: ResampleState, resumed_sample: int) -> ResampleState:
     return replace(state, end_sample=state.end_sample + lost_samples, lost_samples=state.lost_samples + lost_samples)
 
 
-def _give(state: ResampleState, narrow: Samples, spec: FeatureSpec) -> tuple[ResampleState, list[Block]]:
+def _to_model_blocks(state: ResampleState, narrow: Samples, spec: FeatureSpec) -> tuple[ResampleState, list[Block]]:
     """Append samples as a block, if there are any, or if a loss must be reported."""
     if not narrow.shape[1] and not state.lost_samples:
         return state, []

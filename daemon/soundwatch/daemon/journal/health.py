@@ -15,7 +15,7 @@ from soundwatch.daemon.events.health_schema import JournalHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.store import JournalStore
 
-KEPT_S: Final = 120.0  # without a dropped line, until the journal counts as having room again
+DROPPING_ENDS_S: Final = 120.0  # after the last dropped line
 DISK_FULL: Final = "the disk is full: the oldest lines make room for new ones"
 
 
@@ -80,7 +80,7 @@ class JournalHealth:
             path = str(self._store.path)
             self._log.warning("journal_restored", file=path)
             self._report("working", f"{path} was deleted or replaced while it was open; it has been written again")
-        if self._dropping and time.monotonic() >= self._dropped_s + KEPT_S:
+        if self._dropping and time.monotonic() >= self._dropped_s + DROPPING_ENDS_S:
             self._dropping = False
             self._log.info("journal_dropping_ended")
             self._report("working", "the journal has room again")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import platformdirs
 
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
@@ -20,8 +21,6 @@ from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
-
-DAY_S: Final = 86_400.0
 
 
 def journal_path(config: JournalConfig) -> Path | Literal[":memory:"]:

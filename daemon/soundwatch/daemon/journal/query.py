@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import msgspec
 
-from soundwatch.daemon.core.clock import format_datetime
+from soundwatch.daemon.core.clock import DAY_S, format_datetime
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore
 
 PAGE_LINES: Final = 500
-UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY_S}
 
 _HELLOS: Final = 20  # streams whose classes are read
 _AGE = re.compile(r"(\d+)\s*([smhd])")

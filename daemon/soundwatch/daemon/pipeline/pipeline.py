@@ -75,7 +75,7 @@ def extract_features(
         The new state, and the completed windows and the gaps in the order of the sound.
     """
     resampling, pieces = resample(state.resampling, block, spec)
-    return _on(replace(state, resampling=resampling), pieces, spec, every)
+    return _compute_windows(replace(state, resampling=resampling), pieces, spec, every)
 
 
 def flush_features(
@@ -83,10 +83,10 @@ def flush_features(
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
     """Flush the resampler of a lost source that may return; the arguments are those of `extract_features`."""
     resampling, pieces = resample(state.resampling, None, spec)
-    return _on(replace(state, resampling=resampling), pieces[:-1], spec, every)
+    return _compute_windows(replace(state, resampling=resampling), pieces[:-1], spec, every)
 
 
-def _on(
+def _compute_windows(
     state: FrontEndState, pieces: Sequence[Block | None], spec: FeatureSpec, every: int
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
     """Process blocks at the model's rate through window and mel."""

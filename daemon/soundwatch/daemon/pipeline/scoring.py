@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -19,9 +18,7 @@ from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.inference.classifier import classify_windows
-from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
-
-BATCH_WINDOWS: Final = 16  # a recording has no latency limit
+from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
 
 
 def score_recording(path: Path, classifier: Classifier) -> dict[str, float]:
@@ -74,7 +71,9 @@ def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
     Raises:
         SourceError: The source cannot be read to its end.
     """
-    for _, items in batched_features(chain(source.blocks(), [None]), classifier.contract.features, BATCH_WINDOWS):
+    for _, items in batched_features(
+        chain(source.blocks(), [None]), classifier.contract.features, OFFLINE_BATCH_WINDOWS
+    ):
         yield from classify_windows(classifier, features_only(items))
 
 

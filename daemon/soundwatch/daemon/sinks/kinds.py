@@ -17,15 +17,16 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.redact import OPTION
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.sinks.spec import PreparedSink, SinkConfig, SinkSpec, parse_options
+from soundwatch.daemon.sinks.place import SCHEME_PORTS
+from soundwatch.daemon.sinks.spec import PAGE_PORT, PreparedSink, SinkConfig, SinkSpec, parse_options
 
 Reach = Literal["local", "program", "address"]
 Prepare = Callable[[SinkSpec, Any, DaemonView], PreparedSink]
 Loader = Callable[[], tuple[type[msgspec.Struct], Prepare]]
 
-_SCHEME_PORTS: Final = {"http": 80, "https": 443}
-_OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
+_LAST_OPTION: Final = re.compile(OPTION.pattern + "$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ OUTPUT_KINDS: Final[Mapping[str, OutputKind]] = {
     ),
     "terminal": OutputKind("terminal (the live view)", "local", _terminal, local=lambda _: "the terminal"),
     "http": OutputKind(
-        "http://HOST:PORT (the page, its API and metrics)", "address", None, default_port=8433, listens=True
+        "http://HOST:PORT (the page, its API and metrics)", "address", None, default_port=PAGE_PORT, listens=True
     ),
     "mqtt": OutputKind("mqtt://HOST[:PORT]", "address", _mqtt, default_port=1883),
     "mqtts": OutputKind("mqtts://HOST[:PORT]", "address", _mqtt, default_port=8883),
@@ -125,7 +126,7 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
         word = str(text.get("sink", ""))
     else:
         word = text
-    while found := _OPTION.search(word):
+    while found := _LAST_OPTION.search(word):
         options.setdefault(found[1], found[2])
         word = word[: found.start()]
     kind, _, target = word.partition(":")
@@ -166,7 +167,7 @@ def sink_port(spec: SinkSpec) -> int | None:
         written = None if url is None else url.port
     except ValueError:  # no number, which preparing the sink refuses
         return None
-    return written or (None if url is None else spec.default_port or _SCHEME_PORTS.get(url.scheme))
+    return written or (None if url is None else spec.default_port or SCHEME_PORTS.get(url.scheme))
 
 
 def is_page(text: SinkConfig) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 
 LIMIT_S: Final = 2.0
-_PORTS: Final = {"http": 80, "https": 443}
+SCHEME_PORTS: Final = {"http": 80, "https": 443}
 
 Place = tuple[object, ...]
 Found = TypeVar("Found")
@@ -51,7 +51,7 @@ def url_place(url: str) -> Place:
         ValueError: The text is no address.
     """
     parts = urlsplit(url)
-    port = parts.port or _PORTS.get(parts.scheme)
+    port = parts.port or SCHEME_PORTS.get(parts.scheme)
     return (
         parts.scheme,
         parts.username,

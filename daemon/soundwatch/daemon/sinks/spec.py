@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.entry import BATCH_LINES
 from soundwatch.daemon.sinks.protocols import Sink
 
+PAGE_PORT: Final = 8433
 SinkConfig = str | Mapping[str, str | int | float | bool | None]
 Options = TypeVar("Options", bound=msgspec.Struct)
 

@@ -10,8 +10,10 @@ import hashlib
 import hmac
 from typing import Final
 
+from soundwatch.daemon.core.clock import DAY_S
+
 _COOKIE: Final = "soundwatch_session"
-COOKIE_S: Final = 30 * 86_400
+COOKIE_S: Final = 30 * DAY_S
 
 
 def cookie_name(port: int) -> str:

@@ -17,9 +17,8 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
-from soundwatch.daemon.sinks.spec import SinkSpec, parse_options
+from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
 
-PORT: Final = 8433
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
 MIN_TOKEN_LENGTH: Final = 16
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -116,11 +115,11 @@ def _parse_origins(spec: SinkSpec, text: str) -> tuple[str, ...]:
 
 def _parse_address(spec: SinkSpec) -> tuple[str, int]:
     invalid = ConfigError(
-        f"-F {spec.text} is not an address; http://HOST:PORT was expected, as http://127.0.0.1:{PORT}."
+        f"-F {spec.text} is not an address; http://HOST:PORT was expected, as http://127.0.0.1:{PAGE_PORT}."
     )
     try:
         parts = urlsplit(spec.text)
-        port = PORT if parts.port is None else parts.port
+        port = PAGE_PORT if parts.port is None else parts.port
     except ValueError:
         raise invalid from None
     if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:

@@ -24,8 +24,8 @@ from soundwatch.daemon.web.broadcaster import Broadcaster, Message, Subscriber
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import parse_query
 from soundwatch.daemon.web.schemas import Query, Seq
+from soundwatch.daemon.web.timeouts import TRY_AGAIN_LATER
 
-TRY_AGAIN_LATER: Final = 1013
 POLICY_VIOLATION: Final = 1008  # the client sent a message
 RETRY_MS: Final = 2000
 

@@ -22,9 +22,7 @@ from soundwatch.daemon.core.types import Block, Classifier, Scores
 from soundwatch.daemon.detection.decide import decide, initial_state
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.inference.classifier import classify_windows
-from soundwatch.daemon.pipeline.pipeline import batched_features, features_only
-
-BATCH_WINDOWS = 16
+from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def score_track(blocks: Iterable[Block | None], classifier: Classifier) -> Track
     rows: list[NDArray[np.float32]] = []
     firsts: list[int] = []
     ends: list[int] = []
-    for _, items in batched_features(blocks, classifier.contract.features, BATCH_WINDOWS):
+    for _, items in batched_features(blocks, classifier.contract.features, OFFLINE_BATCH_WINDOWS):
         for scores in classify_windows(classifier, features_only(items)):
             rows.append(scores.values)
             firsts.append(scores.first_sample)

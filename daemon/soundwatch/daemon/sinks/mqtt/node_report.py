@@ -11,13 +11,12 @@ from typing import Annotated, Final
 import msgspec
 
 from soundwatch.daemon import __version__
-from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.clock import DAY_S, format_utc
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.status.snapshot import SourceStatus
 
 REPORT_SCHEMA: Final = "soundwatch.report/1"
-DAY_S: Final = 86_400
 
 SafeText = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]  # safe on a terminal
 MAX_SEQ: Final = 2**53

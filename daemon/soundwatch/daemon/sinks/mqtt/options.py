@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from soundwatch.daemon.core.clock import DAY_S
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.sinks.mqtt.connection import Broker
 from soundwatch.daemon.sinks.spec import SinkSpec
@@ -50,7 +51,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
     discovery: bool = True
     level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     fleet: bool = False
-    report_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
+    report_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 30.0
 
 
 def parse_broker(spec: SinkSpec, options: BrokerOptions) -> Broker:

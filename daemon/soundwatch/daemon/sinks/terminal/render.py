@@ -102,7 +102,7 @@ def _source(name: str, source: SourceStatus, state: ViewState, classes: int, wid
     style = _STATE_STYLES[source.state]
     line = Text.assemble((" ● ", style), (f"{name[:16]:<16}", "bold"), " ")
     if window is None:
-        line.append(f"{source.state}  ", style).append(_one_line(source.detail), "bright_black")
+        line.append(f"{source.state}  ", style).append(_join_lines(source.detail), "bright_black")
         return [line]
     level = window.level_dbfs
     share = 0.0 if level is None else 1 - level / MIN_DBFS
@@ -181,10 +181,10 @@ def _sinks(state: ViewState) -> list[Text]:
 
 
 def _log(state: ViewState) -> list[Text]:
-    return [Text("   ").append_text(Text.from_ansi(_one_line(line))) for line in state.log[-LOG_LINES:]]
+    return [Text("   ").append_text(Text.from_ansi(_join_lines(line))) for line in state.log[-LOG_LINES:]]
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.splitlines())
 
 
