@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.scoring import ScoredClip
 from soundwatch.training.fit.thresholds import choose_thresholds
 from soundwatch.training.model.labels import LABELS
+from soundwatch.training.model.losses import count_hits
 
 
 def test_figures_computed_by_hand() -> None:
@@ -22,6 +24,13 @@ def test_figures_computed_by_hand() -> None:
     assert metrics.precision == (1.0, 0.5, 0.0)
     assert metrics.f1 == (0.8, 0.5, 0.0)
     assert metrics.macro_f1 == pytest.approx(0.65)
+
+
+def test_training_accuracy_counts_examples_of_a_class_alone() -> None:
+    targets = torch.tensor([[1.0, 0.0], [0.3, 0.7], [0.6, 0.4], [0.0, 0.0], [1.0, torch.nan]])
+    logits = torch.tensor([[2.0, 1.0], [2.0, 1.0], [5.0, -1.0], [3.0, 1.0], [0.0, 1.0]])
+    assert count_hits(logits, targets).tolist() == [2, 3]
+    assert count_hits(logits[:0], targets[:0]).tolist() == [0, 0]
 
 
 def _scored(class_id: int | None, value: float, of: int = 3) -> ScoredClip:

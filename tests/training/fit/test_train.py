@@ -84,7 +84,8 @@ def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_r
     assert [len(clip.values) for clip in record.held_out] == [10] * 10
     rows = list(csv.DictReader((session.out / "log.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    assert {"train_loss", "test_loss", "accuracy", "macro_f1", "recall_siren"} <= set(rows[0])
+    assert {"train_loss", "train_accuracy", "test_loss", "accuracy", "macro_f1", "recall_siren"} <= set(rows[0])
+    assert record.train_accuracy == round(float(rows[-1]["train_accuracy"]), 4)
     for picture in ("curves.png", "confusion.png"):
         assert (session.out / picture).read_bytes().startswith(b"\x89PNG")
 
@@ -183,6 +184,7 @@ def test_a_shipping_run_takes_over_scores_and_thresholds(
     common = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--negatives", negatives, "--epochs", 1]
     printed = _cli(*common, "--train-folds", "2,3", "--test-folds", "1", "--out", tmp_path / "a")
     assert "UrbanSound8K fold 1: accuracy" in printed
+    assert "training clips, augmented: accuracy" in printed
     _cli(*common, "--train-folds", "1,3", "--test-folds", "2", "--out", tmp_path / "b")
     _cli(*common, "--scores-from", tmp_path / "a", "--scores-from", tmp_path / "b", "--out", tmp_path / "ship")
 

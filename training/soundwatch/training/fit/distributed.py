@@ -84,6 +84,12 @@ class DistributedContext:
             distributed.all_reduce(total_loss)
         return share * self.world, float(total_loss)  # gradients are averaged over the ranks
 
+    def sum_counts(self, counts: Tensor) -> Tensor:
+        """Sum counts over all ranks."""
+        if self.joined:
+            distributed.all_reduce(counts)
+        return counts
+
     def main_first(self) -> Iterator[bool]:
         """Yield True on the main rank first, then on the others."""
         for turn in (True, False):

@@ -34,7 +34,7 @@ from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
-from soundwatch.training.model.losses import compute_loss
+from soundwatch.training.model.losses import compute_loss, count_hits
 from soundwatch.training.model.network import build_network, logits_of, maps_of, pooled_of
 from soundwatch.training.model.recipe import Recipe
 
@@ -143,15 +143,20 @@ def train(
             freeze_layers(run.network, recipe.finetune, epoch)
         loss_module = session.ranks.wrap_ddp(LossModule(run.network, run.hint, recipe, device))
         losses, learning_rate = list[float](), 0.0
+        counts = torch.zeros(2, dtype=torch.int64, device=device)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             batches = examples.epoch(rng)
             for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
                 learning_rate = float(run.scheduler.get_last_lr()[-1])
-                losses.append(_step(run, loss_module, recipe, session.ranks, batch))
+                loss, step_counts = _step(run, loss_module, recipe, session.ranks, batch)
+                losses.append(loss)
+                counts += step_counts
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
         run.epoch = epoch
+        hits, counted = session.ranks.sum_counts(counts).tolist()
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
+        row["train_accuracy"] = hits / counted if counted else None
         row["learning_rate"] = learning_rate  # of the last step; the schedule is undefined after the end
         if held_out:
             loss, scores = score_mels(run.eval_model, held_out, recipe, device)
@@ -165,7 +170,7 @@ def train(
 
 
 class LossModule(nn.Module):
-    """Forward pass and loss of one batch.
+    """Forward pass, loss and training accuracy of one batch.
 
     Args:
         network: Network under training.
@@ -181,8 +186,8 @@ class LossModule(nn.Module):
 
     def forward(
         self, mel_db: Tensor, targets: Tensor, teacher_features: Tensor | None, groups: Tensor | None = None
-    ) -> Tensor:
-        """Compute the mean loss over the rows; 0 without rows."""
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the mean loss over the rows, 0 without rows, and the counts (2,) of `count_hits`."""
         recipe = self._recipe
         # bfloat16 has float32's range, so no loss scaling (and no state of it) is needed.
         halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
@@ -197,13 +202,17 @@ class LossModule(nn.Module):
             0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share
         )  # distillation targets are smoothed already
         loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + hinted
-        return loss if len(targets) else loss.nan_to_num()  # the mean of no rows is NaN and must not update weights
+        loss = loss if len(targets) else loss.nan_to_num()  # the mean of no rows is NaN and must not update weights
+        return loss, count_hits(logits.detach(), targets)
 
 
-def _step(run: Run, loss_module: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch) -> float:
-    """Update the weights once, then their running mean, and return the loss."""
+def _step(
+    run: Run, loss_module: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch
+) -> tuple[float, Tensor]:
+    """Update the weights once, then their running mean, and return the loss and this rank's counts (2,)."""
     shard = ranks.shard(batch)
-    loss, mean_loss = ranks.reduce_loss(loss_module(shard.mel_db, shard.targets, shard.teacher_features, shard.groups))
+    own_loss, counts = loss_module(shard.mel_db, shard.targets, shard.teacher_features, shard.groups)
+    loss, mean_loss = ranks.reduce_loss(own_loss)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.optimiser.step()
@@ -212,7 +221,7 @@ def _step(run: Run, loss_module: nn.Module, recipe: Recipe, ranks: DistributedCo
         # A smaller decay at the start keeps the initial weights from staying in the mean for many epochs.
         steps = run.scheduler.last_epoch
         _update_ema(run.ema, run.network, min(recipe.optimisation.ema_decay, (1 + steps) / (10 + steps)))
-    return mean_loss
+    return mean_loss, counts
 
 
 @torch.no_grad()
@@ -244,6 +253,8 @@ def _not_finite(losses: list[float], epoch: int) -> str:
 def describe(row: Row, epochs: int) -> str:
     """Format the figures of one epoch as a line."""
     line = f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.3f}"
+    if row.get("train_accuracy") is not None:
+        line += f" accuracy {row['train_accuracy']:.3f}"
     if row.get("accuracy") is not None:
         line += f"  held out: loss {row['test_loss']:.3f} accuracy {row['accuracy']:.3f} macro F1 {row['macro_f1']:.3f}"
         recalls = {key.removeprefix("recall_"): value for key, value in row.items() if key.startswith("recall_")}

@@ -33,12 +33,14 @@ def write_log(path: Path, history: Sequence[Row]) -> None:
 
 
 def draw_curves(path: Path, history: Sequence[Row]) -> None:
-    """Draw the loss, and accuracy and macro F1 on held-out clips, over epochs."""
+    """Draw the loss, and training accuracy, and accuracy and macro F1 on held-out clips, over epochs."""
     epochs = [row["epoch"] for row in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for name in ("train_loss", "test_loss"):
         if name in history[-1]:
             left.plot(epochs, [row[name] for row in history], label=name.replace("_", " "))
+    if "train_accuracy" in history[-1]:  # epochs of an older version have none
+        right.plot(epochs, [row.get("train_accuracy") for row in history], label="training accuracy")
     for name in ("accuracy", "macro_f1"):
         if name in history[-1]:
             right.plot(epochs, [row[name] for row in history], label=f"held-out {name.replace('_', ' ')}")

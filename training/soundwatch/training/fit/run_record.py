@@ -85,6 +85,7 @@ def build_record(
         threads=torch.get_num_threads(),
         device=torch.cuda.get_device_name() if on_cuda else "cpu",
     )
+    train_accuracy = run.history[-1].get("train_accuracy")
     return RunRecord(
         recipe=session.recipe.name,
         recipe_sha256=session.recipe.sha256,
@@ -99,4 +100,5 @@ def build_record(
         torch=str(torch.__version__),
         scores=own,
         held_out=held_out,
+        train_accuracy=None if train_accuracy is None else round(train_accuracy, 4),
     )

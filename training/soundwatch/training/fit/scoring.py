@@ -75,6 +75,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         torch: Version of torch.
         scores: Scores on the held-out folds; empty if there are none.
         held_out: Scores of all held-out clips and negatives.
+        train_accuracy: Accuracy on the augmented examples of the last epoch; None in older records.
     """
 
     recipe: str
@@ -90,6 +91,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     torch: str
     scores: tuple[EvaluationScore, ...]
     held_out: tuple[ScoredClip, ...]
+    train_accuracy: float | None = None
 
 
 def read_run(folder: Path) -> RunRecord:

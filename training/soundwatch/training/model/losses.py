@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from soundwatch.daemon.core.contract import Activation
@@ -23,3 +24,15 @@ def compute_loss(logits: Tensor, targets: Tensor, activation: Activation, smooth
 def activate(logits: Tensor, activation: Activation) -> Tensor:
     """Compute scores (N, K) in [0, 1] from logits (N, K)."""
     return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+
+
+def count_hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Count correct examples and all examples of a class, as (2,) integers, from logits and targets (N, K).
+
+    The class of an example is that of its largest target. Not counted are examples without a target of a half or
+    more, which are negatives or too mixed for a class, and examples with a NaN target, whose class is uncertain.
+    """
+    largest, classes = targets.max(dim=1)
+    counted = largest >= 0.5
+    hits = counted & (logits.argmax(dim=1) == classes)
+    return torch.stack([hits.sum(), counted.sum()])
