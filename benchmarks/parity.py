@@ -1,7 +1,7 @@
 """Differences between torch, TorchScript, ONNX Runtime and the daemon, and the effect of other resamplers.
 
-Run `python benchmarks/parity.py --clips FOLDER CHECKPOINT...`; it writes results/parity.json and .md, which
-the documentation quotes. FOLDER holds recordings, such as UrbanSound8K's audio/fold1.
+Run `python benchmarks/parity.py --clips FOLDER tutorial urban`, or give checkpoints; it writes results/parity.json and
+.md, which the documentation quotes. FOLDER holds recordings, such as UrbanSound8K's audio/fold1.
 
 Conventions: differences are the largest over all values of a sound; for the clips, over all clips.
 """
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import soundfile
 import torch
@@ -43,7 +44,7 @@ from soundwatch.export.parity import (
 from soundwatch.export.probes import fit_channels, probes
 from soundwatch.training.data.place import place_first
 from soundwatch.training.fit.machine import processor
-from soundwatch.training.model.checkpoint import load_network
+from soundwatch.training.model.pretrained import open_model
 from soundwatch.training.model.torchaudio_transforms import Resample
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -77,11 +78,11 @@ class Shift:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="A shipped model, an ONNX file or a checkpoint.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     recordings = sorted(path for path in arguments.clips.rglob("*") if path.suffix in (".wav", ".ogg", ".flac"))
-    models = [measure(path, recordings) for path in arguments.checkpoints]
+    models = [measure(model, recordings) for model in arguments.models]
     results = {"machine": machine(), "torch": str(torch.__version__), "models": models}
     write_results("parity", results, TABLES["parity"])
     page = markdown(results)
@@ -94,9 +95,10 @@ def machine() -> str:
     return f"{processor()}, {platform.system()} {platform.machine()}"
 
 
-def measure(checkpoint: Path, recordings: list[Path]) -> dict[str, Any]:
-    """All differences of one checkpoint's network."""
-    network, contract = load_network(checkpoint)
+def measure(model: str, recordings: list[Path]) -> dict[str, Any]:
+    """Return all differences of one model's network."""
+    network, tagged = open_model(model)
+    contract = msgspec.structs.replace(tagged, tags=(), tag_scores={})  # the network alone gives the classes
     spec = contract.features
     score = eager_scorer(network, contract.activation)
     training = Variant("torch, float32 spectra", torch_mel(spec, torch.float32), score)
@@ -225,10 +227,10 @@ def _resampling(shifts: list[Shift]) -> list[str]:
         return []
     lines = [
         "",
-        f"Had {shifts[0].clips} clips been resampled by another than libsoxr, which both rooms use:",
+        f"Had {shifts[0].clips} clips been resampled by another than libsoxr, which training and the daemon use:",
         "",
         "| resampler | mel dB, mean | mel dB, largest | score, median clip | score, largest | clips beyond 1e-3 "
-        "| clips called otherwise |",
+        "| clips of another class |",
         "|---|---|---|---|---|---|---|",
     ]
     return lines + [
