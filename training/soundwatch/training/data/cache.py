@@ -76,12 +76,12 @@ def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: 
             cached(clip, spec, folder)
     except OSError as error:
         raise DataError(
-            f"Decoded clips cannot be written to {folder}: {error}. About {_size_mb(clips, spec)} MB were expected; "
+            f"Decoded clips cannot be written to {folder}: {error}. About {size_mb(clips, spec)} MB were expected; "
             "make room, or name another folder in XDG_CACHE_HOME."
         ) from error
 
 
-def _size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
+def size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
     """Estimate the size of the clips, if each is as long as its windows and has the spec's channels."""
     return sum(clip.windows for clip in clips) * spec.channels * spec.window_samples * 4 // 1_000_000 + 1
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from soundwatch.daemon.core.errors import ConfigError
@@ -31,11 +30,12 @@ from soundwatch.training.fit.distributed import DistributedContext
 from soundwatch.training.fit.examples import Batch, ClipBatches, DistillationBatches
 from soundwatch.training.fit.finetune import build_optimiser, freeze_layers, load_backbone
 from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.progress import RunProgress, clip_table, describe_start
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.losses import compute_loss, count_hits
-from soundwatch.training.model.network import build_network, logits_of, maps_of, pooled_of
+from soundwatch.training.model.network import build_network, count_parameters, logits_of, maps_of, pooled_of
 from soundwatch.training.model.recipe import Recipe
 
 Row = dict[str, float | None]
@@ -133,6 +133,11 @@ def train(
     examples = distillation_batches or ClipBatches(session.train_clips, len(session.labels), recipe, read, device)
     held_out = mel_batches(session.split.test, session, read, front_end)
     class_ids = np.array([clip.class_id for clip in session.split.test if clip.class_id is not None], np.int64)
+    progress = RunProgress(console, recipe.epochs, run.epoch, examples.count())
+    if run.epoch < recipe.epochs:
+        start = describe_start(session, count_parameters(run.network), examples.count())
+        console.print(start, highlight=False, markup=False, soft_wrap=True)
+        console.print(clip_table(session))
 
     while run.epoch < recipe.epochs:
         epoch = run.epoch + 1
@@ -144,15 +149,15 @@ def train(
         loss_module = session.ranks.wrap_ddp(LossModule(run.network, run.hint, recipe, device))
         losses, learning_rate = list[float](), 0.0
         counts = torch.zeros(2, dtype=torch.int64, device=device)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            batches = examples.epoch(rng)
-            for batch in progress.track(batches, examples.count(), description=f"Epoch {epoch}/{recipe.epochs}"):
+        with progress.epoch(epoch) as advance:
+            for batch in examples.epoch(rng):
                 learning_rate = float(run.scheduler.get_last_lr()[-1])
                 loss, step_counts = _step(run, loss_module, recipe, session.ranks, batch)
                 losses.append(loss)
                 counts += step_counts
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
+                advance()
         run.epoch = epoch
         hits, counted = session.ranks.sum_counts(counts).tolist()
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
