@@ -33,7 +33,7 @@ from soundwatch.daemon import __version__
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.everyday_sounds import EverydayClip, Role, read_everyday_sounds
-from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.labeled_clips import labeled_clips
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.busy_street import Material, Target, plan_scene
 from soundwatch.training.evaluation.event_counts import SceneCounts, count_scene, pool, raised_by_clips
@@ -225,7 +225,7 @@ def curves(bench: Bench, systems: Sequence[System]) -> dict[str, list[tuple[floa
 
 def targets_of(root: Path, fold: int) -> tuple[Target, ...]:
     """Clips of a fold in the foreground of their recordings."""
-    data = foreground_clips(root, labelled_clips(split_by_folds(root, (fold,), ())))
+    data = foreground_clips(root, labeled_clips(split_by_folds(root, (fold,), ())))
     return tuple(Target(clip.path, data.label_of(clip), clip.recording) for clip in data.clips)
 
 

@@ -34,7 +34,7 @@ from soundwatch.training.data.urbansound8k import Clip, split_by_folds
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.sounds.babble import voices
-from soundwatch.training.sounds.speech_dataset import HEARD, UNHEARD, SpeechDetector
+from soundwatch.training.sounds.speech_dataset import OTHER_MAX_SCORE, SPEECH_MIN_SCORE, SpeechDetector
 
 OUT = Path(__file__).parent / "results" / "speech_guard.json"
 RATE_HZ = 16_000
@@ -85,15 +85,15 @@ def row(what: str, level: str, guard: SpeechGuard, sounds: Sequence[Mono]) -> di
 
 
 def sorted_clips(data: Path, detector: SpeechDetector) -> tuple[list[Mono], dict[str, list[Mono]]]:
-    """Fold 1's clips in which there is talk, and by class those in which there is none."""
+    """Return fold 1's clips with speech, and by class those without."""
     talking: list[Mono] = []
     silent: dict[str, list[Mono]] = {label: [] for label in LABELS}
     for clip in split_by_folds(data, (1,), ()).train:
         sound = read(clip)
         score = detector.speech_score(sound)
-        if score >= HEARD:
+        if score >= SPEECH_MIN_SCORE:
             talking.append(sound)
-        elif score <= UNHEARD and clip.class_id is not None:
+        elif score <= OTHER_MAX_SCORE and clip.class_id is not None:
             silent[LABELS[clip.class_id]].append(sound)
     return talking, silent
 
@@ -179,7 +179,7 @@ def guard_speech_table(results: Results) -> Table:
 def guard_others_table(results: Results) -> Table:
     """Return a row for each kind of sound without speech: share of refused clips."""
     rows = [(f"{row['what']}", _refused(row)) for row in results["others"]]
-    note = "Clips of UrbanSound8K's fold 1 in which YAMNet hears no talk (below 0.1 in all windows), by class."
+    note = "Clips of UrbanSound8K's fold 1 whose YAMNet speech score is at most 0.1 in all windows, by class."
     return table(("no speech", "refused"), rows, note)
 
 

@@ -36,7 +36,7 @@ from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 from soundwatch.daemon.pipeline.scoring import score_windows
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.labeled_clips import labeled_clips
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.read_audio import RATE_HZ
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
@@ -170,7 +170,7 @@ def put_on_trial(
     others = heard_negatives(arguments.negatives) if run else split_negatives(*arguments.negatives)[1]
     if trial == "open-set" or run is None:
         return evaluate_openset(model, others, others, True, minutes, seed, CONSOLE)
-    data = labelled_clips(split_by_folds(arguments.data, run.plan.test_folds, ()))
+    data = labeled_clips(split_by_folds(arguments.data, run.plan.test_folds, ()))
     if trial == "street":
         return evaluate_street(model, foreground_clips(arguments.data, data), others, snrs_db, minutes, seed, CONSOLE)
     clips = np.random.default_rng(seed).permutation(len(data.clips))[: arguments.limit]

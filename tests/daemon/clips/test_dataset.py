@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.clips.clip_store import ClipStore, list_clips
-from soundwatch.daemon.clips.dataset import export_labelled_clips
+from soundwatch.daemon.clips.dataset import export_labeled_clips
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.daemon.events.schema import Line
@@ -45,7 +45,7 @@ def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside
 ) -> None:
     for number, class_ in [(0, "siren"), (1, "siren"), (2, "dog_bark"), (3, None), (4, "Kettle whistle"), (7, "siren")]:
         set_event_label(journal, number, class_)
-    lesson = export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    lesson = export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     assert lesson.copied == {"siren": 2, "dog_bark": 1, "negatives": 1, "Kettle whistle": 1}
     assert lesson.skipped == {"no clip was made": 1}
     found = {path.relative_to(tmp_path / "lesson").parent.as_posix() for path in (tmp_path / "lesson").rglob("*.flac")}
@@ -56,7 +56,7 @@ def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside
 def test_clips_of_one_source_and_hour_are_one_recording(journal: JournalStore, tmp_path: Path) -> None:
     for number in range(6):
         set_event_label(journal, number, "siren")
-    export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+    export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     recordings = {path.name.partition("-")[0] for path in (tmp_path / "lesson/sounds/siren").iterdir()}
     assert len(recordings) == 3, "two in each of three hours"
 
@@ -74,7 +74,7 @@ def test_labels_without_a_clip_are_reported_with_the_reason(tmp_path: Path) -> N
     ClipStore(tmp_path / "clips", ClipsConfig()).save(clip(id_=id_of(3)))
     for number in range(4):
         set_event_label(store, number, "siren")
-    assert export_labelled_clips(store, tmp_path / "clips", tmp_path / "lesson").skipped == {
+    assert export_labeled_clips(store, tmp_path / "clips", tmp_path / "lesson").skipped == {
         "the clip was not written: speech": 1,
         "the clip is there no more": 1,
         "no clip was made": 1,
@@ -83,12 +83,12 @@ def test_labels_without_a_clip_are_reported_with_the_reason(tmp_path: Path) -> N
 
 def test_nothing_to_copy_and_a_folder_that_is_not_empty_are_refused(journal: JournalStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There are no labels"):
-        export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+        export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     set_event_label(journal, 8, "siren")
     with pytest.raises(DataError, match=r"No labelled event has a clip in .*no clip was made: 1"):
-        export_labelled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
+        export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     with pytest.raises(DataError, match="clips is not empty"):
-        export_labelled_clips(journal, tmp_path / "clips", tmp_path / "clips")
+        export_labeled_clips(journal, tmp_path / "clips", tmp_path / "clips")
 
 
 def test_a_label_is_right_none_or_a_class_and_a_misspelled_one_is_refused(journal: JournalStore) -> None:

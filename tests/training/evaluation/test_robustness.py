@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.labelled_clips import labelled_clips
+from soundwatch.training.data.labeled_clips import labeled_clips
 from soundwatch.training.data.read_audio import rms
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED, Condition
@@ -130,7 +130,7 @@ def test_a_change_is_counted_clip_by_clip() -> None:
 
 
 def test_tones_survive_only_conditions_that_keep_their_band(tiny_data: Path) -> None:
-    data = labelled_clips(split_by_folds(tiny_data, (1, 2), ()))
+    data = labeled_clips(split_by_folds(tiny_data, (1, 2), ()))
     report = evaluate_robustness(TenTones(), data, 1, SILENT)
     changes = {change.name: change for change in report.changes}
     assert (report.clips, report.accuracy, report.passing_share) == (20, 1.0, 1.0)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ContractError, DataError
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.training.data.labelled_clips import LabelledClips, labelled_clips
+from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.read_audio import RATE_HZ, read_mono, rms
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.report_page import to_markdown
@@ -35,11 +35,11 @@ def _nobody_talks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def data(tiny_data: Path) -> LabelledClips:
-    return labelled_clips(split_by_folds(tiny_data, (1, 2), ()))
+def data(tiny_data: Path) -> LabeledClips:
+    return labeled_clips(split_by_folds(tiny_data, (1, 2), ()))
 
 
-def test_onsets_have_the_stated_distance_and_no_class_repeats(data: LabelledClips) -> None:
+def test_onsets_have_the_stated_distance_and_no_class_repeats(data: LabeledClips) -> None:
     placed = plan_scene(data, 1, 3600)
     assert len(placed) == 20
     assert {item.clip for item in placed} == set(data.clips)
@@ -51,14 +51,14 @@ def test_onsets_have_the_stated_distance_and_no_class_repeats(data: LabelledClip
         assert GAP_S[0] - 1e-3 <= value.onset_sample / RATE_HZ - end_s <= GAP_S[1] + 1e-3
 
 
-def test_a_scene_ends_in_time(data: LabelledClips) -> None:
+def test_a_scene_ends_in_time(data: LabeledClips) -> None:
     placed = plan_scene(data, 1, 60)
     assert 4 <= len(placed) <= 9
     assert placed == plan_scene(data, 1, 3600)[: len(placed)]
     assert plan_scene(data, 2, 60) != placed
 
 
-def test_clips_of_one_class_make_no_scene(data: LabelledClips) -> None:
+def test_clips_of_one_class_make_no_scene(data: LabeledClips) -> None:
     with pytest.raises(
         DataError, match=r"2 clips in the foreground and 60 minutes make no scene; clips of two classes"
     ):
@@ -66,7 +66,7 @@ def test_clips_of_one_class_make_no_scene(data: LabelledClips) -> None:
 
 
 @pytest.mark.parametrize("snr_db", [20.0, 0.0])
-def test_a_clip_has_the_stated_level_above_the_ambience(data: LabelledClips, snr_db: float) -> None:
+def test_a_clip_has_the_stated_level_above_the_ambience(data: LabeledClips, snr_db: float) -> None:
     placed = plan_scene(data, 1, 3600)
     blocks = list(render_scene(placed, ambiences([], 1)[0]["pink noise"], snr_db))
     scene = np.concatenate([block.samples[0] for block in blocks])
@@ -81,7 +81,7 @@ def test_a_clip_has_the_stated_level_above_the_ambience(data: LabelledClips, snr
         assert not alone[item.onset_sample - RATE_HZ : item.onset_sample].any()
 
 
-def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:
+def test_loud_tones_are_all_found_and_nothing_else(data: LabeledClips) -> None:
     report = evaluate_street(TenTones(), data, (), (30.0, -30.0), 60, 1, SILENT)
     loud, drowned = report.levels
     assert (loud.found.reference, loud.found.estimated, loud.found.matched) == (20, 20, 20)
@@ -100,7 +100,7 @@ def test_loud_tones_are_all_found_and_nothing_else(data: LabelledClips) -> None:
     assert loud.hours == pytest.approx(drowned.hours)
 
 
-def test_false_events_near_and_far_from_clips_are_counted_separately(data: LabelledClips) -> None:
+def test_false_events_near_and_far_from_clips_are_counted_separately(data: LabeledClips) -> None:
     # A clip of the fourth class that plays the tone of the fifth: one miss, and one false event beside it.
     clips = tuple(replace(clip, class_id=3) if clip.class_id == 4 else clip for clip in data.clips)
     level = evaluate_street(TenTones(), replace(data, clips=clips), (), (30.0,), 60, 1, SILENT).levels[0]
@@ -111,7 +111,7 @@ def test_false_events_near_and_far_from_clips_are_counted_separately(data: Label
     assert level.false_events_alone_per_h == 0
 
 
-def test_the_report_can_be_read_back_and_its_page_has_a_title(data: LabelledClips) -> None:
+def test_the_report_can_be_read_back_and_its_page_has_a_title(data: LabeledClips) -> None:
     report = evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
     assert msgspec.json.decode(msgspec.json.encode(report), type=StreetReport) == report
     assert report == evaluate_street(TenTones(), data, (), (20.0,), 2, 1, SILENT)
@@ -122,7 +122,7 @@ def test_the_report_can_be_read_back_and_its_page_has_a_title(data: LabelledClip
     assert "| 20 dB | 100.0 % |" in page
 
 
-def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, data: LabelledClips) -> None:
+def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, data: LabeledClips) -> None:
     metadata = tiny_data / "metadata" / "UrbanSound8K.csv"
     assert foreground_clips(tiny_data, data) == data
     metadata.write_text(metadata.read_text().replace("104-4-0-0.wav,1,0.0,0.5,1", "104-4-0-0.wav,1,0.0,0.5,2"))
@@ -135,7 +135,7 @@ def test_only_clips_in_the_foreground_are_mixed(tiny_data: Path, data: LabelledC
         foreground_clips(tiny_data, data)
 
 
-def test_a_model_of_other_classes_is_refused(data: LabelledClips, tmp_path: Path) -> None:
+def test_a_model_of_other_classes_is_refused(data: LabeledClips, tmp_path: Path) -> None:
     bands = load_classifier_file(write_band_model(tmp_path / "bands.onnx"))
     with pytest.raises(ContractError, match="has the labels low, high"):
         evaluate_street(bands, data, (), (20.0,), 2, 1, SILENT)

@@ -27,7 +27,7 @@ def teach(folder: Path, config_path: Path | None, journal: str | None, clips_fol
             "No folder of clips is configured; name one with --clips DIR, or a configuration with --config."
         )
     store = open_for_reading(config.journal)
-    exported = dataset.export_labelled_clips(store, Path(config.clips.folder).expanduser(), folder)
+    exported = dataset.export_labeled_clips(store, Path(config.clips.folder).expanduser(), folder)
     for class_, count in sorted(exported.copied.items()):
         click.echo(f"{count:>6}  {class_}")
     for reason, count in sorted(exported.skipped.items()):

@@ -34,7 +34,7 @@ class DatasetExport(msgspec.Struct, frozen=True, kw_only=True):
     skipped: dict[str, int]
 
 
-def export_labelled_clips(store: JournalStore, clips: Path, folder: Path) -> DatasetExport:
+def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> DatasetExport:
     """Copy the clips of labelled events into a new folder.
 
     Raises:

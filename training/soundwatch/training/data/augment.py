@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.negatives import coloured_noise
+from soundwatch.training.data.negatives import colored_noise
 from soundwatch.training.model.recipe import Augmentation
 from soundwatch.training.model.torchaudio_transforms import Resample
 
@@ -43,7 +43,7 @@ def augment_samples(samples: Samples, window_samples: int, recipe: Augmentation,
     if rng.random() < recipe.noise_probability:
         snr_db = rng.uniform(*recipe.noise_snr_db)
         level = np.sqrt(np.mean(np.square(window))) * 10 ** (-snr_db / 20)
-        window = window + np.float32(level) * coloured_noise(rng, window_samples)
+        window = window + np.float32(level) * colored_noise(rng, window_samples)
     return window
 
 

@@ -54,7 +54,7 @@ def _is_held_out(recording: str) -> bool:
     return hashlib.sha256(recording.encode()).digest()[0] % _HELD_OUT_ONE_IN == 0
 
 
-def coloured_noise(rng: np.random.Generator, length_samples: int) -> Samples:
+def colored_noise(rng: np.random.Generator, length_samples: int) -> Samples:
     """Generate noise (1, S) of unit deviation whose power has a random slope of -2 to 0.5 over frequency."""
     spectrum = np.fft.rfft(rng.standard_normal(length_samples).astype(np.float32))
     slope = rng.uniform(-2.0, 0.5)
@@ -69,7 +69,7 @@ def synthetic_negative(rng: np.random.Generator, rate_hz: int, length_samples: i
     if kind == "silence":
         return np.zeros((1, length_samples), np.float32)
     level = np.float32(10 ** (rng.uniform(-80, -15) / 20))
-    sound = coloured_noise(rng, length_samples)
+    sound = colored_noise(rng, length_samples)
     if kind == "hum":
         sound = sound * np.float32(10 ** (rng.uniform(-40, -10) / 20)) + _hum(rng, rate_hz, length_samples)
     return np.asarray(sound * level, np.float32)

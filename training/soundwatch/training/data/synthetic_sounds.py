@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.data.negatives import coloured_noise
+from soundwatch.training.data.negatives import colored_noise
 
 RATE_HZ: Final = 22_050
 LENGTH_S: Final = 4.0
@@ -72,7 +72,7 @@ def synthetic_sound(kind: str, number: int) -> Signal:
     rng = np.random.default_rng(seed)
     sound = KINDS[kind](rng)
     sound /= max(1e-9, float(np.abs(sound).max()))
-    noise = coloured_noise(rng, _SAMPLES)[0] * 10 ** (rng.uniform(-70, -20) / 20)
+    noise = colored_noise(rng, _SAMPLES)[0] * 10 ** (rng.uniform(-70, -20) / 20)
     mixed = np.asarray(sound + noise, np.float64)
     level = 10 ** (rng.uniform(-40, -3) / 20)
     return np.asarray(mixed * (level / np.abs(mixed).max()), np.float64)
@@ -80,7 +80,7 @@ def synthetic_sound(kind: str, number: int) -> Signal:
 
 def _noise(rng: np.random.Generator) -> Signal:
     """Generate noise of a random color, half of it swelling as wind and traffic do."""
-    noise = coloured_noise(rng, _SAMPLES)[0].astype(np.float64)
+    noise = colored_noise(rng, _SAMPLES)[0].astype(np.float64)
     if rng.random() < 0.5:
         knots = rng.uniform(0.05, 1, int(rng.integers(3, 12)))
         noise *= np.interp(_TIME_S, np.linspace(0, LENGTH_S, knots.size), knots)

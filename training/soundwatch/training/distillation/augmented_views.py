@@ -19,9 +19,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.channels import to_mono
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.augment import place_randomly, play_at
-from soundwatch.training.data.negatives import coloured_noise, synthetic_negative
+from soundwatch.training.data.negatives import colored_noise, synthetic_negative
 from soundwatch.training.data.place import place_first
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.model.recipe import Distillation
@@ -109,15 +110,15 @@ def render_view(view: View, read: Callable[[Clip], Samples], window_samples: int
     if view.clip is None:
         return synthetic_negative(rng, rate_hz, window_samples)
     if not view.number:
-        return place_first(_mono(read(view.clip)), window_samples)
-    samples = _render(_mono(read(view.clip)), window_samples, rate_hz, rng)
+        return place_first(to_mono(read(view.clip)), window_samples)
+    samples = _render(to_mono(read(view.clip)), window_samples, rate_hz, rng)
     if view.partner:
-        other = _render(_mono(read(view.partner)), window_samples, rate_hz, rng)
+        other = _render(to_mono(read(view.partner)), window_samples, rate_hz, rng)
         share = np.float32(view.share)
-        samples = share * samples / _loudness(samples) + (1 - share) * other / _loudness(other)
+        samples = share * samples / loudness(samples) + (1 - share) * other / loudness(other)
     if rng.random() < NOISE_PROBABILITY:
-        level = _loudness(samples) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
-        samples = samples + np.float32(level) * coloured_noise(rng, window_samples)
+        level = loudness(samples) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+        samples = samples + np.float32(level) * colored_noise(rng, window_samples)
     return samples
 
 
@@ -131,21 +132,18 @@ def target_of(view: View, classes: int) -> NDArray[np.float32]:
     return target
 
 
-def _mono(samples: Samples) -> Samples:
-    return np.asarray(samples.mean(axis=0, keepdims=True), np.float32)
-
-
-def _loudness(samples: Samples) -> np.float32:
+def loudness(samples: Samples) -> np.float32:
+    """Compute the root mean square of samples (C, S), never 0."""
     return np.float32(np.sqrt(np.mean(np.square(samples))) + _QUIET)
 
 
 def _render(samples: Samples, window_samples: int, rate_hz: int, rng: np.random.Generator) -> Samples:
     """Change speed, position in the window and frequency response of one clip."""
     faster = play_at(samples, int(rng.choice(SPEEDS_PERCENT)))
-    return equalise(place_randomly(faster, window_samples, rng), rate_hz, rng)
+    return equalize(place_randomly(faster, window_samples, rng), rate_hz, rng)
 
 
-def equalise(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
+def equalize(samples: Samples, rate_hz: int, rng: np.random.Generator) -> Samples:
     """Apply a smooth random response; sometimes a microphone without treble or without bass, or a room."""
     length = samples.shape[1]
     hz = np.fft.rfftfreq(2 * length, 1 / rate_hz)  # twice the length: reverberation is cut off, not wrapped

@@ -55,8 +55,8 @@ def fit_head(teacher_targets: TeacherTargets, seed: int, bfloat16: bool = False)
     torch.manual_seed(seed)
     head = WindowHead(teacher_targets.teacher_features.shape[2], teacher_targets.targets.shape[1])
     steps = PASSES * -(-len(teacher_targets.teacher_features) // BATCH_EXAMPLES)
-    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    optimizer = torch.optim.AdamW(head.parameters(), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     for _ in range(PASSES):
         for rows in torch.randperm(len(teacher_targets.teacher_features)).split(BATCH_EXAMPLES):  # type: ignore[no-untyped-call]
             teacher_features = torch.from_numpy(teacher_targets.teacher_features[rows.numpy()]).float()
@@ -68,9 +68,9 @@ def fit_head(teacher_targets: TeacherTargets, seed: int, bfloat16: bool = False)
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 logits = head(teacher_features)
             loss = compute_loss(logits.float(), targets, "sigmoid", SMOOTHING_SHARE)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     return head.eval()
 

@@ -19,11 +19,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.channels import to_mono
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.augment import play_at
-from soundwatch.training.data.negatives import coloured_noise, synthetic_negative
+from soundwatch.training.data.negatives import colored_noise, synthetic_negative
 from soundwatch.training.data.urbansound8k import Clip
-from soundwatch.training.distillation.augmented_views import SPEEDS_PERCENT, equalise
+from soundwatch.training.distillation.augmented_views import NOISE_SNR_DB, SPEEDS_PERCENT, equalize, loudness
 from soundwatch.training.distillation.sound_groups import GROUPS, group_of
 
 INAUDIBLE_DB: Final = 15.0
@@ -31,13 +32,11 @@ UNSURE_SHARE: Final = 0.3
 LEVEL_DIFFERENCE_DB: Final = 12.0
 CUT_PROBABILITY: Final = 0.4
 KEPT_SHARE: Final = 0.6
-EQUALISED_PROBABILITY: Final = 0.6
+EQUALIZED_PROBABILITY: Final = 0.6
 NOISE_PROBABILITY: Final = 0.4
-NOISE_SNR_DB: Final = (5.0, 45.0)
 KNOCK_SNR_DB: Final = (3.0, 30.0)
 KNOCK_DECAY_S: Final = (0.003, 0.06)
 KNOCK_HZ: Final = (60.0, 4000.0)
-_QUIET: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +116,11 @@ def render_mix(mix: StreetMix, read: Callable[[Clip], Samples], window_samples: 
         return made(rng, rate_hz, window_samples)
     window = np.zeros((1, window_samples), np.float32)
     for part in mix.parts:
-        placed = _placed(_mono(read(part.sound.clip)), part.sound, window_samples, rate_hz, rng)
+        placed = _placed(to_mono(read(part.sound.clip)), part.sound, window_samples, rate_hz, rng)
         window += np.float32(10 ** (part.level_db / 20)) * placed
     if mix.background is None or rng.random() < NOISE_PROBABILITY:
-        level = _loudness(window) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
-        window = window + np.float32(level) * coloured_noise(rng, window_samples)
+        level = loudness(window) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+        window = window + np.float32(level) * colored_noise(rng, window_samples)
     return window
 
 
@@ -163,7 +162,7 @@ def _audible(mix: StreetMix) -> list[tuple[Part, float]]:
 
 def knocks(rng: np.random.Generator, rate_hz: int, window_samples: int) -> Samples:
     """Generate one to four dry knocks (1, S) over noise: bursts at one frequency with a fast decay."""
-    window = coloured_noise(rng, window_samples)
+    window = colored_noise(rng, window_samples)
     for _ in range(rng.integers(1, 5)):
         decay_s = float(np.exp(rng.uniform(*np.log(KNOCK_DECAY_S))))
         time_s = np.arange(round(8 * decay_s * rate_hz)) / rate_hz
@@ -182,10 +181,10 @@ def _placed(
     """Place a clip of root mean square 1 at another speed at a random position in a window (1, S), possibly cut off."""
     if sound.background:
         clip = _stretch(samples, window_samples, rng)
-        return _repeated(clip, window_samples) / _loudness(clip)
+        return _repeated(clip, window_samples) / loudness(clip)
     samples = _stretch(samples, 2 * window_samples, rng)
     samples = play_at(samples, int(rng.choice(SPEEDS_PERCENT)))
-    samples = samples / _loudness(samples)
+    samples = samples / loudness(samples)
     spare = window_samples - samples.shape[1]
     if spare < 0:
         window = _stretch(samples, window_samples, rng)
@@ -194,7 +193,7 @@ def _placed(
         window = _at(samples, int(rng.integers(kept - samples.shape[1], window_samples - kept + 1)), window_samples)
     else:
         window = _at(samples, int(rng.integers(0, spare + 1)), window_samples)
-    return equalise(window, rate_hz, rng) if rng.random() < EQUALISED_PROBABILITY else window
+    return equalize(window, rate_hz, rng) if rng.random() < EQUALIZED_PROBABILITY else window
 
 
 def _at(samples: Samples, start: int, window_samples: int) -> Samples:
@@ -214,11 +213,3 @@ def _stretch(samples: Samples, length_samples: int, rng: np.random.Generator) ->
 def _repeated(samples: Samples, length_samples: int) -> Samples:
     """Repeat ambience that is too short."""
     return np.tile(samples, -(-length_samples // samples.shape[1]))[:, :length_samples]
-
-
-def _mono(samples: Samples) -> Samples:
-    return np.asarray(samples.mean(axis=0, keepdims=True), np.float32)
-
-
-def _loudness(samples: Samples) -> np.float32:
-    return np.float32(np.sqrt(np.mean(np.square(samples))) + _QUIET)

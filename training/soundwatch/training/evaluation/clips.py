@@ -19,7 +19,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError, SourceError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.pipeline.scoring import score_recording
-from soundwatch.training.data.labelled_clips import check_labels
+from soundwatch.training.data.labeled_clips import check_labels
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.fit.metrics import Metrics, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion

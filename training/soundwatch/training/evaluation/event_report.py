@@ -24,7 +24,7 @@ from soundwatch.training.evaluation.held_out import HeldOut
 from soundwatch.training.evaluation.openset import wilson
 from soundwatch.training.evaluation.price import GRID
 from soundwatch.training.evaluation.score_track import Track, detect_in
-from soundwatch.training.evaluation.street import Delay
+from soundwatch.training.evaluation.street import Delay, delay_of
 from soundwatch.training.evaluation.street_events import (
     ScoredStreet,
     negatives_by_group,
@@ -260,14 +260,6 @@ def raised_share(clips: Sequence[EverydayClip], raised: NDArray[np.bool_], label
         share=Interval(value=round(hits / len(clips), 4), low=round(low, 4), high=round(high, 4)),
         classes={label: int(raised[k].sum()) for k, label in enumerate(labels) if raised[k].any()},
     )
-
-
-def delay_of(delays_s: Sequence[float]) -> Delay | None:
-    """Compute the median and 95th percentile of delays; None without delays."""
-    if not delays_s:
-        return None
-    median, p95 = np.percentile(delays_s, [50, 95])
-    return Delay(median=round(float(median), 2), p95=round(float(p95), 2))
 
 
 def _draws(minutes: int, seed: int) -> NDArray[np.int64]:

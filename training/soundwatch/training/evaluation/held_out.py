@@ -19,7 +19,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.inference.classifier import activate, load_classifier_file
-from soundwatch.training.data.labelled_clips import LabelledClips, labelled_clips
+from soundwatch.training.data.labeled_clips import LabeledClips, labeled_clips
 from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.evaluation.busy_street import Target
 from soundwatch.training.evaluation.street import foreground_clips
@@ -85,10 +85,10 @@ def hold_out(classifier: Classifier, root: Path, folds: Sequence[int] | None) ->
             f"{root}. Give networks of the recipe that hold folds back with --held-out, or name --folds: the shares "
             "found are then those of memorized clips, and only the false events mean something."
         )
-    return held_out_of(classifier, foreground_clips(root, labelled_clips(split_by_folds(root, chosen, ()))))
+    return held_out_of(classifier, foreground_clips(root, labeled_clips(split_by_folds(root, chosen, ()))))
 
 
-def held_out_of(classifier: Classifier, data: LabelledClips) -> HeldOut:
+def held_out_of(classifier: Classifier, data: LabeledClips) -> HeldOut:
     """Pair a network with clips."""
     targets = tuple(Target(clip.path, data.label_of(clip), clip.recording) for clip in data.clips)
     learned = set(classifier.contract.provenance.folds) & set(data.folds)

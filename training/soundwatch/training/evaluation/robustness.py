@@ -18,7 +18,7 @@ from rich.progress import track
 
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.pipeline.scoring import score_source
-from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
+from soundwatch.training.data.labeled_clips import LabeledClips, check_labels
 from soundwatch.training.data.read_audio import read_recording
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.evaluation.conditions import CONDITIONS, LIMITED, Condition, Group
@@ -79,7 +79,7 @@ class RobustnessReport(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
-def evaluate_robustness(classifier: Classifier, data: LabelledClips, seed: int, console: Console) -> RobustnessReport:
+def evaluate_robustness(classifier: Classifier, data: LabeledClips, seed: int, console: Console) -> RobustnessReport:
     """Score every clip clean and under every condition.
 
     Raises:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
-from soundwatch.training.data.labelled_clips import check_labels, labelled_clips
+from soundwatch.training.data.labeled_clips import check_labels, labeled_clips
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.evaluation.event_page import draw_events, event_page
@@ -62,7 +62,7 @@ def run_trial(
     if root is None or split is None:
         recordings = _some(others, options.limit, seed)
         return evaluate_openset(classifier, recordings, others, not options.unseen, minutes, seed, console)
-    data = labelled_clips(split)
+    data = labeled_clips(split)
     if options.trial == "robustness":
         data = replace(data, clips=_some(data.clips, options.limit, seed))
         return evaluate_robustness(classifier, data, seed, console)

@@ -21,7 +21,7 @@ from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.training.data.labelled_clips import LabelledClips, check_labels
+from soundwatch.training.data.labeled_clips import LabeledClips, check_labels
 from soundwatch.training.data.read_audio import RATE_HZ
 from soundwatch.training.data.urbansound8k import OBTAIN, Clip, find_metadata, metadata_paths, open_metadata
 from soundwatch.training.evaluation.event_matching import MatchCounts, TimedLabel, count_matches, match_events
@@ -111,7 +111,7 @@ class StreetReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def evaluate_street(
     classifier: Classifier,
-    data: LabelledClips,
+    data: LabeledClips,
     held_out: Sequence[Clip],
     snrs_db: Sequence[float],
     minutes: float,
@@ -196,19 +196,20 @@ def _figures(
         classes=classes,
         false_events_per_h=round(len(false) / hours, 2),
         false_events_alone_per_h=round(len(alone) / hours, 2),
-        latency_s=_delay([detected[event].told_s - reference[sound].onset_s for sound, event in pairs]),
-        onset_late_s=_delay([estimated[event].onset_s - reference[sound].onset_s for sound, event in pairs]),
+        latency_s=delay_of([detected[event].told_s - reference[sound].onset_s for sound, event in pairs]),
+        onset_late_s=delay_of([estimated[event].onset_s - reference[sound].onset_s for sound, event in pairs]),
     )
 
 
-def _delay(delays_s: Sequence[float]) -> Delay | None:
+def delay_of(delays_s: Sequence[float]) -> Delay | None:
+    """Compute the median and 95th percentile of delays; None without delays."""
     if not delays_s:
         return None
     median, p95 = np.percentile(delays_s, [50, 95])
     return Delay(median=round(float(median), 2), p95=round(float(p95), 2))
 
 
-def foreground_clips(root: Path, data: LabelledClips) -> LabelledClips:
+def foreground_clips(root: Path, data: LabeledClips) -> LabeledClips:
     """Select UrbanSound8K clips in the foreground of their recording (salience 1); all clips of other data.
 
     Raises:

@@ -18,7 +18,7 @@ import numpy as np
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Block, read_only
-from soundwatch.training.data.labelled_clips import LabelledClips
+from soundwatch.training.data.labeled_clips import LabeledClips
 from soundwatch.training.data.read_audio import RATE_HZ, measure_duration_s, read_mono, rms
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.sounds.ambience import Ambience, gain_to_dbfs
@@ -42,7 +42,7 @@ class PlacedClip:
     onset_sample: int
 
 
-def plan_scene(data: LabelledClips, seed: int, limit_s: float) -> tuple[PlacedClip, ...]:
+def plan_scene(data: LabeledClips, seed: int, limit_s: float) -> tuple[PlacedClip, ...]:
     """Place clips until the time is used or fewer than two classes have clips left.
 
     Raises:
@@ -65,7 +65,7 @@ def plan_scene(data: LabelledClips, seed: int, limit_s: float) -> tuple[PlacedCl
     return tuple(placed)
 
 
-def _rounds(data: LabelledClips, rng: np.random.Generator) -> Iterator[Clip]:
+def _rounds(data: LabeledClips, rng: np.random.Generator) -> Iterator[Clip]:
     """Yield rounds of one clip per class, without a class twice in a row."""
     shuffled = [data.clips[place] for place in rng.permutation(len(data.clips))]
     waiting = [[clip for clip in shuffled if clip.class_id == class_id] for class_id in range(len(data.labels))]

@@ -6,7 +6,7 @@ Does not: draw (`evaluation/trial_pictures.py`).
 
 from __future__ import annotations
 
-from soundwatch.training.data.labelled_clips import name_data
+from soundwatch.training.data.labeled_clips import name_data
 from soundwatch.training.evaluation.openset import OpenSetReport
 from soundwatch.training.evaluation.report_page import Page, Table, memory_warning, percent
 from soundwatch.training.evaluation.robustness import RobustnessReport

@@ -21,12 +21,12 @@ def load_backbone(network: nn.Sequential, origin: PretrainedModel) -> None:
     network.load_state_dict(network.state_dict() | origin.body)
 
 
-def build_optimiser(network: nn.Sequential, recipe: Recipe, hint: nn.Module | None) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Sequential, recipe: Recipe, auxiliary: nn.Module | None) -> torch.optim.Optimizer:
     """Build AdamW at the recipe's peak learning rate; pretrained layers get their share of it."""
     numbers = recipe.optimisation
     trained = recipe.finetune or recipe.teaching
     body_rate = numbers.max_learning_rate * (trained.body_learning_rate_share if trained else 1.0)
-    fresh = [*network[-1].parameters(), *(hint.parameters() if hint else ())]
+    fresh = [*network[-1].parameters(), *(auxiliary.parameters() if auxiliary else ())]
     groups = [
         {"params": list(network[:-1].parameters()), "lr": body_rate},
         {"params": fresh, "lr": numbers.max_learning_rate},

@@ -28,7 +28,7 @@ from soundwatch.training.distillation.auxiliary import Auxiliary, start_auxiliar
 from soundwatch.training.distillation.init_from_teacher import init_from_teacher, sample_clips
 from soundwatch.training.fit.distributed import DistributedContext
 from soundwatch.training.fit.examples import Batch, ClipBatches, DistillationBatches
-from soundwatch.training.fit.finetune import build_optimiser, freeze_layers, load_backbone
+from soundwatch.training.fit.finetune import build_optimizer, freeze_layers, load_backbone
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.progress import RunProgress, clip_table, describe_start
 from soundwatch.training.fit.run_setup import RunSetup
@@ -48,8 +48,8 @@ class Run:
     Attributes:
         network: Network under training.
         ema: Running mean of its weights; None if the recipe has none.
-        hint: Auxiliary layers of training; None without a teacher.
-        optimiser: AdamW optimizer.
+        auxiliary: Auxiliary layers of training; None without a teacher.
+        optimizer: AdamW optimizer.
         scheduler: One-cycle learning rate schedule over all steps.
         epoch: Number of finished epochs.
         history: One row of figures per epoch.
@@ -57,8 +57,8 @@ class Run:
 
     network: nn.Sequential
     ema: nn.Sequential | None
-    hint: Auxiliary | None
-    optimiser: torch.optim.Optimizer
+    auxiliary: Auxiliary | None
+    optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
     history: list[Row] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Run:
 
 
 def start_run(
-    session: RunSetup, distillation_batches: DistillationBatches | None = None, read: Reader | None = None
+    setup: RunSetup, distillation_batches: DistillationBatches | None = None, read: Reader | None = None
 ) -> Run:
     """Start a run with random weights from the recipe's seed, pretrained weights, or the teacher's first layers.
 
@@ -78,35 +78,35 @@ def start_run(
         ConfigError: The network has another structure than the teacher that initializes it.
         ModelError: The teacher's layers cannot be read.
     """
-    recipe = session.recipe
+    recipe = setup.recipe
     torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add in a nondeterministic order
     seed_everything(recipe.seed, 0)
     # Channels-last memory is a fifth faster on CPUs and changes no weight.
-    network = build_network(recipe, len(session.labels))
-    if session.origin:
-        load_backbone(network, session.origin)
-    if session.inits_from_teacher and session.teacher and read:
-        sounds = sample_clips(session.split.train, recipe.features.window_samples, read)
-        init_from_teacher(network, session.teacher.trunk(), sounds, recipe.features)
-    network = session.ranks.sync_layers(network)
-    network = network.to(session.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    hint = (
+    network = build_network(recipe, len(setup.labels))
+    if setup.origin:
+        load_backbone(network, setup.origin)
+    if setup.inits_from_teacher and setup.teacher and read:
+        sounds = sample_clips(setup.split.train, recipe.features.window_samples, read)
+        init_from_teacher(network, setup.teacher.trunk(), sounds, recipe.features)
+    network = setup.ranks.sync_layers(network)
+    network = network.to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    auxiliary = (
         start_auxiliary(network, recipe, distillation_batches.teacher_targets.teacher_features)
         if distillation_batches
         else None
     )
     numbers = recipe.optimisation
-    optimiser = build_optimiser(network, recipe, hint)
-    batches = distillation_batches.count() if distillation_batches else count_batches(session.train_clips, recipe)
+    optimizer = build_optimizer(network, recipe, auxiliary)
+    batches = distillation_batches.count() if distillation_batches else count_batches(setup.train_clips, recipe)
     steps = max(2, batches * recipe.epochs)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=[group["lr"] for group in optimiser.param_groups],
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=steps,
         pct_start=max(numbers.warmup_share, 2 / steps),  # torch divides by 0 for a warm-up of one step
         anneal_strategy=numbers.anneal,
     )
-    return Run(network, deepcopy(network) if numbers.ema_decay else None, hint, optimiser, scheduler)
+    return Run(network, deepcopy(network) if numbers.ema_decay else None, auxiliary, optimizer, scheduler)
 
 
 def seed_everything(seed: int, epoch: int) -> np.random.Generator:
@@ -117,27 +117,27 @@ def seed_everything(seed: int, epoch: int) -> np.random.Generator:
 
 def train(
     run: Run,
-    session: RunSetup,
+    setup: RunSetup,
     read: Reader,
     save: Callable[[Run], None],
     console: Console,
     distillation_batches: DistillationBatches | None = None,
 ) -> None:
-    """Train the remaining epochs on the session's clips or on distillation batches, and save after each.
+    """Train the remaining epochs on the run's clips or on distillation batches, and save after each.
 
     Raises:
         ConfigError: The loss is no longer a finite number.
     """
-    recipe, device = session.recipe, session.device
+    recipe, device = setup.recipe, setup.device
     front_end = MelFrontEnd(recipe.features).to(device)
-    examples = distillation_batches or ClipBatches(session.train_clips, len(session.labels), recipe, read, device)
-    held_out = mel_batches(session.split.test, session, read, front_end)
-    class_ids = np.array([clip.class_id for clip in session.split.test if clip.class_id is not None], np.int64)
+    examples = distillation_batches or ClipBatches(setup.train_clips, len(setup.labels), recipe, read, device)
+    held_out = mel_batches(setup.split.test, setup, read, front_end)
+    class_ids = np.array([clip.class_id for clip in setup.split.test if clip.class_id is not None], np.int64)
     progress = RunProgress(console, recipe.epochs, run.epoch, examples.count())
     if run.epoch < recipe.epochs:
-        start = describe_start(session, count_parameters(run.network), examples.count())
+        start = describe_start(setup, count_parameters(run.network), examples.count())
         console.print(start, highlight=False, markup=False, soft_wrap=True)
-        console.print(clip_table(session))
+        console.print(clip_table(setup))
 
     while run.epoch < recipe.epochs:
         epoch = run.epoch + 1
@@ -146,20 +146,20 @@ def train(
         run.network.train()
         if recipe.finetune:
             freeze_layers(run.network, recipe.finetune, epoch)
-        loss_module = session.ranks.wrap_ddp(LossModule(run.network, run.hint, recipe, device))
+        loss_module = setup.ranks.wrap_ddp(LossModule(run.network, run.auxiliary, recipe, device))
         losses, learning_rate = list[float](), 0.0
         counts = torch.zeros(2, dtype=torch.int64, device=device)
         with progress.epoch(epoch) as advance:
             for batch in examples.epoch(rng):
                 learning_rate = float(run.scheduler.get_last_lr()[-1])
-                loss, step_counts = _step(run, loss_module, recipe, session.ranks, batch)
+                loss, step_counts = _step(run, loss_module, recipe, setup.ranks, batch)
                 losses.append(loss)
                 counts += step_counts
                 if not math.isfinite(losses[-1]):
                     raise ConfigError(_not_finite(losses, epoch))
                 advance()
         run.epoch = epoch
-        hits, counted = session.ranks.sum_counts(counts).tolist()
+        hits, counted = setup.ranks.sum_counts(counts).tolist()
         row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
         row["train_accuracy"] = hits / counted if counted else None
         row["learning_rate"] = learning_rate  # of the last step; the schedule is undefined after the end
@@ -167,7 +167,7 @@ def train(
             loss, scores = score_mels(run.eval_model, held_out, recipe, device)
             metrics = measure(count_confusion(scores, class_ids))
             row |= {"test_loss": loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
-            row |= {f"recall_{label}": value for label, value in zip(session.labels, metrics.recall, strict=True)}
+            row |= {f"recall_{label}": value for label, value in zip(setup.labels, metrics.recall, strict=True)}
         row["seconds"] = time.monotonic() - began_s
         run.history.append(row)
         save(run)
@@ -179,14 +179,16 @@ class LossModule(nn.Module):
 
     Args:
         network: Network under training.
-        hint: Auxiliary layers of training; None without a teacher.
+        auxiliary: Auxiliary layers of training; None without a teacher.
         recipe: Recipe of the run.
         device: Device of the computation.
     """
 
-    def __init__(self, network: nn.Sequential, hint: Auxiliary | None, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, network: nn.Sequential, auxiliary: Auxiliary | None, recipe: Recipe, device: torch.device
+    ) -> None:
         super().__init__()
-        self.network, self.hint = network, hint
+        self.network, self.auxiliary = network, auxiliary
         self._recipe, self._device = recipe, device
 
     def forward(
@@ -196,17 +198,17 @@ class LossModule(nn.Module):
         recipe = self._recipe
         # bfloat16 has float32's range, so no loss scaling (and no state of it) is needed.
         halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
-        hinted: Tensor | float = 0.0
+        auxiliary_loss: Tensor | float = 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
             maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))
             pooled = pooled_of(self.network, maps)
             logits = logits_of(self.network, pooled)
-            if self.hint and teacher_features is not None:
-                hinted = self.hint(maps, pooled, teacher_features, groups)
+            if self.auxiliary and teacher_features is not None:
+                auxiliary_loss = self.auxiliary(maps, pooled, teacher_features, groups)
         smoothing_share = (
             0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share
         )  # distillation targets are smoothed already
-        loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + hinted
+        loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + auxiliary_loss
         loss = loss if len(targets) else loss.nan_to_num()  # the mean of no rows is NaN and must not update weights
         return loss, count_hits(logits.detach(), targets)
 
@@ -218,9 +220,9 @@ def _step(
     shard = ranks.shard(batch)
     own_loss, counts = loss_module(shard.mel_db, shard.targets, shard.teacher_features, shard.groups)
     loss, mean_loss = ranks.reduce_loss(own_loss)
-    run.optimiser.zero_grad(set_to_none=True)
+    run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    run.optimiser.step()
+    run.optimizer.step()
     run.scheduler.step()
     if run.ema is not None:
         # A smaller decay at the start keeps the initial weights from staying in the mean for many epochs.
@@ -239,11 +241,11 @@ def _update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def mel_batches(clips: tuple[Clip, ...], session: RunSetup, read: Reader, front_end: MelFrontEnd) -> list[Scored]:
+def mel_batches(clips: tuple[Clip, ...], setup: RunSetup, read: Reader, front_end: MelFrontEnd) -> list[Scored]:
     """Compute mel decibels, targets and clip indexes of the test clips, once for all epochs."""
-    batches = scoring_batches(clips, len(session.labels), session.recipe, read)
+    batches = scoring_batches(clips, len(setup.labels), setup.recipe, read)
     return [
-        (front_end.features(samples.to(session.device)).cpu(), targets, places) for samples, targets, places in batches
+        (front_end.features(samples.to(setup.device)).cpu(), targets, places) for samples, targets, places in batches
     ]
 
 

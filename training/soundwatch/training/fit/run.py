@@ -144,9 +144,9 @@ def _resume(run: Run, session: RunSetup, path: Path) -> None:
     run.network.load_state_dict(state.model)
     if run.ema is not None and state.ema is not None:
         run.ema.load_state_dict(state.ema)
-    if run.hint is not None and state.hint is not None:
-        run.hint.load_state_dict(state.hint)
-    run.optimiser.load_state_dict(state.optimiser)
+    if run.auxiliary is not None and state.hint is not None:
+        run.auxiliary.load_state_dict(state.hint)
+    run.optimizer.load_state_dict(state.optimiser)
     run.scheduler.load_state_dict(state.scheduler)
     run.epoch, run.history = state.epoch, state.history
 
@@ -160,11 +160,11 @@ def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thre
         plan=msgspec.json.encode(session.plan).decode(),
         model=run.network.state_dict(),
         ema=None if run.ema is None else run.ema.state_dict(),
-        optimiser=run.optimiser.state_dict(),
+        optimiser=run.optimizer.state_dict(),
         scheduler=run.scheduler.state_dict(),
         epoch=run.epoch,
         history=run.history,
-        hint=None if run.hint is None else run.hint.state_dict(),
+        hint=None if run.auxiliary is None else run.auxiliary.state_dict(),
     )
     checkpoints.save_checkpoint(session.out / checkpoints.FILE_NAME, state)
 

@@ -2,8 +2,9 @@
 
 Conventions: 16-bit mono WAV at `RATE_HZ`, `LENGTH_S` long, in a folder `speech` and a folder `other`, as
 `train --layout folders` takes them. All draws come from the seed.
-Rule: a real clip is `speech` if YAMNet's speech score reaches `HEARD` in one of its windows, `other` if it stays
-below `UNHEARD`, and left out in between. In addition there is speech from espeak-ng, alone and over clips of `other`.
+Rule: a real clip is `speech` if YAMNet's speech score reaches `SPEECH_MIN_SCORE` in one of its windows, `other` if it
+stays at or below `OTHER_MAX_SCORE`, and left out in between. In addition there is speech from espeak-ng, alone and over
+clips of `other`.
 Source: `sounds/speech_synthesis.py` generates the speech; YAMNet's first six classes are speech, its thirteenth is
 whispering.
 Does not: contain real voices other than those in the given clips. `benchmarks/speech_guard.py` measures on others.
@@ -30,8 +31,8 @@ from soundwatch.training.sounds.speech_synthesis import RATE_HZ as SPOKEN_RATE_H
 from soundwatch.training.sounds.speech_synthesis import recording
 
 LENGTH_S: Final = 4.0
-HEARD: Final = 0.5
-UNHEARD: Final = 0.1
+SPEECH_MIN_SCORE: Final = 0.5
+OTHER_MAX_SCORE: Final = 0.1
 SPEECH_IDS: Final = (0, 1, 2, 3, 4, 5, 12)
 _TERMS_TEXT: Final = (
     "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial; from other sounds that were given, by their terms; "
@@ -99,9 +100,9 @@ def write_speech_dataset(
     for number, path in enumerate(track(clips, "Detecting speech", console=console)):
         sound = _at_rate(path)
         score = detector.speech_score(sound)
-        if score >= HEARD:
+        if score >= SPEECH_MIN_SCORE:
             _write(folder / "speech" / f"real{number:05d}.wav", sound)
-        elif score <= UNHEARD:
+        elif score <= OTHER_MAX_SCORE:
             others.append(folder / "other" / f"real{number:05d}.wav")
             _write(others[-1], sound)
     if not others:

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.data.negatives import coloured_noise
+from soundwatch.training.data.negatives import colored_noise
 from soundwatch.training.data.read_audio import Mono, rms
 
 RATE_HZ: Final = 22_050  # rate of espeak-ng's voices
@@ -90,7 +90,7 @@ def recording(rng: np.random.Generator, kind: str) -> Mono:
             reverberant = np.resize(_in_room(rng, _utterance(rng), rt60_s, away), length_samples)
             sound += np.roll(reverberant, rng.integers(length_samples)) * _gain(rng.uniform(-12, 0))
     sound = sound / max(rms(sound), 1e-9)
-    sound = sound + coloured_noise(rng, length_samples)[0] * _gain(rng.uniform(-60, -15))
+    sound = sound + colored_noise(rng, length_samples)[0] * _gain(rng.uniform(-60, -15))
     return np.asarray(sound / np.abs(sound).max() * _gain(rng.uniform(-24, -1)), np.float32)
 
 

@@ -14,7 +14,7 @@ from soundwatch.training.data.urbansound8k import Clip, Split
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledClips:
+class LabeledClips:
     """Test clips and their labels.
 
     Attributes:
@@ -35,9 +35,9 @@ class LabelledClips:
         return self.labels[clip.class_id]
 
 
-def labelled_clips(split: Split) -> LabelledClips:
+def labeled_clips(split: Split) -> LabeledClips:
     """Return the test side of a split of class folders, or all clips of the given UrbanSound8K folds."""
-    return LabelledClips(split.test if split.folder else split.train, split.labels, split.train_folds, split.folder)
+    return LabeledClips(split.test if split.folder else split.train, split.labels, split.train_folds, split.folder)
 
 
 def name_data(folds: tuple[int, ...], folder: str | None) -> str:
