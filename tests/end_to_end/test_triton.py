@@ -56,7 +56,7 @@ def test_a_server_gives_the_local_models_events_and_they_name_it(
     remote = lines_of(soundwatch("replay", scene, *common, "--backend", f"triton://{kserve.address}").stdout)
     assert {line["provider"] for line in remote if "provider" in line} == {f"triton://{kserve.address}"}
     # Rounding depends on the batch size; reasons against local accelerators are of the local model.
-    rounded = {"provider", "not_taken", "score", "peak_score"}
+    rounded = {"provider", "unused_providers", "score", "peak_score"}
     assert [{key: line[key] for key in line if key not in rounded} for line in remote] == [
         {key: line[key] for key in line if key not in rounded} for line in local
     ]

@@ -82,13 +82,13 @@ def test_a_card_that_fails_in_mid_run_gives_a_health_line_and_no_event_is_lost(
     card = Card(on_processor.logits, fault)
     hung.append(card)
     network = FallbackNetwork(CUDA, card, CPU, on_processor.logits, hung_s=1.5 if fault == "hangs" else 60.0)
-    sink, log = listen(replace(on_processor, first_provider=CUDA, logits=network, not_taken=NOT_TAKEN))
+    sink, log = listen(replace(on_processor, first_provider=CUDA, logits=network, unused_providers=NOT_TAKEN))
     [health] = [line for line in sink.of("health") if "provider" in line]
     assert (health["before"], health["provider"]) == (CUDA, CPU)
     assert reason in health["detail"]
     assert card.calls == 2, "it is never used again"
     [hello] = sink.of("hello")
-    assert hello["not_taken"] == NOT_TAKEN
+    assert hello["unused_providers"] == NOT_TAKEN
     wanted, _ = listen(on_processor)
     for kind in ("start", "end"):
         assert [line["id"] for line in sink.of(kind)] == [line["id"] for line in wanted.of(kind)] != []
@@ -97,14 +97,14 @@ def test_a_card_that_fails_in_mid_run_gives_a_health_line_and_no_event_is_lost(
 
 def test_hello_has_no_reasons_where_no_accelerator_was_refused(on_processor: LoadedModel) -> None:
     sink, _ = listen(on_processor)
-    assert "not_taken" not in sink.of("hello")[0]
+    assert "unused_providers" not in sink.of("hello")[0]
 
 
 def test_the_next_hello_names_the_card_that_failed(on_processor: LoadedModel) -> None:
     network = FallbackNetwork(CUDA, Card(on_processor.logits, "refuses", calls=1), CPU, on_processor.logits)
-    model = replace(on_processor, first_provider=CUDA, logits=network, not_taken=NOT_TAKEN)
+    model = replace(on_processor, first_provider=CUDA, logits=network, unused_providers=NOT_TAKEN)
     listen(model)
     sink, _ = listen(model)
     [hello] = sink.of("hello")
     assert hello["provider"] == CPU
-    assert hello["not_taken"].keys() == {CUDA, *NOT_TAKEN}
+    assert hello["unused_providers"].keys() == {CUDA, *NOT_TAKEN}

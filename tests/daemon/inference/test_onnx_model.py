@@ -50,7 +50,7 @@ def test_an_accelerator_with_other_scores_is_not_selected() -> None:
     clock = Clock()
     taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 1.0, off=0.02)], clock)
     assert (taken.provider, taken.window_ms) == (CPU, {CPU: 2.0})
-    assert "its logits differ from the processor's by 0.02" in taken.not_taken[CUDA]
+    assert "its logits differ from the processor's by 0.02" in taken.unused_providers[CUDA]
 
 
 def test_an_accelerator_that_is_too_slow_or_fails_is_not_taken_with_the_reason() -> None:
@@ -62,7 +62,7 @@ def test_an_accelerator_that_is_too_slow_or_fails_is_not_taken_with_the_reason()
     taken = select_fastest([file(CPU, clock, 32.0), file(CUDA, clock, 24.0), failing], clock)
     assert taken.provider == CPU
     slow = f"it takes 1.5 ms for a window, {CPU} takes 2 ms"
-    assert taken.not_taken == {CUDA: slow, "DmlExecutionProvider": "out of memory"}
+    assert taken.unused_providers == {CUDA: slow, "DmlExecutionProvider": "out of memory"}
 
 
 def test_a_slow_first_run_and_one_that_was_disturbed_count_for_nothing() -> None:
@@ -105,8 +105,8 @@ def test_auto_continues_without_a_candidate_that_does_not_start(
     rival(ProviderError("a card that is full"))
     opened = load_classifier_file(write_onnx(tmp_path / "m.onnx"))
     assert (opened.provider, opened.window_ms) == (CPU, {})
-    assert opened.not_taken == {CUDA: "a card that is full"}
-    assert log_fields(opened)["not_taken"] == f"{CUDA}: a card that is full"
+    assert opened.unused_providers == {CUDA: "a card that is full"}
+    assert log_fields(opened)["unused_providers"] == f"{CUDA}: a card that is full"
 
 
 def test_the_model_has_the_measurements_of_auto(tmp_path: Path, rival: Callable[[OnnxModel | Exception], None]) -> None:

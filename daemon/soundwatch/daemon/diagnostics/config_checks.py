@@ -12,7 +12,7 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.redact import redact_sink, redacted_config
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
-from soundwatch.daemon.inference.classifier import reasons_not_taken
+from soundwatch.daemon.inference.classifier import unused_provider_reasons
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.inference.providers import CUDA, CardOptions, unavailable_reason
 from soundwatch.daemon.sinks.kinds import parse_sink
@@ -53,7 +53,7 @@ def check_model(case: CheckInput) -> Iterator[Finding]:
     yield Finding("model", "ok", f"run by {model.provider}")
     if model.provider != CUDA and wanted.provider in ("auto", "cuda"):
         reason = (
-            reasons_not_taken(model).get(CUDA)
+            unused_provider_reasons(model).get(CUDA)
             or unavailable_reason(CUDA, CardOptions(wanted.device_id))
             or "it was not measured"
         )

@@ -27,7 +27,7 @@ from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.notices import overload_line, provider_line
 from soundwatch.daemon.events.schema import Line
-from soundwatch.daemon.inference.classifier import log_fields, reasons_not_taken
+from soundwatch.daemon.inference.classifier import log_fields, unused_provider_reasons
 from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.status.live import LiveFeed
 
@@ -98,7 +98,7 @@ class EngineContext:
             provider=self.classifier.provider,
             thresholds=self.thresholds,
             clock=self.clock,
-            not_taken=reasons_not_taken(self.classifier),
+            unused_providers=unused_provider_reasons(self.classifier),
         )
 
     def provider_changed(self, before: str) -> Line:
@@ -115,5 +115,7 @@ class EngineContext:
     def rebind(self, encoder: LineEncoder) -> LineEncoder:
         """Return the encoder of a stream that continues with this context's model."""
         contract, provider = self.classifier.contract, self.classifier.provider
-        not_taken = reasons_not_taken(self.classifier)
-        return replace(encoder, contract=contract, provider=provider, thresholds=self.thresholds, not_taken=not_taken)
+        unused_providers = unused_provider_reasons(self.classifier)
+        return replace(
+            encoder, contract=contract, provider=provider, thresholds=self.thresholds, unused_providers=unused_providers
+        )

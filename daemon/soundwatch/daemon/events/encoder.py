@@ -69,7 +69,7 @@ class LineEncoder:
         clock: Gives the time at which a line is written.
         anchors: Corrections of the times, oldest first.
         file: Path that event lines name; None for none.
-        not_taken: Reason against each accelerator that does not run the model.
+        unused_providers: Reason against each accelerator that does not run the model.
     """
 
     node: str
@@ -81,7 +81,7 @@ class LineEncoder:
     clock: Clock
     anchors: tuple[Anchor, ...] = ()
     file: str | None = None
-    not_taken: Mapping[str, str] = field(default_factory=dict)
+    unused_providers: Mapping[str, str] = field(default_factory=dict)
 
     def at_unix_ns(self, sample: int) -> int:
         """Return UTC of a sample at the rate of the model."""
@@ -166,7 +166,7 @@ class LineEncoder:
             source_channels=self.source.channels,
             window_s=self.seconds(spec.window_samples),
             hop_s=self.seconds(spec.window_hop_samples),
-            not_taken=dict(self.not_taken) or msgspec.UNSET,
+            unused_providers=dict(self.unused_providers) or msgspec.UNSET,
         )
 
     def line(self, result: Event | Gap | StreamSummary) -> Line:

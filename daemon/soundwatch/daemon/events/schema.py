@@ -31,7 +31,7 @@ ClipRefusal = Literal["speech", "disk", "queue", "failed"]
 
 
 class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
-    """First line of a stream: node, source, model and classes; `not_taken` is left out where it is empty."""
+    """First line of a stream: node, source, model and classes; `unused_providers` is left out where it is empty."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["hello"] = "hello"
@@ -50,7 +50,7 @@ class HelloLine(msgspec.Struct, frozen=True, kw_only=True):
     source_channels: int
     window_s: float
     hop_s: float
-    not_taken: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    unused_providers: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):

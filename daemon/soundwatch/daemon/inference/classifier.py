@@ -101,7 +101,7 @@ class LoadedModel:
         logits: The network: mel decibels (N, C, M, T) to (N, K + G), logits of the classes and scores of the tags.
         content_sha256: Hash of the file's tensors and graph.
         window_ms: Time for a window with each measured provider; empty without a choice.
-        not_taken: Reason against each accelerator that auto did not take.
+        unused_providers: Reason against each accelerator that auto did not take.
     """
 
     path: Path
@@ -110,7 +110,7 @@ class LoadedModel:
     logits: Logits
     content_sha256: str
     window_ms: dict[str, float] = field(default_factory=dict)
-    not_taken: dict[str, str] = field(default_factory=dict)
+    unused_providers: dict[str, str] = field(default_factory=dict)
 
     @property
     def provider(self) -> str:
@@ -150,8 +150,10 @@ def log_fields(classifier: Classifier) -> dict[str, object]:
     if isinstance(classifier, LoadedModel):
         if classifier.window_ms:
             fields["window_ms"] = classifier.window_ms
-        if classifier.not_taken:
-            fields["not_taken"] = "; ".join(f"{name}: {reason}" for name, reason in classifier.not_taken.items())
+        if classifier.unused_providers:
+            fields["unused_providers"] = "; ".join(
+                f"{name}: {reason}" for name, reason in classifier.unused_providers.items()
+            )
         if classifier.failure:
             fields["obstacle"] = classifier.failure
     if isinstance(classifier, RemoteClassifier) and classifier.obstacle:
@@ -159,12 +161,12 @@ def log_fields(classifier: Classifier) -> dict[str, object]:
     return fields
 
 
-def reasons_not_taken(classifier: Classifier) -> dict[str, str]:
+def unused_provider_reasons(classifier: Classifier) -> dict[str, str]:
     """Return the reason against each accelerator that does not run a model, that of one that failed included."""
     if not isinstance(classifier, LoadedModel):
         return {}
     failed = {classifier.first_provider: classifier.failure} if classifier.failure else {}
-    return classifier.not_taken | failed
+    return classifier.unused_providers | failed
 
 
 def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
@@ -237,7 +239,7 @@ def _open(path: Path, content: bytes, provider: str, backend: Backend, threads: 
     else:
         file = onnx_model.load_onnx(path, content, provider, threads, card)
         network, sha256 = file.logits, file.content_sha256
-        model = LoadedModel(path, file.contract, file.provider, network, sha256, file.window_ms, file.not_taken)
+        model = LoadedModel(path, file.contract, file.provider, network, sha256, file.window_ms, file.unused_providers)
     contract = model.contract
     seen = model.logits(np.zeros((1, *contract.features.input_shape), np.float32)).shape
     wanted = (1, len(contract.labels) + len(contract.tags))

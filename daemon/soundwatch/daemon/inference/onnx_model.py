@@ -45,7 +45,7 @@ class OnnxModel:
         provider: Execution provider, as the session reports it.
         logits: The network.
         window_ms: Time for a window with each measured provider; empty without a choice.
-        not_taken: Reason against each accelerator that auto did not take.
+        unused_providers: Reason against each accelerator that auto did not take.
         content_sha256: Hash of the file's tensors and graph.
     """
 
@@ -53,7 +53,7 @@ class OnnxModel:
     provider: str
     logits: Logits
     window_ms: dict[str, float] = field(default_factory=dict)
-    not_taken: dict[str, str] = field(default_factory=dict)
+    unused_providers: dict[str, str] = field(default_factory=dict)
     content_sha256: str = ""
 
 
@@ -74,17 +74,17 @@ def load_onnx(path: Path, content: bytes, provider: str, threads: int, card: Car
     on_cpu = _open(path, content, providers.CPU, threads, card)
     if wanted != "auto":
         return _with_fallback(_open(path, content, wanted, threads, card), on_cpu)
-    tried, not_taken = [on_cpu], dict[str, str]()
+    tried, unused_providers = [on_cpu], dict[str, str]()
     for name, reason in providers.candidate_accelerators(available, card).items():
         if reason is not None:
-            not_taken[name] = reason
+            unused_providers[name] = reason
             continue
         try:
             tried.append(_open(path, content, name, threads, card))
         except ProviderError as error:
-            not_taken[name] = str(error)
+            unused_providers[name] = str(error)
     chosen = select_fastest(tried)
-    chosen = replace(chosen, not_taken={**not_taken, **chosen.not_taken})
+    chosen = replace(chosen, unused_providers={**unused_providers, **chosen.unused_providers})
     return chosen if chosen.provider == providers.CPU else _with_fallback(chosen, on_cpu)
 
 
@@ -106,18 +106,18 @@ def select_fastest(tried: list[OnnxModel], now_ns: Callable[[], int] = time.perf
         return on_cpu
     noise = np.random.default_rng(0).normal(-40, 15, (BATCHES[-1], *on_cpu.contract.features.input_shape))
     mel_db = noise.astype(np.float32)
-    wanted, window_ms, not_taken = on_cpu.logits(mel_db), dict[str, float](), dict[str, str]()
+    wanted, window_ms, unused_providers = on_cpu.logits(mel_db), dict[str, float](), dict[str, str]()
     for model in tried:
         try:
             logits = model.logits(mel_db)  # also warms up
         except ModelError as error:
             if model is on_cpu:
                 raise
-            not_taken[model.provider] = str(error)
+            unused_providers[model.provider] = str(error)
             continue
         difference = float(np.abs(logits - wanted).max())
         if not difference <= MAX_LOGIT_DIFFERENCE:
-            not_taken[model.provider] = (
+            unused_providers[model.provider] = (
                 f"its logits differ from the processor's by {difference:.2g}, and {MAX_LOGIT_DIFFERENCE:g} is the limit"
             )
             continue
@@ -130,9 +130,9 @@ def select_fastest(tried: list[OnnxModel], now_ns: Callable[[], int] = time.perf
     taken = providers.fastest_provider(window_ms)
     for name, needed_ms in window_ms.items():
         if name not in (taken, providers.CPU):
-            not_taken[name] = f"it takes {needed_ms:g} ms for a window, {taken} takes {window_ms[taken]:g} ms"
+            unused_providers[name] = f"it takes {needed_ms:g} ms for a window, {taken} takes {window_ms[taken]:g} ms"
     chosen = next(model for model in tried if model.provider == taken)
-    return replace(chosen, window_ms=window_ms, not_taken=not_taken)
+    return replace(chosen, window_ms=window_ms, unused_providers=unused_providers)
 
 
 def _open(path: Path, content: bytes, provider: str, threads: int, card: CardOptions) -> OnnxModel:

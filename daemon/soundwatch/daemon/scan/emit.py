@@ -71,7 +71,7 @@ def _recording(path: Path, chunks: Sequence[ChunkScores], context: DecisionConte
         provider=chunks[0].provider,
         thresholds=context.thresholds,
         clock=SampleClock(),
-        not_taken=chunks[0].not_taken,
+        unused_providers=chunks[0].unused_providers,
         file=str(path),
     )
     seq += 1

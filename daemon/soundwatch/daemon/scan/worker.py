@@ -24,7 +24,7 @@ from soundwatch.daemon.core.errors import ModelError, SourceError
 from soundwatch.daemon.core.types import Block, Classifier, FeatureWindow
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState
-from soundwatch.daemon.inference.classifier import LoadedModel, classify_windows, reasons_not_taken
+from soundwatch.daemon.inference.classifier import LoadedModel, classify_windows, unused_provider_reasons
 from soundwatch.daemon.inference.loading import load_local_classifier
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, FrontEndState, extract_features
 from soundwatch.daemon.scan.chunks import Chunk, lead_in_windows
@@ -57,7 +57,7 @@ class ChunkScores(msgspec.Struct, frozen=True, kw_only=True):
         failure: Reason why the chunk was not read to its end; None if it was.
         head: Digest of the sound that the first window shares with the previous window.
         tail: Digest of the sound that the last window shares with the next window.
-        not_taken: Reason against each accelerator that does not run the model on the worker.
+        unused_providers: Reason against each accelerator that does not run the model on the worker.
         findings: What was found about the recording; of one in several chunks, about its header only.
     """
 
@@ -71,7 +71,7 @@ class ChunkScores(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
     head: bytes = b""
     tail: bytes = b""
-    not_taken: dict[str, str] = {}
+    unused_providers: dict[str, str] = {}
     findings: dict[FindingKind, str] = {}
 
 
@@ -137,7 +137,7 @@ class _ChunkScorer:
             levels=np.array(levels, np.float64).tobytes(),
             end_sample=self._front_end_state.windowing.end_sample if ended else None,
             failure=self._failure,
-            not_taken=reasons_not_taken(self._classifier),
+            unused_providers=unused_provider_reasons(self._classifier),
             head=self._head.digest(),
             tail=self._tail.digest(),
             findings=self._recording.findings() if ended else {},
