@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,13 +17,16 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
+from soundwatch.training.cli.options import override
 from soundwatch.training.cli.train import train as train_command
 from soundwatch.training.data.urbansound8k import split_by_folds
+from soundwatch.training.fit.loop import LossModule
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
-from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe import Recipe, decode_recipe
+from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
 
 
 def _session(root: Path, recipe: Recipe, out: Path) -> RunSetup:
@@ -199,6 +203,68 @@ def test_a_shipping_run_takes_over_scores_and_thresholds(
         _cli(*common, "--seed", 9, "--scores-from", tmp_path / "a", "--out", tmp_path / "other")
     with pytest.raises(ConfigError, match="has no scores of held-out folds"):
         _cli(*common, "--scores-from", tmp_path / "ship", "--out", tmp_path / "other")
+
+
+def test_batch_and_learning_rate_of_the_command_line_are_in_the_recipe_of_the_checkpoint(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
+) -> None:
+    out = tmp_path / "run"
+    common = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--epochs", 1]
+    _cli(*common, "--batch", 5, "--lr", 2e-3, "--out", out)
+    recipe = decode_recipe(read_checkpoint(out / FILE_NAME).recipe)
+    assert (recipe.batch_clips, recipe.optimisation.max_learning_rate) == (5, 2e-3)
+    assert recipe.optimisation.ema_decay == tiny_recipe.optimisation.ema_decay
+    assert load_network(out / FILE_NAME)[1].provenance.recipe_sha256 == recipe.sha256 != tiny_recipe.sha256
+    with pytest.raises(ConfigError, match=r"differs from this run's tiny in .*batch_clips"):
+        _cli(*common, "--lr", 2e-3, "--out", out, "--resume")
+
+
+def test_a_recipe_without_numbers_of_the_command_line_keeps_its_hash() -> None:
+    for recipe in map(load_recipe, shipped_recipes()):
+        assert override(recipe, None, None, None, None) == recipe
+
+
+@pytest.mark.parametrize(("option", "value"), [("--batch", "0"), ("--lr", "0"), ("--lr", "-1"), ("--lr", "fast")])
+def test_a_batch_or_a_learning_rate_that_is_no_such_number_is_refused(tmp_path: Path, option: str, value: str) -> None:
+    result = CliRunner().invoke(train_command, ["--data", str(tmp_path), option, value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_learning_rate_that_is_not_finite_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"--lr is {value}; a finite number above 0 was expected"):
+        _cli("--data", tmp_path, "--lr", value)
+
+
+@pytest.mark.parametrize(
+    ("room_clips", "advice"),
+    [
+        (3, r"too small for 8 clips a step; use --batch 2, which fits now"),
+        (0, r"too small for 8 clips a step, and for one; end other programs"),
+    ],
+)
+def test_a_batch_that_does_not_fit_the_memory_is_answered_with_one_that_does(
+    tmp_path: Path,
+    tiny_data: Path,
+    tiny_recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+    room_clips: int,
+    advice: str,
+) -> None:
+    forward = LossModule.forward
+
+    def limited(self: LossModule, mel_db: torch.Tensor, targets: torch.Tensor, *rest: Any) -> Any:
+        if len(targets) > room_clips:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return forward(self, mel_db, targets, *rest)
+
+    monkeypatch.setattr(LossModule, "forward", limited)
+    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    with pytest.raises(ConfigError, match=advice) as caught:
+        _run(session)
+    assert caught.value.__context__ is None, "the tensors of the failed step are not kept"
+    assert not (session.out / FILE_NAME).exists()
 
 
 @pytest.mark.parametrize(

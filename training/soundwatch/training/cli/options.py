@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,10 +140,26 @@ def read_everyday(recipe: Recipe, folder: Path | None, labels: Sequence[str]) ->
     return read_street_sounds(folder, labels) if folder is not None else NO_EVERYDAY_SOUNDS
 
 
-def override(recipe: Recipe, epochs: int | None, seed: int | None) -> Recipe:
-    """Return the recipe with the numbers of the command line."""
+def override(
+    recipe: Recipe,
+    epochs: int | None,
+    seed: int | None,
+    batch_clips: int | None = None,
+    max_learning_rate: float | None = None,
+) -> Recipe:
+    """Return the recipe with the numbers of the command line.
+
+    Raises:
+        ConfigError: The learning rate is not a finite number.
+    """
+    if max_learning_rate is not None and not math.isfinite(max_learning_rate):
+        raise ConfigError(f"--lr is {max_learning_rate}; a finite number above 0 was expected, e.g. 0.003.")
+    numbers = {"epochs": epochs, "seed": seed, "batch_clips": batch_clips}
+    rate = recipe.optimisation.max_learning_rate if max_learning_rate is None else max_learning_rate
     return msgspec.structs.replace(
-        recipe, epochs=recipe.epochs if epochs is None else epochs, seed=recipe.seed if seed is None else seed
+        recipe,
+        optimisation=msgspec.structs.replace(recipe.optimisation, max_learning_rate=rate),
+        **{name: number for name, number in numbers.items() if number is not None},
     )
 
 

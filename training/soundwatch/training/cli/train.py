@@ -62,6 +62,8 @@ from soundwatch.training.model.recipe_file import load_recipe
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
+@click.option("--batch", type=click.IntRange(1), help="Clips a step, instead of the recipe's.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate, instead of the recipe's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def train(
     root: Path,
@@ -80,6 +82,8 @@ def train(
     resume: bool,
     epochs: int | None,
     seed: int | None,
+    batch: int | None,
+    lr: float | None,
     device: str,
 ) -> None:
     """Train a recipe on labeled recordings and write a checkpoint that describes itself.
@@ -88,7 +92,7 @@ def train(
     """
     ranks, own_device = distributed_context(pick_device(device))
     console = Console(stderr=True, quiet=not ranks.is_main)
-    recipe = _choose_recipe(recipe_name, init_from, epochs, seed)
+    recipe = override(_choose_recipe(recipe_name, init_from), epochs, seed, batch, lr)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
     if layout == "folders":
@@ -134,11 +138,11 @@ def describe_next(session: RunSetup, root: Path, layout: str) -> str:
     )
 
 
-def _choose_recipe(name: str | None, init_from: str | None, epochs: int | None, seed: int | None) -> Recipe:
-    """Return the named or the default recipe, with the numbers of the command line."""
+def _choose_recipe(name: str | None, init_from: str | None) -> Recipe:
+    """Return the named or the default recipe."""
     if name is None and init_from:
-        return override(adapt_recipe(load_recipe("finetune"), init_from), epochs, seed)
-    return override(load_recipe(name or "urban"), epochs, seed)
+        return adapt_recipe(load_recipe("finetune"), init_from)
+    return load_recipe(name or "urban")
 
 
 def _split_official(

@@ -231,6 +231,21 @@ def _step(
     return mean_loss, counts
 
 
+def try_step(run: Run, setup: RunSetup, clips: int) -> None:
+    """Compute the gradients of silent examples, to see if their memory is there; no weight changes.
+
+    Raises:
+        torch.OutOfMemoryError: The memory is not there.
+    """
+    recipe, device = setup.recipe, setup.device
+    run.optimizer.zero_grad(set_to_none=True)
+    samples = torch.zeros(clips, recipe.features.channels, recipe.features.window_samples, device=device)
+    mel_db = MelFrontEnd(recipe.features).to(device).features(samples)
+    targets = torch.zeros(clips, len(setup.labels), device=device)
+    loss, _ = LossModule(run.network, run.auxiliary, recipe, device)(mel_db, targets, None)
+    loss.backward()
+
+
 @torch.no_grad()
 def _update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
     """Update the running mean, including batch norm's statistics."""
@@ -253,7 +268,7 @@ def _not_finite(losses: list[float], epoch: int) -> str:
     before = f"{losses[-2]:.3g}" if len(losses) > 1 else "nothing"
     return (
         f"The loss is {losses[-1]} at step {len(losses)} of epoch {epoch}, after {before}; a finite number was "
-        "expected. Lower max_learning_rate in the recipe; the checkpoint of the epoch before is kept."
+        "expected. Lower max_learning_rate in the recipe (--lr of `train`); the checkpoint of the epoch before is kept."
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import torch
 from rich.console import Console
 
 from soundwatch.daemon.core.atomic_file import replace_file
@@ -32,7 +33,8 @@ from soundwatch.training.distillation.street_sounds import class_sounds, negativ
 from soundwatch.training.distillation.teacher_targets import cache_teacher_targets
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.examples import DistillationBatches
-from soundwatch.training.fit.loop import Run, mel_batches, start_run, train
+from soundwatch.training.fit.loop import Run, mel_batches, start_run, train, try_step
+from soundwatch.training.fit.memory import describe_shortage, find_fitting_batch
 from soundwatch.training.fit.metrics import count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion, draw_curves, write_log
 from soundwatch.training.fit.run_record import build_contract, build_record
@@ -51,7 +53,7 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
     """Train, score, and write a finished folder.
 
     Raises:
-        ConfigError: The folder holds another run, or the loss is no longer finite.
+        ConfigError: The folder holds another run, the loss is no longer finite, or a batch does not fit the memory.
         DataError: A clip cannot be decoded.
         SinkError: The folder cannot be written.
     """
@@ -99,7 +101,27 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
             f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume continues it."
         )
         raise
+    except torch.OutOfMemoryError:
+        fits = False  # the traceback holds the tensors of the step, so they are free only after this block
+    else:
+        fits = True
+    if not fits:
+        raise ConfigError(_describe_shortage(run, session))
     return _finish(run, session, read)
+
+
+def _describe_shortage(run: Run, session: RunSetup) -> str:
+    """Describe a batch that does not fit, with one that does; several processes cannot try one."""
+    batch_clips = session.recipe.batch_clips
+    torch.cuda.empty_cache()
+    if session.ranks.joined:
+        return (
+            f"The memory of {session.device} is too small for this process's share of {batch_clips} clips a step; "
+            "use a smaller --batch, or more processes on other devices."
+        )
+    return describe_shortage(
+        session.device, batch_clips, find_fitting_batch(batch_clips, lambda clips: try_step(run, session, clips))
+    )
 
 
 @contextmanager
