@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 RESULTS: Final = Path(__file__).parent / "results" / "false-events.json"
 PICTURE: Final = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "false-events.png"
 LEAST_PER_H: Final = 0.1
-COLOURS: Final = {
+COLORS: Final = {
     "cross-validated": "#0072B2",
     "shipped": "#009E73",
     "YAMNet, Frigate's rule": "#D55E00",
@@ -46,7 +46,7 @@ def main() -> None:
 
 def _all_classes(axis: Axes, results: dict[str, Any]) -> None:
     """Each system's points at 10 dB and 130 hard negatives an hour: a line over prices, crosses for one threshold."""
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         own = [entry for entry in results["entries"] if entry["name"] == name]
         for entries, style in (
             ([entry for entry in own if "price" in entry], "o-"),
@@ -65,7 +65,7 @@ def _all_classes(axis: Axes, results: dict[str, Any]) -> None:
                 axis.plot(
                     *zip(*sorted(points), strict=True),
                     style,
-                    color=colour,
+                    color=color,
                     label=name + words,
                     markersize=9 if style == "*" else 5,
                 )
@@ -78,7 +78,7 @@ def _one_class(axis: Axes, label: str, results: dict[str, Any]) -> None:
     for name, curves in results["curves"].items():
         ordered = sorted((max(LEAST_PER_H, false), found) for _, found, false in curves[label])
         points = [(false, max(found for _, found in ordered[: place + 1])) for place, (false, _) in enumerate(ordered)]
-        axis.plot(*zip(*points, strict=True), color=COLOURS[name])
+        axis.plot(*zip(*points, strict=True), color=COLORS[name])
     axis.set_title(label)
     _finish(axis)
 

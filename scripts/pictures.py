@@ -5,8 +5,8 @@ Usage: python scripts/pictures.py [--model MODEL]
 `docs/pictures/demo.png` is the scene as the model's front end sees it, and what `soundwatch replay` tells of it.
 `docs/pictures/signal-path.png` is one window of the same scene at every stage of the path.
 
-Conventions: a white card that is read in light and dark pages alike; colours of Okabe and Ito and
-matplotlib's viridis, which the colour-blind tell apart; less than 300 KB a picture.
+Conventions: a white card that is read in light and dark pages alike; colors of Okabe and Ito and
+matplotlib's viridis, which the color-blind tell apart; less than 300 KB a picture.
 Does not: choose a flattering scene. What is truly in it is drawn behind what was heard.
 """
 

@@ -3,7 +3,7 @@
 Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
 
-Conventions: docs/pictures/page-{light,dark,phone}.png, 256 colours, below 300 kB each.
+Conventions: docs/pictures/page-{light,dark,phone}.png, 256 colors, below 300 kB each.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def open_one(page: Page) -> None:
 
 
 def keep(name: str, shot: bytes) -> None:
-    """Write a picture in as few bytes as its few colours need."""
+    """Write a picture in as few bytes as its few colors need."""
     path = PICTURES / f"page-{name}.png"
     Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     size_bytes = path.stat().st_size

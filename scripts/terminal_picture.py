@@ -100,13 +100,13 @@ def drawn(screen: pyte.Screen, title: str) -> str:
         line = Text()
         for column in range(screen.columns):
             cell = screen.buffer[row][column]
-            line.append(cell.data, Style(color=_colour(cell.fg), bold=cell.bold, reverse=cell.reverse))
+            line.append(cell.data, Style(color=_color(cell.fg), bold=cell.bold, reverse=cell.reverse))
         console.print(line, no_wrap=True, overflow="crop")
     svg = console.export_svg(title=title)
     return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # nothing is fetched from elsewhere
 
 
-def _colour(name: str) -> str | None:
+def _color(name: str) -> str | None:
     if name == "default":
         return None
     if len(name) == 6 and all(letter in "0123456789abcdef" for letter in name):

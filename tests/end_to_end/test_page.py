@@ -158,7 +158,7 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     page.context.close()
 
 
-def test_an_event_is_labelled_with_a_button_and_unlabelled(browser: Browser, site: Site) -> None:
+def test_an_event_is_labeled_with_a_button_and_unlabeled(browser: Browser, site: Site) -> None:
     site.append(today(1), today(1, "end"))
     page, said = opened(browser, site.url)
     rows(page).first.locator("summary").click()

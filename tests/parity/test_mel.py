@@ -75,7 +75,7 @@ def test_scales_norms_and_rates_that_no_recipe_uses_agree_too(spec: FeatureSpec)
     burst=st.booleans(),
 )
 @settings(max_examples=25, deadline=None)
-def test_random_noise_of_any_colour_level_and_balance_agrees(
+def test_random_noise_of_any_color_level_and_balance_agrees(
     seed: int, slope: float, left_db: float, right_db: float, burst: bool
 ) -> None:
     spec = msgspec.structs.replace(SMALL_SPEC, channels=2)

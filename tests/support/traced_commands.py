@@ -26,7 +26,7 @@ import soundfile
 from soundwatch.daemon.detection.calibration import MIN_BACKGROUND_S
 from support import loopback_services as services
 from support.checkpoint_factory import write_checkpoint
-from support.labelled_folder import write_classes
+from support.labeled_folder import write_classes
 from support.pty_terminal import Terminal
 from support.rtsp_server import TESTS, server_words, why_not
 from support.syscall_trace import (

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
+from support.recording_reader import read_until_error
 
 RATE_HZ = 8_000
 SOUND: NDArray[np.int16] = (3_000 * np.random.default_rng(1).standard_normal(RATE_HZ * 3)).astype(np.int16)
@@ -38,15 +39,6 @@ def read(path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Read all samples (C, S) of a recording without an error, and its notes."""
     recording = Recording("file", path, "fast", 0)
     return np.concatenate([block.samples for block in recording.blocks()], axis=1), tuple(recording.findings().values())
-
-
-def read_until_error(path: Path) -> tuple[int, str]:
-    """Return the number of samples before the error, and its message."""
-    samples = 0
-    with pytest.raises(SourceError) as caught:  # noqa: PT012 -- what comes before it counts
-        for block in Recording("file", path, "fast", 0).blocks():
-            samples += block.samples.shape[1]
-    return samples, str(caught.value)
 
 
 def encoded(path: Path, **options: str) -> bytearray:

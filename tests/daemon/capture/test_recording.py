@@ -14,6 +14,7 @@ from soundwatch.daemon.capture.recording import Recording
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.types import Block
+from support.recording_reader import read_until_error
 
 
 def tone(rate_hz: int, channels: int, seconds: float = 0.73) -> NDArray[np.float32]:
@@ -31,15 +32,6 @@ def joined(blocks: list[Block]) -> NDArray[np.float32]:
         sum(block.samples.shape[1] for block in blocks[:number]) for number in range(len(blocks))
     ]
     return np.concatenate([block.samples for block in blocks], axis=1)
-
-
-def read_until_error(path: Path) -> tuple[int, str]:
-    """Return the number of samples read, and the error's message."""
-    samples = 0
-    with pytest.raises(SourceError) as caught:  # noqa: PT012 -- what came before it counts
-        for block in Recording("file", path, "fast", 0).blocks():
-            samples += block.samples.shape[1]
-    return samples, str(caught.value)
 
 
 @pytest.mark.parametrize(

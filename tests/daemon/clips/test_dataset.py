@@ -40,7 +40,7 @@ def set_event_label(store: JournalStore, number: int, class_: str | None) -> Non
     set_label(store, id_of(number), "2026-09-22T08:00:00.000Z", class_)
 
 
-def test_labelled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside(
+def test_labeled_clips_are_copied_into_a_folder_a_class_and_those_of_none_aside(
     journal: JournalStore, tmp_path: Path
 ) -> None:
     for number, class_ in [(0, "siren"), (1, "siren"), (2, "dog_bark"), (3, None), (4, "Kettle whistle"), (7, "siren")]:
@@ -85,7 +85,7 @@ def test_nothing_to_copy_and_a_folder_that_is_not_empty_are_refused(journal: Jou
     with pytest.raises(DataError, match="There are no labels"):
         export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     set_event_label(journal, 8, "siren")
-    with pytest.raises(DataError, match=r"No labelled event has a clip in .*no clip was made: 1"):
+    with pytest.raises(DataError, match=r"No labeled event has a clip in .*no clip was made: 1"):
         export_labeled_clips(journal, tmp_path / "clips", tmp_path / "lesson")
     with pytest.raises(DataError, match="clips is not empty"):
         export_labeled_clips(journal, tmp_path / "clips", tmp_path / "clips")

@@ -168,6 +168,6 @@ def test_a_contract_survives_being_written_and_read(contract: ModelContract) -> 
 
 @pytest.mark.slow
 @given(specs())
-def test_every_frame_is_centred_on_a_sample_of_the_window(spec: FeatureSpec) -> None:
+def test_every_frame_is_centered_on_a_sample_of_the_window(spec: FeatureSpec) -> None:
     last = (spec.n_frames - 1) * spec.hop_samples
     assert last <= spec.window_samples < last + spec.hop_samples

@@ -81,7 +81,7 @@ def test_a_click_affects_only_the_frames_around_it() -> None:
     click = silence(0.4)
     click[0, 1600] = 1
     power = stft_power(click, SMALL_SPEC)[0].sum(axis=1)  # (T,)
-    assert set(np.flatnonzero(power > 1e-6)) == {15, 16, 17}  # centred within 128 samples of 1600
+    assert set(np.flatnonzero(power > 1e-6)) == {15, 16, 17}  # centered within 128 samples of 1600
 
 
 def test_the_power_of_a_full_scale_sine_is_that_of_its_hann_window() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from soundwatch.daemon.scan.ray_environment import NO_PROXY, local_cluster_environment
 from support.cli_runner import soundwatch
-from support.labelled_folder import write_sound
+from support.labeled_folder import write_sound
 
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 -- the variable's name
 

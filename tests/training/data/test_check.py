@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli.data import data as data_command
 from support.cli_runner import soundwatch
-from support.labelled_folder import RATE_HZ, write_classes, write_sound
+from support.labeled_folder import RATE_HZ, write_classes, write_sound
 
 
 def _check(root: Path, *options: str) -> Result:

@@ -27,7 +27,7 @@ from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network
 from soundwatch.training.model.recipe import Recipe
-from support.labelled_folder import CLASSES, write_classes, write_sound
+from support.labeled_folder import CLASSES, write_classes, write_sound
 
 
 def _cli(command: object, *arguments: object) -> str:

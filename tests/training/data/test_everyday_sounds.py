@@ -1,4 +1,4 @@
-"""The everyday sounds are labelled as stated, and their split keeps kinds and recordings unseen."""
+"""The everyday sounds are labeled as stated, and their split keeps kinds and recordings unseen."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data.urbansound8k import Clip, split_by_folds
+from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import View, plan_views, render_view, target_of
 from soundwatch.training.distillation.feature_hint import Hint
 from soundwatch.training.distillation.soft_labels import soft_targets
@@ -30,16 +30,13 @@ from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe, SeparableCnn
 from support.level_teacher import TEACHING, LevelTeacher
+from support.tiny_run import class_tone, setup_on_folds
 
 NEGATIVE = Clip(Path("rain.wav"), 0, None, "rain")
 
 
 def _clips(folds: tuple[int, ...] = (1, 2)) -> tuple[Clip, ...]:
     return tuple(Clip(Path(f"{fold}{n}.wav"), fold, n, f"{fold}{n}") for fold in folds for n in range(10))
-
-
-def _tone(clip: Clip) -> Samples:
-    return np.sin(np.arange(3000, dtype=np.float32) * (1 + (clip.class_id or 0)) / 10)[None]
 
 
 def _silence(clip: Clip) -> Samples:
@@ -58,10 +55,6 @@ def _begun(recipe: Recipe) -> Recipe:
         network=SeparableCnn(widths=(4, 6), strides=(2, 1), dropout_share=0.1),
         teaching=msgspec.structs.replace(TEACHING, start="teacher"),
     )
-
-
-def _session(root: Path, recipe: Recipe, out: Path, teacher: LevelTeacher) -> RunSetup:
-    return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"), None, teacher)
 
 
 def _run(session: RunSetup, resume: bool = False) -> None:
@@ -100,12 +93,12 @@ def test_a_views_target_gives_the_audibility_of_each_class() -> None:
 def test_a_view_is_one_finite_window_and_reproducible() -> None:
     one, other = _clips((1,))[2:4]
     for view in (View(one, None, 0, 7), View(one, None, 1, 7), View(one, other, 1, 7), View(None, None, 1, 7)):
-        samples = render_view(view, _tone, 4000, 8000)
+        samples = render_view(view, class_tone, 4000, 8000)
         assert samples.shape == (1, 4000)
         assert samples.dtype == np.float32
         assert np.isfinite(samples).all()
-        assert np.array_equal(samples, render_view(view, _tone, 4000, 8000))
-    assert np.array_equal(render_view(View(one, None, 0, 7), _tone, 4000, 8000)[:, :3000], _tone(one))
+        assert np.array_equal(samples, render_view(view, class_tone, 4000, 8000))
+    assert np.array_equal(render_view(View(one, None, 0, 7), class_tone, 4000, 8000)[:, :3000], class_tone(one))
 
 
 def test_silence_mixed_with_silence_stays_finite() -> None:
@@ -117,11 +110,11 @@ def test_silence_mixed_with_silence_stays_finite() -> None:
 def test_teacher_features_are_cached_and_computed_again_for_a_truncated_file(tiny_recipe: Recipe) -> None:
     teacher, views = LevelTeacher(), plan_views(_clips((1,)), TEACHING, 0.1)
     spec, console = tiny_recipe.features, Console(file=io.StringIO())
-    first = cache_teacher_targets(views, 10, spec, teacher, _tone, console)
+    first = cache_teacher_targets(views, 10, spec, teacher, class_tone, console)
     assert teacher.calls == len(views) == 33
     assert first.mel_db.shape == (33, spec.n_mels, spec.n_frames)
     next(teacher_targets_folder().glob("*.npz")).write_bytes(b"PK")
-    second = cache_teacher_targets(views, 10, spec, teacher, _tone, console)
+    second = cache_teacher_targets(views, 10, spec, teacher, class_tone, console)
     assert teacher.calls == 34
     assert np.array_equal(first.mel_db, second.mel_db)
     assert np.array_equal(first.teacher_features, second.teacher_features)
@@ -158,7 +151,7 @@ def test_a_distillation_run_resumes_bit_identically_and_gives_a_plain_network(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
     recipe = _taught(tiny_recipe) if start == "drawn" else _begun(tiny_recipe)
-    whole, cut = (_session(tiny_data, recipe, tmp_path / name, LevelTeacher()) for name in ("whole", "cut"))
+    whole, cut = (setup_on_folds(tiny_data, recipe, tmp_path / name, LevelTeacher()) for name in ("whole", "cut"))
     _run(whole)
 
     def cut_off(path: Path, history: list[object]) -> None:

@@ -43,6 +43,7 @@ from soundwatch.training.model.losses import compute_loss
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.street_recipe import StreetMixes
 from support.level_teacher import TEACHING, LevelTeacher
+from support.tiny_run import class_tone
 
 STREET = StreetMixes(
     target_mixes=2,
@@ -74,10 +75,6 @@ STREETS = tuple(
 KNOCKS = tuple(_negative("door_knock", f"knock{n}") for n in range(16))
 CAT = _negative("cat", "cat")
 TARGETS = tuple(_target(fold, class_id, number) for fold in (1, 2) for class_id in range(10) for number in range(2))
-
-
-def _tone(clip: Clip) -> Samples:
-    return np.sin(np.arange(3000, dtype=np.float32) * (1 + (clip.class_id or 0)) / 10)[None]
 
 
 def _mix(*sounds: StreetSound, background: StreetSound | None = None, snr_db: float = 0.0) -> StreetMix:
@@ -147,11 +144,11 @@ def test_every_mix_is_one_finite_window_and_identical_each_time() -> None:
     mixes = [mix for mix in plan_mixes((*TARGETS, *STREETS, *KNOCKS, CAT), STREET) if mix.number < 3]
     assert {len(mix.sounds) for mix in mixes} == {0, 1, 2}
     for mix in mixes[::5] + mixes[-4:]:
-        samples = render_mix(mix, _tone, 4000, 8000)
+        samples = render_mix(mix, class_tone, 4000, 8000)
         assert samples.shape == (1, 4000)
         assert samples.dtype == np.float32
         assert np.isfinite(samples).all()
-        assert np.array_equal(samples, render_mix(mix, _tone, 4000, 8000))
+        assert np.array_equal(samples, render_mix(mix, class_tone, 4000, 8000))
 
 
 def test_a_sound_has_the_drawn_level_above_its_background() -> None:

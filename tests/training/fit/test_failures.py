@@ -21,21 +21,18 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError, SinkError
 from soundwatch.training.data.class_folders import split_folders
-from soundwatch.training.data.urbansound8k import read_metadata, split_by_folds
+from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe
-from support.labelled_folder import write_classes
+from support.labeled_folder import write_classes
+from support.tiny_run import setup_on_folds
 
 PROGRAM = [sys.executable, "-m", "soundwatch.training", "train"]
 SILENT = Console(file=io.StringIO())
-
-
-def _session(root: Path, recipe: Recipe, out: Path) -> RunSetup:
-    return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
 
 
 def _environment() -> dict[str, str]:
@@ -46,7 +43,7 @@ def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_weights(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
 ) -> None:
     recipe = msgspec.structs.replace(tiny_recipe, epochs=8)
-    whole, killed = (_session(tiny_data, recipe, tmp_path / name) for name in ("whole", "killed"))
+    whole, killed = (setup_on_folds(tiny_data, recipe, tmp_path / name) for name in ("whole", "killed"))
     words = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--epochs", 8, "--out", killed.out]
     command = [*PROGRAM, *map(str, words), "--train-folds", "1,3", "--test-folds", "2"]
     with subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -70,7 +67,7 @@ def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_weights(
 def test_a_disk_that_is_full_at_the_first_checkpoint_is_reported(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
 ) -> None:
-    session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
     run_session(session, False, SILENT)  # fills the cache
     shutil.rmtree(session.out)
     words = [*PROGRAM, "--data", tiny_data, "--recipe", tiny_recipe_file, "--train-folds", "1,3", "--out", session.out]
@@ -90,7 +87,7 @@ def test_a_disk_that_is_full_at_the_first_checkpoint_is_reported(
 def test_a_disk_that_fills_later_leaves_the_checkpoint_before(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
 
     def full(descriptor: int) -> None:
         if session.out in Path(f"/proc/self/fd/{descriptor}").readlink().parents:  # and not in the cache of clips
@@ -111,7 +108,7 @@ def test_a_disk_that_fills_later_leaves_the_checkpoint_before(
 def test_a_record_that_cannot_be_written_leaves_a_run_that_can_be_finished(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
 ) -> None:
-    session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
     (session.out / "run.json").mkdir(parents=True)
     with pytest.raises(SinkError, match="The run cannot be written to"):
         run_session(session, False, SILENT)
@@ -125,7 +122,7 @@ def test_a_record_that_cannot_be_written_leaves_a_run_that_can_be_finished(
 def test_a_loss_that_is_no_number_later_on_keeps_the_epoch_before(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
 
     def spoil(run: Run, *rest: object) -> None:
         if run.epoch == 1:
@@ -179,7 +176,7 @@ def test_a_clip_that_is_no_sound_stops_the_run_before_it_starts(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
 ) -> None:
     (tiny_data / "audio" / "fold1" / "103-3-0-0.wav").write_bytes(np.random.default_rng(0).bytes(400))
-    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
     with pytest.raises(DataError, match=r"103-3-0-0\.wav .* `soundwatch data check` lists all"):
         run_session(session, False, SILENT)
     assert not session.out.exists()

@@ -30,7 +30,7 @@ from soundwatch.training.model.pretrained import PretrainedModel, adapt_recipe, 
 from soundwatch.training.model.recipe import BlockCnn, FineTuning, Recipe, SeparableCnn
 from soundwatch.training.model.recipe_file import load_recipe
 from support.checkpoint_factory import write_checkpoint
-from support.labelled_folder import CLASSES, write_classes
+from support.labeled_folder import CLASSES, write_classes
 from support.urbansound8k_folder import write_data
 
 SILENT = Console(file=io.StringIO())

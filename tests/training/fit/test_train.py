@@ -19,7 +19,6 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
 from soundwatch.training.cli.options import override
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.data.urbansound8k import split_by_folds
 from soundwatch.training.fit.loop import LossModule
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
@@ -27,10 +26,7 @@ from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network, read_checkpoint
 from soundwatch.training.model.recipe import Recipe, decode_recipe
 from soundwatch.training.model.recipe_file import load_recipe, shipped_recipes
-
-
-def _session(root: Path, recipe: Recipe, out: Path) -> RunSetup:
-    return RunSetup(recipe, split_by_folds(root, (1, 3), (2,)), (), (), (), out, torch.device("cpu"))
+from support.tiny_run import setup_on_folds
 
 
 def _run(session: RunSetup, resume: bool = False) -> None:
@@ -50,7 +46,7 @@ class _CutOffError(Exception):
 def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
     tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, cut = (_session(tiny_data, tiny_recipe, tmp_path / name) for name in ("whole", "cut"))
+    whole, cut = (setup_on_folds(tiny_data, tiny_recipe, tmp_path / name) for name in ("whole", "cut"))
     _run(whole)
 
     def cut_off(path: Path, history: list[object]) -> None:
@@ -74,7 +70,7 @@ def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
 
 
 def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
     _run(session)
     network, contract = load_network(session.out / FILE_NAME)
     assert not network.training
@@ -95,7 +91,7 @@ def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_r
 
 
 def test_a_finished_run_resumed_changes_nothing(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
     _run(session)
     before = read_checkpoint(session.out / FILE_NAME)
     _run(session, resume=True)
@@ -103,21 +99,24 @@ def test_a_finished_run_resumed_changes_nothing(tmp_path: Path, tiny_data: Path,
 
 
 def test_another_recipes_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    _run(_session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
+    _run(setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run"))
     with pytest.raises(ConfigError, match=r"made by recipe tiny .* differs from this run's tiny in seed"):
-        _run(_session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1, seed=6), tmp_path / "run"), resume=True)
+        _run(
+            setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1, seed=6), tmp_path / "run"),
+            resume=True,
+        )
 
 
 def test_other_clips_checkpoint_is_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     recipe = msgspec.structs.replace(tiny_recipe, epochs=1)
-    _run(_session(tiny_data, recipe, tmp_path / "run"))
+    _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
     (tiny_data / "audio" / "fold1" / "100-0-0-0.wav").unlink()
     with pytest.raises(ConfigError, match="was made from other clips"):
-        _run(_session(tiny_data, recipe, tmp_path / "run"), resume=True)
+        _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"), resume=True)
 
 
 def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
     _run(session)
     with pytest.raises(ConfigError, match="exists already; --resume"):
         _run(session)
@@ -125,14 +124,14 @@ def test_a_checkpoint_is_not_overwritten_by_a_new_run(tmp_path: Path, tiny_data:
 
 def test_there_must_be_something_to_resume(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     with pytest.raises(ConfigError, match="--resume, and there is no"):
-        _run(_session(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
+        _run(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"), resume=True)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     wild = msgspec.structs.replace(tiny_recipe.optimisation, max_learning_rate=1e38)
     recipe = msgspec.structs.replace(tiny_recipe, optimisation=wild)
     with pytest.raises(ConfigError, match=r"The loss is (nan|inf) at step \d+ of epoch 1.*max_learning_rate"):
-        _run(_session(tiny_data, recipe, tmp_path / "run"))
+        _run(setup_on_folds(tiny_data, recipe, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("obstacle", ["run", "run/.checkpoint.pt.{pid}.part/x"])
@@ -143,7 +142,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / obstacle).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / obstacle).write_text("")
     with pytest.raises(SinkError, match=r"The run cannot be written to .*run: .* choose another --out"):
-        _run(_session(tiny_data, tiny_recipe, tmp_path / "run"))
+        _run(setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run"))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -160,7 +159,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_weights_that_were_exchanged_are_refused(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
-    session = _session(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
+    session = setup_on_folds(tiny_data, msgspec.structs.replace(tiny_recipe, epochs=1), tmp_path / "run")
     _run(session)
     values = torch.load(session.out / FILE_NAME, weights_only=True)
     next(iter(values["ema"].values())).add_(1.0)
@@ -260,7 +259,7 @@ def test_a_batch_that_does_not_fit_the_memory_is_answered_with_one_that_does(
         return forward(self, mel_db, targets, *rest)
 
     monkeypatch.setattr(LossModule, "forward", limited)
-    session = _session(tiny_data, tiny_recipe, tmp_path / "run")
+    session = setup_on_folds(tiny_data, tiny_recipe, tmp_path / "run")
     with pytest.raises(ConfigError, match=advice) as caught:
         _run(session)
     assert caught.value.__context__ is None, "the tensors of the failed step are not kept"

@@ -52,7 +52,7 @@ def test_a_mono_clip_is_as_good_as_two_equal_channels() -> None:
 
 
 def test_the_peak_is_each_examples_own() -> None:
-    """A loud neighbour must not cut off a quiet example's floor."""
+    """A loud neighbor must not cut off a quiet example's floor."""
     front_end = MelFrontEnd(SPECS[1])
     quiet = torch.randn(1, 1, SPECS[1].window_samples) * 1e-4
     torch.testing.assert_close(front_end(torch.cat([quiet, quiet * 1e4]))[:1], front_end(quiet))

@@ -28,7 +28,7 @@ def test_digital_silence_gives_finite_logits(name: str) -> None:
     assert torch.isfinite(network(mel_db)).all()
 
 
-def test_a_constant_example_normalises_to_zeros_and_its_neighbour_is_untouched() -> None:
+def test_a_constant_example_normalizes_to_zeros_and_its_neighbor_is_untouched() -> None:
     mel_db = torch.randn(2, 2, 8, 9) * 20 - 40
     mel_db[0] = -100.0
     normal = ExampleNormalisation(1e-3)(mel_db)

@@ -129,11 +129,11 @@ def octave_levels_db(samples: Samples, rate_hz: int) -> list[tuple[float, float 
     power = np.square(np.abs(np.fft.rfft(mono * window))) * 2 / (len(mono) * np.square(window).sum())
     bins_hz = np.fft.rfftfreq(len(mono), 1 / rate_hz)
     found: list[tuple[float, float | None]] = []
-    for centre_hz in BANDS_HZ:
-        if centre_hz * math.sqrt(2) <= rate_hz / 2:
-            inside = (bins_hz >= centre_hz / math.sqrt(2)) & (bins_hz < centre_hz * math.sqrt(2))
+    for center_hz in BANDS_HZ:
+        if center_hz * math.sqrt(2) <= rate_hz / 2:
+            inside = (bins_hz >= center_hz / math.sqrt(2)) & (bins_hz < center_hz * math.sqrt(2))
             total = float(power[inside].sum())
-            found.append((centre_hz, 10 * math.log10(total) if total > 0 else None))
+            found.append((center_hz, 10 * math.log10(total) if total > 0 else None))
     return found
 
 

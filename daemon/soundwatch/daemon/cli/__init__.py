@@ -48,7 +48,7 @@ COMMANDS: Final = {
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
     "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Show which data is stored and where it is sent."),
     "label": ("soundwatch.daemon.cli.label:label", "Correct or confirm the class of an event."),
-    "teach": ("soundwatch.daemon.cli.teach:teach", "Export labelled clips as a training data set."),
+    "teach": ("soundwatch.daemon.cli.teach:teach", "Export labeled clips as a training data set."),
     "shadow": (
         "soundwatch.daemon.cli.shadow:shadow",
         "Compare a second model with the active one; promote it, roll back.",

@@ -20,7 +20,7 @@ from soundwatch.daemon.core.config import load_config
 def label(event_id: str, verdict: str, config_path: Path | None, journal: str | None) -> None:
     """Label an event: right, none of the classes, or another class. The last label of an event counts.
 
-    The page's "right" and "wrong, it was ..." set the same labels. `soundwatch teach` exports labelled clips.
+    The page's "right" and "wrong, it was ..." set the same labels. `soundwatch teach` exports labeled clips.
     """
     from soundwatch.daemon.journal import labels
     from soundwatch.daemon.journal.location import open_for_labels

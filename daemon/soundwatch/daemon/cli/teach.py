@@ -17,7 +17,7 @@ from soundwatch.daemon.core.errors import ConfigError
 @journal_option
 @clips_option
 def teach(folder: Path, config_path: Path | None, journal: str | None, clips_folder: str | None) -> None:
-    """Copy the clips of labelled events to DEST, one folder for each class, for `soundwatch train --layout folders`."""
+    """Copy the clips of labeled events to DEST, one folder for each class, for `soundwatch train --layout folders`."""
     from soundwatch.daemon.clips import dataset
     from soundwatch.daemon.journal.location import open_for_reading
 

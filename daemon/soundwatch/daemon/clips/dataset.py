@@ -1,4 +1,4 @@
-"""Export the clips of labelled events as a data set for training.
+"""Export the clips of labeled events as a data set for training.
 
 Conventions: a label is the true class of an event, or None for no class. Clips are copied to `sounds/CLASS/`, and those
 without a class to `negatives/`, as `soundwatch train --layout folders --negatives` reads them. A copy has the name
@@ -35,7 +35,7 @@ class DatasetExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> DatasetExport:
-    """Copy the clips of labelled events into a new folder.
+    """Copy the clips of labeled events into a new folder.
 
     Raises:
         DataError: The folder is not empty or cannot be written, or there is nothing to copy.
@@ -58,9 +58,7 @@ def export_labeled_clips(store: JournalStore, clips: Path, folder: Path) -> Data
         copied["negatives" if class_ is None else class_] += 1
     if not copied:
         reasons = "; ".join(f"{why}: {count}" for why, count in skipped.items())
-        raise DataError(
-            f"No labelled event has a clip in {clips} ({reasons}). Keep clips with clips.folder or --clips."
-        )
+        raise DataError(f"No labeled event has a clip in {clips} ({reasons}). Keep clips with clips.folder or --clips.")
     return DatasetExport(copied=dict(copied), skipped=dict(skipped))
 
 

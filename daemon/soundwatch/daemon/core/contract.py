@@ -140,7 +140,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def n_frames(self) -> int:
-        """T of one window: a frame is centred on every `hop_samples`-th sample, the first included."""
+        """T of one window: a frame is centered on every `hop_samples`-th sample, the first included."""
         return 1 + self.window_samples // self.hop_samples
 
     @property

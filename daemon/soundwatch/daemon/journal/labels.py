@@ -32,7 +32,7 @@ def last_event_line(store: JournalStore, event_id: str) -> dict[str, Any]:
 
 
 def all_labels(store: JournalStore) -> list[tuple[str, str | None]]:
-    """Return the id and the class of every labelled event, by id; None stands for no class."""
+    """Return the id and the class of every labeled event, by id; None stands for no class."""
     return [(event_id, class_) for event_id, class_ in store.query("SELECT id, class FROM labels ORDER BY id")]
 
 

@@ -26,6 +26,7 @@ IDENTITY_BYTES: Final = 8
 MAX_AGE_STEP_S: Final = 3600.0
 MEMORY: Final = ":memory:"
 
+# `room` is empty except during `preallocate`, which leaves its pages free for lines.
 _TABLES: Final = """
 CREATE TABLE lines (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

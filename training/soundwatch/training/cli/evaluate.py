@@ -19,7 +19,7 @@ from soundwatch.training.evaluation.options import TrialOptions
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", "root", type=click.Path(path_type=Path), help="The labelled recordings.")
+@click.option("--data", "root", type=click.Path(path_type=Path), help="The labeled recordings.")
 @layout_option
 @click.option("--folds", type=Folds(), help="To score, e.g. 1 (only urbansound8k).")
 @test_share_option

@@ -41,7 +41,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 
 
 @click.command()
-@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="The labelled recordings.")
+@click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="The labeled recordings.")
 @layout_option
 @click.option("--recipe", "recipe_name", help="A shipped recipe, or a YAML file.  [default: urban, or finetune]")
 @click.option("--init-from", metavar="MODEL", help="Start from a checkpoint, a model file or a shipped model's name.")

@@ -83,7 +83,7 @@ def summarize(records: Sequence[RunRecord]) -> CrossValidation:
                 clips=len(clips),
                 accuracy=round(metrics.accuracy, 4),
                 macro_f1=round(metrics.macro_f1, 4),
-                recall=_labelled(metrics.recall),
+                recall=_labeled(metrics.recall),
                 seconds=record.seconds,
             )
         )
@@ -101,7 +101,7 @@ def summarize(records: Sequence[RunRecord]) -> CrossValidation:
         folds=tuple(figures),
         accuracy=_spread([fold.accuracy for fold in figures]),
         macro_f1=_spread([fold.macro_f1 for fold in figures]),
-        recall=_labelled(measure(confusion).recall),
+        recall=_labeled(measure(confusion).recall),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         calibration=bins,
         calibration_error=round(
@@ -171,7 +171,7 @@ def write_report(report: CrossValidation, out: Path) -> None:
     )
 
 
-def _labelled(values: Sequence[float | None]) -> dict[str, float | None]:
+def _labeled(values: Sequence[float | None]) -> dict[str, float | None]:
     return {label: None if value is None else round(value, 4) for label, value in zip(LABELS, values, strict=True)}
 
 
