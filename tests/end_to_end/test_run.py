@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from support.band_model import write_band_model
-from support.cli_runner import SOUNDWATCH, lines_of, soundwatch
+from support.cli_runner import SOUNDWATCH, lines_of, soundwatch, was_overloaded
 from support.fakes import silence, tone
 
 RATE_HZ = 16_000
@@ -53,8 +53,11 @@ def test_recordings_in_real_time_give_the_lines_of_a_replay(model: Path, tmp_pat
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     replayed = lines_of(soundwatch("replay", low, high, "--config", config, "--model", model).stdout)
     for source in ("low", "high"):
-        assert what(lines, source) == what(replayed, source)
-        assert len(what(lines, source)) == 4
+        live_lines, replay_lines = what(lines, source), what(replayed, source)
+        if was_overloaded(lines):  # windows come less often then, so scores and times differ
+            live_lines, replay_lines = [line[:2] for line in live_lines], [line[:2] for line in replay_lines]
+        assert live_lines == replay_lines
+        assert len(live_lines) == 4
 
 
 def test_a_source_that_breaks_does_not_stop_the_others(model: Path, tmp_path: Path) -> None:
@@ -140,6 +143,7 @@ def test_a_folder_is_one_live_source_and_many_replayed_ones(model: Path, tmp_pat
     write_recording(tmp_path / "2.wav", 3000)
     live = lines_of(soundwatch("run", "--device", tmp_path, "--model", model).stdout)
     assert [line["class"] for line in live if line["type"] == "start"] == ["low", "high"]
-    assert len({line["source"] for line in live}) == len([line for line in live if line["type"] == "hello"]) == 1
+    assert len({line["source"] for line in live} - {None}) == 1, "only a line about overload has no source"
+    assert len([line for line in live if line["type"] == "hello"]) == 1
     replayed = lines_of(soundwatch("replay", tmp_path, "--model", model).stdout)
     assert [line["source"] for line in replayed if line["type"] == "hello"] == ["1", "2"]
