@@ -124,7 +124,7 @@ def test_every_event_shown_satisfies_the_schema() -> None:
 
 
 def test_every_configuration_shown_is_one(tmp_path: Path) -> None:
-    from soundwatch.daemon.core.config import load_config
+    from soundwatch.daemon.core.config_file import load_config
 
     shown = [block for _, block in fences("yaml")]
     for block in shown:

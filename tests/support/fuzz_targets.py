@@ -21,7 +21,7 @@ import numpy as np
 from soundwatch.daemon.capture.ffmpeg import KNOWN_FAULTS, _without_secrets, explain_end
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm
 from soundwatch.daemon.capture.recording import Recording
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.contract import decode_contract, encode_contract
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.redact import check_address, redact_sink, redact_text, redact_url

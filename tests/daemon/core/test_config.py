@@ -8,13 +8,8 @@ import msgspec
 import pytest
 import yaml
 
-from soundwatch.daemon.core.config import (
-    ClassConfig,
-    Config,
-    DetectionConfig,
-    check_against_contract,
-    load_config,
-)
+from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig
+from soundwatch.daemon.core.config_file import check_against_contract, load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from support.fakes import SMALL_CONTRACT

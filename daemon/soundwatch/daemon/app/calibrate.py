@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from soundwatch.daemon.core.config import Config, check_against_contract
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.detection.calibration import Calibration, calibrate
 from soundwatch.daemon.detection.rules import build_rules

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import apply_options, config_option, model_options
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 
 

@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from soundwatch.daemon.cli.options import config_option
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 
 
 @click.command("check-config")

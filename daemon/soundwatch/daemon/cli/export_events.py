@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format, write_table
 

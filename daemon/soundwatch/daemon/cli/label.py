@@ -9,7 +9,7 @@ import click
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
 from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 
 
 @click.command()

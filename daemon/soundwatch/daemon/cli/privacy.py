@@ -15,7 +15,7 @@ from soundwatch.daemon.cli.options import (
     journal_option,
     sink_option,
 )
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 
 LEAVES_LOCAL_NETWORK = 12
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from soundwatch.daemon.cli.options import apply_options, config_option, model_options, parse_start, start_option
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.tables.writers import FORMATS, TableFormat, resolve_format
 

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import apply_journal, config_option, filter_options, journal_option, wants_text
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.text import printable
 
 DEFAULT_LINES = 10

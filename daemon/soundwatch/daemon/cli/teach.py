@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from soundwatch.daemon.cli.options import apply_clips, apply_journal, clips_option, config_option, journal_option
-from soundwatch.daemon.core.config import load_config
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError
 
 

@@ -1,28 +1,19 @@
-"""Configuration: its keys, types and defaults, and the YAML reader.
+"""Configuration: its keys, types and defaults.
 
 Conventions: units are in the keys; every key has a default, so an empty file is a configuration.
 The example `config.yaml` at the top of the repository shows every key with its default and reason.
-Does not: configure the front end. The model's contract defines it, and `check_against_contract` refuses contradictions.
+Does not: read files (`config_file.py`), or configure the front end, which the model's contract defines.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
-import yaml
 
 from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.contract import ModelContract
-from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.redact import check_address
 
-LONGEST_BYTES: Final = 1 << 20
 YEAR_S: Final = 31_536_000.0
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -145,129 +136,3 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def node_name(config: Config) -> str:
     """Return the name of this machine in events."""
     return config.node or socket.gethostname()
-
-
-def load_config(path: Path | None) -> Config:
-    """Read a YAML file; None gives the defaults.
-
-    Raises:
-        ConfigError: The file cannot be read, is not YAML, has an unknown key, or a value out of range.
-    """
-    if path is None:
-        return Config()
-    try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a YAML file.") from error
-    if len(content) > LONGEST_BYTES:
-        raise ConfigError(f"{path} is longer than {LONGEST_BYTES} bytes. Give the path of a configuration file.")
-    tree = parse_yaml(content, str(path))
-    try:
-        config = msgspec.convert({} if tree is None else tree, Config)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise ConfigError(f"{path}: {_explain(str(error))}") from error
-    _check_text(config, path)
-    for name, source in config.sources.items():
-        if "://" in str(source.device):
-            check_address(str(source.device), f"{path}: sources.{name}.device")
-    if config.detection.calibration is None:
-        return config
-    beside = str(path.parent / config.detection.calibration)
-    return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=beside))
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML loader that refuses a repeated key, of which YAML would keep the last value only."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.YAMLError(f"the key {key.value!r} appears twice, line {key.start_mark.line + 1}")
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def parse_yaml(content: bytes, where: str) -> Any:
-    """Parse YAML.
-
-    Args:
-        content: Bytes of the file.
-        where: Name of the file, for the message.
-
-    Raises:
-        ConfigError: The content is not YAML in UTF-8.
-    """
-    try:
-        loader = _UniqueKeyLoader(content.decode("utf-8-sig"))
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13 is a ValueError of the parser
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-
-
-def _check_text(config: Config, path: Path) -> None:
-    """Refuse characters that neither a path nor a JSON line can hold."""
-    for value in _texts(msgspec.to_builtins(config)):
-        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
-            raise ConfigError(f"{path}: {value!r} contains a character that names cannot contain. Remove it.")
-
-
-def check_against_contract(config: Config, contract: ModelContract) -> None:
-    """Refuse a configuration that does not fit a model.
-
-    Raises:
-        ConfigError: A configured class is not a class of the model.
-    """
-    for label in config.detection.classes:
-        if label not in contract.labels:
-            near = difflib.get_close_matches(label, contract.labels, n=1)
-            raise ConfigError(
-                f"detection.classes.{label}: the model {contract.identity} has no such class"
-                + (f"; did you mean {near[0]}?" if near else ".")
-                + f" Its classes are {', '.join(contract.labels)}."
-            )
-
-
-def _texts(tree: Any) -> Iterator[str]:
-    """Yield every string of a tree, keys included."""
-    if isinstance(tree, str):
-        yield tree
-    elif isinstance(tree, dict):
-        for item in (*tree, *tree.values()):
-            yield from _texts(item)
-    elif isinstance(tree, list | tuple):
-        for item in tree:
-            yield from _texts(item)
-
-
-def _explain(message: str) -> str:
-    """Return msgspec's message, with the nearest known key for an unknown one, or how to write text."""
-    if re.match(r"Expected `[^`]*\bstr\b[^`]*`, got `(bool|int|float|null)`", message):
-        return (
-            f"{message.replace('`$.', '`')}. YAML reads words such as no, on, off and yes, and numbers, as other types "
-            'than text; put the text in quotes, such as "no" or "1".'
-        )
-    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
-    if unknown is None:
-        return message.replace("`$.", "`") + "."
-    key, where = unknown[1], unknown[2] or ""
-    known = _keys_at(where)
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean `{near[0]}`? " if near else ""
-    return f"`{where + '.' if where else ''}{key}` is not a key; {hint}Known keys: {', '.join(known)}."
-
-
-def _keys_at(where: str) -> list[str]:
-    """List the known keys at a path such as `sources[...]` or `detection.classes[...]`."""
-    type_: Any = Config
-    for part in re.findall(r"\[\.\.\.\]|[^.\[]+", where):
-        if part == "[...]":
-            type_ = type_.__args__[1]
-        else:
-            type_ = next(f.type for f in msgspec.structs.fields(type_) if f.encode_name == part)
-    return [field.encode_name for field in msgspec.structs.fields(type_)]

@@ -1,9 +1,12 @@
-"""Text for terminals.
+"""Text for terminals and messages.
 
 Conventions: text from outside, a label, a device name or a path, may hold control sequences and directional marks.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 from soundwatch.daemon.core.errors import SoundwatchError
 
@@ -17,6 +20,18 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
+    """Return a question with the nearest known word, for messages; empty if none is near.
+
+    Args:
+        word: The unknown word.
+        known: The known words.
+        form: How the known word is written, such as "`{}`".
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {form.format(near[0])}? " if near else ""
 
 
 def failure_text(error: Exception) -> str:

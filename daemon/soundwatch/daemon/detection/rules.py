@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig, check_against_contract
+from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig
+from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.detection.calibration import Calibration, load_calibration
 from soundwatch.daemon.detection.decide import DetectionRule

@@ -7,7 +7,6 @@ Does not: write to the journal.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import DAY_S, format_datetime
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.store import JournalStore
@@ -155,8 +155,7 @@ def _known_classes(store: JournalStore) -> set[str]:
 def _check_known(option: str, names: Sequence[str], known: Collection[str]) -> None:
     for name in names:
         if known and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = did_you_mean(name, known)
             raise ConfigError(f"--{option} {name} is unknown; {hint}known: {', '.join(sorted(known))}.")
 
 

@@ -21,7 +21,8 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.clock import format_datetime
-from soundwatch.daemon.core.config import Config, JournalConfig, load_config
+from soundwatch.daemon.core.config import Config, JournalConfig
+from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.detection.rules import resolve_rules
 from soundwatch.daemon.inference.loading import load_classifier

@@ -5,13 +5,13 @@ Conventions: types are joined by `+`, as in `types=start+end`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.events.schema import LINE_TYPES
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.spec import SinkSpec
@@ -36,7 +36,6 @@ def parse_types(spec: SinkSpec, text: str) -> frozenset[str]:
     types = text.split("+")
     for type_ in types:
         if type_ not in LINE_TYPES:
-            near = difflib.get_close_matches(type_, LINE_TYPES, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = did_you_mean(type_, LINE_TYPES)
             raise ConfigError(f"-F {spec.text}: {type_} is no type of line; {hint}known: {', '.join(LINE_TYPES)}.")
     return frozenset(types)

@@ -5,7 +5,6 @@ Does not: know the kinds of sinks (`sinks/kinds.py`).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -13,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import BATCH_LINES
 from soundwatch.daemon.sinks.protocols import Sink
 
@@ -73,8 +73,7 @@ def parse_options(spec: SinkSpec, record: type[Options]) -> Options:
     known: Sequence[str] = [field.encode_name for field in msgspec.structs.fields(record)]
     for key in spec.options:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = did_you_mean(key, known)
             raise ConfigError(f"-F {spec.text}: {key} is no option of it; {hint}known: {', '.join(known) or 'none'}.")
     try:
         return msgspec.convert(dict(spec.options), record, strict=False)

@@ -9,7 +9,6 @@ Does not: post (`sinks/webhook.py`).
 
 from __future__ import annotations
 
-import difflib
 import string
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
 
@@ -126,8 +126,7 @@ def _try(body: BodyTemplate, name: str) -> None:
             msgspec.json.decode(made)
     except KeyError as error:
         key = str(error.args[0])
-        near = difflib.get_close_matches(key, PLACEHOLDERS, n=1)
-        hint = f"did you mean ${near[0]}? " if near else ""
+        hint = did_you_mean(key, PLACEHOLDERS, "${}")
         known = ", ".join(f"${placeholder}" for placeholder in PLACEHOLDERS)
         raise ConfigError(f"The template {name}: ${key} is no placeholder; {hint}known: {known}.") from None
     except ValueError as error:

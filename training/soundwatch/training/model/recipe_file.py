@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from soundwatch.daemon.core.config import parse_yaml
+from soundwatch.daemon.core.config_file import parse_yaml
 from soundwatch.daemon.core.errors import ConfigError, ContractError
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.yaml_keys import refuse_unknown_keys
