@@ -18,7 +18,7 @@ MAY_IMPORT = {"daemon": {"daemon"}, "training": {"training", "daemon"}, "export"
 # Lowest first. A package imports packages of lower floors, never of its own floor or of a higher one.
 DAEMON_FLOORS: Final = (
     ("core",),
-    ("capture", "frontend", "inference", "detection", "events", "tables", "system"),
+    ("capture", "frontend", "inference", "detection", "events", "tables", "system", "schedule"),
     ("pipeline", "journal", "status"),
     ("sinks", "engine", "scan"),
     ("web", "clips", "shadow"),

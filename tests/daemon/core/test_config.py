@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig
-from soundwatch.daemon.core.config_file import check_against_contract, load_config
+from soundwatch.daemon.core.config_file import check_against_contract, load_config, parse_yaml
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from support.fakes import SMALL_CONTRACT
@@ -113,3 +113,17 @@ def test_an_ambiguous_address_of_a_source_is_refused_with_its_key(tmp_path: Path
 def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes("\ufeffnode: edge1".encode())
     assert load_config(tmp_path / "c.yaml").node == "edge1"
+
+
+def test_a_time_of_day_needs_no_quotes() -> None:
+    assert parse_yaml(b"{from: 22:00, to: 06:00, port: 8433, rate: 1.5}", "c.yaml") == {
+        "from": "22:00",
+        "to": "06:00",
+        "port": 8433,
+        "rate": 1.5,
+    }
+
+
+def test_a_time_zone_that_does_not_exist_is_refused_with_the_nearest_and_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'Europe/Berlim' .* did you mean Europe/Berlin\?.* - at `place`"):
+        load(tmp_path, "place: {time_zone: Europe/Berlim}")

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.channels import ChannelSelection
+from soundwatch.daemon.core.place_config import PlaceConfig
 
 YEAR_S: Final = 31_536_000.0
 
@@ -122,6 +123,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """All keys of the configuration file."""
 
     node: str | None = None
+    place: PlaceConfig = PlaceConfig()
     sources: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"mic0": SourceConfig()})
     model: ModelConfig = ModelConfig()
     shadow: ShadowConfig = ShadowConfig()

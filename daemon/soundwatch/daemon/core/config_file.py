@@ -54,7 +54,10 @@ def load_config(path: Path | None) -> Config:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML loader that refuses a repeated key, of which YAML would keep the last value only."""
+    """YAML loader that refuses a repeated key, of which YAML would keep the last value only.
+
+    A time of day such as 22:00 is text, not the number 1320 that YAML 1.1 makes of it.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -64,6 +67,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                     raise yaml.YAMLError(f"the key {key.value!r} appears twice, line {key.start_mark.line + 1}")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _UniqueKeyLoader.construct_yaml_int)
 
 
 def parse_yaml(content: bytes, where: str) -> Any:
