@@ -372,6 +372,37 @@ def test_the_page_of_the_named_proxy_may_send_requests_and_others_may_not() -> N
             assert answer.status_code == status
 
 
+def test_a_proxy_that_checks_its_users_needs_no_token_and_others_are_refused() -> None:
+    with a_site("http://127.0.0.1:0,proxy=127.0.0.2 192.0.2.7") as site:
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        outside = {"Host": "homeassistant.local:8123", "X-Forwarded-Host": "homeassistant.local:8123"}
+        with site.client(transport=transport) as proxy:
+            assert proxy.get("/api/health", headers=outside).status_code == 200
+            framed = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "iframe"}
+            page = proxy.get("/", headers=outside | framed)
+            assert page.status_code == 200
+            assert "frame-ancestors 'self';" in page.headers["content-security-policy"] + ";"
+            for origin, status in (("https://homeassistant.local:8123", 202), ("https://evil.example", 403)):
+                answer = proxy.post("/api/sources/mic0/pause", json={}, headers=outside | {"Origin": origin})
+                assert answer.status_code == status
+        answer = site.get("/api/health")
+        assert (answer.status_code, answer.json()["error"]) == (
+            403,
+            "Only the proxy may send requests to this address.",
+        )
+
+
+def test_with_a_token_others_than_the_proxy_need_it_and_cannot_claim_a_host(tmp_path: Path) -> None:
+    with a_site(f"http://127.0.0.1:0,proxy=127.0.0.2,token_file={write_token(tmp_path, TOKEN)}") as site:
+        assert site.get("/api/health").status_code == 401
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert site.get("/api/health", headers=bearer).status_code == 200
+        assert site.get("/api/health", headers=bearer | {"Host": "home.example"}).status_code == 421
+        forged = bearer | {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"}
+        with site.client() as client:
+            assert client.post("/api/sources/mic0/pause", json={}, headers=forged).status_code == 403
+
+
 def test_two_servers_of_one_host_have_separate_cookies(tmp_path: Path) -> None:
     word = f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}"
     with a_site(word) as one, a_site(word) as other, httpx.Client(trust_env=False) as client:

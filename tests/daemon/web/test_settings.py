@@ -28,6 +28,26 @@ def test_an_address_that_others_can_reach_is_refused_without_a_token(host: str) 
         settings(f"http://{host}:8433")
 
 
+def test_an_address_that_only_a_proxy_may_use_needs_no_token() -> None:
+    parsed = settings("http://0.0.0.0:1,proxy=172.30.32.2 fd0c::2")
+    assert parsed.token is None
+    assert [
+        parsed.is_proxy(address) for address in ("172.30.32.2", "::ffff:172.30.32.2", "fd0c:0::2", "172.30.32.3")
+    ] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not settings("http://127.0.0.1:1").is_proxy("127.0.0.1")
+
+
+@pytest.mark.parametrize("word", ["supervisor", "172.30.32.0/23", "172.30.32.2:80", "*"])
+def test_a_proxy_is_named_by_its_address(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"an IP address was expected, as proxy=192\.0\.2\.7"):
+        settings(f"http://0.0.0.0:1,proxy={word}")
+
+
 def test_a_token_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\n")

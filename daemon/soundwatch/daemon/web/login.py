@@ -28,7 +28,7 @@ class LoginHandler:
     def __init__(self, settings: Settings) -> None:
         self._token = settings.token
         self._cookie = cookie_name(settings.port)
-        self._framed = bool(settings.frame_ancestors)
+        self._framed = settings.may_be_framed
         self._rates = RateLimiter(ATTEMPT_RATE_HZ, ATTEMPT_BURST)
 
     async def log_in(self, request: Request) -> Response:

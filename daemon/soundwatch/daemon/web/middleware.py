@@ -2,7 +2,8 @@
 
 Conventions: a refusal is JSON with one sentence. The checks, in this order: the client's request rate, the `Host`
 header (against DNS rebinding), the origin of the requesting page (`Origin`, `Sec-Fetch-Site`), the token, and the size
-of the request.
+of the request. A proxy that checks its users (`,proxy=ADDRESS`) may send any `Host`, names the browser's in
+`X-Forwarded-Host`, and needs no token; with such a proxy and no token, requests of others are refused.
 Rule: pages of other sites may link to this server, but may not send other requests.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """
@@ -123,19 +124,26 @@ class SecurityMiddleware:
             RequestRefused: A check failed.
         """
         headers = Headers(scope=scope)
-        wait_s = self._rates.take((scope.get("client") or ("",))[0], self._now_s())
+        client = (scope.get("client") or ("",))[0]
+        wait_s = self._rates.take(client, self._now_s())
         if wait_s:
             raise RequestRefused(
                 429, "There were too many requests; wait a little.", {"Retry-After": str(math.ceil(wait_s))}
             )
-        if len(headers.getlist("host")) != 1 or not self._settings.accepts_host(_host_name(headers["host"])):
+        proxied = self._settings.is_proxy(client)
+        if not proxied and self._settings.proxies and self._settings.token is None:
+            raise RequestRefused(403, "Only the proxy may send requests to this address.")
+        if len(headers.getlist("host")) != 1 or not (
+            proxied or self._settings.accepts_host(_host_name(headers["host"]))
+        ):
             raise RequestRefused(
                 421, "The Host header does not name this server. If it should, add the name with ,host=NAME."
             )
-        _check_origin(scope, headers, self._settings)
+        _check_origin(scope, headers, self._settings, proxied=proxied)
         token = self._settings.token
         if (
             token is not None
+            and not proxied
             and not scope["path"].startswith(OPEN_PATHS)
             and not _is_authenticated(headers, token, cookie_name(self._settings.port))
         ):
@@ -153,7 +161,7 @@ class SecurityMiddleware:
 
 def _response_headers(settings: Settings) -> dict[str, str]:
     """Return the headers of every response; only the configured origins may frame the page."""
-    if not settings.frame_ancestors:
+    if not settings.may_be_framed:
         return HEADERS
     ancestors = " ".join(("'self'", *settings.frame_ancestors))
     policy = HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {ancestors}")
@@ -176,21 +184,22 @@ async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> Non
     await send({"type": f"{prefix}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 
-def _check_origin(scope: Scope, headers: Headers, settings: Settings) -> None:
+def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, proxied: bool) -> None:
     """Check that no page of another site sent the request.
 
     Raises:
         RequestRefused: A page of another site sent it.
     """
     origin = headers.get("origin")
-    if origin is not None and not _is_own_origin(origin, headers["host"], settings):
+    host = headers.get("x-forwarded-host", headers["host"]) if proxied else headers["host"]
+    if origin is not None and not _is_own_origin(origin, host, settings):
         raise RequestRefused(403, "Pages of other sites may not send this request.")
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return
     is_link = (
         scope["type"] == "http"
         and scope["method"] == "GET"
-        and headers.get("sec-fetch-dest") in (("document", "iframe") if settings.frame_ancestors else ("document",))
+        and headers.get("sec-fetch-dest") in (("document", "iframe") if settings.may_be_framed else ("document",))
     )
     if not is_link or scope["path"].startswith("/api/"):
         raise RequestRefused(403, "Pages of other sites may not send this request.")

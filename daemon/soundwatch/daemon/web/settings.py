@@ -1,7 +1,8 @@
 """Address, names and token of the web server.
 
-Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME][,frame=ORIGIN]`. A loopback address needs no token,
-since other machines cannot reach it. Any other address needs one: from the file, or from SOUNDWATCH_TOKEN.
+Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME][,frame=ORIGIN][,proxy=ADDRESS]`. A loopback address
+needs no token, since other machines cannot reach it. Any other address needs one, from the file or from
+SOUNDWATCH_TOKEN, or a proxy that checks its users, from which alone requests are accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.loopback import IpAddress, is_loopback, parse_ip
 from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
 
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
@@ -32,11 +33,13 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         token_file: File with the token.
         host: Additional host name, for a reverse proxy.
         frame: Origins of pages that may frame the page, separated by spaces.
+        proxy: Addresses of proxies that check their users, separated by spaces; their requests need no token.
     """
 
     token_file: str | None = None
     host: str | None = None
     frame: str | None = None
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Settings:
         names: Accepted names in the `Host` header.
         proxy_host: Host name of the reverse proxy; empty if there is none.
         frame_ancestors: Origins of pages that may frame the page.
+        proxies: Addresses of proxies that check their users.
     """
 
     host: str
@@ -58,6 +62,16 @@ class Settings:
     names: frozenset[str]
     proxy_host: str = ""
     frame_ancestors: tuple[str, ...] = ()
+    proxies: frozenset[IpAddress] = frozenset()
+
+    @property
+    def may_be_framed(self) -> bool:
+        """Whether a page may frame the page; a proxy's own pages may."""
+        return bool(self.frame_ancestors or self.proxies)
+
+    def is_proxy(self, address: str) -> bool:
+        """Return whether a client's address is that of a proxy that checks its users."""
+        return bool(self.proxies) and parse_ip(address) in self.proxies
 
     @property
     def url(self) -> str:
@@ -88,7 +102,8 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     options = parse_options(spec, HttpOptions)
     host, port = _parse_address(spec)
     token = _read_token(spec, options, environment)
-    if token is None and not is_loopback(host):
+    proxies = _parse_proxies(spec, options.proxy or "")
+    if token is None and not proxies and not is_loopback(host):
         raise ConfigError(
             f"-F {spec.text} can be reached from other machines, so it requires a token. "
             f"Write one to a file and add ,token_file=FILE, or set {TOKEN_VARIABLE}; or use the address 127.0.0.1."
@@ -99,7 +114,21 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
     if options.host:
         names.add(options.host.lower())
     proxy_host = (options.host or "").lower()
-    return Settings(host, port, token, frozenset(names), proxy_host, _parse_origins(spec, options.frame or ""))
+    origins = _parse_origins(spec, options.frame or "")
+    return Settings(host, port, token, frozenset(names), proxy_host, origins, proxies)
+
+
+def _parse_proxies(spec: SinkSpec, text: str) -> frozenset[IpAddress]:
+    proxies = set[IpAddress]()
+    for word in text.split():
+        address = parse_ip(word)
+        if address is None:
+            raise ConfigError(
+                f"-F {spec.text}: proxy={word} is not an address; an IP address was expected, as proxy=192.0.2.7, "
+                "several separated by spaces."
+            )
+        proxies.add(address)
+    return frozenset(proxies)
 
 
 def _parse_origins(spec: SinkSpec, text: str) -> tuple[str, ...]:
