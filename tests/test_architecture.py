@@ -19,7 +19,7 @@ MAY_IMPORT = {"daemon": {"daemon"}, "training": {"training", "daemon"}, "export"
 DAEMON_FLOORS: Final = (
     ("core",),
     ("capture", "frontend", "inference", "detection", "events", "tables", "system", "schedule"),
-    ("pipeline", "journal", "status"),
+    ("pipeline", "journal", "status", "level"),
     ("sinks", "engine", "scan"),
     ("web", "clips", "shadow"),
     ("app", "fleet", "diagnostics"),

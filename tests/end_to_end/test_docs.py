@@ -27,7 +27,7 @@ from support.cli_runner import SOUNDWATCH, VALIDATOR, soundwatch
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 RUNNABLE = {"replay", "classify", "schema", "check-config", "devices", "tail", "doctor"}
-ENDLESS = {"--probe", "--follow", "--scores"}  # or in need of a microphone
+ENDLESS = {"--probe", "--follow", "--scores", "--level"}  # or in need of a microphone
 
 
 def fences(kind: str) -> Iterator[tuple[Path, str]]:

@@ -211,3 +211,20 @@ def test_requiring_cuda_without_a_driver_fails_rather_than_falls_back(model: Pat
     done = soundwatch("replay", scene, "--model", model, "--require-cuda")
     assert done.returncode == 5
     assert b"libcuda" in done.stderr
+
+
+def test_requested_levels_are_written_for_each_second(model: Path, scene: Path, tmp_path: Path) -> None:
+    config = tmp_path / "metered.yaml"
+    config.write_text(CONFIG + "level: {enabled: true}\nsources: {scene: {device: scene.wav, level_offset_db: 120}}\n")
+    both = ("-F", "json", "-F", f"json:{tmp_path / 'levels.jsonl'},level=1")
+    done = soundwatch("replay", scene, "--model", model, "--config", config, *both)
+    assert done.returncode == 0, done.stderr
+    levels = [line for line in lines_of((tmp_path / "levels.jsonl").read_bytes()) if line["type"] == "level"]
+    assert not any(line["type"] == "level" and "seq" not in line for line in lines_of(done.stdout))
+    assert [line["time"] for line in levels] == [
+        f"1970-01-01T00:00:{second:02}.000Z" for second in range(1, len(levels) + 1)
+    ]
+    squares = (SCENE.astype(np.float64)[:, :RATE_HZ] ** 2).mean()
+    assert len(levels) == -(-SCENE.shape[1] // RATE_HZ)
+    assert levels[0]["lzeq_db"] == (None if squares == 0 else pytest.approx(120 + 10 * np.log10(squares), abs=0.2))
+    assert all(line["calibrated"] for line in levels)

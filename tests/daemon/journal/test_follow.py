@@ -88,4 +88,4 @@ def test_a_socket_of_a_killed_daemon_is_ignored(store: JournalStore) -> None:
 
 def test_scores_need_a_daemon(store: JournalStore) -> None:
     with pytest.raises(StoreError, match="only from a running soundwatch"):
-        next(follow_lines(store, LineFilter(), scores=True))
+        next(follow_lines(store, LineFilter(), ["scores"]))

@@ -18,6 +18,7 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.journal.entry import JournalEntry
 from support.cli_runner import VALIDATOR
+from support.level_factory import level_line
 from support.mosquitto import wait_until
 from support.ports import free_port
 from support.sink_harness import CLASSES, SinkHarness
@@ -314,3 +315,14 @@ def test_a_port_in_use_is_waited_for(harness: SinkHarness) -> None:
         assert "cannot be listened on" in str(worker.status.reason)
     wait_until(lambda: worker.status.state == "working")
     Client(("127.0.0.1", port)).close()
+
+
+def test_levels_are_sent_to_clients_that_request_them(harness: SinkHarness) -> None:
+    place = Place(harness, ",level=1")
+    client = place.client()
+    place.known(harness, client)
+    harness.live.publish_level(level_line(-30.0))
+    while (line := client.line())["type"] != "level":
+        assert line["type"] == "update"
+    assert (line["laeq_db"], line["calibrated"]) == (-30.0, False)
+    place.close()

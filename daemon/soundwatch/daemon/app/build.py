@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,8 +16,9 @@ from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import Config, node_name
+from soundwatch.daemon.core.config import Config, SourceConfig, node_name
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.types import Clock
@@ -29,6 +30,7 @@ from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
+from soundwatch.daemon.level.tap import LevelMeter
 from soundwatch.daemon.sinks.daemon_view import ActiveModel
 from soundwatch.daemon.sinks.file import JsonOptions, open_file
 from soundwatch.daemon.sinks.kinds import parse_sink
@@ -144,15 +146,38 @@ def build_clip_tap(
     return build_clips(config.clips, context, log)
 
 
-def build_taps(in_force: InForce, log: Logger) -> tuple[InForce, contextlib.AbstractContextManager[object]]:
-    """Add the recorder of clips and the shadow model to what is in force; also return the writer of clips.
+def build_level_tap(
+    config: LevelConfig, context: EngineContext, sources: Callable[[], Mapping[str, SourceConfig]]
+) -> LevelMeter | None:
+    """Build the sound level meters; None where they are off.
+
+    Args:
+        config: Configuration of the meters.
+        context: Dependencies of the engine.
+        sources: Returns the configured sources by name; a recording need not be one.
+    """
+    if not config.enabled:
+        return None
+
+    def offset_db(source: str) -> float | None:
+        configured = sources().get(source)
+        return None if configured is None else configured.level_offset_db
+
+    return LevelMeter(offset_db, context.live.publish_level)
+
+
+def build_taps(
+    in_force: InForce, sources: Callable[[], Mapping[str, SourceConfig]], log: Logger
+) -> tuple[InForce, contextlib.AbstractContextManager[object]]:
+    """Add the recorder of clips, the meters and the shadow model to what is in force; also return the writer of clips.
 
     Raises:
         SoundwatchError: The folder, the speech guard or the second model cannot be used.
     """
     config = in_force.run_config.config
     clip_tap, clip_writer = build_clip_tap(config, in_force.context, log)
-    context = replace(in_force.context, clip_tap=clip_tap)
+    level_tap = build_level_tap(config.level, in_force.context, sources)
+    context = replace(in_force.context, clip_tap=clip_tap, level_tap=level_tap)
     shadow = build_shadow(config, context, None, log)
     return InForce(in_force.run_config, replace(context, shadow=shadow), shadow), clip_writer
 
@@ -184,13 +209,17 @@ def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWrit
     for spec in specs:
         if spec.kind != "json":
             raise ConfigError(f"-F {spec.text}: recordings are only written to json and json:PATH.")
-    with_scores = [parse_options(spec, JsonOptions).scores for spec in specs]
+    options = [parse_options(spec, JsonOptions) for spec in specs]
+    with_scores, with_level = [option.scores for option in options], [option.level for option in options]
     context, writer = build_context(
         config, SampleClock(), lambda: DirectWriter([open_file(spec.target) for spec in specs], log)
     )
     if any(with_scores):
         context.live.subscribe(lambda window: writer.write_unnumbered(scores_line(window, context.node), with_scores))
-    return context, writer
+    if any(with_level):
+        context.live.subscribe_levels(lambda line: writer.write_unnumbered(line, with_level))
+    level_tap = build_level_tap(config.level, context, lambda: config.sources)
+    return replace(context, level_tap=level_tap), writer
 
 
 def build_shadow(

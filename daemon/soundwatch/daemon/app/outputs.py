@@ -66,11 +66,11 @@ class OutputManager:
                 self._log.info("serving", url=self._servers.enter_context(self._server(parse_sink(text))))
 
     def _open_tail_socket(self) -> None:
-        """Serve lines and scores to this user's programs at the journal (`soundwatch tail`)."""
+        """Serve lines, scores and levels to this user's programs at the journal (`soundwatch tail`)."""
         path = self._journal.store.path
         if not isinstance(path, Path):
             return
-        prepared = prepare_sink(SinkSpec("unix", str(socket_path(path)), {"scores": True}), self._view)
+        prepared = prepare_sink(SinkSpec("unix", str(socket_path(path)), {"scores": True, "level": True}), self._view)
         try:
             prepared.check()
         except SinkError as error:  # a system without Unix sockets

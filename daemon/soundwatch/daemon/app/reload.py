@@ -15,7 +15,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 from soundwatch.daemon.sinks.spec import SinkConfig
 
-RESTART_ONLY_KEYS = ("node", "journal", "clips", "log")  # built into every part that runs
+RESTART_ONLY_KEYS = ("node", "level", "journal", "clips", "log")  # built into every part that runs
 
 
 @dataclass(frozen=True, slots=True)

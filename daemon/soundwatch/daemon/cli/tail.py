@@ -32,6 +32,7 @@ _SCORES = (("score", "threshold"), ("shadow_score", "shadow_threshold"))
     help="auto: text on a terminal, otherwise the JSON lines of `run`.",
 )
 @click.option("--scores", is_flag=True, help="Also print the scores of every window, until Ctrl-C.")
+@click.option("--level", is_flag=True, help="Also print the sound level of every second, until Ctrl-C.")
 @filter_options
 @config_option
 @journal_option
@@ -40,6 +41,7 @@ def tail(
     count: int | None,
     format_: Literal["auto", "text", "json"],
     scores: bool,
+    level: bool,
     config_path: Path | None,
     journal: str | None,
     **filters: Any,
@@ -51,7 +53,8 @@ def tail(
 
     store = open_for_reading(apply_journal(load_config(config_path), journal).journal)
     line_filter = query.parse_filter(datetime.now(UTC), **filters)
-    if follow or scores:  # new sources and classes may appear
+    live_types = [type_ for type_, wanted in (("scores", scores), ("level", level)) if wanted]
+    if follow or live_types:  # new sources and classes may appear
         query.check_types(line_filter)
     else:
         query.check_names(store, line_filter)
@@ -63,8 +66,8 @@ def tail(
     for entry in found:
         _show(entry.line, text)
         last_seq = max(last_seq, entry.seq)
-    if scores or follow:
-        for line in follow_lines(store, replace(line_filter, after_seq=last_seq), scores=scores):
+    if live_types or follow:
+        for line in follow_lines(store, replace(line_filter, after_seq=last_seq), live_types):
             _show(line, text)
 
 
@@ -98,6 +101,8 @@ def _content(line: dict[str, Any]) -> str:
         sums = {key: sum(line[key].values()) for key in ("both", "only_model", "only_shadow")}
         counts = f"both {sums['both']}, only model {sums['only_model']}, only shadow {sums['only_shadow']}"
         return f"{line['windows']:<6} windows    {counts}"
+    if line["type"] == "level":
+        return _level(line)
     if "class" in line:
         return _event(line)
     if "scores" in line:
@@ -106,6 +111,14 @@ def _content(line: dict[str, Any]) -> str:
         return f"{level:<16}  " + "  ".join(f"{label} {score:.2f}" for label, score in best)
     detail = line.get("detail") or ", ".join(line.get("faults") or ()) or line.get("reason") or line.get("description")
     return f"{line.get('state') or '':<16}  {detail or ''}"
+
+
+def _level(line: dict[str, Any]) -> str:
+    """Format the levels of a period."""
+    unit = "dB" if line["calibrated"] else "dBFS"
+    levels = ((name, line[key]) for name, key in (("LAeq", "laeq_db"), ("LAFmax", "lafmax_db"), ("LCeq", "lceq_db")))
+    parts = (f"{name} {'silent' if level is None else f'{level:.1f} {unit}'}" for name, level in levels)
+    return f"{line['period']:<16}  {'  '.join(parts)}"
 
 
 def _event(line: dict[str, Any]) -> str:

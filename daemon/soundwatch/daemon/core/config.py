@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.channels import ChannelSelection
+from soundwatch.daemon.core.level_config import LevelConfig, OffsetDb
 from soundwatch.daemon.core.place_config import PlaceConfig
 
 YEAR_S: Final = 31_536_000.0
@@ -30,11 +31,13 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         channels: Number of channels to open, null for the device's own, two at most; or a selection: left, right,
             mix (the mean of all), pair (the first two).
         pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL the format that ffmpeg converts to.
+        level_offset_db: Level of full scale in decibels of sound pressure; null without calibration.
     """
 
     device: str | int = "default"
     channels: Annotated[int, msgspec.Meta(ge=1, le=64)] | ChannelSelection | None = None
     pcm: str = "s16le,44100,1"
+    level_offset_db: OffsetDb | None = None
 
 
 class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelConfig = ModelConfig()
     shadow: ShadowConfig = ShadowConfig()
     detection: DetectionConfig = DetectionConfig()
+    level: LevelConfig = LevelConfig()
     stats_s: Annotated[float, msgspec.Meta(ge=1)] | None = 3600.0
     journal: JournalConfig = JournalConfig()
     clips: ClipsConfig = ClipsConfig()

@@ -50,6 +50,13 @@ class ClipTap(Protocol):
         """Take the result of the detection up to a sample; with `final` no more sound of its events follows."""
 
 
+class LevelTap(Protocol):
+    """The sound level meters (`level/tap.py`), called in the engine's thread; they must not wait."""
+
+    def add_block(self, source: str, encoder: LineEncoder, block: Block | None) -> None:
+        """Measure the next block of a source; None for the end of its stream."""
+
+
 class WindowTap(Protocol):
     """A second consumer of windows (`shadow/runner.py`); called in the engine's thread, it must not wait."""
 
@@ -74,6 +81,7 @@ class EngineContext:
         live: Receives window results.
         stats_s: Sound between two `stats` lines of a live source; None for one at its end only.
         clip_tap: Receives sound for clips; None if no sound is kept.
+        level_tap: Receives sound for the sound level meter; None if it is off.
         shadow: A second model that is compared with this one; None for none.
     """
 
@@ -86,6 +94,7 @@ class EngineContext:
     live: LiveFeed = field(default_factory=LiveFeed)
     stats_s: float | None = None
     clip_tap: ClipTap | None = None
+    level_tap: LevelTap | None = None
     shadow: WindowTap | None = None
 
     def encoder(self, source: LiveSource) -> LineEncoder:

@@ -75,6 +75,8 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
         )
     elif content is None:
         events = finish_stream(source.detection_state, item.end_sample, labels, source.session.end_reason())
+        if source.level_tap is not None and source.encoder is not None:
+            source.level_tap.add_block(source.name, source.encoder, None)
         if context.shadow is not None and source.encoder is not None:
             context.shadow.end_stream(source.encoder, item.end_sample)
     return events

@@ -22,7 +22,6 @@ from typing import Final
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import SourceNotice, SourceStateChange, SourceTransition, state_after
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap, Scores
-from soundwatch.daemon.detection.decide import initial_state
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.emitter import emit_lines
 from soundwatch.daemon.engine.inference_queue import MAX_PENDING_WINDOWS, InferenceQueue
@@ -34,6 +33,7 @@ from soundwatch.daemon.engine.source_state import (
     ModelSwap,
     PendingItem,
     add_paused_gap,
+    engine_source,
     log_notice,
     mark_paused,
     take_paused_gap,
@@ -41,7 +41,7 @@ from soundwatch.daemon.engine.source_state import (
 from soundwatch.daemon.engine.threads import InferenceThread, batched_blocks
 from soundwatch.daemon.frontend.resample import coalesce_blocks
 from soundwatch.daemon.inference.classifier import log_fields
-from soundwatch.daemon.pipeline.pipeline import DetectionState, extract_features, flush_features
+from soundwatch.daemon.pipeline.pipeline import extract_features, flush_features
 
 WAKE_S: Final = 0.5  # longest wait of the main thread: on Windows a wait holds back signals
 CLOSING_S: Final = 5.0
@@ -80,9 +80,7 @@ class Engine:
 
     def add_source(self, session: SourceSession) -> EngineSource:
         """Register a source before its first block."""
-        source = EngineSource(
-            session, DetectionState(initial_state(self._context.rules)), clip_tap=self._context.clip_tap
-        )
+        source = engine_source(session, self._context)
         self._progress.sources.append(source)
         return source
 
@@ -274,6 +272,8 @@ class Engine:
         # coalesced in this thread, since every thread that allocates has its own memory
         for block in coalesce_blocks(blocks):
             self.process_block(source, block, since_ns)
+            if source.level_tap is not None and source.encoder is not None and not source.paused:
+                source.level_tap.add_block(source.name, source.encoder, block)
         source.processed_handovers += 1
         if source.has_backpressure and source.waiting_windows >= MAX_PENDING_WINDOWS:
             source.deferred_slots += 1

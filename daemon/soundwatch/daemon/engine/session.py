@@ -10,6 +10,7 @@ from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.types import Block, EndReason, FeatureWindow, Scores
 from soundwatch.daemon.engine.context import EngineContext
+from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, DetectionState, run_pipeline
 
 
@@ -46,7 +47,7 @@ class SourceSession:
             on_window = publish if context.live.wanted else None
             context.journal.append(encoder.hello())
             results = run_pipeline(
-                chain([first], blocks),
+                self._measured(chain([first], blocks), encoder, context),
                 context.classifier,
                 context.rules,
                 self.end_reason,
@@ -68,6 +69,15 @@ class SourceSession:
         if self.failure is not None:
             return "source_lost"
         return "shutdown" if self.stopping else "end_of_stream"
+
+    def _measured(
+        self, blocks: Iterator[Block | None], encoder: LineEncoder, context: EngineContext
+    ) -> Iterator[Block | None]:
+        """Yield blocks, after the sound level meter has measured them."""
+        for block in blocks:
+            if context.level_tap is not None:
+                context.level_tap.add_block(self.source.info.name, encoder, block)
+            yield block
 
     def _blocks(self) -> Iterator[Block | None]:
         """Yield the source's blocks, and None if its sound ended by itself."""

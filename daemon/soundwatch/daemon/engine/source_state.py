@@ -14,7 +14,8 @@ from typing import Final
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import ClockCorrection, SourceNotice, SourceState, SourceStateChange
 from soundwatch.daemon.core.types import Block, FeatureWindow, Gap
-from soundwatch.daemon.engine.context import ClipTap, EngineContext
+from soundwatch.daemon.detection.decide import initial_state
+from soundwatch.daemon.engine.context import ClipTap, EngineContext, LevelTap
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import DetectionState, FrontEndState
@@ -45,6 +46,7 @@ class EngineSource:
         stats: Running statistics; a frozen record, so any thread may read it.
         stats_sample: Sample at which its stats are due next.
         clip_tap: Receives sound for clips; None if no sound is kept.
+        level_tap: Receives sound for the sound level meter; None if it is off.
         removed: True once it was taken out of the configuration.
     """
 
@@ -65,6 +67,7 @@ class EngineSource:
     stats: SourceStats = field(default_factory=SourceStats)
     stats_sample: int = 0
     clip_tap: ClipTap | None = None
+    level_tap: LevelTap | None = None
     removed: bool = False
 
     @property
@@ -81,6 +84,12 @@ class EngineSource:
     def end_sample(self) -> int:
         """Number of the sample after the last that was windowed, at the model's rate."""
         return self.front_end_state.windowing.end_sample
+
+
+def engine_source(session: SourceSession, context: EngineContext) -> EngineSource:
+    """Return the state of a source before its first block."""
+    detection_state = DetectionState(initial_state(context.rules))
+    return EngineSource(session, detection_state, clip_tap=context.clip_tap, level_tap=context.level_tap)
 
 
 @dataclass(frozen=True, slots=True)

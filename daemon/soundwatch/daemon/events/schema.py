@@ -23,6 +23,7 @@ from soundwatch.daemon.events.health_schema import (
     ReloadLine,
     SourceHealthLine,
 )
+from soundwatch.daemon.events.level_schema import LevelLine
 
 LINE_TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
 UNNUMBERED: Final = 0  # `seq` of a line that no writer has taken yet
@@ -223,7 +224,7 @@ def with_seq(line: Line, seq: int) -> Line:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of every line; it allows unknown keys, since later releases may add some."""
-    lines, parts = msgspec.json.schema_components((*get_args(Line), ScoresLine, ByeLine))
+    lines, parts = msgspec.json.schema_components((*get_args(Line), ScoresLine, LevelLine, ByeLine))
     for part in parts.values():
         if "seq" in part["properties"]:
             part["properties"]["repeated"] = {"const": True}  # added on delivery (`journal.entry.JournalEntry`)

@@ -1,6 +1,7 @@
 """Follow the lines of a journal: from the socket of a running daemon, or else from the file.
 
-Conventions: the socket also sends `scores` lines, which are in no file. The file is read again every `POLL_S`.
+Conventions: the socket also sends lines without a number, `scores` and `level`, which are in no file. The file is read
+again every `POLL_S`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -34,25 +35,28 @@ class _Line(msgspec.Struct, rename={"class_": "class"}):
 
 
 def follow_lines(
-    store: JournalStore, wanted: LineFilter, *, scores: bool = False, wait: Callable[[float], object] = time.sleep
+    store: JournalStore,
+    wanted: LineFilter,
+    live_types: Collection[str] = (),
+    wait: Callable[[float], object] = time.sleep,
 ) -> Iterator[bytes]:
     """Yield the lines after `wanted.after_seq`, and then new ones, without end.
 
     Args:
         store: The journal.
-        wanted: Conditions; `scores` lines have no class.
-        scores: Yield `scores` lines too, which needs a running daemon.
+        wanted: Conditions; of lines without a number only the source counts.
+        live_types: Types of lines without a number to yield too, which needs a running daemon.
         wait: Waits until the file is read again.
 
     Raises:
-        StoreError: With `scores`, no daemon answers.
+        StoreError: With `live_types`, no daemon answers.
     """
     seq = wanted.after_seq
     while True:
         try:
             connection = _connect(Path(store.path))
         except StoreError:
-            if scores:
+            if live_types:
                 raise
             for entry in read_lines(store, replace(wanted, after_seq=seq)):
                 seq = entry.seq
@@ -62,9 +66,9 @@ def follow_lines(
         with connection:
             for line, number in _receive(connection, seq):
                 seq = number or seq
-                if _matches(line, wanted, scores):
+                if _matches(line, wanted, live_types):
                     yield line
-        if scores:  # the daemon has ended
+        if live_types:  # the daemon has ended
             return
         wait(POLL_S)
 
@@ -85,8 +89,8 @@ def _connect(journal: Path) -> socket.socket:
     except OSError as error:
         connection.close()
         raise StoreError(
-            f"Scores come only from a running soundwatch, and none answers at {path}: {error}. Start one, or give its "
-            "journal with --journal."
+            f"Scores and levels come only from a running soundwatch, and none answers at {path}: {error}. Start "
+            "one, or give its journal with --journal."
         ) from error
     return connection
 
@@ -100,12 +104,12 @@ def _receive(connection: socket.socket, after_seq: int) -> Iterator[tuple[bytes,
                 yield line, msgspec.json.decode(line, type=_Line).seq
 
 
-def _matches(encoded: bytes, wanted: LineFilter, scores: bool) -> bool:
+def _matches(encoded: bytes, wanted: LineFilter, live_types: Collection[str]) -> bool:
     line = msgspec.json.decode(encoded, type=_Line)
     if line.type == "bye" or (wanted.sources and line.source not in wanted.sources):
         return False
-    if line.type == "scores":
-        return scores
+    if line.seq is None:
+        return line.type in live_types
     if line.time < wanted.since or (wanted.until and line.time >= wanted.until):
         return False
     in_class = not wanted.classes or line.class_ in wanted.classes

@@ -26,8 +26,8 @@ import msgspec
 from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.live_stream import LiveStreamSink
 from soundwatch.daemon.sinks.place import file_place
-from soundwatch.daemon.sinks.score_stream import ScoreStreamSink
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
 STALL_S: Final = 5.0
@@ -164,17 +164,19 @@ class JsonOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scores: Write a `scores` line for each window too.
+        level: Write a `level` line for each second too.
     """
 
     scores: bool = False
+    level: bool = False
 
 
 def prepare_json(spec: SinkSpec, options: JsonOptions, view: DaemonView) -> PreparedSink:
     """Prepare the sink `json` or `json:PATH`."""
 
-    def open_() -> FileSink | ScoreStreamSink:
-        file = open_file(spec.target)
-        return ScoreStreamSink(file, view.live, view.node) if options.scores else file
+    def open_() -> FileSink | LiveStreamSink:
+        file, scores, level = open_file(spec.target), options.scores, options.level
+        return LiveStreamSink(file, view.live, view.node, scores=scores, level=level) if scores or level else file
 
     return PreparedSink(
         name=spec.target or "stdout",

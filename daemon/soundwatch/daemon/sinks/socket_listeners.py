@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ import msgspec
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.live_stream import subscribe_lines
 from soundwatch.daemon.sinks.place import resolved_path
 from soundwatch.daemon.sinks.socket_server import SocketServerSink
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
@@ -29,9 +31,11 @@ class UnixOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scores: Write a `scores` line for each window too.
+        level: Write a `level` line for each second too.
     """
 
     scores: bool = False
+    level: bool = False
 
 
 class TcpOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +43,12 @@ class TcpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scores: Write a `scores` line for each window too.
+        level: Write a `level` line for each second too.
         allow_remote: Allow other machines to read.
     """
 
     scores: bool = False
+    level: bool = False
     allow_remote: bool = False
 
 
@@ -58,7 +64,8 @@ def prepare_unix(spec: SinkSpec, options: UnixOptions, view: DaemonView) -> Prep
 
     def open_() -> SocketServerSink:
         _check_unix(path)
-        return SocketServerSink(f"unix:{path}", _bind_unix(path), view, scores=options.scores, path=path)
+        subscribe = partial(subscribe_lines, view.live, scores=options.scores, level=options.level)
+        return SocketServerSink(f"unix:{path}", _bind_unix(path), view, subscribe, path)
 
     return PreparedSink(
         name=f"unix:{path}",
@@ -86,7 +93,8 @@ def prepare_tcp(spec: SinkSpec, options: TcpOptions, view: DaemonView) -> Prepar
         raise ConfigError(_remote_text(spec, host))
 
     def open_() -> SocketServerSink:
-        return SocketServerSink(spec.text, _bind_tcp(spec, host, port, options, view), view, scores=options.scores)
+        subscribe = partial(subscribe_lines, view.live, scores=options.scores, level=options.level)
+        return SocketServerSink(spec.text, _bind_tcp(spec, host, port, options, view), view, subscribe)
 
     return PreparedSink(
         name=spec.text,

@@ -19,9 +19,10 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.types import WindowResult
-from soundwatch.daemon.events.notices import scores_line
+from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.live_stream import live_line
 from soundwatch.daemon.sinks.socket_client import MAX_CLIENTS, PENDING_SCORES, SocketClient
 
 LOOK_S: Final = 1.0
@@ -38,12 +39,17 @@ class SocketServerSink:
         name: Name in the log.
         server: The listening socket.
         view: View of the daemon.
-        scores: Write a line for each window too.
+        subscribe: Subscribes to the scores and levels that clients get too; returns a function that ends this.
         path: Path of a Unix socket, which is removed at the end.
     """
 
     def __init__(
-        self, name: str, server: socket.socket, view: DaemonView, *, scores: bool, path: Path | None = None
+        self,
+        name: str,
+        server: socket.socket,
+        view: DaemonView,
+        subscribe: Callable[[Callable[[WindowResult | LevelLine], None]], Callable[[], None]],
+        path: Path | None = None,
     ) -> None:
         self._name = name
         self._server = server
@@ -55,11 +61,11 @@ class SocketServerSink:
         self._last_seq = view.journal.last_seq
         self._closing = threading.Event()
         self._error = ""  # the last one that was logged
-        self._results = deque[WindowResult](maxlen=PENDING_SCORES)
+        self._results = deque[WindowResult | LevelLine](maxlen=PENDING_SCORES)
         self._wake_sender, self._wake_receiver = socket.socketpair()
         for socket_ in (server, self._wake_sender, self._wake_receiver):
             socket_.setblocking(False)
-        self._unsubscribe: Callable[[], None] = view.live.subscribe(self._add) if scores else lambda: None
+        self._unsubscribe = subscribe(self._add)
         self._thread = threading.Thread(target=self._serve, name=f"clients of {name}", daemon=True)
         self._thread.start()
 
@@ -83,7 +89,7 @@ class SocketServerSink:
         self._wake()
         self._thread.join(CLOSING_S)
 
-    def _add(self, result: WindowResult) -> None:
+    def _add(self, result: WindowResult | LevelLine) -> None:
         if self._clients:
             self._results.append(result)
             self._wake()
@@ -140,13 +146,13 @@ class SocketServerSink:
                     self._wake_receiver.recv(4096)
             else:
                 self._exchange(key.data, readable=bool(events & selectors.EVENT_READ), writable=True)
-        self._hand_out_scores()
+        self._hand_out_live_lines()
         for client in list(self._clients):
             self._release_if_finished(client)
 
-    def _hand_out_scores(self) -> None:
+    def _hand_out_live_lines(self) -> None:
         while self._results:
-            line = msgspec.json.encode(scores_line(self._results.popleft(), self._view.node)) + b"\n"
+            line = msgspec.json.encode(live_line(self._results.popleft(), self._view.node)) + b"\n"
             for client in self._clients:
                 client.scores.append(line)
 

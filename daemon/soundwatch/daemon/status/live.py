@@ -1,4 +1,4 @@
-"""Live scores: the latest window of each source, and the subscribers that get every window.
+"""Live scores and levels: the latest of each source, and the subscribers that get every window or second.
 
 Conventions: a result is kept until the source's next one; nothing here is written or sent. A window's features are kept
 only while a subscriber wants them.
@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 
 from soundwatch.daemon.core.source import AudioQuality
 from soundwatch.daemon.core.types import StreamSummary, WindowResult
+from soundwatch.daemon.events.level_schema import LevelLine
 
 
 class LiveFeed:
-    """The latest result and the statistics of each source, and the subscribers to new results."""
+    """The latest result, level and statistics of each source, and the subscribers to new results and levels."""
 
     def __init__(self) -> None:
         self.latest: dict[str, WindowResult] = {}
+        self.latest_levels: dict[str, LevelLine] = {}
         self.source_stats: dict[str, SourceStats] = {}
+        self._level_subscribers: list[Callable[[LevelLine], None]] = []
         self._subscribers: list[Callable[[WindowResult], None]] = []
         self._feature_subscribers = 0
 
@@ -60,8 +63,29 @@ class LiveFeed:
         for subscriber in self._subscribers:
             subscriber(result)
 
+    def subscribe_levels(self, subscriber: Callable[[LevelLine], None]) -> Callable[[], None]:
+        """Call a function with the level of each second, in the engine's thread; the function must not wait.
+
+        Returns:
+            A function that ends the subscription. A second call does nothing.
+        """
+        self._level_subscribers = [*self._level_subscribers, subscriber]
+
+        def unsubscribe() -> None:
+            self._level_subscribers = [other for other in self._level_subscribers if other is not subscriber]
+
+        return unsubscribe
+
+    def publish_level(self, level: LevelLine) -> None:
+        """Keep the level of a second, and hand it to the subscribers."""
+        self.latest_levels[level.source] = level
+        for subscriber in self._level_subscribers:
+            subscriber(level)
+
     def remove(self, source: str) -> None:
         """Remove a source."""
+        with contextlib.suppress(KeyError):
+            del self.latest_levels[source]
         with contextlib.suppress(KeyError):
             del self.latest[source]
         with contextlib.suppress(KeyError):

@@ -1,0 +1,32 @@
+"""Lines of the type `level`: sound levels of a second or a longer period; a part of `events/schema.py`.
+
+Conventions: as in `events/schema.py`. Levels are decibels: re 20 micropascals where `calibrated`, else
+relative to full scale. A level of digital silence is null.
+Does not: make lines (`level/tap.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from soundwatch.daemon.events.health_schema import SCHEMA
+
+
+class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Levels of the second that ends at `time`; the journal never stores this line, so it has no number."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["level"] = "level"
+    time: str
+    node: str
+    source: str
+    period: Literal["1s"] = "1s"
+    calibrated: bool
+    coverage: float
+    laeq_db: float | None
+    lceq_db: float | None
+    lzeq_db: float | None
+    lafmax_db: float | None
+    lasmax_db: float | None
