@@ -15,7 +15,7 @@ run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play 
 demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)
 
-test: .venv/test.stamp lint  ## Run everything that CI runs, with two workers a core, at most four.
+test: .venv/test.stamp .venv/browser.stamp lint  ## Run everything that CI runs, with two workers a core, at most four.
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(OPTIONS)
 
 check: lint quick  ## Run style, types and the fast tests: the inner loop.
@@ -42,10 +42,10 @@ figures: .venv/run.stamp  ## Write the documentation's tables from benchmarks/re
 reference: .venv/quick.stamp  ## Write the documentation's references from the code.
 	$(BIN)/python scripts/reference.py
 
-docs: .venv/test.stamp  ## Build the documentation's site into site/; nothing is fetched.
+docs: .venv/test.stamp .venv/browser.stamp  ## Build the documentation's site into site/; nothing is fetched.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-docs-serve: .venv/test.stamp  ## Show the site on 127.0.0.1:8000 while you write.
+docs-serve: .venv/test.stamp .venv/browser.stamp  ## Show the site on 127.0.0.1:8000 while you write.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 pictures: .venv/test.stamp  ## Draw the documentation's pictures, and run for its example lines, with the default model.
@@ -81,8 +81,9 @@ fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for te
 deb: dist  ## Build a Debian package of this machine's architecture and release into dist/.
 	sh scripts/deb
 
-screenshots: .venv/test.stamp  ## Take the documentation's pictures of the page (two minutes).
+screenshots: docs  ## Take the documentation's pictures of the pages (three minutes).
 	$(BIN)/python scripts/screenshots.py
+	$(BIN)/python scripts/browser_pictures.py
 
 clean:  ## Remove the virtual environment and all caches.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site
@@ -117,3 +118,7 @@ endif
 	@sh scripts/system-packages libasound2-plugins pulseaudio pulseaudio-utils ffmpeg chromium mosquitto logrotate espeak-ng \
 	  gir1.2-gst-rtsp-server-1.0 strace iproute2 gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi postgresql
 	@touch $@
+
+# What the page docs/browser runs: ONNX Runtime for browsers, and the default model. Tried again as long as it is missing.
+.venv/browser.stamp: scripts/browser-files daemon/soundwatch/daemon/models/urban.onnx | .venv/quick.stamp
+	@sh scripts/browser-files

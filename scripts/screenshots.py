@@ -78,7 +78,7 @@ def open_one(page: Page) -> None:
 
 def keep(name: str, shot: bytes) -> None:
     """Write a picture in as few bytes as its few colors need."""
-    path = PICTURES / f"page-{name}.png"
+    path = PICTURES / f"{name}.png"
     Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     size_bytes = path.stat().st_size
     print(f"{path.relative_to(ROOT)}: {size_bytes:,} bytes")
@@ -104,7 +104,7 @@ def main() -> None:
         for name, page in pages.items():
             open_one(page)
             page.wait_for_timeout(1000)
-            keep(name, page.screenshot())
+            keep(f"page-{name}", page.screenshot())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The navigation is made of the tables in docs/index.md: a heading is a section, a row is a page. A row that leads to a
 folder's README.md brings all pages of that folder.
 What pages link to outside docs/ (README.md, config.yaml, source files) is brought in below `repository/`, so that no
-link needs the internet.
+link needs the internet. The page docs/browser gets its runtime and model from where `scripts/browser-files` puts them.
 
 Conventions: a place is a path from the repository's root, with `/`. A source file or a folder becomes a page
 that shows it.
@@ -12,6 +12,7 @@ Does not: change what is in docs/.
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -22,8 +23,17 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+LOG: Final = logging.getLogger("mkdocs.hooks.site_pages")
 ROOT: Final = Path(__file__).resolve().parents[1]
 BROUGHT_IN: Final = "repository"
+RUNTIME: Final = ".venv/node/node_modules/onnxruntime-web/dist"
+BROWSER_FILES: Final = {
+    "browser/runtime/ort.wasm.min.mjs": f"{RUNTIME}/ort.wasm.min.mjs",
+    "browser/runtime/ort-wasm-simd-threaded.mjs": f"{RUNTIME}/ort-wasm-simd-threaded.mjs",
+    "browser/runtime/ort-wasm-simd-threaded.wasm": f"{RUNTIME}/ort-wasm-simd-threaded.wasm",
+    "browser/model/waveform.onnx": ".venv/browser/urban-waveform-16000.onnx",
+    "browser/model/waveform.json": ".venv/browser/urban-waveform-16000.json",
+}
 LANGUAGES: Final = {".py": "python", ".yaml": "yaml", ".toml": "toml", "": "text"}
 
 _FENCED = re.compile(r"(^```.*?^```$)", re.M | re.S)
@@ -71,7 +81,12 @@ def page_of(place: str) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add linked pages outside docs/, and the pages that those link to."""
+    """Add linked pages outside docs/, the pages that those link to, and the files of the page docs/browser."""
+    for place, source in BROWSER_FILES.items():
+        if (ROOT / source).is_file():
+            files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
+        else:
+            LOG.info("%s is not there, so the page browser/index.html does not run: make docs", source)
     waiting = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
     seen = set(waiting)
     while waiting:

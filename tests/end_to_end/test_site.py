@@ -67,6 +67,13 @@ def test_every_page_of_the_documentation_is_in_the_site_and_is_found_by_its_sear
     assert pages <= {entry["location"].partition("#")[0] or "index.html" for entry in index["docs"]}
 
 
+def test_the_page_for_the_browser_is_in_the_site_with_the_runtime_that_is_there(site: Path) -> None:
+    placed = {path.name for path in (site / "browser").rglob("*") if path.is_file()}
+    assert {path.name for path in (ROOT / "docs" / "browser").iterdir()} <= placed
+    if (ROOT / ".venv" / "browser.stamp").exists():
+        assert {"waveform.onnx", "waveform.json", "ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm"} <= placed
+
+
 def test_reading_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     read = [path for kind in ("html", "css") for path in site.rglob(f"*.{kind}")]
     assert len(read) > 20

@@ -219,7 +219,7 @@ def test_the_ten_lines_of_python_run_without_soundwatch(urban_44100: Path, tmp_p
 def test_the_lines_of_javascript_run_in_node(urban_44100: Path, tmp_path: Path) -> None:
     modules = ROOT / ".venv" / "node" / "node_modules"
     if not shutil.which("node") or not (modules / "onnxruntime-web").is_dir():
-        pytest.skip("there is no onnxruntime-web: npm install --prefix .venv/node onnxruntime-web@1.20.1")
+        pytest.skip("there is no onnxruntime-web: sh scripts/browser-files, which needs npm")
     samples = street(44_100, 9.0)
     samples.tofile(tmp_path / "street.f32")
     for file in urban_44100.parent.iterdir():

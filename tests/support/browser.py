@@ -22,10 +22,10 @@ ARGUMENTS = (
 
 
 @contextmanager
-def a_browser() -> Iterator[Browser]:
-    """A headless browser."""
+def a_browser(*options: str) -> Iterator[Browser]:
+    """A headless browser, with further options of its command line."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, *options])
         try:
             yield browser
         finally:
