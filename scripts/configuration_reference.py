@@ -106,18 +106,27 @@ def _default(field: msgspec.inspect.Field) -> str:
 
 def _meaning(place: Place, field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
     """Return the key's comment, or a reference to the key with its meaning, or its record's description."""
+    own = _comment(place, key_texts)
+    if own:
+        return own
+    if place[-2:-1] == (_ANY,) and _comment((*place[:-3], place[-1]), key_texts):
+        return f"As `{'.'.join((*place[:-3], place[-1]))}`, of one class."
+    if place[:3] == ("sources", _ANY, "detection"):
+        return f"As `{'.'.join(place[2:])}`, of this source."
+    if isinstance(field.type, msgspec.inspect.StructType):
+        return inspect.getdoc(field.type.cls) or ""
+    sys.exit(f"config.yaml has no comment over {'.'.join(place)}; describe the key there.")
+
+
+def _comment(place: Place, key_texts: dict[Place, str]) -> str:
+    """Return the comment over a key; `*` is any name."""
     for other, comment in key_texts.items():
         same = len(other) == len(place) and all(
             ours in (_ANY, theirs) for ours, theirs in zip(place, other, strict=True)
         )
         if same and comment:
             return comment
-    common = (*place[:-3], place[-1])
-    if place[-2:-1] == (_ANY,) and key_texts.get(common):
-        return f"As `{'.'.join(common)}`, of one class."
-    if isinstance(field.type, msgspec.inspect.StructType):
-        return inspect.getdoc(field.type.cls) or ""
-    sys.exit(f"config.yaml has no comment over {'.'.join(place)}; describe the key there.")
+    return ""
 
 
 def sinks() -> str:

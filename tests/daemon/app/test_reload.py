@@ -11,8 +11,9 @@ import pytest
 from soundwatch.daemon.app.build import InForce, build_context, rebuild
 from soundwatch.daemon.app.reload import RunConfig, diff_configs
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import Config, DetectionConfig, JournalConfig, ModelConfig, SourceConfig
+from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.sinks.worker import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.memory_logger import MemoryLogger
@@ -36,6 +37,21 @@ def test_sources_are_added_removed_and_changed_by_name() -> None:
     assert changes.sources_removed == ("mic0", "yard")
     assert changes.sources_added == ("mic0", "street")
     assert changes.text == "source yard is gone; source mic0 is changed; source street is new"
+
+
+def test_a_source_goes_on_with_other_settings() -> None:
+    louder = msgspec.structs.replace(MIC, gain_db=6.0)
+    changes = diff_configs(BEFORE, after({"mic0": louder, "yard": YARD}))
+    assert (changes.sources_removed, changes.sources_added) == ((), ())
+    assert changes.text == "settings of source mic0 are changed"
+
+
+def test_a_source_cannot_begin_to_need_the_speech_guard_while_the_program_runs() -> None:
+    unguarded = RunConfig(msgspec.structs.replace(BEFORE.config, clips=ClipsConfig(speech_guard=False)), BEFORE.sources)
+    guarded = {"mic0": msgspec.structs.replace(MIC, clips=SourceClipsConfig(speech_guard=True)), "yard": YARD}
+    other = RunConfig(msgspec.structs.replace(unguarded.config, sources=guarded), guarded)
+    with pytest.raises(ConfigError, match=r"clips\.speech_guard of a source cannot be changed"):
+        diff_configs(unguarded, other)
 
 
 def test_a_sink_is_the_same_however_it_is_written() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.cli.run import _without_demo_journal
-from soundwatch.daemon.core.config import Config, JournalConfig, SourceConfig
+from soundwatch.daemon.core.config import Config, JournalConfig
+from soundwatch.daemon.core.source_config import SourceConfig
 
 DEMO, MICROPHONE = SourceConfig(device="demo"), SourceConfig()
 

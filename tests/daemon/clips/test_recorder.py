@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from soundwatch.daemon.clips.recorder import LOOKBACK_S, ClipRecorder, PendingClip
 from soundwatch.daemon.clips.ring_buffer import RingBuffer, to_int16
-from soundwatch.daemon.core.config import ClipsConfig
+from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.core.types import Block
+from soundwatch.daemon.detection.rules import resolve_sources
 from support.clip_factory import ANCHOR_UNIX_NS, RATE_HZ, Timed, event, ramp
+from support.fakes import SMALL_CONTRACT
 
 CONFIG = ClipsConfig(pre_roll_s=1.0, post_roll_s=2.0, max_s=10.0)
 
@@ -171,3 +175,39 @@ def test_a_block_without_samples_leaves_no_piece() -> None:
     buffer = RingBuffer(RATE_HZ, 1)
     buffer.add(Block(np.zeros((1, 0), np.float32), RATE_HZ, 500, 500))
     assert buffer.excerpt(0, 1000) is None
+
+
+CONTRACT = msgspec.structs.replace(SMALL_CONTRACT, labels=("siren", "high"), thresholds={"siren": 0.5, "high": 0.5})
+
+
+def configured(own: SourceConfig) -> Bench:
+    bench = Bench()
+    config = Config(clips=ClipsConfig(folder="clips", pre_roll_s=1.0, post_roll_s=2.0), sources={"mic0": own})
+    bench.recorder.configure(resolve_sources(config, CONTRACT))
+    return bench
+
+
+def test_a_source_has_its_own_roll_classes_and_guard() -> None:
+    own = SourceClipsConfig(classes=("siren",), pre_roll_s=0.0, post_roll_s=1.0, speech_guard=False)
+    bench = configured(SourceConfig(clips=own))
+    bench.play_until(12)
+    bench.add_events(event("start", 4), event("end", 4, 7))
+    [clip] = bench.clips
+    assert (clip.excerpt.duration_s, clip.guarded) == (4.0, False)
+    bench = configured(SourceConfig(clips=SourceClipsConfig(classes=("high",))))
+    bench.play_until(12)
+    bench.add_events(event("start", 4), event("end", 4, 7))
+    assert bench.clips == []
+
+
+def test_a_source_without_clips_keeps_no_sound_and_a_change_discards_what_was_kept() -> None:
+    bench = configured(SourceConfig(clips=False))
+    bench.play_until(3)
+    assert bench.recorder._buffers == {}
+    bench = Bench()
+    bench.play_until(8)
+    bench.add_events(event("start", 4))
+    bench.recorder.configure(resolve_sources(Config(sources={"mic0": SourceConfig(clips=False)}), SMALL_CONTRACT))
+    bench.play_until(20)
+    bench.add_events(final=True)
+    assert (bench.recorder._buffers, bench.clips) == ({}, [])

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 import yaml
 
-from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig
 from soundwatch.daemon.core.config_file import check_against_contract, load_config, parse_yaml
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.source_config import ClassConfig
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
 from support.fakes import SMALL_CONTRACT
 
@@ -46,6 +47,10 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ("detecton: {}", r"`detecton` is not a key; did you mean `detection`\?"),
         ("sources: {mic0: {devise: x}}", r"`sources\[...\].devise` is not a key; did you mean `device`\? Known keys: "),
         ("detection: {classes: {siren: {treshold: 1}}}", r"`detection.classes\[...\].treshold` .* `threshold`"),
+        ("sources: {a: {detection: {treshold: 1}}}", r"`sources\[...\].detection.treshold` .* `threshold`"),
+        ("sources: {a: {clips: {pre_rol_s: 1}}}", r"`sources\[...\].clips.pre_rol_s` .* `pre_roll_s`"),
+        ("sources: {a: {detection: {calibration: true}}}", "false for none, or null for the common one, not true"),
+        ("sources: {a: {gain_db: 90}}", r"`float` <= 60.0 - at `sources\[...\].gain_db`"),
         ("detection: {release_ratio: 1.5}", r"`float` <= 1.0 - at `detection.release_ratio`"),
         ("model: {threads: many}", r"Expected `int`, got `str` - at `model.threads`"),
         ("sources: {no: {device: demo}}", 'as other types than text; put the text in quotes, such as "no"'),
@@ -127,3 +132,9 @@ def test_a_time_of_day_needs_no_quotes() -> None:
 def test_a_time_zone_that_does_not_exist_is_refused_with_the_nearest_and_its_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'Europe/Berlim' .* did you mean Europe/Berlin\?.* - at `place`"):
         load(tmp_path, "place: {time_zone: Europe/Berlim}")
+
+
+def test_calibrations_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, "{detection: {calibration: a.json}, sources: {yard: {detection: {calibration: b.json}}}}")
+    assert config.detection.calibration == str(tmp_path / "a.json")
+    assert config.sources["yard"].detection.calibration == str(tmp_path / "b.json")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundwatch.daemon.core.config import ClassConfig, DetectionConfig
+from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.source_config import ClassConfig
 from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Scores
 from soundwatch.daemon.detection.calibration import (
@@ -140,6 +141,31 @@ def test_calibration_on_a_hum_suppresses_its_event(tmp_path: Path) -> None:
     assert [line["type"] for line in after] == ["hello", "stats"]
     assert after[0]["thresholds"]["low"] > 0.5
     assert b"calibration" in soundwatch("check-config", config).stdout
+
+
+@pytest.mark.slow
+def test_a_calibration_of_one_source_uses_its_settings_and_raises_its_thresholds_alone(tmp_path: Path) -> None:
+    model = write_band_model(tmp_path / "bands.onnx")
+    hum = tmp_path / "yard.wav"
+    soundfile.write(hum, tone(300, 600.0, amplitude=0.004).T, 8000)
+    config = tmp_path / "site.yaml"
+    config.write_text(f"{{model: {{file: {model}}}, sources: {{yard: {{gain_db: 3}}, street: {{}}}}}}")
+    done = soundwatch("calibrate", "--background", hum, "--source", "yard", "--config", config)
+    assert done.returncode == 0, done.stderr
+    line = "sources: {yard: {detection: {calibration: yard.calibration.json}}}"
+    assert line in done.stdout.decode()
+    config.write_text(
+        f"{{model: {{file: {model}}}, sources: {{street: {{}}, "
+        "yard: {gain_db: 3, detection: {calibration: yard.calibration.json}}}}"
+    )
+    effective = json.loads(soundwatch("check-config", config, "--effective", "--json").stdout)
+    assert effective["yard"]["detection.classes.low.threshold"]["origin"].endswith("yard.calibration.json")
+    assert effective["street"]["detection.threshold"]["origin"].startswith("model ")
+    after = lines_of(soundwatch("replay", hum, "--config", config).stdout)
+    assert [line["type"] for line in after] == ["hello", "stats"]
+    missing = soundwatch("calibrate", "--background", hum, "--source", "yrad", "--config", config)
+    assert missing.returncode == 2
+    assert b"did you mean yard?" in missing.stderr
 
 
 @pytest.mark.slow

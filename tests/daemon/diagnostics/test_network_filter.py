@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from soundwatch.daemon.core.config import Config, ModelConfig, SourceConfig
+from soundwatch.daemon.core.config import Config, ModelConfig
+from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.diagnostics.network_filter import (
     ANY,
     PRIVATE_NETWORKS,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from soundwatch.daemon.clips.clip_store import ClipStore
-from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig, SourceConfig
+from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
+from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, network_reach
 from soundwatch.daemon.diagnostics.privacy_text import audit_text
 from soundwatch.daemon.events.schema import ClipLine

@@ -12,17 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from soundwatch.daemon.app.reload import RunConfig
+from soundwatch.daemon.app.reload import RunConfig, needs_speech_guard
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import SampleClock
-from soundwatch.daemon.core.config import Config, SourceConfig, node_name
+from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Clock
-from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
+from soundwatch.daemon.detection.rules import COMMON, check_detectable, resolve_sources
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.events.notices import scores_line
@@ -73,19 +74,19 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
         SoundwatchError: The model, the configuration or the journal cannot be used, each with its own error.
     """
     classifier = load_classifier(config.model, config.detection.tags)
-    rules = resolve_rules(config, classifier.contract)
-    in_force = thresholds_in_force(rules, classifier.contract.labels)
-    if not in_force:
-        raise ConfigError("detection.classes enables no class, so nothing can be detected; enable at least one.")
+    sources = resolve_sources(config, classifier.contract)
+    check_detectable(sources)
+    common = sources.pop(COMMON)
     journal = open_journal()
     context = EngineContext(
         node=node_name(config),
         classifier=classifier,
-        rules=rules,
-        thresholds=in_force,
+        rules=common.rules,
+        thresholds=common.thresholds,
         clock=clock,
         journal=journal,
         stats_s=config.stats_s,
+        sources=sources,
     )
     return context, journal
 
@@ -108,13 +109,16 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
             f"The model {new.identity} has another front end or other classes than {old.identity}, which runs; "
             "restart the program for that."
         )
-    rules = resolve_rules(config, new)
+    sources = resolve_sources(config, new)
+    check_detectable(sources)
+    common = sources.pop(COMMON)
     after = replace(
         context,
         classifier=classifier,
-        rules=rules,
-        thresholds=thresholds_in_force(rules, new.labels),
+        rules=common.rules,
+        thresholds=common.thresholds,
         stats_s=config.stats_s,
+        sources=sources,
     )
     shadow = build_shadow(config, after, before.shadow, log)
     after = replace(after, shadow=shadow)
@@ -143,7 +147,7 @@ def build_clip_tap(
         return None, contextlib.nullcontext()
     from soundwatch.daemon.clips.build import build_clips
 
-    return build_clips(config.clips, context, log)
+    return build_clips(config.clips, context, log, needs_speech_guard(config))
 
 
 def build_level_tap(

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.detection.calibration import Calibration, calibrate
-from soundwatch.daemon.detection.rules import build_rules
+from soundwatch.daemon.detection.rules import COMMON, resolve_sources
+from soundwatch.daemon.frontend.condition import Conditioning
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.pipeline.scoring import score_windows
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
-def calibrate_from_source(config: Config, background: Source, target_per_h: float) -> Calibration:
+def calibrate_from_source(config: Config, background: Source, target_per_h: float, source: str | None) -> Calibration:
     """Calibrate thresholds for the place of a background recording; a signal ends the recording early.
+
+    Args:
+        config: The configuration.
+        background: The background.
+        target_per_h: Limit of false events per hour, all classes together.
+        source: Source whose gain, high-pass and durations apply; None for the common ones.
 
     Raises:
         SoundwatchError: The model or the background cannot be used.
     """
     classifier = load_classifier(config.model, config.detection.tags)
     check_against_contract(config, classifier.contract)
-    uncalibrated = msgspec.structs.replace(config.detection, threshold=None, calibration=None, classes={})
+    own = resolve_sources(_uncalibrated(config), classifier.contract)[source or COMMON]
+    conditioning = Conditioning(own.settings.gain_db.value, own.settings.high_pass_hz.value)
     with stop_on_signals(background.stop):
-        scores = list(score_windows(background, classifier))
-    return calibrate(scores, build_rules(uncalibrated, classifier.contract), classifier.contract, target_per_h)
+        scores = list(score_windows(background, classifier, conditioning))
+    return calibrate(scores, own.rules, classifier.contract, target_per_h)
+
+
+def _uncalibrated(config: Config) -> Config:
+    """Return a configuration without thresholds."""
+    change = msgspec.structs.replace
+    none: dict[str, Any] = {"threshold": None, "calibration": None, "classes": {}}
+    sources = {name: change(own, detection=change(own.detection, **none)) for name, own in config.sources.items()}
+    return change(config, detection=change(config.detection, **none), sources=sources)

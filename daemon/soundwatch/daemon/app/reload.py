@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from soundwatch.daemon.capture.source_names import name_devices
-from soundwatch.daemon.core.config import Config, SourceConfig
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, sink_key
 from soundwatch.daemon.sinks.spec import SinkConfig
 
@@ -47,6 +48,7 @@ class ConfigDiff:
         sources_added: Names of added sources.
         sinks_removed: Texts of removed sinks.
         sinks_added: Texts of added sinks.
+        settings_changed: Names of sources that go on with other settings.
         deciding: True if thresholds, rules or the model differ in the configuration.
         shadow: True if the shadow model or its share of windows differs.
     """
@@ -55,6 +57,7 @@ class ConfigDiff:
     sources_added: tuple[str, ...]
     sinks_removed: tuple[SinkConfig, ...]
     sinks_added: tuple[SinkConfig, ...]
+    settings_changed: tuple[str, ...]
     deciding: bool
     shadow: bool
 
@@ -67,6 +70,7 @@ class ConfigDiff:
             *(f"source {name} is new" for name in self.sources_added if name not in self.sources_removed),
             *(f"sink {parse_sink(text).kind} is gone" for text in self.sinks_removed),
             *(f"sink {parse_sink(text).kind} is new" for text in self.sinks_added),
+            *(f"settings of source {name} are changed" for name in self.settings_changed),
             *(["what decides is changed"] if self.deciding else []),
             *(["the shadow is changed"] if self.shadow else []),
         ]
@@ -89,17 +93,35 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     written = {sink_key(text): text for text in (*before.config.sinks, *after.config.sinks)}
     if any(is_page(written[word]) for word in (*removed, *added)):
         restart_only.append("the page (http)")
+    if needs_speech_guard(before.config) != needs_speech_guard(after.config) and "clips" not in restart_only:
+        restart_only.append("clips.speech_guard of a source")
     if restart_only:
         raise ConfigError(f"{', '.join(restart_only)} cannot be changed while the program runs; restart it for that.")
     if not after.sources:
         raise ConfigError("There is no source left to listen to; name one in `sources`.")
-    other = {name for name in before.sources if before.sources[name] != after.sources.get(name)}
-    deciding = ("model", "detection", "stats_s")
+    other = {name for name, source in before.sources.items() if not _has_sound_of(source, after.sources.get(name))}
+    deciding = ("model", "detection", "stats_s", "place")
+    settings = [name for name in before.sources if name not in other and before.sources[name] != after.sources[name]]
     return ConfigDiff(
         sources_removed=tuple(name for name in before.sources if name in other),
         sources_added=tuple(name for name in after.sources if name in other or name not in before.sources),
         sinks_removed=tuple(written[word] for word in removed),
         sinks_added=tuple(written[word] for word in added),
+        settings_changed=tuple(settings),
         deciding=any(getattr(before.config, key) != getattr(after.config, key) for key in deciding),
         shadow=before.config.shadow != after.config.shadow,
+    )
+
+
+def _has_sound_of(before: SourceConfig, after: SourceConfig | None) -> bool:
+    """Return True if two configurations of a source give one sound and one level."""
+    keys = ("device", "channels", "pcm", "level_offset_db")
+    return after is not None and all(getattr(before, key) == getattr(after, key) for key in keys)
+
+
+def needs_speech_guard(config: Config) -> bool:
+    """Return True if clips of a source are checked for speech."""
+    own = [source.clips for source in config.sources.values()]
+    return config.clips.speech_guard is not False or any(
+        isinstance(clips, SourceClipsConfig) and clips.speech_guard for clips in own
     )

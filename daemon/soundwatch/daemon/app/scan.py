@@ -6,7 +6,7 @@ Conventions: every check is made before the first recording is opened.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, cast
@@ -17,7 +17,7 @@ from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.tags import with_tag_classes
-from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
+from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
 from soundwatch.daemon.inference.classifier import Backend, load_classifier_file
 from soundwatch.daemon.inference.triton_client import SCHEME
 from soundwatch.daemon.scan.chunks import ChunkPolicy
@@ -72,14 +72,16 @@ def run_scan(
     backend = cast(Backend, config.model.backend)  # the configuration accepts no other value
     model = load_classifier_file(config.model.file, "cpu", backend)
     contract = with_tag_classes(model.contract, config.detection.tags)
-    rules = resolve_rules(config, contract)
+    sources = resolve_sources(config, contract)
+    common = sources.pop(COMMON)
     search = find_recordings(paths)
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))
     names = name_recordings([recording.path for recording in search.recordings])
     decision_context = DecisionContext(
-        node_name(config), contract, rules, thresholds_in_force(rules, contract.labels), start_unix_ns, names
+        node_name(config), contract, common.rules, common.thresholds, start_unix_ns, names, sources
     )
+    _refuse_conditioning(sources, names.values())
     log.info("recordings_found", recordings=len(search.recordings), other_files=search.other_files)
     cache = ScoreCache(out.with_name(f"{out.name}.scan"), f"{contract.identity} {model.content_sha256}")
     stop_flag = StopFlag()
@@ -94,6 +96,16 @@ def run_scan(
             out, format_
         )
     _report_scan(result, out, cache.path, contract.features.channels, log)
+
+
+def _refuse_conditioning(sources: Mapping[str, SourceRules], names: Iterable[str]) -> None:
+    """Refuse recordings of a source with a gain or a high-pass, which a scan cannot apply to chunks of a recording."""
+    for name in names:
+        if name in sources and (sources[name].settings.gain_db.value or sources[name].settings.high_pass_hz.value):
+            raise ConfigError(
+                f"sources.{name} sets gain_db or high_pass_hz, which a scan does not apply, and a recording has this "
+                "name. Use replay for the recording, or leave the two keys out of the configuration of the scan."
+            )
 
 
 def _nothing_found(paths: Sequence[Path], search: SearchResult) -> str:

@@ -85,21 +85,25 @@ def source_kind(device: str | int) -> SourceKind:
     return next(kind for kind in SOURCE_KINDS if kind.matches(device))
 
 
-def open_source(name: str, device: str | int, channels: int | None = None, pcm: str = "s16le,44100,1") -> Source:
-    """Open a source that ends at its first loss.
+def open_source(
+    name: str, device: str | int, channels: int | ChannelSelection | None = None, pcm: str = "s16le,44100,1"
+) -> Source:
+    """Open a source that ends at its first loss; one with a selection of channels is opened again instead.
 
     Args:
         name: Name in events.
         device: `demo`; `-` for raw PCM on standard input; a URL that ffmpeg reads; pcm+tcp://HOST:PORT;
             pcm+udp://HOST:PORT; the path of a recording, a named pipe or a folder; else a microphone's name, a part of
             it, its index, or `default`.
-        channels: Number of channels of a microphone; None for its own, two at most.
+        channels: Number of channels of a microphone, None for its own, two at most; or a selection of channels.
         pcm: Format of raw PCM: sample format, rate in Hz, channels.
 
     Raises:
         SourceError: The source cannot be opened.
         ConfigError: `pcm` is malformed, or an address is ambiguous.
     """
+    if isinstance(channels, str):
+        return _BlocksOnly(open_live_source(name, device, channels, pcm, wait=False))
     return source_kind(device).open(SourceRequest(name, device, channels, PcmFormat.parse(pcm), wait=False))
 
 
@@ -136,7 +140,7 @@ def open_live_source(
     Args:
         name: As for `open_source`, and so are `device` and `pcm`.
         device: As for `open_source`.
-        channels: As for `open_source`, or a selection of channels.
+        channels: As for `open_source`.
         pcm: As for `open_source`.
         wait: Wait for an absent device instead of failing.
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from soundwatch.daemon.capture.source_kinds import path_names, source_kind
-from soundwatch.daemon.core.config import SourceConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address, redact_url
+from soundwatch.daemon.core.source_config import SourceConfig
 
 
 def name_devices(devices: Sequence[str], configured: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:

@@ -12,8 +12,12 @@ import click
 import msgspec
 
 from soundwatch.daemon.cli.options import apply_options, config_option, model_options
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.source import Source
+from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.core.text import did_you_mean
 
 
 @click.command()
@@ -25,15 +29,28 @@ from soundwatch.daemon.core.errors import ConfigError, SinkError
 )
 @click.option("--device", default="default", show_default=True, help="The microphone for SECONDS.")
 @click.option(
+    "--source",
+    metavar="NAME",
+    help="A source of --config: its device, gain, high-pass and durations apply, and the file is for this source.",
+)
+@click.option(
     "--target", default="0.5/h", show_default=True, metavar="N/h", help="Limit of false events over all classes."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Output file. [default: calibration.json next to --config]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Output file. [default: calibration.json or NAME.calibration.json, next to --config]",
 )
 @config_option
 @model_options
 def calibrate(
-    background: str, device: str, target: str, out: Path | None, config_path: Path | None, **model: Any
+    background: str,
+    device: str,
+    source: str | None,
+    target: str,
+    out: Path | None,
+    config_path: Path | None,
+    **model: Any,
 ) -> None:
     """Raise thresholds until the background of a place gives at most the given rate of false events."""
     from soundwatch.daemon.app.calibrate import calibrate_from_source
@@ -47,15 +64,22 @@ def calibrate(
     seconds = float(background) if re.fullmatch(r"\d+(\.\d+)?", background) else None
     if seconds is not None and seconds < MIN_BACKGROUND_S:
         raise short_background(seconds)
-    source = open_source("background", device) if seconds else Recording("background", Path(background), "fast", 0)
-    timer = threading.Timer(seconds or 0, source.stop)
+    own = SourceConfig(device=device) if source is None else _configured(config, source)
+    sound: Source = (
+        open_source("background", own.device, own.channels, own.pcm)
+        if seconds
+        else Recording("background", Path(background), "fast", 0)
+    )
+    timer = threading.Timer(seconds or 0, sound.stop)
     timer.daemon = True
     if seconds:
-        click.echo(f"Recording {source.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
+        click.echo(f"Recording {sound.info.description} for {seconds:g} s; avoid sounds of the classes.", err=True)
         timer.start()
-    found = calibrate_from_source(config, source, float(per_h[1]))
+    found = calibrate_from_source(config, sound, float(per_h[1]), source)
     timer.cancel()
-    path = out or (config_path or Path("config.yaml")).parent / "calibration.json"
+    path = out or (config_path or Path("config.yaml")).parent / (
+        f"{source}.calibration.json" if source else "calibration.json"
+    )
     try:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     except OSError as error:
@@ -67,5 +91,21 @@ def calibrate(
         click.echo(
             f"{label:18}{threshold:>9}{row.false_events:>14}{row.rate_upper_per_h:>19.2f}{row.highest_score:>15.2f}"
         )
-    click.echo(f"Written to {path}; use it with `detection: {{calibration: {path.name}}}` in the configuration.")
+    use = f"detection: {{calibration: {path.name}}}"
+    use = f"sources: {{{source}: {{{use}}}}}" if source else use
+    click.echo(f"Written to {path}; use it with `{use}` in the configuration.")
     sys.stdout.flush()
+
+
+def _configured(config: Config, name: str) -> SourceConfig:
+    """Return a configured source.
+
+    Raises:
+        ConfigError: The configuration has no such source.
+    """
+    if name not in config.sources:
+        raise ConfigError(
+            f"--source {name}: the configuration has no such source; {did_you_mean(name, config.sources)}"
+            f"its sources are {', '.join(config.sources)}."
+        )
+    return config.sources[name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,36 +13,66 @@ import yaml
 from soundwatch.daemon.cli.options import config_option
 from soundwatch.daemon.core.config_file import load_config
 
+if TYPE_CHECKING:
+    from soundwatch.daemon.detection.effective import SourceSettings
+
 
 @click.command("check-config")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @config_option
-def check_config(path: Path | None, config_path: Path | None) -> None:
+@click.option("--effective", is_flag=True, help="Print each source's settings in force, and what gave each value.")
+@click.option("--json", "as_json", is_flag=True, help="With --effective: one JSON object instead of text.")
+def check_config(path: Path | None, config_path: Path | None, effective: bool, as_json: bool) -> None:
     """Check a configuration, its model and its sinks, and print all values as YAML, without secrets."""
+    if as_json and not effective:
+        raise click.UsageError("--json prints settings in force: add --effective.")
     from soundwatch.daemon.app.check import check_outputs
     from soundwatch.daemon.core.redact import redacted_config
-    from soundwatch.daemon.detection.rules import resolve_rules, thresholds_in_force
+    from soundwatch.daemon.detection.rules import COMMON, check_detectable, resolve_sources
     from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier
 
     config = load_config(path or config_path)
     classifier = load_classifier(config.model, config.detection.tags)
     contract = classifier.contract
-    rules = resolve_rules(config, contract)
+    sources = resolve_sources(config, contract)
+    check_detectable(sources)
     check_outputs(config, contract)
     shadow = None
     if config.shadow.file is not None:
         from soundwatch.daemon.shadow.build import load_shadow
 
         shadow = load_shadow(config, contract)
+    if effective:
+        _echo_effective({name: sources[name].settings for name in config.sources}, as_json=as_json)
+        return
     click.echo(yaml.safe_dump(redacted_config(config), sort_keys=False, allow_unicode=True), nl=False)
     if isinstance(classifier, LoadedModel):
         click.echo(f"# model.sha256: {classifier.content_sha256}")
     click.echo(f"# model {contract.identity}; thresholds in force:")
-    for label, threshold in thresholds_in_force(rules, contract.labels).items():
+    for label, threshold in sources[COMMON].thresholds.items():
         click.echo(f"#   {label}: {threshold}")
     if shadow is not None:
         click.echo(f"# shadow {shadow.contract.identity}")
+
+
+def _echo_effective(sources: Mapping[str, SourceSettings], *, as_json: bool) -> None:
+    """Print the settings of each source with their origin."""
+    from soundwatch.daemon.app.effective import setting_rows
+
+    rows = {name: setting_rows(settings) for name, settings in sources.items()}
+    if as_json:
+        tree = {
+            name: {row.key: {"value": row.value, "origin": row.origin} for row in own} for name, own in rows.items()
+        }
+        click.echo(msgspec.json.format(msgspec.json.encode(tree), indent=2))
+        return
+    for name, own in rows.items():
+        width = max(len(row.key) for row in own)
+        click.echo(f"{name}:")
+        for row in own:
+            value = msgspec.json.encode(row.value).decode()
+            click.echo(f"  {row.key:{width}}  {value:<8}  {row.origin}")
 
 
 @click.command()

@@ -21,8 +21,9 @@ from soundwatch.daemon.cli.options import (
     sink_option,
 )
 from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.config import Config, SourceConfig
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.spec import PAGE_PORT
 
 if TYPE_CHECKING:

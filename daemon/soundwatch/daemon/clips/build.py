@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import msgspec
+
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.clips.recorder import ClipRecorder
 from soundwatch.daemon.clips.speech_guard import GUARD_MODEL, SpeechGuard, build_guard
@@ -21,9 +23,15 @@ from soundwatch.daemon.inference.classifier import load_classifier_file
 
 
 def build_clips(
-    config: ClipsConfig, context: EngineContext, log: Logger
+    config: ClipsConfig, context: EngineContext, log: Logger, needs_guard: bool
 ) -> tuple[ClipRecorder, contextlib.AbstractContextManager[ClipWriter]]:
     """Build the recorder, and the writer as a context manager that finishes the queue.
+
+    Args:
+        config: Common settings of clips.
+        context: Dependencies of the engine, with the settings of each source.
+        log: The log.
+        needs_guard: Whether a source checks its clips for speech.
 
     Raises:
         ConfigError: The folder cannot be used, or the guard has no label for speech.
@@ -31,8 +39,11 @@ def build_clips(
     """
     assert config.folder is not None
     store = ClipStore(Path(config.folder).expanduser(), config)
-    writer = ClipWriter(store, build_guards(config, context.classifier), context.node, context.journal, log)
+    guarded = msgspec.structs.replace(config, speech_guard=config.speech_guard or needs_guard)
+    guards = build_guards(guarded, context.classifier)
+    writer = ClipWriter(store, guards, context.node, context.journal, log)
     recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.submit)
+    recorder.configure(context.sources)
     return recorder, contextlib.closing(writer)
 
 

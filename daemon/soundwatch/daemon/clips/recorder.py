@@ -11,13 +11,15 @@ Does not: write anything (`writer.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from soundwatch.daemon.clips.ring_buffer import Excerpt, RingBuffer
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.types import Block, Event, Gap, StreamSummary
+from soundwatch.daemon.detection.effective import ClipSettings
+from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder
 
 LOOKBACK_S: Final = 15.0
@@ -34,6 +36,7 @@ class PendingClip:
         peak_score: Peak score of the event when the clip was cut.
         start_unix_ns: UTC of the first sample.
         excerpt: The sound.
+        guarded: False for a source whose clips are not checked for speech.
     """
 
     source: str
@@ -42,6 +45,7 @@ class PendingClip:
     peak_score: float
     start_unix_ns: int
     excerpt: Excerpt
+    guarded: bool = True
 
 
 @dataclass(slots=True)
@@ -57,31 +61,75 @@ class _OpenClip:
     start_unix_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _ClipRule:
+    """Settings of one source's clips; `core/source_config.py` describes them."""
+
+    enabled: bool
+    classes: tuple[str, ...] | None
+    pre_roll_s: float
+    post_roll_s: float
+    max_s: float
+    guarded: bool
+
+    def gives_clip(self, label: str) -> bool:
+        """Return True if events of a class give clips."""
+        return self.classes is None or label in self.classes
+
+
+def _clip_rule(config: ClipsConfig) -> _ClipRule:
+    return _ClipRule(True, None, config.pre_roll_s, config.post_roll_s, config.max_s, guarded=True)
+
+
+def _source_clip_rule(settings: ClipSettings) -> _ClipRule:
+    return _ClipRule(
+        settings.enabled.value,
+        settings.classes.value,
+        settings.pre_roll_s.value,
+        settings.post_roll_s.value,
+        settings.max_s.value,
+        settings.speech_guard.value,
+    )
+
+
 class ClipRecorder:
     """The ring buffers of all sources, and the events to cut from them.
 
     Args:
-        config: Pre-roll, post-roll and longest clip.
+        config: Pre-roll, post-roll and longest clip, for a source without settings of its own.
         model_rate_hz: Rate of the samples in events.
         submit: Takes each clip; must not wait.
     """
 
     def __init__(self, config: ClipsConfig, model_rate_hz: int, submit: Callable[[PendingClip], object]) -> None:
-        self._config = config
+        self._common = _clip_rule(config)
+        self._rules: dict[str, _ClipRule] = {}
         self._model_rate_hz = model_rate_hz
         self._submit = submit
         self._buffers: dict[str, RingBuffer] = {}
         self._open: dict[str, dict[str, _OpenClip]] = {}
 
+    def configure(self, sources: Mapping[str, SourceRules]) -> None:
+        """Use the settings of each source from now on; a source without clips loses its buffer and its open clips."""
+        self._rules = {name: _source_clip_rule(own.settings.clips) for name, own in sources.items()}
+        for source in [name for name, rule in self._rules.items() if not rule.enabled]:
+            self._buffers.pop(source, None)
+            self._open.pop(source, None)
+
+    def _rule(self, source: str) -> _ClipRule:
+        return self._rules.get(source, self._common)
+
     def add_block(self, source: str, block: Block) -> None:
         """Append a block to the buffer of its source."""
+        if not self._rule(source).enabled:
+            return
         buffer = self._buffers.get(source)
         if buffer is None or (buffer.rate_hz, buffer.channels) != (block.rate_hz, block.samples.shape[0]):
             self._cut(source, final=True)
             buffer = self._buffers[source] = RingBuffer(block.rate_hz, block.samples.shape[0])
         buffer.add(block)
         self._cut(source, final=False)
-        kept_samples = round((self._config.pre_roll_s + LOOKBACK_S) * buffer.rate_hz)
+        kept_samples = round((self._rule(source).pre_roll_s + LOOKBACK_S) * buffer.rate_hz)
         begins = [clip.first_sample for clip in self._open.get(source, {}).values()]
         buffer.discard_before(min([buffer.end_sample - kept_samples, *begins]))
 
@@ -106,17 +154,18 @@ class ClipRecorder:
         buffer = self._buffers.get(source)
         if buffer is None:
             return
-        open_clips = self._open.setdefault(source, {})
+        open_clips, rule = self._open.setdefault(source, {}), self._rule(source)
         for event in events:
             if not isinstance(event, Event):
                 continue
             id_ = encoder.event_id(event)
             if event.type == "start":
-                open_clips[id_] = self._begin(buffer, id_, event, encoder)
+                if rule.gives_clip(event.label):
+                    open_clips[id_] = self._begin(buffer, id_, event, encoder, rule)
             elif id_ in open_clips:
                 open_clips[id_].peak_score = event.peak_score
                 if event.offset_sample is not None:
-                    end_sample = self._source_sample(buffer, event.offset_sample, self._config.post_roll_s)
+                    end_sample = self._source_sample(buffer, event.offset_sample, rule.post_roll_s)
                     open_clips[id_].end_sample = min(open_clips[id_].limit_sample, end_sample)
         decided_sample = self._source_sample(buffer, decided_sample, 0)
         for clip in open_clips.values():
@@ -124,15 +173,15 @@ class ClipRecorder:
                 clip.end_sample = clip.limit_sample
         self._cut(source, final=final)
 
-    def _begin(self, buffer: RingBuffer, id_: str, event: Event, encoder: LineEncoder) -> _OpenClip:
-        onset_sample = self._source_sample(buffer, event.onset_sample, -self._config.pre_roll_s)
+    def _begin(self, buffer: RingBuffer, id_: str, event: Event, encoder: LineEncoder, rule: _ClipRule) -> _OpenClip:
+        onset_sample = self._source_sample(buffer, event.onset_sample, -rule.pre_roll_s)
         first_sample = max(0, buffer.first_sample, onset_sample)
         return _OpenClip(
             id=id_,
             label=event.label,
             peak_score=event.peak_score,
             first_sample=first_sample,
-            limit_sample=first_sample + round(self._config.max_s * buffer.rate_hz),
+            limit_sample=first_sample + round(rule.max_s * buffer.rate_hz),
             end_sample=None,
             start_unix_ns=encoder.at_unix_ns(first_sample * self._model_rate_hz // buffer.rate_hz),
         )
@@ -154,4 +203,8 @@ class ClipRecorder:
             if excerpt is not None:
                 later_ns = (excerpt.first_sample - clip.first_sample) * 1_000_000_000 // buffer.rate_hz
                 start_unix_ns = clip.start_unix_ns + later_ns
-                self._submit(PendingClip(source, clip.id, clip.label, clip.peak_score, start_unix_ns, excerpt))
+                self._submit(
+                    PendingClip(
+                        source, clip.id, clip.label, clip.peak_score, start_unix_ns, excerpt, self._rule(source).guarded
+                    )
+                )

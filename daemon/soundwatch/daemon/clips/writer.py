@@ -93,7 +93,7 @@ class ClipWriter:
 
     def _write(self, clip: PendingClip) -> None:
         frames = clip.excerpt.frames()
-        if any(guard.detects_speech(frames, clip.excerpt.rate_hz) for guard in self._guards):
+        if clip.guarded and any(guard.detects_speech(frames, clip.excerpt.rate_hz) for guard in self._guards):
             self._journal.append(self._line(clip, time.time_ns(), None, "speech"))
             return
         stored = self._store.save(clip)

@@ -12,44 +12,18 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.channels import ChannelSelection
-from soundwatch.daemon.core.level_config import LevelConfig, OffsetDb
+from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.place_config import PlaceConfig
-
-YEAR_S: Final = 31_536_000.0
-
-Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=YEAR_S)]
-Windows = Annotated[float, msgspec.Meta(ge=1, le=1e6)]
-
-
-class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source of sound.
-
-    Attributes:
-        device: A microphone's name, part of a name or index, a file, a named pipe, a URL, `-`, `demo`, or `default`.
-        channels: Number of channels to open, null for the device's own, two at most; or a selection: left, right,
-            mix (the mean of all), pair (the first two).
-        pcm: Format of raw samples: sample format, rate in Hz, channels; for a URL the format that ffmpeg converts to.
-        level_offset_db: Level of full scale in decibels of sound pressure; null without calibration.
-    """
-
-    device: str | int = "default"
-    channels: Annotated[int, msgspec.Meta(ge=1, le=64)] | ChannelSelection | None = None
-    pcm: str = "s16le,44100,1"
-    level_offset_db: OffsetDb | None = None
-
-
-class ClassConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Overrides of `detection` for one class; null keeps the common value."""
-
-    threshold: Share | None = None
-    confirm_windows: Windows | None = None
-    release_ratio: Share | None = None
-    min_duration_s: Seconds | None = None
-    max_duration_s: Seconds | None = None
-    cooldown_s: Seconds | None = None
-    enabled: bool = True
+from soundwatch.daemon.core.source_config import (
+    ClassConfig,
+    ClipSeconds,
+    LongestSeconds,
+    RollSeconds,
+    Seconds,
+    Share,
+    SourceConfig,
+    Windows,
+)
 
 
 class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,9 +33,9 @@ class DetectionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     confirm_windows: Windows = 1.0
     release_ratio: Share = 0.7
     min_duration_s: Seconds = 1.0
-    max_duration_s: Annotated[float, msgspec.Meta(gt=0, le=YEAR_S)] = 300.0
+    max_duration_s: LongestSeconds = 300.0
     cooldown_s: Seconds = 5.0
-    update_s: Annotated[float, msgspec.Meta(gt=0, le=YEAR_S)] = 10.0
+    update_s: LongestSeconds = 10.0
     calibration: str | None = None
     classes: dict[str, ClassConfig] = {}
     tags: tuple[str, ...] = ()
@@ -106,9 +80,9 @@ class ClipsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     folder: str | None = None
-    pre_roll_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0
-    post_roll_s: Annotated[float, msgspec.Meta(ge=0, le=30)] = 2.0
-    max_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 30.0
+    pre_roll_s: RollSeconds = 2.0
+    post_roll_s: RollSeconds = 2.0
+    max_s: ClipSeconds = 30.0
     speech_guard: bool | str = True
     max_age_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 1_000_000_000

@@ -7,7 +7,7 @@ Does not: define the keys (`config.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address
+from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.core.text import did_you_mean
 
 LONGEST_BYTES: Final = 1 << 20
@@ -47,10 +48,20 @@ def load_config(path: Path | None) -> Config:
     for name, source in config.sources.items():
         if "://" in str(source.device):
             check_address(str(source.device), f"{path}: sources.{name}.device")
-    if config.detection.calibration is None:
-        return config
-    beside = str(path.parent / config.detection.calibration)
-    return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=beside))
+    return _with_calibrations_beside(config, path.parent)
+
+
+def _with_calibrations_beside(config: Config, folder: Path) -> Config:
+    """Return a configuration with its calibrations relative to the folder of its file."""
+    replace = msgspec.structs.replace
+    detection, sources = config.detection, dict(config.sources)
+    if detection.calibration is not None:
+        detection = replace(detection, calibration=str(folder / detection.calibration))
+    for name, source in sources.items():
+        if isinstance(source.detection.calibration, str):
+            own = replace(source.detection, calibration=str(folder / source.detection.calibration))
+            sources[name] = replace(source, detection=own)
+    return replace(config, detection=detection, sources=sources)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -108,12 +119,22 @@ def check_against_contract(config: Config, contract: ModelContract) -> None:
     Raises:
         ConfigError: A configured class is not a class of the model.
     """
-    for label in config.detection.classes:
-        if label not in contract.labels:
-            raise ConfigError(
-                f"detection.classes.{label}: the model {contract.identity} has no such class; "
-                f"{did_you_mean(label, contract.labels)}its classes are {', '.join(contract.labels)}."
-            )
+    for key, labels in _named_classes(config):
+        for label in labels:
+            if label not in contract.labels:
+                raise ConfigError(
+                    f"{key}.{label}: the model {contract.identity} has no such class; "
+                    f"{did_you_mean(label, contract.labels)}its classes are {', '.join(contract.labels)}."
+                )
+
+
+def _named_classes(config: Config) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield each key that names classes, and the classes."""
+    yield "detection.classes", config.detection.classes
+    for name, source in config.sources.items():
+        yield f"sources.{name}.detection.classes", source.detection.classes
+        if isinstance(source.clips, SourceClipsConfig):
+            yield f"sources.{name}.clips.classes", source.clips.classes or ()
 
 
 def _texts(tree: Any) -> Iterator[str]:
@@ -152,4 +173,7 @@ def _keys_at(where: str) -> list[str]:
             type_ = type_.__args__[1]
         else:
             type_ = next(f.type for f in msgspec.structs.fields(type_) if f.encode_name == part)
+            records = [one for one in getattr(type_, "__args__", ()) if hasattr(one, "__struct_fields__")]
+            if records and getattr(type_, "__origin__", None) is not dict:
+                type_ = records[0]
     return [field.encode_name for field in msgspec.structs.fields(type_)]

@@ -1,71 +1,147 @@
-"""Detection rules from a model, a calibration and a configuration, in samples.
+"""Detection rules of each source from a model, calibrations and a configuration, in samples.
 
-Conventions: a class's own key takes precedence over the calibration, the calibration over `detection`, and `detection`
-over the model's threshold. Lengths are rounded to whole samples. A class that is not enabled, or without a threshold
-in the calibration, gets a threshold that no score reaches.
+Conventions: lengths are rounded to whole samples. A class that is not enabled, or without a threshold in the
+calibration, gets a threshold and a release that no score reaches, so that a running event ends.
+Does not: choose between layers of configuration (`effective.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from soundwatch.daemon.core.config import ClassConfig, Config, DetectionConfig
+import msgspec
+
+from soundwatch.daemon.core.config import Config, DetectionConfig
 from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.calibration import Calibration, load_calibration
 from soundwatch.daemon.detection.decide import DetectionRule
+from soundwatch.daemon.detection.effective import (
+    NEVER,
+    ClassSettings,
+    SourceSettings,
+    ThresholdAdjustment,
+    calibration_paths,
+    resolve_source,
+)
 
-_NEVER = 2.0  # scores end at 1
+COMMON: Final = ""  # no source has an empty name
+
+Adjustments = Mapping[str, Sequence[ThresholdAdjustment]]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRules:
+    """What the engine needs of a source's settings.
+
+    Attributes:
+        settings: The settings with their origin.
+        rules: One rule per label.
+        thresholds: Threshold of each class that is detected.
+    """
+
+    settings: SourceSettings
+    rules: tuple[DetectionRule, ...]
+    thresholds: dict[str, float]
 
 
 def build_rules(
     detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None = None
 ) -> tuple[DetectionRule, ...]:
-    """Build one rule per label, in the order of the labels."""
-    return tuple(_rule(label, detection, contract, calibration) for label in contract.labels)
+    """Build one rule per label without a source's own settings, in the order of the labels."""
+    calibrations = {} if calibration is None else {"": calibration}
+    common = Config(detection=msgspec.structs.replace(detection, calibration=None if calibration is None else ""))
+    return _rules(resolve_source(common, COMMON, contract, calibrations), contract)
 
 
 def thresholds_in_force(rules: tuple[DetectionRule, ...], labels: tuple[str, ...]) -> dict[str, float]:
     """Return the threshold of each enabled class."""
-    return {label: rule.threshold for label, rule in zip(labels, rules, strict=True) if rule.threshold < _NEVER}
-
-
-def _rule(
-    label: str, detection: DetectionConfig, contract: ModelContract, calibration: Calibration | None
-) -> DetectionRule:
-    own = detection.classes.get(label, ClassConfig())
-    spec = contract.features
-
-    def samples(seconds: float) -> int:
-        return round(seconds * spec.rate_hz)
-
-    common = detection.threshold or contract.thresholds[label]
-    if calibration is not None:
-        calibrated = calibration.classes.get(label)  # a tag may have become a class since
-        common = common if calibrated is None else calibrated.threshold or _NEVER
-    threshold = own.threshold or common
-    confirm_windows = own.confirm_windows or detection.confirm_windows
-    return DetectionRule(
-        threshold=threshold if own.enabled else _NEVER,
-        release=threshold * (own.release_ratio or detection.release_ratio),
-        confirm_samples=round(confirm_windows * spec.window_samples),
-        min_duration_samples=samples(_first(own.min_duration_s, detection.min_duration_s)),
-        max_duration_samples=samples(_first(own.max_duration_s, detection.max_duration_s)),
-        cooldown_samples=samples(_first(own.cooldown_s, detection.cooldown_s)),
-        update_samples=samples(detection.update_s),
-    )
-
-
-def _first(own: float | None, common: float) -> float:
-    return common if own is None else own
+    return {label: rule.threshold for label, rule in zip(labels, rules, strict=True) if rule.threshold < NEVER}
 
 
 def resolve_rules(config: Config, contract: ModelContract) -> tuple[DetectionRule, ...]:
-    """Build the rules of a configuration for a model, with the configured calibration.
+    """Build the rules of sources without settings of their own, with the configured calibration.
+
+    Raises:
+        ConfigError: Model, calibration and configuration contradict each other.
+    """
+    return resolve_sources(config, contract)[COMMON].rules
+
+
+def resolve_sources(
+    config: Config,
+    contract: ModelContract,
+    calibrations: Mapping[str, Calibration] | None = None,
+    adjustments: Adjustments | None = None,
+) -> dict[str, SourceRules]:
+    """Build the rules of each source, and of sources that are not configured by the name `COMMON`.
+
+    Args:
+        config: The configuration.
+        contract: Contract of the model.
+        calibrations: Calibrations by path; None reads the files.
+        adjustments: Changes of thresholds by source.
 
     Raises:
         ConfigError: Model, calibration and configuration contradict each other.
     """
     check_against_contract(config, contract)
-    path = config.detection.calibration
-    return build_rules(config.detection, contract, load_calibration(Path(path), contract) if path else None)
+    if calibrations is None:
+        calibrations = load_calibrations(config, contract)
+    found: dict[str, SourceRules] = {}
+    for name in (COMMON, *config.sources):
+        settings = resolve_source(config, name, contract, calibrations, (adjustments or {}).get(name, ()))
+        rules = _rules(settings, contract)
+        found[name] = SourceRules(settings, rules, thresholds_in_force(rules, contract.labels))
+    return found
+
+
+def check_detectable(sources: Mapping[str, SourceRules]) -> None:
+    """Refuse rules by which a source detects no class.
+
+    Args:
+        sources: Rules by source, as `resolve_sources` returns them.
+
+    Raises:
+        ConfigError: A source detects no class.
+    """
+    for name, own in sources.items():
+        if not own.thresholds:
+            key = f"sources.{name}.detection" if name else "detection.classes"
+            raise ConfigError(f"{key} enables no class, so nothing can be detected; enable at least one.")
+
+
+def load_calibrations(config: Config, contract: ModelContract) -> dict[str, Calibration]:
+    """Read the calibrations that a configuration names.
+
+    Raises:
+        ConfigError: A file cannot be used, or was made with another model.
+    """
+    paths = calibration_paths(config.detection, config.sources)
+    return {path: load_calibration(Path(path), contract) for path in paths}
+
+
+def _rules(settings: SourceSettings, contract: ModelContract) -> tuple[DetectionRule, ...]:
+    return tuple(_rule(of_class, settings.update_s.value, contract) for of_class in settings.classes)
+
+
+def _rule(settings: ClassSettings, update_s: float, contract: ModelContract) -> DetectionRule:
+    spec = contract.features
+
+    def samples(seconds: float) -> int:
+        return round(seconds * spec.rate_hz)
+
+    threshold = settings.threshold.value if settings.enabled.value else NEVER
+    return DetectionRule(
+        threshold=threshold,
+        release=threshold * settings.release_ratio.value,
+        confirm_samples=round(settings.confirm_windows.value * spec.window_samples),
+        min_duration_samples=samples(settings.min_duration_s.value),
+        max_duration_samples=samples(settings.max_duration_s.value),
+        cooldown_samples=samples(settings.cooldown_s.value),
+        update_samples=samples(update_s),
+    )

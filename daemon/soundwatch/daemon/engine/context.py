@@ -7,7 +7,7 @@ Does not: choose sources or models (`app/build.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -18,22 +18,29 @@ from soundwatch.daemon.core.types import (
     Clock,
     Event,
     Features,
+    FeatureWindow,
     Gap,
     OverloadChange,
     Scores,
     StreamSummary,
 )
 from soundwatch.daemon.detection.decide import DetectionRule
+from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.notices import overload_line, provider_line
 from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning
 from soundwatch.daemon.inference.classifier import log_fields, unused_provider_reasons
 from soundwatch.daemon.journal.entry import LineAppender
+from soundwatch.daemon.pipeline.pipeline import FrontEndState, extract_features, flush_features
 from soundwatch.daemon.status.live import LiveFeed
 
 
 class ClipTap(Protocol):
     """The recorder of clips (`clips/recorder.py`), called in the engine's thread; it must not wait."""
+
+    def configure(self, sources: Mapping[str, SourceRules]) -> None:
+        """Use the settings of each source from now on."""
 
     def add_block(self, source: str, block: Block) -> None:
         """Append a block to the buffer of its source."""
@@ -74,8 +81,8 @@ class EngineContext:
     Attributes:
         node: Name of this machine.
         classifier: The model.
-        rules: One per label.
-        thresholds: Thresholds in force by enabled class.
+        rules: One per label, for a source without rules of its own.
+        thresholds: Thresholds in force by enabled class, for a source without rules of its own.
         clock: Source of the times at which lines are written.
         journal: Receives the lines.
         live: Receives window results.
@@ -83,6 +90,7 @@ class EngineContext:
         clip_tap: Receives sound for clips; None if no sound is kept.
         level_tap: Receives sound for the sound level meter; None if it is off.
         shadow: A second model that is compared with this one; None for none.
+        sources: Rules of each configured source.
     """
 
     node: str
@@ -96,6 +104,33 @@ class EngineContext:
     clip_tap: ClipTap | None = None
     level_tap: LevelTap | None = None
     shadow: WindowTap | None = None
+    sources: Mapping[str, SourceRules] = field(default_factory=dict)
+
+    def rules_for(self, source: str) -> tuple[DetectionRule, ...]:
+        """Return the rules of a source, one per label."""
+        own = self.sources.get(source)
+        return self.rules if own is None else own.rules
+
+    def thresholds_for(self, source: str) -> dict[str, float]:
+        """Return the thresholds of a source by enabled class."""
+        own = self.sources.get(source)
+        return self.thresholds if own is None else own.thresholds
+
+    def conditioning_for(self, source: str) -> Conditioning:
+        """Return gain and high-pass of a source."""
+        own = self.sources.get(source)
+        return UNCHANGED if own is None else Conditioning(own.settings.gain_db.value, own.settings.high_pass_hz.value)
+
+    def extract(
+        self, source: str, state: FrontEndState, block: Block | None, every: int
+    ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
+        """Process a block of a source through the front end; the arguments are those of `extract_features`."""
+        spec = self.classifier.contract.features
+        return extract_features(state, block, spec, every, self.conditioning_for(source))
+
+    def flush(self, source: str, state: FrontEndState, every: int) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
+        """Flush the front end of a source; the arguments are those of `flush_features`."""
+        return flush_features(state, self.classifier.contract.features, every, self.conditioning_for(source))
 
     def encoder(self, source: LiveSource) -> LineEncoder:
         """Return the line encoder of a source that has given its first block."""
@@ -105,7 +140,7 @@ class EngineContext:
             start_unix_ns=source.start_unix_ns,
             contract=self.classifier.contract,
             provider=self.classifier.provider,
-            thresholds=self.thresholds,
+            thresholds=self.thresholds_for(source.info.name),
             clock=self.clock,
             unused_providers=unused_provider_reasons(self.classifier),
         )
@@ -126,5 +161,9 @@ class EngineContext:
         contract, provider = self.classifier.contract, self.classifier.provider
         unused_providers = unused_provider_reasons(self.classifier)
         return replace(
-            encoder, contract=contract, provider=provider, thresholds=self.thresholds, unused_providers=unused_providers
+            encoder,
+            contract=contract,
+            provider=provider,
+            thresholds=self.thresholds_for(encoder.source.name),
+            unused_providers=unused_providers,
         )

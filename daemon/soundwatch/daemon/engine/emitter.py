@@ -57,21 +57,21 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
         return _detect_window(item, content, next(scores))
     if isinstance(content, Gap):
         source.detection_state, events = detect_events(
-            source.detection_state, [content], [], context.rules, context.classifier.contract.features
+            source.detection_state, [content], [], context.rules_for(source.name), context.classifier.contract.features
         )
         return [*events, *_update_summary(source, context)]
     if isinstance(content, SourceStateChange) and content.state in ("lost", "paused"):
         reason: EndReason = "paused" if content.state == "paused" else "source_lost"
         source.detection_state, events = end_events(
-            source.detection_state, item.end_sample, context.rules, labels, reason
+            source.detection_state, item.end_sample, context.rules_for(source.name), labels, reason
         )
     elif isinstance(content, ModelSwap):
         source.detection_state, events = end_events(
-            source.detection_state, item.end_sample, content.context.rules, labels, "model_changed"
+            source.detection_state, item.end_sample, content.context.rules_for(source.name), labels, "model_changed"
         )
     elif _needs_new_stream(item):
         source.detection_state, events = end_events(
-            source.detection_state, item.end_sample, context.rules, labels, "clock_set"
+            source.detection_state, item.end_sample, context.rules_for(source.name), labels, "clock_set"
         )
     elif content is None:
         events = finish_stream(source.detection_state, item.end_sample, labels, source.session.end_reason())
@@ -94,7 +94,7 @@ def _detect_window(item: PendingItem, window: FeatureWindow, scores: Scores) -> 
     """Update detection by one window, and pass the window to the live feed and the shadow model."""
     context, source = item.context, item.source
     source.detection_state, events = detect_events(
-        source.detection_state, [window], [scores], context.rules, context.classifier.contract.features
+        source.detection_state, [window], [scores], context.rules_for(source.name), context.classifier.contract.features
     )
     state, encoder, features = source.detection_state, source.encoder, context.live.features_wanted
     assert encoder is not None

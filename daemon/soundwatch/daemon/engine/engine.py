@@ -41,7 +41,6 @@ from soundwatch.daemon.engine.source_state import (
 from soundwatch.daemon.engine.threads import InferenceThread, batched_blocks
 from soundwatch.daemon.frontend.resample import coalesce_blocks
 from soundwatch.daemon.inference.classifier import log_fields
-from soundwatch.daemon.pipeline.pipeline import extract_features, flush_features
 
 WAKE_S: Final = 0.5  # longest wait of the main thread: on Windows a wait holds back signals
 CLOSING_S: Final = 5.0
@@ -145,9 +144,8 @@ class Engine:
             source.paused_gap = add_paused_gap(source.paused_gap, block)
             return
         resumed = source.paused_gap is not None
-        source.front_end_state, contents = extract_features(
-            source.front_end_state, take_paused_gap(source, block), self._spec, self._pending.stride_windows
-        )
+        block, every = take_paused_gap(source, block), self._pending.stride_windows
+        source.front_end_state, contents = self._context.extract(source.name, source.front_end_state, block, every)
         self._enqueue(source, mark_paused(contents) if resumed else contents, since_ns)
         if not source.has_backpressure:
             self._adapt_stride(since_ns)
@@ -156,9 +154,8 @@ class Engine:
         """Handle a change of a source's state, audio quality or clock."""
         now_ns = self._now_ns()
         if isinstance(notice, SourceStateChange) and notice.state in ("lost", "paused"):
-            source.front_end_state, contents = flush_features(
-                source.front_end_state, self._spec, self._pending.stride_windows
-            )
+            every = self._pending.stride_windows
+            source.front_end_state, contents = self._context.flush(source.name, source.front_end_state, every)
             self._enqueue(source, contents, now_ns)
         self._pending.put(PendingItem(self._context, source, notice, now_ns, source.end_sample))
         if isinstance(notice, SourceStateChange):
@@ -208,11 +205,13 @@ class Engine:
 
     def _swap_model(self, context: EngineContext) -> None:
         before, self._context, self._provider = self._context, context, context.classifier.provider
-        if context.classifier is not before.classifier:
-            for source in self._sources:
-                if source.encoder is not None and source.state != "ended":
-                    swap = PendingItem(before, source, ModelSwap(context), self._now_ns(), source.end_sample)
-                    self._pending.put(swap)
+        if context.clip_tap is not None:
+            context.clip_tap.configure(context.sources)
+        for source in self._sources:
+            if context.classifier is before.classifier:
+                source.encoder = source.encoder and context.rebind(source.encoder)
+            elif source.encoder is not None and source.state != "ended":
+                self._pending.put(PendingItem(before, source, ModelSwap(context), self._now_ns(), source.end_sample))
 
     def _set_listening(self, name: str, listen: bool) -> None:
         for source in self._sources:

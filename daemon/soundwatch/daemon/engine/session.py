@@ -49,10 +49,11 @@ class SourceSession:
             results = run_pipeline(
                 self._measured(chain([first], blocks), encoder, context),
                 context.classifier,
-                context.rules,
+                context.rules_for(self.source.info.name),
                 self.end_reason,
                 OFFLINE_BATCH_WINDOWS,
                 on_window,
+                context.conditioning_for(self.source.info.name),
             )
             for result in results:
                 context.journal.append(encoder.with_provider(context.classifier.provider).line(result))

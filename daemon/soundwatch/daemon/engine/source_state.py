@@ -88,7 +88,7 @@ class EngineSource:
 
 def engine_source(session: SourceSession, context: EngineContext) -> EngineSource:
     """Return the state of a source before its first block."""
-    detection_state = DetectionState(initial_state(context.rules))
+    detection_state = DetectionState(initial_state(context.rules_for(session.source.info.name)))
     return EngineSource(session, detection_state, clip_tap=context.clip_tap, level_tap=context.level_tap)
 
 

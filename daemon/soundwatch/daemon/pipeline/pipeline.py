@@ -1,4 +1,4 @@
-"""The signal path: resample -> window -> mel -> classify -> decide.
+"""The signal path: resample -> (condition) -> window -> mel -> classify -> decide.
 
 Conventions: blocks in; events, gaps and a summary out. None in place of a block marks the end of the recording or
 stream. The functions use no clock, device, file or socket, so the output depends on the blocks alone.
@@ -26,6 +26,7 @@ from soundwatch.daemon.core.types import (
     StreamSummary,
 )
 from soundwatch.daemon.detection.decide import DetectionRule, DetectorState, decide, end_active_events, initial_state
+from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning, ConditionState, condition
 from soundwatch.daemon.frontend.mel import MelState, mel
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState, level_dbfs, window
@@ -37,6 +38,7 @@ class FrontEndState:
     """State of one source's stages before the network."""
 
     resampling: ResampleState = field(default_factory=ResampleState)
+    conditioning: ConditionState = field(default_factory=ConditionState)
     windowing: WindowState = field(default_factory=WindowState)
     mels: MelState = field(default_factory=MelState)
 
@@ -61,7 +63,11 @@ class DetectionState:
 
 
 def extract_features(
-    state: FrontEndState, block: Block | None, spec: FeatureSpec, every: int = 1
+    state: FrontEndState,
+    block: Block | None,
+    spec: FeatureSpec,
+    every: int = 1,
+    conditioning: Conditioning = UNCHANGED,
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
     """Process one block through resample, window and mel.
 
@@ -70,38 +76,42 @@ def extract_features(
         block: The next block; None at the end of the sound.
         spec: Front end of the model.
         every: Keep one window in so many; more than 1 where the machine cannot keep up.
+        conditioning: Gain and high-pass of the source.
 
     Returns:
         The new state, and the completed windows and the gaps in the order of the sound.
     """
     resampling, pieces = resample(state.resampling, block, spec)
-    return _compute_windows(replace(state, resampling=resampling), pieces, spec, every)
+    return _compute_windows(replace(state, resampling=resampling), pieces, spec, every, conditioning)
 
 
 def flush_features(
-    state: FrontEndState, spec: FeatureSpec, every: int = 1
+    state: FrontEndState, spec: FeatureSpec, every: int = 1, conditioning: Conditioning = UNCHANGED
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
     """Flush the resampler of a lost source that may return; the arguments are those of `extract_features`."""
     resampling, pieces = resample(state.resampling, None, spec)
-    return _compute_windows(replace(state, resampling=resampling), pieces[:-1], spec, every)
+    return _compute_windows(replace(state, resampling=resampling), pieces[:-1], spec, every, conditioning)
 
 
 def _compute_windows(
-    state: FrontEndState, pieces: Sequence[Block | None], spec: FeatureSpec, every: int
+    state: FrontEndState, pieces: Sequence[Block | None], spec: FeatureSpec, every: int, conditioning: Conditioning
 ) -> tuple[FrontEndState, list[FeatureWindow | Gap]]:
-    """Process blocks at the model's rate through window and mel."""
+    """Process blocks at the model's rate through condition, window and mel; levels are those without the gain."""
     items: list[FeatureWindow | Gap] = []
-    windowing, mels = state.windowing, state.mels
+    conditioned, windowing, mels = state.conditioning, state.windowing, state.mels
     for piece in pieces:
         if piece is not None and piece.lost_samples:
             items.append(Gap(piece.first_sample - piece.lost_samples, piece.lost_samples))
+        if piece is not None:
+            conditioned, piece = condition(conditioned, piece, conditioning)
         windowing, windows = window(windowing, piece, spec)
         for full in windows:
             if full.first_sample // spec.window_hop_samples % every:
                 continue
             mels, features = mel(mels, full, spec)
-            items.append(FeatureWindow(features, level_dbfs(full)))
-    return FrontEndState(state.resampling, windowing, mels), items
+            level = level_dbfs(full)
+            items.append(FeatureWindow(features, None if level is None else level - conditioning.gain_db))
+    return FrontEndState(state.resampling, conditioned, windowing, mels), items
 
 
 def features_only(items: Sequence[object]) -> list[Features]:
@@ -160,12 +170,12 @@ def finish_stream(
 
 
 def batched_features(
-    blocks: Iterable[Block | None], spec: FeatureSpec, batch_windows: int
+    blocks: Iterable[Block | None], spec: FeatureSpec, batch_windows: int, conditioning: Conditioning = UNCHANGED
 ) -> Iterator[tuple[FrontEndState, list[FeatureWindow | Gap]]]:
     """Yield the windows and gaps of a source in batches, with the state after each batch."""
     front_end_state, pending = FrontEndState(), list[FeatureWindow | Gap]()
     for block in blocks:
-        front_end_state, items = extract_features(front_end_state, block, spec)
+        front_end_state, items = extract_features(front_end_state, block, spec, conditioning=conditioning)
         pending += items
         while len(pending) >= batch_windows:
             yield front_end_state, pending[:batch_windows]
@@ -180,6 +190,7 @@ def run_pipeline(
     end_reason: Callable[[], EndReason],
     batch_windows: int = 1,
     on_window: Callable[[FeatureWindow, Scores, DetectionState], None] | None = None,
+    conditioning: Conditioning = UNCHANGED,
 ) -> Iterator[Event | Gap | StreamSummary]:
     """Yield the events and gaps of one source, and its `StreamSummary` last.
 
@@ -190,10 +201,11 @@ def run_pipeline(
         end_reason: Returns why the source ended; called after the last block.
         batch_windows: Number of windows in a batch; 1 for the shortest delay.
         on_window: Called with a window, its scores and the previous state, before the window's events are yielded.
+        conditioning: Gain and high-pass of the source.
     """
     spec, labels = classifier.contract.features, classifier.contract.labels
     detection_state, end_sample = DetectionState(initial_state(rules)), 0
-    for front_end_state, items in batched_features(blocks, spec, batch_windows):
+    for front_end_state, items in batched_features(blocks, spec, batch_windows, conditioning):
         end_sample = front_end_state.windowing.end_sample
         batch_scores = iter(classify_windows(classifier, features_only(items)))
         for item in items:

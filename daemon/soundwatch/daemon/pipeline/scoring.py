@@ -17,6 +17,7 @@ from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import Source
 from soundwatch.daemon.core.types import Classifier, Features, Scores
+from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning
 from soundwatch.daemon.inference.classifier import classify_windows
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, batched_features, features_only
 
@@ -65,14 +66,19 @@ def score_source_and_tags(source: Source, classifier: Classifier) -> tuple[dict[
     return dict(zip(contract.labels, means, strict=False)), dict(zip(contract.tags, means[classes:], strict=True))
 
 
-def score_windows(source: Source, classifier: Classifier) -> Iterator[Scores]:
+def score_windows(source: Source, classifier: Classifier, conditioning: Conditioning = UNCHANGED) -> Iterator[Scores]:
     """Yield the scores of a source's windows, in order.
+
+    Args:
+        source: The source.
+        classifier: The model.
+        conditioning: Gain and high-pass of the source.
 
     Raises:
         SourceError: The source cannot be read to its end.
     """
     for _, items in batched_features(
-        chain(source.blocks(), [None]), classifier.contract.features, OFFLINE_BATCH_WINDOWS
+        chain(source.blocks(), [None]), classifier.contract.features, OFFLINE_BATCH_WINDOWS, conditioning
     ):
         yield from classify_windows(classifier, features_only(items))
 

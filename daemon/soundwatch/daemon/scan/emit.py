@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.tags import split_outputs
 from soundwatch.daemon.core.types import EndReason, Event, Features, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.detection.decide import DetectionRule, initial_state
+from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.pipeline.pipeline import DetectionState, detect_events, finish_stream
@@ -40,6 +41,7 @@ class DecisionContext:
         thresholds: Thresholds in force by enabled class.
         start_unix_ns: UTC of each recording's sample 0.
         names: Name of each recording in events.
+        sources: Rules of each configured source, for recordings of its name.
     """
 
     node: str
@@ -48,6 +50,15 @@ class DecisionContext:
     thresholds: dict[str, float]
     start_unix_ns: int
     names: Mapping[Path, str]
+    sources: Mapping[str, SourceRules] = field(default_factory=dict)
+
+    def rules_for(self, name: str) -> tuple[DetectionRule, ...]:
+        """Return the rules of a recording by its name."""
+        return self.sources[name].rules if name in self.sources else self.rules
+
+    def thresholds_for(self, name: str) -> dict[str, float]:
+        """Return the thresholds of a recording by its name."""
+        return self.sources[name].thresholds if name in self.sources else self.thresholds
 
 
 def emit_lines(recordings: Iterable[tuple[Path, Sequence[ChunkScores]]], context: DecisionContext) -> Iterator[bytes]:
@@ -69,27 +80,29 @@ def _recording(path: Path, chunks: Sequence[ChunkScores], context: DecisionConte
         start_unix_ns=context.start_unix_ns,
         contract=context.contract,
         provider=chunks[0].provider,
-        thresholds=context.thresholds,
+        thresholds=context.thresholds_for(context.names[path]),
         clock=SampleClock(),
         unused_providers=chunks[0].unused_providers,
         file=str(path),
     )
     seq += 1
     yield with_seq(encoder.hello(), seq)
-    for result in _detect(chunks, context):
+    for result in _detect(chunks, context, context.rules_for(context.names[path])):
         seq += 1
         yield with_seq(encoder.line(result), seq)
 
 
-def _detect(chunks: Sequence[ChunkScores], context: DecisionContext) -> Iterator[Event | Gap | StreamSummary]:
+def _detect(
+    chunks: Sequence[ChunkScores], context: DecisionContext, rules: tuple[DetectionRule, ...]
+) -> Iterator[Event | Gap | StreamSummary]:
     """Yield the events and gaps of one recording, the `StreamSummary` last."""
-    detection_state = DetectionState(initial_state(context.rules))
+    detection_state = DetectionState(initial_state(rules))
     spec, labels = context.contract.features, context.contract.labels
     last = chunks[-1]
     assert last.end_sample is not None
     for scores, level_dbfs in _windows(chunks, last.end_sample, context.contract):
         window = FeatureWindow(Features(_NO_MEL, scores.first_sample, scores.end_sample, complete=True), level_dbfs)
-        detection_state, events = detect_events(detection_state, [window], [scores], context.rules, spec)
+        detection_state, events = detect_events(detection_state, [window], [scores], rules, spec)
         yield from events
     reason: EndReason = "end_of_stream" if last.failure is None else "source_lost"
     yield from finish_stream(detection_state, last.end_sample, labels, reason)

@@ -109,8 +109,8 @@ class _ChunkScorer:
         hop_samples, shared_samples = spec.window_hop_samples, spec.window_samples - spec.window_hop_samples
         lead_in_sample = max(0, chunk.first_window - lead_in_windows(spec)) * hop_samples
         self._front_end_state = FrontEndState(
-            ResampleState(end_sample=lead_in_sample),
-            WindowState(first_sample=lead_in_sample, end_sample=lead_in_sample),
+            resampling=ResampleState(end_sample=lead_in_sample),
+            windowing=WindowState(first_sample=lead_in_sample, end_sample=lead_in_sample),
         )
         self._end_sample = math.inf if chunk.end_window is None else chunk.end_window * hop_samples
         self._first_sample = chunk.first_window * hop_samples

@@ -5,8 +5,8 @@ Conventions: every check is made here, before the first block is captured.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
@@ -16,8 +16,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.tags import with_tag_classes
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.daemon.detection.calibration import load_calibration
-from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
+from soundwatch.daemon.detection.rules import COMMON, SourceRules, resolve_sources
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.shadow.compare import ModelPair
@@ -66,22 +65,42 @@ def open_shadow(config: Config, context: EngineContext, log: Logger) -> ShadowRu
     """
     active, spec = context.classifier.contract, context.classifier.contract.features
     classifier = load_shadow(config, active)
+    shadow_sources = _shadow_sources(config, active, classifier.contract)
     pair = ModelPair(
         model=active.identity,
         shadow=classifier.contract.identity,
         labels=active.labels,
-        thresholds=tuple(context.thresholds.get(label) for label in active.labels),
-        shadow_thresholds=_shadow_thresholds(config, active, classifier.contract),
+        thresholds=_in_force(context.thresholds, active.labels),
+        shadow_thresholds=_in_force(shadow_sources[COMMON].thresholds, active.labels),
         spec=spec,
         stride_windows=round(1 / config.shadow.share),
         interval_samples=None if config.stats_s is None else round(config.stats_s * spec.rate_hz),
+        sources=tuple(
+            (
+                name,
+                _in_force(context.thresholds_for(name), active.labels),
+                _in_force(shadow_sources[name].thresholds, active.labels),
+            )
+            for name in config.sources
+        ),
     )
     return ShadowRunner(classifier, pair, context.journal, log)
 
 
-def _shadow_thresholds(config: Config, active: ModelContract, shadow: ModelContract) -> tuple[float | None, ...]:
-    """Return the shadow model's thresholds; the calibration applies only to the weights it was made with."""
-    path = config.detection.calibration
-    calibration = load_calibration(Path(path), shadow) if path and shadow.identity == active.identity else None
-    in_force = thresholds_in_force(build_rules(config.detection, shadow, calibration), shadow.labels)
-    return tuple(in_force.get(label) for label in shadow.labels)
+def _in_force(thresholds: Mapping[str, float], labels: Sequence[str]) -> tuple[float | None, ...]:
+    """Return the threshold of each label; None for a class that is not detected."""
+    return tuple(thresholds.get(label) for label in labels)
+
+
+def _shadow_sources(config: Config, active: ModelContract, shadow: ModelContract) -> dict[str, SourceRules]:
+    """Return the shadow model's rules by source; a calibration applies only to the weights it was made with."""
+    if shadow.identity == active.identity:
+        return resolve_sources(config, shadow)
+    with_keys = msgspec.structs.replace
+    own = {
+        name: with_keys(source, detection=with_keys(source.detection, calibration=None))
+        for name, source in config.sources.items()
+    }
+    return resolve_sources(
+        with_keys(config, detection=with_keys(config.detection, calibration=None), sources=own), shadow
+    )

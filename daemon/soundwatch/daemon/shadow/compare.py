@@ -35,6 +35,7 @@ class ModelPair:
         spec: The front end of both models.
         stride_windows: One window in so many is compared.
         interval_samples: Interval between two tallies of a stream; None for one tally at its end.
+        sources: Thresholds of both models for each configured source: name, active model, shadow model.
     """
 
     model: str
@@ -45,6 +46,14 @@ class ModelPair:
     spec: FeatureSpec
     stride_windows: int
     interval_samples: int | None
+    sources: tuple[tuple[str, Thresholds, Thresholds], ...] = ()
+
+    def for_source(self, source: str) -> ModelPair:
+        """Return the pair with the thresholds of a source."""
+        for name, thresholds, shadow_thresholds in self.sources:
+            if name == source:
+                return replace(self, thresholds=thresholds, shadow_thresholds=shadow_thresholds)
+        return self
 
     def is_due(self, window: Scores) -> bool:
         """Return True if this window is to be compared: by its position, and if no sound in it was lost."""

@@ -127,7 +127,7 @@ class ShadowRunner:
         source = window.stream.source.name
         _, state = self._streams.get(source, (None, initial_state(self.pair)))
         [scores] = classify_windows(self._classifier, [window.features])
-        state, results = compare(state, self.pair, window.scores, scores, window.dropped_windows)
+        state, results = compare(state, self.pair.for_source(source), window.scores, scores, window.dropped_windows)
         self._streams[source] = window.stream, state
         for result in results:
             if isinstance(result, ScoreDifference):
@@ -156,7 +156,7 @@ class ShadowRunner:
             self._journal.append(self._shadow_line(stream, tally, reason))
 
     def _differ_line(self, stream: LineEncoder, difference: ScoreDifference) -> DifferLine:
-        pair, class_id = self.pair, difference.class_id
+        pair, class_id = self.pair.for_source(stream.source.name), difference.class_id
         return DifferLine(
             seq=UNNUMBERED,
             time=stream.format_time(difference.at_sample),
