@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models lock audit test-pythons test-systemd fuzz deb clean help
+.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit test-pythons test-systemd fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -80,6 +80,9 @@ fuzz: .venv/test.stamp  ## Feed the readers of outside input with garbage for te
 
 deb: dist  ## Build a Debian package of this machine's architecture and release into dist/.
 	sh scripts/deb
+
+home-assistant: dist  ## Write the Home Assistant add-on into dist/home-assistant.
+	sh scripts/home-assistant-addon
 
 screenshots: docs  ## Take the documentation's pictures of the pages (three minutes).
 	$(BIN)/python scripts/screenshots.py

@@ -134,11 +134,13 @@ class OlderBroker:
 class Listener:
     """Client that receives all messages, and reconnects after an outage of the broker."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, credentials: tuple[str, str] | None = None) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
         self._counts: dict[str, int] = {}
         self.ready = threading.Event()
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        if credentials is not None:
+            client.username_pw_set(*credentials)
         client.reconnect_delay_set(1, 1)
         client.on_connect = lambda *_: client.subscribe("#") and None
         client.on_subscribe = lambda *_: self.ready.set()

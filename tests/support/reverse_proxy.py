@@ -12,8 +12,17 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def reverse_proxy(address: tuple[str, int], prefix: str, *, upgrades: bool) -> Iterator[str]:
+def reverse_proxy(
+    address: tuple[str, int], prefix: str, *, upgrades: bool, own_address: str = "127.0.0.1", headers: bytes = b""
+) -> Iterator[str]:
     """Serve `address` under a path, one request per connection; without upgrades, no WebSocket connects.
+
+    Args:
+        address: Address of the server.
+        prefix: Path, without a slash at its end.
+        upgrades: Whether WebSockets connect.
+        own_address: Address from which the proxy connects.
+        headers: Headers that the proxy adds, each with a line break before it.
 
     Yields:
         The URL of the proxy.
@@ -34,8 +43,8 @@ def reverse_proxy(address: tuple[str, int], prefix: str, *, upgrades: bool) -> I
             if not (upgrades and b"upgrade: websocket" in rest.lower()):
                 rest = re.sub(rb"\r\n(?i:connection|upgrade|sec-websocket-[a-z]+): [^\r]*", b"", rest)
                 rest += b"\r\nConnection: close"
-            head = b" ".join((method, path.removeprefix(prefix.encode()), rest))
-            with socket.create_connection(address) as server:
+            head = b" ".join((method, path.removeprefix(prefix.encode()), rest + headers))
+            with socket.create_connection(address, source_address=(own_address, 0)) as server:
                 server.sendall(head + b"\r\n\r\n" + body)
                 up = threading.Thread(target=copy, args=(self.request, server), daemon=True)
                 up.start()
