@@ -20,7 +20,7 @@ DAEMON_FLOORS: Final = (
     ("core",),
     ("capture", "frontend", "inference", "detection", "events", "tables", "system", "schedule"),
     ("pipeline", "journal", "status", "level"),
-    ("sinks", "engine", "scan"),
+    ("sinks", "engine", "scan", "statistics"),
     ("web", "clips", "shadow"),
     ("app", "fleet", "diagnostics"),
     ("cli",),

@@ -31,6 +31,7 @@ COMMANDS: Final = {
         "soundwatch.daemon.cli.export_events:export_events",
         "Write events of the journal to a file: JSON lines, CSV, Parquet, Audacity, Raven.",
     ),
+    "digest": ("soundwatch.daemon.cli.digest:digest", "Print the statistics of a day or a week."),
     "fleet": ("soundwatch.daemon.cli.fleet:fleet", "Collect and show the lines of many machines."),
     "devices": ("soundwatch.daemon.cli.devices:devices", "List the microphones and how to name them."),
     "replay": ("soundwatch.daemon.cli.replay:replay", "Detect sounds in recordings, faster than real time."),

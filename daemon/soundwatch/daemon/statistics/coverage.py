@@ -1,0 +1,161 @@
+"""The time in which each source was scored, from the lines of the journal.
+
+Conventions: milliseconds since 1970 in UTC. A stream was scored from its start to its last line, except in its gaps. A
+`stats` line gives the start of its stream, also where the journal has removed the `hello` line. Between the last line
+and the present, the time of a stream without an end is not reported yet, at most `stats_s` and a minute; it counts
+neither as scored nor as missed. Times are those of lines, so a clock that was set shows as written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from soundwatch.daemon.journal.statistics import SourceLine
+
+GRACE_MS: Final = 60_000
+MS: Final = timedelta(milliseconds=1)
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_SCORED: Final = ("lost", "waiting", "paused")
+
+Span = tuple[int, int]
+
+
+class _Part(msgspec.Struct):
+    """Keys of `hello`, `stats`, `gap` and `health` lines that coverage needs."""
+
+    stream_start: str | None = None
+    start: str | None = None
+    duration_s: float | None = None
+    final: bool = False
+    state: str | None = None
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Stream of a source, while its lines are read."""
+
+    begin_ms: int
+    last_ms: int
+    ended: bool = False
+    away: bool = False
+
+
+@dataclass(slots=True)
+class _Source:
+    """Lines of a source, while they are read."""
+
+    streams: list[_Stream] = field(default_factory=list)
+    gaps: list[Span] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTime:
+    """Scored time of a source.
+
+    Attributes:
+        scored: Spans that were scored, in order, without overlap.
+        unreported: Spans of which no line reports yet.
+    """
+
+    scored: tuple[Span, ...]
+    unreported: tuple[Span, ...]
+
+
+def unix_ms(text: str) -> int:
+    """Return the milliseconds since 1970 of a time in a line."""
+    return (datetime.fromisoformat(text) - _UNIX_EPOCH) // MS
+
+
+def scored_times(lines: Iterable[SourceLine], now_ms: int, stats_s: float | None) -> dict[str, ScoredTime]:
+    """Return the scored time of each source.
+
+    Args:
+        lines: Lines of all sources in the order of their numbers, from the begin of the time of interest on, and up to
+            `stats_s` seconds past its end.
+        now_ms: The present.
+        stats_s: Sound between two `stats` lines; None if only the end of a stream writes one.
+    """
+    sources: dict[str, _Source] = {}
+    for line in lines:
+        _take(sources.setdefault(line.source, _Source()), line)
+    return {name: _scored_time(source, now_ms, stats_s) for name, source in sources.items()}
+
+
+def overlap_ms(spans: Sequence[Span], bounds_ms: Sequence[int]) -> list[int]:
+    """Return how much of each interval between neighboring bounds lies in the spans."""
+    found = [0] * (len(bounds_ms) - 1)
+    for begin, end in spans:
+        index = max(0, bisect_right(bounds_ms, begin) - 1)
+        while index < len(found) and bounds_ms[index] < end:
+            found[index] += max(0, min(end, bounds_ms[index + 1]) - max(begin, bounds_ms[index]))
+            index += 1
+    return found
+
+
+def _take(source: _Source, line: SourceLine) -> None:
+    """Add a line to the streams and gaps of its source."""
+    time_ms = unix_ms(line.time)
+    part = _Part() if line.line is None else msgspec.json.decode(line.line, type=_Part)
+    if line.type == "hello":
+        begin_ms = time_ms if part.stream_start is None else unix_ms(part.stream_start)
+        source.streams.append(_Stream(begin_ms, time_ms))
+        return
+    if line.type == "clip":  # written after its sound, also after the end of the stream
+        return
+    if not source.streams or (source.streams[-1].ended and line.type != "health"):
+        source.streams.append(_Stream(time_ms, time_ms))
+    stream = source.streams[-1]
+    if line.type == "health":
+        stream.away = (part.state in _NOT_SCORED) or (stream.away and part.state not in ("back", "resumed"))
+        return
+    if line.type == "gap" and part.start is not None:
+        source.gaps.append((unix_ms(part.start), time_ms))
+        stream.begin_ms = min(stream.begin_ms, unix_ms(part.start))
+    if line.type == "stats" and part.duration_s is not None:
+        stream.begin_ms = min(stream.begin_ms, time_ms - round(1000 * part.duration_s))
+        stream.ended = stream.ended or part.final
+    stream.last_ms = max(stream.last_ms, time_ms)
+
+
+def _scored_time(source: _Source, now_ms: int, stats_s: float | None) -> ScoredTime:
+    alive = _merged([(stream.begin_ms, stream.last_ms) for stream in source.streams])
+    scored = _without(alive, _merged(source.gaps))
+    last = source.streams[-1] if source.streams else None
+    unreported: tuple[Span, ...] = ()
+    if last is not None and stats_s is not None and not (last.ended or last.away):
+        end_ms = min(now_ms, last.last_ms + round(1000 * stats_s) + GRACE_MS)
+        unreported = ((last.last_ms, end_ms),) if end_ms == now_ms > last.last_ms else ()
+    return ScoredTime(tuple(scored), unreported)
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that touch as one."""
+    merged: list[Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif end > begin:
+            merged.append((begin, end))
+    return merged
+
+
+def _without(spans: Iterable[Span], removed: Sequence[Span]) -> list[Span]:
+    """Return what is left of spans, both in order and without overlap."""
+    left: list[Span] = []
+    for span_begin, end in spans:
+        begin = span_begin
+        for gap_begin, gap_end in removed:
+            if gap_end <= begin or gap_begin >= end:
+                continue
+            if gap_begin > begin:
+                left.append((begin, gap_begin))
+            begin = gap_end
+        if begin < end:
+            left.append((begin, end))
+    return left
