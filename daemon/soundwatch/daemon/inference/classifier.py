@@ -30,6 +30,7 @@ from soundwatch.daemon.core.types import Classifier, Features, Scores, read_only
 from soundwatch.daemon.inference import onnx_model, torchscript_model
 from soundwatch.daemon.inference.fallback import FallbackNetwork
 from soundwatch.daemon.inference.providers import CardOptions
+from soundwatch.daemon.inference.shipped_torchscript import shipped_torchscript
 from soundwatch.daemon.inference.torchscript_model import Logits
 from soundwatch.daemon.inference.triton_client import RemoteClassifier
 
@@ -200,7 +201,8 @@ def load_classifier_file(
     Args:
         path: The file, or the name of a shipped model.
         provider: "auto" for the fastest, "cpu", "cuda", or the name of a provider of ONNX Runtime.
-        backend: Format of the file; "auto" uses the suffix (.pt and .ts are TorchScript).
+        backend: Format of the file; "auto" uses the suffix (.pt and .ts are TorchScript). With "torchscript" a shipped
+            model's file is exported into the user's cache first.
         threads: Number of threads for one window.
         card: Card and memory limit for CUDA.
         patience_s: Time limit for opening and the first run; with auto, accelerators have it each.
@@ -210,8 +212,10 @@ def load_classifier_file(
         ContractError: The file carries no contract, or a malformed one.
         ProviderError: The requested provider cannot be used.
     """
-    path = resolve_model(path)
+    path = resolve_model(name := path)
     backend = backend_of(path, backend)
+    if backend == "torchscript" and str(name) in SHIPPED_MODELS:
+        path = shipped_torchscript(str(name), path)
     content = _read(path)
     opened: Future[LoadedModel] = Future()
 

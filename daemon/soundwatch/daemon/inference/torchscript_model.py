@@ -60,8 +60,7 @@ def load_torchscript(
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{path} does not read as TorchScript: {str(error).splitlines()[0].split('. ')[0].rstrip('.')}. Use a file "
-            "of `soundwatch export --format torchscript`. For the model urban: "
-            "`soundwatch export urban --format torchscript --out models`, then `--model models/urban.ts`."
+            "of `soundwatch export --format torchscript`, or the name of a shipped model, such as urban."
         ) from error
     if extra[WAVEFORM_KEY]:
         raise ContractError(waveform_refusal(path))

@@ -1,0 +1,68 @@
+"""TorchScript files of the shipped models, which the package has as ONNX only.
+
+Conventions: a file is made once, by `soundwatch export` in a process of its own, and kept as
+`soundwatch/models/HASH/NAME.ts` in XDG_CACHE_HOME or ~/.cache, where HASH is that of the ONNX file.
+Does not: import torch or the export here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.extras import install_command
+
+EXPORT_S: Final = 600.0  # a slow board takes a minute
+_PROGRAM: Final = "import sys; from soundwatch.daemon.cli import main; main(sys.argv[1:])"
+
+
+def shipped_torchscript(name: str, shipped: Path) -> Path:
+    """Return the TorchScript file of a shipped model; export it if the cache does not have it.
+
+    Args:
+        name: Name of the model.
+        shipped: Its ONNX file.
+
+    Raises:
+        ModelError: torch is not installed, or the export failed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ModelError(
+            f"Backend torchscript needs torch, which is not installed. Install it with {install_command('training')}, "
+            "or use backend onnx."
+        )
+    folder = _cache_folder() / hashlib.sha256(shipped.read_bytes()).hexdigest()[:12]
+    file = folder / f"{name}.ts"
+    if file.is_file():
+        return file
+    words = ["export", name, "--format", "torchscript", "--out", str(folder)]
+    try:
+        done = subprocess.run(  # noqa: S603  # our own program
+            [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, timeout=EXPORT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"The TorchScript file of {name} was not exported within {EXPORT_S:g} s. {_by_hand(name)}"
+        ) from error
+    if done.returncode != 0 or not file.is_file():
+        reason = " ".join(done.stderr.split()[-40:]) or f"it ended with code {done.returncode}"
+        raise ModelError(f"The TorchScript file of {name} cannot be exported: {reason} {_by_hand(name)}")
+    return file
+
+
+def _by_hand(name: str) -> str:
+    return (
+        f"Try `soundwatch export {name} --format torchscript --out models`, then `--model models/{name}.ts`, "
+        "or use backend onnx."
+    )
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(base) / "soundwatch" / "models"

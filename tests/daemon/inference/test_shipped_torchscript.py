@@ -1,0 +1,56 @@
+"""Backend torchscript opens a shipped model by itself, and imports torch in no other case."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.inference import shipped_torchscript
+from soundwatch.daemon.inference.classifier import load_classifier_file
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_shipped_model_is_exported_once_and_gives_the_scores_of_its_onnx_file(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    shipped = load_classifier_file("tutorial", "cpu")
+    exported = load_classifier_file("tutorial", "cpu", "torchscript")
+    assert exported.path.is_relative_to(cache)
+    assert exported.provider == "TorchScript-CPU"
+    assert exported.contract == shipped.contract
+    mel_db = np.full((1, *shipped.contract.features.input_shape), -40, np.float32)
+    np.testing.assert_allclose(exported.classify(mel_db), shipped.classify(mel_db), rtol=0, atol=1e-4)
+
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError("exported twice")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert load_classifier_file("tutorial", "cpu", "torchscript").path == exported.path
+
+
+def test_without_torch_the_message_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_spec(name: str) -> None:
+        assert name == "torch"
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    with pytest.raises(ModelError, match=r"pip install '\.\[training\]'"):
+        load_classifier_file("tutorial", "cpu", "torchscript")
+
+
+def test_an_export_that_fails_gives_its_reason_and_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    (cache / "soundwatch").write_text("a file where a folder belongs")
+    monkeypatch.setattr(shipped_torchscript, "_PROGRAM", "import sys; sys.exit('no room in the folder')")
+    with pytest.raises(ModelError, match=r"no room in the folder Try `soundwatch export tutorial"):
+        load_classifier_file("tutorial", "cpu", "torchscript")
