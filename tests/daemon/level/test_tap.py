@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+import pytest
 
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
@@ -25,22 +27,33 @@ def metered_context(offset_db: float | None = None) -> tuple[EngineContext, list
     context, _ = engine_context(BandClassifier())
     lines = list[LevelLine]()
     context.live.subscribe_levels(lines.append)
-    meter = LevelMeter(lambda name: offset_db if name == "mic0" else None, context.live.publish_level)
+    meter = LevelMeter(
+        lambda name: offset_db if name == "mic0" else None,
+        ZoneInfo("UTC"),
+        context.live.publish_level,
+        context.journal.append,
+    )
     return replace(context, level_tap=meter), lines
+
+
+def of_seconds(lines: list[LevelLine]) -> list[LevelLine]:
+    return [line for line in lines if line.period == "1s"]
 
 
 def test_each_second_of_a_live_source_has_a_line_with_the_time_of_its_end() -> None:
     context, lines = metered_context()
     source = MemorySource("mic0", SCENE, waits=True, start_unix_ns=1_000_000_000)
     Engine(context, MemoryLogger()).run([SourceSession(source)])
+    assert lines[-1].period == "1min"
+    for line in lines:
+        VALIDATOR.validate(msgspec.to_builtins(line))
+    lines = of_seconds(lines)
     assert [line.time for line in lines] == [f"1970-01-01T00:00:0{second}.000Z" for second in (2, 3, 4, 5)]
     assert [line.laeq_db for line in lines[:2]] == [-9.0, -9.0]
     assert [line.lafmax_db for line in lines[:2]] == [-9.0, -9.0]
     assert [line.laeq_db for line in lines[3:]] == [None]
     assert {(line.period, line.calibrated, line.coverage) for line in lines} == {("1s", False, 1.0)}
     assert context.live.latest_levels == {"mic0": lines[-1]}
-    for line in lines:
-        VALIDATOR.validate(msgspec.to_builtins(line))
 
 
 def test_a_replay_has_the_lines_of_a_live_source() -> None:
@@ -53,7 +66,7 @@ def test_a_replay_has_the_lines_of_a_live_source() -> None:
         run(context, SourceSession(MemorySource("mic0", SCENE[:, :30_000], waits=True)))
         found.append(lines)
     assert found[0] == found[1]
-    assert [line.coverage for line in found[0]] == [1.0, 1.0, 1.0, 0.75]
+    assert [line.coverage for line in of_seconds(found[0])] == [1.0, 1.0, 1.0, 0.75]
 
 
 def test_a_calibrated_source_has_levels_of_sound_pressure_and_others_stay_relative() -> None:
@@ -74,4 +87,44 @@ def test_a_paused_source_is_not_measured_and_goes_on_in_its_own_time() -> None:
     for number, block in enumerate(blocks):
         source.paused = 10 <= number < 25
         engine._process_handover(source, [block], 0)  # type: ignore[list-item]  # a source in memory has no notices
-    assert [(line.time[17:19], line.coverage) for line in lines] == [("01", 1.0), ("03", 0.5), ("04", 1.0)]
+    assert [(line.time[17:19], line.coverage) for line in of_seconds(lines)] == [("01", 1.0), ("03", 0.5), ("04", 1.0)]
+
+
+def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() -> None:
+    context, sink = engine_context(BandClassifier())
+    meter = LevelMeter(lambda _: 100.0, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
+    source = MemorySource("mic0", SCENE, waits=True, start_unix_ns=(12 * 3600 - 2) * 1_000_000_000)
+    Engine(replace(context, level_tap=meter), MemoryLogger()).run([SourceSession(source)])
+    levels = sink.of("level")
+    for line in levels:
+        VALIDATOR.validate(line)
+    assert [(line["period"], line["start"][11:16], line["time"][11:19]) for line in levels] == [
+        ("15min", "11:45", "12:00:00"),
+        ("1h", "11:00", "12:00:00"),
+        ("15min", "12:00", "12:00:02"),
+        ("1h", "12:00", "12:00:02"),
+        ("day", "00:00", "12:00:02"),
+    ]
+    day = levels[-1]
+    assert (day["lday_db"], day["levening_db"], day["lden_db"]) == (day["laeq_db"], None, None)
+    assert day["coverage"] == pytest.approx(4 / 86_400, abs=1e-4)
+    assert (day["calibrated"], levels[0]["laeq_db"]) == (True, 91.0)
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "replay"])
+def test_events_have_the_level_of_their_window_and_the_highest_since_the_onset(live: bool) -> None:
+    scene = np.concatenate([silence(2), tone(500, 3, amplitude=0.1), tone(500, 1), silence(3)], axis=1)
+    context, sink = engine_context(BandClassifier())
+    meter = LevelMeter(lambda _: None, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
+    context = replace(context, level_tap=meter)
+    session = SourceSession(MemorySource("mic0", scene, waits=True))
+    if live:
+        Engine(context, MemoryLogger()).run([session])
+    else:
+        session.replay(context)
+    update, end = sink.of("update")[-1], sink.of("end")[-1]
+    assert update["level_dba"] == pytest.approx(-12.3, abs=0.3)  # 500 Hz has 3.2 dB less by the weighting A
+    assert end["peak_level_dba"] == pytest.approx(-12.3, abs=0.3)
+    assert {line["calibrated"] for line in sink.lines if line["type"] in ("start", "update", "end")} == {False}
+    for line in sink.lines:
+        VALIDATOR.validate(line)

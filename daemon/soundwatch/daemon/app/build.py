@@ -18,8 +18,8 @@ from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.place_config import load_time_zone
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Clock
@@ -151,23 +151,26 @@ def build_clip_tap(
 
 
 def build_level_tap(
-    config: LevelConfig, context: EngineContext, sources: Callable[[], Mapping[str, SourceConfig]]
+    config: Config, context: EngineContext, sources: Callable[[], Mapping[str, SourceConfig]]
 ) -> LevelMeter | None:
     """Build the sound level meters; None where they are off.
 
     Args:
-        config: Configuration of the meters.
+        config: The configuration.
         context: Dependencies of the engine.
         sources: Returns the configured sources by name; a recording need not be one.
     """
-    if not config.enabled:
+    if not config.level.enabled:
         return None
 
     def offset_db(source: str) -> float | None:
         configured = sources().get(source)
         return None if configured is None else configured.level_offset_db
 
-    return LevelMeter(offset_db, context.live.publish_level)
+    zone = config.place.time_zone
+    return LevelMeter(
+        offset_db, None if zone is None else load_time_zone(zone), context.live.publish_level, context.journal.append
+    )
 
 
 def build_taps(
@@ -180,7 +183,7 @@ def build_taps(
     """
     config = in_force.run_config.config
     clip_tap, clip_writer = build_clip_tap(config, in_force.context, log)
-    level_tap = build_level_tap(config.level, in_force.context, sources)
+    level_tap = build_level_tap(config, in_force.context, sources)
     context = replace(in_force.context, clip_tap=clip_tap, level_tap=level_tap)
     shadow = build_shadow(config, context, None, log)
     return InForce(in_force.run_config, replace(context, shadow=shadow), shadow), clip_writer
@@ -222,7 +225,7 @@ def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWrit
         context.live.subscribe(lambda window: writer.write_unnumbered(scores_line(window, context.node), with_scores))
     if any(with_level):
         context.live.subscribe_levels(lambda line: writer.write_unnumbered(line, with_level))
-    level_tap = build_level_tap(config.level, context, lambda: config.sources)
+    level_tap = build_level_tap(config, context, lambda: config.sources)
     return replace(context, level_tap=level_tap), writer
 
 

@@ -28,7 +28,7 @@ from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.detection.rules import SourceRules
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.notices import overload_line, provider_line
-from soundwatch.daemon.events.schema import Line
+from soundwatch.daemon.events.schema import EventLine, Line
 from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning
 from soundwatch.daemon.inference.classifier import log_fields, unused_provider_reasons
 from soundwatch.daemon.journal.entry import LineAppender
@@ -62,6 +62,9 @@ class LevelTap(Protocol):
 
     def add_block(self, source: str, encoder: LineEncoder, block: Block | None) -> None:
         """Measure the next block of a source; None for the end of its stream."""
+
+    def with_levels(self, source: str, event: Event, line: EventLine) -> EventLine:
+        """Return the line of an event with its levels."""
 
 
 class WindowTap(Protocol):
@@ -144,6 +147,13 @@ class EngineContext:
             clock=self.clock,
             unused_providers=unused_provider_reasons(self.classifier),
         )
+
+    def line(self, encoder: LineEncoder, result: Event | Gap | StreamSummary) -> Line:
+        """Return the line of a result of the detection; an event has its levels where they are measured."""
+        line = encoder.line(result)
+        if self.level_tap is not None and isinstance(result, Event) and isinstance(line, EventLine):
+            return self.level_tap.with_levels(encoder.source.name, result, line)
+        return line
 
     def provider_changed(self, before: str) -> Line:
         """Return the health line of a change of the provider."""

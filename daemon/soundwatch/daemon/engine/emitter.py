@@ -38,7 +38,7 @@ def emit_lines(item: PendingItem, scores: Iterator[Scores]) -> list[Line]:
     if results:
         assert source.encoder is not None
         source.encoder = source.encoder.with_provider(context.classifier.provider)
-        lines = [source.encoder.line(result) for result in results]
+        lines = [context.line(source.encoder, result) for result in results]
     if isinstance(content, ModelSwap) and source.encoder is not None:
         source.encoder = content.context.rebind(source.encoder)
         lines.append(source.encoder.hello())

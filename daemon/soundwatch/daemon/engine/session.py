@@ -56,7 +56,7 @@ class SourceSession:
                 context.conditioning_for(self.source.info.name),
             )
             for result in results:
-                context.journal.append(encoder.with_provider(context.classifier.provider).line(result))
+                context.journal.append(context.line(encoder.with_provider(context.classifier.provider), result))
         if self.failure is not None:
             raise self.failure
 

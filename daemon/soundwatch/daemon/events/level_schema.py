@@ -15,14 +15,14 @@ from soundwatch.daemon.events.health_schema import SCHEMA
 
 
 class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Levels of the second that ends at `time`; the journal never stores this line, so it has no number."""
+    """Levels of the second or minute that ends at `time`; the journal never stores this line, so it has no number."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["level"] = "level"
     time: str
     node: str
     source: str
-    period: Literal["1s"] = "1s"
+    period: Literal["1s", "1min"] = "1s"
     calibrated: bool
     coverage: float
     laeq_db: float | None
@@ -30,3 +30,33 @@ class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
     lzeq_db: float | None
     lafmax_db: float | None
     lasmax_db: float | None
+    l10_db: float | msgspec.UnsetType | None = msgspec.UNSET
+    l50_db: float | msgspec.UnsetType | None = msgspec.UNSET
+    l90_db: float | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class LevelPeriodLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Levels of a quarter of an hour, an hour or a day that began at `start`."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["level"] = "level"
+    seq: int
+    time: str
+    node: str
+    source: str
+    period: Literal["15min", "1h", "day"]
+    start: str
+    calibrated: bool
+    coverage: float
+    laeq_db: float | None
+    lceq_db: float | None
+    lzeq_db: float | None
+    lafmax_db: float | None
+    lasmax_db: float | None
+    l10_db: float | None
+    l50_db: float | None
+    l90_db: float | None
+    lday_db: float | msgspec.UnsetType | None = msgspec.UNSET
+    levening_db: float | msgspec.UnsetType | None = msgspec.UNSET
+    lnight_db: float | msgspec.UnsetType | None = msgspec.UNSET
+    lden_db: float | msgspec.UnsetType | None = msgspec.UNSET

@@ -23,9 +23,9 @@ from soundwatch.daemon.events.health_schema import (
     ReloadLine,
     SourceHealthLine,
 )
-from soundwatch.daemon.events.level_schema import LevelLine
+from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
 
-LINE_TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow")
+LINE_TYPES: Final = ("hello", "start", "update", "end", "clip", "gap", "health", "stats", "differ", "shadow", "level")
 UNNUMBERED: Final = 0  # `seq` of a line that no writer has taken yet
 ShadowReason = Literal["interval", "ended", "changed", "failed"]
 ClipRefusal = Literal["speech", "disk", "queue", "failed"]
@@ -80,6 +80,9 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cl
     continues: str | msgspec.UnsetType = msgspec.UNSET
     also: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     experimental: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    level_dba: float | msgspec.UnsetType | None = msgspec.UNSET
+    peak_level_dba: float | msgspec.UnsetType | None = msgspec.UNSET
+    calibrated: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class GapLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +217,7 @@ Line = (
     | StatsLine
     | DifferLine
     | ShadowLine
+    | LevelPeriodLine
 )
 
 

@@ -1,27 +1,37 @@
-"""The sound level meters of all sources, and the lines of their levels.
+"""The sound level meters of all sources: lines of levels, and levels of events.
 
 Conventions: only the engine's thread uses a meter, and a meter never waits. Samples of blocks are at the rate of their
-source, those of an encoder at the rate of the model.
-Does not: measure (`meter.py`).
+source, those of an encoder and of events at the rate of the model.
+Does not: measure (`meter.py`) or format lines (`lines.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import tzinfo
 
-from soundwatch.daemon.core.clock import format_utc
-from soundwatch.daemon.core.types import Block
+import msgspec
+
+from soundwatch.daemon.core.types import Block, Event
 from soundwatch.daemon.events.encoder import LineEncoder
-from soundwatch.daemon.events.level_schema import LevelLine
-from soundwatch.daemon.level.meter import MeterState, SecondLevel, decibels, measure
+from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
+from soundwatch.daemon.events.schema import EventLine
+from soundwatch.daemon.level.event_levels import EventLevels
+from soundwatch.daemon.level.lines import minute_line, period_line, rounded_db, second_line
+from soundwatch.daemon.level.meter import MeterState, SecondLevel, measure
+from soundwatch.daemon.level.periods import Period, PeriodState, add_second, end_periods
 
 
 @dataclass(slots=True)
 class _SourceMeter:
     """The meter of one source."""
 
-    state: MeterState
+    events: EventLevels
+    state: MeterState = field(default_factory=MeterState)
+    periods: PeriodState = field(default_factory=PeriodState)
+    end_unix_ns: int = 0
+    ended: bool = False
 
 
 class LevelMeter:
@@ -29,43 +39,67 @@ class LevelMeter:
 
     Args:
         offset_db: Returns the level of a source's full scale in decibels of sound pressure; None without calibration.
-        publish: Takes the line of each second; must not wait.
+        zone: Time zone of the periods; None for the system's.
+        publish: Takes the line of each second and minute; must not wait.
+        append: Takes the lines of longer periods.
     """
 
-    def __init__(self, offset_db: Callable[[str], float | None], publish: Callable[[LevelLine], object]) -> None:
+    def __init__(
+        self,
+        offset_db: Callable[[str], float | None],
+        zone: tzinfo | None,
+        publish: Callable[[LevelLine], object],
+        append: Callable[[LevelPeriodLine], object],
+    ) -> None:
         self._offset_db = offset_db
+        self._zone = zone
         self._publish = publish
+        self._append = append
         self._meters: dict[str, _SourceMeter] = {}
 
     def add_block(self, source: str, encoder: LineEncoder, block: Block | None) -> None:
         """Measure the next block of a source; None for the end of its stream."""
-        meter = self._meters.setdefault(source, _SourceMeter(MeterState()))
+        spec = encoder.contract.features
+        meter = self._meters.get(source)
+        if meter is None:
+            self._meters = {name: other for name, other in self._meters.items() if not other.ended}
+            meter = self._meters[source] = _SourceMeter(EventLevels(spec.rate_hz, spec.window_samples))
         meter.state, seconds = measure(meter.state, block)
-        if block is None:
-            del self._meters[source]
-        offset_db = self._offset_db(source)
         for second in seconds:
-            self._publish(second_line(second, encoder, offset_db))
+            self._add_second(meter, second, encoder)
+        if block is None:
+            self._end(meter, end_periods(meter.periods, self._zone), encoder)
+            meter.state, meter.periods = MeterState(), PeriodState()
+        meter.ended = block is None
 
+    def with_levels(self, source: str, event: Event, line: EventLine) -> EventLine:
+        """Return the line of an event with its levels."""
+        meter = self._meters.get(source)
+        if meter is None:
+            return line
+        offset_db = self._offset_db(source)
+        level, highest = meter.events.of_event(event)
+        return msgspec.structs.replace(
+            line,
+            level_dba=rounded_db(level, offset_db),
+            peak_level_dba=rounded_db(highest, offset_db),
+            calibrated=offset_db is not None,
+        )
 
-def second_line(second: SecondLevel, encoder: LineEncoder, offset_db: float | None) -> LevelLine:
-    """Return the line of one second."""
-    rate_hz = encoder.contract.features.rate_hz
-    return LevelLine(
-        time=format_utc(encoder.at_unix_ns(second.end_sample * rate_hz // second.rate_hz)),
-        node=encoder.node,
-        source=encoder.source.name,
-        calibrated=offset_db is not None,
-        coverage=round(second.coverage, 3),
-        laeq_db=rounded_db(second.a, offset_db),
-        lceq_db=rounded_db(second.c, offset_db),
-        lzeq_db=rounded_db(second.z, offset_db),
-        lafmax_db=rounded_db(second.fast_max, offset_db),
-        lasmax_db=rounded_db(second.slow_max, offset_db),
-    )
+    def _add_second(self, meter: _SourceMeter, second: SecondLevel, encoder: LineEncoder) -> None:
+        rate_hz = encoder.contract.features.rate_hz
+        end_unix_ns = encoder.at_unix_ns(second.end_sample * rate_hz // second.rate_hz)
+        meter.events.add(second)
+        meter.periods, ended = add_second(meter.periods, second, end_unix_ns, self._zone)
+        self._end(meter, ended, encoder)
+        meter.end_unix_ns = end_unix_ns
+        self._publish(second_line(second, encoder, end_unix_ns, self._offset_db(encoder.source.name)))
 
-
-def rounded_db(mean_square: float, offset_db: float | None) -> float | None:
-    """Return a level in decibels, rounded to a tenth."""
-    level_db = decibels(mean_square, offset_db or 0.0)
-    return None if level_db is None else round(level_db, 1)
+    def _end(self, meter: _SourceMeter, ended: list[Period], encoder: LineEncoder) -> None:
+        """Publish or append the lines of periods that have ended."""
+        offset_db = self._offset_db(encoder.source.name)
+        for period in ended:
+            if period.kind == "1min":
+                self._publish(minute_line(period, encoder, offset_db))
+            else:
+                self._append(period_line(period, encoder, meter.end_unix_ns, offset_db))

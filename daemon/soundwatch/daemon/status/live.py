@@ -64,7 +64,7 @@ class LiveFeed:
             subscriber(result)
 
     def subscribe_levels(self, subscriber: Callable[[LevelLine], None]) -> Callable[[], None]:
-        """Call a function with the level of each second, in the engine's thread; the function must not wait.
+        """Call a function with the level of each second and minute, in the engine's thread; the function must not wait.
 
         Returns:
             A function that ends the subscription. A second call does nothing.
@@ -77,8 +77,9 @@ class LiveFeed:
         return unsubscribe
 
     def publish_level(self, level: LevelLine) -> None:
-        """Keep the level of a second, and hand it to the subscribers."""
-        self.latest_levels[level.source] = level
+        """Hand the level of a second or a minute to the subscribers, and keep that of a second."""
+        if level.period == "1s":
+            self.latest_levels[level.source] = level
         for subscriber in self._level_subscribers:
             subscriber(level)
 

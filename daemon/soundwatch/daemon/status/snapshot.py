@@ -20,6 +20,7 @@ from soundwatch.daemon.events.health_schema import (
     ReloadLine,
     SourceHealthLine,
 )
+from soundwatch.daemon.events.level_schema import LevelPeriodLine
 from soundwatch.daemon.events.schema import EventLine, GapLine, HelloLine, Line, StatsLine
 
 
@@ -88,7 +89,7 @@ def apply_line(snapshot: StatusSnapshot, line: Line) -> StatusSnapshot:
         return replace(snapshot, overload=line)
     if isinstance(line, JournalHealthLine):
         return replace(snapshot, journal=line)
-    if isinstance(line, ReloadLine | ProviderLine):
+    if isinstance(line, ReloadLine | ProviderLine | LevelPeriodLine):
         return snapshot
     source = _of_source(snapshot.sources.get(line.source, SourceStatus()), line)
     return replace(snapshot, sources={**snapshot.sources, line.source: source})
