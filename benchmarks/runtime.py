@@ -1,4 +1,4 @@
-"""Cost of running: start-up, stages, archive speed, memory, and latency of the microphone.
+"""Cost of running: start-up, archive speed, memory, and latency of the microphone.
 
 Run `python benchmarks/runtime.py` on an idle machine; it takes three minutes and writes results/runtime.json,
 from which the documentation's tables are made. Figures are medians with their range.
@@ -59,15 +59,6 @@ def hello_s(source: list[str], env: dict[str, str]) -> float:
         process.terminate()
     assert b'"hello"' in line, line
     return elapsed
-
-
-def stages(model: str) -> dict[str, Any]:
-    """Return the processor time and the lower bound of each stage (`stages.py`)."""
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line sets it
-    command = [sys.executable, str(Path(__file__).with_name("stages.py")), "--model", model]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
 
 
 def replay(model: str, folder: Path) -> dict[str, float]:
@@ -179,7 +170,6 @@ def main() -> None:
             **provenance("python benchmarks/runtime.py"),
             "model": load_classifier_file(model).contract.identity,
             "help_s": repeat(9, help_s),
-            "stages": stages(model),
             "replay": replay(model, Path(folder)),
             "microphone": live(model, Path(folder)),
         }
@@ -187,17 +177,11 @@ def main() -> None:
     write_results("runtime", results, TABLES["runtime"])
 
 
-def stage_ms(results: Results, name: str) -> float:
-    """Processor time of a stage for a second of one stream."""
-    return float(next(stage["median"] for stage in results["stages"]["ms_a_second"] if stage["name"] == name))
-
-
 def runtime_summary_table(results: Results) -> Table:
     """Return the cost of running in a few rows."""
     microphone, replay = results["microphone"], results["replay"]
     rows = (
         ("start to first line (`hello`), from a microphone", f"{microphone['hello_s']['median']:.2f} s"),
-        ("processor time for a second of 48 kHz stereo", f"{stage_ms(results, 'all'):.1f} ms"),
         ("recordings, on one core", f"{replay['times_real_time_once_started']:.0f} times real time"),
         ("last sample of a window to written line", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
         ("memory", f"{microphone['resident_mb']:.0f} MB"),
@@ -226,26 +210,6 @@ def _ms(microphone: Results, what: str) -> str:
     return with_range(microphone[f"{what}_ms"], 0)
 
 
-def stages_table(results: Results) -> Table:
-    """Return the processor time of each stage for a second of one stream, with its lower bound."""
-    core = results["stages"]["core"]
-    rows = []
-    for stage in results["stages"]["ms_a_second"]:
-        if "floor_ms" not in stage:
-            floor = ("", "", "", "")
-        else:
-            times = stage["median"] / stage["floor_ms"]
-            operations, moved = f"{stage['million_operations']:.1f}", f"{stage['mb']:.2f}"
-            floor = (operations, moved, f"{stage['floor_ms']:.3f}", f"{times:.1f}")
-        rows.append((stage["name"], with_range(stage, 3), *floor))
-    headings = ("stage", "processor time, ms", "million operations", "MB moved", "floor, ms", "times its floor")
-    note = (
-        f"This core multiplies matrices at {core['giga_operations_s']} thousand million operations a second and copies "
-        f"{core['giga_bytes_s']:.0f} GB a second."
-    )
-    return table(headings, rows, note)
-
-
 def memory_table(results: Results) -> Table:
     """Return the memory of a running program by its parts."""
     microphone = results["microphone"]
@@ -259,7 +223,6 @@ TABLES: Final = {
     "runtime": {
         "runtime-summary": runtime_summary_table,
         "runtime": runtime_table,
-        "stages": stages_table,
         "memory": memory_table,
     },
 }

@@ -1,6 +1,6 @@
 """Processor time of a stream by stage, with a lower bound from operations and bytes.
 
-`benchmarks/runtime.py` runs it in its own process and puts what it prints into its results.
+Run `python benchmarks/stages.py`; it takes half a minute and writes results/stages.json.
 
 Conventions: processor milliseconds for a second of one stream of 48 kHz stereo, through the live engine. A stage's
 floor is the larger of its operations over this core's speed in multiplying matrices and its bytes over its speed in
@@ -12,9 +12,10 @@ Does not: say that a floor can be reached.
 from __future__ import annotations
 
 import argparse
-import json
 import math
+import os
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,9 +24,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+from harness import ONE_THREAD, Results, Table, machine_of, provenance, table, with_range, write_results
 
 from soundwatch.daemon.diagnostics.benchmark import RATE_HZ, NoiseSource, benchmark_context, error_logger
-from soundwatch.daemon.engine import engine
+from soundwatch.daemon.engine import engine, threads
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import LoadedModel, load_classifier_file
 from soundwatch.daemon.pipeline import pipeline
@@ -37,9 +39,9 @@ STAGES: Final = {
     "window": (pipeline, "window"),
     "mel": (pipeline, "mel"),
     "level": (pipeline, "level_dbfs"),
-    "classify": (engine, "classify"),
+    "classify": (threads, "classify_windows"),
     "decide": (pipeline, "decide"),
-    "join blocks": (engine, "joined"),
+    "join blocks": (engine, "coalesce_blocks"),
 }
 STOP_DB: Final = 125.0  # libsoxr's HQ: 20 bits and the rest of the chain
 PASS_SHARE: Final = 0.913  # of the output's band
@@ -155,10 +157,46 @@ def measure(model: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="urban")
-    print(json.dumps(measure(parser.parse_args().model)))
+    model = parser.parse_args().model
+    if not ONE_THREAD.items() <= os.environ.items():  # numpy reads the variables when it is imported
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
+    identity = load_classifier_file(model, "cpu").contract.identity
+    results = {**provenance("python benchmarks/stages.py"), "model": identity, "stages": measure(model)}
+    write_results("stages", results, TABLES["stages"])
+
+
+def summary_table(results: Results) -> Table:
+    """Return the processor time of all stages."""
+    total = next(stage for stage in results["stages"]["ms_a_second"] if stage["name"] == "all")
+    rows = (("processor time for a second of 48 kHz stereo", f"{total['median']:.1f} ms"),)
+    return table(("what", "figure"), rows, machine_of(results))
+
+
+def stages_table(results: Results) -> Table:
+    """Return the processor time of each stage for a second of one stream, with its lower bound."""
+    core = results["stages"]["core"]
+    rows = []
+    for stage in results["stages"]["ms_a_second"]:
+        if "floor_ms" not in stage:
+            floor = ("", "", "", "")
+        else:
+            times = stage["median"] / stage["floor_ms"]
+            operations, moved = f"{stage['million_operations']:.1f}", f"{stage['mb']:.2f}"
+            floor = (operations, moved, f"{stage['floor_ms']:.3f}", f"{times:.1f}")
+        rows.append((stage["name"], with_range(stage, 3), *floor))
+    headings = ("stage", "processor time, ms", "million operations", "MB moved", "floor, ms", "times its floor")
+    note = (
+        f"This core multiplies matrices at {core['giga_operations_s']} thousand million operations a second and copies "
+        f"{core['giga_bytes_s']:.0f} GB a second.\n"
+        f"{machine_of(results)}"
+    )
+    return table(headings, rows, note)
+
+
+TABLES: Final = {"stages": {"stages-summary": summary_table, "stages": stages_table}}
 
 
 if __name__ == "__main__":

@@ -88,3 +88,9 @@ def test_a_thousand_machines_score_fast_and_wait_for_the_one_that_judges(benchma
     rows = benchmark("scan").scan_model_table(measured)
     assert rows[2] == "| 1 | 1,280 | 78.1 h | 123 MB/s | 1.0 GB | 5.0 h |"
     assert rows[4] == "| 1,000 | 1,280,000 | 5 min | 122,880 MB/s | 1.0 GB | 5.0 h |"
+
+
+def test_each_measured_stage_is_a_function_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    for module, attribute in importlib.import_module("stages").STAGES.values():
+        assert callable(getattr(module, attribute, None)), f"{module.__name__}.{attribute}"
