@@ -31,10 +31,8 @@ import torch
 from harness import Results, Table, share, table, write_results
 from rich.console import Console
 
-from soundwatch.daemon.core.types import Samples
 from soundwatch.export.exporter import export_checkpoint
-from soundwatch.training.data.batches import Reader
-from soundwatch.training.data.cache import cache_folder, cached, fill_cache
+from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import Clip, Split, split_by_folds
 from soundwatch.training.distillation.teacher import YamNet
@@ -90,7 +88,7 @@ def main() -> None:
     base = base_session(whole, options.teacher, options.negatives)
     ways = make_ways(base, make_base(base))
     for way in ways.values():
-        fill_cache((*whole.train, *whole.test), way.recipe.features, cache_folder(), CONSOLE)
+        reader(way.recipe).fill((*whole.train, *whole.test), CONSOLE)
     if options.choose:
         ways = {TRAINED: ways[TRAINED]}
         splits = {seed: few_clips(*halves(whole.train, seed), seed) for seed in CHOOSING_SEEDS}
@@ -140,13 +138,9 @@ def make_ways(base: RunSetup, model: Path) -> dict[str, Way]:
     }
 
 
-def reader(recipe: Recipe) -> Reader:
+def reader(recipe: Recipe) -> ClipCache:
     """Reads clips with the recipe's front end."""
-
-    def read(clip: Clip) -> Samples:
-        return cached(clip, recipe.features, cache_folder())
-
-    return read
+    return ClipCache(recipe.features, cache_folder())
 
 
 def of_classes(clips: tuple[Clip, ...], labels: tuple[str, ...]) -> tuple[Clip, ...]:

@@ -1,8 +1,9 @@
-"""The cache gives exactly the samples of the daemon's path."""
+"""The cache gives the samples of the daemon's path to half a step of 16 bits, and stays within its limit."""
 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.frontend.resample import resample_clip
-from soundwatch.training.data.cache import cached, decode, fill_cache
+from soundwatch.training.data.cache import ClipCache, decode, evict
 from soundwatch.training.data.urbansound8k import Clip, split_by_folds
 from soundwatch.training.model.recipe import Recipe
 from soundwatch.training.model.recipe_file import load_recipe
@@ -25,16 +26,57 @@ def _clip(path: Path, samples: np.ndarray, rate_hz: int, subtype: str = "FLOAT")
     return Clip(path, 1, 0, path.stem)
 
 
+def _cache(tmp_path: Path) -> ClipCache:
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    return ClipCache(SPEC, tmp_path / "cache")
+
+
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_a_cached_clip_is_the_daemons_resampling_to_the_last_bit(tmp_path: Path, channels: int) -> None:
-    sound = np.random.default_rng(0).normal(0, 0.1, (4000, channels)).astype(np.float32)
+@pytest.mark.parametrize("level", [1e-4, 0.1, 2.0])
+def test_a_cached_clip_is_the_daemons_resampling_to_half_a_step(tmp_path: Path, channels: int, level: float) -> None:
+    sound = np.random.default_rng(0).normal(0, level, (4000, channels)).astype(np.float32)
     clip = _clip(tmp_path / "a.wav", sound, 16000)
-    (tmp_path / "cache").mkdir()
-    first = cached(clip, SPEC, tmp_path / "cache")
-    again = cached(clip, SPEC, tmp_path / "cache")
+    first = _cache(tmp_path)(clip)
+    again = _cache(tmp_path)(clip)
     assert first.shape[0] == (2 if channels == 2 else 1)
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(np.broadcast_to(again, (2, again.shape[1])), resample_clip(sound.T, 16000, SPEC))
+    wanted = resample_clip(sound.T, 16000, SPEC)
+    np.testing.assert_allclose(
+        np.broadcast_to(again, (2, again.shape[1])), wanted, rtol=0, atol=np.abs(wanted).max() / 32767
+    )
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, -1, 32767, -32768], [0, 3, -4], [0, 0], [-32768], [16384, -16384]])
+def test_a_recording_of_16_bits_at_the_rate_is_cached_exactly(tmp_path: Path, numbers: list[int]) -> None:
+    soundfile.write(tmp_path / "a.wav", np.array(numbers, np.int16), 44100, subtype="PCM_16")
+    clip = Clip(tmp_path / "a.wav", 1, 0, "a")
+    assert (_cache(tmp_path)(clip)[0] * 32768).tolist() == numbers
+
+
+def test_the_cache_takes_two_bytes_a_sample(tmp_path: Path) -> None:
+    cache = _cache(tmp_path)
+    clip = _clip(tmp_path / "a.wav", np.zeros((5000, 2), np.float32), 44100)
+    assert cache.stored(clip).samples.shape == (2, 5000)
+    assert cache.file(clip).stat().st_size == 32 + 5000 * 2 * 2
+
+
+def test_clips_with_the_oldest_use_are_removed_above_the_limit(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.pcm").write_bytes(bytes(1_000_000))
+        os.utime(folder / f"{number}.pcm", (number, number))
+    assert evict(folder, set(), 5) == (0, 0)
+    assert evict(folder, {folder / "0.pcm"}, 3) == (2, 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["0.pcm", "3.pcm", "4.pcm"]
+
+
+def test_a_removed_clip_is_decoded_again(tmp_path: Path) -> None:
+    cache = _cache(tmp_path)
+    clip = _clip(tmp_path / "a.wav", np.full(4000, 0.5, np.float32), 44100)
+    before = cache(clip)
+    cache.file(clip).unlink()
+    np.testing.assert_array_equal(cache(clip), before)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "FLOAT"])
@@ -44,20 +86,18 @@ def test_any_depth_decodes(tmp_path: Path, subtype: str) -> None:
 
 
 def test_a_changed_clip_is_decoded_again(tmp_path: Path) -> None:
-    (tmp_path / "cache").mkdir()
-    before = cached(_clip(tmp_path / "a.wav", np.zeros(4000, np.float32), 44100), SPEC, tmp_path / "cache")
-    after = cached(_clip(tmp_path / "a.wav", np.full(5000, 0.5, np.float32), 44100), SPEC, tmp_path / "cache")
+    before = _cache(tmp_path)(_clip(tmp_path / "a.wav", np.zeros(4000, np.float32), 44100))
+    after = _cache(tmp_path)(_clip(tmp_path / "a.wav", np.full(5000, 0.5, np.float32), 44100))
     assert (before.shape, after.shape) == ((1, 4000), (1, 5000))
 
 
 def test_a_cache_file_that_was_cut_short_is_written_again(tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    folder.mkdir()
+    cache = _cache(tmp_path)
     clip = _clip(tmp_path / "a.wav", np.full(4000, 0.5, np.float32), 44100)
-    cached(clip, SPEC, folder)
-    (file,) = folder.glob("*.npy")
-    file.write_bytes(file.read_bytes()[:200])
-    assert cached(clip, SPEC, folder).shape == (1, 4000)
+    cache(clip)
+    for kept_bytes in (0, 20, 200):
+        cache.file(clip).write_bytes(cache.file(clip).read_bytes()[:kept_bytes])
+        assert cache(clip).shape == (1, 4000)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +125,7 @@ def test_a_clip_without_usable_samples_is_refused(tmp_path: Path, value: float, 
 def test_filling_decodes_every_clip_once(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:
     clips = split_by_folds(tiny_data, None, ()).train
     for _ in range(2):
-        fill_cache(clips, tiny_recipe.features, tmp_path / "cache", Console(file=io.StringIO()))
+        ClipCache(tiny_recipe.features, tmp_path / "cache").fill(clips, Console(file=io.StringIO()))
     assert len(list((tmp_path / "cache").iterdir())) == len(clips)
 
 
@@ -93,4 +133,4 @@ def test_an_unwritable_cache_is_refused_with_its_path_and_a_remedy(tmp_path: Pat
     (tmp_path / "file").write_text("")
     clips = split_by_folds(tiny_data, None, ()).train
     with pytest.raises(DataError, match=r"cannot be written to .* XDG_CACHE_HOME"):
-        fill_cache(clips, SPEC, tmp_path / "file", Console(file=io.StringIO()))
+        ClipCache(SPEC, tmp_path / "file").fill(clips, Console(file=io.StringIO()))

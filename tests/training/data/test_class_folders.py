@@ -21,9 +21,10 @@ from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.training.cli.evaluate import evaluate
 from soundwatch.training.cli.train import train
-from soundwatch.training.data.batches import count_batches, daemon_windows, training_batches
+from soundwatch.training.data.batches import daemon_windows
 from soundwatch.training.data.class_folders import far_off_shares, hold_out, list_folders, recording_of, split_folders
 from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.window_plan import count_batches, plan_epoch
 from soundwatch.training.fit.scoring import read_run
 from soundwatch.training.model.checkpoint import FILE_NAME, load_network
 from soundwatch.training.model.recipe import Recipe
@@ -163,13 +164,10 @@ def test_a_long_recording_gives_as_many_windows_as_fit_and_a_minutes_at_most(
         write_sound(tmp_path / "dog" / f"{name}.wav", duration_s=duration_s)
     clips = split_folders(tmp_path, tiny_recipe.features, 0).train
     assert {clip.path.stem: clip.windows for clip in clips} == {"short": 1, "whole": 1, "long": 4, "hour": 120}
-    epoch = list(training_batches(clips, 1, tiny_recipe, lambda clip: _noise(clip.windows), np.random.default_rng(1)))
+    lengths = np.array([1600, 4000, 18_400, 520_000], np.int64)
+    epoch = plan_epoch(clips, lengths, tiny_recipe, np.random.default_rng(1))
     assert len(epoch) == count_batches(clips, tiny_recipe)
-    assert sum(len(targets) for _, targets in epoch) == 126 + 13  # and a tenth that is none of the classes
-
-
-def _noise(windows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.random.default_rng(windows).normal(0, 0.1, (1, 4000 * windows)).astype(np.float32)
+    assert sum(len(plan.rows) for plan in epoch) == 126 + 13  # and a tenth that is none of the classes
 
 
 def test_a_recording_is_scored_by_the_daemons_windows(tiny_recipe: Recipe) -> None:

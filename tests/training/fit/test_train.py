@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, DataError, ModelError, SinkError, SoundwatchError
 from soundwatch.training.cli.options import override
 from soundwatch.training.cli.train import train as train_command
-from soundwatch.training.fit.loop import LossModule
+from soundwatch.training.fit.loss_module import LossModule
+from soundwatch.training.fit.placement import Loading
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
 from soundwatch.training.fit.scoring import read_run
@@ -67,6 +69,33 @@ def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_bits(
         assert all(torch.equal(state[name], resumed[name]) for name in state)
     assert one.ema is not None
     assert one.scheduler == other.scheduler
+
+
+def test_weights_do_not_depend_on_where_clips_are_or_who_reads_them(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe
+) -> None:
+    recipe = msgspec.structs.replace(tiny_recipe, epochs=2)
+    states = list[dict[str, torch.Tensor]]()
+    for name, loading in (
+        ("host", Loading("host", 0)),
+        ("workers", Loading("host", 2)),
+        ("device", Loading("device")),
+    ):
+        session = replace(setup_on_folds(tiny_data, recipe, tmp_path / name), loading=loading)
+        _run(session)
+        states.append(read_checkpoint(session.out / FILE_NAME).model)
+    for state in states[1:]:
+        assert all(torch.equal(state[name], states[0][name]) for name in states[0])
+
+
+def test_the_place_of_the_clips_is_printed(tmp_path: Path, tiny_data: Path, tiny_recipe_file: Path) -> None:
+    common = ["train", "--data", str(tiny_data), "--recipe", str(tiny_recipe_file), "--epochs", "1"]
+    for place, words in (("auto", "in the cache, read by this process"), ("device", "of decoded clips on cpu")):
+        arguments = [*common[1:], "--data-on", place, "--out", str(tmp_path / place)]
+        result = CliRunner().invoke(train_command, arguments, catch_exceptions=False)
+        assert words in result.stderr
+    with pytest.raises(ConfigError, match="no process reads ahead"):
+        _cli(*common[1:], "--data-on", "device", "--workers", 1, "--out", tmp_path / "none")
 
 
 def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:

@@ -31,6 +31,7 @@ from soundwatch.training.distillation.teacher import open_teacher
 from soundwatch.training.evaluation.checkpoint_thresholds import choose_for_run
 from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, describe_report
 from soundwatch.training.fit.distributed import distributed_context, process_group
+from soundwatch.training.fit.placement import Loading, Place
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.fit.run_setup import RunSetup, pick_device
@@ -65,6 +66,14 @@ from soundwatch.training.model.recipe_file import load_recipe
 @click.option("--batch", type=click.IntRange(1), help="Clips a step, instead of the recipe's.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate, instead of the recipe's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--data-on",
+    type=click.Choice(["auto", "device", "host"]),
+    default="auto",
+    show_default=True,
+    help="Where decoded clips are: in the device's memory, or in the cache.",
+)
+@click.option("--workers", type=click.IntRange(0), help="Processes that read ahead from the cache.  [default: decided]")
 def train(
     root: Path,
     layout: str,
@@ -85,6 +94,8 @@ def train(
     batch: int | None,
     lr: float | None,
     device: str,
+    data_on: Place,
+    workers: int | None,
 ) -> None:
     """Train a recipe on labeled recordings and write a checkpoint that describes itself.
 
@@ -108,7 +119,20 @@ def train(
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
     origin = load_pretrained(init_from, recipe) if init_from else None
-    session = RunSetup(recipe, split, learned, held_out, sources, out, own_device, origin, heard_by, ranks, everyday)
+    session = RunSetup(
+        recipe,
+        split,
+        learned,
+        held_out,
+        sources,
+        out,
+        own_device,
+        origin,
+        heard_by,
+        ranks,
+        everyday,
+        Loading(data_on, workers),
+    )
     with process_group(ranks, own_device):
         record = run_session(session, resume, console)
     if not ranks.is_main:

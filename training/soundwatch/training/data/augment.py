@@ -1,10 +1,9 @@
-"""Augmentation of training clips, and placement of a clip in one window.
+"""Augmentation of mel decibels, and speed and place of the clips in the views of distillation.
 
-Conventions: samples are (C, S) float32 numpy before batching, then torch (N, C, S); mel decibels are
-(N, C, M, T). All random numbers come from the given generator, or from torch's global one, which
-the loop seeds for each epoch.
+Conventions: samples are (C, S) float32 numpy; mel decibels are (N, C, M, T) tensors. All random numbers come from the
+given generator, or from torch's global one, which the loop seeds for each epoch.
 Source: SpecAugment (Park et al. 2019), with the draws of torchaudio's maskings; mixup (Zhang et al. 2018).
-Does not: change test clips: they get `place_first`, as in the daemon.
+Does not: change samples of a batch (`data/render.py`), or test clips: they get `place_first`, as in the daemon.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.negatives import colored_noise
 from soundwatch.training.model.recipe import Augmentation
 from soundwatch.training.model.torchaudio_transforms import Resample
 
@@ -31,32 +29,17 @@ def place_randomly(samples: Samples, window_samples: int, rng: np.random.Generat
     return np.pad(samples, ((0, 0), (before, spare - before)))
 
 
-def augment_samples(samples: Samples, window_samples: int, recipe: Augmentation, rng: np.random.Generator) -> Samples:
-    """Augment one clip (C, S) to a window (C, window_samples)."""
-    if len(recipe.speeds_percent) > 1:
-        samples = play_at(samples, int(rng.choice(recipe.speeds_percent)))
-    window = place_randomly(samples, window_samples, rng)
-    if recipe.time_shift_share:
-        window = np.roll(window, int(rng.uniform(0, recipe.time_shift_share) * window_samples), axis=1)
-    if recipe.gain_db:
-        window = window * np.float32(10 ** (rng.uniform(-recipe.gain_db, recipe.gain_db) / 20))
-    if rng.random() < recipe.noise_probability:
-        snr_db = rng.uniform(*recipe.noise_snr_db)
-        level = np.sqrt(np.mean(np.square(window))) * 10 ** (-snr_db / 20)
-        window = window + np.float32(level) * colored_noise(rng, window_samples)
-    return window
-
-
 def play_at(samples: Samples, speed_percent: int) -> Samples:
     """Change the speed of the clip, and its pitch."""
     if speed_percent == 100:
         return samples
-    faster: Samples = _resampler(speed_percent)(torch.from_numpy(samples)).numpy()
+    faster: Samples = resampler(speed_percent)(torch.from_numpy(samples)).numpy()
     return faster
 
 
 @lru_cache(maxsize=32)
-def _resampler(speed_percent: int) -> Resample:
+def resampler(speed_percent: int) -> Resample:
+    """Return the filter that plays at a speed."""
     return Resample(orig_freq=speed_percent, new_freq=100)
 
 

@@ -1,20 +1,22 @@
 """Disk cache of decoded clips.
 
-Conventions: one `.npy` per clip, (C, S) float32 at the recipe's rate, read and resampled block by block as in the
-daemon, so training gets bit-identical samples to the live path and no recording is held in memory. C is the
-recipe's channel count where the recording has as many, else 1 (the repeat costs nothing later). A file
-is named by a hash of the clip's path, size and modification time, and of rate, channels and library.
-4 s takes 0.26 MB at 16 kHz mono, 1.4 MB at 44.1 kHz stereo.
-Does not: cut to windows, or evict; delete the folder to free its space.
+Conventions: one file per clip (`data/pcm_file.py`), (C, S) int16 with a scale, at the recipe's rate, read and resampled
+block by block as in the daemon, so no recording is held in memory. C is the recipe's channel count where the recording
+has as many, else 1 (the repeat costs nothing later). A file is named by a hash of the clip's path, size and
+modification time, and of rate, channels and library.
+4 s takes 0.13 MB at 16 kHz mono, 0.7 MB at 44.1 kHz stereo. Above `LIMIT_MB` the clips are removed that no run has used
+for the longest time; a removed clip is decoded again when it is needed.
+Does not: cut to windows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import soxr
@@ -25,11 +27,12 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
+from soundwatch.training.data.pcm_file import PcmClip, read_pcm, write_pcm
 from soundwatch.training.data.read_audio import resampled_blocks
 from soundwatch.training.data.urbansound8k import Clip
 
-_LAYOUT: Final = "2"
-_HEADER_BYTES: Final = 128
+LIMIT_MB: Final = 20_000
+_LAYOUT: Final = "3"
 
 
 def cache_folder() -> Path:
@@ -48,42 +51,97 @@ def decode(path: Path, spec: FeatureSpec) -> Samples:
     return np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 1), np.float32)  # one sample, and none after that
 
 
-def cached(clip: Clip, spec: FeatureSpec, folder: Path) -> Samples:
-    """Read a decoded clip from the cache, or decode its recording the first time.
+@dataclass(frozen=True, slots=True)
+class ClipCache:
+    """Cache of the clips of one front end.
 
-    Raises:
-        DataError: The recording cannot be used.
+    Attributes:
+        spec: Front end.
+        folder: Folder of the files.
     """
-    file = folder / f"{_key(clip.path, spec)}.npy"
-    mode: Literal["r"] | None = "r" if clip.windows > 1 else None
+
+    spec: FeatureSpec
+    folder: Path
+
+    def __call__(self, clip: Clip) -> Samples:
+        """Read the samples (C, S) of a clip.
+
+        Raises:
+            DataError: The recording cannot be used.
+        """
+        return self.stored(clip).to_float()
+
+    def stored(self, clip: Clip) -> PcmClip:
+        """Map a clip from the cache, or decode its recording the first time.
+
+        Raises:
+            DataError: The recording cannot be used.
+        """
+        file = self.file(clip)
+        try:
+            return read_pcm(file)
+        except (FileNotFoundError, ValueError):  # not cached yet, removed, or truncated by a full disk
+            replace_file(file, lambda part: write_pcm(part, resampled_blocks(clip.path, self.spec)))
+            return read_pcm(file)
+
+    def file(self, clip: Clip) -> Path:
+        """Return the file of a clip, which changes with the recording and its processing.
+
+        Raises:
+            DataError: The recording no longer exists.
+        """
+        return self.folder / f"{_key(clip.path, self.spec)}.pcm"
+
+    def fill(self, clips: Sequence[Clip], console: Console) -> None:
+        """Decode all clips that are not cached yet, with a progress bar, then remove what is over the limit.
+
+        Raises:
+            DataError: A recording cannot be used, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files = {self.file(clip): clip for clip in clips}
+            missing = [clip for file, clip in files.items() if not file.exists()]
+            for clip in track(missing, description="Decoding clips", console=console, disable=not missing):
+                self.stored(clip)
+            for file in files:
+                os.utime(file)
+            removed, freed_mb = evict(self.folder, set(files), LIMIT_MB)
+        except OSError as error:
+            raise DataError(
+                f"Decoded clips cannot be written to {self.folder}: {error}. About {size_mb(clips, self.spec)} MB were "
+                "expected; make room, or name another folder in XDG_CACHE_HOME."
+            ) from error
+        if removed:
+            console.print(
+                f"The cache was over {LIMIT_MB} MB: {removed} clips not used of late, {freed_mb} MB, removed."
+            )
+
+
+def evict(folder: Path, kept: set[Path], limit_mb: int) -> tuple[int, int]:
+    """Remove the files with the oldest use until the folder is within the limit; return their number and megabytes."""
+    files = [(status.st_mtime_ns, status.st_size, path) for path in folder.iterdir() if (status := _status(path))]
+    over, removed, freed = sum(size for _, size, _ in files) - limit_mb * 1_000_000, 0, 0
+    for _, size, path in sorted(files):
+        if over <= freed:
+            break
+        if path not in kept:
+            path.unlink(missing_ok=True)  # another run may remove it too
+            removed, freed = removed + 1, freed + size
+    return removed, freed // 1_000_000
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of a file; None if another run has just removed it."""
     try:
-        return np.asarray(np.load(file, mmap_mode=mode), np.float32)
-    except (FileNotFoundError, ValueError, EOFError):  # not cached yet, or truncated by a full disk
-        replace_file(file, lambda part: _write(part, resampled_blocks(clip.path, spec)))
-        return np.asarray(np.load(file, mmap_mode=mode), np.float32)
-
-
-def fill_cache(clips: Sequence[Clip], spec: FeatureSpec, folder: Path, console: Console) -> None:
-    """Decode all clips that are not cached yet, with a progress bar.
-
-    Raises:
-        DataError: A recording cannot be used, or the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        missing = [clip for clip in clips if not (folder / f"{_key(clip.path, spec)}.npy").exists()]
-        for clip in track(missing, description="Decoding clips", console=console, disable=not missing):
-            cached(clip, spec, folder)
-    except OSError as error:
-        raise DataError(
-            f"Decoded clips cannot be written to {folder}: {error}. About {size_mb(clips, spec)} MB were expected; "
-            "make room, or name another folder in XDG_CACHE_HOME."
-        ) from error
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def size_mb(clips: Sequence[Clip], spec: FeatureSpec) -> int:
     """Estimate the size of the clips, if each is as long as its windows and has the spec's channels."""
-    return sum(clip.windows for clip in clips) * spec.channels * spec.window_samples * 4 // 1_000_000 + 1
+    return sum(clip.windows for clip in clips) * spec.channels * spec.window_samples * 2 // 1_000_000 + 1
 
 
 def _key(path: Path, spec: FeatureSpec) -> str:
@@ -102,26 +160,3 @@ def _key(path: Path, spec: FeatureSpec) -> str:
     return hashlib.sha256(
         repr((_LAYOUT, *map(str, identity), spec.rate_hz, spec.channels, soxr.__version__)).encode()
     ).hexdigest()
-
-
-def _write(file: Path, blocks: Iterable[Samples]) -> None:
-    """Write blocks (C, S) as one array, frame after frame, so that no recording is held in memory."""
-    channels, samples = 1, 0
-    with file.open("wb") as stream:
-        stream.write(bytes(_HEADER_BYTES))
-        for block in blocks:
-            channels = block.shape[0]
-            samples += block.shape[1]
-            stream.write(np.ascontiguousarray(block.T, np.float32).data)
-        if not samples:  # of one sample nothing is left at a lower rate
-            stream.write(bytes(4))
-            samples = 1
-        stream.seek(0)
-        stream.write(_header(channels, samples))
-
-
-def _header(channels: int, samples: int) -> bytes:
-    """Build the header of a .npy file of an array (C, S) in Fortran order, padded to a fixed length."""
-    description = repr({"descr": "<f4", "fortran_order": True, "shape": (channels, samples)})
-    padded = description.ljust(_HEADER_BYTES - 11) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode()

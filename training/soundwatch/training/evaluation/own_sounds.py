@@ -21,7 +21,7 @@ from rich.progress import track
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
 from soundwatch.daemon.core.types import Classifier, Samples
-from soundwatch.training.data.cache import cache_folder, cached
+from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.data.synthetic_sounds import KINDS
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.evaluation.event_counts import SceneCounts
@@ -119,10 +119,11 @@ def _is_recording(clip: Clip) -> bool:
 
 
 def _scorer(classifier: Classifier) -> Scorer:
-    spec, folder = classifier.contract.features, cache_folder()
+    spec = classifier.contract.features
+    read = ClipCache(spec, cache_folder())
 
     def score(clip: Clip) -> Track:
-        samples: Samples = cached(clip, spec, folder)
+        samples: Samples = read(clip)
         return score_track(MemorySource(samples, spec.rate_hz).to_its_end(), classifier)
 
     return score

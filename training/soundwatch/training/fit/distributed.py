@@ -76,13 +76,13 @@ class DistributedContext:
         # Statistics are equal on all ranks without a broadcast.
         return DistributedDataParallel(loss_module, broadcast_buffers=False) if self.joined else loss_module
 
-    def reduce_loss(self, loss: Tensor) -> tuple[Tensor, float]:
+    def reduce_loss(self, loss: Tensor) -> tuple[Tensor, Tensor]:
         """Scale a rank's mean loss for the backward pass, and return it with the mean over the rows of all ranks."""
         share = loss * (self.rows.count / self.rows.total)
         total_loss = share.detach().clone()
         if self.joined:
             distributed.all_reduce(total_loss)
-        return share * self.world, float(total_loss)  # gradients are averaged over the ranks
+        return share * self.world, total_loss  # gradients are averaged over the ranks
 
     def sum_counts(self, counts: Tensor) -> Tensor:
         """Sum counts over all ranks."""

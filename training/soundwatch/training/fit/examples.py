@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soundwatch.training.data.augment import augment_mel, mix
-from soundwatch.training.data.batches import Reader, count_batches, training_batches
+from soundwatch.training.data.render import render_windows
 from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.waveforms import Waveforms
+from soundwatch.training.data.window_plan import count_batches, plan_epoch, targets_of
 from soundwatch.training.distillation.teacher_targets import TeacherTargets
 from soundwatch.training.model.frontend import MelFrontEnd
 from soundwatch.training.model.recipe import Recipe
@@ -48,14 +50,14 @@ class ClipBatches:
         clips: Training clips.
         classes: Number of classes.
         recipe: Recipe of the run.
-        read: Returns the samples of a clip.
+        waveforms: Samples of the clips.
         device: Device of the batches.
     """
 
     clips: Sequence[Clip]
     classes: int
     recipe: Recipe
-    read: Reader
+    waveforms: Waveforms
     device: torch.device
 
     def count(self) -> int:
@@ -66,9 +68,12 @@ class ClipBatches:
         """Yield the batches of one epoch."""
         front_end = MelFrontEnd(self.recipe.features).to(self.device)
         augmentation = self.recipe.augmentation
-        for samples, targets in training_batches(self.clips, self.classes, self.recipe, self.read, rng):
-            mel_db = augment_mel(front_end.features(samples.to(self.device)), augmentation)
-            yield Batch(*mix(mel_db, targets.to(self.device), augmentation.mixup_alpha, rng), None)
+        plans = plan_epoch(self.clips, self.waveforms.lengths, self.recipe, rng)
+        for plan, (numbers, scales) in zip(plans, self.waveforms.segments(plans), strict=True):
+            on_device = numbers.to(self.device, non_blocking=True), scales.to(self.device, non_blocking=True)
+            mel_db = augment_mel(front_end.features(render_windows(on_device, plan, self.recipe)), augmentation)
+            targets = targets_of(plan, self.clips, self.classes).to(self.device)
+            yield Batch(*mix(mel_db, targets, augmentation.mixup_alpha, rng), None)
 
 
 @dataclass(frozen=True, slots=True)

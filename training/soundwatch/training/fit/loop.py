@@ -10,33 +10,39 @@ Does not: read command lines (`cli/train.py`), or write reports (`fit/plots.py`)
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.training.data.batches import Reader, Scored, count_batches, scoring_batches
+from soundwatch.training.data.batches import Scored, scoring_batches
+from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.window_plan import count_batches
 from soundwatch.training.distillation.auxiliary import Auxiliary, start_auxiliary
 from soundwatch.training.distillation.init_from_teacher import init_from_teacher, sample_clips
 from soundwatch.training.fit.distributed import DistributedContext
 from soundwatch.training.fit.examples import Batch, ClipBatches, DistillationBatches
 from soundwatch.training.fit.finetune import build_optimizer, freeze_layers, load_backbone
+from soundwatch.training.fit.loss_module import LossModule
 from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.placement import place_waveforms
 from soundwatch.training.fit.progress import RunProgress, clip_table, describe_start
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.fit.scoring import score_mels
 from soundwatch.training.model.frontend import MelFrontEnd
-from soundwatch.training.model.losses import compute_loss, count_hits
-from soundwatch.training.model.network import build_network, count_parameters, logits_of, maps_of, pooled_of
+from soundwatch.training.model.network import build_network, count_parameters
 from soundwatch.training.model.recipe import Recipe
+
+CHECK_EVERY_STEPS: Final = 20  # to read a loss, the processor waits for an accelerator
 
 Row = dict[str, float | None]
 
@@ -70,7 +76,7 @@ class Run:
 
 
 def start_run(
-    setup: RunSetup, distillation_batches: DistillationBatches | None = None, read: Reader | None = None
+    setup: RunSetup, distillation_batches: DistillationBatches | None = None, read: ClipCache | None = None
 ) -> Run:
     """Start a run with random weights from the recipe's seed, pretrained weights, or the teacher's first layers.
 
@@ -80,6 +86,7 @@ def start_run(
     """
     recipe = setup.recipe
     torch.backends.cudnn.deterministic = True  # cuDNN's fastest kernels add in a nondeterministic order
+    torch.backends.cudnn.allow_tf32 = False  # resampling for playback speeds needs more than 10 bits
     seed_everything(recipe.seed, 0)
     # Channels-last memory is a fifth faster on CPUs and changes no weight.
     network = build_network(recipe, len(setup.labels))
@@ -118,7 +125,7 @@ def seed_everything(seed: int, epoch: int) -> np.random.Generator:
 def train(
     run: Run,
     setup: RunSetup,
-    read: Reader,
+    read: ClipCache,
     save: Callable[[Run], None],
     console: Console,
     distillation_batches: DistillationBatches | None = None,
@@ -130,7 +137,7 @@ def train(
     """
     recipe, device = setup.recipe, setup.device
     front_end = MelFrontEnd(recipe.features).to(device)
-    examples = distillation_batches or ClipBatches(setup.train_clips, len(setup.labels), recipe, read, device)
+    examples = distillation_batches or _clip_batches(setup, read, console)
     held_out = mel_batches(setup.split.test, setup, read, front_end)
     class_ids = np.array([clip.class_id for clip in setup.split.test if clip.class_id is not None], np.int64)
     progress = RunProgress(console, recipe.epochs, run.epoch, examples.count())
@@ -147,7 +154,7 @@ def train(
         if recipe.finetune:
             freeze_layers(run.network, recipe.finetune, epoch)
         loss_module = setup.ranks.wrap_ddp(LossModule(run.network, run.auxiliary, recipe, device))
-        losses, learning_rate = list[float](), 0.0
+        losses, learning_rate = list[Tensor](), 0.0
         counts = torch.zeros(2, dtype=torch.int64, device=device)
         with progress.epoch(epoch) as advance:
             for batch in examples.epoch(rng):
@@ -155,18 +162,19 @@ def train(
                 loss, step_counts = _step(run, loss_module, recipe, setup.ranks, batch)
                 losses.append(loss)
                 counts += step_counts
-                if not math.isfinite(losses[-1]):
-                    raise ConfigError(_not_finite(losses, epoch))
+                if len(losses) % CHECK_EVERY_STEPS == 0:
+                    _refuse_not_finite(losses[-CHECK_EVERY_STEPS - 1 :], len(losses), epoch)
                 advance()
+        _refuse_not_finite(losses, len(losses), epoch)
         run.epoch = epoch
         hits, counted = setup.ranks.sum_counts(counts).tolist()
-        row: Row = {"epoch": epoch, "train_loss": float(np.mean(losses))}
+        row: Row = {"epoch": epoch, "train_loss": float(np.mean(torch.stack(losses).tolist()))}
         row["train_accuracy"] = hits / counted if counted else None
         row["learning_rate"] = learning_rate  # of the last step; the schedule is undefined after the end
         if held_out:
-            loss, scores = score_mels(run.eval_model, held_out, recipe, device)
+            test_loss, scores = score_mels(run.eval_model, held_out, recipe, device)
             metrics = measure(count_confusion(scores, class_ids))
-            row |= {"test_loss": loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
+            row |= {"test_loss": test_loss, "accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1}
             row |= {f"recall_{label}": value for label, value in zip(setup.labels, metrics.recall, strict=True)}
         row["seconds"] = time.monotonic() - began_s
         run.history.append(row)
@@ -174,48 +182,9 @@ def train(
         console.print(describe(row, recipe.epochs), highlight=False, soft_wrap=True)
 
 
-class LossModule(nn.Module):
-    """Forward pass, loss and training accuracy of one batch.
-
-    Args:
-        network: Network under training.
-        auxiliary: Auxiliary layers of training; None without a teacher.
-        recipe: Recipe of the run.
-        device: Device of the computation.
-    """
-
-    def __init__(
-        self, network: nn.Sequential, auxiliary: Auxiliary | None, recipe: Recipe, device: torch.device
-    ) -> None:
-        super().__init__()
-        self.network, self.auxiliary = network, auxiliary
-        self._recipe, self._device = recipe, device
-
-    def forward(
-        self, mel_db: Tensor, targets: Tensor, teacher_features: Tensor | None, groups: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Compute the mean loss over the rows, 0 without rows, and the counts (2,) of `count_hits`."""
-        recipe = self._recipe
-        # bfloat16 has float32's range, so no loss scaling (and no state of it) is needed.
-        halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
-        auxiliary_loss: Tensor | float = 0.0
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
-            maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))
-            pooled = pooled_of(self.network, maps)
-            logits = logits_of(self.network, pooled)
-            if self.auxiliary and teacher_features is not None:
-                auxiliary_loss = self.auxiliary(maps, pooled, teacher_features, groups)
-        smoothing_share = (
-            0.0 if recipe.teaching else recipe.optimisation.label_smoothing_share
-        )  # distillation targets are smoothed already
-        loss = compute_loss(logits.float(), targets, recipe.activation, smoothing_share) + auxiliary_loss
-        loss = loss if len(targets) else loss.nan_to_num()  # the mean of no rows is NaN and must not update weights
-        return loss, count_hits(logits.detach(), targets)
-
-
 def _step(
     run: Run, loss_module: nn.Module, recipe: Recipe, ranks: DistributedContext, batch: Batch
-) -> tuple[float, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Update the weights once, then their running mean, and return the loss and this rank's counts (2,)."""
     shard = ranks.shard(batch)
     own_loss, counts = loss_module(shard.mel_db, shard.targets, shard.teacher_features, shard.groups)
@@ -246,17 +215,25 @@ def try_step(run: Run, setup: RunSetup, clips: int) -> None:
     loss.backward()
 
 
+def _clip_batches(setup: RunSetup, read: ClipCache, console: Console) -> ClipBatches:
+    """Load the training clips to where the run reads them."""
+    waveforms = place_waveforms(setup.train_clips, setup.recipe, read, setup.device, setup.loading, console)
+    return ClipBatches(setup.train_clips, len(setup.labels), setup.recipe, waveforms, setup.device)
+
+
 @torch.no_grad()
 def _update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
     """Update the running mean, including batch norm's statistics."""
-    for mean, value in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
+    pairs = [*zip(ema.state_dict().values(), network.state_dict().values(), strict=True)]
+    floats = [(mean, value) for mean, value in pairs if mean.is_floating_point()]
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average([mean for mean, _ in floats], [value for _, value in floats], 0)
+    for mean, value in pairs:
+        if not mean.is_floating_point():
             mean.copy_(value)
 
 
-def mel_batches(clips: tuple[Clip, ...], setup: RunSetup, read: Reader, front_end: MelFrontEnd) -> list[Scored]:
+def mel_batches(clips: tuple[Clip, ...], setup: RunSetup, read: ClipCache, front_end: MelFrontEnd) -> list[Scored]:
     """Compute mel decibels, targets and clip indexes of the test clips, once for all epochs."""
     batches = scoring_batches(clips, len(setup.labels), setup.recipe, read)
     return [
@@ -264,12 +241,18 @@ def mel_batches(clips: tuple[Clip, ...], setup: RunSetup, read: Reader, front_en
     ]
 
 
-def _not_finite(losses: list[float], epoch: int) -> str:
-    before = f"{losses[-2]:.3g}" if len(losses) > 1 else "nothing"
-    return (
-        f"The loss is {losses[-1]} at step {len(losses)} of epoch {epoch}, after {before}; a finite number was "
-        "expected. Lower max_learning_rate in the recipe (--lr of `train`); the checkpoint of the epoch before is kept."
-    )
+def _refuse_not_finite(losses: list[Tensor], steps: int, epoch: int) -> None:
+    """Raise `ConfigError` if one of the last losses of `steps` steps is not a finite number."""
+    values = torch.stack(losses).double()
+    wrong = (~values.isfinite()).nonzero()
+    if len(wrong):
+        place = int(wrong[0])
+        before = f"{float(values[place - 1]):.3g}" if place else "nothing"
+        raise ConfigError(
+            f"The loss is {float(values[place])} at step {steps - len(losses) + place + 1} of epoch {epoch}, after "
+            f"{before}; a finite number was expected. Lower max_learning_rate in the recipe (--lr of `train`); the "
+            "checkpoint of the epoch before is kept."
+        )
 
 
 def describe(row: Row, epochs: int) -> str:

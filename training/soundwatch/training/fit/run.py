@@ -21,10 +21,8 @@ from rich.console import Console
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import EvaluationScore, encode_contract
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.core.types import Samples
 from soundwatch.training.data.batches import Reader
-from soundwatch.training.data.cache import cache_folder, cached, fill_cache
-from soundwatch.training.data.urbansound8k import Clip
+from soundwatch.training.data.cache import ClipCache, cache_folder
 from soundwatch.training.distillation.augmented_views import View, plan_views
 from soundwatch.training.distillation.soft_labels import soft_targets
 from soundwatch.training.distillation.street_mixes import StreetMix
@@ -63,16 +61,13 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
         raise ConfigError(f"--resume, and there is no {path} to resume from; leave it out to start a run.")
     if path.exists() and not resume:
         raise ConfigError(f"{path} exists already; --resume continues it, another --out starts a new run.")
-    folder = cache_folder()
+    read = ClipCache(recipe.features, cache_folder())
     everything = (*session.train_clips, *session.split.test, *session.held_out_negatives)
     for ours in session.ranks.main_first():
         if ours:
-            fill_cache(everything, recipe.features, folder, console)
+            read.fill(everything, console)
     with _writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-
-    def read(clip: Clip) -> Samples:
-        return cached(clip, recipe.features, folder)
 
     drawn_s = time.monotonic()
 
@@ -191,7 +186,7 @@ def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thre
     checkpoints.save_checkpoint(session.out / checkpoints.FILE_NAME, state)
 
 
-def _finish(run: Run, session: RunSetup, read: Reader) -> RunRecord:
+def _finish(run: Run, session: RunSetup, read: ClipCache) -> RunRecord:
     """Score the held-out clips, and write the final contract and the record of the run."""
     held_out = _score_held_out(run, session, read)
     fold_scores = _fold_scores(session, held_out)
@@ -208,7 +203,7 @@ def _finish(run: Run, session: RunSetup, read: Reader) -> RunRecord:
     return record
 
 
-def _score_held_out(run: Run, session: RunSetup, read: Reader) -> tuple[ScoredClip, ...]:
+def _score_held_out(run: Run, session: RunSetup, read: ClipCache) -> tuple[ScoredClip, ...]:
     """Score every held-out clip and negative."""
     clips = session.split.test + session.held_out_negatives
     if not clips:

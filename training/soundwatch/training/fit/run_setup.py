@@ -18,6 +18,7 @@ from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import Teacher
 from soundwatch.training.fit.distributed import SINGLE_PROCESS, DistributedContext
+from soundwatch.training.fit.placement import DEFAULT_LOADING, Loading
 from soundwatch.training.fit.scoring import RunRecord
 from soundwatch.training.model.checkpoint import DataPlan
 from soundwatch.training.model.pretrained import PretrainedModel
@@ -40,6 +41,7 @@ class RunSetup:
         teacher: Teacher of distillation; None if the recipe has none.
         ranks: Process group of the run.
         everyday: Everyday sounds for training, if the recipe has street mixes.
+        loading: How examples reach the device.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class RunSetup:
     teacher: Teacher | None = None
     ranks: DistributedContext = SINGLE_PROCESS
     everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
+    loading: Loading = DEFAULT_LOADING
 
     @property
     def labels(self) -> tuple[str, ...]:
