@@ -145,7 +145,7 @@ def connect_tcp(url: str) -> Connection:
         SourceError: The host does not answer.
         ConfigError: The address is malformed.
     """
-    host, port, _ = _parse_address(url)
+    host, port, _ = parse_address(url)
     try:
         connected = socket.create_connection((host, port), CONNECTING_S)
     except OSError as error:
@@ -166,7 +166,7 @@ def connect_udp(url: str) -> Connection:
         SourceError: The address is not of this machine, is in use, or the group cannot be joined.
         ConfigError: The address is malformed.
     """
-    host, port, interface = _parse_address(url)
+    host, port, interface = parse_address(url)
     try:
         family, kind, protocol, _, bound = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         receiver = socket.socket(family, kind, protocol)
@@ -224,8 +224,12 @@ def _join(receiver: socket.socket, group: IpAddress, interface: str, scope: int)
         raise refused
 
 
-def _parse_address(url: str) -> tuple[str, int, str]:
-    """Return host, port and interface of an address."""
+def parse_address(url: str) -> tuple[str, int, str]:
+    """Return host, port and interface of an address.
+
+    Raises:
+        ConfigError: The address is malformed.
+    """
     check_address(url)
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))

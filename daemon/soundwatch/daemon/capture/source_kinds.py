@@ -24,6 +24,7 @@ from soundwatch.daemon.capture.network import Connection, NetworkSource, connect
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
 from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
+from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.redact import check_address, redact_url
@@ -93,8 +94,8 @@ def open_source(
     Args:
         name: Name in events.
         device: `demo`; `-` for raw PCM on standard input; a URL that ffmpeg reads; pcm+tcp://HOST:PORT;
-            pcm+udp://HOST:PORT; the path of a recording, a named pipe or a folder; else a microphone's name, a part of
-            it, its index, or `default`.
+            pcm+udp://HOST:PORT; wyoming://HOST:PORT; the path of a recording, a named pipe or a folder; else a
+            microphone's name, a part of it, its index, or `default`.
         channels: Number of channels of a microphone, None for its own, two at most; or a selection of channels.
         pcm: Format of raw PCM: sample format, rate in Hz, channels.
 
@@ -263,6 +264,14 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     ),
     _network_kind(
         "udp", lambda device: _has_scheme(device, "pcm+udp"), lambda url, _: connect_udp(url), lambda _: False
+    ),
+    SourceKind(
+        "wyoming",
+        lambda device: _has_scheme(device, "wyoming"),
+        lambda request: open_wyoming(request.name, str(request.device)),
+        _reconnecting(lambda request: open_wyoming(request.name, str(request.device))),
+        _host_names,
+        lambda _: False,
     ),
     _network_kind("url", _has_scheme, connect_ffmpeg, lambda url: urlsplit(url).scheme in _ENCRYPTED_SCHEMES),
     SourceKind(

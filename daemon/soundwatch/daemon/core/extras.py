@@ -14,6 +14,7 @@ EXTRAS: Final = {  # optional packages of the daemon, and the extra that install
     "pyarrow": "scan",
     "tritonclient": "triton",
     "ray": "ray",
+    "wyoming": "wyoming",
 }
 
 
