@@ -158,6 +158,23 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     page.context.close()
 
 
+def test_a_week_and_a_day_are_shown_as_heat_maps(browser: Browser, site: Site) -> None:
+    site.append(today(1), today(2, class_="high"), today(2, "end", class_="high"))
+    page, said = opened(browser, site.url)
+    statistics = page.locator("#statistics")
+    expect(statistics).to_contain_text("Coverage")
+    expect(page.get_by_role("region", name="Day by hour").locator("tbody tr")).to_have_count(7)
+    page.get_by_role("button", name="Day", exact=True).click()
+    expect(page.get_by_role("region", name="Day by hour")).to_have_count(0)
+    expect(page.get_by_role("region", name="Class by hour")).to_contain_text("high")
+    page.get_by_role("button", name="Earlier statistics").click()
+    expect(statistics).to_contain_text("0 events")
+    page.get_by_role("button", name="Later statistics").click()
+    expect(page.locator("#statistics-period")).to_contain_text("so far")
+    assert said == []
+    page.context.close()
+
+
 def test_an_event_is_labeled_with_a_button_and_unlabeled(browser: Browser, site: Site) -> None:
     site.append(today(1), today(1, "end"))
     page, said = opened(browser, site.url)

@@ -177,6 +177,18 @@ def test_events_are_counted_by_quarters_of_an_hour(site: Site) -> None:
     assert [count["events"] for count in later] == [1, 1]
 
 
+def test_statistics_of_a_day_and_a_week_are_those_of_the_digest(site: Site) -> None:
+    site.append(event_line(1), event_line(1, "end"), event_line(2, class_="high"))
+    day = site.get("/api/statistics?period=day&date=2026-11-22").json()
+    assert (day["events"], [(row["class"], row["events"]) for row in day["classes"]]) == (2, [("high", 1), ("low", 1)])
+    assert len(day["hours"]) in (23, 24, 25)
+    week = site.get("/api/statistics?period=week&date=2026-11-18").json()
+    assert (week["first_day"], week["events"]) == ("2026-11-16", 2)
+    assert site.get("/api/statistics").json()["period"] == "day"
+    refused = site.get("/api/statistics?date=2026-02-30")
+    assert (refused.status_code, refused.json()["error"][:24]) == (400, "2026-02-30 is not a date")
+
+
 def test_a_source_is_reported_with_its_last_window(site: Site) -> None:
     site.view.live.publish(reading())
     site.append(event_line(1))

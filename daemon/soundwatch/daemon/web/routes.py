@@ -18,6 +18,7 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.redact import redacted_config
 from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.statistics.records import Statistics
 from soundwatch.daemon.web import events, responses
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import (
@@ -39,6 +40,7 @@ from soundwatch.daemon.web.schemas import (
     SwitchBody,
     SwitchResponse,
 )
+from soundwatch.daemon.web.statistics import StatisticsQuery, find_statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,14 @@ ROUTES: Final = (
         CountsResponse,
         lambda request: events.count_events(request.view.journal.store, request.query),
         CountsQuery,
+    ),
+    Route(
+        "GET",
+        "/api/statistics",
+        "Statistics of a day or a week, in the time zone of the place.",
+        Statistics,
+        lambda request: find_statistics(request.view, request.query),
+        StatisticsQuery,
     ),
     Route("GET", "/api/lines", "Lines of the journal, oldest first.", LinesResponse, _lines, LinesQuery),
     Route(

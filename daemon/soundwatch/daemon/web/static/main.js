@@ -6,6 +6,7 @@ import { showHealth, showModel } from "./health.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
 import { bandsHz } from "./spectrogram.js";
+import { Statistics } from "./statistics.js";
 import { Today } from "./today.js";
 
 const REFRESH_MS = 15000;
@@ -14,6 +15,7 @@ const HIDDEN_MS = 10000;
 
 const now = new Now();
 const today = new Today();
+const statistics = new Statistics();
 let boot = null;
 let soon = null;
 
@@ -59,6 +61,7 @@ async function take(message) {
       try {
         await (sameRun ? refresh() : begin());
         await today.reload();
+        await statistics.reload();
       } catch (error) {
         fail(error);
       }

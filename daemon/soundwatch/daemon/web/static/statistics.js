@@ -1,0 +1,121 @@
+// Statistics of a day or a week: a heat map of hours, the comparison with the period before, coverage. The hours and days
+// are those of the place, as the API gives them.
+
+import { byId, el, setText } from "./dom.js";
+import { level, many, share, span, words } from "./format.js";
+import { ask } from "./net.js";
+
+const SHADES = 4;
+const LEAST = 0.5; // hours with less coverage are hatched
+const DAY_MS = 86400000;
+const REFRESH_MS = 300000;
+
+const hourOf = (hour) => Number(hour.local.slice(11, 13));
+const utcDay = (text) => new Date(`${text}T00:00:00Z`);
+const date = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+const short = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", timeZone: "UTC" });
+
+export class Statistics {
+  constructor() {
+    this.period = "week";
+    this.date = null; // the present
+    byId("by-day").addEventListener("click", () => this.choose("day"));
+    byId("by-week").addEventListener("click", () => this.choose("week"));
+    byId("period-back").addEventListener("click", () => this.move(-1));
+    byId("period-on").addEventListener("click", () => this.move(1));
+    setInterval(() => !document.hidden && this.date === null && this.reload(), REFRESH_MS);
+  }
+
+  choose(period) {
+    this.period = period;
+    for (const name of ["day", "week"]) byId(`by-${name}`).setAttribute("aria-pressed", String(name === period));
+    this.reload();
+  }
+
+  move(periods) {
+    if (!this.shown) return;
+    const days = periods * (this.period === "week" ? 7 : 1);
+    this.date = new Date(utcDay(this.shown.first_day).getTime() + days * DAY_MS).toISOString().slice(0, 10);
+    this.reload();
+  }
+
+  async reload() {
+    const request = (this.request = (this.request ?? 0) + 1);
+    try {
+      const found = await ask("api/statistics", { query: { period: this.period, date: this.date } });
+      if (request !== this.request) return;
+      this.shown = found;
+      if (!found.complete) this.date = null; // follows the calendar from here on
+      this.draw(found);
+    } catch (error) {
+      if (request === this.request) byId("statistics").replaceChildren(el("p", { class: "empty" }, `The statistics cannot be shown: ${error.message}`));
+    }
+  }
+
+  draw(found) {
+    byId("period-on").disabled = !found.complete;
+    const first = date.format(utcDay(found.first_day));
+    setText(byId("statistics-period"), `${found.period === "week" ? "week of " : ""}${first}${found.complete ? "" : ", so far"}`);
+    const parts = [el("p", { class: "summary" }, summary(found))];
+    if (found.classes.some((row) => row.events)) parts.push(heatMap("Class", byClass(found)));
+    if (found.period === "week") parts.push(heatMap("Day", byDay(found)));
+    parts.push(facts(found), el("p", { class: "muted note" }, `Times of ${found.time_zone ?? "the machine"}. Hatched: scored for less than half of the hour.`));
+    byId("statistics").replaceChildren(...parts);
+  }
+}
+
+function summary(found) {
+  const before = found.previous_events;
+  const change = before ? ` (${found.events >= before ? "+" : "−"}${Math.abs(Math.round((100 * (found.events - before)) / before))} %)` : "";
+  return `${many(found.events, "event")}, ${span(found.duration_s)} in all; the ${found.period} before${found.complete ? "" : " up to this time"} ${before.toLocaleString()}${change}. Coverage ${share(found.coverage)}.`;
+}
+
+// Rows of classes: the events of each hour of the day, and the total with that of the period before.
+function byClass(found) {
+  const low = Array.from({ length: 24 }, (_, hour) => {
+    const shares = found.hours.filter((one) => hourOf(one) === hour && one.coverage !== null).map((one) => one.coverage);
+    return shares.length > 0 && shares.reduce((sum, one) => sum + one, 0) / shares.length < LEAST;
+  });
+  return found.classes.map((row) => {
+    const counts = new Array(24).fill(0);
+    row.by_hour.forEach((count, index) => (counts[hourOf(found.hours[index])] += count));
+    return { name: words(row.class), cells: counts.map((count, hour) => ({ count, low: low[hour] })), total: `${row.events.toLocaleString()} / ${row.previous_events.toLocaleString()}` };
+  });
+}
+
+// Rows of days. An hour that a day lacks, or that has not begun, has no cell; an hour that a day has twice is one cell.
+function byDay(found) {
+  const days = new Map();
+  for (const hour of found.hours) {
+    const day = hour.local.slice(0, 10);
+    if (!days.has(day)) days.set(day, new Array(24).fill(null));
+    if (hour.begin >= found.end) continue;
+    const cell = (days.get(day)[hourOf(hour)] ??= { count: 0, low: false });
+    cell.count += hour.events;
+    cell.low ||= hour.coverage !== null && hour.coverage < LEAST;
+  }
+  return [...days].map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: cells.reduce((sum, cell) => sum + (cell?.count ?? 0), 0).toLocaleString() }));
+}
+
+function heatMap(corner, rows) {
+  const highest = Math.max(1, ...rows.flatMap((row) => row.cells.map((cell) => cell?.count ?? 0)));
+  const head = Array.from({ length: 24 }, (_, hour) => el("th", { scope: "col" }, String(hour).padStart(2, "0")));
+  const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), ...row.cells.map((cell) => shaded(cell, highest)), el("td", { class: "total" }, row.total)));
+  const total = el("th", { scope: "col" }, corner === "Class" ? "now / before" : "total");
+  const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, corner), ...head, total)), el("tbody", {}, ...body));
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${corner} by hour` }, table);
+}
+
+function shaded(cell, highest) {
+  if (!cell) return el("td", { class: "none" });
+  const shade = Math.ceil((cell.count * SHADES) / highest);
+  return el("td", { class: `shade-${shade}${cell.low ? " low" : ""}` }, cell.count ? cell.count.toLocaleString() : "");
+}
+
+function facts(found) {
+  const rows = [["Longest", found.longest], ["Highest level", found.loudest], ["Lowest level", found.quietest]]
+    .filter(([, event]) => event)
+    .map(([name, event]) => [name, `${words(event.class)}, ${event.source}, ${event.local.slice(0, 10)} ${event.local.slice(11, 16)}, ${event.duration_s === null ? "active" : span(event.duration_s)}, ${event.level_dba === null ? level(event.level_dbfs) : `${event.level_dba.toFixed(1)} dB(A)`}`]);
+  for (const source of found.sources) rows.push([source.source, `${many(source.events, "event")}, coverage ${share(source.coverage)}`]);
+  return el("dl", { class: "facts" }, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+}
