@@ -56,6 +56,38 @@ def test_other_thresholds_hold_from_the_next_window_on(place: Place, daemon: Dae
     assert len(daemon.of("hello")) == 1
 
 
+def test_settings_of_a_running_source_change_without_a_lost_sample(place: Place, daemon: Daemon) -> None:
+    text = place.path.read_text()
+    own = "gain_db: 1, high_pass_hz: 20, detection: {classes: {low: {enabled: false}}}"
+    place.path.write_text(text.replace("low.wav}", f"low.wav, {own}}}"))
+    assert daemon.reload("reloaded")["detail"] == "settings of source low are changed"
+    daemon.until(lambda: daemon.of("end"))
+    place.path.write_text(text)
+    daemon.reload("reloaded")
+    daemon.until(lambda: len(daemon.of("start")) == 2)
+    daemon.end()
+    assert [line["reason"] for line in daemon.of("end")] == ["decay", "shutdown"]
+    assert (len(daemon.of("hello")), daemon.of("gap"), daemon.of("stats")[-1]["lost_s"]) == (1, [], 0.0)
+
+
+def test_a_schedule_pauses_a_source_and_a_reload_without_it_resumes_it(place: Place, daemon: Daemon) -> None:
+    place.write(more="schedules: {always: {when: [{}], sources: [low], then: {pause: true}}}")
+    assert daemon.reload("reloaded")["detail"] == "what decides is changed"
+    daemon.until(lambda: daemon.of("end"))
+    place.write()
+    daemon.reload("reloaded")
+    daemon.until(lambda: len(daemon.of("start")) == 2)
+    daemon.end()
+    assert [line["reason"] for line in daemon.of("end")] == ["paused", "shutdown"]
+    told = [line["detail"] for line in daemon.of("health") if line["reason"] in ("schedule", "asked")]
+    assert sorted(told) == [
+        "The schedule always has begun.",
+        "The schedule always has ended.",
+        "The schedule always pauses low.",
+        "low is resumed: no schedule pauses it.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

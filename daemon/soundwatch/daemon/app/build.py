@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from soundwatch.daemon.app.reload import RunConfig, needs_speech_guard
@@ -23,7 +23,7 @@ from soundwatch.daemon.core.place_config import load_time_zone
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Clock
-from soundwatch.daemon.detection.rules import COMMON, check_detectable, resolve_sources
+from soundwatch.daemon.detection.rules import COMMON, SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.engine.context import ClipTap, EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.events.notices import scores_line
@@ -54,11 +54,13 @@ class InForce:
         run_config: Configuration and sources.
         context: Dependencies of the engine.
         shadow: The second model; None for none.
+        base: Rules by source, without the changes of schedules; `COMMON` is one of them.
     """
 
     run_config: RunConfig
     context: EngineContext
     shadow: ShadowRunner | None = None
+    base: Mapping[str, SourceRules] = field(default_factory=dict)
 
     @property
     def model(self) -> ActiveModel:
@@ -76,7 +78,7 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
     classifier = load_classifier(config.model, config.detection.tags)
     sources = resolve_sources(config, classifier.contract)
     check_detectable(sources)
-    common = sources.pop(COMMON)
+    common = sources[COMMON]
     journal = open_journal()
     context = EngineContext(
         node=node_name(config),
@@ -111,7 +113,7 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
         )
     sources = resolve_sources(config, new)
     check_detectable(sources)
-    common = sources.pop(COMMON)
+    common = sources[COMMON]
     after = replace(
         context,
         classifier=classifier,
@@ -122,7 +124,7 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
     )
     shadow = build_shadow(config, after, before.shadow, log)
     after = replace(after, shadow=shadow)
-    return InForce(run_config, context if after == context else after, shadow)
+    return InForce(run_config, context if after == context else after, shadow, sources)
 
 
 def build_journal(config: Config, log: Logger, tracker: StatusTracker) -> Journal:
@@ -186,7 +188,7 @@ def build_taps(
     level_tap = build_level_tap(config, in_force.context, sources)
     context = replace(in_force.context, clip_tap=clip_tap, level_tap=level_tap)
     shadow = build_shadow(config, context, None, log)
-    return InForce(in_force.run_config, replace(context, shadow=shadow), shadow), clip_writer
+    return InForce(in_force.run_config, replace(context, shadow=shadow), shadow, context.sources), clip_writer
 
 
 def build_engine(context: EngineContext, notifier: SystemdNotifier, log: Logger) -> Engine:

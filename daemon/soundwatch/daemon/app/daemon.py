@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -29,6 +30,7 @@ from soundwatch.daemon.app.build import (
     rebuild,
     release_memory,
 )
+from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
@@ -36,6 +38,7 @@ from soundwatch.daemon.app.summary import run_summary
 from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.detection.rules import Adjustments, adjust_sources
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.health_schema import ReloadLine
 from soundwatch.daemon.events.notices import interrupted_line
@@ -74,6 +77,7 @@ class Daemon:
         self._tracker = StatusTracker(tuple(run_config.sources))
         self._hangups = queue.SimpleQueue[bool]()  # its put is safe in a signal handler
         self._sessions: dict[str, SourceSession] = {}
+        self._lock = threading.RLock()  # held while a reload, a schedule or a command changes what is in force
         context, self._journal = build_context(
             run_config.config, WallClock(), lambda: build_journal(run_config.config, log, self._tracker)
         )
@@ -91,19 +95,36 @@ class Daemon:
                 self._in_force, lambda: self._in_force.run_config.sources, self._log
             )
             self._engine = build_engine(self._in_force.context, self._notifier, self._log)
+            self._control = self._build_control()
             self._outputs = OutputManager(self._view(), self._lifecycle.fail)
-            with contextlib.closing(self._outputs), clip_writer, self._shadow_running(), self._reload_on_hangup():
+            outputs, control = contextlib.closing(self._outputs), contextlib.closing(self._control)
+            with outputs, clip_writer, self._shadow_running(), control, self._reload_on_hangup():
                 self._outputs.open_all()
                 self._end_interrupted()
                 run_config = self._in_force.run_config
                 for name in run_config.sources:
                     source = build_source(run_config, name, self._log)
                     self._sessions[name] = self._lifecycle.add(source)
+                self._control.start(run_config)
                 release_memory()
                 self._engine.run(self._lifecycle.sessions)
         self._notifier.stopping()
         self._log.info("finished", **run_summary(self._tracker.snapshot, self._in_force.run_config.config.journal))
         self._raise_failure()
+
+    def _build_control(self) -> SourceControl:
+        actions = ControlActions(
+            self._engine.set_listening, self._adjust, self._journal.append, self._in_force.context.node
+        )
+        return SourceControl(actions, self._log, self._lock)
+
+    def _adjust(self, adjustments: Adjustments) -> None:
+        """Use the thresholds of the configuration with changes from the next window on."""
+        in_force = self._in_force
+        contract, names = in_force.context.classifier.contract, in_force.run_config.sources
+        sources = adjust_sources(in_force.base, adjustments, names, contract)
+        self._in_force = replace(in_force, context=replace(in_force.context, sources=sources))
+        self._engine.swap_model(self._in_force.context)
 
     def _view(self) -> DaemonView:
         context = self._in_force.context
@@ -115,7 +136,8 @@ class Daemon:
             live=context.live,
             config=lambda: self._in_force.run_config.config,
             model=lambda: self._in_force.model,
-            set_listening=self._engine.set_listening,
+            set_listening=self._control.set_listening,
+            control=self._control,
             job=self._job,
         )
 
@@ -202,17 +224,17 @@ class Daemon:
         after = rebuild(before, run_config, self._log)
         sinks = self._outputs.prepare(changes.sinks_added, changes.sinks_removed)
         sources = {name: build_source(run_config, name, self._log) for name in changes.sources_added}
-        self._in_force = after
-        if after.context is not before.context:
-            self._engine.swap_model(after.context)
+        with self._lock:
+            self._in_force = after
+            for name in changes.sources_removed:
+                session = self._sessions.pop(name)
+                self._lifecycle.remove(session)
+                self._engine.remove(session)
+            for name, source in sources.items():
+                self._sessions[name] = self._lifecycle.add(source)
+                self._engine.add(self._sessions[name])
+            self._control.configure(run_config)
             self._replace_shadow(before.shadow, after.shadow)
-        for name in changes.sources_removed:
-            session = self._sessions.pop(name)
-            self._lifecycle.remove(session)
-            self._engine.remove(session)
-        for name, source in sources.items():
-            self._sessions[name] = self._lifecycle.add(source)
-            self._engine.add(self._sessions[name])
         for text, prepared in zip(changes.sinks_added, sinks, strict=True):
             self._outputs.add(text, prepared)
         for text in changes.sinks_removed:

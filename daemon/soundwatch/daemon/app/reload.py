@@ -100,7 +100,7 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     if not after.sources:
         raise ConfigError("There is no source left to listen to; name one in `sources`.")
     other = {name for name, source in before.sources.items() if not _has_sound_of(source, after.sources.get(name))}
-    deciding = ("model", "detection", "stats_s", "place")
+    deciding = ("model", "detection", "stats_s", "place", "schedules")
     settings = [name for name in before.sources if name not in other and before.sources[name] != after.sources[name]]
     return ConfigDiff(
         sources_removed=tuple(name for name in before.sources if name in other),

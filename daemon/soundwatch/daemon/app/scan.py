@@ -73,7 +73,7 @@ def run_scan(
     model = load_classifier_file(config.model.file, "cpu", backend)
     contract = with_tag_classes(model.contract, config.detection.tags)
     sources = resolve_sources(config, contract)
-    common = sources.pop(COMMON)
+    common = sources[COMMON]
     search = find_recordings(paths)
     if not search.recordings:
         raise SourceError(_nothing_found(paths, search))

@@ -14,6 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.core.schedule_config import ScheduleConfig
 from soundwatch.daemon.core.source_config import (
     ClassConfig,
     ClipSeconds,
@@ -106,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shadow: ShadowConfig = ShadowConfig()
     detection: DetectionConfig = DetectionConfig()
     level: LevelConfig = LevelConfig()
+    schedules: dict[str, ScheduleConfig] = {}
     stats_s: Annotated[float, msgspec.Meta(ge=1)] | None = 3600.0
     journal: JournalConfig = JournalConfig()
     clips: ClipsConfig = ClipsConfig()

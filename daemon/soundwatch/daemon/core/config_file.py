@@ -18,6 +18,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import check_address
+from soundwatch.daemon.core.schedule_config import check_schedules
 from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.core.text import did_you_mean
 
@@ -48,6 +49,7 @@ def load_config(path: Path | None) -> Config:
     for name, source in config.sources.items():
         if "://" in str(source.device):
             check_address(str(source.device), f"{path}: sources.{name}.device")
+    check_schedules(config.schedules, config.sources, config.place)
     return _with_calibrations_beside(config, path.parent)
 
 
@@ -135,6 +137,9 @@ def _named_classes(config: Config) -> Iterator[tuple[str, Iterable[str]]]:
         yield f"sources.{name}.detection.classes", source.detection.classes
         if isinstance(source.clips, SourceClipsConfig):
             yield f"sources.{name}.clips.classes", source.clips.classes or ()
+    for name, schedule in config.schedules.items():
+        if schedule.then.thresholds is not None:
+            yield f"schedules.{name}.then.thresholds.classes", schedule.then.thresholds.classes
 
 
 def _texts(tree: Any) -> Iterator[str]:
@@ -168,12 +173,12 @@ def _explain(message: str) -> str:
 def _keys_at(where: str) -> list[str]:
     """List the known keys at a path such as `sources[...]` or `detection.classes[...]`."""
     type_: Any = Config
-    for part in re.findall(r"\[\.\.\.\]|[^.\[]+", where):
-        if part == "[...]":
-            type_ = type_.__args__[1]
+    for part in re.findall(r"\[[^\]]*\]|[^.\[]+", where):
+        if part.startswith("["):
+            type_ = type_.__args__[1 if type_.__origin__ is dict else 0]
         else:
             type_ = next(f.type for f in msgspec.structs.fields(type_) if f.encode_name == part)
             records = [one for one in getattr(type_, "__args__", ()) if hasattr(one, "__struct_fields__")]
-            if records and getattr(type_, "__origin__", None) is not dict:
+            if records and getattr(type_, "__origin__", None) not in (dict, tuple):
                 type_ = records[0]
     return [field.encode_name for field in msgspec.structs.fields(type_)]

@@ -9,7 +9,7 @@ Does not: read a file (`rules.py`), or build rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
@@ -137,6 +137,15 @@ def resolve_source(
             for label in contract.labels
         ),
     )
+
+
+def adjust_thresholds(settings: SourceSettings, adjustments: Sequence[ThresholdAdjustment]) -> SourceSettings:
+    """Return settings with changed thresholds."""
+    classes = tuple(
+        replace(of_class, threshold=_adjusted(of_class.threshold, of_class.label, adjustments))
+        for of_class in settings.classes
+    )
+    return replace(settings, classes=classes)
 
 
 def calibration_paths(detection: DetectionConfig, sources: Mapping[str, SourceConfig]) -> list[str]:

@@ -7,7 +7,7 @@ Does not: choose between layers of configuration (`effective.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from soundwatch.daemon.detection.effective import (
     ClassSettings,
     SourceSettings,
     ThresholdAdjustment,
+    adjust_thresholds,
     calibration_paths,
     resolve_source,
 )
@@ -76,7 +77,6 @@ def resolve_sources(
     config: Config,
     contract: ModelContract,
     calibrations: Mapping[str, Calibration] | None = None,
-    adjustments: Adjustments | None = None,
 ) -> dict[str, SourceRules]:
     """Build the rules of each source, and of sources that are not configured by the name `COMMON`.
 
@@ -84,7 +84,6 @@ def resolve_sources(
         config: The configuration.
         contract: Contract of the model.
         calibrations: Calibrations by path; None reads the files.
-        adjustments: Changes of thresholds by source.
 
     Raises:
         ConfigError: Model, calibration and configuration contradict each other.
@@ -94,9 +93,30 @@ def resolve_sources(
         calibrations = load_calibrations(config, contract)
     found: dict[str, SourceRules] = {}
     for name in (COMMON, *config.sources):
-        settings = resolve_source(config, name, contract, calibrations, (adjustments or {}).get(name, ()))
+        settings = resolve_source(config, name, contract, calibrations)
         rules = _rules(settings, contract)
         found[name] = SourceRules(settings, rules, thresholds_in_force(rules, contract.labels))
+    return found
+
+
+def adjust_sources(
+    base: Mapping[str, SourceRules], adjustments: Adjustments, names: Iterable[str], contract: ModelContract
+) -> dict[str, SourceRules]:
+    """Return the rules of sources with changed thresholds.
+
+    Args:
+        base: Rules by source without changes, as `resolve_sources` returns them.
+        adjustments: Changes of thresholds by source.
+        names: Names of the running sources, which need not be configured.
+        contract: Contract of the model.
+    """
+    found = dict(base)
+    for name in names:
+        changes, own = adjustments.get(name, ()), base.get(name, base[COMMON])
+        if changes:
+            settings = adjust_thresholds(own.settings, changes)
+            rules = _rules(settings, contract)
+            found[name] = SourceRules(settings, rules, thresholds_in_force(rules, contract.labels))
     return found
 
 

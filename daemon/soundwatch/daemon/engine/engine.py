@@ -125,9 +125,9 @@ class Engine:
         """
         self._inbox.put(partial(self._swap_model, context))
 
-    def set_listening(self, source: str, listen: bool) -> None:
+    def set_listening(self, source: str, listen: bool, why: str | None = None) -> None:
         """Pause a source, so that its sound is discarded, or resume it. Safe to call from every thread."""
-        self._inbox.put(partial(self._set_listening, source, listen))
+        self._inbox.put(partial(self._set_listening, source, listen, why))
 
     def process_block(self, source: EngineSource, block: Block | None, since_ns: int) -> None:
         """Process a source's next block, which arrived at `since_ns`, or None if its sound ended by itself."""
@@ -213,11 +213,11 @@ class Engine:
             elif source.encoder is not None and source.state != "ended":
                 self._pending.put(PendingItem(before, source, ModelSwap(context), self._now_ns(), source.end_sample))
 
-    def _set_listening(self, name: str, listen: bool) -> None:
+    def _set_listening(self, name: str, listen: bool, why: str | None) -> None:
         for source in self._sources:
             if source.name == name and source.paused is listen:
                 state: SourceTransition = "resumed" if listen else "paused"
-                self.handle_notice(source, SourceStateChange(state, "asked", f"{name} is {state}."))
+                self.handle_notice(source, SourceStateChange(state, "asked", why or f"{name} is {state}."))
                 source.paused = not listen
 
     def _enqueue(self, source: EngineSource, contents: Sequence[FeatureWindow | Gap], since_ns: int) -> None:

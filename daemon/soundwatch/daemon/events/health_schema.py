@@ -115,6 +115,22 @@ class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class ControlLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Begin or end of a schedule, or a command that concerns one or the thresholds of a source."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: str | None = None
+    state: Literal["began", "ended", "enabled", "disabled", "changed"]
+    reason: Literal["schedule", "threshold_offset"]
+    schedule: str | None
+    threshold_offset: float | None
+    detail: str
+
+
 class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a reload; `source` is null, since a configuration concerns all sources."""
 

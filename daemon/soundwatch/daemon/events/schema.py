@@ -16,6 +16,7 @@ from soundwatch.daemon.core.types import EndReason, EventType, GapReason
 from soundwatch.daemon.events.health_schema import (
     SCHEMA,
     AnchorLine,
+    ControlLine,
     JournalHealthLine,
     OverloadLine,
     ProviderLine,
@@ -214,6 +215,7 @@ Line = (
     | JournalHealthLine
     | ProviderLine
     | ReloadLine
+    | ControlLine
     | StatsLine
     | DifferLine
     | ShadowLine

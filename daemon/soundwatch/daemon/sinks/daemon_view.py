@@ -2,7 +2,7 @@
 
 Conventions: a reload replaces the configuration and the model, so both are functions; everything else lasts as long as
 the daemon.
-Does not: change the daemon, except for pausing a source.
+Does not: change the daemon, except for pausing a source, offsets of thresholds and schedules.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
@@ -37,6 +38,45 @@ class ActiveModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleState:
+    """State of a schedule.
+
+    Attributes:
+        enabled: Whether the schedule has an effect in its windows.
+        active: Whether the schedule has an effect now.
+    """
+
+    enabled: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """What schedules and commands have changed.
+
+    Attributes:
+        offsets: Offset of the thresholds of each source.
+        schedules: State of each schedule.
+    """
+
+    offsets: Mapping[str, float] = field(default_factory=dict)
+    schedules: Mapping[str, ScheduleState] = field(default_factory=dict)
+
+
+class SourceController(Protocol):
+    """What sinks may change besides the state of a source (`app/control.py`)."""
+
+    def set_offset(self, source: str, offset: float) -> None:
+        """Add an offset to every threshold of a source."""
+
+    def set_schedule(self, name: str, on: bool) -> None:
+        """Enable or disable a schedule."""
+
+    def state(self) -> ControlState:
+        """Return offsets and schedules in force."""
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonView:
     """View of the daemon that sinks and the page share.
 
@@ -49,6 +89,7 @@ class DaemonView:
         config: Returns the configuration in force.
         model: Returns the model in use.
         set_listening: Pauses a source (False) or resumes it (True).
+        control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.
         job: Job control of the process.
         started_unix_ns: Start time of the program.
@@ -62,6 +103,7 @@ class DaemonView:
     config: Callable[[], Config]
     model: Callable[[], ActiveModel]
     set_listening: Callable[[str, bool], object]
+    control: SourceController | None = None
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
     job: JobControl = field(default_factory=JobControl)
     started_unix_ns: int = field(default_factory=time.time_ns)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from soundwatch.daemon.core.source import SourceState, state_after
 from soundwatch.daemon.events.health_schema import (
+    ControlLine,
     JournalHealthLine,
     OverloadLine,
     ProviderLine,
@@ -89,7 +90,7 @@ def apply_line(snapshot: StatusSnapshot, line: Line) -> StatusSnapshot:
         return replace(snapshot, overload=line)
     if isinstance(line, JournalHealthLine):
         return replace(snapshot, journal=line)
-    if isinstance(line, ReloadLine | ProviderLine | LevelPeriodLine):
+    if isinstance(line, ReloadLine | ProviderLine | ControlLine | LevelPeriodLine):
         return snapshot
     source = _of_source(snapshot.sources.get(line.source, SourceStatus()), line)
     return replace(snapshot, sources={**snapshot.sources, line.source: source})

@@ -1,0 +1,223 @@
+"""Control of running sources: schedules, and what people ask for by the page or MQTT.
+
+Conventions: a thread evaluates schedules when the next one begins or ends, and at once when the clock was set back, the
+machine was suspended, or the configuration was replaced; what applies depends on the moment alone. Commands have their
+effect in the caller's thread. One lock, which a reload holds too, guards all state.
+Rule: a source that a person has paused stays paused until a person resumes it; no schedule does so. A source that a
+person resumes while a schedule pauses it delivers sound until a schedule of the source changes.
+Rule: offsets, and schedules that were enabled or disabled by hand, are forgotten at the end of the program.
+Does not: evaluate windows (`schedules.py`), pause or change anything itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from soundwatch.daemon.app.reload import RunConfig
+from soundwatch.daemon.app.schedules import active_schedules, next_evaluation, paused_by, threshold_adjustments
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.detection.effective import ThresholdAdjustment
+from soundwatch.daemon.events.health_schema import ControlLine
+from soundwatch.daemon.events.schema import UNNUMBERED, Line
+from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
+
+TICK_S: Final = 1.0
+CLOSING_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlActions:
+    """What a control can do.
+
+    Attributes:
+        set_listening: Pauses or resumes a source, with the reason as a sentence.
+        adjust: Changes thresholds of sources.
+        append: Appends a line to the journal.
+        node: Name of this machine.
+    """
+
+    set_listening: Callable[[str, bool, str], object]
+    adjust: Callable[[Mapping[str, tuple[ThresholdAdjustment, ...]]], object]
+    append: Callable[[Line], object]
+    node: str
+
+
+class SourceControl:
+    """Schedules and commands of all sources.
+
+    Args:
+        actions: What the control can do.
+        log: The log.
+        lock: Guards the state; a reload holds it while it replaces the configuration.
+        now_ns: The wall clock, in nanoseconds since 1970.
+    """
+
+    def __init__(
+        self, actions: ControlActions, log: Logger, lock: threading.RLock, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._actions = actions
+        self._log = log
+        self._lock = lock
+        self._now_ns = now_ns
+        self._run_config: RunConfig | None = None
+        self._active: tuple[str, ...] = ()
+        self._enabled: dict[str, bool] = {}
+        self._offsets: dict[str, float] = {}
+        self._paused_by_hand: set[str] = set()
+        self._resumed_by_hand: set[str] = set()
+        self._scheduled: dict[str, str | None] = {}
+        self._adjusted: dict[str, tuple[ThresholdAdjustment, ...]] = {}
+        self._checked_ns, self._next_ns = 0, 0
+        self._wake, self._closing = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
+
+    def start(self, run_config: RunConfig) -> None:
+        """Apply what holds now, and start the thread."""
+        self.configure(run_config)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(CLOSING_S)
+
+    def configure(self, run_config: RunConfig) -> None:
+        """Use another configuration; its thresholds and sources are adjusted again."""
+        with self._lock:
+            schedules = run_config.config.schedules
+            self._run_config = run_config
+            self._enabled = {name: on for name, on in self._enabled.items() if name in schedules}
+            self._offsets = {name: offset for name, offset in self._offsets.items() if name in run_config.sources}
+            self._scheduled = {name: by for name, by in self._scheduled.items() if name in run_config.sources}
+            self._evaluate(renew=True)
+        self._wake.set()
+
+    def set_listening(self, source: str, listen: bool) -> None:
+        """Pause or resume a source for a person. Safe to call from every thread."""
+        with self._lock:
+            (self._paused_by_hand.discard if listen else self._paused_by_hand.add)(source)
+            if listen and self._scheduled.get(source) is not None:
+                self._resumed_by_hand.add(source)
+            self._apply_listening(source, f"{source} is {'resumed' if listen else 'paused'}.")
+
+    def set_offset(self, source: str, offset: float) -> None:
+        """Add an offset to every threshold of a source; 0 for none. Safe to call from every thread."""
+        with self._lock:
+            if self._offsets.get(source, 0.0) == offset:
+                return
+            self._offsets[source] = offset
+            self._log.info("threshold_offset_changed", source=source, offset=offset)
+            self._evaluate()
+            detail = f"The offset of the thresholds of {source} is {offset:+g}."
+            self._append("changed", "threshold_offset", detail, source=source, offset=offset)
+
+    def set_schedule(self, name: str, on: bool) -> None:
+        """Enable or disable a schedule until the program ends. Safe to call from every thread."""
+        with self._lock:
+            if self._run_config is None or self._is_enabled(name) is on:
+                return
+            self._enabled[name] = on
+            state: Literal["enabled", "disabled"] = "enabled" if on else "disabled"
+            self._log.info("schedule_switched", schedule=name, state=state)
+            self._append(state, "schedule", f"The schedule {name} is {state} until the program ends.", name)
+            self._evaluate()
+
+    def state(self) -> ControlState:
+        """Return offsets and schedules in force."""
+        with self._lock:
+            run_config = self._run_config
+            schedules = {} if run_config is None else run_config.config.schedules
+            return ControlState(
+                {} if run_config is None else {name: self._offsets.get(name, 0.0) for name in run_config.sources},
+                {name: ScheduleState(self._is_enabled(name), name in self._active) for name in schedules},
+            )
+
+    def _is_enabled(self, name: str) -> bool:
+        assert self._run_config is not None
+        return self._enabled.get(name, self._run_config.config.schedules[name].enabled)
+
+    def _run(self) -> None:
+        """Run the thread that follows the clock."""
+        while not self._closing:
+            wait_s: float | None = TICK_S
+            try:
+                wait_s = self._follow_clock()
+            except Exception as error:  # noqa: BLE001  # the next turn tries again
+                self._log.error("schedules_failed", error=str(error) or type(error).__name__)
+            self._wake.wait(wait_s)
+            self._wake.clear()
+
+    def _follow_clock(self) -> float | None:
+        """Evaluate schedules if one is due, and return the time to the next look; None without schedules."""
+        with self._lock:
+            if self._run_config is None or not self._run_config.config.schedules:
+                return None
+            now_ns = self._now_ns()
+            if now_ns >= self._next_ns or now_ns < self._checked_ns:
+                self._evaluate()
+            self._checked_ns = now_ns
+            return min(TICK_S, max(0.0, (self._next_ns - now_ns) / 1e9))
+
+    def _evaluate(self, *, renew: bool = False) -> None:
+        """Apply what holds now; with `renew` also what has not changed."""
+        if self._run_config is None:
+            return
+        config, sources, now_ns = self._run_config.config, self._run_config.sources, self._now_ns()
+        active = active_schedules(config.schedules, self._enabled, config.place, now_ns)
+        self._checked_ns = now_ns
+        self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + 86_400_000_000_000
+        adjusted = threshold_adjustments(config.schedules, active, self._offsets, sources)
+        if renew or adjusted != self._adjusted:
+            self._adjusted = adjusted
+            self._actions.adjust(adjusted)
+        began, ended = set(active) - set(self._active), set(self._active) - set(active)
+        self._active = active
+        for name in (*(name for name in config.schedules if name in began | ended), *(ended - set(config.schedules))):
+            self._report(name, "began" if name in began else "ended")
+        for source in sources:
+            by = paused_by(config.schedules, active, source)
+            if by != self._scheduled.get(source):
+                self._resumed_by_hand.discard(source)
+                self._scheduled[source] = by
+                why = f"The schedule {by} pauses {source}." if by else f"{source} is resumed: no schedule pauses it."
+                self._apply_listening(source, why)
+            elif renew:
+                self._apply_listening(source, f"{source} is paused as before.")
+
+    def _apply_listening(self, source: str, why: str) -> None:
+        scheduled = self._scheduled.get(source) is not None and source not in self._resumed_by_hand
+        self._actions.set_listening(source, source not in self._paused_by_hand and not scheduled, why)
+
+    def _report(self, name: str, state: Literal["began", "ended"]) -> None:
+        self._log.info("schedule_changed", schedule=name, state=state)
+        self._append(state, "schedule", f"The schedule {name} has {'begun' if state == 'began' else 'ended'}.", name)
+
+    def _append(
+        self,
+        state: Literal["began", "ended", "enabled", "disabled", "changed"],
+        reason: Literal["schedule", "threshold_offset"],
+        detail: str,
+        schedule: str | None = None,
+        source: str | None = None,
+        offset: float | None = None,
+    ) -> None:
+        self._actions.append(
+            ControlLine(
+                seq=UNNUMBERED,
+                time=format_utc(self._now_ns()),
+                node=self._actions.node,
+                source=source,
+                state=state,
+                reason=reason,
+                schedule=schedule,
+                threshold_offset=offset,
+                detail=detail,
+            )
+        )

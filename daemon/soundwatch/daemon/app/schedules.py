@@ -1,0 +1,75 @@
+"""Effects of schedules at a moment.
+
+Conventions: pure. Schedules are evaluated in the order of the configuration; each that applies has its effect after the
+one before. A source is paused while one schedule pauses it. An offset of thresholds comes last.
+Does not: read a clock, or apply effects (`control.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.core.schedule_config import ScheduleConfig
+from soundwatch.daemon.detection.effective import ThresholdAdjustment
+from soundwatch.daemon.schedule.windows import is_within_any, next_change
+
+Schedules = Mapping[str, ScheduleConfig]
+
+
+def active_schedules(
+    schedules: Schedules, enabled: Mapping[str, bool], place: PlaceConfig, unix_ns: int
+) -> tuple[str, ...]:
+    """Return the names of the schedules that apply at a moment.
+
+    Args:
+        schedules: The schedules.
+        enabled: Schedules that were enabled or disabled by hand.
+        place: The place.
+        unix_ns: The moment, in nanoseconds since 1970.
+    """
+    return tuple(
+        name
+        for name, schedule in schedules.items()
+        if enabled.get(name, schedule.enabled) and is_within_any(schedule.when, place, unix_ns)
+    )
+
+
+def next_evaluation(schedules: Schedules, place: PlaceConfig, unix_ns: int) -> int | None:
+    """Return the next moment at which a schedule begins or ends; None if none is in the next eight days."""
+    changes = [next_change(schedule.when, place, unix_ns) for schedule in schedules.values()]
+    return min((change for change in changes if change is not None), default=None)
+
+
+def paused_by(schedules: Schedules, active: Iterable[str], source: str) -> str | None:
+    """Return the first active schedule that pauses a source; None if none does."""
+    return next((name for name in active if schedules[name].then.pause and _concerns(schedules[name], source)), None)
+
+
+def threshold_adjustments(
+    schedules: Schedules, active: Iterable[str], offsets: Mapping[str, float], sources: Iterable[str]
+) -> dict[str, tuple[ThresholdAdjustment, ...]]:
+    """Return the changes of thresholds of each source, in the order of their application.
+
+    Args:
+        schedules: The schedules.
+        active: Names of those that apply.
+        offsets: Offsets by source.
+        sources: Names of the sources.
+    """
+    names, found = tuple(active), {}
+    for source in sources:
+        changes = [
+            ThresholdAdjustment(f"schedule {name}", change.at_least, change.add, change.classes)
+            for name in names
+            if (change := schedules[name].then.thresholds) is not None and _concerns(schedules[name], source)
+        ]
+        if offsets.get(source):
+            changes.append(ThresholdAdjustment("threshold offset", add=offsets[source]))
+        if changes:
+            found[source] = tuple(changes)
+    return found
+
+
+def _concerns(schedule: ScheduleConfig, source: str) -> bool:
+    return not schedule.sources or source in schedule.sources

@@ -1,0 +1,88 @@
+"""Schedules: keys of the configuration that pause sources or change thresholds for a time.
+
+Conventions: `app/schedules.py` evaluates schedules. Rules have windows of their own (`rules.NAME.not_when.during`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.place_config import PlaceConfig, TimeWindow, check_place
+from soundwatch.daemon.core.source_config import Share
+from soundwatch.daemon.core.text import did_you_mean
+
+Offset = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+
+
+class ThresholdsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Change of thresholds.
+
+    Attributes:
+        at_least: Lowest threshold; a higher one stays.
+        add: Difference, before `at_least` applies.
+        classes: Classes that are changed; none for all.
+    """
+
+    at_least: Share | None = None
+    add: Offset = 0.0
+    classes: tuple[str, ...] = ()
+
+
+class ScheduleEffectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Effect of a schedule.
+
+    Attributes:
+        pause: Discard the sound of the sources.
+        thresholds: Change of thresholds; null for none.
+    """
+
+    pause: bool = False
+    thresholds: ThresholdsConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule without an effect."""
+        change = self.thresholds
+        if not self.pause and (change is None or (change.at_least is None and not change.add)):
+            raise ValueError("A schedule without effect: expected pause: true, or thresholds with at_least or add")
+
+
+class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One schedule.
+
+    Attributes:
+        when: Windows of time, of which one has to hold.
+        sources: Names of sources; none for all.
+        then: Effect.
+        enabled: false: the schedule has no effect until it is enabled by MQTT.
+    """
+
+    when: tuple[TimeWindow, ...] = ()
+    sources: tuple[str, ...] = ()
+    then: ScheduleEffectConfig
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule that never applies."""
+        if not self.when:
+            raise ValueError('A schedule without a window: expected `when`, such as [{from: "22:00", to: "06:00"}]')
+
+
+def check_schedules(schedules: Mapping[str, ScheduleConfig], sources: Iterable[str], place: PlaceConfig) -> None:
+    """Refuse schedules of unknown sources, and windows of the sun without coordinates.
+
+    Raises:
+        ConfigError: A schedule names an unknown source, or the sun without a place.
+    """
+    known = tuple(sources)
+    for name, schedule in schedules.items():
+        check_place(schedule.when, place, f"schedules.{name}.when")
+        for source in schedule.sources:
+            if source not in known:
+                raise ConfigError(
+                    f"schedules.{name}.sources: {source!r} is not a source; {did_you_mean(source, known)}"
+                    f"the sources are {', '.join(known)}."
+                )
