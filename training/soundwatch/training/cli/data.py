@@ -9,9 +9,10 @@ import msgspec
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import DataError
-from soundwatch.training.cli.options import Folds, layout_option, negatives_option
+from soundwatch.training.cli.options import Folds, check_columns, layout_options, negatives_option
 from soundwatch.training.data.check import Layout, check_data
 from soundwatch.training.data.check_report import show_check
+from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.data.download import download
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.urbansound8k import split_by_folds
@@ -25,14 +26,15 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("root", metavar="DIR", type=click.Path(path_type=Path))
-@layout_option
+@layout_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def check(root: Path, layout: Layout, as_json: bool) -> None:
-    """Decode every file of DIR, and report counts and faults.
+def check(root: Path, layout: Layout, columns: Columns | None, as_json: bool) -> None:
+    """Decode every file of DIR, or every one that a CSV file lists, and report counts and faults.
 
     Exit code 7 if a fault would stop training or make its scores wrong; warnings alone give 0.
     """
-    found = check_data(root, layout, Console(stderr=True))
+    check_columns(layout, columns)
+    found = check_data(root, layout, Console(stderr=True), columns)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:

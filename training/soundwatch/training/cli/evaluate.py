@@ -11,8 +11,9 @@ from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier
-from soundwatch.training.cli.options import Folds, layout_option, split_own, test_share_option, warn_of
+from soundwatch.training.cli.options import Folds, check_columns, layout_options, split_own, test_share_option, warn_of
 from soundwatch.training.cli.trials import check_options, trial_options
+from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.data.urbansound8k import Split, split_by_folds
 from soundwatch.training.evaluation.options import TrialOptions
 
@@ -20,8 +21,8 @@ from soundwatch.training.evaluation.options import TrialOptions
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--data", "root", type=click.Path(path_type=Path), help="The labeled recordings.")
-@layout_option
-@click.option("--folds", type=Folds(), help="To score, e.g. 1 (only urbansound8k).")
+@layout_options
+@click.option("--folds", type=Folds(), help="To score, e.g. 1 (urbansound8k and csv).")
 @test_share_option
 @trial_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of Markdown.")
@@ -30,6 +31,7 @@ def evaluate(
     model: str,
     root: Path | None,
     layout: str,
+    columns: Columns | None,
     folds: tuple[int, ...] | None,
     test_share: float | None,
     as_json: bool,
@@ -49,7 +51,11 @@ def evaluate(
     options = TrialOptions(**given)
     check_options(options)
     console = Console(stderr=True)
-    split = _own(root, test_share, folds, options) if layout == "folders" else _split(root, folds, test_share, options)
+    check_columns(layout, columns)
+    if layout == "urbansound8k":
+        split = _split(root, folds, test_share, options)
+    else:
+        split = _own(root, test_share, folds, options, columns)
     if split:
         warn_of(split, console)
     classifier = load_classifier_file(model)
@@ -61,13 +67,19 @@ def evaluate(
         print_report(run_trial(classifier, options, root, split, console), as_json, out, console)
 
 
-def _own(root: Path | None, test_share: float | None, folds: tuple[int, ...] | None, options: TrialOptions) -> Split:
-    """Split class folders; the test side is scored."""
+def _own(
+    root: Path | None,
+    test_share: float | None,
+    folds: tuple[int, ...] | None,
+    options: TrialOptions,
+    columns: Columns | None,
+) -> Split:
+    """Split class folders or a CSV file's recordings; the test side is scored."""
     if options.trial == "open-set":
         raise ConfigError("--open-set hears --negatives alone; leave out --layout and --data.")
     if root is None:
-        raise ConfigError("--data is missing; give the folder that holds a folder for each class.")
-    split = split_own(root, None, test_share, folds)
+        raise ConfigError("--data is missing; give the folder that holds a folder for each class, or the CSV file.")
+    split = split_own(root, None, test_share, folds, columns)
     if not split.test:
         raise ConfigError("--test-share 0 leaves nothing to score; leave it out, or give 1 to score all.")
     return split

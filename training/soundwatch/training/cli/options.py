@@ -15,6 +15,7 @@ from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.cache import cache_folder
 from soundwatch.training.data.class_folders import TEST_SHARE, split_folders
+from soundwatch.training.data.csv_labels import Columns, split_csv
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.synthetic_sounds import sounds_per_kind, write_synthetic_sounds
 from soundwatch.training.data.urbansound8k import Clip, Split
@@ -44,6 +45,19 @@ class Folds(click.ParamType[tuple[int, ...]]):
             wanted = f"write numbers from {self.least} with commas, e.g. 2,3"
             self.fail(f"{value!r} is not a list of {self.name}; {wanted}.", param, ctx)
         return numbers
+
+
+class CsvColumns(click.ParamType[Columns]):
+    """Names of a CSV file's columns, separated by commas: file, class and, optionally, fold."""
+
+    name = "columns"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Columns:
+        """Convert `filename,category,fold`."""
+        names = [part.strip() for part in str(value).split(",")]
+        if len(names) not in (2, 3) or not all(names):
+            self.fail(f"{value!r} names no columns; write FILE,CLASS or FILE,CLASS,FOLD.", param, ctx)
+        return Columns(*names)
 
 
 class Seeds(Folds):
@@ -81,19 +95,69 @@ layout_option = click.option(
     show_default=True,
     help="Of --data: UrbanSound8K's own, or a folder of recordings for each class.",
 )
+
+
+def layout_options(command: Command) -> Command:
+    """Add the options of the data set's layout, the columns of a CSV file among them."""
+    columns = click.option(
+        "--columns",
+        type=CsvColumns(),
+        metavar="FILE,CLASS[,FOLD]",
+        help="Names of the columns of layout csv, e.g. filename,category,fold.",
+    )
+    layout = click.option(
+        "--layout",
+        type=click.Choice(["urbansound8k", "folders", "csv"]),
+        default="urbansound8k",
+        show_default=True,
+        help="Of --data: UrbanSound8K's own, a folder of recordings for each class, or a CSV file that lists them.",
+    )
+    return layout(columns(command))
+
+
 test_share_option = click.option(
     "--test-share",
     type=click.FloatRange(0, 1),
-    help="Of each class's recordings, to score (only folders).  [default: 0.2]",
+    help="Of each class's recordings, to score (folders and csv).  [default: 0.2]",
 )
 
 
-def split_own(root: Path, spec: FeatureSpec | None, test_share: float | None, folds: object) -> Split:
-    """Split class folders; without a spec the data is not for training.
+def check_columns(layout: str, columns: Columns | None) -> None:
+    """Check that the columns are named for layout csv, and for no other.
 
     Raises:
-        ConfigError: Folds are given.
+        ConfigError: They are missing or not needed.
     """
+    if (layout == "csv") != (columns is not None):
+        raise ConfigError(
+            "--layout csv and --columns belong together: --layout csv --columns filename,category, with a third column "
+            "for folds, and the CSV file as the data."
+        )
+
+
+def split_own(
+    root: Path,
+    spec: FeatureSpec | None,
+    test_share: float | None,
+    folds: tuple[int, ...] | None,
+    columns: Columns | None = None,
+) -> Split:
+    """Split class folders or the recordings of a CSV file; without a spec the data is not for training.
+
+    Args:
+        root: The folder, or the CSV file.
+        spec: Front end, for the length of a window.
+        test_share: Share of test clips per class.
+        folds: Folds to test on; only of a CSV file.
+        columns: Columns of the CSV file; None for class folders.
+
+    Raises:
+        ConfigError: Folds are given, and there are none.
+    """
+    if columns and folds and test_share is not None:
+        raise ConfigError("Folds and --test-share both choose what is scored; leave one of them out.")
+    if columns:
+        return split_csv(root, columns, spec, TEST_SHARE if test_share is None else test_share, folds)
     if folds:
         raise ConfigError("--layout folders has no official folds; leave the folds out, and use --test-share.")
     return split_folders(root, spec, TEST_SHARE if test_share is None else test_share)
@@ -166,7 +230,8 @@ def override(
 def warn_of(split: Split, console: Console) -> None:
     """Print warnings about the split."""
     for fold, count in split.missing.items():
-        console.print(f"[yellow]Fold {fold}: {count} of the listed clips have no file; the others are used.[/]")
+        where = f"Fold {fold}: " if fold else ""
+        console.print(f"[yellow]{where}{count} of the listed clips have no file; the others are used.[/]")
     if split.ignored:
         console.print(f"[yellow]{split.ignored} files in {split.folder} are no recordings and are left out.[/]")
     for sentence in split.far_off:

@@ -13,8 +13,9 @@ from rich.console import Console
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.cli.options import (
     Folds,
+    check_columns,
     default_negatives,
-    layout_option,
+    layout_options,
     negatives_option,
     override,
     read_everyday,
@@ -25,6 +26,7 @@ from soundwatch.training.cli.options import (
     test_share_option,
     warn_of,
 )
+from soundwatch.training.data.csv_labels import Columns
 from soundwatch.training.data.everyday_sounds import read_everyday_sounds
 from soundwatch.training.data.urbansound8k import Split, split_by_folds, split_leakily
 from soundwatch.training.distillation.teacher import open_teacher
@@ -43,7 +45,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 
 @click.command()
 @click.option("--data", "root", type=click.Path(path_type=Path), required=True, help="The labeled recordings.")
-@layout_option
+@layout_options
 @click.option("--recipe", "recipe_name", help="A shipped recipe, or a YAML file.  [default: urban, or finetune]")
 @click.option("--init-from", metavar="MODEL", help="Start from a checkpoint, a model file or a shipped model's name.")
 @click.option("--train-folds", type=Folds(), help="To learn from, e.g. 2,3.  [default: all there, less --test-folds]")
@@ -77,6 +79,7 @@ from soundwatch.training.model.recipe_file import load_recipe
 def train(
     root: Path,
     layout: str,
+    columns: Columns | None,
     recipe_name: str | None,
     init_from: str | None,
     train_folds: tuple[int, ...] | None,
@@ -106,13 +109,19 @@ def train(
     recipe = override(_choose_recipe(recipe_name, init_from), epochs, seed, batch, lr)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
-    if layout == "folders":
-        split = split_own(root, recipe.features, test_share, train_folds or test_folds or leaky_split)
+    check_columns(layout, columns)
+    own = layout != "urbansound8k"
+    if own:
+        if train_folds or leaky_split:
+            raise ConfigError(
+                f"--layout {layout} has no official folds to learn from; leave out --train-folds and --leaky-split."
+            )
+        split = split_own(root, recipe.features, test_share, test_folds, columns)
     else:
         split = _split_official(root, recipe, train_folds, test_folds, leaky_split, test_share)
     warn_of(split, console)
     _refuse_senseless(recipe, split, negatives)
-    background = default_negatives(split, recipe) if layout == "folders" else ()
+    background = default_negatives(split, recipe) if own else ()
     learned, held_out = split_negatives_for(recipe, (*negatives, *background))
     everyday = read_everyday(recipe, sounds, split.labels)
     sources = tuple(_source(folder, recipe, split) for folder in scores_from)
@@ -137,7 +146,7 @@ def train(
         record = run_session(session, resume, console)
     if not ranks.is_main:
         return
-    if sounds is not None and scores_from and layout != "folders":
+    if sounds is not None and scores_from and not own:
         choose_for_run(out, scores_from, root, read_everyday_sounds(sounds), console)
     report = choose_for_own_sounds(session, console) if background else None
     if record.train_accuracy is not None:
@@ -147,13 +156,16 @@ def train(
     for line in describe_report(report) if report else ():
         click.echo(line)
     click.echo(f"{out / 'checkpoint.pt'}")
-    console.print(describe_next(session, root, layout), highlight=False, markup=False, soft_wrap=True)
+    console.print(describe_next(session, root, layout, columns), highlight=False, markup=False, soft_wrap=True)
 
 
-def describe_next(session: RunSetup, root: Path, layout: str) -> str:
+def describe_next(session: RunSetup, root: Path, layout: str, columns: Columns | None = None) -> str:
     """Return where the files of a finished run are, and the three commands that come next."""
     model = f"models/{model_name(session)}.onnx"
-    data = shlex.quote(str(root)) + (" --layout folders" if layout == "folders" else "")
+    data = shlex.quote(str(root)) + (f" --layout {layout}" if layout != "urbansound8k" else "")
+    if columns:
+        names = (columns.file, columns.label, *([columns.fold] if columns.fold else []))
+        data += f" --columns {shlex.quote(','.join(names))}"
     return (
         f"{session.out} has checkpoint.pt, log.csv, curves.png and run.json. Next:\n"
         f"  soundwatch export {shlex.quote(str(session.out / 'checkpoint.pt'))} --out models\n"

@@ -18,9 +18,11 @@ from rich.progress import track
 
 from soundwatch.training.data.audio_facts import SoundFacts, measure_sound
 from soundwatch.training.data.class_folders import list_folders
+from soundwatch.training.data.csv_labels import Columns, list_csv
 from soundwatch.training.data.findings import (
     Finding,
     Measured,
+    about_csv,
     about_folders,
     about_metadata,
     find_copies,
@@ -30,7 +32,7 @@ from soundwatch.training.data.findings import (
 from soundwatch.training.data.urbansound8k import read_metadata
 from soundwatch.training.model.labels import LABELS
 
-Layout = Literal["urbansound8k", "folders"]
+Layout = Literal["urbansound8k", "folders", "csv"]
 _Value = TypeVar("_Value", int, str)
 
 
@@ -64,16 +66,26 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
         return sum(finding.severity == "error" for finding in self.findings)
 
 
-def check_data(root: Path, layout: Layout, console: Console) -> DataCheck:
+def check_data(root: Path, layout: Layout, console: Console, columns: Columns | None = None) -> DataCheck:
     """Decode every file of a data set, with a progress bar, and report counts and findings.
+
+    Args:
+        root: Folder of the data set; the CSV file of layout csv.
+        layout: Form of the data set.
+        console: For progress.
+        columns: Columns of the CSV file; only for layout csv.
 
     Raises:
         DataError: The data set does not exist, or its metadata cannot be read.
     """
     labels: tuple[str, ...] = LABELS
+    folder = root
     if layout == "folders":
         labels, clips, ignored = list_folders(root)
         about = about_folders(labels, clips, ignored, root)
+    elif columns:
+        labels, clips, folder = list_csv(root, columns)
+        about = about_csv(labels, clips, folder)
     else:
         clips = read_metadata(root)
         about = about_metadata(clips, root)
@@ -82,7 +94,7 @@ def check_data(root: Path, layout: Layout, console: Console) -> DataCheck:
     sounds = [(clip, facts) for clip, facts in measured if isinstance(facts, SoundFacts)]
     durations_s = [facts.duration_s for _, facts in sounds]
     shape = (min(durations_s), median(durations_s), max(durations_s)) if durations_s else None
-    findings = [*find_faults(measured, root), *find_copies(sounds, root), *about, *find_oddities(sounds, root)]
+    findings = [*find_faults(measured, folder), *find_copies(sounds, folder), *about, *find_oddities(sounds, folder)]
     return DataCheck(
         root=str(root),
         layout=layout,

@@ -38,7 +38,7 @@ def list_folders(root: Path) -> tuple[tuple[str, ...], tuple[Clip, ...], tuple[P
     """
     if not root.is_dir():
         raise DataError(f"No folder {root}; a folder that holds a folder of recordings for each class was expected.")
-    folders = {_label(path): path for path in _class_folders(root)}
+    folders = {_folder_label(path): path for path in _class_folders(root)}
     loose = [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")]
     clips, ignored = ([], [path for path in loose if path.name != TERMS])
     for class_id, label in enumerate(sorted(folders)):
@@ -67,7 +67,7 @@ def _class_folders(root: Path) -> list[Path]:
         raise DataError(
             f"{root} holds no folders; one for each class was expected, named as the class, with its recordings in it."
         )
-    labels = Counter(_label(path) for path in folders)
+    labels = Counter(_folder_label(path) for path in folders)
     for label, count in labels.items():
         if count > 1:
             raise DataError(
@@ -77,18 +77,26 @@ def _class_folders(root: Path) -> list[Path]:
     return folders
 
 
-def _label(folder: Path) -> str:
-    """Return the class of a folder: its name in Unicode's composed form, since macOS writes the other one.
+def _folder_label(folder: Path) -> str:
+    return class_label(folder.name, "The folder")
+
+
+def class_label(name: str, what: str) -> str:
+    """Return a class: the name in Unicode's composed form, since macOS writes folders in the other one.
+
+    Args:
+        name: The name.
+        what: Beginning of the sentence about a name that cannot be a class.
 
     Raises:
         DataError: The name cannot be a class.
     """
-    label = unicodedata.normalize("NFC", folder.name)
+    label = unicodedata.normalize("NFC", name)
     kinds = [unicodedata.category(letter)[0] for letter in label]  # L letter, M mark of one, N number
     valid = all(kind in "LMN" or letter in " ._-" for kind, letter in zip(kinds, label, strict=True))
     if not valid or not (kinds[0] in "LN" or label[0] == "_"):
         raise DataError(
-            f"The folder {folder.name!r} cannot name a class: letters, digits, spaces, dots, dashes and "
+            f"{what} {name!r} cannot name a class: letters, digits, spaces, dots, dashes and "
             "underscores can, and a letter or digit comes first. Rename it."
         )
     return label
@@ -113,7 +121,7 @@ def split_folders(root: Path, spec: FeatureSpec | None, test_share: float) -> Sp
         DataError: The folder is wrong, a file's length cannot be read, or a class has too few recordings.
     """
     labels, listed, ignored = list_folders(root)
-    clips = [_measured(clip, spec) for clip in listed] if spec else listed
+    clips = [count_windows(clip, spec) for clip in listed] if spec else listed
     held_out = hold_out(labels, listed, test_share)
     return Split(
         train=tuple(clip for clip in clips if clip.recording not in held_out),
@@ -140,7 +148,7 @@ def _terms(path: Path) -> str | None:
         raise DataError(f"{path} cannot be read as text: {error}. Correct or remove it.") from error
 
 
-def _measured(clip: Clip, spec: FeatureSpec) -> Clip:
+def count_windows(clip: Clip, spec: FeatureSpec) -> Clip:
     """Return the clip with its number of windows per epoch."""
     duration_s = min(measure_duration_s(clip.path, _LONGEST_S), _LONGEST_S)
     return Clip(clip.path, clip.fold, clip.class_id, clip.recording, max(1, int(duration_s * 1000 // spec.window_ms)))

@@ -128,6 +128,15 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     yield from _finding("warning", "two folds", split, root, text)
 
 
+def about_csv(labels: tuple[str, ...], clips: tuple[Clip, ...], root: Path) -> Iterator[Finding]:
+    """Check the rows of a CSV file: rows without a file, files in two rows, classes that cannot be split."""
+    gone = [clip.path for clip in clips if not clip.path.is_file()]
+    yield from _finding("warning", "missing", gone, root, "Recordings that the CSV file lists and that have no file.")
+    twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
+    yield from _finding("error", "listed twice", twice, root, "Recordings in two rows; a recording has one class.")
+    yield from about_folders(labels, tuple(clip for clip in clips if clip.path.is_file()), (), root)
+
+
 def about_folders(
     labels: tuple[str, ...], clips: tuple[Clip, ...], ignored: Sequence[Path], root: Path
 ) -> Iterator[Finding]:

@@ -1,0 +1,135 @@
+"""Data sets with a CSV file that names each recording's file and class, as ESC-50's.
+
+Conventions: columns are named by the user: file, class and, optionally, fold. File names are relative to the CSV file's
+folder, to `audio/` in it, or to the folder above and `audio/` in that; the first that holds the first file is taken.
+With folds, a fold is never split and is held out as a whole. Without, each file is a recording of its own.
+Does not: decode (`data/cache.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.training.data.class_folders import class_label, count_windows, far_off_shares, hold_out
+from soundwatch.training.data.urbansound8k import Clip, Split, open_metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns of a CSV file: the recording's file, its class, and its fold or None."""
+
+    file: str
+    label: str
+    fold: str | None = None
+
+
+def list_csv(path: Path, columns: Columns) -> tuple[tuple[str, ...], tuple[Clip, ...], Path]:
+    """List the classes, sorted by name, and the clips in the order of the file, and the recordings' folder.
+
+    Raises:
+        DataError: The file does not read, lacks a column, lists nothing, or no recording is where the rows say.
+    """
+    try:
+        with open_metadata(path) as table:
+            given = table.fieldnames or []
+            named = [name for name in (columns.file, columns.label, columns.fold) if name is not None]
+            lacking = [name for name in named if name not in given]
+            if lacking:
+                raise DataError(
+                    f"{path} has the columns {', '.join(given) or '(none)'} and lacks {', '.join(lacking)}. "
+                    "Name its columns with --columns FILE,CLASS or --columns FILE,CLASS,FOLD."
+                )
+            rows = [(table.line_num, row) for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} does not read as CSV: {error}. With --layout csv, --data is the CSV file.") from error
+    entries = [_entry(path, line, row, columns) for line, row in rows]
+    if not entries:
+        raise DataError(f"{path} lists no recordings; one in each row was expected.")
+    base = _base_folder(path, entries[0][0])
+    labels = tuple(sorted({label for _, label, _ in entries}))
+    clips = tuple(
+        Clip(base / name, 0, labels.index(label), f"fold {fold}" if columns.fold else name)
+        for name, label, fold in entries
+    )
+    return labels, clips, base
+
+
+def _entry(path: Path, line: int, row: dict[str, str | None], columns: Columns) -> tuple[str, str, str]:
+    """Return the file, class and fold of a row; the fold is "" without a column."""
+    values = [(row.get(name) or "").strip() if name else "" for name in (columns.file, columns.label, columns.fold)]
+    name, label, fold = values
+    inside = name and "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
+    if not inside or not label or (columns.fold and not fold):
+        raise DataError(
+            f"{path} line {line} says {row}; a file name below the CSV file's folder, a class"
+            f"{' and a fold' if columns.fold else ''} were expected. Correct the line, or remove it."
+        )
+    return name, class_label(label, f"{path} line {line}: the class"), fold
+
+
+def _base_folder(path: Path, first: str) -> Path:
+    """Return the folder that the file names are relative to.
+
+    Raises:
+        DataError: The first file is in none of them.
+    """
+    above = path.resolve().parent.parent
+    folders = [path.parent, path.parent / "audio", above, above / "audio"]
+    for folder in folders:
+        if (folder / first).is_file():
+            return folder
+    raise DataError(
+        f"{path} names {first} first, which is in none of {', '.join(map(str, folders))}. Put the CSV file beside "
+        "the recordings, or into a folder beside them."
+    )
+
+
+def split_csv(
+    path: Path, columns: Columns, spec: FeatureSpec | None, test_share: float, test_folds: tuple[int, ...] | None
+) -> Split:
+    """Split the recordings of a CSV file into training and test recordings.
+
+    Args:
+        path: The CSV file.
+        columns: Names of its columns.
+        spec: Front end, for the length of a window; None without training.
+        test_share: Share of test clips per class, in whole folds, or files without folds.
+        test_folds: Folds to test on, instead of a share.
+
+    Raises:
+        ConfigError: Folds are given and no column holds them, or one of them has no rows.
+        DataError: The file is wrong, a recording's length cannot be read, or a class has too few recordings.
+    """
+    labels, listed, _ = list_csv(path, columns)
+    present = tuple(clip for clip in listed if clip.path.is_file())
+    held_out = _chosen_folds(present, columns, test_folds) if test_folds else hold_out(labels, present, test_share)
+    clips = [count_windows(clip, spec) for clip in present] if spec else present
+    return Split(
+        train=tuple(clip for clip in clips if clip.recording not in held_out),
+        test=tuple(clip for clip in clips if clip.recording in held_out),
+        train_folds=(),
+        test_folds=(),
+        leaky=False,
+        missing={0: len(listed) - len(present)} if len(listed) > len(present) else {},
+        withheld=0,
+        labels=labels,
+        folder=path.stem,
+        far_off=() if test_folds else far_off_shares(labels, present, held_out, test_share),
+    )
+
+
+def _chosen_folds(clips: tuple[Clip, ...], columns: Columns, folds: tuple[int, ...]) -> set[str]:
+    """Return the recordings of the folds."""
+    if columns.fold is None:
+        raise ConfigError("Folds are named, and --columns has no column of them; add it: --columns FILE,CLASS,FOLD.")
+    known = {clip.recording for clip in clips}
+    chosen = {f"fold {fold}" for fold in folds}
+    if lacking := sorted(chosen - known):
+        raise ConfigError(f"{lacking[0]} has no recordings; there are {', '.join(sorted(known))}.")
+    if chosen >= known:
+        raise ConfigError("The folds to test on are all that are there; leave at least one to learn from.")
+    return chosen
