@@ -21,7 +21,7 @@ DAEMON_FLOORS: Final = (
     ("capture", "frontend", "inference", "detection", "events", "tables", "system", "schedule"),
     ("pipeline", "journal", "status", "level"),
     ("sinks", "engine", "scan", "statistics"),
-    ("web", "clips", "shadow"),
+    ("web", "clips", "shadow", "rules"),
     ("app", "fleet", "diagnostics"),
     ("cli",),
 )

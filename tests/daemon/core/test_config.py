@@ -11,6 +11,7 @@ import yaml
 from soundwatch.daemon.core.config import Config, DetectionConfig
 from soundwatch.daemon.core.config_file import check_against_contract, load_config, parse_yaml
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.rules_config import RuleConfig, ThenConfig
 from soundwatch.daemon.core.schedule_config import ScheduleConfig, ScheduleEffectConfig, ThresholdsConfig
 from soundwatch.daemon.core.source_config import ClassConfig
 from soundwatch.daemon.detection.rules import build_rules, thresholds_in_force
@@ -37,12 +38,19 @@ def test_the_example_shows_every_key_with_its_default() -> None:
 
     shown = yaml.safe_load(EXAMPLE.read_text())
     example = load_config(EXAMPLE)
-    assert example == Config(detection=example.detection, schedules=example.schedules)
+    assert example == Config(detection=example.detection, schedules=example.schedules, rules=example.rules)
     [schedule] = example.schedules.values()
     assert not schedule.enabled
     assert set(shown["schedules"]["quiet_night"]) == set(ScheduleConfig.__struct_fields__)
     assert set(shown["schedules"]["quiet_night"]["then"]) == set(ScheduleEffectConfig.__struct_fields__)
     assert set(shown["schedules"]["quiet_night"]["then"]["thresholds"]) == set(ThresholdsConfig.__struct_fields__)
+    [rule] = example.rules.values()
+    defaults = RuleConfig()
+    assert not rule.enabled
+    assert rule.not_when == defaults.not_when
+    assert msgspec.structs.replace(rule.when, classes=(), during=()) == defaults.when
+    assert msgspec.structs.replace(rule.then, send=()) == ThenConfig()
+    assert keys(msgspec.to_builtins(defaults)) <= keys(shown["rules"]["siren_at_night"])
     assert msgspec.structs.replace(load_config(EXAMPLE).detection, classes={}) == DetectionConfig()
     assert keys(msgspec.to_builtins(Config())) <= keys(shown)
     assert set(msgspec.to_builtins(ClassConfig())) == set(shown["detection"]["classes"]["gun_shot"])

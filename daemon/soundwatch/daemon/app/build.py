@@ -32,6 +32,7 @@ from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
 from soundwatch.daemon.level.tap import LevelMeter
+from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.sinks.daemon_view import ActiveModel
 from soundwatch.daemon.sinks.file import JsonOptions, open_file
 from soundwatch.daemon.sinks.kinds import parse_sink
@@ -78,6 +79,7 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
     classifier = load_classifier(config.model, config.detection.tags)
     sources = resolve_sources(config, classifier.contract)
     check_detectable(sources)
+    check_rules(config, classifier.contract)
     common = sources[COMMON]
     journal = open_journal()
     context = EngineContext(
@@ -113,6 +115,7 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
         )
     sources = resolve_sources(config, new)
     check_detectable(sources)
+    check_rules(config, new, run_config.sources)
     common = sources[COMMON]
     after = replace(
         context,

@@ -6,14 +6,17 @@ Conventions: what a running daemon would wait for and try again is an error here
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from soundwatch.daemon.app.outputs import prepare_all
+from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.kinds import is_page
 from soundwatch.daemon.status.live import LiveFeed
@@ -22,16 +25,27 @@ from soundwatch.daemon.system.log import StructuredLogger
 
 
 def check_outputs(config: Config, contract: ModelContract) -> None:
-    """Check every sink of a configuration.
+    """Check every sink and every alert rule of a configuration.
 
     Raises:
-        ConfigError: A sink is unknown or its options are wrong, or two sinks have one place.
+        ConfigError: A sink is unknown or its options are wrong, two sinks have one place, or a rule is wrong.
         SinkError: A sink cannot be opened.
     """
+    check_rules(config, contract)
+    with detached_view(config, contract) as view:
+        for prepared in prepare_all([text for text in config.sinks if not is_page(text)], view):
+            prepared.check()
+        for target in prepare_rules(config, view).values():
+            target.target.check()
+
+
+@contextlib.contextmanager
+def detached_view(config: Config, contract: ModelContract) -> Iterator[DaemonView]:
+    """Provide the view of a daemon that does not run, with an empty journal in memory and no log."""
     log, limits = StructuredLogger("error", lambda _: None), RetentionLimits(1.0, 1_000_000)
     with contextlib.closing(Journal(JournalStore(MEMORY), limits, node_name(config), log)) as journal:
         model = ActiveModel(contract, "", contract.thresholds)
-        view = DaemonView(
+        yield DaemonView(
             node=node_name(config),
             log=log,
             journal=journal,
@@ -41,5 +55,3 @@ def check_outputs(config: Config, contract: ModelContract) -> None:
             model=lambda: model,
             set_listening=lambda _, __: None,
         )
-        for prepared in prepare_all([text for text in config.sinks if not is_page(text)], view):
-            prepared.check()

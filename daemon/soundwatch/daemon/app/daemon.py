@@ -223,6 +223,7 @@ class Daemon:
         before = self._in_force
         after = rebuild(before, run_config, self._log)
         sinks = self._outputs.prepare(changes.sinks_added, changes.sinks_removed)
+        rules = self._outputs.prepare_rules(run_config.config)
         sources = {name: build_source(run_config, name, self._log) for name in changes.sources_added}
         with self._lock:
             self._in_force = after
@@ -239,6 +240,7 @@ class Daemon:
             self._outputs.add(text, prepared)
         for text in changes.sinks_removed:
             self._outputs.remove(text)
+        self._outputs.apply_rules(rules)
 
     def _append_reload_line(self, state: Literal["reloaded", "refused"], detail: str) -> None:
         context, runner = self._in_force.context, self._in_force.shadow

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.app.rule_outputs import RuleOutputs, RuleTarget, prepare_rules
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.journal.location import socket_path
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.kinds import is_page, parse_sink, prepare_sink, sink_key
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkConfig, SinkSpec
 from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 
@@ -36,7 +39,8 @@ class OutputManager:
 
     def __init__(self, view: DaemonView, fail: Callable[[SinkError], object]) -> None:
         self._dispatcher = SinkDispatcher(view.log, self._all_gone)
-        self._view = replace(view, sinks=self._dispatcher.statuses)
+        self._rules = RuleOutputs(view)
+        self._view = replace(view, sinks=self._statuses, rules=self._rules.statuses)
         self._log = view.log
         self._journal = view.journal
         self._fail = fail
@@ -54,8 +58,10 @@ class OutputManager:
             SinkError: The page's address cannot be used.
         """
         sinks = [text for text in self._view.config().sinks if not is_page(text)]
+        rules = self.prepare_rules(self._view.config())
         for text, prepared in zip(sinks, self.prepare(sinks), strict=True):
             self.add(text, prepared)
+        self._rules.apply(rules)
         self._open_tail_socket()
         until_s = time.monotonic() + OPENING_S
         for worker in self._workers.values():
@@ -101,6 +107,18 @@ class OutputManager:
         del self._places[key]
         self._dispatcher.remove(self._workers.pop(key))
 
+    def prepare_rules(self, config: Config) -> Mapping[str, RuleTarget]:
+        """Prepare the destinations of the alert rules.
+
+        Raises:
+            ConfigError: A destination is wrong.
+        """
+        return prepare_rules(config, self._view)
+
+    def apply_rules(self, targets: Mapping[str, RuleTarget]) -> None:
+        """Replace the destinations of the alert rules; equal ones continue."""
+        self._rules.apply(targets)
+
     def close(self) -> None:
         """Deliver the remaining lines, and end all outputs.
 
@@ -112,10 +130,16 @@ class OutputManager:
         if self._tail_socket is not None:
             self._tail_socket.finish()
             self._tail_socket.close(CLOSING_S)
+        for name, lines in self._rules.close().items():
+            self._log.warning("lines_left_for_next_start", sink=name, lines=lines)
         for name, lines in self._dispatcher.close().items():
             if self._journal.store.path == MEMORY:
                 raise SinkError(f"{lines} lines could not be written to {name}, and no journal keeps them.")
             self._log.warning("lines_left_for_next_start", sink=name, lines=lines)
+
+    def _statuses(self) -> list[tuple[SinkStatus, int]]:
+        """Return the status of all sinks, those of rules last."""
+        return [*self._dispatcher.statuses(), *self._rules.sink_statuses()]
 
     def _all_gone(self, names: str) -> None:
         if not self._has_page:  # its viewers still get all lines

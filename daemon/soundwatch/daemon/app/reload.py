@@ -50,6 +50,7 @@ class ConfigDiff:
         sinks_added: Texts of added sinks.
         settings_changed: Names of sources that go on with other settings.
         deciding: True if thresholds, rules or the model differ in the configuration.
+        rules: True if alert rules, or the place that their windows of time depend on, differ.
         shadow: True if the shadow model or its share of windows differs.
     """
 
@@ -59,6 +60,7 @@ class ConfigDiff:
     sinks_added: tuple[SinkConfig, ...]
     settings_changed: tuple[str, ...]
     deciding: bool
+    rules: bool
     shadow: bool
 
     @property
@@ -72,6 +74,7 @@ class ConfigDiff:
             *(f"sink {parse_sink(text).kind} is new" for text in self.sinks_added),
             *(f"settings of source {name} are changed" for name in self.settings_changed),
             *(["what decides is changed"] if self.deciding else []),
+            *(["the alert rules are changed"] if self.rules else []),
             *(["the shadow is changed"] if self.shadow else []),
         ]
         return "; ".join(parts) or "nothing is changed"
@@ -109,6 +112,7 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
         sinks_added=tuple(written[word] for word in added),
         settings_changed=tuple(settings),
         deciding=any(getattr(before.config, key) != getattr(after.config, key) for key in deciding),
+        rules=(before.config.rules, before.config.place) != (after.config.rules, after.config.place),
         shadow=before.config.shadow != after.config.shadow,
     )
 

@@ -47,6 +47,7 @@ COMMANDS: Final = {
         "Check a configuration and show all its values.",
     ),
     "bench": ("soundwatch.daemon.cli.bench:bench", "Measure how many streams this machine can carry."),
+    "rules": ("soundwatch.daemon.cli.rules:rules", "Try alert rules on the journal, and explain what they send."),
     "privacy": ("soundwatch.daemon.cli.privacy:privacy", "Show which data is stored and where it is sent."),
     "label": ("soundwatch.daemon.cli.label:label", "Correct or confirm the class of an event."),
     "teach": ("soundwatch.daemon.cli.teach:teach", "Export labeled clips as a training data set."),

@@ -14,6 +14,7 @@ import msgspec
 
 from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.schedule_config import ScheduleConfig
 from soundwatch.daemon.core.source_config import (
     ClassConfig,
@@ -112,6 +113,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     journal: JournalConfig = JournalConfig()
     clips: ClipsConfig = ClipsConfig()
     sinks: tuple[str | dict[str, str | int | float | bool | None], ...] = ("json",)
+    rules: dict[str, RuleConfig] = {}
     log: LogConfig = LogConfig()
 
 

@@ -15,6 +15,7 @@ EXTRAS: Final = {  # optional packages of the daemon, and the extra that install
     "tritonclient": "triton",
     "ray": "ray",
     "wyoming": "wyoming",
+    "apprise": "apprise",
 }
 
 

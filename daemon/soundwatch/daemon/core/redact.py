@@ -2,8 +2,8 @@
 
 Conventions: a hidden part reads `***`. Hidden in an address are the user name and the password, every value of its
 query and fragment, and the value of every `key=value` in its path, since cameras take passwords in all of these. Keys
-and paths stay. In a sink's text the whole path of a webhook (a chat service's secret is its path), the arguments of a
-command, and every option whose key names a secret are hidden as well.
+and paths stay. In a sink's text the whole path of a webhook (a chat service's secret is its path), all but the scheme
+of an address of Apprise, the arguments of a command, and every option whose key names a secret are hidden as well.
 Rule: an address that two programs could split in two ways is hidden up to its last `@`, and `check_address` refuses it.
 Does not: find secrets outside of addresses.
 """
@@ -25,6 +25,7 @@ _PATH_VALUE: Final = re.compile(r"=[^&;]*")
 _SECRET_KEY: Final = re.compile(r"(password|passwd|token|secret|credential|hmac|(^|_)key)(?!.*_file$)", re.IGNORECASE)
 OPTION: Final = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)")
 _WEBHOOK: Final = re.compile(r"^(webhook:(?:https?:)?//[^/,]*)/[^,]*")
+_APPRISE: Final = re.compile(r"^(apprise:[a-z0-9+.-]*:/*)", re.IGNORECASE)
 _COMMAND: Final = re.compile(r"^(command:\S+)\s.*", re.DOTALL)
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BRACKET: Final = re.compile(r"[\[\]]")  # brackets enclose an IPv6 address
@@ -49,6 +50,8 @@ def redact_text(text: str) -> str:
 
 def redact_sink(text: str) -> str:
     """Hide the secrets of a sink's text, such as `webhook:https://HOST/PATH,hmac_key=KEY`."""
+    if found := _APPRISE.match(text):
+        return f"{found[1]}{HIDDEN}"
     text = _COMMAND.sub(rf"\1 {HIDDEN}", text)
     text = _WEBHOOK.sub(rf"\1/{HIDDEN}", text)
     first = OPTION.search(text)  # a comma may be a part of a password, a comma before `key=` begins the options
@@ -61,6 +64,8 @@ def redacted_config(config: msgspec.Struct) -> dict[str, Any]:
     values = msgspec.to_builtins(config)
     shown: dict[str, Any] = _redact_tree(values, redact_url)
     shown["sinks"] = _redact_tree(values["sinks"], redact_sink)
+    for name, rule in values["rules"].items():
+        shown["rules"][name]["then"]["send"] = _redact_tree(rule["then"]["send"], redact_sink)
     return shown
 
 

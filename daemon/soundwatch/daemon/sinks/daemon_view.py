@@ -16,7 +16,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.sinks.protocols import SinkStatus
+from soundwatch.daemon.sinks.protocols import RuleStatus, SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.job_control import JobControl
@@ -91,6 +91,7 @@ class DaemonView:
         set_listening: Pauses a source (False) or resumes it (True).
         control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.
+        rules: Returns the status of each alert rule.
         job: Job control of the process.
         started_unix_ns: Start time of the program.
     """
@@ -105,5 +106,6 @@ class DaemonView:
     set_listening: Callable[[str, bool], object]
     control: SourceController | None = None
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
+    rules: Callable[[], Sequence[RuleStatus]] = tuple
     job: JobControl = field(default_factory=JobControl)
     started_unix_ns: int = field(default_factory=time.time_ns)

@@ -120,15 +120,7 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     Raises:
         ConfigError: The kind is unknown, or the address is no URL.
     """
-    options: dict[str, Any] = {}
-    if isinstance(text, Mapping):
-        options = {key: value for key, value in text.items() if key != "sink"}
-        word = str(text.get("sink", ""))
-    else:
-        word = text
-    while found := _LAST_OPTION.search(word):
-        options.setdefault(found[1], found[2])
-        word = word[: found.start()]
+    word, options = split_options(text)
     kind, _, target = word.partition(":")
     if kind not in OUTPUT_KINDS:
         known = "; ".join(kind.help for kind in OUTPUT_KINDS.values())
@@ -141,6 +133,18 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
             f"-F {kind}: its address cannot be read: {error}. Write an IPv6 address in brackets, as [::1]."
         ) from error
     return spec
+
+
+def split_options(text: SinkConfig) -> tuple[str, dict[str, Any]]:
+    """Split a word or a mapping into the word without options, and the options."""
+    options: dict[str, Any] = {}
+    word = text if isinstance(text, str) else str(text.get("sink", ""))
+    if isinstance(text, Mapping):
+        options = {key: value for key, value in text.items() if key != "sink"}
+    while found := _LAST_OPTION.search(word):
+        options.setdefault(found[1], found[2])
+        word = word[: found.start()]
+    return word, options
 
 
 def sink_key(text: SinkConfig) -> str:

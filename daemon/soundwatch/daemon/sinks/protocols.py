@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -67,3 +67,47 @@ class SinkStatus:
     since_unix_ns: int = 0
     delivered_seq: int = 0
     lost_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTargetStatus:
+    """Status of one destination of a rule.
+
+    Attributes:
+        sink: Status of the sink that delivers the messages.
+        behind_lines: Number of lines that the sink has yet to take.
+        sent: Messages that the service has accepted since the start of the program, merged ones as one.
+        late: Messages that were merged, since they were too old.
+        refused: Messages that the service has refused, which are lost.
+        last_sent_unix_ns: Time of the last accepted message; None before the first.
+    """
+
+    sink: SinkStatus
+    behind_lines: int
+    sent: int = 0
+    late: int = 0
+    refused: int = 0
+    last_sent_unix_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStatus:
+    """Status of a rule.
+
+    Attributes:
+        name: Name of the rule.
+        enabled: Whether the rule is in force.
+        decided: Number of messages that the rule decided to send, in all lines of the journal.
+        held: Number of held messages, by the condition that held them.
+        last_decided_unix_ns: Time of the last line with a message; None before the first.
+        waiting: Number of messages that wait for a clip.
+        targets: Status of each destination.
+    """
+
+    name: str
+    enabled: bool
+    decided: int
+    held: Mapping[str, int]
+    last_decided_unix_ns: int | None
+    waiting: int
+    targets: tuple[RuleTargetStatus, ...]

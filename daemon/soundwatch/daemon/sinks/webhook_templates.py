@@ -58,15 +58,15 @@ class BodyTemplate:
     zone: tzinfo | None = UTC
 
     def omits(self, fields: Fields) -> bool:
-        """Return whether a line only continues an event that was posted before."""
-        return self.is_chat and fields.get("continues") is not None
+        """Return whether a line only continues an event that was posted before; a rule has decided for its lines."""
+        return self.is_chat and "rule" not in fields and fields.get("continues") is not None
 
     def render(self, entry: JournalEntry, fields: Fields, now_unix_s: float) -> bytes:
         """Return the body for a line."""
         if self.template is None:
             return entry.encoded.rstrip(b"\n")
         now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(self.zone)
-        values = {key: self.escape(value) for key, value in _values(fields, now).items()}
+        values = {key: self.escape(value) for key, value in template_values(fields, now).items()}
         return self.template.substitute(values).encode()
 
 
@@ -136,12 +136,12 @@ def _try(body: BodyTemplate, name: str) -> None:
         ) from None
 
 
-def _values(fields: Fields, now: datetime) -> Mapping[str, str]:
+def template_values(fields: Fields, now: datetime) -> Mapping[str, str]:
     """Return each placeholder's value as text; a field that the line lacks is empty."""
     values = {key: "" if fields.get(key) is None else str(fields[key]) for key in PLACEHOLDERS}
     sound = values["class"].replace("_", " ")
     when = time_text((values["offset"] if values["type"] == "end" else values["onset"]) or values["time"], now)
-    return values | {"sound": sound, "when": when, "text": _sentence(sound, values, when)}
+    return values | {"sound": sound, "when": when, "text": fields.get("body") or _sentence(sound, values, when)}
 
 
 def time_text(time: str, now: datetime) -> str:

@@ -1,0 +1,140 @@
+"""`soundwatch rules`: what alert rules would send, why, and one test message."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from soundwatch.daemon.cli.options import apply_journal, config_option, journal_option
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
+from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.core.text import did_you_mean, printable
+
+
+@click.group()
+def rules() -> None:
+    """Try alert rules on the journal, explain a decision, or send a test message. See docs/rules.md."""
+
+
+@rules.command("test")
+@click.option("--since", default="7d", show_default=True, metavar="WHEN", help="From a time, or an age such as 7d.")
+@click.option("--rule", "names", multiple=True, metavar="NAME", help="Only this rule, also where it is not enabled.")
+@config_option
+@journal_option
+def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: str | None) -> None:
+    """Print what the rules would have sent, and count what they would have held. Nothing is sent."""
+    from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.journal.query import parse_filter
+    from soundwatch.daemon.rules.decide import DueMessage, RuleSet
+    from soundwatch.daemon.rules.history import fold_journal
+    from soundwatch.daemon.rules.message import make_message
+
+    config, _ = _checked_config(config_path, journal)
+    chosen = _choose(config, names)
+    store = open_for_reading(config.journal)
+    begin = parse_filter(datetime.now(UTC), since)
+    sent, held = Counter[str](), dict[str, Counter[str]]()
+    for entry, decision in fold_journal(store, RuleSet(chosen, config.place)):
+        for verdict in decision.verdicts:
+            if entry.seq <= begin.after_seq or format_utc(verdict.facts.unix_ns) < begin.since:
+                continue
+            if verdict.reason is not None:
+                held.setdefault(verdict.rule, Counter())[verdict.reason.key] += 1
+                continue
+            sent[verdict.rule] += 1
+            message = make_message(
+                chosen[verdict.rule], DueMessage(verdict.rule, verdict.facts), entry.line, config.place, time.time()
+            )
+            when = datetime.fromtimestamp(verdict.facts.unix_ns / 1e9, UTC).astimezone().isoformat(" ", "seconds")
+            click.echo(printable(f"{when}  {verdict.rule}  {message.title}: {message.body}"))
+    for name in chosen:
+        reasons = ", ".join(f"{key} {count}" for key, count in held.get(name, Counter()).most_common()) or "none"
+        click.echo(f"{name}: {sent[name]} would have been sent; held: {reasons}")
+
+
+@rules.command("explain")
+@click.argument("event_id", metavar="ID")
+@config_option
+@journal_option
+def explain(event_id: str, config_path: Path | None, journal: str | None) -> None:
+    """Show why an event did or did not send, rule by rule and condition by condition."""
+    from soundwatch.daemon.journal.events import find_event_row
+    from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.rules.decide import RuleSet
+    from soundwatch.daemon.rules.history import explain_event
+
+    config, _ = _checked_config(config_path, journal)
+    chosen = _choose(config, ())
+    store = open_for_reading(config.journal)
+    if find_event_row(store, event_id) is None:
+        raise StoreError(
+            f"The journal has no event {event_id}. `soundwatch tail --type start --format json` prints ids."
+        )
+    for found in explain_event(store, RuleSet(chosen, config.place), event_id):
+        click.echo(printable(f"{found.rule}: {found.result} (line {found.seq})"))
+        for condition in found.conditions:
+            click.echo(printable(f"  {condition.text}"))
+    for name, rule in config.rules.items():
+        if not rule.enabled:
+            click.echo(f"{name}: not enabled")
+
+
+@rules.command("send-test")
+@click.argument("name", metavar="NAME")
+@config_option
+@journal_option
+def send_test(name: str, config_path: Path | None, journal: str | None) -> None:
+    """Send one test message to each output of a rule."""
+    from soundwatch.daemon.app.rule_test import send_test_message
+
+    config, contract = _checked_config(config_path, journal)
+    _choose(config, (name,))
+    failures = 0
+    for target, error in send_test_message(config, contract, name):
+        failures += error is not None
+        click.echo(printable(f"{target}: {'accepted' if error is None else error}"))
+    if failures:
+        raise SinkError(f"{failures} of {len(config.rules[name].then.send)} outputs of the rule {name} failed.")
+
+
+def _checked_config(path: Path | None, journal: str | None) -> tuple[Config, ModelContract]:
+    """Return the configuration, with its rules checked, and the contract of its model.
+
+    Raises:
+        ConfigError: A rule is wrong, or there is none.
+    """
+    from soundwatch.daemon.inference.loading import load_classifier
+    from soundwatch.daemon.rules.check import check_rules
+
+    config = apply_journal(load_config(path), journal)
+    if not config.rules:
+        raise ConfigError("The configuration has no `rules`. docs/rules.md has examples; name the file with --config.")
+    contract = load_classifier(config.model, config.detection.tags).contract
+    check_rules(config, contract)
+    return config, contract
+
+
+def _choose(config: Config, names: tuple[str, ...]) -> dict[str, RuleConfig]:
+    """Return the enabled rules, or named ones with those that they depend on.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+    from soundwatch.daemon.rules.check import closure
+
+    for name in names:
+        if name not in config.rules:
+            hint = did_you_mean(name, config.rules)
+            raise ConfigError(f"{name} is no rule; {hint}known: {', '.join(config.rules)}.")
+    if not names:
+        return {name: rule for name, rule in config.rules.items() if rule.enabled}
+    wanted = {one for name in names for one in closure(config.rules, name)}
+    return {name: rule for name, rule in config.rules.items() if name in wanted}

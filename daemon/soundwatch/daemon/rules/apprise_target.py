@@ -1,0 +1,215 @@
+"""Messages through Apprise, which knows more than a hundred services.
+
+Conventions: `apprise:URL` has an address of Apprise, such as `ntfys://ntfy.sh/TOPIC`. Nearly every part of such an
+address is a secret, so only its scheme is shown, in names, in errors and in the log. Apprise gives no reason for a
+failure but its log, from which only the status of HTTP is taken.
+Rule: 400, 413 and 422 refuse one message; any other failure is tried again, after 429 not before `PAUSE_S`, and twice
+as long each time.
+Does not: import Apprise before the first message, or let Apprise read files, load plugins or store anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from soundwatch.daemon.core.backoff import Backoff
+from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.rules.message import Message
+from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+REFUSALS: Final = (400, 413, 422)
+PAUSE_S: Final = 60.0
+LONGEST_PAUSE_S: Final = 3600.0
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_STATUS: Final = re.compile(r"error=(\d{3})\b")
+
+
+class AppriseOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of `apprise`.
+
+    Attributes:
+        url_file: A file that holds the address.
+        url_env: A variable of the environment that holds the address.
+    """
+
+    url_file: str | None = None
+    url_env: str | None = None
+
+
+class AppriseSender:
+    """A service that Apprise sends to.
+
+    Args:
+        name: Name in the log.
+        plugin: Apprise's client of the service.
+        log: Log of the daemon.
+    """
+
+    def __init__(self, name: str, plugin: NotifyBase, log: Logger) -> None:
+        self._name = name
+        self._plugin = plugin
+        self._log = log
+        self._backoff = Backoff(PAUSE_S, LONGEST_PAUSE_S)
+        self._not_before_s = 0.0
+        self._closing = threading.Event()
+
+    def send(self, message: Message) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: The message may not have arrived.
+            MessageRefusedError: The service refuses the message.
+        """
+        if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
+            raise InterruptedError("soundwatch is being stopped")
+        records = _Records()
+        with records:
+            accepted = self._notify(message)
+        if accepted:
+            self._backoff.reset()
+            return
+        status = records.status
+        if status in REFUSALS:
+            raise MessageRefusedError(f"the service answered {status}")
+        if status == 429:
+            self._not_before_s = time.monotonic() + self._backoff.next_s()
+        reason = "the service did not accept the message" if status is None else f"the service answered {status}"
+        raise ConnectionError(reason)
+
+    def close(self) -> None:
+        """End a pause."""
+        self._closing.set()
+
+    def _notify(self, message: Message) -> bool:
+        attach = None
+        if message.clip_path is not None and self._plugin.attachment_support and Path(message.clip_path).is_file():
+            from apprise import AppriseAttachment
+
+            attach = AppriseAttachment(message.clip_path)
+        return bool(self._plugin.notify(body=message.body, title=message.title, attach=attach))
+
+
+class _Records(logging.Handler):
+    """Apprise's log while one message is sent, from one thread; nothing of it is printed or kept."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._thread = threading.get_ident()
+        self.status: int | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the status of HTTP from an entry."""
+        if record.thread == self._thread and (found := _STATUS.search(record.getMessage())):
+            self.status = int(found[1])
+
+    def __enter__(self) -> None:
+        logging.getLogger("apprise").addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("apprise").removeHandler(self)
+
+
+def prepare_apprise(where: str, target: str, options: AppriseOptions, log: Logger) -> PreparedTarget:
+    """Prepare the destination `apprise:URL`.
+
+    Raises:
+        ConfigError: The address is missing, is given twice, or has no scheme.
+    """
+    given = [value for value in (target, options.url_file, options.url_env) if value]
+    if len(given) != 1:
+        raise ConfigError(
+            f"{where}: apprise needs one address: apprise:URL, or the option url_file or url_env; {len(given)} are "
+            "given."
+        )
+    name = f"apprise:{_shown(target) if target else given[0]}"
+    if target:
+        _scheme(where, target)
+
+    def url() -> str:
+        return target or _read_url(where, options)
+
+    return PreparedTarget(
+        name=name,
+        attaches=True,
+        open=lambda: AppriseSender(name, load_plugin(where, url()), log),
+        check=lambda: load_plugin(where, url()),
+    )
+
+
+def load_plugin(where: str, url: str) -> NotifyBase:
+    """Return Apprise's client for an address.
+
+    Raises:
+        ConfigError: Apprise is not installed, or does not know the address.
+    """
+    scheme = _scheme(where, url)
+    try:
+        import apprise
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{where}: apprise: needs the Python package apprise, which is not installed. Install it with "
+            f"{install_command('apprise')}, or use webhook:URL."
+        ) from error
+    logger = logging.getLogger("apprise")
+    logger.propagate = False  # entries may hold addresses
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    asset = apprise.AppriseAsset(
+        app_id="soundwatch", app_desc="soundwatch", app_url="", image_url_mask="", async_mode=False
+    )
+    plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+    if plugin is None:
+        known = {schema for entry in apprise.Apprise().details()["schemas"] for schema in _schemas(entry)}
+        fault = "has another form" if scheme in known else f"is unknown; {did_you_mean(scheme, known)}"
+        raise ConfigError(
+            f"{where}: the address of apprise:{scheme} {fault}. Apprise's documentation of the service shows the form."
+        )
+    return plugin
+
+
+def _schemas(entry: dict[str, object]) -> list[str]:
+    return [str(name) for key in ("protocols", "secure_protocols") for name in (entry.get(key) or ())]  # type: ignore[attr-defined]
+
+
+def _scheme(where: str, url: str) -> str:
+    found = _SCHEME.match(url)
+    if found is None:
+        raise ConfigError(f"{where}: apprise: needs an address of Apprise, such as apprise:ntfys://ntfy.sh/TOPIC.")
+    return found[1].lower()
+
+
+def _shown(url: str) -> str:
+    """Return the scheme of an address, and a hash that distinguishes two addresses."""
+    return f"{url.partition('://')[0]}#{hashlib.sha256(url.encode()).hexdigest()[:6]}"
+
+
+def _read_url(where: str, options: AppriseOptions) -> str:
+    """Return the address from the environment or from a file.
+
+    Raises:
+        SinkError: The variable is not set, or the file cannot be read.
+    """
+    if options.url_env is not None:
+        if not (url := os.environ.get(options.url_env, "")):
+            raise SinkError(f"{where}: the environment has no {options.url_env}. Set it to the address of Apprise.")
+        return url
+    path = Path(options.url_file or "").expanduser()
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SinkError(f"{where}: {path} cannot be read: {getattr(error, 'strerror', error)}.") from error

@@ -1,0 +1,137 @@
+"""Checks of the rules of a configuration, against the model, the sources and each other.
+
+Conventions: a message names the key, and the nearest known name.
+Does not: open a destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.place_config import PlaceConfig, check_place
+from soundwatch.daemon.core.rules_config import GROUPS, RULE_NAME, RuleConfig
+from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.rules.conditions import window_text
+from soundwatch.daemon.rules.facts import SECOND_NS
+from soundwatch.daemon.rules.message import check_templates
+from soundwatch.daemon.schedule.windows import is_within_any, next_change
+
+SEASONS: Final = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 4, 7, 10))
+WEEK_NS: Final = 7 * 86_400 * SECOND_NS
+_EVENT_KEYS: Final = ("classes", "groups", "tags", "min_score", "min_level_dbfs", "min_duration_s")
+
+
+def check_rules(config: Config, contract: ModelContract, sources: Collection[str] = ()) -> None:
+    """Check every rule, also those that are not enabled.
+
+    Args:
+        config: The configuration.
+        contract: Contract of the model, with tags that are classes.
+        sources: Names of further sources, such as those of the command line.
+
+    Raises:
+        ConfigError: A name is unknown, or a rule contradicts itself.
+    """
+    for name, rule in config.rules.items():
+        where = f"rules.{name}"
+        if not RULE_NAME.fullmatch(name):
+            raise ConfigError(f"{where}: a rule's name is 1 to 40 of a-z, 0-9, _ and -, such as siren_at_night.")
+        if not rule.then.send:
+            raise ConfigError(f"{where}.then.send: a rule needs one output at least, such as webhook:URL.")
+        when = rule.when
+        _check_known(f"{where}.when.classes", when.classes, contract.labels, "class")
+        _check_known(f"{where}.when.groups", when.groups, GROUPS, "group")
+        _check_known(f"{where}.when.tags", when.tags, contract.tags, "tag")
+        _check_known(f"{where}.when.sources", when.sources, {*config.sources, *sources}, "source")
+        check_place(when.during, config.place, f"{where}.when.during")
+        check_place(rule.not_when.during, config.place, f"{where}.not_when.during")
+        check_templates(name, rule)
+        _check_faults(where, rule, config)
+        _check_after(name, rule, config.rules)
+        _check_contradictions(where, rule, config)
+
+
+def closure(rules: Mapping[str, RuleConfig], name: str) -> dict[str, RuleConfig]:
+    """Return a rule and those that it depends on, in the order of the configuration."""
+    wanted, last = {name}, set[str]()
+    while wanted != last:
+        last = set(wanted)
+        wanted |= {after.rule for one in last if (after := rules[one].not_when.after) is not None}
+    return {one: rule for one, rule in rules.items() if one in wanted}
+
+
+def _check_known(where: str, names: Collection[str], known: Collection[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"{where}: {name} is no {what}; {hint}known: {', '.join(known) or 'none'}.")
+
+
+def _check_faults(where: str, rule: RuleConfig, config: Config) -> None:
+    """Refuse conditions that no fault has."""
+    if rule.when.faults:
+        found = [key for key in _EVENT_KEYS if getattr(rule.when, key)]
+        if found:
+            raise ConfigError(
+                f"{where}.when: faults and {', '.join(found)} exclude each other: a rule is about faults or about "
+                "sounds. Write two rules."
+            )
+        if rule.then.clip == "attach":
+            raise ConfigError(f"{where}.then.clip: a fault has no clip; clip: none was expected.")
+    if rule.then.clip == "attach" and config.clips.folder is None:
+        raise ConfigError(f"{where}.then.clip: attach needs clips; set clips.folder, or clip: none.")
+
+
+def _check_after(name: str, rule: RuleConfig, rules: Mapping[str, RuleConfig]) -> None:
+    """Refuse a rule that waits for itself or for one that can never send."""
+    after = rule.not_when.after
+    if after is None:
+        return
+    where = f"rules.{name}.not_when.after.rule"
+    _check_known(where, (after.rule,), [other for other in rules if other != name], "other rule")
+    if not rules[after.rule].enabled:
+        raise ConfigError(f"{where}: the rule {after.rule} is not enabled, so it never sends. Remove one of both.")
+
+
+def _check_contradictions(where: str, rule: RuleConfig, config: Config) -> None:
+    """Refuse conditions that can never hold together."""
+    when, detection = rule.when, config.detection
+    if classes := when.wanted_classes:
+        disabled = [label for label in classes if label in detection.classes and not detection.classes[label].enabled]
+        if len(disabled) == len(classes):
+            raise ConfigError(f"{where}.when.classes: {', '.join(disabled)} is not enabled in detection.classes.")
+    longest_s = max([detection.max_duration_s, *(one.max_duration_s or 0.0 for one in detection.classes.values())])
+    if when.min_duration_s is not None and when.min_duration_s > longest_s:
+        raise ConfigError(
+            f"{where}.when.min_duration_s: {when.min_duration_s:g} s never holds: an event ends after {longest_s:g} s "
+            "(detection.max_duration_s)."
+        )
+    if when.during and rule.not_when.during and not _has_moment(rule, config.place):
+        raise ConfigError(
+            f"{where}: when.during ({window_text(when.during)}) lies within not_when.during "
+            f"({window_text(rule.not_when.during)}), so the rule never sends. Change one of both."
+        )
+
+
+def _has_moment(rule: RuleConfig, place: PlaceConfig) -> bool:
+    """Return True if some moment of a week of each season lies in `when` and not in `not_when`."""
+    return any(
+        is_within_any(rule.when.during, place, moment_ns) and not is_within_any(rule.not_when.during, place, moment_ns)
+        for season in SEASONS
+        for moment_ns in _edges(rule, place, int(season.timestamp()) * SECOND_NS)
+    )
+
+
+def _edges(rule: RuleConfig, place: PlaceConfig, begin_ns: int) -> Iterator[int]:
+    """Yield the begin of a week, and each moment in it at which a window changes."""
+    yield begin_ns
+    for windows in (rule.when.during, rule.not_when.during):
+        edge_ns = next_change(windows, place, begin_ns)
+        while edge_ns is not None and edge_ns < begin_ns + WEEK_NS:
+            yield edge_ns
+            edge_ns = next_change(windows, place, edge_ns)

@@ -1,0 +1,226 @@
+"""Decisions of the rules: a pure fold over the lines of the journal.
+
+Conventions: a rule decides once for each event, with the first of its lines (start, update, end) for which all of
+`when` holds, and then sends or holds. So `min_duration_s` is decided with the first `update` or the `end` that shows
+it. A held event is not decided again. An event counts once for `count`; a message starts the count over.
+Rule for clips: a rule with `clip: attach` decides as others do, and its message is due with the event's `clip` line, or
+with the first later line after `CLIP_WAIT_S`.
+Rule for restarts: the state follows from the lines alone, as if the rules in force had always been in force.
+Does not: read a clock, or deliver (`rules/sink.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.rules.conditions import (
+    Condition,
+    count_condition,
+    not_when_conditions,
+    recent,
+    sound_of,
+    when_conditions,
+)
+from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts, read_facts
+from soundwatch.daemon.rules.state import RulesState, RuleState
+
+CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults
+ACTIVE_CLIPS: Final = 100
+ACTIVE_IDS: Final = 1000  # events whose end was lost with a damaged journal must not add up
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules in force.
+
+    Attributes:
+        rules: Enabled rules by name.
+        place: Place of the machine, for windows of time.
+    """
+
+    rules: Mapping[str, RuleConfig]
+    place: PlaceConfig = field(default_factory=PlaceConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Decision of a rule about a line.
+
+    Attributes:
+        rule: Name of the rule.
+        facts: Facts of the line.
+        sent: Whether a message is sent.
+        reason: Condition that holds the message; None if it is sent.
+    """
+
+    rule: str
+    facts: LineFacts
+    sent: bool
+    reason: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DueMessage:
+    """Message that is due.
+
+    Attributes:
+        rule: Name of the rule.
+        facts: Facts of the line that the rule decided on.
+        clip_path: Path of the clip; None for a message without.
+    """
+
+    rule: str
+    facts: LineFacts
+    clip_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Result of one line.
+
+    Attributes:
+        state: State after the line.
+        verdicts: Decisions about the line.
+        due: Messages that are due with the line.
+    """
+
+    state: RulesState
+    verdicts: tuple[Verdict, ...] = ()
+    due: tuple[DueMessage, ...] = ()
+
+
+def decide(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decision:
+    """Decide about one line.
+
+    Args:
+        state: State after the line before.
+        entry: The line.
+        rule_set: The rules.
+    """
+    facts = read_facts(entry)
+    if facts is None:
+        return Decision(replace(state, seq=entry.seq))
+    before = state
+    states, verdicts, due = dict(state.rules), list[Verdict](), list[DueMessage]()
+    for name, rule in rule_set.rules.items():
+        old = before.of(name)
+        own, ready = _release(name, old if rule.then.clip == "none" else _note_clip(old, facts), facts)
+        due += ready
+        # rules that were decided before this one in the configuration have sent already
+        after, verdict = _decide_rule(name, rule, RulesState(states | {name: own}), facts, rule_set.place)
+        if verdict is not None:
+            verdicts.append(verdict)
+            if verdict.sent and facts.id not in after.waiting:
+                due.append(DueMessage(name, facts, own.clips.get(facts.id or "")))
+        if after is not old:
+            states[name] = after
+    return Decision(RulesState(states, entry.seq), tuple(verdicts), tuple(due))
+
+
+def explain(
+    name: str, rule: RuleConfig, state: RulesState, entry: JournalEntry, place: PlaceConfig
+) -> tuple[Condition, ...]:
+    """Return all conditions of a rule for a line, in the state before the line; none for a line without facts."""
+    facts = read_facts(entry)
+    if facts is None:
+        return ()
+    when = tuple(when_conditions(rule, facts, place))
+    own = state.of(name)
+    counted = _count(rule, own, facts) if all(condition.passes for condition in when) else own
+    return (
+        *when,
+        *count_condition(rule, counted, facts),
+        *not_when_conditions(name, rule, state, facts, place),
+    )
+
+
+def _decide_rule(
+    name: str, rule: RuleConfig, state: RulesState, facts: LineFacts, place: PlaceConfig
+) -> tuple[RuleState, Verdict | None]:
+    """Return the state of a rule after a line, and its verdict; None for none."""
+    own = state.of(name)
+    decidable = facts.kind != "clip" and facts.id not in own.decided_ids
+    if decidable and all(condition.passes for condition in when_conditions(rule, facts, place)):
+        own = _count(rule, own, facts)
+        if all(condition.passes for condition in count_condition(rule, own, facts)):
+            current = RulesState(dict(state.rules) | {name: own})
+            held = next(
+                (found for found in not_when_conditions(name, rule, current, facts, place) if not found.passes), None
+            )
+            own = _sent(rule, own, facts) if held is None else _held(own, facts, held)
+            return _forget(own, facts), Verdict(name, facts, held is None, held)
+    return _forget(own, facts), None
+
+
+def _count(rule: RuleConfig, own: RuleState, facts: LineFacts) -> RuleState:
+    """Count an event, once."""
+    if rule.when.count is None or facts.id in own.counted_ids:
+        return own
+    counted = (*recent(own.counted, facts.unix_ns, rule.when.count.within_s), facts.unix_ns)
+    return replace(own, counted=counted, counted_ids=_with(own.counted_ids, facts.id))
+
+
+def _sent(rule: RuleConfig, own: RuleState, facts: LineFacts) -> RuleState:
+    now_ns = facts.unix_ns
+    last_sent = {
+        sound: time_ns
+        for sound, time_ns in own.last_sent.items()
+        if now_ns - time_ns < rule.not_when.cooldown_s * SECOND_NS
+    }
+    waits = rule.then.clip == "attach" and facts.id is not None and facts.id not in own.clips
+    return replace(
+        own,
+        counted=(),
+        decided_ids=_with(own.decided_ids, facts.id),
+        sent=(*recent(own.sent, now_ns, rule.then.limit.within_s), now_ns),
+        last_sent=last_sent | {sound_of(facts): now_ns},
+        last_sent_ns=now_ns,
+        waiting={**own.waiting, str(facts.id): facts} if waits else own.waiting,
+        sent_total=own.sent_total + 1,
+    )
+
+
+def _held(own: RuleState, facts: LineFacts, reason: Condition) -> RuleState:
+    held = {**own.held, reason.key: own.held.get(reason.key, 0) + 1}
+    return replace(own, decided_ids=_with(own.decided_ids, facts.id), held=held)
+
+
+def _note_clip(own: RuleState, facts: LineFacts) -> RuleState:
+    """Keep the path of a clip whose event has no message yet, since a long event's clip comes before its end."""
+    if facts.kind != "clip" or facts.id is None or facts.id in own.waiting:
+        return own
+    clips = {**own.clips, facts.id: facts.clip_path}
+    return replace(own, clips=dict(list(clips.items())[-ACTIVE_CLIPS:]))
+
+
+def _release(name: str, own: RuleState, facts: LineFacts) -> tuple[RuleState, list[DueMessage]]:
+    """Return the messages that a line makes due: by its clip, or since a clip did not come."""
+    if not own.waiting:
+        return own, []
+    due = [
+        DueMessage(name, waiting, facts.clip_path if facts.kind == "clip" and id_ == facts.id else None)
+        for id_, waiting in own.waiting.items()
+        if (facts.kind == "clip" and id_ == facts.id) or facts.unix_ns - waiting.unix_ns > CLIP_WAIT_S * SECOND_NS
+    ]
+    gone = {message.facts.id for message in due}
+    return replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone}), due
+
+
+def _forget(own: RuleState, facts: LineFacts) -> RuleState:
+    """Forget an event with its end."""
+    if facts.kind != "ended" or (facts.id not in own.decided_ids and facts.id not in own.counted_ids):
+        return own
+    ended = {facts.id}
+    return replace(own, decided_ids=own.decided_ids - ended, counted_ids=own.counted_ids - ended)
+
+
+def _with(ids: frozenset[str], id_: str | None) -> frozenset[str]:
+    """Return the ids with one more; ids begin with their time, so the oldest are dropped where there are too many."""
+    if id_ is None:
+        return ids
+    return frozenset(sorted(ids | {id_})[-ACTIVE_IDS:])

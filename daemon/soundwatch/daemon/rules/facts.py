@@ -1,0 +1,154 @@
+"""Facts of one line that rules decide on.
+
+Conventions: times are integers, nanoseconds since 1970 in UTC, of the line. A line that no rule can match has no facts.
+Does not: decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.rules_config import Fault
+from soundwatch.daemon.events.health_schema import SCHEMA
+from soundwatch.daemon.journal.entry import JournalEntry
+
+RULE_LINES: Final = ("start", "update", "end", "clip", "health", "gap")
+SECOND_NS: Final = 1_000_000_000
+HEALTH_FAULTS: Final[Mapping[tuple[str | None, str | None], Fault]] = {
+    ("overload", "degraded"): "overload",
+    ("overload", "recovered"): "overload_ended",
+    ("journal", "failing"): "journal_failing",
+    ("journal", "working"): "journal_working",
+    ("configuration", "refused"): "reload_refused",
+    ("provider", "changed"): "provider_changed",
+}
+SOURCE_FAULTS: Final[Mapping[str, Fault]] = {
+    "lost": "source_lost",
+    "back": "source_back",
+    "waiting": "source_waiting",
+    "poor": "audio_poor",
+    "good": "audio_good",
+}
+
+
+class _Line(msgspec.Struct, rename={"class_": "class"}):
+    """Keys of a line that rules read."""
+
+    type: str
+    time: str
+    source: str | None = None
+    id: str | None = None
+    class_: str | None = None
+    peak_score: float | None = None
+    level_dbfs: float | None = None
+    onset: str | None = None
+    duration_s: float | None = None
+    continues: str | None = None
+    also: dict[str, float] = {}
+    state: str | None = None
+    reason: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """Facts of a line.
+
+    Attributes:
+        seq: Number of the line.
+        kind: event, ended (its last line), clip, or fault.
+        unix_ns: Time of the line.
+        source: Name of the source; None for a line about the machine.
+        id: Id of the event.
+        class_: Class of the event.
+        score: Highest score of the event so far.
+        level_dbfs: Level.
+        duration_s: Duration of the event so far.
+        continues: Id of the event that this one continues.
+        tags: Scores of tags.
+        fault: The fault.
+        clip_path: Path of the clip; None if it was not written.
+    """
+
+    seq: int
+    kind: Literal["event", "ended", "clip", "fault"]
+    unix_ns: int
+    source: str | None = None
+    id: str | None = None
+    class_: str | None = None
+    score: float | None = None
+    level_dbfs: float | None = None
+    duration_s: float | None = None
+    continues: str | None = None
+    tags: Mapping[str, float] = field(default_factory=dict)
+    fault: Fault | None = None
+    clip_path: str | None = None
+
+    @property
+    def line(self) -> bytes:
+        """A line of what is known, for a message whose line the journal has dropped."""
+        known = {"schema": SCHEMA, "type": "start", "seq": self.seq, "time": format_utc(self.unix_ns), "id": self.id}
+        known |= {"node": None, "source": self.source, "class": self.class_, "score": self.score}
+        return msgspec.json.encode(known) + b"\n"
+
+
+def read_facts(entry: JournalEntry) -> LineFacts | None:
+    """Return the facts of a line; None if no rule can match the line, or the line is damaged."""
+    try:
+        line = _DECODER.decode(entry.line)
+        unix_ns = parse_time(line.time)
+        if line.type in ("start", "update", "end"):
+            return _event_facts(entry.seq, line, unix_ns)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+        return None
+    if line.type == "clip":
+        return LineFacts(entry.seq, "clip", unix_ns, line.source, line.id, line.class_, clip_path=line.path)
+    fault = _fault(line)
+    return None if fault is None else LineFacts(entry.seq, "fault", unix_ns, line.source, fault=fault)
+
+
+def parse_time(text: str) -> int:
+    """Return a line's time in nanoseconds since 1970.
+
+    Raises:
+        ValueError: The text is no time.
+    """
+    return round(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000
+
+
+_DECODER: Final = msgspec.json.Decoder(_Line)
+
+
+def _event_facts(seq: int, line: _Line, unix_ns: int) -> LineFacts:
+    duration_s = line.duration_s
+    if duration_s is None and line.onset is not None:
+        duration_s = (unix_ns - parse_time(line.onset)) / SECOND_NS
+    return LineFacts(
+        seq,
+        "ended" if line.type == "end" else "event",
+        unix_ns,
+        line.source,
+        line.id,
+        line.class_,
+        line.peak_score,
+        line.level_dbfs,
+        duration_s,
+        line.continues,
+        line.also,
+    )
+
+
+def _fault(line: _Line) -> Fault | None:
+    if line.type == "gap":
+        return "gap"
+    if line.type != "health":
+        return None
+    return HEALTH_FAULTS.get((line.reason, line.state)) or (
+        None if line.source is None else SOURCE_FAULTS.get(line.state or "")
+    )

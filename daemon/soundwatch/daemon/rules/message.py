@@ -1,0 +1,138 @@
+"""Title and text of a message, from the templates of a rule.
+
+Conventions: `$NAME` is a field of the line, as in a webhook's template file (`sinks/webhook_templates.py`), and also
+`$rule`, `$fault`, `$state` and `$detail`. Times for people have a zone, and a date unless it is today's.
+Does not: send (`rules/sink.py`).
+"""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+
+import msgspec
+
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.place_config import PlaceConfig, load_time_zone
+from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.rules.decide import DueMessage
+from soundwatch.daemon.sinks.webhook_templates import PLACEHOLDERS, SAMPLE, template_values, time_text
+
+RULE_PLACEHOLDERS: Final = (*PLACEHOLDERS, "state", "detail", "fault", "rule")
+NAMED_SOUNDS: Final = 5  # in a message that stands for several
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that a rule sends.
+
+    Attributes:
+        rule: Name of the rule.
+        title: Title.
+        body: Text.
+        seq: Number of the line.
+        line: The line, JSON, ended by a newline.
+        clip_path: Path of the clip; None for none.
+        merged: Number of messages that this one stands for.
+    """
+
+    rule: str
+    title: str
+    body: str
+    seq: int
+    line: bytes
+    clip_path: str | None = None
+    merged: int = 1
+
+    @property
+    def extended_line(self) -> bytes:
+        """The line with the message's own keys, as sinks get it."""
+        own: dict[str, Any] = {"rule": self.rule, "title": self.title, "body": self.body, "merged": self.merged}
+        if self.clip_path is not None:
+            own["clip"] = self.clip_path
+        return self.line[:-2] + b"," + msgspec.json.encode(own)[1:] + b"\n"
+
+
+def make_message(rule: RuleConfig, due: DueMessage, line: bytes, place: PlaceConfig, now_unix_s: float) -> Message:
+    """Return the message about one line."""
+    now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(_zone(place))
+    fields = msgspec.json.decode(line)
+    values = _values(fields, due.rule, due.facts.fault, now)
+    body = string.Template(rule.then.body).substitute(values)
+    if rule.then.clip == "attach" and due.clip_path is None:
+        body += " (no clip was written)"
+    title = string.Template(rule.then.title).substitute(values)
+    return Message(due.rule, title, body, due.facts.seq, line, due.clip_path)
+
+
+def merge_messages(
+    late: Sequence[DueMessage], ends: Sequence[tuple[DueMessage, bytes]], place: PlaceConfig, now_unix_s: float
+) -> Message:
+    """Return one message that stands for several late ones.
+
+    Args:
+        late: The messages, at least one.
+        ends: The first and the last of them, with their lines.
+        place: Place of the machine.
+        now_unix_s: The present time.
+    """
+    now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(_zone(place))
+    sounds = Counter(due.facts.class_ or due.facts.fault or "" for due in late).most_common()
+    named = ", ".join(f"{sound.replace('_', ' ')} {count}" for sound, count in sounds[:NAMED_SOUNDS])
+    more = ", and others" if len(sounds) > NAMED_SOUNDS else ""
+    times = [time_text(format_utc(due.facts.unix_ns), now) for due, _ in ends]
+    when = times[0] if len(late) == 1 else f"{times[0]} to {times[-1]}"
+    body = f"{len(late)} message{'' if len(late) == 1 else 's'} could not be sent in time ({when}): {named}{more}"
+    last, line = ends[-1]
+    return Message(last.rule, f"{last.rule}: late messages", body, last.facts.seq, line, merged=len(late))
+
+
+def sample_message(name: str, rule: RuleConfig, line: bytes, place: PlaceConfig, now_unix_s: float) -> Message:
+    """Return a message for a test, with a line of the caller's."""
+    now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(_zone(place))
+    values = _values(msgspec.json.decode(line), name, None, now)
+    title, body = (string.Template(text).substitute(values) for text in (rule.then.title, rule.then.body))
+    return Message(name, f"Test: {title}", f"Test of the rule {name}: {body}", 0, line)
+
+
+def check_templates(name: str, rule: RuleConfig) -> None:
+    """Refuse an unknown placeholder.
+
+    Raises:
+        ConfigError: A placeholder is unknown or malformed.
+    """
+    values = dict.fromkeys(RULE_PLACEHOLDERS, "") | dict(template_values(SAMPLE, datetime.now(UTC)))
+    for key, text in (("title", rule.then.title), ("body", rule.then.body)):
+        where = f"rules.{name}.then.{key}"
+        try:
+            string.Template(text).substitute(values)
+        except KeyError as error:
+            unknown = str(error.args[0])
+            hint = did_you_mean(unknown, RULE_PLACEHOLDERS, "${}")
+            known = ", ".join(f"${placeholder}" for placeholder in RULE_PLACEHOLDERS)
+            raise ConfigError(f"{where}: ${unknown} is no placeholder; {hint}known: {known}.") from None
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}. A dollar sign is written $$.") from None
+
+
+def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime) -> dict[str, str]:
+    """Return the value of each placeholder."""
+    values = dict(template_values(fields, now))
+    for key in ("state", "detail"):
+        values[key] = "" if fields.get(key) is None else str(fields[key])
+    values |= {"rule": rule, "fault": (fault or "").replace("_", " ")}
+    if fault is not None:
+        what = values["detail"] or ", ".join(fields.get("faults") or ()) or fault.replace("_", " ")
+        where = f"{values['source']} ({values['node']})" if values["source"] else values["node"]
+        values |= {"sound": values["fault"], "text": f"{values['fault']} at {where}, {values['when']}: {what}"}
+    return values
+
+
+def _zone(place: PlaceConfig) -> tzinfo | None:
+    return load_time_zone(place.time_zone) if place.time_zone else None

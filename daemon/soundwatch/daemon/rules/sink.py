@@ -1,0 +1,146 @@
+"""A rule's messages to one destination, as a sink of the journal.
+
+Conventions: the sink decides about every line itself, and sends the messages of its rule that are due. Within a
+delivery that fails, what was sent is not sent again; after `kill -9`, the messages of the last delivery may come twice.
+Rule for an outage: messages older than `max_age_s` are merged into one, so no flood follows. Each is counted.
+Rule for a message that a service refuses: it is lost, counted and logged (`rule_message_refused`).
+Does not: try again (`sinks/worker.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.rules.decide import DueMessage, RuleSet, decide
+from soundwatch.daemon.rules.facts import SECOND_NS
+from soundwatch.daemon.rules.message import Message, make_message, merge_messages
+from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender
+from soundwatch.daemon.rules.state import RulesState, RuleState
+
+BATCH_LINES: Final = 5000  # all lines of one delivery are merged into one late message
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCounts:
+    """Messages of one destination since the start of the program.
+
+    Attributes:
+        sent: Messages that the service has accepted, merged ones as one.
+        late: Messages that were merged since they were too old.
+        refused: Messages that the service has refused, which are lost.
+        last_sent_unix_ns: Time of the last accepted message; None before the first.
+    """
+
+    sent: int = 0
+    late: int = 0
+    refused: int = 0
+    last_sent_unix_ns: int | None = None
+
+
+class RuleSink:
+    """The messages of one rule to one destination.
+
+    Args:
+        name: Name in the log.
+        rule: Name of the rule.
+        rule_set: The rule, and those that it depends on.
+        sender: The destination, open.
+        state: State of the rules after the last delivered line.
+        journal: Journal that the lines come from.
+        log: Log of the daemon.
+
+    Attributes:
+        counts: Messages so far.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rule: str,
+        rule_set: RuleSet,
+        sender: MessageSender,
+        state: RulesState,
+        journal: Journal,
+        log: Logger,
+    ) -> None:
+        self._name = name
+        self._rule_name = rule
+        self._rule = rule_set.rules[rule]
+        self._rule_set = rule_set
+        self._sender = sender
+        self._state = state
+        self._journal = journal
+        self._log = log
+        self._settled: set[int] = set()  # lines whose message was sent, merged or refused, in a delivery that failed
+        self.counts = TargetCounts()
+
+    @property
+    def rule_state(self) -> RuleState:
+        """State of the rule after the last delivered line."""
+        return self._state.of(self._rule_name)
+
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
+        """Send the messages that are due with these lines.
+
+        Raises:
+            OSError: A message may not have arrived.
+        """
+        state, late = self._state, list[DueMessage]()
+        for entry in entries:
+            decision = decide(state, entry, self._rule_set)
+            state = decision.state
+            for due in decision.due:
+                if due.rule == self._rule_name and due.facts.seq not in self._settled:
+                    if time.time() - due.facts.unix_ns / SECOND_NS > self._rule.then.max_age_s:
+                        late.append(due)
+                    else:
+                        self._send_late(late)
+                        late = []
+                        self._send(self._message(due), [due])
+        self._send_late(late)
+        self._state = state
+        self._settled.clear()
+
+    def close(self) -> None:
+        """Close the destination."""
+        self._sender.close()
+
+    def _message(self, due: DueMessage) -> Message:
+        return make_message(self._rule, due, self._line(due), self._rule_set.place, time.time())
+
+    def _send_late(self, late: Sequence[DueMessage]) -> None:
+        """Send one message for all that are too old."""
+        if late:
+            lines = [(due, self._line(due)) for due in (late[0], late[-1])]
+            message = merge_messages(late, lines, self._rule_set.place, time.time())
+            self._send(message, late)
+            self.counts = replace(self.counts, late=self.counts.late + len(late))
+            self._log.warning("rule_messages_merged", sink=self._name, rule=self._rule_name, messages=len(late))
+
+    def _send(self, message: Message, due: Sequence[DueMessage]) -> None:
+        """Send a message, and note that those it stands for are settled."""
+        try:
+            self._sender.send(message)
+        except MessageRefusedError as error:
+            self.counts = replace(self.counts, refused=self.counts.refused + len(due))
+            counted = {"messages": len(due), "refused_messages": self.counts.refused}
+            self._log.warning(
+                "rule_message_refused", sink=self._name, rule=self._rule_name, reason=str(error), **counted
+            )
+        else:
+            self.counts = replace(self.counts, sent=self.counts.sent + 1, last_sent_unix_ns=time.time_ns())
+            self._log.info("rule_message_sent", sink=self._name, rule=self._rule_name, seq=due[-1].facts.seq)
+        self._settled.update(one.facts.seq for one in due)
+
+    def _line(self, due: DueMessage) -> bytes:
+        """Return the line that the rule decided on; where the journal has dropped the line, what is known of it."""
+        found = self._journal.read_after(due.facts.seq - 1, 1)
+        if found and found[0].seq == due.facts.seq:
+            return found[0].line
+        return due.facts.line

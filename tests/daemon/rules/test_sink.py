@@ -1,0 +1,239 @@
+"""Messages of alert rules through real workers, journals and HTTP servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundwatch.daemon.app.rule_outputs import RuleOutputs, prepare_rules
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.events.schema import UNNUMBERED, EventLine
+from support.http_service import HttpService, ServiceAnswer, http_service
+from support.mosquitto import wait_until
+from support.rule_lines import configured
+from support.sink_harness import SinkHarness
+
+
+class RulesHarness(SinkHarness):
+    """A daemon without sources, with alert rules."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(path)
+        self.active = configured(f"rules: {text}")
+        self.view = replace(self.view, config=lambda: self.active)
+        self.rules = RuleOutputs(self.view)
+        self.apply(text)
+
+    def apply(self, text: str) -> None:
+        """Put other rules in force, as a reload does."""
+        self.active = configured(f"rules: {text}")
+        self.rules.apply(prepare_rules(self.active, self.view))
+
+    def sound(self, id_: str, age_s: float = 0.0, class_: str = "dog_bark") -> None:
+        """Append the start of an event of an age."""
+        time = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
+        self.journal.append(_started(self, id_, time.replace("+00:00", "Z"), class_))
+
+    def settled(self) -> bool:
+        """Return True if every destination has taken every line."""
+        self.journal.flush()
+        return all(behind == 0 for _, behind in self.rules.sink_statuses())
+
+    def end(self) -> None:
+        """End the rules and the journal."""
+        self.rules.close()
+        self.close()
+
+
+def _started(harness: SinkHarness, id_: str, time: str, class_: str) -> EventLine:
+    return EventLine(
+        type="start",
+        seq=UNNUMBERED,
+        id=id_,
+        time=time,
+        node=harness.node,
+        source="mic0",
+        class_=class_,
+        class_id=0,
+        score=0.9,
+        peak_score=0.9,
+        level_dbfs=-30.0,
+        onset=time,
+        offset=None,
+        duration_s=None,
+        reason=None,
+        latency_ms=10,
+        model="m",
+        provider="p",
+    )
+
+
+@pytest.fixture
+def service() -> Iterator[HttpService]:
+    with http_service() as running:
+        yield running
+
+
+def bodies(service: HttpService) -> list[dict[str, Any]]:
+    return [json.loads(request.body) for request in service.requests]
+
+
+def rule(service: HttpService, more: str = "", then: str = "") -> str:
+    return f"{{dogs: {{{more} not_when: {{cooldown_s: 0}}, then: {{send: ['webhook:{service.url}'], {then}}}}}}}"
+
+
+def test_a_webhook_gets_the_line_with_the_rule_and_its_text(tmp_path: Path, service: HttpService) -> None:
+    harness = RulesHarness(tmp_path / "j.db", rule(service, "when: {classes: [dog_bark]},", "title: '$sound!'"))
+    harness.sound("A")
+    harness.sound("B", class_="siren")
+    wait_until(harness.settled)
+    [body] = bodies(service)
+    assert (body["id"], body["rule"], body["title"], body["merged"]) == ("A", "dogs", "dog bark!", 1)
+    assert body["body"].startswith("dog bark at mic0 (edge1) since ")
+    [status] = harness.rules.statuses()
+    assert (status.decided, status.held, status.targets[0].sent) == (1, {}, 1)
+    harness.end()
+
+
+def test_a_chat_template_shows_the_text_of_the_rule(tmp_path: Path, service: HttpService) -> None:
+    text = f"{{dogs: {{then: {{body: 'Woof $class', send: ['webhook:{service.url},template=ntfy']}}}}}}"
+    harness = RulesHarness(tmp_path / "j.db", text)
+    harness.sound("A")
+    wait_until(harness.settled)
+    assert [request.body for request in service.requests] == [b"Woof dog_bark"]
+    harness.end()
+
+
+def test_a_service_that_was_down_gets_late_messages_as_one(tmp_path: Path, service: HttpService) -> None:
+    service.answer = lambda _: ServiceAnswer(500)
+    harness = RulesHarness(tmp_path / "j.db", rule(service, then="max_age_s: 600, limit: {messages: 900}"))
+    for number in range(300):
+        harness.sound(f"{number:026d}", age_s=7200 - number)
+    harness.sound("fresh")
+    wait_until(lambda: harness.rules.sink_statuses()[0][0].state == "failing")
+    tried = len(service.requests)
+    service.answer = lambda _: ServiceAnswer(200)
+    wait_until(harness.settled)
+    accepted = bodies(service)[tried:]
+    accepted = [body for body in accepted if body["merged"] > 1 or body["id"] == "fresh"]
+    [status] = harness.rules.statuses()
+    counts = status.targets[0]
+    assert counts.late == 300
+    assert counts.refused == 0
+    assert accepted[-1]["id"] == "fresh"
+    assert sum(body["merged"] for body in accepted) == 301
+    assert "could not be sent in time" in accepted[0]["body"]
+    harness.end()
+
+
+def test_a_message_is_sent_once_although_a_later_one_of_the_delivery_fails(
+    tmp_path: Path, service: HttpService
+) -> None:
+    failures = [ServiceAnswer(503)] * 2
+    service.answer = lambda request: (
+        failures.pop() if json.loads(request.body)["id"] == "B" and failures else ServiceAnswer()
+    )
+    harness = RulesHarness(tmp_path / "j.db", rule(service))
+    for id_ in "ABC":
+        harness.sound(id_)
+    wait_until(harness.settled)
+    assert [body["id"] for body in bodies(service)] == ["A", "B", "B", "B", "C"]
+    harness.end()
+
+
+def test_a_refused_message_is_counted_and_the_next_one_is_sent(tmp_path: Path, service: HttpService) -> None:
+    service.answer = lambda request: ServiceAnswer(400 if json.loads(request.body)["id"] == "A" else 200)
+    harness = RulesHarness(tmp_path / "j.db", rule(service))
+    harness.sound("A")
+    harness.sound("B")
+    wait_until(harness.settled)
+    [status] = harness.rules.statuses()
+    assert (status.targets[0].sent, status.targets[0].refused) == (1, 1)
+    assert "rule_message_refused" in harness.log.events
+    harness.end()
+
+
+def test_a_restart_continues_with_the_state_and_the_place(tmp_path: Path, service: HttpService) -> None:
+    text = (
+        f"{{dogs: {{when: {{count: {{times: 3, within_s: 600}}}}, not_when: {{cooldown_s: 600}}, "
+        f"then: {{send: ['webhook:{service.url}']}}}}}}"
+    )
+    for ids in ("A", "B", "CDEF"):
+        harness = RulesHarness(tmp_path / "j.db", text)
+        for id_ in ids:
+            harness.sound(id_)
+        wait_until(harness.settled)
+        harness.end()
+    assert [body["id"] for body in bodies(service)] == ["C"]
+
+
+def test_a_reload_neither_loses_nor_doubles_a_message(tmp_path: Path, service: HttpService) -> None:
+    harness = RulesHarness(tmp_path / "j.db", rule(service, then="limit: {messages: 500}"))
+    for number in range(60):
+        harness.sound(f"{number:026d}")
+        if number % 20 == 10:
+            harness.apply(rule(service, then=f"limit: {{messages: 500}}, title: 't{number}'"))
+    wait_until(harness.settled)
+    assert [body["id"] for body in bodies(service)] == [f"{number:026d}" for number in range(60)]
+    assert len({body["title"] for body in bodies(service)}) > 1
+    harness.end()
+
+
+def test_a_rule_that_is_taken_out_sends_nothing_more(tmp_path: Path, service: HttpService) -> None:
+    harness = RulesHarness(tmp_path / "j.db", rule(service))
+    harness.apply("{}")
+    harness.sound("A")
+    harness.journal.flush()
+    assert harness.rules.statuses() == []
+    assert harness.rules.sink_statuses() == []
+    assert service.requests == []
+    harness.end()
+
+
+def test_two_outputs_of_a_rule_are_independent(tmp_path: Path, service: HttpService) -> None:
+    file = tmp_path / "alerts.jsonl"
+    text = f"{{dogs: {{then: {{send: ['webhook:{service.url}', 'json:{file}']}}}}}}"
+    service.answer = lambda _: ServiceAnswer(500)
+    harness = RulesHarness(tmp_path / "j.db", text)
+    harness.sound("A")
+    wait_until(lambda: file.exists() and file.read_text().count("\n") == 1)
+    assert json.loads(file.read_text())["rule"] == "dogs"
+    service.answer = lambda _: ServiceAnswer()
+    wait_until(harness.settled)
+    assert bodies(service)[-1]["id"] == "A"
+    harness.end()
+
+
+@pytest.mark.parametrize(
+    ("send", "message"),
+    [
+        ("webhok:http://x", r"rules.r.then.send\[0\]: webhok is no output; did you mean webhook\?"),
+        ("mqtt://broker", "write apprise:mqtt://HOST/TOPIC"),
+        ("terminal", "a rule does not send to terminal; it sends to apprise:URL, webhook:URL"),
+        ("json", "json:PATH was expected"),
+        ("apprise:", "apprise needs one address"),
+        ("apprise:nothing", "such as apprise:ntfys://ntfy.sh/TOPIC"),
+        ("webhook:http://x,tmplate=json", "did you mean template"),
+    ],
+)
+def test_an_output_that_is_none_is_refused(harness: SinkHarness, send: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepare_rules(configured(f"rules: {{r: {{then: {{send: ['{send}']}}}}}}"), harness.view)
+
+
+def test_an_output_that_is_named_twice_is_refused(harness: SinkHarness) -> None:
+    config: Config = configured("rules: {r: {then: {send: ['json:a', 'json:a']}}}")
+    with pytest.raises(ConfigError, match=r"send\[1\]: json:.*a is named twice"):
+        prepare_rules(config, harness.view)
+
+
+def test_a_rule_that_is_not_enabled_has_no_destination(harness: SinkHarness) -> None:
+    config = configured("rules: {r: {enabled: false, then: {send: ['json:a']}}}")
+    assert prepare_rules(config, harness.view) == {}
