@@ -11,6 +11,7 @@ from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.live import SourceStats
 from soundwatch.daemon.web.latency import BOUNDS_S, LatencyHistograms
 from soundwatch.daemon.web.metrics import source_metrics
+from support.level_factory import level_line
 from support.web_harness import Site, a_site, event_line, lost_line, reading
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -81,6 +82,19 @@ def test_silence_has_no_level_rather_than_a_wrong_one() -> None:
     with a_site() as site:
         site.view.live.publish(reading(level_dbfs=None))
         assert not [name for name, _ in scrape(site) if name == "soundwatch_level_dbfs"]
+
+
+def test_sound_levels_say_whether_they_are_calibrated() -> None:
+    with a_site() as site:
+        site.view.live.publish_level(level_line(61.5, calibrated=True))
+        site.view.live.publish_level(level_line(None, "yard"))
+        found = scrape(site)
+    levels = {labels: value for (name, labels), value in found.items() if name == "soundwatch_sound_level_db"}
+    assert {dict(labels)["source"] for labels in levels} == {"mic0"}, "digital silence has no sample"
+    assert {dict(labels)["calibrated"] for labels in levels} == {"true"}
+    assert {dict(labels)["kind"]: value for labels, value in levels.items()} == dict.fromkeys(
+        ("laeq", "lceq", "lzeq", "lafmax", "lasmax"), 61.5
+    )
 
 
 def test_a_label_may_hold_anything() -> None:

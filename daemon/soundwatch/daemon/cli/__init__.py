@@ -42,6 +42,10 @@ COMMANDS: Final = {
     "classify": ("soundwatch.daemon.cli.classify:classify", "Score whole recordings, one line for each file."),
     "doctor": ("soundwatch.daemon.cli.doctor:doctor", "Check this machine and the configuration, and suggest repairs."),
     "calibrate": ("soundwatch.daemon.cli.calibrate:calibrate", "Set thresholds from a place's own background."),
+    "calibrate-level": (
+        "soundwatch.daemon.cli.calibrate_level:calibrate_level",
+        "Calibrate the sound level of a microphone by a calibrator's tone.",
+    ),
     "check-config": (
         "soundwatch.daemon.cli.check_config:check_config",
         "Check a configuration and show all its values.",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PREFIX: Final = "soundwatch_"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+SOUND_LEVELS: Final = ("laeq", "lceq", "lzeq", "lafmax", "lasmax")
+
 
 class Metrics:
     """Collector of the metrics.
@@ -107,6 +109,13 @@ class Metrics:
         yield counter("windows", "Classified windows.", ("source",), windows)
         level = [((name,), window.level_dbfs) for name, window in latest.items()]
         yield gauge("level_dbfs", "Level of the last window; no sample for digital silence.", ("source",), level)
+        sound = [
+            ((name, kind, str(line.calibrated).lower()), getattr(line, f"{kind}_db"))
+            for name, line in dict(self._view.live.latest_levels).items()
+            for kind in SOUND_LEVELS
+        ]
+        help_ = "Sound level of the last second, in dB of sound pressure where calibrated, else re full scale."
+        yield gauge("sound_level_db", help_, ("source", "kind", "calibrated"), sound)
         heard = [((name,), window.heard_s) for name, window in latest.items()]
         yield counter("heard_seconds", "Processed sound.", ("source",), heard)
         shares = [((name,), coverage(window)) for name, window in latest.items()]

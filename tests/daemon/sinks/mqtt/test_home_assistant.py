@@ -40,6 +40,22 @@ def test_without_levels_there_is_no_sensor_of_them() -> None:
     assert "mic0_level" not in json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 0.0))["components"]
 
 
+@pytest.mark.parametrize(
+    ("calibrated", "device_class", "name"),
+    [(True, "sound_pressure", "mic0 LAeq"), (False, None, "mic0 LAeq (uncalibrated)")],
+)
+def test_sound_levels_are_sound_pressure_only_where_they_are_calibrated(
+    calibrated: bool, device_class: str | None, name: str
+) -> None:
+    components = json.loads(discovery_payload("edge1", ["mic0"], CLASSES, 10.0, {"mic0": calibrated}))["components"]
+    laeq = components["mic0_laeq"]
+    assert (laeq.get("device_class"), laeq["name"], laeq["state_class"]) == (device_class, name, "measurement")
+    assert laeq["unit_of_measurement"] == ("dBA" if calibrated else "dB")
+    assert laeq["state_topic"] == components["mic0_level"]["state_topic"]
+    assert components["mic0_lceq"]["unit_of_measurement"] == "dB"
+    assert len({component["unique_id"] for component in components.values()}) == len(components)
+
+
 def test_names_that_no_topic_could_have_are_kept_apart() -> None:
     assert device_id("a b") != device_id("a_b")
     assert discovery_topic("Küche").isascii()

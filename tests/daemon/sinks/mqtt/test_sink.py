@@ -16,6 +16,7 @@ import trustme
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.types import WindowResult
+from support.level_factory import level_line
 from support.mosquitto import Listener, Mosquitto, OlderBroker, retained_messages, wait_until
 from support.ports import free_port
 from support.sink_harness import CLASSES, SinkHarness
@@ -229,6 +230,19 @@ def test_the_level_is_published_once_for_each_reading(
         {"time": "1970-01-01T00:00:01.000Z", "level_dbfs": -31.4},
         {"time": "1970-01-01T00:00:02.000Z", "level_dbfs": None},
     ]
+
+
+def test_the_level_has_the_sound_levels_of_a_source_that_is_metered(
+    harness: SinkHarness, mosquitto: Mosquitto, listener: Listener
+) -> None:
+    harness.open(f"mqtt://{mosquitto.address},level_s=0.01")
+    harness.live.publish_level(level_line(61.5, calibrated=True))
+    values = np.zeros(2, np.float32)
+    harness.live.publish(WindowResult("mic0", 1_000_000_000, CLASSES, values, -31.44, 0, 1, 1.0, 0.0))
+    wait_until(lambda: len(listener.payloads("soundwatch/edge1/mic0/level")) == 1)
+    [level] = listener.events("soundwatch/edge1/mic0/level")
+    assert (level["laeq_db"], level["lceq_db"], level["lafmax_db"]) == (61.5, 61.5, 61.5)
+    assert (level["level_dbfs"], level["calibrated"]) == (-31.4, True)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
 
 BIRTH_TOPIC: Final = "homeassistant/status"
@@ -37,7 +38,20 @@ def discovery_topic(node: str) -> str:
     return f"homeassistant/device/{device_id(node)}/config"
 
 
-def discovery_payload(node: str, sources: Sequence[str], classes: Sequence[str], level_s: float) -> bytes:
+def metered_sources(config: Config) -> Mapping[str, bool] | None:
+    """Return which configured sources are calibrated; None where the sound level meter is off."""
+    if not config.level.enabled:
+        return None
+    return {name: source.level_offset_db is not None for name, source in config.sources.items()}
+
+
+def discovery_payload(
+    node: str,
+    sources: Sequence[str],
+    classes: Sequence[str],
+    level_s: float,
+    metered: Mapping[str, bool] | None = None,
+) -> bytes:
     """Return the description.
 
     Args:
@@ -45,11 +59,15 @@ def discovery_payload(node: str, sources: Sequence[str], classes: Sequence[str],
         sources: Names of the sources.
         classes: Classes that are enabled.
         level_s: Interval of levels; 0 where none are published.
+        metered: Whether each source's sound level is calibrated; None where the meter is off.
     """
     topics = Topics(node)
     components = {"running": _running(topics)}
     for source in sources:
-        for key, component in _of_source(topics, source, classes, level_s).items():
+        of_source = _of_source(topics, source, classes, level_s)
+        if level_s and metered is not None:
+            of_source |= _sound_levels(of_source["level"], source, calibrated=metered.get(source, False))
+        for key, component in of_source.items():
             components[f"{topic_segment(source)}_{key}"] = component
     for key, component in components.items():
         component["unique_id"] = f"{device_id(node)}_{key}"
@@ -90,7 +108,7 @@ def _running(topics: Topics) -> Component:
     }
 
 
-def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: float) -> Mapping[str, Component]:
+def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: float) -> dict[str, Component]:
     """Return the entities of a source, by the end of their ids."""
     running = {"topic": topics.status, "value_template": _ONLINE}
     available = [running, {"topic": topics.source_status(source), "value_template": _SOURCE_RUNS}]
@@ -133,4 +151,21 @@ def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: flo
             "availability": available,
             "availability_mode": "all",
         }
+    return components
+
+
+def _sound_levels(level: Component, source: str, *, calibrated: bool) -> dict[str, Component]:
+    """Return the sensors of the sound level meter, like that of the digital level.
+
+    Only sound pressure has the device class: Home Assistant knows dB and dBA there, and no dBFS.
+    """
+    kinds = {"laeq": ("LAeq", "dBA"), "lceq": ("LCeq", "dB"), "lafmax": ("LAFmax", "dBA")}
+    components = {}
+    for key, (title, unit) in kinds.items():
+        value = {"name": f"{source} {title}", "value_template": f"{{{{ value_json.{key}_db }}}}"}
+        if calibrated:
+            value |= {"device_class": "sound_pressure", "unit_of_measurement": unit}
+        else:
+            value |= {"name": f"{source} {title} (uncalibrated)"}
+        components[key] = level | value
     return components

@@ -231,7 +231,8 @@ class MqttSink:
         for source, result in list(self._view.live.latest.items()):
             if self._levels_unix_ns.get(source) != result.end_unix_ns:
                 self._levels_unix_ns[source] = result.end_unix_ns
-                connection.publish_best_effort(MqttMessage(self._topics.level(source), level_payload(result)))
+                level = self._view.live.latest_levels.get(source)
+                connection.publish_best_effort(MqttMessage(self._topics.level(source), level_payload(result, level)))
 
     def _log_ignored(self, message: MqttMessage, reason: str) -> None:
         self._log.warning("mqtt_message_ignored", sink=self._name, topic=message.topic, reason=reason)

@@ -16,7 +16,12 @@ from typing import Final
 
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.mqtt.connection import MqttConnection, MqttMessage
-from soundwatch.daemon.sinks.mqtt.home_assistant import discovery_payload, discovery_topic, removal_payload
+from soundwatch.daemon.sinks.mqtt.home_assistant import (
+    discovery_payload,
+    discovery_topic,
+    metered_sources,
+    removal_payload,
+)
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions
 from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
 from soundwatch.daemon.sinks.mqtt.topics import Topics, retained_states
@@ -125,7 +130,9 @@ class StatePublisher:
         described: dict[str, bytes] = {}
         if options.discovery:
             sources = list(view.status.snapshot.sources)
-            described[self.discovery_topic] = discovery_payload(view.node, sources, classes, options.level_s)
+            described[self.discovery_topic] = discovery_payload(
+                view.node, sources, classes, options.level_s, metered_sources(view.config())
+            )
         return described | retained_states(view.status.snapshot, self._topics, classes)
 
     def log_refused(self, topic: str, reason: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.status.snapshot import StatusSnapshot
 
@@ -132,7 +133,11 @@ def event_payload(entry: JournalEntry) -> tuple[str, bytes] | None:
     return head.source, entry.encoded[:-2] + f',"event_type":"{head.type}"}}'.encode()
 
 
-def level_payload(result: WindowResult) -> bytes:
-    """Return the payload of a level."""
+def level_payload(result: WindowResult, level: LevelLine | None) -> bytes:
+    """Return the payload of a level: of a window, and of the latest second where the sound level meter is on."""
     level_dbfs = None if result.level_dbfs is None else round(result.level_dbfs, 1)
-    return msgspec.json.encode({"time": format_utc(result.end_unix_ns), "level_dbfs": level_dbfs})
+    fields: dict[str, str | float | bool | None] = {"time": format_utc(result.end_unix_ns), "level_dbfs": level_dbfs}
+    if level is not None:
+        fields |= {"laeq_db": level.laeq_db, "lceq_db": level.lceq_db, "lafmax_db": level.lafmax_db}
+        fields["calibrated"] = level.calibrated
+    return msgspec.json.encode(fields)
