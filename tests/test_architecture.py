@@ -22,7 +22,7 @@ DAEMON_FLOORS: Final = (
     ("pipeline", "journal", "status", "level"),
     ("sinks", "engine", "scan", "statistics"),
     ("web", "clips", "shadow", "rules"),
-    ("app", "fleet", "diagnostics"),
+    ("app", "fleet", "diagnostics", "backup"),
     ("cli",),
 )
 TRAINING_FLOORS: Final = (

@@ -60,6 +60,8 @@ COMMANDS: Final = {
         "Compare a second model with the active one; promote it, roll back.",
     ),
     "schema": ("soundwatch.daemon.cli.check_config:schema", "Print the JSON Schema of the events."),
+    "backup": ("soundwatch.daemon.cli.backup:backup", "Save configuration, journal and labels as one archive."),
+    "restore": ("soundwatch.daemon.cli.backup:restore", "Restore a backup."),
     "service": ("soundwatch.daemon.cli.service:service", "Run as a systemd service: install, status, uninstall."),
     "data": ("soundwatch.training.cli.data:data", "Check a data set before training, or download one."),
     "train": ("soundwatch.training.cli.train:train", "Train a network on UrbanSound8K, or on your own sounds."),

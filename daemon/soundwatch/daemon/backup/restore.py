@@ -1,0 +1,136 @@
+"""Restore a backup: check the whole archive and all targets, then write the files.
+
+Conventions: the configuration goes to the file that the user names; the calibration to its place in that configuration;
+the journal and the clips to the places of the restored configuration, or to those that the user names. Nothing is
+written if a target exists, without `overwrite`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from soundwatch.daemon.backup.archive import (
+    CALIBRATION,
+    CLIPS,
+    CONFIG,
+    JOURNAL,
+    Manifest,
+    copy_content,
+    extract_files,
+    read_manifest,
+)
+from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.journal import sqlite
+from soundwatch.daemon.journal.location import journal_path
+from soundwatch.daemon.journal.lock import JournalLock
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreTargets:
+    """Places that the user names; None for those of the restored configuration.
+
+    Attributes:
+        config_path: Configuration file.
+        journal: Journal file.
+        clips_folder: Folder of clips.
+    """
+
+    config_path: Path
+    journal: str | None = None
+    clips_folder: str | None = None
+
+
+def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -> dict[str, Path]:
+    """Restore a backup.
+
+    Returns:
+        The path of each restored file, by its name in the archive.
+
+    Raises:
+        ConfigError: The archive is refused, a target exists, or a file cannot be written.
+        StoreError: The journal is of a later release, or a daemon uses the journal that would be replaced.
+    """
+    manifest = read_manifest(archive)
+    if manifest.journal_format is not None and manifest.journal_format > sqlite.FORMAT:
+        raise StoreError(
+            f"{archive} has a journal of format {manifest.journal_format} by soundwatch {manifest.soundwatch}; this "
+            f"release reads up to {sqlite.FORMAT}. Install that release, or a later one."
+        )
+    paths = _paths(manifest, archive, targets)
+    existing = [path for path in paths.values() if path.exists()]
+    if existing and not overwrite:
+        raise ConfigError(f"{existing[0]} exists, so nothing is restored. Name another place, or add --overwrite.")
+    try:
+        extract_files(archive, lambda name, content: _write(name, content, paths[name]))
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or archive}: {error.strerror}. The backup is not fully restored."
+        ) from error
+    return paths
+
+
+def _paths(manifest: Manifest, archive: Path, targets: RestoreTargets) -> dict[str, Path]:
+    """Return the target of each file."""
+    names = [file.name for file in manifest.files]
+    config = _archived_config(archive) if CONFIG in names else Config()
+    paths: dict[str, Path] = {}
+    for name in names:
+        if name == CONFIG:
+            paths[name] = targets.config_path
+        elif name == CALIBRATION:
+            if config.detection.calibration is None:
+                raise ConfigError(f"{archive} has a calibration that its configuration does not name.")
+            paths[name] = targets.config_path.parent / config.detection.calibration
+        elif name == JOURNAL:
+            paths[name] = _journal_target(config, targets)
+        else:
+            folder = targets.clips_folder or config.clips.folder
+            if folder is None:
+                raise ConfigError(f"{archive} has clips, and its configuration has no clips.folder. Add --clips DIR.")
+            paths[name] = Path(folder).expanduser() / name.removeprefix(f"{CLIPS}/")
+    return paths
+
+
+def _archived_config(archive: Path) -> Config:
+    """Read the configuration of an archive, with the calibration as it is written there."""
+    with tempfile.TemporaryDirectory(prefix="soundwatch-restore-") as folder:
+        path = Path(folder) / CONFIG
+        extract_files(archive, lambda name, content: copy_content(content, path) if name == CONFIG else None)
+        config = load_config(path)
+        if config.detection.calibration is None:
+            return config
+        calibration = Path(config.detection.calibration)
+        written = str(calibration.relative_to(folder)) if calibration.is_relative_to(folder) else str(calibration)
+        return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=written))
+
+
+def _journal_target(config: Config, targets: RestoreTargets) -> Path:
+    journal = config.journal
+    if targets.journal is not None:
+        journal = msgspec.structs.replace(journal, path=targets.journal)
+    path = journal_path(journal)
+    if not isinstance(path, Path):
+        raise ConfigError("The restored configuration keeps its journal in memory. Give a file with --journal.")
+    return path
+
+
+def _write(name: str, content: IO[bytes], path: Path) -> None:
+    """Write one file; a journal only while no daemon uses the one that it replaces."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = JournalLock(path) if name == JOURNAL else None
+    try:
+        replace_file(path, lambda part: copy_content(content, part), mode=0o600)
+        if lock is not None:
+            for suffix in ("-wal", "-shm"):  # of the journal that was replaced
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+    finally:
+        if lock is not None:
+            lock.release()

@@ -1,0 +1,63 @@
+"""Make a backup: configuration, calibration, journal with its labels, and clips on request.
+
+Conventions: the journal is copied by SQLite's backup interface, so the copy is one consistent state, also while a
+daemon writes. A clip that is deleted meanwhile is left out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from soundwatch.daemon.backup.archive import CALIBRATION, CLIPS, CONFIG, JOURNAL, SourceFile, write_archive
+from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.config import Config, node_name
+from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.journal import sqlite
+from soundwatch.daemon.journal.location import open_for_reading
+
+
+def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: bool) -> list[str]:
+    """Write a backup.
+
+    Args:
+        out: The archive.
+        config: The configuration, with the journal and the clips that are saved.
+        config_path: Its file; None where there is none.
+        clips: Also save the clips.
+
+    Returns:
+        Names of the saved files.
+
+    Raises:
+        ConfigError: A file cannot be read or written, or no clips are configured.
+        StoreError: There is no journal, or it cannot be read.
+    """
+    if clips and config.clips.folder is None:
+        raise ConfigError("--with-clips: the configuration has no clips.folder, so there are no clips to save.")
+    with (
+        tempfile.TemporaryDirectory(prefix="soundwatch-backup-") as folder,
+        closing(open_for_reading(config.journal)) as store,
+    ):
+        copy = store.transaction(lambda db: sqlite.copy_open_database(db, Path(folder) / JOURNAL))
+        files = [SourceFile(JOURNAL, copy)]
+        if config_path is not None:
+            files.insert(0, SourceFile(CONFIG, config_path))
+            if config.detection.calibration is not None:
+                files.insert(1, SourceFile(CALIBRATION, Path(config.detection.calibration)))
+        if clips and config.clips.folder is not None:
+            files += _clip_files(Path(config.clips.folder).expanduser())
+        created, node = format_utc(time.time_ns()), node_name(config)
+        try:
+            replace_file(out, lambda part: write_archive(part, files, created, node, sqlite.FORMAT), mode=0o600)
+        except OSError as error:
+            raise ConfigError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
+    return [file.name for file in files]
+
+
+def _clip_files(folder: Path) -> list[SourceFile]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return [SourceFile(f"{CLIPS}/{path.relative_to(folder).as_posix()}", path) for path in found]
