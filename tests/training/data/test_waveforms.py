@@ -11,12 +11,14 @@ import pytest
 import soundfile
 import torch
 
+from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.data.cache import ClipCache
 from soundwatch.training.data.render import render_windows, synthetic_sounds
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.data.waveforms import DeviceWaveforms, HostWaveforms, MappedClips, measure_clips
 from soundwatch.training.data.window_plan import SYNTHETIC, WindowPlan, longest_read, plan_epoch, targets_of
 from soundwatch.training.model.recipe import Augmentation, Recipe
+from soundwatch.training.model.recipe_file import load_recipe
 
 RATE_HZ = 8000
 PLAIN = Augmentation()
@@ -137,3 +139,25 @@ def test_synthetic_sounds_are_finite_and_some_are_silence() -> None:
     assert sounds.isfinite().all()
     silent = int((~sounds.any(dim=2)).sum())
     assert 0 < silent < 20
+
+
+def test_balance_draws_classes_equally_and_keeps_other_sounds(tiny_recipe: Recipe) -> None:
+    clips = [Clip(Path(f"{number}.wav"), 1, None if number < 30 else int(number < 40), "a") for number in range(330)]
+    lengths = np.full(330, 4000)
+    for balance in (False, True):
+        recipe = msgspec.structs.replace(tiny_recipe, balance=balance)
+        plans = plan_epoch(clips, lengths, recipe, np.random.default_rng(1))
+        rows = np.concatenate([plan.rows for plan in plans])
+        counts = [
+            int((rows >= 40).sum()),
+            int(((rows >= 30) & (rows < 40)).sum()),
+            int(((rows >= 0) & (rows < 30)).sum()),
+        ]
+        assert len(rows) == 330 + 33
+        assert counts[2] == 30
+        assert counts[:2] == [290, 10] if not balance else 110 < counts[1] < 190
+
+
+def test_balance_with_views_of_a_teacher_is_refused() -> None:
+    with pytest.raises(ConfigError, match="balance draws labeled clips"):
+        msgspec.structs.replace(load_recipe("urban-taught"), balance=True)

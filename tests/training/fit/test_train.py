@@ -318,8 +318,28 @@ def test_an_invalid_list_of_folds_is_refused(tiny_data: Path) -> None:
     assert "is not a list of folds" in result.stderr
 
 
-def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "remedy"), [("cuda", "install its driver"), ("mps", "Apple silicon")])
+def test_an_accelerator_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, remedy: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert pick_device("auto").type == "cpu"
-    with pytest.raises(ConfigError, match="torch finds no CUDA device"):
-        pick_device("cuda")
+    with pytest.raises(ConfigError, match=f"torch finds no {name.upper()} device; use --device cpu, or .*{remedy}"):
+        pick_device(name)
+
+
+def test_a_run_in_bfloat16_gives_other_weights_and_says_so_in_its_recipe(
+    tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe, tiny_recipe_file: Path
+) -> None:
+    common = ["--data", tiny_data, "--recipe", tiny_recipe_file, "--epochs", 1]
+    states = {}
+    for name in ("float32", "bfloat16"):
+        _cli(*common, "--precision", name, "--balance", "--out", tmp_path / name)
+        state = read_checkpoint(tmp_path / name / FILE_NAME)
+        recipe = decode_recipe(state.recipe)
+        assert (recipe.precision, recipe.balance) == (name, True)
+        assert all(value.dtype != torch.bfloat16 for value in state.model.values()), "weights stay in float32"
+        assert all(value.isfinite().all() for value in state.model.values())
+        states[name] = state.model
+    assert any(not torch.equal(value, states["bfloat16"][name]) for name, value in states["float32"].items())
+    assert not tiny_recipe.trains_in_bfloat16("cpu")
+    assert tiny_recipe.trains_in_bfloat16("cuda")

@@ -19,7 +19,7 @@ from soundwatch.training.data.csv_labels import Columns, split_csv
 from soundwatch.training.data.negatives import split_negatives
 from soundwatch.training.data.synthetic_sounds import sounds_per_kind, write_synthetic_sounds
 from soundwatch.training.data.urbansound8k import Clip, Split
-from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe import Precision, Recipe
 
 if TYPE_CHECKING:  # street sounds need torch, and `data check` uses these options without it
     from soundwatch.training.distillation.street_sounds import EverydaySounds
@@ -210,6 +210,8 @@ def override(
     seed: int | None,
     batch_clips: int | None = None,
     max_learning_rate: float | None = None,
+    balance: bool = False,
+    precision: Precision | None = None,
 ) -> Recipe:
     """Return the recipe with the numbers of the command line.
 
@@ -218,10 +220,11 @@ def override(
     """
     if max_learning_rate is not None and not math.isfinite(max_learning_rate):
         raise ConfigError(f"--lr is {max_learning_rate}; a finite number above 0 was expected, e.g. 0.003.")
-    numbers = {"epochs": epochs, "seed": seed, "batch_clips": batch_clips}
+    numbers = {"epochs": epochs, "seed": seed, "batch_clips": batch_clips, "precision": precision}
     rate = recipe.optimisation.max_learning_rate if max_learning_rate is None else max_learning_rate
     return msgspec.structs.replace(
         recipe,
+        balance=balance or recipe.balance,
         optimisation=msgspec.structs.replace(recipe.optimisation, max_learning_rate=rate),
         **{name: number for name, number in numbers.items() if number is not None},
     )

@@ -36,10 +36,10 @@ from soundwatch.training.fit.distributed import distributed_context, process_gro
 from soundwatch.training.fit.placement import Loading, Place
 from soundwatch.training.fit.run import run_session
 from soundwatch.training.fit.run_record import model_name
-from soundwatch.training.fit.run_setup import RunSetup, pick_device
+from soundwatch.training.fit.run_setup import DEVICES, RunSetup, pick_device
 from soundwatch.training.fit.scoring import RunRecord, read_run
 from soundwatch.training.model.pretrained import adapt_recipe, load_pretrained
-from soundwatch.training.model.recipe import Recipe
+from soundwatch.training.model.recipe import Precision, Recipe
 from soundwatch.training.model.recipe_file import load_recipe
 
 
@@ -67,7 +67,13 @@ from soundwatch.training.model.recipe_file import load_recipe
 @click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
 @click.option("--batch", type=click.IntRange(1), help="Clips a step, instead of the recipe's.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate, instead of the recipe's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--balance", is_flag=True, help="Draw all classes equally often, however many clips each has.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Of the network in training, instead of the recipe's.",
+)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option(
     "--data-on",
     type=click.Choice(["auto", "device", "host"]),
@@ -96,6 +102,8 @@ def train(
     seed: int | None,
     batch: int | None,
     lr: float | None,
+    balance: bool,
+    precision: Precision | None,
     device: str,
     data_on: Place,
     workers: int | None,
@@ -106,7 +114,7 @@ def train(
     """
     ranks, own_device = distributed_context(pick_device(device))
     console = Console(stderr=True, quiet=not ranks.is_main)
-    recipe = override(_choose_recipe(recipe_name, init_from), epochs, seed, batch, lr)
+    recipe = override(_choose_recipe(recipe_name, init_from), epochs, seed, batch, lr, balance, precision)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
     check_columns(layout, columns)

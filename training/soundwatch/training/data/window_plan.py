@@ -57,7 +57,7 @@ def plan_epoch(clips: Sequence[Clip], lengths: Integers, recipe: Recipe, rng: np
         rng: Source of all numbers.
     """
     numbers, window = recipe.augmentation, recipe.features.window_samples
-    rows = _rows(clips, numbers.synthetic_negative_share, rng)
+    rows = _rows(clips, recipe, rng)
     speeds = rng.choice(np.array(numbers.speeds_percent, np.int64), len(rows))
     played = -(-np.where(rows < 0, window, lengths[rows]) * 100 // speeds)
     spare = window - played
@@ -74,11 +74,22 @@ def plan_epoch(clips: Sequence[Clip], lengths: Integers, recipe: Recipe, rng: np
     ]
 
 
-def _rows(clips: Sequence[Clip], synthetic_share: float, rng: np.random.Generator) -> Integers:
+def _rows(clips: Sequence[Clip], recipe: Recipe, rng: np.random.Generator) -> Integers:
     """Return the clip of every window of an epoch, in random order."""
     windows = np.repeat(np.arange(len(clips)), [clip.windows for clip in clips])
-    synthetic = np.full(round(synthetic_share * len(windows)), SYNTHETIC)
+    synthetic = np.full(round(recipe.augmentation.synthetic_negative_share * len(windows)), SYNTHETIC)
+    if recipe.balance:
+        windows = _balanced(windows, clips, rng)
     return rng.permutation(np.concatenate([windows, synthetic])).astype(np.int64)
+
+
+def _balanced(windows: Integers, clips: Sequence[Clip], rng: np.random.Generator) -> Integers:
+    """Draw as many labeled windows as there are, each class with equal probability; other sounds stay as they are."""
+    class_ids = np.array([-1 if clip.class_id is None else clip.class_id for clip in clips], np.int64)[windows]
+    labeled, of_labeled = windows[class_ids >= 0], class_ids[class_ids >= 0]
+    weights = 1 / np.bincount(of_labeled)[of_labeled]
+    drawn = rng.choice(labeled, len(labeled), p=weights / weights.sum())
+    return np.concatenate([drawn, windows[class_ids < 0]])
 
 
 def count_batches(clips: Sequence[Clip], recipe: Recipe) -> int:

@@ -38,7 +38,7 @@ class LossModule(nn.Module):
         """Compute the mean loss over the rows, 0 without rows, and the counts (2,) of `count_hits`."""
         recipe = self._recipe
         # bfloat16 has float32's range, so no loss scaling (and no state of it) is needed.
-        halved = self._device.type == "cuda" or (recipe.teaching is not None and recipe.teaching.bfloat16)
+        halved = recipe.trains_in_bfloat16(self._device.type)
         auxiliary_loss: Tensor | float = 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=halved):
             maps = maps_of(self.network, mel_db.contiguous(memory_format=torch.channels_last))

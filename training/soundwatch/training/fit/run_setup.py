@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import torch
@@ -23,6 +24,8 @@ from soundwatch.training.fit.scoring import RunRecord
 from soundwatch.training.model.checkpoint import DataPlan
 from soundwatch.training.model.pretrained import PretrainedModel
 from soundwatch.training.model.recipe import Recipe
+
+DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,15 @@ def pick_device(name: str) -> torch.device:
     """Return the device of `--device`: auto is CUDA if torch finds it.
 
     Raises:
-        ConfigError: CUDA was requested and is not available.
+        ConfigError: The named accelerator is not available.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda, and torch finds no CUDA device; use --device cpu, or install its driver.")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if found["cuda"] else "cpu")
+    if not found[name]:
+        remedy = "install its driver" if name == "cuda" else "run on a Mac with Apple silicon and macOS 14 or later"
+        raise ConfigError(f"--device {name}, and torch finds no {name.upper()} device; use --device cpu, or {remedy}.")
+    return torch.device(name)
 
 
 def describe_scored(split: Split) -> str:

@@ -16,6 +16,8 @@ from soundwatch.daemon.core.contract import Activation, FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.training.model.street_recipe import StreetMixes
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
 
 class BlockCnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="blocks"):
     """Network of the tutorial: blocks of convolution, ReLU and batch norm, then a mean over bands and frames.
@@ -203,6 +205,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         street: Street mixes to train on besides the views; None for none. It needs `teaching`.
         model: Name of the trained models, if it is not the recipe's name.
         false_event_price: Share of the sounds found that one false event per hour is worth in threshold selection.
+        balance: True draws as many windows of each class in an epoch; other sounds keep their number.
+        precision: Numbers of the network in training: "auto" is bfloat16 on CUDA and where `teaching` has it.
     """
 
     name: str
@@ -219,6 +223,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     street: StreetMixes | None = None
     model: str = ""
     false_event_price: float = 0.01
+    balance: bool = False
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         for name in ("batch_clips", "epochs"):
@@ -228,6 +234,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"false_event_price is {self.false_event_price}; a share between 0 and 1 was expected.")
         if self.finetune and self.teaching:
             raise ConfigError("A recipe has a finetune section or a teaching section, not both; leave one out.")
+        if self.balance and self.teaching:
+            raise ConfigError(
+                "balance draws labeled clips, and a recipe with a teaching section draws views; leave one of them out."
+            )
         if self.street and not self.teaching:
             raise ConfigError("A street section goes with a teaching section; add it, or leave street out.")
         if self.activation == "softmax" and self.augmentation.synthetic_negative_share:
@@ -235,6 +245,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "activation is softmax, whose scores sum to one, and synthetic_negative_share asks for examples of "
                 "none of the classes; set it to 0 or choose sigmoid."
             )
+
+    def trains_in_bfloat16(self, device_type: str) -> bool:
+        """Return True if the network computes in bfloat16 on a kind of device."""
+        if self.precision == "auto":
+            return device_type == "cuda" or (self.teaching is not None and self.teaching.bfloat16)
+        return self.precision == "bfloat16"
 
     @property
     def sha256(self) -> str:
