@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 from soundwatch.daemon.sinks.mqtt.home_assistant import device_id, discovery_payload, discovery_topic, removal_payload
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "support" / "home_assistant_schemas.py"
@@ -72,6 +73,7 @@ def test_home_assistant_accepts_the_discovery() -> None:
     python = os.environ.get("HOME_ASSISTANT_PYTHON")
     if python is None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
-    payload = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0)
+    control = ControlState({"mic0": 0.0, "USB PnP": 0.1}, {"night": ScheduleState(enabled=True, active=False)})
+    payload = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control)
     done = subprocess.run([python, SCHEMAS], input=payload, capture_output=True, check=False)
-    assert done.stdout.strip() == b"11", done.stderr.decode()
+    assert done.stdout.strip() == b"15", done.stderr.decode()

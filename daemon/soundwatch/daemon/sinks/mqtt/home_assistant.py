@@ -16,9 +16,11 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.sinks.daemon_view import ControlState
 from soundwatch.daemon.sinks.mqtt.topics import Topics, topic_segment
 
 BIRTH_TOPIC: Final = "homeassistant/status"
+LARGEST_OFFSET: Final = 0.5  # of a threshold; a score is 0 to 1
 LATE_LEVELS: Final = 6  # missed levels after which a level is unknown
 _ONLINE: Final = "{{ 'online' if value == 'online' else 'offline' }}"
 _SOURCE_RUNS: Final = "{{ 'online' if value == 'heard' else 'offline' }}"
@@ -51,6 +53,7 @@ def discovery_payload(
     classes: Sequence[str],
     level_s: float,
     metered: Mapping[str, bool] | None = None,
+    control: ControlState | None = None,
 ) -> bytes:
     """Return the description.
 
@@ -60,6 +63,7 @@ def discovery_payload(
         classes: Classes that are enabled.
         level_s: Interval of levels; 0 where none are published.
         metered: Whether each source's sound level is calibrated; None where the meter is off.
+        control: Offsets and schedules; None where commands for them are not accepted.
     """
     topics = Topics(node)
     components = {"running": _running(topics)}
@@ -69,6 +73,8 @@ def discovery_payload(
             of_source |= _sound_levels(of_source["level"], source, calibrated=metered.get(source, False))
         for key, component in of_source.items():
             components[f"{topic_segment(source)}_{key}"] = component
+    if control is not None:
+        components |= _of_control(topics, control)
     for key, component in components.items():
         component["unique_id"] = f"{device_id(node)}_{key}"
     return msgspec.json.encode(
@@ -106,6 +112,41 @@ def _running(topics: Topics) -> Component:
         "state_topic": topics.status,
         "value_template": "{{ 'ON' if value == 'online' else 'OFF' }}",
     }
+
+
+def _of_control(topics: Topics, control: ControlState) -> dict[str, Component]:
+    """Return the entities of offsets and schedules."""
+    common = {"entity_category": "config", "availability": [{"topic": topics.status, "value_template": _ONLINE}]}
+    components: dict[str, Component] = {}
+    for source in control.offsets:
+        components[f"{topic_segment(source)}_threshold_offset"] = {
+            "platform": "number",
+            "name": f"{source} threshold offset",
+            "icon": "mdi:tune-vertical",
+            "command_topic": f"{topics.offset(source)}/set",
+            "state_topic": topics.offset(source),
+            "min": -LARGEST_OFFSET,
+            "max": LARGEST_OFFSET,
+            "step": 0.01,
+            **common,
+        }
+    for name in control.schedules:
+        components[f"schedule_{topic_segment(name)}"] = {
+            "platform": "switch",
+            "name": f"Schedule {name.replace('_', ' ')}",
+            "icon": "mdi:calendar-clock",
+            "command_topic": f"{topics.schedule(name)}/set",
+            "state_topic": topics.schedule(name),
+            **common,
+        }
+        components[f"schedule_{topic_segment(name)}_active"] = {
+            "platform": "binary_sensor",
+            "name": f"Schedule {name.replace('_', ' ')} active",
+            "state_topic": topics.schedule_active(name),
+            **common,
+            "entity_category": "diagnostic",
+        }
+    return components
 
 
 def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: float) -> dict[str, Component]:

@@ -43,6 +43,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
         retain: Have the broker keep states for later subscribers.
         discovery: Describe the entities to Home Assistant.
         level_s: Seconds between two levels of a source; 0 for none.
+        commands: Accept commands for offsets of thresholds and for schedules, and describe them to Home Assistant.
         fleet: Publish every line, and a report each `report_s`, for `soundwatch fleet`.
         report_s: Seconds between two reports.
     """
@@ -50,6 +51,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
     retain: bool = True
     discovery: bool = True
     level_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    commands: bool = False
     fleet: bool = False
     report_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 30.0
 

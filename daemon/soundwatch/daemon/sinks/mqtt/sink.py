@@ -29,13 +29,21 @@ from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.mqtt.commands import handle_command
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, resend_answer
 from soundwatch.daemon.sinks.mqtt.home_assistant import BIRTH_TOPIC
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions, parse_address, parse_broker
 from soundwatch.daemon.sinks.mqtt.ownership import Owner, Ownership
 from soundwatch.daemon.sinks.mqtt.states import StatePublisher
-from soundwatch.daemon.sinks.mqtt.topics import Topics, check_names, event_payload, level_payload, topic_segment
+from soundwatch.daemon.sinks.mqtt.topics import (
+    SCHEDULES,
+    Topics,
+    check_names,
+    event_payload,
+    level_payload,
+    topic_segment,
+)
 from soundwatch.daemon.sinks.place import host_place
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 
@@ -151,6 +159,9 @@ class MqttSink:
             self._log.info("mqtt_features_unsupported", sink=self._name, missing=missing)
         base = self._topics.base
         topics = [self._topics.status, f"{base}/+/set", f"{base}/+/status", f"{base}/+/class/+", BIRTH_TOPIC]
+        topics += [f"{base}/+/threshold_offset", f"{base}/{SCHEDULES}/+/enabled", f"{base}/{SCHEDULES}/+/active"]
+        if self._options.commands:
+            topics += [f"{base}/+/threshold_offset/set", f"{base}/{SCHEDULES}/+/enabled/set"]
         topics += [self._states.discovery_topic, *(self._topics.resend if self._options.fleet else ())]
         for topic in connection.subscribe(topics):
             self._states.log_refused(topic, "no permission to read")
@@ -206,12 +217,9 @@ class MqttSink:
             self._states.remove_stale(connection, message)
 
     def _handle_command(self, message: MqttMessage) -> None:
-        sources = self._view.status.snapshot.sources
-        source = next((name for name in sources if self._topics.set(name) == message.topic), None)
-        if message.retained or source is None or message.payload not in (b"ON", b"OFF"):
-            self._log_ignored(message, "it was retained" if message.retained else "ON or OFF to a source was expected")
-        else:
-            self._view.set_listening(source, message.payload == b"ON")
+        reason = handle_command(message, self._topics, self._view, commands=self._options.commands)
+        if reason is not None:
+            self._log_ignored(message, reason)
 
     def _resend(self, connection: MqttConnection, message: MqttMessage) -> None:
         """Publish lines that a fleet requests."""
@@ -255,6 +263,9 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
     host, port = parse_address(spec)
     check_names("sources", list(view.status.snapshot.sources))
     check_names("classes", view.model().contract.labels)
+    if options.commands:
+        check_names("schedules", list(view.config().schedules))
+        check_names("sources or the word", [*view.status.snapshot.sources, SCHEDULES])
     with contextlib.suppress(SinkError):  # a file that cannot be read now is tried again
         parse_broker(spec, options)
     name = f"{spec.kind}://{host}:{port}"

@@ -24,7 +24,7 @@ from soundwatch.daemon.sinks.mqtt.home_assistant import (
 )
 from soundwatch.daemon.sinks.mqtt.options import MqttOptions
 from soundwatch.daemon.sinks.mqtt.refused_topics import RefusedTopics
-from soundwatch.daemon.sinks.mqtt.topics import Topics, retained_states
+from soundwatch.daemon.sinks.mqtt.topics import Topics, control_states, retained_states
 
 LEAVE_OUT_LOSSES: Final = 3
 OPTIONAL: Final = ("discovery", "report")  # large messages; states are small and never left out
@@ -127,13 +127,16 @@ class StatePublisher:
     def _current_states(self) -> dict[str, bytes]:
         """Return the payload of every retained topic, the description for Home Assistant first."""
         view, options, classes = self._view, self._options, tuple(self._view.model().thresholds)
+        control = view.control.state() if options.commands and view.control is not None else None
         described: dict[str, bytes] = {}
         if options.discovery:
             sources = list(view.status.snapshot.sources)
+            metered = metered_sources(view.config())
             described[self.discovery_topic] = discovery_payload(
-                view.node, sources, classes, options.level_s, metered_sources(view.config())
+                view.node, sources, classes, options.level_s, metered, control
             )
-        return described | retained_states(view.status.snapshot, self._topics, classes)
+        states = {} if control is None else control_states(control, self._topics)
+        return described | retained_states(view.status.snapshot, self._topics, classes) | states
 
     def log_refused(self, topic: str, reason: str) -> None:
         """Log once that the broker refuses a topic, which is left out for now."""

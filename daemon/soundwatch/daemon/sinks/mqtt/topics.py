@@ -20,9 +20,11 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.sinks.daemon_view import ControlState
 from soundwatch.daemon.status.snapshot import StatusSnapshot
 
 ROOT: Final = "soundwatch"
+SCHEDULES: Final = "schedules"  # no source may have this name where schedules have topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,18 @@ class Topics:
         """Commands ON and OFF, which resume and pause a source."""
         return f"{self.base}/{topic_segment(source)}/set"
 
+    def offset(self, source: str) -> str:
+        """Offset of the thresholds of a source."""
+        return f"{self.base}/{topic_segment(source)}/threshold_offset"
+
+    def schedule(self, name: str) -> str:
+        """State of a schedule: ON where it is enabled."""
+        return f"{self.base}/{SCHEDULES}/{topic_segment(name)}/enabled"
+
+    def schedule_active(self, name: str) -> str:
+        """Effect of a schedule: ON in its windows."""
+        return f"{self.base}/{SCHEDULES}/{topic_segment(name)}/active"
+
 
 class _LineHeader(msgspec.Struct):
     """Fields of a line that choose its topic."""
@@ -122,6 +136,15 @@ def retained_states(snapshot: StatusSnapshot, topics: Topics, classes: Sequence[
         payloads[topics.source_status(name)] = source.state.encode()
         active = {event.class_ for event in source.active}
         payloads |= {topics.class_state(name, class_): b"ON" if class_ in active else b"OFF" for class_ in classes}
+    return payloads
+
+
+def control_states(state: ControlState, topics: Topics) -> dict[str, bytes]:
+    """Return the payload of every retained topic of offsets and schedules."""
+    payloads = {topics.offset(source): f"{offset:g}".encode() for source, offset in state.offsets.items()}
+    for name, schedule in state.schedules.items():
+        payloads[topics.schedule(name)] = b"ON" if schedule.enabled else b"OFF"
+        payloads[topics.schedule_active(name)] = b"ON" if schedule.active else b"OFF"
     return payloads
 
 
