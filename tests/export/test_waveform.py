@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from soundwatch.daemon.capture.demo import demo_scene
 from soundwatch.daemon.cli import main
-from soundwatch.daemon.core.errors import ContractError, ModelError, VerificationError
+from soundwatch.daemon.core.errors import ConfigError, ContractError, ModelError, VerificationError
 from soundwatch.daemon.core.types import Samples
 from soundwatch.daemon.inference.classifier import load_classifier_file, resolve_model
 from soundwatch.export import waveform_export
@@ -133,6 +134,17 @@ def test_an_export_that_cannot_be_is_refused_with_a_sentence(
         main(["export", *words, "--out", str(tmp_path / "out")])
     assert stopped.value.code == 2
     assert match in " ".join(capfd.readouterr().err.split())
+
+
+def test_a_rate_that_needs_another_filter_than_libsoxrs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, contract = waveform_export.open_model(Path("tutorial"))
+    features = msgspec.structs.replace(contract.features, resampler="torchaudio")
+    named = msgspec.structs.replace(contract, features=features)
+    monkeypatch.setattr(waveform_export, "open_model", lambda _: (network, named))
+    with pytest.raises(ConfigError, match="needs the filter of resampler torchaudio"):
+        export_waveform(Path("tutorial"), ["onnx"], 48_000, tmp_path, None, QUIET)
 
 
 def test_a_shipped_model_is_exported_to_torchscript_without_its_checkpoint(tmp_path: Path) -> None:

@@ -168,7 +168,10 @@ def _front_end(spec: FeatureSpec) -> str:
         "example": f"minus the mean, divided by the deviation of at least {_number(spec.normalisation_floor_db)} dB",
     }[spec.normalisation]
     rows = (
-        ("rate", f"{spec.rate_hz} Hz"),
+        (
+            "rate",
+            f"{spec.rate_hz} Hz" + ("" if spec.resampler == "libsoxr" else f", resampled by {spec.resampler}'s filter"),
+        ),
         ("channels", f"{spec.channels}"),
         ("window", f"{spec.window_samples} samples, {spec.n_frames} frames"),
         ("STFT", f"{spec.n_fft} samples, Hann, every {spec.hop_samples}, centered, {spec.padding} padding"),

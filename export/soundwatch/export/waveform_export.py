@@ -59,6 +59,11 @@ def export_waveform(
             f"--rate {rate_hz} is below the {own_hz} Hz of {contract.name}, whose network needs the sound above "
             f"{rate_hz // 2} Hz. Choose {own_hz} or more."
         )
+    if rate_hz != own_hz and contract.features.resampler != "libsoxr":
+        raise ConfigError(
+            f"--rate {rate_hz} needs the filter of resampler {contract.features.resampler}, which waveform files do "
+            f"not hold. Leave --rate out: the file then takes samples at {own_hz} Hz."
+        )
     stem = f"{contract.name}-waveform-{rate_hz}"
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ _MOST_NUMBERS: Final = 1 << 25  # in one window's samples, mel decibels or filte
 Activation = Literal["softmax", "sigmoid"]
 
 
-class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Parameters of the front end, from a recording's samples to the network's input.
 
     Attributes:
@@ -54,6 +54,8 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         normalisation: Normalization inside the network's graph. "example" subtracts the window's mean and divides
             by its standard deviation; "peak" subtracts the window's largest value; "none" keeps decibels.
         normalisation_floor_db: Lower limit of the standard deviation, so that silence gives zeros.
+        resampler: Filter that converts a recording's rate: libsoxr's, or torchaudio's default. Files written before
+            this key existed have libsoxr's, and the key is written only for another.
 
     Raises:
         ContractError: A number is out of range, or two numbers contradict each other.
@@ -76,6 +78,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     top_db_peak: Literal["example"]
     normalisation: Literal["example", "peak", "none"]
     normalisation_floor_db: float
+    resampler: Literal["libsoxr", "torchaudio"] = "libsoxr"
 
     def __post_init__(self) -> None:
         for name in (

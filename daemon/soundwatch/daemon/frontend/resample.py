@@ -4,9 +4,9 @@ Conventions: blocks of (C, S) float32 at the source's rate in, at `spec.rate_hz`
 the signal at k / rate_hz seconds, so stream times carry over.
 Channels are matched by the rule of `core/channels.py`. A stream's mono stays one channel, (1, S), which
 `frontend/mel.py` repeats once it has its frames.
-Source: libsoxr (HQ), whose stream gives equal samples for every way of cutting the signal into
-blocks, and equal to its one-shot call. Training prepares its clips with `resample_clip`, so
-training and daemon cannot differ.
+Source: libsoxr (HQ) or, where the model's contract names it, torchaudio's filter (`windowed_sinc.py`). Each gives equal
+samples for every way of cutting the signal into blocks, and equal to its one-shot call. Training prepares its
+clips with `resample_clip`, so training and daemon cannot differ.
 Does not: conceal losses. After lost samples the filter restarts, and the loss is passed on.
 """
 
@@ -14,16 +14,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from soundwatch.daemon.core.channels import match_channels, to_mono
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.types import Block, Samples, join_blocks, read_only
+from soundwatch.daemon.frontend.windowed_sinc import WindowedSincStream
 
 _QUALITY = "HQ"
 _SLICES_A_SECOND = 10
+
+
+class ResamplerStream(Protocol):
+    """A resampler between two chunks of a signal."""
+
+    def resample_chunk(self, x: NDArray[np.float32], /, last: bool = False) -> NDArray[np.float32]:
+        """Take samples (S, C); return those (S', C) that they complete, or with `last` all that are left."""
+
+
+def open_stream(rate_hz: int, channels: int, spec: FeatureSpec) -> ResamplerStream:
+    """Return the spec's resampler at the start of a signal (S, C) at `rate_hz`."""
+    if spec.resampler == "torchaudio":
+        return WindowedSincStream(rate_hz, spec.rate_hz, channels)
+    stream: ResamplerStream = soxr.ResampleStream(rate_hz, spec.rate_hz, channels, dtype="float32", quality=_QUALITY)
+    return stream
 
 
 def coalesce_blocks(blocks: Sequence[Block]) -> list[Block]:
@@ -36,7 +54,9 @@ def coalesce_blocks(blocks: Sequence[Block]) -> list[Block]:
 def resample_clip(samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:
     """Convert a whole recording (C, S) at `rate_hz` to samples (spec.channels, S') at `spec.rate_hz`."""
     narrow = samples if samples.shape[0] == spec.channels else match_channels(samples, 1)
-    if rate_hz != spec.rate_hz:
+    if rate_hz != spec.rate_hz and spec.resampler == "torchaudio":
+        narrow = open_stream(rate_hz, narrow.shape[0], spec).resample_chunk(narrow.T, last=True).T
+    elif rate_hz != spec.rate_hz:
         narrow = soxr.resample(np.ascontiguousarray(narrow.T), rate_hz, spec.rate_hz, quality=_QUALITY).T
     return np.ascontiguousarray(match_channels(narrow, spec.channels), dtype=np.float32)
 
@@ -46,13 +66,13 @@ class ResampleState:
     """State of a stream between two blocks.
 
     Attributes:
-        stream: libsoxr's state since the last loss; None before the first block and at equal rates.
+        stream: The resampler's state since the last loss; None before the first block and at equal rates.
         channels: Number of channels in `stream`.
         end_sample: Number of the next output sample.
         lost_samples: Number of output samples lost right before the next one.
     """
 
-    stream: soxr.ResampleStream | None = None
+    stream: ResamplerStream | None = None
     channels: int = 0
     end_sample: int = 0
     lost_samples: int = 0
@@ -77,14 +97,13 @@ def resample(state: ResampleState, block: Block | None, spec: FeatureSpec) -> tu
     else:
         if state.stream is None:
             channels = narrow.shape[0]
-            stream = soxr.ResampleStream(block.rate_hz, spec.rate_hz, channels, dtype="float32", quality=_QUALITY)
-            state = replace(state, stream=stream, channels=channels)
+            state = replace(state, stream=open_stream(block.rate_hz, channels, spec), channels=channels)
         assert state.stream is not None
         state, done = _to_model_blocks(state, _in_slices(state.stream, narrow, block.rate_hz // _SLICES_A_SECOND), spec)
     return state, [*drained, *done]
 
 
-def _in_slices(stream: soxr.ResampleStream, narrow: Samples, slice_samples: int) -> Samples:
+def _in_slices(stream: ResamplerStream, narrow: Samples, slice_samples: int) -> Samples:
     """Filter samples (C, S) in slices, since libsoxr keeps buffers as long as the longest slice."""
     frames = np.ascontiguousarray(narrow.T)
     slices = [frames[first : first + slice_samples] for first in range(0, max(1, len(frames)), slice_samples)]

@@ -156,7 +156,8 @@ def _key(path: Path, spec: FeatureSpec) -> str:
         raise DataError(
             f"{path} cannot be read any more: {error.strerror}. Put it back, or start another run."
         ) from error
+    library = soxr.__version__ if spec.resampler == "libsoxr" else spec.resampler
     identity = (path.resolve(), status.st_size, status.st_mtime_ns)
     return hashlib.sha256(
-        repr((_LAYOUT, *map(str, identity), spec.rate_hz, spec.channels, soxr.__version__)).encode()
+        repr((_LAYOUT, *map(str, identity), spec.rate_hz, spec.channels, library)).encode()
     ).hexdigest()
