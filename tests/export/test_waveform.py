@@ -28,6 +28,7 @@ from soundwatch.export import waveform_export
 from soundwatch.export.exporter import export_checkpoint
 from soundwatch.export.waveform_export import describe, export_waveform, to_waveform_onnx
 from soundwatch.export.waveform_parity import daemon_scores, open_waveform_file, waveform_probes
+from soundwatch.training.model.pretrained import open_model
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = Console(quiet=True)
@@ -139,7 +140,7 @@ def test_an_export_that_cannot_be_is_refused_with_a_sentence(
 def test_a_rate_that_needs_another_filter_than_libsoxrs_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, contract = waveform_export.open_model(Path("tutorial"))
+    network, contract = open_model(Path("tutorial"))
     features = msgspec.structs.replace(contract.features, resampler="torchaudio")
     named = msgspec.structs.replace(contract, features=features)
     monkeypatch.setattr(waveform_export, "open_model", lambda _: (network, named))
