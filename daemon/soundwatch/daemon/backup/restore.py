@@ -28,9 +28,9 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.journal import sqlite
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.migrations import FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
         StoreError: The journal is of a later release, or a daemon uses the journal that would be replaced.
     """
     manifest = read_manifest(archive)
-    if manifest.journal_format is not None and manifest.journal_format > sqlite.FORMAT:
+    if manifest.journal_format is not None and manifest.journal_format > FORMAT:
         raise StoreError(
             f"{archive} has a journal of format {manifest.journal_format} by soundwatch {manifest.soundwatch}; this "
-            f"release reads up to {sqlite.FORMAT}. Install that release, or a later one."
+            f"release reads up to {FORMAT}. Install that release, or a later one."
         )
     paths = _paths(manifest, archive, targets)
     existing = [path for path in paths.values() if path.exists()]

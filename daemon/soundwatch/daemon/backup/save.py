@@ -16,8 +16,9 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.journal import sqlite
 from soundwatch.daemon.journal.location import open_for_reading
+from soundwatch.daemon.journal.migrations import user_version
+from soundwatch.daemon.journal.sqlite import copy_open_database
 
 
 def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: bool) -> list[str]:
@@ -42,7 +43,8 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         tempfile.TemporaryDirectory(prefix="soundwatch-backup-") as folder,
         closing(open_for_reading(config.journal)) as store,
     ):
-        copy = store.transaction(lambda db: sqlite.copy_open_database(db, Path(folder) / JOURNAL))
+        copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))
+        journal_format = store.transaction(user_version)
         files = [SourceFile(JOURNAL, copy)]
         if config_path is not None:
             files.insert(0, SourceFile(CONFIG, config_path))
@@ -52,7 +54,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
             files += _clip_files(Path(config.clips.folder).expanduser())
         created, node = format_utc(time.time_ns()), node_name(config)
         try:
-            replace_file(out, lambda part: write_archive(part, files, created, node, sqlite.FORMAT), mode=0o600)
+            replace_file(out, lambda part: write_archive(part, files, created, node, journal_format), mode=0o600)
         except OSError as error:
             raise ConfigError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
     return [file.name for file in files]

@@ -19,6 +19,7 @@ from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.migrations import FORMAT
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import DISK_BYTES, JournalStore
 
@@ -60,7 +61,10 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     assert isinstance(path, Path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return _open_locked(path)
+        store = _open_locked(path)
+        if store.migrated_from is not None:
+            log.info("journal_migrated", format=FORMAT, copy=str(store.migrated_from))
+        return store
     except OSError as error:
         return _fall_back(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), log)
     except StoreError as error:

@@ -11,14 +11,14 @@ import os
 import secrets
 import shutil
 import sqlite3
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.line_check import unsound_line
+from soundwatch.daemon.journal.migrations import FORMAT, LATER_TABLES, STEPS, migrate, user_version
+from soundwatch.daemon.journal.views import create_views
 
-FORMAT: Final = 1
 PAGE_BYTES: Final = 4096
 LOG_PAGES: Final = 100
 RESERVED_BYTES: Final = 1_000_000  # more than the pages of the log
@@ -39,17 +39,10 @@ CREATE TABLE cursors (sink TEXT PRIMARY KEY, attempted INTEGER NOT NULL, deliver
 CREATE TABLE labels (id TEXT PRIMARY KEY, time TEXT NOT NULL, class TEXT);
 CREATE TABLE room (filler BLOB);
 """
-# Tables that earlier releases of this format did not have.
-_LATER_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS ages (seq INTEGER PRIMARY KEY, run_s REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS clip_folders (path TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS runtime (run_s REAL NOT NULL, first_seq INTEGER NOT NULL);
-"""
 
 
 def configure_database(db: sqlite3.Connection, writing: bool) -> None:
-    """Set up an open file; a writer also checks it, rebuilds damaged indexes and makes absent tables.
+    """Set up an open file; a writer also checks it, rebuilds damaged indexes, and makes or migrates its tables.
 
     Raises:
         sqlite3.DatabaseError: The file is damaged, or belongs to another program.
@@ -67,10 +60,12 @@ def configure_database(db: sqlite3.Connection, writing: bool) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if not db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-    elif db.execute("PRAGMA user_version").fetchone()[0] == FORMAT and (seq := unsound_line(db)) is not None:
+        db.executescript(f"BEGIN; {_TABLES} {LATER_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    elif user_version(db) in (*STEPS, FORMAT) and (seq := unsound_line(db)) is not None:
         raise corruption_error(f"line {seq} is damaged")
-    db.executescript(f"BEGIN; {_LATER_TABLES} COMMIT;")
+    migrate(db)
+    if user_version(db) != FORMAT:
+        return
     with db:
         identity = (secrets.token_hex(IDENTITY_BYTES),)
         db.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", identity)
@@ -128,14 +123,16 @@ def open_database(path: Path | Literal[":memory:"], writing: bool) -> sqlite3.Co
         db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
     try:
         configure_database(db, writing)
-        found = db.execute("PRAGMA user_version").fetchone()[0]
+        found = user_version(db)
+        if writing and found == FORMAT:
+            create_views(db)
     except sqlite3.DatabaseError:
         db.close()
         raise
-    if found != FORMAT:
+    if found != FORMAT and (writing or found not in STEPS):
         db.close()
         raise StoreError(
-            f"{path} is a journal of format {found}; this release reads {FORMAT}. Give another journal.path, "
+            f"{path} is a journal of format {found}; this release reads up to {FORMAT}. Give another journal.path, "
             "or the release that wrote it."
         )
     return db
@@ -179,16 +176,6 @@ def remove_oldest(db: sqlite3.Connection, share: float, limit: int) -> int:
     """Remove a share of all lines, at least one and at most `limit`, in an open transaction; return their number."""
     count = min(max(1, int(db.execute("SELECT COUNT(*) FROM lines").fetchone()[0] * share)), limit)
     return db.execute("DELETE FROM lines WHERE seq IN (SELECT seq FROM lines ORDER BY seq LIMIT ?)", (count,)).rowcount
-
-
-def free_name(path: Path, kind: str) -> Path:
-    """Return an unused name next to a file."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    found, number = path.with_name(f"{path.name}.{kind}-{stamp}"), 1
-    while found.exists():
-        number += 1
-        found = path.with_name(f"{path.name}.{kind}-{stamp}-{number}")
-    return found
 
 
 def move_aside(path: Path, target: Path) -> None:

@@ -25,6 +25,7 @@ from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult, clip_rows
 from soundwatch.daemon.journal.lock import JournalLock
+from soundwatch.daemon.journal.migrations import copy_before_migration, free_name
 from soundwatch.daemon.journal.salvage import SalvageResult, salvage, set_last_seq
 from soundwatch.daemon.journal.sqlite import (
     MEMORY,
@@ -32,7 +33,6 @@ from soundwatch.daemon.journal.sqlite import (
     RESERVED_BYTES,
     copy_open_database,
     free_bytes,
-    free_name,
     is_corruption,
     move_aside,
     open_database,
@@ -62,6 +62,7 @@ class JournalStore:
         quarantined_path: The damaged file, under its new name; None where there was none.
         salvaged: What was copied from the damaged file; None where there was none.
         restored: The file was deleted or replaced while it was open, and has been written to its path again.
+        migrated_from: Copy of the file in its earlier format; None where the format has not changed.
 
     Raises:
         StoreError: The file cannot be opened or made.
@@ -79,11 +80,14 @@ class JournalStore:
         self.quarantined_path: Path | None = None
         self.salvaged: SalvageResult | None = None
         self.restored = False
+        self.migrated_from: Path | None = None
         self._file_lock = lock
         self._writing = writing
         self._lock = threading.RLock()
         self._steady_ns = steady_ns
         try:
+            if writing and path != MEMORY:
+                self.migrated_from = copy_before_migration(Path(path))
             self._db = open_database(self.path, writing)
             if writing and path != MEMORY and free_bytes(path) >= DISK_BYTES:
                 preallocate(self._db)  # closing the file gave the room of the log back

@@ -1,0 +1,71 @@
+"""Changes of the journal's schema between releases, one step for each format.
+
+Conventions: `PRAGMA user_version` is the format of a file. Before the first step the file is copied, with its format in
+the name of the copy. A step and its new number are written together or not at all, so a kill between them loses
+nothing. A reader does not change a file, and reads the earlier formats too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+FORMAT: Final = 2
+
+# Tables that some releases of format 1 already made.
+LATER_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ages (seq INTEGER PRIMARY KEY, run_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS clip_folders (path TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS runtime (run_s REAL NOT NULL, first_seq INTEGER NOT NULL);
+"""
+STEPS: Final = {1: LATER_TABLES}
+
+
+def copy_before_migration(path: Path) -> Path | None:
+    """Copy a file of an earlier format beside it, with mode 0600; return the copy, None where no migration is due.
+
+    Raises:
+        sqlite3.DatabaseError: The file is damaged, or belongs to another program.
+        OSError: The copy cannot be made.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return None
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
+        found = user_version(db)
+        if found not in STEPS:
+            return None
+        copy = free_name(path, f"format-{found}")
+        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        with contextlib.closing(sqlite3.connect(copy)) as target:
+            db.backup(target)
+    return copy
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Change a file to the format of this release, step by step.
+
+    Raises:
+        sqlite3.DatabaseError: The file cannot be written.
+    """
+    while (found := user_version(db)) in STEPS:
+        db.executescript(f"BEGIN IMMEDIATE; {STEPS[found]} PRAGMA user_version = {found + 1}; COMMIT;")
+
+
+def user_version(db: sqlite3.Connection) -> int:
+    """Return the format of a file."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def free_name(path: Path, kind: str) -> Path:
+    """Return an unused name next to a file."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    found, number = path.with_name(f"{path.name}.{kind}-{stamp}"), 1
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}.{kind}-{stamp}-{number}")
+    return found

@@ -1,0 +1,103 @@
+"""Files that earlier releases wrote, in `releases/`: each is what a daemon of that release left after a short run."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
+from soundwatch.daemon.journal.migrations import FORMAT, STEPS
+from soundwatch.daemon.journal.query import LineFilter, read_lines
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.journal.views import VIEWS
+from support.memory_logger import MemoryLogger
+
+RELEASES = sorted((Path(__file__).parent / "releases").glob("*.db.gz"))
+names = pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name.partition(".")[0])
+
+
+@pytest.fixture
+def config(tmp_path: Path, release: Path) -> JournalConfig:
+    path = tmp_path / "journal.db"
+    path.write_bytes(gzip.decompress(release.read_bytes()))
+    return JournalConfig(path=str(path))
+
+
+def schema(path: Path) -> set[tuple[str, str]]:
+    with closing(sqlite3.connect(path)) as db:
+        return set(db.execute("SELECT type, name FROM sqlite_master"))
+
+
+def content(path: Path, tables: tuple[str, ...] = ("lines", "cursors", "labels")) -> list[object]:
+    with closing(sqlite3.connect(path)) as db:
+        return [db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]  # noqa: S608
+
+
+@names
+def test_a_file_of_an_earlier_release_is_migrated_without_a_loss(config: JournalConfig, tmp_path: Path) -> None:
+    path, log = tmp_path / "journal.db", MemoryLogger()
+    before = content(path)
+    store = open_for_writing(config, log)
+    assert log.events == ["journal_migrated"]
+    assert store.query("PRAGMA user_version") == [(FORMAT,)]
+    assert len(list(read_lines(store, LineFilter()))) >= 7
+    assert store.migrated_from is not None
+    copy = store.migrated_from
+    store.close()
+    JournalStore(tmp_path / "new.db").close()
+    assert schema(path) == schema(tmp_path / "new.db")
+    assert content(path) == before
+    assert content(copy) == before, "the copy has the former content"
+    assert copy.name.startswith("journal.db.format-1-")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    again = open_for_writing(config, log)
+    assert again.migrated_from is None
+    again.close()
+
+
+@names
+def test_a_reader_leaves_a_file_of_an_earlier_release_as_it_is(config: JournalConfig, tmp_path: Path) -> None:
+    before = (tmp_path / "journal.db").read_bytes()
+    store = open_for_reading(config)
+    assert len(list(read_lines(store, LineFilter()))) >= 7
+    store.close()
+    assert (tmp_path / "journal.db").read_bytes() == before
+
+
+@names
+def test_a_migration_that_fails_leaves_the_former_format(
+    config: JournalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STEPS, 1, f"{STEPS[1]} CREATE TABLE lines (seq INTEGER);")
+    with pytest.raises(Exception, match="table lines already exists"):
+        open_for_writing(config, MemoryLogger())
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    monkeypatch.undo()
+    store = open_for_writing(config, MemoryLogger())
+    assert store.query("PRAGMA user_version") == [(FORMAT,)]
+    store.close()
+
+
+def test_every_earlier_format_has_a_step_and_a_file() -> None:
+    assert list(STEPS) == list(range(1, FORMAT))
+    with_formats = set()
+    for release in RELEASES:
+        content_ = gzip.decompress(release.read_bytes())
+        with_formats.add(int.from_bytes(content_[60:64], "big"))  # user_version in the header of the file
+    assert with_formats == set(STEPS)
+
+
+def test_views_of_another_release_are_replaced(tmp_path: Path) -> None:
+    store = JournalStore(tmp_path / "journal.db")
+    store.transaction(lambda db: db.executescript("DROP VIEW gaps; CREATE VIEW gaps AS SELECT 1 AS one"))
+    store.close()
+    store = JournalStore(tmp_path / "journal.db")
+    found = dict(store.query("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+    assert found == {name: f"CREATE VIEW {name} AS {query.strip()}" for name, query in VIEWS.items()}
+    store.close()
