@@ -9,11 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.level.tap import LevelMeter
+from soundwatch.daemon.level.watch import LevelWatch
 from support.cli_runner import VALIDATOR
 from support.engine_harness import MemorySource, engine_context
 from support.fakes import BandClassifier, silence, tone
@@ -22,12 +25,17 @@ from support.memory_logger import MemoryLogger
 SCENE = np.concatenate([tone(1000, 2.5), silence(1.5)], axis=1)
 
 
+def no_watch(contract: ModelContract) -> LevelWatch:
+    return LevelWatch(LevelConfig(enabled=True), (), contract.features.rate_hz)
+
+
 def metered_context(offset_db: float | None = None) -> tuple[EngineContext, list[LevelLine]]:
     """A context with a meter, and the lines that it publishes."""
     context, _ = engine_context(BandClassifier())
     lines = list[LevelLine]()
     context.live.subscribe_levels(lines.append)
     meter = LevelMeter(
+        no_watch,
         lambda name: offset_db if name == "mic0" else None,
         ZoneInfo("UTC"),
         context.live.publish_level,
@@ -92,7 +100,7 @@ def test_a_paused_source_is_not_measured_and_goes_on_in_its_own_time() -> None:
 
 def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() -> None:
     context, sink = engine_context(BandClassifier())
-    meter = LevelMeter(lambda _: 100.0, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
+    meter = LevelMeter(no_watch, lambda _: 100.0, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
     source = MemorySource("mic0", SCENE, waits=True, start_unix_ns=(12 * 3600 - 2) * 1_000_000_000)
     Engine(replace(context, level_tap=meter), MemoryLogger()).run([SourceSession(source)])
     levels = sink.of("level")
@@ -115,7 +123,7 @@ def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() 
 def test_events_have_the_level_of_their_window_and_the_highest_since_the_onset(live: bool) -> None:
     scene = np.concatenate([silence(2), tone(500, 3, amplitude=0.1), tone(500, 1), silence(3)], axis=1)
     context, sink = engine_context(BandClassifier())
-    meter = LevelMeter(lambda _: None, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
+    meter = LevelMeter(no_watch, lambda _: None, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
     context = replace(context, level_tap=meter)
     session = SourceSession(MemorySource("mic0", scene, waits=True))
     if live:

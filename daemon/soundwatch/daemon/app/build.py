@@ -17,6 +17,7 @@ from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import Config, node_name
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.place_config import load_time_zone
@@ -32,6 +33,7 @@ from soundwatch.daemon.journal.entry import LineAppender
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.location import open_for_writing, retention_limits
 from soundwatch.daemon.level.tap import LevelMeter
+from soundwatch.daemon.level.watch import LevelWatch, watch_rules, watch_thresholds
 from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.sinks.daemon_view import ActiveModel
 from soundwatch.daemon.sinks.file import JsonOptions, open_file
@@ -66,8 +68,8 @@ class InForce:
     @property
     def model(self) -> ActiveModel:
         """The model in use."""
-        classifier = self.context.classifier
-        return ActiveModel(classifier.contract, classifier.provider, self.context.thresholds)
+        classifier, thresholds = self.context.classifier, self.context.thresholds | self.context.level_thresholds
+        return ActiveModel(classifier.contract, classifier.provider, thresholds)
 
 
 def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appender]) -> tuple[EngineContext, Appender]:
@@ -81,6 +83,7 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
     check_detectable(sources)
     check_rules(config, classifier.contract)
     common = sources[COMMON]
+    level_thresholds = watch_thresholds(config.level, classifier.contract)
     journal = open_journal()
     context = EngineContext(
         node=node_name(config),
@@ -91,6 +94,7 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
         journal=journal,
         stats_s=config.stats_s,
         sources=sources,
+        level_thresholds=level_thresholds,
     )
     return context, journal
 
@@ -173,8 +177,17 @@ def build_level_tap(
         return None if configured is None else configured.level_offset_db
 
     zone = config.place.time_zone
+
+    def watch(contract: ModelContract) -> LevelWatch:
+        rules = watch_rules(config.level, config.detection, contract)
+        return LevelWatch(config.level, rules, contract.features.rate_hz)
+
     return LevelMeter(
-        offset_db, None if zone is None else load_time_zone(zone), context.live.publish_level, context.journal.append
+        watch,
+        offset_db,
+        None if zone is None else load_time_zone(zone),
+        context.live.publish_level,
+        context.journal.append,
     )
 
 

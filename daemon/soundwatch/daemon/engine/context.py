@@ -16,6 +16,7 @@ from soundwatch.daemon.core.types import (
     Block,
     Classifier,
     Clock,
+    EndReason,
     Event,
     Features,
     FeatureWindow,
@@ -63,6 +64,11 @@ class LevelTap(Protocol):
     def add_block(self, source: str, encoder: LineEncoder, block: Block | None) -> None:
         """Measure the next block of a source; None for the end of its stream."""
 
+    def take_events(
+        self, source: str, until_sample: int, reason: EndReason | None, tags: Sequence[tuple[str, float]]
+    ) -> list[Event]:
+        """Return the events of the level that were decided up to a sample; with a reason, also the ends of all."""
+
     def with_levels(self, source: str, event: Event, line: EventLine) -> EventLine:
         """Return the line of an event with its levels."""
 
@@ -94,6 +100,7 @@ class EngineContext:
         level_tap: Receives sound for the sound level meter; None if it is off.
         shadow: A second model that is compared with this one; None for none.
         sources: Rules of each configured source.
+        level_thresholds: Score at which each class of the sound level meter starts.
     """
 
     node: str
@@ -108,6 +115,7 @@ class EngineContext:
     level_tap: LevelTap | None = None
     shadow: WindowTap | None = None
     sources: Mapping[str, SourceRules] = field(default_factory=dict)
+    level_thresholds: dict[str, float] = field(default_factory=dict)
 
     def rules_for(self, source: str) -> tuple[DetectionRule, ...]:
         """Return the rules of a source, one per label."""
@@ -117,7 +125,7 @@ class EngineContext:
     def thresholds_for(self, source: str) -> dict[str, float]:
         """Return the thresholds of a source by enabled class."""
         own = self.sources.get(source)
-        return self.thresholds if own is None else own.thresholds
+        return (self.thresholds if own is None else own.thresholds) | self.level_thresholds
 
     def conditioning_for(self, source: str) -> Conditioning:
         """Return gain and high-pass of a source."""

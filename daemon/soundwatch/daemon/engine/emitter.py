@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from soundwatch.daemon.core.source import AudioQuality, ClockCorrection, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import EndReason, Event, FeatureWindow, Gap, Scores, StreamSummary
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.source_state import EngineSource, ModelSwap, PendingItem
@@ -28,11 +29,11 @@ def emit_lines(item: PendingItem, scores: Iterator[Scores]) -> list[Line]:
         scores: Scores of the batch's remaining windows; one is taken if the item is a window.
     """
     context, source, content = item.context, item.source, item.content
-    results = _detect(item, scores)
-    lost = isinstance(content, SourceStateChange) and content.state in ("lost", "paused")
+    detected = _detect(item, scores)
+    results = [*_level_events(item), *detected]
     if source.clip_tap is not None and source.encoder is not None:
         decided_sample = content.features.end_sample if isinstance(content, FeatureWindow) else item.end_sample
-        ended = content is None or isinstance(content, ModelSwap) or lost or _needs_new_stream(item)
+        ended = _end_reason(item) is not None
         source.clip_tap.add_events(source.name, source.encoder, results, decided_sample, final=ended)
     lines: list[Line] = []
     if results:
@@ -60,26 +61,42 @@ def _detect(item: PendingItem, scores: Iterator[Scores]) -> Sequence[Event | Gap
             source.detection_state, [content], [], context.rules_for(source.name), context.classifier.contract.features
         )
         return [*events, *_update_summary(source, context)]
-    if isinstance(content, SourceStateChange) and content.state in ("lost", "paused"):
-        reason: EndReason = "paused" if content.state == "paused" else "source_lost"
-        source.detection_state, events = end_events(
-            source.detection_state, item.end_sample, context.rules_for(source.name), labels, reason
-        )
-    elif isinstance(content, ModelSwap):
-        source.detection_state, events = end_events(
-            source.detection_state, item.end_sample, content.context.rules_for(source.name), labels, "model_changed"
-        )
-    elif _needs_new_stream(item):
-        source.detection_state, events = end_events(
-            source.detection_state, item.end_sample, context.rules_for(source.name), labels, "clock_set"
-        )
-    elif content is None:
+    reason = _end_reason(item)
+    if content is None:
         events = finish_stream(source.detection_state, item.end_sample, labels, source.session.end_reason())
-        if source.level_tap is not None and source.encoder is not None:
-            source.level_tap.add_block(source.name, source.encoder, None)
         if context.shadow is not None and source.encoder is not None:
             context.shadow.end_stream(source.encoder, item.end_sample)
+    elif reason is not None:
+        rules = (content.context if isinstance(content, ModelSwap) else context).rules_for(source.name)
+        source.detection_state, events = end_events(source.detection_state, item.end_sample, rules, labels, reason)
     return events
+
+
+def _end_reason(item: PendingItem) -> EndReason | None:
+    """Return the reason for which an item ends all events of its source; None if it ends none."""
+    match item.content:
+        case None:
+            return item.source.session.end_reason()
+        case SourceStateChange(state="paused"):
+            return "paused"
+        case SourceStateChange(state="lost"):
+            return "source_lost"
+        case ModelSwap():
+            return "model_changed"
+    return "clock_set" if _needs_new_stream(item) else None
+
+
+def _level_events(item: PendingItem) -> list[Event]:
+    """Return the events of the sound level up to an item, with the tags of the latest window."""
+    source, content = item.source, item.content
+    if source.level_tap is None or source.encoder is None:
+        return []
+    if content is None:
+        source.level_tap.add_block(source.name, source.encoder, None)
+    latest = item.context.live.latest.get(source.name)
+    tags = () if latest is None else highest_tags(latest.tags, latest.tag_values.tolist())
+    until_sample = content.features.end_sample if isinstance(content, FeatureWindow) else item.end_sample
+    return source.level_tap.take_events(source.name, until_sample, _end_reason(item), tags)
 
 
 def _needs_new_stream(item: PendingItem) -> bool:

@@ -8,7 +8,8 @@ from itertools import chain
 
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.core.types import Block, EndReason, FeatureWindow, Scores
+from soundwatch.daemon.core.tags import highest_tags
+from soundwatch.daemon.core.types import Block, EndReason, Event, FeatureWindow, Scores, StreamSummary
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.pipeline.pipeline import OFFLINE_BATCH_WINDOWS, DetectionState, run_pipeline
@@ -43,8 +44,10 @@ class SourceSession:
             def publish(window: FeatureWindow, scores: Scores, before: DetectionState) -> None:
                 result = encoder.window_result(window, scores, before.windows + 1, before.lost_samples)
                 context.live.publish(result)
+                level_events.extend(self._level_events(context, scores.end_sample, None))
 
-            on_window = publish if context.live.wanted else None
+            level_events = list[Event]()
+            on_window = publish if context.live.wanted or context.level_tap is not None else None
             context.journal.append(encoder.hello())
             results = run_pipeline(
                 self._measured(chain([first], blocks), encoder, context),
@@ -56,7 +59,13 @@ class SourceSession:
                 context.conditioning_for(self.source.info.name),
             )
             for result in results:
-                context.journal.append(context.line(encoder.with_provider(context.classifier.provider), result))
+                if isinstance(result, StreamSummary):
+                    if context.level_tap is not None:
+                        context.level_tap.add_block(self.source.info.name, encoder, None)
+                    level_events += self._level_events(context, result.end_sample, self.end_reason())
+                for found in (*level_events, result):
+                    context.journal.append(context.line(encoder.with_provider(context.classifier.provider), found))
+                level_events.clear()
         if self.failure is not None:
             raise self.failure
 
@@ -76,9 +85,18 @@ class SourceSession:
     ) -> Iterator[Block | None]:
         """Yield blocks, after the sound level meter has measured them."""
         for block in blocks:
-            if context.level_tap is not None:
+            if context.level_tap is not None and block is not None:
                 context.level_tap.add_block(self.source.info.name, encoder, block)
             yield block
+
+    def _level_events(self, context: EngineContext, until_sample: int, reason: EndReason | None) -> list[Event]:
+        """Return the events of the sound level up to a sample, with the tags of the latest window."""
+        name = self.source.info.name
+        if context.level_tap is None:
+            return []
+        latest = context.live.latest.get(name)
+        tags = () if latest is None else highest_tags(latest.tags, latest.tag_values.tolist())
+        return context.level_tap.take_events(name, until_sample, reason, tags)
 
     def _blocks(self) -> Iterator[Block | None]:
         """Yield the source's blocks, and None if its sound ended by itself."""

@@ -159,7 +159,7 @@ class LineEncoder:
             version=__version__,
             model=self.contract.identity,
             provider=self.provider,
-            classes=self.contract.labels,
+            classes=tuple(dict.fromkeys((*self.contract.labels, *self.thresholds))),
             thresholds=self.thresholds,
             description=self.source.description,
             source_rate_hz=self.source.rate_hz,

@@ -48,21 +48,23 @@ class EventLevels:
     def of_event(self, event: Event) -> tuple[float, float]:
         """Return the mean square A of the event's deciding window, and the highest one with F since the onset.
 
-        Both are 0 for silence and where no second is known. A second counts if most of it is in the range.
+        Both are 0 for silence and where no second is known. Whole seconds count: those that end in the window, and
+        those of which half is after the onset.
         """
         key = (event.label, event.onset_sample)
         highest = self._peaks.pop(key, 0.0)
         energy, coverage = 0.0, 0.0
-        half, window_samples = self.rate_hz // 2, max(self.window_samples, self.rate_hz)
+        window_samples, half = max(self.window_samples, self.rate_hz), self.rate_hz // 2
         for second in reversed(self._seconds):
-            middle = second.end_sample - half
-            if middle >= event.decision_sample:
+            if second.end_sample > event.decision_sample:  # known in a replay, not yet in a live stream
                 continue
-            if middle < min(event.onset_sample, event.decision_sample - window_samples):
+            in_window = second.end_sample > event.decision_sample - window_samples
+            since_onset = second.end_sample - half >= event.onset_sample
+            if not in_window and not since_onset:
                 break
-            if middle >= event.decision_sample - window_samples:
+            if in_window:
                 energy, coverage = energy + second.energy, coverage + second.coverage
-            if middle >= event.onset_sample:
+            if since_onset:
                 highest = max(highest, second.fast_max)
         if event.type != "end":
             self._peaks[key] = highest

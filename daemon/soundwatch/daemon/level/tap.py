@@ -7,13 +7,14 @@ Does not: measure (`meter.py`) or format lines (`lines.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 import msgspec
 
-from soundwatch.daemon.core.types import Block, Event
+from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.types import Block, EndReason, Event
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
 from soundwatch.daemon.events.schema import EventLine
@@ -21,6 +22,7 @@ from soundwatch.daemon.level.event_levels import EventLevels
 from soundwatch.daemon.level.lines import minute_line, period_line, rounded_db, second_line
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, measure
 from soundwatch.daemon.level.periods import Period, PeriodState, add_second, end_periods
+from soundwatch.daemon.level.watch import LevelWatch
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class _SourceMeter:
     """The meter of one source."""
 
     events: EventLevels
+    watch: LevelWatch
+    pending: list[Event] = field(default_factory=list)
     state: MeterState = field(default_factory=MeterState)
     periods: PeriodState = field(default_factory=PeriodState)
     end_unix_ns: int = 0
@@ -38,6 +42,7 @@ class LevelMeter:
     """The meters of all sources.
 
     Args:
+        watch: Builds the watch of a source, for a model.
         offset_db: Returns the level of a source's full scale in decibels of sound pressure; None without calibration.
         zone: Time zone of the periods; None for the system's.
         publish: Takes the line of each second and minute; must not wait.
@@ -46,11 +51,13 @@ class LevelMeter:
 
     def __init__(
         self,
+        watch: Callable[[ModelContract], LevelWatch],
         offset_db: Callable[[str], float | None],
         zone: tzinfo | None,
         publish: Callable[[LevelLine], object],
         append: Callable[[LevelPeriodLine], object],
     ) -> None:
+        self._watch = watch
         self._offset_db = offset_db
         self._zone = zone
         self._publish = publish
@@ -63,7 +70,9 @@ class LevelMeter:
         meter = self._meters.get(source)
         if meter is None:
             self._meters = {name: other for name, other in self._meters.items() if not other.ended}
-            meter = self._meters[source] = _SourceMeter(EventLevels(spec.rate_hz, spec.window_samples))
+            meter = self._meters[source] = _SourceMeter(
+                EventLevels(spec.rate_hz, spec.window_samples), self._watch(encoder.contract)
+            )
         meter.state, seconds = measure(meter.state, block)
         for second in seconds:
             self._add_second(meter, second, encoder)
@@ -71,6 +80,23 @@ class LevelMeter:
             self._end(meter, end_periods(meter.periods, self._zone), encoder)
             meter.state, meter.periods = MeterState(), PeriodState()
         meter.ended = block is None
+
+    def take_events(
+        self, source: str, until_sample: int, reason: EndReason | None, tags: Sequence[tuple[str, float]]
+    ) -> list[Event]:
+        """Return the events that were decided up to a sample; with a reason, all, and the ends of those that go on.
+
+        Events wait for the model's window, so that the lines of a source are in the order of their times.
+        """
+        meter = self._meters.get(source)
+        if meter is None:
+            return []
+        if reason is not None:
+            meter.pending += meter.watch.end(until_sample, reason)
+            until_sample = max([until_sample, *(event.decision_sample for event in meter.pending)])
+        taken = [event for event in meter.pending if event.decision_sample <= until_sample]
+        meter.pending = [event for event in meter.pending if event.decision_sample > until_sample]
+        return [replace(event, also=tuple(tags)) for event in taken]
 
     def with_levels(self, source: str, event: Event, line: EventLine) -> EventLine:
         """Return the line of an event with its levels."""
@@ -90,6 +116,7 @@ class LevelMeter:
         rate_hz = encoder.contract.features.rate_hz
         end_unix_ns = encoder.at_unix_ns(second.end_sample * rate_hz // second.rate_hz)
         meter.events.add(second)
+        meter.pending += meter.watch.add(second, self._offset_db(encoder.source.name) or 0.0)
         meter.periods, ended = add_second(meter.periods, second, end_unix_ns, self._zone)
         self._end(meter, ended, encoder)
         meter.end_unix_ns = end_unix_ns

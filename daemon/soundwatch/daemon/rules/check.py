@@ -44,7 +44,7 @@ def check_rules(config: Config, contract: ModelContract, sources: Collection[str
         if not rule.then.send:
             raise ConfigError(f"{where}.then.send: a rule needs one output at least, such as webhook:URL.")
         when = rule.when
-        _check_known(f"{where}.when.classes", when.classes, contract.labels, "class")
+        _check_known(f"{where}.when.classes", when.classes, (*contract.labels, *config.level.classes), "class")
         _check_known(f"{where}.when.groups", when.groups, GROUPS, "group")
         _check_known(f"{where}.when.tags", when.tags, contract.tags, "tag")
         _check_known(f"{where}.when.sources", when.sources, {*config.sources, *sources}, "source")
