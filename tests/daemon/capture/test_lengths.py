@@ -225,6 +225,20 @@ def test_bytes_within_an_mp3_that_are_no_frames_are_passed_over(
     assert capfd.readouterr() == ("", ""), "the decoder prints nothing of its own"
 
 
+def test_a_frame_that_an_mp3_decoder_complains_of_is_found_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = encoded(tmp_path / "a.mp3", bitrate_mode="CONSTANT")
+    headers = [place for place in range(len(content) - 40) if content[place : place + 2] == content[:2]]
+    for place in headers[10:30]:
+        content[place + 4 : place + 20] = b"\xff\x00" * 8  # side information
+    (tmp_path / "a.mp3").write_bytes(content)
+    samples, notes = read(tmp_path / "a.mp3")
+    assert samples.shape[1] >= SOUND.size * 0.9
+    assert "a frame of MPEG audio does not decode rightly" in notes[0]
+    assert capfd.readouterr().err == ""
+
+
 def test_an_mp3_stream_in_a_wav_is_read_to_its_end(tmp_path: Path) -> None:
     stream = _without_xing(bytes(encoded(tmp_path / "a.mp3")))
     form = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE_HZ, 2_000, 1, 0, 12, 1, 2, 144, 1, 0)

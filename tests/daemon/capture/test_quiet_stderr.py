@@ -23,6 +23,13 @@ def test_alsas_reasons_are_kept_portaudios_trace_is_dropped_and_the_rest_passes(
     assert reasons == ["ALSA lib pulse.c:242:(pulse_connect) PulseAudio: Unable to connect: Connection refused"]
 
 
+def test_mpg123s_messages_are_kept_as_reasons(capfd: pytest.CaptureFixture[str]) -> None:
+    line = "[src/libmpg123/layer3.c:1869] error: dequantization failed!"
+    with capture_native_stderr() as reasons:
+        native_print(line)
+    assert (reasons, capfd.readouterr().err) == ([line], "")
+
+
 def test_stderr_is_given_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="broken"), capture_native_stderr():
         raise ValueError("broken")

@@ -125,6 +125,10 @@ class SndfileReader:
         self._part_samples = 0
         self._endless = header is not None
 
+    @property
+    def _is_mpeg_file(self) -> bool:
+        return "MPEG" in self._file.subtype
+
     def _is_mpeg(self, part: Part) -> bool:
         self._raw.seek(part.start)
         return parse_frame(self._raw.read(4)) is not None
@@ -150,7 +154,12 @@ class SndfileReader:
     def _read(self, count: int) -> Any:
         """Read the next frames of the part, none at its end."""
         try:
-            frames = self._file.read(count, dtype=self._dtype, always_2d=True)
+            if self._is_mpeg_file:
+                with capture_native_stderr() as messages:
+                    frames = self._file.read(count, dtype=self._dtype, always_2d=True)
+                self._note_messages(messages)
+            else:
+                frames = self._file.read(count, dtype=self._dtype, always_2d=True)
         except soundfile.SoundFileError as error:
             self._raise_read_error()
             if self._declared_was_read() or self._skip_damage():
@@ -174,7 +183,7 @@ class SndfileReader:
 
     def _skip_damage(self) -> bool:
         """Continue an MPEG stream after bytes that are no frames; return False if there is no more."""
-        if "MPEG" not in self._file.subtype:
+        if not self._is_mpeg_file:
             return False
         place = self._view.file_position
         rest = tuple(mpeg_parts(self._raw, place, self._part.end))
@@ -190,6 +199,15 @@ class SndfileReader:
             f"it is damaged after {self._end_sample / self.rate_hz:.3f} s: {gap_bytes} bytes are no MPEG audio and "
             "were left out. Copy the file again."
         )
+
+    def _note_messages(self, messages: list[str]) -> None:
+        """Note that mpg123 complained of a frame, whose sound then is silence or noise."""
+        if messages:
+            self.notes.setdefault(
+                "damaged",
+                f"it is damaged after {self._end_sample / self.rate_hz:.3f} s: a frame of MPEG audio does not decode "
+                "rightly. Copy the file again.",
+            )
 
     def _go_on(self) -> bool:
         """Open the rest of the part, or the next part; return False at the end of the file."""
