@@ -14,6 +14,7 @@ from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.statistics.compute import compute_statistics
+from soundwatch.daemon.statistics.digest import last_digest
 from soundwatch.daemon.statistics.html import render_html
 from soundwatch.daemon.statistics.period import PeriodKind, period_at
 from soundwatch.daemon.statistics.records import Statistics
@@ -139,6 +140,12 @@ def test_the_text_has_every_number_and_no_control_codes(store: JournalStore) -> 
     assert re.search(r"siren +14 +7 +2 min", text)
     assert "Longest" in text
     assert text.replace("\n", "").isprintable()
+
+
+def test_the_last_digest_is_that_of_the_period_before(store: JournalStore) -> None:
+    now_s = int(at(14, 7).timestamp())
+    assert last_digest(store, "day", UTC_PLACE, now_s, 3600.0).startswith("Sunday, 24 November 2024\n4 events")
+    assert last_digest(store, "week", UTC_PLACE, now_s, 3600.0).startswith("Week of 18 November 2024\n16 events")
 
 
 def test_the_html_is_one_file_that_loads_nothing_and_escapes_names(tmp_path: Path) -> None:

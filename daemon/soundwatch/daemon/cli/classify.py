@@ -22,9 +22,13 @@ from soundwatch.daemon.core.tags import highest_tags
 @config_option
 @model_options
 def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, **model: Any) -> None:
-    """Score whole recordings: the mean over their windows, one line for each file, with the highest tags."""
+    """Score whole recordings: the mean over their windows, one line for each file, with the highest tags.
+
+    `sample` is a recording that comes with soundwatch.
+    """
     from soundwatch.daemon.capture import Recording
     from soundwatch.daemon.capture.recording_findings import MONO_KINDS
+    from soundwatch.daemon.capture.sample import recording_path
     from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.pipeline.scoring import score_source_and_tags
 
@@ -33,7 +37,7 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     failures = []
     for path in files:
         try:
-            recording = Recording(path.stem, path, "fast", 0, measure=True)
+            recording = Recording(path.stem, recording_path(path), "fast", 0, measure=True)
             scores, tags = score_source_and_tags(recording, classifier)
         except SourceError as error:
             click.echo(f"soundwatch: {error}", err=True)

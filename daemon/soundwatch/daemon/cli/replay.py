@@ -25,10 +25,14 @@ from soundwatch.daemon.core.config_file import load_config
 @sink_option
 @model_options
 def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks: tuple[str, ...], **model: Any) -> None:
-    """Detect sounds in recordings, or in folders of them, faster than real time. Two runs print equal lines."""
+    """Detect sounds in recordings, or in folders of them, faster than real time. Two runs print equal lines.
+
+    `sample` is a recording that comes with soundwatch.
+    """
     from soundwatch.daemon.app.replay import replay as replay_files
+    from soundwatch.daemon.capture.sample import recording_path
     from soundwatch.daemon.system.log_output import open_logger
 
     config = apply_options(load_config(config_path), sinks=sinks or ("json",), **model)
     with open_logger(config.log) as log:
-        replay_files(config, files, parse_start(start), log)
+        replay_files(config, tuple(recording_path(path) for path in files), parse_start(start), log)
