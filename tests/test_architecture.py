@@ -37,7 +37,6 @@ TRAINING_FLOORS: Final = (
 # Functions of threads that may end by an exception, which the log then reports (`thread_failed`), and the reason.
 UNGUARDED_THREADS: Final = {
     "capture/capture_worker.py _exit_with_daemon": "a process of its own, whose end is a lost source",
-    "capture/capture_worker.py watch_source": "a process of its own, whose end is a lost source",
     "capture/ffmpeg.py read_messages": "the source only lacks the reason of its end",
     "capture/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
     "scan/process_pool.py _end_with_parent": "a process of its own",

@@ -11,14 +11,14 @@ import time
 
 import numpy as np
 
-from soundwatch.daemon.capture import microphone
+from soundwatch.daemon.capture import microphone, open_source
 from soundwatch.daemon.core.errors import SourceError
 
 
 def main(device: str, seconds: str, out: str, queued_blocks: str = "100", nap_s: str = "0") -> int:
     microphone.QUEUED_BLOCKS = int(queued_blocks)  # type: ignore[misc]  # a test fills the queue sooner
     try:
-        source = microphone.Microphone("mic0", device)
+        source = open_source("mic0", device)
         blocks = []
         for block in source.blocks():
             blocks.append(block)

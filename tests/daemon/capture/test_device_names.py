@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from soundwatch.daemon.capture import device_names
-from soundwatch.daemon.capture.device_names import SoundCard, list_cards, resolve_device, stable_names, watch_source
+from soundwatch.daemon.capture.device_names import SoundCard, list_cards, resolve_device, stable_names
 from soundwatch.daemon.capture.devices import Device, devices_text
 from soundwatch.daemon.core.errors import SourceError
 
@@ -80,41 +75,3 @@ def test_a_device_is_listed_with_its_stable_names() -> None:
     assert stable_names("default", there) == stable_names("USB (hw:11,0)", there) == ()
     device = Device(4, "USB PnP: Audio (hw:1,0)", "ALSA", 1, 48_000, True, "USB PnP: Audio", there[0].names)
     assert devices_text([device]).endswith("4 is also alsa:Device, port:1-1.2")
-
-
-def test_a_source_of_the_sound_server_is_reached_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULSE_SOURCE", "another")
-    for there in (["alsa_input.usb-0", "hdmi.monitor"], []):  # none where pactl is missing, or says nothing
-        monkeypatch.setattr(device_names, "list_pulse_sources", lambda there=there: there)
-        assert resolve_device("pulse:alsa_input.usb-0") == "pulse"
-        assert os.environ["PULSE_SOURCE"] == "alsa_input.usb-0"
-
-
-def test_a_source_that_the_server_does_not_have_is_an_error_that_lists_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULSE_SOURCE", "another")
-    monkeypatch.setattr(device_names, "list_pulse_sources", lambda: ["desk", "hdmi.monitor"])
-    with pytest.raises(SourceError, match="The sound server has no source 'yard'") as caught:
-        resolve_device("pulse:yard")
-    assert str(caught.value).endswith("\n  pulse:desk\n  pulse:hdmi.monitor")
-
-
-def test_without_pactl_no_source_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert device_names.list_pulse_sources() == []
-
-
-@pytest.mark.parametrize(("left", "gone"), [(["yard"], 0), (["default"], 1), ([], 0)])
-def test_a_removed_source_disappears(monkeypatch: pytest.MonkeyPatch, left: list[str], gone: int) -> None:
-    print_news = [sys.executable, "-Sc", "print(\"Event 'remove' on source #1\")"]
-    start = subprocess.Popen
-    listed = iter([["yard", "default"], left])
-    monkeypatch.setattr(device_names, "list_pulse_sources", lambda: next(listed))
-    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: start(print_news, **options))
-    calls: list[SimpleNamespace] = []
-    watch_source("pulse:yard", lambda: calls.append(SimpleNamespace()))
-    assert len(calls) == gone
-
-
-def test_other_devices_are_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "Popen", None)
-    watch_source("USB PnP", lambda: None)

@@ -67,11 +67,12 @@ def offset_of(played: NDArray[np.float32], recorded: NDArray[np.float32]) -> int
 
 @pytest.mark.slow
 @pytest.mark.microphone
+@pytest.mark.parametrize("device", ["default", "pulse:vmic.monitor"])
 def test_played_sound_is_recorded_bit_for_bit_with_correct_times(
-    virtual_microphone: VirtualMicrophone, tmp_path: Path
+    virtual_microphone: VirtualMicrophone, device: str, tmp_path: Path
 ) -> None:
     played = noise(tmp_path / "noise.wav", 2.0)
-    recorder = record(virtual_microphone, "pulse", 4, tmp_path / "recorded.npz")
+    recorder = record(virtual_microphone, device, 4, tmp_path / "recorded.npz")
     before_ns = time.time_ns()
     virtual_microphone.play(tmp_path / "noise.wav")
     after_ns = time.time_ns()
@@ -91,7 +92,7 @@ def test_samples_that_find_the_queue_full_are_counted_and_the_rest_keep_their_ti
     virtual_microphone: VirtualMicrophone, tmp_path: Path
 ) -> None:
     played = noise(tmp_path / "noise.wav", 3.0)
-    recorder = record(virtual_microphone, "pulse", 5, tmp_path / "recorded.npz", 3, 1.0)
+    recorder = record(virtual_microphone, "default", 5, tmp_path / "recorded.npz", 3, 1.0)
     virtual_microphone.play(tmp_path / "noise.wav")
     assert end_of(recorder) == (0, "")
     recorded = recorded_on_clock(tmp_path / "recorded.npz")
@@ -119,35 +120,49 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
 
 @pytest.mark.slow
 @pytest.mark.microphone
-def test_the_death_of_a_sound_server_is_an_error(virtual_microphone: VirtualMicrophone, tmp_path: Path) -> None:
-    recorder = record(virtual_microphone, "default", 60, tmp_path / "recorded.npz")
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("default", "default, ALSA stopped delivering"),
+        ("pulse", "pulse, vmic.monitor ended: the sound server stopped delivering"),
+    ],
+)
+def test_the_death_of_a_sound_server_is_an_error(
+    virtual_microphone: VirtualMicrophone, device: str, message: str, tmp_path: Path
+) -> None:
+    recorder = record(virtual_microphone, device, 60, tmp_path / "recorded.npz")
     virtual_microphone.kill()
     code, stderr = end_of(recorder)
     assert code == 4
-    assert "default, ALSA stopped delivering" in stderr.splitlines()[-1]
+    assert message in stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
+@pytest.mark.parametrize("device", ["default", "pulse"])
 def test_a_server_that_hangs_is_an_error_and_the_process_still_ends(
-    virtual_microphone: VirtualMicrophone, tmp_path: Path
+    virtual_microphone: VirtualMicrophone, device: str, tmp_path: Path
 ) -> None:
-    recorder = record(virtual_microphone, "default", 60, tmp_path / "recorded.npz")
+    recorder = record(virtual_microphone, device, 60, tmp_path / "recorded.npz")
     virtual_microphone.stop()
     code, stderr = end_of(recorder)
     assert code == 4
-    assert "has delivered nothing for 2 s" in stderr
+    assert "has delivered nothing for 2" in stderr
 
 
 @pytest.mark.slow
 @pytest.mark.microphone
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("default", "the sound system does not answer"), ("pulse:yard", "the sound server does not answer")],
+)
 def test_a_server_that_hangs_before_the_start_is_an_error_and_the_process_still_ends(
-    virtual_microphone: VirtualMicrophone, tmp_path: Path
+    virtual_microphone: VirtualMicrophone, device: str, message: str, tmp_path: Path
 ) -> None:
     virtual_microphone.stop()
-    code, stderr = end_of(record(virtual_microphone, "default", 60, tmp_path / "recorded.npz"))
+    code, stderr = end_of(record(virtual_microphone, device, 60, tmp_path / "recorded.npz"))
     assert code == 4
-    assert "the sound system does not answer" in stderr
+    assert message in stderr
 
 
 def test_without_portaudio_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

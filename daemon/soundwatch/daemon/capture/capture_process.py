@@ -13,19 +13,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import Final
 
-from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame, wait_readable
+from soundwatch.daemon.capture.ipc import HEAD, ErrorFrame, OpenedFrame, decode_frame, enlarge_pipe, wait_readable
 from soundwatch.daemon.core.errors import SourceError, StallError
 from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
 from soundwatch.daemon.core.types import Block
 
-if sys.platform == "linux":
-    import fcntl
-
 SILENT_S: Final = 2.75  # during capture; the process itself reports a stall half a second earlier
 POLL_MS: Final = 350  # longer than a frame
-PIPE_BYTES: Final = 1 << 18  # a frame of 48 kHz stereo has 115 kB
 
 
 class MicrophoneProcess:
@@ -56,7 +52,8 @@ class MicrophoneProcess:
             )
         except OSError as error:
             raise SourceError(f"No process can be started to capture {device}: {error.strerror}.") from error
-        _enlarge_pipe(self._process.stdout)
+        assert self._process.stdout is not None
+        enlarge_pipe(self._process.stdout)
         if not wait:
             self._open()
 
@@ -137,10 +134,3 @@ class MicrophoneProcess:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
-
-
-def _enlarge_pipe(pipe: IO[bytes] | None) -> None:
-    """Give a pipe room for more than a frame, so that its writer seldom waits; without permission it stays as it is."""
-    if sys.platform == "linux" and pipe is not None:
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

@@ -18,11 +18,9 @@ import signal
 import sys
 import threading
 import time
-from functools import partial
 from typing import Final, NoReturn
 
 from soundwatch.daemon.capture.coalesce import coalesced
-from soundwatch.daemon.capture.device_names import watch_source
 from soundwatch.daemon.capture.ipc import ErrorFrame, OpenedFrame, encode_block, encode_message
 from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.portaudio import rescan_devices
@@ -33,8 +31,6 @@ FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 1.0  # a device that returns is captured within two seconds
 FRAME_MS: Final = 300  # of a frame: each costs a wake-up in both processes
 TRIES: Final = 100  # then a new process continues, since sound systems leak memory at each attempt
-
-_send_lock = threading.Lock()
 
 
 def main(device: str, channels: str, wait: str) -> NoReturn:
@@ -59,7 +55,6 @@ def _capture(out: int, device: str, channels: int | None, wait: bool) -> ErrorFr
         return opened
     info = opened.info
     _send(out, encode_message(OpenedFrame(info.description, info.rate_hz, info.channels)))
-    threading.Thread(target=watch_source, args=(device, partial(_report_removal, out, device)), daemon=True).start()
     try:
         for block in coalesced(opened.blocks(), FRAME_MS):
             _send(out, encode_block(block, opened.start_unix_ns))
@@ -92,14 +87,6 @@ def _open(out: int, device: str, channels: int | None, wait: bool) -> Microphone
     return ErrorFrame("absent", message, final=True)
 
 
-def _report_removal(out: int, device: str) -> None:
-    """Report that the sound server's source was removed, since the server then records another source instead."""
-    message = f"{device} was removed: it was unplugged or switched off."
-    with contextlib.suppress(OSError):
-        _send(out, encode_message(ErrorFrame("ended", message, final=True)))
-    _exit()
-
-
 def _exit() -> NoReturn:
     """Exit without waiting for a PortAudio that hangs, and end the children, which are in the same process group."""
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
@@ -108,9 +95,8 @@ def _exit() -> NoReturn:
 
 
 def _send(out: int, frame: bytes) -> None:
-    with _send_lock:
-        while frame:
-            frame = frame[os.write(out, frame) :]
+    while frame:
+        frame = frame[os.write(out, frame) :]
 
 
 def _exit_with_daemon() -> None:

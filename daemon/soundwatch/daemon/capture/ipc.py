@@ -7,9 +7,11 @@ Does not: read or write (`capture/capture_worker.py`, `capture/capture_process.p
 
 from __future__ import annotations
 
+import contextlib
 import select
 import struct
-from typing import Final, Literal
+import sys
+from typing import IO, Final, Literal
 
 import msgspec
 import numpy as np
@@ -18,6 +20,11 @@ from soundwatch.daemon.core.errors import SourceError, SourceUnavailableError, S
 from soundwatch.daemon.core.source import SourceInfo, SourceTransitionReason
 from soundwatch.daemon.core.types import Block, read_only
 
+if sys.platform == "linux":
+    import fcntl
+
+PIPE_BYTES: Final = 1 << 18  # more than a frame: 300 ms of 48 kHz stereo have 115 kB
+DEFAULT_PIPE_BYTES: Final = 1 << 16
 HEAD: Final = struct.Struct("<BI")  # kind, length of the body
 _BLOCK: Final = struct.Struct("<qqqqII")  # UTC of sample 0, first sample, lost samples, arrival, rate, channels
 
@@ -88,3 +95,16 @@ def wait_readable(fd: int, wait_ms: int) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(wait_ms))
+
+
+def enlarge_pipe(pipe: IO[bytes]) -> int:
+    """Give a pipe room for more than a frame, so that its writer seldom waits, and return its size in bytes.
+
+    Without permission the pipe stays as it is.
+    """
+    if sys.platform != "linux":
+        return DEFAULT_PIPE_BYTES
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return PIPE_BYTES
+    return DEFAULT_PIPE_BYTES

@@ -51,11 +51,15 @@ class Connection:
         close: Closes the connection, and returns the reason for its end, or an empty text. Its argument is True if
             sound was received.
         datagrams: True if each read gives one datagram of whole frames; an empty one is not the end.
+        gather_s: Time to sleep before a read, so that sound arrives in fewer and longer blocks.
+        first_s: Time limit for the first sound; None for `FIRST_S`.
     """
 
     fd: int
     close: Callable[[bool], str]
     datagrams: bool = False
+    gather_s: float = 0.0
+    first_s: float | None = None
 
 
 class NetworkSource:
@@ -87,8 +91,9 @@ class NetworkSource:
         """
         rate_hz, end_sample, rest = self.info.rate_hz, 0, b""
         watch, ended = DropDetectorState(), False
+        first_s = FIRST_S if self._connection.first_s is None else self._connection.first_s
         try:
-            while data := self._read(FIRST_S if not end_sample else SILENT_S):
+            while data := self._read(SILENT_S if end_sample else first_s):
                 arrival_ns = monotonic_ns()
                 rest += data
                 whole = len(rest) - len(rest) % self._pcm.frame_bytes
@@ -103,6 +108,7 @@ class NetworkSource:
                     self.start_unix_ns = time.time_ns() - size * 1_000_000_000 // rate_hz
                 yield Block(samples, rate_hz, end_sample + lost, lost, arrival_ns)
                 end_sample += lost + size
+                self._gather(size)
             ended = not self._stopped
         finally:
             reason = self._connection.close(end_sample > 0)
@@ -113,9 +119,16 @@ class NetworkSource:
         """Make `blocks` end."""
         self._stopped = True
 
+    def _gather(self, size: int) -> None:
+        """Wait for more sound, unless more than usual was waiting."""
+        gather_s = self._connection.gather_s
+        if gather_s and size < 2 * gather_s * self.info.rate_hz:
+            time.sleep(gather_s)
+
     def _read(self, patience_s: float) -> bytes:
         """Read available bytes; none at the end and after `stop`."""
-        size = self.info.rate_hz * BLOCK_MS // 1000 * self._pcm.frame_bytes
+        block_s = max(BLOCK_MS / 1000, 3 * self._connection.gather_s)
+        size = round(self.info.rate_hz * block_s) * self._pcm.frame_bytes
         datagrams, empty_polls = self._connection.datagrams, 0
         while not self._stopped:
             if wait_readable(self._connection.fd, POLL_MS):

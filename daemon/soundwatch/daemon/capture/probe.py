@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from soundwatch.daemon.capture.audio_quality import LevelStats, assess_period
-from soundwatch.daemon.capture.capture_process import MicrophoneProcess
+from soundwatch.daemon.capture.open_microphone import open_microphone_apart
 from soundwatch.daemon.core.source import AudioFault, AudioQuality, SourceInfo
 from soundwatch.daemon.core.types import Block, Samples
 
@@ -82,7 +82,7 @@ def record_probe(device: str, seconds: float = PROBE_S) -> Probe:
     Raises:
         SourceError: The microphone cannot be opened, or is lost meanwhile.
     """
-    source = MicrophoneProcess("probe", device, None, wait=False)
+    source = open_microphone_apart("probe", device, None)
     blocks: list[Block] = []
     for item in source.blocks():
         if isinstance(item, Block):

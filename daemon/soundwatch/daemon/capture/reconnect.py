@@ -2,7 +2,7 @@
 
 Conventions: the stream's time continues while the source is away: the sample numbers of the next block follow the
 monotonic clock, and all samples in between count as lost, at the device's new rate.
-Rule: the first attempt comes after `FIRST_PAUSE_S`, each further one after twice the pause, `LONGEST_PAUSE_S` at most.
+Rule: the first attempt comes after `FIRST_PAUSE_S`, each further one after twice the pause, `longest_pause_s` at most.
 A source that waits for its device by itself, as a capture process does, is not reopened meanwhile.
 Does not: open devices itself, or correct the stream's times (`capture/clock_sync.py`).
 """
@@ -44,6 +44,7 @@ class ReconnectingSource:
         first: The source, as opened for the first time.
         reopen: Opens the source, or raises `SourceError`.
         now: Reads both clocks.
+        longest_pause_s: Longest time between two attempts.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class ReconnectingSource:
         first: LiveSource,
         reopen: Callable[[], LiveSource],
         now: Callable[[], ClockReading] = read_clocks,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
         self.start_unix_ns = 0
         self._source: LiveSource = first
         self._reopen = reopen
+        self._longest_pause_s = longest_pause_s
         self._now = now
         self._opened_ns = now().steady_ns
         self._notice: SourceStateChange | None = None  # the last notice; None while sound arrives
@@ -74,7 +77,7 @@ class ReconnectingSource:
         Raises:
             SourceUnavailableError: A retry cannot help.
         """
-        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        backoff = Backoff(FIRST_PAUSE_S, self._longest_pause_s)
         source: LiveSource | None = self._source
         while not self._stopped:
             try:
@@ -191,7 +194,13 @@ class _Refused:
         pass
 
 
-def open_reconnecting(connect: Callable[[], LiveSource], name: str, description: str, wait: bool) -> ReconnectingSource:
+def open_reconnecting(
+    connect: Callable[[], LiveSource],
+    name: str,
+    description: str,
+    wait: bool,
+    longest_pause_s: float = LONGEST_PAUSE_S,
+) -> ReconnectingSource:
     """Open a source with `connect`, and again after each loss.
 
     Raises:
@@ -199,13 +208,14 @@ def open_reconnecting(connect: Callable[[], LiveSource], name: str, description:
         SourceUnavailableError: A retry cannot help.
     """
     try:
-        return ReconnectingSource(connect(), connect)
+        return ReconnectingSource(connect(), connect, longest_pause_s=longest_pause_s)
     except SourceUnavailableError:
         raise
     except SourceError as error:
         if not wait:
             raise
-        return ReconnectingSource(_Refused(SourceInfo(name, description, 0, 0), error), connect)
+        refused = _Refused(SourceInfo(name, description, 0, 0), error)
+        return ReconnectingSource(refused, connect, longest_pause_s=longest_pause_s)
 
 
 @dataclass(frozen=True, slots=True)

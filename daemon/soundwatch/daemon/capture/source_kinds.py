@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from soundwatch.daemon.capture.capture_process import MicrophoneProcess
 from soundwatch.daemon.capture.demo import Demo
 from soundwatch.daemon.capture.devices import list_devices, match_devices
 from soundwatch.daemon.capture.ffmpeg import connect_ffmpeg
 from soundwatch.daemon.capture.folder import Folder
-from soundwatch.daemon.capture.microphone import Microphone
 from soundwatch.daemon.capture.monitor import MonitoredSource
 from soundwatch.daemon.capture.network import Connection, NetworkSource, connect_fifo, connect_tcp, connect_udp
+from soundwatch.daemon.capture.open_microphone import open_live_microphone, open_microphone
 from soundwatch.daemon.capture.raw_pcm import PcmFormat, RawPcm, standard_input
-from soundwatch.daemon.capture.reconnect import ReconnectingSource, open_reconnecting
+from soundwatch.daemon.capture.reconnect import open_reconnecting
 from soundwatch.daemon.capture.recording import RECORDING_SUFFIXES, Recording
 from soundwatch.daemon.capture.wyoming_satellite import open_wyoming
 from soundwatch.daemon.core.channels import MIN_CHANNELS, ChannelSelection
@@ -191,13 +190,6 @@ def _open_fifo(request: SourceRequest) -> NetworkSource:
     return NetworkSource(request.name, str(request.path), lambda: connect_fifo(request.path), request.pcm)
 
 
-def _open_microphone(request: SourceRequest) -> LiveSource:
-    first = MicrophoneProcess(request.name, request.device, request.channels, request.wait)
-    return ReconnectingSource(
-        first, lambda: MicrophoneProcess(request.name, request.device, request.channels, wait=True)
-    )
-
-
 def _same(name: str, matches: Callable[[str | int], bool], open_: Callable[[SourceRequest], Source]) -> SourceKind:
     """Build a kind that cannot be lost."""
     return SourceKind(name, matches, open_, open_, _path_names)
@@ -292,8 +284,8 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
     SourceKind(
         "microphone",
         lambda _: True,
-        lambda request: Microphone(request.name, request.device, request.channels),
-        _open_microphone,
+        lambda request: open_microphone(request.name, request.device, request.channels),
+        lambda request: open_live_microphone(request.name, request.device, request.channels, request.wait),
         _path_names,
     ),
 )
