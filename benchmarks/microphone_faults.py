@@ -101,8 +101,11 @@ class Tapped:
 
     @property
     def process(self) -> int:
-        """The capture process that is running."""
-        return int(self.source._source._source._process.pid)  # type: ignore[attr-defined]
+        """The recorder of this source that is running."""
+        device = self.source.info.description.removeprefix("pulse:")
+        children = " ".join(file.read_text("ascii") for file in Path("/proc/self/task").glob("*/children")).split()
+        lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
+        return next(pid for pid, line in lines.items() if line[0] == b"parec" and f"--device={device}".encode() in line)
 
 
 @dataclass(slots=True)
