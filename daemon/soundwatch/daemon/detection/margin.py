@@ -133,7 +133,8 @@ def _before(state: MarginState, rule: MarginRule, step: MarginStep) -> tuple[Mar
     if step.excess_db < -rule.hysteresis_db:
         state = replace(state, continued_sample=None)
     if step.excess_db < 0 or step.first_sample < state.blocked_until:
-        return replace(state, run_steps=0, onset_sample=None, peak_score=0.0), None
+        blocked_until = state.blocked_until if step.end_sample < state.blocked_until else 0
+        return MarginState(blocked_until=blocked_until, continued_sample=state.continued_sample), None
     onset_sample = step.first_sample if state.onset_sample is None else state.onset_sample
     score = margin_score(step.excess_db)
     state = replace(

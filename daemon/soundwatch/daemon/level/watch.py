@@ -111,6 +111,9 @@ class LevelWatch:
             if limit_db is None:
                 continue
             sign = 1.0 if rule.label == LOUD else -1.0
+            idle = self._states.get(rule.label, MarginState()) == MarginState()
+            if idle and float((sign * (levels_db - limit_db)).max(initial=-1.0)) < 0:
+                continue  # the usual second: no step would change the state
             for first, end, level_db in zip(ends, ends[1:], levels_db.tolist(), strict=False):
                 step = MarginStep(first, end, sign * (level_db - limit_db), level_dbfs)
                 state, event = decide_margin(self._states.get(rule.label, MarginState()), rule, step)
