@@ -74,6 +74,20 @@ def test_a_source_that_breaks_does_not_stop_the_others(model: Path, tmp_path: Pa
     assert alone.returncode == 4, "all were lost"
 
 
+def test_a_recording_ends_with_the_findings_that_replay_reports(model: Path, tmp_path: Path) -> None:
+    sound = np.random.default_rng(1).normal(0, 0.1, 12_000)
+    path = tmp_path / "dead.wav"
+    soundfile.write(path, np.stack([sound, 0 * sound], axis=1), 8_000)
+    found = [
+        {key: msgspec.json.decode(line)[key] for key in ("event", "level", "file", "advice")}
+        for command in (("run", "--device", path), ("replay", path))
+        for line in soundwatch(*command, "--model", model).stderr.splitlines()
+        if msgspec.json.decode(line)["event"] == "dead_channel"
+    ]
+    assert len(found) == 2
+    assert found[0] == found[1]
+
+
 def test_the_default_microphone_is_waited_for_without_a_configuration_too(model: Path, tmp_path: Path) -> None:
     daemon = subprocess.Popen(
         [SOUNDWATCH, "run", "--model", str(model)],

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from soundwatch.daemon.app.recording_report import report_recording
 from soundwatch.daemon.app.reload import RunConfig, needs_speech_guard
 from soundwatch.daemon.app.watchdog import Watchdog
 from soundwatch.daemon.capture import open_live_source
@@ -212,8 +213,8 @@ def build_engine(context: EngineContext, notifier: SystemdNotifier, log: Logger)
     return Engine(context, log, on_tick=Watchdog(notifier, log)) if notifier.connected else Engine(context, log)
 
 
-def build_source(run_config: RunConfig, name: str, log: Logger) -> LiveSource:
-    """Open a source.
+def build_source(run_config: RunConfig, name: str, model_channels: int, log: Logger) -> LiveSource:
+    """Open a source; a recording reports its findings to the log at its end.
 
     Raises:
         SourceError: The source cannot be used.
@@ -221,7 +222,7 @@ def build_source(run_config: RunConfig, name: str, log: Logger) -> LiveSource:
     source = run_config.sources[name]
     opened = open_live_source(name, source.device, source.channels, source.pcm, name in run_config.waiting)
     log.info("source_opened", source=name, device=opened.info.description)
-    return opened
+    return report_recording(opened, model_channels, log)
 
 
 def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWriter]:

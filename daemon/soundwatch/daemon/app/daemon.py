@@ -38,6 +38,7 @@ from soundwatch.daemon.app.summary import run_summary
 from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.detection.rules import Adjustments, adjust_sources
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.health_schema import ReloadLine
@@ -103,7 +104,7 @@ class Daemon:
                 self._end_interrupted()
                 run_config = self._in_force.run_config
                 for name in run_config.sources:
-                    source = build_source(run_config, name, self._log)
+                    source = self._open(run_config, name)
                     self._sessions[name] = self._lifecycle.add(source)
                 self._control.start(run_config)
                 release_memory()
@@ -111,6 +112,9 @@ class Daemon:
         self._notifier.stopping()
         self._log.info("finished", **run_summary(self._tracker.snapshot, self._in_force.run_config.config.journal))
         self._raise_failure()
+
+    def _open(self, run_config: RunConfig, name: str) -> LiveSource:
+        return build_source(run_config, name, self._in_force.context.classifier.contract.features.channels, self._log)
 
     def _build_control(self) -> SourceControl:
         actions = ControlActions(
@@ -224,7 +228,7 @@ class Daemon:
         after = rebuild(before, run_config, self._log)
         sinks = self._outputs.prepare(changes.sinks_added, changes.sinks_removed)
         rules = self._outputs.prepare_rules(run_config.config)
-        sources = {name: build_source(run_config, name, self._log) for name in changes.sources_added}
+        sources = {name: self._open(run_config, name) for name in changes.sources_added}
         with self._lock:
             self._in_force = after
             for name in changes.sources_removed:

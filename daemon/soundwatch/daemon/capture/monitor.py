@@ -37,6 +37,11 @@ class MonitoredSource:
         self._clock_state: ClockSyncState | None = None
 
     @property
+    def source(self) -> LiveSource:
+        """The source that is monitored."""
+        return self._source
+
+    @property
     def info(self) -> SourceInfo:
         """As of the source."""
         return self._source.info

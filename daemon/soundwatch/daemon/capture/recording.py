@@ -67,6 +67,11 @@ class Recording:
         self._block_samples = self.info.rate_hz * BLOCK_MS[pace] // 1000
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
     def encoding(self) -> str:
         """Container and sample format, e.g. "WAV PCM_16"."""
         return self._frames.encoding

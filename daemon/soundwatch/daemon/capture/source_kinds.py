@@ -280,7 +280,7 @@ SOURCE_KINDS: Final[tuple[SourceKind, ...]] = (
         lambda request: Folder(request.name, request.path),
         _path_names,
     ),
-    _same("recording", _is_recording, lambda request: Recording(request.name, request.path)),
+    _same("recording", _is_recording, lambda request: Recording(request.name, request.path, measure=True)),
     SourceKind(
         "microphone",
         lambda _: True,

@@ -1,0 +1,62 @@
+"""Findings about a recording that `run` listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from soundwatch.daemon.capture import Recording
+from soundwatch.daemon.capture.monitor import MonitoredSource
+from soundwatch.daemon.capture.recording_findings import log_findings
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice
+from soundwatch.daemon.core.types import Block
+
+
+class ReportedRecording:
+    """A recording whose findings are logged at its end, as in `replay`.
+
+    Args:
+        source: The source, whose notices are passed on.
+        recording: The recording behind it.
+        model_channels: C of the model.
+        log: Receives the findings.
+    """
+
+    def __init__(self, source: LiveSource, recording: Recording, model_channels: int, log: Logger) -> None:
+        self._source = source
+        self._recording = recording
+        self._model_channels = model_channels
+        self._log = log
+        self._stopped = False
+
+    @property
+    def info(self) -> SourceInfo:
+        """As of the source."""
+        return self._source.info
+
+    @property
+    def start_unix_ns(self) -> int:
+        """As of the source."""
+        return self._source.start_unix_ns
+
+    def blocks(self) -> Iterator[Block | SourceNotice]:
+        """Yield the source's blocks and notices, and log the findings after the last, unless `stop` ended them.
+
+        Raises:
+            SourceError: As for the source.
+        """
+        yield from self._source.blocks()
+        if not self._stopped:
+            log_findings(self._recording.findings(), self._recording.path, self._model_channels, self._log)
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._stopped = True
+        self._source.stop()
+
+
+def report_recording(source: LiveSource, model_channels: int, log: Logger) -> LiveSource:
+    """Return the source, with a report at its end if it is a recording."""
+    if isinstance(source, MonitoredSource) and isinstance(source.source, Recording):
+        return ReportedRecording(source, source.source, model_channels, log)
+    return source
