@@ -32,12 +32,12 @@ def render_windows(segments: Segments, plan: WindowPlan, recipe: Recipe) -> Tens
         samples = _roll(samples, torch.from_numpy(plan.shifts).to(samples.device))
     if plan.gains_db.any():
         gains = torch.from_numpy(10 ** (plan.gains_db / 20)).to(samples.device)
-        samples = samples * gains[:, None, None]
+        samples.mul_(gains[:, None, None])
     samples = _add_noise(samples, plan)
     synthetic = np.flatnonzero(plan.rows == SYNTHETIC)
     if len(synthetic):
         made = synthetic_sounds(len(synthetic), recipe.features.rate_hz, window, samples.device)
-        samples = samples.index_copy(0, _index(synthetic, samples), made.expand(-1, samples.shape[1], -1))
+        samples.index_copy_(0, _index(synthetic, samples), made.expand(-1, samples.shape[1], -1))
     return samples
 
 
@@ -50,7 +50,7 @@ def _at_speeds(samples: Tensor, plan: WindowPlan, window: int) -> Tensor:
         index = _index(np.flatnonzero(plan.speeds_percent == speed_percent), samples)
         length = -(-window * speed_percent // 100)
         played = resampler(speed_percent).to(samples.device)(samples[index, :, :length])[..., :window]
-        normal = normal.index_copy(0, index, played)
+        normal.index_copy_(0, index, played)  # no other row reads these
     return normal
 
 
@@ -70,7 +70,7 @@ def _add_noise(samples: Tensor, plan: WindowPlan) -> Tensor:
     below = torch.from_numpy(10 ** (-plan.snr_db[noisy] / 20)).to(samples.device)
     levels = samples[index].square().mean(dim=(1, 2)).sqrt() * below
     noise = levels[:, None, None] * colored_noise(len(noisy), samples.shape[-1], samples.device)
-    return samples.index_add(0, index, noise.expand(-1, samples.shape[1], -1))
+    return samples.index_add_(0, index, noise.expand(-1, samples.shape[1], -1))
 
 
 def colored_noise(count: int, length_samples: int, device: torch.device) -> Tensor:
