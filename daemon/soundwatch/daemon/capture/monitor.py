@@ -66,7 +66,8 @@ class MonitoredSource:
                 correction = self._sync_clock(item, arrival_ns, now) if has_clock else None
                 if correction is not None:
                     yield correction
-                block = replace(item, samples=select_channels(item.samples, self._choice))
+                chosen = self._choice is not None
+                block = replace(item, samples=select_channels(item.samples, self._choice)) if chosen else item
                 yield block
                 measured = item if self._choice == "mix" else block
                 state, periods = update_quality(state, measured, arrival_ns if has_clock else None)

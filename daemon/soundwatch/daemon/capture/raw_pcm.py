@@ -77,7 +77,7 @@ class PcmFormat:
 def decode_pcm(data: bytes, pcm: PcmFormat) -> Samples:
     """Decode whole frames to samples (C, S), full scale 1."""
     if pcm.sample_format == "f32le":
-        flat = np.frombuffer(data, "<f4").astype(np.float32)
+        flat = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
     elif pcm.sample_format == "u8":
         flat = (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
     elif pcm.sample_format == "s16le":
