@@ -3,7 +3,7 @@
 Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
 
-Conventions: docs/pictures/page-{light,dark,phone}.png, 256 colors, below 300 kB each.
+Conventions: docs/pictures/page-{light,dark,phone,settings}.png, 256 colors, below 300 kB each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PICTURES: Final = ROOT / "docs" / "pictures"
@@ -32,6 +32,16 @@ CHROMIUM: Final = "/usr/bin/chromium"
 ARGUMENTS: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 MOST_BYTES: Final = 300_000
 LOOKING_MS: Final = 75_000
+STREET: Final = "sources: {street: {device: demo}}"
+SETTINGS: Final = """
+sources:
+  street:
+    {device: demo, high_pass_hz: 80, detection: {classes: {siren: {threshold: 0.6}, air_conditioner: {enabled: false}}}}
+  yard: {device: demo, clips: false}
+detection: {cooldown_s: 10}
+schedules:
+  night: {when: [{}], sources: [yard], then: {thresholds: {at_least: 0.9}}}
+"""
 SHOTS: Final[dict[str, dict[str, Any]]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1240, "height": 1300}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1240, "height": 1300}},
@@ -40,15 +50,15 @@ SHOTS: Final[dict[str, dict[str, Any]]] = {
 
 
 @contextmanager
-def daemon(folder: str) -> Iterator[str]:
-    """A daemon with clips; its page's address."""
+def daemon(folder: str, keys: str) -> Iterator[str]:
+    """A daemon of a configuration; its page's address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     config = Path(folder) / "config.yaml"
     config.write_text(
-        f"node: balcony\nsources: {{street: {{device: demo}}}}\nsinks: ['{url}', 'json:{folder}/events.jsonl']\n"
-        f"clips: {{folder: {folder}/clips, speech_guard: false}}\n"
+        f"node: balcony\nsinks: ['{url}', 'json:{folder}/events.jsonl']\n"
+        f"clips: {{folder: {folder}/clips, speech_guard: false}}\n{keys}\n"
     )
     command = [SOUNDWATCH, "run", "--config", str(config)]
     environment = os.environ | {"STATE_DIRECTORY": folder}
@@ -86,17 +96,38 @@ def keep(name: str, shot: bytes) -> None:
         sys.exit(f"{path} has more than {MOST_BYTES:,} bytes")
 
 
+def take_settings(browser: Browser) -> None:
+    """Take the settings of two sources."""
+    with tempfile.TemporaryDirectory() as folder, daemon(folder, SETTINGS) as url:
+        page = browser.new_page(color_scheme="light", viewport={"width": 1000, "height": 900})
+        open_page(page, url)
+        page.locator("#settings details summary").first.click()
+        keep("page-settings", page.locator("section[aria-labelledby=settings-title]").screenshot())
+
+
+def open_page(page: Page, url: str) -> None:
+    """Open the page once the daemon responds."""
+    while not answers(url):
+        page.wait_for_timeout(200)
+    page.goto(url)
+    page.wait_for_selector("#settings details")
+
+
 def main() -> None:
     """Take all."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        daemon(folder) as url,
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
     ):
+        take_settings(browser)
+        take_pages(browser)
+
+
+def take_pages(browser: Browser) -> None:
+    """Take the page with events that have clips."""
+    with tempfile.TemporaryDirectory() as folder, daemon(folder, STREET) as url:
         first = browser.new_page()
-        while not answers(url):
-            first.wait_for_timeout(200)
+        open_page(first, url)
         pages = {name: browser.new_context(**how).new_page() for name, how in SHOTS.items()}
         for page in pages.values():
             page.goto(url)

@@ -16,6 +16,7 @@ import numpy as np
 
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
+from soundwatch.daemon.detection.effective import resolve_source
 from soundwatch.daemon.events.health_schema import SourceHealthLine
 from soundwatch.daemon.events.schema import EventLine, Line
 from soundwatch.daemon.journal.entry import RetentionLimits
@@ -105,6 +106,7 @@ def a_site(
         config=lambda: config,
         model=lambda: ActiveModel(SMALL_CONTRACT, "DoubleProvider", {"low": 0.5}),
         set_listening=lambda source, listen: switched.append((source, listen)),
+        settings=lambda: {name: resolve_source(config, name, SMALL_CONTRACT, {}) for name in ("mic0", "yard")},
         sinks=lambda: sinks or [],
     )
     site = Site(view, notice, switched=switched, log=log)

@@ -7,7 +7,6 @@ from dataclasses import fields
 import msgspec
 import pytest
 
-from soundwatch.daemon.app.effective import setting_rows
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig
 from soundwatch.daemon.core.config_file import check_against_contract
 from soundwatch.daemon.core.errors import ConfigError
@@ -16,6 +15,7 @@ from soundwatch.daemon.detection.calibration import Calibration, ClassCalibratio
 from soundwatch.daemon.detection.decide import DetectionRule
 from soundwatch.daemon.detection.effective import Setting, SourceSettings, ThresholdAdjustment, resolve_source
 from soundwatch.daemon.detection.rules import COMMON, build_rules, check_detectable, resolve_sources
+from soundwatch.daemon.detection.setting_rows import setting_rows
 from support.fakes import SMALL_CONTRACT
 
 

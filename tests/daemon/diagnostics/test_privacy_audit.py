@@ -11,7 +11,7 @@ import pytest
 
 from soundwatch.daemon.clips.clip_store import ClipStore
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
-from soundwatch.daemon.core.source_config import SourceConfig
+from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
 from soundwatch.daemon.diagnostics.privacy_audit import NetworkReach, audit, network_reach
 from soundwatch.daemon.diagnostics.privacy_text import audit_text
 from soundwatch.daemon.events.schema import ClipLine
@@ -81,6 +81,20 @@ def test_existing_lines_labels_and_clips_are_counted(tmp_path: Path) -> None:
     assert "other users may read it" in text
     assert "3 clips" in text
     assert "and 1 file that soundwatch did not write" in text
+
+
+def test_sources_whose_clips_differ_are_named(tmp_path: Path) -> None:
+    sources = {
+        "bedroom": SourceConfig(clips=False),
+        "yard": SourceConfig(clips=SourceClipsConfig(speech_guard=False)),
+        "street": SourceConfig(),
+    }
+    config = Config(journal=JournalConfig(path="memory"), clips=ClipsConfig(folder=str(tmp_path)), sources=sources)
+    found = audit(config)
+    assert (found.clips.sources_without_clips, found.clips.sources_without_guard) == (("bedroom",), ("yard",))
+    text = audit_text(found)
+    assert "  no sound of bedroom is stored" in text
+    assert "  no speech guard for yard: these clips may hold speech" in text
 
 
 def test_an_unreadable_journal_is_reported(tmp_path: Path) -> None:

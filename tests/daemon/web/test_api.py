@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.core.source_config import SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT
@@ -264,6 +265,17 @@ def test_the_model_is_reported_with_its_contract(site: Site) -> None:
         {"name": "low", "threshold": 0.5},
         {"name": "high", "threshold": None},
     ]
+
+
+def test_settings_in_force_are_reported_with_their_origin() -> None:
+    quiet = SourceConfig(gain_db=6.0, detection=SourceDetectionConfig(threshold=0.8))
+    with a_site(config=Config(sources={"mic0": quiet})) as site:
+        answer = site.get("/api/settings").json()
+    assert answer["schedules"] == []
+    mic0, yard = ({row["key"]: (row["value"], row["origin"]) for row in one["settings"]} for one in answer["sources"])
+    assert mic0["gain_db"] == (6.0, "sources.mic0.gain_db")
+    assert mic0["detection.threshold"] == (0.8, "sources.mic0.detection.threshold")
+    assert yard["detection.threshold"] == (0.5, f"model {SMALL_CONTRACT.identity}")
 
 
 def test_a_clip_is_played_from_where_one_likes(site: Site, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.source import LiveSource
-from soundwatch.daemon.detection.rules import Adjustments, adjust_sources
+from soundwatch.daemon.detection.effective import SourceSettings
+from soundwatch.daemon.detection.rules import COMMON, Adjustments, adjust_sources
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.health_schema import ReloadLine
 from soundwatch.daemon.events.notices import interrupted_line
@@ -130,6 +131,12 @@ class Daemon:
         self._in_force = replace(in_force, context=replace(in_force.context, sources=sources))
         self._engine.swap_model(self._in_force.context)
 
+    def _settings(self) -> dict[str, SourceSettings]:
+        """Return the settings in force of each source."""
+        in_force = self._in_force
+        rules = in_force.context.sources
+        return {name: rules.get(name, rules[COMMON]).settings for name in in_force.run_config.sources}
+
     def _view(self) -> DaemonView:
         context = self._in_force.context
         return DaemonView(
@@ -141,6 +148,7 @@ class Daemon:
             config=lambda: self._in_force.run_config.config,
             model=lambda: self._in_force.model,
             set_listening=self._control.set_listening,
+            settings=self._settings,
             control=self._control,
             job=self._job,
         )

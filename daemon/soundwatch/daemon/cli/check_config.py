@@ -58,7 +58,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
 
 def _echo_effective(sources: Mapping[str, SourceSettings], *, as_json: bool) -> None:
     """Print the settings of each source with their origin."""
-    from soundwatch.daemon.app.effective import setting_rows
+    from soundwatch.daemon.detection.setting_rows import setting_rows
 
     rows = {name: setting_rows(settings) for name, settings in sources.items()}
     if as_json:

@@ -23,6 +23,7 @@ from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import ClipsConfig, Config, JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.loopback import is_loopback, parse_ip
+from soundwatch.daemon.core.source_config import SourceClipsConfig
 from soundwatch.daemon.diagnostics.earlier_clips import earlier_clips
 from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, library_reporting
 from soundwatch.daemon.journal.events import journal_totals
@@ -74,6 +75,8 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
         others: Number of other files in the folder.
         earlier: Folders with clips of earlier runs, from the journal, and the number of their clips.
         speech_guard: Model that rejects clips with speech: `speech`, a path, or null for none.
+        sources_without_clips: Sources that write none, against the common setting.
+        sources_without_guard: Sources whose clips are not checked for speech, against the common setting.
         max_age_days: Limit of the clips' age.
         max_bytes: Limit of the clips' size.
         best_per_class: Number of clips of each class that the age limit does not remove.
@@ -88,6 +91,8 @@ class ClipsAudit(msgspec.Struct, frozen=True, kw_only=True):
     others: int = 0
     earlier: dict[str, int] = {}
     speech_guard: str | None = None
+    sources_without_clips: tuple[str, ...] = ()
+    sources_without_guard: tuple[str, ...] = ()
     max_age_days: float
     max_bytes: int
     best_per_class: int
@@ -153,7 +158,7 @@ def audit(config: Config) -> Audit:
         for host in [urlsplit(str(source.device)).hostname or ""]
     )
     reporting = library_reporting(os.environ)
-    clips = audit_clips(config.clips)
+    clips = msgspec.structs.replace(audit_clips(config.clips), **_clips_of_sources(config))
     return Audit(
         reporting=reporting,
         journal=audit_journal(config.journal),
@@ -181,6 +186,20 @@ def audit_journal(config: JournalConfig) -> JournalAudit:
     except (StoreError, sqlite3.Error) as error:
         return msgspec.structs.replace(found, problem=str(error))
     return msgspec.structs.replace(found, lines=totals.lines, oldest=totals.oldest, labels=totals.labels)
+
+
+def _clips_of_sources(config: Config) -> dict[str, tuple[str, ...]]:
+    """Return the sources whose clips differ from the common setting."""
+    if config.clips.folder is None:
+        return {}
+    own = {name: source.clips for name, source in config.sources.items()}
+    unguarded = tuple(
+        name for name, clips in own.items() if isinstance(clips, SourceClipsConfig) and clips.speech_guard is False
+    )
+    return {
+        "sources_without_clips": tuple(name for name, clips in own.items() if clips is False),
+        "sources_without_guard": unguarded if config.clips.speech_guard is not False else (),
+    }
 
 
 def audit_clips(config: ClipsConfig) -> ClipsAudit:

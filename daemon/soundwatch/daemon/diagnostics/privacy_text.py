@@ -31,6 +31,10 @@ def audit_text(result: Audit) -> Sequence[str]:
             lines.append(f"  and {_count(clips.others, 'file')} that soundwatch did not write and never removes")
         guard = clips.speech_guard
         lines.append(f"  speech guard: {guard}" if guard else "  no speech guard: clips may hold speech")
+        if clips.sources_without_guard:
+            lines.append(f"  no speech guard for {', '.join(clips.sources_without_guard)}: these clips may hold speech")
+        if clips.sources_without_clips:
+            lines.append(f"  no sound of {', '.join(clips.sources_without_clips)} is stored")
         lines.append(f"  deleted after {clips.max_age_days:g} days, or above {_megabytes(clips.max_bytes)}")
     for folder, count in clips.earlier.items():
         lines.append(f"  {folder}: {_count(count, 'clip')} of earlier runs")

@@ -15,6 +15,7 @@ from typing import Protocol
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.detection.effective import SourceSettings
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
@@ -89,6 +90,7 @@ class DaemonView:
         config: Returns the configuration in force.
         model: Returns the model in use.
         set_listening: Pauses a source (False) or resumes it (True).
+        settings: Returns the settings in force of each source.
         control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.
         rules: Returns the status of each alert rule.
@@ -104,6 +106,7 @@ class DaemonView:
     config: Callable[[], Config]
     model: Callable[[], ActiveModel]
     set_listening: Callable[[str, bool], object]
+    settings: Callable[[], Mapping[str, SourceSettings]] = dict
     control: SourceController | None = None
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
     rules: Callable[[], Sequence[RuleStatus]] = tuple

@@ -40,6 +40,7 @@ from soundwatch.daemon.web.schemas import (
     SwitchBody,
     SwitchResponse,
 )
+from soundwatch.daemon.web.source_settings import SettingsResponse, settings_in_force
 from soundwatch.daemon.web.statistics import StatisticsQuery, find_statistics
 
 
@@ -190,6 +191,13 @@ ROUTES: Final = (
         lambda request: _switch(request, listen=True),
         body=SwitchBody,
         status=202,
+    ),
+    Route(
+        "GET",
+        "/api/settings",
+        "Settings in force of each source with their origin, and the schedules.",
+        SettingsResponse,
+        lambda request: settings_in_force(request.view),
     ),
     Route(
         "GET", "/api/classes", "Classes of the model.", ClassesResponse, lambda request: responses.classes(request.view)

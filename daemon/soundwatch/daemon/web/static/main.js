@@ -5,6 +5,7 @@ import { many } from "./format.js";
 import { showHealth, showModel } from "./health.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
+import { showSettings } from "./settings.js";
 import { bandsHz } from "./spectrogram.js";
 import { Statistics } from "./statistics.js";
 import { Today } from "./today.js";
@@ -30,10 +31,11 @@ async function begin() {
 }
 
 async function refresh() {
-  const [health, { sources }, { sinks }] = await Promise.all(["health", "sources", "sinks"].map((name) => ask(`api/${name}`)));
+  const [health, { sources }, { sinks }, settings] = await Promise.all(["health", "sources", "sinks", "settings"].map((name) => ask(`api/${name}`)));
   now.show(sources);
   today.sources(sources.map((source) => source.name));
   showHealth(health, sources, sinks);
+  showSettings(settings);
   setText(byId("node"), health.node);
   byId("logout").hidden = !health.token_wanted;
   document.title = `soundwatch on ${health.node}`;
