@@ -13,9 +13,10 @@ from soundwatch.daemon.app.reload import RunConfig, diff_configs
 from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.source_config import SourceClipsConfig, SourceConfig
+from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.sinks.worker import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
+from support.fakes import SMALL_CONTRACT
 from support.memory_logger import MemoryLogger
 
 MIC, YARD = SourceConfig(device="mic"), SourceConfig(device="yard")
@@ -44,6 +45,17 @@ def test_a_source_goes_on_with_other_settings() -> None:
     changes = diff_configs(BEFORE, after({"mic0": louder, "yard": YARD}))
     assert (changes.sources_removed, changes.sources_added) == ((), ())
     assert changes.text == "settings of source mic0 are changed"
+
+
+def test_the_model_has_each_class_that_a_source_detects_with_the_lowest_threshold(tmp_path: Path) -> None:
+    model = ModelConfig(file=str(write_band_model(tmp_path / "m.onnx", SMALL_CONTRACT)), provider="cpu")
+    own = SourceDetectionConfig(threshold=0.3, classes={"low": ClassConfig(enabled=True)})
+    detection = DetectionConfig(threshold=0.6, classes={"low": ClassConfig(enabled=False)})
+    sources = {"mic0": msgspec.structs.replace(MIC, detection=own), "yard": YARD}
+    config = Config(model=model, detection=detection, sources=sources)
+    context, _ = build_context(config, SampleClock(), lambda: DirectWriter([], MemoryLogger()))
+    assert InForce(RunConfig(config, sources), context).model.thresholds == {"low": 0.3, "high": 0.3}
+    assert InForce(RunConfig(config, {"yard": YARD}), context).model.thresholds == {"high": 0.6}
 
 
 def test_a_source_cannot_begin_to_need_the_speech_guard_while_the_program_runs() -> None:

@@ -68,9 +68,15 @@ class InForce:
 
     @property
     def model(self) -> ActiveModel:
-        """The model in use."""
-        classifier, thresholds = self.context.classifier, self.context.thresholds | self.context.level_thresholds
-        return ActiveModel(classifier.contract, classifier.provider, thresholds)
+        """The model in use, with the lowest threshold of each class that a source detects."""
+        classifier, names = self.context.classifier, self.run_config.sources
+        by_source = [self.context.thresholds_for(name) for name in names] or [self.context.thresholds]
+        thresholds = {
+            label: min(own[label] for own in by_source if label in own)
+            for label in classifier.contract.labels
+            if any(label in own for own in by_source)
+        }
+        return ActiveModel(classifier.contract, classifier.provider, thresholds | self.context.level_thresholds)
 
 
 def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appender]) -> tuple[EngineContext, Appender]:

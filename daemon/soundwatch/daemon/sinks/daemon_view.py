@@ -30,7 +30,7 @@ class ActiveModel:
     Attributes:
         contract: Contract of the model.
         provider: Execution provider.
-        thresholds: Thresholds in force, for each enabled class.
+        thresholds: Lowest threshold in force over the sources, for each class that one detects.
     """
 
     contract: ModelContract
