@@ -9,7 +9,7 @@ import torch
 
 from soundwatch.daemon.core.contract import ModelContract, encode_contract
 from soundwatch.training.distillation.sound_groups import GROUPS
-from soundwatch.training.model.checkpoint import Checkpoint, hash_weights, save_checkpoint
+from soundwatch.training.model.checkpoint import Checkpoint, hash_network, save_checkpoint
 from soundwatch.training.model.labels import LABELS
 from soundwatch.training.model.network import build_network
 from soundwatch.training.model.recipe import Augmentation, BlockCnn, Optimisation, Recipe, encode_recipe
@@ -51,7 +51,7 @@ def contract_of(recipe: Recipe, network: torch.nn.Module) -> ModelContract:
         activation=recipe.activation,
         thresholds=dict.fromkeys(LABELS, 0.5),
         provenance=msgspec.structs.replace(SMALL_PROVENANCE, recipe=recipe.name, recipe_sha256=recipe.sha256),
-        weights_sha256=hash_weights(network.state_dict()),
+        weights_sha256=hash_network(network),
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.training.distillation.sound_groups import GROUPS
-from soundwatch.training.distillation.tags import TaggedNetwork, load_tag_layer
+from soundwatch.training.distillation.tags import TaggedNetwork, TagLayer, load_tag_layer
 from soundwatch.training.model.checkpoint import load_network
+from soundwatch.training.model.network import build_network
 from support.checkpoint_factory import SMALL_RECIPE, group_layer, write_checkpoint
+from support.streaming_recipe import small_streaming_recipe
 
 TAGS = ("glass", "alarm", "speech")
 
@@ -25,6 +28,19 @@ def test_logits_of_the_classes_are_those_without_tags_bit_for_bit(tmp_path: Path
         assert torch.equal(logits, network(mel_db))
     assert tag_scores.shape == (3, len(TAGS))
     assert 0 < tag_scores.min() <= tag_scores.max() < 1
+
+
+def test_tags_describe_the_whole_window_where_recent_frames_are_scored_apart() -> None:
+    small = small_streaming_recipe()
+    recipe = msgspec.structs.replace(small, network=msgspec.structs.replace(small.network, recent_frames=1))
+    recent, plain = build_network(recipe).eval(), build_network(small).eval()
+    plain.load_state_dict(recent.state_dict())
+    layer = TagLayer(recent[-1].in_features, len(TAGS))
+    mel_db = torch.randn(3, *recipe.features.input_shape) * 20 - 40
+    with torch.no_grad():
+        tagged, whole = (TaggedNetwork(network, layer).eval()(mel_db) for network in (recent, plain))
+    assert torch.equal(tagged[1], whole[1])
+    assert not torch.equal(tagged[0], whole[0])
 
 
 def test_a_tag_layer_has_the_rows_of_its_groups_in_the_order_asked_for(tmp_path: Path) -> None:

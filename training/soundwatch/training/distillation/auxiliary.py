@@ -47,7 +47,7 @@ def start_auxiliary(network: nn.Sequential, recipe: Recipe, teacher_features: Te
     spec, device = recipe.features, next(network.parameters()).device
     with torch.no_grad():
         maps = maps_of(network.eval(), torch.zeros(1, spec.channels, spec.n_mels, spec.n_frames, device=device))
-        width = pooled_of(network, maps).shape[1]
+        width = pooled_of(network, maps).shape[-1]
     hint = Hint(maps.shape[1], map_edges_s(recipe, maps.shape[3]), teacher_features)
     group_weight = recipe.street.group_weight if recipe.street else 0.0
     groups = nn.Linear(width, len(GROUPS)) if group_weight else None

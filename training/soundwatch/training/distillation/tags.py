@@ -22,6 +22,15 @@ from soundwatch.training.model.checkpoint import read_checkpoint
 _PREFIX = "groups."
 
 
+class TagLayer(nn.Linear):
+    """Linear layer for the tags, which describe all frames of a window, whichever frames the head also scores apart."""
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Compute logits (N, G) of features (N, P) or (N, 2, P)."""
+        whole = pooled if pooled.dim() == 2 else pooled[:, 0]
+        return nn.functional.linear(whole, self.weight, self.bias)
+
+
 class TaggedNetwork(nn.Module):
     """Network with two outputs: logits of the classes and scores of the tags.
 
@@ -30,7 +39,7 @@ class TaggedNetwork(nn.Module):
         tag_layer: Linear layer for the tags, with the input features of the head.
     """
 
-    def __init__(self, network: nn.Sequential, tag_layer: nn.Linear) -> None:
+    def __init__(self, network: nn.Sequential, tag_layer: TagLayer) -> None:
         super().__init__()
         self.body, self.head, self.tag_layer = network[:-1], network[-1], tag_layer
 
@@ -40,14 +49,14 @@ class TaggedNetwork(nn.Module):
         return self.head(pooled), self.tag_layer(pooled).sigmoid()
 
 
-def load_tag_layer(path: Path, tags: Sequence[str]) -> nn.Linear:
+def load_tag_layer(path: Path, tags: Sequence[str]) -> TagLayer:
     """Load the layer of these tags from a checkpoint, or the layer of all tags from an ONNX file.
 
     Raises:
         ModelError: The file is not a checkpoint, or its run had no groups of everyday sounds.
     """
     weight, bias = _from_checkpoint(path, tags) if path.suffix == ".pt" else _from_onnx(path)
-    layer = nn.Linear(weight.shape[1], len(weight))
+    layer = TagLayer(weight.shape[1], len(weight))
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)

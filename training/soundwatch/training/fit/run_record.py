@@ -18,7 +18,7 @@ from soundwatch.training.fit.loop import Run
 from soundwatch.training.fit.machine import processor
 from soundwatch.training.fit.run_setup import RunSetup, describe_data
 from soundwatch.training.fit.scoring import Machine, RunRecord, ScoredClip
-from soundwatch.training.model.checkpoint import hash_weights
+from soundwatch.training.model.checkpoint import hash_network
 from soundwatch.training.model.network import count_parameters
 
 LICENCE = "weights from UrbanSound8K: CC BY-NC 3.0, non-commercial"
@@ -62,7 +62,7 @@ def build_contract(
         thresholds=thresholds,
         provenance=provenance,
         scores=scores,
-        weights_sha256=hash_weights(run.eval_model.state_dict()),
+        weights_sha256=hash_network(run.eval_model),
     )
 
 

@@ -22,7 +22,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import ModelContract, decode_contract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.model.labels import LABELS
-from soundwatch.training.model.network import build_network
+from soundwatch.training.model.network import MeanMaxPool, build_network
 from soundwatch.training.model.recipe import Recipe, decode_recipe
 
 SCHEMA: Final = "soundwatch.checkpoint/1"
@@ -125,9 +125,16 @@ def load_network(path: Path) -> tuple[nn.Sequential, ModelContract]:
         network.load_state_dict(checkpoint.model if checkpoint.ema is None else checkpoint.ema)
     except (msgspec.MsgspecError, ConfigError, RuntimeError) as error:
         raise ModelError(f"The weights in {path} do not fit its recipe: {error}. Train it again.") from error
-    if hash_weights(network.state_dict()) != contract.weights_sha256:
+    if hash_network(network) != contract.weights_sha256:
         raise ModelError(f"The weights in {path} are not those that its contract names; train it again.")
     return network.eval(), contract
+
+
+def hash_network(network: nn.Module) -> str:
+    """Compute the hash of a network's weights, and of its recent frames if it scores them apart."""
+    digest = hash_weights(network.state_dict())
+    recent = sum(layer.recent_frames for layer in network.modules() if isinstance(layer, MeanMaxPool))
+    return hashlib.sha256(f"{digest} recent_frames {recent}".encode()).hexdigest() if recent else digest
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:

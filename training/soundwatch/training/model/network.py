@@ -72,12 +72,35 @@ def _mean(values: Tensor) -> Tensor:
 
 
 class MeanMaxPool(nn.Module):
-    """Pooling of (N, W, M, T) to (N, 2 W): mean over bands, then mean and maximum over frames."""
+    """Pooling of (N, W, M, T) to (N, 2 W): mean over bands, then mean and maximum over frames.
+
+    Args:
+        recent_frames: Number of last frames that are pooled a second time outside training; 0 pools only once.
+    """
+
+    def __init__(self, recent_frames: int = 0) -> None:
+        super().__init__()
+        self.recent_frames = recent_frames
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Pool the maps (N, W, M, T) to features (N, 2 W)."""
+        """Pool the maps (N, W, M, T) to features (N, 2 W), or (N, 2, 2 W) of all and of the recent frames."""
         bands = maps.mean(dim=2)  # (N, W, T)
-        return torch.cat([bands.mean(dim=2), bands.amax(dim=2)], dim=1)
+        whole = torch.cat([bands.mean(dim=2), bands.amax(dim=2)], dim=1)
+        if self.training or self.recent_frames == 0:
+            return whole
+        recent = bands[:, :, -self.recent_frames :]
+        return torch.stack([whole, torch.cat([recent.mean(dim=2), recent.amax(dim=2)], dim=1)], dim=1)
+
+
+class RecentHead(nn.Linear):
+    """Linear head for one or two poolings of a window: the higher logit of all and of the recent frames."""
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Compute logits (N, K) of features (N, P) or (N, 2, P)."""
+        if pooled.dim() == 2:
+            return nn.functional.linear(pooled, self.weight, self.bias)
+        whole = nn.functional.linear(pooled[:, 0], self.weight, self.bias)
+        return torch.maximum(whole, nn.functional.linear(pooled[:, 1], self.weight, self.bias))
 
 
 def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
@@ -90,7 +113,9 @@ def build_network(recipe: Recipe, classes: int = len(LABELS)) -> nn.Sequential:
         layers, width = _pooled(sizes, spec.channels)
     else:
         layers, width = _separable(sizes, spec.channels, spec.n_mels)
-    return nn.Sequential(*_normalisation(spec), *layers, nn.Linear(width, classes))
+    recent = isinstance(sizes, SeparableCnn) and sizes.recent_frames > 0
+    head = RecentHead(width, classes) if recent else nn.Linear(width, classes)
+    return nn.Sequential(*_normalisation(spec), *layers, head)
 
 
 def _normalisation(spec: FeatureSpec) -> list[nn.Module]:
@@ -107,13 +132,13 @@ def maps_of(network: nn.Sequential, mel_db: Tensor) -> Tensor:
 
 
 def pooled_of(network: nn.Sequential, maps: Tensor) -> Tensor:
-    """Compute the input features of the head (N, P) from maps (N, W, M, T)."""
+    """Compute the input features of the head (N, P), or (N, 2, P) outside training, from maps (N, W, M, T)."""
     pooled: Tensor = network[-_POOL_AND_HEAD:-1](maps)
     return pooled
 
 
 def logits_of(network: nn.Sequential, pooled: Tensor) -> Tensor:
-    """Compute logits (N, K) from pooled features (N, P)."""
+    """Compute logits (N, K) from pooled features (N, P) or (N, 2, P)."""
     logits: Tensor = network[-1](pooled)
     return logits
 
@@ -161,7 +186,7 @@ def _separable(sizes: SeparableCnn, channels: int, bands: int) -> tuple[list[nn.
             layers += _normed(nn.Conv2d(narrow, narrow, kernel, stride, padding, groups=narrow, bias=False))
             layers += _normed(nn.Conv2d(narrow, wide, 1, bias=False))
         narrow = wide
-    return [*layers, MeanMaxPool(), nn.Dropout(sizes.dropout_share)], 2 * narrow
+    return [*layers, MeanMaxPool(sizes.recent_frames), nn.Dropout(sizes.dropout_share)], 2 * narrow
 
 
 def _normed(convolution: nn.Conv2d) -> list[nn.Module]:

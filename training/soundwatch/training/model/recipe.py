@@ -75,6 +75,9 @@ class SeparableCnn(
         time_padding: True pads the frames at both ends of a window. False computes only maps that depend on frames of
             the signal, so a stream of windows shares them.
         instant_layers: Number of last layers whose kernels cover one frame instead of three.
+        recent_frames: Number of last frames of the maps that are scored a second time, alone; a class has the higher
+            of both scores, so a sound at the end of a window counts as soon as it fills these frames. Training uses
+            all frames. 0 leaves this out.
     """
 
     widths: tuple[int, ...]
@@ -82,8 +85,11 @@ class SeparableCnn(
     dropout_share: float
     time_padding: bool = True
     instant_layers: int = 0
+    recent_frames: int = 0
 
     def __post_init__(self) -> None:
+        if self.recent_frames < 0:
+            raise ConfigError(f"recent_frames is {self.recent_frames}; it must be 0 or more.")
         if len(self.widths) != len(self.strides):
             raise ConfigError(f"widths {self.widths} and strides {self.strides} must be equally many, one per layer.")
         instant_strides = self.strides[len(self.strides) - self.instant_layers :]

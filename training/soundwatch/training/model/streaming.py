@@ -37,16 +37,16 @@ class StreamingNetwork(nn.Module):
         input_shape: (C, M, step) of the input of one frame.
 
     Raises:
-        ConfigError: The network pads the frames of a window, or is not `separable`.
+        ConfigError: The network pads the frames of a window, scores recent frames apart, or is not `separable`.
     """
 
     def __init__(self, network: nn.Sequential, recipe: Recipe) -> None:
         super().__init__()
         sizes = recipe.network
-        if not isinstance(sizes, SeparableCnn) or sizes.time_padding:
+        if not isinstance(sizes, SeparableCnn) or sizes.time_padding or sizes.recent_frames:
             raise ConfigError(
-                f"Recipe {recipe.name} has no streaming form; a separable network with time_padding: false was "
-                "expected."
+                f"Recipe {recipe.name} has no streaming form; a separable network with time_padding: false and no "
+                "recent_frames was expected."
             )
         layers = list(network)
         while not isinstance(layers[0], BandScale):  # the reference replaces the normalization
