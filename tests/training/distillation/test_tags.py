@@ -35,7 +35,7 @@ def test_tags_describe_the_whole_window_where_recent_frames_are_scored_apart() -
     recipe = msgspec.structs.replace(small, network=msgspec.structs.replace(small.network, recent_frames=1))
     recent, plain = build_network(recipe).eval(), build_network(small).eval()
     plain.load_state_dict(recent.state_dict())
-    layer = TagLayer(recent[-1].in_features, len(TAGS))
+    layer = TagLayer(2 * small.network.widths[-1], len(TAGS))
     mel_db = torch.randn(3, *recipe.features.input_shape) * 20 - 40
     with torch.no_grad():
         tagged, whole = (TaggedNetwork(network, layer).eval()(mel_db) for network in (recent, plain))
