@@ -36,7 +36,7 @@ REFUSALS: Final = (400, 413, 422)
 PAUSE_S: Final = 60.0
 LONGEST_PAUSE_S: Final = 3600.0
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_STATUS: Final = re.compile(r"error=(\d{3})\b")
+_STATUS: Final = re.compile(r"error=(\d{3})(?:\d{2})?\b")  # ntfy adds two digits
 
 
 class AppriseOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +58,9 @@ class AppriseSender:
         name: Name in the log.
         plugin: Apprise's client of the service.
         log: Log of the daemon.
+
+    Attributes:
+        not_before_s: Time by the monotonic clock before which nothing is sent.
     """
 
     def __init__(self, name: str, plugin: NotifyBase, log: Logger) -> None:
@@ -65,7 +68,7 @@ class AppriseSender:
         self._plugin = plugin
         self._log = log
         self._backoff = Backoff(PAUSE_S, LONGEST_PAUSE_S)
-        self._not_before_s = 0.0
+        self.not_before_s = 0.0
         self._closing = threading.Event()
 
     def send(self, message: Message) -> None:
@@ -75,7 +78,7 @@ class AppriseSender:
             OSError: The message may not have arrived.
             MessageRefusedError: The service refuses the message.
         """
-        if self._closing.wait(max(0.0, self._not_before_s - time.monotonic())):
+        if self._closing.wait(max(0.0, self.not_before_s - time.monotonic())):
             raise InterruptedError("soundwatch is being stopped")
         records = _Records()
         with records:
@@ -87,7 +90,7 @@ class AppriseSender:
         if status in REFUSALS:
             raise MessageRefusedError(f"the service answered {status}")
         if status == 429:
-            self._not_before_s = time.monotonic() + self._backoff.next_s()
+            self.not_before_s = time.monotonic() + self._backoff.next_s()
         reason = "the service did not accept the message" if status is None else f"the service answered {status}"
         raise ConnectionError(reason)
 
