@@ -188,7 +188,7 @@ def _authenticate(_: Any, __: Any, ___: Any, ____: Any, data: Any) -> AuthResult
 @pytest.fixture
 def mail_server() -> Iterator[tuple[Mailbox, int]]:
     mailbox, port = Mailbox(), free_port()
-    options = {"auth_require_tls": False, "auth_required": True, "authenticator": _authenticate}
+    options: dict[str, Any] = {"auth_require_tls": False, "auth_required": True, "authenticator": _authenticate}
     controller = Controller(mailbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
     yield mailbox, port
