@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_port, sink_url, split_options
 from soundwatch.daemon.sinks.place import SCHEME_PORTS
 
 _PORTS: Final = {**SCHEME_PORTS, "triton": 8000}
@@ -23,7 +23,7 @@ class ConfiguredHost:
     """A host that the configuration names.
 
     Attributes:
-        key: Where it is named: `sink KIND`, `source NAME` or `model.backend`.
+        key: Where it is named: `sink KIND`, `rule NAME`, `source NAME` or `model.backend`.
         host: Name or address; empty for every address of this machine.
         port: None for any.
         listens: The daemon is the server, and `host` one of its own addresses.
@@ -46,6 +46,13 @@ def configured_hosts(config: Config) -> Iterator[ConfiguredHost]:
         if (address := sink_url(spec)) is not None:
             listens = OUTPUT_KINDS[spec.kind].listens
             yield ConfiguredHost(f"sink {spec.kind}", address.hostname or "", sink_port(spec), listens)
+    for name, rule in config.rules.items():
+        for text in rule.then.send if rule.enabled else ():
+            if split_options(text)[0].startswith("webhook:"):
+                spec = parse_sink(text)
+                address = sink_url(spec)
+                assert address is not None
+                yield ConfiguredHost(f"rule {name}", address.hostname or "", sink_port(spec), False)
     for name, source in config.sources.items():
         url = urlsplit(str(source.device))
         if "://" in str(source.device):

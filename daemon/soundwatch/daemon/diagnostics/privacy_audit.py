@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -29,7 +30,7 @@ from soundwatch.daemon.diagnostics.library_reporting import LibraryReporting, li
 from soundwatch.daemon.journal.events import journal_totals
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, parse_sink, sink_url, split_options
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.settings import parse_settings
 
@@ -148,7 +149,7 @@ def audit(config: Config) -> Audit:
     for spec in specs:
         if spec.kind == "http":
             parse_settings(spec, "", os.environ)  # refused here as by `run`
-    destinations = tuple(map(_destination, specs))
+    destinations = (*map(_destination, specs), *_rule_destinations(config))
     network = tuple(
         NetworkSourceAudit(
             source=name, address=host, reach=network_reach(host), encrypted=encrypted(str(source.device))
@@ -229,6 +230,17 @@ def audit_clips(config: ClipsConfig) -> ClipsAudit:
         oldest=min((_time_of(clip.stamp) for clip in clips), default=None),
         others=entries - len(clips),
     )
+
+
+def _rule_destinations(config: Config) -> Iterator[Destination]:
+    """Classify the outputs of the enabled alert rules."""
+    for name, rule in config.rules.items():
+        for text in rule.then.send if rule.enabled else ():
+            if split_options(text)[0].startswith("apprise:") or split_options(text)[0] == "apprise":
+                found = Destination(sink="apprise", reach="unknown", description="a service, which may be anywhere")
+            else:
+                found = _destination(parse_sink(text))
+            yield msgspec.structs.replace(found, sink=f"rule {name}: {found.sink}")
 
 
 def _destination(spec: SinkSpec) -> Destination:
