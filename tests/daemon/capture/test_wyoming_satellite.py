@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import os
 import socket
@@ -45,12 +44,12 @@ class Satellite(AsyncEventHandler):
     async def handle_event(self, event: Event) -> bool:
         self.answers.append(event)
         if event.type != "run-satellite":
-            return True
+            return not self.closing  # after the answer to its question
         await self.write_event(Event("ping", {"text": "are you there"}))
         format_ = {"rate": RATE_HZ, "width": 2, "channels": 1}
         for start in range(0, len(SOUND), CHUNK_BYTES):
             await self.write_event(Event("audio-chunk", format_, SOUND[start : start + CHUNK_BYTES]))
-        return not self.closing
+        return True
 
 
 @contextlib.contextmanager
@@ -58,11 +57,26 @@ def satellite(*, closing: bool = False) -> Iterator[tuple[str, list[Event]]]:
     """Serve a satellite; provide its address and what it received."""
     port, answers = free_port(), list[Event]()
     loop, server = asyncio.new_event_loop(), AsyncTcpServer("127.0.0.1", port)
-    started = threading.Event()
+    started, handlers = threading.Event(), list[Satellite]()
+
+    def new_handler(*streams: object) -> Satellite:
+        handlers.append(Satellite(answers, closing, *streams))
+        return handlers[-1]
 
     async def serve() -> None:
-        await server.start(functools.partial(Satellite, answers, closing))
+        await server.start(new_handler)
         started.set()
+
+    async def end() -> None:
+        await server.stop()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for handler in handlers:
+            handler.writer.transport.abort()
+        for _ in range(3):  # an aborted transport closes its socket in a later round of the loop
+            await asyncio.sleep(0)
 
     def run() -> None:
         loop.run_until_complete(serve())
@@ -74,7 +88,7 @@ def satellite(*, closing: bool = False) -> Iterator[tuple[str, list[Event]]]:
     try:
         yield f"wyoming://127.0.0.1:{port}", answers
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(60)
         loop.close()

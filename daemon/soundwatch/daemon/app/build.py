@@ -7,7 +7,6 @@ Does not: run what it builds (`daemon.py`, `outputs.py`, `replay.py`, `scan.py`)
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -268,9 +267,3 @@ def build_shadow(
 
     opened = open_shadow(config, context, log)
     return running if running is not None and running.pair == opened.pair and not running.failed else opened
-
-
-def release_memory() -> None:
-    """Return the memory that opening the model left free to the system, where the C library can."""
-    with contextlib.suppress(OSError, TypeError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -28,7 +28,6 @@ from soundwatch.daemon.app.build import (
     build_source,
     build_taps,
     rebuild,
-    release_memory,
 )
 from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.lifecycle import Lifecycle
@@ -38,6 +37,7 @@ from soundwatch.daemon.app.summary import run_summary
 from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.memory import release_memory
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.detection.effective import SourceSettings
 from soundwatch.daemon.detection.rules import COMMON, Adjustments, adjust_sources

@@ -26,6 +26,7 @@ from soundwatch.daemon.capture.synthesis import (
     street_reverb,
     traffic,
 )
+from soundwatch.daemon.core.memory import release_memory
 from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
@@ -84,6 +85,8 @@ def _stretches(rate_hz: int) -> Iterator[Samples]:
         echoing = street_reverb(np.concatenate([dry, np.zeros(rate_hz)]), rate_hz, _ECHOES[sound.label], noise)
         end = onset + len(echoing)
         yield _full_scale(street[onset:end] + _LEVELS[sound.label] * echoing)
+        del dry, echoing
+        release_memory()  # the reverberation of a sound needs tens of megabytes
     yield _full_scale(street[end:])
 
 
