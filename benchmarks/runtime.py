@@ -178,13 +178,11 @@ def main() -> None:
 
 
 def runtime_summary_table(results: Results) -> Table:
-    """Return the cost of running in a few rows."""
+    """Return the time to start and the speed on recordings."""
     microphone, replay = results["microphone"], results["replay"]
     rows = (
         ("start to first line (`hello`), from a microphone", f"{microphone['hello_s']['median']:.2f} s"),
         ("recordings, on one core", f"{replay['times_real_time_once_started']:.0f} times real time"),
-        ("last sample of a window to written line", f"{microphone['window_to_line_ms']['median']:.0f} ms"),
-        ("memory", f"{microphone['resident_mb']:.0f} MB"),
     )
     return table(("what", "figure"), rows, machine_of(results))
 
@@ -196,7 +194,7 @@ def runtime_table(results: Results) -> Table:
         ("`soundwatch --help`, start to end, s", with_range(results["help_s"], 2)),
         ("`soundwatch run`, start to `hello`, s", with_range(microphone["hello_s"], 2)),
         (f"last sample of a window to its line, ms ({microphone['events']} lines)", _ms(microphone, "window_to_line")),
-        ("resident memory after a minute, MB", f"{microphone['resident_mb']:.0f}"),
+        ("resident memory of the main process after a minute, MB", f"{microphone['resident_mb']:.0f}"),
         (
             f"`soundwatch replay` of {replay['audio_s'] / 60:.0f} minutes, processor time, s",
             f"{replay['cpu_s']:.2f}: {replay['times_real_time_a_core']:.0f} times real time on one core, "

@@ -168,13 +168,6 @@ def main() -> None:
     write_results("stages", results, TABLES["stages"])
 
 
-def summary_table(results: Results) -> Table:
-    """Return the processor time of all stages."""
-    total = next(stage for stage in results["stages"]["ms_a_second"] if stage["name"] == "all")
-    rows = (("processor time for a second of 48 kHz stereo", f"{total['median']:.1f} ms"),)
-    return table(("what", "figure"), rows, machine_of(results))
-
-
 def stages_table(results: Results) -> Table:
     """Return the processor time of each stage for a second of one stream, with its lower bound."""
     core = results["stages"]["core"]
@@ -196,7 +189,7 @@ def stages_table(results: Results) -> Table:
     return table(headings, rows, note)
 
 
-TABLES: Final = {"stages": {"stages-summary": summary_table, "stages": stages_table}}
+TABLES: Final = {"stages": {"stages": stages_table}}
 
 
 if __name__ == "__main__":
