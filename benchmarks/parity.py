@@ -75,6 +75,9 @@ class Shift:
     clips_called_otherwise: int
 
 
+DAEMON_RESAMPLERS: Final = {"libsoxr (default)": "libsoxr", "`resampler: torchaudio`": "torchaudio"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True)
@@ -116,6 +119,7 @@ def measure(model: str, recordings: list[Path]) -> dict[str, Any]:
         "differences": differences,
         "not_run": [rung for rung in rungs if isinstance(rung, SkippedVariant)],
         "resampling": compare_resamplers(score, spec, spread(recordings, RESAMPLED_CLIPS)),
+        "from_torchaudio": compare_with_torchaudio(score, spec, spread(recordings, RESAMPLED_CLIPS)),
     }
 
 
@@ -152,33 +156,59 @@ def worst(differences: Iterable[ParityDifference], count: int) -> list[ParityDif
 
 def compare_resamplers(score: Scorer, spec: FeatureSpec, paths: list[Path]) -> list[Shift]:
     """Scores of clips that torchaudio resampled against those that libsoxr did; none at the clips' own rate."""
+    return _shifts(
+        score,
+        spec,
+        paths,
+        ("libsoxr", resample_clip),
+        {
+            "torchaudio, default": partial(by_torchaudio, {}),
+            "torchaudio, kaiser best": partial(by_torchaudio, KAISER_BEST),
+        },
+    )
+
+
+def compare_with_torchaudio(score: Scorer, spec: FeatureSpec, paths: list[Path]) -> list[Shift]:
+    """Scores by each resampler of the daemon against those by torchaudio's default; none at the clips' own rate."""
+    return _shifts(
+        score,
+        spec,
+        paths,
+        ("torchaudio, default", partial(by_torchaudio, {})),
+        {name: partial(by_daemon, resampler) for name, resampler in DAEMON_RESAMPLERS.items()},
+    )
+
+
+def _shifts(
+    score: Scorer, spec: FeatureSpec, paths: list[Path], reference: tuple[str, Resampler], others: dict[str, Resampler]
+) -> list[Shift]:
     if all(soundfile.info(path).samplerate == spec.rate_hz for path in paths):
         return []
-    heard = [mel_db(read(path, spec), spec) for path in track(paths, "libsoxr", console=CONSOLE)]
-    wanted = np.concatenate([score(mel[None]) for mel in heard])
+
+    def measure_mel(name: str, resampler: Resampler) -> list[NDArray[np.float32]]:
+        return [mel_db(read(path, spec, resampler), spec) for path in track(paths, name, console=CONSOLE)]
+
+    wanted_mel = measure_mel(*reference)
+    wanted = np.concatenate([score(mel[None]) for mel in wanted_mel])
     shifts = []
-    for name, settings in {"torchaudio, default": {}, "torchaudio, kaiser best": KAISER_BEST}.items():
-        others = [
-            mel_db(read(path, spec, partial(by_torchaudio, settings)), spec)
-            for path in track(paths, name, console=CONSOLE)
-        ]
-        scores = np.concatenate([score(mel[None]) for mel in others])
-        shifts.append(_shift(name, heard, others, wanted, scores))
+    for name, resampler in others.items():
+        mel = measure_mel(name, resampler)
+        shifts.append(_shift(name, wanted_mel, mel, wanted, np.concatenate([score(one[None]) for one in mel])))
     return shifts
 
 
 def _shift(
     name: str,
-    heard: list[NDArray[np.float32]],
+    wanted_mel: list[NDArray[np.float32]],
     others: list[NDArray[np.float32]],
     wanted: NDArray[np.float32],
     scores: NDArray[np.float32],
 ) -> Shift:
-    mel_differences_db = np.abs(np.array(heard) - np.array(others))
+    mel_differences_db = np.abs(np.array(wanted_mel) - np.array(others))
     moved = np.abs(scores - wanted).max(axis=1)  # (clips,)
     return Shift(
         resampler=name,
-        clips=len(heard),
+        clips=len(wanted_mel),
         mean_mel_db=float(mel_differences_db.mean()),
         largest_mel_db=float(mel_differences_db.max()),
         median_score=float(np.median(moved)),
@@ -195,6 +225,11 @@ def by_torchaudio(settings: dict[str, Any], samples: Samples, rate_hz: int, spec
     return fit_channels(resampled, spec)
 
 
+def by_daemon(resampler: str, samples: Samples, rate_hz: int, spec: FeatureSpec) -> Samples:
+    """As `resample_clip`, by a resampler that a recipe may name."""
+    return resample_clip(samples, rate_hz, msgspec.structs.replace(spec, resampler=resampler))
+
+
 def markdown(results: dict[str, Any]) -> str:
     """The page that the documentation quotes."""
     lines = [
@@ -207,7 +242,10 @@ def markdown(results: dict[str, Any]) -> str:
     for model in results["models"]:
         lines += ["", f"## {model['model']}", "", *_table(model["differences"]), ""]
         lines += [f"{skipped.rung}: not run: {skipped.reason}." for skipped in model["not_run"]]
-        lines += _resampling(model["resampling"])
+        lines += _resampling(
+            model["resampling"], "by another than libsoxr, which training and the daemon use by default"
+        )
+        lines += _resampling(model["from_torchaudio"], "by the daemon instead of torchaudio's `Resample`")
     return "\n".join(lines) + "\n"
 
 
@@ -222,12 +260,12 @@ def _table(differences: list[ParityDifference]) -> list[str]:
     return lines + [f"| {sound} | {' | '.join(cells[sound, rung] for rung in rungs)} |" for sound in sounds]
 
 
-def _resampling(shifts: list[Shift]) -> list[str]:
+def _resampling(shifts: list[Shift], change: str) -> list[str]:
     if not shifts:
         return []
     lines = [
         "",
-        f"Had {shifts[0].clips} clips been resampled by another than libsoxr, which training and the daemon use:",
+        f"Effect on {shifts[0].clips} clips of resampling {change}:",
         "",
         "| resampler | mel dB, mean | mel dB, largest | score, median clip | score, largest | clips beyond 1e-3 "
         "| clips of another class |",
@@ -259,9 +297,27 @@ def parity_table(results: Results) -> Table:
     return table(("model", "computed by", "mel, dB", "score"), rows, note)
 
 
+def resampler_table(results: Results) -> Table:
+    """Return a row for each resampler of the daemon: differences of its clips from those by torchaudio's `Resample`."""
+    rows = [
+        (
+            f"`{model['model']}`",
+            shift["resampler"],
+            f"{shift['largest_mel_db']:.2g}",
+            f"{shift['largest_score']:.1e}",
+            f"{shift['clips_called_otherwise']} of {shift['clips']}",
+        )
+        for model in results["models"]
+        for shift in model["from_torchaudio"]
+    ]
+    note = f"Largest differences from clips that torchaudio's `Resample` converted, torch {results['torch']}."
+    return table(("model", "resampler", "mel, dB", "score", "clips of another class"), rows, note)
+
+
 TABLES: Final = {
     "parity": {
         "parity": parity_table,
+        "parity-resamplers": resampler_table,
     },
 }
 
