@@ -30,7 +30,7 @@ def resolved() -> dict[str, str]:
         subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
-                *("--report", str(report), f"{ROOT}[training,teacher,scan,ray,triton,fleet,wyoming,apprise,dev]"),
+                *("--report", str(report), f"{ROOT}[training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,dev]"),
             ],
             check=True,
         )

@@ -35,6 +35,7 @@ from soundwatch.training.evaluation.own_sounds import choose_for_own_sounds, des
 from soundwatch.training.fit.distributed import distributed_context, process_group
 from soundwatch.training.fit.placement import Loading, Place
 from soundwatch.training.fit.run import run_session
+from soundwatch.training.fit.run_log import open_logs
 from soundwatch.training.fit.run_record import model_name
 from soundwatch.training.fit.run_setup import DEVICES, RunSetup, pick_device
 from soundwatch.training.fit.scoring import RunRecord, read_run
@@ -81,6 +82,13 @@ from soundwatch.training.model.recipe_file import load_recipe
     show_default=True,
     help="Where decoded clips are: in the device's memory, or in the cache.",
 )
+@click.option(
+    "--log",
+    "log_names",
+    metavar="LOG",
+    multiple=True,
+    help="tensorboard, or MODULE:CLASS of a callback of your own. Repeatable.",
+)
 @click.option("--workers", type=click.IntRange(0), help="Processes that read ahead from the cache.  [default: decided]")
 def train(
     root: Path,
@@ -106,6 +114,7 @@ def train(
     precision: Precision | None,
     device: str,
     data_on: Place,
+    log_names: tuple[str, ...],
     workers: int | None,
 ) -> None:
     """Train a recipe on labeled recordings and write a checkpoint that describes itself.
@@ -150,8 +159,8 @@ def train(
         everyday,
         Loading(data_on, workers),
     )
-    with process_group(ranks, own_device):
-        record = run_session(session, resume, console)
+    with open_logs(log_names if ranks.is_main else (), out) as logs, process_group(ranks, own_device):
+        record = run_session(session, resume, console, logs)
     if not ranks.is_main:
         return
     if sounds is not None and scores_from and not own:

@@ -105,7 +105,7 @@ def start_run(
     numbers = recipe.optimisation
     optimizer = build_optimizer(network, recipe, auxiliary)
     batches = distillation_batches.count() if distillation_batches else count_batches(setup.train_clips, recipe)
-    steps = max(2, batches * recipe.epochs)
+    steps = max(3, batches * recipe.epochs)  # torch divides by 0 for an annealing of no step
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

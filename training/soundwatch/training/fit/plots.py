@@ -14,6 +14,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.training.fit.loop import Row
@@ -55,6 +56,13 @@ def draw_curves(path: Path, history: Sequence[Row]) -> None:
 
 
 def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: str) -> None:
+    """Write the figure of a confusion matrix as PNG."""
+    figure = confusion_figure(confusion, labels, title)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def confusion_figure(confusion: Counts, labels: Sequence[str], title: str) -> Figure:
     """Draw the counts with true classes as rows and predicted classes as columns, shaded by the share of the row."""
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     figure, axes = plt.subplots(figsize=(8, 7), layout="constrained")
@@ -70,8 +78,7 @@ def draw_confusion(path: Path, confusion: Counts, labels: Sequence[str], title: 
         if count:
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
 def draw_calibration(path: Path, bins: Sequence[tuple[float, float, int]], title: str) -> None:

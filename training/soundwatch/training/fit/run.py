@@ -8,7 +8,7 @@ Does not: compute gradients (`fit/loop.py`), or export (the export package reads
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -33,8 +33,9 @@ from soundwatch.training.fit import scoring
 from soundwatch.training.fit.examples import DistillationBatches
 from soundwatch.training.fit.loop import Run, mel_batches, start_run, train, try_step
 from soundwatch.training.fit.memory import describe_shortage, find_fitting_batch
-from soundwatch.training.fit.metrics import count_confusion, measure
+from soundwatch.training.fit.metrics import Counts, count_confusion, measure
 from soundwatch.training.fit.plots import draw_confusion, draw_curves, write_log
+from soundwatch.training.fit.run_log import RunLog, RunResult, find_mistakes
 from soundwatch.training.fit.run_record import build_contract, build_record
 from soundwatch.training.fit.run_setup import RunSetup, describe_data, describe_scored
 from soundwatch.training.fit.scoring import RunRecord, ScoredClip, score_mels, to_score
@@ -47,8 +48,14 @@ from soundwatch.training.model.recipe import Distillation, Recipe, encode_recipe
 CURVES_EVERY_S: Final = 30.0  # drawing takes longer than an epoch of a few recordings
 
 
-def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
+def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequence[RunLog] = ()) -> RunRecord:
     """Train, score, and write a finished folder.
+
+    Args:
+        session: Inputs of the run.
+        resume: True to continue from the checkpoint.
+        console: Console of the run.
+        logs: Callbacks of the main rank.
 
     Raises:
         ConfigError: The folder holds another run, the loss is no longer finite, or a batch does not fit the memory.
@@ -81,6 +88,8 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
             if run.epoch >= recipe.epochs or time.monotonic() - drawn_s >= CURVES_EVERY_S:
                 draw_curves(out / "curves.png", run.history)
                 drawn_s = time.monotonic()
+        for log in logs:
+            log.log_epoch(run.history[-1])
 
     distillation_batches = None
     for ours in session.ranks.main_first():
@@ -102,7 +111,7 @@ def run_session(session: RunSetup, resume: bool, console: Console) -> RunRecord:
         fits = True
     if not fits:
         raise ConfigError(_describe_shortage(run, session))
-    return _finish(run, session, read)
+    return _finish(run, session, read, logs)
 
 
 def _describe_shortage(run: Run, session: RunSetup) -> str:
@@ -186,7 +195,7 @@ def _save(run: Run, session: RunSetup, scores: tuple[EvaluationScore, ...], thre
     checkpoints.save_checkpoint(session.out / checkpoints.FILE_NAME, state)
 
 
-def _finish(run: Run, session: RunSetup, read: ClipCache) -> RunRecord:
+def _finish(run: Run, session: RunSetup, read: ClipCache, logs: Sequence[RunLog]) -> RunRecord:
     """Score the held-out clips, and write the final contract and the record of the run."""
     held_out = _score_held_out(run, session, read)
     fold_scores = _fold_scores(session, held_out)
@@ -200,7 +209,29 @@ def _finish(run: Run, session: RunSetup, read: ClipCache) -> RunRecord:
         _save(run, session, scores, thresholds)
         text = msgspec.json.format(msgspec.json.encode(record), indent=1)
         replace_file(session.out / scoring.FILE_NAME, lambda part: part.write_bytes(text))
+    if logs:
+        result = _result(session, record, read)
+        for log in logs:
+            log.log_result(result)
     return record
+
+
+def _result(session: RunSetup, record: RunRecord, read: ClipCache) -> RunResult:
+    """Collect the results of a finished run for its callbacks."""
+    labeled = record.held_out[: len(session.split.test)]  # the held-out negatives follow
+    return RunResult(
+        record=record,
+        labels=session.labels,
+        rate_hz=session.recipe.features.rate_hz,
+        confusion=_confusion(labeled) if labeled else None,
+        mistakes=find_mistakes(session.split.test, labeled, session.labels, read),
+    )
+
+
+def _confusion(labeled: Sequence[ScoredClip]) -> Counts:
+    """Count the confusion matrix (K, K) of labeled clips."""
+    values = np.array([clip.values for clip in labeled], np.float32)
+    return count_confusion(values, np.array([clip.class_id for clip in labeled]))
 
 
 def _score_held_out(run: Run, session: RunSetup, read: ClipCache) -> tuple[ScoredClip, ...]:
@@ -219,11 +250,10 @@ def _score_held_out(run: Run, session: RunSetup, read: ClipCache) -> tuple[Score
 
 def _fold_scores(session: RunSetup, held_out: tuple[ScoredClip, ...]) -> tuple[EvaluationScore, ...]:
     """Compute the run's score on its held-out folds, if it has any, and draw the confusion matrix."""
-    labeled = [(clip.values, clip.class_id) for clip in held_out if clip.class_id is not None]
+    labeled = [clip for clip in held_out if clip.class_id is not None]
     if not labeled:
         return ()
-    values = np.array([value for value, _ in labeled], np.float32)
-    metrics = measure(count_confusion(values, np.array([class_id for _, class_id in labeled])))
+    metrics = measure(_confusion(labeled))
     tested_on = describe_scored(session.split)
     if session.ranks.is_main:
         with _writing_to(session.out):
