@@ -18,6 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOCK: Final = ROOT / "constraints.txt"
+EXTRAS: Final = "training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,dev"
 HEADER: Final = """\
 # What `make test` and CI install: made by `make lock`, never by hand. It bounds nothing for users.
 """
@@ -30,7 +31,7 @@ def resolved() -> dict[str, str]:
         subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
-                *("--report", str(report), f"{ROOT}[training,teacher,tensorboard,scan,ray,triton,fleet,wyoming,apprise,dev]"),
+                *("--report", str(report), f"{ROOT}[{EXTRAS}]"),
             ],
             check=True,
         )
