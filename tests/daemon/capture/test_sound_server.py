@@ -121,11 +121,11 @@ def name_of(pid: int) -> str:
     return ""
 
 
-def recorders() -> list[int]:
-    """Return the recorders that this process has started."""
+def recorders(program: str = "parec") -> list[int]:
+    """Return the recorders, or the other programs of a name, that this process has started."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     pids = [int(pid) for listed in children for pid in listed.read_text("ascii").split()]
-    return [pid for pid in pids if name_of(pid) == "parec"]
+    return [pid for pid in pids if name_of(pid) == program]
 
 
 def changes_until_back(
@@ -176,6 +176,46 @@ def test_a_source_that_is_removed_is_lost_and_no_other_source_is_recorded(
     assert source.info.rate_hz == 16_000
     sound = source.blocks()
     next(sound)
+    virtual_microphone.unplug("yard")
+    with pytest.raises(SourceError, match="it was removed: it was unplugged or switched off"):
+        list(sound)
+
+
+@pytest.mark.slow
+@pytest.mark.microphone
+def test_a_source_whose_watch_is_killed_is_opened_again_with_a_watch(
+    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
+    virtual_microphone.plug_in("yard", 16_000)
+    source = open_live_source("mic0", "pulse:yard.monitor")
+    states: list[str] = []
+    for item in source.blocks():
+        if isinstance(item, SourceStateChange):
+            states.append(item.state)
+            if states == ["lost", "back"]:
+                virtual_microphone.unplug("yard")
+            elif len(states) == 3:
+                source.stop()
+        elif isinstance(item, Block) and not states:
+            for pid in recorders("pactl"):
+                os.kill(pid, signal.SIGKILL)
+    assert states == ["lost", "back", "lost"]
+    assert recorders() == recorders("pactl") == []
+
+
+@pytest.mark.slow
+@pytest.mark.microphone
+def test_a_source_that_is_removed_while_its_watch_hangs_is_lost(
+    virtual_microphone: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSE_SERVER", virtual_microphone.env["PULSE_SERVER"])
+    monkeypatch.setattr(sound_server, "LOOK_S", 0.5)
+    virtual_microphone.plug_in("yard", 16_000)
+    sound = open_server_source("mic0", "pulse:yard.monitor", None).blocks()
+    next(sound)
+    for pid in recorders("pactl"):
+        os.kill(pid, signal.SIGSTOP)
     virtual_microphone.unplug("yard")
     with pytest.raises(SourceError, match="it was removed: it was unplugged or switched off"):
         list(sound)

@@ -5,7 +5,8 @@ Conventions: the program `parec` records, `pactl` lists the sources; both are in
 source is recorded at its own rate as float32, with two channels at most unless configured. What this program does not
 read yet is kept by the server for about twelve seconds; later losses are found by the clock (`capture/network.py`).
 Source: tests with PulseAudio 16: when a source is removed, the server silently moves its streams to the default source,
-and `parec` cannot forbid that. So the server's sources are watched, and a removed source ends the recorder.
+and `parec` cannot forbid that. So the server's sources are watched; a removed source, or the end of the watch, ends the
+recorder.
 Does not: read samples (`capture/network.py`), or reopen a lost source (`capture/reconnect.py`).
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shutil
 import subprocess
 import threading
@@ -32,6 +34,7 @@ LATENCY_MS: Final = 100  # of the server's pieces: the drop detector counts on t
 GATHER_S: Final = 0.3  # each read costs a wake-up
 FIRST_S: Final = 2.5
 SERVER_S: Final = 2.0
+LOOK_S: Final = 5.0  # the sources are also listed without a message of `pactl subscribe`, which may hang
 LONGEST_PAUSE_S: Final = 1.0  # a source that returns is recorded within two seconds
 
 _SPECIFICATION = re.compile(r"(\d+)ch (\d+)Hz")
@@ -192,7 +195,7 @@ def _last_line(messages: IO[bytes]) -> str:
 
 
 class _RemovalWatch:
-    """A watch that kills a recorder when the sound server removes its source.
+    """A watch that kills a recorder when the sound server removes its source, or when the watch itself ends.
 
     Args:
         name: Name of the source.
@@ -204,6 +207,7 @@ class _RemovalWatch:
 
     def __init__(self, name: str, recorder: subprocess.Popen[bytes]) -> None:
         self.reason = ""
+        self._closing = False
         self._name = name
         self._recorder = recorder
         try:
@@ -217,6 +221,7 @@ class _RemovalWatch:
 
     def close(self) -> None:
         """End the watch."""
+        self._closing = True
         self._pactl.kill()
         self._pactl.wait()
         self._thread.join()
@@ -228,11 +233,27 @@ class _RemovalWatch:
         assert self._pactl.stdout is not None
         try:
             self._look()
-            for line in self._pactl.stdout:
-                if b"source #" in line:
-                    self._look()
+            self._look_at_messages(self._pactl.stdout)
+            if not self._closing:
+                self._end("the sound server stopped delivering (the watch of its sources ended).")
         except Exception as error:  # noqa: BLE001  # an unwatched source may become another one, so it is opened again
             self._end(f"its watch failed: {error}.")
+
+    def _look_at_messages(self, messages: IO[bytes]) -> None:
+        """Look at each message about a source, and after a pause; return at the end of the messages."""
+        line = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(messages, selectors.EVENT_READ)
+            while True:
+                if not selector.select(LOOK_S):
+                    self._look()
+                    continue
+                said = os.read(messages.fileno(), 4096)
+                if not said:
+                    return
+                lines, _, line = (line + said).rpartition(b"\n")
+                if b"source #" in lines:
+                    self._look()
 
     def _look(self) -> None:
         names = [source.name for source in list_sources()]
