@@ -39,6 +39,7 @@ from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.memory import release_memory
 from soundwatch.daemon.core.source import LiveSource
+from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.detection.effective import SourceSettings
 from soundwatch.daemon.detection.rules import COMMON, Adjustments, adjust_sources
 from soundwatch.daemon.engine.session import SourceSession
@@ -104,9 +105,10 @@ class Daemon:
                 self._outputs.open_all()
                 self._end_interrupted()
                 run_config = self._in_force.run_config
-                for name in run_config.sources:
-                    source = self._open(run_config, name)
-                    self._sessions[name] = self._lifecycle.add(source)
+                with contextlib.suppress(StoppedError):  # the sources that are open end as usual
+                    for name in run_config.sources:
+                        source = self._open(run_config, name)
+                        self._sessions[name] = self._lifecycle.add(source)
                 self._control.start(run_config)
                 release_memory()
                 self._engine.run(self._lifecycle.sessions)

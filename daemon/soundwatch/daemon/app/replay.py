@@ -15,6 +15,7 @@ from soundwatch.daemon.capture.source_names import name_recordings
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.system.signals import stop_on_signals
 
 
@@ -39,6 +40,8 @@ def replay(config: Config, paths: Sequence[Path], start_unix_ns: int, log: Logge
             except SourceError as error:
                 log.error("recording_failed", file=str(path), error=str(error))
                 failures.append(error)
+            except StoppedError:  # the loop ends below
+                pass
             writer.report_losses()
             if lifecycle.stopping:
                 break

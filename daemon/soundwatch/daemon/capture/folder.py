@@ -16,6 +16,7 @@ from soundwatch.daemon.capture.recording import Recording, recordings_in
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import SourceInfo, SourceStateChange
+from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.core.types import Block
 
 
@@ -80,6 +81,8 @@ class Folder:
             except SourceError as error:
                 yield error
                 continue
+            except StoppedError:
+                return
             self._stop_new_recording()
             yield self._recording
 

@@ -22,6 +22,7 @@ from soundwatch.daemon.capture.recording_findings import ADVICE, FindingKind, Re
 from soundwatch.daemon.capture.validate import validate_samples
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.core.types import Block, Samples, read_only
 
 RECORDING_SUFFIXES: Final = FFMPEG_SUFFIXES | frozenset((
@@ -114,6 +115,9 @@ class Recording:
                     self.meter.add(samples)
                 yield Block(samples, rate_hz, end_sample)
                 end_sample += samples.shape[1]
+        except StoppedError:
+            if self._pacer.wait_for(end_sample):  # else `stop` ended the blocks
+                raise
         finally:
             self._frames.close()
 

@@ -19,21 +19,16 @@ import soundfile
 from soundwatch.daemon.capture.containers import FileView, Part, find_parts
 from soundwatch.daemon.capture.containers.flac import END_BYTES, flac_end_sample
 from soundwatch.daemon.capture.containers.mpeg import mpeg_parts, parse_frame
+from soundwatch.daemon.capture.forward_sound import open_sound, raise_read_error
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
 _STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
 _UNKNOWN_SAMPLES: Final = 2**40  # a decoder that does not know the length reports a number beyond this
-
-
-class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """Sound file without the seek that soundfile does after each read, which restarts an MP3 decoder audibly."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 class SndfileReader:
@@ -116,11 +111,7 @@ class SndfileReader:
 
     def _open(self, part: Part, header: bytes | None = None) -> None:
         self._view = FileView(self._raw, part, header)
-        try:
-            with capture_native_stderr():
-                self._file = _ForwardOnly(self._view)
-        finally:
-            self._raise_read_error()
+        self._file = open_sound(self._view)
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
         self._part_samples = 0
         self._endless = header is not None
@@ -143,7 +134,7 @@ class SndfileReader:
         while True:
             self._number += 1
             try:
-                self._open(self._part)
+                self._open(self._part, self._part.endless_header if self._declares_less(self._part) else None)
             except soundfile.SoundFileError:
                 if self._number + 1 == len(self._parts) or not self._is_mpeg(self._part):
                     raise
@@ -161,7 +152,7 @@ class SndfileReader:
             else:
                 frames = self._file.read(count, dtype=self._dtype, always_2d=True)
         except soundfile.SoundFileError as error:
-            self._raise_read_error()
+            raise_read_error(self._view)
             if self._declared_was_read() or self._skip_damage():
                 return np.zeros((0, self.channels), np.float32)
             raise self._truncated(
@@ -169,13 +160,8 @@ class SndfileReader:
                 f"decoding stops after {self._end_sample}",
             ) from error
         if not len(frames):
-            self._raise_read_error()
+            raise_read_error(self._view)
         return frames
-
-    def _raise_read_error(self) -> None:
-        """Raise the error of the disk, which is the end of the file for libsndfile."""
-        if self._view.error is not None:
-            raise self._view.error
 
     def _declared_was_read(self) -> bool:
         declared = self._part.declared_samples
@@ -212,7 +198,7 @@ class SndfileReader:
     def _go_on(self) -> bool:
         """Open the rest of the part, or the next part; return False at the end of the file."""
         part = self._part
-        if part.endless_header and not self._endless and self._continues(part):
+        if part.endless_header and not self._endless and self._view.left_bytes > END_BYTES:
             self._reopen_after(self._part_samples)
             return True
         self._check_whole(part)
@@ -240,15 +226,16 @@ class SndfileReader:
             )
         return True
 
-    def _continues(self, part: Part) -> bool:
-        """Return True if sound may follow the declared samples; the decoder may have read its bytes already."""
-        return self._view.left_bytes > END_BYTES or flac_end_sample(self._raw, part) > self._part_samples
+    def _declares_less(self, part: Part) -> bool:
+        """Return True if the end of a FLAC stream has later samples than its header declares."""
+        return part.declared_samples is not None and flac_end_sample(self._raw, part) > part.declared_samples
 
     def _reopen_after(self, samples: int) -> None:
         """Open the part without its declared length, and pass over samples that were read."""
         self._file.close()
         self._open(self._part, self._part.endless_header)
         while self._part_samples < samples:
+            raise_if_stop_requested()
             skipped = len(self._read(min(self.rate_hz, samples - self._part_samples)))
             if not skipped:
                 break

@@ -19,6 +19,7 @@ import click
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, ModelError, SinkError, SoundwatchError
 from soundwatch.daemon.core.extras import EXTRAS, install_command
+from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
 from soundwatch.daemon.system.log_output import try_write_stderr
@@ -141,6 +142,8 @@ def _run(arguments: list[str] | None) -> int:
     try:
         code: int = soundwatch.main(args=arguments, standalone_mode=False) or 0
         sys.stdout.flush()
+    except StoppedError:
+        return 0
     except SoundwatchError as error:
         return _fail(error)
     except click.ClickException as error:

@@ -31,27 +31,29 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     from soundwatch.daemon.capture.sample import recording_path
     from soundwatch.daemon.inference.loading import load_classifier
     from soundwatch.daemon.pipeline.scoring import score_source_and_tags
+    from soundwatch.daemon.system.signals import stop_on_signals
 
     config = apply_options(load_config(config_path), **model)
     classifier = load_classifier(config.model, config.detection.tags)
     failures = []
-    for path in files:
-        try:
-            recording = Recording(path.stem, recording_path(path), "fast", 0, measure=True)
-            scores, tags = score_source_and_tags(recording, classifier)
-        except SourceError as error:
-            click.echo(f"soundwatch: {error}", err=True)
-            failures.append(error)
-            continue
-        for kind, advice in recording.findings().items():
-            if kind not in MONO_KINDS or classifier.contract.features.channels == 1:
-                click.echo(f"soundwatch: {path}: {advice}", err=True)
-        if as_json:
-            parts = {"scores": scores} | ({"tags": tags} if tags else {})
-            rounded = {key: {name: round(score, 4) for name, score in part.items()} for key, part in parts.items()}
-            click.echo(msgspec.json.encode({"file": str(path)} | rounded))
-        else:
-            click.echo(f"{path}: {_best(scores)}" + (f"; also {_best(tags)}" if tags else ""))
+    with stop_on_signals(lambda: None):  # the reader ends at its next block
+        for path in files:
+            try:
+                recording = Recording(path.stem, recording_path(path), "fast", 0, measure=True)
+                scores, tags = score_source_and_tags(recording, classifier)
+            except SourceError as error:
+                click.echo(f"soundwatch: {error}", err=True)
+                failures.append(error)
+                continue
+            for kind, advice in recording.findings().items():
+                if kind not in MONO_KINDS or classifier.contract.features.channels == 1:
+                    click.echo(f"soundwatch: {path}: {advice}", err=True)
+            if as_json:
+                parts = {"scores": scores} | ({"tags": tags} if tags else {})
+                rounded = {key: {name: round(score, 4) for name, score in part.items()} for key, part in parts.items()}
+                click.echo(msgspec.json.encode({"file": str(path)} | rounded))
+            else:
+                click.echo(f"{path}: {_best(scores)}" + (f"; also {_best(tags)}" if tags else ""))
     if failures:
         raise SourceError(f"{len(failures)} of {len(files)} recordings could not be scored.")
 

@@ -16,6 +16,7 @@ from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.source import Source
+from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 from soundwatch.daemon.core.types import Classifier, Features, Scores
 from soundwatch.daemon.frontend.condition import UNCHANGED, Conditioning
 from soundwatch.daemon.inference.classifier import classify_windows
@@ -52,6 +53,7 @@ def score_source_and_tags(source: Source, classifier: Classifier) -> tuple[dict[
     sums = np.zeros(len(names))
     count = 0
     for scores in score_windows(source, classifier):
+        raise_if_stop_requested()
         if scores.end_sample - scores.first_sample < spec.window_samples and count:
             break
         sums += np.concatenate((scores.values, scores.tag_values))

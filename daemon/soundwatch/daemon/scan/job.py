@@ -16,6 +16,7 @@ from typing import Protocol
 from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ProviderError
+from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy, plan_chunks
 from soundwatch.daemon.scan.discover import RecordingFile, SearchResult
 from soundwatch.daemon.scan.emit import DecisionContext, emit_lines
@@ -82,7 +83,11 @@ class ScanJob:
             SoundwatchError: The workers fail, or a file cannot be written.
         """
         result = ScanResult(len(self.search.recordings), list(self.search.unread_folders))
-        split = self._score_all()
+        try:
+            split = self._score_all()
+        except StoppedError:  # during the search of a file
+            result.stopped = True
+            return result
         mismatched = [recording for recording, chunks in split.items() if not self.cache.is_joined(recording, chunks)]
         if mismatched and not self.stopping():
             whole = iter([Chunk(recording.path) for recording in mismatched])

@@ -6,13 +6,16 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
+from soundwatch.daemon.core.stop_request import set_stop_request
+
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGINT and SIGTERM within the context, and restore the previous handlers afterwards."""
+    """Request the stop and call `stop` on SIGINT and SIGTERM within the context; restore the handlers afterwards."""
 
     def handle(*_: object) -> None:
         stop()
+        set_stop_request(True)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -20,3 +23,4 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        set_stop_request(False)

@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import DataError
+from soundwatch.daemon.system.signals import stop_on_signals
 from soundwatch.training.cli.options import Folds, check_columns, layout_options, negatives_option
 from soundwatch.training.data.check import Layout, check_data
 from soundwatch.training.data.check_report import show_check
@@ -34,7 +35,8 @@ def check(root: Path, layout: Layout, columns: Columns | None, as_json: bool) ->
     Exit code 7 if a fault would stop training or make its scores wrong; warnings alone give 0.
     """
     check_columns(layout, columns)
-    found = check_data(root, layout, Console(stderr=True), columns)
+    with stop_on_signals(lambda: None):  # the reader ends at its next block
+        found = check_data(root, layout, Console(stderr=True), columns)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:

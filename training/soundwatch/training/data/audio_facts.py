@@ -17,6 +17,7 @@ from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.recording_error import FaultKind, fault_kind
 from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def measure_sound(path: Path) -> SoundFacts | SoundFault:
         assert meter is not None
         digest = hashlib.sha256(f"{info.rate_hz} {info.channels}".encode())
         for block in recording.blocks():
+            raise_if_stop_requested()
             digest.update(np.ascontiguousarray(block.samples.T).data)
     except SourceError as error:
         return SoundFault(fault_kind(error), str(error))

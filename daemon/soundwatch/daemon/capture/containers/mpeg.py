@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers.layout import Part
+from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 
 _RATES_HZ: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _KBITS: Final = {
@@ -103,6 +104,7 @@ def _is_tag(file: BinaryIO, at: int) -> bool:
 def first_frame(file: BinaryIO, start: int, end: int) -> tuple[int, Frame] | None:
     """Find the first frame that another frame or the end follows, and its offset."""
     while start < end:
+        raise_if_stop_requested()
         file.seek(start)
         content = file.read(min(_SEARCHED_BYTES, end - start))
         at = content.find(b"\xff")
@@ -133,6 +135,7 @@ def _runs(file: BinaryIO, at: int, end: int) -> Iterator[Run]:
         start, frame = found
         at, count, following = start + frame.size, 1, None
         while at < end:
+            raise_if_stop_requested()
             file.seek(at)
             following = parse_frame(file.read(4))
             if following is None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers.layout import Part
+from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 
 _PAGE: Final = struct.Struct("<4sBBqIIIB")
 _FIRST: Final = 0x02
@@ -33,6 +34,7 @@ def ogg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
 def _page_at(file: BinaryIO, at: int, end: int) -> tuple[int, bool, int] | None:
     """Find the next page: its offset, whether a stream begins with it, and its size in bytes."""
     while at + _PAGE.size <= end:
+        raise_if_stop_requested()
         file.seek(at)
         content = file.read(_PAGE.size + 255)
         magic, _, kind, *_, segments = _PAGE.unpack(content[: _PAGE.size])
