@@ -17,8 +17,9 @@ from soundwatch.daemon.diagnostics.finding import CheckInput
 from soundwatch.daemon.diagnostics.privacy_audit import audit
 from soundwatch.daemon.diagnostics.storage_checks import check_sinks
 from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.rules.targets import prepare_target
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, OutputKind, parse_sink
+from soundwatch.daemon.sinks.kinds import OUTPUT_KINDS, OutputKind, parse_sink, prepare_sink
 from soundwatch.daemon.sinks.spec import PreparedSink, SinkSpec
 from support.sink_harness import SinkHarness
 
@@ -96,3 +97,26 @@ def test_the_page_is_no_sink(harness: SinkHarness) -> None:
 def test_an_address_with_a_wrong_bracket_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match="its address cannot be read"):
         parse_sink(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "webhook:https://user:hunter2@h/x?token=abc,colour=1",
+        "webhook:https://user:hunter2@h/x?token=abc,timeout_s=x",
+        "webhok:https://user:hunter2@h/x?token=abc",
+        "webhook:https://[hunter2]/x?token=abc",
+        "mqtt://user:hunter2@h:x/",
+        "mqtt://user:hunter2@h,colour=1",
+        "tcp://user:hunter2@127.0.0.1",
+        "http://user:hunter2@127.0.0.1/?token=abc",
+        "json:https://user:hunter2@h/x?token=abc,colour=1",
+        "apprise:ntfys://tok:hunter2@h/abc,colour=1",
+    ],
+)
+def test_an_error_about_a_destination_shows_no_secret(text: str) -> None:
+    view = SinkHarness().view
+    for prepare in (lambda: prepare_sink(parse_sink(text), view), lambda: prepare_target("rules.a", text, view)):
+        with pytest.raises(ConfigError) as refused:
+            prepare()
+        assert not any(secret in str(refused.value) for secret in ("hunter2", "abc", "tok:"))

@@ -38,6 +38,7 @@ from soundwatch.daemon.core.clock import WallClock, format_utc
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.memory import release_memory
+from soundwatch.daemon.core.redact import redact_text
 from soundwatch.daemon.core.source import LiveSource
 from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.detection.effective import SourceSettings
@@ -224,7 +225,8 @@ class Daemon:
                 self._append_reload_line("reloaded", changes.text)
             self._notifier.ready()
 
-    def _refuse_reload(self, reason: str) -> None:
+    def _refuse_reload(self, error: str) -> None:
+        reason = redact_text(error)
         self._log.error("reload_refused", error=reason)
         self._append_reload_line("refused", f"{reason} The old configuration stays in force.")
 

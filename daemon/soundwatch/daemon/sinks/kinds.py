@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
-from soundwatch.daemon.core.redact import OPTION
+from soundwatch.daemon.core.redact import HIDDEN, OPTION
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.place import SCHEME_PORTS
 from soundwatch.daemon.sinks.spec import PAGE_PORT, PreparedSink, SinkConfig, SinkSpec, parse_options
@@ -124,14 +124,15 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     kind, _, target = word.partition(":")
     if kind not in OUTPUT_KINDS:
         known = "; ".join(kind.help for kind in OUTPUT_KINDS.values())
-        raise ConfigError(f"-F {word} names no known sink; one of these was expected: {known}.")
+        shown = f"{kind}:{HIDDEN}" if target else word  # without knowledge of the kind, any part may be a secret
+        raise ConfigError(f"-F {shown} names no known sink; one of these was expected: {known}.")
     spec = SinkSpec(kind, target, options, OUTPUT_KINDS[kind].default_port)
     try:
         sink_url(spec)
-    except ValueError as error:
+    except ValueError:  # its text shows a part of the address, which may be a secret
         raise ConfigError(
-            f"-F {kind}: its address cannot be read: {error}. Write an IPv6 address in brackets, as [::1]."
-        ) from error
+            f"-F {kind}: its address cannot be read. Write an IPv6 address in brackets, as [::1]."
+        ) from None
     return spec
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.redact import redact_sink
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import BATCH_LINES
 from soundwatch.daemon.sinks.protocols import Sink
@@ -39,8 +40,8 @@ class SinkSpec:
 
     @property
     def text(self) -> str:
-        """Text for messages, without options."""
-        return f"{self.kind}:{self.target}" if self.target else self.kind
+        """Text for messages, without options and secrets."""
+        return redact_sink(f"{self.kind}:{self.target}") if self.target else self.kind
 
 
 @dataclass(frozen=True, slots=True)

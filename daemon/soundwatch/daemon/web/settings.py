@@ -147,7 +147,7 @@ def _parse_address(spec: SinkSpec) -> tuple[str, int]:
         f"-F {spec.text} is not an address; http://HOST:PORT was expected, as http://127.0.0.1:{PAGE_PORT}."
     )
     try:
-        parts = urlsplit(spec.text)
+        parts = urlsplit(f"{spec.kind}:{spec.target}")
         port = PAGE_PORT if parts.port is None else parts.port
     except ValueError:
         raise invalid from None
