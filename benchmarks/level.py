@@ -74,7 +74,9 @@ def engine_ms(contract: ModelContract, *, metered: bool) -> float:
         def watch(contract: ModelContract) -> LevelWatch:
             return LevelWatch(config, watch_rules(config, DetectionConfig(), contract), contract.features.rate_hz)
 
-        meter = LevelMeter(watch, lambda _: None, UTC, context.live.publish_level, context.journal.append)
+        meter = LevelMeter(
+            watch, lambda _: None, UTC, context.live.publish_level, context.journal.append, error_logger()
+        )
         context = replace(context, level_tap=meter)
     session = SourceSession(NoiseSource("noise", SECONDS))
     return cost_ms(lambda: Engine(context, error_logger()).run([session]), SECONDS)

@@ -228,3 +228,18 @@ def test_requested_levels_are_written_for_each_second(model: Path, scene: Path, 
     assert len(levels) == -(-SCENE.shape[1] // RATE_HZ)
     assert levels[0]["lzeq_db"] == (None if squares == 0 else pytest.approx(120 + 10 * np.log10(squares), abs=0.2))
     assert all(line["calibrated"] for line in levels)
+
+
+def test_a_recording_of_low_rate_has_its_events_without_levels(model: Path, config: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.wav"
+    soundfile.write(slow, np.concatenate([silence(1, 1000), tone(300, 3, 1000), silence(3, 1000)], axis=1).T, 1000)
+    metered = tmp_path / "metered.yaml"
+    metered.write_text(config.read_text() + "level: {enabled: true}\n")
+    plain = soundwatch("replay", slow, "--model", model, "--config", config)
+    done = soundwatch("replay", slow, "--model", model, "--config", metered, "-F", "json,level=1")
+    assert done.returncode == 0, done.stderr
+    assert lines_of(plain.stdout)
+    assert [(line["type"], line["time"]) for line in lines_of(done.stdout)] == [
+        (line["type"], line["time"]) for line in lines_of(plain.stdout)
+    ]
+    assert done.stderr.count(b"level_unavailable") == 1

@@ -29,7 +29,9 @@ def no_watch(contract: ModelContract) -> LevelWatch:
     return LevelWatch(LevelConfig(enabled=True), (), contract.features.rate_hz)
 
 
-def metered_context(offset_db: float | None = None) -> tuple[EngineContext, list[LevelLine]]:
+def metered_context(
+    offset_db: float | None = None, log: MemoryLogger | None = None
+) -> tuple[EngineContext, list[LevelLine]]:
     """A context with a meter, and the lines that it publishes."""
     context, _ = engine_context(BandClassifier())
     lines = list[LevelLine]()
@@ -40,6 +42,7 @@ def metered_context(offset_db: float | None = None) -> tuple[EngineContext, list
         ZoneInfo("UTC"),
         context.live.publish_level,
         context.journal.append,
+        log or MemoryLogger(),
     )
     return replace(context, level_tap=meter), lines
 
@@ -100,7 +103,9 @@ def test_a_paused_source_is_not_measured_and_goes_on_in_its_own_time() -> None:
 
 def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() -> None:
     context, sink = engine_context(BandClassifier())
-    meter = LevelMeter(no_watch, lambda _: 100.0, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
+    meter = LevelMeter(
+        no_watch, lambda _: 100.0, ZoneInfo("UTC"), context.live.publish_level, context.journal.append, MemoryLogger()
+    )
     source = MemorySource("mic0", SCENE, waits=True, start_unix_ns=(12 * 3600 - 2) * 1_000_000_000)
     Engine(replace(context, level_tap=meter), MemoryLogger()).run([SourceSession(source)])
     levels = sink.of("level")
@@ -123,7 +128,9 @@ def test_the_periods_of_a_stream_are_stored_at_its_end_with_what_was_measured() 
 def test_events_have_the_level_of_their_window_and_the_highest_since_the_onset(live: bool) -> None:
     scene = np.concatenate([silence(2), tone(500, 3, amplitude=0.1), tone(500, 1), silence(3)], axis=1)
     context, sink = engine_context(BandClassifier())
-    meter = LevelMeter(no_watch, lambda _: None, ZoneInfo("UTC"), context.live.publish_level, context.journal.append)
+    meter = LevelMeter(
+        no_watch, lambda _: None, ZoneInfo("UTC"), context.live.publish_level, context.journal.append, MemoryLogger()
+    )
     context = replace(context, level_tap=meter)
     session = SourceSession(MemorySource("mic0", scene, waits=True))
     if live:
@@ -136,3 +143,47 @@ def test_events_have_the_level_of_their_window_and_the_highest_since_the_onset(l
     assert {line["calibrated"] for line in sink.lines if line["type"] in ("start", "update", "end")} == {False}
     for line in sink.lines:
         VALIDATOR.validate(line)
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "replay"])
+@pytest.mark.parametrize("rate_hz", [1000, 1475, 2000, 4000, 4999])
+def test_a_source_of_low_rate_is_not_metered_with_one_warning(rate_hz: int, live: bool) -> None:
+    log = MemoryLogger()
+    context, lines = metered_context(log=log)
+    scene = np.concatenate([tone(300, 2.5, rate_hz), silence(1.5, rate_hz)], axis=1)
+    session = SourceSession(MemorySource("mic0", scene, waits=True, rate_hz=rate_hz))
+    if live:
+        Engine(context, log).run([session])
+    else:
+        session.replay(context)
+    assert lines == []
+    assert log.fields("level_unavailable") == [{"source": "mic0", "rate_hz": rate_hz, "least_rate_hz": 5000}]
+
+
+def test_a_meter_that_fails_is_switched_off_and_detection_continues() -> None:
+    log = MemoryLogger()
+    context, sink = engine_context(BandClassifier())
+
+    def offset_db(source: str) -> float | None:
+        if source == "mic0":
+            raise IndexError("no such level")
+        return None
+
+    meter = LevelMeter(no_watch, offset_db, ZoneInfo("UTC"), context.live.publish_level, context.journal.append, log)
+    context = replace(context, level_tap=meter)
+    scene = np.concatenate([silence(1.5), tone(500, 2), silence(2)], axis=1)
+    Engine(context, log).run([SourceSession(MemorySource(name, scene, waits=True)) for name in ("mic0", "mic1")])
+    assert log.fields("level_failed") == [{"source": "mic0", "error": "IndexError: no such level"}]
+    assert {line["source"] for line in sink.of("end")} == {"mic0", "mic1"}
+    assert {line["source"] for line in sink.of("level")} == {"mic1"}
+
+
+def test_a_destination_that_fails_is_no_fault_of_the_meter() -> None:
+    context, _ = engine_context(BandClassifier())
+
+    def publish(line: LevelLine) -> None:
+        raise BrokenPipeError
+
+    meter = LevelMeter(no_watch, lambda _: None, ZoneInfo("UTC"), publish, context.journal.append, MemoryLogger())
+    with pytest.raises(BrokenPipeError):
+        SourceSession(MemorySource("mic0", SCENE, waits=True)).replay(replace(context, level_tap=meter))

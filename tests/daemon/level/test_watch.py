@@ -112,6 +112,7 @@ def watching_context(config: LevelConfig) -> tuple[EngineContext, CollectingSink
         ZoneInfo("UTC"),
         context.live.publish_level,
         context.journal.append,
+        MemoryLogger(),
     )
     thresholds = watch_thresholds(config, SMALL_CONTRACT)
     return replace(context, level_tap=meter, level_thresholds=thresholds), sink

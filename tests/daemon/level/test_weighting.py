@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundwatch.daemon.level.weighting import C_SECTIONS, analog_gain, gain, weighting_sections
+from soundwatch.daemon.level.weighting import C_SECTIONS, LEAST_RATE_HZ, analog_gain, gain, weighting_sections
 
 # Nominal frequency, design goals of A and C, upper and lower limit of class 1, all in dB.
 NONE = float("-inf")
@@ -71,7 +71,7 @@ def test_rates_of_sound_cards_hold_class_1_from_10_hz_to_20_khz(weighting: str, 
     assert np.abs(difference).max() < 0.4
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 22_050, 32_000])
+@pytest.mark.parametrize("rate_hz", [LEAST_RATE_HZ, 8000, 11_025, 16_000, 22_050, 32_000])
 @pytest.mark.parametrize(("weighting", "goal"), [("A", GOAL_A), ("C", GOAL_C)])
 def test_lower_rates_hold_class_1_up_to_half_the_rate(weighting: str, goal: np.ndarray, rate_hz: int) -> None:
     difference = response_db(weighting, rate_hz) - goal[rate_hz / 2 > EXACT_HZ]

@@ -166,7 +166,7 @@ def build_clip_tap(
 
 
 def build_level_tap(
-    config: Config, context: EngineContext, sources: Callable[[], Mapping[str, SourceConfig]]
+    config: Config, context: EngineContext, sources: Callable[[], Mapping[str, SourceConfig]], log: Logger
 ) -> LevelMeter | None:
     """Build the sound level meters; None where they are off.
 
@@ -174,6 +174,7 @@ def build_level_tap(
         config: The configuration.
         context: Dependencies of the engine.
         sources: Returns the configured sources by name; a recording need not be one.
+        log: Log of the meters.
     """
     if not config.level.enabled:
         return None
@@ -194,6 +195,7 @@ def build_level_tap(
         None if zone is None else load_time_zone(zone),
         context.live.publish_level,
         context.journal.append,
+        log,
     )
 
 
@@ -207,7 +209,7 @@ def build_taps(
     """
     config = in_force.run_config.config
     clip_tap, clip_writer = build_clip_tap(config, in_force.context, log)
-    level_tap = build_level_tap(config, in_force.context, sources)
+    level_tap = build_level_tap(config, in_force.context, sources, log)
     context = replace(in_force.context, clip_tap=clip_tap, level_tap=level_tap)
     shadow = build_shadow(config, context, None, log)
     return InForce(in_force.run_config, replace(context, shadow=shadow), shadow, context.sources), clip_writer
@@ -249,7 +251,7 @@ def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWrit
         context.live.subscribe(lambda window: writer.write_unnumbered(scores_line(window, context.node), with_scores))
     if any(with_level):
         context.live.subscribe_levels(lambda line: writer.write_unnumbered(line, with_level))
-    level_tap = build_level_tap(config, context, lambda: config.sources)
+    level_tap = build_level_tap(config, context, lambda: config.sources, log)
     return replace(context, level_tap=level_tap), writer
 
 

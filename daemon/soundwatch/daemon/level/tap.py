@@ -2,6 +2,7 @@
 
 Conventions: only the engine's thread uses a meter, and a meter never waits. Samples of blocks are at the rate of their
 source, those of an encoder and of events at the rate of the model.
+Rule: a fault of a meter switches that meter off and never ends the detection; failures of destinations pass through.
 Does not: measure (`meter.py`) or format lines (`lines.py`).
 """
 
@@ -14,6 +15,8 @@ from datetime import tzinfo
 import msgspec
 
 from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.types import Block, EndReason, Event
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
@@ -23,6 +26,7 @@ from soundwatch.daemon.level.lines import minute_line, period_line, rounded_db, 
 from soundwatch.daemon.level.meter import MeterState, SecondLevel, measure
 from soundwatch.daemon.level.periods import Period, PeriodState, add_second, end_periods
 from soundwatch.daemon.level.watch import LevelWatch
+from soundwatch.daemon.level.weighting import LEAST_RATE_HZ
 
 
 @dataclass(slots=True)
@@ -47,6 +51,7 @@ class LevelMeter:
         zone: Time zone of the periods; None for the system's.
         publish: Takes the line of each second and minute; must not wait.
         append: Takes the lines of longer periods.
+        log: Gets one warning for a source that is not metered, and one error for a meter that fails.
     """
 
     def __init__(
@@ -56,19 +61,49 @@ class LevelMeter:
         zone: tzinfo | None,
         publish: Callable[[LevelLine], object],
         append: Callable[[LevelPeriodLine], object],
+        log: Logger,
     ) -> None:
         self._watch = watch
         self._offset_db = offset_db
         self._zone = zone
         self._publish = publish
         self._append = append
+        self._log = log
+        self._unmetered: set[str] = set()
+        self._failed: set[str] = set()
         self._meters: dict[str, _SourceMeter] = {}
 
     def add_block(self, source: str, encoder: LineEncoder, block: Block | None) -> None:
-        """Measure the next block of a source; None for the end of its stream."""
+        """Measure the next block of a source; None for the end of its stream.
+
+        Raises:
+            OSError: A line was not accepted.
+            SoundwatchError: A line was not accepted.
+        """
+        if source in self._failed:
+            return
+        if block is not None and block.rate_hz < LEAST_RATE_HZ:
+            if source not in self._unmetered:
+                self._unmetered.add(source)
+                self._log.warning(
+                    "level_unavailable", source=source, rate_hz=block.rate_hz, least_rate_hz=LEAST_RATE_HZ
+                )
+            return
+        try:
+            self._measure(source, encoder, block)
+        except (OSError, SoundwatchError):
+            raise
+        except Exception as error:  # noqa: BLE001  # a fault of the meter must not end the detection
+            self._failed.add(source)
+            self._log.error("level_failed", source=source, error=f"{type(error).__name__}: {error}")
+
+    def _measure(self, source: str, encoder: LineEncoder, block: Block | None) -> None:
+        """Measure the next block; the end of a stream that was never measured is ignored."""
         spec = encoder.contract.features
         meter = self._meters.get(source)
         if meter is None:
+            if block is None:
+                return
             self._meters = {name: other for name, other in self._meters.items() if not other.ended}
             meter = self._meters[source] = _SourceMeter(
                 EventLevels(spec.rate_hz, spec.window_samples), self._watch(encoder.contract)
@@ -101,7 +136,7 @@ class LevelMeter:
     def with_levels(self, source: str, event: Event, line: EventLine) -> EventLine:
         """Return the line of an event with its levels."""
         meter = self._meters.get(source)
-        if meter is None:
+        if meter is None or source in self._failed:
             return line
         offset_db = self._offset_db(source)
         level, highest = meter.events.of_event(event)

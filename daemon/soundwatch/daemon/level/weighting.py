@@ -7,7 +7,10 @@ at 0 Hz; A has one more pole at f2 and one at f3 and two more zeros at 0 Hz.
 Rule for f4: the bilinear transform compresses frequencies near half the sampling rate: at 44.1 kHz the response would
 be 3.4 dB too low at 12.5 kHz. The section of the double pole at f4 therefore has the poles of the sampled analog filter
 and a numerator that is fitted to the analog magnitude by least squares (the form of Vicanek, "Matched second order
-digital filters", 2016). The high passes lie far below, where the bilinear transform is exact to 0.01 dB.
+digital filters", 2016). At rates of sound cards the high
+passes lie far below, where the bilinear transform is exact to 0.01 dB.
+Rule for low rates: the bilinear transform takes the pole at f3 up to half the rate. From 4.8 kHz on the weightings
+hold the limits of class 1 up to half the rate; below 1.5 kHz the section would not be stable.
 Does not: filter (`block_filter.py`).
 """
 
@@ -26,6 +29,7 @@ F2_HZ: Final = 107.65265
 F3_HZ: Final = 737.86223
 F4_HZ: Final = 12194.217
 REFERENCE_HZ: Final = 1000.0
+LEAST_RATE_HZ: Final = 5000
 C_SECTIONS: Final = 2  # the first sections of `weighting_sections` are the weighting C, all of them A
 _GRID: Final = 400
 
