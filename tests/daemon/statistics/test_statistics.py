@@ -82,6 +82,7 @@ def test_time_that_no_line_reports_yet_counts_for_nothing(tmp_path: Path) -> Non
     assert (running.coverage, running.complete) == (1.0, False)
     assert running.sources[0].reported_s == 3 * 3600
     assert [hour.coverage for hour in running.hours][:5] == [1.0, 1.0, 1.0, None, None]
+    assert render_text(running).endswith("\n\nThe comparison is with the day before up to the same time.\n")
     killed = computed(store, "day", 0, now_s=at(0, 6).timestamp())
     assert killed.coverage == 0.5
     store.close()

@@ -372,7 +372,8 @@ def test_the_page_of_the_named_proxy_may_send_requests_and_others_may_not() -> N
             assert answer.status_code == status
 
 
-def test_a_proxy_that_checks_its_users_needs_no_token_and_others_are_refused() -> None:
+def test_a_proxy_that_checks_its_users_needs_no_token_and_others_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "is_loopback", lambda _: False)  # as a proxy on another machine
     with a_site("http://127.0.0.1:0,proxy=127.0.0.2 192.0.2.7") as site:
         transport = httpx.HTTPTransport(local_address="127.0.0.2")
         outside = {"Host": "homeassistant.local:8123", "X-Forwarded-Host": "homeassistant.local:8123"}
@@ -390,6 +391,22 @@ def test_a_proxy_that_checks_its_users_needs_no_token_and_others_are_refused() -
             403,
             "Only the proxy may send requests to this address.",
         )
+
+
+def test_a_proxy_on_loopback_sends_a_known_host_so_that_no_site_can_use_its_address() -> None:
+    with a_site("http://127.0.0.1:0,proxy=127.0.0.1,host=home.example") as site:
+        rebound = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
+        assert site.get("/api/health", headers=rebound).status_code == 421
+        assert site.get("/api/health", headers=rebound | {"X-Forwarded-Host": "evil.example"}).status_code == 421
+        own = {"Host": "home.example", "Origin": "https://home.example", "Sec-Fetch-Site": "same-origin"}
+        assert site.get("/api/health", headers=own).status_code == 200
+        forged = own | {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"}
+        assert site.get("/api/health", headers=forged).status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "null", "//", "http://a]b"])
+def test_an_origin_that_is_none_is_refused(site: Site, origin: str) -> None:
+    assert site.get("/api/health", headers={"Origin": origin}).status_code == 403
 
 
 def test_with_a_token_others_than_the_proxy_need_it_and_cannot_claim_a_host(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def render_html(statistics: Statistics) -> str:
     body = "".join(
         (
             f"<h1>{title}</h1><p>{escape(summary_sentence(statistics))}</p>",
-            f"<p class='note'>{escape(comparison_note(statistics).strip())}</p>" if not statistics.complete else "",
+            f"<p class='note'>{escape(comparison_note(statistics))}</p>" if not statistics.complete else "",
             _class_table(statistics),
             _hour_tables(statistics),
             _facts(notable_rows(statistics)),

@@ -24,7 +24,7 @@ def render_text(statistics: Statistics) -> str:
         *(f"{name:<{_NAME_COLUMNS}}  {text}" for name, text in notable_rows(statistics)),
         "",
         *(f"{source.source:<{_NAME_COLUMNS}}  {source_sentence(source)}" for source in statistics.sources),
-        comparison_note(statistics),
+        *([] if statistics.complete else ["", comparison_note(statistics)]),
     ]
     return "\n".join(printable(part).rstrip() for part in parts) + "\n"
 
@@ -69,7 +69,7 @@ def comparison_note(statistics: Statistics) -> str:
     """Return the range of the comparison for a period that has not ended; empty for others."""
     if statistics.complete:
         return ""
-    return f"\nThe comparison is with the {statistics.period} before up to the same time."
+    return f"The comparison is with the {statistics.period} before up to the same time."
 
 
 def level(event: NotableEvent) -> str:

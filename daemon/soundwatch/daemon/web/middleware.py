@@ -2,8 +2,9 @@
 
 Conventions: a refusal is JSON with one sentence. The checks, in this order: the client's request rate, the `Host`
 header (against DNS rebinding), the origin of the requesting page (`Origin`, `Sec-Fetch-Site`), the token, and the size
-of the request. A proxy that checks its users (`,proxy=ADDRESS`) may send any `Host`, names the browser's in
-`X-Forwarded-Host`, and needs no token; with such a proxy and no token, requests of others are refused.
+of the request. A proxy that checks its users (`,proxy=ADDRESS`) needs no token, may send any `Host`, and names the
+browser's in `X-Forwarded-Host`; a proxy on loopback has to send a known `Host`, since browsers of this machine have its
+address. With such a proxy and no token, requests of others are refused.
 Rule: pages of other sites may link to this server, but may not send other requests.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """
@@ -25,6 +26,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.loopback import is_loopback
 from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
@@ -133,13 +135,14 @@ class SecurityMiddleware:
         proxied = self._settings.is_proxy(client)
         if not proxied and self._settings.proxies and self._settings.token is None:
             raise RequestRefused(403, "Only the proxy may send requests to this address.")
+        any_host = proxied and not is_loopback(client)  # a browser of this machine has the address of a proxy here
         if len(headers.getlist("host")) != 1 or not (
-            proxied or self._settings.accepts_host(_host_name(headers["host"]))
+            any_host or self._settings.accepts_host(_host_name(headers["host"]))
         ):
             raise RequestRefused(
                 421, "The Host header does not name this server. If it should, add the name with ,host=NAME."
             )
-        _check_origin(scope, headers, self._settings, proxied=proxied)
+        _check_origin(scope, headers, self._settings, forwarded=any_host)
         token = self._settings.token
         if (
             token is not None
@@ -184,14 +187,14 @@ async def send_refusal(scope: Scope, send: Send, refusal: RequestRefused) -> Non
     await send({"type": f"{prefix}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 
-def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, proxied: bool) -> None:
+def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, forwarded: bool) -> None:
     """Check that no page of another site sent the request.
 
     Raises:
         RequestRefused: A page of another site sent it.
     """
     origin = headers.get("origin")
-    host = headers.get("x-forwarded-host", headers["host"]) if proxied else headers["host"]
+    host = headers.get("x-forwarded-host", headers["host"]) if forwarded else headers["host"]
     if origin is not None and not _is_own_origin(origin, host, settings):
         raise RequestRefused(403, "Pages of other sites may not send this request.")
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
@@ -207,7 +210,10 @@ def _check_origin(scope: Scope, headers: Headers, settings: Settings, *, proxied
 
 def _is_own_origin(origin: str, host: str, settings: Settings) -> bool:
     """Check that an origin is the requested host, or the host of the reverse proxy (`,host=NAME`)."""
-    netloc = urlsplit(origin).netloc.lower()
+    try:
+        netloc = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False
     return netloc == host.lower() or (settings.proxy_host != "" and _host_name(netloc) == settings.proxy_host)
 
 
