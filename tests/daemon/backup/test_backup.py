@@ -129,6 +129,7 @@ def test_existing_data_is_replaced_only_if_asked_and_never_under_a_daemon(home: 
     lock = JournalLock(journal)
     with pytest.raises(StoreError, match="in use by another soundwatch"):
         restore_backup(out, targets, overwrite=True)
+    assert targets.config_path.read_text() == "node: changed\n"
     lock.release()
     restore_backup(out, targets, overwrite=True)
     assert load_config(targets.config_path).node == "balcony"

@@ -8,6 +8,8 @@ written if a target exists, without `overwrite`.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -69,7 +71,8 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
     if existing and not overwrite:
         raise ConfigError(f"{existing[0]} exists, so nothing is restored. Name another place, or add --overwrite.")
     try:
-        extract_files(archive, lambda name, content: _write(name, content, paths[name]))
+        with _writer_lock(paths.get(JOURNAL)):
+            extract_files(archive, lambda name, content: _write(name, content, paths[name]))
     except OSError as error:
         raise ConfigError(
             f"{error.filename or archive}: {error.strerror}. The backup is not fully restored."
@@ -122,15 +125,29 @@ def _journal_target(config: Config, targets: RestoreTargets) -> Path:
     return path
 
 
-def _write(name: str, content: IO[bytes], path: Path) -> None:
-    """Write one file; a journal only while no daemon uses the one that it replaces."""
+@contextmanager
+def _writer_lock(path: Path | None) -> Iterator[None]:
+    """Hold the lock of the journal that is replaced, so nothing is written while a daemon uses the journal."""
+    if path is None:
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = JournalLock(path) if name == JOURNAL else None
+    absent = not path.exists()
+    lock = JournalLock(path)
     try:
-        replace_file(path, lambda part: copy_content(content, part), mode=0o600)
-        if lock is not None:
-            for suffix in ("-wal", "-shm"):  # of the journal that was replaced
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        yield
+    except BaseException:
+        if absent and path.stat().st_size == 0:  # the lock made the file
+            path.unlink()
+        raise
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
+
+
+def _write(name: str, content: IO[bytes], path: Path) -> None:
+    """Write one file."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_file(path, lambda part: copy_content(content, part), mode=0o600)
+    if name == JOURNAL:
+        for suffix in ("-wal", "-shm"):  # of the journal that was replaced
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
