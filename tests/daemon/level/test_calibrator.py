@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.cli import main
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Block
 from soundwatch.daemon.level.calibrator import measure_tone
@@ -62,3 +63,31 @@ def test_the_command_prints_the_offset_and_refuses_other_sounds(tmp_path: Path) 
     refused = soundwatch("calibrate-level", "--device", tmp_path / "noise.wav", "--seconds", "3")
     assert refused.returncode == 4
     assert b"There is no tone of 1 kHz: a tone of 300 Hz" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ((1.0, 0.5), r"2 channels differ by 6\.0 dB; channel 1 is the loudest\..* `channels: left`"),
+        ((0.8, 1.0), r"2 channels differ by 1\.9 dB; channel 2 is the loudest\..* `channels: right`"),
+        ((0.0, 1.0), r"2 channels differ and one is silent; channel 2 is the loudest"),
+        ((0.5, 0.5, 1.0), r"3 channels differ by 6\.0 dB; channel 3 is the loudest"),
+    ],
+)
+def test_channels_of_different_levels_are_refused_with_the_one_to_select(
+    channels: tuple[float, ...], message: str
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        measure_tone(blocks(np.array(channels)[:, None] * calibrator()), 3)
+
+
+def test_channels_within_one_decibel_are_measured() -> None:
+    assert measure_tone(blocks(np.array([[1.0], [0.95]]) * calibrator()), 3).seconds == 3
+
+
+@pytest.mark.parametrize("level", ["nan", "inf", "-inf", "49.9", "150.1", "0"])
+def test_a_level_that_no_calibrator_has_is_refused(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["calibrate-level", "--device", "unused.wav", f"--level={level}"])
+    assert caught.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,9 +15,27 @@ from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.core.types import Block
 
 
+class FiniteRange(click.FloatRange):
+    """Range of numbers; NaN, which no comparison excludes, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert a number in the range."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number from {self.min:g} to {self.max:g}.", param, ctx)
+        return number
+
+
 @click.command()
 @click.option("--device", default="default", show_default=True, help="A source of --config, a device or a recording.")
-@click.option("--level", "level_db", default=94.0, show_default=True, help="Level of the calibrator, in dB.")
+@click.option(
+    "--level",
+    "level_db",
+    default=94.0,
+    show_default=True,
+    type=FiniteRange(50, 150),
+    help="Level of the calibrator, in dB.",
+)
 @click.option(
     "--seconds", default=10, show_default=True, type=click.IntRange(2, 600), help="Seconds of the tone to measure."
 )

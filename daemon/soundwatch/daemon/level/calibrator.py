@@ -3,7 +3,8 @@
 Conventions: samples (C, S) in -1 to 1; the level of a tone is its A-weighted level, which is that of every weighting at
 1 kHz.
 Rule: the tone has 1 kHz within 2 %, its level stays within 0.3 dB, it carries 90 % of the A-weighted power, and no
-sample reaches full scale. A channel that the calibrator does not reach counts with its noise: select one channel.
+sample reaches full scale. Channels whose levels differ by more than 1 dB are refused: the calibrator reaches one of
+them, and the mean of their powers would be too low.
 Does not: record (`cli/calibrate_level.py`).
 """
 
@@ -24,6 +25,8 @@ TONE_HZ: Final = 1000.0
 TONE_TOLERANCE: Final = 0.02
 STEADY_DB: Final = 0.3
 TONE_SHARE: Final = 0.9
+CHANNELS_DB: Final = 1.0
+CHANNEL_NAMES: Final = ("left", "right")
 FULL_SCALE: Final = 0.999
 SETTLING_S: Final = 1
 
@@ -69,6 +72,7 @@ def measure_tone(blocks: Iterable[Block], seconds: int) -> ToneLevel:
             levels.append(second.a)
         if len(levels) > SETTLING_S + seconds - 1:
             tone_hz, share = _tone(latest, block.rate_hz)
+            _check_channels(latest)
             break
     else:
         raise SourceError(f"The sound ended after {len(levels)} s; {SETTLING_S + seconds} s are needed.")
@@ -101,6 +105,24 @@ def _checked(levels: list[float], highest: float, tone_hz: float, share: float) 
             "and switch off any automatic gain control."
         )
     return ToneLevel(tone_hz, mean_db, spread_db, len(levels))
+
+
+def _check_channels(samples: Samples) -> None:
+    """Check that the channels of samples (C, S) have equal levels.
+
+    Raises:
+        SourceError: The levels differ; the message names the channel to select.
+    """
+    power = samples.var(axis=1, dtype=np.float64)
+    loudest = int(np.argmax(power))
+    weakest = float(power.min())
+    if power[loudest] > weakest * 10 ** (CHANNELS_DB / 10):
+        by = f"by {10 * np.log10(power[loudest] / weakest):.1f} dB" if weakest > 0 else "and one is silent"
+        selected = f": `channels: {CHANNEL_NAMES[loudest]}`" if loudest < len(CHANNEL_NAMES) else ""
+        raise SourceError(
+            f"The levels of the {len(power)} channels differ {by}; channel {loudest + 1} is the loudest. Put the "
+            f"calibrator on that microphone and select its channel{selected}."
+        )
 
 
 def _tone(samples: Samples, rate_hz: int) -> tuple[float, float]:
