@@ -136,6 +136,25 @@ def test_existing_data_is_replaced_only_if_asked_and_never_under_a_daemon(home: 
     assert rows(journal) == rows(home / "journal.db")
 
 
+def test_the_calibrations_of_sources_are_restored_where_the_configuration_names_them(home: Path) -> None:
+    (home / "own").mkdir()
+    for name in ("yard", "roof"):
+        (home / "own" / f"{name}.json").write_text(f'{{"{name}": 1}}')
+    with (home / "config.yaml").open("a") as file:
+        file.write(
+            "sources:\n  yard: {detection: {calibration: own/yard.json}}\n"
+            "  'roof 2': {detection: {calibration: own/roof.json}}\n  street: {detection: {calibration: false}}\n"
+        )
+    paths = restore_backup(saved(home), new_place(home), overwrite=False)
+    new = home.parent / "new"
+    for name in ("calibration.json", "own/yard.json", "own/roof.json"):
+        assert (new / name).read_bytes() == (home / name).read_bytes()
+    assert [name for name in paths if name.startswith("calibrations/")] == [
+        "calibrations/yard.json",
+        "calibrations/roof%202.json",
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["../evil", "/etc/evil", "clips/../../evil", "clips/./a", "journal.db-wal", "clips\\a"]
 )

@@ -1,8 +1,8 @@
 """The archive of a backup: a compressed tar file that begins with a manifest of its files.
 
-Conventions: names in the archive are `config.yaml`, `calibration.json`, `journal.db` and `clips/...`; a name from an
-archive is never a path until `check_name` has accepted it. Every file has its size and its SHA-256 in the manifest, and
-all of them are checked before the first file is restored.
+Conventions: names in the archive are `config.yaml`, `calibration.json`, `calibrations/SOURCE.json`, `journal.db` and
+`clips/...`; a name from an archive is never a path until `check_name` has accepted it. Every file has its size and its
+SHA-256 in the manifest, and all of them are checked before the first file is restored.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
+from urllib.parse import quote
 
 import msgspec
 
 from soundwatch.daemon import __version__
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 CONFIG: Final = "config.yaml"
 CALIBRATION: Final = "calibration.json"
+CALIBRATIONS: Final = "calibrations"
 JOURNAL: Final = "journal.db"
 CLIPS: Final = "clips"
 LARGEST_MANIFEST_BYTES: Final = 64_000_000
@@ -129,10 +132,18 @@ def check_name(path: Path, name: str) -> None:
         ConfigError: The name is not allowed.
     """
     parts = PurePosixPath(name).parts
-    allowed = name in (CONFIG, CALIBRATION, JOURNAL) or (len(parts) > 1 and parts[0] == CLIPS)
+    allowed = name in (CONFIG, CALIBRATION, JOURNAL) or (len(parts) > 1 and parts[0] in (CALIBRATIONS, CLIPS))
     plain = name == "/".join(parts) and not any(part in (".", "..") for part in parts)
     if not (allowed and plain) or any(character in name for character in "\\:\0"):
         raise ConfigError(f"{path} contains the name {name!r}, which no backup of soundwatch has. It is not restored.")
+
+
+def calibration_paths(config: Config) -> dict[str, Path]:
+    """Return every calibration that a configuration names, by its name in an archive."""
+    own = {name: source.detection.calibration for name, source in config.sources.items()}
+    found = {f"{CALIBRATIONS}/{quote(name, safe='')}.json": path for name, path in own.items()}
+    named = {CALIBRATION: config.detection.calibration} | found
+    return {name: Path(path) for name, path in named.items() if isinstance(path, str)}
 
 
 def copy_content(content: IO[bytes], path: Path) -> None:

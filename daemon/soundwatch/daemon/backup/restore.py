@@ -1,8 +1,8 @@
 """Restore a backup: check the whole archive and all targets, then write the files.
 
-Conventions: the configuration goes to the file that the user names; the calibration to its place in that configuration;
-the journal and the clips to the places of the restored configuration, or to those that the user names. Nothing is
-written if a target exists, without `overwrite`.
+Conventions: the configuration goes to the file that the user names; the calibrations to their places in that
+configuration; the journal and the clips to the places of the restored configuration, or to those that the user names.
+Nothing is written if a target exists, without `overwrite`, or while a daemon uses the journal that would be replaced.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import msgspec
 
 from soundwatch.daemon.backup.archive import (
     CALIBRATION,
+    CALIBRATIONS,
     CLIPS,
     CONFIG,
     JOURNAL,
     Manifest,
+    calibration_paths,
     copy_content,
     extract_files,
     read_manifest,
@@ -83,15 +85,15 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
 def _paths(manifest: Manifest, archive: Path, targets: RestoreTargets) -> dict[str, Path]:
     """Return the target of each file."""
     names = [file.name for file in manifest.files]
-    config = _archived_config(archive) if CONFIG in names else Config()
+    config, calibrations = _archived_config(archive) if CONFIG in names else (Config(), {})
     paths: dict[str, Path] = {}
     for name in names:
         if name == CONFIG:
             paths[name] = targets.config_path
-        elif name == CALIBRATION:
-            if config.detection.calibration is None:
-                raise ConfigError(f"{archive} has a calibration that its configuration does not name.")
-            paths[name] = targets.config_path.parent / config.detection.calibration
+        elif name == CALIBRATION or name.startswith(f"{CALIBRATIONS}/"):
+            if name not in calibrations:
+                raise ConfigError(f"{archive} has the calibration {name}, which its configuration does not name.")
+            paths[name] = targets.config_path.parent / calibrations[name]
         elif name == JOURNAL:
             paths[name] = _journal_target(config, targets)
         else:
@@ -102,17 +104,14 @@ def _paths(manifest: Manifest, archive: Path, targets: RestoreTargets) -> dict[s
     return paths
 
 
-def _archived_config(archive: Path) -> Config:
-    """Read the configuration of an archive, with the calibration as it is written there."""
+def _archived_config(archive: Path) -> tuple[Config, dict[str, Path]]:
+    """Read the configuration of an archive, and its calibrations as they are written there, by their names."""
     with tempfile.TemporaryDirectory(prefix="soundwatch-restore-") as folder:
         path = Path(folder) / CONFIG
         extract_files(archive, lambda name, content: copy_content(content, path) if name == CONFIG else None)
         config = load_config(path)
-        if config.detection.calibration is None:
-            return config
-        calibration = Path(config.detection.calibration)
-        written = str(calibration.relative_to(folder)) if calibration.is_relative_to(folder) else str(calibration)
-        return msgspec.structs.replace(config, detection=msgspec.structs.replace(config.detection, calibration=written))
+    named = calibration_paths(config).items()
+    return config, {name: found.relative_to(folder) if found.is_relative_to(folder) else found for name, found in named}
 
 
 def _journal_target(config: Config, targets: RestoreTargets) -> Path:

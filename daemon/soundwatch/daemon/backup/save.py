@@ -1,4 +1,4 @@
-"""Make a backup: configuration, calibration, journal with its labels, and clips on request.
+"""Make a backup: configuration, calibrations, journal with its labels, and clips on request.
 
 Conventions: the journal is copied by SQLite's backup interface, so the copy is one consistent state, also while a
 daemon writes. A clip that is deleted meanwhile is left out.
@@ -11,7 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from soundwatch.daemon.backup.archive import CALIBRATION, CLIPS, CONFIG, JOURNAL, SourceFile, write_archive
+from soundwatch.daemon.backup.archive import CLIPS, CONFIG, JOURNAL, SourceFile, calibration_paths, write_archive
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
@@ -48,8 +48,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         files = [SourceFile(JOURNAL, copy)]
         if config_path is not None:
             files.insert(0, SourceFile(CONFIG, config_path))
-            if config.detection.calibration is not None:
-                files.insert(1, SourceFile(CALIBRATION, Path(config.detection.calibration)))
+            files[1:1] = [SourceFile(name, path) for name, path in calibration_paths(config).items()]
         if clips and config.clips.folder is not None:
             files += _clip_files(Path(config.clips.folder).expanduser())
         created, node = format_utc(time.time_ns()), node_name(config)
