@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from soundwatch.daemon.journal.labels import set_label
 from soundwatch.daemon.journal.lock import JournalLock
 from soundwatch.daemon.journal.store import JournalStore
 from support.busy_week import FIRST, event_lines, write_busy_journal
-from support.cli_runner import soundwatch
+from support.cli_runner import SOUNDWATCH, soundwatch
 from support.journal_factory import row
 
 TABLES = ("lines", "labels", "cursors", "identity", "ages", "clip_folders")
@@ -153,6 +155,20 @@ def test_the_calibrations_of_sources_are_restored_where_the_configuration_names_
         "calibrations/yard.json",
         "calibrations/roof%202.json",
     ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no limits of files")
+def test_a_disk_without_space_for_the_copy_is_a_message_and_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    size = (home / "journal.db").stat().st_size
+    folder = tmp_path / "out"
+    folder.mkdir()
+    limited = ["/bin/sh", "-c", f'ulimit -f {size // 512 // 4}; exec "$@"', "sh", SOUNDWATCH]
+    command = [*limited, "backup", str(folder / "b.backup"), "--config", str(home / "config.yaml")]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 9, done.stderr
+    assert b"cannot be copied to" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Make a backup: configuration, calibrations, journal with its labels, and clips on request.
 
 Conventions: the journal is copied by SQLite's backup interface, so the copy is one consistent state, also while a
-daemon writes. A clip that is deleted meanwhile is left out.
+daemon writes. The copy is made in a temporary folder in that of the archive. A clip that is deleted meanwhile is left
+out.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import time
 from contextlib import closing
@@ -15,7 +17,7 @@ from soundwatch.daemon.backup.archive import CLIPS, CONFIG, JOURNAL, SourceFile,
 from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
-from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.errors import ConfigError, StoreError
 from soundwatch.daemon.journal.location import open_for_reading
 from soundwatch.daemon.journal.migrations import user_version
 from soundwatch.daemon.journal.sqlite import copy_open_database
@@ -35,27 +37,32 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
 
     Raises:
         ConfigError: A file cannot be read or written, or no clips are configured.
-        StoreError: There is no journal, or it cannot be read.
+        StoreError: There is no journal, it cannot be read, or it cannot be copied.
     """
     if clips and config.clips.folder is None:
         raise ConfigError("--with-clips: the configuration has no clips.folder, so there are no clips to save.")
-    with (
-        tempfile.TemporaryDirectory(prefix="soundwatch-backup-") as folder,
-        closing(open_for_reading(config.journal)) as store,
-    ):
-        copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))
-        journal_format = store.transaction(user_version)
-        files = [SourceFile(JOURNAL, copy)]
-        if config_path is not None:
-            files.insert(0, SourceFile(CONFIG, config_path))
-            files[1:1] = [SourceFile(name, path) for name, path in calibration_paths(config).items()]
-        if clips and config.clips.folder is not None:
-            files += _clip_files(Path(config.clips.folder).expanduser())
-        created, node = format_utc(time.time_ns()), node_name(config)
-        try:
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".soundwatch-backup-", dir=out.parent) as folder,
+            closing(open_for_reading(config.journal)) as store,
+        ):
+            copy = store.transaction(lambda db: copy_open_database(db, Path(folder) / JOURNAL))
+            journal_format = store.transaction(user_version)
+            files = [SourceFile(JOURNAL, copy)]
+            if config_path is not None:
+                files.insert(0, SourceFile(CONFIG, config_path))
+                files[1:1] = [SourceFile(name, path) for name, path in calibration_paths(config).items()]
+            if clips and config.clips.folder is not None:
+                files += _clip_files(Path(config.clips.folder).expanduser())
+            created, node = format_utc(time.time_ns()), node_name(config)
             replace_file(out, lambda part: write_archive(part, files, created, node, journal_format), mode=0o600)
-        except OSError as error:
-            raise ConfigError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename or out}: {error.strerror}. The backup is not written.") from error
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"The journal cannot be copied to {out.parent}: {error}. The backup is not written. Free space there, or "
+            "name another folder."
+        ) from error
     return [file.name for file in files]
 
 
