@@ -47,6 +47,7 @@ def test_a_recording_as_the_only_source_needs_nothing(tmp_path: Path) -> None:
     assert "as measured" not in of(findings, "model"), "no CUDA session has started here"
     assert "sources.street.device: demo" in of(findings, "configuration")
     assert "SQLite" in of(findings, "versions")
+    assert of(findings, "calibration") == ""
 
 
 def sound_file(path: Path, left: float, right: float) -> Path:
@@ -82,6 +83,7 @@ def test_a_microphone_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     assert code == FAULTY
     assert "fault: source mic0: " in of(findings, "microphones")
     assert of(findings, "probe") == ""
+    assert "`soundwatch calibrate --background 3600` sets the thresholds of this place." in of(findings, "calibration")
 
 
 def test_a_configuration_that_does_not_read_is_a_fault_and_the_rest_is_looked_at(tmp_path: Path) -> None:

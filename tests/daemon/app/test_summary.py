@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.summary import run_summary
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.core.config import Config, DetectionConfig, JournalConfig
+from soundwatch.daemon.core.source_config import SourceConfig, SourceDetectionConfig
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 from support.journal_factory import hello
+
+MEMORY_ONLY = Config(journal=JournalConfig(path="memory"))
 
 
 def test_it_counts_the_events_of_all_sources_and_names_the_command_that_prints_them(tmp_path: Path) -> None:
@@ -23,7 +28,7 @@ def test_it_counts_the_events_of_all_sources_and_names_the_command_that_prints_t
             "never": SourceStatus(),
         }
     )
-    assert run_summary(snapshot, JournalConfig(path=str(path))) == {
+    assert run_summary(snapshot, RunConfig(Config(journal=JournalConfig(path=str(path))), {})) == {
         "events": "siren 3, dog_bark 1",
         "journal": str(path),
         "read": f"soundwatch tail --journal '{path}' --since {line.stream_start}",
@@ -31,5 +36,27 @@ def test_it_counts_the_events_of_all_sources_and_names_the_command_that_prints_t
 
 
 def test_a_journal_in_memory_cannot_be_read_by_commands() -> None:
-    summary = run_summary(StatusSnapshot({"mic0": SourceStatus()}), JournalConfig(path="memory"))
+    summary = run_summary(StatusSnapshot({"mic0": SourceStatus()}), RunConfig(MEMORY_ONLY, {"mic0": SourceConfig()}))
     assert summary == {"events": "none", "journal": "memory: not stored"}
+
+
+@pytest.mark.parametrize(
+    ("common", "device", "own", "advised"),
+    [
+        (None, "default", None, True),
+        (None, "USB PnP", None, True),
+        ("calibration.json", "default", None, False),
+        (None, "default", "street.json", False),
+        (None, "default", False, False),
+        (None, "demo", None, False),
+        (None, "rtsp://camera/stream", None, False),
+    ],
+)
+def test_a_microphone_without_a_calibration_gives_the_command_that_calibrates(
+    common: str | None, device: str, own: str | bool | None, advised: bool
+) -> None:
+    config = msgspec.structs.replace(MEMORY_ONLY, detection=DetectionConfig(calibration=common))
+    source = SourceConfig(device=device, detection=SourceDetectionConfig(calibration=own))
+    snapshot = StatusSnapshot({"mic0": SourceStatus(hello=hello("siren"))})
+    summary = run_summary(snapshot, RunConfig(config, {"mic0": source}))
+    assert summary.get("calibrate") == ("soundwatch calibrate --background 3600" if advised else None)

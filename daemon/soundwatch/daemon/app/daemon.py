@@ -114,7 +114,7 @@ class Daemon:
                 release_memory()
                 self._engine.run(self._lifecycle.sessions)
         self._notifier.stopping()
-        self._log.info("finished", **run_summary(self._tracker.snapshot, self._in_force.run_config.config.journal))
+        self._log.info("finished", **run_summary(self._tracker.snapshot, self._in_force.run_config))
         self._raise_failure()
 
     def _open(self, run_config: RunConfig, name: str) -> LiveSource:

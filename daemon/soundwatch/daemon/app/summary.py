@@ -1,4 +1,4 @@
-"""Summary of a run, for the log at its end: the events, where they are stored, and how to read them.
+"""Summary of a run, for the log at its end: the events, where they are stored, how to read them, and the next step.
 
 Does not: log or count (`status/snapshot.py`).
 """
@@ -8,30 +8,48 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 
-from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.app.reload import RunConfig
+from soundwatch.daemon.capture import source_kind
+from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.journal.location import journal_path
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.status.snapshot import StatusSnapshot
 
 
-def run_summary(snapshot: StatusSnapshot, journal: JournalConfig) -> dict[str, str]:
+def run_summary(snapshot: StatusSnapshot, run_config: RunConfig) -> dict[str, str]:
     """Return the fields of the log event `finished`.
 
     Args:
         snapshot: State at the end of the run.
-        journal: Configuration of the journal.
+        run_config: Configuration and sources at the end of the run.
 
     Returns:
-        `events`: number of events by class; `journal`: path; `read`: the command that prints the events.
+        `events`: number of events by class; `journal`: path; `read`: the command that prints the events;
+        `calibrate`: the command that sets the thresholds, after a run of a microphone without a calibration.
     """
     counts = Counter[str]()
     for source in snapshot.sources.values():
         counts.update(source.events)
     events = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "none"
+    journal = run_config.config.journal
     path = journal_path(journal)
+    next_step = {"calibrate": CALIBRATE_COMMAND} if _uncalibrated(snapshot, run_config) else {}
     if path == MEMORY:
-        return {"events": events, "journal": "memory: not stored"}
+        return {"events": events, "journal": "memory: not stored", **next_step}
     named = "" if journal.path is None else f" --journal {shlex.quote(str(path))}"
     starts = [source.hello.stream_start for source in snapshot.sources.values() if source.hello is not None]
     since = f" --since {min(starts)}" if starts else ""
-    return {"events": events, "journal": str(path), "read": f"soundwatch tail{named}{since}"}
+    return {"events": events, "journal": str(path), "read": f"soundwatch tail{named}{since}", **next_step}
+
+
+def _uncalibrated(snapshot: StatusSnapshot, run_config: RunConfig) -> bool:
+    """Return True if a microphone delivered sound and no calibration applies to it."""
+    if run_config.config.detection.calibration is not None:
+        return False
+    return any(
+        source.detection.calibration is None
+        and source_kind(source.device).name == "microphone"
+        and name in snapshot.sources
+        and snapshot.sources[name].hello is not None
+        for name, source in run_config.sources.items()
+    )

@@ -31,6 +31,7 @@ CONFIDENCE: Final = 0.95
 STEP: Final = 0.01
 HIGHEST: Final = 0.99
 MIN_BACKGROUND_S: Final = 600
+CALIBRATE_COMMAND: Final = "soundwatch calibrate --background 3600"
 
 
 class ClassCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

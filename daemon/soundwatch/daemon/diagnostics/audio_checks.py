@@ -12,6 +12,7 @@ from soundwatch.daemon.capture.device_names import list_cards, resolve_device
 from soundwatch.daemon.capture.devices import Device, devices_text, find_device, list_devices
 from soundwatch.daemon.capture.probe import ADVICE, probe_text, record_probe
 from soundwatch.daemon.core.errors import SourceError
+from soundwatch.daemon.detection.calibration import CALIBRATE_COMMAND
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, State
 
 SOUND: Final = Path("/dev/snd")
@@ -37,6 +38,16 @@ def check_probe(case: CheckInput) -> Iterator[Finding]:
     for name, device in _microphones(case) if case.listens else ():
         if _found(name, device, devices).state == "ok":  # a missing one is a finding of `check_microphones`
             yield _assess(name, str(device))
+
+
+def check_calibration(case: CheckInput) -> Iterator[Finding]:
+    """Report each microphone without a calibration, with the command that sets the thresholds of its place."""
+    if case.config is None or case.config.detection.calibration is not None:
+        return
+    for name, _ in _microphones(case):
+        if case.config.sources[name].detection.calibration is None:
+            seen = f"{name} is not calibrated: its thresholds are the model's."
+            yield Finding("calibration", "note", seen, f"`{CALIBRATE_COMMAND}` sets the thresholds of this place.")
 
 
 def _assess(name: str, device: str) -> Finding:

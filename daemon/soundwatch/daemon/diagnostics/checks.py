@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from soundwatch.daemon.core.redact import redact_text
-from soundwatch.daemon.diagnostics.audio_checks import check_microphones, check_probe
+from soundwatch.daemon.diagnostics.audio_checks import check_calibration, check_microphones, check_probe
 from soundwatch.daemon.diagnostics.config_checks import check_configuration, check_model
 from soundwatch.daemon.diagnostics.filter_checks import check_network_filter
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
@@ -27,6 +27,7 @@ PARTS: tuple[tuple[str, Callable[[CheckInput], Iterator[Finding]]], ...] = (
     ("model", check_model),
     ("microphones", check_microphones),
     ("probe", check_probe),
+    ("calibration", check_calibration),
     ("journal", check_journal),
     ("sinks", check_sinks),
     ("service", check_service),
