@@ -1,8 +1,12 @@
-"""Levels of a second, as the meter publishes them."""
+"""Levels as the meter publishes them (seconds) and appends them to the journal (longer periods)."""
 
 from __future__ import annotations
 
-from soundwatch.daemon.events.level_schema import LevelLine
+from typing import Any
+
+import msgspec
+
+from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
 
 
 def level_line(laeq_db: float | None, source: str = "mic0", *, calibrated: bool = False) -> LevelLine:
@@ -18,3 +22,17 @@ def level_line(laeq_db: float | None, source: str = "mic0", *, calibrated: bool 
         lafmax_db=laeq_db,
         lasmax_db=laeq_db,
     )
+
+
+def period_line(start: str, time: str, laeq_db: float | None, **changes: Any) -> LevelPeriodLine:
+    """A line of a quarter of an hour: LAFmax is 12 dB over LAeq, L90 8 dB below."""
+
+    def above(db: float) -> float | None:
+        return None if laeq_db is None else round(laeq_db + db, 1)
+
+    line = LevelPeriodLine(
+        seq=0, time=time, node="balcony", source="mic0", period="15min", start=start, calibrated=False, coverage=1.0,
+        laeq_db=laeq_db, lceq_db=above(6), lzeq_db=above(9), lafmax_db=above(12), lasmax_db=above(8), l10_db=above(3),
+        l50_db=above(-3), l90_db=above(-8),
+    )  # fmt: skip
+    return msgspec.structs.replace(line, **changes)

@@ -179,7 +179,7 @@ def test_a_websocket_client_that_sends_a_message_is_disconnected(site: Site) -> 
 
 
 def test_a_slow_subscriber_misses_windows_and_gets_their_count(site: Site) -> None:
-    subscriber = broadcaster.Subscriber(0, scores=True, columns=False)
+    subscriber = broadcaster.Subscriber(0, scores=True, columns=False, level=False)
     for number in range(broadcaster.MAX_PENDING_WINDOWS + 5):
         subscriber.enqueue(broadcaster.Message("scores", str(number).encode()))
     assert (subscriber.missed, len(subscriber.pending)) == (5, broadcaster.MAX_PENDING_WINDOWS)

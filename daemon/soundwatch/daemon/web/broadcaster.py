@@ -1,8 +1,9 @@
-"""Distributes journal lines, window results and spectrogram columns to the subscribers of the live streams.
+"""Distributes journal lines, window results, spectrogram columns and levels to the subscribers of the live streams.
 
-Conventions: each subscriber reads the journal from its own position, so no line is lost or repeated. Window results are
-encoded once for all subscribers. Each subscriber queues up to `MAX_PENDING_WINDOWS`; a slower one loses the oldest
-results and receives their count. All methods but `_on_lines` and `_on_window` run in the server's event loop.
+Conventions: each subscriber reads the journal from its own position, so no line is lost or repeated. Window results
+and levels are encoded once for all subscribers. Each subscriber queues up to `MAX_PENDING_WINDOWS`; a slower one loses
+the oldest ones and receives their count. All methods but `_on_lines`, `_on_window` and `_on_level` run in the server's
+event loop.
 Rule: without subscribers, the broadcaster is subscribed neither to the journal nor to the live feed.
 """
 
@@ -19,6 +20,7 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.web.spectrogram import columns_line
@@ -28,7 +30,7 @@ MAX_PENDING_WINDOWS: Final = 64
 BATCH_LINES: Final = 200
 HEARTBEAT_S: Final = 15.0
 
-Kind = Literal["welcome", "line", "scores", "columns", "lost", "missed", "heartbeat"]
+Kind = Literal["welcome", "line", "scores", "columns", "level", "lost", "missed", "heartbeat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,20 @@ class Subscriber:
         seq: Number of the last line that the client has.
         scores: Send the scores and the level of each window.
         columns: Send the spectrogram.
+        level: Send the sound level of each second and minute.
     """
 
-    def __init__(self, seq: int, *, scores: bool, columns: bool) -> None:
+    def __init__(self, seq: int, *, scores: bool, columns: bool, level: bool) -> None:
         self.seq = seq
         self.scores = scores
         self.columns = columns
+        self.level = level
         self.pending = deque[Message]()
         self.missed = 0
         self.wakeup = asyncio.Event()
 
     def enqueue(self, message: Message) -> None:
-        """Queue a window's message; drop the oldest one when the queue is full."""
+        """Queue the message of a window or a level; drop the oldest one when the queue is full."""
         if len(self.pending) >= MAX_PENDING_WINDOWS:
             self.pending.popleft()
             self.missed += 1
@@ -86,6 +90,7 @@ class Broadcaster:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsubscribe: list[Callable[[], None]] = []
         self._windows = deque[WindowResult](maxlen=MAX_PENDING_WINDOWS)  # from the engine's thread to the loop
+        self._levels = deque[LevelLine](maxlen=MAX_PENDING_WINDOWS)  # from the engine's thread to the loop
         self._end_samples: dict[str, int] = {}
         self._features_wanted = False
         self._closing = False
@@ -168,6 +173,7 @@ class Broadcaster:
         self._unsubscribe = [
             self._view.journal.subscribe(self._on_lines),
             self._view.live.subscribe(self._on_window, features=features_wanted),
+            self._view.live.subscribe_levels(self._on_level),
         ]
 
     def _on_lines(self) -> None:
@@ -178,6 +184,11 @@ class Broadcaster:
         """Queue a window for the subscribers; called in the engine's thread."""
         self._windows.append(window)
         self._call_in_loop(self._send_windows)
+
+    def _on_level(self, level: LevelLine) -> None:
+        """Queue a level for the subscribers; called in the engine's thread."""
+        self._levels.append(level)
+        self._call_in_loop(self._send_levels)
 
     def _call_in_loop(self, callback: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
@@ -191,6 +202,13 @@ class Broadcaster:
     def _send_windows(self) -> None:
         while self._windows:
             self._send_window(self._windows.popleft())
+
+    def _send_levels(self) -> None:
+        while self._levels:
+            message = Message("level", msgspec.json.encode(self._levels.popleft()))
+            for subscriber in self._subscribers:
+                if subscriber.level:
+                    subscriber.enqueue(message)
 
     def _send_window(self, window: WindowResult) -> None:
         if any(subscriber.scores for subscriber in self._subscribers):

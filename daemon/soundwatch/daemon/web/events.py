@@ -53,8 +53,8 @@ def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
         "before_seq": query.before,
         "class": query.class_,
         "source": query.source,
-        "since": _format_time(query.since),
-        "until": _format_time(query.until),
+        "since": format_time(query.since),
+        "until": format_time(query.until),
         "min_peak_score": query.min_score,
         "text": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
     }
@@ -79,7 +79,7 @@ def last_clip(store: JournalStore, event_id: str) -> ClipLine | None:
 
 def count_events(store: JournalStore, query: CountsQuery) -> CountsResponse:
     """Count the events of each class in each quarter of an hour."""
-    wanted = {"since": _format_time(query.since), "until": _format_time(query.until), "source": query.source}
+    wanted = {"since": format_time(query.since), "until": format_time(query.until), "source": query.source}
     return CountsResponse(
         counts=tuple(
             Count(class_=class_, time=format_utc(quarter * QUARTER_S * 1_000_000_000), events=events)
@@ -117,7 +117,7 @@ def _clip(event_id: str, line: bytes | None) -> Clip | None:
     return Clip(url=url, reason=clip.reason, duration_s=clip.duration_s, bytes=clip.bytes)
 
 
-def _format_time(moment: str | UnsetType) -> str | UnsetType:
+def format_time(moment: str | UnsetType) -> str | UnsetType:
     """Format a time as lines do; a time out of range becomes the nearest one in range.
 
     Raises:

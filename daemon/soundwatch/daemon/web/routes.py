@@ -20,6 +20,7 @@ from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.statistics.records import Statistics
 from soundwatch.daemon.web import events, responses
+from soundwatch.daemon.web.levels import LevelsQuery, LevelsResponse, find_levels
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
@@ -165,6 +166,14 @@ ROUTES: Final = (
         Statistics,
         lambda request: find_statistics(request.view, request.query),
         StatisticsQuery,
+    ),
+    Route(
+        "GET",
+        "/api/levels",
+        "Sound levels of quarters of an hour, hours or days, oldest first.",
+        LevelsResponse,
+        lambda request: find_levels(request.view.journal.store, request.query),
+        LevelsQuery,
     ),
     Route("GET", "/api/lines", "Lines of the journal, oldest first.", LinesResponse, _lines, LinesQuery),
     Route(

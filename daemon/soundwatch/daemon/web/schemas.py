@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from soundwatch.daemon.core.source import SourceState
 
 ApiSourceState = Literal["opening", "waiting", "running", "lost", "paused", "ended"]
-Text = Annotated[str, Meta(max_length=100)]
+Text = Annotated[str, Meta(max_length=100, pattern=r"^[^\x00]*$")]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # exact in JavaScript
 Moment = Annotated[
     str,
