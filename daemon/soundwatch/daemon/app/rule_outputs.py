@@ -7,7 +7,8 @@ Does not: decide (`rules/decide.py`) or deliver lines (`sinks/worker.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from soundwatch.daemon.core.config import Config
@@ -55,10 +56,12 @@ class RuleOutputs:
 
     Args:
         view: View of the daemon.
+        now_unix_s: Returns the present time, in seconds since 1970.
     """
 
-    def __init__(self, view: DaemonView) -> None:
+    def __init__(self, view: DaemonView, now_unix_s: Callable[[], float] = time.time) -> None:
         self._view = view
+        self._now_unix_s = now_unix_s
         self._dispatcher = SinkDispatcher(view.log, lambda _: None)
         self._running: dict[str, tuple[RuleTarget, SinkWorker, list[RuleSink]]] = {}
 
@@ -73,7 +76,7 @@ class RuleOutputs:
                 names = tuple(target.rule_set.rules)
                 cache = caches.setdefault(names, StateCache(self._view.journal.store, target.rule_set))
                 opened: list[RuleSink] = []
-                prepared = _prepared_sink(target, cache, self._view, opened)
+                prepared = _prepared_sink(target, cache, self._view, opened, self._now_unix_s)
                 self._running[key] = (target, self._dispatcher.add(prepared, self._view.journal), opened)
 
     def sink_statuses(self) -> list[tuple[SinkStatus, int]]:
@@ -119,14 +122,21 @@ def prepare_rules(config: Config, view: DaemonView) -> dict[str, RuleTarget]:
     return prepared
 
 
-def _prepared_sink(target: RuleTarget, cache: StateCache, view: DaemonView, opened: list[RuleSink]) -> PreparedSink:
+def _prepared_sink(
+    target: RuleTarget,
+    cache: StateCache,
+    view: DaemonView,
+    opened: list[RuleSink],
+    now_unix_s: Callable[[], float],
+) -> PreparedSink:
     """Return the sink of a destination, which notes itself in `opened`."""
     journal: Journal = view.journal
     name = target.sink_name
 
     def open_() -> RuleSink:
         state = cache.state_at(journal.cursor(name).delivered)
-        sink = RuleSink(name, target.rule, target.rule_set, target.target.open(), state, journal, view.log)
+        sender = target.target.open()
+        sink = RuleSink(name, target.rule, target.rule_set, sender, state, journal, view.log, now_unix_s)
         opened[:] = [sink]
         return sink
 

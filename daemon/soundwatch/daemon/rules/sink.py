@@ -10,7 +10,7 @@ Does not: try again (`sinks/worker.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -54,6 +54,7 @@ class RuleSink:
         state: State of the rules after the last delivered line.
         journal: Journal that the lines come from.
         log: Log of the daemon.
+        now_unix_s: Returns the present time, in seconds since 1970.
 
     Attributes:
         counts: Messages so far.
@@ -68,6 +69,7 @@ class RuleSink:
         state: RulesState,
         journal: Journal,
         log: Logger,
+        now_unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
         self._rule_name = rule
@@ -77,6 +79,7 @@ class RuleSink:
         self._state = state
         self._journal = journal
         self._log = log
+        self._now_unix_s = now_unix_s
         self._settled: set[int] = set()  # lines whose message was sent, merged or refused, in a delivery that failed
         self.counts = TargetCounts()
 
@@ -97,7 +100,7 @@ class RuleSink:
             state = decision.state
             for due in decision.due:
                 if due.rule == self._rule_name and due.facts.seq not in self._settled:
-                    if time.time() - due.facts.unix_ns / SECOND_NS > self._rule.then.max_age_s:
+                    if self._now_unix_s() - due.facts.unix_ns / SECOND_NS > self._rule.then.max_age_s:
                         late.append(due)
                     else:
                         self._send_late(late)
@@ -112,13 +115,13 @@ class RuleSink:
         self._sender.close()
 
     def _message(self, due: DueMessage) -> Message:
-        return make_message(self._rule, due, self._line(due), self._rule_set.place, time.time())
+        return make_message(self._rule, due, self._line(due), self._rule_set.place, self._now_unix_s())
 
     def _send_late(self, late: Sequence[DueMessage]) -> None:
         """Send one message for all that are too old."""
         if late:
             lines = [(due, self._line(due)) for due in (late[0], late[-1])]
-            message = merge_messages(late, lines, self._rule_set.place, time.time())
+            message = merge_messages(late, lines, self._rule_set.place, self._now_unix_s())
             self._send(message, late)
             self.counts = replace(self.counts, late=self.counts.late + len(late))
             self._log.warning("rule_messages_merged", sink=self._name, rule=self._rule_name, messages=len(late))
@@ -134,7 +137,9 @@ class RuleSink:
                 "rule_message_refused", sink=self._name, rule=self._rule_name, reason=str(error), **counted
             )
         else:
-            self.counts = replace(self.counts, sent=self.counts.sent + 1, last_sent_unix_ns=time.time_ns())
+            self.counts = replace(
+                self.counts, sent=self.counts.sent + 1, last_sent_unix_ns=round(self._now_unix_s() * SECOND_NS)
+            )
             self._log.info("rule_message_sent", sink=self._name, rule=self._rule_name, seq=due[-1].facts.seq)
         self._settled.update(one.facts.seq for one in due)
 
