@@ -41,6 +41,8 @@ def test_a_rule_without_conditions_sends_once_for_each_event() -> None:
         ("min_score: 0.91", False),
         ("min_level_dbfs: -30", True),
         ("min_level_dbfs: -29.9", False),
+        ("min_level_dba: 71.5", True),
+        ("min_level_dba: 71.6", False),
         ("min_duration_s: 10", True),
         ("min_duration_s: 10.1", False),
         ("during: [{from: '11:00', to: '13:00'}]", True),
@@ -53,14 +55,16 @@ def test_a_rule_without_conditions_sends_once_for_each_event() -> None:
 )
 def test_each_condition_is_compared_with_the_line(when: str, sends: bool) -> None:
     lines = Lines()
-    lines.event("siren", 0, 10, also={"alarm": 0.7, "wind": 0.2})
+    lines.event("siren", 0, 10, also={"alarm": 0.7, "wind": 0.2}, level_dba=71.5)
     assert bool(lines.sent(rule_set(f"{{r: {{when: {{{when}}}, {SEND}}}}}"))) == sends
 
 
 def test_a_level_that_is_unknown_matches_no_condition_of_the_level() -> None:
     lines = Lines()
     lines.event("siren", 0, 10, level_dbfs=None)
+    lines.event("siren", 100, 110, level_dbfs=None, level_dba=None)
     assert lines.sent(rule_set(f"{{r: {{when: {{min_level_dbfs: -90}}, {SEND}}}}}")) == []
+    assert lines.sent(rule_set(f"{{r: {{when: {{min_level_dba: -90}}, {SEND}}}}}")) == []
 
 
 def test_a_duration_is_decided_with_the_first_line_that_shows_it() -> None:

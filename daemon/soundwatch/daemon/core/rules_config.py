@@ -45,6 +45,7 @@ DAY_S: Final = 86_400.0
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Period = Annotated[float, msgspec.Meta(gt=0, le=7 * DAY_S)]
 Level = Annotated[float, msgspec.Meta(ge=-200, le=0)]
+SoundLevel = Annotated[float, msgspec.Meta(ge=-200, le=200)]
 
 
 class CountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +66,7 @@ class WhenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         sources: Names of sources.
         min_score: Smallest highest score of the event so far.
         min_level_dbfs: Smallest level.
+        min_level_dba: Smallest A-weighted level: dB where the source is calibrated, else dBFS; needs the meter.
         min_duration_s: Shortest duration so far.
         count: Number of events for which all other conditions hold.
         during: Windows of time, of which one has to hold.
@@ -78,6 +80,7 @@ class WhenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sources: tuple[str, ...] = ()
     min_score: Share | None = None
     min_level_dbfs: Level | None = None
+    min_level_dba: SoundLevel | None = None
     min_duration_s: Period | None = None
     count: CountConfig | None = None
     during: tuple[TimeWindow, ...] = ()

@@ -22,8 +22,9 @@ from soundwatch.daemon.rules.message import check_templates
 from soundwatch.daemon.schedule.windows import is_within_any, next_change
 
 SEASONS: Final = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 4, 7, 10))
+HIGHEST_UNCALIBRATED_DBA: Final = 10.0  # no digital signal has more
 WEEK_NS: Final = 7 * 86_400 * SECOND_NS
-_EVENT_KEYS: Final = ("classes", "groups", "tags", "min_score", "min_level_dbfs", "min_duration_s")
+_EVENT_KEYS: Final = ("classes", "groups", "tags", "min_score", "min_level_dbfs", "min_level_dba", "min_duration_s")
 
 
 def check_rules(config: Config, contract: ModelContract, sources: Collection[str] = ()) -> None:
@@ -52,6 +53,7 @@ def check_rules(config: Config, contract: ModelContract, sources: Collection[str
         check_place(rule.not_when.during, config.place, f"{where}.not_when.during")
         check_templates(name, rule)
         _check_faults(where, rule, config)
+        _check_level(where, rule, config)
         _check_after(name, rule, config.rules)
         _check_contradictions(where, rule, config)
 
@@ -75,7 +77,7 @@ def _check_known(where: str, names: Collection[str], known: Collection[str], wha
 def _check_faults(where: str, rule: RuleConfig, config: Config) -> None:
     """Refuse conditions that no fault has."""
     if rule.when.faults:
-        found = [key for key in _EVENT_KEYS if getattr(rule.when, key)]
+        found = [key for key in _EVENT_KEYS if getattr(rule.when, key) not in ((), None)]
         if found:
             raise ConfigError(
                 f"{where}.when: faults and {', '.join(found)} exclude each other: a rule is about faults or about "
@@ -85,6 +87,25 @@ def _check_faults(where: str, rule: RuleConfig, config: Config) -> None:
             raise ConfigError(f"{where}.then.clip: a fault has no clip; clip: none was expected.")
     if rule.then.clip == "attach" and config.clips.folder is None:
         raise ConfigError(f"{where}.then.clip: attach needs clips; set clips.folder, or clip: none.")
+
+
+def _check_level(where: str, rule: RuleConfig, config: Config) -> None:
+    """Refuse a level that no event has."""
+    least = rule.when.min_level_dba
+    if least is None:
+        return
+    if not config.level.enabled:
+        raise ConfigError(
+            f"{where}.when.min_level_dba: events have a level in dB(A) only with the sound level meter; set "
+            "level.enabled: true, or use min_level_dbfs."
+        )
+    named = rule.when.sources or tuple(config.sources)
+    offsets = [config.sources[source].level_offset_db for source in named if source in config.sources]
+    if least > HIGHEST_UNCALIBRATED_DBA and all(offset_db is None for offset_db in offsets):
+        raise ConfigError(
+            f"{where}.when.min_level_dba: {least:g} dB never holds: without sources.*.level_offset_db, levels are in "
+            "dBFS and seldom above 0. Calibrate a source (docs/sound-level.md), or use a level below 0."
+        )
 
 
 def _check_after(name: str, rule: RuleConfig, rules: Mapping[str, RuleConfig]) -> None:

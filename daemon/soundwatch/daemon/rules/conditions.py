@@ -59,6 +59,7 @@ def when_conditions(rule: RuleConfig, facts: LineFacts, place: PlaceConfig) -> I
     for key, seen_value, least in (
         ("when.min_score", facts.score, when.min_score),
         ("when.min_level_dbfs", facts.level_dbfs, when.min_level_dbfs),
+        ("when.min_level_dba", facts.level_dba, when.min_level_dba),
         ("when.min_duration_s", facts.duration_s, when.min_duration_s),
     ):
         if least is not None:

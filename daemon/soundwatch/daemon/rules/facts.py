@@ -47,6 +47,7 @@ class _Line(msgspec.Struct, rename={"class_": "class"}):
     class_: str | None = None
     peak_score: float | None = None
     level_dbfs: float | None = None
+    level_dba: float | None = None
     onset: str | None = None
     duration_s: float | None = None
     continues: str | None = None
@@ -69,6 +70,7 @@ class LineFacts:
         class_: Class of the event.
         score: Highest score of the event so far.
         level_dbfs: Level.
+        level_dba: A-weighted level, dB where the source is calibrated, else dBFS; None without the meter.
         duration_s: Duration of the event so far.
         continues: Id of the event that this one continues.
         tags: Scores of tags.
@@ -84,6 +86,7 @@ class LineFacts:
     class_: str | None = None
     score: float | None = None
     level_dbfs: float | None = None
+    level_dba: float | None = None
     duration_s: float | None = None
     continues: str | None = None
     tags: Mapping[str, float] = field(default_factory=dict)
@@ -138,6 +141,7 @@ def _event_facts(seq: int, line: _Line, unix_ns: int) -> LineFacts:
         line.class_,
         line.peak_score,
         line.level_dbfs,
+        line.level_dba,
         duration_s,
         line.continues,
         line.also,
