@@ -68,7 +68,8 @@ def test_digital_silence_has_no_level(site: Site) -> None:
 
 def test_pages_of_levels_follow_one_another(site: Site) -> None:
     site.append(*(hour(number) for number in range(5)))
-    starts, after = list[str](), 0
+    starts = list[str]()
+    after: int | None = 0
     while after is not None:
         page = site.get("/api/levels", params={"period": "1h", "limit": 2, "after": after}).json()
         assert 1 <= len(page["levels"]) <= 2
