@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import msgspec
@@ -128,6 +129,8 @@ def test_data_check_reports_classes_missing_files_and_files_listed_twice(
         (["--layout", "csv"], "--layout csv and --columns belong together"),
         (["--columns", "filename,category"], "--layout csv and --columns belong together"),
         (["--layout", "csv", "--columns", "filename"], "write FILE,CLASS or FILE,CLASS,FOLD"),
+        (["--layout", "csv", "--columns", "filename,filename"], "names one column twice"),
+        (["--layout", "csv", "--columns", "filename,category, category"], "names one column twice"),
     ],
 )
 def test_the_layout_and_its_columns_are_given_together(
@@ -138,6 +141,26 @@ def test_the_layout_and_its_columns_are_given_together(
             main([*command, *words])
         assert stopped.value.code == 2
         assert match in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".wav", "ä" * 128, "d/" * 1500 + "a.wav", "/".join(["f" * 200] * 25)])
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_file_name_that_is_too_long_is_refused_with_its_line(tmp_path: Path, name: str, line: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(8_000), 16_000)
+    rows = [("a.wav", "dog"), ("a.wav", "rain")]
+    rows[line - 2] = (name, "dog")
+    write(tmp_path / "labels.csv", [("file", "class"), *rows])
+    with pytest.raises(DataError, match=rf"labels\.csv line {line} names the file .* bytes; at most 255 in each part"):
+        split_csv(tmp_path / "labels.csv", Columns("file", "class"), None, 0.2, None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the longest path of Linux is built")
+def test_a_recording_that_the_system_refuses_to_look_at_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d" * 210] * 10)
+    deep.mkdir(parents=True)
+    write(deep / "labels.csv", [("file", "class"), ("/".join(["f" * 200] * 10), "dog")])
+    with pytest.raises(DataError, match="which cannot be looked at: File name too long"):
+        list_csv(deep / "labels.csv", Columns("file", "class"))
 
 
 @pytest.mark.slow

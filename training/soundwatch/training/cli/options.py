@@ -57,6 +57,8 @@ class CsvColumns(click.ParamType[Columns]):
         names = [part.strip() for part in str(value).split(",")]
         if len(names) not in (2, 3) or not all(names):
             self.fail(f"{value!r} names no columns; write FILE,CLASS or FILE,CLASS,FOLD.", param, ctx)
+        if len(set(names)) < len(names):
+            self.fail(f"{value!r} names one column twice; file, class and fold are columns of their own.", param, ctx)
         return Columns(*names)
 
 

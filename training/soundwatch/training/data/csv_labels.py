@@ -9,13 +9,18 @@ Does not: decode (`data/cache.py`).
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import ConfigError, DataError
 from soundwatch.training.data.class_folders import class_label, count_windows, far_off_shares, hold_out
 from soundwatch.training.data.urbansound8k import Clip, Split, open_metadata
+
+LONGEST_NAME_BYTES: Final = 255  # of a file or a folder, on the usual file systems
+LONGEST_FILE_BYTES: Final = 2048  # with the folders before it; systems accept 4096 with the data set's own folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,13 @@ def _entry(path: Path, line: int, row: dict[str, str | None], columns: Columns) 
             f"{path} line {line} says {row}; a file name below the CSV file's folder, a class"
             f"{' and a fold' if columns.fold else ''} were expected. Correct the line, or remove it."
         )
+    lengths = [len(os.fsencode(part)) for part in Path(name).parts]
+    if max(lengths, default=0) > LONGEST_NAME_BYTES or len(os.fsencode(name)) > LONGEST_FILE_BYTES:
+        raise DataError(
+            f"{path} line {line} names the file {name[:40]}..., {len(os.fsencode(name))} bytes; at most "
+            f"{LONGEST_NAME_BYTES} in each part and {LONGEST_FILE_BYTES} in all were expected. Correct the line, or "
+            "remove it."
+        )
     return name, class_label(label, f"{path} line {line}: the class"), fold
 
 
@@ -80,12 +92,27 @@ def _base_folder(path: Path, first: str) -> Path:
     above = path.resolve().parent.parent
     folders = [path.parent, path.parent / "audio", above, above / "audio"]
     for folder in folders:
-        if (folder / first).is_file():
+        if _is_file(path, folder / first):
             return folder
     raise DataError(
         f"{path} names {first} first, which is in none of {', '.join(map(str, folders))}. Put the CSV file beside "
         "the recordings, or into a folder beside them."
     )
+
+
+def _is_file(path: Path, recording: Path) -> bool:
+    """Return True for a recording that is there.
+
+    Raises:
+        DataError: The system refuses to look.
+    """
+    try:
+        return recording.is_file()
+    except OSError as error:
+        raise DataError(
+            f"{path} names {recording}, which cannot be looked at: {error.strerror}. Correct the name or the folder's "
+            "permissions."
+        ) from error
 
 
 def split_csv(
@@ -105,7 +132,7 @@ def split_csv(
         DataError: The file is wrong, a recording's length cannot be read, or a class has too few recordings.
     """
     labels, listed, _ = list_csv(path, columns)
-    present = tuple(clip for clip in listed if clip.path.is_file())
+    present = tuple(clip for clip in listed if _is_file(path, clip.path))
     held_out = _chosen_folds(present, columns, test_folds) if test_folds else hold_out(labels, present, test_share)
     clips = [count_windows(clip, spec) for clip in present] if spec else present
     return Split(
