@@ -209,6 +209,18 @@ def test_a_clip_that_never_comes_delays_the_message_and_does_not_lose_it() -> No
     assert [len(decision.due) for decision in lines.decisions(rules)] == [0, 0, 1, 0]
 
 
+def test_a_message_whose_clip_never_comes_is_due_with_a_line_that_no_rule_can_match() -> None:
+    lines = Lines()
+    lines.event("siren", 0, 5)
+    lines.add("stats", 300)
+    lines.add("stats", 650, time="never")
+    lines.add("of_a_later_release", 690)  # a fold of the journal does not read it
+    lines.add("stats", 700)
+    lines.add("stats", 1300)
+    rules = rule_set("{r: {then: {send: ['json:a'], clip: attach}}}")
+    assert [len(decision.due) for decision in lines.decisions(rules)] == [0, 0, 0, 0, 0, 1, 0]
+
+
 def test_a_damaged_line_is_no_fact() -> None:
     lines = Lines()
     entry = lines.add("start", 0, time="never")

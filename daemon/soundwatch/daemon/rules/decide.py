@@ -4,7 +4,7 @@ Conventions: a rule decides once for each event, with the first of its lines (st
 `when` holds, and then sends or holds. So `min_duration_s` is decided with the first `update` or the `end` that shows
 it. A held event is not decided again. An event counts once for `count`; a message starts the count over.
 Rule for clips: a rule with `clip: attach` decides as others do, and its message is due with the event's `clip` line, or
-with the first later line after `CLIP_WAIT_S`.
+with the first later line of `RULE_LINES` after `CLIP_WAIT_S`.
 Rule for restarts: the state follows from the lines alone, as if the rules in force had always been in force.
 Does not: read a clock, or deliver (`rules/sink.py`).
 """
@@ -26,7 +26,7 @@ from soundwatch.daemon.rules.conditions import (
     sound_of,
     when_conditions,
 )
-from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts, read_facts
+from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts, read_facts, read_time
 from soundwatch.daemon.rules.state import RulesState, RuleState
 
 CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults
@@ -104,12 +104,12 @@ def decide(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decisio
     """
     facts = read_facts(entry)
     if facts is None:
-        return Decision(replace(state, seq=entry.seq))
+        return _pass_time(state, entry)
     before = state
     states, verdicts, due = dict(state.rules), list[Verdict](), list[DueMessage]()
     for name, rule in rule_set.rules.items():
         old = before.of(name)
-        own, ready = _release(name, old if rule.then.clip == "none" else _note_clip(old, facts), facts)
+        own, ready = _release(name, old if rule.then.clip == "none" else _note_clip(old, facts), facts.unix_ns, facts)
         due += ready
         # rules that were decided before this one in the configuration have sent already
         after, verdict = _decide_rule(name, rule, RulesState(states | {name: own}), facts, rule_set.place)
@@ -198,14 +198,28 @@ def _note_clip(own: RuleState, facts: LineFacts) -> RuleState:
     return replace(own, clips=dict(list(clips.items())[-ACTIVE_CLIPS:]))
 
 
-def _release(name: str, own: RuleState, facts: LineFacts) -> tuple[RuleState, list[DueMessage]]:
+def _pass_time(state: RulesState, entry: JournalEntry) -> Decision:
+    """Return the messages that the time of a line without facts makes due."""
+    waits = any(own.waiting for own in state.rules.values())
+    unix_ns = read_time(entry) if waits else None
+    if unix_ns is None:
+        return Decision(replace(state, seq=entry.seq))
+    released = {name: _release(name, own, unix_ns) for name, own in state.rules.items()}
+    due = tuple(message for _, ready in released.values() for message in ready)
+    return Decision(RulesState({name: own for name, (own, _) in released.items()}, entry.seq), due=due)
+
+
+def _release(
+    name: str, own: RuleState, unix_ns: int, facts: LineFacts | None = None
+) -> tuple[RuleState, list[DueMessage]]:
     """Return the messages that a line makes due: by its clip, or since a clip did not come."""
     if not own.waiting:
         return own, []
+    clip_id = facts.id if facts is not None and facts.kind == "clip" else None
     due = [
-        DueMessage(name, waiting, facts.clip_path if facts.kind == "clip" and id_ == facts.id else None)
+        DueMessage(name, waiting, facts.clip_path if facts is not None and id_ == clip_id else None)
         for id_, waiting in own.waiting.items()
-        if (facts.kind == "clip" and id_ == facts.id) or facts.unix_ns - waiting.unix_ns > CLIP_WAIT_S * SECOND_NS
+        if id_ == clip_id or unix_ns - waiting.unix_ns > CLIP_WAIT_S * SECOND_NS
     ]
     gone = {message.facts.id for message in due}
     return replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone}), due

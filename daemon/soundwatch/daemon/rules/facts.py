@@ -18,7 +18,7 @@ from soundwatch.daemon.core.rules_config import Fault
 from soundwatch.daemon.events.health_schema import SCHEMA
 from soundwatch.daemon.journal.entry import JournalEntry
 
-RULE_LINES: Final = ("start", "update", "end", "clip", "health", "gap")
+RULE_LINES: Final = ("start", "update", "end", "clip", "health", "gap", "stats")  # stats: for the time alone
 SECOND_NS: Final = 1_000_000_000
 HEALTH_FAULTS: Final[Mapping[tuple[str | None, str | None], Fault]] = {
     ("overload", "degraded"): "overload",
@@ -55,6 +55,13 @@ class _Line(msgspec.Struct, rename={"class_": "class"}):
     state: str | None = None
     reason: str | None = None
     path: str | None = None
+
+
+class _TimedLine(msgspec.Struct):
+    """Type and time of a line."""
+
+    type: str
+    time: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,15 @@ def read_facts(entry: JournalEntry) -> LineFacts | None:
     return None if fault is None else LineFacts(entry.seq, "fault", unix_ns, line.source, fault=fault)
 
 
+def read_time(entry: JournalEntry) -> int | None:
+    """Return the time of a line in nanoseconds since 1970; None if rules do not read the line, or it is damaged."""
+    try:
+        line = _TIME_DECODER.decode(entry.line)
+        return parse_time(line.time) if line.type in RULE_LINES else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+        return None
+
+
 def parse_time(text: str) -> int:
     """Return a line's time in nanoseconds since 1970.
 
@@ -126,6 +142,7 @@ def parse_time(text: str) -> int:
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
+_TIME_DECODER: Final = msgspec.json.Decoder(_TimedLine)
 
 
 def _event_facts(seq: int, line: _Line, unix_ns: int) -> LineFacts:
