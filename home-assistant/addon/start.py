@@ -8,6 +8,7 @@ Source: developers.home-assistant.io, sections on add-on configuration, communic
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import sys
@@ -84,20 +85,23 @@ def find_broker(supervisor: str, token: str) -> Broker | None:
         )
     except urllib.error.HTTPError as error:
         say(f"The Supervisor names no MQTT broker ({error.code}); events go to the page only.")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         say(f"The Supervisor did not name an MQTT broker: {type(error).__name__}: {error}.")
     return None
 
 
 def write_configuration(path: Path, node: str, device: str, page: str, broker: Broker | None) -> None:
     """Write the first configuration, unless there is one."""
+    if path.exists():
+        return
     mqtt = NO_BROKER if broker is None else f"  - {broker.sink}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(CONFIGURATION.format(node=node, device=device, page=page, mqtt=mqtt))
-    except FileExistsError:
-        return
+    part = path.with_name(f".{path.name}.part")  # a stop while the file is written leaves no half configuration
+    with part.open("w", encoding="utf-8") as file:
+        file.write(CONFIGURATION.format(node=node, device=device, page=page, mqtt=mqtt))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
     say(f"A first configuration is in {path}.")
 
 

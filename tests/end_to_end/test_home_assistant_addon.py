@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -108,6 +109,34 @@ def test_the_add_on_finds_the_broker_and_serves_its_page_to_the_ingress_only(
     for file in (written, tmp_path / "log"):
         assert "sesame" not in file.read_text()
         assert TOKEN not in file.read_text()
+
+
+def test_a_supervisor_that_speaks_no_http_and_a_half_configuration_do_not_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / ".soundwatch.yaml.part").write_text("node: h")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"no HTTP\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        arguments: list[str | Path] = ["--config", tmp_path / "config" / "soundwatch.yaml", "--soundwatch", "/bin/true"]
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, ADDON / "start.py", *arguments, "--supervisor", url, "--device", "demo"],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        answering.join()
+    assert done.returncode == 0, done.stderr
+    assert b"did not name an MQTT broker: BadStatusLine" in done.stderr
+    assert load_config(tmp_path / "config" / "soundwatch.yaml").sources["home"].device == "demo"
+    assert [file.name for file in (tmp_path / "config").iterdir()] == ["soundwatch.yaml"]
 
 
 def test_without_a_broker_the_first_configuration_says_what_to_do_and_is_written_once(tmp_path: Path) -> None:
