@@ -173,7 +173,7 @@ def _append_network(graph: _Graph, network: onnx.ModelProto, mel_db: str) -> str
     for node in inner.node:
         _rename(node.input, renamed)
         _rename(node.output, renamed)
-        node.name = ""
+        node.name = f"{_NETWORK}{node.output[0]}"  # runtimes name the nodes that they make after these
         graph.nodes.append(node)
     return renamed[inner.output[0].name]
 
