@@ -148,7 +148,6 @@ def prepare_apprise(where: str, target: str, options: AppriseOptions, log: Logge
 
     return PreparedTarget(
         name=name,
-        attaches=True,
         open=lambda: AppriseSender(name, load_plugin(where, url()), log),
         check=lambda: load_plugin(where, url()),
     )

@@ -35,12 +35,10 @@ class PreparedTarget:
 
     Attributes:
         name: Name without secrets.
-        attaches: Whether it takes a clip.
         open: Opens the destination. It may raise `SinkError` or `OSError`.
         check: Raises where `open` would, and opens nothing.
     """
 
     name: str
-    attaches: bool
     open: Callable[[], MessageSender]
     check: Callable[[], object]

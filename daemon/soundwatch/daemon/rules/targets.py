@@ -84,7 +84,6 @@ def prepare_target(where: str, text: SinkConfig, view: DaemonView) -> PreparedTa
     prepared = prepare_sink(parse_sink({"sink": word, **options}), view)
     return PreparedTarget(
         name=prepared.name if prepared.name.startswith(f"{kind}:") else f"{kind}:{prepared.name}",
-        attaches=True,
         open=lambda: SinkSender(prepared.open()),
         check=prepared.check,
     )
