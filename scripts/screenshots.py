@@ -3,7 +3,7 @@
 Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
 
-Conventions: docs/pictures/page-{light,dark,phone,settings}.png, 256 colors, below 300 kB each.
+Conventions: docs/pictures/page-{light,dark,phone,settings,levels}.png, 256 colors, below 300 kB each.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from level_day import write_level_day
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -105,6 +106,18 @@ def take_settings(browser: Browser) -> None:
         keep("page-settings", page.locator("section[aria-labelledby=settings-title]").screenshot())
 
 
+def take_levels(browser: Browser) -> None:
+    """Take the levels of a day."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_level_day(Path(folder) / "journal.db", "balcony", "street")
+        with daemon(folder, f"{STREET}\njournal: {{path: {folder}/journal.db}}") as url:
+            page = browser.new_page(color_scheme="light", viewport={"width": 1000, "height": 900})
+            open_page(page, url)
+            page.get_by_label("Previous day").click()
+            page.wait_for_selector("#levels figure")
+            keep("page-levels", page.locator("#levels").screenshot())
+
+
 def open_page(page: Page, url: str) -> None:
     """Open the page once the daemon responds."""
     while not answers(url):
@@ -120,6 +133,7 @@ def main() -> None:
         playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
     ):
         take_settings(browser)
+        take_levels(browser)
         take_pages(browser)
 
 

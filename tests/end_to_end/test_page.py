@@ -20,6 +20,7 @@ from soundwatch.daemon.events.schema import ClipLine
 from support.browser import a_browser, complaints_of, skip_without_chromium
 from support.demo_daemon import demo_daemon, has_event, wait_for
 from support.journal_factory import hello
+from support.level_factory import level_line, period_line
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
 from support.web_harness import IDS, Site, a_site, event_line, lost_line, reading, write_token
@@ -67,6 +68,16 @@ def today(number: int, type_: str = "start", **changes: Any) -> Any:
     text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     offset = {"offset": text, "duration_s": 1.5} if type_ == "end" else {}
     return event_line(number, type_, **({"time": text, "onset": text} | offset | changes))
+
+
+def quarter_of_today(number: int, laeq_db: float | None, **changes: Any) -> Any:
+    """Return the levels of a quarter of an hour of the present day, in the browser's zone."""
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    start, end = (
+        (midnight.astimezone(UTC) + timedelta(minutes=15 * place)).isoformat(timespec="milliseconds")
+        for place in (number, number + 1)
+    )
+    return period_line(start.replace("+00:00", "Z"), end.replace("+00:00", "Z"), laeq_db, **changes)
 
 
 def rows(page: Page) -> Any:
@@ -136,6 +147,7 @@ def test_events_are_filtered_and_searched(browser: Browser, site: Site) -> None:
     page, said = opened(browser, site.url)
     expect(rows(page)).to_have_count(3)
     expect(page.locator("#day-total")).to_have_text("3 events")
+    expect(page.locator("#levels")).to_be_empty()
     page.locator("#class").select_option("high")
     expect(rows(page)).to_have_count(1)
     page.locator("#class").select_option("")
@@ -171,6 +183,61 @@ def test_a_week_and_a_day_are_shown_as_heat_maps(browser: Browser, site: Site) -
     expect(statistics).to_contain_text("0 events")
     page.get_by_role("button", name="Later statistics").click()
     expect(page.locator("#statistics-period")).to_contain_text("so far")
+    assert said == []
+    page.context.close()
+
+
+def test_the_levels_of_a_day_are_a_chart_and_a_table(browser: Browser, site: Site) -> None:
+    """A missing quarter and digital silence break the line; uncalibrated levels are never on the axis of others."""
+    site.append(
+        *(quarter_of_today(number, -40.0 - number % 4) for number in (8, 9, 11)),
+        quarter_of_today(12, None),
+        quarter_of_today(13, -50.0),
+        quarter_of_today(14, 62.5, calibrated=True, coverage=0.5),
+        quarter_of_today(14, 55.0, calibrated=True, source="yard"),
+        quarter_of_today(16, 60.0, calibrated=True, period="1h"),
+    )
+    page, said = opened(browser, site.url)
+    charts = page.locator("#levels figure")
+    expect(charts).to_have_count(3)
+    uncalibrated = page.get_by_role("figure", name="Sound level of mic0, dBFS(A), not calibrated")
+    expect(uncalibrated.locator("polyline")).to_have_count(3)
+    expect(uncalibrated.get_by_role("img")).to_have_attribute("aria-label", re.compile("LAeq from −50.0 to −40.0"))
+    uncalibrated.locator("summary").click()
+    expect(uncalibrated.locator("tbody tr")).to_have_count(5)
+    expect(uncalibrated.locator("tbody tr").first).to_have_text("02:00 to 02:15−40.0−28.0−48.0100 %")
+    expect(uncalibrated.locator("tbody tr").nth(3)).to_contain_text("silent")
+    calibrated = page.get_by_role("figure", name="Sound level of mic0, dB(A)", exact=True)
+    calibrated.locator("summary").click()
+    expect(calibrated.locator("tbody tr")).to_have_text("03:30 to 03:4562.574.554.550.0 %")
+    page.get_by_label("Source").select_option("yard")
+    expect(charts).to_have_count(1)
+    site.append(quarter_of_today(15, 57.0, calibrated=True, source="yard"))
+    expect(charts.get_by_role("img")).to_have_attribute("aria-label", re.compile("LAeq from 55.0 to 57.0"))
+    page.get_by_label("Previous day").click()
+    expect(charts).to_have_count(0)
+    assert said == []
+    page.context.close()
+
+
+def test_the_live_level_has_its_kind_and_goes_with_its_source(browser: Browser, site: Site) -> None:
+    site.view.live.publish(reading())
+    site.append(hello("low", "high"))
+    page, said = opened(browser, site.url)
+    source, yard = page.get_by_role("article", name="mic0"), page.get_by_role("article", name="yard")
+    expect(source.locator(".level")).to_have_text("−30.0 dBFS")
+    expect(source.locator(".sound-level")).to_be_hidden()
+    site.view.live.publish_level(level_line(-41.2))
+    expect(source.locator(".sound-level")).to_have_text("LAeq 1 s −41.2 LAFmax −41.2 dBFS(A), not calibrated")
+    expect(source.locator(".level")).to_be_hidden()
+    site.view.live.publish_level(level_line(62.0, calibrated=True))
+    expect(source.locator(".sound-level")).to_have_text("LAeq 1 s 62.0 LAFmax 62.0 dB(A)")
+    site.view.live.publish_level(level_line(None, calibrated=True))
+    expect(source.locator(".sound-level")).to_have_text("LAeq 1 s silent LAFmax silent dB(A)")
+    expect(yard.locator(".sound-level")).to_be_hidden()
+    site.append(lost_line())
+    expect(source.locator(".sound-level")).to_be_hidden()
+    expect(source.locator(".level")).to_have_text("–")
     assert said == []
     page.context.close()
 
@@ -293,11 +360,18 @@ def test_the_page_can_be_read_and_used_by_everybody(
     """axe-core's rules for WCAG 2.1 AA, contrast among them; and nothing sticks out sideways."""
     site.view.live.publish(reading())
     site.append(
-        *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)), today(1, "end"), lost_line()
+        hello("low", "high"),
+        *(today(number, class_=("low", "high")[number % 2]) for number in range(1, 6)),
+        today(1, "end"),
+        lost_line("yard"),
+        *(quarter_of_today(number, -45.0 - number % 7) for number in range(90) if number != 40),
     )
     page, said = opened(browser, site.url, color_scheme=scheme, viewport={"width": width, "height": height})
     expect(rows(page)).to_have_count(5)
     rows(page).first.locator("summary").click()
+    page.locator("#levels summary").click()
+    site.view.live.publish_level(level_line(-41.2))
+    expect(page.locator(".sound-level").first).to_be_visible()
     page.locator("#model summary").click()
     found = Axe().run(page, options=WCAG)
     assert found.violations_count == 0, found.generate_report()

@@ -73,6 +73,10 @@ async function take(message) {
     case "columns":
       now.take(message);
       break;
+    case "level":
+      if (message.seq === undefined) now.take(message);
+      else today.levels.take(message);
+      break;
     case "start":
     case "update":
     case "end":

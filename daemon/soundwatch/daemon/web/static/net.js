@@ -85,7 +85,7 @@ export class Stream {
     clearTimeout(this.timer);
     const query = new URLSearchParams();
     if (this.seq !== null) query.set("since", this.seq);
-    if (this.live) for (const kind of ["scores", "columns"]) query.set(kind, "1");
+    if (this.live) for (const kind of ["scores", "columns", "level"]) query.set(kind, "1");
     this.welcomed = false;
     const connection = new this.kinds[0](
       query,
@@ -96,7 +96,7 @@ export class Stream {
     this.watch();
   }
 
-  // Requests scores and columns only while the page is visible.
+  // Requests scores, columns and levels only while the page is visible.
   show(live) {
     if (live === this.live) return;
     this.live = live;

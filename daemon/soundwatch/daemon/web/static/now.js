@@ -1,7 +1,7 @@
 // Live view of each source: spectrogram, level and scores of the classes.
 
 import { byId, el, keep, setText } from "./dom.js";
-import { highest, level, score, words } from "./format.js";
+import { decibels, highest, level, score, weighted, words } from "./format.js";
 import { ask } from "./net.js";
 import { Spectrogram } from "./spectrogram.js";
 
@@ -49,6 +49,7 @@ export class Now {
     if (!panel) return;
     if (message.type === "columns") panel.picture.take(message);
     if (message.type === "scores") this.scores(panel, message);
+    if (message.type === "level" && message.period === "1s") this.soundLevel(panel, message);
     if (message.onset) panel.picture.event(message);
   }
 
@@ -59,6 +60,7 @@ export class Now {
       state: el("span", { class: "source-state" }),
       about: el("p", { class: "muted about" }),
       level: el("p", { class: "level" }),
+      soundLevel: el("p", { class: "sound-level", hidden: true }),
       also: el("li", { class: "note", hidden: true }),
       button: el("button", { type: "button", onclick: () => this.switch(source.name) }),
       rows: new Map(),
@@ -76,7 +78,7 @@ export class Now {
     return el(
       "article",
       { class: "source", "aria-label": source.name },
-      el("div", { class: "source-head" }, name, panel.level, panel.button),
+      el("div", { class: "source-head" }, name, panel.soundLevel, panel.level, panel.button),
       el("div", { class: "source-body" }, canvas, bars),
     );
   }
@@ -149,7 +151,18 @@ export class Now {
     setText(panel.also, window_.tags ? `Also: ${highest(window_.tags)}` : "");
   }
 
+  // The sound level meter's last second; without a meter there is none, and the level of the window is shown.
+  soundLevel(panel, { laeq_db, lafmax_db, calibrated }) {
+    if (panel.paused) return;
+    const value = (name, db) => el("span", {}, el("span", { class: "kind" }, name), " ", el("strong", {}, decibels(db)));
+    panel.soundLevel.replaceChildren(value("LAeq 1 s", laeq_db), " ", value("LAFmax", lafmax_db), " ", el("span", { class: "kind" }, weighted(calibrated)));
+    panel.soundLevel.hidden = false;
+    panel.level.hidden = true;
+  }
+
   clear(panel) {
+    panel.soundLevel.hidden = true;
+    panel.level.hidden = false;
     setText(panel.level, "–");
     for (const row of panel.rows.values()) {
       row.bar.style.setProperty("--value", 0);

@@ -4,6 +4,7 @@ import { byId, el, keep, setText } from "./dom.js";
 import { makeEvent, updateEvent } from "./event.js";
 import { day, many, midnight, words } from "./format.js";
 import { Hours } from "./hours.js";
+import { Levels } from "./levels.js";
 import { ask } from "./net.js";
 
 const TYPING_MS = 250;
@@ -25,6 +26,7 @@ export class Today {
     byId("more").addEventListener("click", () => this.load(this.next));
     byId("earlier").addEventListener("click", () => this.turn(1));
     byId("later").addEventListener("click", () => this.turn(-1));
+    this.levels = new Levels();
     this.rollOver();
   }
 
@@ -78,6 +80,7 @@ export class Today {
     setText(byId("day-title"), this.daysBack === 0 ? "Today" : this.daysBack === 1 ? "Yesterday" : day(this.since));
     this.hours.chosen = byId("class").value;
     this.streamed = new Map();
+    this.levels.show(this.since, this.until, byId("source").value);
     await this.load(null, request);
     try {
       const source = byId("source").value;
