@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit test-pythons test-systemd fuzz deb clean help
+.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -65,6 +65,9 @@ lock: .venv/test.stamp  ## Write constraints.txt anew: the releases that the tes
 
 audit: .venv/bin/python  ## Ask PyPI for known vulnerabilities of the locked releases; says so where it cannot be asked.
 	sh scripts/audit
+
+newcomer:  ## Run every command of README.md in a new clone and a new environment (fifteen minutes).
+	$(PYTHON) scripts/newcomer.py --cpu $(OPTIONS)
 
 PYTHONS ?= 3.12 3.13
 test-pythons: .venv/test.stamp  ## Run the daemon's tests with other Pythons, without torch: make test-pythons PYTHONS=3.13

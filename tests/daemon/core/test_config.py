@@ -70,6 +70,7 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         ("model: {threads: many}", r"Expected `int`, got `str` - at `model.threads`"),
         ("sources: {no: {device: demo}}", 'as other types than text; put the text in quotes, such as "no"'),
         ("sources: {1: {device: demo}}", "put the text in quotes"),
+        ("on: 1", "put the text in quotes"),
         ("sources: {mic: {device: on}}", "put the text in quotes"),
         ("log: {level: off}", "put the text in quotes"),
         ("- a list", r"Expected `object`, got `array`"),
