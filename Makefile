@@ -2,6 +2,9 @@
 .DELETE_ON_ERROR:
 .PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
 
+# Tests start hundreds of Python processes, which would compile the same modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 BIN := .venv/bin
 OPTIONS ?=

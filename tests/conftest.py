@@ -29,10 +29,13 @@ pytest_plugins = ("support.virtual_microphone", "support.mosquitto", "support.si
 # Fixtures that start programs which are no part of the Python environment.
 EXTERNAL_FIXTURES = {"browser", "camera", "mosquitto_folder", "postgres", "virtual_microphone"}
 # Each test there starts programs, builds packages, trains or exports.
-SLOW_FOLDERS = (
-    *("end_to_end", "release", "untrusted_input", "export"),
-    *("training/crossval", "training/distillation", "training/evaluation", "training/fit", "training/sounds"),
-)
+SLOW_FOLDERS = {
+    Path(__file__).parent / folder
+    for folder in (
+        *("end_to_end", "release", "untrusted_input", "export"),
+        *("training/crossval", "training/distillation", "training/evaluation", "training/fit", "training/sounds"),
+    )
+}
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -63,11 +66,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 2 * (os.cpu_count() or 1) if config.getoption("numprocesses") == "auto" else None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out folders of slow tests where slow tests are not selected: their imports take seconds."""
+    unselected = config.getoption("markexpr").startswith("not slow") and collection_path in SLOW_FOLDERS
+    return unselected or None  # None: other plugins decide
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make quick` leaves out: tests of external programs, and whole folders of slow ones."""
-    tests = Path(__file__).parent
     for item in items:
         if EXTERNAL_FIXTURES & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("microphone"):
             item.add_marker(pytest.mark.external)
-        if any(item.path.is_relative_to(tests / folder) for folder in SLOW_FOLDERS):
+        if not SLOW_FOLDERS.isdisjoint(item.path.parents):
             item.add_marker(pytest.mark.slow)

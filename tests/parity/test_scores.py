@@ -52,6 +52,7 @@ def test_every_variant_gives_equal_scores_for_synthetic_sounds(run: Path) -> Non
     climb_all(run, {name: make(name, contract.features) for name in SIGNALS})
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_every_variant_gives_equal_scores_for_real_clips(run: Path, shared_data: Path) -> None:
     _, contract = load_network(run / "checkpoint.pt")

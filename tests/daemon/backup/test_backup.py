@@ -79,6 +79,7 @@ def rebuilt(archive: Path, change: Any) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_machine_is_moved_to_an_empty_folder_by_the_commands(home: Path, tmp_path: Path) -> None:
     out, new = tmp_path / "b.backup", tmp_path / "new"
     done = soundwatch("backup", out, "--with-clips", "--config", home / "config.yaml", timeout=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import soundfile
 
 from soundwatch.daemon.capture.sample import SAMPLE_PATH, recording_path
@@ -12,6 +13,7 @@ from support.cli_runner import lines_of, soundwatch
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_the_sample_is_replayed_and_classified_by_its_name(tmp_path: Path) -> None:
     done = soundwatch("replay", "sample", cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr

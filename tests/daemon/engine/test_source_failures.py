@@ -49,6 +49,7 @@ def test_a_source_that_fails_in_an_unforeseen_way_ends_alone(error: Exception) -
     assert [fields["source"] for fields in log.fields("source_failed")] == ["mic0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", FAILURES[::3], ids=lambda error: type(error).__name__)
 def test_a_live_source_that_fails_in_an_unforeseen_way_is_opened_again(error: Exception) -> None:
     attempts = iter([error, SourceError("absent"), None])

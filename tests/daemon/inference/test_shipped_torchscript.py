@@ -20,6 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_shipped_model_is_exported_once_and_gives_the_scores_of_its_onnx_file(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

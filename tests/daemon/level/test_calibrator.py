@@ -54,6 +54,7 @@ def test_anything_else_is_refused_with_what_was_found(samples: np.ndarray, messa
         measure_tone(blocks(samples), 3)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_offset_and_refuses_other_sounds(tmp_path: Path) -> None:
     for name, samples in (("tone", calibrator()), ("noise", calibrator(300))):
         soundfile.write(tmp_path / f"{name}.wav", samples.T, RATE_HZ, subtype="FLOAT")

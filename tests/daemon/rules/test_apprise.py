@@ -182,7 +182,7 @@ class Mailbox:
 
 def _authenticate(_: Any, __: Any, ___: Any, ____: Any, data: Any) -> AuthResult:
     good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"box", b"pass")
-    return AuthResult(success=good)
+    return AuthResult(success=good, handled=False)  # so the server answers a refusal
 
 
 @pytest.fixture

@@ -174,6 +174,7 @@ def test_a_restart_continues_with_the_state_and_the_place(tmp_path: Path, servic
     assert [body["id"] for body in bodies(service)] == ["C"]
 
 
+@pytest.mark.slow
 def test_a_reload_neither_loses_nor_doubles_a_message(tmp_path: Path, service: HttpService) -> None:
     harness = RulesHarness(tmp_path / "j.db", rule(service, then="limit: {messages: 500}"))
     for number in range(60):

@@ -225,6 +225,7 @@ def test_scores_are_sent_to_clients_that_request_them(harness: SinkHarness) -> N
     place.close()
 
 
+@pytest.mark.slow
 def test_clients_are_served_again_after_an_error_of_the_journal(
     harness: SinkHarness, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

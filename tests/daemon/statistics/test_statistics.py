@@ -169,6 +169,7 @@ def test_an_empty_period_is_no_error(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_numbers(tmp_path: Path, store: JournalStore) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"place: {{time_zone: UTC}}\njournal: {{path: {store.path}}}\n")

@@ -66,6 +66,7 @@ def test_a_program_that_a_signal_kills_gives_128_and_its_number() -> None:
         assert process.wait(WAIT_S) == 137
 
 
+@pytest.mark.slow
 def test_what_hooks_leave_behind_is_reaped(tmp_path: Path) -> None:
     hook = tmp_path / "hook"
     hook.write_text(f"#!/bin/sh\nsetsid sleep 0.1 </dev/null >/dev/null 2>&1 &\necho x >>{tmp_path}/runs\n")

@@ -66,6 +66,7 @@ def test_recordings_are_on_one_side_and_classes_on_both(tmp_path: Path, tiny_rec
     assert split == split_folders(tmp_path, tiny_recipe.features, 0.2)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sets(st.integers(0, 8), min_size=2).map(lambda names: {str(name) for name in names}), min_size=1, max_size=4
@@ -219,6 +220,7 @@ def test_options_of_the_other_layout_are_refused(tmp_path: Path, options: list[s
         _cli(train, "--data", data, *options)
 
 
+@pytest.mark.slow
 def test_a_single_class_is_learned_against_synthetic_sounds(tmp_path: Path, tiny_recipe_file: Path) -> None:
     data = write_classes(tmp_path / "sounds", classes=("bell",))
     common = [
@@ -246,6 +248,7 @@ def test_a_class_without_training_clips_is_reported(tmp_path: Path, tiny_data: P
         _cli(train, "--data", tiny_data, "--recipe", tiny_recipe_file, "--train-folds", 1, "--out", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_any_channels_and_rates_train_together(tmp_path: Path, tiny_recipe_file: Path) -> None:
     data = write_classes(tmp_path / "sounds")
     rng = np.random.default_rng(0)

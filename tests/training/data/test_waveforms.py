@@ -52,6 +52,7 @@ def _plan(rows: list[int], starts: list[int]) -> WindowPlan:
     return WindowPlan(np.array(rows), hundred, np.array(starts), np.zeros(len(rows), np.int64), zeros, zeros + np.inf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_device_and_the_cache_give_equal_segments(tmp_path: Path, tiny_recipe: Recipe, workers: int) -> None:
     clips, dataset = _clips(tmp_path, tiny_recipe)
@@ -105,6 +106,7 @@ def test_without_augmentation_windows_are_the_samples(tmp_path: Path, tiny_recip
     assert targets_of(plan, clips, 3).tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_shift_gain_and_noise_follow_the_plan(tiny_recipe: Recipe) -> None:
     numbers = torch.arange(2 * 4000, dtype=torch.int16).reshape(2, 1, 4000) - 4000
     segments = numbers, torch.tensor([2.0**-15, 2.0**-14])
