@@ -89,7 +89,7 @@ def block_paths() -> dict[str, list[str]]:
 def _live(out: Path) -> None:
     config = Config(journal=JournalConfig(path="memory"), sinks=(f"json:{out}",))
     run = RunConfig(config, {"demo": SourceConfig(device="demo")})
-    Daemon(run, lambda: run, error_logger()).run()
+    Daemon(run, lambda _: run, error_logger()).run()
 
 
 def _replay(scene: Path, out: Path) -> None:

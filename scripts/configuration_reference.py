@@ -75,11 +75,11 @@ def _section(field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
             f"`{'.'.join(place)}`",
             _default(below),
             cell(values_of(below.type, place[-1])),
-            cell(_meaning(place, below, key_texts)),
+            cell(meaning(place, below, key_texts)),
         )
-        for place, below in _below((key,), field.type)
+        for place, below in below((key,), field.type)
     ]
-    parts = [f"### {key}", _meaning((key,), field, key_texts)]
+    parts = [f"### {key}", meaning((key,), field, key_texts)]
     if not isinstance(field.type, msgspec.inspect.StructType):
         parts.append(f"Default: {_default(field)}.")
     if rows:
@@ -87,16 +87,16 @@ def _section(field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
     return "\n\n".join(parts)
 
 
-def _below(place: Place, type_: msgspec.inspect.Type) -> Iterator[tuple[Place, msgspec.inspect.Field]]:
+def below(place: Place, type_: msgspec.inspect.Type) -> Iterator[tuple[Place, msgspec.inspect.Field]]:
     """Every key below a place, at any depth."""
     if isinstance(type_, msgspec.inspect.DictType):
-        yield from _below((*place, _ANY), type_.value_type)
+        yield from below((*place, _ANY), type_.value_type)
     elif isinstance(type_, msgspec.inspect.StructType):
         for field in type_.fields:
             here = (*place, field.encode_name)
             if not isinstance(field.type, msgspec.inspect.StructType):
                 yield here, field
-            yield from _below(here, field.type)
+            yield from below(here, field.type)
 
 
 def _default(field: msgspec.inspect.Field) -> str:
@@ -104,7 +104,7 @@ def _default(field: msgspec.inspect.Field) -> str:
     return cell(f"`{shown.strip()}`")
 
 
-def _meaning(place: Place, field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
+def meaning(place: Place, field: msgspec.inspect.Field, key_texts: dict[Place, str]) -> str:
     """Return the key's comment, or a reference to the key with its meaning, or its record's description."""
     own = _comment(place, key_texts)
     if own:

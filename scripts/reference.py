@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from command_reference import commands, exit_codes
+from config_keys import write_keys
 from configuration_reference import configuration, sinks
 from event_reference import events
 from generated_regions import write
@@ -34,8 +35,9 @@ def region(name: str, now: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rewrite the regions, or list stale pages with --check."""
-    return write(arguments, "reference", region, "The references differ from the code")
+    """Rewrite the regions and the keys of the settings editor, or list stale pages with --check."""
+    stale_keys = write_keys(arguments)
+    return write(arguments, "reference", region, "The references differ from the code") or stale_keys
 
 
 if __name__ == "__main__":

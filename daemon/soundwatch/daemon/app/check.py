@@ -1,4 +1,4 @@
-"""Checks the outputs of a configuration without opening them, for `check-config`.
+"""Checks a configuration and its outputs without opening them, for `check-config` and for changes of settings.
 
 Conventions: what a running daemon would wait for and try again is an error here.
 """
@@ -12,6 +12,7 @@ from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
@@ -22,6 +23,22 @@ from soundwatch.daemon.sinks.kinds import is_page
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.log import StructuredLogger
+
+
+def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRules]:
+    """Check a configuration against a model, as `soundwatch check-config` does.
+
+    Returns:
+        Rules by source; `COMMON` is one of them.
+
+    Raises:
+        ConfigError: A class, a sink or a rule is wrong.
+        SinkError: A sink cannot be opened.
+    """
+    sources = resolve_sources(config, contract)
+    check_detectable(sources)
+    check_outputs(config, contract)
+    return sources
 
 
 def check_outputs(config: Config, contract: ModelContract) -> None:

@@ -15,8 +15,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -29,13 +31,14 @@ from soundwatch.daemon.app.build import (
     build_taps,
     rebuild,
 )
+from soundwatch.daemon.app.config_editor import FileEditor
 from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
 from soundwatch.daemon.app.summary import run_summary
 from soundwatch.daemon.core.clock import WallClock, format_utc
-from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.memory import release_memory
 from soundwatch.daemon.core.redact import redact_text
@@ -57,6 +60,7 @@ from soundwatch.daemon.system.signals import stop_on_signals
 if TYPE_CHECKING:
     from soundwatch.daemon.shadow.runner import ShadowRunner
 
+RELOAD_S: Final = 60.0
 SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
@@ -65,21 +69,25 @@ class Daemon:
 
     Args:
         run_config: Configuration to start with.
-        reread: Reads the configuration again; called on each SIGHUP.
+        reread: Reads the configuration again; called on each SIGHUP, and with a content of the file to check it.
         log: The log.
+        path: The configuration file, for changes of settings; None for none.
 
     Raises:
         SoundwatchError: Something cannot be opened.
     """
 
-    def __init__(self, run_config: RunConfig, reread: Callable[[], RunConfig], log: Logger) -> None:
+    def __init__(
+        self, run_config: RunConfig, reread: Callable[[bytes | None], RunConfig], log: Logger, path: Path | None = None
+    ) -> None:
         self._reread = reread
         self._log = log
         self._notifier = SystemdNotifier.from_environment(os.environ)  # before any child could inherit it
         self._lifecycle = Lifecycle(self._notifier)
         self._job = JobControl()
         self._tracker = StatusTracker(tuple(run_config.sources))
-        self._hangups = queue.SimpleQueue[bool]()  # its put is safe in a signal handler
+        self._hangups = queue.SimpleQueue[bool | Future[str]]()  # its put is safe in a signal handler
+        self._editor = FileEditor(path, reread, lambda: self._in_force, self._reload, log)
         self._sessions: dict[str, SourceSession] = {}
         self._lock = threading.RLock()  # held while a reload, a schedule or a command changes what is in force
         context, self._journal = build_context(
@@ -153,6 +161,7 @@ class Daemon:
             set_listening=self._control.set_listening,
             settings=self._settings,
             control=self._control,
+            editor=self._editor,
             job=self._job,
         )
 
@@ -210,25 +219,42 @@ class Daemon:
 
     def _run_reloads(self) -> None:
         """Run the thread that applies other configurations."""
-        while self._hangups.get():
+        while request := self._hangups.get():
             self._notifier.reloading()
             try:
-                run_config = self._reread()
+                run_config = self._reread(None)
                 changes = diff_configs(self._in_force.run_config, run_config)
                 self._apply(run_config, changes)
             except SoundwatchError as error:
-                self._refuse_reload(str(error))
+                self._refuse_reload(str(error), request)
             except Exception as error:  # noqa: BLE001  # e.g. no file descriptors; a later reload may succeed
-                self._refuse_reload(f"{type(error).__name__}: {error}.")
+                self._refuse_reload(f"{type(error).__name__}: {error}.", request)
             else:
                 self._log.info("reloaded", changes=changes.text)
                 self._append_reload_line("reloaded", changes.text)
+                if isinstance(request, Future):
+                    request.set_result(changes.text)
             self._notifier.ready()
 
-    def _refuse_reload(self, error: str) -> None:
+    def _reload(self) -> str:
+        """Read the configuration again, and wait for the outcome; return what has changed.
+
+        Raises:
+            ConfigError: The configuration was refused, or the program ends.
+        """
+        request = Future[str]()
+        self._hangups.put(request)
+        try:
+            return request.result(RELOAD_S)
+        except TimeoutError:
+            raise ConfigError(f"The reload did not end within {RELOAD_S:g} s. See the log.") from None
+
+    def _refuse_reload(self, error: str, request: bool | Future[str]) -> None:
         reason = redact_text(error)
         self._log.error("reload_refused", error=reason)
         self._append_reload_line("refused", f"{reason} The old configuration stays in force.")
+        if isinstance(request, Future):
+            request.set_exception(ConfigError(reason))
 
     def _apply(self, run_config: RunConfig, changes: ConfigDiff) -> None:
         """Open new parts, and then close removed ones.

@@ -90,14 +90,10 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
     twice = next((text for text in after.config.sinks if keys.count(sink_key(text)) > 1), None)
     if twice is not None:
         raise ConfigError(f"The sink {parse_sink(twice).kind} is named twice; leave one of them out.")
-    restart_only = [key for key in RESTART_ONLY_KEYS if getattr(before.config, key) != getattr(after.config, key)]
+    restart_only = restart_keys(before.config, after.config)
     old, new = dict.fromkeys(map(sink_key, before.config.sinks)), dict.fromkeys(map(sink_key, after.config.sinks))
     removed, added = [word for word in old if word not in new], [word for word in new if word not in old]
     written = {sink_key(text): text for text in (*before.config.sinks, *after.config.sinks)}
-    if any(is_page(written[word]) for word in (*removed, *added)):
-        restart_only.append("the page (http)")
-    if needs_speech_guard(before.config) != needs_speech_guard(after.config) and "clips" not in restart_only:
-        restart_only.append("clips.speech_guard of a source")
     if restart_only:
         raise ConfigError(f"{', '.join(restart_only)} cannot be changed while the program runs; restart it for that.")
     if not after.sources:
@@ -115,6 +111,17 @@ def diff_configs(before: RunConfig, after: RunConfig) -> ConfigDiff:
         rules=(before.config.rules, before.config.place) != (after.config.rules, after.config.place),
         shadow=before.config.shadow != after.config.shadow,
     )
+
+
+def restart_keys(before: Config, after: Config) -> list[str]:
+    """Name the keys that differ and that a running program cannot change."""
+    found = [key for key in RESTART_ONLY_KEYS if getattr(before, key) != getattr(after, key)]
+    pages = [{sink_key(text) for text in config.sinks if is_page(text)} for config in (before, after)]
+    if pages[0] != pages[1]:
+        found.append("the page (http)")
+    if needs_speech_guard(before) != needs_speech_guard(after) and "clips" not in found:
+        found.append("clips.speech_guard of a source")
+    return found
 
 
 def _has_sound_of(before: SourceConfig, after: SourceConfig | None) -> bool:

@@ -26,18 +26,16 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
     """Check a configuration, its model and its sinks, and print all values as YAML, without secrets."""
     if as_json and not effective:
         raise click.UsageError("--json prints settings in force: add --effective.")
-    from soundwatch.daemon.app.check import check_outputs
+    from soundwatch.daemon.app.check import check_config as check
     from soundwatch.daemon.core.redact import redacted_config
-    from soundwatch.daemon.detection.rules import COMMON, check_detectable, resolve_sources
+    from soundwatch.daemon.detection.rules import COMMON
     from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier
 
     config = load_config(path or config_path)
     classifier = load_classifier(config.model, config.detection.tags)
     contract = classifier.contract
-    sources = resolve_sources(config, contract)
-    check_detectable(sources)
-    check_outputs(config, contract)
+    sources = check(config, contract)
     shadow = None
     if config.shadow.file is not None:
         from soundwatch.daemon.shadow.build import load_shadow

@@ -22,7 +22,7 @@ from soundwatch.daemon.cli.options import (
 )
 from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.config_file import load_config, parse_config
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.spec import PAGE_PORT
 
@@ -76,8 +76,11 @@ def run(
     from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.system.log_output import open_logger
 
-    def read() -> Config:
-        config = apply_journal(apply_options(load_config(config_path), sinks=sinks, **model), journal)
+    def read(content: bytes | None = None) -> Config:
+        config = (
+            load_config(config_path) if content is None or config_path is None else parse_config(content, config_path)
+        )
+        config = apply_journal(apply_options(config, sinks=sinks, **model), journal)
         if web:
             config = msgspec.structs.replace(config, sinks=(*config.sinks, PAGE))
         config = apply_clips(config, clips_folder)
@@ -96,7 +99,7 @@ def run(
 
     config = read()
     with open_logger(config.log) as log:
-        Daemon(run_config(config), lambda: run_config(read()), log).run()
+        Daemon(run_config(config), lambda content: run_config(read(content)), log, config_path).run()
 
 
 def _run_config(config: Config, devices: tuple[str, ...], given: dict[str, Any]) -> RunConfig:

@@ -38,6 +38,19 @@ def load_config(path: Path | None) -> Config:
             content = file.read(LONGEST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a YAML file.") from error
+    return parse_config(content, path)
+
+
+def parse_config(content: bytes, path: Path) -> Config:
+    """Parse the content of a configuration file.
+
+    Args:
+        content: Bytes of the file.
+        path: Path of the file, for messages and for the paths of calibrations.
+
+    Raises:
+        ConfigError: The content is too long, is not YAML, has an unknown key, or a value out of range.
+    """
     if len(content) > LONGEST_BYTES:
         raise ConfigError(f"{path} is longer than {LONGEST_BYTES} bytes. Give the path of a configuration file.")
     tree = parse_yaml(content, str(path))

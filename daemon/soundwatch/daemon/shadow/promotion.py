@@ -23,7 +23,9 @@ import msgspec
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import Config, JournalConfig
 from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.config_write import write_atomically
 from soundwatch.daemon.core.errors import ConfigError, StoreError
+from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.detection.rules import resolve_rules
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.journal import query
@@ -31,7 +33,6 @@ from soundwatch.daemon.journal.location import journal_path, open_for_reading
 from soundwatch.daemon.journal.lock import writer_pid
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.shadow.build import load_shadow
-from soundwatch.daemon.shadow.yaml_edit import set_yaml_value, write_atomically
 
 RESPONSE_TIMEOUT_S: Final = 60.0
 POLL_INTERVAL_S: Final = 0.1
@@ -152,8 +153,11 @@ def _exchange(path: Path, before: Config, journal: JournalConfig, wait_s: float)
     resolve_rules(after, model)
     shadow = load_shadow(after, model).contract
     content = path.read_bytes()
-    text = set_yaml_value(content.decode(), "model", "file", before.shadow.file)
-    text = set_yaml_value(text, "shadow", "file", before.model.file)
+    files: dict[KeyPath, str] = {("model", "file"): before.shadow.file, ("shadow", "file"): before.model.file}
+    try:
+        text = edit_yaml(content.decode(), files)
+    except ConfigError:
+        raise _unsupported(path, after) from None
     process = _apply(_Change(path, content, text.encode(), after), journal, model.identity, wait_s)
     file = str(journal_path(journal))
     return PromotionResult(model.identity, shadow.identity, before.shadow.file, before.model.file, file, process)
@@ -196,11 +200,14 @@ class _Change:
             detection = msgspec.structs.replace(parsed.detection, calibration=self.intended.detection.calibration)
             parsed = msgspec.structs.replace(parsed, detection=detection)
         if parsed != self.intended:
-            raise ConfigError(
-                f"{self.path} uses YAML syntax that this command cannot change. Set model.file to "
-                f"{self.intended.model.file} and shadow.file to {self.intended.shadow.file} by hand; then send SIGHUP "
-                "to soundwatch."
-            )
+            raise _unsupported(self.path, self.intended)
+
+
+def _unsupported(path: Path, intended: Config) -> ConfigError:
+    return ConfigError(
+        f"{path} uses YAML syntax that this command cannot change. Set model.file to {intended.model.file} and "
+        f"shadow.file to {intended.shadow.file} by hand; then send SIGHUP to soundwatch."
+    )
 
 
 def _apply(change: _Change, journal: JournalConfig, expected_model: str, wait_s: float) -> int | None:

@@ -2,7 +2,7 @@
 
 Conventions: a reload replaces the configuration and the model, so both are functions; everything else lasts as long as
 the daemon.
-Does not: change the daemon, except for pausing a source, offsets of thresholds and schedules.
+Does not: change the daemon, except for pausing a source, offsets of thresholds, schedules and the configuration file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_change import ConfigEditor
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.detection.effective import SourceSettings
@@ -94,6 +95,7 @@ class DaemonView:
         control: Changes offsets of thresholds and schedules; None where nothing runs.
         sinks: Returns the status of each sink and the number of lines that it has yet to take.
         rules: Returns the status of each alert rule.
+        editor: Changes the configuration file; None where nothing runs.
         job: Job control of the process.
         started_unix_ns: Start time of the program.
     """
@@ -110,5 +112,6 @@ class DaemonView:
     control: SourceController | None = None
     sinks: Callable[[], Sequence[tuple[SinkStatus, int]]] = tuple
     rules: Callable[[], Sequence[RuleStatus]] = tuple
+    editor: ConfigEditor | None = None
     job: JobControl = field(default_factory=JobControl)
     started_unix_ns: int = field(default_factory=time.time_ns)

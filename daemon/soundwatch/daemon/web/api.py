@@ -16,22 +16,23 @@ from soundwatch.daemon.web import openapi
 from soundwatch.daemon.web.clip_files import TYPES, clip_path, clips_folder
 from soundwatch.daemon.web.events import last_clip
 from soundwatch.daemon.web.metrics import CONTENT_TYPE, Metrics
-from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.middleware import RequestRefused, is_authenticated
 from soundwatch.daemon.web.query_params import parse_query
 from soundwatch.daemon.web.routes import ROUTES, ApiRequest, Route
 from soundwatch.daemon.web.schemas import EventId, Query, Text
+from soundwatch.daemon.web.settings import Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def api_paths(view: DaemonView, metrics: Metrics, *, token_wanted: bool) -> list[Path]:
+def api_paths(view: DaemonView, metrics: Metrics, settings: Settings) -> list[Path]:
     """Return the routes of the API for Starlette."""
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
     return [
         *(
-            Path(path, _endpoint(routes, view, token_wanted), methods=[route.method for route in routes])
+            Path(path, _endpoint(routes, view, settings), methods=[route.method for route in routes])
             for path, routes in by_path.items()
         ),
         Path("/api/openapi.json", _document, methods=["GET"]),
@@ -40,7 +41,7 @@ def api_paths(view: DaemonView, metrics: Metrics, *, token_wanted: bool) -> list
     ]
 
 
-def _endpoint(routes: Sequence[Route], view: DaemonView, token_wanted: bool) -> Endpoint:
+def _endpoint(routes: Sequence[Route], view: DaemonView, settings: Settings) -> Endpoint:
     """Return the endpoint of one path; each route handles one method."""
 
     async def respond(request: Request) -> Response:
@@ -49,7 +50,9 @@ def _endpoint(routes: Sequence[Route], view: DaemonView, token_wanted: bool) -> 
         )  # HEAD uses the GET route
         api_request = ApiRequest(
             view=view,
-            token_wanted=token_wanted,
+            token_wanted=settings.token is not None,
+            has_token=is_authenticated(request.headers, settings),
+            if_match=request.headers.get("if-match"),
             query=parse_query(request.scope["query_string"], route.query),
             name=_path_name(request),
             body=None if route.body is None else await _decode_body(request, route.body),

@@ -143,12 +143,11 @@ class SecurityMiddleware:
                 421, "The Host header does not name this server. If it should, add the name with ,host=NAME."
             )
         _check_origin(scope, headers, self._settings, forwarded=any_host)
-        token = self._settings.token
         if (
-            token is not None
+            self._settings.token is not None
             and not proxied
             and not scope["path"].startswith(OPEN_PATHS)
-            and not _is_authenticated(headers, token, cookie_name(self._settings.port))
+            and not is_authenticated(headers, self._settings)
         ):
             if scope["type"] == "http" and scope["path"] == "/":
                 raise RequestRefused(303, "Log in first.", {"Location": "login"})
@@ -217,7 +216,11 @@ def _is_own_origin(origin: str, host: str, settings: Settings) -> bool:
     return netloc == host.lower() or (settings.proxy_host != "" and _host_name(netloc) == settings.proxy_host)
 
 
-def _is_authenticated(headers: Headers, token: str, cookie: str) -> bool:
+def is_authenticated(headers: Headers, settings: Settings) -> bool:
+    """Return whether a request has the token, or a cookie that was given for the token."""
+    token, cookie = settings.token, cookie_name(settings.port)
+    if token is None:
+        return False
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return is_token(given.strip(), token)

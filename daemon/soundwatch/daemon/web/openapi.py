@@ -22,10 +22,13 @@ REFUSALS: Final = {
     403: "A page of another site sent the request.",
     404: "Not found.",
     408: "The body did not arrive in time.",
+    409: "Nothing can be changed here.",
+    412: "The content was changed meanwhile.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     421: "The Host header does not name this server.",
     422: "The body is invalid.",
+    428: "If-Match is required.",
     429: "Too many requests.",
     431: "Too many headers.",
     503: "Temporarily unavailable.",
@@ -63,7 +66,7 @@ def _operation(route: Route, schema_of: dict[type[msgspec.Struct], Any]) -> dict
     operation: dict[str, Any] = {
         "summary": route.text,
         "operationId": f"{route.method.lower()}_{operation_name}",
-        "parameters": [*_path_parameters(route), *_query_parameters(route.query)],
+        "parameters": [*_path_parameters(route), *_query_parameters(route.query), *_tag_parameters(route)],
         "responses": {
             str(route.status): {"description": "Success.", "content": {_JSON: {"schema": schema_of[route.response]}}},
             **_refusals(_possible_refusals(route)),
@@ -82,6 +85,8 @@ def _possible_refusals(route: Route) -> Iterator[int]:
         yield 503
     if route.body is not None:
         yield from (408, 415, 422)
+    if route.tagged:
+        yield from (409, 412, 428)
 
 
 def _refusals(statuses: Iterable[int]) -> dict[str, Any]:
@@ -108,6 +113,13 @@ def _query_parameters(query: type[Query]) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": False, "description": texts[name], "schema": part}
         for name, part in schema["properties"].items()
     ]
+
+
+def _tag_parameters(route: Route) -> list[dict[str, Any]]:
+    if not route.tagged:
+        return []
+    text = "Tag of the content that is changed."
+    return [{"name": "If-Match", "in": "header", "required": False, "description": text, "schema": {"type": "string"}}]
 
 
 def _attribute_texts(record: type) -> dict[str, str]:

@@ -20,6 +20,13 @@ from soundwatch.daemon.journal.labels import delete_label, set_label
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.statistics.records import Statistics
 from soundwatch.daemon.web import events, responses
+from soundwatch.daemon.web.config_changes import (
+    ChangeBody,
+    ChangeResponse,
+    KeysResponse,
+    change_settings,
+    settings_keys,
+)
 from soundwatch.daemon.web.levels import LevelsQuery, LevelsResponse, find_levels
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import (
@@ -55,6 +62,8 @@ class ApiRequest:
         query: Decoded query.
         name: The `{name}` of the path; empty if the path has none.
         body: Decoded body; None if the route has no body.
+        has_token: The request has the token itself; a proxy that checks its users passes requests without one.
+        if_match: `If-Match` of the request.
     """
 
     view: DaemonView
@@ -62,6 +71,8 @@ class ApiRequest:
     query: Any
     name: str
     body: Any
+    has_token: bool = False
+    if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ class Route:
         query: Type of the query.
         body: Type of the body; None if there is none.
         status: HTTP status on success.
+        tagged: The request has to name the content that it changes (`If-Match`).
     """
 
     method: str
@@ -87,6 +99,7 @@ class Route:
     query: type[Query] = Query
     body: type[msgspec.Struct] | None = None
     status: int = 200
+    tagged: bool = False
 
 
 def _event(request: ApiRequest) -> EventResponse:
@@ -207,6 +220,22 @@ ROUTES: Final = (
         "Settings in force of each source with their origin, and the schedules.",
         SettingsResponse,
         lambda request: settings_in_force(request.view),
+    ),
+    Route(
+        "GET",
+        "/api/settings/keys",
+        "All keys of the configuration file with their texts and values.",
+        KeysResponse,
+        lambda request: settings_keys(request.view, has_token=request.has_token),
+    ),
+    Route(
+        "PUT",
+        "/api/settings",
+        "Change the configuration file and reload it; with dry_run only check the change.",
+        ChangeResponse,
+        lambda request: change_settings(request.view, request.body, request.if_match, has_token=request.has_token),
+        body=ChangeBody,
+        tagged=True,
     ),
     Route(
         "GET", "/api/classes", "Classes of the model.", ClassesResponse, lambda request: responses.classes(request.view)

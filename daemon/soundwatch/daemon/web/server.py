@@ -86,7 +86,7 @@ def _app(view: DaemonView, broadcaster: Broadcaster, latencies: LatencyHistogram
             Path("/static/{name}", static_files.file, methods=["GET"]),
             Path("/api/stream", _Raw(streams.events), methods=["GET"]),
             WebSocketRoute("/api/ws", _Raw(streams.socket)),
-            *api_paths(view, Metrics(view, latencies), token_wanted=settings.token is not None),
+            *api_paths(view, Metrics(view, latencies), settings),
         ],
         redirect_slashes=False,
     )

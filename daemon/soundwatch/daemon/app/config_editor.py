@@ -1,0 +1,187 @@
+"""Changes the configuration file of the running daemon, and reloads it.
+
+Conventions: a change is checked as `soundwatch check-config` checks a file. A tag of the content guards changes that
+were made by hand meanwhile. The former content stays in `NAME.bak`.
+Rule: a value that names a program, a destination or a place for sound is changed in the file only, so that a stolen
+token of the page runs no program. If the reload is refused, the file is restored to the byte.
+Does not: change values at their positions (`core/yaml_edit.py`) or decide what may be read (`core/redact.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from soundwatch.daemon.app.build import InForce
+from soundwatch.daemon.app.check import check_config
+from soundwatch.daemon.app.config_diff import shown_diff
+from soundwatch.daemon.app.reload import RunConfig, diff_configs, restart_keys
+from soundwatch.daemon.core.config_change import ConfigChange, ConfigConflictError, ConfigContent
+from soundwatch.daemon.core.config_file import parse_config, parse_yaml
+from soundwatch.daemon.core.config_keys import is_protected
+from soundwatch.daemon.core.config_write import back_up, write_atomically
+from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.redact import HIDDEN, redact_text
+from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
+from soundwatch.daemon.inference.loading import load_classifier
+
+NO_FILE: Final = (
+    "soundwatch runs without a configuration file, so no setting can be stored. Start it with --config FILE, or set "
+    "SOUNDWATCH_CONFIG; an empty file is enough."
+)
+
+
+class FileEditor:
+    """Editor of one configuration file.
+
+    Args:
+        path: The file; None if the daemon runs without one.
+        reread: Returns the configuration and the sources that a content of the file gives.
+        in_force: Returns what is in force.
+        reload: Reads the file again; returns what has changed, or raises SoundwatchError.
+        log: The log.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        reread: Callable[[bytes], RunConfig],
+        in_force: Callable[[], InForce],
+        reload: Callable[[], str],
+        log: Logger,
+    ) -> None:
+        self._path = path
+        self._reread = reread
+        self._in_force = in_force
+        self._reload = reload
+        self._log = log
+        self._lock = threading.Lock()
+
+    def read(self) -> ConfigContent:
+        """Return the present content.
+
+        Raises:
+            ConfigError: There is no file, or its content is wrong.
+        """
+        path, content = self._content()
+        tree = parse_yaml(content, str(path)) or {}
+        config = parse_config(content, path)
+        return ConfigContent(path, _tag(content), config, frozenset(_paths(tree)), _write_problem(path))
+
+    def change(
+        self, changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath], tag: str, *, dry_run: bool
+    ) -> ConfigChange:
+        """Check and write other values, and reload.
+
+        Args:
+            changes: New values.
+            removed: Keys to delete, so that their defaults are in force.
+            tag: Tag of the content that the values were chosen for.
+            dry_run: Write nothing.
+
+        Raises:
+            ConfigConflictError: The file has another content.
+            ConfigError: A value is wrong, the file cannot be written, or the reload was refused.
+        """
+        with self._lock:
+            path, before = self._content()
+            if _tag(before) != tag:
+                raise ConfigConflictError(
+                    f"{path} was changed meanwhile. Reload the page and make the change again; nothing was written."
+                )
+            _check_allowed(changes, removed)
+            text = before.decode()
+            after = edit_yaml(text, changes, removed).encode()
+            configs = parse_config(before, path), parse_config(after, path)
+            lines = shown_diff(text.lstrip("\ufeff"), after.decode().lstrip("\ufeff"), configs)
+            restart = self._check(after)
+            if after == before or dry_run:
+                return ConfigChange("unchanged" if after == before else "checked", tag, lines, restart)
+            backup = back_up(path)
+            write_atomically(path, after, lambda _: self._check_unchanged(path, before))
+            keys = [".".join(key) for key in (*changes, *removed)]
+            self._log.info("settings_saved", path=str(path), keys=keys, backup=str(backup))
+            detail = "" if restart else self._reload_or_restore(path, before, after)
+            return ConfigChange("restart" if restart else "reloaded", _tag(after), lines, restart, detail, str(backup))
+
+    def _content(self) -> tuple[Path, bytes]:
+        if self._path is None:
+            raise ConfigError(NO_FILE)
+        try:
+            return self._path, self._path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{self._path} cannot be read: {error.strerror}. Restore the file.") from error
+
+    def _check(self, content: bytes) -> list[str]:
+        """Check a content against the model; return the keys that need a restart."""
+        run_config, in_force = self._reread(content), self._in_force()
+        config, present = run_config.config, in_force.run_config.config
+        contract = in_force.context.classifier.contract
+        if (config.model, config.detection.tags) != (present.model, present.detection.tags):
+            contract = load_classifier(config.model, config.detection.tags).contract
+        check_config(config, contract)
+        restart = restart_keys(present, config)
+        if config.detection.tags != present.detection.tags:
+            restart.append("detection.tags")
+        if not restart:
+            diff_configs(in_force.run_config, run_config)
+        return restart
+
+    def _check_unchanged(self, path: Path, before: bytes) -> None:
+        if path.read_bytes() != before:
+            raise ConfigConflictError(f"{path} was changed meanwhile; nothing was written. Reload the page.")
+
+    def _reload_or_restore(self, path: Path, before: bytes, after: bytes) -> str:
+        try:
+            return self._reload()
+        except SoundwatchError as error:
+            if path.read_bytes() == after:
+                write_atomically(path, before)
+            raise ConfigError(f"The change was refused and the file was restored: {error}") from error
+
+
+def _tag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _paths(tree: Any, at: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the path of every value of a tree, and of every mapping."""
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        yield (*at, str(key))
+        yield from _paths(value, (*at, str(key)))
+
+
+def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves((*path, str(key)), inner)
+    else:
+        yield path, value
+
+
+def _check_allowed(changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath]) -> None:
+    """Refuse values that only the file may change, and values that contain a hidden secret."""
+    leaves = [leaf for path, value in changes.items() for leaf in _leaves(path, value)]
+    for path, value in [*leaves, *((path, None) for path in removed)]:
+        name = ".".join(path)
+        if is_protected(path, value):
+            raise ConfigError(
+                f"{name} names a program, a destination or a file, so the page cannot change it. Change it in the file."
+            )
+        if HIDDEN in str(value):
+            raise ConfigError(f"{name} contains {HIDDEN}, which stands for a secret. Change it in the file.")
+        if "://" in str(value) and redact_text(str(value)) != str(value):
+            raise ConfigError(f"{name} contains a secret. Write it to the file, which only its owner can read.")
+
+
+def _write_problem(path: Path) -> str:
+    """Return the reason why a file cannot be replaced; empty if it can."""
+    real = path.resolve()
+    if not os.access(real.parent, os.W_OK) or not os.access(real, os.W_OK):
+        return f"{path} or its folder is read-only for the user of soundwatch, so settings cannot be stored."
+    return ""

@@ -1,0 +1,84 @@
+"""The keys of the configuration as data for the settings editor of the page: `core/config_keys.json`.
+
+Conventions: texts are those of the reference in docs/configuration.md; Markdown is left in place, since the page shows
+backquotes as code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from configuration_reference import Place, below, comments, meaning
+from generated_regions import ROOT
+from msgspec import inspect as types
+from type_docs import default_of, values_of
+
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_keys import FILE, ConfigKey, Kind
+
+KINDS: dict[type[types.Type], Kind] = {
+    types.BoolType: "boolean",
+    types.IntType: "integer",
+    types.FloatType: "number",
+    types.StrType: "text",
+    types.LiteralType: "choice",
+}
+
+
+def keys() -> list[ConfigKey]:
+    """Return every key of the configuration that has a value of its own."""
+    texts = comments((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    type_ = types.type_info(Config)
+    assert isinstance(type_, types.StructType)
+    return [_key(place, field, meaning(place, field, texts)) for place, field in _all(type_) if _is_value(field.type)]
+
+
+def _all(type_: types.StructType) -> Iterator[tuple[Place, types.Field]]:
+    for field in type_.fields:
+        yield (field.encode_name,), field
+        yield from below((field.encode_name,), field.type)
+
+
+def _is_value(type_: types.Type) -> bool:
+    """Return whether a key holds a value, and not keys that have texts of their own."""
+    return not (
+        isinstance(type_, types.StructType)
+        or (isinstance(type_, types.DictType) and isinstance(type_.value_type, types.StructType))
+    )
+
+
+def _key(place: Place, field: types.Field, text: str) -> ConfigKey:
+    members = field.type.types if isinstance(field.type, types.UnionType) else (field.type,)
+    own = [member for member in members if not isinstance(member, types.NoneType)]
+    kind: Kind = "any"
+    if len(own) == 1:
+        kind = KINDS.get(type(own[0]), "list" if isinstance(own[0], types.VarTupleType) else "any")
+        if kind == "list" and not isinstance(own[0].item_type, types.StrType | types.LiteralType):  # type: ignore[attr-defined]
+            kind = "any"
+    return ConfigKey(
+        path=place,
+        text=text,
+        default=default_of(field),
+        values=values_of(field.type, place[-1]),
+        kind=kind,
+        choices=tuple(own[0].values) if isinstance(own[0], types.LiteralType) and kind == "choice" else (),
+        nullable=len(own) < len(members),
+    )
+
+
+def write_keys(arguments: Sequence[str]) -> int:
+    """Write the file; with --check, only report that it differs from the code.
+
+    Returns:
+        The exit code: 1 if --check found a difference.
+    """
+    wanted = msgspec.json.format(msgspec.json.encode(keys()), indent=1) + b"\n"
+    if FILE.exists() and FILE.read_bytes() == wanted:
+        return 0
+    if "--check" in arguments:
+        print(f"{FILE.name} differs from the code; run `make reference`.", file=sys.stderr)
+        return 1
+    FILE.write_bytes(wanted)
+    return 0
