@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from soundwatch.daemon.app.rule_outputs import RuleOutputs, prepare_rules
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine
+from soundwatch.daemon.sinks import dispatcher, worker
 from support.http_service import HttpService, ServiceAnswer, http_service
 from support.mosquitto import wait_until
 from support.rule_lines import configured
@@ -46,9 +48,9 @@ class RulesHarness(SinkHarness):
         self.journal.flush()
         return all(behind == 0 for _, behind in self.rules.sink_statuses())
 
-    def end(self) -> None:
+    def end(self, patience_s: float = 60.0) -> None:
         """End the rules and the journal."""
-        self.rules.close()
+        self.rules.close(patience_s)
         self.close()
 
 
@@ -145,6 +147,43 @@ def test_a_message_is_sent_once_although_a_later_one_of_the_delivery_fails(
         harness.sound(id_)
     wait_until(harness.settled)
     assert [body["id"] for body in bodies(service)] == ["A", "B", "B", "B", "C"]
+    harness.end()
+
+
+def test_a_message_is_sent_once_although_the_program_stops_while_a_later_one_of_the_delivery_fails(
+    tmp_path: Path, service: HttpService
+) -> None:
+    text = rule(service)
+    service.answer = lambda request: ServiceAnswer(503 if json.loads(request.body)["id"] == "B" else 200)
+    stopped = RulesHarness(tmp_path / "j.db", text)
+    for id_ in "ABC":
+        stopped.sound(id_)
+    wait_until(lambda: any(body["id"] == "B" for body in bodies(service)))
+    stopped.end(patience_s=0.0)
+    service.answer = lambda _: ServiceAnswer()
+    started = RulesHarness(tmp_path / "j.db", text)
+    wait_until(started.settled)
+    sent = [body["id"] for body in bodies(service)]
+    assert (sent[0], sent[-2:], sent.count("A"), sent.count("C")) == ("A", ["B", "C"], 1, 1)
+    started.end()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of modules that Apprise imports
+def test_a_changed_rule_does_not_repeat_a_message_that_is_under_way(
+    tmp_path: Path, service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (dispatcher, worker):
+        monkeypatch.setattr(module, "CLOSING_S", 0.05)
+    answered = threading.Event()
+    service.answer = lambda _: (answered.wait(60), ServiceAnswer())[1]
+    text = f"{{dogs: {{then: {{title: TITLE, send: ['apprise:{service.url.replace('http', 'json')}/']}}}}}}"
+    harness = RulesHarness(tmp_path / "j.db", text)
+    harness.sound("A")
+    wait_until(lambda: bool(service.requests))
+    harness.apply(text.replace("TITLE", "other"))
+    answered.set()
+    wait_until(harness.settled)
+    assert [body["title"] for body in bodies(service)] == ["TITLE"]
     harness.end()
 
 

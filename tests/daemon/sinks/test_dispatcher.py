@@ -16,6 +16,7 @@ from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.sinks import dispatcher as dispatcher_module
 from soundwatch.daemon.sinks import worker as worker_module
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.spec import PreparedSink
@@ -52,6 +53,22 @@ class Reader:
 
     def close(self) -> None:
         self.closed = True
+
+
+class SettlingReader(Reader):
+    """A sink that settles the lines that arrive in a failing delivery."""
+
+    def __init__(self, failures: dict[int, Exception], takes: int) -> None:
+        super().__init__("reader", failures, takes)
+        self.on_settled: Callable[[int], object] = lambda _: None
+
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
+        try:
+            super().deliver(entries)
+        except OSError:
+            for entry in entries[: self.takes]:
+                self.on_settled(entry.seq)
+            raise
 
 
 def prepared(sink: Reader, *, durable: bool = True) -> PreparedSink:
@@ -112,6 +129,79 @@ def test_lines_that_a_failing_sink_may_have_received_are_repeated_with_a_mark(jo
     assert workers.close() == {}
     assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(1, None), (1, True), (1, True), (2, None)]
     assert log.events == ["sink_failed", "sink_recovered"]
+
+
+def test_lines_that_a_sink_has_settled_are_not_delivered_again(journal: Journal) -> None:
+    for _ in range(4):
+        journal.append(gap())
+    journal.flush()
+    journal.set_cursor("reader", Cursor(0, 0), wait=True)
+    sink = SettlingReader({1: OSError("no")}, takes=2)
+    workers, *_ = run(journal, sink, 0)
+    assert workers.close() == {}
+    assert [(line["seq"], line.get("repeated")) for line in sink.lines] == [(1, None), (2, None), (3, True), (4, True)]
+
+
+def test_a_settled_line_is_not_delivered_again_after_a_stop_within_a_failing_delivery(tmp_path: Path) -> None:
+    lines = list[tuple[int, bool]]()
+    for failing in (True, False):
+        journal = Journal(JournalStore(tmp_path / "j.db"), RetentionLimits(1e9, 10**9), "n", MemoryLogger())
+        if failing:
+            journal.set_cursor("reader", Cursor(0, 0), wait=True)
+            for _ in range(3):
+                journal.append(gap())
+            journal.flush()
+        failures: dict[int, Exception] = {call: OSError("no") for call in range(1, 10_000)}
+        sink = SettlingReader(failures, 2) if failing else Reader()
+        workers, *_ = run(journal, sink, 0)
+        until(lambda sink=sink: bool(sink.lines))  # type: ignore[misc]
+        if isinstance(sink, SettlingReader):
+            sink.takes = 0
+        workers.close(0.1)
+        journal.close()
+        lines += [(line["seq"], line.get("repeated", False)) for line in sink.lines]
+    assert lines == [(1, False), (2, False), (3, True)]
+
+
+def test_a_successor_begins_when_the_sink_before_has_ended(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (dispatcher_module, worker_module):
+        monkeypatch.setattr(module, "CLOSING_S", 0.05)
+    before, after, held = Reader(), Reader(), threading.Event()
+    real = before.deliver
+    before.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
+    workers, *_ = run(journal, before, 1)
+    [worker] = workers._workers
+    workers.remove([worker])
+    workers.add(prepared(after), journal)
+    journal.append(gap())
+    journal.flush()
+    assert not worker.has_ended
+    assert after.calls == 0
+    held.set()
+    until(lambda: len(after.lines) == 1)
+    assert [line["seq"] for line in (*before.lines, *after.lines)] == [1, 2]
+    workers.close()
+
+
+def test_a_sink_that_never_ends_gives_up_its_place(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (dispatcher_module, worker_module):
+        monkeypatch.setattr(module, "CLOSING_S", 0.05)
+    monkeypatch.setattr(worker_module, "HANDOVER_S", 0.01)
+    before, after, held = Reader(), Reader(), threading.Event()
+    real = before.deliver
+    before.deliver = lambda entries: (held.wait(WAIT_S), real(entries))[1]  # type: ignore[method-assign]
+    workers, *_ = run(journal, before, 1)
+    [worker] = workers._workers
+    workers.remove([worker])
+    workers.add(prepared(after), journal)
+    until(lambda: len(after.lines) == 1)
+    journal.append(gap())
+    until(lambda: len(after.lines) == 2)
+    held.set()
+    until(lambda: worker.has_ended)
+    journal.flush()
+    assert journal.cursor("reader").delivered == 2
+    workers.close()
 
 
 def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:

@@ -257,7 +257,7 @@ class Daemon:
             request.set_exception(ConfigError(reason))
 
     def _apply(self, run_config: RunConfig, changes: ConfigDiff) -> None:
-        """Open new parts, and then close removed ones.
+        """Open new parts, and then close removed ones; a sink ends before its successor starts.
 
         Raises:
             SoundwatchError: Something cannot be opened; nothing has changed.
@@ -278,10 +278,9 @@ class Daemon:
                 self._engine.add(self._sessions[name])
             self._control.configure(run_config)
             self._replace_shadow(before.shadow, after.shadow)
+        self._outputs.remove(changes.sinks_removed)
         for text, prepared in zip(changes.sinks_added, sinks, strict=True):
             self._outputs.add(text, prepared)
-        for text in changes.sinks_removed:
-            self._outputs.remove(text)
         self._outputs.apply_rules(rules)
 
     def _append_reload_line(self, state: Literal["reloaded", "refused"], detail: str) -> None:

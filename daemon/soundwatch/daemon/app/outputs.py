@@ -101,11 +101,12 @@ class OutputManager:
         self._workers[sink_key(text)] = self._dispatcher.add(prepared, self._journal)
         self._places[sink_key(text)] = prepared.place
 
-    def remove(self, text: SinkConfig) -> None:
-        """Deliver a sink's remaining lines, and end the sink."""
-        key = sink_key(text)
-        del self._places[key]
-        self._dispatcher.remove(self._workers.pop(key))
+    def remove(self, texts: Sequence[SinkConfig]) -> None:
+        """Deliver the remaining lines of some sinks, and end these sinks."""
+        keys = [sink_key(text) for text in texts]
+        for key in keys:
+            del self._places[key]
+        self._dispatcher.remove([self._workers.pop(key) for key in keys])
 
     def prepare_rules(self, config: Config) -> Mapping[str, RuleTarget]:
         """Prepare the destinations of the alert rules.

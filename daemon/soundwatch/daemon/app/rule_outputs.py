@@ -26,7 +26,7 @@ from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
 from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.sinks.spec import PreparedSink
-from soundwatch.daemon.sinks.worker import SinkWorker
+from soundwatch.daemon.sinks.worker import CLOSING_S, SinkWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,8 @@ class RuleOutputs:
 
     def apply(self, targets: Mapping[str, RuleTarget]) -> None:
         """End the destinations that are not wanted any more, and start new ones; equal ones continue."""
-        for key in [key for key in self._running if key not in targets]:
-            _, worker, _ = self._running.pop(key)
-            self._dispatcher.remove(worker)
+        unwanted = [key for key in self._running if key not in targets]
+        self._dispatcher.remove([self._running.pop(key)[1] for key in unwanted])
         caches: dict[tuple[str, ...], StateCache] = {}
         for key, target in targets.items():
             if key not in self._running:
@@ -91,13 +90,16 @@ class RuleOutputs:
             for name, rule in self._view.config().rules.items()
         ]
 
-    def close(self) -> dict[str, int]:
+    def close(self, patience_s: float = CLOSING_S) -> dict[str, int]:
         """Deliver the remaining lines, and end all destinations.
+
+        Args:
+            patience_s: Time for the remaining lines.
 
         Returns:
             Number of lines that were not delivered, by name of the sink.
         """
-        return self._dispatcher.close()
+        return self._dispatcher.close(patience_s)
 
 
 def prepare_rules(config: Config, view: DaemonView) -> dict[str, RuleTarget]:

@@ -1,7 +1,8 @@
 """A rule's messages to one destination, as a sink of the journal.
 
-Conventions: the sink decides about every line itself, and sends the messages of its rule that are due. Within a
-delivery that fails, what was sent is not sent again; after `kill -9`, the messages of the last delivery may come twice.
+Conventions: the sink decides about every line itself, and sends the messages of its rule that are due. A line is settled
+when all of its messages are, so neither a failure nor a stop sends an earlier message again; after `kill -9`, the message
+that was under way may come twice, and those of the last `sinks.worker.STORE_S` seconds.
 Rule for an outage: messages older than `max_age_s` are merged into one, so no flood follows. Each is counted.
 Rule for a message that a service refuses: it is lost, counted and logged (`rule_message_refused`).
 Does not: try again (`sinks/worker.py`).
@@ -80,7 +81,8 @@ class RuleSink:
         self._journal = journal
         self._log = log
         self._now_unix_s = now_unix_s
-        self._settled: set[int] = set()  # lines whose message was sent, merged or refused, in a delivery that failed
+        self._settled: set[int] = set()  # messages of lines that are not settled, by the line that was decided on
+        self.on_settled: Callable[[int], object] = lambda _: None
         self.counts = TargetCounts()
 
     @property
@@ -94,25 +96,38 @@ class RuleSink:
         Raises:
             OSError: A message may not have arrived.
         """
-        state, late = self._state, list[DueMessage]()
+        late = list[DueMessage]()
+        state = self._state
         for entry in entries:
             decision = decide(state, entry, self._rule_set)
+            due = [one for one in decision.due if one.rule == self._rule_name and one.facts.seq not in self._settled]
+            old = [one for one in due if self._is_late(one)]
+            if late and len(old) < len(due):
+                self._send_late(late)
+                late = []
+                self._settle(state)
+            late += old
+            for one in due:
+                if one not in old:
+                    self._send(self._message(one), [one])
             state = decision.state
-            for due in decision.due:
-                if due.rule == self._rule_name and due.facts.seq not in self._settled:
-                    if self._now_unix_s() - due.facts.unix_ns / SECOND_NS > self._rule.then.max_age_s:
-                        late.append(due)
-                    else:
-                        self._send_late(late)
-                        late = []
-                        self._send(self._message(due), [due])
+            if not late:
+                self._settle(state)
         self._send_late(late)
-        self._state = state
-        self._settled.clear()
+        self._settle(state)
 
     def close(self) -> None:
         """Close the destination."""
         self._sender.close()
+
+    def _is_late(self, due: DueMessage) -> bool:
+        return self._now_unix_s() - due.facts.unix_ns / SECOND_NS > self._rule.then.max_age_s
+
+    def _settle(self, state: RulesState) -> None:
+        """Note that every message of the lines so far was sent, merged or refused."""
+        self._state = state
+        self._settled.clear()
+        self.on_settled(state.seq)
 
     def _message(self, due: DueMessage) -> Message:
         return make_message(self._rule, due, self._line(due), self._rule_set.place, self._now_unix_s())

@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -72,6 +72,7 @@ class CommandSink:
         self._lock = threading.Lock()  # guards the running programs and the status
         self._exit_status = "exit code 0"
         self._closed = threading.Event()
+        self.on_settled: Callable[[int], object] = lambda _: None
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
         """Run the program for each matching line, all at once, and wait for their ends.
@@ -79,7 +80,7 @@ class CommandSink:
         Raises:
             OSError: A program could not be started.
         """
-        failures: list[OSError] = []
+        failures: dict[int, OSError] = {}
         wanted = [(entry, fields, failures) for entry, fields in matching_lines(entries, self._types)]
         threads = [threading.Thread(target=self._run, args=arguments, daemon=True) for arguments in wanted]
         for thread in threads:
@@ -87,7 +88,9 @@ class CommandSink:
         for thread in threads:
             thread.join()
         if failures:
-            raise failures[0]
+            first_seq = min(failures)
+            self.on_settled(first_seq - 1)
+            raise failures[first_seq]
 
     def close(self) -> None:
         """Kill the running programs."""
@@ -96,16 +99,16 @@ class CommandSink:
             for process in self._running:
                 _kill(process)
 
-    def _run(self, entry: JournalEntry, fields: Fields, failures: list[OSError]) -> None:
+    def _run(self, entry: JournalEntry, fields: Fields, failures: dict[int, OSError]) -> None:
         """Run the program once, to its end; the target of a thread."""
         try:
             self._run_to_end(entry, fields, failures)
         except OSError as error:
-            failures.append(error)
+            failures[entry.seq] = error
         except Exception as error:  # noqa: BLE001  # as without memory; the line is delivered again
-            failures.append(OSError(f"{type(error).__name__}: {error}"))
+            failures[entry.seq] = OSError(f"{type(error).__name__}: {error}")
 
-    def _run_to_end(self, entry: JournalEntry, fields: Fields, failures: list[OSError]) -> None:
+    def _run_to_end(self, entry: JournalEntry, fields: Fields, failures: dict[int, OSError]) -> None:
         process = self._start(fields)
         output = bytearray()
         reader = threading.Thread(target=_read, args=(process, output), daemon=True)
@@ -123,7 +126,7 @@ class CommandSink:
         with self._lock:
             self._running.discard(process)
         if self._closed.is_set():
-            failures.append(InterruptedError("soundwatch was stopped while it ran"))
+            failures[entry.seq] = InterruptedError("soundwatch was stopped while it ran")
             return
         self._log_end(exit_status, bytes(output).decode(errors="replace").strip())
 

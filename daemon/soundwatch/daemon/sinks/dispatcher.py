@@ -6,7 +6,7 @@ Does not: deliver lines (`sinks/worker.py`) or know the kinds of sinks (`sinks/k
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.journal import Journal
@@ -27,18 +27,21 @@ class SinkDispatcher:
         self._log = log
         self._on_all_gone = on_all_gone
         self._workers: list[SinkWorker] = []
+        self._leaving: list[SinkWorker] = []  # removed, and their threads have not ended
 
     def add(self, prepared: PreparedSink, journal: Journal) -> SinkWorker:
-        """Start a sink."""
-        worker = SinkWorker(prepared, journal, self._log, self._check_all_gone)
+        """Start a sink; one of its name that was removed, and is still delivering, ends first."""
+        self._leaving = [worker for worker in self._leaving if not worker.has_ended]
+        before = next((worker for worker in self._leaving if worker.status.name == prepared.name), None)
+        worker = SinkWorker(prepared, journal, self._log, self._check_all_gone, before)
         self._workers = [*self._workers, worker]
         return worker
 
-    def remove(self, worker: SinkWorker) -> None:
-        """Deliver a sink's remaining lines, and end the sink."""
-        self._workers = [other for other in self._workers if other is not worker]
-        worker.finish()
-        worker.close(CLOSING_S)
+    def remove(self, workers: Sequence[SinkWorker]) -> None:
+        """Deliver the remaining lines of some sinks, and end these sinks."""
+        self._workers = [worker for worker in self._workers if worker not in workers]
+        _end(workers, CLOSING_S)
+        self._leaving += [worker for worker in workers if not worker.has_ended]
 
     def statuses(self) -> list[tuple[SinkStatus, int]]:
         """Return each sink's status and the number of lines that it has yet to take."""
@@ -50,12 +53,17 @@ class SinkDispatcher:
         Returns:
             Number of lines that were not delivered, for each sink that has some, by name.
         """
-        for worker in self._workers:
-            worker.finish()
-        until_s = time.monotonic() + patience_s
-        left = {worker.status.name: worker.close(max(0.0, until_s - time.monotonic())) for worker in self._workers}
+        left = _end(self._workers, patience_s)
         return {name: lines for name, lines in left.items() if lines}
 
     def _check_all_gone(self) -> None:
-        if all(worker.status.state == "gone" for worker in self._workers):
+        if self._workers and all(worker.status.state == "gone" for worker in self._workers):
             self._on_all_gone(", ".join(worker.status.name for worker in self._workers))
+
+
+def _end(workers: Sequence[SinkWorker], patience_s: float) -> dict[str, int]:
+    """End sinks, and return the number of lines that each has not taken, by name."""
+    for worker in workers:
+        worker.finish()
+    until_s = time.monotonic() + patience_s
+    return {worker.status.name: worker.close(max(0.0, until_s - time.monotonic())) for worker in workers}

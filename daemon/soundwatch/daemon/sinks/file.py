@@ -17,7 +17,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +61,7 @@ class FileSink:
         self._torn = path is not None and _ends_torn(path)
         self._lock = threading.Lock()  # guards the descriptor
         self._closed = threading.Event()
+        self.on_settled: Callable[[int], object] = lambda _: None
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
         """Write lines to the file that has the path now.
@@ -74,6 +75,7 @@ class FileSink:
         try:
             for entry in entries:
                 self.write(entry.encoded)
+                self.on_settled(entry.seq)
         except BrokenPipeError as error:
             if self._path is None:
                 raise ReaderClosedError(f"The reader of {self.name} has gone.") from error

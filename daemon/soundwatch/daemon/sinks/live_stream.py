@@ -65,6 +65,15 @@ class LiveStreamSink:
         self._unsubscribe = subscribe_lines(live, partial(self._add, node), scores=scores, level=level)
         threading.Thread(target=self._write_lines, name=f"live lines for {sink.name}", daemon=True).start()
 
+    @property
+    def on_settled(self) -> Callable[[int], object]:
+        """Called with the number of each written line."""
+        return self._sink.on_settled
+
+    @on_settled.setter
+    def on_settled(self, call: Callable[[int], object]) -> None:
+        self._sink.on_settled = call
+
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
         """Deliver lines to the sink.
 

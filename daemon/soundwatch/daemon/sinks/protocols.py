@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from soundwatch.daemon.journal.entry import JournalEntry
 
@@ -36,7 +36,7 @@ class Sink(Protocol):
         """Deliver lines in order; when it returns, the lines have been handed over.
 
         Raises:
-            OSError: Some lines may not have arrived; all of them are delivered again, marked as repeated.
+            OSError: Some lines may not have arrived; those that are not settled are delivered again, marked as repeated.
             ReaderClosedError: The reader has gone for good.
         """
 
@@ -44,7 +44,18 @@ class Sink(Protocol):
         """Release resources and interrupt a waiting `deliver`. A second call does nothing."""
 
 
-class WritableSink(Sink, LineWriter, Protocol):
+@runtime_checkable
+class SettlingSink(Protocol):
+    """A sink that settles lines within a delivery, so that only later lines are delivered again after a failure.
+
+    Attributes:
+        on_settled: Called with the number of each line that has arrived or never will, in order; set by the worker.
+    """
+
+    on_settled: Callable[[int], object]
+
+
+class WritableSink(Sink, SettlingSink, LineWriter, Protocol):
     """A sink whose `write` may be called from any thread, between deliveries."""
 
 

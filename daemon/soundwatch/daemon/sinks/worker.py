@@ -1,12 +1,14 @@
 """Delivery of lines to one sink: from the journal, in its own thread, or in a replay at once.
 
-Conventions: a line counts as delivered when `deliver` returns. Lines that were given to a sink and may not have
-arrived, because the sink failed or this program was killed, are delivered again, marked as repeated. A change of state
-is logged once: `sink_failed` and `sink_closed` as warnings, `sink_recovered` as info.
+Conventions: a line counts as delivered when `deliver` returns, or when the sink has settled the line before that. Lines
+that were given to a sink and may not have arrived, because the sink failed or this program was killed, are delivered
+again, marked as repeated.
 Rule for a sink that fails or cannot be opened: detection continues, and the sink is tried again after `FIRST_PAUSE_S`,
 then after twice as long each time, up to `LONGEST_PAUSE_S`. A replay counts the line as lost and continues.
 Rule for places: a durable sink continues at its place after a restart; any other sink starts with the next line.
 Rule for closing: no step waits longer than its limit, even if a file system or a resolver hangs.
+Rule for a successor of a sink: the successor begins when the thread of the one before has ended. After `HANDOVER_S`, the
+one before gives up its place in the journal instead.
 Does not: know the kinds of sinks (`sinks/kinds.py`).
 """
 
@@ -28,65 +30,16 @@ from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.sinks.protocols import LineWriter, Sink, SinkState, SinkStatus
+from soundwatch.daemon.sinks.health import SinkHealth
+from soundwatch.daemon.sinks.protocols import LineWriter, SettlingSink, Sink, SinkStatus
 from soundwatch.daemon.sinks.spec import PreparedSink
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 30.0
 CLOSING_S: Final = 5.0
-
-
-class SinkHealth:
-    """Calls of one sink, and the status that follows from them.
-
-    Args:
-        name: Name of the sink.
-        log: Log of the program.
-        delivered_seq: Number of the last line that the sink has taken.
-
-    Attributes:
-        status: The status; a frozen record, so any thread may read it.
-    """
-
-    def __init__(self, name: str, log: Logger, delivered_seq: int = 0) -> None:
-        self._log = log
-        self.status = SinkStatus(name, since_unix_ns=time.time_ns(), delivered_seq=delivered_seq)
-
-    def attempt(self, call: Callable[[], bool]) -> bool | None:
-        """Call the sink; return the result, or None after a failure, which only changes the status."""
-        try:
-            result = call()
-        except ReaderClosedError as error:
-            self._set_state("gone", str(error))
-        except Exception as error:  # noqa: BLE001  # a sink may fail in any way; the daemon may not
-            self._set_state("failing", failure_text(error))
-        else:
-            self._set_state("working", None)
-            return result
-        return None
-
-    def delivered(self, seq: int) -> None:
-        """Note the number of the last line that the sink has taken."""
-        self.status = replace(self.status, delivered_seq=seq)
-
-    def lost(self, lines: int) -> None:
-        """Count lines that the sink will not get."""
-        self.status = replace(self.status, lost_lines=self.status.lost_lines + lines)
-
-    def _set_state(self, state: SinkState, reason: str | None) -> None:
-        """Set the state, and log its change."""
-        before = self.status
-        if (before.state, before.reason) == (state, reason):
-            return
-        self.status = replace(before, state=state, reason=reason)
-        if before.state == state:
-            return
-        self.status = replace(self.status, since_unix_ns=time.time_ns())
-        if state == "working":
-            self._log.info("sink_recovered", sink=before.name, lost_lines=before.lost_lines)
-        else:
-            event = "sink_failed" if state == "failing" else "sink_closed"
-            self._log.warning(event, sink=before.name, reason=reason)
+STORE_S: Final = 0.2  # between two writes of the cursor within a delivery
+HANDOVER_S: Final = 60.0
+HANDOVER_CHECK_S: Final = 0.1
 
 
 class SinkWorker:
@@ -97,18 +50,27 @@ class SinkWorker:
         journal: Source of the lines.
         log: Log of the daemon.
         on_gone: Called when the reader has left for good.
+        before: Worker of the name that has not ended yet; None for none.
     """
 
     def __init__(
-        self, prepared: PreparedSink, journal: Journal, log: Logger, on_gone: Callable[[], object] = lambda: None
+        self,
+        prepared: PreparedSink,
+        journal: Journal,
+        log: Logger,
+        on_gone: Callable[[], object] = lambda: None,
+        before: SinkWorker | None = None,
     ) -> None:
         self._prepared = prepared
         self._sink: Sink | None = None
         self._journal = journal
         self._log = log
         self._on_gone = on_gone
+        self._before = before
         next_line = Cursor(journal.last_seq, journal.last_seq)
         self._cursor = journal.cursor(prepared.name) if prepared.durable else next_line
+        self._stored_s = 0.0
+        self._gave_up = False
         self._health = SinkHealth(prepared.name, log, self._cursor.delivered)
         self._wake = threading.Event()
         self._tried = threading.Event()
@@ -127,6 +89,15 @@ class SinkWorker:
     def backlog_lines(self) -> int:
         """Number of lines that the sink has yet to take."""
         return self._journal.last_seq - self._cursor.delivered
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread has ended, so that nothing more is delivered."""
+        return not self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Leave the place in the journal to another worker."""
+        self._gave_up = True
 
     def wait_tried(self, timeout_s: float) -> bool:
         """Wait until the sink was opened or has failed to open once; return whether it was within the time."""
@@ -155,6 +126,7 @@ class SinkWorker:
         closing.start()
         closing.join(CLOSING_S)
         self._thread.join(limit_s)
+        self._store()
         return 0 if self.status.state == "gone" else self.backlog_lines
 
     def _close_sink(self) -> None:
@@ -169,6 +141,7 @@ class SinkWorker:
     def _run(self) -> None:
         """Open the sink and deliver lines, until the end."""
         backoff: Backoff | None = None
+        self._wait_for_place()
         while not self._stopped.is_set():
             self._wake.clear()
             found = self._health.attempt(self._open if self._sink is None else self._deliver_next)
@@ -187,9 +160,24 @@ class SinkWorker:
             elif not self._stopped.is_set():  # `close` may have come before `clear`
                 self._wake.wait()
 
+    def _wait_for_place(self) -> None:
+        """Wait until the worker before this one has ended, and continue at its place."""
+        if self._before is None:
+            return
+        until_s = time.monotonic() + HANDOVER_S
+        while not self._before.has_ended and time.monotonic() < until_s:
+            if self._stopped.wait(HANDOVER_CHECK_S):
+                return
+        self._before.give_up()
+        self._before = None
+        if self._prepared.durable:
+            self._cursor = self._journal.cursor(self.status.name)
+
     def _open(self) -> bool:
         """Open the sink; return True, since lines may wait for it."""
         self._sink = sink = self._prepared.open()
+        if isinstance(sink, SettlingSink):
+            sink.on_settled = self._settle
         if self._stopped.is_set():  # `close` may not have known of it
             sink.close()
         return True
@@ -200,10 +188,13 @@ class SinkWorker:
         if not entries or self._sink is None:
             return False
         last_seq = entries[-1].seq
-        self._move(Cursor(max(self._cursor.attempted, last_seq), self._cursor.delivered), wait=True)
-        self._sink.deliver(entries)
-        self._move(Cursor(self._cursor.attempted, last_seq), wait=False)
-        self._health.delivered(last_seq)
+        self._cursor = Cursor(max(self._cursor.attempted, last_seq), self._cursor.delivered)
+        self._store(wait=True)
+        try:
+            self._sink.deliver(entries)
+            self._settle(last_seq)
+        finally:
+            self._store()
         return True
 
     def _next(self) -> Sequence[JournalEntry]:
@@ -217,10 +208,18 @@ class SinkWorker:
         attempted = self._cursor.attempted
         return [replace(entry, repeated=True) if entry.seq <= attempted else entry for entry in entries]
 
-    def _move(self, cursor: Cursor, *, wait: bool) -> None:
-        self._cursor = cursor
-        if self._prepared.durable:
-            self._journal.set_cursor(self.status.name, cursor, wait=wait)
+    def _settle(self, seq: int) -> None:
+        """Note that the sink has taken the lines up to `seq`, also within a delivery."""
+        self._cursor = replace(self._cursor, delivered=seq)
+        self._health.delivered(seq)
+        if time.monotonic() - self._stored_s >= STORE_S:
+            self._store()
+
+    def _store(self, *, wait: bool = False) -> None:
+        """Write the cursor; with `wait`, return after that."""
+        if self._prepared.durable and not self._gave_up:
+            self._stored_s = time.monotonic()
+            self._journal.set_cursor(self.status.name, self._cursor, wait=wait)
 
 
 class DirectWriter:

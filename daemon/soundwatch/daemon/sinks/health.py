@@ -1,0 +1,69 @@
+"""Status of one sink, from the outcomes of its calls.
+
+Conventions: a change of state is logged once: `sink_failed` and `sink_closed` as warnings, `sink_recovered` as info.
+Does not: try again (`sinks/worker.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from soundwatch.daemon.core.errors import ReaderClosedError
+from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.text import failure_text
+from soundwatch.daemon.sinks.protocols import SinkState, SinkStatus
+
+
+class SinkHealth:
+    """Calls of one sink, and the status that follows from them.
+
+    Args:
+        name: Name of the sink.
+        log: Log of the program.
+        delivered_seq: Number of the last line that the sink has taken.
+
+    Attributes:
+        status: The status; a frozen record, so any thread may read it.
+    """
+
+    def __init__(self, name: str, log: Logger, delivered_seq: int = 0) -> None:
+        self._log = log
+        self.status = SinkStatus(name, since_unix_ns=time.time_ns(), delivered_seq=delivered_seq)
+
+    def attempt(self, call: Callable[[], bool]) -> bool | None:
+        """Call the sink; return the result, or None after a failure, which only changes the status."""
+        try:
+            result = call()
+        except ReaderClosedError as error:
+            self._set_state("gone", str(error))
+        except Exception as error:  # noqa: BLE001  # a sink may fail in any way; the daemon may not
+            self._set_state("failing", failure_text(error))
+        else:
+            self._set_state("working", None)
+            return result
+        return None
+
+    def delivered(self, seq: int) -> None:
+        """Note the number of the last line that the sink has taken."""
+        self.status = replace(self.status, delivered_seq=seq)
+
+    def lost(self, lines: int) -> None:
+        """Count lines that the sink will not get."""
+        self.status = replace(self.status, lost_lines=self.status.lost_lines + lines)
+
+    def _set_state(self, state: SinkState, reason: str | None) -> None:
+        """Set the state, and log its change."""
+        before = self.status
+        if (before.state, before.reason) == (state, reason):
+            return
+        self.status = replace(before, state=state, reason=reason)
+        if before.state == state:
+            return
+        self.status = replace(self.status, since_unix_ns=time.time_ns())
+        if state == "working":
+            self._log.info("sink_recovered", sink=before.name, lost_lines=before.lost_lines)
+        else:
+            event = "sink_failed" if state == "failing" else "sink_closed"
+            self._log.warning(event, sink=before.name, reason=reason)
