@@ -1,8 +1,8 @@
 """A rule's messages to one destination, as a sink of the journal.
 
-Conventions: the sink decides about every line itself, and sends the messages of its rule that are due. A line is settled
-when all of its messages are, so neither a failure nor a stop sends an earlier message again; after `kill -9`, the message
-that was under way may come twice, and those of the last `sinks.worker.STORE_S` seconds.
+Conventions: the sink decides about every line itself, and sends the messages of its rule that are due. A line is
+settled when all of its messages are, so neither a failure nor a stop sends an earlier message again; after `kill -9`,
+the message that was under way may come twice, and those of the last `sinks.worker.STORE_S` seconds.
 Rule for an outage: messages older than `max_age_s` are merged into one, so no flood follows. Each is counted.
 Rule for a message that a service refuses: it is lost, counted and logged (`rule_message_refused`).
 Does not: try again (`sinks/worker.py`).

@@ -36,7 +36,7 @@ class Sink(Protocol):
         """Deliver lines in order; when it returns, the lines have been handed over.
 
         Raises:
-            OSError: Some lines may not have arrived; those that are not settled are delivered again, marked as repeated.
+            OSError: Some lines may not have arrived; those not settled are delivered again, marked as repeated.
             ReaderClosedError: The reader has gone for good.
         """
 

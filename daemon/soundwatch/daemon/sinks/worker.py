@@ -7,8 +7,8 @@ Rule for a sink that fails or cannot be opened: detection continues, and the sin
 then after twice as long each time, up to `LONGEST_PAUSE_S`. A replay counts the line as lost and continues.
 Rule for places: a durable sink continues at its place after a restart; any other sink starts with the next line.
 Rule for closing: no step waits longer than its limit, even if a file system or a resolver hangs.
-Rule for a successor of a sink: the successor begins when the thread of the one before has ended. After `HANDOVER_S`, the
-one before gives up its place in the journal instead.
+Rule for a successor of a sink: the successor begins when the thread of the one before has ended. After `HANDOVER_S`,
+the one before gives up its place in the journal instead.
 Does not: know the kinds of sinks (`sinks/kinds.py`).
 """
 
