@@ -41,6 +41,7 @@ for name in ("street.wav", "yard.flac", "recordings/street.wav"):
 
 # Texts of README.md that stand for something of the reader's own, and what they are here.
 PLACES: Final = {
+    '--device "USB PnP"': "--device pulse",  # the name that PortAudio has for a source of PulseAudio
     "mqtt://broker.lan": f"mqtt://127.0.0.1:{PORT}",
     "mqtt://HOST": f"mqtt://127.0.0.1:{PORT}",
     "-F json:events.jsonl": "-F json:events.jsonl --journal memory",
@@ -195,7 +196,7 @@ class Newcomer:
     def _wait(self, process: subprocess.Popen[bytes], stop_s: float | None, output: Path) -> int:
         if stop_s is None:
             return process.wait(LIMIT_S)
-        give_up = time.monotonic() + max(stop_s, 60)
+        give_up = time.monotonic() + max(stop_s, 30)
         while process.poll() is None and time.monotonic() < give_up and not LISTENS.search(output.read_bytes()):
             time.sleep(0.2)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -235,8 +236,7 @@ def plug_in_microphone(env: dict[str, str], recording: Path) -> subprocess.Popen
     """Add a microphone that plays a recording again and again; None where PulseAudio is missing."""
     if shutil.which("pactl") is None:
         return None
-    name = 'sink_properties=device.description="USB-PnP-Sound-Device"'.replace("USB-PnP", r"USB\ PnP")
-    subprocess.run(["pactl", "load-module", "module-null-sink", "sink_name=usb", name], env=env, check=True)
+    subprocess.run(["pactl", "load-module", "module-null-sink", "sink_name=usb"], env=env, check=True)
     loop = f"while paplay -d usb {recording}; do :; done"
     return subprocess.Popen(["bash", "-c", loop], env=env, start_new_session=True)
 

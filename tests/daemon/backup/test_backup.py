@@ -172,6 +172,46 @@ def test_a_disk_without_space_for_the_copy_is_a_message_and_leaves_nothing(home:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="this system has no limits of files")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_disk_without_space_for_the_files_is_named_and_nothing_changes(home: Path, overwrite: bool) -> None:
+    import resource
+
+    archive, new = saved(home, clips=True), new_place(home)
+    if overwrite:
+        restore_backup(archive, new, overwrite=False)
+        new.config_path.write_text("node: other\n")
+    before = {path: path.read_bytes() for path in home.parent.rglob("*") if path.is_file()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((home / "journal.db").stat().st_size // 2, limit[1]))
+    try:
+        with pytest.raises(ConfigError, match=r"new/journal.db: File too large. Nothing is restored. Free space there"):
+            restore_backup(archive, new, overwrite=overwrite)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert {path: path.read_bytes() for path in home.parent.rglob("*") if path.is_file()} == before
+    assert new.config_path.parent.exists() == overwrite
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(home: Path) -> None:
+    new = new_place(home)
+    new.config_path.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"config.yaml is a folder"):
+        restore_backup(saved(home), new, overwrite=True)
+
+
+def test_a_backup_among_the_clips_is_refused_and_a_journal_there_is_no_clip(home: Path) -> None:
+    config = load_config(home / "config.yaml")
+    for out in (home / "clips" / "a.backup", home / "clips" / "siren" / ".." / "b.backup"):
+        with pytest.raises(ConfigError, match="lies in the folder of the clips"):
+            save_backup(out, config, None, clips=True)
+    assert len(list((home / "clips").rglob("*"))) == 2
+    wide = msgspec.structs.replace(config, clips=msgspec.structs.replace(config.clips, folder=str(home)))
+    names = save_backup(home.parent / "c.backup", wide, None, clips=True)
+    assert "clips/clips/siren/a.flac" in names
+    assert not [name for name in names if name.startswith("clips/journal.db")]
+
+
 @pytest.mark.parametrize(
     "name", ["../evil", "/etc/evil", "clips/../../evil", "clips/./a", "journal.db-wal", "clips\\a"]
 )

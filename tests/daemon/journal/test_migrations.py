@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from soundwatch.daemon.core.config import JournalConfig
+from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
 from soundwatch.daemon.journal.migrations import FORMAT, STEPS
 from soundwatch.daemon.journal.query import LineFilter, read_lines
@@ -78,10 +80,33 @@ def test_a_migration_that_fails_leaves_the_former_format(
         open_for_writing(config, MemoryLogger())
     with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert not list(tmp_path.glob("*.format-*"))
     monkeypatch.undo()
     store = open_for_writing(config, MemoryLogger())
     assert store.query("PRAGMA user_version") == [(FORMAT,)]
     store.close()
+
+
+@pytest.mark.parametrize("release", RELEASES[:1])
+@pytest.mark.parametrize("limit_bytes", [4096, 100_000], ids=["no room to open", "no room for the copy"])
+def test_a_file_that_cannot_be_copied_on_a_full_disk_is_an_error_and_not_a_journal_in_memory(
+    config: JournalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_bytes: int
+) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "journal.db"
+    before = path.read_bytes()
+    monkeypatch.setattr("soundwatch.daemon.journal.location.DISK_BYTES", sys.maxsize)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit[1]))
+    try:
+        with pytest.raises(
+            StoreError, match=r"of an earlier release, .*Free \d+ bytes on its disk, or .*--journal memory"
+        ):
+            open_for_writing(config, MemoryLogger())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.format-*")), "a service that is started again would fill the disk with copies"
 
 
 def test_every_earlier_format_has_a_step_and_a_file() -> None:

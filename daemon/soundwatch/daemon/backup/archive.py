@@ -7,8 +7,10 @@ SHA-256 in the manifest, and all of them are checked before the first file is re
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -117,12 +119,23 @@ def extract_files(path: Path, take: Callable[[str, IO[bytes]], object]) -> None:
 
     Raises:
         ConfigError: The archive cannot be read.
+        OSError: `take` has failed so.
     """
+    failed: OSError | None = None
     with _opened(path) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isreg() and member.name != MANIFEST else None
-            if content is not None:
+            if content is None:
+                continue
+            try:
                 take(member.name, content)
+            except gzip.BadGzipFile:
+                raise
+            except OSError as error:  # of the file that is written, not of the archive
+                failed = error
+                break
+    if failed is not None:
+        raise failed
 
 
 def check_name(path: Path, name: str) -> None:
@@ -146,11 +159,22 @@ def calibration_paths(config: Config) -> dict[str, Path]:
     return {name: Path(path) for name, path in named.items() if isinstance(path, str)}
 
 
-def copy_content(content: IO[bytes], path: Path) -> None:
-    """Write a file of an archive to a path."""
-    with path.open("wb") as file:
-        while part := content.read(_CHUNK_BYTES):
-            file.write(part)
+def copy_content(content: IO[bytes], path: Path, place: Path) -> None:
+    """Write a file of an archive to a path, synchronized with the disk.
+
+    Raises:
+        OSError: The file cannot be written; the error names `place`, where the file is to go.
+    """
+    try:
+        with path.open("wb") as file:
+            while part := content.read(_CHUNK_BYTES):
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(place)) from error
 
 
 def _check_format(path: Path, encoded: bytes) -> None:

@@ -3,16 +3,17 @@
 Conventions: the configuration goes to the file that the user names; the calibrations to their places in that
 configuration; the journal and the clips to the places of the restored configuration, or to those that the user names.
 Nothing is written if a target exists, without `overwrite`, or while a daemon uses the journal that would be replaced.
+All files are first written beside their places, then renamed: a full disk leaves everything as before.
 """
 
 from __future__ import annotations
 
+import errno
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -28,7 +29,7 @@ from soundwatch.daemon.backup.archive import (
     extract_files,
     read_manifest,
 )
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.backup.install import install_files, new_folders
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config
 from soundwatch.daemon.core.errors import ConfigError, StoreError
@@ -68,18 +69,25 @@ def restore_backup(archive: Path, targets: RestoreTargets, *, overwrite: bool) -
             f"{archive} has a journal of format {manifest.journal_format} by soundwatch {manifest.soundwatch}; this "
             f"release reads up to {FORMAT}. Install that release, or a later one."
         )
-    paths = _paths(manifest, archive, targets)
-    existing = [path for path in paths.values() if path.exists()]
+    try:
+        paths = _paths(manifest, archive, targets)
+        _check_free(paths.values(), overwrite=overwrite)
+        with new_folders(paths.values()), _writer_lock(paths.get(JOURNAL)):
+            install_files(archive, paths)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        do = "Free space there, or name another place" if full else "Name another place"
+        raise ConfigError(f"{error.filename or archive}: {error.strerror}. Nothing is restored. {do}.") from error
+    return paths
+
+
+def _check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse places that are taken."""
+    existing = [path for path in paths if path.exists()]
+    if folders := [path for path in existing if path.is_dir()]:
+        raise ConfigError(f"{folders[0]} is a folder, where a file would be restored. Name another place.")
     if existing and not overwrite:
         raise ConfigError(f"{existing[0]} exists, so nothing is restored. Name another place, or add --overwrite.")
-    try:
-        with _writer_lock(paths.get(JOURNAL)):
-            extract_files(archive, lambda name, content: _write(name, content, paths[name]))
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename or archive}: {error.strerror}. The backup is not fully restored."
-        ) from error
-    return paths
 
 
 def _paths(manifest: Manifest, archive: Path, targets: RestoreTargets) -> dict[str, Path]:
@@ -108,7 +116,7 @@ def _archived_config(archive: Path) -> tuple[Config, dict[str, Path]]:
     """Read the configuration of an archive, and its calibrations as they are written there, by their names."""
     with tempfile.TemporaryDirectory(prefix="soundwatch-restore-") as folder:
         path = Path(folder) / CONFIG
-        extract_files(archive, lambda name, content: copy_content(content, path) if name == CONFIG else None)
+        extract_files(archive, lambda name, content: copy_content(content, path, path) if name == CONFIG else None)
         config = load_config(path)
     named = calibration_paths(config).items()
     return config, {name: found.relative_to(folder) if found.is_relative_to(folder) else found for name, found in named}
@@ -130,7 +138,6 @@ def _writer_lock(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     absent = not path.exists()
     lock = JournalLock(path)
     try:
@@ -138,15 +145,7 @@ def _writer_lock(path: Path | None) -> Iterator[None]:
     except BaseException:
         if absent and path.stat().st_size == 0:  # the lock made the file
             path.unlink()
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
         raise
     finally:
         lock.release()
-
-
-def _write(name: str, content: IO[bytes], path: Path) -> None:
-    """Write one file."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    replace_file(path, lambda part: copy_content(content, part), mode=0o600)
-    if name == JOURNAL:
-        for suffix in ("-wal", "-shm"):  # of the journal that was replaced
-            path.with_name(path.name + suffix).unlink(missing_ok=True)

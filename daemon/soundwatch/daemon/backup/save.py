@@ -14,11 +14,11 @@ from contextlib import closing
 from pathlib import Path
 
 from soundwatch.daemon.backup.archive import CLIPS, CONFIG, JOURNAL, SourceFile, calibration_paths, write_archive
-from soundwatch.daemon.core.atomic_file import replace_file
+from soundwatch.daemon.core.atomic_file import PART_SUFFIX, replace_file
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.errors import ConfigError, StoreError
-from soundwatch.daemon.journal.location import open_for_reading
+from soundwatch.daemon.journal.location import journal_path, open_for_reading
 from soundwatch.daemon.journal.migrations import user_version
 from soundwatch.daemon.journal.sqlite import copy_open_database
 
@@ -36,11 +36,13 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
         Names of the saved files.
 
     Raises:
-        ConfigError: A file cannot be read or written, or no clips are configured.
+        ConfigError: A file cannot be read or written, no clips are configured, or `out` lies among the clips.
         StoreError: There is no journal, it cannot be read, or it cannot be copied.
     """
     if clips and config.clips.folder is None:
         raise ConfigError("--with-clips: the configuration has no clips.folder, so there are no clips to save.")
+    if clips and config.clips.folder is not None and _lies_in(out, Path(config.clips.folder).expanduser()):
+        raise ConfigError(f"{out} lies in the folder of the clips, which are saved too. Name another folder.")
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".soundwatch-backup-", dir=out.parent) as folder,
@@ -53,7 +55,7 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
                 files.insert(0, SourceFile(CONFIG, config_path))
                 files[1:1] = [SourceFile(name, path) for name, path in calibration_paths(config).items()]
             if clips and config.clips.folder is not None:
-                files += _clip_files(Path(config.clips.folder).expanduser())
+                files += _clip_files(Path(config.clips.folder).expanduser(), journal_path(config.journal))
             created, node = format_utc(time.time_ns()), node_name(config)
             replace_file(out, lambda part: write_archive(part, files, created, node, journal_format), mode=0o600)
     except OSError as error:
@@ -66,6 +68,13 @@ def save_backup(out: Path, config: Config, config_path: Path | None, *, clips: b
     return [file.name for file in files]
 
 
-def _clip_files(folder: Path) -> list[SourceFile]:
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _clip_files(folder: Path, journal: Path | str) -> list[SourceFile]:
+    """List the files of the folder of clips, without a journal that lies there and the parts of unfinished files."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return [SourceFile(f"{CLIPS}/{path.relative_to(folder).as_posix()}", path) for path in found]
+    journals = tuple(f"{journal}{suffix}" for suffix in ("", "-wal", "-shm"))
+    clips = [path for path in found if str(path) not in journals and path.suffix != PART_SUFFIX]
+    return [SourceFile(f"{CLIPS}/{path.relative_to(folder).as_posix()}", path) for path in clips]

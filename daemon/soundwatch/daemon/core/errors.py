@@ -100,14 +100,15 @@ class StoreError(SoundwatchError):
 
     Args:
         message: What was found, what was expected and what to do.
-        in_use: True if another program writes to the file.
+        final: True if a journal in memory is no replacement: another program writes to the file, or the file is of an
+            earlier release and cannot be upgraded.
     """
 
     exit_code: ClassVar[int] = 9
 
-    def __init__(self, message: str, *, in_use: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False) -> None:
         super().__init__(message)
-        self.in_use = in_use
+        self.final = final
 
 
 class ServiceError(SoundwatchError):

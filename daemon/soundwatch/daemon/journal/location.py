@@ -68,7 +68,7 @@ def open_for_writing(config: JournalConfig, log: Logger) -> JournalStore:
     except OSError as error:
         return _fall_back(config, StoreError(f"{path} cannot be opened as a journal: {error.strerror}."), log)
     except StoreError as error:
-        if error.in_use:
+        if error.final:
             raise
         return _fall_back(config, error, log)
 

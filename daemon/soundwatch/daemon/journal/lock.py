@@ -148,7 +148,7 @@ def _in_use(path: Path, process: str) -> StoreError:
     return StoreError(
         f"The journal {path} is in use by another soundwatch, process {process}. Stop that one, or give this one a "
         "journal of its own with --journal FILE, or none with --journal memory.",
-        in_use=True,
+        final=True,
     )
 
 

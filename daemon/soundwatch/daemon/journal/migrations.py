@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.errors import StoreError
+
 FORMAT: Final = 2
 
 # Tables that some releases of format 1 already made.
@@ -31,7 +33,7 @@ def copy_before_migration(path: Path) -> Path | None:
 
     Raises:
         sqlite3.DatabaseError: The file is damaged, or belongs to another program.
-        OSError: The copy cannot be made.
+        StoreError: The copy cannot be made, as on a full disk.
     """
     if not path.exists() or not path.stat().st_size:
         return None
@@ -40,10 +42,27 @@ def copy_before_migration(path: Path) -> Path | None:
         if found not in STEPS:
             return None
         copy = free_name(path, f"format-{found}")
-        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        with contextlib.closing(sqlite3.connect(copy)) as target:
-            db.backup(target)
+        try:
+            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.closing(sqlite3.connect(copy)) as target:
+                db.backup(target)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise opening_error(path, copy, error) from error
     return copy
+
+
+def opening_error(path: Path | str, copy: Path | None, error: sqlite3.Error | OSError) -> StoreError:
+    """Explain why a file cannot be opened; one that was to be upgraded loses its copy, which would fill the disk."""
+    if copy is not None:
+        copy.unlink(missing_ok=True)
+        copy.with_name(f"{copy.name}-journal").unlink(missing_ok=True)
+    elif _format_in_header(Path(path)) not in STEPS:
+        return StoreError(f"{path} cannot be opened as a journal: {error}.")
+    return StoreError(
+        f"{path} is a journal of an earlier release, and cannot be copied and upgraded: {error}. It is unchanged. Free "
+        f"{2 * Path(path).stat().st_size} bytes on its disk, or start with --journal memory.",
+        final=True,
+    )
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -59,6 +78,14 @@ def migrate(db: sqlite3.Connection) -> None:
 def user_version(db: sqlite3.Connection) -> int:
     """Return the format of a file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _format_in_header(path: Path) -> int | None:
+    """Read the format of a file that SQLite cannot open, as on a disk without room for its index of the log."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(64)
+        return int.from_bytes(header[60:], "big") if len(header) == 64 else None
+    return None
 
 
 def free_name(path: Path, kind: str) -> Path:

@@ -25,7 +25,7 @@ from soundwatch.daemon.core.clock import monotonic_ns
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, TrimResult, clip_rows
 from soundwatch.daemon.journal.lock import JournalLock
-from soundwatch.daemon.journal.migrations import copy_before_migration, free_name
+from soundwatch.daemon.journal.migrations import copy_before_migration, free_name, opening_error
 from soundwatch.daemon.journal.salvage import SalvageResult, salvage, set_last_seq
 from soundwatch.daemon.journal.sqlite import (
     MEMORY,
@@ -93,7 +93,7 @@ class JournalStore:
                 preallocate(self._db)  # closing the file gave the room of the log back
         except sqlite3.DatabaseError as error:
             if not writing or not is_corruption(error):
-                raise StoreError(f"{path} cannot be opened as a journal: {error}.") from error
+                raise opening_error(path, self.migrated_from, error) from error
             self._salvage()
         self._identity: str = self.query("SELECT id FROM identity")[0][0] if writing else ""
         self._begin_ns = steady_ns() - round((self.query("SELECT run_s FROM runtime")[0][0] if writing else 0) * 1e9)

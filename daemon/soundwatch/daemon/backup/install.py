@@ -1,0 +1,66 @@
+"""Put the files of a checked archive in their places: all of them or none.
+
+Conventions: every file is written to `.soundwatch-restore-PID-NUMBER` in the folder of its place and synchronized with
+the disk. The files are renamed once all are written; an error before that removes them.
+Does not: check the archive or the places (`restore.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from soundwatch.daemon.backup.archive import JOURNAL, copy_content, extract_files
+
+
+@contextmanager
+def new_folders(paths: Iterable[Path]) -> Iterator[None]:
+    """Make the folders of files; an error removes those that were not there before, if they are empty.
+
+    Raises:
+        OSError: A folder cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for folder in dict.fromkeys(path.parent for path in paths):
+            made += [missing for missing in (folder, *folder.parents) if not missing.exists()]
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+    except BaseException:
+        for folder in sorted(made, key=lambda folder: len(folder.parts), reverse=True):
+            with contextlib.suppress(OSError):  # it has other files
+                folder.rmdir()
+        raise
+
+
+def install_files(archive: Path, paths: Mapping[str, Path]) -> None:
+    """Write the files of an archive to their places.
+
+    Raises:
+        ConfigError: The archive cannot be read.
+        OSError: A file cannot be written. No place has changed, unless renaming failed.
+    """
+    parts = {
+        name: path.with_name(f".soundwatch-restore-{os.getpid()}-{number}")
+        for number, (name, path) in enumerate(paths.items())
+    }
+    try:
+        extract_files(archive, lambda name, content: copy_content(content, _private(parts[name]), paths[name]))
+        for name, part in parts.items():
+            part.replace(os.path.realpath(paths[name]))
+            if name == JOURNAL:
+                for suffix in ("-wal", "-shm"):  # of the journal that was replaced
+                    paths[name].with_name(paths[name].name + suffix).unlink(missing_ok=True)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _private(part: Path) -> Path:
+    """Make an empty file of mode 0600."""
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return part
