@@ -47,6 +47,7 @@ NAMES: Final = {
     "filter": "weightings A and C by block filter",
     "scipy": "weightings A and C by `scipy.signal.sosfilt`",
     "meter": "meter alone: weightings, F, S, Leq",
+    "bands": "meter alone with 1/3-octave bands",
     "engine": "meter in the engine, with periods and `loud`",
 }
 
@@ -58,11 +59,11 @@ def cost_ms(call: Callable[[], object], seconds: float) -> float:
     return (time.process_time_ns() - started_ns) / 1e6 / seconds
 
 
-def run_meter(noise: np.ndarray) -> None:
+def run_meter(noise: np.ndarray, *, bands: bool = False) -> None:
     """Measure all of the noise."""
     state, step = MeterState(), RATE_HZ // 10
     for first in range(0, noise.shape[1], step):
-        state, _ = measure(state, Block(noise[:, first : first + step], RATE_HZ, first))
+        state, _ = measure(state, Block(noise[:, first : first + step], RATE_HZ, first), bands=bands)
 
 
 def engine_ms(contract: ModelContract, *, metered: bool) -> float:
@@ -100,6 +101,7 @@ def measured() -> dict[str, Any]:
         rounds["filter"].append(min(cost_ms(lambda: filters.filter(state, second), 1) for _ in range(10)))
         rounds["scipy"].append(min(cost_ms(scipy_filter, 1) for _ in range(10)))
         rounds["meter"].append(cost_ms(lambda: run_meter(noise), SECONDS))
+        rounds["bands"].append(cost_ms(lambda: run_meter(noise, bands=True), SECONDS))
         rounds["engine"].append(engine_ms(contract, metered=True) - engine_ms(contract, metered=False))
     return {name: figure(values[1:]) for name, values in rounds.items()}
 

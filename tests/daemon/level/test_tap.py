@@ -14,7 +14,8 @@ from soundwatch.daemon.core.level_config import LevelConfig
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
-from soundwatch.daemon.events.level_schema import LevelLine
+from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
+from soundwatch.daemon.level.bands import NOMINAL_HZ
 from soundwatch.daemon.level.tap import LevelMeter
 from soundwatch.daemon.level.watch import LevelWatch
 from support.cli_runner import VALIDATOR
@@ -30,7 +31,7 @@ def no_watch(contract: ModelContract) -> LevelWatch:
 
 
 def metered_context(
-    offset_db: float | None = None, log: MemoryLogger | None = None
+    offset_db: float | None = None, log: MemoryLogger | None = None, *, bands: bool = False
 ) -> tuple[EngineContext, list[LevelLine]]:
     """A context with a meter, and the lines that it publishes."""
     context, _ = engine_context(BandClassifier())
@@ -43,6 +44,7 @@ def metered_context(
         context.live.publish_level,
         context.journal.append,
         log or MemoryLogger(),
+        bands=bands,
     )
     return replace(context, level_tap=meter), lines
 
@@ -65,6 +67,25 @@ def test_each_second_of_a_live_source_has_a_line_with_the_time_of_its_end() -> N
     assert [line.laeq_db for line in lines[3:]] == [None]
     assert {(line.period, line.calibrated, line.coverage) for line in lines} == {("1s", False, 1.0)}
     assert context.live.latest_levels == {"mic0": lines[-1]}
+
+
+def test_bands_are_in_the_lines_of_a_minute_and_longer_with_their_calibration() -> None:
+    found = []
+    for offset_db in (None, 100.0):
+        context, lines = metered_context(offset_db, bands=True)
+        appended = list[LevelPeriodLine]()
+        context.level_tap._append = appended.append  # type: ignore[union-attr]
+        SourceSession(MemorySource("mic0", SCENE[:, :20_000], waits=True)).replay(context)
+        assert all(line.bands_db is msgspec.UNSET for line in of_seconds(lines))
+        found += [line.bands_db for line in (lines[-1], *appended)]
+        for line in (lines[-1], *appended):
+            VALIDATOR.validate(msgspec.to_builtins(line))
+    uncalibrated, *_ = found
+    assert list(uncalibrated) == list(NOMINAL_HZ[:22])
+    assert max(uncalibrated, key=uncalibrated.get) == "1000"
+    assert uncalibrated["1000"] == pytest.approx(-9.0, abs=0.3)
+    assert found[:4] == [uncalibrated] * 4
+    assert found[4]["1000"] == pytest.approx(uncalibrated["1000"] + 100, abs=0.06)
 
 
 def test_a_replay_has_the_lines_of_a_live_source() -> None:

@@ -196,6 +196,7 @@ def build_level_tap(
         context.live.publish_level,
         context.journal.append,
         log,
+        bands=config.level.bands,
     )
 
 

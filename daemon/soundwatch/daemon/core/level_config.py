@@ -48,6 +48,7 @@ class LevelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Sound level meter of all sources; `sources.*.level_offset_db` calibrates it."""
 
     enabled: bool = False
+    bands: bool = False
     loud: LoudConfig | None = None
     silence: SilenceConfig | None = None
 
@@ -58,5 +59,7 @@ class LevelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         """Refuse events of a meter that is off."""
+        if not self.enabled and self.bands:
+            raise ValueError("bands need the meter; set level.enabled: true")
         if not self.enabled and (self.loud is not None or self.silence is not None):
             raise ValueError("loud and silence need the meter; set level.enabled: true")

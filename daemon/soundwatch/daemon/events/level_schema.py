@@ -33,6 +33,7 @@ class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
     l10_db: float | msgspec.UnsetType | None = msgspec.UNSET
     l50_db: float | msgspec.UnsetType | None = msgspec.UNSET
     l90_db: float | msgspec.UnsetType | None = msgspec.UNSET
+    bands_db: dict[str, float | None] | msgspec.UnsetType = msgspec.UNSET
 
 
 class LevelPeriodLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,7 @@ class LevelPeriodLine(msgspec.Struct, frozen=True, kw_only=True):
     l10_db: float | None
     l50_db: float | None
     l90_db: float | None
+    bands_db: dict[str, float | None] | msgspec.UnsetType = msgspec.UNSET
     lday_db: float | msgspec.UnsetType | None = msgspec.UNSET
     levening_db: float | msgspec.UnsetType | None = msgspec.UNSET
     lnight_db: float | msgspec.UnsetType | None = msgspec.UNSET

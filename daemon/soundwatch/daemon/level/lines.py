@@ -12,6 +12,7 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
 from soundwatch.daemon.events.schema import UNNUMBERED
+from soundwatch.daemon.level.bands import NOMINAL_HZ
 from soundwatch.daemon.level.meter import SecondLevel, decibels
 from soundwatch.daemon.level.periods import DAY_PARTS, LevelSums, Period, day_evening_night
 
@@ -78,7 +79,7 @@ def rounded_db(mean_square: float, offset_db: float | None) -> float | None:
 
 def _levels(sums: LevelSums, offset_db: float | None) -> dict[str, Any]:
     """Return the levels that all periods have, by key."""
-    levels = {
+    levels: dict[str, Any] = {
         "laeq_db": rounded_db(sums.mean(sums.a), offset_db),
         "lceq_db": rounded_db(sums.mean(sums.c), offset_db),
         "lzeq_db": rounded_db(sums.mean(sums.z), offset_db),
@@ -88,4 +89,9 @@ def _levels(sums: LevelSums, offset_db: float | None) -> dict[str, Any]:
     for key, share in EXCEEDED:
         exceeded_db = sums.exceeded_db(share)
         levels[key] = None if exceeded_db is None else round(exceeded_db + (offset_db or 0.0), 1)
+    if len(sums.bands):
+        levels["bands_db"] = {
+            name: rounded_db(sums.mean(energy), offset_db)
+            for name, energy in zip(NOMINAL_HZ, sums.bands.tolist(), strict=False)
+        }
     return levels

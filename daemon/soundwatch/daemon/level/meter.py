@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundwatch.daemon.core.types import Block, Samples
+from soundwatch.daemon.level.bands import BandState, band_powers
 from soundwatch.daemon.level.block_filter import BlockFilter, Matrix32, block_filter
 from soundwatch.daemon.level.weighting import C_SECTIONS, weighting_sections
 
@@ -44,6 +45,7 @@ class SecondLevel:
         fast_max: Maximum of A with the time weighting F.
         slow_max: Maximum of A with the time weighting S.
         fast: A with the time weighting F each 125 ms; less than eight values where sound was lost.
+        bands: 1/3-octave bands, lowest first; empty where they are not measured.
     """
 
     end_sample: int
@@ -55,6 +57,7 @@ class SecondLevel:
     fast_max: float
     slow_max: float
     fast: tuple[float, ...]
+    bands: tuple[float, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -73,6 +76,7 @@ class MeterState:
         filters: (C, P), state of the weighting filters; None where they start with the next second.
         fast: Time-weighted mean square F.
         slow: Time-weighted mean square S.
+        bands: State of the 1/3-octave bands; None where they start with the next second.
     """
 
     rate_hz: int = 0
@@ -81,38 +85,41 @@ class MeterState:
     filters: Matrix32 | None = field(default=None)
     fast: float = 0.0
     slow: float = 0.0
+    bands: BandState | None = None
 
 
-def measure(state: MeterState, block: Block | None) -> tuple[MeterState, list[SecondLevel]]:
+def measure(state: MeterState, block: Block | None, *, bands: bool = False) -> tuple[MeterState, list[SecondLevel]]:
     """Add the next block, or None for the end of the sound, which measures the second that is not complete.
+
+    With `bands`, also measure 1/3-octave bands.
 
     Returns:
         The next state, and the seconds that are now complete, oldest first.
     """
     if block is None:
-        return _end_second(state) if state.pieces else (state, [])
+        return _end_second(state, bands) if state.pieces else (state, [])
     results: list[SecondLevel] = []
     channels, samples = block.samples.shape
     known = state.pieces[0][1].shape[0] if state.pieces else channels
     if state.rate_hz != block.rate_hz or known != channels or block.first_sample < state.end_sample:
         if state.pieces:
-            _, results = _end_second(state)
+            _, results = _end_second(state, bands)
         state = MeterState(block.rate_hz)
     place, rate_hz = block.first_sample, block.rate_hz
     while samples:
         second = place // rate_hz
         if state.pieces and state.pieces[0][0] // rate_hz != second:  # the rest of that second was lost
-            state, found = _end_second(state)
+            state, found = _end_second(state, bands)
             results += found
         elif not state.pieces and second != -(-state.end_sample // rate_hz):  # whole seconds were lost
-            state = replace(state, filters=None)
+            state = replace(state, filters=None, bands=None)
         taken = min(samples, (second + 1) * rate_hz - place)
         start = place - block.first_sample
         piece = (place, block.samples[:, start : start + taken])
         state = replace(state, pieces=(*state.pieces, piece), end_sample=place + taken)
         place, samples = place + taken, samples - taken
         if place % rate_hz == 0:
-            state, found = _end_second(state)
+            state, found = _end_second(state, bands)
             results += found
     return state, results
 
@@ -122,7 +129,7 @@ def decibels(mean_square: float, offset_db: float = 0.0) -> float | None:
     return 10 * math.log10(mean_square) + offset_db if mean_square > 0 else None
 
 
-def _end_second(state: MeterState) -> tuple[MeterState, list[SecondLevel]]:
+def _end_second(state: MeterState, bands: bool) -> tuple[MeterState, list[SecondLevel]]:
     """Measure the pieces of one second."""
     rate_hz = state.rate_hz
     filters = _filters(rate_hz)
@@ -131,6 +138,7 @@ def _end_second(state: MeterState) -> tuple[MeterState, list[SecondLevel]]:
     counts = _counts(valid, rate_hz, filters.block_samples)
     channels, total = len(samples), int(counts.sum())
     z, means = _power_and_means(samples, filters.block_samples, total)
+    band_state, powers = _bands(state, samples, means, valid) if bands else (None, ())
     if valid is not None:
         samples = np.where(valid, samples, means[:, None])
     before = means[:, None] * filters.settled if state.filters is None else state.filters
@@ -154,8 +162,17 @@ def _end_second(state: MeterState) -> tuple[MeterState, list[SecondLevel]]:
         fast_max=float(fast.max()),
         slow_max=float(slow.max()),
         fast=_spaced(fast, present),
+        bands=powers,
     )
-    return replace(state, pieces=(), filters=after, fast=float(fast[-1]), slow=float(slow[-1])), [result]
+    return MeterState(rate_hz, (), state.end_sample, after, float(fast[-1]), float(slow[-1]), band_state), [result]
+
+
+def _bands(
+    state: MeterState, samples: Samples, means: Samples, valid: NDArray[np.bool_] | None
+) -> tuple[BandState, tuple[float, ...]]:
+    """Measure the bands of a second: samples (C, S) without their means (C,), zero where they were lost."""
+    centered = samples - means[:, None]
+    return band_powers(state.bands, centered if valid is None else centered * valid, valid)
 
 
 def _power_and_means(samples: Samples, block_samples: int, total: int) -> tuple[float, Samples]:

@@ -41,6 +41,10 @@ def _no_counts() -> NDArray[np.int32]:
     return np.zeros(STEPS, np.int32)
 
 
+def _no_bands() -> NDArray[np.float64]:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True, slots=True)
 class LevelSums:
     """Sums over the measured part of a period.
@@ -53,6 +57,7 @@ class LevelSums:
         fast_max: Maximum of A with the time weighting F.
         slow_max: Maximum of A with the time weighting S.
         counts: (STEPS,), number of samples of LAF in each step.
+        bands: (B,), mean square times seconds of each 1/3-octave band; empty where they are not measured.
     """
 
     measured_s: float = 0.0
@@ -62,6 +67,7 @@ class LevelSums:
     fast_max: float = 0.0
     slow_max: float = 0.0
     counts: NDArray[np.int32] = field(default_factory=_no_counts)
+    bands: NDArray[np.float64] = field(default_factory=_no_bands)
 
     def mean(self, energy: float) -> float:
         """Return the mean square of an energy."""
@@ -144,7 +150,8 @@ def sums_of(second: SecondLevel) -> LevelSums:
     steps = np.clip(np.rint((levels_db - LOWEST_DB) * STEPS_A_DB), 0, STEPS - 1).astype(np.int64)
     counts = np.bincount(steps, minlength=STEPS).astype(np.int32)
     energies = (second.a * duration_s, second.c * duration_s, second.z * duration_s)
-    return LevelSums(duration_s, *energies, second.fast_max, second.slow_max, counts)
+    bands = np.array(second.bands) * duration_s
+    return LevelSums(duration_s, *energies, second.fast_max, second.slow_max, counts, bands)
 
 
 def add_sums(first: LevelSums, second: LevelSums) -> LevelSums:
@@ -157,7 +164,16 @@ def add_sums(first: LevelSums, second: LevelSums) -> LevelSums:
         max(first.fast_max, second.fast_max),
         max(first.slow_max, second.slow_max),
         first.counts + second.counts,
+        _add_bands(first, second),
     )
+
+
+def _add_bands(first: LevelSums, second: LevelSums) -> NDArray[np.float64]:
+    """Return the energies of the bands that were measured in both; a source may come back with a lower rate."""
+    if not first.measured_s or not second.measured_s:
+        return first.bands if first.measured_s else second.bands
+    common = min(len(first.bands), len(second.bands))
+    return first.bands[:common] + second.bands[:common]
 
 
 def day_evening_night(parts: tuple[LevelSums, ...]) -> float | None:

@@ -52,6 +52,7 @@ class LevelMeter:
         publish: Takes the line of each second and minute; must not wait.
         append: Takes the lines of longer periods.
         log: Gets one warning for a source that is not metered, and one error for a meter that fails.
+        bands: Also measure 1/3-octave bands, for lines of a minute and longer.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class LevelMeter:
         publish: Callable[[LevelLine], object],
         append: Callable[[LevelPeriodLine], object],
         log: Logger,
+        *,
+        bands: bool = False,
     ) -> None:
         self._watch = watch
         self._offset_db = offset_db
@@ -69,6 +72,7 @@ class LevelMeter:
         self._publish = publish
         self._append = append
         self._log = log
+        self._bands = bands
         self._unmetered: set[str] = set()
         self._failed: set[str] = set()
         self._meters: dict[str, _SourceMeter] = {}
@@ -108,7 +112,7 @@ class LevelMeter:
             meter = self._meters[source] = _SourceMeter(
                 EventLevels(spec.rate_hz, spec.window_samples), self._watch(encoder.contract)
             )
-        meter.state, seconds = measure(meter.state, block)
+        meter.state, seconds = measure(meter.state, block, bands=self._bands)
         for second in seconds:
             self._add_second(meter, second, encoder)
         if block is None:
