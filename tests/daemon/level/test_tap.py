@@ -70,19 +70,21 @@ def test_each_second_of_a_live_source_has_a_line_with_the_time_of_its_end() -> N
 
 
 def test_bands_are_in_the_lines_of_a_minute_and_longer_with_their_calibration() -> None:
-    found = []
+    found = list[dict[str, float]]()
     for offset_db in (None, 100.0):
         context, lines = metered_context(offset_db, bands=True)
         appended = list[LevelPeriodLine]()
         context.level_tap._append = appended.append  # type: ignore[union-attr]
         SourceSession(MemorySource("mic0", SCENE[:, :20_000], waits=True)).replay(context)
         assert all(line.bands_db is msgspec.UNSET for line in of_seconds(lines))
-        found += [line.bands_db for line in (lines[-1], *appended)]
-        for line in (lines[-1], *appended):
+        longer: list[LevelLine | LevelPeriodLine] = [lines[-1], *appended]
+        for line in longer:
             VALIDATOR.validate(msgspec.to_builtins(line))
+            assert isinstance(line.bands_db, dict)
+            found.append({band: level for band, level in line.bands_db.items() if level is not None})
     uncalibrated, *_ = found
     assert list(uncalibrated) == list(NOMINAL_HZ[:22])
-    assert max(uncalibrated, key=uncalibrated.get) == "1000"
+    assert max(uncalibrated, key=lambda band: uncalibrated[band]) == "1000"
     assert uncalibrated["1000"] == pytest.approx(-9.0, abs=0.3)
     assert found[:4] == [uncalibrated] * 4
     assert found[4]["1000"] == pytest.approx(uncalibrated["1000"] + 100, abs=0.06)
