@@ -64,7 +64,7 @@ def wait_for_first_lines(files: list[Path]) -> None:
 def look(port: int, until_s: float) -> int:
     """Watch as the page does; how many bytes that were."""
     received_bytes, asked_s = 0, 0.0
-    with connect(f"ws://127.0.0.1:{port}/api/ws?scores=1&columns=1", max_size=None) as stream:
+    with connect(f"ws://127.0.0.1:{port}/api/ws?scores=1&columns=1&recent=1", max_size=None) as stream:
         while time.monotonic() < until_s:
             if time.monotonic() >= asked_s + REFRESH_S:
                 asked_s = time.monotonic()

@@ -17,17 +17,15 @@ from playwright.sync_api import Browser, Page, expect
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
 from soundwatch.daemon.events.schema import ClipLine
-from support.browser import a_browser, complaints_of, skip_without_chromium
+from support.browser import WCAG, a_browser, opened, skip_without_chromium
 from support.demo_daemon import demo_daemon, has_event, wait_for
 from support.journal_factory import hello
 from support.level_factory import level_line, period_line
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
-from support.web_harness import IDS, Site, a_site, event_line, lost_line, reading, write_token
+from support.web_harness import IDS, Site, a_site, lost_line, reading, today, write_token
 
-WAIT_MS = 60_000
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
-WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +49,6 @@ def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "clips").mkdir()
     with a_site(config=Config(clips=ClipsConfig(folder=str(tmp_path / "clips")))) as site:
         yield site
-
-
-def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]:
-    page = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)).new_page()
-    page.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
-    said = complaints_of(page)
-    page.goto(url)
-    return page, said
-
-
-def today(number: int, type_: str = "start", **changes: Any) -> Any:
-    """Return an event of the present time, so that today's list contains it."""
-    now = datetime.now(UTC) - timedelta(seconds=60 - number)
-    text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    offset = {"offset": text, "duration_s": 1.5} if type_ == "end" else {}
-    return event_line(number, type_, **({"time": text, "onset": text} | offset | changes))
 
 
 def quarter_of_today(number: int, laeq_db: float | None, **changes: Any) -> Any:

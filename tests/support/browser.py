@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+WAIT_MS = 60_000
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -49,3 +52,13 @@ def complaints_of(page: Page) -> list[str]:
 
     page.on("console", note)
     return said
+
+
+def opened(browser: Browser, url: str, **context: Any) -> tuple[Page, list[str]]:
+    """Open an address in a context of its own; return the page, and what its console says."""
+    page = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)).new_page()
+    page.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    said = complaints_of(page)
+    page.goto(url)
+    return page, said

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,14 @@ def event_line(number: int, type_: Any = "start", **changes: Any) -> EventLine:
         provider="DoubleProvider",
     )
     return msgspec.structs.replace(line, **changes)
+
+
+def today(number: int, type_: str = "start", **changes: Any) -> Any:
+    """Return an event of the present time, so that today's list contains it."""
+    now = datetime.now(UTC) - timedelta(seconds=60 - number)
+    text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    offset = {"offset": text, "duration_s": 1.5} if type_ == "end" else {}
+    return event_line(number, type_, **({"time": text, "onset": text} | offset | changes))
 
 
 def lost_line(source: str = "mic0") -> SourceHealthLine:

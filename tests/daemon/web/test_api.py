@@ -59,7 +59,14 @@ def test_the_level_of_an_event_is_that_of_its_start_as_in_tables(site: Site) -> 
         event_line(1, "update", level_dbfs=-40.0),
         event_line(1, "end", level_dbfs=-70.0),
     )
-    assert site.get(f"/api/events/{IDS[1]}").json()["level_dbfs"] == -30.0
+    event = site.get(f"/api/events/{IDS[1]}").json()
+    assert (event["level_dbfs"], event["peak_level_dbfs"]) == (-30.0, -30.0)
+    assert "peak_level_dba" not in event, "the sound level meter is off"
+    levels = {"level_dba": 40.0, "peak_level_dba": 71.5, "calibrated": True}
+    site.append(event_line(2, level_dbfs=None), event_line(2, "end", level_dbfs=-20.0, **levels))
+    event = site.get(f"/api/events/{IDS[2]}").json()
+    assert (event["level_dbfs"], event["peak_level_dbfs"]) == (None, -20.0)
+    assert {name: event[name] for name in levels} == levels
 
 
 def test_events_can_be_filtered_by_class_source_and_time(site: Site) -> None:

@@ -119,7 +119,6 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
     live = site.view.live
     with ws(site) as plain, ws(site, "?scores=1&columns=1") as asking:
         assert next_of(asking, "welcome")["boot"] == next_of(plain, "welcome")["boot"]
-        wait_until(lambda: live.features_wanted)
         live.publish(reading(1, features_wanted=True))
         scores = next_of(asking, "scores")
         assert (scores["source"], scores["node"], scores["scores"]) == ("mic0", NODE, {"low": 0.75, "high": 0.25})
@@ -128,15 +127,14 @@ def test_scores_and_columns_are_sent_only_on_request(site: Site) -> None:
         assert json.loads(plain.recv())["type"] == "start", "and nothing before it"
 
 
-def test_without_clients_there_is_no_subscription(site: Site) -> None:
+def test_without_clients_only_the_last_minute_is_kept(site: Site) -> None:
     live, journal = site.view.live, site.journal
     watchers = len(live._subscribers)
     with ws(site, "?columns=1") as socket_:
         next_of(socket_, "welcome")
-        wait_until(lambda: live.features_wanted)
-        assert len(journal._readers) == 1
-    wait_until(lambda: not live.features_wanted)
-    assert (len(live._subscribers), journal._readers) == (watchers, [])
+        assert (len(live._level_subscribers), len(journal._readers)) == (1, 1)
+    wait_until(lambda: journal._readers == [])
+    assert (len(live._subscribers), live._level_subscribers) == (watchers, [])
 
 
 def test_a_quiet_stream_sends_heartbeats(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

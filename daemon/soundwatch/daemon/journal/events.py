@@ -15,10 +15,12 @@ from soundwatch.daemon.journal.store import JournalStore
 QUARTER_S: Final = 900
 
 _EVENTS: Final = """
-SELECT seq, first_time, first, last, clip, labels.time, labels.class FROM (
+SELECT seq, first_time, first, last, peak_level_dbfs, clip, labels.time, labels.class FROM (
     SELECT s.seq, s.id, s.time AS first_time, s.line AS first, s.class AS event_class, s.source,
         (SELECT line FROM lines WHERE id = s.id AND type IN ('start', 'update', 'end') ORDER BY seq DESC LIMIT 1)
             AS last,
+        (SELECT max(json_extract(CAST(line AS TEXT), '$.level_dbfs')) FROM lines
+            WHERE id = s.id AND type IN ('start', 'update', 'end')) AS peak_level_dbfs,
         (SELECT line FROM lines WHERE id = s.id AND type = 'clip' ORDER BY seq DESC LIMIT 1) AS clip
     FROM lines s WHERE s.type = 'start'
 ) LEFT JOIN labels USING (id)
@@ -47,6 +49,7 @@ class EventRow:
         time: Time of its first line.
         first: Its `start` line, JSON.
         last: Its last line, JSON.
+        peak_level_dbfs: Highest level in its lines; None where all are digital silence.
         clip: Its last `clip` line, JSON; None where there is none.
         label_time: Time of its label; None where there is none.
         label_class: Class of its label; None also for a label that denies the event.
@@ -56,6 +59,7 @@ class EventRow:
     time: str
     first: bytes
     last: bytes
+    peak_level_dbfs: float | None
     clip: bytes | None
     label_time: str | None
     label_class: str | None

@@ -4,7 +4,7 @@ Conventions: each subscriber reads the journal from its own position, so no line
 and levels are encoded once for all subscribers. Each subscriber queues up to `MAX_PENDING_WINDOWS`; a slower one loses
 the oldest ones and receives their count. All methods but `_on_lines`, `_on_window` and `_on_level` run in the server's
 event loop.
-Rule: without subscribers, the broadcaster is subscribed neither to the journal nor to the live feed.
+Rule: without subscribers, the broadcaster is subscribed to nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.types import WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.events.notices import scores_line
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.web.spectrogram import columns_line
+from soundwatch.daemon.web.recent import RecentWindow, RecentWindows, joined_columns
 
 MAX_SUBSCRIBERS: Final = 16
 MAX_PENDING_WINDOWS: Final = 64
@@ -56,13 +55,17 @@ class Subscriber:
         scores: Send the scores and the level of each window.
         columns: Send the spectrogram.
         level: Send the sound level of each second and minute.
+        recent: Begin with the scores and the spectrogram of the last minute.
     """
 
-    def __init__(self, seq: int, *, scores: bool, columns: bool, level: bool) -> None:
+    def __init__(self, seq: int, *, scores: bool, columns: bool, level: bool, recent: bool = False) -> None:
         self.seq = seq
         self.scores = scores
         self.columns = columns
         self.level = level
+        self.recent = recent
+        self.past: list[RecentWindow] = []
+        self.window_number = 0
         self.pending = deque[Message]()
         self.missed = 0
         self.wakeup = asyncio.Event()
@@ -81,18 +84,18 @@ class Broadcaster:
 
     Args:
         view: State of the daemon.
+        recent: Windows of the last minute.
     """
 
-    def __init__(self, view: DaemonView) -> None:
+    def __init__(self, view: DaemonView, recent: RecentWindows) -> None:
         self.boot = uuid.uuid4().hex
         self._view = view
+        self._recent = recent
         self._subscribers: set[Subscriber] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsubscribe: list[Callable[[], None]] = []
-        self._windows = deque[WindowResult](maxlen=MAX_PENDING_WINDOWS)  # from the engine's thread to the loop
+        self._windows = deque[RecentWindow](maxlen=MAX_PENDING_WINDOWS)  # from the engine's thread to the loop
         self._levels = deque[LevelLine](maxlen=MAX_PENDING_WINDOWS)  # from the engine's thread to the loop
-        self._end_samples: dict[str, int] = {}
-        self._features_wanted = False
         self._closing = False
 
     @property
@@ -103,6 +106,8 @@ class Broadcaster:
     @contextlib.contextmanager
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
         """Keep a subscriber registered within this context."""
+        subscriber.window_number, past = self._recent.kept()
+        subscriber.past = past if subscriber.recent else []
         self._subscribers.add(subscriber)
         self._update_subscriptions()
         try:
@@ -120,6 +125,8 @@ class Broadcaster:
     async def messages(self, subscriber: Subscriber) -> AsyncIterator[Message]:
         """Yield the messages for a subscriber until the broadcaster closes."""
         yield self._welcome(subscriber)
+        for message in self._past(subscriber):
+            yield message
         while not self._closing:
             subscriber.wakeup.clear()
             sent = False
@@ -159,20 +166,18 @@ class Broadcaster:
         return messages
 
     def _update_subscriptions(self) -> None:
-        """Subscribe to the journal and the live feed as far as the subscribers need them."""
-        features_wanted = any(subscriber.columns for subscriber in self._subscribers)
-        if bool(self._subscribers) == bool(self._unsubscribe) and features_wanted == self._features_wanted:
+        """Subscribe to the journal, the windows and the levels while there are subscribers."""
+        if bool(self._subscribers) == bool(self._unsubscribe):
             return
         for unsubscribe in self._unsubscribe:
             unsubscribe()
-        self._unsubscribe, self._features_wanted = [], features_wanted
+        self._unsubscribe, self._recent.subscriber = [], None
         if not self._subscribers:
-            self._end_samples.clear()
             return
         self._loop = asyncio.get_running_loop()
+        self._recent.subscriber = self._on_window
         self._unsubscribe = [
             self._view.journal.subscribe(self._on_lines),
-            self._view.live.subscribe(self._on_window, features=features_wanted),
             self._view.live.subscribe_levels(self._on_level),
         ]
 
@@ -180,7 +185,7 @@ class Broadcaster:
         """Wake the subscribers; called in the journal's thread after new lines."""
         self._call_in_loop(self._wake_all)
 
-    def _on_window(self, window: WindowResult) -> None:
+    def _on_window(self, window: RecentWindow) -> None:
         """Queue a window for the subscribers; called in the engine's thread."""
         self._windows.append(window)
         self._call_in_loop(self._send_windows)
@@ -210,21 +215,30 @@ class Broadcaster:
                 if subscriber.level:
                     subscriber.enqueue(message)
 
-    def _send_window(self, window: WindowResult) -> None:
-        if any(subscriber.scores for subscriber in self._subscribers):
-            line = scores_line(window, self._view.node)
-            scores = Message("scores", msgspec.json.encode(line))
-            for subscriber in self._subscribers:
+    def _send_window(self, window: RecentWindow) -> None:
+        wanting = [subscriber for subscriber in self._subscribers if window.number > subscriber.window_number]
+        if any(subscriber.scores for subscriber in wanting):
+            scores = self._scores(window)
+            for subscriber in wanting:
                 if subscriber.scores:
                     subscriber.enqueue(scores)
-        previous_end = self._end_samples.get(window.source)
-        if (picture := columns_line(window, self._view.model().contract.features, previous_end)) is not None:
-            assert window.features is not None
-            self._end_samples[window.source] = window.features.end_sample
-            columns = Message("columns", msgspec.json.encode(picture))
-            for subscriber in self._subscribers:
+        if window.columns is not None and any(subscriber.columns for subscriber in wanting):
+            columns = Message("columns", msgspec.json.encode(window.columns))
+            for subscriber in wanting:
                 if subscriber.columns:
                     subscriber.enqueue(columns)
+
+    def _past(self, subscriber: Subscriber) -> Iterator[Message]:
+        """Yield the last minute for a new subscriber; the columns of a source are one message up to each gap."""
+        past, subscriber.past = subscriber.past, []
+        if subscriber.columns:
+            for columns in joined_columns(past):
+                yield Message("columns", msgspec.json.encode(columns))
+        if subscriber.scores:
+            yield from map(self._scores, past)
+
+    def _scores(self, window: RecentWindow) -> Message:
+        return Message("scores", msgspec.json.encode(scores_line(window.result, self._view.node)))
 
 
 async def _wait_for(event: asyncio.Event) -> bool:

@@ -24,17 +24,14 @@ from soundwatch.daemon.journal.events import (
     last_clip_line,
 )
 from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.web.event_schemas import Clip, EventResponse, EventsResponse, Label
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.query_params import TIME_FORMAT
 from soundwatch.daemon.web.schemas import (
-    Clip,
     Count,
     CountsQuery,
     CountsResponse,
-    EventResponse,
     EventsQuery,
-    EventsResponse,
-    Label,
 )
 
 
@@ -104,6 +101,7 @@ def _event(row: EventRow) -> EventResponse:
         time=row.time,
         active=line.type != "end",
         level_dbfs=msgspec.json.decode(row.first, type=EventLine).level_dbfs,
+        peak_level_dbfs=row.peak_level_dbfs,
         clip=_clip(line.id, row.clip),
         label=label,
     )

@@ -27,6 +27,7 @@ from soundwatch.daemon.web.config_changes import (
     change_settings,
     settings_keys,
 )
+from soundwatch.daemon.web.event_schemas import EventResponse, EventsResponse
 from soundwatch.daemon.web.levels import LevelsQuery, LevelsResponse, find_levels
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import (
@@ -34,9 +35,7 @@ from soundwatch.daemon.web.schemas import (
     ConfigResponse,
     CountsQuery,
     CountsResponse,
-    EventResponse,
     EventsQuery,
-    EventsResponse,
     HealthResponse,
     LabelBody,
     LinesQuery,

@@ -101,55 +101,6 @@ class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound of an event; `reason` is the reason for a missing clip."""
-
-    url: str | None
-    reason: str | None
-    duration_s: float | None
-    bytes: int | None
-
-
-class Label(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """Label of an event; `class` is null for none of the classes."""
-
-    right: bool
-    class_: str | None
-    time: str
-
-
-class EventResponse(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
-    """An event from its last line; `seq` and `level_dbfs` are those of its first line, as in tables."""
-
-    id: str
-    seq: int
-    time: str
-    source: str
-    class_: str
-    active: bool
-    score: float
-    peak_score: float
-    level_dbfs: float | None
-    onset: str
-    offset: str | None
-    duration_s: float | None
-    reason: str | None
-    latency_ms: int
-    model: str
-    provider: str
-    clip: Clip | None
-    label: Label | None
-    also: dict[str, float] | UnsetType = UNSET
-    experimental: Literal[True] | UnsetType = UNSET
-
-
-class EventsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events; `next` is the `before` of the next page, null on the last page."""
-
-    events: tuple[EventResponse, ...]
-    next: int | None
-
-
 class LinesResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Lines as `soundwatch schema` describes them, and the number of the journal's last line."""
 

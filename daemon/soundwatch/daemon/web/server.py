@@ -33,6 +33,7 @@ from soundwatch.daemon.web.latency import LatencyHistograms
 from soundwatch.daemon.web.login import LoginHandler
 from soundwatch.daemon.web.metrics import Metrics
 from soundwatch.daemon.web.middleware import MAX_HEAD_BYTES, SecurityMiddleware
+from soundwatch.daemon.web.recent import RecentWindows
 from soundwatch.daemon.web.settings import Settings, parse_settings
 from soundwatch.daemon.web.static_files import StaticFiles
 from soundwatch.daemon.web.streams import Streams
@@ -60,17 +61,19 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     settings = parse_settings(spec, view.node, os.environ)
     listener = _bind(settings)
     settings = replace(settings, port=listener.getsockname()[1])
-    broadcaster, latencies = Broadcaster(view), LatencyHistograms()
+    recent, latencies = RecentWindows(lambda: view.model().contract.features), LatencyHistograms()
+    broadcaster = Broadcaster(view, recent)
     app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.log)
     server = _Server(app, broadcaster, view.log)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
-    unsubscribe = view.live.subscribe(latencies.observe)
+    unsubscribe = view.live.subscribe(latencies.observe), view.live.subscribe(recent.observe, features=True)
     thread.start()
     try:
         host, port = listener.getsockname()[:2]
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
-        unsubscribe()
+        for end in unsubscribe:
+            end()
         server.stop()
         thread.join(CLOSING_S)
 

@@ -2,8 +2,9 @@
 
 Conventions: `since` is the number of the client's last line; without it the stream begins with the next line.
 `scores=1` adds the scores and the level of each window, `columns=1` the spectrogram, `level=1` the sound level of each
-second and minute. In Server-Sent Events the id of a line is its number, so that a browser resumes by itself
-(`Last-Event-ID`). A WebSocket that cannot be served now is closed with `TRY_AGAIN_LATER`.
+second and minute; `recent=1` begins with the scores and the spectrogram of the last minute. In Server-Sent Events the
+id of a line is its number, so that a browser resumes by itself (`Last-Event-ID`). A WebSocket that cannot be served now
+is closed with `TRY_AGAIN_LATER`.
 Source: html.spec.whatwg.org, server-sent events; RFC 6455, and its registry for 1008 and 1013.
 """
 
@@ -38,12 +39,14 @@ class StreamQuery(Query, frozen=True, kw_only=True):
         scores: Send the scores and the level of each window.
         columns: Send the spectrogram.
         level: Send the sound level of each second and minute.
+        recent: Begin with the scores and the spectrogram of the last minute.
     """
 
     since: Seq | UnsetType = UNSET
     scores: bool = False
     columns: bool = False
     level: bool = False
+    recent: bool = False
 
 
 class Streams:
@@ -128,7 +131,7 @@ class Streams:
             except msgspec.ValidationError:
                 raise RequestRefused(400, "Last-Event-ID is not the number of a line.") from None
         seq = self._view.journal.last_seq if isinstance(since, UnsetType) else since
-        return Subscriber(seq, scores=query.scores, columns=query.columns, level=query.level)
+        return Subscriber(seq, scores=query.scores, columns=query.columns, level=query.level, recent=query.recent)
 
 
 async def _http_disconnect(receive: Receive) -> bool:

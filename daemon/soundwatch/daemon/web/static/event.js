@@ -2,7 +2,7 @@
 
 import { Clip } from "./clip.js";
 import { el, setText } from "./dom.js";
-import { highest, level, score, span, time, words } from "./format.js";
+import { highest, level, score, span, time, weighted, words } from "./format.js";
 import { ask } from "./net.js";
 
 const REASONS = {
@@ -82,6 +82,7 @@ function facts(item) {
     ["End", end],
     ["Peak score", score(event.peak_score)],
     ["Level", level(event.level_dbfs)],
+    ["Highest level", highestLevel(event)],
     ["Source", event.source],
     ...(event.also ? [["Also", highest(event.also)]] : []),
   ];
@@ -90,6 +91,13 @@ function facts(item) {
     ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
     el("div", { class: "wide" }, el("dt", {}, "Id and model"), el("dd", {}, origin)),
   );
+}
+
+// The highest level of the sound level meter, where it is on, and that of the event's windows.
+function highestLevel(event) {
+  const windows = level(event.peak_level_dbfs);
+  if (event.peak_level_dba === undefined) return windows;
+  return `${level(event.peak_level_dba, weighted(event.calibrated))}; ${windows} without weighting`;
 }
 
 function sound(item) {

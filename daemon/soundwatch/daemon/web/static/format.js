@@ -7,7 +7,7 @@ export const words = (name) => name.replaceAll("_", " ");
 export const time = (utc) => clock.format(new Date(utc));
 export const day = (moment) => date.format(moment);
 export const score = (value) => value.toFixed(2);
-export const level = (dbfs) => (dbfs === null || dbfs === undefined ? "silent" : `${dbfs.toFixed(1)} dBFS`.replace("-", "−"));
+export const level = (db, unit = "dBFS") => (db === null || db === undefined ? "silent" : `${db.toFixed(1)} ${unit}`.replace("-", "−"));
 export const decibels = (db) => (db === null || db === undefined ? "silent" : db.toFixed(1).replace("-", "−"));
 export const weighted = (calibrated) => (calibrated ? "dB(A)" : "dBFS(A), not calibrated");
 export const many = (count, one, more = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : more}`;

@@ -1,12 +1,12 @@
 // The page: loads the current state, follows the stream, and shows connection errors.
 
+import { bandsHz } from "./bands.js";
 import { byId, setText } from "./dom.js";
 import { many } from "./format.js";
 import { showHealth, showModel } from "./health.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
 import { showSettings } from "./settings.js";
-import { bandsHz } from "./spectrogram.js";
 import { Statistics } from "./statistics.js";
 import { Today } from "./today.js";
 
@@ -59,6 +59,7 @@ async function take(message) {
   switch (message.type) {
     case "welcome": {
       const sameRun = boot === message.boot;
+      if (!sameRun) now.hold();
       boot = message.boot;
       try {
         await (sameRun ? refresh() : begin());

@@ -85,7 +85,7 @@ export class Stream {
     clearTimeout(this.timer);
     const query = new URLSearchParams();
     if (this.seq !== null) query.set("since", this.seq);
-    if (this.live) for (const kind of ["scores", "columns", "level"]) query.set(kind, "1");
+    if (this.live) for (const kind of ["scores", "columns", "level", "recent"]) query.set(kind, "1");
     this.welcomed = false;
     const connection = new this.kinds[0](
       query,

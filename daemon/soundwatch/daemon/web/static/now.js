@@ -18,6 +18,12 @@ const SWITCHING_MS = 5000;
 export class Now {
   constructor() {
     this.panels = new Map();
+    this.held = null; // scores and columns that arrive before the panels
+  }
+
+  // Keeps scores and columns until `show`, for a program that has just been connected.
+  hold() {
+    this.held = [];
   }
 
   // Sets the classes and bands, which are constant while the program runs.
@@ -42,9 +48,16 @@ export class Now {
         this.panels.delete(name);
       }
     }
+    const held = this.held ?? [];
+    this.held = null;
+    for (const message of held) this.take(message);
   }
 
   take(message) {
+    if (this.held) {
+      this.held.push(message);
+      return;
+    }
     const panel = this.panels.get(message.source);
     if (!panel) return;
     if (message.type === "columns") panel.picture.take(message);

@@ -15,6 +15,7 @@ const AXIS = 18; // pixels for the time axis
 const SIDE = 46; // pixels for the axis labels
 const FRAME_MS = 50;
 const QUIET_DB = -80;
+const MOST_POOLED = 16; // columns of a strip of the picture
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -29,7 +30,7 @@ export class Spectrogram {
     this.drawnMs = 0;
     this.running = true;
     document.addEventListener("theme", () => this.recolour());
-    new ResizeObserver(() => this.draw(true)).observe(canvas);
+    new ResizeObserver(() => (this.ring && this.pool() ? this.recolour() : this.draw(true))).observe(canvas);
     requestAnimationFrame((now) => this.frame(now));
   }
 
@@ -52,15 +53,17 @@ export class Spectrogram {
       const bytes = data.subarray(column * ring.bands, (column + 1) * ring.bands);
       ring.bytes.set(bytes, place * ring.bands);
       ring.at[place] = last - message.columns + column;
-      for (const byte of bytes) peak = Math.max(peak, ring.minDb + byte * ring.stepDb);
+      const ageS = (message.columns - 1 - column) * ring.columnS;
+      for (const byte of bytes) peak = Math.max(peak, ring.minDb + byte * ring.stepDb - ageS);
     }
-    const peakDb = Math.max(peak, this.peakDb - 1); // falls by 1 dB per second, so that quiet sounds become visible after loud ones
+    // Falls by 1 dB per second, so that quiet sounds become visible after loud ones.
+    const peakDb = Math.max(peak, this.peakDb - message.columns * ring.columnS);
     if (Math.abs(peakDb - this.paintedDb) > 6) {
       this.peakDb = peakDb;
       this.recolour();
     } else {
       this.peakDb = peakDb;
-      for (let column = last - message.columns; column < last; column += 1) this.paint(column % ring.columns);
+      this.paintAll(Math.floor((last - message.columns) / ring.pool), Math.floor((last - 1) / ring.pool));
     }
     if (still.matches) this.draw(true);
   }
@@ -69,7 +72,7 @@ export class Spectrogram {
     if (this.levels.length && ms <= this.levels.at(-1)[0]) return; // already known
     this.levels.push([ms, dbfs]);
     while (this.levels.length && this.levels[0][0] < ms - (SECONDS + 5) * 1000) this.levels.shift();
-    if (this.delayMs === null) this.delayMs = Date.now() - ms;
+    this.delayMs = Math.min(this.delayMs ?? Infinity, Date.now() - ms);
   }
 
   event(event) {
@@ -80,44 +83,72 @@ export class Spectrogram {
   }
 
   begin(message) {
-    const columns = Math.ceil((SECONDS + 4) / message.column_s);
-    const picture = document.createElement("canvas");
-    picture.width = columns;
-    picture.height = message.bands;
     this.ring = {
-      columns,
+      columns: MOST_POOLED * Math.ceil((SECONDS + 4) / message.column_s / MOST_POOLED),
       bands: message.bands,
       columnS: message.column_s,
       minDb: message.min_db,
       stepDb: message.step_db,
-      bytes: new Uint8Array(columns * message.bands),
-      at: new Float64Array(columns).fill(-1),
-      picture,
-      context: picture.getContext("2d"),
       strip: new ImageData(1, message.bands),
     };
+    this.ring.bytes = new Uint8Array(this.ring.columns * message.bands);
+    this.ring.at = new Float64Array(this.ring.columns).fill(-1);
+    this.pool();
     this.recolour();
+  }
+
+  // Chooses how many columns share a strip of the picture: as many as a pixel of the screen has. A strip shows the highest
+  // value of its columns, so that a narrow screen shows short sounds too.
+  pool() {
+    const { ring } = this;
+    const pixels = Math.max(1, (this.canvas.clientWidth - SIDE) * (devicePixelRatio || 1));
+    let pool = 1;
+    while (pool < MOST_POOLED && SECONDS / ring.columnS / pool > pixels) pool *= 2;
+    if (pool === ring.pool) return false;
+    ring.pool = pool;
+    ring.picture = document.createElement("canvas");
+    ring.picture.width = ring.columns / pool;
+    ring.picture.height = ring.bands;
+    ring.context = ring.picture.getContext("2d");
+    ring.painted = new Float64Array(ring.columns / pool).fill(-1);
+    return true;
   }
 
   recolour() {
     this.ramp = ramp();
     this.paintedDb = this.peakDb;
-    if (this.ring) for (let place = 0; place < this.ring.columns; place += 1) this.paint(place);
+    if (this.ring) {
+      const newest = Math.floor(this.ring.at.reduce((most, at) => Math.max(most, at), 0) / this.ring.pool);
+      this.paintAll(newest - this.ring.columns / this.ring.pool + 1, newest);
+    }
     this.draw(true);
   }
 
-  paint(place) {
+  paintAll(first, last) {
+    for (let strip = Math.max(0, first); strip <= last; strip += 1) this.paint(strip);
+  }
+
+  // Paints one strip: the highest byte of each band over the columns that are known.
+  paint(strip) {
     const { ring } = this;
     const pixels = ring.strip.data;
+    const columns = [];
+    for (let column = strip * ring.pool; column < (strip + 1) * ring.pool; column += 1) {
+      if (ring.at[column % ring.columns] === column) columns.push((column % ring.columns) * ring.bands);
+    }
+    if (!columns.length) return;
     for (let band = 0; band < ring.bands; band += 1) {
-      const db = ring.minDb + ring.bytes[place * ring.bands + band] * ring.stepDb;
+      let byte = 0;
+      for (const first of columns) byte = Math.max(byte, ring.bytes[first + band]);
+      const db = ring.minDb + byte * ring.stepDb;
       const shade = Math.max(0, Math.min(255, Math.round(((db - this.paintedDb + RANGE_DB) / RANGE_DB) * 255)));
       const pixel = 4 * (ring.bands - 1 - band);
-      const known = ring.at[place] >= 0;
       for (let channel = 0; channel < 3; channel += 1) pixels[pixel + channel] = this.ramp[shade][channel];
-      pixels[pixel + 3] = known ? 255 : 0;
+      pixels[pixel + 3] = 255;
     }
+    const place = strip % ring.painted.length;
     ring.context.putImageData(ring.strip, place, 0);
+    ring.painted[place] = strip;
   }
 
   frame(now) {
@@ -167,24 +198,26 @@ export class Spectrogram {
     context.fillRect(0, top, width, bottom - top);
     const { ring } = this;
     if (!ring) return;
-    const perColumn = (width / SECONDS) * ring.columnS;
-    const edge = edgeMs / 1000 / ring.columnS; // in columns, with a fraction
-    const first = Math.floor(edge - SECONDS / ring.columnS);
+    const stripS = ring.columnS * ring.pool;
+    const perStrip = (width / SECONDS) * stripS;
+    const edge = edgeMs / 1000 / stripS; // in strips, with a fraction
+    const first = Math.floor(edge - SECONDS / stripS);
     const last = Math.floor(edge);
     context.save();
     context.beginPath();
     context.rect(0, top, width, bottom - top);
     context.clip();
     for (let begin = first; begin <= last; ) {
-      const place = begin % ring.columns;
-      if (ring.at[place] !== begin) {
+      const strips = ring.painted.length;
+      const place = begin % strips;
+      if (ring.painted[place] !== begin) {
         begin += 1;
         continue;
       }
       let end = begin;
-      while (end <= last && end % ring.columns >= place && ring.at[end % ring.columns] === end) end += 1;
-      const left = width - (edge - begin) * perColumn;
-      context.drawImage(ring.picture, place, 0, end - begin, ring.bands, left, top, (end - begin) * perColumn, bottom - top);
+      while (end <= last && end % strips >= place && ring.painted[end % strips] === end) end += 1;
+      const left = width - (edge - begin) * perStrip;
+      context.drawImage(ring.picture, place, 0, end - begin, ring.bands, left, top, (end - begin) * perStrip, bottom - top);
       begin = end;
     }
     context.restore();
@@ -264,20 +297,4 @@ export class Spectrogram {
       context.fillText(hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`, width + 6, y + 4);
     }
   }
-}
-
-// Center frequency of each band in hertz, from the front end of the model.
-export function bandsHz(features) {
-  const slaney = features.mel_scale === "slaney";
-  const logStep = Math.log(6.4) / 27;
-  const toMel = (hz) => {
-    if (!slaney) return 2595 * Math.log10(1 + hz / 700);
-    return hz < 1000 ? (3 * hz) / 200 : 15 + Math.log(hz / 1000) / logStep;
-  };
-  const toHz = (mel) => {
-    if (!slaney) return 700 * (10 ** (mel / 2595) - 1);
-    return mel < 15 ? (200 * mel) / 3 : 1000 * Math.exp((mel - 15) * logStep);
-  };
-  const [low, high] = [toMel(features.mel_min_hz), toMel(features.mel_max_hz)];
-  return Array.from({ length: features.n_mels }, (_, band) => toHz(low + ((band + 1) * (high - low)) / (features.n_mels + 1)));
 }

@@ -9,6 +9,9 @@ import { ask } from "./net.js";
 
 const TYPING_MS = 250;
 
+// The higher of two levels; null is digital silence.
+const highest = (one, other) => (one === null || one === undefined ? other : Math.max(one, other ?? one));
+
 export class Today {
   constructor() {
     this.events = new Map();
@@ -126,7 +129,7 @@ export class Today {
       return;
     }
     const before = this.events.get(line.id);
-    const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq, level_dbfs: before ? before.level_dbfs : line.level_dbfs };
+    const event = { clip: null, label: null, ...before, ...line, active: line.type !== "end", time: before?.time ?? line.time, seq: before?.seq ?? line.seq, level_dbfs: before ? before.level_dbfs : line.level_dbfs, peak_level_dbfs: highest(before?.peak_level_dbfs, line.level_dbfs) };
     if (this.daysBack === 0 && line.type === "start" && !before) {
       const source = byId("source").value;
       if (!source || source === line.source) {
