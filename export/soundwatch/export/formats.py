@@ -22,6 +22,7 @@ from torch import nn
 from soundwatch.daemon.core.contract import CONTRACT_KEY, ModelContract, encode_contract
 from soundwatch.daemon.inference.classifier import Backend
 from soundwatch.daemon.inference.content_hash import CONTENT_KEY, onnx_content_sha256, torchscript_content_sha256
+from soundwatch.export.band_means import pool_over_bands
 
 Writer = Callable[[nn.Module, ModelContract], bytes]
 
@@ -46,6 +47,7 @@ def to_onnx(network: nn.Module, contract: ModelContract) -> bytes:
     assert program is not None
     model = program.model_proto
     forget_origin(model.graph)
+    pool_over_bands(model)
     onnx.checker.check_model(model, full_check=True)
     return with_metadata(model, contract)
 

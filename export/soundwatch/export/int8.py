@@ -26,6 +26,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.export.band_means import pool_over_bands
 from soundwatch.export.formats import INT8_SUFFIX, with_metadata
 
 
@@ -45,42 +46,54 @@ def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) ->
 
     Args:
         path: The network's ONNX file.
-        contract: That it carries.
-        mel_db: (N, C, M, T) to learn its maps' ranges from.
+        contract: Contract in this file.
+        mel_db: Windows (N, C, M, T) that determine the ranges of the maps.
 
     Raises:
-        ModelError: It has no convolutions but its first.
+        ModelError: The network has no convolution but the first.
     """
     original = onnx.load(path)
-    nodes = _convolutions(original.graph)
+    nodes = convolutions_to_quantize(original.graph)
     if not nodes:
         raise ModelError(f"{path} has no second convolution; there is nothing in it that 8 bits would make quicker.")
+    pool_over_bands(original)
+    model = quantize(original, mel_db, nodes)
+    own = _contract(contract, model.graph, len(mel_db))
+    onnx.checker.check_model(model, full_check=True)
+    return with_metadata(model, own), own
+
+
+def quantize(original: Any, mel_db: NDArray[np.float32], nodes: list[str], **options: Any) -> Any:
+    """Return a quantized ONNX model.
+
+    Args:
+        original: ONNX model; ONNX Runtime moves its weights out of it.
+        mel_db: Windows (N, C, M, T) that determine the ranges of the maps.
+        nodes: Names of the nodes to quantize.
+        options: Options of ONNX Runtime's `quantize_static` that replace those of an int8 file.
+    """
+    chosen = {
+        "quant_format": QuantFormat.QDQ,
+        "per_channel": True,
+        "reduce_range": True,
+        "weight_type": QuantType.QInt8,
+        "activation_type": QuantType.QUInt8,
+        "nodes_to_quantize": nodes,
+    }
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # it asks for a preparation that our files have had from their exporter
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "int8.onnx"
-            quantize_static(
-                original,
-                file,
-                _Windows(original.graph.input[0].name, mel_db),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                reduce_range=True,
-                weight_type=QuantType.QInt8,
-                activation_type=QuantType.QUInt8,
-                nodes_to_quantize=nodes,
-            )
-            model = onnx.load(file)
+            windows = _Windows(original.graph.input[0].name, mel_db)
+            quantize_static(original, file, windows, **(chosen | options))
+            return onnx.load(file)
     finally:
         root.setLevel(level)
-    own = _contract(contract, model.graph, len(mel_db))
-    onnx.checker.check_model(model, full_check=True)
-    return with_metadata(model, own), own
 
 
-def _convolutions(graph: Any) -> list[str]:
+def convolutions_to_quantize(graph: Any) -> list[str]:
     """Return the names of all convolutions but the first, and of the ReLUs after them."""
     convolutions = [node for node in graph.node if node.op_type == "Conv"][1:]
     given = {node.output[0] for node in convolutions}
