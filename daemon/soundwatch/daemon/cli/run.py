@@ -23,6 +23,7 @@ from soundwatch.daemon.cli.options import (
 from soundwatch.daemon.core.channels import ChannelSelection
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import load_config, parse_config
+from soundwatch.daemon.core.memory import limit_heap
 from soundwatch.daemon.core.source_config import SourceConfig
 from soundwatch.daemon.sinks.spec import PAGE_PORT
 
@@ -72,6 +73,7 @@ def run(
 
     Events go to standard output, one JSON object in each line; a terminal without -F shows a live view.
     """
+    limit_heap()
     from soundwatch.daemon.app.daemon import Daemon
     from soundwatch.daemon.capture.devices import list_devices
     from soundwatch.daemon.system.log_output import open_logger

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# A block of 1 MB that was freed raises glibc's threshold. Blocks of 200 KB are then mixed with small ones that stay.
+MIXED = """
+import re
+from pathlib import Path
+from soundwatch.daemon.core.memory import limit_heap
+
+def resident_kb():
+    return int(re.search(r"VmRSS:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+
+if {limited}:
+    limit_heap()
+del [bytearray(1 << 20)][:]
+first_kb = resident_kb()
+large, small = [], []
+for _ in range(100):
+    large.append(bytearray(200_000))
+    small.append(bytearray(1000))
+large.clear()
+print(resident_kb() - first_kb)
+"""
+
+
+def growth_kb(limited: bool) -> int:
+    """Return the resident memory that stays after large blocks between small ones are freed."""
+    command = [sys.executable, "-c", MIXED.format(limited=limited)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the limit is one of glibc")
+def test_freed_buffers_between_small_blocks_return_to_the_system() -> None:
+    assert growth_kb(limited=False) > 10_000
+    assert growth_kb(limited=True) < 2000
