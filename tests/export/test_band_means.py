@@ -37,7 +37,8 @@ def test_a_mean_over_bands_becomes_a_pool_with_equal_values() -> None:
     onnx.checker.check_model(after, full_check=True)
     assert operators(after) == ["Relu", "AveragePool", "Squeeze"]
     given, pooled = (
-        onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"maps": maps})[0] for model in (before, after)
+        onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"maps": maps})[0]
+        for model in (before, after)
     )
     np.testing.assert_allclose(pooled, given, rtol=1e-6)
 
