@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from soundwatch.export.band_means import pool_over_bands
 
-SHAPE = ["windows", 3, 4, 12]
+MAPS = (3, 4, 12)
 AXES = {"bands": 2, "frames": 3}
 
 
@@ -19,7 +19,7 @@ def network(axis: str, keepdims: int) -> Any:
         helper.make_node("Relu", ["maps"], ["positive"], "relu"),
         helper.make_node("ReduceMean", ["positive", "axes"], ["mean"], "mean", keepdims=keepdims),
     ]
-    given = helper.make_tensor_value_info("maps", TensorProto.FLOAT, SHAPE)
+    given = helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["windows", *MAPS])
     result = helper.make_tensor_value_info("mean", TensorProto.FLOAT, [None] * (3 + keepdims))
     axes = numpy_helper.from_array(np.array([AXES[axis]]), "axes")
     graph = helper.make_graph(nodes, "network", [given], [result], [axes])
@@ -31,7 +31,7 @@ def operators(model: Any) -> list[str]:
 
 
 def test_a_mean_over_bands_becomes_a_pool_with_equal_values() -> None:
-    maps = np.random.default_rng(1).normal(0, 1, (2, *SHAPE[1:])).astype(np.float32)
+    maps = np.random.default_rng(1).normal(0, 1, (2, *MAPS)).astype(np.float32)
     before, after = network("bands", 0), network("bands", 0)
     pool_over_bands(after)
     onnx.checker.check_model(after, full_check=True)
