@@ -13,7 +13,13 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def reverse_proxy(
-    address: tuple[str, int], prefix: str, *, upgrades: bool, own_address: str = "127.0.0.1", headers: bytes = b""
+    address: tuple[str, int],
+    prefix: str,
+    *,
+    upgrades: bool,
+    own_address: str = "127.0.0.1",
+    headers: bytes = b"",
+    login: bytes = b"",
 ) -> Iterator[str]:
     """Serve `address` under a path, one request per connection; without upgrades, no WebSocket connects.
 
@@ -23,6 +29,7 @@ def reverse_proxy(
         upgrades: Whether WebSockets connect.
         own_address: Address from which the proxy connects.
         headers: Headers that the proxy adds, each with a line break before it.
+        login: Header that a request needs, in small letters; others get 401. Empty where the proxy checks nobody.
 
     Yields:
         The URL of the proxy.
@@ -39,6 +46,9 @@ def reverse_proxy(
             method, path, rest = head.split(b" ", 2)
             if not path.startswith(prefix.encode() + b"/"):
                 self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            if login not in rest.lower():
+                self.request.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
             if not (upgrades and b"upgrade: websocket" in rest.lower()):
                 rest = re.sub(rb"\r\n(?i:connection|upgrade|sec-websocket-[a-z]+): [^\r]*", b"", rest)

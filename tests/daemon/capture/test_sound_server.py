@@ -6,7 +6,10 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,6 +205,34 @@ def test_a_source_whose_watch_is_killed_is_opened_again_with_a_watch(
                 os.kill(pid, signal.SIGKILL)
     assert states == ["lost", "back", "lost"]
     assert recorders() == recorders("pactl") == []
+
+
+@pytest.mark.microphone
+def test_a_daemon_that_is_killed_leaves_no_program_behind(virtual_microphone: VirtualMicrophone) -> None:
+    virtual_microphone.plug_in("yard", 16_000)
+    program = (
+        "from soundwatch.daemon.capture.sound_server import open_server_source\n"
+        "for block in open_server_source('mic0', 'pulse:yard.monitor', None).blocks(): print('sound', flush=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=os.environ | virtual_microphone.env
+    ) as daemon:
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        children = [path for path in Path("/proc").glob("[0-9]*") if parent_of(path) == daemon.pid]
+        assert {name_of(int(path.name)) for path in children} == {"parec", "pactl", "sh"}
+        daemon.kill()
+    give_up = time.monotonic() + 60
+    while any(path.exists() for path in children):
+        assert time.monotonic() < give_up, "a program goes on"
+        time.sleep(0.02)
+
+
+def parent_of(process: Path) -> int:
+    try:
+        return int(process.joinpath("stat").read_text("utf-8").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 @pytest.mark.slow

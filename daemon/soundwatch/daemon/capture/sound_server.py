@@ -160,6 +160,26 @@ def _start(*command: str) -> subprocess.Popen[bytes]:
         raise SourceError(f"The program {command[0]} cannot be started: {error.strerror}.") from error
 
 
+def _guard(program: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Start a shell that kills a program once this process has ended, however it ended.
+
+    Raises:
+        SourceError: The shell cannot be started; the program is killed.
+    """
+    try:
+        return subprocess.Popen(  # noqa: S603 -- our own words
+            ["/bin/sh", "-c", f"read _; kill -9 {program.pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        program.kill()
+        program.wait()
+        raise SourceError(f"/bin/sh cannot be started: {error.strerror}.") from error
+
+
 def _connect(device: str, pcm: PcmFormat) -> Connection:
     """Start the recorder, and for a named source the watch."""
     name = device.removeprefix(PREFIX) if device.startswith(PREFIX) else None
@@ -212,6 +232,7 @@ class _RemovalWatch:
         self._recorder = recorder
         try:
             self._pactl = _start("pactl", "subscribe")
+            self._guard = _guard(self._pactl)
         except SourceError:
             recorder.kill()
             recorder.wait()
@@ -222,6 +243,10 @@ class _RemovalWatch:
     def close(self) -> None:
         """End the watch."""
         self._closing = True
+        self._guard.kill()
+        self._guard.wait()
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
         self._pactl.kill()
         self._pactl.wait()
         self._thread.join()

@@ -103,7 +103,11 @@ OUTPUT_KINDS: Final[Mapping[str, OutputKind]] = {
     ),
     "terminal": OutputKind("terminal (the live view)", "local", _terminal, local=lambda _: "the terminal"),
     "http": OutputKind(
-        "http://HOST:PORT (the page, its API and metrics)", "address", None, default_port=PAGE_PORT, listens=True
+        "http://HOST:PORT (the page, its API and metrics; for TLS ,certificate=FILE,key=FILE)",
+        "address",
+        None,
+        default_port=PAGE_PORT,
+        listens=True,
     ),
     "mqtt": OutputKind("mqtt://HOST[:PORT]", "address", _mqtt, default_port=1883),
     "mqtts": OutputKind("mqtts://HOST[:PORT]", "address", _mqtt, default_port=8883),

@@ -47,7 +47,8 @@ class LoginHandler:
             return _redirect("login?wrong")
         response = _redirect(".")
         value = cookie_value(self._token, int(time.time()))
-        secure = request.headers.get("x-forwarded-proto") == "https"  # a forged header only restricts the cookie
+        forwarded = request.headers.get("x-forwarded-proto") == "https"  # a forged header only restricts the cookie
+        secure = forwarded or request.url.scheme == "https"
         samesite: Literal["none", "strict"] = "none" if self._framed and secure else "strict"  # None requires Secure
         response.set_cookie(self._cookie, value, COOKIE_S, httponly=True, samesite=samesite, secure=secure)
         return response

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -38,12 +40,14 @@ from soundwatch.daemon.web.settings import Settings, parse_settings
 from soundwatch.daemon.web.static_files import StaticFiles
 from soundwatch.daemon.web.streams import Streams
 from soundwatch.daemon.web.timeouts import ServerConfig, TimeoutHttpProtocol, TimeoutWebSocketProtocol
+from soundwatch.daemon.web.tls import RenewedContext, TlsFiles, validity_fault
 
 BACKLOG: Final = 32
 MAX_MESSAGE_BYTES: Final = 1024
 LOG_INTERVAL_S: Final = 60.0
 PING_S: Final = 20.0
 CLOSING_S: Final = 3.0
+HANDSHAKE_S: Final = 10.0
 HANDLER_THREADS: Final = 2  # for handlers that read the journal file
 
 
@@ -64,13 +68,12 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     recent, latencies = RecentWindows(lambda: view.model().contract.features), LatencyHistograms()
     broadcaster = Broadcaster(view, recent)
     app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.log)
-    server = _Server(app, broadcaster, view.log)
+    server = _Server(app, broadcaster, view.log, settings.tls)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
     unsubscribe = view.live.subscribe(latencies.observe), view.live.subscribe(recent.observe, features=True)
     thread.start()
     try:
-        host, port = listener.getsockname()[:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        yield replace(settings, host=listener.getsockname()[0]).url
     finally:
         for end in unsubscribe:
             end()
@@ -142,8 +145,12 @@ def _error_text(context: dict[str, Any]) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server without its wake-up ten times a second."""
 
-    def __init__(self, app: ASGIApp, broadcaster: Broadcaster, log: Logger) -> None:
+    def __init__(self, app: ASGIApp, broadcaster: Broadcaster, log: Logger, files: TlsFiles | None) -> None:
         self._refused = _RateLimitedLog(log, "connections_refused")
+        self._not_renewed = _RateLimitedLog(log, "certificate_not_renewed")
+        self._tls = None if files is None else RenewedContext(files, lambda error: self._not_renewed.add(error=error))
+        if files is not None and (fault := validity_fault(files)) is not None:
+            log.warning("certificate_not_valid", file=str(files.certificate), error=fault)
         self._errors = _RateLimitedLog(log, "web_server_error")
         super().__init__(
             ServerConfig(
@@ -195,12 +202,21 @@ class _Server(uvicorn.Server):
         await self._stopping.wait()
         self._broadcaster.close()
 
+    def _use_tls(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
+        """Serve TLS with a limit on the time of a handshake, before which no connection is counted."""
+        create = functools.partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
+        setattr(loop, "create_server", create)  # noqa: B010  # uvicorn has no option for the limit
+        self.config.load()
+        self.config.ssl = context
+
     async def _run(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda _, context: self._errors.add(error=_error_text(context)))
         self._loop.set_default_executor(ThreadPoolExecutor(HANDLER_THREADS, "web"))
         if self._stopped.is_set():
             return
+        if self._tls is not None:
+            self._use_tls(self._loop, self._tls.context)
         await self.serve(sockets=[listener])
         for connection in list(self.server_state.connections):  # still open after the time for a graceful end
             connection.transport.abort()

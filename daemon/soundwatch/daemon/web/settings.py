@@ -1,8 +1,9 @@
 """Address, names and token of the web server.
 
-Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME][,frame=ORIGIN][,proxy=ADDRESS]`. A loopback address
-needs no token, since other machines cannot reach it. Any other address needs one, from the file or from
-SOUNDWATCH_TOKEN, or a proxy that checks its users, from which alone requests are accepted.
+Conventions: `-F http://HOST:PORT[,token_file=FILE][,host=NAME][,frame=ORIGIN][,proxy=ADDRESS]
+[,certificate=FILE,key=FILE]`. A loopback address needs no token, since other machines cannot reach it. Any other
+address needs one, from the file or from SOUNDWATCH_TOKEN, or a proxy that checks its users, from which alone requests
+are accepted. With a certificate the server speaks TLS only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.loopback import IpAddress, is_loopback, parse_ip
 from soundwatch.daemon.sinks.spec import PAGE_PORT, SinkSpec, parse_options
+from soundwatch.daemon.web.tls import TlsFiles, load_context
 
 TOKEN_VARIABLE: Final = "SOUNDWATCH_TOKEN"  # noqa: S105  # name of the variable
 MIN_TOKEN_LENGTH: Final = 16
@@ -34,12 +36,16 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         host: Additional host name, for a reverse proxy.
         frame: Origins of pages that may frame the page, separated by spaces.
         proxy: Addresses of proxies that check their users, separated by spaces; their requests need no token.
+        certificate: File with the certificate of the server and those of its issuers, for TLS.
+        key: File with the private key of the server.
     """
 
     token_file: str | None = None
     host: str | None = None
     frame: str | None = None
     proxy: str | None = None
+    certificate: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Settings:
         proxy_host: Host name of the reverse proxy; empty if there is none.
         frame_ancestors: Origins of pages that may frame the page.
         proxies: Addresses of proxies that check their users.
+        tls: Files for TLS; None for a server without it.
     """
 
     host: str
@@ -63,6 +70,7 @@ class Settings:
     proxy_host: str = ""
     frame_ancestors: tuple[str, ...] = ()
     proxies: frozenset[IpAddress] = frozenset()
+    tls: TlsFiles | None = None
 
     @property
     def may_be_framed(self) -> bool:
@@ -76,7 +84,8 @@ class Settings:
     @property
     def url(self) -> str:
         """URL for a browser."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     def accepts_host(self, name: str) -> bool:
         """Check the name in a `Host` header.
@@ -97,7 +106,8 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
         environment: Environment variables, for the token.
 
     Raises:
-        ConfigError: The address is invalid, or other machines can reach it and there is no token.
+        ConfigError: The address is invalid, other machines can reach it and there is no token, or the files for TLS
+            cannot be used.
     """
     options = parse_options(spec, HttpOptions)
     host, port = _parse_address(spec)
@@ -115,7 +125,20 @@ def parse_settings(spec: SinkSpec, machine: str, environment: Mapping[str, str])
         names.add(options.host.lower())
     proxy_host = (options.host or "").lower()
     origins = _parse_origins(spec, options.frame or "")
-    return Settings(host, port, token, frozenset(names), proxy_host, origins, proxies)
+    return Settings(host, port, token, frozenset(names), proxy_host, origins, proxies, _read_tls(spec, options))
+
+
+def _read_tls(spec: SinkSpec, options: HttpOptions) -> TlsFiles | None:
+    if options.certificate is None and options.key is None:
+        return None
+    if options.certificate is None or options.key is None:
+        raise ConfigError(f"-F {spec.text}: TLS needs both ,certificate=FILE and ,key=FILE.")
+    files = TlsFiles(Path(options.certificate).expanduser(), Path(options.key).expanduser())
+    try:
+        load_context(files)
+    except ConfigError as error:
+        raise ConfigError(f"-F {spec.text}: {error}") from error
+    return files
 
 
 def _parse_proxies(spec: SinkSpec, text: str) -> frozenset[IpAddress]:

@@ -1,0 +1,54 @@
+"""A proxy that checks its users itself (forward authentication, OpenID Connect), before a page without a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from support.reverse_proxy import reverse_proxy
+from support.web_harness import Site, a_site
+
+PROXY = "127.0.0.2"
+LOGGED_IN = {"Cookie": "_oauth2_proxy=alice"}
+FORGED = {"X-Forwarded-User": "alice", "X-Forwarded-For": PROXY, "X-Auth-Request-User": "alice", "Remote-User": "alice"}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with a_site(f"http://127.0.0.1:0,proxy={PROXY},host=home.example") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def proxy(site: Site) -> Iterator[str]:
+    forwarded = b"\r\nX-Forwarded-Host: home.example"
+    with reverse_proxy(
+        site.address, "/soundwatch", upgrades=True, own_address=PROXY, headers=forwarded, login=b"_oauth2_proxy=alice"
+    ) as url:
+        yield f"{url}/soundwatch"
+
+
+def test_only_users_that_the_proxy_has_checked_reach_the_page_and_none_needs_a_token(proxy: str) -> None:
+    with httpx.Client(trust_env=False, timeout=60, verify=False) as client:  # noqa: S501
+        for path in ("/", "/api/sources", "/static/main.js"):
+            assert client.get(f"{proxy}{path}").status_code == 401
+            assert client.get(f"{proxy}{path}", headers=LOGGED_IN).status_code == 200
+
+
+def test_live_data_passes_the_proxy(proxy: str) -> None:
+    address = proxy.replace("http:", "ws:") + "/api/ws"
+    own = {"Origin": "https://home.example"}
+    with connect(address, additional_headers=LOGGED_IN | own, proxy=None) as socket:
+        socket.ping().wait(60)
+    with pytest.raises(InvalidStatus, match="401"):
+        connect(address, additional_headers=own, proxy=None)
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(address, additional_headers=LOGGED_IN | {"Origin": "https://evil.example"}, proxy=None)
+
+
+def test_no_header_replaces_the_proxy(site: Site) -> None:
+    assert site.get("/", headers=LOGGED_IN | FORGED).status_code == 403
