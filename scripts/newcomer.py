@@ -185,6 +185,8 @@ class Newcomer:
             )
             try:
                 code = self._wait(process, stop_s, output)
+            except subprocess.TimeoutExpired:
+                code = -signal.SIGKILL
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -251,6 +253,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, help="File for the outputs of all commands.")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell has started this in the background
     lines = shown_commands((ROOT / "README.md").read_text("utf-8"))
     with tempfile.TemporaryDirectory(prefix="newcomer-") as name:
         person = Newcomer(Path(name), options.repository, options.cpu, options.data)
