@@ -411,6 +411,22 @@ def test_the_theme_is_chosen_by_the_button_and_kept(browser: Browser, site: Site
     page.context.close()
 
 
+def test_the_page_is_in_the_language_of_the_browser_or_in_a_chosen_one(browser: Browser, site: Site) -> None:
+    site.append(today(1, class_="siren", peak_score=0.75))
+    page, said = opened(browser, site.url, locale="de-DE")
+    expect(page.locator("#settings-title")).to_have_text("Einstellungen")
+    expect(page.locator("#day-total")).to_have_text("1 Ereignis")
+    expect(rows(page).first.locator(".class")).to_have_text("Sirene")
+    expect(rows(page).first.locator(".value")).to_have_text("0,75")
+    page.get_by_label("Sprache").select_option("ja")
+    expect(page.locator("#settings-title")).to_have_text("設定")
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
+    page.reload()
+    expect(page.locator("#day-total")).to_have_text("1件")
+    assert said == []
+    page.context.close()
+
+
 def test_all_can_be_done_from_the_keyboard(browser: Browser, site: Site) -> None:
     site.append(today(1), today(1, "end"))
     page, _ = opened(browser, site.url)

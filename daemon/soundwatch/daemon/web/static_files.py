@@ -1,6 +1,7 @@
 """Serves the files of the page, each with an entity tag.
 
-Conventions: all files of `static/` are read when the server starts; a requested name is only looked up among them.
+Conventions: all files of `static/` are read when the server starts, and the page's part of each language's catalogue,
+`language-CODE.json`. A requested name is only looked up among them.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from soundwatch.daemon.core.language import LANGUAGES, catalogue
 from soundwatch.daemon.web.middleware import RequestRefused
 
 STATIC: Final = Path(__file__).with_name("static")
 TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
@@ -28,6 +32,9 @@ class StaticFiles:
 
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES}
+        for code in LANGUAGES:
+            texts = {"texts": catalogue(code).texts, "names": catalogue(code).names}
+            self._files[f"language-{code}.json"] = msgspec.json.encode(texts)
         self._tags = {name: f'"{hashlib.sha256(text).hexdigest()[:20]}"' for name, text in self._files.items()}
 
     async def index(self, request: Request) -> Response:

@@ -1,6 +1,7 @@
 // Renders a model card's Markdown: headings, paragraphs, lists, tables. Other Markdown is shown as text.
 
 import { el } from "./dom.js";
+import { t } from "./language.js";
 
 const plain = (text) => text.replaceAll("`", "").trim();
 const cells = (line) => line.split("|").slice(1, -1).map(plain);
@@ -24,7 +25,7 @@ function tableOf(lines) {
   const row = (name, line) => el("tr", {}, ...cells(line).map((text) => el(name, name === "th" ? { scope: "col" } : {}, text)));
   return el(
     "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table: ${cells(head).join(", ")}` },
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": t("Table: {columns}", { columns: cells(head).join(", ") }) },
     el("table", {}, el("thead", {}, row("th", head)), el("tbody", {}, ...rows.map((line) => row("td", line)))),
   );
 }

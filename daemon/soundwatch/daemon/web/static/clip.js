@@ -3,6 +3,7 @@
 import { ramp } from "./colours.js";
 import { el, setText } from "./dom.js";
 import { span } from "./format.js";
+import { t } from "./language.js";
 import { relative } from "./net.js";
 
 const SIZE = 1024; // samples per spectrum
@@ -14,7 +15,7 @@ export class Clip {
   constructor(clip) {
     const url = relative(clip.url);
     this.audio = el("audio", { controls: true, preload: "none", src: url });
-    this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": "Spectrogram of the clip, 0 to 8 kHz" });
+    this.canvas = el("canvas", { class: "clip-picture", role: "img", "aria-label": t("Spectrogram of the clip, 0 to 8 kHz") });
     this.caption = el("p", { class: "muted" }, clip.duration_s ? `${span(clip.duration_s)} ` : "");
     this.element = el("div", { class: "clip" }, this.canvas, this.audio, this.caption);
     this.load(url);
@@ -32,7 +33,7 @@ export class Clip {
       const context = new OfflineAudioContext(1, 1, 2 * MAX_HZ);
       this.draw((await context.decodeAudioData(await response.arrayBuffer())).getChannelData(0));
     } catch (error) {
-      setText(this.caption, `The clip cannot be loaded: ${error.message}`);
+      setText(this.caption, t("The clip cannot be loaded: {reason}", { reason: error.message }));
       this.canvas.hidden = true;
     }
   }

@@ -2,24 +2,25 @@
 
 import { Clip } from "./clip.js";
 import { el, setText } from "./dom.js";
-import { highest, level, score, span, time, weighted, words } from "./format.js";
+import { highest, level, score, span, time, weighted } from "./format.js";
+import { t, words } from "./language.js";
 import { ask } from "./net.js";
 
 const REASONS = {
-  decay: "the score decayed",
-  max_duration: "the longest duration was reached",
-  end_of_stream: "the recording ended",
-  shutdown: "the program stopped",
-  source_lost: "the source was lost",
-  paused: "the source was paused",
-  interrupted: "the program was killed",
+  decay: t("the score decayed"),
+  max_duration: t("the longest duration was reached"),
+  end_of_stream: t("the recording ended"),
+  shutdown: t("the program stopped"),
+  source_lost: t("the source was lost"),
+  paused: t("the source was paused"),
+  interrupted: t("the program was killed"),
 };
 
 export function makeEvent(classes, changed) {
   const parts = {
     time: el("time", {}),
     name: el("span", {}),
-    note: el("span", { class: "with-sound", title: "Has a clip" }),
+    note: el("span", { class: "with-sound", title: t("Has a clip") }),
     bar: el("span", { class: "meter", "aria-hidden": "true" }),
     score: el("span", { class: "value" }),
     span: el("span", { class: "span" }),
@@ -43,15 +44,15 @@ export function updateEvent(item, event) {
   const { parts } = item;
   setText(parts.time, time(event.onset));
   parts.time.setAttribute("datetime", event.onset);
-  setText(parts.name, words(event.class) + (event.experimental ? " (experimental)" : ""));
+  setText(parts.name, event.experimental ? t("{class} (experimental)", { class: words(event.class) }) : words(event.class));
   parts.bar.style.setProperty("--value", event.peak_score);
   setText(parts.score, score(event.peak_score));
-  setText(parts.span, event.active ? "now" : span(event.duration_s));
+  setText(parts.span, event.active ? t("now") : span(event.duration_s));
   parts.span.classList.toggle("active", event.active);
   setText(parts.source, event.source);
-  setText(parts.mark, event.label ? (event.label.right ? "✓ correct" : `✗ ${event.label.class ? words(event.label.class) : "none"}`) : "");
+  setText(parts.mark, event.label ? (event.label.right ? `✓ ${t("correct")}` : `✗ ${event.label.class ? words(event.label.class) : t("none")}`) : "");
   setText(parts.note, event.clip?.url ? "♪" : "");
-  parts.mark.title = "Your label";
+  parts.mark.title = t("Your label");
   if (item.facts) {
     facts(item);
     labelForm(item);
@@ -76,20 +77,20 @@ function close(item, body) {
 
 function facts(item) {
   const { event } = item;
-  const end = event.active ? "active" : `${time(event.offset)}, ${REASONS[event.reason] ?? event.reason}`;
+  const end = event.active ? t("active") : `${time(event.offset)}, ${REASONS[event.reason] ?? event.reason}`;
   const pairs = [
-    ["Start", time(event.onset)],
-    ["End", end],
-    ["Peak score", score(event.peak_score)],
-    ["Level", level(event.level_dbfs)],
-    ["Highest level", highestLevel(event)],
-    ["Source", event.source],
-    ...(event.also ? [["Also", highest(event.also)]] : []),
+    [t("Start"), time(event.onset)],
+    [t("End"), end],
+    [t("Peak score"), score(event.peak_score)],
+    [t("Level"), level(event.level_dbfs)],
+    [t("Highest level"), highestLevel(event)],
+    [t("Source"), event.source],
+    ...(event.also ? [[t("Also"), highest(event.also)]] : []),
   ];
-  const origin = el("code", {}, `${event.id} by ${event.model}`);
+  const origin = el("code", {}, t("{id} by {model}", { id: event.id, model: event.model }));
   item.facts.replaceChildren(
     ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
-    el("div", { class: "wide" }, el("dt", {}, "Id and model"), el("dd", {}, origin)),
+    el("div", { class: "wide" }, el("dt", {}, t("Id and model")), el("dd", {}, origin)),
   );
 }
 
@@ -97,7 +98,7 @@ function facts(item) {
 function highestLevel(event) {
   const windows = level(event.peak_level_dbfs);
   if (event.peak_level_dba === undefined) return windows;
-  return `${level(event.peak_level_dba, weighted(event.calibrated))}; ${windows} without weighting`;
+  return t("{weighted}; {level} without weighting", { weighted: level(event.peak_level_dba, weighted(event.calibrated)), level: windows });
 }
 
 function sound(item) {
@@ -106,7 +107,7 @@ function sound(item) {
     item.clip = new Clip(event.clip);
     item.sound.replaceChildren(item.clip.element);
   } else if (event.clip && !event.clip.url) {
-    item.sound.replaceChildren(el("p", { class: "muted" }, `No clip was saved: ${words(event.clip.reason ?? "")}.`));
+    item.sound.replaceChildren(el("p", { class: "muted" }, t("No clip was saved: {reason}.", { reason: words(event.clip.reason ?? "") })));
   }
 }
 
@@ -120,14 +121,14 @@ function labelForm(item) {
       item.changed(await ask(`api/events/${event.id}/label`, { method, body }));
       item.labelForm.querySelector("button")?.focus();
     } catch (error) {
-      setText(refused, `The label was not saved: ${error.message}`);
+      setText(refused, t("The label was not saved: {reason}", { reason: error.message }));
     }
   };
   if (event.label) {
-    const label = event.label.right ? "correct" : event.label.class ? words(event.label.class) : "none of the classes";
+    const label = event.label.right ? t("correct") : event.label.class ? words(event.label.class) : t("none of the classes");
     item.labelForm.replaceChildren(
-      el("p", {}, `Your label: ${label}.`),
-      el("button", { type: "button", class: "quiet", onclick: () => send("DELETE") }, "Delete label"),
+      el("p", {}, t("Your label: {label}.", { label })),
+      el("button", { type: "button", class: "quiet", onclick: () => send("DELETE") }, t("Delete label")),
       refused,
     );
     return;
@@ -135,13 +136,13 @@ function labelForm(item) {
   const others = item.classes().filter((class_) => class_.name !== event.class);
   const choice = el(
     "select",
-    { "aria-label": "Correct class", onchange: () => choice.value && send("POST", { right: false, class: choice.value === "-" ? null : choice.value }) },
-    el("option", { value: "" }, "Wrong: choose the class…"),
+    { "aria-label": t("Correct class"), onchange: () => choice.value && send("POST", { right: false, class: choice.value === "-" ? null : choice.value }) },
+    el("option", { value: "" }, t("Wrong: choose the class…")),
     ...others.map((class_) => el("option", { value: class_.name }, words(class_.name))),
-    el("option", { value: "-" }, "none of the classes"),
+    el("option", { value: "-" }, t("none of the classes")),
   );
   item.labelForm.replaceChildren(
-    el("button", { type: "button", onclick: () => send("POST", { right: true }) }, "Correct"),
+    el("button", { type: "button", onclick: () => send("POST", { right: true }) }, t("Correct")),
     choice,
     refused,
   );

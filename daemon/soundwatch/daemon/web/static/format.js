@@ -1,17 +1,16 @@
 // Formats numbers and times; times are in the reader's time zone.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const date = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+import { fixed, locale, t, words } from "./language.js";
 
-export const words = (name) => name.replaceAll("_", " ");
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const date = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+
 export const time = (utc) => clock.format(new Date(utc));
 export const day = (moment) => date.format(moment);
-export const score = (value) => value.toFixed(2);
-export const level = (db, unit = "dBFS") => (db === null || db === undefined ? "silent" : `${db.toFixed(1)} ${unit}`.replace("-", "−"));
-export const decibels = (db) => (db === null || db === undefined ? "silent" : db.toFixed(1).replace("-", "−"));
-export const weighted = (calibrated) => (calibrated ? "dB(A)" : "dBFS(A), not calibrated");
-export const many = (count, one, more = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : more}`;
-
+export const score = (value) => fixed(value, 2);
+export const level = (db, unit = "dBFS") => (db === null || db === undefined ? t("silent") : `${fixed(db, 1)} ${unit}`);
+export const decibels = (db) => (db === null || db === undefined ? t("silent") : fixed(db, 1));
+export const weighted = (calibrated) => (calibrated ? "dB(A)" : t("dBFS(A), not calibrated"));
 
 // The highest tags of an event or a window, highest first.
 export const highest = (tags, count = 3) =>
@@ -23,16 +22,16 @@ export const highest = (tags, count = 3) =>
 
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "";
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 60) return `${seconds < 10 ? fixed(seconds, 1) : Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-  return `${Math.round(minutes / 1440)} days`;
+  return t("{n} days", { n: Math.round(minutes / 1440) });
 }
 
 export const share = (value) => {
   if (value === null || value === undefined) return "–";
-  return value >= 0.99995 ? "100 %" : `${(Math.floor(value * 1000) / 10).toFixed(1)} %`;
+  return value >= 0.99995 ? "100 %" : `${fixed(Math.floor(value * 1000) / 10, 1)} %`;
 };
 
 export function midnight(moment, daysLater = 0) {

@@ -1,7 +1,7 @@
 // A day as small multiples: one row per class, one bar per hour. The name of a row filters the list.
 
 import { byId, el, svg } from "./dom.js";
-import { many, words } from "./format.js";
+import { t, words } from "./language.js";
 
 const HEIGHT = 28;
 const WIDTH = 240; // 24 hours of 10
@@ -35,7 +35,7 @@ export class Hours {
     rows.sort((one, other) => other[2] - one[2] || one[0].localeCompare(other[0]));
     const highest = Math.max(1, ...rows.flatMap(([, hours]) => hours));
     const focused = document.activeElement?.dataset?.class;
-    const list = el("ul", { class: rows.length > 1 ? "multiples" : "multiples single", "aria-label": "Events of each class by the hour" });
+    const list = el("ul", { class: rows.length > 1 ? "multiples" : "multiples single", "aria-label": t("Events of each class by the hour") });
     list.append(...rows.slice(0, 2).map(axis), ...rows.map((row) => this.row(row, highest)));
     box.replaceChildren(rows.length ? list : "");
     if (focused !== undefined) box.querySelector(`button[data-class="${CSS.escape(focused)}"]`)?.focus();
@@ -45,12 +45,12 @@ export class Hours {
     const bars = hours.map((count, hour) => {
       const height = count ? Math.max(3, (count / highest) * HEIGHT) : 0;
       const bar = svg("rect", { x: hour * 10 + 1, y: HEIGHT - height, width: 8, height, rx: 1 });
-      bar.append(svg("title", {}, `${hour}:00 to ${hour + 1}:00: ${many(count, "event")}`));
+      bar.append(svg("title", {}, t("{from}:00 to {to}:00: {n} events", { from: hour, to: hour + 1, n: count })));
       return bar;
     });
     const base = svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "base" });
     const busiest = hours.indexOf(Math.max(...hours));
-    const label = `${words(name)}: ${many(total, "event")}, most from ${busiest}:00 to ${busiest + 1}:00`;
+    const label = t("{name}: {n} events, most from {from}:00 to {to}:00", { name: words(name), n: total, from: busiest, to: busiest + 1 });
     const pressed = this.chosen === name;
     const button = el(
       "button",

@@ -3,6 +3,7 @@
 
 import { byId, el, svg } from "./dom.js";
 import { decibels, share, weighted } from "./format.js";
+import { locale, t } from "./language.js";
 import { ask } from "./net.js";
 
 const WIDTH = 960;
@@ -11,7 +12,7 @@ const STEP_DB = 10;
 const LEAST_DB = 30; // range of the axis
 const SOON_MS = 1000;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const known = (value) => value !== null && value !== undefined;
 
 export class Levels {
@@ -39,7 +40,7 @@ export class Levels {
         after = page.next;
       }
     } catch (error) {
-      if (request === this.request) byId("levels").replaceChildren(el("p", { class: "empty" }, `The levels cannot be shown: ${error.message}`));
+      if (request === this.request) byId("levels").replaceChildren(el("p", { class: "empty" }, t("The levels cannot be shown: {reason}", { reason: error.message })));
       return;
     }
     const charts = new Map();
@@ -73,11 +74,11 @@ function figure(key, levels, since, until, open) {
   const { source, calibrated } = levels[0];
   const values = spans.flatMap((span) => [span.l90_db, span.laeq_db, span.lafmax_db]).filter(known);
   const unit = weighted(calibrated);
-  const title = el("p", { class: "chart-title" }, el("strong", {}, `Sound level of ${source}`), el("span", { class: "muted" }, unit));
-  const legend = el("p", { class: "legend" }, el("span", { class: "key-line" }), "LAeq 15 min", el("span", { class: "key-band" }), "L90 to LAFmax");
+  const title = el("p", { class: "chart-title" }, el("strong", {}, t("Sound level of {source}", { source })), el("span", { class: "muted" }, unit));
+  const legend = el("p", { class: "legend" }, el("span", { class: "key-line" }), "LAeq 15 min", el("span", { class: "key-band" }), t("L90 to LAFmax"));
   const head = el("div", { class: "chart-head" }, title, legend);
-  const chart = values.length ? drawn(spans, values, `${source}, ${unit}`, since, until) : el("p", { class: "empty" }, "Digital silence.");
-  return el("figure", { class: "chart", "aria-label": `Sound level of ${source}, ${unit}` }, head, chart, table(key, spans, `${source}, ${unit}`, open));
+  const chart = values.length ? drawn(spans, values, `${source}, ${unit}`, since, until) : el("p", { class: "empty" }, t("Digital silence."));
+  return el("figure", { class: "chart", "aria-label": t("Sound level of {source}, {unit}", { source, unit }) }, head, chart, table(key, spans, `${source}, ${unit}`, open));
 }
 
 function drawn(spans, values, name, since, until) {
@@ -102,9 +103,9 @@ function drawn(spans, values, name, since, until) {
     svg("polyline", { class: "mean", points: run.flatMap((span) => [`${x(span.begin)},${y(span.laeq_db)}`, `${x(span.end)},${y(span.laeq_db)}`]).join(" ") }),
   );
   const means = spans.map((span) => span.laeq_db).filter(known);
-  const summary = means.length ? `LAeq from ${decibels(Math.min(...means))} to ${decibels(Math.max(...means))}` : "no LAeq";
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `Sound level of ${name}: ${summary}. The table below has all values.` }, ...grid, ...bands, ...lines);
-  return el("div", { class: "plot" }, el("div", { class: "db-axis", "aria-hidden": "true" }, ...levels.map((db) => mark(decibels(db).replace(".0", ""), y(db) / HEIGHT))), picture, el("div", { class: "hour-axis", "aria-hidden": "true" }, ...hours.map(([hour, moment]) => mark(String(hour).padStart(2, "0"), x(moment) / WIDTH))));
+  const summary = means.length ? t("LAeq from {low} to {high}", { low: decibels(Math.min(...means)), high: decibels(Math.max(...means)) }) : t("no LAeq");
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": t("Sound level of {name}: {summary}. The table below has all values.", { name, summary }) }, ...grid, ...bands, ...lines);
+  return el("div", { class: "plot" }, el("div", { class: "db-axis", "aria-hidden": "true" }, ...levels.map((db) => mark(decibels(db).replace(/[.,]0$/, ""), y(db) / HEIGHT))), picture, el("div", { class: "hour-axis", "aria-hidden": "true" }, ...hours.map(([hour, moment]) => mark(String(hour).padStart(2, "0"), x(moment) / WIDTH))));
 }
 
 // Splits periods where one is missing or has no level.
@@ -128,8 +129,8 @@ function mark(text, place) {
 
 function table(key, spans, name, open) {
   const row = (span) =>
-    el("tr", {}, el("th", { scope: "row" }, `${clock.format(span.begin)} to ${clock.format(span.end)}`), ...["laeq_db", "lafmax_db", "l90_db"].map((level) => el("td", {}, decibels(span[level]))), el("td", {}, share(span.coverage)));
-  const head = ["Time", "LAeq", "LAFmax", "L90", "Coverage"].map((text) => el("th", { scope: "col" }, text));
-  const body = el("table", {}, el("caption", { class: "unseen" }, `Sound level of ${name}`), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...spans.map(row)));
-  return el("details", { "data-key": key, open }, el("summary", {}, "Table"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table of the sound level of ${name}` }, body));
+    el("tr", {}, el("th", { scope: "row" }, t("{from} to {to}", { from: clock.format(span.begin), to: clock.format(span.end) })), ...["laeq_db", "lafmax_db", "l90_db"].map((level) => el("td", {}, decibels(span[level]))), el("td", {}, share(span.coverage)));
+  const head = [t("Time"), "LAeq", "LAFmax", "L90", t("Coverage")].map((text) => el("th", { scope: "col" }, text));
+  const body = el("table", {}, el("caption", { class: "unseen" }, t("Sound level of {source}", { source: name })), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...spans.map(row)));
+  return el("details", { "data-key": key, open }, el("summary", {}, t("Table")), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("Table of the sound level of {name}", { name }) }, body));
 }

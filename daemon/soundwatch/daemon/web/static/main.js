@@ -1,9 +1,9 @@
 // The page: loads the current state, follows the stream, and shows connection errors.
 
 import { bandsHz } from "./bands.js";
-import { byId, setText } from "./dom.js";
-import { many } from "./format.js";
+import { byId, el, setText } from "./dom.js";
 import { showHealth, showModel } from "./health.js";
+import { choose, language, NAMES, t } from "./language.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
 import { showSettings } from "./settings.js";
@@ -38,11 +38,11 @@ async function refresh() {
   showSettings(settings);
   setText(byId("node"), health.node);
   byId("logout").hidden = !health.token_wanted;
-  document.title = `soundwatch on ${health.node}`;
+  document.title = t("soundwatch on {node}", { node: health.node });
   const running = sources.filter((source) => source.state === "running").length;
   const poor = health.state === "poor";
   byId("status").dataset.state = poor ? "poor" : "open";
-  setText(byId("status"), poor ? many(health.problems.length, "problem") : running ? "Running" : "No source is running");
+  setText(byId("status"), poor ? t("{n} problems", { n: health.problems.length }) : running ? t("Running") : t("No source is running"));
 }
 
 function refreshSoon() {
@@ -52,7 +52,7 @@ function refreshSoon() {
 
 function fail(error) {
   byId("banner").hidden = false;
-  setText(byId("banner"), `The page cannot be updated: ${error.message}`);
+  setText(byId("banner"), t("The page cannot be updated: {reason}", { reason: error.message }));
 }
 
 async function take(message) {
@@ -105,9 +105,21 @@ function connection(state, retryMs, reason) {
   banner.hidden = state === "open";
   if (state === "open") return;
   byId("status").dataset.state = "closed";
-  setText(byId("status"), "Not connected");
-  setText(banner, `soundwatch cannot be reached${reason ? ` (${reason})` : ""}. The page shows an earlier state; reconnecting${retryMs > 1500 ? ` in ${Math.round(retryMs / 1000)} s` : ""}…`);
+  setText(byId("status"), t("Not connected"));
+  const broken = reason ? t("soundwatch cannot be reached ({reason}).", { reason }) : t("soundwatch cannot be reached.");
+  const again = retryMs > 1500 ? t("The page shows an earlier state; reconnecting in {n} s…", { n: Math.round(retryMs / 1000) }) : t("The page shows an earlier state; reconnecting…");
+  setText(banner, `${broken} ${again}`);
 }
+
+function showTheme() {
+  const names = { auto: t("Theme: auto"), light: t("Theme: light"), dark: t("Theme: dark") };
+  setText(byId("theme"), names[document.documentElement.dataset.theme]);
+}
+
+showTheme();
+document.addEventListener("theme", showTheme);
+byId("language").replaceChildren(...Object.entries(NAMES).map(([code, name]) => el("option", { value: code, lang: code, selected: code === language }, name)));
+byId("language").addEventListener("change", (event) => choose(event.target.value));
 
 const stream = new Stream(take, connection);
 setInterval(() => !document.hidden && byId("banner").hidden && refresh().catch(() => {}), REFRESH_MS);

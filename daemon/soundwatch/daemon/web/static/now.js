@@ -1,17 +1,18 @@
 // Live view of each source: spectrogram, level and scores of the classes.
 
 import { byId, el, keep, setText } from "./dom.js";
-import { decibels, highest, level, score, weighted, words } from "./format.js";
+import { decibels, highest, level, score, weighted } from "./format.js";
+import { t, words } from "./language.js";
 import { ask } from "./net.js";
 import { Spectrogram } from "./spectrogram.js";
 
 const STATES = {
-  opening: "Opening",
-  waiting: "Waiting for the device",
-  running: "Running",
-  lost: "Lost",
-  paused: "Paused",
-  ended: "Ended",
+  opening: t("Opening"),
+  waiting: t("Waiting for the device"),
+  running: t("Running"),
+  lost: t("Lost"),
+  paused: t("Paused"),
+  ended: t("Ended"),
 };
 const SWITCHING_MS = 5000;
 
@@ -38,7 +39,7 @@ export class Now {
   show(sources) {
     const list = byId("sources");
     if (!sources.length) {
-      list.replaceChildren(el("p", { class: "empty" }, "No source."));
+      list.replaceChildren(el("p", { class: "empty" }, t("No source.")));
       return;
     }
     keep(list, sources, (source) => source.name, (source) => this.make(source), (_, source) => this.update(source));
@@ -78,13 +79,13 @@ export class Now {
       button: el("button", { type: "button", onclick: () => this.switch(source.name) }),
       rows: new Map(),
     };
-    const bars = el("ul", { class: "scores", "aria-label": `Scores of ${source.name} now` });
+    const bars = el("ul", { class: "scores", "aria-label": t("Scores of {source} now", { source: source.name }) });
     for (const class_ of this.classes) {
       const row = this.row(class_);
       panel.rows.set(class_.name, row);
       bars.append(row.element);
     }
-    bars.append(el("li", { class: "note" }, "The mark is the threshold."), panel.also);
+    bars.append(el("li", { class: "note" }, t("The mark is the threshold.")), panel.also);
     panel.picture = new Spectrogram(canvas, this.bandsHz);
     this.panels.set(source.name, panel);
     const name = el("div", { class: "name" }, el("h3", {}, source.name), panel.state, panel.about);
@@ -115,7 +116,7 @@ export class Now {
     const panel = this.panels.get(source.name);
     setText(panel.state, STATES[source.state] ?? source.state);
     panel.state.dataset.state = source.faults.length && source.state === "running" ? "poor" : source.state;
-    const faults = source.faults.length ? `Faults in the sound: ${source.faults.map(words).join(", ")}.` : "";
+    const faults = source.faults.length ? t("Faults in the sound: {faults}.", { faults: source.faults.map(words).join(", ") }) : "";
     const detail = source.state === "running" || source.state === "paused" ? (source.description ?? "") : source.detail;
     setText(panel.about, [faults || detail].join(" "));
     panel.paused = source.state === "paused";
@@ -125,7 +126,7 @@ export class Now {
     else if (source.last) this.scores(panel, source.last);
     panel.canvas.setAttribute(
       "aria-label",
-      `The last minute of ${source.name}: spectrogram, level and events. Current level: ${level(source.last?.level_dbfs)}.`,
+      t("The last minute of {source}: spectrogram, level and events. Current level: {level}.", { source: source.name, level: level(source.last?.level_dbfs) }),
     );
   }
 
@@ -133,7 +134,7 @@ export class Now {
     clearTimeout(panel.timer);
     panel.wanted = undefined;
     panel.button.disabled = false;
-    setText(panel.button, panel.paused ? "Resume" : "Pause");
+    setText(panel.button, panel.paused ? t("Resume") : t("Pause"));
     panel.button.setAttribute("aria-label", `${panel.button.textContent}: ${name}`);
   }
 
@@ -161,7 +162,7 @@ export class Now {
       row.element.classList.toggle("over", row.threshold !== null && value >= row.threshold);
     }
     panel.also.hidden = !window_.tags;
-    setText(panel.also, window_.tags ? `Also: ${highest(window_.tags)}` : "");
+    setText(panel.also, window_.tags ? t("Also: {tags}", { tags: highest(window_.tags) }) : "");
   }
 
   // The sound level meter's last second; without a meter there is none, and the level of the window is shown.

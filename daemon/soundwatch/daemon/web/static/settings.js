@@ -1,21 +1,37 @@
 // Settings in force of each source with their origin, and the schedules.
 
 import { byId, el } from "./dom.js";
+import { t, words } from "./language.js";
 
-const TITLES = { gain_db: "Gain", high_pass_hz: "High-pass", threshold: "Threshold" };
+const TITLES = {
+  gain_db: t("Gain"),
+  high_pass_hz: t("High-pass"),
+  threshold: t("Threshold"),
+  confirm_windows: t("Confirm windows"),
+  release_ratio: t("Release ratio"),
+  min_duration_s: t("Min duration"),
+  max_duration_s: t("Max duration"),
+  cooldown_s: t("Cooldown"),
+  update_s: t("Update"),
+  enabled: t("Enabled"),
+  classes: t("Classes"),
+  pre_roll_s: t("Pre roll"),
+  post_roll_s: t("Post roll"),
+  max_s: t("Max"),
+  speech_guard: t("Speech guard"),
+};
 const UNITS = { db: " dB", hz: " Hz", s: " s" };
 const shown = (key, value) => {
-  if (value === null) return key === "clips.classes" ? "all" : "none";
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return value.join(", ") || "none";
+  if (value === null) return key === "clips.classes" ? t("all") : t("none");
+  if (typeof value === "boolean") return value ? t("yes") : t("no");
+  if (Array.isArray(value)) return value.map(words).join(", ") || t("none");
   return `${typeof value === "number" ? Number(value.toFixed(4)) : value}${UNITS[key.split("_").at(-1)] ?? ""}`;
 };
 const title = (key) => {
   const parts = key.split(".");
-  const name = parts.at(-1);
-  const words = TITLES[name] ?? name.replace(/_(s|db|hz)$/, "").replaceAll("_", " ");
-  const of = parts[0] === "clips" ? "Clips: " : parts[1] === "classes" ? `${parts[2].replaceAll("_", " ")}: ` : "";
-  return of ? of + words.toLowerCase() : words.charAt(0).toUpperCase() + words.slice(1);
+  const name = TITLES[parts.at(-1)] ?? parts.at(-1);
+  if (parts[0] === "clips") return t("Clips: {setting}", { setting: name });
+  return parts[1] === "classes" ? t("{class}: {setting}", { class: words(parts[2]), setting: name }) : name;
 };
 
 let before = "";
@@ -30,7 +46,7 @@ export function showSettings(answer) {
 
 function sourceSettings(source, open) {
   const own = source.settings.filter((row) => row.origin !== "default" && !row.origin.startsWith("model "));
-  const summary = own.length ? `${own.length} changed` : "defaults and the model's thresholds";
+  const summary = own.length ? t("{n} changed", { n: own.length }) : t("defaults and the model's thresholds");
   const row = ({ key, value, origin }) =>
     el("tr", { class: origin === "default" ? "muted" : null }, el("th", { scope: "row" }, title(key)), el("td", {}, shown(key, value)), el("td", { class: "origin" }, origin));
   return el(
@@ -39,11 +55,11 @@ function sourceSettings(source, open) {
     el("summary", {}, `${source.name}: ${summary}`),
     el(
       "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": `Settings of ${source.name}` },
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": t("Settings of {source}", { source: source.name }) },
       el(
         "table",
         {},
-        el("thead", {}, el("tr", {}, ...["Setting", "Value", "From"].map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, ...[t("Setting"), t("Value"), t("From")].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, ...[...own, ...source.settings.filter((other) => !own.includes(other))].map(row)),
       ),
     ),
@@ -52,6 +68,6 @@ function sourceSettings(source, open) {
 
 function schedules(list) {
   if (!list.length) return "";
-  const state = ({ enabled, active }) => (active ? "active now" : enabled ? "waiting for its time" : "disabled");
-  return el("ul", { class: "muted schedules" }, ...list.map((schedule) => el("li", {}, `Schedule ${schedule.name}: ${state(schedule)}`)));
+  const state = ({ enabled, active }) => (active ? t("active now") : enabled ? t("waiting for its time") : t("disabled"));
+  return el("ul", { class: "muted schedules" }, ...list.map((schedule) => el("li", {}, t("Schedule {name}: {state}", { name: schedule.name, state: state(schedule) }))));
 }

@@ -4,7 +4,7 @@
 // picture moves only when columns arrive.
 
 import { colour, ramp } from "./colours.js";
-import { words } from "./format.js";
+import { t, words } from "./language.js";
 
 const SECONDS = 60;
 const RANGE_DB = 60;
@@ -286,7 +286,7 @@ export class Spectrogram {
       context.fillText(text, width - (seconds / SECONDS) * width - context.measureText(text).width / 2, height - 4);
     }
     context.textAlign = "right";
-    context.fillText("now", width, height - 4);
+    context.fillText(t("now"), width, height - 4);
     context.textAlign = "left";
     context.fillText("0 dBFS", width + 6, bottom + GAP + 8);
     context.fillText("−80", width + 6, height - AXIS);

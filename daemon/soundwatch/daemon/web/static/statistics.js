@@ -2,7 +2,8 @@
 // are those of the place, as the API gives them.
 
 import { byId, el, setText } from "./dom.js";
-import { level, many, share, span, words } from "./format.js";
+import { level, share, span } from "./format.js";
+import { fixed, locale, t, words } from "./language.js";
 import { ask } from "./net.js";
 
 const SHADES = 4;
@@ -12,8 +13,8 @@ const REFRESH_MS = 300000;
 
 const hourOf = (hour) => Number(hour.local.slice(11, 13));
 const utcDay = (text) => new Date(`${text}T00:00:00Z`);
-const date = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-const short = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", timeZone: "UTC" });
+const date = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+const short = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", timeZone: "UTC" });
 
 export class Statistics {
   constructor() {
@@ -48,26 +49,36 @@ export class Statistics {
       if (!found.complete) this.date = null; // follows the calendar from here on
       this.draw(found);
     } catch (error) {
-      if (request === this.request) byId("statistics").replaceChildren(el("p", { class: "empty" }, `The statistics cannot be shown: ${error.message}`));
+      if (request === this.request) byId("statistics").replaceChildren(el("p", { class: "empty" }, t("The statistics cannot be shown: {reason}", { reason: error.message })));
     }
   }
 
   draw(found) {
     byId("period-on").disabled = !found.complete;
     const first = date.format(utcDay(found.first_day));
-    setText(byId("statistics-period"), `${found.period === "week" ? "week of " : ""}${first}${found.complete ? "" : ", so far"}`);
+    setText(byId("statistics-period"), periodName(found, first));
     const parts = [el("p", { class: "summary" }, summary(found))];
-    if (found.classes.some((row) => row.events)) parts.push(heatMap("Class", byClass(found)));
-    if (found.period === "week") parts.push(heatMap("Day", byDay(found)));
-    parts.push(facts(found), el("p", { class: "muted note" }, `Times of ${found.time_zone ?? "the machine"}. Hatched: scored for less than half of the hour.`));
+    if (found.classes.some((row) => row.events)) parts.push(heatMap(t("Class"), t("Class by hour"), t("now / before"), byClass(found)));
+    if (found.period === "week") parts.push(heatMap(t("Day"), t("Day by hour"), t("total"), byDay(found)));
+    parts.push(facts(found), el("p", { class: "muted note" }, t("Times of {place}. Hatched: scored for less than half of the hour.", { place: found.time_zone ?? t("the machine") })));
     byId("statistics").replaceChildren(...parts);
   }
+}
+
+function periodName(found, first) {
+  if (found.period === "week") return found.complete ? t("week of {date}", { date: first }) : t("week of {date}, so far", { date: first });
+  return found.complete ? first : t("{date}, so far", { date: first });
 }
 
 function summary(found) {
   const before = found.previous_events;
   const change = before ? ` (${found.events >= before ? "+" : "−"}${Math.abs(Math.round((100 * (found.events - before)) / before))} %)` : "";
-  return `${many(found.events, "event")}, ${span(found.duration_s)} in all; the ${found.period} before${found.complete ? "" : " up to this time"} ${before.toLocaleString()}${change}. Coverage ${share(found.coverage)}.`;
+  const values = { before: `${before.toLocaleString(locale)}${change}`, coverage: share(found.coverage) };
+  const count = t("{n} events, {duration} in all", { n: found.events, duration: span(found.duration_s) });
+  const rest = found.period === "week"
+    ? found.complete ? t("the week before {before}. Coverage {coverage}.", values) : t("the week before up to this time {before}. Coverage {coverage}.", values)
+    : found.complete ? t("the day before {before}. Coverage {coverage}.", values) : t("the day before up to this time {before}. Coverage {coverage}.", values);
+  return `${count}; ${rest}`;
 }
 
 // Rows of classes: the events of each hour of the day, and the total with that of the period before.
@@ -79,7 +90,7 @@ function byClass(found) {
   return found.classes.map((row) => {
     const counts = new Array(24).fill(0);
     row.by_hour.forEach((count, index) => (counts[hourOf(found.hours[index])] += count));
-    return { name: words(row.class), cells: counts.map((count, hour) => ({ count, low: low[hour] })), total: `${row.events.toLocaleString()} / ${row.previous_events.toLocaleString()}` };
+    return { name: words(row.class), cells: counts.map((count, hour) => ({ count, low: low[hour] })), total: `${row.events.toLocaleString(locale)} / ${row.previous_events.toLocaleString(locale)}` };
   });
 }
 
@@ -94,28 +105,28 @@ function byDay(found) {
     cell.count += hour.events;
     cell.low ||= hour.coverage !== null && hour.coverage < LEAST;
   }
-  return [...days].map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: cells.reduce((sum, cell) => sum + (cell?.count ?? 0), 0).toLocaleString() }));
+  return [...days].map(([day, cells]) => ({ name: short.format(utcDay(day)), cells, total: cells.reduce((sum, cell) => sum + (cell?.count ?? 0), 0).toLocaleString(locale) }));
 }
 
-function heatMap(corner, rows) {
+function heatMap(corner, name, last, rows) {
   const highest = Math.max(1, ...rows.flatMap((row) => row.cells.map((cell) => cell?.count ?? 0)));
   const head = Array.from({ length: 24 }, (_, hour) => el("th", { scope: "col" }, String(hour).padStart(2, "0")));
   const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), ...row.cells.map((cell) => shaded(cell, highest)), el("td", { class: "total" }, row.total)));
-  const total = el("th", { scope: "col" }, corner === "Class" ? "now / before" : "total");
+  const total = el("th", { scope: "col" }, last);
   const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, corner), ...head, total)), el("tbody", {}, ...body));
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${corner} by hour` }, table);
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table);
 }
 
 function shaded(cell, highest) {
   if (!cell) return el("td", { class: "none" });
   const shade = Math.ceil((cell.count * SHADES) / highest);
-  return el("td", { class: `shade-${shade}${cell.low ? " low" : ""}` }, cell.count ? cell.count.toLocaleString() : "");
+  return el("td", { class: `shade-${shade}${cell.low ? " low" : ""}` }, cell.count ? cell.count.toLocaleString(locale) : "");
 }
 
 function facts(found) {
-  const rows = [["Longest", found.longest], ["Highest level", found.loudest], ["Lowest level", found.quietest]]
+  const rows = [[t("Longest"), found.longest], [t("Highest level"), found.loudest], [t("Lowest level"), found.quietest]]
     .filter(([, event]) => event)
-    .map(([name, event]) => [name, `${words(event.class)}, ${event.source}, ${event.local.slice(0, 10)} ${event.local.slice(11, 16)}, ${event.duration_s === null ? "active" : span(event.duration_s)}, ${event.level_dba === null ? level(event.level_dbfs) : `${event.level_dba.toFixed(1)} dB(A)`}`]);
-  for (const source of found.sources) rows.push([source.source, `${many(source.events, "event")}, coverage ${share(source.coverage)}`]);
+    .map(([name, event]) => [name, `${words(event.class)}, ${event.source}, ${event.local.slice(0, 10)} ${event.local.slice(11, 16)}, ${event.duration_s === null ? t("active") : span(event.duration_s)}, ${event.level_dba === null ? level(event.level_dbfs) : `${fixed(event.level_dba, 1)} dB(A)`}`]);
+  for (const source of found.sources) rows.push([source.source, t("{n} events, coverage {coverage}", { n: source.events, coverage: share(source.coverage) })]);
   return el("dl", { class: "facts" }, ...rows.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
 }

@@ -11,12 +11,9 @@
   };
   const show = (name) => {
     document.documentElement.dataset.theme = name;
-    const button = document.getElementById("theme");
-    if (button) button.textContent = `Theme: ${name}`;
   };
   show(names.includes(stored()) ? stored() : "auto");
   document.addEventListener("DOMContentLoaded", () => {
-    show(document.documentElement.dataset.theme);
     document.getElementById("theme")?.addEventListener("click", () => {
       const next = names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length];
       try {

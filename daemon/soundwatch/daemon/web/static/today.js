@@ -2,9 +2,10 @@
 
 import { byId, el, keep, setText } from "./dom.js";
 import { makeEvent, updateEvent } from "./event.js";
-import { day, many, midnight, words } from "./format.js";
+import { day, midnight } from "./format.js";
 import { Hours } from "./hours.js";
 import { Levels } from "./levels.js";
+import { t, words } from "./language.js";
 import { ask } from "./net.js";
 
 const TYPING_MS = 250;
@@ -37,7 +38,7 @@ export class Today {
     this.classes = classes;
     const chosen = byId("class").value;
     byId("class").replaceChildren(
-      el("option", { value: "" }, "All"),
+      el("option", { value: "" }, t("All")),
       ...classes.map((class_) => el("option", { value: class_.name }, words(class_.name))),
     );
     byId("class").value = chosen;
@@ -47,7 +48,7 @@ export class Today {
     byId("source-label").hidden = names.length < 2;
     const known = [...byId("source").options].slice(1).map((option) => option.value);
     if (JSON.stringify(known) === JSON.stringify(names)) return;
-    byId("source").replaceChildren(el("option", { value: "" }, "All"), ...names.map((name) => el("option", { value: name }, name)));
+    byId("source").replaceChildren(el("option", { value: "" }, t("All")), ...names.map((name) => el("option", { value: name }, name)));
   }
 
   get since() {
@@ -80,7 +81,7 @@ export class Today {
   async reload() {
     const request = (this.request = (this.request ?? 0) + 1);
     byId("later").disabled = this.daysBack === 0;
-    setText(byId("day-title"), this.daysBack === 0 ? "Today" : this.daysBack === 1 ? "Yesterday" : day(this.since));
+    setText(byId("day-title"), this.daysBack === 0 ? t("Today") : this.daysBack === 1 ? t("Yesterday") : day(this.since));
     this.hours.chosen = byId("class").value;
     this.streamed = new Map();
     this.levels.show(this.since, this.until, byId("source").value);
@@ -144,7 +145,7 @@ export class Today {
 
   wanted(event) {
     const text = byId("text").value.trim().toLowerCase();
-    const searchText = `${event.class} ${words(event.class)} ${event.source}`.toLowerCase();
+    const searchText = `${event.class} ${event.class.replaceAll("_", " ")} ${words(event.class)} ${event.source}`.toLowerCase();
     const [class_, source, minScore] = ["class", "source", "score"].map((id) => byId(id).value);
     return (!class_ || class_ === event.class) && (!source || source === event.source) && event.peak_score >= Number(minScore) && searchText.includes(text);
   }
@@ -171,10 +172,10 @@ export class Today {
   showState() {
     const filtered = ["class", "source", "score", "text"].some((id) => byId(id).value);
     const { total } = this.hours;
-    setText(byId("day-total"), total ? many(total, "event") : "");
+    setText(byId("day-total"), total ? t("{n} events", { n: total }) : "");
     let text = "";
-    if (this.failed) text = `The events cannot be shown: ${this.failed}`;
-    else if (!this.events.size) text = filtered ? "No event matches the filter." : this.daysBack ? "No events on this day." : "No events yet today.";
+    if (this.failed) text = t("The events cannot be shown: {reason}", { reason: this.failed });
+    else if (!this.events.size) text = filtered ? t("No event matches the filter.") : this.daysBack ? t("No events on this day.") : t("No events yet today.");
     setText(byId("events-state"), text);
     byId("events-state").hidden = !text;
   }
