@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -221,6 +221,24 @@ def test_the_thread_follows_the_clock_and_survives_a_failure(tmp_path: Path) -> 
     now_ns[0] = at("2026-11-30T08:00")
     assert seen.wait(60)
     control.close()
+
+
+@pytest.mark.parametrize("failing", ["adjust", "set_listening"])
+def test_an_effect_that_fails_is_tried_again_at_the_next_look(tmp_path: Path, failing: str) -> None:
+    site = bench(tmp_path, "2026-11-30T07:59", PAUSE, "calm: {when: [{from: 08:00}], then: {thresholds: {add: 0.1}}}")
+    actions = site.control._actions
+    site.control._actions = replace(actions, **{failing: _fail})
+    with pytest.raises(OSError, match="no"):
+        site.go_to("2026-11-30T08:00")
+    site.control._actions = actions
+    site.go_to("2026-11-30T08:00:01")
+    assert not site.hears("office")
+    assert set(site.adjusted) == set(site.config.sources)
+    assert site.said == [("began", "office_hours"), ("began", "calm")]
+
+
+def _fail(*_: object) -> None:
+    raise OSError("no")
 
 
 @pytest.mark.parametrize(

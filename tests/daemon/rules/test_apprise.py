@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -165,6 +166,30 @@ def test_a_clip_is_attached(tmp_path: Path) -> None:
         message = Message("night", "siren", "text", 1, b"{}\n", str(clip))
         sender(f"ntfy://127.0.0.1:{server.port}/street").send(message)
         assert any(b"fLaC sound" in request.body for request in server.requests)
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_a_message_whose_clip_is_refused_is_sent_without_it_and_says_so(tmp_path: Path, status: int) -> None:
+    clip = tmp_path / "1.flac"
+    clip.write_bytes(b"fLaC sound")
+    with http_service(lambda request: ServiceAnswer(status if b"fLaC" in request.body else 200)) as server:
+        log = MemoryLogger()
+        plugin = load_plugin("w", f"ntfy://127.0.0.1:{server.port}/street")
+        plugin.request_rate_per_sec = 0  # Apprise waits 5.5 s before a second request
+        AppriseSender("s", plugin, log).send(replace(MESSAGE, clip_path=str(clip)))
+        assert f"siren at mic0 (the service refused the clip with {status})" in server.requests[-1].body.decode()
+        assert log.events == ["rule_clip_left_out"]
+
+
+def test_a_service_that_takes_no_clips_gets_the_message_without_it(tmp_path: Path) -> None:
+    clip = tmp_path / "1.flac"
+    clip.write_bytes(b"fLaC sound")
+    with http_service() as server:
+        sender(f"gotify://127.0.0.1:{server.port}/token").send(replace(MESSAGE, clip_path=str(clip)))
+        sender(f"ntfy://127.0.0.1:{server.port}/street").send(replace(MESSAGE, clip_path=str(tmp_path / "gone.flac")))
+        first, second = [request.body.decode() for request in server.requests]
+    assert "siren at mic0 (the service takes no clips)" in first
+    assert "siren at mic0 (the clip is gone)" in second
 
 
 class Mailbox:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.rules.decide import decide
+from soundwatch.daemon.rules.decide import decide, rules_of
 from soundwatch.daemon.rules.state import RulesState
-from support.rule_lines import Lines, rule_set
+from support.rule_lines import Lines, configured, rule_set
 
 SEND = "then: {send: ['json:a']}"
 HOUR_S = 3600
@@ -186,6 +186,32 @@ def test_a_message_with_a_clip_is_due_with_the_clip() -> None:
     assert [len(decision.due) for decision in decisions] == [0, 0, 1]
     [due] = decisions[2].due
     assert (due.facts.seq, due.clip_path) == (1, "/clips/1.flac")
+
+
+def test_a_message_does_not_grow_old_while_it_waits_for_its_clip() -> None:
+    lines = Lines()
+    first = lines.event("siren", 0)
+    lines.add("clip", 400, id=first, source="mic0", path="/clips/1.flac", **{"class": "siren"})
+    second = lines.event("siren", 1000)
+    lines.add("stats", 2000)
+    rules = rule_set("{r: {not_when: {cooldown_s: 0}, then: {send: ['json:a'], clip: attach}}}")
+    due = [one for decision in lines.decisions(rules) for one in decision.due]
+    begin_ns = due[0].facts.unix_ns
+    assert [(one.facts.id, (one.due_ns - begin_ns) / 1e9, one.clip_fault) for one in due] == [
+        (first, 400, ""),
+        (second, 1600, "no clip came within 600 s"),
+    ]
+
+
+def test_a_message_of_a_sound_without_clips_does_not_wait() -> None:
+    rules = "rules: {r: {not_when: {cooldown_s: 0}, then: {send: ['json:a'], clip: attach}}}"
+    config = configured(f"{{clips: {{folder: c}}, sources: {{mic0: {{clips: {{classes: [siren]}}}}}}, {rules}}}")
+    lines = Lines()
+    lines.event("siren", 0)
+    lines.event("dog_bark", 1)
+    lines.event("dog_bark", 2, source="other")
+    due = [[one.clip_fault for one in decision.due] for decision in lines.decisions(rules_of(config, config.rules))]
+    assert due == [[], ["clips of this sound are off"], []]
 
 
 def test_a_clip_that_comes_before_the_decision_is_attached_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -237,6 +238,32 @@ def test_a_rule_that_is_taken_out_sends_nothing_more(tmp_path: Path, service: Ht
     harness.end()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+def test_a_program_gets_the_text_in_its_environment_and_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, hook = tmp_path / "out", tmp_path / "hook"
+    names = ("RULE", "TITLE", "BODY", "MERGED", "CLASS", "PASSWORD")
+    echo = "\n".join(f'echo "$SOUNDWATCH_{name}"' for name in names)
+    hook.write_text(
+        f"#!/bin/sh\n(cat; {echo.replace(chr(10), '; ')}; echo [$NTFY_URL$CHAT_URL]) > {out}.new; mv {out}.new {out}\n"
+    )
+    hook.chmod(0o755)
+    for name in ("NTFY_URL", "CHAT_URL", "SOUNDWATCH_PASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    quiet = "when: {classes: [siren]}, then: {send: [{sink: apprise, url_env: NTFY_URL}, 'apprise:,url_env=CHAT_URL']}"
+    text = f"{{dogs: {{then: {{title: 'Woof', send: ['command:{hook}']}}}}, quiet: {{enabled: false, {quiet}}}}}"
+    harness = RulesHarness(tmp_path / "j.db", text)
+    harness.sound("A")
+    wait_until(out.exists)
+    line, *seen = out.read_text().splitlines()
+    assert json.loads(line)["title"] == "Woof"
+    assert seen[:2] == ["dogs", "Woof"]
+    assert seen[2].startswith("dog bark at mic0")
+    assert seen[3:] == ["1", "dog_bark", "", "[]"]
+    harness.end()
+
+
 def test_two_outputs_of_a_rule_are_independent(tmp_path: Path, service: HttpService) -> None:
     file = tmp_path / "alerts.jsonl"
     text = f"{{dogs: {{then: {{send: ['webhook:{service.url}', 'json:{file}']}}}}}}"
@@ -261,6 +288,8 @@ def test_two_outputs_of_a_rule_are_independent(tmp_path: Path, service: HttpServ
         ("apprise:", "apprise needs one address"),
         ("apprise:nothing", "such as apprise:ntfys://ntfy.sh/TOPIC"),
         ("webhook:http://x,tmplate=json", "did you mean template"),
+        ("json:/x,scores=1", "scores is no option of a rule's file"),
+        ("json:/x,level=0", "level is no option of a rule's file"),
     ],
 )
 def test_an_output_that_is_none_is_refused(harness: SinkHarness, send: str, message: str) -> None:

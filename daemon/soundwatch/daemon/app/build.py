@@ -7,7 +7,7 @@ Does not: run what it builds (`daemon.py`, `outputs.py`, `replay.py`, `scan.py`)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -78,8 +78,16 @@ class InForce:
         return ActiveModel(classifier.contract, classifier.provider, thresholds | self.context.level_thresholds)
 
 
-def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appender]) -> tuple[EngineContext, Appender]:
+def build_context(
+    config: Config, clock: Clock, open_journal: Callable[[], Appender], running: Collection[str] = ()
+) -> tuple[EngineContext, Appender]:
     """Build the engine's dependencies and the journal; the journal is opened last, once nothing else can be refused.
+
+    Args:
+        config: The configuration.
+        clock: Clock of the program.
+        open_journal: Opens the journal.
+        running: Names of the sources of this run, which need not be configured.
 
     Raises:
         SoundwatchError: The model, the configuration or the journal cannot be used, each with its own error.
@@ -87,7 +95,7 @@ def build_context(config: Config, clock: Clock, open_journal: Callable[[], Appen
     classifier = load_classifier(config.model, config.detection.tags)
     sources = resolve_sources(config, classifier.contract)
     check_detectable(sources)
-    check_rules(config, classifier.contract)
+    check_rules(config, classifier.contract, sources, running)
     common = sources[COMMON]
     level_thresholds = watch_thresholds(config.level, classifier.contract)
     journal = open_journal()
@@ -125,7 +133,7 @@ def rebuild(before: InForce, run_config: RunConfig, log: Logger) -> InForce:
         )
     sources = resolve_sources(config, new)
     check_detectable(sources)
-    check_rules(config, new, run_config.sources)
+    check_rules(config, new, sources, run_config.sources)
     common = sources[COMMON]
     after = replace(
         context,

@@ -6,7 +6,7 @@ Conventions: what a running daemon would wait for and try again is an error here
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.rule_outputs import prepare_rules
@@ -37,18 +37,23 @@ def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRul
     """
     sources = resolve_sources(config, contract)
     check_detectable(sources)
-    check_outputs(config, contract)
+    check_outputs(config, contract, sources)
     return sources
 
 
-def check_outputs(config: Config, contract: ModelContract) -> None:
+def check_outputs(config: Config, contract: ModelContract, in_force: Mapping[str, SourceRules]) -> None:
     """Check every sink and every alert rule of a configuration.
+
+    Args:
+        config: The configuration.
+        contract: Contract of the model.
+        in_force: Rules of detection by source, as `resolve_sources` returns them.
 
     Raises:
         ConfigError: A sink is unknown or its options are wrong, two sinks have one place, or a rule is wrong.
         SinkError: A sink cannot be opened.
     """
-    check_rules(config, contract)
+    check_rules(config, contract, in_force)
     with detached_view(config, contract) as view:
         for prepared in prepare_all([text for text in config.sinks if not is_page(text)], view):
             prepared.check()

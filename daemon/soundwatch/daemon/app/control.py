@@ -4,7 +4,7 @@ Conventions: a thread evaluates schedules when the next one begins or ends, and 
 machine was suspended, or the configuration was replaced; what applies depends on the moment alone. Commands have their
 effect in the caller's thread. One lock, which a reload holds too, guards all state.
 Rule: a source that a person has paused stays paused until a person resumes it; no schedule does so. A source that a
-person resumes while a schedule pauses it delivers sound until a schedule of the source changes.
+person resumes while a schedule pauses it delivers sound until that schedule ends or another one pauses it instead.
 Rule: offsets, and schedules that were enabled or disabled by hand, are forgotten at the end of the program.
 Does not: evaluate windows (`schedules.py`), pause or change anything itself.
 """
@@ -105,7 +105,8 @@ class SourceControl:
             (self._paused_by_hand.discard if listen else self._paused_by_hand.add)(source)
             if listen and self._scheduled.get(source) is not None:
                 self._resumed_by_hand.add(source)
-            self._apply_listening(source, f"{source} is {'resumed' if listen else 'paused'}.")
+            why = f"{source} is {'resumed' if listen else 'paused'}."
+            self._apply_listening(source, why, self._scheduled.get(source))
 
     def set_offset(self, source: str, offset: float) -> None:
         """Add an offset to every threshold of a source; 0 for none. Safe to call from every thread."""
@@ -166,17 +167,15 @@ class SourceControl:
             return min(TICK_S, max(0.0, (self._next_ns - now_ns) / 1e9))
 
     def _evaluate(self, *, renew: bool = False) -> None:
-        """Apply what holds now; with `renew` also what has not changed."""
+        """Apply what holds now; with `renew` also what has not changed. What fails is tried again at the next look."""
         if self._run_config is None:
             return
         config, sources, now_ns = self._run_config.config, self._run_config.sources, self._now_ns()
         active = active_schedules(config.schedules, self._enabled, config.place, now_ns)
-        self._checked_ns = now_ns
-        self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + 86_400_000_000_000
         adjusted = threshold_adjustments(config.schedules, active, self._offsets, sources)
         if renew or adjusted != self._adjusted:
-            self._adjusted = adjusted
             self._actions.adjust(adjusted)
+            self._adjusted = adjusted
         began, ended = set(active) - set(self._active), set(self._active) - set(active)
         self._active = active
         for name in (*(name for name in config.schedules if name in began | ended), *(ended - set(config.schedules))):
@@ -185,14 +184,16 @@ class SourceControl:
             by = paused_by(config.schedules, active, source)
             if by != self._scheduled.get(source):
                 self._resumed_by_hand.discard(source)
-                self._scheduled[source] = by
                 why = f"The schedule {by} pauses {source}." if by else f"{source} is resumed: no schedule pauses it."
-                self._apply_listening(source, why)
+                self._apply_listening(source, why, by)
+                self._scheduled[source] = by
             elif renew:
-                self._apply_listening(source, f"{source} is paused as before.")
+                self._apply_listening(source, f"{source} is paused as before.", by)
+        self._checked_ns = now_ns
+        self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + 86_400_000_000_000
 
-    def _apply_listening(self, source: str, why: str) -> None:
-        scheduled = self._scheduled.get(source) is not None and source not in self._resumed_by_hand
+    def _apply_listening(self, source: str, why: str, by: str | None) -> None:
+        scheduled = by is not None and source not in self._resumed_by_hand
         self._actions.set_listening(source, source not in self._paused_by_hand and not scheduled, why)
 
     def _report(self, name: str, state: Literal["began", "ended"]) -> None:

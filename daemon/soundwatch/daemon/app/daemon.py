@@ -90,8 +90,9 @@ class Daemon:
         self._editor = FileEditor(path, reread, lambda: self._in_force, self._reload, log)
         self._sessions: dict[str, SourceSession] = {}
         self._lock = threading.RLock()  # held while a reload, a schedule or a command changes what is in force
+        config, names = run_config.config, tuple(run_config.sources)
         context, self._journal = build_context(
-            run_config.config, WallClock(), lambda: build_journal(run_config.config, log, self._tracker)
+            config, WallClock(), lambda: build_journal(config, log, self._tracker), names
         )
         self._in_force = InForce(run_config, context)
         log.info("model_loaded", **log_fields(context.classifier))

@@ -16,7 +16,7 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.rules.check import closure
-from soundwatch.daemon.rules.decide import RuleSet
+from soundwatch.daemon.rules.decide import RuleSet, rules_of
 from soundwatch.daemon.rules.history import StateCache
 from soundwatch.daemon.rules.sender import PreparedTarget
 from soundwatch.daemon.rules.sink import BATCH_LINES, RuleSink, TargetCounts
@@ -111,7 +111,7 @@ def prepare_rules(config: Config, view: DaemonView) -> dict[str, RuleTarget]:
     prepared: dict[str, RuleTarget] = {}
     enabled = {name: rule for name, rule in config.rules.items() if rule.enabled}
     for name, rule in enabled.items():
-        rule_set = RuleSet(closure(enabled, name), config.place)
+        rule_set = rules_of(config, closure(enabled, name))
         names: set[str] = set()
         for index, text in enumerate(rule.then.send):
             where = f"rules.{name}.then.send[{index}]"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +19,10 @@ from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import ConfigError, SinkError, StoreError
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean, printable
+
+if TYPE_CHECKING:
+    from soundwatch.daemon.journal.store import JournalStore
+    from soundwatch.daemon.rules.decide import RuleSet
 
 
 @click.group()
@@ -31,18 +37,15 @@ def rules() -> None:
 @journal_option
 def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: str | None) -> None:
     """Print what the rules would have sent, and count what they would have held. Nothing is sent."""
-    from soundwatch.daemon.journal.location import open_for_reading
     from soundwatch.daemon.journal.query import parse_filter
-    from soundwatch.daemon.rules.decide import DueMessage, RuleSet
+    from soundwatch.daemon.rules.decide import DueMessage
     from soundwatch.daemon.rules.history import fold_journal
-    from soundwatch.daemon.rules.message import make_message
+    from soundwatch.daemon.rules.message import local_time, make_message
 
-    config, _ = _checked_config(config_path, journal)
-    chosen = _choose(config, names)
-    store = open_for_reading(config.journal)
+    config, store, chosen = _open(config_path, journal, names)
     begin = parse_filter(datetime.now(UTC), since)
     sent, held = Counter[str](), dict[str, Counter[str]]()
-    for entry, decision in fold_journal(store, RuleSet(chosen, config.place)):
+    for entry, decision in fold_journal(store, chosen):
         for verdict in decision.verdicts:
             if entry.seq <= begin.after_seq or format_utc(verdict.facts.unix_ns) < begin.since:
                 continue
@@ -51,11 +54,15 @@ def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: 
                 continue
             sent[verdict.rule] += 1
             message = make_message(
-                chosen[verdict.rule], DueMessage(verdict.rule, verdict.facts), entry.line, config.place, time.time()
+                chosen.rules[verdict.rule],
+                DueMessage(verdict.rule, verdict.facts),
+                entry.line,
+                config.place,
+                time.time(),
             )
-            when = datetime.fromtimestamp(verdict.facts.unix_ns / 1e9, UTC).astimezone().isoformat(" ", "seconds")
+            when = local_time(config.place, verdict.facts.unix_ns / 1e9).isoformat(" ", "seconds")
             click.echo(printable(f"{when}  {verdict.rule}  {message.title}: {message.body}"))
-    for name in chosen:
+    for name in chosen.rules:
         reasons = ", ".join(f"{key} {count}" for key, count in held.get(name, Counter()).most_common()) or "none"
         click.echo(f"{name}: {sent[name]} would have been sent; held: {reasons}")
 
@@ -67,18 +74,14 @@ def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: 
 def explain(event_id: str, config_path: Path | None, journal: str | None) -> None:
     """Show why an event did or did not send, rule by rule and condition by condition."""
     from soundwatch.daemon.journal.events import find_event_row
-    from soundwatch.daemon.journal.location import open_for_reading
-    from soundwatch.daemon.rules.decide import RuleSet
     from soundwatch.daemon.rules.history import explain_event
 
-    config, _ = _checked_config(config_path, journal)
-    chosen = _choose(config, ())
-    store = open_for_reading(config.journal)
+    config, store, chosen = _open(config_path, journal, ())
     if find_event_row(store, event_id) is None:
         raise StoreError(
             f"The journal has no event {event_id}. `soundwatch tail --type start --format json` prints ids."
         )
-    for found in explain_event(store, RuleSet(chosen, config.place), event_id):
+    for found in explain_event(store, chosen, event_id):
         click.echo(printable(f"{found.rule}: {found.result} (line {found.seq})"))
         for condition in found.conditions:
             click.echo(printable(f"  {condition.text}"))
@@ -95,7 +98,8 @@ def send_test(name: str, config_path: Path | None, journal: str | None) -> None:
     """Send one test message to each output of a rule."""
     from soundwatch.daemon.app.rule_test import send_test_message
 
-    config, contract = _checked_config(config_path, journal)
+    config = _config_with_rules(config_path, journal)
+    contract = _check(config)
     _choose(config, (name,))
     failures = 0
     for target, error in send_test_message(config, contract, name):
@@ -105,21 +109,48 @@ def send_test(name: str, config_path: Path | None, journal: str | None) -> None:
         raise SinkError(f"{failures} of {len(config.rules[name].then.send)} outputs of the rule {name} failed.")
 
 
-def _checked_config(path: Path | None, journal: str | None) -> tuple[Config, ModelContract]:
-    """Return the configuration, with its rules checked, and the contract of its model.
+def _open(path: Path | None, journal: str | None, names: tuple[str, ...]) -> tuple[Config, JournalStore, RuleSet]:
+    """Return the configuration, the journal, and the chosen rules; a source of the journal need not be configured.
 
     Raises:
-        ConfigError: A rule is wrong, or there is none.
+        ConfigError: A rule is wrong, or a name is unknown.
+        StoreError: The journal cannot be read.
     """
-    from soundwatch.daemon.inference.loading import load_classifier
-    from soundwatch.daemon.rules.check import check_rules
+    from soundwatch.daemon.journal.location import open_for_reading
+    from soundwatch.daemon.journal.query import known_sources
+    from soundwatch.daemon.rules.decide import rules_of
 
+    config = _config_with_rules(path, journal)
+    store = open_for_reading(config.journal)
+    _check(config, known_sources(store))
+    return config, store, rules_of(config, _choose(config, names))
+
+
+def _config_with_rules(path: Path | None, journal: str | None) -> Config:
+    """Return the configuration.
+
+    Raises:
+        ConfigError: The configuration is wrong, or has no rule.
+    """
     config = apply_journal(load_config(path), journal)
     if not config.rules:
         raise ConfigError("The configuration has no `rules`. docs/rules.md has examples; name the file with --config.")
+    return config
+
+
+def _check(config: Config, sources: Collection[str] = ()) -> ModelContract:
+    """Check the rules, and return the contract of the model.
+
+    Raises:
+        ConfigError: A rule is wrong.
+    """
+    from soundwatch.daemon.detection.rules import resolve_sources
+    from soundwatch.daemon.inference.loading import load_classifier
+    from soundwatch.daemon.rules.check import check_rules
+
     contract = load_classifier(config.model, config.detection.tags).contract
-    check_rules(config, contract)
-    return config, contract
+    check_rules(config, contract, resolve_sources(config, contract), sources)
+    return contract
 
 
 def _choose(config: Config, names: tuple[str, ...]) -> dict[str, RuleConfig]:

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.place_config import TimeWindow
+from soundwatch.daemon.core.redact import OPTION
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "human": ("children_playing",),
@@ -149,3 +150,15 @@ class RuleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     not_when: NotWhenConfig = NotWhenConfig()
     then: ThenConfig = ThenConfig()
     enabled: bool = True
+
+
+def secret_variables(rules: Mapping[str, RuleConfig]) -> frozenset[str]:
+    """Return the names of the variables of the environment that hold addresses of outputs."""
+    outputs = [output for rule in rules.values() for output in rule.then.send]
+    options = [
+        dict(OPTION.findall(output))
+        if isinstance(output, str)
+        else dict(OPTION.findall(str(output.get("sink")))) | output
+        for output in outputs
+    ]
+    return frozenset(str(own["url_env"]) for own in options if own.get("url_env"))

@@ -85,6 +85,10 @@ class ClipSettings:
     max_s: Setting[float]
     speech_guard: Setting[bool]
 
+    def gives_clip(self, label: str) -> bool:
+        """Return True if events of a class give clips."""
+        return self.enabled.value and (self.classes.value is None or label in self.classes.value)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
@@ -129,7 +133,7 @@ def resolve_source(
         gain_db=_set(own.gain_db, SourceConfig().gain_db, f"{key}.gain_db"),
         high_pass_hz=_set(own.high_pass_hz, SourceConfig().high_pass_hz, f"{key}.high_pass_hz"),
         update_s=_first("update_s", [(own.detection, f"{key}.detection")], config.detection),
-        clips=_resolve_clips(config.clips, own, key),
+        clips=resolve_clips(config, source),
         classes=tuple(
             _resolve_class(
                 label, contract, config.detection, own.detection, f"{key}.detection", calibrations, adjustments
@@ -212,7 +216,9 @@ def _adjusted(threshold: Setting[float], label: str, adjustments: Iterable[Thres
     return threshold
 
 
-def _resolve_clips(common: ClipsConfig, own: SourceConfig, key: str) -> ClipSettings:
+def resolve_clips(config: Config, source: str) -> ClipSettings:
+    """Resolve the settings of one source's clips; a name that is not configured has the common settings."""
+    common, own, key = config.clips, config.sources.get(source, SourceConfig()), f"sources.{source}"
     overrides = own.clips if isinstance(own.clips, SourceClipsConfig) else SourceClipsConfig()
     layers = [(overrides, f"{key}.clips")]
     guard = _set(common.speech_guard is not False, True, "clips.speech_guard")

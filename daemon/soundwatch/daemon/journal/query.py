@@ -131,8 +131,7 @@ def check_names(store: JournalStore, wanted: LineFilter) -> None:
     if wanted.classes:
         _check_known("class", wanted.classes, _known_classes(store))
     if wanted.sources:
-        found = store.query("SELECT DISTINCT source FROM lines WHERE source IS NOT NULL")
-        _check_known("source", wanted.sources, {source for (source,) in found})
+        _check_known("source", wanted.sources, known_sources(store))
 
 
 def check_types(wanted: LineFilter) -> None:
@@ -142,6 +141,11 @@ def check_types(wanted: LineFilter) -> None:
         ConfigError: A type is unknown; the message has the nearest known type.
     """
     _check_known("type", wanted.types, LINE_TYPES)
+
+
+def known_sources(store: JournalStore) -> set[str]:
+    """Return the names of the sources that lines name."""
+    return {source for (source,) in store.query("SELECT DISTINCT source FROM lines WHERE source IS NOT NULL")}
 
 
 def _known_classes(store: JournalStore) -> set[str]:

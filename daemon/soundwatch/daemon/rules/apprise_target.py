@@ -5,6 +5,8 @@ address is a secret, so only its scheme is shown, in names, in errors and in the
 failure but its log, from which only the status of HTTP is taken.
 Rule: 400, 413 and 422 refuse one message; any other failure is tried again, after 429 not before `PAUSE_S`, and twice
 as long each time.
+Rule for clips: a clip that a service does not take or refuses is left out, and the message says so. Some services take
+the text and the clip one after the other; such a message comes without its clip, and once more with the reason.
 Does not: import Apprise before the first message, or let Apprise read files, load plugins or store anything.
 """
 
@@ -16,6 +18,7 @@ import os
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,9 +33,10 @@ from soundwatch.daemon.rules.message import Message
 from soundwatch.daemon.rules.sender import MessageRefusedError, PreparedTarget
 
 if TYPE_CHECKING:
-    from apprise import NotifyBase
+    from apprise import AppriseAttachment, NotifyBase
 
 REFUSALS: Final = (400, 413, 422)
+CLIP_REFUSALS: Final = (*REFUSALS, 415)
 PAUSE_S: Final = 60.0
 LONGEST_PAUSE_S: Final = 3600.0
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -80,13 +84,16 @@ class AppriseSender:
         """
         if self._closing.wait(max(0.0, self.not_before_s - time.monotonic())):
             raise InterruptedError("soundwatch is being stopped")
-        records = _Records()
-        with records:
-            accepted = self._notify(message)
+        attached, fault = self._attachment(message)
+        accepted, status = self._notify(_without_clip(message, fault) if fault else message, attached)
+        if not accepted and attached is not None and status in CLIP_REFUSALS:
+            fault = f"the service refused the clip with {status}"
+            accepted, status = self._notify(_without_clip(message, fault), None)
         if accepted:
+            if fault:
+                self._log.warning("rule_clip_left_out", sink=self._name, rule=message.rule, reason=fault)
             self._backoff.reset()
             return
-        status = records.status
         if status in REFUSALS:
             raise MessageRefusedError(f"the service answered {status}")
         if status == 429:
@@ -98,13 +105,23 @@ class AppriseSender:
         """End a pause."""
         self._closing.set()
 
-    def _notify(self, message: Message) -> bool:
-        attach = None
-        if message.clip_path is not None and self._plugin.attachment_support and Path(message.clip_path).is_file():
-            from apprise import AppriseAttachment
+    def _attachment(self, message: Message) -> tuple[AppriseAttachment | None, str]:
+        """Return the clip of a message, and the reason why a clip cannot go along."""
+        if message.clip_path is None:
+            return None, ""
+        if not self._plugin.attachment_support:
+            return None, "the service takes no clips"
+        if not Path(message.clip_path).is_file():
+            return None, "the clip is gone"
+        from apprise import AppriseAttachment
 
-            attach = AppriseAttachment(message.clip_path)
-        return bool(self._plugin.notify(body=message.body, title=message.title, attach=attach))
+        return AppriseAttachment(message.clip_path), ""
+
+    def _notify(self, message: Message, attached: AppriseAttachment | None) -> tuple[bool, int | None]:
+        """Send a message once; return whether it was accepted, and the status of HTTP of a failure."""
+        with _Records() as records:
+            accepted = bool(self._plugin.notify(body=message.body, title=message.title, attach=attached))
+        return accepted, records.status
 
 
 class _Records(logging.Handler):
@@ -120,11 +137,16 @@ class _Records(logging.Handler):
         if record.thread == self._thread and (found := _STATUS.search(record.getMessage())):
             self.status = int(found[1])
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Records:
         logging.getLogger("apprise").addHandler(self)
+        return self
 
     def __exit__(self, *_: object) -> None:
         logging.getLogger("apprise").removeHandler(self)
+
+
+def _without_clip(message: Message, fault: str) -> Message:
+    return replace(message, body=f"{message.body} ({fault})")
 
 
 def prepare_apprise(where: str, target: str, options: AppriseOptions, log: Logger) -> PreparedTarget:

@@ -6,7 +6,7 @@ Does not: open a destination.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +16,8 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.place_config import PlaceConfig, check_place
 from soundwatch.daemon.core.rules_config import GROUPS, RULE_NAME, RuleConfig
 from soundwatch.daemon.core.text import did_you_mean
+from soundwatch.daemon.detection.effective import DEFAULT, SourceSettings
+from soundwatch.daemon.detection.rules import COMMON, SourceRules
 from soundwatch.daemon.rules.conditions import window_text
 from soundwatch.daemon.rules.facts import SECOND_NS
 from soundwatch.daemon.rules.message import check_templates
@@ -27,12 +29,15 @@ WEEK_NS: Final = 7 * 86_400 * SECOND_NS
 _EVENT_KEYS: Final = ("classes", "groups", "tags", "min_score", "min_level_dbfs", "min_level_dba", "min_duration_s")
 
 
-def check_rules(config: Config, contract: ModelContract, sources: Collection[str] = ()) -> None:
+def check_rules(
+    config: Config, contract: ModelContract, in_force: Mapping[str, SourceRules], sources: Collection[str] = ()
+) -> None:
     """Check every rule, also those that are not enabled.
 
     Args:
         config: The configuration.
         contract: Contract of the model, with tags that are classes.
+        in_force: Rules of detection by source, as `resolve_sources` returns them.
         sources: Names of further sources, such as those of the command line.
 
     Raises:
@@ -52,10 +57,13 @@ def check_rules(config: Config, contract: ModelContract, sources: Collection[str
         check_place(when.during, config.place, f"{where}.when.during")
         check_place(rule.not_when.during, config.place, f"{where}.not_when.during")
         check_templates(name, rule)
-        _check_faults(where, rule, config)
-        _check_level(where, rule, config)
+        settings = [in_force.get(source, in_force[COMMON]).settings for source in _sources(rule, config, sources)]
+        _check_faults(where, rule)
+        _check_clips(where, rule, config, settings)
+        _check_level(where, rule, config, sources)
         _check_after(name, rule, config.rules)
-        _check_contradictions(where, rule, config)
+        _check_detection(where, rule, config, settings)
+        _check_windows(where, rule, config.place)
 
 
 def closure(rules: Mapping[str, RuleConfig], name: str) -> dict[str, RuleConfig]:
@@ -74,7 +82,12 @@ def _check_known(where: str, names: Collection[str], known: Collection[str], wha
             raise ConfigError(f"{where}: {name} is no {what}; {hint}known: {', '.join(known) or 'none'}.")
 
 
-def _check_faults(where: str, rule: RuleConfig, config: Config) -> None:
+def _sources(rule: RuleConfig, config: Config, sources: Collection[str]) -> list[str]:
+    """Return the names of the sources that a rule is about; `COMMON` where none is known."""
+    return list(rule.when.sources or dict.fromkeys((*config.sources, *sources)) or (COMMON,))
+
+
+def _check_faults(where: str, rule: RuleConfig) -> None:
     """Refuse conditions that no fault has."""
     if rule.when.faults:
         found = [key for key in _EVENT_KEYS if getattr(rule.when, key) not in ((), None)]
@@ -85,11 +98,25 @@ def _check_faults(where: str, rule: RuleConfig, config: Config) -> None:
             )
         if rule.then.clip == "attach":
             raise ConfigError(f"{where}.then.clip: a fault has no clip; clip: none was expected.")
-    if rule.then.clip == "attach" and config.clips.folder is None:
+
+
+def _check_clips(where: str, rule: RuleConfig, config: Config, settings: Sequence[SourceSettings]) -> None:
+    """Refuse to attach clips that are never written."""
+    if rule.then.clip == "none":
+        return
+    if config.clips.folder is None:
         raise ConfigError(f"{where}.then.clip: attach needs clips; set clips.folder, or clip: none.")
+    classes = rule.when.wanted_classes or tuple(of_class.label for of_class in settings[0].classes)
+    if not any(own.clips.gives_clip(label) for own in settings for label in classes):
+        keys = dict.fromkeys(own.clips.enabled.origin for own in settings if not own.clips.enabled.value)
+        keys |= dict.fromkeys(own.clips.classes.origin for own in settings if own.clips.enabled.value)
+        raise ConfigError(
+            f"{where}.then.clip: attach needs clips, and {' and '.join(keys)} lets no event of this rule have one. "
+            "Change that, or set clip: none."
+        )
 
 
-def _check_level(where: str, rule: RuleConfig, config: Config) -> None:
+def _check_level(where: str, rule: RuleConfig, config: Config, sources: Collection[str]) -> None:
     """Refuse a level that no event has."""
     least = rule.when.min_level_dba
     if least is None:
@@ -99,8 +126,8 @@ def _check_level(where: str, rule: RuleConfig, config: Config) -> None:
             f"{where}.when.min_level_dba: events have a level in dB(A) only with the sound level meter; set "
             "level.enabled: true, or use min_level_dbfs."
         )
-    named = rule.when.sources or tuple(config.sources)
-    offsets = [config.sources[source].level_offset_db for source in named if source in config.sources]
+    named = [source for source in _sources(rule, config, sources) if source in config.sources]
+    offsets = [config.sources[source].level_offset_db for source in named]
     if least > HIGHEST_UNCALIBRATED_DBA and all(offset_db is None for offset_db in offsets):
         raise ConfigError(
             f"{where}.when.min_level_dba: {least:g} dB never holds: without sources.*.level_offset_db, levels are in "
@@ -119,20 +146,38 @@ def _check_after(name: str, rule: RuleConfig, rules: Mapping[str, RuleConfig]) -
         raise ConfigError(f"{where}: the rule {after.rule} is not enabled, so it never sends. Remove one of both.")
 
 
-def _check_contradictions(where: str, rule: RuleConfig, config: Config) -> None:
-    """Refuse conditions that can never hold together."""
-    when, detection = rule.when, config.detection
-    if classes := when.wanted_classes:
-        disabled = [label for label in classes if label in detection.classes and not detection.classes[label].enabled]
-        if len(disabled) == len(classes):
-            raise ConfigError(f"{where}.when.classes: {', '.join(disabled)} is not enabled in detection.classes.")
-    longest_s = max([detection.max_duration_s, *(one.max_duration_s or 0.0 for one in detection.classes.values())])
-    if when.min_duration_s is not None and when.min_duration_s > longest_s:
-        raise ConfigError(
-            f"{where}.when.min_duration_s: {when.min_duration_s:g} s never holds: an event ends after {longest_s:g} s "
-            "(detection.max_duration_s)."
+def _check_detection(where: str, rule: RuleConfig, config: Config, settings: Sequence[SourceSettings]) -> None:
+    """Refuse classes and durations that no source of the rule detects."""
+    wanted = rule.when.wanted_classes
+    of_classes = [one for own in settings for one in own.classes if not wanted or one.label in wanted]
+    of_level = [label for label in wanted if label in config.level.classes]
+    if wanted and not of_level and not any(one.is_detected for one in of_classes):
+        where_off = dict.fromkeys(
+            (one.enabled if not one.enabled.value else one.threshold).origin for one in of_classes
         )
-    if when.during and rule.not_when.during and not _has_moment(rule, config.place):
+        raise ConfigError(
+            f"{where}.when.classes: {', '.join(wanted)} is not enabled: no source of this rule detects it "
+            f"({', '.join(where_off)})."
+        )
+    longest = [one.max_duration_s for one in of_classes if one.is_detected]
+    longest_s = max([one.value for one in longest] + ([config.detection.max_duration_s] if of_level else []), default=0)
+    least_s = rule.when.min_duration_s
+    if least_s is not None and not rule.when.faults and least_s > longest_s:
+        keys = dict.fromkeys(
+            "detection.max_duration_s" if one.origin == DEFAULT else one.origin
+            for one in longest
+            if one.value == longest_s
+        )
+        raise ConfigError(
+            f"{where}.when.min_duration_s: {least_s:g} s never holds: an event ends after {longest_s:g} s "
+            f"({', '.join(keys) or 'detection.max_duration_s'})."
+        )
+
+
+def _check_windows(where: str, rule: RuleConfig, place: PlaceConfig) -> None:
+    """Refuse windows of time of which some never hold together."""
+    when = rule.when
+    if when.during and rule.not_when.during and not _has_moment(rule, place):
         raise ConfigError(
             f"{where}: when.during ({window_text(when.during)}) lies within not_when.during "
             f"({window_text(rule.not_when.during)}), so the rule never sends. Change one of both."

@@ -15,8 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.detection.effective import ClipSettings, resolve_clips
+from soundwatch.daemon.detection.rules import COMMON
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.conditions import (
     Condition,
@@ -30,6 +33,9 @@ from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts, read_facts, read
 from soundwatch.daemon.rules.state import RulesState, RuleState
 
 CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults
+CLIPS_OFF: Final = "clips of this sound are off"
+NOT_WRITTEN: Final = "no clip was written"
+NOT_IN_TIME: Final = f"no clip came within {CLIP_WAIT_S:g} s"
 ACTIVE_CLIPS: Final = 100
 ACTIVE_IDS: Final = 1000  # events whose end was lost with a damaged journal must not add up
 
@@ -41,10 +47,23 @@ class RuleSet:
     Attributes:
         rules: Enabled rules by name.
         place: Place of the machine, for windows of time.
+        clips: Settings of clips by source; `COMMON` is one of them. Without any, every event may have a clip.
     """
 
     rules: Mapping[str, RuleConfig]
     place: PlaceConfig = field(default_factory=PlaceConfig)
+    clips: Mapping[str, ClipSettings] = field(default_factory=dict)
+
+    def gives_clip(self, facts: LineFacts) -> bool:
+        """Return True if the event of a line may have a clip."""
+        settings = self.clips.get(facts.source or COMMON, self.clips.get(COMMON))
+        return settings is None or settings.gives_clip(facts.class_ or "")
+
+
+def rules_of(config: Config, rules: Mapping[str, RuleConfig]) -> RuleSet:
+    """Return some rules of a configuration, with what they depend on."""
+    clips = {source: resolve_clips(config, source) for source in (COMMON, *config.sources)}
+    return RuleSet(rules, config.place, clips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +91,20 @@ class DueMessage:
         rule: Name of the rule.
         facts: Facts of the line that the rule decided on.
         clip_path: Path of the clip; None for a message without.
+        clip_fault: Reason why a message that wants a clip has none; empty for none.
+        waited_until_ns: Time at which a message that waited for its clip became due; None for one that did not wait.
     """
 
     rule: str
     facts: LineFacts
     clip_path: str | None = None
+    clip_fault: str = ""
+    waited_until_ns: int | None = None
+
+    @property
+    def due_ns(self) -> int:
+        """Time at which the message became due."""
+        return self.facts.unix_ns if self.waited_until_ns is None else self.waited_until_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +140,11 @@ def decide(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decisio
         own, ready = _release(name, old if rule.then.clip == "none" else _note_clip(old, facts), facts.unix_ns, facts)
         due += ready
         # rules that were decided before this one in the configuration have sent already
-        after, verdict = _decide_rule(name, rule, RulesState(states | {name: own}), facts, rule_set.place)
+        after, verdict = _decide_rule(name, rule, RulesState(states | {name: own}), facts, rule_set)
         if verdict is not None:
             verdicts.append(verdict)
             if verdict.sent and facts.id not in after.waiting:
-                due.append(DueMessage(name, facts, own.clips.get(facts.id or "")))
+                due.append(_due_at_once(name, rule, own, facts, rule_set))
         if after is not old:
             states[name] = after
     return Decision(RulesState(states, entry.seq), tuple(verdicts), tuple(due))
@@ -140,10 +168,10 @@ def explain(
 
 
 def _decide_rule(
-    name: str, rule: RuleConfig, state: RulesState, facts: LineFacts, place: PlaceConfig
+    name: str, rule: RuleConfig, state: RulesState, facts: LineFacts, rule_set: RuleSet
 ) -> tuple[RuleState, Verdict | None]:
     """Return the state of a rule after a line, and its verdict; None for none."""
-    own = state.of(name)
+    own, place = state.of(name), rule_set.place
     decidable = facts.kind != "clip" and facts.id not in own.decided_ids
     if decidable and all(condition.passes for condition in when_conditions(rule, facts, place)):
         own = _count(rule, own, facts)
@@ -152,7 +180,8 @@ def _decide_rule(
             held = next(
                 (found for found in not_when_conditions(name, rule, current, facts, place) if not found.passes), None
             )
-            own = _sent(rule, own, facts) if held is None else _held(own, facts, held)
+            waits = rule.then.clip == "attach" and rule_set.gives_clip(facts)
+            own = _sent(rule, own, facts, waits=waits) if held is None else _held(own, facts, held)
             return _forget(own, facts), Verdict(name, facts, held is None, held)
     return _forget(own, facts), None
 
@@ -165,14 +194,23 @@ def _count(rule: RuleConfig, own: RuleState, facts: LineFacts) -> RuleState:
     return replace(own, counted=counted, counted_ids=_with(own.counted_ids, facts.id))
 
 
-def _sent(rule: RuleConfig, own: RuleState, facts: LineFacts) -> RuleState:
+def _due_at_once(name: str, rule: RuleConfig, own: RuleState, facts: LineFacts, rule_set: RuleSet) -> DueMessage:
+    """Return the message of a rule that does not wait: its clip came before, or it has none."""
+    if rule.then.clip == "none" or facts.id is None:
+        return DueMessage(name, facts)
+    path = own.clips.get(facts.id)
+    fault = "" if path is not None else NOT_WRITTEN if rule_set.gives_clip(facts) else CLIPS_OFF
+    return DueMessage(name, facts, path, fault)
+
+
+def _sent(rule: RuleConfig, own: RuleState, facts: LineFacts, *, waits: bool) -> RuleState:
     now_ns = facts.unix_ns
     last_sent = {
         sound: time_ns
         for sound, time_ns in own.last_sent.items()
         if now_ns - time_ns < rule.not_when.cooldown_s * SECOND_NS
     }
-    waits = rule.then.clip == "attach" and facts.id is not None and facts.id not in own.clips
+    waits = waits and facts.id is not None and facts.id not in own.clips
     return replace(
         own,
         counted=(),
@@ -216,11 +254,14 @@ def _release(
     if not own.waiting:
         return own, []
     clip_id = facts.id if facts is not None and facts.kind == "clip" else None
-    due = [
-        DueMessage(name, waiting, facts.clip_path if facts is not None and id_ == clip_id else None)
-        for id_, waiting in own.waiting.items()
-        if id_ == clip_id or unix_ns - waiting.unix_ns > CLIP_WAIT_S * SECOND_NS
-    ]
+    due = list[DueMessage]()
+    for id_, waiting in own.waiting.items():
+        last_ns = waiting.unix_ns + round(CLIP_WAIT_S * SECOND_NS)
+        if facts is not None and id_ == clip_id:
+            fault = NOT_WRITTEN if facts.clip_path is None else ""
+            due.append(DueMessage(name, waiting, facts.clip_path, fault, min(unix_ns, last_ns)))
+        elif unix_ns > last_ns:
+            due.append(DueMessage(name, waiting, None, NOT_IN_TIME, last_ns))
     gone = {message.facts.id for message in due}
     return replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone}), due
 

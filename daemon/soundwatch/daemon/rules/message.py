@@ -11,7 +11,7 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -61,12 +61,12 @@ class Message:
 
 def make_message(rule: RuleConfig, due: DueMessage, line: bytes, place: PlaceConfig, now_unix_s: float) -> Message:
     """Return the message about one line."""
-    now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(_zone(place))
+    now = local_time(place, now_unix_s)
     fields = msgspec.json.decode(line)
     values = _values(fields, due.rule, due.facts.fault, now)
     body = string.Template(rule.then.body).substitute(values)
-    if rule.then.clip == "attach" and due.clip_path is None:
-        body += " (no clip was written)"
+    if due.clip_fault:
+        body += f" ({due.clip_fault})"
     title = string.Template(rule.then.title).substitute(values)
     return Message(due.rule, title, body, due.facts.seq, line, due.clip_path)
 
@@ -82,7 +82,7 @@ def merge_messages(
         place: Place of the machine.
         now_unix_s: The present time.
     """
-    now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(_zone(place))
+    now = local_time(place, now_unix_s)
     sounds = Counter(due.facts.class_ or due.facts.fault or "" for due in late).most_common()
     named = ", ".join(f"{sound.replace('_', ' ')} {count}" for sound, count in sounds[:NAMED_SOUNDS])
     more = ", and others" if len(sounds) > NAMED_SOUNDS else ""
@@ -95,7 +95,7 @@ def merge_messages(
 
 def sample_message(name: str, rule: RuleConfig, line: bytes, place: PlaceConfig, now_unix_s: float) -> Message:
     """Return a message for a test, with a line of the caller's."""
-    now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(_zone(place))
+    now = local_time(place, now_unix_s)
     values = _values(msgspec.json.decode(line), name, None, now)
     title, body = (string.Template(text).substitute(values) for text in (rule.then.title, rule.then.body))
     return Message(name, f"Test: {title}", f"Test of the rule {name}: {body}", 0, line)
@@ -134,5 +134,7 @@ def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime)
     return values
 
 
-def _zone(place: PlaceConfig) -> tzinfo | None:
-    return load_time_zone(place.time_zone) if place.time_zone else None
+def local_time(place: PlaceConfig, unix_s: float) -> datetime:
+    """Return a time in the zone of a place, or in that of the system."""
+    zone = load_time_zone(place.time_zone) if place.time_zone else None
+    return datetime.fromtimestamp(unix_s, UTC).astimezone(zone)

@@ -121,7 +121,7 @@ class RuleSink:
         self._sender.close()
 
     def _is_late(self, due: DueMessage) -> bool:
-        return self._now_unix_s() - due.facts.unix_ns / SECOND_NS > self._rule.then.max_age_s
+        return self._now_unix_s() - due.due_ns / SECOND_NS > self._rule.then.max_age_s
 
     def _settle(self, state: RulesState) -> None:
         """Note that every message of the lines so far was sent, merged or refused."""

@@ -22,6 +22,7 @@ from soundwatch.daemon.sinks.protocols import Sink
 from soundwatch.daemon.sinks.spec import SinkConfig, SinkSpec, parse_options
 
 TARGET_KINDS: Final = ("apprise", "webhook", "command", "json")
+LIVE_OPTIONS: Final = ("scores", "level")  # of a file of all lines
 LINES: Final = "start+update+end+health+gap"  # a rule has chosen the lines already
 
 
@@ -81,6 +82,8 @@ def prepare_target(where: str, text: SinkConfig, view: DaemonView) -> PreparedTa
         options.setdefault("types", LINES)
     if kind == "json" and not target:
         raise ConfigError(f"{where}: standard output is no destination of a rule; json:PATH was expected.")
+    if kind == "json" and (live := [key for key in LIVE_OPTIONS if key in options]):
+        raise ConfigError(f"{where}: {live[0]} is no option of a rule's file, which has the messages alone; remove it.")
     prepared = prepare_sink(parse_sink({"sink": word, **options}), view)
     return PreparedTarget(
         name=prepared.name if prepared.name.startswith(f"{kind}:") else f"{kind}:{prepared.name}",

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,6 +24,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.rules_config import secret_variables
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.line_filter import Fields, matching_lines, parse_types
@@ -33,8 +35,9 @@ OUTPUT_S: Final = 5.0
 FIELDS: Final = (
     *("type", "seq", "id", "time", "node", "source", "class", "score", "peak_score", "level_dbfs"),
     *("onset", "offset", "duration_s", "reason", "repeated"),
+    *("rule", "title", "body", "merged", "clip"),  # of an alert rule's message
 )
-SECRETS: Final = ("MQTT_USERNAME", "MQTT_PASSWORD", "SOUNDWATCH_TOKEN")
+SECRET: Final = re.compile(r"(MQTT|SOUNDWATCH)_(.*_)?(USERNAME|PASSWORD|TOKEN|SECRET|KEY)")
 
 
 class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +64,22 @@ class CommandSink:
         types: Types of lines that the program is run for.
         timeout_s: Time after which a program is killed.
         log: Log of the daemon.
+        secrets: Returns the names of variables of the environment that the program does not get.
     """
 
-    def __init__(self, path: Path, types: frozenset[str], timeout_s: float, log: Logger) -> None:
+    def __init__(
+        self,
+        path: Path,
+        types: frozenset[str],
+        timeout_s: float,
+        log: Logger,
+        secrets: Callable[[], Collection[str]],
+    ) -> None:
         self._path = path
         self._types = types
         self._timeout_s = timeout_s
         self._log = log
+        self._secrets = secrets
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()  # guards the running programs and the status
         self._exit_status = "exit code 0"
@@ -139,7 +151,7 @@ class CommandSink:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(fields),
+                env=_environment(fields, self._secrets()),
                 start_new_session=True,
             )
             self._running.add(process)
@@ -166,7 +178,7 @@ def prepare_command(spec: SinkSpec, options: CommandOptions, view: DaemonView) -
 
     def open_() -> CommandSink:
         _check(path)
-        return CommandSink(path, types, options.timeout_s, view.log)
+        return CommandSink(path, types, options.timeout_s, view.log, lambda: secret_variables(view.config().rules))
 
     return PreparedSink(
         name=f"command:{path}",
@@ -191,9 +203,9 @@ def _check(path: Path) -> None:
         )
 
 
-def _environment(fields: Fields) -> Mapping[str, str]:
+def _environment(fields: Fields, secrets: Collection[str]) -> Mapping[str, str]:
     """Return the daemon's environment without secrets, with the fields as SOUNDWATCH_CLASS and so on."""
-    own = {key: value for key, value in os.environ.items() if key not in SECRETS}
+    own = {key: value for key, value in os.environ.items() if key not in secrets and not SECRET.fullmatch(key)}
     values = {key: fields[key] for key in FIELDS if fields.get(key) is not None}
     texts = {
         key: value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in values.items()
