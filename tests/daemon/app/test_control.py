@@ -227,7 +227,9 @@ def test_the_thread_follows_the_clock_and_survives_a_failure(tmp_path: Path) -> 
 def test_an_effect_that_fails_is_tried_again_at_the_next_look(tmp_path: Path, failing: str) -> None:
     site = bench(tmp_path, "2026-11-30T07:59", PAUSE, "calm: {when: [{from: 08:00}], then: {thresholds: {add: 0.1}}}")
     actions = site.control._actions
-    site.control._actions = replace(actions, **{failing: _fail})
+    site.control._actions = (
+        replace(actions, adjust=_fail) if failing == "adjust" else replace(actions, set_listening=_fail)
+    )
     with pytest.raises(OSError, match="no"):
         site.go_to("2026-11-30T08:00")
     site.control._actions = actions
