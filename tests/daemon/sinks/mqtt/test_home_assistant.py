@@ -74,6 +74,18 @@ def test_home_assistant_accepts_the_discovery() -> None:
     if python is None:
         pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
     control = ControlState({"mic0": 0.0, "USB PnP": 0.1}, {"night": ScheduleState(enabled=True, active=False)})
-    payload = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control)
+    payload = discovery_payload("edge 1", ["mic0", "USB PnP"], CLASSES, 10.0, control=control, clips=True)
     done = subprocess.run([python, SCHEMAS], input=payload, capture_output=True, check=False)
-    assert done.stdout.strip() == b"15", done.stderr.decode()
+    assert done.stdout.strip() == b"17", done.stderr.decode()
+
+
+def test_home_assistant_accepts_the_blueprints() -> None:
+    python = os.environ.get("HOME_ASSISTANT_PYTHON")
+    if python is None:
+        pytest.skip("HOME_ASSISTANT_PYTHON names no Python with the package homeassistant")
+    found = sorted((SCHEMAS.parents[2] / "home-assistant" / "blueprints").glob("*.yaml"))
+    assert len(found) == 2
+    done = subprocess.run(
+        [python, SCHEMAS.with_name("home_assistant_blueprints.py"), *found], capture_output=True, check=False
+    )
+    assert done.stdout.split() == [path.stem.encode() for path in found], done.stderr.decode()

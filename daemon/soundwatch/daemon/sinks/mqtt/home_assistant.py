@@ -54,6 +54,8 @@ def discovery_payload(
     level_s: float,
     metered: Mapping[str, bool] | None = None,
     control: ControlState | None = None,
+    *,
+    clips: bool = False,
 ) -> bytes:
     """Return the description.
 
@@ -64,6 +66,7 @@ def discovery_payload(
         level_s: Interval of levels; 0 where none are published.
         metered: Whether each source's sound level is calibrated; None where the meter is off.
         control: Offsets and schedules; None where commands for them are not accepted.
+        clips: Links to clips are published.
     """
     topics = Topics(node)
     components = {"running": _running(topics)}
@@ -71,6 +74,8 @@ def discovery_payload(
         of_source = _of_source(topics, source, classes, level_s)
         if level_s and metered is not None:
             of_source |= _sound_levels(of_source["level"], source, calibrated=metered.get(source, False))
+        if clips:
+            of_source["clip"] = _clip(topics, source)
         for key, component in of_source.items():
             components[f"{topic_segment(source)}_{key}"] = component
     if control is not None:
@@ -193,6 +198,20 @@ def _of_source(topics: Topics, source: str, classes: Sequence[str], level_s: flo
             "availability_mode": "all",
         }
     return components
+
+
+def _clip(topics: Topics, source: str) -> Component:
+    """Return the sensor of the latest clip, with its link among the attributes."""
+    return {
+        "platform": "sensor",
+        "name": f"{source} latest clip",
+        "device_class": "timestamp",
+        "icon": "mdi:music-note",
+        "state_topic": topics.clip(source),
+        "value_template": "{{ value_json.start }}",
+        "json_attributes_topic": topics.clip(source),
+        "availability": [{"topic": topics.status, "value_template": _ONLINE}],
+    }
 
 
 def _sound_levels(level: Component, source: str, *, calibrated: bool) -> dict[str, Component]:

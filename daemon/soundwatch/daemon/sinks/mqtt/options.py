@@ -46,6 +46,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
         commands: Accept commands for offsets of thresholds and for schedules, and describe them to Home Assistant.
         fleet: Publish every line, and a report each `report_s`, for `soundwatch fleet`.
         report_s: Seconds between two reports.
+        page: URL at which readers reach the page, as https://balcony.lan:8433, for links to clips; null for no links.
     """
 
     retain: bool = True
@@ -54,6 +55,7 @@ class MqttOptions(BrokerOptions, frozen=True, kw_only=True):
     commands: bool = False
     fleet: bool = False
     report_s: Annotated[float, msgspec.Meta(gt=0, le=DAY_S)] = 30.0
+    page: str | None = None
 
 
 def parse_broker(spec: SinkSpec, options: BrokerOptions) -> Broker:

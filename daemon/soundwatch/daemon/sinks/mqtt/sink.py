@@ -29,6 +29,7 @@ from soundwatch.daemon.core.backoff import Backoff
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.mqtt.clip_links import check_page, clip_link
 from soundwatch.daemon.sinks.mqtt.commands import handle_command
 from soundwatch.daemon.sinks.mqtt.connection import CLOSING_S, Broker, MqttConnection, MqttMessage
 from soundwatch.daemon.sinks.mqtt.fleet import line_messages, report_payload, resend_answer
@@ -97,6 +98,7 @@ class MqttSink:
         self._states.publish(connection)
         payloads = [found for entry in entries if (found := event_payload(entry)) is not None]
         messages = [MqttMessage(self._topics.event(source), payload) for source, payload in payloads]
+        messages += self._clip_messages(entries)
         if self._options.fleet:
             messages += line_messages(self._topics, self._view.journal.store.identity(), entries)
         for refusal in connection.publish_each(messages):
@@ -230,6 +232,12 @@ class MqttSink:
             return
         connection.publish_each(answer)
 
+    def _clip_messages(self, entries: Sequence[JournalEntry]) -> list[MqttMessage]:
+        if self._options.page is None:
+            return []
+        links = [link for entry in entries if (link := clip_link(entry, self._options.page)) is not None]
+        return [MqttMessage(self._topics.clip(link.source), msgspec.json.encode(link)) for link in links]
+
     def _publish_report(self, connection: MqttConnection) -> None:
         payload = report_payload(self._view, self._sent_seq, self._options.report_s)
         report = MqttMessage(self._topics.report, payload, self._options.retain)
@@ -261,6 +269,7 @@ def prepare_mqtt(spec: SinkSpec, options: MqttOptions, view: DaemonView) -> Prep
         ConfigError: The address or an option is wrong, or two names would share topics.
     """
     host, port = parse_address(spec)
+    check_page(spec, options.page)
     check_names("sources", list(view.status.snapshot.sources))
     check_names("classes", view.model().contract.labels)
     if options.commands:

@@ -132,8 +132,9 @@ class StatePublisher:
         if options.discovery:
             sources = list(view.status.snapshot.sources)
             metered = metered_sources(view.config())
+            clips = options.page is not None and view.config().clips.folder is not None
             described[self.discovery_topic] = discovery_payload(
-                view.node, sources, classes, options.level_s, metered, control
+                view.node, sources, classes, options.level_s, metered, control, clips=clips
             )
         states = {} if control is None else control_states(control, self._topics)
         return described | retained_states(view.status.snapshot, self._topics, classes) | states

@@ -59,6 +59,10 @@ class Topics:
         """The lines `start`, `update` and `end`."""
         return f"{self.base}/{topic_segment(source)}/event"
 
+    def clip(self, source: str) -> str:
+        """Link to the clip of an event."""
+        return f"{self.base}/{topic_segment(source)}/clip"
+
     def level(self, source: str) -> str:
         """Level of a source."""
         return f"{self.base}/{topic_segment(source)}/level"
