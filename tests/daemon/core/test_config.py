@@ -154,3 +154,11 @@ def test_calibrations_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> 
     config = load(tmp_path, "{detection: {calibration: a.json}, sources: {yard: {detection: {calibration: b.json}}}}")
     assert config.detection.calibration == str(tmp_path / "a.json")
     assert config.sources["yard"].detection.calibration == str(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent / "releases").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_configuration_of_an_earlier_release_is_read(file: Path) -> None:
+    """A key that is renamed needs a migration: config.yaml as earlier releases had it stays valid."""
+    assert isinstance(load_config(file), Config)
