@@ -30,11 +30,13 @@ def test_every_batch_size_has_its_cost_and_number_of_streams(measured: Benchmark
         assert 0 < cost.window_ms_least <= cost.window_ms <= cost.window_ms_most
         assert cost.streams > 0
     assert measured.path_ms > 0
+    assert 0 < measured.level_ms < measured.bands_ms
 
 
 @pytest.mark.slow
 def test_the_result_is_shown_as_a_table_and_a_chart(measured: BenchmarkResult, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
+    assert "sound level meter, if on" in benchmark_table(measured)
     assert benchmark_table(measured).count("CPUExecutionProvider") == len(BATCHES)
     benchmark_chart(measured, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")

@@ -37,6 +37,7 @@ def benchmark_table(result: BenchmarkResult) -> str:
     lines = [
         f"{result.model} on {result.machine}, {result.cores} cores, a window every {result.hop_s} s",
         f"all stages but the model: {result.path_ms:.2f} ms for one second of a stream",
+        f"sound level meter, if on: {result.level_ms:.2f} ms more, with 1/3-octave bands {result.bands_ms:.2f} ms",
         "",
         f"{'provider':<28}{'batch':>9}{'ms a window':>13}{'range':>17}{'streams':>9}",
     ]

@@ -3,6 +3,7 @@
 Conventions: a stream is 48 kHz stereo noise, from samples to JSON lines. Costs are milliseconds of processor time for
 the CPU, and of elapsed time for other devices. The number of streams is the largest that keeps the engine's two threads
 busy for at most `FULL_SHARE` of the time, on one core or on two.
+The sound level meter is not in that number: it is off by default.
 Does not: apply to other models or rates, or to a machine with other load.
 """
 
@@ -34,6 +35,7 @@ from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, CardOptions, candidate_accelerators
+from soundwatch.daemon.level.meter import MeterState, measure
 from soundwatch.daemon.sinks.worker import DirectWriter
 from soundwatch.daemon.system.log import StructuredLogger
 from soundwatch.daemon.system.log_output import StderrOutput
@@ -41,6 +43,7 @@ from soundwatch.daemon.system.log_output import StderrOutput
 RATE_HZ: Final = 48_000
 BLOCK_SAMPLES: Final = RATE_HZ // 10
 PATH_S: Final = 60
+METER_S: Final = 10
 BATCHES: Final = (1, 2, 4, 8, 16)
 ROUNDS: Final = 5
 FULL_SHARE: Final = 0.8
@@ -76,6 +79,8 @@ class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
         cores: Number of cores that this program may use.
         hop_s: Distance of two windows.
         path_ms: Cost of all stages but the model, for one second of one stream.
+        level_ms: Further cost of the sound level meter, for one second of one stream.
+        bands_ms: Cost of the meter with 1/3-octave bands.
         networks: Cost of the model, by provider and batch size.
     """
 
@@ -85,6 +90,8 @@ class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
     cores: int
     hop_s: float
     path_ms: float
+    level_ms: float
+    bands_ms: float
     networks: tuple[NetworkCost, ...]
 
 
@@ -114,6 +121,8 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
     hop_s = contract.features.window_hop_samples / contract.features.rate_hz
     progress("all stages but the model")
     path_ms = min(_path_ms(contract) for _ in range(ROUNDS))
+    progress("the sound level meter")
+    level_ms, bands_ms = (min(meter_ms(bands=bands) for _ in range(ROUNDS)) for bands in (False, True))
     networks = []
     for classifier in classifiers:
         for batch_windows in BATCHES:
@@ -137,6 +146,8 @@ def run_benchmark(model: str, provider_names: tuple[str, ...], progress: Callabl
         cores=cores,
         hop_s=round(hop_s, 3),
         path_ms=round(path_ms, 4),
+        level_ms=round(level_ms, 4),
+        bands_ms=round(bands_ms, 4),
         networks=tuple(networks),
     )
 
@@ -227,6 +238,14 @@ def _path_ms(contract: ModelContract) -> float:
         [SourceSession(NoiseSource("noise", PATH_S))]
     )
     return (time.process_time_ns() - started_ns) / 1e6 / PATH_S
+
+
+def meter_ms(*, bands: bool) -> float:
+    """Measure the processor time of the sound level meter for one second of one stream."""
+    state, started_ns = MeterState(), time.process_time_ns()
+    for block in NoiseSource("noise", METER_S).blocks():
+        state, _ = measure(state, block, bands=bands)
+    return (time.process_time_ns() - started_ns) / 1e6 / METER_S
 
 
 def window_ms(classifier: Classifier, batch_windows: int) -> float:

@@ -148,9 +148,8 @@ def _end_second(state: MeterState, bands: bool) -> tuple[MeterState, list[Second
         outputs = outputs * valid.reshape(1, -1, 1, filters.block_samples)
     energies = np.einsum("cnwb,cnwb->cnw", outputs, outputs).sum(axis=0, dtype=np.float64) / channels  # (n, weighting)
     present = counts > 0
-    mean_squares = energies[present, 1] / counts[present]
-    fast = _exponential(mean_squares, state.fast, filters.block_samples / rate_hz / FAST_S)
-    slow = _exponential(mean_squares, state.slow, filters.block_samples / rate_hz / SLOW_S)
+    mean_squares = energies[:, 1] / counts if valid is None else energies[present, 1] / counts[present]
+    fast, slow = _exponential(mean_squares, (state.fast, state.slow), rate_hz, filters.block_samples)
     c, a = (energies.sum(axis=0) / total).tolist()
     result = SecondLevel(
         end_sample=begin_sample + rate_hz,
@@ -208,14 +207,27 @@ def _counts(valid: NDArray[np.bool_] | None, rate_hz: int, block_samples: int) -
     return np.asarray(valid.reshape(-1, block_samples).sum(axis=1), np.int64)
 
 
-def _exponential(values: NDArray[np.float64], before: float, step: float) -> NDArray[np.float64]:
-    """Pass values through a first order low pass: y[k] = d y[k-1] + (1 - d) x[k], with d = exp(-step).
+def _exponential(
+    values: NDArray[np.float64], before: tuple[float, float], rate_hz: int, block_samples: int
+) -> NDArray[np.float64]:
+    """Pass values (n,) through the low passes F and S: y[k] = d y[k-1] + (1 - d) x[k], with d = exp(-block / time).
 
     y[k] / d^k is a running sum, which is exact as long as a run is at most some hundred time constants long.
+
+    Returns:
+        (2, n), F and S.
     """
-    growth = np.exp(step * np.arange(1, len(values) + 1))
-    result: NDArray[np.float64] = (before + np.cumsum(values * growth) * (1 - math.exp(-step))) / growth
+    growth, gain = _growth(rate_hz, block_samples, len(values))
+    sums = np.cumsum(values * growth, axis=1)
+    result: NDArray[np.float64] = (np.array(before)[:, None] + sums * gain) / growth
     return result
+
+
+@lru_cache(maxsize=8)
+def _growth(rate_hz: int, block_samples: int, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return d^-k (2, n) and 1 - d (2, 1) of F and S."""
+    steps = block_samples / rate_hz / np.array([[FAST_S], [SLOW_S]])
+    return np.exp(steps * np.arange(1, count + 1)), -np.expm1(-steps)
 
 
 def _spaced(fast: NDArray[np.float64], present: NDArray[np.bool_]) -> tuple[float, ...]:
