@@ -136,9 +136,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     """Run a command and return its exit code."""
-    # numpy's BLAS reads this when it is first imported. With several threads it spins between small products, which
-    # takes three times the processor time without a gain.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code: int = soundwatch.main(args=arguments, standalone_mode=False) or 0
         sys.stdout.flush()
