@@ -1,7 +1,7 @@
 """The runtime: audio sources in, events out. It imports nothing of training and export, and never torch.
 
-Importing it, or any module in it, switches off the usage reporting of libraries (`core/reporting.py`), and the threads of
-numpy's BLAS: between small products they spin, which takes many times the processor time without a gain.
+Importing it, or any module in it, switches off the usage reporting of libraries (`core/reporting.py`), and the threads
+of numpy's BLAS: between small products they spin, which takes many times the processor time without a gain.
 """
 
 import os
