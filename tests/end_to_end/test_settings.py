@@ -8,12 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
 
+from support.browser import a_browser, complaints_of, skip_without_chromium
 from support.demo_daemon import demo_daemon
 from support.ports import free_port
 from support.web_harness import a_site
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+WAIT_MS = 60_000
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 TEXT = """\
 # The balcony.
 sources: {mic0: {device: demo}}
@@ -93,3 +98,53 @@ def test_settings_are_shown_and_never_changed_without_a_token() -> None:
         assert "only with a token" in client.get("/api/settings/keys").json()["problem"]
         refused = client.put("/api/settings", json={"remove": ["node"]}, headers={"If-Match": "x"})
         assert (refused.status_code, "only with a token" in refused.json()["error"]) == (403, True)
+
+
+@pytest.fixture(scope="module")
+def page(daemon: Running) -> Iterator[Page]:
+    """Open the page, logged in, in one browser for all tests of this module."""
+    skip_without_chromium()
+    expect.set_options(timeout=WAIT_MS)
+    with a_browser() as browser:
+        page = browser.new_context(viewport={"width": 1100, "height": 900}).new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(daemon.url)
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#settings summary").first).to_be_visible()
+        yield page
+
+
+@pytest.mark.slow
+def test_a_setting_is_changed_on_the_page_from_the_keyboard(page: Page, daemon: Running) -> None:
+    said = complaints_of(page)
+    page.locator("#editor > summary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Find a setting").fill("cooldown_s")
+    row = page.locator(".setting", has_text="Seconds after an event").first
+    field = row.locator("input")
+    expect(field).to_have_value("5")
+    field.fill("-1")
+    field.press("Tab")
+    expect(row.locator(".refused")).to_contain_text("Expected `float` >= 0.0")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.fill("9")
+    field.press("Tab")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    page.get_by_role("button", name="Show the difference").press("Enter")
+    expect(page.locator(".diff li")).to_have_text(
+        ["−   cooldown_s: 5.0   # long enough", "+   cooldown_s: 9   # long enough"]
+    )
+    assert daemon.path.read_text() == TEXT
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (1100, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            found = Axe().run(page, "#editor", options=WCAG)
+            assert found.violations_count == 0, found.generate_report()
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.get_by_role("button", name="Save").press("Enter")
+    expect(page.locator("#editor .good")).to_have_text("Saved and in force.")
+    assert "cooldown_s: 9   # long enough" in daemon.path.read_text()
+    expect(page.locator("#settings tr", has_text="Cooldown").first).to_contain_text("9 s")
+    assert [text for text in said if "422" not in text] == []

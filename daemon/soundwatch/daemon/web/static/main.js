@@ -2,6 +2,7 @@
 
 import { bandsHz } from "./bands.js";
 import { byId, el, setText } from "./dom.js";
+import { SettingsEditor } from "./editor.js";
 import { showHealth, showModel } from "./health.js";
 import { choose, language, NAMES, t } from "./language.js";
 import { ask, Stream } from "./net.js";
@@ -17,6 +18,7 @@ const HIDDEN_MS = 10000;
 const now = new Now();
 const today = new Today();
 const statistics = new Statistics();
+new SettingsEditor(refresh);
 let boot = null;
 let soon = null;
 

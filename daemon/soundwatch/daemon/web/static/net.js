@@ -8,10 +8,10 @@ const SILENCE_MS = 40000; // the server sends a heartbeat every 15 s
 // A path of the API from the server's root, relative to the page.
 export const relative = (path) => path.replace(/^\//, "");
 
-export async function ask(path, { method = "GET", body, query = {} } = {}) {
+export async function ask(path, { method = "GET", body, query = {}, headers = {} } = {}) {
   const parts = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   const url = parts.length ? `${path}?${new URLSearchParams(parts)}` : path;
-  const options = { method, headers: {} };
+  const options = { method, headers: { ...headers } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
