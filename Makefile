@@ -1,6 +1,6 @@
 # The two commands are `make run` and `make test`; each sets up all that it needs.
 .DELETE_ON_ERROR:
-.PHONY: run test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
+.PHONY: run extras test quick check coverage lint format demo figures reference pictures screenshots docs docs-serve dist release-models home-assistant lock audit newcomer test-pythons test-systemd fuzz deb clean help
 
 # Tests start hundreds of Python processes, which would compile the same modules again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -14,6 +14,10 @@ help:  ## Say what there is.
 
 run: .venv/run.stamp  ## Listen to the microphone; without one, say so and play the demo scene.
 	$(BIN)/soundwatch run --config config.yaml --or-demo $(OPTIONS)
+
+extras: .venv/run.stamp  ## Install extras into .venv, also after make run CPU=1: make extras EXTRAS=scan,fleet
+	$(BIN)/python scripts/extra-requirements '$(EXTRAS)' > .venv/extras.txt
+	$(BIN)/pip install --disable-pip-version-check --requirement .venv/extras.txt
 
 demo: .venv/run.stamp  ## Play the demo scene in real time through the pipeline.
 	$(BIN)/soundwatch run --device demo $(OPTIONS)

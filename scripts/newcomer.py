@@ -61,7 +61,7 @@ EXIT_CODES: Final = {
     "soundwatch privacy audit": {12},  # data leaves, by the configuration
     "soundwatch shadow report": {2},  # no shadow model has run
     "soundwatch calibrate": {2, 4},  # stopped before ten minutes have passed
-    "make run": {2, 130},  # make's own code for SIGINT
+    "make run": {2, 130},  # make's own codes for SIGINT
 }
 LISTENS: Final = re.compile(rb'"event": ?"listening"|listening +|"type":"hello"')
 
@@ -127,17 +127,16 @@ class Newcomer:
         self._repository, self._cpu, self._data = repository, cpu, data
         home = folder / "home"
         home.mkdir(parents=True, exist_ok=True)
-        kept = {
-            key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "VIRTUAL_ENV", "PYTHON"))
-        }
+        ours = ("XDG_", "VIRTUAL_ENV", "PYTHON", "MAKE", "MFLAGS", "OPTIONS")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         path = f"{self.clone}/.venv/bin:{os.environ['PATH']}"
         self.env = kept | {"HOME": str(home), "PATH": path, "PULSE_SERVER": f"unix:{home}/native", "NO_COLOR": "1"}
 
     def type_line(self, line: str) -> Outcome:
         """Run one line of README.md."""
         extra = needed_extra(line)
-        if extra is not None:
-            self._run(extra)
+        if extra is not None and (installed := self._run(self._adapted(extra), line)).result == "failed":
+            return installed
         command = self._adapted(without_comment(line))
         if command == "make test":
             return Outcome(line, "not run", "the test suite")
@@ -154,8 +153,9 @@ class Newcomer:
         for shown, here in PLACES.items():
             command = command.replace(shown, here)
         command = command.replace("<this repository>", str(self._repository))
-        if command.startswith("make run") and self._cpu:
-            command += " CPU=1"
+        if self._cpu:  # README.md has both
+            command = re.sub(r"^make run$", "make run CPU=1", command)
+            command = re.sub(r"^pip install '\.\[([\w,]+)\]'$", r"make extras EXTRAS=\1", command)
         if command.startswith("soundwatch train") and self._data:
             data = {
                 "UrbanSound8K": "data/urbansound8k",
@@ -194,6 +194,8 @@ class Newcomer:
         text = output.read_text("utf-8", "replace")
         codes = {0} | next((codes for start, codes in EXIT_CODES.items() if command.startswith(start)), set())
         good = code in codes and "Traceback (most recent" not in text
+        if stop_s is not None and re.search(r"\brun\b", command):
+            good = good and LISTENS.search(text.encode()) is not None
         return Outcome(line or command, "ok" if good else "failed", f"exit code {code}", time.monotonic() - began, text)
 
     def _wait(self, process: subprocess.Popen[bytes], stop_s: float | None, output: Path) -> int:
@@ -213,35 +215,38 @@ class Newcomer:
         subprocess.run([self.clone / ".venv/bin/python", "-c", RECORDINGS], cwd=self.clone, check=True)
 
 
-@contextlib.contextmanager
-def surroundings(env: dict[str, str]) -> Iterator[None]:
-    """Run a broker and, where PulseAudio is installed, a sound server without a microphone."""
-    programs = []
-    if shutil.which("mosquitto") or Path("/usr/sbin/mosquitto").exists():
-        programs.append([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-p", str(PORT)])
-    if shutil.which("pulseaudio"):
-        socket = f"module-native-protocol-unix socket={env['HOME']}/native auth-anonymous=1"
-        programs.append(
-            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "-L", socket]
-        )
-    started = [
-        subprocess.Popen(program, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for program in programs
-    ]
-    try:
-        yield
-    finally:
-        for process in started:
-            process.terminate()
+class Surroundings:
+    """What a person has beside the machine: a broker, and later a microphone.
+
+    Args:
+        env: Environment of the commands.
+    """
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._env = env
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._start(shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto", "-p", str(PORT))
+
+    def plug_in_microphone(self, recording: Path) -> None:
+        """Start a sound server whose one source plays a recording again and again."""
+        socket = f"module-native-protocol-unix socket={self._env['HOME']}/native auth-anonymous=1"
+        self._start("pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "-L", socket)
+        plug = "until pactl load-module module-null-sink sink_name=usb; do sleep 0.1; done"
+        self._start("bash", "-c", f"{plug}; while paplay -d usb {recording}; do :; done")
+        time.sleep(2)
+
+    def close(self) -> None:
+        """End all programs."""
+        for process in self._started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-
-def plug_in_microphone(env: dict[str, str], recording: Path) -> subprocess.Popen[bytes] | None:
-    """Add a microphone that plays a recording again and again; None where PulseAudio is missing."""
-    if shutil.which("pactl") is None:
-        return None
-    subprocess.run(["pactl", "load-module", "module-null-sink", "sink_name=usb"], env=env, check=True)
-    loop = f"while paplay -d usb {recording}; do :; done"
-    return subprocess.Popen(["bash", "-c", loop], env=env, start_new_session=True)
+    def _start(self, *command: str) -> None:
+        quiet = subprocess.DEVNULL
+        self._started.append(
+            subprocess.Popen(command, env=self._env, stdout=quiet, stderr=quiet, start_new_session=True)
+        )
 
 
 def main() -> int:
@@ -268,21 +273,16 @@ def main() -> int:
 
 def _outcomes(person: Newcomer, lines: list[str]) -> Iterator[Outcome]:
     """Run the lines; the microphone appears after `make run`, which has to cope without one."""
-    player = None
-    with surroundings(person.env):
-        try:
-            for line in lines:
-                outcome = person.type_line(line)
-                print(f"{outcome.result:<8} {outcome.wall_s:7.1f} s  {outcome.detail:<16} {line}", flush=True)
-                if outcome.result == "failed":
-                    print(outcome.output[-2000:], flush=True)
-                yield outcome
-                if line.startswith("make run") and outcome.result == "ok":
-                    person.prepare()
-                    player = plug_in_microphone(person.env, person.clone / "street.wav")
-        finally:
-            if player is not None:
-                os.killpg(player.pid, signal.SIGKILL)
+    with contextlib.closing(Surroundings(person.env)) as surroundings:
+        for line in lines:
+            outcome = person.type_line(line)
+            print(f"{outcome.result:<8} {outcome.wall_s:7.1f} s  {outcome.detail:<16} {line}", flush=True)
+            if outcome.result == "failed":
+                print(outcome.output[-2000:], flush=True)
+            yield outcome
+            if line.startswith("make run"):
+                person.prepare()
+                surroundings.plug_in_microphone(person.clone / "street.wav")
 
 
 if __name__ == "__main__":

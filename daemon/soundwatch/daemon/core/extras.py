@@ -6,6 +6,9 @@ Does not: import any package.
 
 from __future__ import annotations
 
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Final
 
 EXTRAS: Final = {  # optional packages of the daemon, and the extra that installs each
@@ -25,4 +28,22 @@ def install_command(*extras: str) -> str:
     Args:
         extras: Names of extras in `pyproject.toml`.
     """
-    return f"`pip install '.[{','.join(extras)}]'` in a clone of soundwatch"
+    names = ",".join(extras)
+    if _without_gpu():
+        return f"`make extras EXTRAS={names}` in a clone of soundwatch"
+    return f"`pip install '.[{names}]'` in a clone of soundwatch"
+
+
+def _without_gpu() -> bool:
+    """Return True for an environment of `make run CPU=1`, where `pip install .` would add a second ONNX Runtime."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):  # elsewhere pyproject.toml has one for all
+        return False
+    return _is_installed("onnxruntime") and not _is_installed("onnxruntime-gpu")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
