@@ -34,6 +34,7 @@ async def main(paths: list[str]) -> None:
         PLATFORM_SCHEMA,
     )
     from homeassistant.components.blueprint.models import Blueprint, BlueprintInputs  # type: ignore[import-not-found]
+    from homeassistant.components.homeassistant.triggers import state  # type: ignore[import-not-found]
     from homeassistant.util.yaml import load_yaml_dict  # type: ignore[import-not-found]
 
     for path in map(Path, paths):
@@ -44,7 +45,10 @@ async def main(paths: list[str]) -> None:
         given = {name: INPUTS[name] for name in blueprint.inputs}
         inputs = BlueprintInputs(blueprint, {"use_blueprint": {"path": path.name, "input": given}})
         inputs.validate()
-        PLATFORM_SCHEMA({"id": "1", "alias": path.stem, **inputs.async_substitute()})
+        automation = PLATFORM_SCHEMA({"id": "1", "alias": path.stem, **inputs.async_substitute()})
+        for trigger in automation["triggers"]:
+            assert trigger["platform"] == "state"
+            await state.async_validate_trigger_config(home, trigger)
         print(path.stem)  # noqa: T201
 
 
