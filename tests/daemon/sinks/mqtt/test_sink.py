@@ -533,6 +533,21 @@ def test_files_that_are_not_there_fail_the_sink_and_the_check(harness: SinkHarne
         assert reason in str(harness.open(text).status.reason)
 
 
+def test_an_encrypted_key_of_this_client_is_an_error_and_no_question_on_the_terminal(
+    harness: SinkHarness, tmp_path: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization as to
+
+    certificate = trustme.CA().issue_cert("edge1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    key = to.load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    encrypted = key.private_bytes(to.Encoding.PEM, to.PrivateFormat.PKCS8, to.BestAvailableEncryption(b"password"))
+    (tmp_path / "key.pem").write_bytes(encrypted)
+    sink = harness.prepare(f"mqtts://127.0.0.1,cert={tmp_path}/cert.pem,key={tmp_path}/key.pem")
+    with pytest.raises(SinkError, match="its certificates cannot be used"):
+        sink.check()
+
+
 def test_sources_that_would_share_topics_are_refused() -> None:
     harness = SinkHarness(sources=("a b", "a_b"))
     with pytest.raises(ConfigError, match="The sources a b and a_b would share MQTT topics"):

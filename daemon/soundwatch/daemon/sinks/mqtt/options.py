@@ -116,7 +116,7 @@ def _tls(spec: SinkSpec, options: BrokerOptions) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=options.ca)
         if options.cert is not None:
-            context.load_cert_chain(options.cert, options.key)
+            context.load_cert_chain(options.cert, options.key, password="")  # without one, OpenSSL asks the terminal
     except OSError as error:
         raise SinkError(f"-F {spec.text}: its certificates cannot be used: {error}.") from error
     return context
