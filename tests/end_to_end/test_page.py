@@ -16,14 +16,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
-from soundwatch.daemon.events.schema import ClipLine
 from support.browser import WCAG, a_browser, opened, skip_without_chromium
 from support.demo_daemon import demo_daemon, has_event, wait_for
 from support.journal_factory import hello
 from support.level_factory import level_line, period_line
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
-from support.web_harness import IDS, Site, a_site, lost_line, reading, today, write_token
+from support.web_harness import IDS, Site, a_site, clip_line, lost_line, reading, today, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 
@@ -451,11 +450,3 @@ def test_reduced_motion_disables_animations(browser: Browser, site: Site) -> Non
     expect(page.locator(".meter").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.meter'), '::before').transitionDuration") == "0s"
     page.context.close()
-
-
-def clip_line(number: int, file: str | None, reason: Any = None) -> ClipLine:
-    return ClipLine(
-        seq=0, time="2026-11-22T08:01:00.000Z", node="balcony", source="mic0", id=IDS[number], class_="low", file=file,
-        path=None, reason=reason, start="2026-11-22T08:00:00.000Z", duration_s=2.0, lost_s=0.0, bytes=None,
-        rate_hz=16_000, channels=1,
-    )  # fmt: skip

@@ -19,7 +19,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.types import Features, WindowResult, read_only
 from soundwatch.daemon.detection.effective import resolve_source
 from soundwatch.daemon.events.health_schema import SourceHealthLine
-from soundwatch.daemon.events.schema import EventLine, Line
+from soundwatch.daemon.events.schema import ClipLine, EventLine, Line
 from soundwatch.daemon.journal.entry import RetentionLimits
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
@@ -151,6 +151,15 @@ def today(number: int, type_: str = "start", **changes: Any) -> Any:
     text = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     offset = {"offset": text, "duration_s": 1.5} if type_ == "end" else {}
     return event_line(number, type_, **({"time": text, "onset": text} | offset | changes))
+
+
+def clip_line(number: int, file: str | None, reason: Any = None) -> ClipLine:
+    """A line of the clip of event `number`, or of the reason why there is none."""
+    return ClipLine(
+        seq=0, time="2026-11-22T08:01:00.000Z", node="balcony", source="mic0", id=IDS[number], class_="low", file=file,
+        path=None, reason=reason, start="2026-11-22T08:00:00.000Z", duration_s=2.0, lost_s=0.0, bytes=None,
+        rate_hz=16_000, channels=1,
+    )  # fmt: skip
 
 
 def lost_line(source: str = "mic0") -> SourceHealthLine:

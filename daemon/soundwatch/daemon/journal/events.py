@@ -35,6 +35,7 @@ _EVENT_CONDITIONS: Final = {
     "since": "first_time >= ?",
     "until": "first_time < ?",
     "min_peak_score": "json_extract(CAST(last AS TEXT), '$.peak_score') >= ?",
+    "has_clip": "(json_extract(CAST(clip AS TEXT), '$.file') IS NOT NULL) = ?",
     "text": f"instr(lower({_SEARCH_TEXT}), lower(?)) > 0",
 }
 _COUNT_CONDITIONS: Final = {"since": "time >= ?", "until": "time < ?", "source": "source = ?"}

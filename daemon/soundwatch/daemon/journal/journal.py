@@ -174,6 +174,11 @@ class Journal:
         with self._changed:
             self._changed.wait_for(lambda: self._written_seq >= self._seq and not self._new_cursors, CLOSING_S)
 
+    def clear_memory(self) -> None:
+        """Read all lines so far from the file, where lines were deleted."""
+        with self._changed:
+            self._tail.clear()
+
     def close(self) -> None:
         """Write the queued lines and close the file."""
         with self._changed:
@@ -186,7 +191,7 @@ class Journal:
         """Write lines until `close`."""
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_work, self._timeout_s())
+                self._changed.wait_for(self._has_work, RETRY_S if self._fallback is not None else TRIM_S)
                 rows = [self._pending.popleft() for _ in range(min(BATCH_LINES, len(self._pending)))]
                 cursors, closing = dict(self._new_cursors), self._closing
             try:
@@ -209,9 +214,6 @@ class Journal:
 
     def _has_work(self) -> bool:
         return bool(self._pending or self._new_cursors or self._closing or self._damaged)
-
-    def _timeout_s(self) -> float:
-        return RETRY_S if self._fallback is not None else TRIM_S
 
     def _publish(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
         """Give written lines to the readers."""

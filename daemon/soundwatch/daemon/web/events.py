@@ -53,6 +53,7 @@ def find_events(store: JournalStore, query: EventsQuery) -> EventsResponse:
         "since": format_time(query.since),
         "until": format_time(query.until),
         "min_peak_score": query.min_score,
+        "has_clip": query.clip,
         "text": query.text if isinstance(query.text, UnsetType) else query.text.lower(),
     }
     found = find_event_rows(store, _given(wanted), query.limit + 1)

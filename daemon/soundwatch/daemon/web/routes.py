@@ -27,6 +27,7 @@ from soundwatch.daemon.web.config_changes import (
     change_settings,
     settings_keys,
 )
+from soundwatch.daemon.web.deletion import DeletionBody, DeletionResponse, delete_with_clips
 from soundwatch.daemon.web.event_schemas import EventResponse, EventsResponse
 from soundwatch.daemon.web.levels import LevelsQuery, LevelsResponse, find_levels
 from soundwatch.daemon.web.middleware import RequestRefused
@@ -159,6 +160,14 @@ ROUTES: Final = (
         EventsResponse,
         lambda request: events.find_events(request.view.journal.store, request.query),
         EventsQuery,
+    ),
+    Route(
+        "POST",
+        "/api/events/delete",
+        "Delete events with their clips and labels.",
+        DeletionResponse,
+        lambda request: delete_with_clips(request.view, request.body, has_token=request.has_token),
+        body=DeletionBody,
     ),
     Route("GET", "/api/events/{name}", "One event, by its id.", EventResponse, _event),
     Route("POST", "/api/events/{name}/label", "Label an event.", EventResponse, _label, body=LabelBody),

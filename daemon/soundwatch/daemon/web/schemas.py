@@ -39,6 +39,7 @@ class EventsQuery(Query, frozen=True, kw_only=True, rename={"class_": "class"}):
         until: End of the range of times, exclusive.
         min_score: Smallest peak score.
         text: Text in the class, the source or the label.
+        clip: Only events with a clip, or only those without one.
         before: `next` of the previous page.
         limit: Largest number of events.
     """
@@ -49,6 +50,7 @@ class EventsQuery(Query, frozen=True, kw_only=True, rename={"class_": "class"}):
     until: Moment | UnsetType = UNSET
     min_score: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     text: Text | UnsetType = UNSET
+    clip: bool | UnsetType = UNSET
     before: Seq | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 

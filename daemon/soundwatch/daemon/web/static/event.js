@@ -5,6 +5,7 @@ import { el, setText } from "./dom.js";
 import { highest, level, score, span, time, weighted } from "./format.js";
 import { t, words } from "./language.js";
 import { ask } from "./net.js";
+import { askToIgnore } from "./review.js";
 
 const REASONS = {
   decay: t("the score decayed"),
@@ -144,6 +145,7 @@ function labelForm(item) {
   item.labelForm.replaceChildren(
     el("button", { type: "button", onclick: () => send("POST", { right: true }) }, t("Correct")),
     choice,
+    el("button", { type: "button", class: "quiet", onclick: () => askToIgnore(event) }, `Ignore ${words(event.class)} here…`),
     refused,
   );
 }

@@ -7,6 +7,7 @@ import { showHealth, showModel } from "./health.js";
 import { choose, language, NAMES, t } from "./language.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
+import { Review } from "./review.js";
 import { showSettings } from "./settings.js";
 import { Statistics } from "./statistics.js";
 import { Today } from "./today.js";
@@ -19,6 +20,7 @@ const now = new Now();
 const today = new Today();
 const statistics = new Statistics();
 new SettingsEditor(refresh);
+const review = new Review(today);
 let boot = null;
 let soon = null;
 
@@ -40,6 +42,7 @@ async function refresh() {
   showSettings(settings);
   setText(byId("node"), health.node);
   byId("logout").hidden = !health.token_wanted;
+  review.begin(health.token_wanted);
   document.title = t("soundwatch on {node}", { node: health.node });
   const running = sources.filter((source) => source.state === "running").length;
   const poor = health.state === "poor";

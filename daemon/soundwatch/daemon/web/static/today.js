@@ -22,7 +22,7 @@ export class Today {
     this.daysBack = 0;
     this.hours = new Hours((name) => this.choose(name));
     byId("filter").addEventListener("submit", (event) => event.preventDefault());
-    for (const id of ["class", "source", "score"]) byId(id).addEventListener("change", () => this.reload());
+    for (const id of ["class", "source", "score", "sound"]) byId(id).addEventListener("change", () => this.reload());
     byId("text").addEventListener("input", () => {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.reload(), TYPING_MS);
@@ -103,6 +103,7 @@ export class Today {
       class: byId("class").value,
       source: byId("source").value,
       min_score: byId("score").value,
+      clip: byId("sound").value,
       text: byId("text").value.trim(),
       before,
     };
@@ -147,7 +148,7 @@ export class Today {
     const text = byId("text").value.trim().toLowerCase();
     const searchText = `${event.class} ${event.class.replaceAll("_", " ")} ${words(event.class)} ${event.source}`.toLowerCase();
     const [class_, source, minScore] = ["class", "source", "score"].map((id) => byId(id).value);
-    return (!class_ || class_ === event.class) && (!source || source === event.source) && event.peak_score >= Number(minScore) && searchText.includes(text);
+    return (!class_ || class_ === event.class) && (!source || source === event.source) && event.peak_score >= Number(minScore) && (!byId("sound").value || Boolean(event.clip?.url)) && searchText.includes(text);
   }
 
   changed(event) {
@@ -170,7 +171,7 @@ export class Today {
   }
 
   showState() {
-    const filtered = ["class", "source", "score", "text"].some((id) => byId(id).value);
+    const filtered = ["class", "source", "score", "sound", "text"].some((id) => byId(id).value);
     const { total } = this.hours;
     setText(byId("day-total"), total ? t("{n} events", { n: total }) : "");
     let text = "";

@@ -1,0 +1,51 @@
+"""Delete events from the journal on request.
+
+Conventions: all lines and the label of an event are deleted in one transaction, and a `health` line of the journal
+names their number. Sinks keep what they have received. A reader that comes later sees a hole in the numbers.
+Does not: delete clips (`web/deletion.py`), or ask whether the request is allowed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.events.health_schema import JournalHealthLine
+from soundwatch.daemon.events.schema import UNNUMBERED
+from soundwatch.daemon.journal.journal import Journal
+
+
+def delete_events(journal: Journal, ids: Sequence[str], by: str, node: str, now_unix_ns: int) -> int:
+    """Delete the lines and labels of events; return the number of lines.
+
+    Args:
+        journal: The journal.
+        ids: Ids of the events.
+        by: Detail of the deletion for the `health` line, after the number of events.
+        node: Name of this machine.
+        now_unix_ns: UTC.
+
+    Raises:
+        sqlite3.Error: The file cannot be written; nothing is deleted.
+    """
+    journal.flush()
+    marks = ", ".join("?" * len(ids))
+
+    def change(db: sqlite3.Connection) -> int:
+        db.execute(f"DELETE FROM labels WHERE id IN ({marks})", ids)  # noqa: S608  # question marks only
+        return db.execute(f"DELETE FROM lines WHERE id IN ({marks})", ids).rowcount  # noqa: S608
+
+    lines = journal.store.transaction(change)
+    journal.clear_memory()
+    journal.append(
+        JournalHealthLine(
+            seq=UNNUMBERED,
+            time=format_utc(now_unix_ns),
+            node=node,
+            state="working",
+            detail=f"{len(ids)} event{'s' if len(ids) != 1 else ''} with {lines} lines {by}",
+            dropped_lines=journal.dropped_lines,
+        )
+    )
+    return lines

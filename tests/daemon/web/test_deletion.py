@@ -1,0 +1,79 @@
+"""Deletion of events with their clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from soundwatch.daemon.core.config import ClipsConfig, Config
+from support.web_harness import IDS, Site, a_site, clip_line, event_line, write_token
+
+TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "clips").mkdir()
+    config = Config(clips=ClipsConfig(folder=str(tmp_path / "clips")))
+    with a_site(f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}", config=config) as site:
+        yield site
+
+
+def delete(site: Site, *ids: str, token: str | None = TOKEN, **headers: str) -> httpx.Response:
+    given = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with site.client(headers=given | headers) as client:
+        return client.post("/api/events/delete", json={"ids": ids})
+
+
+def lines_of(site: Site) -> list[dict[str, Any]]:
+    with site.client(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        found: list[dict[str, Any]] = client.get("/api/lines").json()["lines"]
+        return found
+
+
+def test_an_event_goes_with_its_lines_its_label_and_its_clip_and_the_journal_says_so(
+    site: Site, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clips" / "a.flac"
+    clip.write_bytes(b"sound")
+    site.append(event_line(1), event_line(1, "end"), clip_line(1, "a.flac"), event_line(2), event_line(2, "end"))
+    assert delete(site, IDS[1], IDS[99]).json() == {"events": 1, "lines": 3, "clips": 1}
+    site.journal.flush()
+    assert not clip.exists()
+    assert [line.get("id") for line in lines_of(site)] == [IDS[2], IDS[2], None], "the lines in memory are gone too"
+    last = lines_of(site)[-1]
+    assert (last["type"], last["state"], last["seq"]) == ("health", "working", 6)
+    assert last["detail"] == "1 event with 3 lines and 1 clip were deleted by a request to the API"
+    assert site.log.fields("events_deleted") == [{"events": 1, "lines": 3, "clips": 1}]
+    assert delete(site, IDS[1]).status_code == 404
+
+
+def test_a_deletion_needs_a_token_and_this_origin(site: Site) -> None:
+    site.append(event_line(1), event_line(1, "end"))
+    assert delete(site, IDS[1], token=None).status_code == 401
+    assert delete(site, IDS[1], Origin="http://evil.example").status_code == 403
+    assert len(lines_of(site)) == 2
+    with a_site() as open_site:
+        open_site.append(event_line(1), event_line(1, "end"))
+        refused = delete(open_site, IDS[1], token=None)
+        assert (refused.status_code, "only with a token" in refused.json()["error"]) == (403, True)
+
+
+def test_an_active_event_and_wrong_ids_are_refused(site: Site) -> None:
+    site.append(event_line(1), event_line(2), event_line(2, "end"))
+    assert delete(site, IDS[2], IDS[1]).status_code == 409
+    assert delete(site).status_code == 422
+    assert delete(site, "../../etc/passwd").status_code == 422
+    assert len(lines_of(site)) == 3
+
+
+def test_a_clip_outside_the_folder_stays(site: Site, tmp_path: Path) -> None:
+    outside = tmp_path / "a.flac"
+    outside.write_bytes(b"sound")
+    site.append(event_line(1), event_line(1, "end"), clip_line(1, "../a.flac"))
+    assert delete(site, IDS[1]).json()["clips"] == 0
+    assert outside.exists()
