@@ -76,7 +76,7 @@ def test_listed_events_are_deleted_with_their_clips_after_a_question(browser: Br
         expect(rows).to_have_count(3)
         page.locator("#class").select_option("low")
         expect(rows).to_have_count(2)
-        page.get_by_label("Sound").select_option("With a clip")
+        page.locator("#sound").select_option("true")
         expect(rows).to_have_count(1)
         page.get_by_role("button", name="Delete the events of this list").click()
         expect(page.get_by_role("dialog")).to_contain_text("1 event of this list, with 1 clip")
