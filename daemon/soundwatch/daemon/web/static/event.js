@@ -145,7 +145,7 @@ function labelForm(item) {
   item.labelForm.replaceChildren(
     el("button", { type: "button", onclick: () => send("POST", { right: true }) }, t("Correct")),
     choice,
-    el("button", { type: "button", class: "quiet", onclick: () => askToIgnore(event) }, `Ignore ${words(event.class)} here…`),
+    el("button", { type: "button", class: "quiet", onclick: () => askToIgnore(event) }, t("Ignore {class} here…", { class: words(event.class) })),
     refused,
   );
 }

@@ -2,7 +2,7 @@
 
 import { ask as question } from "./dialog.js";
 import { byId, el, setText } from "./dom.js";
-import { many, words } from "./format.js";
+import { t, words } from "./language.js";
 import { ask } from "./net.js";
 
 const BATCH = 100; // events of one request to delete
@@ -14,6 +14,13 @@ export class Review {
     this.today = today;
     document.addEventListener("keydown", (event) => this.key(event));
     byId("delete").addEventListener("click", () => this.askDeletion());
+    byId("keys").replaceChildren(
+      key(["J", "K"], t("next and previous event")),
+      key(["Enter"], t("open")),
+      key(["R"], t("correct")),
+      key(["W"], t("none of the classes")),
+      key(["I"], t("ignore this class here")),
+    );
   }
 
   // Deletion needs a login.
@@ -53,9 +60,9 @@ export class Review {
     const { event } = row;
     try {
       row.changed(await ask(`api/events/${event.id}/label`, { method: "POST", body }));
-      setText(byId("announce"), `${words(event.class)}: ${body.right ? "correct" : "wrong"}`);
+      setText(byId("announce"), `${words(event.class)}: ${body.right ? t("correct") : t("none of the classes")}`);
     } catch (error) {
-      question("The label was not saved", [el("p", {}, error.message)]);
+      question(t("Label"), [el("p", {}, t("The label was not saved: {reason}", { reason: error.message }))]);
       return;
     }
     if (row.contains(document.activeElement)) this.move(1);
@@ -65,11 +72,11 @@ export class Review {
     const events = [...this.today.events.values()].filter((event) => !event.active);
     const clips = events.filter((event) => event.clip?.url).length;
     if (!events.length) {
-      question("Delete events", [el("p", {}, "The list has no event that has ended.")]);
+      question(t("Delete events"), [el("p", {}, t("The list has no event that has ended."))]);
       return;
     }
-    const text = `${many(events.length, "event")} of this list, with ${many(clips, "clip")} and the labels. This cannot be undone. Outputs keep what they have received.`;
-    question("Delete events", [el("p", {}, text)], `Delete ${many(events.length, "event")}`, async () => {
+    const text = t("This deletes {n} events of this list, {clips} of them with a clip, and their labels. It cannot be undone. Outputs keep what they have received.", { n: events.length, clips });
+    question(t("Delete events"), [el("p", {}, text)], t("Delete {n} events", { n: events.length }), async () => {
       const ids = events.map((event) => event.id);
       let deleted = 0;
       for (let first = 0; first < ids.length; first += BATCH) {
@@ -77,17 +84,18 @@ export class Review {
         deleted += done.events;
       }
       await this.today.reload();
-      return `${many(deleted, "event")} deleted. The journal has a line that says so.`;
+      return t("{n} events were deleted. The journal has a line about it.", { n: deleted });
     });
   }
 }
 
+const key = (names, text) => el("span", {}, ...names.map((name) => el("kbd", {}, name)), ` ${text}`);
 const quoted = (name) => (name.includes(".") ? `"${name}"` : name);
 
 // Shows the lines that would change in the configuration file, and writes them once they are confirmed.
 export async function askToIgnore(event) {
-  const title = `Ignore ${words(event.class)} at ${event.source}`;
-  const about = el("p", {}, `Events of ${words(event.class)} would no longer be detected at ${event.source}. The journal keeps those so far.`);
+  const title = t("Ignore {class} at {source}", { class: words(event.class), source: event.source });
+  const about = el("p", {}, t("This class will give no more events at this source. The journal keeps those so far."));
   const key = ["sources", event.source, "detection", "classes", event.class, "enabled"].map(quoted).join(".");
   const change = (tag, dryRun) =>
     ask("api/settings", { method: "PUT", headers: { "If-Match": tag }, body: { changes: { [key]: false }, dry_run: dryRun } });
@@ -96,19 +104,19 @@ export async function askToIgnore(event) {
     if (problem) throw new Error(problem);
     const checked = await change(tag, true);
     if (checked.state === "unchanged") {
-      question(title, [el("p", {}, "The configuration file has this setting already.")]);
+      question(title, [el("p", {}, t("The configuration file has this setting already."))]);
       return;
     }
     const lines = checked.lines.map((line) => `${line.kind === "added" ? "+" : "−"} ${line.text}`);
-    question(title, [about, el("p", { class: "muted" }, `The change of ${path}:`), code(lines)], "Write and reload", async () => {
+    question(title, [about, el("p", { class: "muted" }, t("The change of {file}:", { file: path })), code(lines)], t("Write and reload"), async () => {
       const done = await change(tag, false);
-      return done.restart.length ? `Written. It takes effect after a restart: ${done.restart.join(", ")}.` : "Written and reloaded.";
+      return done.restart.length ? t("The change is written and takes effect after a restart.") : t("The change is written and in force.");
     });
   } catch (error) {
     const names = ["sources", event.source, "detection", "classes", event.class];
     const lines = names.map((name, depth) => `${"  ".repeat(depth)}${JSON.stringify(name).slice(1, -1) === name && /^[a-z][\w-]*$/i.test(name) ? name : JSON.stringify(name)}:`);
     const copy = [...lines, `${"  ".repeat(names.length)}enabled: false`];
-    question(title, [about, el("p", {}, `This page cannot write the setting: ${error.message}`), el("p", { class: "muted" }, "The lines for the configuration file:"), code(copy)]);
+    question(title, [about, el("p", {}, t("This page cannot write the setting: {reason}", { reason: error.message })), el("p", { class: "muted" }, t("The lines for the configuration file:")), code(copy)]);
   }
 }
 
