@@ -79,7 +79,9 @@ def test_listed_events_are_deleted_with_their_clips_after_a_question(browser: Br
         page.locator("#sound").select_option("true")
         expect(rows).to_have_count(1)
         page.get_by_role("button", name="Delete the events of this list").click()
-        expect(page.get_by_role("dialog")).to_contain_text("This deletes 1 event of this list, 1 of them with a clip, and its label.")
+        expect(page.get_by_role("dialog")).to_contain_text(
+            "This deletes 1 event of this list, 1 of them with a clip, and its label."
+        )
         page.get_by_role("button", name="Delete 1 event").click()
         expect(page.get_by_role("dialog")).to_contain_text("1 event was deleted. The journal has a line about it.")
         page.get_by_role("button", name="Close").click()
