@@ -61,7 +61,7 @@ EXIT_CODES: Final = {
     "soundwatch privacy audit": {12},  # data leaves, by the configuration
     "soundwatch shadow report": {2},  # no shadow model has run
     "soundwatch calibrate": {2, 4},  # stopped before ten minutes have passed
-    "make run": {2, 130},  # make's own codes for SIGINT
+    "make run": {2, 130, -signal.SIGINT},  # make's own codes for SIGINT
 }
 LISTENS: Final = re.compile(rb'"event": ?"listening"|listening +|"type":"hello"')
 
@@ -135,9 +135,9 @@ class Newcomer:
     def type_line(self, line: str) -> Outcome:
         """Run one line of README.md."""
         extra = needed_extra(line)
-        if extra is not None and (installed := self._run(self._adapted(extra), line)).result == "failed":
+        if extra is not None and (installed := self._run(self.adapted(extra), line)).result == "failed":
             return installed
-        command = self._adapted(without_comment(line))
+        command = self.adapted(without_comment(line))
         if command == "make test":
             return Outcome(line, "not run", "the test suite")
         if command.startswith("arecord") and shutil.which("arecord") is None:
@@ -149,7 +149,8 @@ class Newcomer:
             return Outcome(line, "not run", "no --data")
         return self._run(command, line)
 
-    def _adapted(self, command: str) -> str:
+    def adapted(self, command: str) -> str:
+        """Return a command with what README.md leaves to its reader: places, files, the kind of installation."""
         for shown, here in PLACES.items():
             command = command.replace(shown, here)
         command = command.replace("<this repository>", str(self._repository))

@@ -60,3 +60,15 @@ def test_the_program_that_is_shown_compiles() -> None:
     assert blocks
     for block in blocks:
         compile(block, "README.md", "exec")
+
+
+def test_what_the_readme_leaves_to_its_reader_is_filled_in(tmp_path: Path) -> None:
+    person = newcomer.Newcomer(tmp_path, Path("/repository"), cpu=True, data=Path("/shared"))
+    typed = [person.adapted(newcomer.without_comment(line)) for line in LINES]
+    assert typed[:2] == ["git clone /repository soundwatch && cd soundwatch", "make run CPU=1"]
+    assert "make extras EXTRAS=training,teacher" in typed
+    [training] = [command for command in typed if command.startswith("soundwatch train")]
+    assert "--data /shared/data/urbansound8k " in training
+    assert "--teacher /shared/models/yamnet.tflite --sounds /shared/data/sounds " in training
+    assert training.endswith("--train-folds 2 --test-folds 1 --epochs 1 --out runs/mine")
+    assert not [command for command in typed if "broker.lan" in command or "HOST" in command]
