@@ -57,7 +57,6 @@ ENDLESS: Final = (
 # Codes other than 0 that are right here, with the reason.
 EXIT_CODES: Final = {
     "soundwatch run | ": {130},  # the reader's own code for SIGINT
-    "soundwatch doctor": {10},  # faults of this machine
     "soundwatch privacy audit": {12},  # data leaves, by the configuration
     "soundwatch shadow report": {2},  # no shadow model has run
     "soundwatch calibrate": {2, 4},  # stopped before ten minutes have passed
