@@ -37,6 +37,13 @@ def test_a_time_is_local_and_has_its_offset_from_utc(zone: str) -> None:
     assert format_line(EVENT).startswith(f"{shown[zone]}  mic0 ")
 
 
+def test_an_event_of_a_metered_source_has_its_a_weighted_levels() -> None:
+    levels = {"level_dba": 61.6, "peak_level_dba": 78.2, "calibrated": True}
+    assert format_line(EVENT | levels).endswith("siren             0.93  LAeq 62 dB")
+    assert format_line(END | levels).endswith("siren             peak 0.97  LAFmax 78 dB  13.0 s, decay")
+    assert "LAeq -48 dBFS" in format_line(EVENT | levels | {"level_dba": -48.4, "calibrated": False})
+
+
 def test_an_end_has_the_peak_score_and_a_start_its_own() -> None:
     assert format_line(EVENT).endswith("siren             0.93  -31 dBFS")
     assert format_line(END).endswith("siren             peak 0.97  -31 dBFS  13.0 s, decay")

@@ -54,6 +54,11 @@ def test_anything_else_is_refused_with_what_was_found(samples: np.ndarray, messa
         measure_tone(blocks(samples), 3)
 
 
+def test_a_sound_of_too_low_a_rate_is_refused_at_once() -> None:
+    with pytest.raises(SourceError, match=r"sampling rate of 4000 Hz; levels need 5000 Hz or more\. Open the source"):
+        measure_tone([Block(np.zeros((1, 400), np.float32), 4000, 0)], 3)
+
+
 @pytest.mark.slow
 def test_the_command_prints_the_offset_and_refuses_other_sounds(tmp_path: Path) -> None:
     for name, samples in (("tone", calibrator()), ("noise", calibrator(300))):

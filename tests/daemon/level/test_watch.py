@@ -12,13 +12,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import DetectionConfig
 from soundwatch.daemon.core.errors import ConfigError, SourceError
 from soundwatch.daemon.core.level_config import LevelConfig, LoudConfig, SilenceConfig
-from soundwatch.daemon.core.types import Event
+from soundwatch.daemon.core.source import SourceInfo
+from soundwatch.daemon.core.types import Block, Event
 from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
+from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.level.meter import SecondLevel
 from soundwatch.daemon.level.tap import LevelMeter
 from soundwatch.daemon.level.watch import LevelWatch, watch_rules, watch_thresholds
@@ -102,6 +105,29 @@ def test_a_class_of_the_model_keeps_its_name() -> None:
     contract = msgspec.structs.replace(SMALL_CONTRACT, labels=("loud", "high"), thresholds={"loud": 0.5, "high": 0.5})
     with pytest.raises(ConfigError, match=r"level\.loud: the model double@.* has a class loud"):
         watch_thresholds(LOUD_ONLY, contract)
+
+
+def test_after_a_swap_the_classes_are_numbered_after_those_of_the_new_model() -> None:
+    context, _ = engine_context(BandClassifier())
+    meter = LevelMeter(
+        lambda contract: LevelWatch(BOTH, watch_rules(BOTH, DETECTION, contract), contract.features.rate_hz),
+        lambda _: None,
+        ZoneInfo("UTC"),
+        context.live.publish_level,
+        context.journal.append,
+        MemoryLogger(),
+    )
+    labels = (*SMALL_CONTRACT.labels, "third")
+    larger = msgspec.structs.replace(SMALL_CONTRACT, labels=labels, thresholds=dict.fromkeys(labels, 0.5))
+    found = []
+    for number, contract in enumerate((SMALL_CONTRACT, larger)):
+        encoder = LineEncoder("node", SourceInfo("mic0", "", 8000, 1), 0, contract, "", {}, SampleClock())
+        for place in range(4):
+            block = Block(np.zeros((1, 8000), np.float32), 8000, (4 * number + place) * 8000)
+            meter.add_block("mic0", encoder, block)
+        found += meter.take_events("mic0", 10**9, "model_changed", ())
+    assert {(event.label, event.class_id) for event in found[:2]} == {("silence", 3)}
+    assert {(event.label, event.class_id) for event in found[2:]} == {("silence", 4)}
 
 
 def watching_context(config: LevelConfig) -> tuple[EngineContext, CollectingSink]:

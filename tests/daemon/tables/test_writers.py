@@ -27,7 +27,7 @@ def lines(*, hello: bool = True) -> Iterator[bytes]:
             "provider": "CPUExecutionProvider",
         }
         written: list[dict[str, object]] = [
-            event | {"type": "start", "score": 0.8, "peak_score": 0.8, "level_dbfs": -20.0},
+            event | {"type": "start", "score": 0.8, "peak_score": 0.8, "level_dbfs": -20.0, "level_dba": 60.0},
             event | {"type": "update", "score": 0.7, "peak_score": 0.9, "level_dbfs": -30.0},
         ]
         if hello:
@@ -39,6 +39,7 @@ def lines(*, hello: bool = True) -> Iterator[bytes]:
             written.insert(0, common | start)
         if seconds[1]:
             end = {"offset": "2026-11-22T08:00:04.000Z", "duration_s": 2.75, "reason": "decay", "level_dbfs": None}
+            end |= {"level_dba": 50.0, "peak_level_dba": 71.5, "calibrated": True}
             written += [event | {"type": "end", "score": 0.1, "peak_score": 0.9} | end]
             written += [common | {"type": "stats", "duration_s": 60.0}]
         yield from (msgspec.json.encode(line) + b"\n" for line in written)
@@ -55,6 +56,8 @@ def test_a_row_of_csv_is_an_event_with_its_level_when_it_began_and_its_highest_s
         one, two = csv.DictReader(file)
     assert (one["file"], one["class"], one["onset_s"], one["offset_s"]) == ("rec/one.wav", "siren", "1.25", "4.0")
     assert (one["peak_score"], one["level_dbfs"], one["reason"]) == ("0.9", "-20.0", "decay")
+    assert (one["level_dba"], one["peak_level_dba"], one["calibrated"]) == ("60.0", "71.5", "True")
+    assert (two["level_dba"], two["peak_level_dba"], two["calibrated"]) == ("60.0", "", "")
     assert (two["file"], two["onset_s"], two["offset"], two["offset_s"]) == ("rec/two.wav", "2.25", "", "")
 
 

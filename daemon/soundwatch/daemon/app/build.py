@@ -174,16 +174,20 @@ def build_clip_tap(
 
 
 def build_level_tap(
-    config: Config, context: EngineContext, sources: Callable[[], Mapping[str, SourceConfig]], log: Logger
+    in_force: Callable[[], Config],
+    context: EngineContext,
+    sources: Callable[[], Mapping[str, SourceConfig]],
+    log: Logger,
 ) -> LevelMeter | None:
     """Build the sound level meters; None where they are off.
 
     Args:
-        config: The configuration.
+        in_force: Returns the configuration in force; a reload changes no key of `level`.
         context: Dependencies of the engine.
         sources: Returns the configured sources by name; a recording need not be one.
         log: Log of the meters.
     """
+    config = in_force()
     if not config.level.enabled:
         return None
 
@@ -194,7 +198,7 @@ def build_level_tap(
     zone = config.place.time_zone
 
     def watch(contract: ModelContract) -> LevelWatch:
-        rules = watch_rules(config.level, config.detection, contract)
+        rules = watch_rules(config.level, in_force().detection, contract)
         return LevelWatch(config.level, rules, contract.features.rate_hz)
 
     return LevelMeter(
@@ -209,7 +213,7 @@ def build_level_tap(
 
 
 def build_taps(
-    in_force: InForce, sources: Callable[[], Mapping[str, SourceConfig]], log: Logger
+    in_force: InForce, current: Callable[[], RunConfig], log: Logger
 ) -> tuple[InForce, contextlib.AbstractContextManager[object]]:
     """Add the recorder of clips, the meters and the shadow model to what is in force; also return the writer of clips.
 
@@ -218,7 +222,7 @@ def build_taps(
     """
     config = in_force.run_config.config
     clip_tap, clip_writer = build_clip_tap(config, in_force.context, log)
-    level_tap = build_level_tap(config, in_force.context, sources, log)
+    level_tap = build_level_tap(lambda: current().config, in_force.context, lambda: current().sources, log)
     context = replace(in_force.context, clip_tap=clip_tap, level_tap=level_tap)
     shadow = build_shadow(config, context, None, log)
     return InForce(in_force.run_config, replace(context, shadow=shadow), shadow, context.sources), clip_writer
@@ -260,7 +264,7 @@ def build_replay(config: Config, log: Logger) -> tuple[EngineContext, DirectWrit
         context.live.subscribe(lambda window: writer.write_unnumbered(scores_line(window, context.node), with_scores))
     if any(with_level):
         context.live.subscribe_levels(lambda line: writer.write_unnumbered(line, with_level))
-    level_tap = build_level_tap(config, context, lambda: config.sources, log)
+    level_tap = build_level_tap(lambda: config, context, lambda: config.sources, log)
     return replace(context, level_tap=level_tap), writer
 
 

@@ -121,10 +121,18 @@ def _level(line: dict[str, Any]) -> str:
     return f"{line['period']:<16}  {'  '.join(parts)}"
 
 
+def level_text(line: dict[str, Any]) -> str:
+    """Format the level of an event: A-weighted where the sound level meter is on, at its end LAFmax."""
+    key = "peak_level_dba" if line["type"] == "end" else "level_dba"
+    if line.get(key) is None:
+        return f"{line['level_dbfs']:.0f} dBFS"
+    return f"{'LAFmax' if line['type'] == 'end' else 'LAeq'} {line[key]:.0f} {'dB' if line['calibrated'] else 'dBFS'}"
+
+
 def _event(line: dict[str, Any]) -> str:
     """Format an event: the score of the window, or at its end the peak score."""
     ended = line["type"] == "end"
     score = f"peak {line['peak_score']:.2f}" if ended else f"{line['score']:.2f}"
-    level = "" if line["level_dbfs"] is None else f"  {line['level_dbfs']:.0f} dBFS"
+    level = f"  {level_text(line)}" if line["level_dbfs"] is not None else ""
     duration = "" if line["duration_s"] is None else f"  {line['duration_s']:.1f} s, {line['reason']}"
     return f"{line['class']:<16}  {score}{level}{duration}"

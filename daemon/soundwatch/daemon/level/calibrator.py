@@ -19,7 +19,7 @@ import numpy as np
 from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Block, Samples
 from soundwatch.daemon.level.meter import MeterState, decibels, measure
-from soundwatch.daemon.level.weighting import analog_gain
+from soundwatch.daemon.level.weighting import LEAST_RATE_HZ, analog_gain
 
 TONE_HZ: Final = 1000.0
 TONE_TOLERANCE: Final = 0.02
@@ -56,11 +56,16 @@ def measure_tone(blocks: Iterable[Block], seconds: int) -> ToneLevel:
         seconds: Number of seconds to measure, after one in which the filters settle.
 
     Raises:
-        SourceError: The sound is no steady tone of 1 kHz; the message says what was found.
+        SourceError: The sound is no steady tone of 1 kHz, or its rate is too low; the message says what was found.
     """
     state, levels = MeterState(), list[float]()
     latest, latest_end, highest, share, tone_hz = np.zeros((1, 0), np.float32), 0, 0.0, 0.0, 0.0
     for block in blocks:
+        if block.rate_hz < LEAST_RATE_HZ:
+            raise SourceError(
+                f"The sound has a sampling rate of {block.rate_hz} Hz; levels need {LEAST_RATE_HZ} Hz or more. "
+                "Open the source with a higher rate, 44100 or 48000."
+            )
         state, found = measure(state, block)
         highest = max(highest, float(np.abs(block.samples).max(initial=0.0)))
         continues = block.first_sample == latest_end and latest.shape[0] == block.samples.shape[0]

@@ -46,7 +46,7 @@ class LevelMeter:
     """The meters of all sources.
 
     Args:
-        watch: Builds the watch of a source, for a model.
+        watch: Builds the watch of a source, for a model and the settings in force.
         offset_db: Returns the level of a source's full scale in decibels of sound pressure; None without calibration.
         zone: Time zone of the periods; None for the system's.
         publish: Takes the line of each second and minute; must not wait.
@@ -154,6 +154,7 @@ class LevelMeter:
     def _add_second(self, meter: _SourceMeter, second: SecondLevel, encoder: LineEncoder) -> None:
         rate_hz = encoder.contract.features.rate_hz
         end_unix_ns = encoder.at_unix_ns(second.end_sample * rate_hz // second.rate_hz)
+        meter.watch.rules = self._watch(encoder.contract).rules  # of a model or settings that a reload brought
         meter.events.add(second)
         meter.pending += meter.watch.add(second, self._offset_db(encoder.source.name) or 0.0)
         meter.periods, ended = add_second(meter.periods, second, end_unix_ns, self._zone)

@@ -35,6 +35,9 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "cla
     id: str
     model: str
     provider: str
+    level_dba: float | None
+    peak_level_dba: float | None
+    calibrated: bool | None
 
 
 class _Fields(msgspec.Struct, frozen=True, rename={"class_": "class"}):
@@ -57,6 +60,9 @@ class _Fields(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     final: bool = True
     model: str = ""
     provider: str = ""
+    level_dba: float | None = None
+    peak_level_dba: float | None = None
+    calibrated: bool | None = None
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -88,7 +94,7 @@ def event_rows(lines: Iterable[bytes]) -> Iterator[tuple[EventRow, Stream]]:
             ended_s += fields.duration_s or 0.0
         elif fields.type in ("start", "update", "end") and fields.id:
             first, stream = active.pop(fields.id, (fields, streams.get(key, Stream())))
-            event = msgspec.structs.replace(fields, level_dbfs=first.level_dbfs)
+            event = msgspec.structs.replace(fields, level_dbfs=first.level_dbfs, level_dba=first.level_dba)
             if fields.type == "end":
                 yield _row(event, stream), stream
             else:

@@ -97,7 +97,7 @@ def _write_parquet(lines: Iterable[bytes], path: Path) -> None:
     import pyarrow.parquet
 
     moment = pyarrow.timestamp("ms", tz="UTC")
-    types = {str: pyarrow.string(), int: pyarrow.int32(), float: pyarrow.float64()}
+    types = {bool: pyarrow.bool_(), str: pyarrow.string(), int: pyarrow.int32(), float: pyarrow.float64()}
     columns = [
         (field.encode_name, moment if field.name in ("onset", "offset") else types[_plain(field.type)])
         for field in msgspec.structs.fields(EventRow)

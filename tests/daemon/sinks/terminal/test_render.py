@@ -19,6 +19,7 @@ from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.terminal.render import ViewState, bar, render
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 from support.journal_factory import TIME, event, hello
+from support.level_factory import level_line
 
 NOW = datetime(2026, 9, 21, 14, 13, 31, tzinfo=UTC)
 LABELS = ("dog_bark", "siren", "drilling", "gun_shot")
@@ -53,6 +54,13 @@ def test_a_source_shows_its_level_and_its_highest_classes_with_thresholds() -> N
     assert "-40 dBFS" in lines[2]
     assert [line.split()[0] for line in lines[3:6]] == ["siren", "drilling", "gun_shot"]
     assert lines[3].endswith("0.90  of 0.50")
+
+
+def test_a_metered_source_shows_the_sound_level_of_the_last_second() -> None:
+    for calibrated, unit in ((True, "dB"), (False, "dBFS")):
+        lines = shown(view_state("mic0", "yard", levels={"mic0": level_line(-41.2, calibrated=calibrated)}))
+        assert lines[2].endswith(f" LAeq -41.2  LAFmax -41.2 {unit}")
+        assert lines[6].endswith("-40 dBFS")
 
 
 def test_a_source_shows_its_highest_tags_below_its_classes() -> None:

@@ -10,7 +10,7 @@ Does not: draw on the terminal (`sink.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from rich.text import Text
 from soundwatch.daemon.capture.demo import DEMO_DESCRIPTION
 from soundwatch.daemon.core.tags import highest_tags
 from soundwatch.daemon.core.types import WindowResult
+from soundwatch.daemon.events.level_schema import LevelLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.status.snapshot import SourceStatus, StatusSnapshot
 
@@ -49,6 +50,7 @@ class ViewState:
         sinks: Status of each sink, and the number of lines that it has yet to write.
         log: Last lines of the log.
         now: Current time with its zone.
+        levels: Sound level of the last second of each source that is metered.
     """
 
     node: str
@@ -58,6 +60,7 @@ class ViewState:
     sinks: Sequence[tuple[SinkStatus, int]]
     log: Sequence[str]
     now: datetime
+    levels: Mapping[str, LevelLine] = field(default_factory=dict)
 
 
 def render(state: ViewState, width: int, height: int) -> list[Text]:
@@ -108,7 +111,8 @@ def _source(name: str, source: SourceStatus, state: ViewState, classes: int, wid
     share = 0.0 if level is None else 1 - level / MIN_DBFS
     columns = max(8, min(40, width - 60))
     line.append(bar(share, columns), "red" if share > 0.95 else "yellow" if share > 0.85 else "cyan")
-    line.append(f" {'silent' if level is None else f'{level:.0f} dBFS':>9}")
+    text = f"{'silent' if level is None else f'{level:.0f} dBFS':>9}"
+    line.append(f" {_sound_level(state.levels[name]) if name in state.levels else text}")
     if source.faults:
         line.append(f"  {', '.join(source.faults)}", "red")
     best = sorted(zip(window.values.tolist(), window.labels, strict=True), reverse=True)
@@ -122,6 +126,13 @@ def _source(name: str, source: SourceStatus, state: ViewState, classes: int, wid
         also = highest_tags(window.tags, window.tag_values.tolist())
         rows.append(Text("   also " + ", ".join(f"{tag} {score:.2f}" for tag, score in also), "bright_black"))
     return [line, *rows]
+
+
+def _sound_level(level: LevelLine) -> str:
+    """Format LAeq and LAFmax of a second."""
+    values = (("LAeq", level.laeq_db), ("LAFmax", level.lafmax_db))
+    texts = (f"{name} {'silent' if value is None else f'{value:.1f}'}" for name, value in values)
+    return f"{'  '.join(texts)} {'dB' if level.calibrated else 'dBFS'}"
 
 
 def _score(label: str, score: float, threshold: float | None, columns: int) -> Text:

@@ -114,6 +114,7 @@ class TerminalSink:
             sinks=[(status, behind) for status, behind in view.sinks() if status.name != self.name],
             log=self._log_capture.last(3),
             now=datetime.now().astimezone(),
+            levels=dict(view.live.latest_levels),
         )
 
     def _draw(self) -> None:
