@@ -38,10 +38,11 @@ BODY_S: Final = 10.0
 REQUEST_RATE_HZ: Final = 100
 REQUEST_BURST: Final = 300
 _HTTP_ERRORS: Final = {404: "This path does not exist.", 405: "This path does not support this method."}
-OPEN_PATHS: Final = ("/login", "/static/")
+OPEN_PATHS: Final = ("/login", "/static/", "/worker.js")
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "media-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

@@ -89,6 +89,7 @@ def _app(view: DaemonView, broadcaster: Broadcaster, latencies: LatencyHistogram
             Path("/login", static_files.login, methods=["GET"]),
             Path("/login", login.log_in, methods=["POST"]),
             Path("/logout", login.log_out, methods=["POST"]),
+            Path("/worker.js", static_files.worker, methods=["GET"]),
             Path("/static/{name}", static_files.file, methods=["GET"]),
             Path("/api/stream", _Raw(streams.events), methods=["GET"]),
             WebSocketRoute("/api/ws", _Raw(streams.socket)),

@@ -23,6 +23,7 @@ TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
 }
 
@@ -44,6 +45,10 @@ class StaticFiles:
     async def login(self, request: Request) -> Response:
         """Send the login form."""
         return self._send(request, "login.html")
+
+    async def worker(self, request: Request) -> Response:
+        """Send the service worker, whose scope is the folder of its path."""
+        return self._send(request, "worker.js")
 
     async def file(self, request: Request) -> Response:
         """Send a file of the page.

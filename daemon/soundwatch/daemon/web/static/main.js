@@ -4,6 +4,7 @@ import { bandsHz } from "./bands.js";
 import { byId, el, setText } from "./dom.js";
 import { SettingsEditor } from "./editor.js";
 import { showHealth, showModel } from "./health.js";
+import { install } from "./install.js";
 import { choose, language, NAMES, t } from "./language.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
@@ -112,8 +113,9 @@ function connection(state, retryMs, reason) {
   byId("status").dataset.state = "closed";
   setText(byId("status"), t("Not connected"));
   const broken = reason ? t("soundwatch cannot be reached ({reason}).", { reason }) : t("soundwatch cannot be reached.");
-  const again = retryMs > 1500 ? t("The page shows an earlier state; reconnecting in {n} s…", { n: Math.round(retryMs / 1000) }) : t("The page shows an earlier state; reconnecting…");
-  setText(banner, `${broken} ${again}`);
+  const content = boot === null ? t("Nothing was loaded.") : t("The page shows an earlier state.");
+  const again = retryMs > 1500 ? t("Reconnecting in {n} s…", { n: Math.round(retryMs / 1000) }) : t("Reconnecting…");
+  setText(banner, `${broken} ${content} ${again}`);
 }
 
 function showTheme() {
@@ -126,6 +128,7 @@ document.addEventListener("theme", showTheme);
 byId("language").replaceChildren(...Object.entries(NAMES).map(([code, name]) => el("option", { value: code, lang: code, selected: code === language }, name)));
 byId("language").addEventListener("change", (event) => choose(event.target.value));
 
+install().catch(() => {}); // without storage, as in a private window, the page is an ordinary one
 const stream = new Stream(take, connection);
 setInterval(() => !document.hidden && byId("banner").hidden && refresh().catch(() => {}), REFRESH_MS);
 
