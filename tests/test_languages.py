@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import ast
+from pathlib import Path
+from typing import Final, get_args
 
+import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import Config, ModelConfig
 from soundwatch.daemon.core.language import FOLDER, LANGUAGES, Language, catalogue, sound_name
-from soundwatch.daemon.core.rules_config import Fault
+from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.core.rules_config import Fault, RuleConfig
 from soundwatch.daemon.core.source import AudioFault
 from soundwatch.daemon.events.schema import ClipRefusal
 from soundwatch.daemon.inference.loading import load_classifier
+from soundwatch.daemon.journal.entry import JournalEntry
+from soundwatch.daemon.rules.message import sample_message
 from soundwatch.daemon.sinks.protocols import SinkState
+from soundwatch.daemon.sinks.webhook_templates import load_template
 from support.page_texts import dynamic_calls, html_texts, placeholders, plural_texts, script_texts
 
+DAEMON: Final = Path(__file__).resolve().parents[1] / "daemon" / "soundwatch" / "daemon"
 OTHERS = tuple(language for language in LANGUAGES if language != "en")
 
 
@@ -66,3 +74,33 @@ def test_classes_tags_faults_and_states_have_names_and_nothing_else_has(language
     assert catalogue(language).names.keys() == used
     assert sound_name("dog_bark", language) != "dog bark"
     assert sound_name("my_class", language) == "my class"
+
+
+def message_texts() -> set[str]:
+    """Return the texts that the daemon passes to `translated`."""
+    found = set()
+    for path in DAEMON.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "translated":
+                assert isinstance(node.args[0], ast.Constant), f"{path}: the text is no literal"
+                found.add(str(node.args[0].value))
+    return found
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_text_of_a_message_is_missing_or_unused(language: Language) -> None:
+    used = message_texts()
+    assert len(used) > 8, "the search finds the texts"
+    assert catalogue(language).messages.keys() == used
+
+
+def test_a_message_of_a_rule_and_of_a_webhook_is_in_the_language_of_the_place() -> None:
+    fields = {"type": "start", "class": "dog_bark", "source": "yard", "node": "balcony", "score": 0.9}
+    line = msgspec.json.encode(fields | {"onset": "2026-11-22T08:15:02.418Z"}) + b"\n"
+    place = PlaceConfig(time_zone="UTC", language="de")
+    message = sample_message("dog", RuleConfig(), line, place, 1_795_335_302.0)
+    assert message.title == "Test: Hundegebell"
+    assert message.body.startswith("Test der Regel dog: Hundegebell, yard (balcony): seit ")
+    body = load_template("ntfy", "UTC", "ja").render(JournalEntry(1, line), msgspec.json.decode(line), 1_795_335_302.0)
+    assert body.decode().startswith("yard (balcony)で")
+    assert "犬の吠え声" in body.decode()

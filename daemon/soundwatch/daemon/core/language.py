@@ -44,6 +44,12 @@ def sound_name(name: str, language: Language = "en") -> str:
     return catalogue(language).names.get(name, name.replace("_", " "))
 
 
-def message(text: str, language: Language = "en") -> str:
-    """Return a text of a notification in a language."""
-    return catalogue(language).messages.get(text, text)
+def translated(text: str, language: Language = "en", **values: object) -> str:
+    """Return a text of a notification in a language.
+
+    Args:
+        text: The English text, a literal, which is the key of the catalogues.
+        language: The language.
+        values: Values of the placeholders.
+    """
+    return catalogue(language).messages.get(text, text).format(**values)

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.language import Language
 from soundwatch.daemon.core.text import did_you_mean
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -36,11 +37,13 @@ class PlaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         latitude: Degrees north of the equator; null if no window names the sun.
         longitude: Degrees east of Greenwich.
         time_zone: Name in the IANA database, such as `Europe/Berlin`; null for the system's time zone.
+        language: Language of messages of alert rules.
     """
 
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     time_zone: str | None = None
+    language: Language = "en"
 
     def __post_init__(self) -> None:
         """Refuse an unknown time zone, and one coordinate without the other."""

@@ -18,6 +18,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.core.place_config import PlaceConfig, load_time_zone
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.core.text import did_you_mean
@@ -63,7 +64,7 @@ def make_message(rule: RuleConfig, due: DueMessage, line: bytes, place: PlaceCon
     """Return the message about one line."""
     now = local_time(place, now_unix_s)
     fields = msgspec.json.decode(line)
-    values = _values(fields, due.rule, due.facts.fault, now)
+    values = _values(fields, due.rule, due.facts.fault, now, place.language)
     body = string.Template(rule.then.body).substitute(values)
     if due.clip_fault:
         body += f" ({due.clip_fault})"
@@ -83,22 +84,44 @@ def merge_messages(
         now_unix_s: The present time.
     """
     now = local_time(place, now_unix_s)
+    language = place.language
     sounds = Counter(due.facts.class_ or due.facts.fault or "" for due in late).most_common()
-    named = ", ".join(f"{sound.replace('_', ' ')} {count}" for sound, count in sounds[:NAMED_SOUNDS])
-    more = ", and others" if len(sounds) > NAMED_SOUNDS else ""
+    named = ", ".join(f"{sound_name(sound, language)} {count}" for sound, count in sounds[:NAMED_SOUNDS])
+    more = translated(", and others", language) if len(sounds) > NAMED_SOUNDS else ""
     times = [time_text(format_utc(due.facts.unix_ns), now) for due, _ in ends]
-    when = times[0] if len(late) == 1 else f"{times[0]} to {times[-1]}"
-    body = f"{len(late)} message{'' if len(late) == 1 else 's'} could not be sent in time ({when}): {named}{more}"
+    when = times[0] if len(late) == 1 else translated("{first} to {last}", language, first=times[0], last=times[-1])
+    sounds_text = f"{named}{more}"
+    if len(late) == 1:
+        body = translated(
+            "1 message could not be sent in time ({when}): {sounds}", language, when=when, sounds=sounds_text
+        )
+    else:
+        body = translated(
+            "{n} messages could not be sent in time ({when}): {sounds}",
+            language,
+            n=len(late),
+            when=when,
+            sounds=sounds_text,
+        )
     last, line = ends[-1]
-    return Message(last.rule, f"{last.rule}: late messages", body, last.facts.seq, line, merged=len(late))
+    return Message(
+        last.rule,
+        translated("{rule}: late messages", language, rule=last.rule),
+        body,
+        last.facts.seq,
+        line,
+        merged=len(late),
+    )
 
 
 def sample_message(name: str, rule: RuleConfig, line: bytes, place: PlaceConfig, now_unix_s: float) -> Message:
     """Return a message for a test, with a line of the caller's."""
     now = local_time(place, now_unix_s)
-    values = _values(msgspec.json.decode(line), name, None, now)
+    values = _values(msgspec.json.decode(line), name, None, now, place.language)
     title, body = (string.Template(text).substitute(values) for text in (rule.then.title, rule.then.body))
-    return Message(name, f"Test: {title}", f"Test of the rule {name}: {body}", 0, line)
+    title = translated("Test: {title}", place.language, title=title)
+    body = translated("Test of the rule {rule}: {body}", place.language, rule=name, body=body)
+    return Message(name, title, body, 0, line)
 
 
 def check_templates(name: str, rule: RuleConfig) -> None:
@@ -121,16 +144,24 @@ def check_templates(name: str, rule: RuleConfig) -> None:
             raise ConfigError(f"{where}: {error}. A dollar sign is written $$.") from None
 
 
-def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime) -> dict[str, str]:
+def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime, language: Language) -> dict[str, str]:
     """Return the value of each placeholder."""
-    values = dict(template_values(fields, now))
+    values = dict(template_values(fields, now, language))
     for key in ("state", "detail"):
         values[key] = "" if fields.get(key) is None else str(fields[key])
-    values |= {"rule": rule, "fault": (fault or "").replace("_", " ")}
+    values |= {"rule": rule, "fault": sound_name(fault or "", language)}
     if fault is not None:
-        what = values["detail"] or ", ".join(fields.get("faults") or ()) or fault.replace("_", " ")
+        what = values["detail"] or ", ".join(fields.get("faults") or ()) or values["fault"]
         where = f"{values['source']} ({values['node']})" if values["source"] else values["node"]
-        values |= {"sound": values["fault"], "text": f"{values['fault']} at {where}, {values['when']}: {what}"}
+        text = translated(
+            "{fault} at {where}, {when}: {what}",
+            language,
+            fault=values["fault"],
+            where=where,
+            when=values["when"],
+            what=what,
+        )
+        values |= {"sound": values["fault"], "text": text}
     return values
 
 

@@ -31,6 +31,7 @@ import msgspec
 
 from soundwatch.daemon import __version__
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.language import Language
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.daemon_view import DaemonView
@@ -57,6 +58,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
         timeout_s: Deadline of a request, from the look-up of the host to the head of the answer.
         max_age_s: Age above which a line is skipped instead of posted; null for any age.
         time_zone: Zone of times in texts for people: UTC, local, or a name like Europe/Berlin.
+        language: Language of texts for people.
         ca: Certificates that check the server's, in place of the system's.
     """
 
@@ -68,6 +70,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     max_age_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
     time_zone: str = "UTC"
+    language: Language = "en"
     ca: str | None = None
 
 
@@ -254,7 +257,9 @@ def load_settings(spec: SinkSpec, options: WebhookOptions) -> WebhookSettings:
     except OSError as error:
         raise SinkError(f"{options.ca} cannot be used: {error}.") from error
     secret = _secret(options.secret_file) if options.secret_file else None
-    return WebhookSettings(url, load_template(options.template, options.time_zone), headers, secret, tls)
+    return WebhookSettings(
+        url, load_template(options.template, options.time_zone, options.language), headers, secret, tls
+    )
 
 
 def _age_s(fields: Fields, now_unix_s: float) -> float:

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
+from soundwatch.daemon.core.language import Language, sound_name, translated
 from soundwatch.daemon.core.text import did_you_mean
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.sinks.line_filter import Fields
@@ -49,6 +50,7 @@ class BodyTemplate:
         escape: Escapes a value for its place.
         is_chat: Whether people read it; then a line that only continues an event is omitted.
         zone: Zone of times for people; None for the system's.
+        language: Language of texts for people.
     """
 
     template: string.Template | None
@@ -56,6 +58,7 @@ class BodyTemplate:
     escape: Callable[[str], str]
     is_chat: bool = False
     zone: tzinfo | None = UTC
+    language: Language = "en"
 
     def omits(self, fields: Fields) -> bool:
         """Return whether a line only continues an event that was posted before; a rule has decided for its lines."""
@@ -66,11 +69,11 @@ class BodyTemplate:
         if self.template is None:
             return entry.encoded.rstrip(b"\n")
         now = datetime.fromtimestamp(now_unix_s, UTC).astimezone(self.zone)
-        values = {key: self.escape(value) for key, value in template_values(fields, now).items()}
+        values = {key: self.escape(value) for key, value in template_values(fields, now, self.language).items()}
         return self.template.substitute(values).encode()
 
 
-def load_template(template: str, time_zone: str = "UTC") -> BodyTemplate:
+def load_template(template: str, time_zone: str = "UTC", language: Language = "en") -> BodyTemplate:
     """Return a built-in template, or read a file.
 
     Raises:
@@ -79,7 +82,7 @@ def load_template(template: str, time_zone: str = "UTC") -> BodyTemplate:
     """
     zone = parse_time_zone(time_zone)
     if template in _BUILT_IN:
-        return replace(_BUILT_IN[template], zone=zone)
+        return replace(_BUILT_IN[template], zone=zone, language=language)
     path = Path(template).expanduser()
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -91,7 +94,9 @@ def load_template(template: str, time_zone: str = "UTC") -> BodyTemplate:
     except UnicodeDecodeError as error:
         raise ConfigError(f"The template {template} is no text in UTF-8.") from error
     is_json = path.suffix == ".json"
-    body = BodyTemplate(string.Template(text), JSON if is_json else PLAIN, _in_json if is_json else str, zone=zone)
+    body = BodyTemplate(
+        string.Template(text), JSON if is_json else PLAIN, _in_json if is_json else str, zone=zone, language=language
+    )
     _try(body, template)
     return body
 
@@ -136,12 +141,16 @@ def _try(body: BodyTemplate, name: str) -> None:
         ) from None
 
 
-def template_values(fields: Fields, now: datetime) -> Mapping[str, str]:
+def template_values(fields: Fields, now: datetime, language: Language = "en") -> Mapping[str, str]:
     """Return each placeholder's value as text; a field that the line lacks is empty."""
     values = {key: "" if fields.get(key) is None else str(fields[key]) for key in PLACEHOLDERS}
-    sound = values["class"].replace("_", " ")
+    sound = sound_name(values["class"], language)
     when = time_text((values["offset"] if values["type"] == "end" else values["onset"]) or values["time"], now)
-    return values | {"sound": sound, "when": when, "text": fields.get("body") or _sentence(sound, values, when)}
+    return values | {
+        "sound": sound,
+        "when": when,
+        "text": fields.get("body") or _sentence(sound, values, when, language),
+    }
 
 
 def time_text(time: str, now: datetime) -> str:
@@ -151,14 +160,28 @@ def time_text(time: str, now: datetime) -> str:
     return f"{date}{local:%H:%M:%S} {local:%Z}"
 
 
-def _sentence(sound: str, values: Mapping[str, str], when: str) -> str:
+def _sentence(sound: str, values: Mapping[str, str], when: str, language: Language) -> str:
     """Return a sentence for people."""
     where = f"{values['source']} ({values['node']})" if values["source"] else values["node"]
     if values["type"] == "end":
-        return f"{sound} at {where} ended {when} after {values['duration_s']} s"
+        return translated(
+            "{sound} at {where} ended {when} after {duration_s} s",
+            language,
+            sound=sound,
+            where=where,
+            when=when,
+            duration_s=values["duration_s"],
+        )
     if sound:
-        return f"{sound} at {where} since {when}, score {values['score']}"
-    return f"{values['type']} of {where}, {when}"
+        return translated(
+            "{sound} at {where} since {when}, score {score}",
+            language,
+            sound=sound,
+            where=where,
+            when=when,
+            score=values["score"],
+        )
+    return translated("{type} of {where}, {when}", language, type=values["type"], where=where, when=when)
 
 
 def _in_json(text: str) -> str:
