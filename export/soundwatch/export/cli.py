@@ -135,7 +135,7 @@ def _export_int8(
 @_clip_option
 @click.option("--json", "as_json", is_flag=True, help="Print every difference as JSON.")
 def verify(model: str, checkpoint: Path | None, backend: Backend, clip: Path | None, as_json: bool) -> None:
-    """Verify a model file: MODEL is urban, tutorial or a path.
+    """Verify a model file: MODEL is urban, urban-int8, tutorial or a path.
 
     Without its checkpoint the file is compared with itself: its network fed by torchaudio, and by the daemon.
     """

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ConfigError, VerificationError
 from soundwatch.daemon.inference.classifier import Backend, backend_of, load_classifier_file, resolve_model
-from soundwatch.export.formats import INT8_SUFFIX, SUFFIXES, WRITERS
+from soundwatch.export.formats import SUFFIXES, WRITERS
 from soundwatch.export.model_card import model_card
 from soundwatch.export.parity import (
     INT8_SCORE_LIMIT,

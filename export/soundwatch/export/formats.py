@@ -81,6 +81,5 @@ def to_torchscript(network: nn.Module, contract: ModelContract) -> bytes:
     return content.getvalue()
 
 
-INT8_SUFFIX: Final = "-int8"  # of the int8 file's name
 SUFFIXES: Final[dict[Backend, str]] = {"onnx": ".onnx", "torchscript": ".ts"}
 WRITERS: Final[dict[Backend, Writer]] = {"onnx": to_onnx, "torchscript": to_torchscript}

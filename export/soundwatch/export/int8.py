@@ -4,8 +4,9 @@ Conventions: ONNX in, ONNX out; windows are mel decibels (N, C, M, T) of trainin
 has the inputs and outputs of the original, and its contract under another name (`NAME-int8`) and hash.
 Source: static quantization of ONNX Runtime. Weights are quantized for each output channel, to 7 bits: two 8-bit
 products overflow the 16-bit sums of CPUs without VNNI, and results would differ between machines. Activations are
-quantized to 8 bits between the smallest and the largest observed value; a ReLU becomes part of that range. The first
-convolution sees decibels, few channels and most frames: it stays in float32, and so do the pools and the head.
+quantized to 8 bits between the smallest and the largest observed value; a ReLU becomes part of that range. Weights
+are equalized across channels before. The first convolution sees decibels, few channels and most frames: it stays in
+float32, and so do the pools and the head.
 Does not: decide whether the int8 file is kept (`int8_comparison.py`).
 """
 
@@ -24,10 +25,11 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.export.band_means import pool_over_bands
-from soundwatch.export.formats import INT8_SUFFIX, with_metadata
+from soundwatch.export.equalize import equalize
+from soundwatch.export.formats import with_metadata
 
 
 class _Windows(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime's class has no types
@@ -57,6 +59,7 @@ def to_int8(path: Path, contract: ModelContract, mel_db: NDArray[np.float32]) ->
     if not nodes:
         raise ModelError(f"{path} has no second convolution; there is nothing in it that 8 bits would make quicker.")
     pool_over_bands(original)
+    equalize(original)
     model = quantize(original, mel_db, nodes)
     own = _contract(contract, model.graph, len(mel_db))
     onnx.checker.check_model(model, full_check=True)

@@ -26,13 +26,12 @@ from rich.console import Console
 from rich.progress import track
 
 from soundwatch.daemon.capture.recording import Recording
-from soundwatch.daemon.core.contract import FeatureSpec, ModelContract
+from soundwatch.daemon.core.contract import INT8_SUFFIX, FeatureSpec, ModelContract
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.types import Classifier
 from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.pipeline.scoring import source_features
-from soundwatch.export.formats import INT8_SUFFIX
 from soundwatch.export.int8 import to_int8
 from soundwatch.export.model_card import model_card
 from soundwatch.training.cli.options import split_own

@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.types import Block, Classifier, Samples
 from soundwatch.daemon.frontend.mel import MelState, mel
 from soundwatch.daemon.frontend.resample import ResampleState, resample
 from soundwatch.daemon.frontend.window import WindowState, window
 from soundwatch.daemon.inference.classifier import Backend
-from soundwatch.export.formats import INT8_SUFFIX
 from soundwatch.export.parity import INT8_SCORE_LIMIT, RUNTIMES, SCORE_LIMIT, ParityDifference
 from soundwatch.export.probes import SEED, probes
 from soundwatch.export.report import Verification

@@ -128,7 +128,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused_with_the_names_of_shipped_models(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"There is no model .*nothing\.onnx\. .* urban, tutorial\.$"):
+    with pytest.raises(ModelError, match=r"There is no model .*nothing\.onnx\. .* urban, urban-int8, tutorial\.$"):
         load_classifier_file(tmp_path / "nothing.onnx")
 
 
@@ -268,3 +268,11 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(ModelError, match="Permission denied"):
         load_classifier_file(path)
+
+
+def test_the_int8_version_of_the_default_model_has_its_classes_and_nearly_its_scores() -> None:
+    exact, quantized = (load_classifier_file(name, "cpu") for name in ("urban", "urban-int8"))
+    for key in ("features", "labels", "tags"):
+        assert getattr(quantized.contract, key) == getattr(exact.contract, key), "make urban-int8 of urban again"
+    mel_db = np.random.default_rng(1).normal(-40, 15, (4, *exact.contract.features.input_shape)).astype(np.float32)
+    np.testing.assert_allclose(quantized.classify(mel_db), exact.classify(mel_db), rtol=0, atol=0.2)

@@ -55,3 +55,8 @@ def test_an_export_that_fails_gives_its_reason_and_what_to_do(cache: Path, monke
     monkeypatch.setattr(shipped_torchscript, "_PROGRAM", "import sys; sys.exit('no room in the folder')")
     with pytest.raises(ModelError, match=r"no room in the folder Try `soundwatch export tutorial"):
         load_classifier_file("tutorial", "cpu", "torchscript")
+
+
+def test_a_model_in_8_bit_integers_has_no_torchscript_file() -> None:
+    with pytest.raises(ModelError, match=r"only its ONNX file has\. Use backend onnx, or the model urban\.$"):
+        load_classifier_file("urban-int8", "cpu", "torchscript")

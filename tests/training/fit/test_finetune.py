@@ -223,7 +223,7 @@ def test_without_a_recipe_network_and_front_end_are_the_models(
         adapt_recipe(load_recipe("finetune"), str(model))
 
 
-@pytest.mark.parametrize("model", SHIPPED_MODELS)
+@pytest.mark.parametrize("model", sorted({*SHIPPED_MODELS} - {"urban-int8"}))
 def test_the_shipped_models_can_be_started_from(model: str) -> None:
     try:
         path = resolve_model(model)
@@ -231,6 +231,11 @@ def test_the_shipped_models_can_be_started_from(model: str) -> None:
         pytest.skip(f"the model is not here: {error}")
     recipe = adapt_recipe(load_recipe("finetune"), model)
     assert load_pretrained(model, recipe).contract == load_classifier_file(path, "cpu").contract
+
+
+def test_a_network_in_8_bit_integers_is_no_start() -> None:
+    with pytest.raises(ConfigError, match=r"is in 8-bit integers\. Start from the network .* urban\.$"):
+        load_pretrained("urban-int8", adapt_recipe(load_recipe("finetune"), "urban"))
 
 
 def test_the_shipped_recipe_takes_the_network_of_the_recipe_that_a_model_names(tmp_path: Path) -> None:

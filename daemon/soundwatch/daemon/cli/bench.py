@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", default="urban", show_default=True, help="urban, tutorial or a file.")
+@click.option("--model", default="urban", show_default=True, help="urban, urban-int8, tutorial or a file.")
 @click.option(
     "--provider",
     "providers",

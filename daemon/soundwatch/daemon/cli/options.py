@@ -117,7 +117,9 @@ def model_options(command: Command) -> Command:
         click.option("--backend", metavar="BACKEND", help="auto, onnx, torchscript, or a server: triton://HOST:PORT."),
         click.option("--require-cuda", is_flag=True, default=None, help="Fail instead of using the CPU."),
         click.option("--provider", help="auto, cpu, cuda or any provider of ONNX Runtime. [default: auto]"),
-        click.option("--model", "model_file", metavar="MODEL", help="urban, tutorial or a file. [default: urban]"),
+        click.option(
+            "--model", "model_file", metavar="MODEL", help="urban, urban-int8, tutorial or a file. [default: urban]"
+        ),
     ):
         command = option(command)
     return command

@@ -23,6 +23,7 @@ from soundwatch.daemon.core.operation import Operation, TagScore
 CONTRACT_KEY: Final = "soundwatch.contract"
 WAVEFORM_KEY: Final = "soundwatch.waveform"  # of files for other programs, which take samples
 CONTRACT_SCHEMA: Final = "soundwatch.model/1"
+INT8_SUFFIX: Final = "-int8"  # of the name of a quantized model
 
 # Limits of a model file, which is untrusted: arrays of these sizes are allocated before its first run.
 _MOST: Final = {"rate_hz": 384_000, "channels": 64, "window_ms": 600_000, "n_fft": 1 << 17, "n_mels": 4096}

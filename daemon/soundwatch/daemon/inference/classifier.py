@@ -38,7 +38,7 @@ Backend = Literal["auto", "onnx", "torchscript"]
 
 MOST_BYTES: Final = 1 << 30
 FIRST_RUN_S: Final = 120.0  # a first window takes milliseconds; choosing kernels on a slow card takes up to a minute
-SHIPPED_MODELS: Final = ("urban", "tutorial")
+SHIPPED_MODELS: Final = ("urban", "urban-int8", "tutorial")
 _TORCHSCRIPT_SUFFIXES: Final = frozenset({".pt", ".ts"})
 
 

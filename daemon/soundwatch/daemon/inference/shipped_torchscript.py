@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.extras import install_command
 
@@ -30,8 +31,13 @@ def shipped_torchscript(name: str, shipped: Path) -> Path:
         shipped: Its ONNX file.
 
     Raises:
-        ModelError: torch is not installed, or the export failed.
+        ModelError: The model is in 8 bits, torch is not installed, or the export failed.
     """
+    if name.endswith(INT8_SUFFIX):
+        raise ModelError(
+            f"{name} has 8-bit integers, which only its ONNX file has. Use backend onnx, or the model "
+            f"{name.removesuffix(INT8_SUFFIX)}."
+        )
     if importlib.util.find_spec("torch") is None:
         raise ModelError(
             f"Backend torchscript needs torch, which is not installed. Install it with {install_command('training')}, "

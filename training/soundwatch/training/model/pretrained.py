@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundwatch.daemon.core.contract import ModelContract
+from soundwatch.daemon.core.contract import INT8_SUFFIX, ModelContract
 from soundwatch.daemon.core.errors import ConfigError, ModelError
 from soundwatch.training.model.checkpoint import load_network, read_checkpoint
 from soundwatch.training.model.network import build_network
@@ -143,7 +143,7 @@ def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract
     """Build a network that reproduces the scores of an ONNX file.
 
     Raises:
-        ConfigError: The network of the recipe gives other scores.
+        ConfigError: The network of the recipe gives other scores, or the file is in 8-bit integers.
         ModelError: The file cannot be read.
     """
     import onnx
@@ -153,6 +153,11 @@ def _from_onnx(path: Path, recipe: Recipe) -> tuple[nn.Sequential, ModelContract
     classifier = load_classifier_file(path, "cpu")
     contract = classifier.contract
     _refuse_other_features(contract, recipe, path)
+    if contract.name.endswith(INT8_SUFFIX):
+        raise ConfigError(
+            f"{path} is in 8-bit integers. Start from the network that it was made of, "
+            f"{contract.name.removesuffix(INT8_SUFFIX)}."
+        )
     graph = onnx.load(str(path)).graph
     network = build_network(recipe, len(contract.labels)).eval()
     values = {

@@ -1,0 +1,134 @@
+"""Processor time of int8 versions of a network, beside the network in float32.
+
+Run `python benchmarks/int8.py`; it takes a minute and writes results/int8.json.
+
+Conventions: processor milliseconds a window, one thread. In each round all variants run in turn; ratios are taken
+within a round. The ranges of the maps come from noise, which changes scores and no time. `soundwatch export --int8`
+measures accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from harness import ONE_THREAD, Results, Table, figure, machine_of, provenance, table, with_range, write_results
+from onnxruntime.quantization import QuantType
+
+from soundwatch.daemon.diagnostics.benchmark import window_ms
+from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.export.band_means import pool_over_bands
+from soundwatch.export.equalize import equalize
+from soundwatch.export.formats import with_metadata
+from soundwatch.export.int8 import convolutions_to_quantize, quantize
+
+ROUNDS: Final = 15
+WINDOWS: Final = 16
+
+
+def pooled(original: Any, _mel_db: Any) -> Any:
+    """Return the float32 network with its means over bands as average pools."""
+    pool_over_bands(original)
+    return original
+
+
+def quantized(keep: Callable[[int, Any], bool], **options: Any) -> Callable[[Any, Any], Any]:
+    """Return a function that quantizes the convolutions for which `keep` holds, by their place and node."""
+
+    def convert(original: Any, mel_db: Any) -> Any:
+        pool_over_bands(original)
+        equalize(original)
+        graph = original.graph
+        convolutions = [node for node in graph.node if node.op_type == "Conv"]
+        kept = {node.output[0] for place, node in enumerate(convolutions) if keep(place, node)}
+        names = [node.name for node in graph.node if kept & {*node.output, *node.input} and node.op_type in OPERATORS]
+        return quantize(original, mel_db, names, **options)
+
+    return convert
+
+
+def as_exported(original: Any, mel_db: Any) -> Any:
+    """Return the int8 network as `soundwatch export --int8` writes it."""
+    pool_over_bands(original)
+    equalize(original)
+    return quantize(original, mel_db, convolutions_to_quantize(original.graph))
+
+
+def is_pointwise(place: int, node: Any) -> bool:
+    """Return whether a convolution other than the first sums over all channels of one position."""
+    kernel = next(list(item.ints) for item in node.attribute if item.name == "kernel_shape")
+    return place > 0 and kernel == [1, 1]
+
+
+OPERATORS: Final = ("Conv", "Relu")
+VARIANTS: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "float32, means over bands as average pools": pooled,
+    "int8, as exported: all convolutions but the first, weights of 7 bits": as_exported,
+    "int8, weights of 8 bits": quantized(lambda place, _node: place > 0, reduce_range=False),
+    "int8, all convolutions": quantized(lambda _place, _node: True),
+    "int8, pointwise convolutions": quantized(is_pointwise),
+    "int8, unsigned weights": quantized(lambda place, _node: place > 0, weight_type=QuantType.QUInt8),
+}
+
+
+def measure(model: str) -> list[dict[str, Any]]:
+    """Measure all variants in turn."""
+    exact = load_classifier_file(model, "cpu")
+    mel_db = np.random.default_rng(0).normal(-40, 15, (WINDOWS, *exact.contract.features.input_shape))
+    networks: dict[str, Any] = {"float32, the file": exact}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        for name, convert in VARIANTS.items():
+            network = convert(onnx.load(exact.path), mel_db.astype(np.float32))
+            file.write_bytes(with_metadata(network, exact.contract))
+            networks[name] = load_classifier_file(file, "cpu")
+    rounds = [{name: window_ms(network, 1) for name, network in networks.items()} for _ in range(ROUNDS + 1)][1:]
+    return [
+        {
+            "name": name,
+            "window_ms": figure([spent[name] for spent in rounds]),
+            "ratio": figure([spent[name] / spent["float32, the file"] for spent in rounds]),
+        }
+        for name in networks
+    ]
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="urban")
+    model = parser.parse_args().model
+    if not ONE_THREAD.items() <= os.environ.items():  # numpy reads the variables when it is imported
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
+    identity = load_classifier_file(model, "cpu").contract.identity
+    results = {
+        **provenance("python benchmarks/int8.py"),
+        "model": identity,
+        "vnni": "avx512_vnni" in Path("/proc/cpuinfo").read_text("utf-8"),
+        "variants": measure(model),
+    }
+    write_results("int8", results, TABLES["int8"])
+
+
+def variants_table(results: Results) -> Table:
+    """Return a row for each variant."""
+    rows = [
+        (variant["name"], with_range(variant["window_ms"], 2), with_range(variant["ratio"], 2))
+        for variant in results["variants"]
+    ]
+    note = f"The processor has {'' if results['vnni'] else 'no '}AVX512-VNNI. {machine_of(results)}"
+    return table(("network", "a window, ms", "times the file"), rows, note)
+
+
+TABLES: Final = {"int8": {"int8": variants_table}}
+
+
+if __name__ == "__main__":
+    main()
