@@ -104,6 +104,15 @@ def test_an_unreadable_journal_is_reported(tmp_path: Path) -> None:
     assert "cannot be opened" in found.journal.problem
 
 
+def test_sources_that_can_be_listened_to_are_named() -> None:
+    sources = {"yard": SourceConfig(listen=True), "mic0": SourceConfig()}
+    found = audit(Config(journal=JournalConfig(path="memory"), sources=sources))
+    assert found.listening == ("yard",)
+    assert "  who has the token of the page can listen live to yard" in audit_text(found)
+    closed = audit(Config(journal=JournalConfig(path="memory")))
+    assert not any("listen" in line for line in audit_text(closed))
+
+
 def test_servers_for_other_machines_and_network_sources_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOUNDWATCH_TOKEN", "sixteen-letters-")
     found = audit(

@@ -52,6 +52,17 @@ def run(seconds: int, switches: dict[int, bool]) -> tuple[CollectingSink, list[W
     return sink, readings
 
 
+def test_listeners_get_each_block_but_those_of_a_pause() -> None:
+    context, _ = engine_context(BandClassifier())
+    heard: list[int] = []
+    context.live.subscribe_sound("mic", lambda block: heard.append(block.first_sample // RATE_HZ))
+    engine = Engine(context, MemoryLogger())
+    source = Switched(9, {3: lambda: engine.set_listening("mic", False), 6: lambda: engine.set_listening("mic", True)})
+    engine.run([SourceSession(source)])
+    assert set(heard) >= {0, 1, 2, 7, 8}
+    assert not {4, 5} & set(heard)
+
+
 def test_a_pause_ends_events_and_becomes_a_gap() -> None:
     sink, readings = run(9, {3: False, 6: True})
     events = [

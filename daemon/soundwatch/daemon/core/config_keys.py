@@ -15,12 +15,13 @@ import msgspec
 
 FILE: Final = Path(__file__).with_name("config_keys.json")
 ANY: Final = "*"
-PROTECTED: Final = (  # a stolen token of the page must not run a program or move sound to another place
+PROTECTED: Final = (  # a stolen token of the page must not run a program, or move sound to another place
     ("sinks",),
     ("model",),
     ("shadow",),
     ("journal",),
     ("clips", "folder"),
+    ("sources", ANY, "listen"),
     ("rules", ANY, "then", "send"),
 )
 NO_PATHS: Final = (("clips", "speech_guard"),)  # true or false; a text is the path of a model

@@ -85,6 +85,7 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         level_offset_db: Level of full scale in decibels of sound pressure; null without calibration.
         gain_db: Gain before the front end.
         high_pass_hz: Corner frequency of a high-pass before the front end; null for none.
+        listen: The sound can be listened to on the page, with its token.
         detection: Overrides of `detection`.
         clips: false for no clips of this source, or overrides of `clips`.
     """
@@ -95,5 +96,6 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     level_offset_db: OffsetDb | None = None
     gain_db: Annotated[float, msgspec.Meta(ge=-60, le=60)] = 0.0
     high_pass_hz: Annotated[float, msgspec.Meta(ge=10, le=2000)] | None = None
+    listen: bool = False
     detection: SourceDetectionConfig = SourceDetectionConfig()
     clips: bool | SourceClipsConfig = True

@@ -125,6 +125,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         clips: The stored sound.
         destinations: The sinks.
         network_sources: Sources with sound from a network.
+        listening: Sources that the page's token allows to listen to live.
         reporting: Usage reporting of libraries that the user's environment switches on.
         log: Destination of the log.
         leaves_house: True if data leaves the local network, or may leave it.
@@ -134,6 +135,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     clips: ClipsAudit
     destinations: tuple[Destination, ...]
     network_sources: tuple[NetworkSourceAudit, ...]
+    listening: tuple[str, ...] = ()
     reporting: tuple[LibraryReporting, ...] = ()
     log: str = "standard error, which the parent process may redirect"
     leaves_house: bool = False
@@ -166,6 +168,7 @@ def audit(config: Config) -> Audit:
         clips=msgspec.structs.replace(clips, earlier=earlier_clips(config.journal, clips.folder)),
         destinations=destinations,
         network_sources=network,
+        listening=tuple(name for name, source in config.sources.items() if source.listen),
         leaves_house=bool(reporting) or any(item.reach in ("outside", "unknown") for item in destinations),
     )
 

@@ -43,6 +43,8 @@ def audit_text(result: Audit) -> Sequence[str]:
     for source in result.network_sources:
         protection = "encrypted" if source.encrypted else "not encrypted"
         lines.append(f"  the sound of {source.source} comes from {source.address}, {protection}")
+    if result.listening:
+        lines.append(f"  who has the token of the page can listen live to {', '.join(result.listening)}")
     lines.append(f"  the log: {result.log}")
     for library in result.reporting:
         lines.append(f"  {library.library} may send {library.report}: {library.variable} is {library.value!r}")

@@ -270,6 +270,8 @@ class Engine:
                 source.clip_tap.add_block(source.name, block)
         # coalesced in this thread, since every thread that allocates has its own memory
         for block in coalesce_blocks(blocks):
+            if not source.paused:
+                self._context.live.publish_sound(source.name, block)
             self.process_block(source, block, since_ns)
             if source.level_tap is not None and source.encoder is not None and not source.paused:
                 source.level_tap.add_block(source.name, source.encoder, block)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from soundwatch.daemon.core.source import AudioQuality
-from soundwatch.daemon.core.types import StreamSummary, WindowResult
+from soundwatch.daemon.core.types import Block, StreamSummary, WindowResult
 from soundwatch.daemon.events.level_schema import LevelLine
 
 
@@ -25,6 +25,7 @@ class LiveFeed:
         self.source_stats: dict[str, SourceStats] = {}
         self._level_subscribers: list[Callable[[LevelLine], None]] = []
         self._subscribers: list[Callable[[WindowResult], None]] = []
+        self._sound_subscribers: dict[str, list[Callable[[Block], None]]] = {}
         self._feature_subscribers = 0
 
     @property
@@ -82,6 +83,29 @@ class LiveFeed:
             self.latest_levels[level.source] = level
         for subscriber in self._level_subscribers:
             subscriber(level)
+
+    def subscribe_sound(self, source: str, subscriber: Callable[[Block], None]) -> Callable[[], None]:
+        """Call a function with each block of a source, in the engine's thread; the function must not wait.
+
+        Returns:
+            A function that ends the subscription. A second call does nothing.
+        """
+        self._sound_subscribers[source] = [*self._sound_subscribers.get(source, []), subscriber]
+
+        def unsubscribe() -> None:
+            kept = [other for other in self._sound_subscribers.get(source, []) if other is not subscriber]
+            self._sound_subscribers[source] = kept
+
+        return unsubscribe
+
+    def publish_sound(self, source: str, block: Block) -> None:
+        """Hand a block to the subscribers of its source."""
+        for subscriber in self._sound_subscribers.get(source, ()):
+            subscriber(block)
+
+    def listeners(self, source: str) -> int:
+        """Return the number of subscribers to the sound of a source."""
+        return len(self._sound_subscribers.get(source, ()))
 
     def remove(self, source: str) -> None:
         """Remove a source."""

@@ -139,7 +139,9 @@ def _other_paths() -> dict[str, Any]:
 
     query = _query_parameters(StreamQuery)
     event_id = {"name": "name", "in": "path", "required": True, "schema": msgspec.json.schema(EventId)}
+    source = {"name": "name", "in": "path", "required": True, "schema": msgspec.json.schema(Text)}
     return {
+        "/api/sources/{name}/listen": get("Live sound of a source.", "audio/webm", [source], 404, 503),
         "/api/stream": get("Server-Sent Events: new lines of the journal.", "text/event-stream", query, 400, 503),
         "/api/clips/{name}": get("Sound of an event, by the event's id.", "audio/flac", [event_id], 400, 404),
         "/metrics": get("Prometheus metrics.", "text/plain", []),

@@ -18,6 +18,7 @@ from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.status.snapshot import SourceStatus
+from soundwatch.daemon.web.listening import may_listen
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
     ClassResponse,
@@ -33,15 +34,14 @@ from soundwatch.daemon.web.schemas import (
 )
 
 
-def sources(view: DaemonView) -> SourcesResponse:
+def sources(view: DaemonView, *, has_token: bool) -> SourcesResponse:
     """Return the status of all sources."""
-    latest = view.live.latest
     statuses = view.status.snapshot.sources
-    return SourcesResponse(sources=tuple(_source(name, status, latest.get(name)) for name, status in statuses.items()))
+    return SourcesResponse(sources=tuple(_source(view, name, status, has_token) for name, status in statuses.items()))
 
 
-def _source(name: str, status: SourceStatus, window: WindowResult | None) -> SourceResponse:
-    hello = status.hello
+def _source(view: DaemonView, name: str, status: SourceStatus, has_token: bool) -> SourceResponse:
+    hello, window = status.hello, view.live.latest.get(name)
     return SourceResponse(
         name=name,
         state="running" if status.state == "heard" else status.state,
@@ -56,6 +56,8 @@ def _source(name: str, status: SourceStatus, window: WindowResult | None) -> Sou
         active=tuple(event.id for event in status.active),
         events=dict(status.events),
         gaps=status.gaps,
+        listen=has_token and may_listen(view, name),
+        listeners=view.live.listeners(name),
         last=None if window is None else _last(window),
     )
 

@@ -202,7 +202,7 @@ ROUTES: Final = (
         "/api/sources",
         "Status of all sources.",
         SourcesResponse,
-        lambda request: responses.sources(request.view),
+        lambda request: responses.sources(request.view, has_token=request.has_token),
     ),
     Route(
         "POST",

@@ -141,6 +141,7 @@ class ReadingResponse(msgspec.Struct, frozen=True, kw_only=True):
 class SourceResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Status of a source, its faults, and its last window; `last` is null before the first window.
 
+    `listen`: this client may listen to the source; `listeners`: number of clients that do.
     `hearing` is the former name of `state`, with `heard` for `running`; the next version removes it.
     """
 
@@ -157,6 +158,8 @@ class SourceResponse(msgspec.Struct, frozen=True, kw_only=True):
     active: tuple[str, ...]
     events: dict[str, int]
     gaps: int
+    listen: bool
+    listeners: int
     last: ReadingResponse | None
 
 

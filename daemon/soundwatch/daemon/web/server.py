@@ -32,6 +32,7 @@ from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.api import api_paths
 from soundwatch.daemon.web.broadcaster import Broadcaster
 from soundwatch.daemon.web.latency import LatencyHistograms
+from soundwatch.daemon.web.listening import Listening
 from soundwatch.daemon.web.login import LoginHandler
 from soundwatch.daemon.web.metrics import Metrics
 from soundwatch.daemon.web.middleware import MAX_HEAD_BYTES, SecurityMiddleware
@@ -92,6 +93,7 @@ def _app(view: DaemonView, broadcaster: Broadcaster, latencies: LatencyHistogram
             Path("/worker.js", static_files.worker, methods=["GET"]),
             Path("/static/{name}", static_files.file, methods=["GET"]),
             Path("/api/stream", _Raw(streams.events), methods=["GET"]),
+            Path("/api/sources/{name}/listen", _Raw(Listening(view, settings).listen), methods=["GET"]),
             WebSocketRoute("/api/ws", _Raw(streams.socket)),
             *api_paths(view, Metrics(view, latencies), settings),
         ],

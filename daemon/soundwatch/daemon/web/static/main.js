@@ -56,6 +56,8 @@ function refreshSoon() {
   soon = setTimeout(() => refresh().catch(fail), SOON_MS);
 }
 
+document.addEventListener("listening", refreshSoon);
+
 function fail(error) {
   byId("banner").hidden = false;
   setText(byId("banner"), t("The page cannot be updated: {reason}", { reason: error.message }));

@@ -3,6 +3,7 @@
 import { byId, el, keep, setText } from "./dom.js";
 import { decibels, highest, level, score, weighted } from "./format.js";
 import { t, words } from "./language.js";
+import { Listener } from "./listen.js";
 import { ask } from "./net.js";
 import { Spectrogram } from "./spectrogram.js";
 
@@ -122,12 +123,47 @@ export class Now {
     panel.paused = source.state === "paused";
     if (panel.wanted === undefined || panel.wanted === panel.paused) this.ready(panel, source.name);
     panel.button.hidden = source.state === "ended";
+    this.showListening(panel, source);
     if (source.state !== "running") this.clear(panel);
     else if (source.last) this.scores(panel, source.last);
     panel.canvas.setAttribute(
       "aria-label",
       t("The last minute of {source}: spectrogram, level and events. Current level: {level}.", { source: source.name, level: level(source.last?.level_dbfs) }),
     );
+  }
+
+  // The button, where the owner allows to listen, and the number of listeners.
+  showListening(panel, source) {
+    if (source.listen && !panel.listen) {
+      panel.listen = el("button", { type: "button", onclick: () => this.listen(panel, source.name) });
+      panel.audio = el("audio", { class: "live", hidden: true });
+      panel.button.before(panel.audio, panel.listen);
+      this.listenText(panel, source.name);
+    }
+    if (panel.listen) panel.listen.hidden = !source.listen || source.state !== "running";
+    if (source.listeners) {
+      panel.listeners ??= panel.about.parentElement.appendChild(el("p", { class: "listeners", role: "status" }));
+      setText(panel.listeners, t("{n} people listen to this source now.", { n: source.listeners }));
+    } else if (panel.listeners) setText(panel.listeners, "");
+  }
+
+  listenText(panel, name) {
+    setText(panel.listen, panel.listener ? t("Stop listening") : t("Listen"));
+    panel.listen.setAttribute("aria-label", `${panel.listen.textContent}: ${name}`);
+  }
+
+  listen(panel, name) {
+    if (panel.listener) {
+      panel.listener.stop();
+      return;
+    }
+    panel.listener = new Listener(name, panel.audio, (reason) => {
+      if (reason !== null) panel.listener = null;
+      if (reason) setText(panel.about, reason);
+      this.listenText(panel, name);
+      document.dispatchEvent(new Event("listening"));
+    });
+    this.listenText(panel, name);
   }
 
   ready(panel, name) {
