@@ -4,6 +4,7 @@ Run `python benchmarks/level.py`; it takes half a minute and writes results/leve
 
 Conventions: processor milliseconds for a second of 48 kHz stereo noise in blocks of 100 ms, on one thread. The meter in
 the engine is the difference of two runs of the engine, with and without the meter, both without a model.
+Memory is the highest of arrays and objects of one source's meter, without numpy itself.
 Does not: count the thread that writes lines.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
@@ -35,6 +37,8 @@ from soundwatch.daemon.diagnostics.benchmark import (
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
+from soundwatch.daemon.level import bands as band_filters
+from soundwatch.daemon.level import meter
 from soundwatch.daemon.level.block_filter import block_filter
 from soundwatch.daemon.level.meter import MeterState, measure
 from soundwatch.daemon.level.tap import LevelMeter
@@ -66,6 +70,17 @@ def run_meter(noise: np.ndarray, *, bands: bool = False) -> None:
         state, _ = measure(state, Block(noise[:, first : first + step], RATE_HZ, first), bands=bands)
 
 
+def memory_mb(noise: np.ndarray, *, bands: bool) -> float:
+    """Return the highest memory of the meter of one source, its matrices included."""
+    for cached in (meter._filters, meter._growth, band_filters._rise, band_filters._weights, band_filters._gains):
+        cached.cache_clear()
+    tracemalloc.start()
+    run_meter(noise[:, : 3 * RATE_HZ], bands=bands)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return round(peak_bytes / 1e6, 1)
+
+
 def engine_ms(contract: ModelContract, *, metered: bool) -> float:
     """Return the cost of the engine without a model."""
     context = benchmark_context(NullClassifier(contract))
@@ -75,10 +90,10 @@ def engine_ms(contract: ModelContract, *, metered: bool) -> float:
         def watch(contract: ModelContract) -> LevelWatch:
             return LevelWatch(config, watch_rules(config, DetectionConfig(), contract), contract.features.rate_hz)
 
-        meter = LevelMeter(
+        level_tap = LevelMeter(
             watch, lambda _: None, UTC, context.live.publish_level, context.journal.append, error_logger()
         )
-        context = replace(context, level_tap=meter)
+        context = replace(context, level_tap=level_tap)
     session = SourceSession(NoiseSource("noise", SECONDS))
     return cost_ms(lambda: Engine(context, error_logger()).run([session]), SECONDS)
 
@@ -103,13 +118,15 @@ def measured() -> dict[str, Any]:
         rounds["meter"].append(cost_ms(lambda: run_meter(noise), SECONDS))
         rounds["bands"].append(cost_ms(lambda: run_meter(noise, bands=True), SECONDS))
         rounds["engine"].append(engine_ms(contract, metered=True) - engine_ms(contract, metered=False))
-    return {name: figure(values[1:]) for name, values in rounds.items()}
+    memory = {"meter": memory_mb(noise, bands=False), "bands": memory_mb(noise, bands=True)}
+    return {"ms_a_second": {name: figure(values[1:]) for name, values in rounds.items()}, "peak_mb": memory}
 
 
 def cost_table(results: Results) -> Table:
-    """Return the processor time of each part."""
-    rows = [(NAMES[name], with_range(value, 2)) for name, value in results["ms_a_second"].items()]
-    return table(("part", "processor time, ms"), rows, machine_of(results))
+    """Return the processor time and the memory of each part."""
+    memory = {name: f"{peak_mb:.1f}" for name, peak_mb in results["peak_mb"].items()}
+    rows = [(NAMES[name], with_range(value, 2), memory.get(name, "")) for name, value in results["ms_a_second"].items()]
+    return table(("part", "processor time, ms", "memory, MB"), rows, machine_of(results))
 
 
 TABLES: Final = {"level": {"level": cost_table}}
@@ -119,7 +136,7 @@ def main() -> None:
     """Measure and write the results."""
     if not ONE_THREAD.items() <= os.environ.items():  # numpy reads the variables when it is imported
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)  # noqa: S606 -- this program
-    results = {**provenance("python benchmarks/level.py"), "ms_a_second": measured()}
+    results = {**provenance("python benchmarks/level.py"), **measured()}
     write_results("level", results, TABLES["level"])
 
 

@@ -5,7 +5,7 @@ Conventions: a section is (b0, b1, b2, a1, a2) with a0 = 1; sections are float64
 Source: the pole frequencies of IEC 61672-1:2013, annex E. The weighting C has two poles at f1, two at f4 and two zeros
 at 0 Hz; A has one more pole at f2 and one at f3 and two more zeros at 0 Hz.
 Rule for f4: the bilinear transform compresses frequencies near half the sampling rate: at 44.1 kHz the response would
-be 3.4 dB too low at 12.5 kHz. The section of the double pole at f4 therefore has the poles of the sampled analog filter
+be 3.5 dB too low at 12.5 kHz. The section of the double pole at f4 therefore has the poles of the sampled analog filter
 and a numerator that is fitted to the analog magnitude by least squares (the form of Vicanek, "Matched second order
 digital filters", 2016). At rates of sound cards the high
 passes lie far below, where the bilinear transform is exact to 0.01 dB.
