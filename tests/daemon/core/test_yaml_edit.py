@@ -88,7 +88,7 @@ def test_a_deleted_key_leaves_all_comments_of_others(path: tuple[str, ...], want
     [
         (["rain", "thunder", "on"], LIST.replace("# loud\n", "# loud\n    - 'on'\n")),
         (["thunder"], LIST.replace("    - rain     # wet\n", "")),
-        (["rain", "wind"], LIST.replace("    - thunder  # loud\n", "    - wind\n")),
+        (["rain", "wind"], LIST.replace("- thunder  #", "- wind  #")),
         (["wind"], LIST.replace("- rain     # wet\n    # second\n    - thunder  # loud", "").replace(
             "tags:\n    # first\n    \n", "tags: [wind]\n    # first  # loud\n")),
     ],

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from soundwatch.daemon.cli.options import config_option
-from soundwatch.daemon.core.config_file import load_config
+from soundwatch.daemon.core.config_file import load_config, parse_yaml
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.effective import SourceSettings
@@ -21,18 +21,27 @@ if TYPE_CHECKING:
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @config_option
 @click.option("--effective", is_flag=True, help="Print each source's settings in force, and what gave each value.")
+@click.option(
+    "--migrate",
+    is_flag=True,
+    help="Write present names in place of former ones. Comments stay, the former file stays in NAME.bak.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --effective: one JSON object instead of text.")
-def check_config(path: Path | None, config_path: Path | None, effective: bool, as_json: bool) -> None:
+def check_config(path: Path | None, config_path: Path | None, effective: bool, as_json: bool, migrate: bool) -> None:
     """Check a configuration, its model and its sinks, and print all values as YAML, without secrets."""
     if as_json and not effective:
         raise click.UsageError("--json prints settings in force: add --effective.")
     from soundwatch.daemon.app.check import check_config as check
+    from soundwatch.daemon.core.config_migration import former_names
     from soundwatch.daemon.core.redact import redacted_config
     from soundwatch.daemon.detection.rules import COMMON
     from soundwatch.daemon.inference.classifier import LoadedModel
     from soundwatch.daemon.inference.loading import load_classifier
 
     config = load_config(path or config_path)
+    if migrate:
+        _migrate(path or config_path)
+        return
     classifier = load_classifier(config.model, config.detection.tags)
     contract = classifier.contract
     sources = check(config, contract)
@@ -52,6 +61,34 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
         click.echo(f"#   {label}: {threshold}")
     if shadow is not None:
         click.echo(f"# shadow {shadow.contract.identity}")
+    if (file := path or config_path) is not None:
+        for key, former, present in former_names(parse_yaml(file.read_bytes(), str(file))):
+            click.echo(
+                f"# {'.'.join(key)}: {former} is the former name of {present}; to write the new one: "
+                "soundwatch check-config --migrate FILE"
+            )
+
+
+def _migrate(path: Path | None) -> None:
+    """Write present names in place of former ones, and print both."""
+    from soundwatch.daemon.core.config_migration import former_names, migrated
+    from soundwatch.daemon.core.config_write import back_up, write_atomically
+    from soundwatch.daemon.core.yaml_edit import edit_yaml
+
+    if path is None:
+        raise click.UsageError("--migrate changes a file: give its path.")
+    content = path.read_bytes()
+    tree = parse_yaml(content, str(path))
+    names = list(former_names(tree))
+    if not names:
+        click.echo(f"{path} has no former names.")
+        return
+    after = edit_yaml(content.decode(), migrated(tree)).encode()
+    backup = back_up(path)
+    write_atomically(path, after, load_config)
+    for key, former, present in names:
+        click.echo(f"{'.'.join(key)}: {former} is now {present}")
+    click.echo(f"The former file is {backup}.")
 
 
 def _echo_effective(sources: Mapping[str, SourceSettings], *, as_json: bool) -> None:

@@ -106,6 +106,11 @@ def _entries(text: str, path: KeyPath) -> tuple[list[tuple[yaml.Node, yaml.Node]
 def _with(text: str, path: KeyPath, value: Any) -> str:
     found, root = _entries(text, path)
     if len(found) == len(path):
+        node = found[-1][1]
+        if isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list):
+            edited = _edited_list(text, node, _value_at(text, path), value)
+            if edited is not None:
+                return edited
         return _replaced(text, *found[-1], value)
     parent = found[-1][1] if found else root
     rest = path[len(found) :]
@@ -146,10 +151,6 @@ def _block(path: KeyPath, value: Any, indent: str, newline: str) -> str:
 
 def _replaced(text: str, key: yaml.Node, node: yaml.Node, value: Any) -> str:
     """Replace a value; comments between its key and its first character stay."""
-    if isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list):
-        edited = _edited_list(text, node, value)
-        if edited is not None:
-            return edited
     end = _end(text, (key, node))
     colon = _after_colon(text, key)
     start = max(node.start_mark.index, colon)
@@ -158,15 +159,26 @@ def _replaced(text: str, key: yaml.Node, node: yaml.Node, value: Any) -> str:
     return f"{text[:start]}{' ' if start == colon else ''}{_flow(value)}{text[end:]}"
 
 
-def _edited_list(text: str, node: yaml.SequenceNode, value: list[Any]) -> str | None:
-    """Delete and append items of a list in block style, so that the others keep their comments.
+def _value_at(text: str, path: KeyPath) -> Any:
+    value = parse_yaml(text.encode(), "the text")
+    for key in path:
+        value = value[key]
+    return value
+
+
+def _edited_list(text: str, node: yaml.SequenceNode, old: list[Any], value: list[Any]) -> str | None:
+    """Replace, delete and append items of a list in block style, so that the others keep their comments.
 
     Returns:
         The text; None if items are changed in another way.
     """
-    old = [
-        parse_yaml(text[item.start_mark.index : _end(text, (item, item))].encode(), "an item") for item in node.value
-    ]
+    if len(old) == len(value):
+        for number in reversed(range(len(old))):
+            if old[number] != value[number]:
+                item = node.value[number]
+                end = _end(text, (item, item))
+                text = f"{text[: item.start_mark.index]}{_flow(value[number])}{text[end:]}"
+        return text
     kept = [number for number, item in enumerate(old) if item in value]
     added = value[len(kept) :]
     if not kept or [old[number] for number in kept] != value[: len(kept)]:
