@@ -17,9 +17,10 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from level_day import write_level_day
@@ -33,6 +34,7 @@ CHROMIUM: Final = "/usr/bin/chromium"
 ARGUMENTS: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 MOST_BYTES: Final = 300_000
 LOOKING_MS: Final = 75_000
+TOKEN: Final = "a-token-for-screenshots"  # noqa: S105
 STREET: Final = "sources: {street: {device: demo}}"
 SETTINGS: Final = """
 sources:
@@ -51,7 +53,7 @@ SHOTS: Final[dict[str, dict[str, Any]]] = {
 
 
 @contextmanager
-def daemon(folder: str, keys: str) -> Iterator[str]:
+def daemon(folder: str, keys: str, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
     """A daemon of a configuration; its page's address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -62,7 +64,7 @@ def daemon(folder: str, keys: str) -> Iterator[str]:
         f"clips: {{folder: {folder}/clips, speech_guard: false}}\n{keys}\n"
     )
     command = [SOUNDWATCH, "run", "--config", str(config)]
-    environment = os.environ | {"STATE_DIRECTORY": folder}
+    environment = os.environ | {"STATE_DIRECTORY": folder} | dict(variables)
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield url
@@ -75,6 +77,8 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/api/health", timeout=5):  # noqa: S310  # our own, on loopback
             return True
+    except urllib.error.HTTPError:  # a token is required
+        return True
     except (urllib.error.URLError, OSError):
         return False
 
@@ -99,11 +103,26 @@ def keep(name: str, shot: bytes) -> None:
 
 def take_settings(browser: Browser) -> None:
     """Take the settings of two sources."""
-    with tempfile.TemporaryDirectory() as folder, daemon(folder, SETTINGS) as url:
+    with tempfile.TemporaryDirectory() as folder, daemon(folder, SETTINGS, {"SOUNDWATCH_TOKEN": TOKEN}) as url:
         page = browser.new_page(color_scheme="light", viewport={"width": 1000, "height": 900})
         open_page(page, url)
         page.locator("#settings details summary").first.click()
-        keep("page-settings", page.locator("section[aria-labelledby=settings-title]").screenshot())
+        section = page.locator("section[aria-labelledby=settings-title]")
+        keep("page-settings", section.screenshot())
+        page.locator("#settings details summary").first.click()
+        take_editor(page)
+        keep("page-editor", section.screenshot())
+
+
+def take_editor(page: Page) -> None:
+    """Change a value in the editor of the settings, and show the difference."""
+    page.locator("#editor > summary").click()
+    page.get_by_label("Find a setting").fill("longest event")
+    field = page.locator(".setting-value input").last
+    field.fill("120")
+    field.press("Tab")
+    page.get_by_role("button", name="Show the difference").click()
+    page.locator(".diff").wait_for()
 
 
 def take_levels(browser: Browser) -> None:
@@ -123,6 +142,9 @@ def open_page(page: Page, url: str) -> None:
     while not answers(url):
         page.wait_for_timeout(200)
     page.goto(url)
+    if page.url.endswith("/login"):
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
     page.wait_for_selector("#settings details")
 
 

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from soundwatch.daemon.cli.options import config_option
-from soundwatch.daemon.core.config_file import load_config, parse_yaml
+from soundwatch.daemon.core.config_file import load_config, parse_config, parse_yaml
 
 if TYPE_CHECKING:
     from soundwatch.daemon.detection.effective import SourceSettings
@@ -84,8 +84,9 @@ def _migrate(path: Path | None) -> None:
         click.echo(f"{path} has no former names.")
         return
     after = edit_yaml(content.decode(), migrated(tree)).encode()
+    parse_config(after, path)
     backup = back_up(path)
-    write_atomically(path, after, load_config)
+    write_atomically(path, after)
     for key, former, present in names:
         click.echo(f"{'.'.join(key)}: {former} is now {present}")
     click.echo(f"The former file is {backup}.")
