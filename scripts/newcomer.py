@@ -142,7 +142,10 @@ class Newcomer:
         if command.startswith("arecord") and shutil.which("arecord") is None:
             return Outcome(line, "not run", "arecord is not installed")
         if (
-            re.match(r"soundwatch (train|export)|soundwatch run --model|pip install '.\[training", command)
+            re.match(
+                r"soundwatch (train|export)|soundwatch run --model|(make extras|pip install) .*training",
+                command,
+            )
             and not self._data
         ):
             return Outcome(line, "not run", "no --data")
