@@ -18,7 +18,15 @@ TUTORIAL = shipped_recipes()["tutorial"]
 
 
 def test_five_recipes_are_shipped() -> None:
-    assert sorted(shipped_recipes()) == ["finetune", "speech", "tutorial", "urban", "urban-street", "urban-taught"]
+    assert sorted(shipped_recipes()) == [
+        "finetune",
+        "own-sounds",
+        "speech",
+        "tutorial",
+        "urban",
+        "urban-street",
+        "urban-taught",
+    ]
 
 
 def test_the_shipped_default_looks_at_nothing_above_11_khz() -> None:
@@ -59,7 +67,7 @@ def test_yaml_that_is_no_mapping_is_refused(text: str) -> None:
 def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"No recipe urbane: .* Give one of finetune, speech, tutorial, urban, urban-street, urban-t",
+        match=r"No recipe urbane: .* Give one of finetune, own-sounds, speech, tutorial, urban, urban-street, urban-t",
     ):
         load_recipe("urbane")
 
@@ -105,7 +113,7 @@ def test_a_recipe_may_be_like_one_that_is_like_another() -> None:
     [
         (
             "{like: urbane, name: mine}",
-            "like is 'urbane'; a shipped recipe was expected: finetune, speech, tutorial, urban, urban-street",
+            "like is 'urbane'; a shipped recipe was expected: finetune, own-sounds, speech, tutorial, urban",
         ),
         ("{like: urban, optimisation: {weight_decoy: 1}}", "optimisation.weight_decoy is not a key; did you mean"),
     ],

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from soundwatch.daemon.core.errors import ConfigError, DataError
+from soundwatch.training.cli.fitting import choose_other_sounds, has_other_sounds
 from soundwatch.training.cli.options import (
     Folds,
     check_columns,
@@ -89,6 +90,12 @@ from soundwatch.training.model.recipe_file import load_recipe
     multiple=True,
     help="tensorboard, or MODULE:CLASS of a callback of your own. Repeatable.",
 )
+@click.option(
+    "--leave-out",
+    metavar="KIND",
+    multiple=True,
+    help="Kind of the other sounds that ship with the model, which holds one of the classes. Repeatable.",
+)
 @click.option("--workers", type=click.IntRange(0), help="Processes that read ahead from the cache.  [default: decided]")
 def train(
     root: Path,
@@ -115,6 +122,7 @@ def train(
     device: str,
     data_on: Place,
     log_names: tuple[str, ...],
+    leave_out: tuple[str, ...],
     workers: int | None,
 ) -> None:
     """Train a recipe on labeled recordings and write a checkpoint that describes itself.
@@ -123,11 +131,13 @@ def train(
     """
     ranks, own_device = distributed_context(pick_device(device))
     console = Console(stderr=True, quiet=not ranks.is_main)
-    recipe = override(_choose_recipe(recipe_name, init_from), epochs, seed, batch, lr, balance, precision)
+    own = layout != "urbansound8k"
+    steps = any(number is not None for number in (epochs, batch, lr, precision)) or balance
+    recipe = _choose_recipe(recipe_name, init_from, own and not steps)
+    recipe = override(recipe, epochs, seed, batch, lr, balance, precision)
     if recipe.finetune and not init_from:
         raise ConfigError(f"Recipe {recipe.name} goes on from a trained network; name one, e.g. --init-from urban.")
     check_columns(layout, columns)
-    own = layout != "urbansound8k"
     if own:
         if train_folds or leaky_split:
             raise ConfigError(
@@ -145,6 +155,7 @@ def train(
     out = out or Path("runs") / f"{recipe.name}-{_split_name(split)}"
     heard_by = open_teacher(recipe, teacher)
     origin = load_pretrained(init_from, recipe) if init_from else None
+    recipe, other_sounds = choose_other_sounds(recipe, origin, split.labels, leave_out, console)
     session = RunSetup(
         recipe,
         split,
@@ -158,6 +169,7 @@ def train(
         ranks,
         everyday,
         Loading(data_on, workers),
+        other_sounds,
     )
     with open_logs(log_names if ranks.is_main else (), out) as logs, process_group(ranks, own_device):
         record = run_session(session, resume, console, logs)
@@ -191,11 +203,12 @@ def describe_next(session: RunSetup, root: Path, layout: str, columns: Columns |
     )
 
 
-def _choose_recipe(name: str | None, init_from: str | None) -> Recipe:
-    """Return the named or the default recipe."""
+def _choose_recipe(name: str | None, init_from: str | None, may_fit: bool) -> Recipe:
+    """Return the named or the default recipe; a head can be fitted where other sounds ship with the network."""
     if name is None and init_from:
-        return adapt_recipe(load_recipe("finetune"), init_from)
-    return load_recipe(name or "urban")
+        name = "own-sounds" if may_fit and has_other_sounds(init_from) else "finetune"
+    recipe = load_recipe(name or "urban")
+    return adapt_recipe(recipe, init_from) if init_from and name in ("finetune", "own-sounds") else recipe
 
 
 def _split_official(

@@ -34,6 +34,11 @@ def split_negatives(*folders: Path) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]
     return tuple(clip for clip in clips if not _is_held_out(clip.recording)), held_out
 
 
+def is_synthetic(clip: Clip) -> bool:
+    """Return True for a sound of the folders of synthetic sounds."""
+    return clip.path.parent.parent.name.startswith("synthetic-")
+
+
 def _recordings(folder: Path) -> list[Clip]:
     paths = files_under(folder).with_suffix(RECORDING_SUFFIXES)
     if not paths:

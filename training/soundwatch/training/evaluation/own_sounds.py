@@ -1,8 +1,9 @@
 """Thresholds and open-set figure of a model of own classes, measured on its held-out recordings.
 
-Conventions: thresholds are chosen by the rule of shipped models (`price.py`): share found against false events an
-hour. The evidence is the held-out clips of the classes and half of the held-out other sounds; the other half gives the
-open-set figure, so no recording does both. A hash of the recording's name decides the half.
+Conventions: thresholds of a trained head are chosen by the rule of shipped models (`price.py`): share found against
+false events an hour. The evidence is the held-out clips of the classes and half of the held-out other sounds; the other
+half gives the open-set figure, so no recording does both. A hash of the recording's name decides the half. Thresholds
+of a fitted head come from heads that left the recordings out (`fitted_thresholds.py`).
 Does not: train, or use recordings that the network was trained on, except where a class has no held-out clip.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -22,16 +24,20 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import ModelContract, decode_contract, encode_contract
 from soundwatch.daemon.core.types import Classifier, Samples
 from soundwatch.training.data.cache import ClipCache, cache_folder
-from soundwatch.training.data.synthetic_sounds import KINDS
+from soundwatch.training.data.negatives import is_synthetic
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.evaluation.event_counts import SceneCounts
+from soundwatch.training.evaluation.fitted_thresholds import FittedThresholds, choose_fitted
 from soundwatch.training.evaluation.held_out import open_network
 from soundwatch.training.evaluation.offline_detection import MemorySource
 from soundwatch.training.evaluation.openset import wilson
 from soundwatch.training.evaluation.price import GRID, Evidence, choose_by_price
 from soundwatch.training.evaluation.score_track import Track, detect_in, score_track
+from soundwatch.training.fit.fitted_head import collect_examples
+from soundwatch.training.fit.head_fit import score_unlike
 from soundwatch.training.fit.run_setup import RunSetup
 from soundwatch.training.model import checkpoint as checkpoints
+from soundwatch.training.model.checkpoint import load_network
 
 FILE_NAME: Final = "open-set.json"
 SEED: Final = 7
@@ -48,11 +54,14 @@ class OwnSoundsReport(msgspec.Struct, frozen=True, kw_only=True):
         thresholds: Per class; 1 disables a class.
         clips: Number of class clips that were played.
         found: Number of them that raised an event of their class.
-        held_out: False if the class clips are those that the network was trained on.
+        held_out: False if the class clips are those that the network was trained on; a fitted head without held-out
+            clips is measured by heads that left its clips out.
         recordings: Number of real recordings of other sounds, not learned from.
         raised: Number of them that raised an event.
         synthetic: Number of synthetic sounds, not learned from.
         synthetic_raised: Number of them that raised an event.
+        shipped: Number of recordings that a fitted head learned from: shipped other sounds, and the user's.
+        shipped_raised: Number of them that raise an event by heads and thresholds that left them out.
     """
 
     thresholds: dict[str, float]
@@ -63,6 +72,8 @@ class OwnSoundsReport(msgspec.Struct, frozen=True, kw_only=True):
     raised: int
     synthetic: int
     synthetic_raised: int
+    shipped: int = 0
+    shipped_raised: int = 0
 
 
 def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsReport:
@@ -75,21 +86,25 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
     path = session.out / checkpoints.FILE_NAME
     state = checkpoints.read_checkpoint(path)
     contract = decode_contract(state.contract, str(path))
-    targets = session.split.test or session.split.train
-    chosen_on, measured_on = _halves(session.held_out_negatives)
+    fitted = _choose_fitted(session, path, console)
+    targets = session.split.test if fitted else session.split.test or session.split.train
     score = _scorer(open_network(path))
     tracks = [score(clip) for clip in track(targets, "Own sounds", console=console, transient=True)]
-    others = [score(clip) for clip in track(chosen_on, "Other sounds", console=console, transient=True)]
-    evidence = _evidence(contract, targets, tracks, chosen_on, others)
-    selected = choose_by_price(evidence, session.recipe.false_event_price, SEED).thresholds
-    values = tuple(max(LOWEST, value) for value in selected)
+    if fitted:
+        measured_on, values = list(session.held_out_negatives), fitted.values
+    else:
+        chosen_on, measured_on = _halves(session.held_out_negatives)
+        others = [score(clip) for clip in track(chosen_on, "Other sounds", console=console, transient=True)]
+        evidence = _evidence(contract, targets, tracks, chosen_on, others)
+        selected = choose_by_price(evidence, session.recipe.false_event_price, SEED).thresholds
+        values = tuple(max(LOWEST, value) for value in selected)
     thresholds = dict(zip(contract.labels, values, strict=True))
     contract = msgspec.structs.replace(contract, thresholds=thresholds)
     raised = [
         bool(detect_in(score(clip), contract, values))
         for clip in track(measured_on, "Open set", console=console, transient=True)
     ]
-    real = [_is_recording(clip) for clip in measured_on]
+    real = [not is_synthetic(clip) for clip in measured_on]
     report = OwnSoundsReport(
         thresholds=thresholds,
         clips=len(targets),
@@ -97,25 +112,37 @@ def choose_for_own_sounds(session: RunSetup, console: Console) -> OwnSoundsRepor
             any(detection.class_id == clip.class_id for detection in detect_in(of_clip, contract, values))
             for clip, of_clip in zip(targets, tracks, strict=True)
         ),
-        held_out=bool(session.split.test),
+        held_out=bool(session.split.test) or fitted is not None,
         recordings=sum(real),
         raised=sum(hit for hit, is_real in zip(raised, real, strict=True) if is_real),
         synthetic=len(real) - sum(real),
         synthetic_raised=sum(hit for hit, is_real in zip(raised, real, strict=True) if not is_real),
+        shipped=fitted.recordings if fitted else 0,
+        shipped_raised=fitted.raised if fitted else 0,
     )
+    if fitted and not targets:
+        report = msgspec.structs.replace(report, clips=fitted.clips, found=fitted.found)
     checkpoints.save_checkpoint(path, replace(state, contract=encode_contract(contract)))
     text = msgspec.json.format(msgspec.json.encode(report), indent=1)
     replace_file(session.out / FILE_NAME, lambda part: part.write_bytes(text))
     return report
 
 
+def _choose_fitted(session: RunSetup, path: Path, console: Console) -> FittedThresholds | None:
+    """Choose the thresholds of a fitted head; None for a trained one."""
+    recipe, classes = session.recipe, len(session.labels)
+    if recipe.finetune is None or recipe.finetune.head != "fitted":
+        return None
+    network, _ = load_network(path)
+    read = ClipCache(recipe.features, cache_folder())
+    examples = collect_examples(network.to(session.device), session, read, console)
+    left_out, _ = score_unlike(examples, classes)
+    return choose_fitted(left_out, classes)
+
+
 def _halves(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     first = [clip for clip in clips if hashlib.sha256(f"half {clip.recording}".encode()).digest()[0] % 2]
     return first, [clip for clip in clips if clip not in first]
-
-
-def _is_recording(clip: Clip) -> bool:
-    return clip.path.parent.name not in KINDS or not clip.path.parent.parent.name.startswith("synthetic-")
 
 
 def _scorer(classifier: Classifier) -> Scorer:
@@ -169,6 +196,13 @@ def describe_report(report: OwnSoundsReport) -> list[str]:
         f"Found: {report.found} of {report.clips} {origin} raise an event of their class",
     ]
     synthetic = f"{report.synthetic_raised} of {report.synthetic} synthetic sounds raise an event"
+    if report.shipped:
+        low, high = wilson(report.shipped_raised, report.shipped)
+        share = f"{100 * report.shipped_raised / report.shipped:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)"
+        lines.append(
+            f"Open set: {report.shipped_raised} of {report.shipped} recordings of other sounds raise an event, "
+            f"{share}, where neither head nor thresholds had their kind; {synthetic}"
+        )
     if report.recordings >= MIN_RECORDINGS:
         low, high = wilson(report.raised, report.recordings)
         share = f"{100 * report.raised / report.recordings:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f} %)"
@@ -176,7 +210,7 @@ def describe_report(report: OwnSoundsReport) -> list[str]:
             f"Open set: {report.raised} of {report.recordings} recordings of other sounds raise an event, {share}; "
             f"{synthetic}; none was learned from"
         )
-    else:
+    elif not report.shipped:
         lines.append(
             f"Open set: not measured on real sounds ({report.recordings} recordings of other sounds are held out; "
             f"{MIN_RECORDINGS} were wanted); {synthetic}. Give a folder of at least 100 recordings that are none of "

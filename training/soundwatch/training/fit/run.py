@@ -31,6 +31,7 @@ from soundwatch.training.distillation.street_sounds import class_sounds, negativ
 from soundwatch.training.distillation.teacher_targets import cache_teacher_targets
 from soundwatch.training.fit import scoring
 from soundwatch.training.fit.examples import DistillationBatches
+from soundwatch.training.fit.fitted_head import fit_run
 from soundwatch.training.fit.loop import Run, mel_batches, start_run, train, try_step
 from soundwatch.training.fit.memory import describe_shortage, find_fitting_batch
 from soundwatch.training.fit.metrics import Counts, count_confusion, measure
@@ -99,7 +100,10 @@ def run_session(session: RunSetup, resume: bool, console: Console, logs: Sequenc
     if resume:
         _resume(run, session, path)
     try:
-        train(run, session, read, save, console, distillation_batches)
+        if recipe.finetune and recipe.finetune.head == "fitted":
+            fit_run(run, session, read, save, console)
+        else:
+            train(run, session, read, save, console, distillation_batches)
     except KeyboardInterrupt:
         console.print(
             f"Stopped after epoch {run.epoch} of {recipe.epochs}; the same command with --resume continues it."

@@ -37,7 +37,7 @@ def build_contract(
     licences = [learned_from, *([before.provenance.licence] if before else [])]
     if session.inits_from_teacher:
         licences.append(TEACHER_LICENCE)
-    if session.everyday.sources:
+    if session.everyday.sources or session.other_sounds:
         licences.append(EVERYDAY_LICENCE)
     provenance = Provenance(
         recipe=recipe.name,

@@ -15,6 +15,7 @@ import msgspec
 import torch
 
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.training.data.other_sounds import OtherSounds
 from soundwatch.training.data.urbansound8k import Clip, Split
 from soundwatch.training.distillation.street_sounds import NO_EVERYDAY_SOUNDS, EverydaySounds
 from soundwatch.training.distillation.teacher import Teacher
@@ -45,6 +46,7 @@ class RunSetup:
         ranks: Process group of the run.
         everyday: Everyday sounds for training, if the recipe has street mixes.
         loading: How examples reach the device.
+        other_sounds: Shipped other sounds for a fitted head; None for a trained one.
     """
 
     recipe: Recipe
@@ -59,6 +61,7 @@ class RunSetup:
     ranks: DistributedContext = SINGLE_PROCESS
     everyday: EverydaySounds = NO_EVERYDAY_SOUNDS
     loading: Loading = DEFAULT_LOADING
+    other_sounds: OtherSounds | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -79,6 +82,7 @@ class RunSetup:
     def plan(self) -> DataPlan:
         """Data plan for the checkpoint."""
         sides = [[clip.name for clip in side] for side in (self.train_clips, self.split.test)]
+        sides += [list(self.other_sounds.kinds)] if self.other_sounds else []
         digest = hashlib.sha256(msgspec.json.encode(sides)).hexdigest()
         return DataPlan(
             train_folds=self.split.train_folds,
@@ -128,6 +132,7 @@ def describe_data(session: RunSetup) -> str:
     if split.leaky:
         words = f"random {len(split.train)} clips of {words}"
     others = len(session.negatives) + len(session.everyday.sounds)
+    others += len(session.other_sounds.sounds) if session.other_sounds else 0
     if others:
         words += f" and {others} other sounds"
     if session.origin:

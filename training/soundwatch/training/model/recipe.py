@@ -181,16 +181,18 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     body_learning_rate_share: float = 1.0
 
 
-class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Fine-tuning of a pretrained network. Batch norms keep their statistics: a few clips cannot give better ones.
 
     Attributes:
         head_epochs: Number of first epochs that train only the new head.
         body_learning_rate_share: Peak learning rate of all layers but the head, as a share of `max_learning_rate`.
+        head: "trained" by steps, then with all layers; "fitted" solves the head alone, on a frozen network.
     """
 
     head_epochs: int
     body_learning_rate_share: float
+    head: Literal["trained", "fitted"] = "trained"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
