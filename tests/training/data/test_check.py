@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.training.cli.data import data as data_command
+from soundwatch.training.data.urbansound8k import split_by_folds
 from support.cli_runner import soundwatch
 from support.labeled_folder import RATE_HZ, write_classes, write_sound
 
@@ -122,6 +123,15 @@ def test_urbansound8k_is_held_against_its_metadata(tiny_data: Path) -> None:
         "not listed": ("warning", 1),
         "leak": ("error", 9),
     }
+
+
+def test_a_clip_that_the_system_refuses_to_look_at_is_refused(tiny_data: Path) -> None:
+    table = tiny_data / "metadata" / "UrbanSound8K.csv"
+    first = table.read_text().splitlines()[1].split(",")[0]
+    table.write_text(table.read_text().replace(first, f"{'9' * 300}-1-0-0.wav"))
+    assert "cannot be looked at: File name too long" in str(_check(tiny_data).exception)
+    with pytest.raises(DataError, match="cannot be looked at: File name too long"):
+        split_by_folds(tiny_data, None, ())
 
 
 def test_recordings_in_two_folds_are_reported_as_excluded_from_training(tiny_data: Path) -> None:

@@ -120,6 +120,19 @@ def test_teacher_features_are_cached_and_computed_again_for_a_truncated_file(tin
     assert np.array_equal(first.teacher_features, second.teacher_features)
 
 
+def test_teacher_features_with_the_oldest_use_are_removed_above_the_limit(
+    tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, views = LevelTeacher(), plan_views(_clips((1,)), TEACHING, 0.1)
+    spec, console = tiny_recipe.features, Console(file=io.StringIO())
+    cache_teacher_targets(views[:4], 10, spec, teacher, class_tone, console)
+    monkeypatch.setattr("soundwatch.training.distillation.teacher_targets.LIMIT_MB", 0)
+    cache_teacher_targets(views[4:6], 10, spec, teacher, class_tone, console)
+    assert len([*teacher_targets_folder().glob("*.npz")]) == 2
+    cache_teacher_targets(views[4:6], 10, spec, teacher, class_tone, console)
+    assert teacher.calls == 6
+
+
 def test_a_head_finds_the_one_informative_window() -> None:
     rng = np.random.default_rng(0)
     class_ids = rng.integers(0, 10, 640)

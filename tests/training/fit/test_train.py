@@ -96,6 +96,8 @@ def test_the_place_of_the_clips_is_printed(tmp_path: Path, tiny_data: Path, tiny
         assert words in result.stderr
     with pytest.raises(ConfigError, match="no process reads ahead"):
         _cli(*common[1:], "--data-on", "device", "--workers", 1, "--out", tmp_path / "none")
+    with pytest.raises(ConfigError, match="--workers 5000, and at most"):
+        _cli(*common[1:], "--data-on", "host", "--workers", 5000, "--out", tmp_path / "none")
 
 
 def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_recipe: Recipe) -> None:

@@ -89,7 +89,7 @@ def check_data(root: Path, layout: Layout, console: Console, columns: Columns | 
     else:
         clips = read_metadata(root)
         about = about_metadata(clips, root)
-    present = [clip for clip in clips if clip.path.is_file()]
+    present = [clip for clip in clips if clip.is_there]
     measured = [(clip, measure_sound(clip.path)) for clip in track(present, "Decoding", console=console)]
     sounds = [(clip, facts) for clip, facts in measured if isinstance(facts, SoundFacts)]
     durations_s = [facts.duration_s for _, facts in sounds]

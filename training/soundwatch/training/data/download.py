@@ -49,4 +49,4 @@ def download(folder: Path) -> int:
             f"{wrong} files in {folder} are missing or damaged after the download. Remove {folder} and give the same "
             "command again."
         )
-    return sum(clip.path.is_file() for clip in read_metadata(folder))
+    return sum(clip.is_there for clip in read_metadata(folder))

@@ -103,11 +103,11 @@ def find_copies(sounds: Sounds, root: Path) -> Iterator[Finding]:
 
 def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     """Compare UrbanSound8K's metadata with its folders."""
-    listed, present = Counter(clip.fold for clip in clips), Counter(clip.fold for clip in clips if clip.path.is_file())
+    listed, present = Counter(clip.fold for clip in clips), Counter(clip.fold for clip in clips if clip.is_there)
     absent = [f"fold{fold}" for fold in sorted(listed) if not present[fold]]
     text = "Folds without a clip. The others can be used; `soundwatch data download` gets all."
     yield from _finding("error" if not present else "warning", "absent", absent, root, text)
-    gone = [clip.path for clip in clips if present[clip.fold] and not clip.path.is_file()]
+    gone = [clip.path for clip in clips if present[clip.fold] and not clip.is_there]
     yield from _finding("warning", "missing", gone, root, "Clips that the metadata lists and that have no file.")
     known = {clip.path for clip in clips}
     strays = [path for path in sorted(audio_folder(root).glob("fold*/*")) if path.is_file() and path not in known]
@@ -117,7 +117,7 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
     )
     folds: dict[str, set[int]] = defaultdict(set)
     for clip in clips:
-        if clip.path.is_file():
+        if clip.is_there:
             folds[clip.recording].add(clip.fold)
     split = [
         f"{name} in folds {', '.join(map(str, sorted(in_folds)))}"
@@ -130,11 +130,11 @@ def about_metadata(clips: Sequence[Clip], root: Path) -> Iterator[Finding]:
 
 def about_csv(labels: tuple[str, ...], clips: tuple[Clip, ...], root: Path) -> Iterator[Finding]:
     """Check the rows of a CSV file: rows without a file, files in two rows, classes that cannot be split."""
-    gone = [clip.path for clip in clips if not clip.path.is_file()]
+    gone = [clip.path for clip in clips if not clip.is_there]
     yield from _finding("warning", "missing", gone, root, "Recordings that the CSV file lists and that have no file.")
     twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
     yield from _finding("error", "listed twice", twice, root, "Recordings in two rows; a recording has one class.")
-    yield from about_folders(labels, tuple(clip for clip in clips if clip.path.is_file()), (), root)
+    yield from about_folders(labels, tuple(clip for clip in clips if clip.is_there), (), root)
 
 
 def about_folders(

@@ -54,6 +54,20 @@ class Clip:
     windows: int = 1
 
     @property
+    def is_there(self) -> bool:
+        """True if the file exists.
+
+        Raises:
+            DataError: The system refuses to look.
+        """
+        try:
+            return self.path.is_file()
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be looked at: {error.strerror}. Correct the name or the folder's permissions."
+            ) from error
+
+    @property
     def name(self) -> str:
         """File name, with its folder where two classes may have files of one name."""
         ambiguous = self.fold == 0 and self.class_id is not None
@@ -180,7 +194,7 @@ def split_by_folds(root: Path, train_folds: tuple[int, ...] | None, test_folds: 
         DataError: A fold is missing.
     """
     listed = read_metadata(root)
-    present = [clip for clip in listed if clip.path.is_file()]
+    present = [clip for clip in listed if clip.is_there]
     folds = {clip.fold for clip in present}
     if train_folds is None:
         train_folds = tuple(sorted(folds - set(test_folds)))

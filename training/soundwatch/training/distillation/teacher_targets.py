@@ -3,13 +3,13 @@
 Conventions: `mel_db` (N, M, T), `teacher_features` (N, W, D), both float16, and targets (N, K) and groups (N, G)
 float32, all in the order of the views. One `.npz` per view is in `soundwatch/lessons` under the cache's folder, named
 by a hash of all inputs; its array `heard` has the features. 25,000 views take 1.1 GB there, and about 20 ms each to
-compute.
-Does not: evict; delete the folder to free its space.
+compute. Above the limit of the clips' cache, files with the oldest use are removed; those of the run are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import FeatureSpec
 from soundwatch.daemon.core.errors import DataError
 from soundwatch.daemon.core.types import Samples
-from soundwatch.training.data.cache import cache_folder
+from soundwatch.training.data.cache import LIMIT_MB, cache_folder, evict
 from soundwatch.training.data.urbansound8k import Clip
 from soundwatch.training.distillation.augmented_views import View, render_view, target_of
 from soundwatch.training.distillation.sound_groups import GROUPS, group_scores
@@ -77,7 +77,7 @@ def cache_teacher_targets(
         DataError: The folder cannot be written.
     """
     folder, front_end = teacher_targets_folder(), MelFrontEnd(spec)
-    stored: list[_Stored] = []
+    stored, used = list[_Stored](), set[Path]()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for view in track(
@@ -85,6 +85,10 @@ def cache_teacher_targets(
         ):
             file = folder / f"{_key(view, spec, teacher)}.npz"
             stored.append(_read_stored(file) or _prepare(view, spec, teacher, read, front_end, file))
+            used.add(file)
+        for file in used:
+            os.utime(file)
+        evict(folder, used, LIMIT_MB)
     except OSError as error:
         raise DataError(
             f"Teacher targets cannot be written to {folder}: {error}. They need about {len(views) // 25} MB; free disk "

@@ -48,9 +48,16 @@ def place_waveforms(
     """Load the clips to where the run reads them, and print the decision.
 
     Raises:
-        ConfigError: Workers are wanted for clips on the device, or the clips do not fit the device.
+        ConfigError: Workers are wanted for clips on the device, or too many; or the clips do not fit the device.
         DataError: A recording cannot be used.
     """
+    cores = os.cpu_count() or 1
+    most = max(MAX_WORKERS, 2 * cores)
+    if loading.workers is not None and loading.workers > most:
+        raise ConfigError(
+            f"--workers {loading.workers}, and at most {most} are of use on this machine of {cores} cores; each is a "
+            "process with torch in memory. Give a smaller number, or leave it out."
+        )
     sizes = measure_clips(clips, cache)
     dataset = MappedClips(clips, cache, sizes, longest_read(recipe))
     on_device = loading.place == "device" or (loading.place == "auto" and _fits(sizes.mb, device))
