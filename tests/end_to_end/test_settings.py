@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from support.browser import a_browser, complaints_of, skip_without_chromium
-from support.demo_daemon import demo_daemon
+from support.demo_daemon import demo_daemon, wait_for
 from support.ports import free_port
 from support.web_harness import a_site
 
@@ -148,3 +148,26 @@ def test_a_setting_is_changed_on_the_page_from_the_keyboard(page: Page, daemon: 
     assert "cooldown_s: 9   # long enough" in daemon.path.read_text()
     expect(page.locator("#settings tr", has_text="Cooldown").first).to_contain_text("9 s")
     assert [text for text in said if "422" not in text] == []
+
+
+@pytest.mark.slow
+def test_a_class_is_ignored_at_its_source_after_the_change_was_shown(page: Page, daemon: Running) -> None:
+    wait_for(lambda: {event["source"] for event in daemon.ask("GET", "events").json()["events"]} == {"demo", "mic0"})
+    page.goto(daemon.url)
+
+    def ask_to_ignore(source: str) -> Locator:
+        row = page.locator("#events > li", has=page.locator(".from", has_text=source)).last
+        class_ = row.locator(".class span").first.inner_text()
+        row.locator("summary").focus()
+        page.keyboard.press("i")
+        return page.get_by_role("dialog", name=f"Ignore {class_} at {source}")
+
+    expect(ask_to_ignore("demo")).to_contain_text("This source is not in the configuration file")
+    page.keyboard.press("Escape")
+    dialog = ask_to_ignore("mic0")
+    expect(dialog.locator("pre")).to_contain_text("enabled: false")
+    assert daemon.path.read_text() == TEXT
+    dialog.get_by_role("button", name="Write and reload").click()
+    expect(dialog.get_by_role("alert")).to_have_text("The change is written and in force.")
+    assert "enabled: false" in daemon.path.read_text()
+    assert "# The balcony." in daemon.path.read_text()

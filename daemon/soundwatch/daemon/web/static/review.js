@@ -100,7 +100,12 @@ export async function askToIgnore(event) {
   const change = (tag, dryRun) =>
     ask("api/settings", { method: "PUT", headers: { "If-Match": tag }, body: { changes: { [key]: false }, dry_run: dryRun } });
   try {
-    const { path, tag, problem } = await ask("api/settings/keys");
+    const { path, tag, problem, keys } = await ask("api/settings/keys");
+    const device = ["sources", event.source, "device"].map(quoted).join(".");
+    if (!keys.some((one) => one.key === device)) {
+      question(title, [el("p", {}, t("This source is not in the configuration file, so it has no settings there."))]);
+      return;
+    }
     if (problem) throw new Error(problem);
     const checked = await change(tag, true);
     if (checked.state === "unchanged") {
