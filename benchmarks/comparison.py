@@ -44,6 +44,11 @@ def soundwatch(model: str) -> tuple[Callable[[], object], float]:
     return lambda: Engine(context, error_logger()).run([SourceSession(NoiseSource("noise", SECONDS))]), SECONDS
 
 
+def soundwatch_int8(_: str) -> tuple[Callable[[], object], float]:
+    """Return the path of `soundwatch` with the int8 version of the default model."""
+    return soundwatch("urban-int8")
+
+
 def torchaudio_path(model: str) -> tuple[Callable[[], object], float]:
     """The front end and network in torch, one window at a time, from mono at the model's rate to scores."""
     import torch
@@ -109,6 +114,7 @@ def silero(_: str) -> tuple[Callable[[], object], float]:
 
 PEERS: Final[dict[str, Peer]] = {
     "soundwatch": soundwatch,
+    "soundwatch, urban-int8": soundwatch_int8,
     "YAMNet, tflite, no overlap": yamnet(0.975),
     "YAMNet, tflite, half overlap": yamnet(0.4875),
     "torchaudio and torch, the same network": torchaudio_path,

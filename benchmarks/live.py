@@ -6,7 +6,7 @@ the demo scene in a loop. In each round `soundwatch run --device pulse`, a minim
 time after a warm-up. The ratio is taken within each round.
 
 Processor time is that of a program and its children; the sound server's is reported apart. Memory is PSS, the share of
-each process in the memory that it maps.
+each process in the memory that it maps, and the memory alone: PSS if no other program on the machine used its libraries.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,6 +91,24 @@ def pss_mb(pids: list[int]) -> float:
     return round(sum(sizes_kb) / 1024, 1)
 
 
+def alone_mb(pids: list[int]) -> float:
+    """Return the memory of some processes if no other process shared their files: each resident file counts once."""
+    anonymous_kb, files_kb = 0, Counter[str]()
+    for pid in pids:
+        of_process_kb, file = Counter[str](), ""
+        for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
+            key, *rest = line.split(maxsplit=5)
+            if not key.endswith(":"):
+                file = rest[-1] if len(rest) == 5 else ""
+            elif key == "Rss:":
+                of_process_kb[file] += int(rest[0])
+            elif key == "Anonymous:":
+                of_process_kb[file] -= int(rest[0])
+                anonymous_kb += int(rest[0])
+        files_kb |= of_process_kb  # the larger of both
+    return round((anonymous_kb + files_kb.total()) / 1024, 1)
+
+
 def measure(command: list[str], env: dict[str, str], server: int, seconds: float) -> dict[str, float]:
     """Run a program, and return its cost per second of sound and that of the sound server."""
     process = subprocess.Popen(
@@ -106,6 +125,7 @@ def measure(command: list[str], env: dict[str, str], server: int, seconds: float
             "cpu_ms_a_second": spent / 1e6 / elapsed_s,
             "server_ms_a_second": server_spent / 1e6 / elapsed_s,
             "pss_mb": pss_mb(pids),
+            "alone_mb": alone_mb(pids),
             "processes": float(len(pids)),
         }
     finally:
@@ -175,6 +195,7 @@ def summary_table(results: Results) -> Table:
         ),
         ("the same, beside a minimal stream of the device", f"{whole['times_minimal']['median']:.1f} times"),
         ("memory, all processes (PSS)", f"{whole['pss_mb']['median']:.0f} MB"),
+        ("the same, if no other program uses its libraries", f"{whole['alone_mb']['median']:.0f} MB"),
     )
     return table(("what", "figure"), rows, machine_of(results))
 
@@ -188,6 +209,7 @@ def programs_table(results: Results) -> Table:
             with_range(costs["times_minimal"], 2),
             with_range(costs["server_ms_a_second"], 1),
             with_range(costs["pss_mb"], 0),
+            with_range(costs["alone_mb"], 0),
         )
         for name, costs in results["programs"].items()
     )
@@ -197,6 +219,7 @@ def programs_table(results: Results) -> Table:
         "times the minimal stream",
         "sound server, ms a second",
         "PSS, MB",
+        "alone, MB",
     )
     return table(headings, rows, machine_of(results))
 
