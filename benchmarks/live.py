@@ -6,7 +6,7 @@ the demo scene in a loop. In each round `soundwatch run --device pulse`, a minim
 time after a warm-up. The ratio is taken within each round.
 
 Processor time is that of a program and its children; the sound server's is reported apart. Memory is PSS, the share of
-each process in the memory that it maps, and the memory alone: PSS if no other program on the machine used its libraries.
+each process in the memory that it maps, and the memory alone: PSS if no other program used its libraries.
 """
 
 from __future__ import annotations
