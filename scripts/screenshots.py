@@ -3,7 +3,7 @@
 Run `make screenshots`; it takes two minutes, since a spectrogram of a minute takes a minute. It needs Debian's
 chromium.
 
-Conventions: docs/pictures/page-{light,dark,phone,settings,levels}.png, 256 colors, below 300 kB each.
+Conventions: docs/pictures/page-{light,dark,phone,settings,levels,rules}.png, 256 colors, below 300 kB each.
 """
 
 from __future__ import annotations
@@ -44,6 +44,22 @@ sources:
 detection: {cooldown_s: 10}
 schedules:
   night: {when: [{}], sources: [yard], then: {thresholds: {at_least: 0.9}}}
+"""
+RULES: Final = """
+sources: {street: {device: demo}}
+rules:
+  sounds:
+    when: {min_score: 0.6}
+    not_when: {cooldown_s: 30}
+    then: {send: ["json:FOLDER/alerts.jsonl"]}
+  street_noise:
+    when: {groups: [mechanical]}
+    not_when: {during: [{days: [sun]}]}
+    then: {send: ["json:FOLDER/noise.jsonl", "webhook:http://127.0.0.1:1/alerts"]}
+  microphone:
+    enabled: false
+    when: {faults: [source_lost, source_back]}
+    then: {send: ["json:FOLDER/faults.jsonl"]}
 """
 SHOTS: Final[dict[str, dict[str, Any]]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1240, "height": 1300}},
@@ -125,6 +141,16 @@ def take_editor(page: Page) -> None:
     page.locator(".diff").wait_for()
 
 
+def take_rules(browser: Browser) -> None:
+    """Take three alert rules, of which one has an output that fails."""
+    with tempfile.TemporaryDirectory() as folder, daemon(folder, RULES.replace("FOLDER", folder)) as url:
+        page = browser.new_page(color_scheme="light", viewport={"width": 1000, "height": 900})
+        open_page(page, url)
+        page.get_by_label("Rule sounds").get_by_text("the last one on").wait_for(timeout=LOOKING_MS)
+        page.get_by_label("Outputs of street_noise").get_by_text("failing").wait_for(timeout=LOOKING_MS)
+        keep("page-rules", page.locator("section[aria-labelledby=rules-title]").screenshot())
+
+
 def take_levels(browser: Browser) -> None:
     """Take the levels of a day."""
     with tempfile.TemporaryDirectory() as folder:
@@ -155,6 +181,7 @@ def main() -> None:
         playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
     ):
         take_settings(browser)
+        take_rules(browser)
         take_levels(browser)
         take_pages(browser)
 

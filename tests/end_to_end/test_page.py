@@ -22,7 +22,7 @@ from support.journal_factory import hello
 from support.level_factory import level_line, period_line
 from support.ports import free_port
 from support.reverse_proxy import frame_page, reverse_proxy
-from support.web_harness import IDS, Site, a_site, clip_line, lost_line, reading, today, write_token
+from support.web_harness import IDS, RULES, Site, a_site, clip_line, lost_line, reading, today, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
 
@@ -46,7 +46,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def site(browser: Browser, tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "clips").mkdir()
-    with a_site(config=Config(clips=ClipsConfig(folder=str(tmp_path / "clips")))) as site:
+    with a_site(config=Config(clips=ClipsConfig(folder=str(tmp_path / "clips"))), rules=RULES) as site:
         yield site
 
 
@@ -352,6 +352,11 @@ def test_the_page_can_be_read_and_used_by_everybody(
     page.locator("#levels summary").click()
     site.view.live.publish_level(level_line(-41.2))
     expect(page.locator(".sound-level").first).to_be_visible()
+    expect(page.locator(".rule")).to_have_count(2)
+    expect(page.get_by_label("Rule siren_at_night")).to_contain_text(
+        "held: Cooldown 3, Limit 1; 1 message waits for a clip"
+    )
+    expect(page.get_by_label("Outputs of siren_at_night since the start")).to_contain_text("failing: no route")
     page.locator("#model summary").click()
     found = Axe().run(page, options=WCAG)
     assert found.violations_count == 0, found.generate_report()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from soundwatch.daemon.journal.sqlite import MEMORY
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
 from soundwatch.daemon.sinks.kinds import parse_sink
-from soundwatch.daemon.sinks.protocols import SinkStatus
+from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.status.live import LiveFeed
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.web.server import serve
@@ -89,9 +89,32 @@ class Site:
         return answer
 
 
+RULES = (
+    RuleStatus(
+        "siren_at_night",
+        enabled=True,
+        sentence="Siren, from sunset to sunrise: a message with its clip. At most 20 messages in 1 h.",
+        decided=12,
+        held={"not_when.cooldown_s": 3, "then.limit": 1},
+        last_decided_unix_ns=1_795_000_000_000_000_000,
+        waiting=1,
+        targets=(
+            RuleTargetStatus(
+                SinkStatus("rule:siren_at_night:apprise:ntfys#1a2b3c"), 0, 10, 2, 1, 1_795_000_001 * 10**9
+            ),
+            RuleTargetStatus(SinkStatus("rule:siren_at_night:webhook:a.example#4d5e6f", "failing", "no route"), 40),
+        ),
+    ),
+    RuleStatus("dogs", False, "Dog bark: a message. At most 20 messages in 1 h.", 0, {}, None, 0, ()),
+)
+
+
 @contextmanager
 def a_site(
-    word: str = "http://127.0.0.1:0", sinks: list[tuple[SinkStatus, int]] | None = None, config: Config = DEFAULTS
+    word: str = "http://127.0.0.1:0",
+    sinks: list[tuple[SinkStatus, int]] | None = None,
+    config: Config = DEFAULTS,
+    rules: Sequence[RuleStatus] = (),
 ) -> Iterator[Site]:
     """A running server."""
     notice = StatusTracker(("mic0", "yard"))
@@ -109,6 +132,7 @@ def a_site(
         set_listening=lambda source, listen: switched.append((source, listen)),
         settings=lambda: {name: resolve_source(config, name, SMALL_CONTRACT, {}) for name in ("mic0", "yard")},
         sinks=lambda: sinks or [],
+        rules=lambda: rules,
     )
     site = Site(view, notice, switched=switched, log=log)
     try:

@@ -17,7 +17,7 @@ from soundwatch.daemon.events.schema import ClipLine
 from soundwatch.daemon.sinks.protocols import SinkStatus
 from support.fakes import SMALL_CONTRACT
 from support.journal_factory import hello
-from support.web_harness import IDS, NODE, Site, a_site, event_line, lost_line, reading
+from support.web_harness import IDS, NODE, RULES, Site, a_site, event_line, lost_line, reading
 
 
 @pytest.fixture
@@ -272,6 +272,18 @@ def test_the_model_is_reported_with_its_contract(site: Site) -> None:
         {"name": "low", "threshold": 0.5},
         {"name": "high", "threshold": None},
     ]
+
+
+def test_rules_are_reported_with_their_decisions_and_outputs() -> None:
+    with a_site(rules=RULES) as site:
+        siren, dogs = site.get("/api/rules").json()["rules"]
+    assert (siren["decided"], siren["held"], siren["waiting"]) == (12, {"not_when.cooldown_s": 3, "then.limit": 1}, 1)
+    assert siren["last_decided"] == "2026-11-18T11:06:40.000Z"
+    assert [(one["name"], one["state"], one["sent"], one["late"], one["refused"]) for one in siren["outputs"]] == [
+        ("apprise:ntfys#1a2b3c", "working", 10, 2, 1),
+        ("webhook:a.example#4d5e6f", "failing", 0, 0, 0),
+    ]
+    assert (dogs["enabled"], dogs["last_decided"], dogs["outputs"]) == (False, None, [])
 
 
 def test_settings_in_force_are_reported_with_their_origin() -> None:

@@ -19,6 +19,7 @@ from soundwatch.daemon.rules.check import closure
 from soundwatch.daemon.rules.decide import RuleSet, rules_of
 from soundwatch.daemon.rules.history import StateCache
 from soundwatch.daemon.rules.sender import PreparedTarget
+from soundwatch.daemon.rules.sentence import rule_sentence
 from soundwatch.daemon.rules.sink import BATCH_LINES, RuleSink, TargetCounts
 from soundwatch.daemon.rules.state import RuleState
 from soundwatch.daemon.rules.targets import prepare_target
@@ -164,5 +165,12 @@ def _status(name: str, rule: RuleConfig, sinks: list[tuple[SinkWorker, list[Rule
             )
         )
     return RuleStatus(
-        name, rule.enabled, state.sent_total, state.held, state.last_sent_ns, len(state.waiting), tuple(targets)
+        name=name,
+        enabled=rule.enabled,
+        sentence=rule_sentence(rule),
+        decided=state.sent_total,
+        held=state.held,
+        last_decided_unix_ns=state.last_sent_ns,
+        waiting=len(state.waiting),
+        targets=tuple(targets),
     )

@@ -108,6 +108,7 @@ class RuleStatus:
     Attributes:
         name: Name of the rule.
         enabled: Whether the rule is in force.
+        sentence: The rule's conditions for people.
         decided: Number of messages that the rule decided to send, in all lines of the journal.
         held: Number of held messages, by the condition that held them.
         last_decided_unix_ns: Time of the last line with a message; None before the first.
@@ -117,6 +118,7 @@ class RuleStatus:
 
     name: str
     enabled: bool
+    sentence: str
     decided: int
     held: Mapping[str, int]
     last_decided_unix_ns: int | None

@@ -31,6 +31,7 @@ from soundwatch.daemon.web.deletion import DeletionBody, DeletionResponse, delet
 from soundwatch.daemon.web.event_schemas import EventResponse, EventsResponse
 from soundwatch.daemon.web.levels import LevelsQuery, LevelsResponse, find_levels
 from soundwatch.daemon.web.middleware import RequestRefused
+from soundwatch.daemon.web.rules import RulesResponse, rules
 from soundwatch.daemon.web.schemas import (
     ClassesResponse,
     ConfigResponse,
@@ -255,6 +256,7 @@ ROUTES: Final = (
         HealthResponse,
         lambda request: responses.health(request.view, token_wanted=request.token_wanted),
     ),
+    Route("GET", "/api/rules", "Status of all alert rules.", RulesResponse, lambda request: rules(request.view)),
     Route("GET", "/api/sinks", "Status of all sinks.", SinksResponse, lambda request: responses.sinks(request.view)),
     Route(
         "GET",

@@ -9,6 +9,7 @@ import { choose, language, NAMES, t } from "./language.js";
 import { ask, Stream } from "./net.js";
 import { Now } from "./now.js";
 import { Review } from "./review.js";
+import { showRules } from "./rules.js";
 import { showSettings } from "./settings.js";
 import { Statistics } from "./statistics.js";
 import { Today } from "./today.js";
@@ -36,10 +37,11 @@ async function begin() {
 }
 
 async function refresh() {
-  const [health, { sources }, { sinks }, settings] = await Promise.all(["health", "sources", "sinks", "settings"].map((name) => ask(`api/${name}`)));
+  const [health, { sources }, { sinks }, { rules }, settings] = await Promise.all(["health", "sources", "sinks", "rules", "settings"].map((name) => ask(`api/${name}`)));
   now.show(sources);
   today.sources(sources.map((source) => source.name));
   showHealth(health, sources, sinks);
+  showRules(rules);
   showSettings(settings);
   setText(byId("node"), health.node);
   byId("logout").hidden = !health.token_wanted;
