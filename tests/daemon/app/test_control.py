@@ -18,7 +18,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_file import check_against_contract, load_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
-from soundwatch.daemon.events.health_schema import ControlLine
+from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import Line
 from soundwatch.daemon.sinks.daemon_view import ScheduleState
 from support.fakes import SMALL_CONTRACT
@@ -44,6 +44,7 @@ class Bench:
     listening: dict[str, bool] = field(default_factory=dict)
     adjusted: Mapping[str, tuple[ThresholdAdjustment, ...]] = field(default_factory=dict)
     lines: list[ControlLine] = field(default_factory=list)
+    muted: list[tuple[str, ...]] = field(default_factory=list)
     why: list[str] = field(default_factory=list)
     log: MemoryLogger = field(default_factory=MemoryLogger)
     control: SourceControl = field(init=False)
@@ -63,8 +64,11 @@ class Bench:
         self.adjusted = adjustments
 
     def _append(self, line: Line) -> None:
-        assert isinstance(line, ControlLine)
-        self.lines.append(line)
+        if isinstance(line, MuteLine):
+            self.muted.append(line.rules)
+        else:
+            assert isinstance(line, ControlLine)
+            self.lines.append(line)
 
     def go_to(self, text: str) -> None:
         self.now_ns = at(text)
@@ -78,9 +82,9 @@ class Bench:
         return [(line.state, line.schedule) for line in self.lines]
 
 
-def bench(tmp_path: Path, now: str, *schedules: str) -> Bench:
+def bench(tmp_path: Path, now: str, *schedules: str, rules: str = "{}") -> Bench:
     path = tmp_path / "config.yaml"
-    path.write_text(HEAD + "schedules:\n" + "".join(f"  {schedule}\n" for schedule in schedules))
+    path.write_text(HEAD + f"rules: {rules}\n" + "schedules:\n" + "".join(f"  {schedule}\n" for schedule in schedules))
     return Bench(load_config(path), at(now))
 
 
@@ -223,6 +227,18 @@ def test_the_thread_follows_the_clock_and_survives_a_failure(tmp_path: Path) -> 
     control.close()
 
 
+def test_muted_rules_are_written_at_the_start_and_at_each_change(tmp_path: Path) -> None:
+    lunch = "lunch: {when: [{from: 12:00, to: 13:00}], then: {mute_rules: [dogs]}}"
+    night = "night: {when: [{from: 12:30, to: 14:00}], then: {mute_rules: [sirens, dogs]}}"
+    site = bench(tmp_path, "2026-11-30T11:59", lunch, night, rules="{dogs: {then: {send: [json:a]}}, sirens: {}}")
+    for time in ("12:00", "12:30", "13:00", "14:00", "15:00"):
+        site.go_to(f"2026-11-30T{time}")
+    assert site.muted == [(), ("dogs",), ("dogs", "sirens"), ("sirens", "dogs"), ()]
+    site.control.set_schedule("lunch", False)
+    site.go_to("2026-12-01T12:10")
+    assert site.muted[-1] == ()
+
+
 @pytest.mark.parametrize("failing", ["adjust", "set_listening"])
 def test_an_effect_that_fails_is_tried_again_at_the_next_look(tmp_path: Path, failing: str) -> None:
     site = bench(tmp_path, "2026-11-30T07:59", PAUSE, "calm: {when: [{from: 08:00}], then: {thresholds: {add: 0.1}}}")
@@ -253,6 +269,7 @@ def _fail(*_: object) -> None:
         ("a: {when: [{from: sunset}], then: {pause: true}}", r"schedules\.a\.when\[0\]: .* place\.latitude"),
         ("a: {when: [{from: 25:00}], then: {pause: true}}", "'25:00' is not a time"),
         ("a: {then: {pause: true}}", "without a window"),
+        ("a: {when: [{}], then: {mute_rules: [dogs]}}", r"then.mute_rules: 'dogs' is not a rule; the rules are none"),
         ("a: {when: [{}], then: {}}", "without effect"),
         ("a: {when: [{}], then: {thresholds: {classes: [low]}}}", "without effect"),
         ("a: {when: [{}], thn: {pause: true}}", r"`schedules\[...\].thn` is not a key; did you mean `then`"),

@@ -188,6 +188,31 @@ def test_a_message_with_a_clip_is_due_with_the_clip() -> None:
     assert (due.facts.seq, due.clip_path) == (1, "/clips/1.flac")
 
 
+def test_a_schedule_mutes_a_rule_while_the_configuration_has_it() -> None:
+    text = "{dogs: {not_when: {cooldown_s: 0}, then: {send: ['json:a']}}, all: {not_when: {cooldown_s: 0}}}"
+    schedules = "schedules: {night: {when: [{}], then: {mute_rules: [dogs]}}}"
+    lines = Lines()
+    lines.event("dog_bark", 0, 1)
+    lines.add("health", 2, source=None, state="muted", reason="rules", rules=["dogs", "all"])
+    lines.event("dog_bark", 3, 4)
+    lines.add("health", 5, source=None, state="unmuted", reason="rules", rules=[])
+    lines.event("dog_bark", 6, 7)
+    config = configured(f"{{{schedules}, rules: {text}}}")
+    rules = rules_of(config, config.rules)
+    assert [seq for name, seq in lines.sent(rules) if name == "dogs"] == [1, 7]
+    assert [seq for name, seq in lines.sent(rules) if name == "all"] == [1, 4, 7]
+    assert lines.held(rules) == [("dogs", 4, "schedules")]
+    assert lines.held(rule_set(text)) == [], "a muted line of a former configuration"
+
+
+def test_the_failure_of_each_sink_is_a_fault_of_its_own() -> None:
+    lines = Lines()
+    for at_s, sink, state in ((0, "mqtt", "failing"), (1, "webhook", "gone"), (2, "mqtt", "working")):
+        lines.add("health", at_s, source=None, state=state, reason="sink", sink=sink)
+    rules = rule_set("{r: {when: {faults: [sink_failing]}}, back: {when: {faults: [sink_working]}}}")
+    assert lines.sent(rules) == [("r", 1), ("r", 2), ("back", 3)]
+
+
 def test_a_message_does_not_grow_old_while_it_waits_for_its_clip() -> None:
     lines = Lines()
     first = lines.event("siren", 0)

@@ -17,8 +17,10 @@ from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimit
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.sinks import dispatcher as dispatcher_module
+from soundwatch.daemon.sinks import health as health_module
 from soundwatch.daemon.sinks import worker as worker_module
 from soundwatch.daemon.sinks.dispatcher import SinkDispatcher
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.spec import PreparedSink
 from support.memory_logger import MemoryLogger
 
@@ -202,6 +204,34 @@ def test_a_sink_that_never_ends_gives_up_its_place(journal: Journal, monkeypatch
     journal.flush()
     assert journal.cursor("reader").delivered == 2
     workers.close()
+
+
+def test_a_failure_that_lasts_is_reported_once_and_so_is_its_end(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "REPORTED_S", 0.02)
+    sink = Reader(failures=dict.fromkeys(range(1, 10), OSError("away")))
+    reported = list[SinkStatus]()
+    workers = SinkDispatcher(MemoryLogger(), lambda _: None, reported.append)
+    workers.add(prepared(sink), journal)
+    journal.append(gap())
+    until(lambda: len(sink.lines) > 0)
+    assert workers.close() == {}
+    assert [(one.name, one.state, one.reason) for one in reported] == [
+        ("reader", "failing", "away"),
+        ("reader", "working", None),
+    ]
+
+
+def test_a_failure_that_ends_soon_is_not_reported(journal: Journal) -> None:
+    sink = Reader(failures={1: OSError("away")})
+    reported = list[SinkStatus]()
+    workers = SinkDispatcher(MemoryLogger(), lambda _: None, reported.append)
+    workers.add(prepared(sink), journal)
+    journal.append(gap())
+    until(lambda: len(sink.lines) > 0)
+    workers.close()
+    assert reported == []
 
 
 def test_a_slow_or_broken_sink_never_holds_up_another(journal: Journal) -> None:

@@ -18,11 +18,18 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from soundwatch.daemon.app.reload import RunConfig
-from soundwatch.daemon.app.schedules import active_schedules, next_evaluation, paused_by, threshold_adjustments
+from soundwatch.daemon.app.schedules import (
+    active_schedules,
+    muted_rules,
+    next_evaluation,
+    paused_by,
+    threshold_adjustments,
+)
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.schedule_config import muting_schedules
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
-from soundwatch.daemon.events.health_schema import ControlLine
+from soundwatch.daemon.events.health_schema import ControlLine, MuteLine
 from soundwatch.daemon.events.schema import UNNUMBERED, Line
 from soundwatch.daemon.sinks.daemon_view import ControlState, ScheduleState
 
@@ -72,6 +79,7 @@ class SourceControl:
         self._resumed_by_hand: set[str] = set()
         self._scheduled: dict[str, str | None] = {}
         self._adjusted: dict[str, tuple[ThresholdAdjustment, ...]] = {}
+        self._muted: tuple[str, ...] | None = None  # None: not known to the journal yet
         self._checked_ns, self._next_ns = 0, 0
         self._wake, self._closing = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
@@ -180,6 +188,7 @@ class SourceControl:
         self._active = active
         for name in (*(name for name in config.schedules if name in began | ended), *(ended - set(config.schedules))):
             self._report(name, "began" if name in began else "ended")
+        self._mute(muted_rules(config.schedules, active) if muting_schedules(config.schedules) else None)
         for source in sources:
             by = paused_by(config.schedules, active, source)
             if by != self._scheduled.get(source):
@@ -191,6 +200,23 @@ class SourceControl:
                 self._apply_listening(source, f"{source} is paused as before.", by)
         self._checked_ns = now_ns
         self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + 86_400_000_000_000
+
+    def _mute(self, rules: tuple[str, ...] | None) -> None:
+        """Write the muted rules to the journal, which the rules read; None where no schedule mutes a rule."""
+        if rules is not None and rules != self._muted:
+            which = f"rule{'' if len(rules) == 1 else 's'} {', '.join(rules)}" if rules else "no rule"
+            self._log.info("rules_muted", rules=list(rules))
+            self._actions.append(
+                MuteLine(
+                    seq=UNNUMBERED,
+                    time=format_utc(self._now_ns()),
+                    node=self._actions.node,
+                    state="muted" if rules else "unmuted",
+                    rules=rules,
+                    detail=f"Schedules mute {'the ' if rules else ''}{which}.",
+                )
+            )
+        self._muted = rules
 
     def _apply_listening(self, source: str, why: str, by: str | None) -> None:
         scheduled = by is not None and source not in self._resumed_by_hand

@@ -11,10 +11,12 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from soundwatch.daemon.app.rule_outputs import RuleOutputs, RuleTarget, prepare_rules
+from soundwatch.daemon.app.sink_line import append_sink_line
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError, SinkError
 from soundwatch.daemon.journal.location import socket_path
@@ -38,7 +40,7 @@ class OutputManager:
     """
 
     def __init__(self, view: DaemonView, fail: Callable[[SinkError], object]) -> None:
-        self._dispatcher = SinkDispatcher(view.log, self._all_gone)
+        self._dispatcher = SinkDispatcher(view.log, self._all_gone, partial(append_sink_line, view))
         self._rules = RuleOutputs(view)
         self._view = replace(view, sinks=self._statuses, rules=self._rules.statuses)
         self._log = view.log

@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from soundwatch.daemon.app.sink_line import append_sink_line
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.rules_config import RuleConfig
@@ -63,7 +65,7 @@ class RuleOutputs:
     def __init__(self, view: DaemonView, now_unix_s: Callable[[], float] = time.time) -> None:
         self._view = view
         self._now_unix_s = now_unix_s
-        self._dispatcher = SinkDispatcher(view.log, lambda _: None)
+        self._dispatcher = SinkDispatcher(view.log, lambda _: None, partial(append_sink_line, view))
         self._running: dict[str, tuple[RuleTarget, SinkWorker, list[RuleSink]]] = {}
 
     def apply(self, targets: Mapping[str, RuleTarget]) -> None:

@@ -71,5 +71,10 @@ def threshold_adjustments(
     return found
 
 
+def muted_rules(schedules: Schedules, active: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the rules that active schedules mute, each once."""
+    return tuple(dict.fromkeys(rule for name in active for rule in schedules[name].then.mute_rules))
+
+
 def _concerns(schedule: ScheduleConfig, source: str) -> bool:
     return not schedule.sources or source in schedule.sources

@@ -62,7 +62,7 @@ def parse_config(content: bytes, path: Path) -> Config:
     for name, source in config.sources.items():
         if "://" in str(source.device):
             check_address(str(source.device), f"{path}: sources.{name}.device")
-    check_schedules(config.schedules, config.sources, config.place)
+    check_schedules(config.schedules, config.sources, config.rules, config.place)
     return _with_calibrations_beside(config, path.parent)
 
 

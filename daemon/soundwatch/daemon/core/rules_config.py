@@ -36,6 +36,8 @@ Fault = Literal[
     "overload_ended",
     "journal_failing",
     "journal_working",
+    "sink_failing",
+    "sink_working",
     "reload_refused",
     "provider_changed",
 ]

@@ -1,4 +1,4 @@
-"""Schedules: keys of the configuration that pause sources or change thresholds for a time.
+"""Schedules: keys of the configuration that pause sources, change thresholds or mute rules for a time.
 
 Conventions: `app/schedules.py` evaluates schedules. Rules have windows of their own (`rules.NAME.not_when.during`).
 """
@@ -38,16 +38,20 @@ class ScheduleEffectConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     Attributes:
         pause: Discard the sound of the sources.
         thresholds: Change of thresholds; null for none.
+        mute_rules: Names of alert rules that send nothing, whatever the sources.
     """
 
     pause: bool = False
     thresholds: ThresholdsConfig | None = None
+    mute_rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a schedule without an effect."""
         change = self.thresholds
-        if not self.pause and (change is None or (change.at_least is None and not change.add)):
-            raise ValueError("A schedule without effect: expected pause: true, or thresholds with at_least or add")
+        if not self.pause and not self.mute_rules and (change is None or (change.at_least is None and not change.add)):
+            raise ValueError(
+                "A schedule without effect: expected pause: true, mute_rules, or thresholds with at_least or add"
+            )
 
 
 class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,13 +75,15 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError('A schedule without a window: expected `when`, such as [{from: "22:00", to: "06:00"}]')
 
 
-def check_schedules(schedules: Mapping[str, ScheduleConfig], sources: Iterable[str], place: PlaceConfig) -> None:
-    """Refuse schedules of unknown sources, and windows of the sun without coordinates.
+def check_schedules(
+    schedules: Mapping[str, ScheduleConfig], sources: Iterable[str], rules: Iterable[str], place: PlaceConfig
+) -> None:
+    """Refuse schedules of unknown sources or rules, and windows of the sun without coordinates.
 
     Raises:
-        ConfigError: A schedule names an unknown source, or the sun without a place.
+        ConfigError: A schedule names an unknown source or rule, or the sun without a place.
     """
-    known = tuple(sources)
+    known, known_rules = tuple(sources), tuple(rules)
     for name, schedule in schedules.items():
         check_place(schedule.when, place, f"schedules.{name}.when")
         for source in schedule.sources:
@@ -86,3 +92,14 @@ def check_schedules(schedules: Mapping[str, ScheduleConfig], sources: Iterable[s
                     f"schedules.{name}.sources: {source!r} is not a source; {did_you_mean(source, known)}"
                     f"the sources are {', '.join(known)}."
                 )
+        for rule in schedule.then.mute_rules:
+            if rule not in known_rules:
+                raise ConfigError(
+                    f"schedules.{name}.then.mute_rules: {rule!r} is not a rule; {did_you_mean(rule, known_rules)}"
+                    f"the rules are {', '.join(known_rules) or 'none'}."
+                )
+
+
+def muting_schedules(schedules: Mapping[str, ScheduleConfig]) -> bool:
+    """Return True if a schedule mutes rules."""
+    return any(schedule.then.mute_rules for schedule in schedules.values())

@@ -131,6 +131,36 @@ class ControlLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class MuteLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Change of the alert rules that schedules mute; `rules` are those that are muted from now on."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["muted", "unmuted"]
+    reason: Literal["rules"] = "rules"
+    rules: tuple[str, ...]
+    detail: str
+
+
+class SinkLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Failure of a sink for a minute or longer, or its end; `source` is null, since a sink serves all sources."""
+
+    schema: Literal["soundwatch.event/1"] = SCHEMA
+    type: Literal["health"] = "health"
+    seq: int
+    time: str
+    node: str
+    source: None = None
+    state: Literal["failing", "working", "gone"]
+    reason: Literal["sink"] = "sink"
+    sink: str
+    detail: str
+
+
 class ReloadLine(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a reload; `source` is null, since a configuration concerns all sources."""
 

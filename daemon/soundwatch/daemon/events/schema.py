@@ -18,10 +18,12 @@ from soundwatch.daemon.events.health_schema import (
     AnchorLine,
     ControlLine,
     JournalHealthLine,
+    MuteLine,
     OverloadLine,
     ProviderLine,
     QualityLine,
     ReloadLine,
+    SinkLine,
     SourceHealthLine,
 )
 from soundwatch.daemon.events.level_schema import LevelLine, LevelPeriodLine
@@ -216,6 +218,8 @@ Line = (
     | ProviderLine
     | ReloadLine
     | ControlLine
+    | MuteLine
+    | SinkLine
     | StatsLine
     | DifferLine
     | ShadowLine

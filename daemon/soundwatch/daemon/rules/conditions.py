@@ -83,6 +83,8 @@ def not_when_conditions(
 ) -> Iterator[Condition]:
     """Yield the conditions of `not_when`, and the limit last."""
     own, not_when, now_ns = state.of(name), rule.not_when, facts.unix_ns
+    if name in state.muted:
+        yield Condition("schedules", "muted by a schedule", "not muted", passes=False)
     if not_when.during:
         within = is_within_any(not_when.during, place, now_ns)
         wanted = f"outside {window_text(not_when.during)}"
@@ -109,8 +111,8 @@ def recent(times: tuple[int, ...], now_ns: int, within_s: float) -> tuple[int, .
 
 
 def sound_of(facts: LineFacts) -> tuple[str | None, str | None]:
-    """Return class or fault, and source: what a cooldown counts for."""
-    return facts.class_ or facts.fault, facts.source
+    """Return class or fault, and source or sink: what a cooldown counts for."""
+    return facts.class_ or facts.fault, facts.source or facts.sink
 
 
 def window_text(windows: tuple[TimeWindow, ...]) -> str:

@@ -47,12 +47,14 @@ class RuleSet:
     Attributes:
         rules: Enabled rules by name.
         place: Place of the machine, for windows of time.
+        mutable: Names of the rules that a schedule of the configuration mutes.
         clips: Settings of clips by source; `COMMON` is one of them. Without any, every event may have a clip.
     """
 
     rules: Mapping[str, RuleConfig]
     place: PlaceConfig = field(default_factory=PlaceConfig)
     clips: Mapping[str, ClipSettings] = field(default_factory=dict)
+    mutable: frozenset[str] = frozenset()
 
     def gives_clip(self, facts: LineFacts) -> bool:
         """Return True if the event of a line may have a clip."""
@@ -63,7 +65,8 @@ class RuleSet:
 def rules_of(config: Config, rules: Mapping[str, RuleConfig]) -> RuleSet:
     """Return some rules of a configuration, with what they depend on."""
     clips = {source: resolve_clips(config, source) for source in (COMMON, *config.sources)}
-    return RuleSet(rules, config.place, clips)
+    mutable = frozenset(name for schedule in config.schedules.values() for name in schedule.then.mute_rules)
+    return RuleSet(rules, config.place, clips, mutable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ def decide(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decisio
     facts = read_facts(entry)
     if facts is None:
         return _pass_time(state, entry)
+    if facts.kind == "muted":
+        state = replace(state, muted=tuple(name for name in facts.muted_rules if name in rule_set.mutable))
     before = state
     states, verdicts, due = dict(state.rules), list[Verdict](), list[DueMessage]()
     for name, rule in rule_set.rules.items():
@@ -140,14 +145,14 @@ def decide(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decisio
         own, ready = _release(name, old if rule.then.clip == "none" else _note_clip(old, facts), facts.unix_ns, facts)
         due += ready
         # rules that were decided before this one in the configuration have sent already
-        after, verdict = _decide_rule(name, rule, RulesState(states | {name: own}), facts, rule_set)
+        after, verdict = _decide_rule(name, rule, replace(before, rules=states | {name: own}), facts, rule_set)
         if verdict is not None:
             verdicts.append(verdict)
             if verdict.sent and facts.id not in after.waiting:
                 due.append(_due_at_once(name, rule, own, facts, rule_set))
         if after is not old:
             states[name] = after
-    return Decision(RulesState(states, entry.seq), tuple(verdicts), tuple(due))
+    return Decision(replace(before, rules=states, seq=entry.seq), tuple(verdicts), tuple(due))
 
 
 def explain(
@@ -176,7 +181,7 @@ def _decide_rule(
     if decidable and all(condition.passes for condition in when_conditions(rule, facts, place)):
         own = _count(rule, own, facts)
         if all(condition.passes for condition in count_condition(rule, own, facts)):
-            current = RulesState(dict(state.rules) | {name: own})
+            current = replace(state, rules=dict(state.rules) | {name: own})
             held = next(
                 (found for found in not_when_conditions(name, rule, current, facts, place) if not found.passes), None
             )
@@ -244,7 +249,8 @@ def _pass_time(state: RulesState, entry: JournalEntry) -> Decision:
         return Decision(replace(state, seq=entry.seq))
     released = {name: _release(name, own, unix_ns) for name, own in state.rules.items()}
     due = tuple(message for _, ready in released.values() for message in ready)
-    return Decision(RulesState({name: own for name, (own, _) in released.items()}, entry.seq), due=due)
+    rules = {name: own for name, (own, _) in released.items()}
+    return Decision(replace(state, rules=rules, seq=entry.seq), due=due)
 
 
 def _release(

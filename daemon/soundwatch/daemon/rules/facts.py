@@ -25,6 +25,9 @@ HEALTH_FAULTS: Final[Mapping[tuple[str | None, str | None], Fault]] = {
     ("overload", "recovered"): "overload_ended",
     ("journal", "failing"): "journal_failing",
     ("journal", "working"): "journal_working",
+    ("sink", "failing"): "sink_failing",
+    ("sink", "gone"): "sink_failing",
+    ("sink", "working"): "sink_working",
     ("configuration", "refused"): "reload_refused",
     ("provider", "changed"): "provider_changed",
 }
@@ -52,6 +55,8 @@ class _Line(msgspec.Struct, rename={"class_": "class"}):
     duration_s: float | None = None
     continues: str | None = None
     also: dict[str, float] = {}
+    rules: tuple[str, ...] = ()
+    sink: str | None = None
     state: str | None = None
     reason: str | None = None
     path: str | None = None
@@ -70,7 +75,7 @@ class LineFacts:
 
     Attributes:
         seq: Number of the line.
-        kind: event, ended (its last line), clip, or fault.
+        kind: event, ended (its last line), clip, fault, or muted (a change of muted rules).
         unix_ns: Time of the line.
         source: Name of the source; None for a line about the machine.
         id: Id of the event.
@@ -83,10 +88,12 @@ class LineFacts:
         tags: Scores of tags.
         fault: The fault.
         clip_path: Path of the clip; None if it was not written.
+        muted_rules: Names of the rules that are muted from this line on.
+        sink: Name of the sink that the fault is about.
     """
 
     seq: int
-    kind: Literal["event", "ended", "clip", "fault"]
+    kind: Literal["event", "ended", "clip", "fault", "muted"]
     unix_ns: int
     source: str | None = None
     id: str | None = None
@@ -99,6 +106,8 @@ class LineFacts:
     tags: Mapping[str, float] = field(default_factory=dict)
     fault: Fault | None = None
     clip_path: str | None = None
+    muted_rules: tuple[str, ...] = ()
+    sink: str | None = None
 
     @property
     def line(self) -> bytes:
@@ -119,8 +128,10 @@ def read_facts(entry: JournalEntry) -> LineFacts | None:
         return None
     if line.type == "clip":
         return LineFacts(entry.seq, "clip", unix_ns, line.source, line.id, line.class_, clip_path=line.path)
+    if line.type == "health" and line.reason == "rules":
+        return LineFacts(entry.seq, "muted", unix_ns, muted_rules=line.rules)
     fault = _fault(line)
-    return None if fault is None else LineFacts(entry.seq, "fault", unix_ns, line.source, fault=fault)
+    return None if fault is None else LineFacts(entry.seq, "fault", unix_ns, line.source, fault=fault, sink=line.sink)
 
 
 def read_time(entry: JournalEntry) -> int | None:

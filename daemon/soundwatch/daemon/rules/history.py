@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from soundwatch.daemon.journal.entry import JournalEntry
@@ -96,6 +96,6 @@ def explain_event(store: JournalStore, rule_set: RuleSet, event_id: str) -> list
                     result: Result = "not matched" if verdict is None else "sent" if verdict.sent else "held"
                     conditions = explain(name, rule, current, entry, rule_set.place)
                     found[name] = Explanation(name, entry.seq, result, conditions)
-                current = RulesState({**current.rules, name: decision.state.of(name)})
+                current = replace(current, rules={**current.rules, name: decision.state.of(name)})
         before = decision.state
     return list(found.values())

@@ -51,10 +51,12 @@ class RulesState:
     Attributes:
         rules: State of each rule that has one, by name.
         seq: Number of the line; 0 before the first.
+        muted: Names of the rules that schedules mute.
     """
 
     rules: Mapping[str, RuleState] = field(default_factory=dict)
     seq: int = 0
+    muted: tuple[str, ...] = ()
 
     def of(self, name: str) -> RuleState:
         """Return the state of a rule."""

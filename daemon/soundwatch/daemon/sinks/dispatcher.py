@@ -21,9 +21,16 @@ class SinkDispatcher:
     Args:
         log: Log of the daemon.
         on_all_gone: Called with the names of the sinks when the readers of all of them have left for good.
+        report: Called with the status of a sink whose failure lasts, and at the end of that.
     """
 
-    def __init__(self, log: Logger, on_all_gone: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        log: Logger,
+        on_all_gone: Callable[[str], object],
+        report: Callable[[SinkStatus], object] = lambda _: None,
+    ) -> None:
+        self._report = report
         self._log = log
         self._on_all_gone = on_all_gone
         self._workers: list[SinkWorker] = []
@@ -33,7 +40,7 @@ class SinkDispatcher:
         """Start a sink; one of its name that was removed, and is still delivering, ends first."""
         self._leaving = [worker for worker in self._leaving if not worker.has_ended]
         before = next((worker for worker in self._leaving if worker.status.name == prepared.name), None)
-        worker = SinkWorker(prepared, journal, self._log, self._check_all_gone, before)
+        worker = SinkWorker(prepared, journal, self._log, self._check_all_gone, before, self._report)
         self._workers = [*self._workers, worker]
         return worker
 

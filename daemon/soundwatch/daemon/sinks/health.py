@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from soundwatch.daemon.core.errors import ReaderClosedError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.sinks.protocols import SinkState, SinkStatus
+
+REPORTED_S: Final = 60.0
 
 
 class SinkHealth:
@@ -23,13 +26,19 @@ class SinkHealth:
         name: Name of the sink.
         log: Log of the program.
         delivered_seq: Number of the last line that the sink has taken.
+        report: Called with the status once a failure has lasted for `REPORTED_S`, and at the end of such a failure.
 
     Attributes:
         status: The status; a frozen record, so any thread may read it.
     """
 
-    def __init__(self, name: str, log: Logger, delivered_seq: int = 0) -> None:
+    def __init__(
+        self, name: str, log: Logger, delivered_seq: int = 0, report: Callable[[SinkStatus], object] = lambda _: None
+    ) -> None:
         self._log = log
+        self._report = report
+        self._failing_from_s: float | None = None
+        self._is_reported = False
         self.status = SinkStatus(name, since_unix_ns=time.time_ns(), delivered_seq=delivered_seq)
 
     def attempt(self, call: Callable[[], bool]) -> bool | None:
@@ -42,7 +51,9 @@ class SinkHealth:
             self._set_state("failing", failure_text(error))
         else:
             self._set_state("working", None)
+            self._report_lasting()
             return result
+        self._report_lasting()
         return None
 
     def delivered(self, seq: int) -> None:
@@ -55,6 +66,7 @@ class SinkHealth:
 
     def _set_state(self, state: SinkState, reason: str | None) -> None:
         """Set the state, and log its change."""
+        self._note_failure(state)
         before = self.status
         if (before.state, before.reason) == (state, reason):
             return
@@ -67,3 +79,17 @@ class SinkHealth:
         else:
             event = "sink_failed" if state == "failing" else "sink_closed"
             self._log.warning(event, sink=before.name, reason=reason)
+
+    def _note_failure(self, state: SinkState) -> None:
+        """Measure how long the sink has failed."""
+        if state != "failing":
+            self._failing_from_s = None
+        elif self._failing_from_s is None:
+            self._failing_from_s = time.monotonic()
+
+    def _report_lasting(self) -> None:
+        """Report a failure that lasts, and its end."""
+        lasts = self._failing_from_s is not None and time.monotonic() - self._failing_from_s >= REPORTED_S
+        if lasts != self._is_reported and (lasts or self._failing_from_s is None):
+            self._is_reported = lasts
+            self._report(self.status)

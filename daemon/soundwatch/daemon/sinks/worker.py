@@ -51,6 +51,7 @@ class SinkWorker:
         log: Log of the daemon.
         on_gone: Called when the reader has left for good.
         before: Worker of the name that has not ended yet; None for none.
+        report: Called with the status when a failure lasts, and at its end.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class SinkWorker:
         log: Logger,
         on_gone: Callable[[], object] = lambda: None,
         before: SinkWorker | None = None,
+        report: Callable[[SinkStatus], object] = lambda _: None,
     ) -> None:
         self._prepared = prepared
         self._sink: Sink | None = None
@@ -71,7 +73,7 @@ class SinkWorker:
         self._cursor = journal.cursor(prepared.name) if prepared.durable else next_line
         self._stored_s = 0.0
         self._gave_up = False
-        self._health = SinkHealth(prepared.name, log, self._cursor.delivered)
+        self._health = SinkHealth(prepared.name, log, self._cursor.delivered, report)
         self._wake = threading.Event()
         self._tried = threading.Event()
         self._last_seq: int | None = None  # of the last line to deliver, once the daemon stops

@@ -15,10 +15,12 @@ from soundwatch.daemon.core.source import SourceState, state_after
 from soundwatch.daemon.events.health_schema import (
     ControlLine,
     JournalHealthLine,
+    MuteLine,
     OverloadLine,
     ProviderLine,
     QualityLine,
     ReloadLine,
+    SinkLine,
     SourceHealthLine,
 )
 from soundwatch.daemon.events.level_schema import LevelPeriodLine
@@ -90,7 +92,7 @@ def apply_line(snapshot: StatusSnapshot, line: Line) -> StatusSnapshot:
         return replace(snapshot, overload=line)
     if isinstance(line, JournalHealthLine):
         return replace(snapshot, journal=line)
-    if isinstance(line, ReloadLine | ProviderLine | ControlLine | LevelPeriodLine):
+    if isinstance(line, ReloadLine | ProviderLine | ControlLine | MuteLine | SinkLine | LevelPeriodLine):
         return snapshot
     source = _of_source(snapshot.sources.get(line.source, SourceStatus()), line)
     return replace(snapshot, sources={**snapshot.sources, line.source: source})

@@ -10,6 +10,7 @@ const HELD = {
   "not_when.continues": t("Sound goes on"),
   "not_when.after": t("After another rule"),
   "then.limit": t("Limit"),
+  schedules: t("Muted by a schedule"),
 };
 const COLUMNS = [t("Output"), t("State"), t("Sent"), t("Late"), t("Refused"), t("Last sent")];
 

@@ -1,0 +1,29 @@
+"""Lines of the journal about sinks whose failure lasts.
+
+Does not: decide how long a failure lasts (`sinks/health.py`).
+"""
+
+from __future__ import annotations
+
+import time
+
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.redact import redact_text
+from soundwatch.daemon.events.health_schema import SinkLine
+from soundwatch.daemon.events.schema import UNNUMBERED
+from soundwatch.daemon.sinks.daemon_view import DaemonView
+from soundwatch.daemon.sinks.protocols import SinkStatus
+
+
+def append_sink_line(view: DaemonView, status: SinkStatus) -> None:
+    """Append a line about the state of a sink."""
+    view.journal.append(
+        SinkLine(
+            seq=UNNUMBERED,
+            time=format_utc(time.time_ns()),
+            node=view.node,
+            state=status.state,
+            sink=status.name,
+            detail=redact_text(status.reason or f"{status.name} works again."),
+        )
+    )
