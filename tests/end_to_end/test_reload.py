@@ -13,6 +13,7 @@ from support.band_model import write_band_model
 from support.cli_runner import soundwatch
 from support.demo_daemon import get
 from support.fakes import SMALL_CONTRACT
+from support.http_service import http_service
 from support.ports import free_port
 from support.reload_harness import Daemon, Place, running
 
@@ -68,6 +69,32 @@ def test_settings_of_a_running_source_change_without_a_lost_sample(place: Place,
     daemon.end()
     assert [line["reason"] for line in daemon.of("end")] == ["decay", "shutdown"]
     assert (len(daemon.of("hello")), daemon.of("gap"), daemon.of("stats")[-1]["lost_s"]) == (1, [], 0.0)
+
+
+@pytest.mark.slow
+def test_another_rule_continues_without_a_message_that_is_lost_or_comes_twice(place: Place, daemon: Daemon) -> None:
+    with http_service() as service:
+
+        def write(title: str, *sources: str) -> None:
+            send = f"then: {{title: {title}, send: ['webhook:{service.url}']}}"
+            place.write(
+                sources, more=f"rules: {{high: {{when: {{classes: [high]}}, not_when: {{cooldown_s: 0}}, {send}}}}}"
+            )
+
+        write("first", "low", "high")
+        daemon.reload("reloaded")
+        daemon.until(lambda: service.requests)
+        write("second", "low", "high")
+        assert daemon.reload("reloaded")["detail"] == "the alert rules are changed"
+        write("second", "low")
+        daemon.reload("reloaded")
+        write("second", "low", "high")
+        daemon.reload("reloaded")
+        daemon.until(lambda: len(service.requests) > 1)
+        daemon.end()
+        messages = [msgspec.json.decode(request.body) for request in service.requests]
+    assert [message["title"] for message in messages] == ["first", "second"]
+    assert [message["id"] for message in messages] == [line["id"] for line in daemon.of("start", source="high")]
 
 
 def test_a_schedule_pauses_a_source_and_a_reload_without_it_resumes_it(place: Place, daemon: Daemon) -> None:

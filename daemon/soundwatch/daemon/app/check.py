@@ -5,24 +5,16 @@ Conventions: what a running daemon would wait for and try again is an error here
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.rule_outputs import prepare_rules
-from soundwatch.daemon.core.config import Config, node_name
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
-from soundwatch.daemon.journal.entry import RetentionLimits
-from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.journal.sqlite import MEMORY
-from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.check import check_rules
-from soundwatch.daemon.sinks.daemon_view import ActiveModel, DaemonView
+from soundwatch.daemon.sinks.detached_view import detached_view
 from soundwatch.daemon.sinks.kinds import is_page
-from soundwatch.daemon.status.live import LiveFeed
-from soundwatch.daemon.status.snapshot import StatusTracker
-from soundwatch.daemon.system.log import StructuredLogger
 
 
 def check_config(config: Config, contract: ModelContract) -> dict[str, SourceRules]:
@@ -59,21 +51,3 @@ def check_outputs(config: Config, contract: ModelContract, in_force: Mapping[str
             prepared.check()
         for target in prepare_rules(config, view).values():
             target.target.check()
-
-
-@contextlib.contextmanager
-def detached_view(config: Config, contract: ModelContract) -> Iterator[DaemonView]:
-    """Provide the view of a daemon that does not run, with an empty journal in memory and no log."""
-    log, limits = StructuredLogger("error", lambda _: None), RetentionLimits(1.0, 1_000_000)
-    with contextlib.closing(Journal(JournalStore(MEMORY), limits, node_name(config), log)) as journal:
-        model = ActiveModel(contract, "", contract.thresholds)
-        yield DaemonView(
-            node=node_name(config),
-            log=log,
-            journal=journal,
-            status=StatusTracker(tuple(config.sources)),
-            live=LiveFeed(),
-            config=lambda: config,
-            model=lambda: model,
-            set_listening=lambda _, __: None,
-        )
