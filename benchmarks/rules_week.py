@@ -31,8 +31,8 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.types import EventType
 from soundwatch.daemon.events.schema import UNNUMBERED, EventLine
 from soundwatch.daemon.journal.store import JournalStore
-from soundwatch.daemon.rules.decide import RuleSet
 from soundwatch.daemon.rules.history import fold_journal
+from soundwatch.daemon.rules.rule_set import RuleSet
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -11,7 +11,8 @@ import yaml
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.journal.entry import JournalEntry
-from soundwatch.daemon.rules.decide import Decision, RuleSet, decide
+from soundwatch.daemon.rules.decide import Decision, decide
+from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.state import RulesState
 
 MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

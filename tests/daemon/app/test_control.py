@@ -84,7 +84,11 @@ class Bench:
 
 def bench(tmp_path: Path, now: str, *schedules: str, rules: str = "{}") -> Bench:
     path = tmp_path / "config.yaml"
-    path.write_text(HEAD + f"rules: {rules}\n" + "schedules:\n" + "".join(f"  {schedule}\n" for schedule in schedules))
+    path.write_text(
+        HEAD
+        + f"rules: {rules}\nschedules:{'' if schedules else ' {}'}\n"
+        + "".join(f"  {schedule}\n" for schedule in schedules)
+    )
     return Bench(load_config(path), at(now))
 
 
@@ -237,6 +241,14 @@ def test_muted_rules_are_written_at_the_start_and_at_each_change(tmp_path: Path)
     site.control.set_schedule("lunch", False)
     site.go_to("2026-12-01T12:10")
     assert site.muted[-1] == ()
+
+
+def test_the_time_of_a_digest_is_a_line_without_any_schedule(tmp_path: Path) -> None:
+    site = bench(tmp_path, "2026-11-30T07:59", rules="{days: {when: {digest: {at: '08:00'}}}}")
+    for time in ("07:59:30", "08:00", "08:00:01", "09:00"):
+        site.go_to(f"2026-11-30T{time}")
+    site.go_to("2026-12-01T08:00:30")
+    assert [(line.state, line.reason, line.schedule) for line in site.lines] == [("due", "digest", None)] * 2
 
 
 @pytest.mark.parametrize("failing", ["adjust", "set_listening"])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundwatch.daemon.rules.decide import decide, rules_of
+from soundwatch.daemon.rules.decide import decide
+from soundwatch.daemon.rules.rule_set import rules_of
 from soundwatch.daemon.rules.state import RulesState
 from support.rule_lines import Lines, configured, rule_set
 

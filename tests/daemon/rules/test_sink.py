@@ -264,6 +264,28 @@ def test_a_program_gets_the_text_in_its_environment_and_no_address(
     harness.end()
 
 
+def test_a_digest_comes_once_with_its_statistics(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.jsonl"
+    text = f"{{days: {{when: {{digest: {{period: day}}}}, then: {{send: ['json:{file}']}}}}}}"
+    harness = RulesHarness(tmp_path / "j.db", text)
+    for age_s in (3 * 86_400, 0, 0):
+        harness.sound(f"{age_s}", age_s)
+    wait_until(harness.settled)
+    harness.end()
+    again = RulesHarness(tmp_path / "j.db", text)
+    again.sound("B")
+    wait_until(again.settled)
+    again.end()
+    [line] = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (line["type"], line["reason"], line["rule"], line["title"]) == (
+        "health",
+        "digest",
+        "days",
+        "digest of the day",
+    )
+    assert "dog bark" in line["body"] or "no events" in line["body"].lower()
+
+
 def test_two_outputs_of_a_rule_are_independent(tmp_path: Path, service: HttpService) -> None:
     file = tmp_path / "alerts.jsonl"
     text = f"{{dogs: {{then: {{send: ['webhook:{service.url}', 'json:{file}']}}}}}}"

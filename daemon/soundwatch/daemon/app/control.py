@@ -21,6 +21,7 @@ from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.app.schedules import (
     active_schedules,
     muted_rules,
+    next_digest,
     next_evaluation,
     paused_by,
     threshold_adjustments,
@@ -81,6 +82,7 @@ class SourceControl:
         self._adjusted: dict[str, tuple[ThresholdAdjustment, ...]] = {}
         self._muted: tuple[str, ...] | None = None  # None: not known to the journal yet
         self._checked_ns, self._next_ns = 0, 0
+        self._digest_ns: int | None = None  # time of the next digest of a rule
         self._wake, self._closing = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
 
@@ -166,13 +168,17 @@ class SourceControl:
     def _follow_clock(self) -> float | None:
         """Evaluate schedules if one is due, and return the time to the next look; None without schedules."""
         with self._lock:
-            if self._run_config is None or not self._run_config.config.schedules:
+            if self._run_config is None or (not self._run_config.config.schedules and self._digest_ns is None):
                 return None
             now_ns = self._now_ns()
+            if self._digest_ns is not None and now_ns >= self._digest_ns:
+                self._append("due", "digest", "A digest of an alert rule is due.")
+                self._digest_ns = next_digest(self._run_config.config, now_ns)
             if now_ns >= self._next_ns or now_ns < self._checked_ns:
                 self._evaluate()
             self._checked_ns = now_ns
-            return min(TICK_S, max(0.0, (self._next_ns - now_ns) / 1e9))
+            next_ns = self._next_ns if self._digest_ns is None else min(self._next_ns, self._digest_ns)
+            return min(TICK_S, max(0.0, (next_ns - now_ns) / 1e9))
 
     def _evaluate(self, *, renew: bool = False) -> None:
         """Apply what holds now; with `renew` also what has not changed. What fails is tried again at the next look."""
@@ -199,6 +205,7 @@ class SourceControl:
             elif renew:
                 self._apply_listening(source, f"{source} is paused as before.", by)
         self._checked_ns = now_ns
+        self._digest_ns = next_digest(config, now_ns)
         self._next_ns = next_evaluation(config.schedules, config.place, now_ns) or now_ns + 86_400_000_000_000
 
     def _mute(self, rules: tuple[str, ...] | None) -> None:
@@ -228,8 +235,8 @@ class SourceControl:
 
     def _append(
         self,
-        state: Literal["began", "ended", "enabled", "disabled", "changed"],
-        reason: Literal["schedule", "threshold_offset"],
+        state: Literal["began", "ended", "enabled", "disabled", "changed", "due"],
+        reason: Literal["schedule", "threshold_offset", "digest"],
         detail: str,
         schedule: str | None = None,
         source: str | None = None,

@@ -18,8 +18,8 @@ from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.rules.check import closure
-from soundwatch.daemon.rules.decide import RuleSet, rules_of
 from soundwatch.daemon.rules.history import StateCache
+from soundwatch.daemon.rules.rule_set import RuleSet, rules_of
 from soundwatch.daemon.rules.sender import PreparedTarget
 from soundwatch.daemon.rules.sentence import rule_sentence
 from soundwatch.daemon.rules.sink import BATCH_LINES, RuleSink, TargetCounts
@@ -141,7 +141,8 @@ def _prepared_sink(
     def open_() -> RuleSink:
         state = cache.state_at(journal.cursor(name).delivered)
         sender = target.target.open()
-        sink = RuleSink(name, target.rule, target.rule_set, sender, state, journal, view.log, now_unix_s)
+        rules, stats_s = target.rule_set, view.config().stats_s
+        sink = RuleSink(name, target.rule, rules, sender, state, journal, view.log, view.node, stats_s, now_unix_s)
         opened[:] = [sink]
         return sink
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.schedule_config import ScheduleConfig
 from soundwatch.daemon.detection.effective import ThresholdAdjustment
-from soundwatch.daemon.schedule.windows import is_within_any, next_change
+from soundwatch.daemon.schedule.windows import is_within_any, next_begin, next_change
 
 Schedules = Mapping[str, ScheduleConfig]
 
@@ -39,6 +40,15 @@ def next_evaluation(schedules: Schedules, place: PlaceConfig, unix_ns: int) -> i
     """Return the next moment at which a schedule begins or ends; None if none is in the next eight days."""
     changes = [next_change(schedule.when, place, unix_ns) for schedule in schedules.values()]
     return min((change for change in changes if change is not None), default=None)
+
+
+def next_digest(config: Config, unix_ns: int) -> int | None:
+    """Return the next moment at which an enabled rule sends a digest; None without such a rule."""
+    windows = [
+        rule.when.digest.window for rule in config.rules.values() if rule.enabled and rule.when.digest is not None
+    ]
+    moments = [next_begin(window, config.place, unix_ns) for window in windows]
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def paused_by(schedules: Schedules, active: Iterable[str], source: str) -> str | None:

@@ -22,7 +22,10 @@ from soundwatch.daemon.core.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from soundwatch.daemon.journal.store import JournalStore
-    from soundwatch.daemon.rules.decide import RuleSet
+    from soundwatch.daemon.rules.rule_set import RuleSet
+
+
+OF_A_DIGEST = "statistics, as `soundwatch digest` prints them"
 
 
 @click.group()
@@ -118,7 +121,7 @@ def _open(path: Path | None, journal: str | None, names: tuple[str, ...]) -> tup
     """
     from soundwatch.daemon.journal.location import open_for_reading
     from soundwatch.daemon.journal.query import known_sources
-    from soundwatch.daemon.rules.decide import rules_of
+    from soundwatch.daemon.rules.rule_set import rules_of
 
     config = _config_with_rules(path, journal)
     store = open_for_reading(config.journal)

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from soundwatch.daemon.core.place_config import TimeWindow
+from soundwatch.daemon.core.place_config import Day, TimeWindow, parse_bound
 from soundwatch.daemon.core.redact import OPTION
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -58,6 +58,29 @@ class CountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     within_s: Period
 
 
+class DigestConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Time at which a rule sends the statistics of the last day or week.
+
+    Attributes:
+        period: Day or week, as of `soundwatch digest`.
+        at: Time of day, as the begin of a window.
+        day: Day of the week on which a digest of a week is sent.
+    """
+
+    period: Literal["day", "week"] = "day"
+    at: str = "08:00"
+    day: Day = "mon"
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none."""
+        parse_bound(self.at)
+
+    @property
+    def window(self) -> TimeWindow:
+        """The window whose begin is the time."""
+        return TimeWindow(from_=self.at, days=(self.day,) if self.period == "week" else ())
+
+
 class WhenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Conditions that all have to hold; an empty one holds always.
 
@@ -74,6 +97,7 @@ class WhenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         count: Number of events for which all other conditions hold.
         during: Windows of time, of which one has to hold.
         faults: Faults, for a rule about the machine instead of events.
+        digest: Time of a digest, for a rule that sends statistics instead of events; null for none.
     """
 
     classes: tuple[str, ...] = ()
@@ -88,6 +112,7 @@ class WhenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     count: CountConfig | None = None
     during: tuple[TimeWindow, ...] = ()
     faults: tuple[Fault, ...] = ()
+    digest: DigestConfig | None = None
 
     @property
     def wanted_classes(self) -> tuple[str, ...]:

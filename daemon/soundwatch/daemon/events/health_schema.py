@@ -116,7 +116,7 @@ class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin or end of a schedule, or a command that concerns one or the thresholds of a source."""
+    """Begin or end of a schedule, a command about one or the thresholds of a source, or the time of a digest."""
 
     schema: Literal["soundwatch.event/1"] = SCHEMA
     type: Literal["health"] = "health"
@@ -124,8 +124,8 @@ class ControlLine(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     node: str
     source: str | None = None
-    state: Literal["began", "ended", "enabled", "disabled", "changed"]
-    reason: Literal["schedule", "threshold_offset"]
+    state: Literal["began", "ended", "enabled", "disabled", "changed", "due"]
+    reason: Literal["schedule", "threshold_offset", "digest"]
     schedule: str | None
     threshold_offset: float | None
     detail: str

@@ -55,10 +55,13 @@ def check_rules(
         _check_known(f"{where}.when.tags", when.tags, contract.tags, "tag")
         _check_known(f"{where}.when.sources", when.sources, {*config.sources, *sources}, "source")
         check_place(when.during, config.place, f"{where}.when.during")
+        if when.digest is not None:
+            check_place((when.digest.window,), config.place, f"{where}.when.digest.at")
         check_place(rule.not_when.during, config.place, f"{where}.not_when.during")
         check_templates(name, rule)
         settings = [in_force.get(source, in_force[COMMON]).settings for source in _sources(rule, config, sources)]
         _check_faults(where, rule)
+        _check_digest(where, rule)
         _check_clips(where, rule, config, settings)
         _check_level(where, rule, config, sources)
         _check_after(name, rule, config.rules)
@@ -98,6 +101,20 @@ def _check_faults(where: str, rule: RuleConfig) -> None:
             )
         if rule.then.clip == "attach":
             raise ConfigError(f"{where}.then.clip: a fault has no clip; clip: none was expected.")
+
+
+def _check_digest(where: str, rule: RuleConfig) -> None:
+    """Refuse conditions that no digest has."""
+    if rule.when.digest is None:
+        return
+    others = [key for key in (*_EVENT_KEYS, "sources", "count", "during", "faults") if getattr(rule.when, key)]
+    if others:
+        raise ConfigError(
+            f"{where}.when: digest and {', '.join(others)} exclude each other: a digest is sent at its time. Write two "
+            "rules."
+        )
+    if rule.then.clip == "attach":
+        raise ConfigError(f"{where}.then.clip: a digest has no clip; clip: none was expected.")
 
 
 def _check_clips(where: str, rule: RuleConfig, config: Config, settings: Sequence[SourceSettings]) -> None:

@@ -43,7 +43,9 @@ class Condition:
 def when_conditions(rule: RuleConfig, facts: LineFacts, place: PlaceConfig) -> Iterator[Condition]:
     """Yield the conditions of `when`, apart from `count`."""
     when = rule.when
-    if when.faults:
+    if when.digest is not None:
+        yield Condition("when.digest", facts.kind, "the time of a digest", facts.kind == "digest")
+    elif when.faults:
         yield Condition("when.faults", facts.fault, _one_of(when.faults), facts.fault in when.faults)
     else:
         yield Condition("when", facts.kind, "an event", facts.kind in ("event", "ended"))

@@ -11,15 +11,11 @@ Does not: read a clock, or deliver (`rules/sink.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
-from soundwatch.daemon.detection.effective import ClipSettings, resolve_clips
-from soundwatch.daemon.detection.rules import COMMON
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.conditions import (
     Condition,
@@ -29,7 +25,9 @@ from soundwatch.daemon.rules.conditions import (
     sound_of,
     when_conditions,
 )
+from soundwatch.daemon.rules.digest import due_digest
 from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts, read_facts, read_time
+from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.state import RulesState, RuleState
 
 CLIP_WAIT_S: Final = 600.0  # longer than an event and its clip by the defaults
@@ -38,35 +36,6 @@ NOT_WRITTEN: Final = "no clip was written"
 NOT_IN_TIME: Final = f"no clip came within {CLIP_WAIT_S:g} s"
 ACTIVE_CLIPS: Final = 100
 ACTIVE_IDS: Final = 1000  # events whose end was lost with a damaged journal must not add up
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """Rules in force.
-
-    Attributes:
-        rules: Enabled rules by name.
-        place: Place of the machine, for windows of time.
-        mutable: Names of the rules that a schedule of the configuration mutes.
-        clips: Settings of clips by source; `COMMON` is one of them. Without any, every event may have a clip.
-    """
-
-    rules: Mapping[str, RuleConfig]
-    place: PlaceConfig = field(default_factory=PlaceConfig)
-    clips: Mapping[str, ClipSettings] = field(default_factory=dict)
-    mutable: frozenset[str] = frozenset()
-
-    def gives_clip(self, facts: LineFacts) -> bool:
-        """Return True if the event of a line may have a clip."""
-        settings = self.clips.get(facts.source or COMMON, self.clips.get(COMMON))
-        return settings is None or settings.gives_clip(facts.class_ or "")
-
-
-def rules_of(config: Config, rules: Mapping[str, RuleConfig]) -> RuleSet:
-    """Return some rules of a configuration, with what they depend on."""
-    clips = {source: resolve_clips(config, source) for source in (COMMON, *config.sources)}
-    mutable = frozenset(name for schedule in config.schedules.values() for name in schedule.then.mute_rules)
-    return RuleSet(rules, config.place, clips, mutable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +102,34 @@ def decide(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decisio
         entry: The line.
         rule_set: The rules.
     """
+    state, digests = _digests(state, entry, rule_set)
+    decision = _decide_line(state, entry, rule_set)
+    if digests:
+        due = tuple(DueMessage(verdict.rule, verdict.facts) for verdict in digests if verdict.sent)
+        return replace(decision, verdicts=(*digests, *decision.verdicts), due=(*due, *decision.due))
+    return decision
+
+
+def _digests(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> tuple[RulesState, list[Verdict]]:
+    """Return the state after the digests that a line makes due, and the decisions about them."""
+    wanted = [name for name, rule in rule_set.rules.items() if rule.when.digest is not None]
+    unix_ns = read_time(entry) if wanted else None
+    if unix_ns is None:
+        return state, []
+    states, verdicts = dict(state.rules), list[Verdict]()
+    for name in wanted:
+        rule = rule_set.rules[name]
+        own, facts = due_digest(rule, state.of(name), entry.seq, unix_ns, rule_set.place)
+        if facts is not None:
+            conditions = not_when_conditions(name, rule, state, facts, rule_set.place)
+            held = next((found for found in conditions if not found.passes), None)
+            own = _sent(rule, own, facts, waits=False) if held is None else _held(own, facts, held)
+            verdicts.append(Verdict(name, facts, held is None, held))
+        states[name] = own
+    return replace(state, rules=states), verdicts
+
+
+def _decide_line(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> Decision:
     facts = read_facts(entry)
     if facts is None:
         return _pass_time(state, entry)

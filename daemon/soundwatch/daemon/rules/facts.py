@@ -75,7 +75,7 @@ class LineFacts:
 
     Attributes:
         seq: Number of the line.
-        kind: event, ended (its last line), clip, fault, or muted (a change of muted rules).
+        kind: event, ended (its last line), clip, fault, muted (a change of muted rules), or digest.
         unix_ns: Time of the line.
         source: Name of the source; None for a line about the machine.
         id: Id of the event.
@@ -93,7 +93,7 @@ class LineFacts:
     """
 
     seq: int
-    kind: Literal["event", "ended", "clip", "fault", "muted"]
+    kind: Literal["event", "ended", "clip", "fault", "muted", "digest"]
     unix_ns: int
     source: str | None = None
     id: str | None = None

@@ -15,8 +15,9 @@ from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.rules.conditions import Condition
-from soundwatch.daemon.rules.decide import Decision, RuleSet, decide, explain
+from soundwatch.daemon.rules.decide import Decision, decide, explain
 from soundwatch.daemon.rules.facts import RULE_LINES, read_facts
+from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.state import RulesState
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -60,11 +60,15 @@ class Message:
         return self.line[:-2] + b"," + msgspec.json.encode(own)[1:] + b"\n"
 
 
-def make_message(rule: RuleConfig, due: DueMessage, line: bytes, place: PlaceConfig, now_unix_s: float) -> Message:
-    """Return the message about one line."""
+def make_message(
+    rule: RuleConfig, due: DueMessage, line: bytes, place: PlaceConfig, now_unix_s: float, digest: str = ""
+) -> Message:
+    """Return the message about one line, or with a digest."""
     now = local_time(place, now_unix_s)
     fields = msgspec.json.decode(line)
     values = _values(fields, due.rule, due.facts.fault, now, place.language)
+    if rule.when.digest is not None:
+        values |= {"sound": _digest_title(rule.when.digest.period, place.language), "text": digest}
     body = string.Template(rule.then.body).substitute(values)
     if due.clip_fault:
         body += f" ({due.clip_fault})"
@@ -118,6 +122,8 @@ def sample_message(name: str, rule: RuleConfig, line: bytes, place: PlaceConfig,
     """Return a message for a test, with a line of the caller's."""
     now = local_time(place, now_unix_s)
     values = _values(msgspec.json.decode(line), name, None, now, place.language)
+    if rule.when.digest is not None:
+        values |= {"sound": _digest_title(rule.when.digest.period, place.language), "text": "..."}
     title, body = (string.Template(text).substitute(values) for text in (rule.then.title, rule.then.body))
     title = translated("Test: {title}", place.language, title=title)
     body = translated("Test of the rule {rule}: {body}", place.language, rule=name, body=body)
@@ -163,6 +169,12 @@ def _values(fields: dict[str, Any], rule: str, fault: str | None, now: datetime,
         )
         values |= {"sound": values["fault"], "text": text}
     return values
+
+
+def _digest_title(period: Literal["day", "week"], language: Language) -> str:
+    if period == "week":
+        return translated("digest of the week", language)
+    return translated("digest of the day", language)
 
 
 def local_time(place: PlaceConfig, unix_s: float) -> datetime:

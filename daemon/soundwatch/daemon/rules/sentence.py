@@ -35,7 +35,10 @@ def duration_text(seconds: float) -> str:
 
 def _when(rule: RuleConfig) -> Iterator[str]:
     when = rule.when
-    if when.faults:
+    if when.digest is not None:
+        day = f" on {when.digest.day}" if when.digest.period == "week" else ""
+        yield f"the digest of the last {when.digest.period}, every {when.digest.period}{day} at {when.digest.at}"
+    elif when.faults:
         yield _either(when.faults)
     elif when.classes or when.groups:
         yield _either((*when.classes, *(f"any {group} sound" for group in when.groups)))
@@ -65,7 +68,7 @@ def _not_when(rule: RuleConfig) -> Iterator[str]:
         yield f"not {_windows(not_when.during)}"
     if not_when.cooldown_s:
         yield f"not within {duration_text(not_when.cooldown_s)} after a message about the class and source"
-    if not_when.continues and not rule.when.faults:
+    if not_when.continues and not rule.when.faults and rule.when.digest is None:
         yield "not for a sound that goes on"
     if not_when.after is not None:
         yield f"not within {duration_text(not_when.after.within_s)} after a message of {not_when.after.rule}"

@@ -18,9 +18,11 @@ from typing import Final
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.journal import Journal
-from soundwatch.daemon.rules.decide import DueMessage, RuleSet, decide
+from soundwatch.daemon.rules.decide import DueMessage, decide
+from soundwatch.daemon.rules.digest import digest_line, digest_text
 from soundwatch.daemon.rules.facts import SECOND_NS
 from soundwatch.daemon.rules.message import Message, make_message, merge_messages
+from soundwatch.daemon.rules.rule_set import RuleSet
 from soundwatch.daemon.rules.sender import MessageRefusedError, MessageSender
 from soundwatch.daemon.rules.state import RulesState, RuleState
 
@@ -55,6 +57,8 @@ class RuleSink:
         state: State of the rules after the last delivered line.
         journal: Journal that the lines come from.
         log: Log of the daemon.
+        node: Name of this machine.
+        stats_s: Sound between two `stats` lines, as configured, for digests.
         now_unix_s: Returns the present time, in seconds since 1970.
 
     Attributes:
@@ -70,6 +74,8 @@ class RuleSink:
         state: RulesState,
         journal: Journal,
         log: Logger,
+        node: str,
+        stats_s: float | None,
         now_unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
@@ -80,6 +86,8 @@ class RuleSink:
         self._state = state
         self._journal = journal
         self._log = log
+        self._node = node
+        self._stats_s = stats_s
         self._now_unix_s = now_unix_s
         self._settled: set[int] = set()  # messages of lines that are not settled, by the line that was decided on
         self.on_settled: Callable[[int], object] = lambda _: None
@@ -121,6 +129,8 @@ class RuleSink:
         self._sender.close()
 
     def _is_late(self, due: DueMessage) -> bool:
+        if due.facts.kind == "digest":
+            return False  # a digest is about a past period
         return self._now_unix_s() - due.due_ns / SECOND_NS > self._rule.then.max_age_s
 
     def _settle(self, state: RulesState) -> None:
@@ -130,7 +140,12 @@ class RuleSink:
         self.on_settled(state.seq)
 
     def _message(self, due: DueMessage) -> Message:
-        return make_message(self._rule, due, self._line(due), self._rule_set.place, self._now_unix_s())
+        place, now_unix_s = self._rule_set.place, self._now_unix_s()
+        if due.facts.kind != "digest":
+            return make_message(self._rule, due, self._line(due), place, now_unix_s)
+        text = digest_text(self._journal.store, due.facts, self._rule, place, self._stats_s)
+        line = digest_line(due.facts, self._rule, self._node)
+        return make_message(self._rule, due, line, place, now_unix_s, text)
 
     def _send_late(self, late: Sequence[DueMessage]) -> None:
         """Send one message for all that are too old."""

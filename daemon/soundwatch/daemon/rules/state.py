@@ -30,6 +30,7 @@ class RuleState:
         clips: Paths of clips that came before their event's message, by id.
         sent_total: Number of messages so far.
         held: Number of held messages so far, by the condition that held them.
+        digest_ns: Time of the next digest; None before the first line.
     """
 
     counted: tuple[int, ...] = ()
@@ -42,6 +43,7 @@ class RuleState:
     clips: Mapping[str, str | None] = field(default_factory=dict)
     sent_total: int = 0
     held: Mapping[str, int] = field(default_factory=dict)
+    digest_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""Digests that rules send: when one is due, and its text.
+
+Conventions: a digest is due with the first line of `RULE_LINES` at or after its time. The state has the time of the
+next one, so each time sends at most one, also after a restart or where the clock was set back; times that passed while
+the program was off send the last one.
+Does not: compute statistics (`statistics/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from soundwatch.daemon.core.clock import format_utc
+from soundwatch.daemon.core.place_config import PlaceConfig
+from soundwatch.daemon.core.rules_config import RuleConfig
+from soundwatch.daemon.events.health_schema import SCHEMA
+from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts
+from soundwatch.daemon.rules.state import RuleState
+from soundwatch.daemon.schedule.windows import next_begin
+from soundwatch.daemon.statistics.digest import last_digest
+
+
+def due_digest(
+    rule: RuleConfig, own: RuleState, seq: int, unix_ns: int, place: PlaceConfig
+) -> tuple[RuleState, LineFacts | None]:
+    """Return the state of a rule at the time of a line, and the facts of a digest that is due; None for none."""
+    digest = rule.when.digest
+    if digest is None or (own.digest_ns is not None and unix_ns < own.digest_ns):
+        return own, None
+    after = replace(own, digest_ns=next_begin(digest.window, place, unix_ns))
+    return after, None if own.digest_ns is None else LineFacts(seq, "digest", unix_ns)
+
+
+def digest_line(facts: LineFacts, rule: RuleConfig, node: str) -> bytes:
+    """Return the line of a digest's message, for outputs that take lines."""
+    assert rule.when.digest is not None
+    line = {"schema": SCHEMA, "type": "health", "seq": facts.seq, "time": format_utc(facts.unix_ns), "node": node}
+    line |= {"source": None, "state": "due", "reason": "digest", "period": rule.when.digest.period}
+    return msgspec.json.encode(line) + b"\n"
+
+
+def digest_text(
+    store: JournalStore, facts: LineFacts, rule: RuleConfig, place: PlaceConfig, stats_s: float | None
+) -> str:
+    """Return the digest of the last day or week that had ended when the message became due.
+
+    Raises:
+        sqlite3.Error: The journal cannot be read.
+    """
+    assert rule.when.digest is not None
+    return last_digest(store, rule.when.digest.period, place, facts.unix_ns // SECOND_NS, stats_s)
