@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.diagnostics import storage_checks as keeping_module
 from soundwatch.daemon.diagnostics.checks import run_checks
 from soundwatch.daemon.diagnostics.finding import CheckInput, Finding, findings_text
@@ -147,6 +148,6 @@ def test_a_part_that_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.Monkey
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr("soundwatch.daemon.diagnostics.checks.PARTS", (("clock", breaks),))
-    findings = list(run_checks(CheckInput(None, None, None, listens=False)))
+    findings = list(run_checks(CheckInput(None, None, None, listens=False, view=detached_view)))
     assert findings == [Finding("clock", "fault", "The check failed: ZeroDivisionError: oh", "Report this.")]
     assert "Faults: 1." in findings_text(findings)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.diagnostics.finding import CheckInput
 from soundwatch.daemon.diagnostics.rule_checks import check_alert_rules
 from support.rule_lines import configured
 
 
 def findings(rules: str) -> list[tuple[str, str]]:
-    case = CheckInput(configured(f"rules: {rules}"), None, None, listens=False)
+    case = CheckInput(configured(f"rules: {rules}"), None, None, listens=False, view=detached_view)
     return [(found.state, found.seen) for found in check_alert_rules(case)]
 
 

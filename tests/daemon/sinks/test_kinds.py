@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from configuration_reference import sinks as sinks_reference
 
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.cli.options import sink_option
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
@@ -76,7 +77,7 @@ def test_a_kind_that_is_added_to_the_table_is_known_everywhere(
     assert [(destination.sink, destination.reach) for destination in audit(config).destinations] == [
         ("pager://127.0.0.2", "machine")
     ]
-    (finding,) = check_sinks(CheckInput(config, None, Path("config.yaml"), listens=False))
+    (finding,) = check_sinks(CheckInput(config, None, Path("config.yaml"), listens=False, view=detached_view))
     assert "pager at 127.0.0.2" in finding.seen
     assert "| `pager` | `beeps` | `1` |" in sinks_reference()
 

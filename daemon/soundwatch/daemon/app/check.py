@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.app.outputs import prepare_all
 from soundwatch.daemon.app.rule_outputs import prepare_rules
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.detection.rules import SourceRules, check_detectable, resolve_sources
 from soundwatch.daemon.rules.check import check_rules
-from soundwatch.daemon.sinks.detached_view import detached_view
 from soundwatch.daemon.sinks.kinds import is_page
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from soundwatch.daemon.app.detached_view import detached_view
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.config import Config, node_name
 from soundwatch.daemon.core.contract import ModelContract
@@ -20,7 +21,6 @@ from soundwatch.daemon.events.health_schema import SCHEMA
 from soundwatch.daemon.rules.message import Message, sample_message
 from soundwatch.daemon.rules.sender import PreparedTarget
 from soundwatch.daemon.rules.targets import prepare_target
-from soundwatch.daemon.sinks.detached_view import detached_view
 
 
 def send_test_message(config: Config, contract: ModelContract, name: str) -> Iterator[tuple[str, str | None]]:

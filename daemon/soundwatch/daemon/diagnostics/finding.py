@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -10,7 +11,9 @@ from typing import Final, Literal
 import msgspec
 
 from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 
 State = Literal["ok", "note", "warning", "fault"]
 MARKS: Final[dict[State, str]] = {"ok": "  ok ", "note": "  -  ", "warning": "  !  ", "fault": "FAULT"}
@@ -25,12 +28,14 @@ class CheckInput:
         error: Reason if it is invalid.
         path: File of the configuration; None if there is none.
         listens: Record a few seconds of each microphone.
+        view: Provides the view of a daemon that does not run, to prepare outputs.
     """
 
     config: Config | None
     error: SoundwatchError | None
     path: Path | None
     listens: bool
+    view: Callable[[Config, ModelContract], AbstractContextManager[DaemonView]]
 
 
 class Finding(msgspec.Struct, frozen=True):

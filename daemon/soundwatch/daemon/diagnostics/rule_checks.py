@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from soundwatch.daemon.core.config import Config
-from soundwatch.daemon.core.contract import ModelContract
 from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.text import failure_text
 from soundwatch.daemon.detection.rules import resolve_sources
@@ -14,7 +13,7 @@ from soundwatch.daemon.diagnostics.finding import CheckInput, Finding
 from soundwatch.daemon.inference.loading import load_classifier
 from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.rules.targets import prepare_target
-from soundwatch.daemon.sinks.detached_view import detached_view
+from soundwatch.daemon.sinks.daemon_view import DaemonView
 
 TODO: Final = "Correct `rules` in the configuration; docs/rules.md has recipes."
 
@@ -29,20 +28,20 @@ def check_alert_rules(case: CheckInput) -> Iterator[Finding]:
     except SoundwatchError as error:
         yield Finding("rules", "fault", str(error), TODO)
         return
-    yield from _outputs(case.config, contract)
+    with case.view(case.config, contract) as view:
+        yield from _outputs(case.config, view)
 
 
-def _outputs(config: Config, contract: ModelContract) -> Iterator[Finding]:
-    with detached_view(config, contract) as view:
-        for name, rule in config.rules.items():
-            if not rule.enabled:
-                yield Finding("rules", "note", f"{name} is not enabled.")
-                continue
-            for index, output in enumerate(rule.then.send):
-                try:
-                    target = prepare_target(f"rules.{name}.then.send[{index}]", output, view)
-                    target.check()
-                except (SoundwatchError, OSError) as error:
-                    yield Finding("rules", "fault", f"{name}: {failure_text(error)}", TODO)
-                else:
-                    yield Finding("rules", "ok", f"{name} sends to {target.name}.")
+def _outputs(config: Config, view: DaemonView) -> Iterator[Finding]:
+    for name, rule in config.rules.items():
+        if not rule.enabled:
+            yield Finding("rules", "note", f"{name} is not enabled.")
+            continue
+        for index, output in enumerate(rule.then.send):
+            try:
+                target = prepare_target(f"rules.{name}.then.send[{index}]", output, view)
+                target.check()
+            except (SoundwatchError, OSError) as error:
+                yield Finding("rules", "fault", f"{name}: {failure_text(error)}", TODO)
+            else:
+                yield Finding("rules", "ok", f"{name} sends to {target.name}.")
