@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from soundwatch.daemon.core.channels import match_channels
 from soundwatch.daemon.core.contract import FeatureSpec
+from soundwatch.daemon.core.errors import SourceError
 from soundwatch.daemon.core.types import Block, read_only
 from soundwatch.daemon.frontend.resample import ResampleState, coalesce_blocks, resample, resample_clip
+from soundwatch.daemon.frontend.windowed_sinc import WindowedSincStream
 from support.fakes import SMALL_SPEC
 
 RATES_HZ = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 192_000]
@@ -190,3 +192,15 @@ def test_joined_blocks_give_the_samples_of_the_blocks_bit_for_bit(channels: int,
     spec, signal = spec_of(16_000, wanted), noise(channels, 5_000)
     blocks = blocks_of(signal, 48_000, cuts)
     np.testing.assert_array_equal(whole_of(resampled(coalesce_blocks(blocks), spec)), whole_of(resampled(blocks, spec)))
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(47_999, 16_000), (16_000, 47_999), (44_101, 22_050)])
+def test_rates_whose_filter_would_take_gigabytes_are_refused(from_hz: int, to_hz: int) -> None:
+    with pytest.raises(SourceError, match=r"greatest common divisor is 1; .* Convert the sound to a usual rate"):
+        WindowedSincStream(from_hz, to_hz, 1)
+
+
+@pytest.mark.parametrize("from_hz", [8000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000])
+def test_usual_rates_are_not_refused(from_hz: int) -> None:
+    for to_hz in (16_000, 22_050, 44_100):
+        WindowedSincStream(from_hz, to_hz, 1)

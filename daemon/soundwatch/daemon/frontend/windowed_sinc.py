@@ -18,9 +18,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from soundwatch.daemon.core.errors import SourceError
+
 WIDTH: Final = 6  # torchaudio's `lowpass_filter_width`
 ROLLOFF: Final = 0.99
 _GROUP_SAMPLES: Final = 128  # inputs of one product, at least
+MAX_WEIGHTS: Final = 4_000_000  # of a group, in 200 MB while they are computed; all usual rates need under 400,000
 
 
 class WindowedSincStream:
@@ -33,9 +36,18 @@ class WindowedSincStream:
             from_hz: Rate of the input.
             to_hz: Rate of the output.
             channels: C.
+
+        Raises:
+            SourceError: The rates have so small a common divisor that the weights would take gigabytes.
         """
         divisor = math.gcd(from_hz, to_hz)
         self._inputs, self._outputs = from_hz // divisor, to_hz // divisor
+        if self._outputs * (self._inputs + 2 * _half_width(self._inputs, self._outputs)) > MAX_WEIGHTS:
+            raise SourceError(
+                f"The sound has {from_hz} Hz and the model {to_hz} Hz, whose greatest common divisor is {divisor}; the "
+                "filter of `resampler: torchaudio` would take gigabytes. Convert the sound to a usual rate, such as "
+                "44100 or 48000 Hz, or use a model with the resampler libsoxr."
+            )
         self._weights = _group_weights(self._inputs, self._outputs)  # (outputs, taps) of a group
         self._half = _half_width(self._inputs, self._outputs)
         self._pending = np.zeros((channels, self._half), np.float32)

@@ -55,6 +55,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...]
 
 
+_FOLDER_ADVICE: Final = (
+    "Classes whose recordings are too large for a share of 0.2 for testing. A recording is never split; name the files "
+    f"so that {RULE}."
+)
+
+
 def _finding(severity: Severity, kind: str, seen: Sequence[Path | str], root: Path, text: str) -> Iterator[Finding]:
     """Yield one finding, or none if nothing was seen."""
     examples = tuple(str(item.relative_to(root)) if isinstance(item, Path) else item for item in seen[:SHOWN])
@@ -134,20 +140,23 @@ def about_csv(labels: tuple[str, ...], clips: tuple[Clip, ...], root: Path) -> I
     yield from _finding("warning", "missing", gone, root, "Recordings that the CSV file lists and that have no file.")
     twice = [path for path, count in Counter(clip.path for clip in clips).items() if count > 1]
     yield from _finding("error", "listed twice", twice, root, "Recordings in two rows; a recording has one class.")
-    yield from about_folders(labels, tuple(clip for clip in clips if clip.is_there), (), root)
+    advice = (
+        "Classes whose folds are too large for a share of 0.2 for testing. A fold is never split; name --test-folds."
+    )
+    yield from about_folders(labels, tuple(clip for clip in clips if clip.is_there), (), root, advice)
 
 
 def about_folders(
-    labels: tuple[str, ...], clips: tuple[Clip, ...], ignored: Sequence[Path], root: Path
+    labels: tuple[str, ...],
+    clips: tuple[Clip, ...],
+    ignored: Sequence[Path],
+    root: Path,
+    advice: str = _FOLDER_ADVICE,
 ) -> Iterator[Finding]:
     """Check a data set of class folders: classes that cannot be split, and files that are not recordings."""
     try:
         far_off = far_off_shares(labels, clips, hold_out(labels, clips, TEST_SHARE), TEST_SHARE)
-        text = (
-            "Classes whose recordings are too large for a share of 0.2 for testing. A recording is never split; name "
-            f"the files so that {RULE}."
-        )
-        yield from _finding("warning", "share", far_off, root, text)
+        yield from _finding("warning", "share", far_off, root, advice)
     except DataError as error:
         yield Finding(severity="error", kind="too few", count=1, text=str(error), examples=())
     yield from _finding(
