@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import shutil
 from collections.abc import Iterator
@@ -84,6 +85,19 @@ def test_with_ffmpeg_the_sound_is_sent_as_opus_and_is_counted(site: Site) -> Non
             sources = site.get("/api/sources", headers=LOGGED_IN).json()["sources"]
             assert [source["listeners"] for source in sources] == [1, 0]
         wait_until(lambda: site.view.live.listeners("mic0") == 0)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+def test_the_sound_and_its_encoder_end_with_the_program(tmp_path: Path) -> None:
+    config = Config(sources={"mic0": SourceConfig(listen=True)})
+    with contextlib.ExitStack() as clients:
+        word = f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)}"
+        with a_site(word, config=config) as site, live_tone(site.view.live, "mic0"):
+            client = clients.enter_context(site.client(headers=LOGGED_IN))
+            chunks = clients.enter_context(client.stream("GET", LISTEN)).iter_bytes()
+            assert next(chunks)
+        assert b"".join(chunks), "the rest of the sound, up to its regular end"
+    assert site.log.events.count("listening_ended") == 1
 
 
 def test_a_source_without_sound_and_a_fifth_listener_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

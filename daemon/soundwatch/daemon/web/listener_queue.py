@@ -56,6 +56,12 @@ class ListenerQueue:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
             self._loop.call_soon_threadsafe(self._arrived.set)
 
+    def end(self) -> None:
+        """End the queue; called in the loop."""
+        with self._lock:
+            self._ended = True
+        self._arrived.set()
+
     async def next(self, timeout_s: float) -> bytes | None:
         """Return the sound so far; None after a time without sound, and at the end."""
         while True:

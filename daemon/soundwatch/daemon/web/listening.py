@@ -46,6 +46,12 @@ class Listening:
     def __init__(self, view: DaemonView, settings: Settings) -> None:
         self._view = view
         self._settings = settings
+        self._queues: set[ListenerQueue] = set()
+
+    def close(self) -> None:
+        """End the sound of all listeners, since the program ends."""
+        for queue in self._queues:
+            queue.end()
 
     async def listen(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the sound of a source until the listener or the source ends.
@@ -59,6 +65,7 @@ class Listening:
         queue = ListenerQueue(asyncio.get_running_loop())
         unsubscribe = self._view.live.subscribe_sound(name, queue.put)
         started_s = time.monotonic()
+        self._queues.add(queue)
         try:
             first = await queue.next(SILENT_S)
             if first is None:
@@ -79,6 +86,7 @@ class Listening:
                     "listening_ended", source=name, duration_s=listened_s, lost_blocks=queue.lost_blocks
                 )
         finally:
+            self._queues.discard(queue)
             unsubscribe()
 
     def _check(self, name: str, headers: Headers) -> None:

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
@@ -67,9 +67,9 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     listener = _bind(settings)
     settings = replace(settings, port=listener.getsockname()[1])
     recent, latencies = RecentWindows(lambda: view.model().contract.features), LatencyHistograms()
-    broadcaster = Broadcaster(view, recent)
-    app = SecurityMiddleware(_app(view, broadcaster, latencies, settings), settings, view.log)
-    server = _Server(app, broadcaster, view.log, settings.tls)
+    broadcaster, listening = Broadcaster(view, recent), Listening(view, settings)
+    app = SecurityMiddleware(_app(view, broadcaster, listening, latencies, settings), settings, view.log)
+    server = _Server(app, (broadcaster.close, listening.close), view.log, settings.tls)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
     unsubscribe = view.live.subscribe(latencies.observe), view.live.subscribe(recent.observe, features=True)
     thread.start()
@@ -82,7 +82,9 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
         thread.join(CLOSING_S)
 
 
-def _app(view: DaemonView, broadcaster: Broadcaster, latencies: LatencyHistograms, settings: Settings) -> ASGIApp:
+def _app(
+    view: DaemonView, broadcaster: Broadcaster, listening: Listening, latencies: LatencyHistograms, settings: Settings
+) -> ASGIApp:
     static_files, login, streams = StaticFiles(), LoginHandler(settings), Streams(broadcaster, view)
     return Router(
         [
@@ -93,7 +95,7 @@ def _app(view: DaemonView, broadcaster: Broadcaster, latencies: LatencyHistogram
             Path("/worker.js", static_files.worker, methods=["GET"]),
             Path("/static/{name}", static_files.file, methods=["GET"]),
             Path("/api/stream", _Raw(streams.events), methods=["GET"]),
-            Path("/api/sources/{name}/listen", _Raw(Listening(view, settings).listen), methods=["GET"]),
+            Path("/api/sources/{name}/listen", _Raw(listening.listen), methods=["GET"]),
             WebSocketRoute("/api/ws", _Raw(streams.socket)),
             *api_paths(view, Metrics(view, latencies), settings),
         ],
@@ -148,7 +150,9 @@ def _error_text(context: dict[str, Any]) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server without its wake-up ten times a second."""
 
-    def __init__(self, app: ASGIApp, broadcaster: Broadcaster, log: Logger, files: TlsFiles | None) -> None:
+    def __init__(
+        self, app: ASGIApp, closing: Sequence[Callable[[], None]], log: Logger, files: TlsFiles | None
+    ) -> None:
         self._refused = _RateLimitedLog(log, "connections_refused")
         self._not_renewed = _RateLimitedLog(log, "certificate_not_renewed")
         self._tls = None if files is None else RenewedContext(files, lambda error: self._not_renewed.add(error=error))
@@ -178,7 +182,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=1,
             )
         )
-        self._broadcaster = broadcaster
+        self._closing = closing
         self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = threading.Event()
@@ -203,7 +207,8 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait until `stop` is called."""
         await self._stopping.wait()
-        self._broadcaster.close()
+        for close in self._closing:  # streams end before the connections
+            close()
 
     def _use_tls(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
         """Serve TLS with a limit on the time of a handshake, before which no connection is counted."""
