@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route as Path
@@ -22,18 +23,22 @@ from soundwatch.daemon.web.routes import ROUTES, ApiRequest, Route
 from soundwatch.daemon.web.schemas import EventId, Query, Text
 from soundwatch.daemon.web.settings import Settings
 
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def api_paths(view: DaemonView, metrics: Metrics, settings: Settings) -> list[Path]:
-    """Return the routes of the API for Starlette."""
+    """Return the routes of the API for Starlette.
+
+    A path takes every method and refuses the others itself; else `/api/events/delete` would be the event `delete`.
+    """
     by_path: dict[str, list[Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, []).append(route)
     return [
         *(
-            Path(path, _endpoint(routes, view, settings), methods=[route.method for route in routes])
-            for path, routes in by_path.items()
+            Path(path, _endpoint(routes, view, settings), methods=METHODS)
+            for path, routes in sorted(by_path.items(), key=lambda item: "{" in item[0])
         ),
         Path("/api/openapi.json", _document, methods=["GET"]),
         Path("/api/clips/{name}", _clips(view), methods=["GET"]),
@@ -45,9 +50,11 @@ def _endpoint(routes: Sequence[Route], view: DaemonView, settings: Settings) -> 
     """Return the endpoint of one path; each route handles one method."""
 
     async def respond(request: Request) -> Response:
-        route = next(
-            (route for route in routes if route.method == request.method), routes[0]
-        )  # HEAD uses the GET route
+        method = "GET" if request.method == "HEAD" else request.method
+        route = next((route for route in routes if route.method == method), None)
+        if route is None:
+            allowed = [route.method for route in routes]
+            raise HTTPException(405, headers={"Allow": ", ".join([*allowed, *(["HEAD"] if "GET" in allowed else [])])})
         api_request = ApiRequest(
             view=view,
             token_wanted=settings.token is not None,
