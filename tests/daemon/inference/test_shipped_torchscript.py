@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,16 @@ def test_an_export_that_fails_gives_its_reason_and_what_to_do(cache: Path, monke
     monkeypatch.setattr(shipped_torchscript, "_PROGRAM", "import sys; sys.exit('no room in the folder')")
     with pytest.raises(ModelError, match=r"no room in the folder Try `soundwatch export tutorial"):
         load_classifier_file("tutorial", "cpu", "torchscript")
+
+
+def test_an_export_that_is_ended_leaves_no_parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(tempfile, "tempdir", str(cache))
+    parts = "import pathlib, sys; (pathlib.Path(sys.argv[-1]) / '.unproven-1').mkdir(); sys.exit('ended')"
+    monkeypatch.setattr(shipped_torchscript, "_PROGRAM", parts)
+    with pytest.raises(ModelError, match="ended Try `soundwatch export tutorial"):
+        load_classifier_file("tutorial", "cpu", "torchscript")
+    assert list(cache.iterdir()) == []
 
 
 def test_a_model_in_8_bit_integers_has_no_torchscript_file() -> None:

@@ -12,9 +12,11 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
+from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.extras import install_command
@@ -47,7 +49,23 @@ def shipped_torchscript(name: str, shipped: Path) -> Path:
     file = folder / f"{name}.ts"
     if file.is_file():
         return file
-    words = ["export", name, "--format", "torchscript", "--out", str(folder)]
+    with tempfile.TemporaryDirectory(prefix="soundwatch-export-") as made:  # an export that is ended leaves its parts
+        _export(name, Path(made))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_file(file, lambda part: part.write_bytes((Path(made) / file.name).read_bytes()))
+        except OSError as error:
+            raise ModelError(f"{file} cannot be written: {error.strerror}. {_by_hand(name)}") from error
+    return file
+
+
+def _export(name: str, out: Path) -> None:
+    """Export the TorchScript file of a shipped model into a folder, in a process of its own.
+
+    Raises:
+        ModelError: The export failed.
+    """
+    words = ["export", name, "--format", "torchscript", "--out", str(out)]
     try:
         done = subprocess.run(  # noqa: S603  # our own program
             [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, timeout=EXPORT_S, check=False
@@ -56,10 +74,9 @@ def shipped_torchscript(name: str, shipped: Path) -> Path:
         raise ModelError(
             f"The TorchScript file of {name} was not exported within {EXPORT_S:g} s. {_by_hand(name)}"
         ) from error
-    if done.returncode != 0 or not file.is_file():
+    if done.returncode != 0 or not (out / f"{name}.ts").is_file():
         reason = " ".join(done.stderr.split()[-40:]) or f"it ended with code {done.returncode}"
         raise ModelError(f"The TorchScript file of {name} cannot be exported: {reason} {_by_hand(name)}")
-    return file
 
 
 def _by_hand(name: str) -> str:
