@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -180,6 +181,10 @@ def test_an_anchor_and_a_double_key_are_refused(desk: Desk) -> None:
     desk.path.write_text(desk.text + "node: a\nnode: b\n")
     with pytest.raises(ConfigError, match="appears twice"):
         desk.change(detection__cooldown_s=9)
+    content = b"node: b\xe4r\n"  # not UTF-8
+    desk.path.write_bytes(content)
+    with pytest.raises(ConfigError, match="is not YAML"):
+        desk.editor.change({("node",): "a"}, (), hashlib.sha256(content).hexdigest(), dry_run=False)
 
 
 @pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "Free space"), (errno.EROFS, "write permission")])

@@ -95,9 +95,10 @@ class FileEditor:
                     f"{path} was changed meanwhile. Reload the page and make the change again; nothing was written."
                 )
             _check_allowed(changes, removed)
+            config = parse_config(before, path)
             text = before.decode()
             after = edit_yaml(text, changes, removed).encode()
-            configs = parse_config(before, path), parse_config(after, path)
+            configs = config, parse_config(after, path)
             lines = shown_diff(text.lstrip("\ufeff"), after.decode().lstrip("\ufeff"), configs)
             restart = self._check(after)
             if after == before or dry_run:
