@@ -26,7 +26,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def delete(site: Site, *ids: str, token: str | None = TOKEN, **headers: str) -> httpx.Response:
     given = {} if token is None else {"Authorization": f"Bearer {token}"}
     with site.client(headers=given | headers) as client:
-        return client.post("/api/events/delete", json={"ids": ids})
+        return client.post("/api/deletions", json={"ids": ids})
 
 
 def lines_of(site: Site) -> list[dict[str, Any]]:

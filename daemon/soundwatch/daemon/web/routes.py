@@ -164,7 +164,7 @@ ROUTES: Final = (
     ),
     Route(
         "POST",
-        "/api/events/delete",
+        "/api/deletions",
         "Delete events with their clips and labels.",
         DeletionResponse,
         lambda request: delete_with_clips(request.view, request.body, has_token=request.has_token),

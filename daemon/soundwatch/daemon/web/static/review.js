@@ -80,7 +80,7 @@ export class Review {
       const ids = events.map((event) => event.id);
       let deleted = 0;
       for (let first = 0; first < ids.length; first += BATCH) {
-        const done = await ask("api/events/delete", { method: "POST", body: { ids: ids.slice(first, first + BATCH) } });
+        const done = await ask("api/deletions", { method: "POST", body: { ids: ids.slice(first, first + BATCH) } });
         deleted += done.events;
       }
       await this.today.reload();
