@@ -36,6 +36,7 @@ def test_a_folder_of_own_sounds_alone_gives_a_model_with_thresholds_and_an_open_
     result = CliRunner().invoke(train, [*words, *_kinds_to_leave_out(), "--out", str(out)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "recordings of other sounds raise an event" in result.output
+    assert "training clips: accuracy" in result.output
     report = msgspec.json.decode((out / "open-set.json").read_bytes())
     assert report["shipped"] > 20
     assert report["clips"] == 16

@@ -117,6 +117,7 @@ def test_a_finished_run_describes_itself(tmp_path: Path, tiny_data: Path, tiny_r
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert {"train_loss", "train_accuracy", "test_loss", "accuracy", "macro_f1", "recall_siren"} <= set(rows[0])
     assert record.train_accuracy == round(float(rows[-1]["train_accuracy"]), 4)
+    assert all(0 < float(row["learning_rate"]) <= tiny_recipe.optimisation.max_learning_rate for row in rows)
     for picture in ("curves.png", "confusion.png"):
         assert (session.out / picture).read_bytes().startswith(b"\x89PNG")
 

@@ -54,7 +54,8 @@ class PreparedSink:
         open: Opens the sink, in the sink's own thread. It may raise `SinkError` or `OSError`; it is called again later.
         check: Raises `SinkError` where `open` would, and opens nothing; for `check-config`.
         durable: Whether the sink continues at its place after a restart.
-        batch_lines: Number of lines in one delivery; all of them are delivered again if one fails.
+        batch_lines: Number of lines in one delivery. After a failure, those that the sink has not settled are
+            delivered again; a sink that settles none gets all of them again.
     """
 
     name: str

@@ -179,7 +179,8 @@ def train(
         choose_for_run(out, scores_from, root, read_everyday_sounds(sounds), console)
     report = choose_for_own_sounds(session, console) if background else None
     if record.train_accuracy is not None:
-        click.echo(f"training clips, augmented: accuracy {record.train_accuracy:.3f}")
+        augmented = ", augmented" if other_sounds is None else ""  # a head is fitted on clips as they are
+        click.echo(f"training clips{augmented}: accuracy {record.train_accuracy:.3f}")
     for score in record.scores:
         click.echo(f"{score.tested_on}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}")
     for line in describe_report(report) if report else ():

@@ -75,7 +75,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         torch: Version of torch.
         scores: Scores on the held-out folds; empty if there are none.
         held_out: Scores of all held-out clips and negatives.
-        train_accuracy: Accuracy on the augmented examples of the last epoch; None in older records.
+        train_accuracy: Accuracy on the training examples of the last epoch, augmented unless the head was fitted;
+            None in older records.
     """
 
     recipe: str
