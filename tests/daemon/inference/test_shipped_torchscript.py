@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from soundwatch.daemon.core.errors import ModelError
+from soundwatch.daemon.core.program_log import program_log, use_program_log
 from soundwatch.daemon.inference import shipped_torchscript
 from soundwatch.daemon.inference.classifier import load_classifier_file
+from support.memory_logger import MemoryLogger
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +56,14 @@ def test_an_export_that_fails_gives_its_reason_and_what_to_do(cache: Path, monke
     pytest.importorskip("torch")
     (cache / "soundwatch").write_text("a file where a folder belongs")
     monkeypatch.setattr(shipped_torchscript, "_PROGRAM", "import sys; sys.exit('no room in the folder')")
-    with pytest.raises(ModelError, match=r"no room in the folder Try `soundwatch export tutorial"):
+    log = MemoryLogger()
+    failed = pytest.raises(ModelError, match=r"no room in the folder Try `soundwatch export tutorial")
+    with failed, use_program_log(log):
         load_classifier_file("tutorial", "cpu", "torchscript")
+    [fields] = log.fields("torchscript_export_started")
+    assert (fields["model"], fields["usual_s"]) == ("tutorial", 60)
+    assert fields["file"].startswith(str(cache))
+    assert program_log() is None
 
 
 def test_an_export_that_is_ended_leaves_no_parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from soundwatch.daemon.core.extras import EXTRAS, install_command
 from soundwatch.daemon.core.stop_request import StoppedError
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.container_init import run_as_init
-from soundwatch.daemon.system.log_output import try_write_stderr
+from soundwatch.daemon.system.log_output import command_log, try_write_stderr
 from soundwatch.daemon.system.standard_streams import standard_streams
 
 COMMANDS: Final = {
@@ -130,7 +130,7 @@ def soundwatch() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit with the documented code; soundwatch's own errors become one message."""
     run_as_init()
-    with standard_streams():
+    with standard_streams(), command_log():
         sys.exit(_run(arguments))
 
 

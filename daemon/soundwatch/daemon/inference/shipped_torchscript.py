@@ -20,8 +20,10 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.contract import INT8_SUFFIX
 from soundwatch.daemon.core.errors import ModelError
 from soundwatch.daemon.core.extras import install_command
+from soundwatch.daemon.core.program_log import program_log
 
-EXPORT_S: Final = 600.0  # a slow board takes a minute
+USUAL_S: Final = 60.0  # of a slow board
+EXPORT_S: Final = 600.0
 _PROGRAM: Final = "import sys; from soundwatch.daemon.cli import main; main(sys.argv[1:])"
 
 
@@ -49,6 +51,9 @@ def shipped_torchscript(name: str, shipped: Path) -> Path:
     file = folder / f"{name}.ts"
     if file.is_file():
         return file
+    log = program_log()
+    if log is not None:
+        log.info("torchscript_export_started", model=name, file=str(file), usual_s=USUAL_S, limit_s=EXPORT_S)
     with tempfile.TemporaryDirectory(prefix="soundwatch-export-") as made:  # an export that is ended leaves its parts
         _export(name, Path(made))
         try:

@@ -25,6 +25,7 @@ import msgspec
 
 from soundwatch.daemon.core.clock import format_datetime
 from soundwatch.daemon.core.config import LogConfig
+from soundwatch.daemon.core.program_log import use_program_log
 from soundwatch.daemon.system import journald
 from soundwatch.daemon.system.log import LogEntry, StructuredLogger
 
@@ -51,9 +52,21 @@ def open_logger(config: LogConfig) -> Iterator[StructuredLogger]:
 
     threading.excepthook = report
     try:
-        yield log
+        with use_program_log(log):
+            yield log
     finally:
         threading.excepthook = before
+        output.close()
+
+
+@contextlib.contextmanager
+def command_log() -> Iterator[None]:
+    """Provide the program's log for a command that opens none: lines for people on standard error."""
+    output = QueuedOutput(StderrOutput(pretty=True, colored=sys.stderr.isatty()))
+    try:
+        with use_program_log(StructuredLogger("info", output)):
+            yield
+    finally:
         output.close()
 
 
