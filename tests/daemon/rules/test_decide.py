@@ -279,6 +279,43 @@ def test_a_damaged_line_is_no_fact() -> None:
     assert decide(RulesState(), entry, rule_set(f"{{r: {{{SEND}}}}}")).verdicts == ()
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "when: {classes: [siren]}, not_when: {cooldown_s: 900}",
+        "not_when: {cooldown_s: 0, after: {rule: other, within_s: 900}}",
+        "not_when: {cooldown_s: 0}, then: {send: ['json:a'], limit: {messages: 1, within_s: 900}}",
+    ],
+    ids=["cooldown", "after", "limit"],
+)
+@pytest.mark.parametrize("ahead_s", [900, 2 * HOUR_S, 73 * 365 * 24 * HOUR_S])
+def test_a_line_from_a_wrong_clock_silences_no_rule(rule: str, ahead_s: int) -> None:
+    lines = Lines()
+    lines.event("siren", ahead_s, ahead_s + 1)
+    lines.event("siren", 0, 1)
+    rules = rule_set(f"{{r: {{{rule}}}, other: {{not_when: {{cooldown_s: 0}}, {SEND}}}}}")
+    assert ("r", 3) in lines.sent(rules)
+
+
+def test_one_event_from_a_wrong_clock_does_not_count_with_a_later_one() -> None:
+    lines = Lines()
+    for at_s in (1e9, 0, 10):
+        lines.event("dog_bark", at_s, at_s + 1)
+    rules = rule_set(f"{{r: {{when: {{count: {{times: 2, within_s: 600}}}}, {SEND}}}}}")
+    assert lines.sent(rules) == [("r", 5)]
+
+
+def test_a_message_of_a_wrong_clock_does_not_wait_for_ever_for_its_clip() -> None:
+    lines = Lines()
+    lines.event("siren", 1e9)
+    lines.add("stats", 0)
+    rules = rule_set("{r: {then: {send: ['json:a'], clip: attach}}}")
+    assert [[due.clip_fault for due in decision.due] for decision in lines.decisions(rules)] == [
+        [],
+        ["no clip came within 600 s"],
+    ]
+
+
 events = st.lists(
     st.tuples(st.sampled_from(["siren", "dog_bark"]), st.integers(1, 400), st.integers(1, 90)), max_size=40
 )

@@ -68,6 +68,14 @@ def test_a_clock_that_was_set_back_sends_no_digest_again() -> None:
     assert sent(times_s, "{}") == ["11-20 07:10"]
 
 
+@pytest.mark.parametrize("digest", ["{at: '07:00'}", "{period: week, at: '07:00', day: sat}"])
+def test_a_line_from_a_wrong_clock_does_not_stop_later_digests(digest: str) -> None:
+    wrong, *right = (
+        seconds(text) for text in ("2099-01-01T12:00", "2026-11-20T13:00", "2026-11-21T05:00", "2026-11-21T06:10")
+    )
+    assert sent([right[0], wrong, *right], digest) == ["01-01 12:00", "11-21 06:10"]
+
+
 @pytest.mark.parametrize(
     ("when", "then", "message"),
     [

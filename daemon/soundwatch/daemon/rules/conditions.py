@@ -1,6 +1,8 @@
 """Conditions of a rule, each with the value that was seen and the value that was wanted.
 
 Conventions: conditions come in the order of the configuration's keys, so a decision can stop at the first that fails.
+Rule for clocks: a time that is later than a line by a condition's period or more came from a wrong clock, and counts as
+not there. So one such line silences no rule for longer than the period.
 Does not: decide (`rules/decide.py`).
 """
 
@@ -108,8 +110,13 @@ def not_when_conditions(
 
 
 def recent(times: tuple[int, ...], now_ns: int, within_s: float) -> tuple[int, ...]:
-    """Return the times that lie within a period before now; lines of several sources may be a little out of order."""
-    return tuple(time_ns for time_ns in times if now_ns - time_ns < within_s * SECOND_NS)
+    """Return the times that lie within a period of now."""
+    return tuple(time_ns for time_ns in times if is_recent(time_ns, now_ns, within_s))
+
+
+def is_recent(time_ns: int, now_ns: int, within_s: float) -> bool:
+    """Return True if a time lies within a period of now, also after: lines of several sources may be out of order."""
+    return abs(now_ns - time_ns) < within_s * SECOND_NS
 
 
 def sound_of(facts: LineFacts) -> tuple[str | None, str | None]:
@@ -129,7 +136,7 @@ def _one_of(names: tuple[str, ...]) -> str:
 
 
 def _since(key: str, last_ns: int | None, now_ns: int, least_s: float, what: str) -> Condition:
-    if last_ns is None:
+    if last_ns is None or now_ns - last_ns <= -least_s * SECOND_NS:
         return Condition(key, "no message before", f"at least {least_s:g} s after {what}", True)
     seen_s = (now_ns - last_ns) / SECOND_NS
     return Condition(key, f"{seen_s:.0f} s after {what}", f"at least {least_s:g} s", seen_s >= least_s)

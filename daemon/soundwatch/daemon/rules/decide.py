@@ -20,6 +20,7 @@ from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.conditions import (
     Condition,
     count_condition,
+    is_recent,
     not_when_conditions,
     recent,
     sound_of,
@@ -210,7 +211,7 @@ def _sent(rule: RuleConfig, own: RuleState, facts: LineFacts, *, waits: bool) ->
     last_sent = {
         sound: time_ns
         for sound, time_ns in own.last_sent.items()
-        if now_ns - time_ns < rule.not_when.cooldown_s * SECOND_NS
+        if is_recent(time_ns, now_ns, rule.not_when.cooldown_s)
     }
     waits = waits and facts.id is not None and facts.id not in own.clips
     return replace(
@@ -263,8 +264,8 @@ def _release(
         if facts is not None and id_ == clip_id:
             fault = NOT_WRITTEN if facts.clip_path is None else ""
             due.append(DueMessage(name, waiting, facts.clip_path, fault, min(unix_ns, last_ns)))
-        elif unix_ns > last_ns:
-            due.append(DueMessage(name, waiting, None, NOT_IN_TIME, last_ns))
+        elif abs(unix_ns - waiting.unix_ns) > CLIP_WAIT_S * SECOND_NS:  # the line's clock may have been wrong
+            due.append(DueMessage(name, waiting, None, NOT_IN_TIME, min(unix_ns, last_ns)))
     gone = {message.facts.id for message in due}
     return replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone}), due
 

@@ -2,13 +2,16 @@
 
 Conventions: a digest is due with the first line of `RULE_LINES` at or after its time. The state has the time of the
 next one, so each time sends at most one, also after a restart or where the clock was set back; times that passed while
-the program was off send the last one.
+the program was off send the last one. A next one that is further away than any can be came from a wrong clock, and is
+computed again.
 Does not: compute statistics (`statistics/`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,16 +25,20 @@ from soundwatch.daemon.rules.state import RuleState
 from soundwatch.daemon.schedule.windows import next_begin
 from soundwatch.daemon.statistics.digest import last_digest
 
+DAY_NS: Final = 86_400 * SECOND_NS
+FURTHEST_NS: Final[Mapping[Literal["day", "week"], int]] = {"day": 2 * DAY_NS, "week": 8 * DAY_NS}
+
 
 def due_digest(
     rule: RuleConfig, own: RuleState, seq: int, unix_ns: int, place: PlaceConfig
 ) -> tuple[RuleState, LineFacts | None]:
     """Return the state of a rule at the time of a line, and the facts of a digest that is due; None for none."""
     digest = rule.when.digest
-    if digest is None or (own.digest_ns is not None and unix_ns < own.digest_ns):
+    if digest is None or (own.digest_ns is not None and 0 < own.digest_ns - unix_ns <= FURTHEST_NS[digest.period]):
         return own, None
     after = replace(own, digest_ns=next_begin(digest.window, place, unix_ns))
-    return after, None if own.digest_ns is None else LineFacts(seq, "digest", unix_ns)
+    is_due = own.digest_ns is not None and own.digest_ns <= unix_ns
+    return after, LineFacts(seq, "digest", unix_ns) if is_due else None
 
 
 def digest_line(facts: LineFacts, rule: RuleConfig, node: str) -> bytes:
