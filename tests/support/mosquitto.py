@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,11 @@ class Listener:
     def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         """Publish something."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
+
+    def publish_all(self, topic: str, payloads: Iterable[bytes]) -> None:
+        """Publish many things without a wait for each; at most 1,000, more than which the broker would not keep."""
+        for sent in [self._client.publish(topic, payload, qos=1) for payload in payloads]:
+            sent.wait_for_publish(PATIENCE_S)
 
     def _take(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         self.messages.append((message.topic, bytes(message.payload), message.retain))
