@@ -98,6 +98,9 @@ def test_settings_are_shown_and_never_changed_without_a_token() -> None:
         assert "only with a token" in client.get("/api/settings/keys").json()["problem"]
         refused = client.put("/api/settings", json={"remove": ["node"]}, headers={"If-Match": "x"})
         assert (refused.status_code, "only with a token" in refused.json()["error"]) == (403, True)
+        deep = b'{"changes": {"node": ' + b"[" * 1500 + b"]" * 1500 + b"}}"
+        headers = {"Content-Type": "application/json", "If-Match": "x"}
+        assert client.put("/api/settings", content=deep, headers=headers).status_code in (403, 422)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from soundwatch.daemon.app.config_editor import FileEditor
 from soundwatch.daemon.app.reload import RunConfig
 from soundwatch.daemon.core import config_write
 from soundwatch.daemon.core.clock import WallClock
-from soundwatch.daemon.core.config_change import ConfigChange, ConfigConflictError
+from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigChange, ConfigConflictError
 from soundwatch.daemon.core.config_file import parse_config
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.journal.entry import RetentionLimits
@@ -123,11 +123,22 @@ def test_no_secret_is_shown_in_the_difference(desk: Desk) -> None:
         ({"sinks": ["command:/bin/sh"]}, "sinks names a program, a destination or a file"),
         ({"model__file": "other.onnx"}, "model.file names a program"),
         ({"clips": {"folder": "/etc"}}, "clips.folder names a program"),
-        ({"clips__speech_guard": "other.onnx"}, "clips.speech_guard names a program"),
+        ({"clips__speech_guard": False}, "clips.speech_guard names a program"),
+        ({"sources__street__clips": {"speech_guard": False}}, "sources.street.clips.speech_guard names a program"),
+        ({"sources__street__clips": True}, "sources.street.clips names .* or decides which sound is recorded"),
+        ({"sources": {"bedroom": {"device": "demo"}}}, "sources.bedroom.device names .* which sound is recorded"),
+        ({"sources__street__channels": "right"}, "sources.street.channels names"),
+        ({"detection__calibration": "/dev/zero"}, "detection.calibration names a program"),
+        ({"sources__street__detection": {"calibration": "/fifo"}}, "sources.street.detection.calibration names"),
+        ({"rules__a__then__clip": "attach"}, "rules.a.then.clip names a program"),
         ({"rules": {"a": {"then": {"send": ["command:/bin/sh"]}}}}, "rules.a.then.send names a program"),
         ({"rules": 5}, "rules names a program"),
-        ({"sources__street__device": "rtsp://***@camera/live"}, r"contains \*\*\*"),
-        ({"sources__street__device": "rtsp://a:b@camera/live"}, "contains a secret"),
+        ({"node": "rtsp://***@camera/live"}, r"contains \*\*\*"),
+        ({"node": "rtsp://a:b@camera/live"}, "contains a secret"),
+        ({"sources": {}}, "sources contains sources.street.device, which the page cannot change"),
+        ({"sources__street": {}}, "sources.street contains sources.street.device, which the page cannot"),
+        ({"node": "porch", "detection__cooldown_s": 9}, "node can be changed only by a restart.* Save them separately"),
+        ({"detection__tags": ["rain"], "stats_s": 9}, "detection.tags can be changed only by a restart"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_and_nothing_is_written(desk: Desk, changes: dict[str, Any], message: str) -> None:
@@ -136,6 +147,68 @@ def test_a_wrong_value_is_refused_and_nothing_is_written(desk: Desk, changes: di
         desk.change(**changes)
     assert desk.text == before
     assert [file.name for file in desk.path.parent.iterdir()] == ["config.yaml"]
+
+
+RULE = "clips: {speech_guard: true, max_s: 9}\nrules:\n  loud: {then: {send: ['json:loud.jsonl']}}\n"
+
+
+@pytest.mark.parametrize("path", [("clips",), ("rules",), ("rules", "loud", "then"), ("sources",), ("clips", "folder")])
+def test_a_mapping_with_protected_keys_is_not_removed(desk: Desk, path: tuple[str, ...]) -> None:
+    desk.path.write_text(desk.text + RULE)
+    with pytest.raises(ConfigError, match=r"the page cannot change|so the page cannot"):
+        desk.change(path)
+    if path != ("clips", "folder"):
+        with pytest.raises(ConfigError, match=r"contains .* the page cannot change or remove"):
+            desk.editor.change({path: {}}, (), desk.editor.read().tag, dry_run=False)
+    assert desk.text.endswith(RULE)
+
+
+def test_a_whole_rule_is_removed(desk: Desk) -> None:
+    desk.path.write_text(desk.text + RULE)
+    assert desk.change(("rules", "loud")).state == "restart"  # clips differ from those in force
+    assert "rules: {}" in desk.text
+
+
+def _nested(number: int, kind: type) -> Any:
+    value: Any = 1
+    for _ in range(number):
+        value = {"a": value} if kind is dict else [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"detection__tags": _nested(900, list)},
+        {"detection": _nested(900, dict)},
+        {"detection": _nested(8, dict)},
+        {"detection" + "__a" * 140: 1},
+    ],
+)
+def test_a_value_that_is_nested_deeply_is_refused_with_a_sentence(desk: Desk, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="detection is nested more than 8 levels deep"):
+        desk.change(**changes)
+
+
+def test_a_change_while_another_one_is_applied_is_refused(desk: Desk) -> None:
+    refused: list[str] = []
+
+    def change_again() -> str:
+        with pytest.raises(ConfigBusyError) as error:
+            editor.change({("stats_s",): 9}, (), editor.read().tag, dry_run=True)
+        refused.append(str(error.value))
+        return "done"
+
+    editor = FileEditor(desk.path, desk.read, lambda: desk.in_force, change_again, desk.log, lock_s=0)
+    assert editor.change({("detection", "cooldown_s"): 9}, (), editor.read().tag, dry_run=False).detail == "done"
+    assert ["is being applied; nothing was written" in text for text in refused] == [True]
+
+
+def test_a_file_that_waits_for_a_restart_is_checked_as_a_reload_checks(desk: Desk) -> None:
+    desk.path.write_text(desk.text + "node: porch\n")
+    assert desk.change(detection__cooldown_s=9).restart == ["node"]
+    with pytest.raises(ConfigError, match="no source left"):
+        desk.change(("sources", "street"))
 
 
 def test_a_change_by_hand_is_never_overwritten(desk: Desk) -> None:

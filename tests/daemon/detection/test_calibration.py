@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -109,6 +110,16 @@ def test_a_calibration_of_another_model_is_refused(tmp_path: Path) -> None:
         load_calibration(tmp_path / "c.json", SMALL_CONTRACT)
     with pytest.raises(ConfigError, match="is not a calibration"):
         load_calibration(Path(__file__), SMALL_CONTRACT)
+
+
+def test_a_calibration_that_has_no_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ConfigError, match="is not a regular file"):
+            load_calibration(path, SMALL_CONTRACT)
+    (tmp_path / "long.json").write_bytes(b" " * ((1 << 20) + 1))
+    with pytest.raises(ConfigError, match="is longer than 1048576 bytes"):
+        load_calibration(tmp_path / "long.json", SMALL_CONTRACT)
 
 
 def test_a_calibration_of_before_a_tag_became_a_class_stays_valid(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Conventions: a change is checked as `soundwatch check-config` checks a file. A tag of the content guards changes that
 were made by hand meanwhile. The former content stays in `NAME.bak`.
-Rule: a value that names a program, a destination or a place for sound is changed in the file only, so that a stolen
-token of the page runs no program. If the reload is refused, the file is restored to the byte.
+Rule: a value that names a program, a destination or a file, or that decides which sound is recorded, is changed in the
+file only, so that a stolen token cannot do that. If the reload is refused, the file is restored to the byte.
 Does not: change values at their positions (`core/yaml_edit.py`) or decide what may be read (`core/redact.py`).
 """
 
@@ -13,23 +13,28 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from soundwatch.daemon.app.build import InForce
 from soundwatch.daemon.app.check import check_config
 from soundwatch.daemon.app.config_diff import shown_diff
-from soundwatch.daemon.app.reload import RunConfig, diff_configs, restart_keys
-from soundwatch.daemon.core.config_change import ConfigChange, ConfigConflictError, ConfigContent
+from soundwatch.daemon.app.reload import RunConfig, diff_configs, keep_restart_values, restart_keys
+from soundwatch.daemon.core.config import Config
+from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigChange, ConfigConflictError, ConfigContent
 from soundwatch.daemon.core.config_file import parse_config, parse_yaml
-from soundwatch.daemon.core.config_keys import is_protected
+from soundwatch.daemon.core.config_keys import is_protected, is_removable
 from soundwatch.daemon.core.config_write import back_up, write_atomically
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.redact import HIDDEN, redact_text
 from soundwatch.daemon.core.yaml_edit import KeyPath, edit_yaml
 from soundwatch.daemon.inference.loading import load_classifier
+from soundwatch.daemon.level.watch import watch_thresholds
 
+LOCK_S: Final = 5.0
+DEEPEST: Final = 8
 NO_FILE: Final = (
     "soundwatch runs without a configuration file, so no setting can be stored. Start it with --config FILE, or set "
     "SOUNDWATCH_CONFIG; an empty file is enough."
@@ -45,6 +50,7 @@ class FileEditor:
         in_force: Returns what is in force.
         reload: Reads the file again; returns what has changed, or raises SoundwatchError.
         log: The log.
+        lock_s: Longest wait for another change in seconds.
     """
 
     def __init__(
@@ -54,12 +60,14 @@ class FileEditor:
         in_force: Callable[[], InForce],
         reload: Callable[[], str],
         log: Logger,
+        lock_s: float = LOCK_S,
     ) -> None:
         self._path = path
         self._reread = reread
         self._in_force = in_force
         self._reload = reload
         self._log = log
+        self._lock_s = lock_s
         self._lock = threading.Lock()
 
     def read(self) -> ConfigContent:
@@ -86,29 +94,41 @@ class FileEditor:
 
         Raises:
             ConfigConflictError: The file has another content.
+            ConfigBusyError: Another change is being applied.
             ConfigError: A value is wrong, the file cannot be written, or the reload was refused.
         """
-        with self._lock:
-            path, before = self._content()
-            if _tag(before) != tag:
-                raise ConfigConflictError(
-                    f"{path} was changed meanwhile. Reload the page and make the change again; nothing was written."
-                )
-            _check_allowed(changes, removed)
-            config = parse_config(before, path)
-            text = before.decode()
-            after = edit_yaml(text, changes, removed).encode()
-            configs = config, parse_config(after, path)
-            lines = shown_diff(text.lstrip("\ufeff"), after.decode().lstrip("\ufeff"), configs)
-            restart = self._check(after)
-            if after == before or dry_run:
-                return ConfigChange("unchanged" if after == before else "checked", tag, lines, restart)
-            backup = back_up(path)
-            write_atomically(path, after, lambda _: self._check_unchanged(path, before))
-            keys = [".".join(key) for key in (*changes, *removed)]
-            self._log.info("settings_saved", path=str(path), keys=keys, backup=str(backup))
-            detail = "" if restart else self._reload_or_restore(path, before, after)
-            return ConfigChange("restart" if restart else "reloaded", _tag(after), lines, restart, detail, str(backup))
+        if not self._lock.acquire(timeout=self._lock_s):
+            raise ConfigBusyError("Another change of settings is being applied; nothing was written. Try again later.")
+        try:
+            return self._change(changes, removed, tag, dry_run=dry_run)
+        finally:
+            self._lock.release()
+
+    def _change(
+        self, changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath], tag: str, *, dry_run: bool
+    ) -> ConfigChange:
+        path, before = self._content()
+        if _tag(before) != tag:
+            raise ConfigConflictError(
+                f"{path} was changed meanwhile. Reload the page and make the change again; nothing was written."
+            )
+        _check_depth(changes, removed)
+        _check_allowed(parse_yaml(before, str(path)), changes, removed)
+        config = parse_config(before, path)
+        text = before.decode()
+        after = edit_yaml(text, changes, removed).encode()
+        configs = config, parse_config(after, path)
+        _check_unmixed(*configs)
+        lines = shown_diff(text.lstrip("\ufeff"), after.decode().lstrip("\ufeff"), configs)
+        restart = self._check(after)
+        if after == before or dry_run:
+            return ConfigChange("unchanged" if after == before else "checked", tag, lines, restart)
+        backup = back_up(path)
+        write_atomically(path, after, lambda _: self._check_unchanged(path, before))
+        keys = [".".join(key) for key in (*changes, *removed)]
+        self._log.info("settings_saved", path=str(path), keys=keys, backup=str(backup))
+        detail = "" if restart else self._reload_or_restore(path, before, after)
+        return ConfigChange("restart" if restart else "reloaded", _tag(after), lines, restart, detail, str(backup))
 
     def _content(self) -> tuple[Path, bytes]:
         if self._path is None:
@@ -126,12 +146,11 @@ class FileEditor:
         if (config.model, config.detection.tags) != (present.model, present.detection.tags):
             contract = load_classifier(config.model, config.detection.tags).contract
         check_config(config, contract)
-        restart = restart_keys(present, config)
-        if config.detection.tags != present.detection.tags:
-            restart.append("detection.tags")
-        if not restart:
-            diff_configs(in_force.run_config, run_config)
-        return restart
+        watch_thresholds(config.level, contract)
+        rest = keep_restart_values(present, config)
+        if not restart_keys(present, rest):
+            diff_configs(in_force.run_config, replace(run_config, config=rest))
+        return _restart_keys(present, config)
 
     def _check_unchanged(self, path: Path, before: bytes) -> None:
         if path.read_bytes() != before:
@@ -165,19 +184,64 @@ def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
         yield path, value
 
 
-def _check_allowed(changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath]) -> None:
+def _check_depth(changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath]) -> None:
+    """Refuse values that are nested more deeply than any key."""
+    level: list[tuple[int, str, Any]] = [(len(path), path[0], value) for path, value in changes.items()]
+    level += [(len(path), path[0], None) for path in removed]
+    while level:
+        if any(depth > DEEPEST for depth, _, _ in level):
+            name = next(name for depth, name, _ in level if depth > DEEPEST)
+            raise ConfigError(f"{name} is nested more than {DEEPEST} levels deep. No key has so many levels.")
+        level = [(depth + 1, name, inner) for depth, name, value in level for inner in _inner(value)]
+
+
+def _inner(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _check_allowed(tree: Any, changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath]) -> None:
     """Refuse values that only the file may change, and values that contain a hidden secret."""
     leaves = [leaf for path, value in changes.items() for leaf in _leaves(path, value)]
     for path, value in [*leaves, *((path, None) for path in removed)]:
         name = ".".join(path)
         if is_protected(path, value):
             raise ConfigError(
-                f"{name} names a program, a destination or a file, so the page cannot change it. Change it in the file."
+                f"{name} names a program, a destination or a file, or decides which sound is recorded, so the page "
+                "cannot change it. Change it in the file."
             )
         if HIDDEN in str(value):
             raise ConfigError(f"{name} contains {HIDDEN}, which stands for a secret. Change it in the file.")
         if "://" in str(value) and redact_text(str(value)) != str(value):
             raise ConfigError(f"{name} contains a secret. Write it to the file, which only its owner can read.")
+    for path in (*changes, *(path for path in removed if not is_removable(path))):
+        lost = next((inner for inner in _paths(_at(tree, path), path) if is_protected(inner)), None)
+        if lost is not None:
+            raise ConfigError(
+                f"{'.'.join(path)} contains {'.'.join(lost)}, which the page cannot change or remove. Change single "
+                "keys of it, or change it in the file."
+            )
+
+
+def _at(tree: Any, path: KeyPath) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _restart_keys(before: Config, after: Config) -> list[str]:
+    tags = ["detection.tags"] if before.detection.tags != after.detection.tags else []
+    return restart_keys(before, after) + tags
+
+
+def _check_unmixed(before: Config, after: Config) -> None:
+    """Refuse a change of keys that need a restart together with others, which a reload opens and can refuse."""
+    restart = _restart_keys(before, after)
+    if restart and keep_restart_values(before, after) != before:
+        raise ConfigError(
+            f"{', '.join(restart)} can be changed only by a restart, and other keys at once. Save them separately."
+        )
 
 
 def _write_problem(path: Path) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from soundwatch.daemon.capture.source_names import name_devices
 from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.errors import ConfigError
@@ -122,6 +124,17 @@ def restart_keys(before: Config, after: Config) -> list[str]:
     if needs_speech_guard(before) != needs_speech_guard(after) and "clips" not in found:
         found.append("clips.speech_guard of a source")
     return found
+
+
+def keep_restart_values(before: Config, after: Config) -> Config:
+    """Return a configuration with the former values of all keys that a running program cannot change."""
+    replace = msgspec.structs.replace
+    pages = [text for text in before.sinks if is_page(text)]
+    sinks = tuple(after.sinks)
+    if {sink_key(text) for text in pages} != {sink_key(text) for text in sinks if is_page(text)}:
+        sinks = (*(text for text in sinks if not is_page(text)), *pages)
+    former = {key: getattr(before, key) for key in RESTART_ONLY_KEYS}
+    return replace(after, **former, sinks=sinks, detection=replace(after.detection, tags=before.detection.tags))
 
 
 def _has_sound_of(before: SourceConfig, after: SourceConfig | None) -> bool:

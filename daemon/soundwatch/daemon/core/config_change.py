@@ -19,6 +19,10 @@ class ConfigConflictError(ConfigError):
     """The file was changed since it was read."""
 
 
+class ConfigBusyError(ConfigError):
+    """A change of the file is being applied, and its end was not awaited."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigContent:
     """The present content of the configuration file.

@@ -15,16 +15,24 @@ import msgspec
 
 FILE: Final = Path(__file__).with_name("config_keys.json")
 ANY: Final = "*"
-PROTECTED: Final = (  # a stolen token of the page must not run a program, or move sound to another place
+PROTECTED: Final = (  # a stolen token must not run a program, open a file, or record or move other sound
     ("sinks",),
     ("model",),
     ("shadow",),
     ("journal",),
     ("clips", "folder"),
+    ("clips", "speech_guard"),
+    ("detection", "calibration"),
+    ("sources", ANY, "device"),
+    ("sources", ANY, "channels"),
+    ("sources", ANY, "pcm"),
+    ("sources", ANY, "clips"),
     ("sources", ANY, "listen"),
+    ("sources", ANY, "detection", "calibration"),
     ("rules", ANY, "then", "send"),
+    ("rules", ANY, "then", "clip"),
 )
-NO_PATHS: Final = (("clips", "speech_guard"),)  # true or false; a text is the path of a model
+REMOVABLE: Final = (("sources", ANY), ("rules", ANY))  # as a whole: nothing of them remains
 
 Kind = Literal["boolean", "integer", "number", "choice", "text", "list", "any"]
 
@@ -58,12 +66,16 @@ def config_keys() -> tuple[ConfigKey, ...]:
 
 
 def is_protected(path: Sequence[str], value: Any = None) -> bool:
-    """Return whether only the file may change a key, or set this value."""
+    """Return whether only the file may change a key, or set this value in place of a mapping."""
     if any(_matches(path[: len(pattern)], pattern) for pattern in PROTECTED):
         return True
-    if any(_matches(path, pattern[: len(path)]) for pattern in PROTECTED if len(path) < len(pattern)):
-        return value not in (None, {})  # a whole mapping was flattened; another value replaces a protected one
-    return isinstance(value, str) and any(_matches(path, pattern) for pattern in NO_PATHS)
+    above = any(_matches(path, pattern[: len(path)]) for pattern in PROTECTED if len(path) < len(pattern))
+    return above and value not in (None, {})  # a whole mapping was flattened; another value replaces a protected one
+
+
+def is_removable(path: Sequence[str]) -> bool:
+    """Return whether a change may delete a mapping although it has protected keys."""
+    return any(_matches(path, pattern) for pattern in REMOVABLE)
 
 
 def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:

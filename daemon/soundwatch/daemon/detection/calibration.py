@@ -31,6 +31,7 @@ CONFIDENCE: Final = 0.95
 STEP: Final = 0.01
 HIGHEST: Final = 0.99
 MIN_BACKGROUND_S: Final = 600
+LONGEST_BYTES: Final = 1 << 20
 CALIBRATE_COMMAND: Final = "soundwatch calibrate --background 3600"
 
 
@@ -159,7 +160,15 @@ def load_calibration(path: Path, contract: ModelContract) -> Calibration:
         ConfigError: The file cannot be read, or was made with another model.
     """
     try:
-        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+        if path.exists() and not path.is_file():  # a pipe or a device has no end
+            raise ConfigError(f"detection.calibration: {path} is not a regular file. Give the path of a calibration.")
+        with path.open("rb") as file:
+            content = file.read(LONGEST_BYTES + 1)
+        if len(content) > LONGEST_BYTES:
+            raise ConfigError(
+                f"detection.calibration: {path} is longer than {LONGEST_BYTES} bytes. Give the path of a calibration."
+            )
+        calibration = msgspec.json.decode(content, type=Calibration)
     except OSError as error:
         raise ConfigError(f"detection.calibration: {path} cannot be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

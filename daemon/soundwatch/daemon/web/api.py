@@ -76,7 +76,7 @@ async def _decode_body(request: Request, type_: type[msgspec.Struct]) -> Any:
         raise RequestRefused(415, "Content-Type: application/json was expected.")
     try:
         return msgspec.json.decode(await request.body(), type=type_)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefused(422, f"{error}.".replace("`$.", "`")) from None
 
 

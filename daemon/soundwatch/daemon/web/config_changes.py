@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from soundwatch.daemon.core.config_change import ConfigConflictError, ConfigContent
+from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigConflictError, ConfigContent
 from soundwatch.daemon.core.config_keys import ANY, ConfigKey, Kind, config_keys, is_protected
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.redact import redact_text, redacted_config
@@ -127,6 +127,8 @@ def change_settings(view: DaemonView, body: ChangeBody, tag: str | None, *, has_
         done = view.editor.change(changes, removed, tag.strip().strip('"'), dry_run=body.dry_run)
     except ConfigConflictError as error:
         raise RequestRefused(412, redact_text(str(error))) from None
+    except ConfigBusyError as error:
+        raise RequestRefused(409, redact_text(str(error))) from None
     except SoundwatchError as error:
         raise RequestRefused(422, redact_text(str(error))) from None
     return ChangeResponse(
