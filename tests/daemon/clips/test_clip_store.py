@@ -189,6 +189,11 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
         ClipStore(tmp_path / "file" / "clips", ClipsConfig())
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"clips.folder .*/x\\udcff is not UTF-8 at character \d+\. Rename"):
+        ClipStore(tmp_path / "x\udcff", ClipsConfig())
+
+
 class Disk:
     """A disk that has room for so many clips."""
 

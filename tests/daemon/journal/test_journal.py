@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import JournalConfig
@@ -229,3 +230,55 @@ def _error(kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
     error = kind("disk I/O error")
     error.sqlite_errorcode = code
     return error
+
+
+class Broken(JournalStore):
+    """A file whose next writes fail in a way that was not foreseen."""
+
+    failures = 0
+
+    def commit(self, rows: Sequence[StoredLine], cursors: Sequence[tuple[str, Cursor]] = ()) -> int:
+        if rows and self.failures:
+            self.failures -= 1
+            raise MemoryError
+        return super().commit(rows, cursors)
+
+
+@pytest.mark.parametrize(("failures", "found", "dropped"), [(1, [1, 2], 0), (2, [2, 3], 1)])
+def test_lines_of_a_step_that_fails_are_written_at_the_next_try_or_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, found: list[int], dropped: int
+) -> None:
+    monkeypatch.setattr(journal_module, "RETRY_S", 0.01)
+    store, log = Broken(tmp_path / "journal.db"), MemoryLogger()
+    with opened(store, log) as journal:
+        store.failures = failures
+        journal.append(gap())
+        journal.set_cursor("sink", Cursor(0, 0))
+        while log.events.count("journal_step_failed") < failures:
+            threading.Event().wait(0.005)
+        journal.append(gap())
+        journal.flush()
+        assert (numbers(journal), journal.dropped_lines) == (found, dropped)
+
+
+def test_the_cursor_of_a_sink_whose_name_is_not_utf8_is_kept(tmp_path: Path) -> None:
+    log = MemoryLogger()
+    with opened(JournalStore(tmp_path / "journal.db"), log) as journal:
+        journal.append(gap())
+        journal.flush()
+        journal.set_cursor("command:/x\udcff/p.sh", Cursor(1, 1), wait=True)
+        journal.append(gap())
+        journal.flush()
+        assert numbers(journal) == [1, 2]
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
+        assert journal.cursor("command:/x\udcff/p.sh") == Cursor(1, 1)
+    assert log.events == []
+
+
+def test_a_line_that_cannot_be_encoded_takes_no_number(tmp_path: Path) -> None:
+    with opened(JournalStore(tmp_path / "journal.db")) as journal:
+        with pytest.raises(UnicodeEncodeError):
+            journal.append(msgspec.structs.replace(gap(), source="\udcff"))
+        journal.append(gap())
+        journal.flush()
+        assert numbers(journal) == [1]

@@ -121,3 +121,32 @@ def test_an_error_about_a_destination_shows_no_secret(text: str) -> None:
         with pytest.raises(ConfigError) as refused:
             prepare()
         assert not any(secret in str(refused.value) for secret in ("hunter2", "abc", "tok:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("json:/x\udcff/a.json", "-F json: its address is not UTF-8 at character 8"),
+        ("webhook:http://host/\udcff", "-F webhook: its address is not UTF-8 at character 21"),
+        ("webhook:,url_file=/x\udcff", r"-F webhook: the name webhook:/x\udcff is not UTF-8"),
+    ],
+)
+def test_a_sink_whose_name_is_not_utf8_is_refused_with_a_sentence(
+    harness: SinkHarness, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        prepare_sink(parse_sink(text), harness.view)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_relative_program_in_a_folder_whose_name_is_not_utf8_is_refused(
+    harness: SinkHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "x\udcff"
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this system has no such names")
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match=r"-F command: the name command:.*/x\\udcff/p.sh is not UTF-8"):
+        prepare_sink(parse_sink("command:p.sh"), harness.view)

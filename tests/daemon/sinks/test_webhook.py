@@ -21,7 +21,7 @@ from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
 from soundwatch.daemon.core.errors import ConfigError, SinkError
-from soundwatch.daemon.sinks.webhook import retry_after_s
+from soundwatch.daemon.sinks.webhook import idempotency_key, retry_after_s
 from soundwatch.daemon.sinks.webhook_templates import load_template, parse_time_zone, time_text
 from support.mosquitto import wait_until
 from support.ports import free_port
@@ -129,6 +129,29 @@ def test_updates_of_one_event_have_ids_of_their_own(harness: SinkHarness, server
     ids = [headers["webhook-id"] for _, headers, _ in server.requests]
     assert len(set(ids)) == 3
     assert ids[1:] == ["A_update_2", "A_update_3"]
+
+
+def test_every_message_of_a_rule_has_a_key_of_its_own() -> None:
+    start = {"type": "start", "id": "A", "seq": 3, "time": "2026-11-26T00:00:00.000Z"}
+    digest = start | {"type": "health", "id": None}
+    messages = [
+        start,
+        start | {"rule": "bark", "merged": 1},
+        start | {"rule": "dogs", "merged": 1},
+        start | {"rule": "bark", "merged": 2},
+        start | {"rule": "bark", "merged": 3},
+        digest | {"rule": "day", "merged": 1},
+        digest | {"rule": "week", "merged": 1},
+    ]
+    assert [idempotency_key(fields) for fields in messages] == [
+        "A_start",
+        "A_start_bark",
+        "A_start_dogs",
+        "A_start_bark_merged_2",
+        "A_start_bark_merged_3",
+        "2026-11-26T00:00:00.000Z_health_3_day",
+        "2026-11-26T00:00:00.000Z_health_3_week",
+    ]
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ import pytest
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
+from soundwatch.daemon.sinks.health import SinkHealth
+from soundwatch.daemon.sinks.protocols import SinkStatus
 from soundwatch.daemon.sinks.worker import DirectWriter
 from support.memory_logger import MemoryLogger
 
@@ -85,3 +87,15 @@ def test_the_program_stops_with_a_message_after_its_last_reader() -> None:
     journal.append(gap())
     with pytest.raises(SinkError, match=r"stdout has gone after 2 lines .* -F json:PATH"):
         journal.append(gap())
+
+
+def test_a_report_that_fails_ends_no_sink(monkeypatch: pytest.MonkeyPatch) -> None:
+    def report(status: SinkStatus) -> None:
+        status.name.encode()
+
+    monkeypatch.setattr("soundwatch.daemon.sinks.health.REPORTED_S", 0.0)
+    log = MemoryLogger()
+    health = SinkHealth("command:/x\udcff", log, report=report)
+    assert health.attempt(lambda: bool(1 / 0)) is None
+    assert health.attempt(lambda: True) is True
+    assert log.events == ["sink_failed", "sink_report_failed", "sink_recovered", "sink_report_failed"]

@@ -34,6 +34,7 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.clock import DAY_S, monotonic_ns
 from soundwatch.daemon.core.config import ClipsConfig
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.text import check_utf8, printable
 
 _NAME: Final = re.compile(r"(\d{8}T\d{9}Z)-(\w+)-(\w+)-(\d\.\d{4})-([0-9A-Z]{26})\.flac", re.ASCII)
 _PART: Final = re.compile(r"\.[\w.-]+\.flac(\.\d+)?\.part", re.ASCII)
@@ -84,13 +85,14 @@ class ClipStore:
         steady_ns: A clock that cannot be set.
 
     Raises:
-        ConfigError: The folder cannot be made or written to.
+        ConfigError: The folder cannot be made or written to, or its path is not UTF-8.
     """
 
     def __init__(self, folder: Path, config: ClipsConfig, steady_ns: Callable[[], int] = monotonic_ns) -> None:
         self.folder = folder
         self._config = config
         self._steady_ns = steady_ns
+        check_utf8(str(folder.absolute()), f"clips.folder {printable(str(folder.absolute()))}")
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for path in folder.iterdir():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from soundwatch.daemon.core.errors import SoundwatchError
+from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 
 
 def printable(text: str) -> str:
@@ -20,6 +20,24 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+def check_utf8(text: str, what: str) -> None:
+    """Refuse a name that no line, log or journal can hold.
+
+    Args:
+        text: The name, as the system gives it.
+        what: The subject of the message.
+
+    Raises:
+        ConfigError: The name has bytes that are not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{what} is not UTF-8 at character {error.start + 1}. Rename the file or folder, or give another one."
+        ) from None
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:

@@ -50,6 +50,11 @@ class Cursor:
     delivered: int
 
 
+def cursor_name(sink: str) -> str:
+    """Return the name of a sink with each byte that is not UTF-8 as its escape, since SQLite stores UTF-8 only."""
+    return sink.encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class StoredLine:
     """A line and its indexed fields."""

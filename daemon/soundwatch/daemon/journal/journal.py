@@ -1,18 +1,16 @@
 """Number the lines, store them, and let every sink read at its own pace.
 
 Conventions: `seq` continues over restarts without holes. `append` only numbers a line: a thread of the journal writes,
-and readers get a line after it is written. Memory holds the last `TAIL_LINES`, so readers that keep up never read the
-file.
+and readers get a line after it is written. The last `TAIL_LINES` are in memory for readers that keep up.
 Rule for a disk that hangs: `PENDING_LINES` lines wait to be written, then the oldest of them are dropped and counted.
 Rule for a disk that fails: lines go to a journal in memory of `FALLBACK_BYTES`, where the oldest are dropped and
 counted, and move to the file when it can be written again. Detection never waits for the file.
-Rule for errors: no error ends the thread of the journal.
+Rule for errors: no error ends the thread of the journal. A failed step is tried once more, then its lines are dropped.
 Does not: run sinks (`sinks/worker.py`), or know SQL (`journal/store.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sqlite3
 import threading
@@ -25,10 +23,11 @@ from typing import Final
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.events.schema import Line, with_seq
-from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, stored_line
+from soundwatch.daemon.journal.entry import Cursor, JournalEntry, RetentionLimits, StoredLine, cursor_name, stored_line
 from soundwatch.daemon.journal.health import JournalHealth
 from soundwatch.daemon.journal.sqlite import MEMORY, is_corruption
 from soundwatch.daemon.journal.store import JournalStore
+from soundwatch.daemon.journal.subscribers import Subscribers
 
 TAIL_LINES: Final = 1000
 BATCH_LINES: Final = 500
@@ -73,10 +72,11 @@ class Journal:
         self._pending = deque[StoredLine]()
         self._tail = deque[JournalEntry](maxlen=TAIL_LINES)
         self._changed = threading.Condition()  # guards all fields above
-        self._readers: list[Callable[[], None]] = []
+        self._readers = Subscribers()
         self._trimmed_s = -TRIM_S
         self._retried_s = 0.0
         self._closing = False
+        self._failed_seq = 0  # first line of the last step that failed
         self._damaged = False  # a reader has met a damaged page
         self._health.check()
         self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -105,9 +105,9 @@ class Journal:
     def append(self, line: Line) -> None:
         """Number a line and queue it for the file."""
         with self._changed:
+            line = with_seq(line, self._seq + 1)
+            self._pending.append(stored_line(line))  # a line that cannot be encoded takes no number
             self._seq += 1
-            line = with_seq(line, self._seq)
-            self._pending.append(stored_line(line))
             if len(self._pending) > PENDING_LINES:
                 self._pending.popleft()
                 self._health.dropped_lines += 1
@@ -139,6 +139,7 @@ class Journal:
 
     def cursor(self, sink: str) -> Cursor:
         """Return the cursor of a sink; a new sink begins with the next line."""
+        sink = cursor_name(sink)
         with self._changed:
             self._readers_of_run.add(sink)
             if sink not in self._cursors:  # kept from now on: the sink may take no line in this run
@@ -148,6 +149,7 @@ class Journal:
 
     def set_cursor(self, sink: str, cursor: Cursor, *, wait: bool = False) -> None:
         """Store the cursor of a sink; with `wait`, return after it is written or cannot be."""
+        sink = cursor_name(sink)
         with self._changed:
             self._cursors[sink] = self._new_cursors[sink] = cursor
             self._changed.notify_all()
@@ -155,19 +157,8 @@ class Journal:
                 self._changed.wait_for(lambda: sink not in self._new_cursors or self._closing or self.failing)
 
     def subscribe(self, reader: Callable[[], None]) -> Callable[[], None]:
-        """Call `reader` on new lines, in the thread of the journal; `reader` must not wait.
-
-        Returns:
-            A function that ends the subscription.
-        """
-        with self._changed:
-            self._readers.append(reader)
-
-        def unsubscribe() -> None:
-            with self._changed, contextlib.suppress(ValueError):
-                self._readers.remove(reader)
-
-        return unsubscribe
+        """Call `reader`, which must not wait, on new lines; return a function that ends the subscription."""
+        return self._readers.add(reader)
 
     def flush(self) -> None:
         """Wait until readers can get all lines so far; give up after ten seconds."""
@@ -198,8 +189,22 @@ class Journal:
                 self._step(rows, cursors)
             except Exception as error:  # noqa: BLE001  # no error may end this thread, which all sinks depend on
                 self._log.error("journal_step_failed", error=str(error) or type(error).__name__, lines=len(rows))
+                self._put_back(rows, cursors)
             if closing and not self._pending:
                 return
+
+    def _put_back(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
+        """Queue the lines of a failed step again, once, without its cursors, and wait."""
+        unwritten = rows if rows and rows[0].seq > self._written_seq else []
+        if unwritten and unwritten[0].seq == self._failed_seq:
+            self._health.dropped(len(unwritten), "the lines could not be written")
+            unwritten = []
+        with self._changed:
+            self._new_cursors = dict(self._new_cursors.items() - cursors.items())  # set again after the next line
+            self._pending.extendleft(reversed(unwritten))
+            self._failed_seq = unwritten[0].seq if unwritten else 0
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closing, RETRY_S)
 
     def _step(self, rows: Sequence[StoredLine], cursors: dict[str, Cursor]) -> None:
         """Write one batch, publish it, and trim the file."""
@@ -220,13 +225,10 @@ class Journal:
         with self._changed:
             self._tail += [JournalEntry(row.seq, row.line) for row in rows]
             self._written_seq = rows[-1].seq if rows else self._written_seq
-            for sink, cursor in cursors.items():
-                if self._new_cursors.get(sink) == cursor:
-                    del self._new_cursors[sink]
+            self._new_cursors = dict(self._new_cursors.items() - cursors.items())
             self._changed.notify_all()
-            readers = list(self._readers) if rows else []
-        for reader in readers:
-            reader()
+        if rows:
+            self._readers.call()
 
     def _persist(self, rows: Sequence[StoredLine], cursors: Sequence[tuple[str, Cursor]]) -> None:
         """Write to the file, or to memory where that fails."""
@@ -293,8 +295,6 @@ class Journal:
             if not is_corruption(error) or not self._recreate([]):
                 self._log.warning("journal_trim_failed", error=str(error))
             return
-        self._health.dropped(
-            trimmed.undelivered_lines,
-            f"the limits of age or size removed lines that {slowest} had not yet taken",
-        )
+        reason = f"the limits of age or size removed lines that {slowest} had not yet taken"
+        self._health.dropped(trimmed.undelivered_lines, reason)
         self._health.check()

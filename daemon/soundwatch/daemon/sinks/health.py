@@ -43,6 +43,14 @@ class SinkHealth:
 
     def attempt(self, call: Callable[[], bool]) -> bool | None:
         """Call the sink; return the result, or None after a failure, which only changes the status."""
+        result = self._call(call)
+        try:
+            self._report_lasting()
+        except Exception as error:  # noqa: BLE001  # no report may end the thread of the sink
+            self._log.error("sink_report_failed", sink=self.status.name, error=failure_text(error))
+        return result
+
+    def _call(self, call: Callable[[], bool]) -> bool | None:
         try:
             result = call()
         except ReaderClosedError as error:
@@ -51,9 +59,7 @@ class SinkHealth:
             self._set_state("failing", failure_text(error))
         else:
             self._set_state("working", None)
-            self._report_lasting()
             return result
-        self._report_lasting()
         return None
 
     def delivered(self, seq: int) -> None:

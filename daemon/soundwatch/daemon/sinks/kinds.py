@@ -18,6 +18,7 @@ import msgspec
 
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.redact import HIDDEN, OPTION
+from soundwatch.daemon.core.text import check_utf8, printable
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.place import SCHEME_PORTS
 from soundwatch.daemon.sinks.spec import PAGE_PORT, PreparedSink, SinkConfig, SinkSpec, parse_options
@@ -122,10 +123,11 @@ def parse_sink(text: SinkConfig) -> SinkSpec:
     """Parse a word or a mapping.
 
     Raises:
-        ConfigError: The kind is unknown, or the address is no URL.
+        ConfigError: The kind is unknown, or the address is no URL or no UTF-8.
     """
     word, options = split_options(text)
     kind, _, target = word.partition(":")
+    check_utf8(word, f"-F {kind if kind in OUTPUT_KINDS else HIDDEN}: its address")
     if kind not in OUTPUT_KINDS:
         known = "; ".join(kind.help for kind in OUTPUT_KINDS.values())
         shown = f"{kind}:{HIDDEN}" if target else word  # without knowledge of the kind, any part may be a secret
@@ -192,10 +194,13 @@ def prepare_sink(spec: SinkSpec, view: DaemonView) -> PreparedSink:
     """Check a sink's words and prepare it; nothing is opened yet.
 
     Raises:
-        ConfigError: The target or an option is wrong.
+        ConfigError: The target or an option is wrong, or the name of a durable sink cannot be stored.
     """
     load = OUTPUT_KINDS[spec.kind].load
     if load is None:
         raise ConfigError(f"-F {spec.text} is no sink.")
     record, prepare = load()
-    return prepare(spec, parse_options(spec, record), view)
+    prepared = prepare(spec, parse_options(spec, record), view)
+    if prepared.durable:
+        check_utf8(prepared.name, f"-F {spec.kind}: the name {printable(prepared.name)}")
+    return prepared

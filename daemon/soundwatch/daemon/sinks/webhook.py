@@ -4,8 +4,8 @@ Conventions: one request an event, in order; any status 2xx is an acceptance. A 
 answer, 5xx, 429, a wrong secret or address) is repeated, not before `Retry-After`. A refusal of one event (400, 413,
 422 ...) skips the event; skipped events are counted and logged. An address may hold a secret, so only its host is
 shown.
-Rule: `webhook-id` is equal for every delivery of an event, so a receiver can drop repetitions. The signature covers
-the time of sending, so that an event cannot be forged or sent again later.
+Rule: `webhook-id` is equal for every delivery of an event or of one rule's message, so a receiver can drop repetitions.
+The signature covers the time of sending, so that an event cannot be forged or sent again later.
 Source: standardwebhooks.com; httpwg.org/specs/rfc9110.html#field.retry-after.
 Does not: speak HTTP (`sinks/http_post.py`) or know chat services (`sinks/webhook_templates.py`).
 """
@@ -173,10 +173,13 @@ class WebhookSink:
 
 
 def idempotency_key(fields: Fields) -> str:
-    """Return the key of a line, which is equal for every delivery of it."""
-    if fields["type"] in ("start", "end"):
-        return f"{fields['id']}_{fields['type']}"
-    return f"{fields.get('id') or fields['time']}_{fields['type']}_{fields['seq']}"
+    """Return the key of a line or of a rule's message, which is equal for every delivery of it and of nothing else."""
+    own = "" if fields["type"] in ("start", "end") else f"_{fields['seq']}"
+    if "rule" in fields:
+        own += f"_{fields['rule']}"
+    if fields.get("merged", 1) > 1:  # the line is that of the last message
+        own += f"_merged_{fields['merged']}"
+    return f"{fields.get('id') or fields['time']}_{fields['type']}{own}"
 
 
 def signature(secret: bytes, key: str, sent_s: int, body: bytes) -> str:
