@@ -40,6 +40,7 @@ UNGUARDED_THREADS: Final = {
     "capture/ffmpeg.py read_messages": "the source only lacks the reason of its end",
     "capture/ffmpeg_file.py _read": "the recording only lacks the reason of its end",
     "scan/process_pool.py _end_with_parent": "a process of its own",
+    "scan/process_pool.py _stop_searches": "a process of its own, which then finishes its search",
     "sinks/command.py _read": "the log only lacks a program's output",
     "sinks/place.py lambda": "the path stays as it is written",
     "sinks/worker.py _run": "every call of the sink runs in `SinkHealth.attempt`, which takes every exception",

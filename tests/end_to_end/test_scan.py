@@ -244,6 +244,16 @@ def test_a_chunk_that_crashes_every_worker_fails_and_the_others_succeed(
     assert f"crashed the process that read it {MAX_TRIES} times" in str(done[long_chunks[1]].failure)
 
 
+@pytest.mark.slow
+def test_a_stop_ends_the_search_of_a_worker_through_a_long_file(task: ScoringTask, tmp_path: Path) -> None:
+    file = tmp_path / "long.flac"
+    soundfile.write(file, np.zeros(16_000), 16_000)
+    os.truncate(file, 1 << 40)  # zeros, which take an hour to search
+    answers = iter([False])  # at the start; then the scan stops
+    results = ProcessPool(1).score_all(task, iter([Chunk(file)]), lambda: next(answers, True))
+    assert list(results) == []
+
+
 @pytest.fixture
 def ray_workers() -> Iterator[object]:
     """Start a Ray cluster on this machine with two workers, on loopback."""

@@ -19,12 +19,12 @@ import soundfile
 from soundwatch.daemon.capture.containers import FileView, Part, find_parts
 from soundwatch.daemon.capture.containers.flac import END_BYTES, flac_end_sample
 from soundwatch.daemon.capture.containers.mpeg import mpeg_parts, parse_frame
+from soundwatch.daemon.capture.containers.search import SearchProgress
 from soundwatch.daemon.capture.forward_sound import open_sound, raise_read_error
 from soundwatch.daemon.capture.quiet_stderr import capture_native_stderr
 from soundwatch.daemon.capture.recording_error import RecordingError
 from soundwatch.daemon.capture.recording_findings import FindingKind
 from soundwatch.daemon.core.errors import SourceError
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
 
 _SHORTER_THAN_DECLARED = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
 _STREAMED_BYTES: Final = 0x7FFF_0000  # a writer to a pipe declares about 2 GiB or more, since the size is unknown
@@ -234,8 +234,9 @@ class SndfileReader:
         """Open the part without its declared length, and pass over samples that were read."""
         self._file.close()
         self._open(self._part, self._part.endless_header)
+        progress = SearchProgress(self._raw, 0, samples)
         while self._part_samples < samples:
-            raise_if_stop_requested()
+            progress.reach(self._part_samples)
             skipped = len(self._read(min(self.rate_hz, samples - self._part_samples)))
             if not skipped:
                 break

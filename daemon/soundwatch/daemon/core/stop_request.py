@@ -2,7 +2,7 @@
 
 Conventions: the signal handler sets a variable, and the work reads it between two blocks. An exception raised by a
 handler would be lost where libsndfile calls back into Python.
-Does not: reach worker processes, which end with their chunk.
+Does not: reach worker processes by itself; those of a scan get the request from `scan/process_pool.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Conventions: each worker is a pool of one process, so the chunk of a crashed process is known. A chunk that crashed its
 worker `MAX_TRIES` times counts as failed; any other chunk is scored again. Workers ignore Ctrl-C, which the terminal
-sends to every process, and exit when their parent process ends.
+sends to every process, and exit when their parent process ends. After a stop they finish their chunk, but no search
+through a long file.
 Does not: share memory: a worker receives a path and returns scores.
 """
 
@@ -16,12 +17,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from typing import Final
 
+from soundwatch.daemon.core.stop_request import StoppedError, set_stop_request
 from soundwatch.daemon.scan.chunks import Chunk
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
 
 MAX_TRIES: Final = 3
+STOP_CHECK_S: Final = 0.5
+_SPAWN: Final = multiprocessing.get_context("spawn")
 
 
 class ProcessPool:
@@ -42,7 +47,8 @@ class ProcessPool:
         Raises:
             SoundwatchError: A worker cannot load or run the model.
         """
-        idle = [_worker() for _ in range(self._workers)]
+        stop, stopper = _SPAWN.Pipe(duplex=False)  # its end is the request; an event would wait for crashed workers
+        idle = [_worker(stop) for _ in range(self._workers)]
         running: dict[Future[ChunkScores], tuple[ProcessPoolExecutor, Chunk, int]] = {}
         retries: list[tuple[Chunk, int]] = []
         try:
@@ -55,13 +61,18 @@ class ProcessPool:
                     running[worker.submit(score_chunk, task, chunk)] = (worker, chunk, tries + 1)
                 if not running:
                     return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                if stopping():
+                    stopper.close()
+                for done in wait(running, STOP_CHECK_S, FIRST_COMPLETED).done:
                     worker, chunk, tries = running.pop(done)
                     try:
                         scores = done.result()
+                    except StoppedError:  # during the search of a file; the next run of the command scores the chunk
+                        idle.append(worker)
+                        continue
                     except BrokenProcessPool:
                         worker.shutdown()
-                        idle.append(_worker())
+                        idle.append(_worker(stop))
                         if tries < MAX_TRIES:
                             retries.append((chunk, tries))
                             continue
@@ -70,6 +81,8 @@ class ProcessPool:
                         idle.append(worker)
                     yield chunk, scores
         finally:
+            stopper.close()
+            stop.close()
             for worker in [*idle, *(worker for worker, _, _ in running.values())]:
                 worker.shutdown(wait=False, cancel_futures=True)
 
@@ -84,15 +97,23 @@ def worker_crash_reason(chunk: Chunk, tries: int) -> ChunkScores:
     )
 
 
-def _worker() -> ProcessPoolExecutor:
+def _worker(stop: Connection[bytes, bytes]) -> ProcessPoolExecutor:
     # Spawned, since a fork would copy locks that threads of ONNX Runtime or of the caller hold.
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker)
+    return ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=_become_worker, initargs=(stop,))
 
 
-def _become_worker() -> None:
+def _become_worker(stop: Connection[bytes, bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_stop_searches, args=(stop,), daemon=True).start()
+
+
+def _stop_searches(stop: Connection[bytes, bytes]) -> None:
+    """End a search through a long file when the scan stops; a chunk that is being scored is finished."""
+    with contextlib.suppress(OSError):
+        stop.poll(None)
+    set_stop_request(True)
 
 
 def _end_with_parent() -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers.layout import Part
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
+from soundwatch.daemon.capture.containers.search import SearchProgress
 
 MAGIC: Final = b"fLaC"
 _STARTS: Final = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # with a block of 34 bytes of stream information
@@ -40,9 +40,9 @@ def flac_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
 
 def _starts(file: BinaryIO, start: int, end: int) -> list[int]:
     """Find the offsets of all streams."""
-    found, at = list[int](), start
+    found, at, progress = list[int](), start, SearchProgress(file, start, end)
     while at < end:
-        raise_if_stop_requested()
+        progress.reach(at)
         file.seek(at)
         content = file.read(min(_BLOCK_BYTES, end - at))
         for magic in _STARTS:

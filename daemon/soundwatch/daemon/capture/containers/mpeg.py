@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers.layout import Part
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
+from soundwatch.daemon.capture.containers.search import SearchProgress
 
 _RATES_HZ: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _KBITS: Final = {
@@ -74,7 +74,7 @@ def parse_frame(header: bytes) -> Frame | None:
 
 def mpeg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     """Yield a part for each run of frames in a range of bytes."""
-    runs = list(_runs(file, start, end))
+    runs = list(_runs(file, start, end, SearchProgress(file, start, end)))
     before = start
     for number, run in enumerate(runs):
         gap_bytes = 0 if number == 0 or _is_tag(file, before) else run.start - before
@@ -101,10 +101,10 @@ def _is_tag(file: BinaryIO, at: int) -> bool:
     return file.read(8).startswith((b"ID3", b"TAG", b"APETAGEX"))
 
 
-def first_frame(file: BinaryIO, start: int, end: int) -> tuple[int, Frame] | None:
+def first_frame(file: BinaryIO, start: int, end: int, progress: SearchProgress) -> tuple[int, Frame] | None:
     """Find the first frame that another frame or the end follows, and its offset."""
     while start < end:
-        raise_if_stop_requested()
+        progress.reach(start)
         file.seek(start)
         content = file.read(min(_SEARCHED_BYTES, end - start))
         at = content.find(b"\xff")
@@ -129,13 +129,13 @@ def _declared_frames(frame: Frame, content: bytes) -> int | None:
     return None
 
 
-def _runs(file: BinaryIO, at: int, end: int) -> Iterator[Run]:
+def _runs(file: BinaryIO, at: int, end: int, progress: SearchProgress) -> Iterator[Run]:
     """Yield all runs of frames without a gap."""
-    while at < end and (found := first_frame(file, at, end)) is not None:
+    while at < end and (found := first_frame(file, at, end, progress)) is not None:
         start, frame = found
         at, count, following = start + frame.size, 1, None
         while at < end:
-            raise_if_stop_requested()
+            progress.reach(at)
             file.seek(at)
             following = parse_frame(file.read(4))
             if following is None:

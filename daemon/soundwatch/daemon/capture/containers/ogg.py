@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from soundwatch.daemon.capture.containers.layout import Part
-from soundwatch.daemon.core.stop_request import raise_if_stop_requested
+from soundwatch.daemon.capture.containers.search import SearchProgress
 
 _PAGE: Final = struct.Struct("<4sBBqIIIB")
 _FIRST: Final = 0x02
@@ -20,8 +20,8 @@ _SEARCHED_BYTES: Final = 1 << 16
 
 def ogg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     """Yield a part for each link."""
-    at, in_header = start, True
-    while (page := _page_at(file, at, end)) is not None:
+    at, in_header, progress = start, True, SearchProgress(file, start, end)
+    while (page := _page_at(file, at, end, progress)) is not None:
         at, first, size = page
         if first and not in_header:
             yield Part(start, at)
@@ -31,10 +31,10 @@ def ogg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     yield Part(start, end)
 
 
-def _page_at(file: BinaryIO, at: int, end: int) -> tuple[int, bool, int] | None:
+def _page_at(file: BinaryIO, at: int, end: int, progress: SearchProgress) -> tuple[int, bool, int] | None:
     """Find the next page: its offset, whether a stream begins with it, and its size in bytes."""
     while at + _PAGE.size <= end:
-        raise_if_stop_requested()
+        progress.reach(at)
         file.seek(at)
         content = file.read(_PAGE.size + 255)
         magic, _, kind, *_, segments = _PAGE.unpack(content[: _PAGE.size])

@@ -1,0 +1,59 @@
+"""A search through a long file says how far it is, and a stop ends it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundwatch.daemon.capture.containers import find_parts, search
+from soundwatch.daemon.capture.containers.search import SearchProgress
+from soundwatch.daemon.core.program_log import use_program_log
+from soundwatch.daemon.core.stop_request import StoppedError, set_stop_request
+from support.memory_logger import MemoryLogger
+
+
+def test_a_search_is_logged_once_a_minute_with_its_share_and_the_time_left(tmp_path: Path) -> None:
+    file = tmp_path / "long.flac"
+    file.touch()
+    times_s = iter([0.0, 59.0, 60.0, 119.0, 180.0])
+    log = MemoryLogger()
+    with file.open("rb") as opened, use_program_log(log):
+        progress = SearchProgress(opened, 100, 1100, lambda: next(times_s))
+        for place in (200, 300, 400, 850):
+            progress.reach(place)
+    assert log.fields("file_search_progress") == [
+        {"file": str(file), "done_share": 0.2, "left_s": 240},
+        {"file": str(file), "done_share": 0.75, "left_s": 60},
+    ]
+
+
+def test_without_a_log_a_search_only_ends_with_a_stop() -> None:
+    times_s = iter([0.0, 100.0])
+    progress = SearchProgress(io.BytesIO(), 0, 0, lambda: next(times_s))
+    progress.reach(0)
+    set_stop_request(True)
+    try:
+        with pytest.raises(StoppedError):
+            progress.reach(0)
+    finally:
+        set_stop_request(False)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
+def test_each_format_that_is_searched_reports_its_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    file = tmp_path / f"sound.{suffix}"
+    soundfile.write(file, np.random.default_rng(0).uniform(-0.1, 0.1, 16_000), 16_000)
+    monkeypatch.setattr(search, "ENTRY_EVERY_S", 0.0)
+    log = MemoryLogger()
+    with file.open("rb") as opened, use_program_log(log):
+        find_parts(opened, file.stat().st_size)
+    shares = [entry["done_share"] for entry in log.fields("file_search_progress")]
+    assert shares
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] <= 1
