@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import soundfile
 
 from soundwatch.daemon.capture.containers import find_parts, search
-from soundwatch.daemon.capture.containers.search import SearchProgress
+from soundwatch.daemon.capture.containers.search import SearchProgress, search_bars
 from soundwatch.daemon.core.program_log import use_program_log
 from soundwatch.daemon.core.stop_request import StoppedError, set_stop_request
 from support.memory_logger import MemoryLogger
@@ -57,3 +59,26 @@ def test_each_format_that_is_searched_reports_its_search(
     assert shares
     assert shares == sorted(shares)
     assert 0 <= shares[0] <= shares[-1] <= 1
+
+
+def test_on_a_terminal_a_bar_is_drawn_instead_of_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "long.flac"
+    file.touch()
+    ours, theirs = pty.openpty()
+    times_s = iter([0.0, 0.5, 100.0, 200.0])
+    log = MemoryLogger()
+    with os.fdopen(theirs, "w") as stream, file.open("rb") as opened:
+        monkeypatch.setattr("sys.stderr", stream)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        with (
+            search_bars(),
+            use_program_log(log),
+            SearchProgress(opened, 0, 100, lambda: next(times_s)) as progress,
+        ):
+            for place in (10, 20, 50):
+                progress.reach(place)
+        written = os.read(ours, 1 << 16)
+    os.close(ours)
+    assert b"searching" in written
+    assert b"50%" in written
+    assert log.events == []

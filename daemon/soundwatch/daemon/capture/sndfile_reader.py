@@ -234,13 +234,13 @@ class SndfileReader:
         """Open the part without its declared length, and pass over samples that were read."""
         self._file.close()
         self._open(self._part, self._part.endless_header)
-        progress = SearchProgress(self._raw, 0, samples)
-        while self._part_samples < samples:
-            progress.reach(self._part_samples)
-            skipped = len(self._read(min(self.rate_hz, samples - self._part_samples)))
-            if not skipped:
-                break
-            self._part_samples += skipped
+        with SearchProgress(self._raw, 0, samples) as progress:
+            while self._part_samples < samples:
+                progress.reach(self._part_samples)
+                skipped = len(self._read(min(self.rate_hz, samples - self._part_samples)))
+                if not skipped:
+                    break
+                self._part_samples += skipped
 
     def _check_whole(self, part: Part) -> None:
         """Compare a part that was read with its header.

@@ -27,6 +27,7 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     `sample` is a recording that comes with soundwatch.
     """
     from soundwatch.daemon.capture import Recording
+    from soundwatch.daemon.capture.containers.search import search_bars
     from soundwatch.daemon.capture.recording_findings import MONO_KINDS
     from soundwatch.daemon.capture.sample import recording_path
     from soundwatch.daemon.inference.loading import load_classifier
@@ -36,7 +37,7 @@ def classify(files: tuple[Path, ...], as_json: bool, config_path: Path | None, *
     config = apply_options(load_config(config_path), **model)
     classifier = load_classifier(config.model, config.detection.tags)
     failures = []
-    with stop_on_signals(lambda: None):  # the reader ends at its next block
+    with stop_on_signals(lambda: None), search_bars():  # the reader ends at its next block
         for path in files:
             try:
                 recording = Recording(path.stem, recording_path(path), "fast", 0, measure=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ def replay(files: tuple[Path, ...], start: str, config_path: Path | None, sinks:
     `sample` is a recording that comes with soundwatch.
     """
     from soundwatch.daemon.app.replay import replay as replay_files
+    from soundwatch.daemon.capture.containers.search import search_bars
     from soundwatch.daemon.capture.sample import recording_path
     from soundwatch.daemon.system.log_output import open_logger
 
     config = apply_options(load_config(config_path), sinks=sinks or ("json",), **model)
-    with open_logger(config.log) as log:
+    bars = contextlib.nullcontext() if "terminal" in config.sinks else search_bars()
+    with open_logger(config.log) as log, bars:
         replay_files(config, tuple(recording_path(path) for path in files), parse_start(start), log)

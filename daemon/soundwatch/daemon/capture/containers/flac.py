@@ -40,17 +40,18 @@ def flac_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
 
 def _starts(file: BinaryIO, start: int, end: int) -> list[int]:
     """Find the offsets of all streams."""
-    found, at, progress = list[int](), start, SearchProgress(file, start, end)
-    while at < end:
-        progress.reach(at)
-        file.seek(at)
-        content = file.read(min(_BLOCK_BYTES, end - at))
-        for magic in _STARTS:
-            place = content.find(magic)
-            while place >= 0:
-                found.append(at + place)
-                place = content.find(magic, place + 1)
-        at += max(1, len(content) - len(_STARTS[0]) + 1) if len(content) == _BLOCK_BYTES else _BLOCK_BYTES
+    found, at = list[int](), start
+    with SearchProgress(file, start, end) as progress:
+        while at < end:
+            progress.reach(at)
+            file.seek(at)
+            content = file.read(min(_BLOCK_BYTES, end - at))
+            for magic in _STARTS:
+                place = content.find(magic)
+                while place >= 0:
+                    found.append(at + place)
+                    place = content.find(magic, place + 1)
+            at += max(1, len(content) - len(_STARTS[0]) + 1) if len(content) == _BLOCK_BYTES else _BLOCK_BYTES
     return sorted(set(found))
 
 

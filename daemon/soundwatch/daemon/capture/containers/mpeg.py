@@ -74,7 +74,8 @@ def parse_frame(header: bytes) -> Frame | None:
 
 def mpeg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     """Yield a part for each run of frames in a range of bytes."""
-    runs = list(_runs(file, start, end, SearchProgress(file, start, end)))
+    with SearchProgress(file, start, end) as progress:
+        runs = list(_runs(file, start, end, progress))
     before = start
     for number, run in enumerate(runs):
         gap_bytes = 0 if number == 0 or _is_tag(file, before) else run.start - before

@@ -20,14 +20,15 @@ _SEARCHED_BYTES: Final = 1 << 16
 
 def ogg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     """Yield a part for each link."""
-    at, in_header, progress = start, True, SearchProgress(file, start, end)
-    while (page := _page_at(file, at, end, progress)) is not None:
-        at, first, size = page
-        if first and not in_header:
-            yield Part(start, at)
-            start = at
-        in_header = first
-        at += size
+    at, in_header = start, True
+    with SearchProgress(file, start, end) as progress:
+        while (page := _page_at(file, at, end, progress)) is not None:
+            at, first, size = page
+            if first and not in_header:
+                yield Part(start, at)
+                start = at
+            in_header = first
+            at += size
     yield Part(start, end)
 
 
