@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from soundwatch.daemon.capture import Recording
 from soundwatch.daemon.capture.monitor import MonitoredSource
 from soundwatch.daemon.capture.recording_findings import log_findings
+from soundwatch.daemon.capture.source_wrapper import SourceWrapper
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.source import LiveSource, SourceInfo, SourceNotice
+from soundwatch.daemon.core.source import LiveSource, SourceNotice
 from soundwatch.daemon.core.types import Block
 
 
-class ReportedRecording:
+class ReportedRecording(SourceWrapper):
     """A recording whose findings are logged at its end, as in `replay`.
 
     Args:
@@ -23,21 +24,11 @@ class ReportedRecording:
     """
 
     def __init__(self, source: LiveSource, recording: Recording, model_channels: int, log: Logger) -> None:
-        self._source = source
+        super().__init__(source)
         self._recording = recording
         self._model_channels = model_channels
         self._log = log
         self._stopped = False
-
-    @property
-    def info(self) -> SourceInfo:
-        """As of the source."""
-        return self._source.info
-
-    @property
-    def start_unix_ns(self) -> int:
-        """As of the source."""
-        return self._source.start_unix_ns
 
     def blocks(self) -> Iterator[Block | SourceNotice]:
         """Yield the source's blocks and notices, and log the findings after the last, unless `stop` ended them.
@@ -52,7 +43,7 @@ class ReportedRecording:
     def stop(self) -> None:
         """Make `blocks` end."""
         self._stopped = True
-        self._source.stop()
+        super().stop()
 
 
 def report_recording(source: LiveSource, model_channels: int, log: Logger) -> LiveSource:

@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from soundwatch.daemon.capture.audio_quality import QualityState, reset_period, update_quality
 from soundwatch.daemon.capture.clock_sync import ClockSyncState, reset_after_loss, sync_clock
+from soundwatch.daemon.capture.source_wrapper import SourceWrapper
 from soundwatch.daemon.core.channels import ChannelSelection, select_channels
 from soundwatch.daemon.core.clock import ClockReading, read_clocks
-from soundwatch.daemon.core.source import ClockCorrection, LiveSource, SourceInfo, SourceNotice, SourceStateChange
+from soundwatch.daemon.core.source import ClockCorrection, LiveSource, SourceNotice, SourceStateChange
 from soundwatch.daemon.core.types import Block
 
 
-class MonitoredSource:
+class MonitoredSource(SourceWrapper):
     """A source with notices about its sound and its times.
 
     Args:
@@ -31,7 +32,7 @@ class MonitoredSource:
     def __init__(
         self, source: LiveSource, choice: ChannelSelection | None = None, now: Callable[[], ClockReading] = read_clocks
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._choice = choice
         self._now = now
         self._clock_state: ClockSyncState | None = None
@@ -40,16 +41,6 @@ class MonitoredSource:
     def source(self) -> LiveSource:
         """The source that is monitored."""
         return self._source
-
-    @property
-    def info(self) -> SourceInfo:
-        """As of the source."""
-        return self._source.info
-
-    @property
-    def start_unix_ns(self) -> int:
-        """As of the source."""
-        return self._source.start_unix_ns
 
     def blocks(self) -> Iterator[Block | SourceNotice]:
         """Yield the source's blocks and notices, a clock correction before its block, and quality after its block.
@@ -77,10 +68,6 @@ class MonitoredSource:
             if isinstance(item, SourceStateChange):
                 state = reset_period(state)
                 self._clock_state = self._clock_state and reset_after_loss(self._clock_state)
-
-    def stop(self) -> None:
-        """Make `blocks` end."""
-        self._source.stop()
 
     def _sync_clock(self, block: Block, arrival_ns: int, now: ClockReading) -> ClockCorrection | None:
         """Compare the stream's times with the clock."""

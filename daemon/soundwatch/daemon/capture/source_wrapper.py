@@ -1,0 +1,33 @@
+"""The part of a source that is passed on from another source.
+
+Does not: yield blocks; each class with this base has its own `blocks`.
+"""
+
+from __future__ import annotations
+
+from soundwatch.daemon.core.source import LiveSource, SourceInfo
+
+
+class SourceWrapper:
+    """Description, start and stop of another source.
+
+    Args:
+        source: The source.
+    """
+
+    def __init__(self, source: LiveSource) -> None:
+        self._source = source
+
+    @property
+    def info(self) -> SourceInfo:
+        """As of the source."""
+        return self._source.info
+
+    @property
+    def start_unix_ns(self) -> int:
+        """As of the source."""
+        return self._source.start_unix_ns
+
+    def stop(self) -> None:
+        """Make `blocks` end."""
+        self._source.stop()
