@@ -211,3 +211,17 @@ def test_a_source_without_clips_keeps_no_sound_and_a_change_discards_what_was_ke
     bench.play_until(20)
     bench.add_events(final=True)
     assert (bench.recorder._buffers, bench.clips) == ({}, [])
+
+
+def test_the_clip_of_an_event_is_pending_from_its_start_until_it_is_written_or_dropped() -> None:
+    bench = Bench()
+    bench.play_until(8)
+    bench.add_events(event("start", 4), event("start", 5, label="dog"))
+    bench.add_events(event("end", 4, 7))
+    assert bench.recorder.is_pending("siren@2000")
+    bench.play_until(9)
+    assert [clip.id for clip in bench.clips] == ["siren@2000"]
+    assert bench.recorder.is_pending("siren@2000"), "the writer has yet to write its line"
+    assert bench.recorder.is_pending("dog@2500")
+    bench.recorder.configure(resolve_sources(Config(sources={"mic0": SourceConfig(clips=False)}), SMALL_CONTRACT))
+    assert not bench.recorder.is_pending("dog@2500"), "no clip follows"

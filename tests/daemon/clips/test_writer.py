@@ -123,6 +123,19 @@ def test_a_full_queue_drops_the_newest_item_and_reports_it(tmp_path: Path) -> No
     assert len(log.entries) == 2
 
 
+def test_a_clip_is_pending_until_its_line_is_there_also_where_it_is_lost(tmp_path: Path) -> None:
+    judge = Judge(False, let=False)
+    written, lines, _ = writer(tmp_path, judge)
+    written.submit(clip())
+    assert judge.asked.wait(30)
+    for number in range(QUEUED_CLIPS + 1):
+        written.submit(clip(id_=f"{number:026d}"))
+    assert written.pending == {ID, *(f"{number:026d}" for number in range(QUEUED_CLIPS))}
+    judge.let.set()
+    written.close()
+    assert (written.pending, len(lines.lines)) == (set(), QUEUED_CLIPS + 2)
+
+
 def test_a_clip_that_flac_cannot_store_is_reported(tmp_path: Path) -> None:
     written, lines, _ = writer(tmp_path)
     frames = np.zeros((800, 9), np.int16)

@@ -329,6 +329,7 @@ def test_no_line_can_make_it_send_another_file(site: Site, tmp_path: Path) -> No
     for number, file in enumerate(outside):
         site.append(event_line(number), clip_line(number, file=file))
         answer = site.get(f"/api/clips/{IDS[number]}")
+        assert answer.headers["cache-control"] == "no-store", "a deleted clip plays from no cache"
         assert answer.status_code == 404, file
         assert "secret" not in answer.text
     for name in ("..%2fsecret.flac", "x", "%2e%2e"):

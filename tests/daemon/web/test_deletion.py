@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
+from soundwatch.daemon.web.deletion import DeletionBody, delete_with_clips
+from soundwatch.daemon.web.middleware import RequestRefused
 from support.web_harness import IDS, Site, a_site, clip_line, event_line, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
@@ -75,5 +80,44 @@ def test_a_clip_outside_the_folder_stays(site: Site, tmp_path: Path) -> None:
     outside = tmp_path / "a.flac"
     outside.write_bytes(b"sound")
     site.append(event_line(1), event_line(1, "end"), clip_line(1, "../a.flac"))
-    assert delete(site, IDS[1]).json()["clips"] == 0
+    refused = delete(site, IDS[1])
+    assert (refused.status_code, f"{outside.name} is not a clip in the clips folder" in refused.json()["error"]) == (
+        409,
+        True,
+    )
     assert outside.exists()
+    assert len(lines_of(site)) == 3
+
+
+def test_an_event_stays_while_its_clip_may_be_in_a_folder_that_is_not_there(site: Site, tmp_path: Path) -> None:
+    away = tmp_path / "away" / "a.flac"
+    moved = msgspec.structs.replace(clip_line(1, "a.flac"), path=str(away))
+    site.append(event_line(1), event_line(1, "end"), moved)
+    refused = delete(site, IDS[1])
+    assert (refused.status_code, f"the folder {away.parent} is not there" in refused.json()["error"]) == (409, True)
+    away.parent.mkdir()
+    away.write_bytes(b"sound")
+    assert delete(site, IDS[1]).status_code == 409
+    away.unlink()
+    assert delete(site, IDS[1]).json() == {"events": 1, "lines": 3, "clips": 0}, "the clip is gone"
+
+
+def test_an_event_whose_clip_is_not_written_yet_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.append(event_line(1), event_line(1, "end"))
+    view = replace(site.view, clip_pending=lambda id_: id_ == IDS[1])
+    with pytest.raises(RequestRefused, match=f"clip of {IDS[1]} is not written yet"):
+        delete_with_clips(view, DeletionBody(ids=[IDS[1]]), has_token=True)
+    assert len(lines_of(site)) == 2
+
+
+def test_an_event_with_a_line_that_a_sink_or_a_rule_has_yet_to_take_is_refused(site: Site) -> None:
+    site.append(event_line(1), event_line(1, "end"), event_line(2), event_line(2, "end"))
+    behind, gone = SinkStatus("mqtt:a", "failing", delivered_seq=2), SinkStatus("terminal", "gone", delivered_seq=1)
+    rule = RuleStatus("dogs", True, "", 0, {}, None, 0, (RuleTargetStatus(replace(behind, name="rule:dogs"), 2),))
+    for states in ({"sinks": lambda: [(behind, 2), (gone, 3)]}, {"rules": lambda: [rule]}):
+        view = replace(site.view, **states)  # type: ignore[arg-type]  # one field of this type each
+        with pytest.raises(RequestRefused, match=f"has yet to take the lines of {IDS[2]}"):
+            delete_with_clips(view, DeletionBody(ids=[IDS[1], IDS[2]]), has_token=True)
+    assert len(lines_of(site)) == 4
+    view = replace(site.view, sinks=lambda: [(behind, 2), (gone, 3)])
+    assert delete_with_clips(view, DeletionBody(ids=[IDS[1]]), has_token=True).lines == 2

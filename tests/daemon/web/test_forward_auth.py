@@ -9,6 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from soundwatch.daemon.web import middleware
 from support.reverse_proxy import reverse_proxy
 from support.web_harness import Site, a_site
 
@@ -48,6 +49,16 @@ def test_live_data_passes_the_proxy(proxy: str) -> None:
         connect(address, additional_headers=own, proxy=None)
     with pytest.raises(InvalidStatus, match="403"):
         connect(address, additional_headers=LOGGED_IN | {"Origin": "https://evil.example"}, proxy=None)
+
+
+def test_each_user_of_a_proxy_has_a_request_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "REQUEST_BURST", 1)
+    monkeypatch.setattr(middleware, "REQUEST_RATE_HZ", 1e-6)
+    with a_site("http://127.0.0.1:0,proxy=127.0.0.1") as behind_proxy:
+        users = ("203.0.113.1", "203.0.113.1, 203.0.113.2", "203.0.113.9,203.0.113.1")
+        answers = [behind_proxy.get("/api/health", headers={"X-Forwarded-For": user}) for user in users]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert {behind_proxy.get("/api/health").status_code for _ in range(3)} == {200}
 
 
 def test_no_header_replaces_the_proxy(site: Site) -> None:

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from soundwatch.daemon.status.snapshot import StatusTracker
-from soundwatch.daemon.web import middleware, timeouts
+from soundwatch.daemon.web import middleware, server, timeouts
 from support.web_harness import IDS, Site, a_site, event_line, wait_until, write_token
 
 TOKEN = "a-token-of-twenty-four-l"  # noqa: S105
@@ -164,6 +164,13 @@ def test_the_login_form_gives_a_cookie_that_scripts_and_other_sites_never_get(gu
         assert client.get("/api/events").status_code == 200
         client.post("/logout")
         assert client.get("/api/events").status_code == 401
+
+
+def test_a_logout_in_a_frame_deletes_the_cookie_with_the_attributes_of_the_login(tmp_path: Path) -> None:
+    word = f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)},frame=https://home.example"
+    with a_site(word) as site, site.client(headers={"X-Forwarded-Proto": "https"}) as client:
+        for answer in (client.post("/login", data={"token": TOKEN}), client.post("/logout")):
+            assert {"SameSite=none", "Secure", "HttpOnly"} <= set(answer.headers["set-cookie"].split("; "))
 
 
 def test_the_token_cannot_be_guessed_by_trying(guarded: Site) -> None:
@@ -343,7 +350,7 @@ def test_connections_beyond_the_limit_are_refused_with_one_log_line_and_later_on
 
 
 def test_one_client_cannot_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "is_loopback", lambda _: False)  # as clients of other machines
+    monkeypatch.setattr(server, "is_loopback", lambda _: False)  # as clients of other machines
     monkeypatch.setattr(timeouts, "MAX_CLIENT_CONNECTIONS", 3)
     with a_site() as site:
         crowd = [socket.create_connection(site.address, timeout=60) for _ in range(5)]

@@ -160,6 +160,7 @@ class Daemon:
             set_listening=self._control.set_listening,
             settings=self._settings,
             control=self._control,
+            clip_pending=lambda id_: context.clip_tap is not None and context.clip_tap.is_pending(id_),
             editor=self._editor,
             job=self._job,
         )

@@ -42,7 +42,7 @@ def build_clips(
     guarded = msgspec.structs.replace(config, speech_guard=config.speech_guard or needs_guard)
     guards = build_guards(guarded, context.classifier)
     writer = ClipWriter(store, guards, context.node, context.journal, log)
-    recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.submit)
+    recorder = ClipRecorder(config, context.classifier.contract.features.rate_hz, writer.submit, writer.pending)
     recorder.configure(context.sources)
     return recorder, contextlib.closing(writer)
 

@@ -99,13 +99,21 @@ class ClipRecorder:
         config: Pre-roll, post-roll and longest clip, for a source without settings of its own.
         model_rate_hz: Rate of the samples in events.
         submit: Takes each clip; must not wait.
+        pending: Gets the id of each event with an open clip; the writer removes it after the clip's line.
     """
 
-    def __init__(self, config: ClipsConfig, model_rate_hz: int, submit: Callable[[PendingClip], object]) -> None:
+    def __init__(
+        self,
+        config: ClipsConfig,
+        model_rate_hz: int,
+        submit: Callable[[PendingClip], object],
+        pending: set[str] | None = None,
+    ) -> None:
         self._common = _clip_rule(config)
         self._rules: dict[str, _ClipRule] = {}
         self._model_rate_hz = model_rate_hz
         self._submit = submit
+        self._pending = set[str]() if pending is None else pending
         self._buffers: dict[str, RingBuffer] = {}
         self._open: dict[str, dict[str, _OpenClip]] = {}
 
@@ -114,7 +122,11 @@ class ClipRecorder:
         self._rules = {name: _source_clip_rule(own.settings.clips) for name, own in sources.items()}
         for source in [name for name, rule in self._rules.items() if not rule.enabled]:
             self._buffers.pop(source, None)
-            self._open.pop(source, None)
+            self._pending.difference_update(self._open.pop(source, {}))
+
+    def is_pending(self, event_id: str) -> bool:
+        """Return True while the clip of an event is open or waits to be written; safe in any thread."""
+        return event_id in self._pending
 
     def _rule(self, source: str) -> _ClipRule:
         return self._rules.get(source, self._common)
@@ -161,6 +173,7 @@ class ClipRecorder:
             id_ = encoder.event_id(event)
             if event.type == "start":
                 if rule.gives_clip(event.label):
+                    self._pending.add(id_)
                     open_clips[id_] = self._begin(buffer, id_, event, encoder, rule)
             elif id_ in open_clips:
                 open_clips[id_].peak_score = event.peak_score
@@ -200,7 +213,9 @@ class ClipRecorder:
                 continue
             del open_clips[clip.id]
             excerpt = buffer.excerpt(clip.first_sample, clip.end_sample or clip.limit_sample)
-            if excerpt is not None:
+            if excerpt is None:
+                self._pending.discard(clip.id)
+            else:
                 later_ns = (excerpt.first_sample - clip.first_sample) * 1_000_000_000 // buffer.rate_hz
                 start_unix_ns = clip.start_unix_ns + later_ns
                 self._submit(

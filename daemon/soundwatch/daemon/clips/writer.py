@@ -36,12 +36,17 @@ class ClipWriter:
         node: Name of this machine.
         journal: Gets a line for each clip.
         log: The log.
+
+    Attributes:
+        lost_clips: Number of clips that were lost so far.
+        pending: Ids of events whose clip is open or queued; the recorder adds, an id goes after its line.
     """
 
     def __init__(
         self, store: ClipStore, guards: Sequence[SpeechGuard], node: str, journal: LineAppender, log: Logger
     ) -> None:
         self.lost_clips = 0
+        self.pending = set[str]()  # one operation at a time, so no lock is needed
         self._store = store
         self._guards = guards
         self._node = node
@@ -53,10 +58,12 @@ class ClipWriter:
 
     def submit(self, clip: PendingClip) -> None:
         """Queue a clip for writing."""
+        self.pending.add(clip.id)
         try:
             self._queue.put_nowait(clip)
         except queue.Full:
             self._report_loss(clip, "queue", f"{QUEUED_CLIPS} clips wait to be written")
+            self.pending.discard(clip.id)
 
     def close(self) -> None:
         """Write the clips in the queue; give up after ten seconds."""
@@ -84,6 +91,8 @@ class ClipWriter:
                 self._report_loss(clip, "disk", error.strerror or str(error))
             except Exception as error:  # noqa: BLE001  # any error of a clip must not end the thread
                 self._report_loss(clip, "failed", str(error) or type(error).__name__)
+            finally:
+                self.pending.discard(clip.id)
 
     def _trim(self) -> None:
         try:

@@ -57,6 +57,9 @@ class ClipTap(Protocol):
     ) -> None:
         """Take the result of the detection up to a sample; with `final` no more sound of its events follows."""
 
+    def is_pending(self, event_id: str) -> bool:
+        """Return True while the clip of an event is open or waits to be written; safe in any thread."""
+
 
 class LevelTap(Protocol):
     """The sound level meters (`level/tap.py`), called in the engine's thread; they must not wait."""

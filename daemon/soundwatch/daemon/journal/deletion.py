@@ -1,7 +1,8 @@
 """Delete events from the journal on request.
 
 Conventions: all lines and the label of an event are deleted in one transaction, and a `health` line of the journal
-names their number. Sinks keep what they have received. A reader that comes later sees a hole in the numbers.
+names their number. Sinks keep what they have received. A reader that comes later sees a hole in the numbers, so the
+lines have to be those that all sinks have taken (`web/deletion.py`).
 Does not: delete clips (`web/deletion.py`), or ask whether the request is allowed.
 """
 
@@ -14,6 +15,13 @@ from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.events.health_schema import JournalHealthLine
 from soundwatch.daemon.events.schema import UNNUMBERED
 from soundwatch.daemon.journal.journal import Journal
+from soundwatch.daemon.journal.store import JournalStore
+
+
+def last_seqs(store: JournalStore, ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of the last line of each event."""
+    marks = ", ".join("?" * len(ids))
+    return dict(store.query(f"SELECT id, max(seq) FROM lines WHERE id IN ({marks}) GROUP BY id", *ids))  # noqa: S608
 
 
 def delete_events(journal: Journal, ids: Sequence[str], by: str, node: str, now_unix_ns: int) -> int:

@@ -99,7 +99,7 @@ def _clips(view: DaemonView) -> Endpoint:
         path = None if line is None else await asyncio.to_thread(clip_path, folder, line.file)
         if path is None:
             raise RequestRefused(404, "This event has no clip, or its clip was deleted.")
-        return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})
+        return FileResponse(path, media_type=TYPES[path.suffix])
 
     return respond
 

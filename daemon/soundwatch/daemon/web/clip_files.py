@@ -33,3 +33,25 @@ def clip_path(folder: Path | None, file: str | None) -> Path | None:
     except (OSError, RuntimeError):
         return None
     return path if path.is_relative_to(root) and path.suffix in TYPES and path.is_file() else None
+
+
+def unreachable_clip(folder: Path | None, file: str, recorded: str | None) -> str | None:
+    """Return why a clip that `clip_path` does not find may still exist; None if its file is gone.
+
+    Args:
+        folder: Folder of the clips.
+        file: Path in a `clip` line: absolute, or relative to the folder.
+        recorded: Absolute path in a `clip` line.
+    """
+    named = [*([] if folder is None else [folder / file]), *([] if recorded is None else [Path(recorded)])]
+    for path in named or [Path(file)]:
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            if not path.parent.is_dir():
+                return f"the folder {path.parent} is not there. Mount it, or create it empty if its clips are gone."
+        except (OSError, ValueError) as error:
+            return f"{str(path)!r} cannot be reached: {getattr(error, 'strerror', None) or error}."
+        else:
+            return f"{path} is not a clip in the clips folder. Move or delete this file first."
+    return None

@@ -1,6 +1,8 @@
 """Deletion of events with their clips by a request of the API.
 
-Rule: a deletion needs a token, also on loopback. An event that is active is refused, since its next line would follow.
+Rule: a deletion needs a token, also on loopback. Refused are an event that is active or whose clip is not written yet,
+since a line would follow; an event with a line that a sink has yet to take, since its end would never arrive; and an
+event whose clip may be where it cannot be deleted. A refusal deletes nothing.
 A clip is deleted before the lines of its event, so no clip stays without a line that names it.
 """
 
@@ -8,14 +10,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from soundwatch.daemon.journal.deletion import delete_events
+from soundwatch.daemon.journal.deletion import delete_events, last_seqs
 from soundwatch.daemon.sinks.daemon_view import DaemonView
-from soundwatch.daemon.web.clip_files import clip_path, clips_folder
+from soundwatch.daemon.web.clip_files import clip_path, clips_folder, unreachable_clip
 from soundwatch.daemon.web.events import find_event, last_clip
 from soundwatch.daemon.web.middleware import RequestRefused
 from soundwatch.daemon.web.schemas import EventId
@@ -44,19 +48,27 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
     """Delete events, their clips and their labels.
 
     Raises:
-        RequestRefused: The request has no token, an event is active, or a file cannot be deleted.
+        RequestRefused: The request has no token, an event cannot be deleted yet, or a file cannot be deleted.
     """
     if not has_token:
         raise RequestRefused(403, LOGIN_NEEDED)
     store = view.journal.store
+    pending = {id_ for id_ in body.ids if view.clip_pending(id_)}
+    view.journal.flush()  # the line of a clip that is no longer pending is in the file
     found = [event for id_ in dict.fromkeys(body.ids) if (event := find_event(store, id_)) is not None]
     if active := [event.id for event in found if event.active]:
         raise RequestRefused(409, f"{active[0]} is active; it can be deleted after its end.")
+    if pending:
+        raise RequestRefused(409, f"The clip of {min(pending)} is not written yet; delete the event in a few seconds.")
     if not found:
         raise RequestRefused(404, "No event has one of these ids; the journal may have deleted them.")
     ids = [event.id for event in found]
+    _check_sinks(view, ids)
+    files = [path for id_ in ids if (path := _clip_file(view, id_)) is not None]
+    clips = len(files)
     try:
-        clips = sum(_delete_clip(view, id_) for id_ in ids)
+        for path in files:
+            path.unlink(missing_ok=True)
         by = f"and {clips} clip{'s' if clips != 1 else ''} were deleted by a request to the API"
         lines = delete_events(view.journal, ids, by, view.node, time.time_ns())
     except OSError as error:
@@ -67,10 +79,28 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
     return DeletionResponse(events=len(ids), lines=lines, clips=clips)
 
 
-def _delete_clip(view: DaemonView, event_id: str) -> int:
+def _check_sinks(view: DaemonView, ids: Sequence[str]) -> None:
+    """Refuse events with a line that a sink or a rule has yet to take."""
+    rules = [target.sink for rule in view.rules() for target in rule.targets]
+    for sink in [*(status for status, _ in view.sinks()), *rules]:
+        if sink.state == "gone":
+            continue
+        for id_, seq in last_seqs(view.journal.store, ids).items():
+            if seq > sink.delivered_seq:
+                raise RequestRefused(
+                    409,
+                    f"{sink.name} has yet to take the lines of {id_}; delete the event after that. "
+                    "A sink that stays down can be removed from the configuration.",
+                )
+
+
+def _clip_file(view: DaemonView, event_id: str) -> Path | None:
+    """Return the file of an event's clip; None if there is none, or no longer."""
     line = last_clip(view.journal.store, event_id)
-    path = None if line is None else clip_path(clips_folder(view.config().clips), line.file)
-    if path is None:
-        return 0
-    path.unlink(missing_ok=True)
-    return 1
+    if line is None or line.file is None:
+        return None
+    folder = clips_folder(view.config().clips)
+    path = clip_path(folder, line.file)
+    if path is None and (reason := unreachable_clip(folder, line.file, line.path)) is not None:
+        raise RequestRefused(409, f"The clip of {event_id} cannot be deleted, so the event stays: {reason}")
+    return path

@@ -39,6 +39,7 @@ class ClipLine(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of a `clip` line that the API uses."""
 
     file: str | None = None
+    path: str | None = None
     reason: str | None = None
     duration_s: float | None = None
     bytes: int | None = None

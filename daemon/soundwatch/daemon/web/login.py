@@ -47,18 +47,22 @@ class LoginHandler:
             return _redirect("login?wrong")
         response = _redirect(".")
         value = cookie_value(self._token, int(time.time()))
-        forwarded = request.headers.get("x-forwarded-proto") == "https"  # a forged header only restricts the cookie
-        secure = forwarded or request.url.scheme == "https"
-        samesite: Literal["none", "strict"] = "none" if self._framed and secure else "strict"  # None requires Secure
+        samesite, secure = self._restrictions(request)
         response.set_cookie(self._cookie, value, COOKIE_S, httponly=True, samesite=samesite, secure=secure)
         return response
 
     async def log_out(self, request: Request) -> Response:
         """Delete the cookie."""
-        del request
         response = _redirect("login")
-        response.delete_cookie(self._cookie, httponly=True, samesite="strict")
+        samesite, secure = self._restrictions(request)
+        response.delete_cookie(self._cookie, httponly=True, samesite=samesite, secure=secure)
         return response
+
+    def _restrictions(self, request: Request) -> tuple[Literal["none", "strict"], bool]:
+        """Return `SameSite` and `Secure` of the cookie; a browser in a frame ignores a deletion with others."""
+        forwarded = request.headers.get("x-forwarded-proto") == "https"  # a forged header only restricts the cookie
+        secure = forwarded or request.url.scheme == "https"
+        return "none" if self._framed and secure else "strict", secure  # None requires Secure
 
 
 def _redirect(location: str) -> Response:

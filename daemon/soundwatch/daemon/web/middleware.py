@@ -4,7 +4,8 @@ Conventions: a refusal is JSON with one sentence. The checks, in this order: the
 header (against DNS rebinding), the origin of the requesting page (`Origin`, `Sec-Fetch-Site`), the token, and the size
 of the request. A proxy that checks its users (`,proxy=ADDRESS`) needs no token, may send any `Host`, and names the
 browser's in `X-Forwarded-Host`; a proxy on loopback has to send a known `Host`, since browsers of this machine have its
-address. With such a proxy and no token, requests of others are refused.
+address. With such a proxy and no token, requests of others are refused. The request rate of such a proxy is that of
+each of its clients, by the last address in `X-Forwarded-For`; without the header there is no limit.
 Rule: pages of other sites may link to this server, but may not send other requests.
 Source: fetch.spec.whatwg.org and w3.org/TR/fetch-metadata for the headers; browsers set them, scripts cannot.
 """
@@ -26,7 +27,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soundwatch.daemon.core.logger import Logger
-from soundwatch.daemon.core.loopback import is_loopback
+from soundwatch.daemon.core.loopback import is_loopback, parse_ip
 from soundwatch.daemon.web.rate_limit import RateLimiter
 from soundwatch.daemon.web.schemas import ErrorResponse
 from soundwatch.daemon.web.session import cookie_name, is_cookie, is_token
@@ -128,12 +129,13 @@ class SecurityMiddleware:
         """
         headers = Headers(scope=scope)
         client = (scope.get("client") or ("",))[0]
-        wait_s = self._rates.take(client, self._now_s())
+        proxied = self._settings.is_proxy(client)
+        limited = _forwarded_client(headers) if proxied else client
+        wait_s = 0.0 if limited is None else self._rates.take(limited, self._now_s())
         if wait_s:
             raise RequestRefused(
                 429, "There were too many requests; wait a little.", {"Retry-After": str(math.ceil(wait_s))}
             )
-        proxied = self._settings.is_proxy(client)
         if not proxied and self._settings.proxies and self._settings.token is None:
             raise RequestRefused(403, "Only the proxy may send requests to this address.")
         any_host = proxied and not is_loopback(client)  # a browser of this machine has the address of a proxy here
@@ -160,6 +162,12 @@ class SecurityMiddleware:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             raise RequestRefused(413, f"At most {MAX_BODY_BYTES} bytes may be sent.")
+
+
+def _forwarded_client(headers: Headers) -> str | None:
+    """Return the client of a proxy, which adds its address at the end of `X-Forwarded-For`; None for an unknown one."""
+    address = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    return None if parse_ip(address) is None else address
 
 
 def _response_headers(settings: Settings) -> dict[str, str]:

@@ -27,11 +27,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.core.logger import Logger
+from soundwatch.daemon.core.loopback import is_loopback
 from soundwatch.daemon.sinks.daemon_view import DaemonView
 from soundwatch.daemon.sinks.spec import SinkSpec
 from soundwatch.daemon.web.api import api_paths
 from soundwatch.daemon.web.broadcaster import Broadcaster
 from soundwatch.daemon.web.latency import LatencyHistograms
+from soundwatch.daemon.web.limited_listener import LimitedListener
 from soundwatch.daemon.web.listening import Listening
 from soundwatch.daemon.web.login import LoginHandler
 from soundwatch.daemon.web.metrics import Metrics
@@ -40,15 +42,22 @@ from soundwatch.daemon.web.recent import RecentWindows
 from soundwatch.daemon.web.settings import Settings, parse_settings
 from soundwatch.daemon.web.static_files import StaticFiles
 from soundwatch.daemon.web.streams import Streams
-from soundwatch.daemon.web.timeouts import ServerConfig, TimeoutHttpProtocol, TimeoutWebSocketProtocol
-from soundwatch.daemon.web.tls import RenewedContext, TlsFiles, validity_fault
+from soundwatch.daemon.web.timeouts import (
+    MAX_CLIENT_CONNECTIONS,
+    MAX_CONNECTIONS,
+    ServerConfig,
+    TimeoutHttpProtocol,
+    TimeoutWebSocketProtocol,
+)
+from soundwatch.daemon.web.tls import RenewedContext, validity_fault
 
 BACKLOG: Final = 32
 MAX_MESSAGE_BYTES: Final = 1024
 LOG_INTERVAL_S: Final = 60.0
 PING_S: Final = 20.0
 CLOSING_S: Final = 3.0
-HANDSHAKE_S: Final = 10.0
+HANDSHAKE_S: Final = 5.0
+TLS_END_S: Final = 5.0
 HANDLER_THREADS: Final = 2  # for handlers that read the journal file
 
 
@@ -69,7 +78,8 @@ def serve(spec: SinkSpec, view: DaemonView) -> Iterator[str]:
     recent, latencies = RecentWindows(lambda: view.model().contract.features), LatencyHistograms()
     broadcaster, listening = Broadcaster(view, recent), Listening(view, settings)
     app = SecurityMiddleware(_app(view, broadcaster, listening, latencies, settings), settings, view.log)
-    server = _Server(app, (broadcaster.close, listening.close), view.log, settings.tls)
+    server = _Server(app, (broadcaster.close, listening.close), view.log, settings)
+    listener = listener if settings.tls is None else server.limit(listener)
     thread = threading.Thread(target=server.run_in_thread, args=(listener,), name="web", daemon=True)
     unsubscribe = view.live.subscribe(latencies.observe), view.live.subscribe(recent.observe, features=True)
     thread.start()
@@ -150,9 +160,9 @@ def _error_text(context: dict[str, Any]) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server without its wake-up ten times a second."""
 
-    def __init__(
-        self, app: ASGIApp, closing: Sequence[Callable[[], None]], log: Logger, files: TlsFiles | None
-    ) -> None:
+    def __init__(self, app: ASGIApp, closing: Sequence[Callable[[], None]], log: Logger, settings: Settings) -> None:
+        files = settings.tls
+        self._settings = settings
         self._refused = _RateLimitedLog(log, "connections_refused")
         self._not_renewed = _RateLimitedLog(log, "certificate_not_renewed")
         self._tls = None if files is None else RenewedContext(files, lambda error: self._not_renewed.add(error=error))
@@ -163,6 +173,7 @@ class _Server(uvicorn.Server):
             ServerConfig(
                 app,
                 self._refused.add,
+                self._is_exempt,
                 http=TimeoutHttpProtocol,
                 ws=TimeoutWebSocketProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
@@ -188,6 +199,10 @@ class _Server(uvicorn.Server):
         self._stopped = threading.Event()
         self._stopping = asyncio.Event()
 
+    def limit(self, listener: socket.socket) -> LimitedListener:
+        """Return the socket with limits on connections that count before a TLS handshake."""
+        return LimitedListener(listener, MAX_CONNECTIONS, MAX_CLIENT_CONNECTIONS, self._is_exempt, self._refused.add)
+
     def run_in_thread(self, listener: socket.socket) -> None:
         """Run the server; the target of its thread."""
         try:
@@ -210,10 +225,16 @@ class _Server(uvicorn.Server):
         for close in self._closing:  # streams end before the connections
             close()
 
+    def _is_exempt(self, address: str) -> bool:
+        """Return True for a client that may stand for many: a proxy, or a program of this machine."""
+        return is_loopback(address) or self._settings.is_proxy(address)
+
     def _use_tls(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
-        """Serve TLS with a limit on the time of a handshake, before which no connection is counted."""
-        create = functools.partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
-        setattr(loop, "create_server", create)  # noqa: B010  # uvicorn has no option for the limit
+        """Serve TLS with limits on the time of a handshake and of the end of a connection."""
+        create = functools.partial(
+            loop.create_server, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=TLS_END_S
+        )
+        setattr(loop, "create_server", create)  # noqa: B010  # uvicorn has no option for these
         self.config.load()
         self.config.ssl = context
 

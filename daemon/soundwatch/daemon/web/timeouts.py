@@ -1,9 +1,10 @@
 """uvicorn's HTTP and WebSocket protocols, with limits on connections and on the time to send or to read.
 
 Conventions: a connection beyond `MAX_CONNECTIONS`, or beyond `MAX_CLIENT_CONNECTIONS` of one client, is refused when
-it is accepted, before a request is read. Loopback clients share the total limit only, since a reverse proxy is one of
-them. A WebSocket client that reads too slowly is closed with 1013 after its unread data. An HTTP client that
-reads too slowly is disconnected; a browser then resumes its event stream by itself.
+it is accepted, before a request is read; with TLS, before the handshake (`limited_listener.py`). Loopback clients and
+proxies that check their users share the total limit only, since they may stand for many. A WebSocket client that reads
+too slowly is closed with 1013 after its unread data. An HTTP client that reads too slowly is disconnected; a browser
+then resumes its event stream by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from soundwatch.daemon.core.loopback import is_loopback
 from soundwatch.daemon.web.rate_limit import client_key
 
 MAX_CONNECTIONS: Final = 100
@@ -62,12 +62,16 @@ class ServerConfig(uvicorn.Config):
     Args:
         app: ASGI application.
         on_refused: Called in the event loop for each refused connection.
+        is_exempt: Returns True for the address of a client without a limit of its own.
         options: Options of uvicorn.
     """
 
-    def __init__(self, app: ASGIApp, on_refused: Callable[[], object], **options: Any) -> None:
+    def __init__(
+        self, app: ASGIApp, on_refused: Callable[[], object], is_exempt: Callable[[str], bool], **options: Any
+    ) -> None:
         super().__init__(app, **options)
         self.on_refused = on_refused
+        self.is_exempt = is_exempt
 
 
 class TimeoutHttpProtocol(H11Protocol):
@@ -115,7 +119,8 @@ class TimeoutHttpProtocol(H11Protocol):
         if len(self.connections) > MAX_CONNECTIONS:
             return True
         address = self.client[0] if self.client else ""
-        if is_loopback(address):
+        assert isinstance(self.config, ServerConfig)
+        if self.config.is_exempt(address):
             return False
         client = client_key(address)
         others = (getattr(connection, "client", None) for connection in self.connections)
