@@ -169,7 +169,8 @@ def test_the_login_form_gives_a_cookie_that_scripts_and_other_sites_never_get(gu
 def test_a_logout_in_a_frame_deletes_the_cookie_with_the_attributes_of_the_login(tmp_path: Path) -> None:
     word = f"http://127.0.0.1:0,token_file={write_token(tmp_path, TOKEN)},frame=https://home.example"
     with a_site(word) as site, site.client(headers={"X-Forwarded-Proto": "https"}) as client:
-        for answer in (client.post("/login", data={"token": TOKEN}), client.post("/logout")):
+        logout = client.post("/logout", headers={"Authorization": f"Bearer {TOKEN}"})
+        for answer in (client.post("/login", data={"token": TOKEN}), logout):
             assert {"SameSite=none", "Secure", "HttpOnly"} <= set(answer.headers["set-cookie"].split("; "))
 
 
