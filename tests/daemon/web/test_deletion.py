@@ -115,7 +115,7 @@ def test_an_event_with_a_line_that_a_sink_or_a_rule_has_yet_to_take_is_refused(s
     behind, gone = SinkStatus("mqtt:a", "failing", delivered_seq=2), SinkStatus("terminal", "gone", delivered_seq=1)
     rule = RuleStatus("dogs", True, "", 0, {}, None, 0, (RuleTargetStatus(replace(behind, name="rule:dogs"), 2),))
     for states in ({"sinks": lambda: [(behind, 2), (gone, 3)]}, {"rules": lambda: [rule]}):
-        view = replace(site.view, **states)  # type: ignore[arg-type]  # one field of this type each
+        view = replace(site.view, **states)
         with pytest.raises(RequestRefused, match=f"has yet to take the lines of {IDS[2]}"):
             delete_with_clips(view, DeletionBody(ids=[IDS[1], IDS[2]]), has_token=True)
     assert len(lines_of(site)) == 4
