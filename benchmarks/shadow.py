@@ -29,7 +29,7 @@ from soundwatch.daemon.diagnostics.benchmark import benchmark_context, error_log
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.shadow.build import open_shadow
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 
 SHARES: Final = (0.0, 0.1, 1.0)
 

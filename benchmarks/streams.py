@@ -30,7 +30,7 @@ from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import PendingItem
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 
 NOISE: Final = list(NoiseSource("noise", 1.0).blocks())
 

@@ -44,7 +44,7 @@ from soundwatch.daemon.engine.context import EngineContext
 from soundwatch.daemon.engine.engine import Engine
 from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "events.md", ROOT / "docs" / "start.md")

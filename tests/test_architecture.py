@@ -43,7 +43,6 @@ UNGUARDED_THREADS: Final = {
     "scan/process_pool.py _stop_searches": "a process of its own, which then finishes its search",
     "sinks/command.py _read": "the log only lacks a program's output",
     "sinks/place.py lambda": "the path stays as it is written",
-    "sinks/worker.py _run": "every call of the sink runs in `SinkHealth.attempt`, which takes every exception",
     "sinks/terminal/sink.py _read": "the view only lacks the log's lines",
     "system/log_output.py write": "the log itself",
 }

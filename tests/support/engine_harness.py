@@ -18,7 +18,7 @@ from soundwatch.daemon.core.source import SourceInfo
 from soundwatch.daemon.core.types import Block, Classifier
 from soundwatch.daemon.detection.rules import build_rules
 from soundwatch.daemon.engine.context import EngineContext
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, silence, tone
 from support.memory_logger import MemoryLogger
 

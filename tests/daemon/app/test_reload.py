@@ -14,7 +14,7 @@ from soundwatch.daemon.core.clock import SampleClock
 from soundwatch.daemon.core.config import ClipsConfig, Config, DetectionConfig, JournalConfig, ModelConfig
 from soundwatch.daemon.core.errors import ConfigError
 from soundwatch.daemon.core.source_config import ClassConfig, SourceClipsConfig, SourceConfig, SourceDetectionConfig
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.fakes import SMALL_CONTRACT
 from support.memory_logger import MemoryLogger

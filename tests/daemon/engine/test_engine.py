@@ -29,7 +29,7 @@ from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.engine.source_state import MAX_HANDOVERS, PendingItem
 from soundwatch.daemon.inference.classifier import classify_windows, load_classifier_file
 from soundwatch.daemon.pipeline.pipeline import features_only
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 from support.engine_harness import BLOCK_NS, BLOCK_SAMPLES, CollectingSink, MemorySource, engine_context, sound
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from support.memory_logger import MemoryLogger

@@ -29,7 +29,7 @@ from soundwatch.daemon.scan.chunks import Chunk, ChunkPolicy
 from soundwatch.daemon.scan.discover import find_recordings
 from soundwatch.daemon.scan.job import WorkerPool
 from soundwatch.daemon.scan.worker import ChunkScores, ScoringTask, score_chunk
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 from support.band_model import TAGGED_CONTRACT, write_band_model
 from support.fakes import SMALL_CONTRACT, silence, tone
 from support.memory_logger import MemoryLogger

@@ -21,7 +21,7 @@ from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.events.encoder import LineEncoder
 from soundwatch.daemon.shadow.compare import ModelPair
 from soundwatch.daemon.shadow.runner import QUEUED_WINDOWS, ShadowRunner
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 from support.engine_harness import CollectingSink, MemorySource, engine_context, sound
 from support.fakes import SMALL_CONTRACT, SMALL_SPEC, BandClassifier, silence, tone
 from support.memory_logger import MemoryLogger

@@ -11,9 +11,9 @@ import pytest
 
 from soundwatch.daemon.core.errors import SinkError
 from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
+from soundwatch.daemon.sinks.direct import DirectWriter
 from soundwatch.daemon.sinks.health import SinkHealth
 from soundwatch.daemon.sinks.protocols import SinkStatus
-from soundwatch.daemon.sinks.worker import DirectWriter
 from support.memory_logger import MemoryLogger
 
 

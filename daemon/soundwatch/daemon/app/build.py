@@ -36,10 +36,10 @@ from soundwatch.daemon.level.tap import LevelMeter
 from soundwatch.daemon.level.watch import LevelWatch, watch_rules, watch_thresholds
 from soundwatch.daemon.rules.check import check_rules
 from soundwatch.daemon.sinks.daemon_view import ActiveModel
+from soundwatch.daemon.sinks.direct import DirectWriter
 from soundwatch.daemon.sinks.file import JsonOptions, open_file
 from soundwatch.daemon.sinks.kinds import parse_sink
 from soundwatch.daemon.sinks.spec import parse_options
-from soundwatch.daemon.sinks.worker import DirectWriter
 from soundwatch.daemon.status.snapshot import StatusTracker
 from soundwatch.daemon.system.sd_notify import SystemdNotifier
 

@@ -36,7 +36,7 @@ from soundwatch.daemon.engine.session import SourceSession
 from soundwatch.daemon.inference.classifier import load_classifier_file
 from soundwatch.daemon.inference.providers import CPU, CardOptions, candidate_accelerators
 from soundwatch.daemon.level.meter import MeterState, measure
-from soundwatch.daemon.sinks.worker import DirectWriter
+from soundwatch.daemon.sinks.direct import DirectWriter
 from soundwatch.daemon.system.log import StructuredLogger
 from soundwatch.daemon.system.log_output import StderrOutput
 

@@ -37,17 +37,21 @@ class SinkDispatcher:
         self._leaving: list[SinkWorker] = []  # removed, and their threads have not ended
 
     def add(self, prepared: PreparedSink, journal: Journal) -> SinkWorker:
-        """Start a sink; one of its name that was removed, and is still delivering, ends first."""
+        """Start a sink; those of its name that were removed, and are still delivering, end first."""
         self._leaving = [worker for worker in self._leaving if not worker.has_ended]
-        before = next((worker for worker in self._leaving if worker.status.name == prepared.name), None)
+        before = [worker for worker in self._leaving if worker.status.name == prepared.name and worker.has_place]
         worker = SinkWorker(prepared, journal, self._log, self._check_all_gone, before, self._report)
         self._workers = [*self._workers, worker]
         return worker
 
     def remove(self, workers: Sequence[SinkWorker]) -> None:
-        """Deliver the remaining lines of some sinks, and end these sinks."""
+        """Deliver the remaining lines of some sinks, and end these sinks; a delivery that goes well may go on."""
         self._workers = [worker for worker in self._workers if worker not in workers]
-        _end(workers, CLOSING_S)
+        for worker in workers:
+            worker.finish()
+        until_s = time.monotonic() + CLOSING_S
+        for worker in workers:
+            worker.leave(max(0.0, until_s - time.monotonic()))
         self._leaving += [worker for worker in workers if not worker.has_ended]
 
     def statuses(self) -> list[tuple[SinkStatus, int]]:
@@ -60,17 +64,14 @@ class SinkDispatcher:
         Returns:
             Number of lines that were not delivered, for each sink that has some, by name.
         """
-        left = _end(self._workers, patience_s)
+        for worker in self._workers:
+            worker.finish()
+        until_s = time.monotonic() + patience_s
+        left = {worker.status.name: worker.close(max(0.0, until_s - time.monotonic())) for worker in self._workers}
+        for worker in self._leaving:
+            worker.close(0.0)
         return {name: lines for name, lines in left.items() if lines}
 
     def _check_all_gone(self) -> None:
         if self._workers and all(worker.status.state == "gone" for worker in self._workers):
             self._on_all_gone(", ".join(worker.status.name for worker in self._workers))
-
-
-def _end(workers: Sequence[SinkWorker], patience_s: float) -> dict[str, int]:
-    """End sinks, and return the number of lines that each has not taken, by name."""
-    for worker in workers:
-        worker.finish()
-    until_s = time.monotonic() + patience_s
-    return {worker.status.name: worker.close(max(0.0, until_s - time.monotonic())) for worker in workers}

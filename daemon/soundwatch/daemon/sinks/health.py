@@ -6,6 +6,7 @@ Does not: try again (`sinks/worker.py`).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,7 @@ class SinkHealth:
         self._report = report
         self._failing_from_s: float | None = None
         self._is_reported = False
+        self._reporting = threading.Lock()
         self.status = SinkStatus(name, since_unix_ns=time.time_ns(), delivered_seq=delivered_seq)
 
     def attempt(self, call: Callable[[], bool]) -> bool | None:
@@ -70,6 +72,14 @@ class SinkHealth:
         """Count lines that the sink will not get."""
         self.status = replace(self.status, lost_lines=self.status.lost_lines + lines)
 
+    def end(self, reason: str) -> None:
+        """Report the end of a failure that was reported, for a sink that is removed, and nothing after that."""
+        with self._reporting:
+            report, self._report = self._report, lambda _: None
+            if self._is_reported:
+                self._is_reported = False
+                report(replace(self.status, state="working", reason=reason))
+
     def _set_state(self, state: SinkState, reason: str | None) -> None:
         """Set the state, and log its change."""
         self._note_failure(state)
@@ -96,6 +106,7 @@ class SinkHealth:
     def _report_lasting(self) -> None:
         """Report a failure that lasts, and its end."""
         lasts = self._failing_from_s is not None and time.monotonic() - self._failing_from_s >= REPORTED_S
-        if lasts != self._is_reported and (lasts or self._failing_from_s is None):
-            self._is_reported = lasts
-            self._report(self.status)
+        with self._reporting:
+            if lasts != self._is_reported and (lasts or self._failing_from_s is None):
+                self._is_reported = lasts
+                self._report(self.status)

@@ -1,14 +1,16 @@
-"""Delivery of lines to one sink: from the journal, in its own thread, or in a replay at once.
+"""Delivery of lines from the journal to one sink, in its own thread.
 
 Conventions: a line counts as delivered when `deliver` returns, or when the sink has settled the line before that. Lines
 that were given to a sink and may not have arrived, because the sink failed or this program was killed, are delivered
 again, marked as repeated.
 Rule for a sink that fails or cannot be opened: detection continues, and the sink is tried again after `FIRST_PAUSE_S`,
-then after twice as long each time, up to `LONGEST_PAUSE_S`. A replay counts the line as lost and continues.
+then after twice as long each time, up to `LONGEST_PAUSE_S`.
 Rule for places: a durable sink continues at its place after a restart; any other sink starts with the next line.
 Rule for closing: no step waits longer than its limit, even if a file system or a resolver hangs.
-Rule for a successor of a sink: the successor begins when the thread of the one before has ended. After `HANDOVER_S`,
-the one before gives up its place in the journal instead.
+Rule for a sink that a reload removes: a delivery that is under way after `CLOSING_S` continues, since the lines of one
+that is ended are sent again; then the thread ends. Where the last attempt has failed, the delivery is ended.
+Rule for a successor of a sink: the successor begins when the threads of all before it have ended. After `HANDOVER_S`,
+their deliveries are ended, and they give up the place in the journal.
 Does not: know the kinds of sinks (`sinks/kinds.py`).
 """
 
@@ -18,20 +20,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
-import msgspec
-
 from soundwatch.daemon.core.backoff import Backoff
-from soundwatch.daemon.core.errors import ReaderClosedError, SinkError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.text import failure_text
-from soundwatch.daemon.events.schema import Line, with_seq
 from soundwatch.daemon.journal.entry import Cursor, JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.health import SinkHealth
-from soundwatch.daemon.sinks.protocols import LineWriter, SettlingSink, Sink, SinkStatus
+from soundwatch.daemon.sinks.protocols import SettlingSink, Sink, SinkStatus
 from soundwatch.daemon.sinks.spec import PreparedSink
 
 FIRST_PAUSE_S: Final = 0.25
@@ -50,7 +47,7 @@ class SinkWorker:
         journal: Source of the lines.
         log: Log of the daemon.
         on_gone: Called when the reader has left for good.
-        before: Worker of the name that has not ended yet; None for none.
+        before: Workers of the name that have not ended yet.
         report: Called with the status when a failure lasts, and at its end.
     """
 
@@ -60,7 +57,7 @@ class SinkWorker:
         journal: Journal,
         log: Logger,
         on_gone: Callable[[], object] = lambda: None,
-        before: SinkWorker | None = None,
+        before: Sequence[SinkWorker] = (),
         report: Callable[[SinkStatus], object] = lambda _: None,
     ) -> None:
         self._prepared = prepared
@@ -68,11 +65,12 @@ class SinkWorker:
         self._journal = journal
         self._log = log
         self._on_gone = on_gone
-        self._before = before
+        self._before = tuple(before)
         next_line = Cursor(journal.last_seq, journal.last_seq)
         self._cursor = journal.cursor(prepared.name) if prepared.durable else next_line
         self._stored_s = 0.0
-        self._gave_up = False
+        self._has_place = not before
+        self._leaves = False
         self._health = SinkHealth(prepared.name, log, self._cursor.delivered, report)
         self._wake = threading.Event()
         self._tried = threading.Event()
@@ -97,9 +95,17 @@ class SinkWorker:
         """Whether the thread has ended, so that nothing more is delivered."""
         return not self._thread.is_alive()
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the place in the journal is this worker's: the ones before have ended, and no successor took over."""
+        return self._has_place
+
     def give_up(self) -> None:
-        """Leave the place in the journal to another worker."""
-        self._gave_up = True
+        """End a delivery that is under way, and leave the place in the journal to another worker."""
+        if not self.has_ended:
+            self.close(0.0)
+            self._thread.join(CLOSING_S)
+        self._has_place = False
 
     def wait_tried(self, timeout_s: float) -> bool:
         """Wait until the sink was opened or has failed to open once; return whether it was within the time."""
@@ -110,8 +116,21 @@ class SinkWorker:
         self._last_seq = self._journal.last_seq
         self._wake.set()
 
+    def leave(self, patience_s: float) -> None:
+        """End the sink for a reload, which does not end a delivery that goes well.
+
+        Args:
+            patience_s: Time for the remaining lines.
+        """
+        self._leaves = True
+        self._thread.join(patience_s)
+        if self.has_ended or self.status.state != "working":
+            self.close(0.0)
+        self._stop()
+        self._health.end(f"{self.status.name} was removed by a reload.")
+
     def close(self, patience_s: float) -> int:
-        """End the sink.
+        """End the sink, also a delivery that is under way after the time.
 
         Args:
             patience_s: Time for the remaining lines.
@@ -120,9 +139,7 @@ class SinkWorker:
             Number of lines that were not delivered.
         """
         self._thread.join(patience_s)
-        self._stopped.set()
-        self._wake.set()
-        self._unsubscribe()
+        self._stop()
         limit_s = CLOSING_S if patience_s else 0.0
         closing = threading.Thread(target=self._close_sink, name=f"closing {self.status.name}", daemon=True)
         closing.start()
@@ -130,6 +147,12 @@ class SinkWorker:
         self._thread.join(limit_s)
         self._store()
         return 0 if self.status.state == "gone" else self.backlog_lines
+
+    def _stop(self) -> None:
+        """Let the thread end after the delivery that is under way."""
+        self._stopped.set()
+        self._wake.set()
+        self._unsubscribe()
 
     def _close_sink(self) -> None:
         sink = self._sink
@@ -141,6 +164,12 @@ class SinkWorker:
             self._log.warning("sink_close_failed", sink=self.status.name, error=failure_text(error))
 
     def _run(self) -> None:
+        """Deliver lines until the end, and close the sink where a reload has removed it."""
+        self._deliver_all()
+        if self._leaves:
+            self._close_sink()
+
+    def _deliver_all(self) -> None:
         """Open the sink and deliver lines, until the end."""
         backoff: Backoff | None = None
         self._wait_for_place()
@@ -163,15 +192,16 @@ class SinkWorker:
                 self._wake.wait()
 
     def _wait_for_place(self) -> None:
-        """Wait until the worker before this one has ended, and continue at its place."""
-        if self._before is None:
+        """Wait until the workers before this one have ended, and continue at their place."""
+        if not self._before:
             return
         until_s = time.monotonic() + HANDOVER_S
-        while not self._before.has_ended and time.monotonic() < until_s:
+        while not all(worker.has_ended for worker in self._before) and time.monotonic() < until_s:
             if self._stopped.wait(HANDOVER_CHECK_S):
                 return
-        self._before.give_up()
-        self._before = None
+        for worker in self._before:
+            worker.give_up()
+        self._before, self._has_place = (), True
         if self._prepared.durable:
             self._cursor = self._journal.cursor(self.status.name)
 
@@ -219,82 +249,6 @@ class SinkWorker:
 
     def _store(self, *, wait: bool = False) -> None:
         """Write the cursor; with `wait`, return after that."""
-        if self._prepared.durable and not self._gave_up:
+        if self._prepared.durable and self._has_place:
             self._stored_s = time.monotonic()
             self._journal.set_cursor(self.status.name, self._cursor, wait=wait)
-
-
-class DirectWriter:
-    """The journal's stand-in for a replay: lines in, numbered lines out to every sink in the calling thread.
-
-    `seq` counts from 1 without holes, over all sources. A line is written whole or counted as lost. Safe to call from
-    several threads.
-
-    Args:
-        sinks: Destinations of the lines.
-        log: Log of the program.
-    """
-
-    def __init__(self, sinks: Sequence[LineWriter], log: Logger) -> None:
-        self._sinks = [(sink, SinkHealth(sink.name, log)) for sink in sinks]
-        self._seq = 0
-        self._lock = threading.Lock()
-
-    def append(self, line: Line) -> None:
-        """Number a line and write it to every destination.
-
-        Raises:
-            SinkError: The readers of all destinations have gone.
-        """
-        with self._lock:
-            self._seq += 1
-            encoded = msgspec.json.encode(with_seq(line, self._seq)) + b"\n"
-            for sink, health in self._sinks:
-                self._write(sink, health, encoded)
-            if all(health.status.state == "gone" for _, health in self._sinks):
-                names = ", ".join(sink.name for sink, _ in self._sinks)
-                raise SinkError(
-                    f"The reader of {names} has gone after {self._seq - 1} lines and nothing else is written to; "
-                    "stopping. Give a file with -F json:PATH to keep events when a reader goes."
-                )
-
-    def write_unnumbered(self, line: msgspec.Struct, wanted: Sequence[bool]) -> None:
-        """Write a line that has no number, such as `scores`, to the destinations that want it."""
-        encoded = msgspec.json.encode(line) + b"\n"
-        with self._lock:
-            for (sink, health), wants in zip(self._sinks, wanted, strict=True):
-                if wants:
-                    self._write(sink, health, encoded)
-
-    def report_losses(self) -> None:
-        """Raise an error if lines could not be written.
-
-        Raises:
-            SinkError: Lines were lost.
-        """
-        for lost_lines, name in ((health.status.lost_lines, sink.name) for sink, health in self._sinks):
-            if lost_lines:
-                raise SinkError(
-                    f"{lost_lines} lines could not be written to {name}. Make room there, or give another file with "
-                    "-F json:PATH."
-                )
-
-    def close(self) -> None:
-        """Close every destination."""
-        for sink, _ in self._sinks:
-            sink.close()
-
-    def _write(self, sink: LineWriter, health: SinkHealth, line: bytes) -> None:
-        if health.status.state == "gone":
-            return
-        if health.attempt(partial(_write_line, sink, line)) is None and health.status.state == "failing":
-            health.lost(1)
-
-
-def _write_line(sink: LineWriter, line: bytes) -> bool:
-    """Write a line and return True; a pipe without a reader is a reader that has gone."""
-    try:
-        sink.write(line)
-    except BrokenPipeError as error:
-        raise ReaderClosedError(failure_text(error)) from error
-    return True
