@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,54 @@ def test_existing_data_is_replaced_only_if_asked_and_never_under_a_daemon(home: 
     restore_backup(out, targets, overwrite=True)
     assert load_config(targets.config_path).node == "balcony"
     assert rows(journal) == rows(home / "journal.db")
+
+
+class KilledError(BaseException):
+    """The end of a process at a given place."""
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_restore_that_is_killed_leaves_the_former_journal_or_the_restored_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    out, targets = saved(home), new_place(home)
+    restore_backup(out, targets, overwrite=False)
+    restored = rows(journal := home.parent / "new" / "journal.db")
+    store = JournalStore(journal)
+    last_seq = store.last_seq()
+    store.commit([replace(found, seq=last_seq + number) for number, found in enumerate(store.stored_after(0, 49), 1)])
+    files = {path: path.read_bytes() for path in journal.parent.glob("journal.db*")}  # as a killed daemon leaves them
+    store.close()
+    for path, content in files.items():
+        path.write_bytes(content)
+    assert (journal.parent / "journal.db-wal").stat().st_size > 0
+    rename = Path.replace
+
+    def renamed(part: Path, place: Path) -> None:
+        if place.name == "journal.db" and not is_replaced:
+            raise KilledError
+        rename(part, place)
+        if place.name == "journal.db":
+            raise KilledError
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    with pytest.raises(KilledError):
+        restore_backup(out, targets, overwrite=True)
+    found = rows(journal)["lines"]
+    assert len(found) == len(restored["lines"]) + (0 if is_replaced else 49)
+
+
+def test_a_restore_removes_the_files_of_one_that_was_killed(home: Path) -> None:
+    out, targets = saved(home), new_place(home)
+    restore_backup(out, targets, overwrite=False)
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    stale = targets.config_path.with_name(f".soundwatch-restore-{ended.pid}-0")
+    running = targets.config_path.with_name(f".soundwatch-restore-{os.getppid()}-1")
+    for path in (stale, running):
+        path.write_text("")
+    restore_backup(out, targets, overwrite=True)
+    assert (stale.exists(), running.exists()) == (False, True)
 
 
 def test_the_calibrations_of_sources_are_restored_where_the_configuration_names_them(home: Path) -> None:

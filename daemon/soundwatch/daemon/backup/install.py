@@ -1,7 +1,10 @@
 """Put the files of a checked archive in their places: all of them or none.
 
 Conventions: every file is written to `.soundwatch-restore-PID-NUMBER` in the folder of its place and synchronized with
-the disk. The files are renamed once all are written; an error before that removes them.
+the disk. The files are renamed once all are written; an error before that removes them. Files of a process that was
+killed are removed by the next restore.
+Rule for a kill: the log (`-wal`) of the former journal is removed before its file is replaced, since SQLite would apply
+it to the restored file.
 Does not: check the archive or the places (`restore.py`).
 """
 
@@ -9,11 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from soundwatch.daemon.backup.archive import JOURNAL, copy_content, extract_files
+from soundwatch.daemon.journal.lock import is_alive
+
+_PART: Final = re.compile(r"\.soundwatch-restore-(\d+)-\d+")
 
 
 @contextmanager
@@ -47,13 +56,14 @@ def install_files(archive: Path, paths: Mapping[str, Path]) -> None:
         name: path.with_name(f".soundwatch-restore-{os.getpid()}-{number}")
         for number, (name, path) in enumerate(paths.items())
     }
+    _remove_stale({part.parent for part in parts.values()})
     try:
         extract_files(archive, lambda name, content: copy_content(content, _private(parts[name]), paths[name]))
         for name, part in parts.items():
-            part.replace(os.path.realpath(paths[name]))
+            place = Path(os.path.realpath(paths[name]))
             if name == JOURNAL:
-                for suffix in ("-wal", "-shm"):  # of the journal that was replaced
-                    paths[name].with_name(paths[name].name + suffix).unlink(missing_ok=True)
+                _empty_log(place)
+            part.replace(place)
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
@@ -64,3 +74,18 @@ def _private(part: Path) -> Path:
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     return part
+
+
+def _empty_log(journal: Path) -> None:
+    """Move the content of a journal's log into the journal, and remove the log; a damaged journal loses the log."""
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(journal)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for suffix in ("-wal", "-shm"):
+        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+
+
+def _remove_stale(folders: Iterable[Path]) -> None:
+    """Remove the files of restores that were killed."""
+    for path in [path for folder in folders for path in folder.iterdir()]:
+        if (found := _PART.fullmatch(path.name)) and not is_alive(int(found[1])):
+            path.unlink(missing_ok=True)
