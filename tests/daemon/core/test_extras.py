@@ -43,3 +43,9 @@ def test_the_requirements_of_extras_are_those_of_the_project() -> None:
     wrong = subprocess.run([sys.executable, SCRIPT, "scann"], capture_output=True, check=False, text=True)
     assert wrong.returncode == 1
     assert "There are: cuda, training" in wrong.stderr
+
+
+def test_the_extra_with_the_runtime_of_gpus_is_refused_with_a_sentence() -> None:
+    refused = subprocess.run([sys.executable, SCRIPT, "scan,cuda"], capture_output=True, check=False, text=True)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "docs/gpu.md" in refused.stderr

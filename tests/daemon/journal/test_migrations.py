@@ -13,7 +13,7 @@ import pytest
 from soundwatch.daemon.core.config import JournalConfig
 from soundwatch.daemon.core.errors import StoreError
 from soundwatch.daemon.journal.location import open_for_reading, open_for_writing
-from soundwatch.daemon.journal.migrations import FORMAT, STEPS
+from soundwatch.daemon.journal.migrations import FORMAT, STEPS, copy_before_migration
 from soundwatch.daemon.journal.query import LineFilter, read_lines
 from soundwatch.daemon.journal.store import JournalStore
 from soundwatch.daemon.journal.views import VIEWS
@@ -60,6 +60,23 @@ def test_a_file_of_an_earlier_release_is_migrated_without_a_loss(config: Journal
     again = open_for_writing(config, log)
     assert again.migrated_from is None
     again.close()
+
+
+@pytest.mark.parametrize("release", RELEASES[:1])
+def test_upgrades_that_are_killed_leave_one_copy(config: JournalConfig, tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    for leftover in ("journal.db.format-1.part", "journal.db.format-1.part-journal"):
+        (tmp_path / leftover).write_bytes(b"half")
+    copies = [copy_before_migration(path) for _ in range(2)]  # a kill after the copy leaves the earlier format
+    assert list(tmp_path.glob("*.format-*")) == copies[:1] == copies[1:]
+    assert copies[0] is not None
+    assert content(copies[0]) == content(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM cursors")
+    changed = copy_before_migration(path)
+    assert changed not in (None, copies[0]), "a copy of former content does not do"
+    open_for_writing(config, MemoryLogger()).close()
+    assert len(list(tmp_path.glob("*.format-*"))) == 2
 
 
 @names

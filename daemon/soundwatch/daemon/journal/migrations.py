@@ -1,13 +1,15 @@
 """Changes of the journal's schema between releases, one step for each format.
 
 Conventions: `PRAGMA user_version` is the format of a file. Before the first step the file is copied, with its format in
-the name of the copy. A step and its new number are written together or not at all, so a kill between them loses
-nothing. A reader does not change a file, and reads the earlier formats too.
+the name of the copy. An incomplete copy always has one name, and a complete copy is used again, so kills leave one copy.
+A step and its new number are written together or not at all, so a kill between them loses nothing. A reader does not
+change a file, and reads the earlier formats too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sqlite3
 from datetime import UTC, datetime
@@ -26,10 +28,17 @@ CREATE TABLE IF NOT EXISTS clip_folders (path TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS runtime (run_s REAL NOT NULL, first_seq INTEGER NOT NULL);
 """
 STEPS: Final = {1: LATER_TABLES}
+# Equal for two files with equal content: in earlier formats lines are only added, or removed from the first on.
+CONTENT: Final = (
+    "SELECT seq FROM sqlite_sequence WHERE name = 'lines'",
+    "SELECT min(seq) FROM lines",
+    "SELECT * FROM cursors",
+    "SELECT * FROM labels",
+)
 
 
 def copy_before_migration(path: Path) -> Path | None:
-    """Copy a file of an earlier format beside it, with mode 0600; return the copy, None where no migration is due.
+    """Copy a file of an earlier format, with mode 0600; return the copy, None where no migration is due.
 
     Raises:
         sqlite3.DatabaseError: The file is damaged, or belongs to another program.
@@ -41,21 +50,42 @@ def copy_before_migration(path: Path) -> Path | None:
         found = user_version(db)
         if found not in STEPS:
             return None
-        copy = free_name(path, f"format-{found}")
+        if (complete := _complete_copy(path, found, db)) is not None:
+            return complete
+        part = path.with_name(f"{path.name}.format-{found}.part")
         try:
-            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            with contextlib.closing(sqlite3.connect(copy)) as target:
+            _remove_copy(part)  # of an upgrade that was killed
+            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.closing(sqlite3.connect(part)) as target:
                 db.backup(target)
+            return part.rename(free_name(path, f"format-{found}"))
         except (OSError, sqlite3.OperationalError) as error:
-            raise opening_error(path, copy, error) from error
-    return copy
+            raise opening_error(path, part, error) from error
+
+
+def _complete_copy(path: Path, format_: int, db: sqlite3.Connection) -> Path | None:
+    """Return the copy of an upgrade that was killed; None without one, or where the file has changed since."""
+    for copy in sorted(path.parent.glob(f"{glob.escape(path.name)}.format-{format_}-*T*"), reverse=True):
+        if copy.name.endswith("-journal") or copy.with_name(f"{copy.name}-journal").exists():
+            continue  # incomplete
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as found,
+        ):
+            if all(found.execute(query).fetchall() == db.execute(query).fetchall() for query in CONTENT):
+                return copy
+    return None
+
+
+def _remove_copy(copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    copy.with_name(f"{copy.name}-journal").unlink(missing_ok=True)
 
 
 def opening_error(path: Path | str, copy: Path | None, error: sqlite3.Error | OSError) -> StoreError:
     """Explain why a file cannot be opened; one that was to be upgraded loses its copy, which would fill the disk."""
     if copy is not None:
-        copy.unlink(missing_ok=True)
-        copy.with_name(f"{copy.name}-journal").unlink(missing_ok=True)
+        _remove_copy(copy)
     elif _format_in_header(Path(path)) not in STEPS:
         return StoreError(f"{path} cannot be opened as a journal: {error}.")
     return StoreError(
