@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Final
 
 from soundwatch.daemon.backup.archive import JOURNAL, copy_content, extract_files
 from soundwatch.daemon.journal.lock import is_alive
+from soundwatch.daemon.journal.sqlite import empty_log
 
 _PART: Final = re.compile(r"\.soundwatch-restore-(\d+)-\d+")
 
@@ -62,7 +62,7 @@ def install_files(archive: Path, paths: Mapping[str, Path]) -> None:
         for name, part in parts.items():
             place = Path(os.path.realpath(paths[name]))
             if name == JOURNAL:
-                _empty_log(place)
+                empty_log(place)
             part.replace(place)
     finally:
         for part in parts.values():
@@ -74,14 +74,6 @@ def _private(part: Path) -> Path:
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     return part
-
-
-def _empty_log(journal: Path) -> None:
-    """Move the content of a journal's log into the journal, and remove the log; a damaged journal loses the log."""
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(journal)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for suffix in ("-wal", "-shm"):
-        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
 
 
 def _remove_stale(folders: Iterable[Path]) -> None:

@@ -1,7 +1,7 @@
 """Changes of the journal's schema between releases, one step for each format.
 
 Conventions: `PRAGMA user_version` is the format of a file. Before the first step the file is copied, with its format in
-the name of the copy. An incomplete copy always has one name, and a complete copy is used again, so kills leave one copy.
+the name of the copy. An incomplete copy always has one name, and a complete copy is used again, so kills leave one.
 A step and its new number are written together or not at all, so a kill between them loses nothing. A reader does not
 change a file, and reads the earlier formats too.
 """

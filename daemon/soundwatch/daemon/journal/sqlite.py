@@ -188,3 +188,11 @@ def move_aside(path: Path, target: Path) -> None:
         file = path.with_name(path.name + suffix)
         if file.exists():
             file.replace(target.with_name(target.name + suffix))
+
+
+def empty_log(journal: Path) -> None:
+    """Move the content of a journal's log into the journal, and remove the log; a damaged journal loses the log."""
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(journal)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for suffix in ("-wal", "-shm"):
+        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
