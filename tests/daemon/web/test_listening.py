@@ -76,6 +76,27 @@ def test_without_an_encoder_the_sound_is_sent_as_wav_and_is_logged(site: Site, m
     assert site.log.fields("listening_ended")[0]["lost_blocks"] == 0
 
 
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [("exit 1", "it gave no sound"), ("exec cat > /dev/null", "it gave no sound"), (None, "No such file or directory")],
+)
+def test_an_encoder_that_fails_costs_no_sound_and_is_logged(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, error: str
+) -> None:
+    program = tmp_path / "ffmpeg"
+    if script is not None:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda _: str(program))
+    monkeypatch.setattr(listening, "ENCODER_S", 0.2)
+    with live_tone(site.view.live, "mic0"):
+        type_, sound = heard(site, 44 + BLOCK_SAMPLES)
+    assert (type_, sound[:4]) == ("audio/wav", b"RIFF")
+    [failure] = site.log.fields("listening_encoder_failed")
+    assert failure == {"source": "mic0", "program": str(program), "error": error}
+    assert site.log.fields("listening_started") == [{"source": "mic0", "encoding": "wav"}]
+
+
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
 def test_with_ffmpeg_the_sound_is_sent_as_opus_and_is_counted(site: Site) -> None:
     with live_tone(site.view.live, "mic0"), site.client(headers=LOGGED_IN) as client:

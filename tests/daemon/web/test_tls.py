@@ -121,6 +121,20 @@ def remove_certificate(folder: Path) -> None:
     (folder / "chain.pem").unlink()
 
 
+def pipe_certificate(folder: Path) -> None:
+    (folder / "chain.pem").unlink()
+    os.mkfifo(folder / "chain.pem")
+
+
+def pipe_key(folder: Path) -> None:
+    (folder / "key.pem").unlink()
+    os.mkfifo(folder / "key.pem", 0o600)
+
+
+def enlarge_certificate(folder: Path) -> None:
+    os.truncate(folder / "chain.pem", 1_000_001)
+
+
 def encrypt_key(folder: Path) -> None:
     from cryptography.hazmat.primitives import serialization as to
 
@@ -140,6 +154,9 @@ def exchange_key(folder: Path) -> None:
         (break_certificate, "chain.pem has no certificate in PEM format"),
         (remove_certificate, "chain.pem cannot be read: No such file"),
         (expose_key, "Every user of this machine can read the key .* chmod 600"),
+        (pipe_certificate, "chain.pem is not a regular file"),
+        (pipe_key, "key.pem is not a regular file"),
+        (enlarge_certificate, "chain.pem is not a regular file of at most 1000 kB"),
         (encrypt_key, "key.pem is encrypted. Decrypt it"),
         (exchange_key, "is not that of the certificate"),
     ],

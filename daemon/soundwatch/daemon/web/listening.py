@@ -1,7 +1,7 @@
 """Live sound of a source for listeners at the page.
 
-Conventions: mono, 16 bits, at the rate of the source: Opus in WebM by ffmpeg, or WAV where ffmpeg is not installed. The
-queue of a listener holds `QUEUED_S` of sound; beyond that the oldest block is dropped and counted.
+Conventions: mono, 16 bits, at the rate of the source: Opus in WebM by ffmpeg, or WAV where ffmpeg is not installed
+or fails. The queue of a listener holds `QUEUED_S` of sound; beyond that the oldest block is dropped and counted.
 Rule: only a source with `listen: true`, and only with a token, also on loopback. Each start and end is logged. Sound is
 not stored.
 Rule for the end: with the listener, with the key, or when the source delivers no sound.
@@ -14,7 +14,7 @@ import contextlib
 import shutil
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -27,6 +27,7 @@ from soundwatch.daemon.web.settings import Settings
 
 MAX_LISTENERS: Final = 4
 SILENT_S: Final = 5.0
+ENCODER_S: Final = 5.0
 CHUNK_BYTES: Final = 16_384
 LOGIN_NEEDED: Final = (  # a sentence
     "Sources can be listened to only with a token. Add ,token_file=FILE to the page's address, or set "
@@ -70,17 +71,18 @@ class Listening:
             first = await queue.next(SILENT_S)
             if first is None:
                 raise RequestRefused(503, f"{name} delivers no sound now.", {"Retry-After": "10"})
-            ffmpeg = shutil.which("ffmpeg")
-            encoding = "wav" if ffmpeg is None else "opus"
+            opus = await self._start_opus(name, queue, first)
+            encoding = "wav" if opus is None else "opus"
             self._view.log.info("listening_started", source=name, encoding=encoding)
             try:
-                media_type = b"audio/wav" if ffmpeg is None else b"audio/webm"
+                media_type = b"audio/wav" if opus is None else b"audio/webm"
                 headers = [(b"content-type", media_type), (b"cache-control", b"no-store")]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
-                sound = self._sound(name, queue, first)
-                chunks = _wav(queue.rate_hz, sound) if ffmpeg is None else _opus(ffmpeg, queue.rate_hz, sound)
+                chunks = _wav(queue.rate_hz, self._sound(name, queue, first)) if opus is None else _joined(*opus)
                 await _send_until(chunks, receive, send)
             finally:
+                if opus is not None:
+                    await opus[1].aclose()
                 listened_s = round(time.monotonic() - started_s, 1)
                 self._view.log.info(
                     "listening_ended", source=name, duration_s=listened_s, lost_blocks=queue.lost_blocks
@@ -88,6 +90,23 @@ class Listening:
         finally:
             self._queues.discard(queue)
             unsubscribe()
+
+    async def _start_opus(
+        self, name: str, queue: ListenerQueue, first: bytes
+    ) -> tuple[bytes, AsyncGenerator[bytes]] | None:
+        """Start the encoder; return its first chunk and the others, None if ffmpeg is not installed or fails."""
+        ffmpeg = shutil.which("ffmpeg")
+        if ffmpeg is None:
+            return None
+        chunks = _opus(ffmpeg, queue.rate_hz, self._sound(name, queue, first))
+        try:
+            async with asyncio.timeout(ENCODER_S):
+                return await anext(chunks), chunks
+        except (OSError, StopAsyncIteration, TimeoutError) as error:
+            await chunks.aclose()
+            reason = "it gave no sound" if not isinstance(error, OSError) else error.strerror or str(error)
+            self._view.log.warning("listening_encoder_failed", source=name, program=ffmpeg, error=reason)
+            return None
 
     def _check(self, name: str, headers: Headers) -> None:
         if not is_authenticated(headers, self._settings):
@@ -121,7 +140,7 @@ async def _wav(rate_hz: int, sound: AsyncIterator[bytes]) -> AsyncIterator[bytes
         yield block
 
 
-async def _opus(ffmpeg: str, rate_hz: int, sound: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _opus(ffmpeg: str, rate_hz: int, sound: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """Yield Opus in WebM; ffmpeg ends with the iterator."""
     options = ("-nostdin", "-hide_banner", "-loglevel", "quiet", "-probesize", "32", "-analyzeduration", "0")
     given = ("-f", "s16le", "-ar", str(rate_hz), "-ac", "1", "-i", "pipe:0")
@@ -140,6 +159,13 @@ async def _opus(ffmpeg: str, rate_hz: int, sound: AsyncIterator[bytes]) -> Async
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await asyncio.gather(feeding, process.wait(), return_exceptions=True)
+
+
+async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a chunk and those after it."""
+    yield first
+    async for chunk in others:
+        yield chunk
 
 
 async def _feed(stdin: asyncio.StreamWriter, sound: AsyncIterator[bytes]) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 from soundwatch.daemon.core.errors import ConfigError
 
 EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+MAX_FILE_BYTES: Final = 1_000_000
 NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 
 Stamp = tuple[tuple[int, int, int], ...]
@@ -55,6 +56,7 @@ def load_context(files: TlsFiles) -> ssl.SSLContext:
     """
     for path in (files.certificate, files.key):
         try:
+            _check_kind(path)
             path.open("rb").close()
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}. Give a file in PEM format.") from error
@@ -67,6 +69,20 @@ def load_context(files: TlsFiles) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise ConfigError(_reason(files, error)) from error
     return context
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a pipe or a device, whose reading may never end, before it is opened.
+
+    Raises:
+        ConfigError: The file is not a regular one, or too large.
+        OSError: The file is missing.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+        raise ConfigError(
+            f"{path} is not a regular file of at most {MAX_FILE_BYTES // 1000} kB. Give a file in PEM format."
+        )
 
 
 def validity_fault(files: TlsFiles) -> str | None:

@@ -9,11 +9,11 @@ const isShell = (url) => {
 };
 
 async function fetched(request) {
-  const shell = await caches.open(SHELL);
+  const shell = await caches.open(SHELL).catch(() => null); // no storage, as on a full disk: the network only
   const response = await fetch(request).catch(() => Response.error());
-  if (response.ok && !response.redirected) await shell.put(request, response.clone());
+  if (response.ok && !response.redirected) await shell?.put(request, response.clone()).catch(() => null);
   const failed = response.type === "error" || response.status >= 500; // a proxy answers 502 for a program that is away
-  return failed ? ((await shell.match(request, { ignoreVary: true })) ?? response) : response;
+  return failed ? ((await shell?.match(request, { ignoreVary: true }).catch(() => null)) ?? response) : response;
 }
 
 addEventListener("install", () => skipWaiting());
