@@ -226,6 +226,16 @@ def test_a_refused_reload_restores_the_file_to_the_byte(desk: Desk) -> None:
     assert desk.path.read_bytes() == before
 
 
+def test_a_change_that_is_still_being_applied_stays_in_the_file(desk: Desk) -> None:
+    def reload() -> str:
+        raise ConfigBusyError("The change is written and is still being applied; see the log.")
+
+    editor = FileEditor(desk.path, desk.read, lambda: desk.in_force, reload, desk.log)
+    with pytest.raises(ConfigBusyError, match=r"^The change is written"):
+        editor.change({("detection", "cooldown_s"): 9}, (), editor.read().tag, dry_run=False)
+    assert "cooldown_s: 9 " in desk.text
+
+
 def test_a_key_that_needs_a_restart_is_written_and_named(desk: Desk) -> None:
     desk.refusal = "no reload was expected"
     done = desk.change(node="porch", log__level="debug")

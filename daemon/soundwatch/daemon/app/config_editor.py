@@ -10,7 +10,6 @@ Does not: change values at their positions (`core/yaml_edit.py`) or decide what 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from soundwatch.daemon.core.config import Config
 from soundwatch.daemon.core.config_change import ConfigBusyError, ConfigChange, ConfigConflictError, ConfigContent
 from soundwatch.daemon.core.config_file import parse_config, parse_yaml
 from soundwatch.daemon.core.config_keys import is_protected, is_removable
-from soundwatch.daemon.core.config_write import back_up, write_atomically
+from soundwatch.daemon.core.config_write import write_atomically, write_problem, write_with_copy
 from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.redact import HIDDEN, redact_text
@@ -79,7 +78,7 @@ class FileEditor:
         path, content = self._content()
         tree = parse_yaml(content, str(path)) or {}
         config = parse_config(content, path)
-        return ConfigContent(path, _tag(content), config, frozenset(_paths(tree)), _write_problem(path))
+        return ConfigContent(path, _tag(content), config, frozenset(_paths(tree)), write_problem(path))
 
     def change(
         self, changes: Mapping[KeyPath, Any], removed: Sequence[KeyPath], tag: str, *, dry_run: bool
@@ -94,7 +93,7 @@ class FileEditor:
 
         Raises:
             ConfigConflictError: The file has another content.
-            ConfigBusyError: Another change is being applied.
+            ConfigBusyError: Another change is being applied, or this one is after the longest wait.
             ConfigError: A value is wrong, the file cannot be written, or the reload was refused.
         """
         if not self._lock.acquire(timeout=self._lock_s):
@@ -123,8 +122,7 @@ class FileEditor:
         restart = self._check(after)
         if after == before or dry_run:
             return ConfigChange("unchanged" if after == before else "checked", tag, lines, restart)
-        backup = back_up(path)
-        write_atomically(path, after, lambda _: self._check_unchanged(path, before))
+        backup = write_with_copy(path, after, lambda _: self._check_unchanged(path, before))
         keys = [".".join(key) for key in (*changes, *removed)]
         self._log.info("settings_saved", path=str(path), keys=keys, backup=str(backup))
         detail = "" if restart else self._reload_or_restore(path, before, after)
@@ -159,6 +157,8 @@ class FileEditor:
     def _reload_or_restore(self, path: Path, before: bytes, after: bytes) -> str:
         try:
             return self._reload()
+        except ConfigBusyError:  # the new content may be in force soon
+            raise
         except SoundwatchError as error:
             if path.read_bytes() == after:
                 write_atomically(path, before)
@@ -242,11 +242,3 @@ def _check_unmixed(before: Config, after: Config) -> None:
         raise ConfigError(
             f"{', '.join(restart)} can be changed only by a restart, and other keys at once. Save them separately."
         )
-
-
-def _write_problem(path: Path) -> str:
-    """Return the reason why a file cannot be replaced; empty if it can."""
-    real = path.resolve()
-    if not os.access(real.parent, os.W_OK) or not os.access(real, os.W_OK):
-        return f"{path} or its folder is read-only for the user of soundwatch, so settings cannot be stored."
-    return ""

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -36,9 +34,10 @@ from soundwatch.daemon.app.control import ControlActions, SourceControl
 from soundwatch.daemon.app.lifecycle import Lifecycle
 from soundwatch.daemon.app.outputs import OutputManager
 from soundwatch.daemon.app.reload import ConfigDiff, RunConfig, diff_configs
+from soundwatch.daemon.app.reload_requests import ReloadRequest, ReloadRequests, begin, refuse
 from soundwatch.daemon.app.summary import run_summary
 from soundwatch.daemon.core.clock import WallClock, format_utc
-from soundwatch.daemon.core.errors import ConfigError, SoundwatchError
+from soundwatch.daemon.core.errors import SoundwatchError
 from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.core.memory import release_memory
 from soundwatch.daemon.core.redact import redact_text
@@ -60,7 +59,6 @@ from soundwatch.daemon.system.signals import stop_on_signals
 if TYPE_CHECKING:
     from soundwatch.daemon.shadow.runner import ShadowRunner
 
-RELOAD_S: Final = 60.0
 SIGHUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
@@ -86,8 +84,8 @@ class Daemon:
         self._lifecycle = Lifecycle(self._notifier)
         self._job = JobControl()
         self._tracker = StatusTracker(tuple(run_config.sources))
-        self._hangups = queue.SimpleQueue[bool | Future[str]]()  # its put is safe in a signal handler
-        self._editor = FileEditor(path, reread, lambda: self._in_force, self._reload, log)
+        self._reloads = ReloadRequests()
+        self._editor = FileEditor(path, reread, lambda: self._in_force, self._reloads.wait, log)
         self._sessions: dict[str, SourceSession] = {}
         self._lock = threading.RLock()  # held while a reload, a schedule or a command changes what is in force
         config, names = run_config.config, tuple(run_config.sources)
@@ -208,22 +206,24 @@ class Daemon:
         """Read the configuration again on each SIGHUP."""
         reader = threading.Thread(target=self._run_reloads, name="reload", daemon=True)
         reader.start()
-        before = signal.signal(SIGHUP, lambda *_: self._hangups.put(True)) if SIGHUP is not None else None
+        before = signal.signal(SIGHUP, lambda *_: self._reloads.add()) if SIGHUP is not None else None
         try:
             yield
         finally:
             if SIGHUP is not None:
                 signal.signal(SIGHUP, before)
-            self._hangups.put(False)
+            self._reloads.end()
             reader.join()  # what it opened is closed with the rest
 
     def _run_reloads(self) -> None:
         """Run the thread that applies other configurations."""
-        while request := self._hangups.get():
+        for request in self._reloads:
             self._notifier.reloading()
             try:
                 run_config = self._reread(None)
                 changes = diff_configs(self._in_force.run_config, run_config)
+                if not begin(request):
+                    continue
                 self._apply(run_config, changes)
             except SoundwatchError as error:
                 self._refuse_reload(str(error), request)
@@ -232,29 +232,15 @@ class Daemon:
             else:
                 self._log.info("reloaded", changes=changes.text)
                 self._append_reload_line("reloaded", changes.text)
-                if isinstance(request, Future):
-                    request.set_result(changes.text)
-            self._notifier.ready()
+                request.set_result(changes.text)
+            finally:
+                self._notifier.ready()
 
-    def _reload(self) -> str:
-        """Read the configuration again, and wait for the outcome; return what has changed.
-
-        Raises:
-            ConfigError: The configuration was refused, or the program ends.
-        """
-        request = Future[str]()
-        self._hangups.put(request)
-        try:
-            return request.result(RELOAD_S)
-        except TimeoutError:
-            raise ConfigError(f"The reload did not end within {RELOAD_S:g} s. See the log.") from None
-
-    def _refuse_reload(self, error: str, request: bool | Future[str]) -> None:
+    def _refuse_reload(self, error: str, request: ReloadRequest) -> None:
         reason = redact_text(error)
         self._log.error("reload_refused", error=reason)
         self._append_reload_line("refused", f"{reason} The old configuration stays in force.")
-        if isinstance(request, Future):
-            request.set_exception(ConfigError(reason))
+        refuse(request, reason)
 
     def _apply(self, run_config: RunConfig, changes: ConfigDiff) -> None:
         """Open new parts, and then close removed ones; a sink ends before its successor starts.

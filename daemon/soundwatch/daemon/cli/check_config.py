@@ -72,7 +72,7 @@ def check_config(path: Path | None, config_path: Path | None, effective: bool, a
 def _migrate(path: Path | None) -> None:
     """Write present names in place of former ones, and print both."""
     from soundwatch.daemon.core.config_migration import former_names, migrated
-    from soundwatch.daemon.core.config_write import back_up, write_atomically
+    from soundwatch.daemon.core.config_write import write_with_copy
     from soundwatch.daemon.core.yaml_edit import edit_yaml
 
     if path is None:
@@ -85,8 +85,7 @@ def _migrate(path: Path | None) -> None:
         return
     after = edit_yaml(content.decode(), migrated(tree)).encode()
     parse_config(after, path)
-    backup = back_up(path)
-    write_atomically(path, after)
+    backup = write_with_copy(path, after)
     for key, former, present in names:
         click.echo(f"{'.'.join(key)}: {former} is now {present}")
     click.echo(f"The former file is {backup}.")

@@ -1,5 +1,6 @@
 """Writes a changed configuration file: atomically, with its owner and mode, and a copy of the former content.
 
+Conventions: a user who cannot give files away keeps group and mode, if the group can read and write the file.
 Does not: decide what to write (`yaml_edit.py`).
 """
 
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,45 @@ from soundwatch.daemon.core.atomic_file import replace_file
 from soundwatch.daemon.core.errors import ConfigError
 
 BACKUP_SUFFIX: Final = ".bak"
+MOUNTS: Final = Path("/proc/self/mountinfo")
+_MOUNTED: Final = "is mounted alone, as in a container, and cannot be replaced. Mount its folder instead."
+_GROUP_MAY_WRITE: Final = stat.S_IRGRP | stat.S_IWGRP
+
+
+def write_problem(path: Path, mounts: Path = MOUNTS) -> str:
+    """Return the reason why a file cannot be replaced; empty if it can.
+
+    Args:
+        path: The file, or a link to it.
+        mounts: Table of mounts of this process, as Linux has it.
+    """
+    real = path.resolve()
+    if not os.access(real.parent, os.W_OK) or not os.access(real, os.W_OK):
+        return f"{path} or its folder is read-only for the user of soundwatch, so settings cannot be stored."
+    if os.path.ismount(real) or str(real) in _mount_points(mounts):
+        return f"{path} {_MOUNTED}"
+    before = real.stat()
+    if os.name == "posix" and os.geteuid() != 0 and not _keeps_access(before):
+        return _owner_text(path, before)
+    return ""
+
+
+def write_with_copy(path: Path, content: bytes, check: Callable[[Path], None] = lambda _: None) -> Path:
+    """Copy a file to `NAME.bak` and replace its content, as `write_atomically` does; return the copy's path.
+
+    Raises:
+        ConfigError: The file cannot be written; no new copy is left.
+    """
+    problem = write_problem(path)
+    if problem:
+        raise ConfigError(problem)
+    copy = back_up(path)
+    try:
+        write_atomically(path, content, check)
+    except ConfigError:
+        copy.unlink(missing_ok=True)
+        raise
+    return copy
 
 
 def write_atomically(path: Path, content: bytes, check: Callable[[Path], None] = lambda _: None) -> None:
@@ -54,16 +96,51 @@ def _write_as(part: Path, content: bytes, like: Path) -> None:
     before = like.stat()
     with part.open("wb") as file:
         if os.name == "posix":
-            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            _keep_owner(file.fileno(), before, like)
             os.fchmod(file.fileno(), before.st_mode & 0o7777)
         file.write(content)
+
+
+def _keep_owner(descriptor: int, before: os.stat_result, like: Path) -> None:
+    if (before.st_uid, before.st_gid) == (os.geteuid(), os.getegid()):
+        return
+    try:
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+    except PermissionError:
+        if not _keeps_access(before):
+            raise ConfigError(_owner_text(like, before)) from None
+        os.fchown(descriptor, -1, before.st_gid)
+
+
+def _keeps_access(before: os.stat_result) -> bool:
+    """Return whether all users keep their access if the user of this process becomes the owner of a file."""
+    has_group = before.st_gid in (os.getegid(), *os.getgroups())
+    shared = before.st_uid == 0 or before.st_mode & _GROUP_MAY_WRITE == _GROUP_MAY_WRITE
+    return has_group and (before.st_uid == os.geteuid() or shared)
+
+
+def _owner_text(path: Path, before: os.stat_result) -> str:
+    return (
+        f"{path} belongs to the user {before.st_uid} and the group {before.st_gid}, and a new file would not. "
+        f"Make the user of soundwatch its owner: chown {os.geteuid()}:{os.getegid()} {path}"
+    )
+
+
+def _mount_points(mounts: Path) -> set[str]:
+    """Return the paths of all mounts of Linux; elsewhere none."""
+    if not mounts.exists():
+        return set()
+    lines = mounts.read_text(errors="surrogateescape").splitlines()
+    escaped = [line.split(" ")[4] for line in lines]
+    return {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text) for text in escaped}
 
 
 def _replace(path: Path, target: Path, write: Callable[[Path], None]) -> None:
     try:
         replace_file(target, write, mode=0o600)
     except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise ConfigError(f"{path} {_MOUNTED}") from error
         advice = "Free space on the disk."
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             advice = "Run this command as a user with write permission for the file and its folder."
