@@ -20,7 +20,6 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from harness import ONE_THREAD, Results, Table, figure, machine_of, provenance, table, with_range, write_results
-from onnxruntime.quantization import QuantType
 
 from soundwatch.daemon.diagnostics.benchmark import window_ms
 from soundwatch.daemon.inference.classifier import load_classifier_file
@@ -67,6 +66,13 @@ def is_pointwise(place: int, node: Any) -> bool:
     return place > 0 and kernel == [1, 1]
 
 
+def with_unsigned_weights(original: Any, mel_db: Any) -> Any:
+    """Return an int8 network with unsigned weights."""
+    from onnxruntime.quantization import QuantType
+
+    return quantized(lambda place, _node: place > 0, weight_type=QuantType.QUInt8)(original, mel_db)
+
+
 OPERATORS: Final = ("Conv", "Relu")
 VARIANTS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "float32, means over bands as average pools": pooled,
@@ -74,7 +80,7 @@ VARIANTS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "int8, weights of 8 bits": quantized(lambda place, _node: place > 0, reduce_range=False),
     "int8, all convolutions": quantized(lambda _place, _node: True),
     "int8, pointwise convolutions": quantized(is_pointwise),
-    "int8, unsigned weights": quantized(lambda place, _node: place > 0, weight_type=QuantType.QUInt8),
+    "int8, unsigned weights": with_unsigned_weights,
 }
 
 
