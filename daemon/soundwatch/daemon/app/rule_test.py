@@ -43,7 +43,7 @@ def send_test_message(config: Config, contract: ModelContract, name: str) -> Ite
         "schema": SCHEMA,
         "type": "start",
         "seq": 0,
-        "id": "test",
+        "id": f"test-{time.time_ns()}",  # a receiver may drop a message whose id it has had
         "time": now,
         "node": node_name(config),
         "source": next(iter(config.sources), None),
