@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from soundwatch.daemon.core.config import ClipsConfig, Config
+from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.sinks.protocols import RuleStatus, RuleTargetStatus, SinkStatus
 from soundwatch.daemon.web.deletion import DeletionBody, delete_with_clips
 from soundwatch.daemon.web.middleware import RequestRefused
@@ -102,11 +103,18 @@ def test_an_event_stays_while_its_clip_may_be_in_a_folder_that_is_not_there(site
     assert delete(site, IDS[1]).json() == {"events": 1, "lines": 3, "clips": 0}, "the clip is gone"
 
 
-def test_an_event_whose_clip_is_not_written_yet_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_whose_clip_is_not_written_yet_is_refused(site: Site) -> None:
     site.append(event_line(1), event_line(1, "end"))
     view = replace(site.view, clip_pending=lambda id_: id_ == IDS[1])
     with pytest.raises(RequestRefused, match=f"clip of {IDS[1]} is not written yet"):
         delete_with_clips(view, DeletionBody(ids=[IDS[1]]), has_token=True)
+    assert len(lines_of(site)) == 2
+
+
+def test_nothing_is_deleted_while_lines_are_kept_in_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.append(event_line(1), event_line(1, "end"))
+    monkeypatch.setattr(Journal, "failing", True)
+    assert delete(site, IDS[1]).status_code == 503
     assert len(lines_of(site)) == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -14,7 +15,8 @@ import pytest
 import trustme
 
 from soundwatch.daemon.core.errors import ConfigError
-from support.web_harness import Site, a_site
+from soundwatch.daemon.web import server
+from support.web_harness import Site, a_site, wait_until
 from support.web_settings import settings
 
 TOKEN = "0123456789abcdef"  # noqa: S105
@@ -103,6 +105,22 @@ def test_a_renewed_certificate_is_used_by_the_next_connection_and_a_half_renewed
         [(event, fields)] = site.log.written
         assert event == "certificate_not_renewed"
         assert "is not that of the certificate" in fields["error"]
+
+
+def test_connections_are_limited_before_their_handshake(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    with a_site(f"http://127.0.0.1:0,{options}") as site, contextlib.ExitStack() as opened:
+        crowd = [opened.enter_context(socket.create_connection(site.address, 60)) for _ in range(3)]
+        assert crowd[2].recv(1) == b"", "closed without an answer"
+        wait_until(lambda: site.log.fields("connections_refused") == [{"count": 1}])
+        crowd[0].close()
+        wait_until(lambda: answers(site))
+
+
+def answers(site: Site) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return site.get("/login").status_code == 200
+    return False
 
 
 def break_key(folder: Path) -> None:

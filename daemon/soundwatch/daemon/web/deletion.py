@@ -60,6 +60,8 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
         raise RequestRefused(409, f"{active[0]} is active; it can be deleted after its end.")
     if pending:
         raise RequestRefused(409, f"The clip of {min(pending)} is not written yet; delete the event in a few seconds.")
+    if view.journal.failing:  # lines in memory, which name clips, would not be found
+        raise RequestRefused(503, "The journal cannot be written now; delete the events when it can be.")
     if not found:
         raise RequestRefused(404, "No event has one of these ids; the journal may have deleted them.")
     ids = [event.id for event in found]
@@ -82,10 +84,11 @@ def delete_with_clips(view: DaemonView, body: DeletionBody, *, has_token: bool) 
 def _check_sinks(view: DaemonView, ids: Sequence[str]) -> None:
     """Refuse events with a line that a sink or a rule has yet to take."""
     rules = [target.sink for rule in view.rules() for target in rule.targets]
+    last = last_seqs(view.journal.store, ids)
     for sink in [*(status for status, _ in view.sinks()), *rules]:
         if sink.state == "gone":
             continue
-        for id_, seq in last_seqs(view.journal.store, ids).items():
+        for id_, seq in last.items():
             if seq > sink.delivered_seq:
                 raise RequestRefused(
                     409,
