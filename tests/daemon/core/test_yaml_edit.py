@@ -89,15 +89,64 @@ def test_a_deleted_key_leaves_all_comments_of_others(path: tuple[str, ...], want
         (["rain", "thunder", "on"], LIST.replace("# loud\n", "# loud\n    - 'on'\n")),
         (["thunder"], LIST.replace("    - rain     # wet\n", "")),
         (["rain", "wind"], LIST.replace("- thunder  #", "- wind  #")),
-        (["wind"], LIST.replace("- rain     # wet\n    # second\n    - thunder  # loud", "").replace(
-            "tags:\n    # first\n    \n", "tags: [wind]\n    # first  # loud\n")),
+        (["wind"], LIST.replace("- rain ", "- wind ").replace("    - thunder  # loud\n", "")),
+        (["wind", "rain", "thunder"], LIST.replace("    - rain ", "    - wind\n    - rain ")),
+        (["rain", "wind", "thunder"], LIST.replace("    - thunder", "    - wind\n    - thunder")),
+        (["wind", "hail", "thunder"], LIST.replace("- rain ", "- wind ").replace("    - thu", "    - hail\n    - thu")),
     ],
 )  # fmt: skip
 def test_items_of_a_list_keep_their_comments(value: list[str], wanted: str) -> None:
     changed = edit_yaml(LIST, {("detection", "tags"): value})
     assert yaml.safe_load(changed)["detection"]["tags"] == value
-    assert changed == wanted or value == ["wind"]
-    assert "# The next section." in changed
+    assert changed == wanted
+    crlf = edit_yaml(LIST.replace("\n", "\r\n"), {("detection", "tags"): value})
+    assert crlf == wanted.replace("\n", "\r\n")
+
+
+WINDOWS = """\
+when:
+  - from: "12:00"  # noon
+    # a nap
+    to: "13:00"  # one
+  - {from: "22:00", to: "06:00"}  # night
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ([{"from": "12:00", "to": "14:00"}, {"from": "22:00", "to": "06:00"}], WINDOWS.replace('"13:00"', "'14:00'")),
+        (
+            [{"from": "12:00", "until": "13:00"}, {"from": "22:00", "to": "06:00"}],
+            WINDOWS.replace('to: "13', 'until: "13'),
+        ),
+        ([{"from": "22:00", "to": "06:00"}], "when:\n" + WINDOWS.splitlines()[-1] + "\n"),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_mapping_in_a_list_changes_alone(value: Any, wanted: str) -> None:
+    assert edit_yaml(WINDOWS, {("when",): value}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value", "line"),
+    [
+        (LIST, ("detection", "tags"), [], 5),
+        (LIST, ("detection", "tags"), ["thunder", "rain"], 7),
+        (LIST, ("detection",), {"cooldown_s": 9}, 4),
+        (WINDOWS, ("when",), [{"from": "12:00"}, {"from": "22:00", "to": "06:00"}], 2),
+        ("a: [1, # one\n  2]\n", ("a",), [2], 1),
+    ],
+)
+def test_a_change_that_would_lose_a_comment_is_refused(text: str, path: tuple[str, ...], value: Any, line: int) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"{path[0]}.* would lose the comment in line {line}\. Change the file by hand"
+    ):
+        edit_yaml(text, {path: value})
+
+
+def test_a_number_sign_in_a_text_is_no_comment() -> None:
+    text = "a: [\"x # y\", 'p # q', r#s]\nb: |\n  # not one\nc: 1\n"
+    assert yaml.safe_load(edit_yaml(text, {("a",): 1, ("b",): 2}, [("c",)])) == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize(

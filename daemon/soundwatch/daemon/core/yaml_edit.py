@@ -3,6 +3,7 @@
 Conventions: a key's path is the names of the keys from the top. The parser gives the position of each value in the
 text, and only those characters are replaced. The result is parsed and compared with the intended tree.
 Rule: YAML syntax that cannot be changed in place (an alias, a tag) is refused; the file is never rewritten as a whole.
+A change that would lose a comment is refused, apart from the comments of a deleted key or item.
 Does not: write files (`core/atomic_file.py`) or know which keys exist (`core/config.py`).
 Source: a round trip of ruamel.yaml 0.19 moves the comment over the next section into the changed one, and deletes it
 with the last key of a section; hence the positions.
@@ -11,15 +12,18 @@ with the last key of a section; hence the positions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
 from typing import Any, Final
 
 import yaml
 
 from soundwatch.daemon.core.config_file import parse_yaml
 from soundwatch.daemon.core.errors import ConfigError
+from soundwatch.daemon.core.yaml_marks import lost_comment
 
 KeyPath = tuple[str, ...]
+_Path = tuple[str | int, ...]  # with numbers of items
 _BOM: Final = "\ufeff"
 _COLON: Final = re.compile(r"\s*:")
 
@@ -33,18 +37,23 @@ def edit_yaml(text: str, changes: Mapping[KeyPath, Any], removed: Iterable[KeyPa
         removed: Keys to delete; a key that is not there is ignored.
 
     Raises:
-        ConfigError: The text uses YAML syntax that cannot be changed in place.
+        ConfigError: The text uses YAML syntax that cannot be changed in place, or a comment would be lost.
     """
     removed = tuple(removed)
     mark, body = (text[:1], text[1:]) if text.startswith(_BOM) else ("", text)
     tree = parse_yaml(body.encode(), "the text")
     intended = _intended({} if tree is None else tree, changes, removed)
     paths = [*removed, *changes]
+    lost: dict[KeyPath, int] = {}
     try:
         for path in removed:
-            body = _without(body, path)
+            former, (body, deleted) = body, _without(body, path)
+            if (line := lost_comment(former, body, deleted)) is not None:
+                lost[path] = line
         for path, value in changes.items():
-            body = _with(body, path, value)
+            former, (body, deleted) = body, _with(body, path, value)
+            if (line := lost_comment(former, body, deleted)) is not None:
+                lost[path] = line
         result = parse_yaml(body.encode(), "the result")
     except (_UnsupportedError, yaml.YAMLError, ConfigError):
         result = None
@@ -52,6 +61,11 @@ def edit_yaml(text: str, changes: Mapping[KeyPath, Any], removed: Iterable[KeyPa
         raise ConfigError(
             f"The file uses YAML syntax that cannot be changed in place, such as an anchor, at "
             f"{' or '.join('.'.join(path) for path in paths)}. Change the file by hand."
+        )
+    for path, line in lost.items():
+        raise ConfigError(
+            f"The change of {'.'.join(path)} would lose the comment in line {line}. Change the file by hand, or move "
+            "the comment above the key."
         )
     return mark + body
 
@@ -86,12 +100,16 @@ def _copied(tree: Any) -> Any:
     return [_copied(inner) for inner in tree] if isinstance(tree, list) else tree
 
 
-def _entries(text: str, path: KeyPath) -> tuple[list[tuple[yaml.Node, yaml.Node]], yaml.Node | None]:
+def _entries(text: str, path: _Path) -> tuple[list[tuple[yaml.Node, yaml.Node]], yaml.Node | None]:
     """Return key and value along a path as far as they exist, and the node of the whole text."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     found: list[tuple[yaml.Node, yaml.Node]] = []
     node = root
     for name in path:
+        if isinstance(name, int) and isinstance(node, yaml.SequenceNode):
+            node = node.value[name]
+            found.append((node, node))
+            continue
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         entry = next(((key, value) for key, value in pairs if key.value == name), None)
         if entry is None:
@@ -103,27 +121,26 @@ def _entries(text: str, path: KeyPath) -> tuple[list[tuple[yaml.Node, yaml.Node]
     return found, root
 
 
-def _with(text: str, path: KeyPath, value: Any) -> str:
+def _with(text: str, path: _Path, value: Any) -> tuple[str, set[int]]:
+    """Return a text with another value, and the lines that were deleted."""
     found, root = _entries(text, path)
     if len(found) == len(path):
         node = found[-1][1]
-        if isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list):
-            edited = _edited_list(text, node, _value_at(text, path), value)
-            if edited is not None:
-                return edited
-        return _replaced(text, *found[-1], value)
+        if isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list) and value:
+            return _edited_list(text, path, node, value)
+        return _replaced(text, *found[-1], value), set()
     parent = found[-1][1] if found else root
-    rest = path[len(found) :]
+    rest = tuple(map(str, path[len(found) :]))
     if isinstance(parent, yaml.MappingNode):
-        return _inserted(text, parent, rest, value, top=not found)
+        return _inserted(text, parent, rest, value, top=not found), set()
     if parent is None:
         start = text if not text or text.endswith("\n") else text + _newline(text)
-        return start + _block(rest, value, "", _newline(text)) + _newline(text)
+        return start + _block(rest, value, "", _newline(text)) + _newline(text), set()
     if not found:
         raise _UnsupportedError
     for name in reversed(rest):
         value = {name: value}
-    return _replaced(text, *found[-1], value)
+    return _replaced(text, *found[-1], value), set()
 
 
 def _inserted(text: str, parent: yaml.MappingNode, rest: KeyPath, value: Any, *, top: bool) -> str:
@@ -159,63 +176,90 @@ def _replaced(text: str, key: yaml.Node, node: yaml.Node, value: Any) -> str:
     return f"{text[:start]}{' ' if start == colon else ''}{_flow(value)}{text[end:]}"
 
 
-def _value_at(text: str, path: KeyPath) -> Any:
+def _value_at(text: str, path: _Path) -> Any:
     value = parse_yaml(text.encode(), "the text")
     for key in path:
         value = value[key]
     return value
 
 
-def _edited_list(text: str, node: yaml.SequenceNode, old: list[Any], value: list[Any]) -> str | None:
-    """Replace, delete and append items of a list in block style, so that the others keep their comments.
+def _edited_list(text: str, path: _Path, node: yaml.SequenceNode, value: list[Any]) -> tuple[str, set[int]]:
+    """Replace, delete and insert items of a list in block style, so that the others keep their comments.
 
     Returns:
-        The text; None if items are changed in another way.
+        The text, and the lines that were deleted.
     """
-    if len(old) == len(value):
-        for number in reversed(range(len(old))):
-            if old[number] != value[number]:
-                item = node.value[number]
-                end = _end(text, (item, item))
-                text = f"{text[: item.start_mark.index]}{_flow(value[number])}{text[end:]}"
-        return text
-    kept = [number for number, item in enumerate(old) if item in value]
-    added = value[len(kept) :]
-    if not kept or [old[number] for number in kept] != value[: len(kept)]:
-        return None
-    lines = text.splitlines(keepends=True)
-    indent, newline = " " * node.start_mark.column, _newline(text)
-    last_line = text.count("\n", 0, _end(text, (node.value[-1], node.value[-1])))
-    if added and not lines[last_line].endswith("\n"):
-        lines[last_line] += newline
-    lines[last_line] += "".join(f"{indent}- {_flow(item)}{newline}" for item in added)
-    for number in reversed(range(len(old))):
-        if number not in kept:
+    old, newline, indent = _value_at(text, path), _newline(text), " " * node.start_mark.column
+    deleted = set[int]()
+    matcher = SequenceMatcher(None, [_flow(item) for item in old], [_flow(item) for item in value], autojunk=False)
+    for tag, first, last, new_first, new_last in reversed(matcher.get_opcodes()):
+        if tag == "equal":
+            continue
+        both = min(last - first, new_last - new_first)
+        added = [f"{indent}- {_flow(item)}" for item in value[new_first + both : new_last]]
+        at = _line_start(text, node.value[last]) if last < len(old) else _next_line(text, node.value[-1])
+        if added:
+            start = text[:at] if text[:at].endswith("\n") else text[:at] + newline
+            text = start + newline.join(added) + newline + text[at:]
+        for number in reversed(range(first + both, last)):
             item = node.value[number]
-            first, last = item.start_mark.line, text.count("\n", 0, _end(text, (item, item)))
-            rest = lines[last].split(newline, 1)[1] if number == len(old) - 1 and newline in lines[last] else ""
-            lines[first : last + 1] = [rest]
-    return "".join(lines)
+            begin, end = _line_start(text, item), _next_line(text, item)
+            if old[number] not in value:  # an item that moves would leave its comment behind
+                deleted |= set(range(item.start_mark.line, text.count("\n", 0, end - 1) + 1))
+            text = text[:begin] + text[end:]
+        for number in reversed(range(both)):
+            text = _with_item(text, (*path, first + number), node.value[first + number], value[new_first + number])
+    return text, deleted
 
 
-def _without(text: str, path: KeyPath) -> str:
-    """Delete a key, with the comment on its line; a mapping that loses its only key becomes `{}`."""
+def _with_item(text: str, path: _Path, item: yaml.Node, value: Any) -> str:
+    """Replace an item of a list; values of a mapping in block style are replaced one by one."""
+    old = _value_at(text, path)
+    if isinstance(item, yaml.MappingNode) and not item.flow_style and isinstance(value, dict):
+        if old.keys() == value.keys():
+            for key, inner in value.items():
+                text = text if old[key] == inner else _with(text, (*path, key), inner)[0]
+            return text
+        pairs = list(zip(item.value, old.items(), value.items(), strict=False))
+        if len(old) == len(value) and all(former[1] == present[1] for _, former, present in pairs):  # other names
+            for (key, _), _, (name, _) in reversed(pairs):
+                text = text[: key.start_mark.index] + _flow(name) + text[key.end_mark.index :]
+            return text
+    return f"{text[: item.start_mark.index]}{_flow(value)}{text[_end(text, (item, item)) :]}"
+
+
+def _line_start(text: str, node: yaml.Node) -> int:
+    return text.rfind("\n", 0, node.start_mark.index) + 1
+
+
+def _next_line(text: str, node: yaml.Node) -> int:
+    """Return the position after the last line of a value."""
+    return (text.find("\n", _end(text, (node, node))) + 1) or len(text)
+
+
+def _without(text: str, path: KeyPath) -> tuple[str, set[int]]:
+    """Delete a key, with the comments on its lines; a mapping that loses its only key becomes `{}`.
+
+    Returns:
+        The text, and the lines that were deleted.
+    """
     found, root = _entries(text, path)
     if len(found) < len(path):
-        return text
+        return text, set()
     key, node = found[-1]
     parent = found[-2][1] if len(found) > 1 else root
     assert isinstance(parent, yaml.MappingNode)
-    if len(parent.value) == 1 and len(found) > 1:
-        return _replaced(text, *found[-2], {})
     start, end = key.start_mark.index, _end(text, (key, node))
+    lines = set(range(key.start_mark.line, text.count("\n", 0, end) + 1))
+    if len(parent.value) == 1 and len(found) > 1:
+        return _replaced(text, *found[-2], {}), lines
     if parent.flow_style:
         after = re.compile(r"\s*,\s*").match(text, end)
         if after is not None:
-            return text[:start] + text[after.end() :]
-        return text[:start].rstrip().removesuffix(",") + text[end:]
+            return text[:start] + text[after.end() :], set()
+        return text[:start].rstrip().removesuffix(",") + text[end:], set()
     line_end = text.find("\n", end)
-    return text[: text.rfind("\n", 0, start) + 1] + ("" if line_end < 0 else text[line_end + 1 :])
+    return text[: text.rfind("\n", 0, start) + 1] + ("" if line_end < 0 else text[line_end + 1 :]), lines
 
 
 def _after_colon(text: str, key: yaml.Node) -> int:
@@ -237,23 +281,6 @@ def _end(text: str, entry: tuple[yaml.Node, yaml.Node]) -> int:
     if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
         return len(text[:end].rstrip())
     return end if node is key else max(end, _after_colon(text, key))
-
-
-def scalars(text: str) -> Iterator[yaml.ScalarNode]:
-    """Yield every scalar of a YAML text once, with its position."""
-    seen: set[int] = set()
-    waiting: list[Any] = [yaml.compose(text, Loader=yaml.SafeLoader)]
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
-            yield node
-        elif isinstance(node, yaml.MappingNode):
-            waiting += [part for pair in node.value for part in pair]
-        else:
-            waiting += node.value
 
 
 def _newline(text: str) -> str:
