@@ -243,6 +243,15 @@ def test_muted_rules_are_written_at_the_start_and_at_each_change(tmp_path: Path)
     assert site.muted[-1] == ()
 
 
+def test_muted_rules_are_written_again_by_a_reload_since_the_journal_may_have_dropped_the_line(
+    tmp_path: Path,
+) -> None:
+    site = bench(tmp_path, "2026-11-30T12:10", "all: {when: [{}], then: {mute_rules: [dogs]}}", rules="{dogs: {}}")
+    site.control.configure(RunConfig(site.config, site.config.sources))
+    site.go_to("2026-11-30T12:20")
+    assert site.muted == [("dogs",), ("dogs",)]
+
+
 def test_the_time_of_a_digest_is_a_line_without_any_schedule(tmp_path: Path) -> None:
     site = bench(tmp_path, "2026-11-30T07:59", rules="{days: {when: {digest: {at: '08:00'}}}}")
     for time in ("07:59:30", "08:00", "08:00:01", "09:00"):

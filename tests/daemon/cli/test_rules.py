@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from soundwatch.daemon.cli import soundwatch
+from soundwatch.daemon.events.schema import UNNUMBERED, GapLine
 from support.sink_harness import SinkHarness
 
 CONFIG = """
@@ -28,9 +29,9 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "j.db"
 
 
-def rules(*arguments: str, tmp_path: Path) -> str:
+def rules(*arguments: str, tmp_path: Path, configured: str = CONFIG) -> str:
     config = tmp_path / "config.yaml"
-    config.write_text(CONFIG)
+    config.write_text(configured)
     done = CliRunner().invoke(
         soundwatch, ["rules", *arguments, "--config", str(config), "--journal", str(tmp_path / "j.db")]
     )
@@ -44,6 +45,22 @@ def test_a_trial_has_times_of_the_place_and_claims_nothing_about_a_clip(tmp_path
     assert lines[0].startswith("2026-11-22 17:15:02+09:00  dogs  dog bark: dog bark at yard")
     assert "clip" not in lines[0]
     assert lines[1] == "dogs: 1 would have been sent; held: none"
+
+
+def test_a_trial_has_the_text_of_a_digest(tmp_path: Path) -> None:
+    harness = SinkHarness(tmp_path / "j.db")
+    harness.event("start", "A")
+    time = "2026-11-23T08:15:02.418Z"
+    harness.journal.append(
+        GapLine(seq=UNNUMBERED, time=time, node="n", source="mic0", start=time, duration_s=1.0, reason="capture")
+    )
+    harness.close()
+    digest = "place: {time_zone: UTC}\nrules: {days: {when: {digest: {}}, then: {send: ['json:a']}}}\n"
+    lines = rules("test", "--since", "2026-11-01T00:00Z", tmp_path=tmp_path, configured=digest).splitlines()
+    assert lines[0] == "2026-11-23 08:15:02+00:00  days  digest of the day: "
+    assert "22 November 2026" in lines[1]
+    assert lines[-1] == "days: 1 would have been sent; held: none"
+    assert len(lines) > 3
 
 
 @pytest.mark.usefixtures("journal")

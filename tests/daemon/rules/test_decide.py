@@ -206,6 +206,25 @@ def test_a_schedule_mutes_a_rule_while_the_configuration_has_it() -> None:
     assert lines.held(rule_set(text)) == [], "a muted line of a former configuration"
 
 
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_message_that_waited_for_its_clip_is_held_where_its_rule_is_muted_by_then(clip: bool) -> None:
+    schedules = "schedules: {night: {when: [{}], then: {mute_rules: [a]}}}"
+    config = configured(
+        f"{{clips: {{folder: c}}, {schedules}, rules: {{a: {{then: {{send: ['json:a'], clip: attach}}}}}}}}"
+    )
+    lines = Lines()
+    id_ = lines.event("siren", 0)
+    lines.add("health", 5, source=None, state="muted", reason="rules", rules=["a"])
+    if clip:
+        lines.add("clip", 300, id=id_, source="mic0", path="/clips/1.flac", **{"class": "siren"})
+    else:
+        lines.add("stats", 700)
+    decisions = lines.decisions(rules_of(config, config.rules))
+    own = decisions[-1].state.of("a")
+    assert not any(decision.due for decision in decisions)
+    assert (own.waiting, own.held, own.sent_total) == ({}, {"schedules": 1}, 0)
+
+
 def test_the_failure_of_each_sink_is_a_fault_of_its_own() -> None:
     lines = Lines()
     for at_s, sink, state in ((0, "mqtt", "failing"), (1, "webhook", "gone"), (2, "mqtt", "working")):

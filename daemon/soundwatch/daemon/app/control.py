@@ -106,6 +106,7 @@ class SourceControl:
             self._enabled = {name: on for name, on in self._enabled.items() if name in schedules}
             self._offsets = {name: offset for name, offset in self._offsets.items() if name in run_config.sources}
             self._scheduled = {name: by for name, by in self._scheduled.items() if name in run_config.sources}
+            self._muted = None  # the journal may have dropped the line, and new rules read it
             self._evaluate(renew=True)
         self._wake.set()
 

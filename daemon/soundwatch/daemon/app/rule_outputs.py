@@ -76,7 +76,8 @@ class RuleOutputs:
         for key, target in targets.items():
             if key not in self._running:
                 names = tuple(target.rule_set.rules)
-                cache = caches.setdefault(names, StateCache(self._view.journal.store, target.rule_set))
+                journal = self._view.journal
+                cache = caches.setdefault(names, StateCache(journal.store, target.rule_set, journal.read_after))
                 opened: list[RuleSink] = []
                 prepared = _prepared_sink(target, cache, self._view, opened, self._now_unix_s)
                 self._running[key] = (target, self._dispatcher.add(prepared, self._view.journal), opened)

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from soundwatch.daemon.rules.rule_set import RuleSet
 
 
-OF_A_DIGEST = "statistics, as `soundwatch digest` prints them"
-
-
 @click.group()
 def rules() -> None:
     """Try alert rules on the journal, explain a decision, or send a test message. See docs/rules.md."""
@@ -42,6 +39,7 @@ def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: 
     """Print what the rules would have sent, and count what they would have held. Nothing is sent."""
     from soundwatch.daemon.journal.query import parse_filter
     from soundwatch.daemon.rules.decide import DueMessage
+    from soundwatch.daemon.rules.digest import digest_text
     from soundwatch.daemon.rules.history import fold_journal
     from soundwatch.daemon.rules.message import local_time, make_message
 
@@ -56,15 +54,13 @@ def test(since: str, names: tuple[str, ...], config_path: Path | None, journal: 
                 held.setdefault(verdict.rule, Counter())[verdict.reason.key] += 1
                 continue
             sent[verdict.rule] += 1
-            message = make_message(
-                chosen.rules[verdict.rule],
-                DueMessage(verdict.rule, verdict.facts),
-                entry.line,
-                config.place,
-                time.time(),
-            )
+            rule, due, text = chosen.rules[verdict.rule], DueMessage(verdict.rule, verdict.facts), ""
+            if verdict.facts.kind == "digest":
+                text = "\n" + digest_text(store, verdict.facts, rule, config.place, config.stats_s)
+            message = make_message(rule, due, entry.line, config.place, time.time(), text)
             when = local_time(config.place, verdict.facts.unix_ns / 1e9).isoformat(" ", "seconds")
-            click.echo(printable(f"{when}  {verdict.rule}  {message.title}: {message.body}"))
+            for line in f"{when}  {verdict.rule}  {message.title}: {message.body}".splitlines():
+                click.echo(printable(line))
     for name in chosen.rules:
         reasons = ", ".join(f"{key} {count}" for key, count in held.get(name, Counter()).most_common()) or "none"
         click.echo(f"{name}: {sent[name]} would have been sent; held: {reasons}")

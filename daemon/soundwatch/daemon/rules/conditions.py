@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from soundwatch.daemon.core.clock import format_utc
 from soundwatch.daemon.core.place_config import PlaceConfig, TimeWindow
@@ -18,6 +18,8 @@ from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.rules.facts import SECOND_NS, LineFacts
 from soundwatch.daemon.rules.state import RulesState, RuleState
 from soundwatch.daemon.schedule.windows import is_within_any
+
+MUTED: Final = "schedules"  # key of the condition of a rule that a schedule mutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def not_when_conditions(
     """Yield the conditions of `not_when`, and the limit last."""
     own, not_when, now_ns = state.of(name), rule.not_when, facts.unix_ns
     if name in state.muted:
-        yield Condition("schedules", "muted by a schedule", "not muted", passes=False)
+        yield Condition(MUTED, "muted by a schedule", "not muted", passes=False)
     if not_when.during:
         within = is_within_any(not_when.during, place, now_ns)
         wanted = f"outside {window_text(not_when.during)}"

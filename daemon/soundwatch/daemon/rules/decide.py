@@ -4,7 +4,8 @@ Conventions: a rule decides once for each event, with the first of its lines (st
 `when` holds, and then sends or holds. So `min_duration_s` is decided with the first `update` or the `end` that shows
 it. A held event is not decided again. An event counts once for `count`; a message starts the count over.
 Rule for clips: a rule with `clip: attach` decides as others do, and its message is due with the event's `clip` line, or
-with the first later line of `RULE_LINES` after `CLIP_WAIT_S`.
+with the first later line of `RULE_LINES` after `CLIP_WAIT_S`. A message that is due while a schedule mutes the rule is
+held; quiet hours are those of the decision.
 Rule for restarts: the state follows from the lines alone, as if the rules in force had always been in force.
 Does not: read a clock, or deliver (`rules/sink.py`).
 """
@@ -18,6 +19,7 @@ from soundwatch.daemon.core.place_config import PlaceConfig
 from soundwatch.daemon.core.rules_config import RuleConfig
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.rules.conditions import (
+    MUTED,
     Condition,
     count_condition,
     is_recent,
@@ -140,7 +142,8 @@ def _decide_line(state: RulesState, entry: JournalEntry, rule_set: RuleSet) -> D
     states, verdicts, due = dict(state.rules), list[Verdict](), list[DueMessage]()
     for name, rule in rule_set.rules.items():
         old = before.of(name)
-        own, ready = _release(name, old if rule.then.clip == "none" else _note_clip(old, facts), facts.unix_ns, facts)
+        noted = old if rule.then.clip == "none" else _note_clip(old, facts)
+        own, ready = _release(name, noted, facts.unix_ns, facts, muted=name in before.muted)
         due += ready
         # rules that were decided before this one in the configuration have sent already
         after, verdict = _decide_rule(name, rule, replace(before, rules=states | {name: own}), facts, rule_set)
@@ -245,16 +248,16 @@ def _pass_time(state: RulesState, entry: JournalEntry) -> Decision:
     unix_ns = read_time(entry) if waits else None
     if unix_ns is None:
         return Decision(replace(state, seq=entry.seq))
-    released = {name: _release(name, own, unix_ns) for name, own in state.rules.items()}
+    released = {name: _release(name, own, unix_ns, muted=name in state.muted) for name, own in state.rules.items()}
     due = tuple(message for _, ready in released.values() for message in ready)
     rules = {name: own for name, (own, _) in released.items()}
     return Decision(replace(state, rules=rules, seq=entry.seq), due=due)
 
 
 def _release(
-    name: str, own: RuleState, unix_ns: int, facts: LineFacts | None = None
+    name: str, own: RuleState, unix_ns: int, facts: LineFacts | None = None, *, muted: bool
 ) -> tuple[RuleState, list[DueMessage]]:
-    """Return the messages that a line makes due: by its clip, or since a clip did not come."""
+    """Return the messages that a line makes due: by its clip, or since a clip did not come; a muted rule holds them."""
     if not own.waiting:
         return own, []
     clip_id = facts.id if facts is not None and facts.kind == "clip" else None
@@ -267,7 +270,11 @@ def _release(
         elif abs(unix_ns - waiting.unix_ns) > CLIP_WAIT_S * SECOND_NS:  # the line's clock may have been wrong
             due.append(DueMessage(name, waiting, None, NOT_IN_TIME, min(unix_ns, last_ns)))
     gone = {message.facts.id for message in due}
-    return replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone}), due
+    own = replace(own, waiting={id_: facts for id_, facts in own.waiting.items() if id_ not in gone})
+    if not muted or not due:
+        return own, due
+    held = {**own.held, MUTED: own.held.get(MUTED, 0) + len(due)}
+    return replace(own, held=held, sent_total=own.sent_total - len(due)), []
 
 
 def _forget(own: RuleState, facts: LineFacts) -> RuleState:

@@ -25,8 +25,8 @@ from soundwatch.daemon.rules.state import RuleState
 from soundwatch.daemon.schedule.windows import next_begin
 from soundwatch.daemon.statistics.digest import last_digest
 
-DAY_NS: Final = 86_400 * SECOND_NS
-FURTHEST_NS: Final[Mapping[Literal["day", "week"], int]] = {"day": 2 * DAY_NS, "week": 8 * DAY_NS}
+DAY_S: Final = 86_400
+PERIOD_S: Final[Mapping[Literal["day", "week"], int]] = {"day": DAY_S, "week": 7 * DAY_S}
 
 
 def due_digest(
@@ -34,7 +34,10 @@ def due_digest(
 ) -> tuple[RuleState, LineFacts | None]:
     """Return the state of a rule at the time of a line, and the facts of a digest that is due; None for none."""
     digest = rule.when.digest
-    if digest is None or (own.digest_ns is not None and 0 < own.digest_ns - unix_ns <= FURTHEST_NS[digest.period]):
+    if digest is None:
+        return own, None
+    furthest_ns = (PERIOD_S[digest.period] + DAY_S) * SECOND_NS
+    if own.digest_ns is not None and 0 < own.digest_ns - unix_ns <= furthest_ns:
         return own, None
     after = replace(own, digest_ns=next_begin(digest.window, place, unix_ns))
     is_due = own.digest_ns is not None and own.digest_ns <= unix_ns

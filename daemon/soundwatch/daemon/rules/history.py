@@ -7,7 +7,7 @@ Does not: decide (`rules/decide.py`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,13 +39,17 @@ class StateCache:
     """States of one set of rules at places in the journal; safe to use from several threads.
 
     Args:
-        store: The journal.
+        store: File of the journal.
         rule_set: The rules.
+        read_after: Returns the lines after a number, also those that the file does not have, since its disk is full.
     """
 
-    def __init__(self, store: JournalStore, rule_set: RuleSet) -> None:
+    def __init__(
+        self, store: JournalStore, rule_set: RuleSet, read_after: Callable[[int], Sequence[JournalEntry]]
+    ) -> None:
         self._store = store
         self._rule_set = rule_set
+        self._read_after = read_after
         self._lock = threading.Lock()
         self._latest = RulesState()
 
@@ -61,6 +65,9 @@ class StateCache:
                 if entry.seq > seq:
                     break
                 state = decision.state
+            while state.seq < seq and (entries := [entry for entry in self._read_after(state.seq) if entry.seq <= seq]):
+                for entry in entries:
+                    state = decide(state, entry, self._rule_set).state
             self._latest = state
             return state
 

@@ -4,6 +4,8 @@ Conventions: the sink decides about every line itself, and sends the messages of
 settled when all of its messages are, so neither a failure nor a stop sends an earlier message again; after `kill -9`,
 the message that was under way may come twice, and those of the last `sinks.worker.STORE_S` seconds.
 Rule for an outage: messages older than `max_age_s` are merged into one, so no flood follows. Each is counted.
+Rule for digests: of several that are due after an outage, the last one is sent, and the others count as late. The text
+is computed once, also where a service takes the digest after many attempts.
 Rule for a message that a service refuses: it is lost, counted and logged (`rule_message_refused`).
 Does not: try again (`sinks/worker.py`).
 """
@@ -19,7 +21,7 @@ from soundwatch.daemon.core.logger import Logger
 from soundwatch.daemon.journal.entry import JournalEntry
 from soundwatch.daemon.journal.journal import Journal
 from soundwatch.daemon.rules.decide import DueMessage, decide
-from soundwatch.daemon.rules.digest import digest_line, digest_text
+from soundwatch.daemon.rules.digest import PERIOD_S, digest_line, digest_text
 from soundwatch.daemon.rules.facts import SECOND_NS
 from soundwatch.daemon.rules.message import Message, make_message, merge_messages
 from soundwatch.daemon.rules.rule_set import RuleSet
@@ -35,7 +37,7 @@ class TargetCounts:
 
     Attributes:
         sent: Messages that the service has accepted, merged ones as one.
-        late: Messages that were merged since they were too old.
+        late: Messages that were merged since they were too old, and digests that a later one replaces.
         refused: Messages that the service has refused, which are lost.
         last_sent_unix_ns: Time of the last accepted message; None before the first.
     """
@@ -89,6 +91,7 @@ class RuleSink:
         self._node = node
         self._stats_s = stats_s
         self._now_unix_s = now_unix_s
+        self._digest: tuple[int, str] | None = None  # line and text of a digest that is not settled
         self._settled: set[int] = set()  # messages of lines that are not settled, by the line that was decided on
         self.on_settled: Callable[[int], object] = lambda _: None
         self.counts = TargetCounts()
@@ -106,9 +109,15 @@ class RuleSink:
         """
         late = list[DueMessage]()
         state = self._state
+        last_digest_seq = self._last_digest_seq(entries)
         for entry in entries:
             decision = decide(state, entry, self._rule_set)
             due = [one for one in decision.due if one.rule == self._rule_name and one.facts.seq not in self._settled]
+            replaced = [one for one in due if self._is_replaced(one, last_digest_seq)]
+            if replaced:
+                due = [one for one in due if one not in replaced]
+                self._settled.update(one.facts.seq for one in replaced)
+                self._count_late(len(replaced))
             old = [one for one in due if self._is_late(one)]
             if late and len(old) < len(due):
                 self._send_late(late)
@@ -128,6 +137,25 @@ class RuleSink:
         """Close the destination."""
         self._sender.close()
 
+    def _last_digest_seq(self, entries: Sequence[JournalEntry]) -> int | None:
+        """Return the line of the last digest that is due with these lines; None for a rule without digests."""
+        if self._rule.when.digest is None:
+            return None
+        state, last_seq = self._state, None
+        for entry in entries:
+            decision = decide(state, entry, self._rule_set)
+            state = decision.state
+            last_seq = next((one.facts.seq for one in decision.due if one.rule == self._rule_name), last_seq)
+        return last_seq
+
+    def _is_replaced(self, due: DueMessage, last_digest_seq: int | None) -> bool:
+        """Return True for a digest with a later one: in this delivery, or in one to come since a period has passed."""
+        digest = self._rule.when.digest
+        if digest is None:
+            return False
+        age_s = self._now_unix_s() - due.due_ns / SECOND_NS
+        return due.facts.seq != last_digest_seq or age_s > PERIOD_S[digest.period]
+
     def _is_late(self, due: DueMessage) -> bool:
         if due.facts.kind == "digest":
             return False  # a digest is about a past period
@@ -137,15 +165,18 @@ class RuleSink:
         """Note that every message of the lines so far was sent, merged or refused."""
         self._state = state
         self._settled.clear()
+        self._digest = None
         self.on_settled(state.seq)
 
     def _message(self, due: DueMessage) -> Message:
         place, now_unix_s = self._rule_set.place, self._now_unix_s()
         if due.facts.kind != "digest":
             return make_message(self._rule, due, self._line(due), place, now_unix_s)
-        text = digest_text(self._journal.store, due.facts, self._rule, place, self._stats_s)
+        if self._digest is None or self._digest[0] != due.facts.seq:
+            text = digest_text(self._journal.store, due.facts, self._rule, place, self._stats_s)
+            self._digest = (due.facts.seq, text)
         line = digest_line(due.facts, self._rule, self._node)
-        return make_message(self._rule, due, line, place, now_unix_s, text)
+        return make_message(self._rule, due, line, place, now_unix_s, self._digest[1])
 
     def _send_late(self, late: Sequence[DueMessage]) -> None:
         """Send one message for all that are too old."""
@@ -153,8 +184,12 @@ class RuleSink:
             lines = [(due, self._line(due)) for due in (late[0], late[-1])]
             message = merge_messages(late, lines, self._rule_set.place, self._now_unix_s())
             self._send(message, late)
-            self.counts = replace(self.counts, late=self.counts.late + len(late))
-            self._log.warning("rule_messages_merged", sink=self._name, rule=self._rule_name, messages=len(late))
+            self._count_late(len(late))
+
+    def _count_late(self, messages: int) -> None:
+        """Count messages that another one stands for, and log their number."""
+        self.counts = replace(self.counts, late=self.counts.late + messages)
+        self._log.warning("rule_messages_merged", sink=self._name, rule=self._rule_name, messages=messages)
 
     def _send(self, message: Message, due: Sequence[DueMessage]) -> None:
         """Send a message, and note that those it stands for are settled."""

@@ -46,11 +46,18 @@ class SinkHealth:
     def attempt(self, call: Callable[[], bool]) -> bool | None:
         """Call the sink; return the result, or None after a failure, which only changes the status."""
         result = self._call(call)
-        try:
-            self._report_lasting()
-        except Exception as error:  # noqa: BLE001  # no report may end the thread of the sink
-            self._log.error("sink_report_failed", sink=self.status.name, error=failure_text(error))
+        self._try(self._report_lasting)
         return result
+
+    def end(self, reason: str) -> None:
+        """Report the end of a failure that was reported, for a sink that is removed, and nothing after that."""
+        self._try(lambda: self._report_end(reason))
+
+    def _try(self, report: Callable[[], object]) -> None:
+        try:
+            report()
+        except Exception as error:  # noqa: BLE001  # no report may end the thread of the sink, or a reload
+            self._log.error("sink_report_failed", sink=self.status.name, error=failure_text(error))
 
     def _call(self, call: Callable[[], bool]) -> bool | None:
         try:
@@ -72,8 +79,7 @@ class SinkHealth:
         """Count lines that the sink will not get."""
         self.status = replace(self.status, lost_lines=self.status.lost_lines + lines)
 
-    def end(self, reason: str) -> None:
-        """Report the end of a failure that was reported, for a sink that is removed, and nothing after that."""
+    def _report_end(self, reason: str) -> None:
         with self._reporting:
             report, self._report = self._report, lambda _: None
             if self._is_reported:
