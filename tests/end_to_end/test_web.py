@@ -59,14 +59,22 @@ def test_the_api_conforms_to_its_document(url: str, case: Any) -> None:
         case.validate_response(response, additional_checks=[not_a_server_error])
 
 
+def answer(url: str, path: str) -> Any:
+    """Return the response, once the requests of the tests before no longer exceed the limit."""
+    found = get(url, path)
+    while "too many requests" in str(found.get("error")):
+        found = get(url, path)
+    return found
+
+
 def test_events_scores_and_health_of_the_demo_scene_are_there(url: str) -> None:
-    event = get(url, "/api/events")["events"][-1]
+    event = answer(url, "/api/events")["events"][-1]
     assert event["source"] == "demo"
-    assert get(url, f"/api/events/{event['id']}")["id"] == event["id"]
-    wait_for(lambda: get(url, "/api/sources")["sources"][0]["last"] is not None)
-    last = get(url, "/api/sources")["sources"][0]["last"]
-    assert set(last["scores"]) == {class_["name"] for class_ in get(url, "/api/classes")["classes"]}
-    assert get(url, "/api/model")["card"].startswith("# urban")
+    assert answer(url, f"/api/events/{event['id']}")["id"] == event["id"]
+    wait_for(lambda: answer(url, "/api/sources")["sources"][0]["last"] is not None)
+    last = answer(url, "/api/sources")["sources"][0]["last"]
+    assert set(last["scores"]) == {class_["name"] for class_ in answer(url, "/api/classes")["classes"]}
+    assert answer(url, "/api/model")["card"].startswith("# urban")
 
 
 def test_a_port_that_is_taken_is_an_error_at_the_start() -> None:
