@@ -56,6 +56,7 @@ MAX_MESSAGE_BYTES: Final = 1024
 LOG_INTERVAL_S: Final = 60.0
 PING_S: Final = 20.0
 CLOSING_S: Final = 3.0
+CLOSING_ROUNDS: Final = 5  # of the event loop: an accepted socket gets its transport in the second one
 HANDSHAKE_S: Final = 5.0
 TLS_END_S: Final = 5.0
 HANDLER_THREADS: Final = 2  # for handlers that read the journal file
@@ -246,8 +247,14 @@ class _Server(uvicorn.Server):
             return
         if self._tls is not None:
             self._use_tls(self._loop, self._tls.context)
-        await self.serve(sockets=[listener])
-        for connection in list(self.server_state.connections):  # still open after the time for a graceful end
-            connection.transport.abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)  # an aborted transport closes its socket in the second round of the loop
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            await self._abort_connections()
+
+    async def _abort_connections(self) -> None:
+        """Close what is still open after the time for a graceful end, or was accepted last."""
+        for _ in range(CLOSING_ROUNDS):
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)
